@@ -1,0 +1,281 @@
+//! Time: milliseconds of the machine's monotonic clock.
+//!
+//! Two readings of the same clock:
+//!
+//! - [`Clock::now`] is the coarse one, a few nanoseconds, at most one tick of
+//!   the kernel (1 to 10 ms) behind. Whether something is due is asked with it:
+//!   a clock that lags can answer late, never early.
+//! - [`Clock::now_upper`] is exact, rounded up. Deadlines start from it. A
+//!   deadline that starts no earlier than the truth and is compared with a clock
+//!   that is never ahead of it is never reached before its time.
+//!
+//! A wall-clock jump opens and closes nothing, because no decision reads the
+//! wall clock. Times shown to people are Unix milliseconds, made from monotonic
+//! ones at the moment of showing.
+//!
+//! [`ManualClock`] stands in for the machine's clock in tests: it moves only
+//! when told to, and is exact in both readings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Where a manager's time comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    System,
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// Now, never ahead of the truth.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Clock::System => machine::coarse_ms(),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// Now, never behind the truth.
+    pub(crate) fn now_upper(&self) -> u64 {
+        match self {
+            Clock::System => millis_up(machine::exact()),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// Now to the millisecond, never ahead of the truth: for the driver, which
+    /// has just slept until an exact moment.
+    pub(crate) fn now_exact(&self) -> u64 {
+        match self {
+            Clock::System => millis(machine::exact()),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// What a wall clock showed, or would have shown, at monotonic `ms`.
+    pub(crate) fn unix_ms(&self, ms: u64) -> u64 {
+        match self {
+            Clock::System => {
+                let wall = millis(
+                    SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default(),
+                );
+                wall.saturating_sub(self.now_exact()).saturating_add(ms)
+            }
+            Clock::Manual(clock) => clock.inner.epoch.saturating_add(ms),
+        }
+    }
+}
+
+/// Whole milliseconds, rounded down, saturating.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds, rounded up, saturating.
+pub(crate) fn millis_up(duration: Duration) -> u64 {
+    let partial = !duration.subsec_nanos().is_multiple_of(1_000_000);
+    millis(duration).saturating_add(u64::from(partial))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod machine {
+    use std::time::Duration;
+
+    pub(super) fn coarse_ms() -> u64 {
+        let time = read(libc::CLOCK_MONOTONIC_COARSE);
+        time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    }
+
+    pub(super) fn exact() -> Duration {
+        let time = read(libc::CLOCK_MONOTONIC);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    #[inline]
+    fn read(clock: libc::clockid_t) -> libc::timespec {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` is a valid place for the result, and both clocks exist
+        // on every kernel that Rust supports, so the call cannot fail.
+        unsafe { libc::clock_gettime(clock, &mut time) };
+        time
+    }
+}
+
+/// Elsewhere: the standard library's monotonic clock, from its first use.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod machine {
+    use std::time::{Duration, Instant};
+
+    use once_cell::sync::Lazy;
+
+    static START: Lazy<Instant> = Lazy::new(Instant::now);
+
+    pub(super) fn coarse_ms() -> u64 {
+        super::millis(exact())
+    }
+
+    pub(super) fn exact() -> Duration {
+        START.elapsed()
+    }
+}
+
+/// A clock that moves only when told to, for tests without sleeping.
+///
+/// Clones share the same time. Any thread may advance it; the drivers of the
+/// managers that use it are woken, so that what became due happens. A test that
+/// wants it to have happened calls [`Brama::poll`](crate::Brama::poll) next.
+///
+/// ```
+/// use std::time::Duration;
+/// use brama::{Brama, ManualClock, State};
+///
+/// # fn main() -> Result<(), brama::Error> {
+/// let clock = ManualClock::new();
+/// let brama = Brama::builder().clock(clock.clone()).background(false).build()?;
+/// let db = brama.register("db", None)?;
+/// db.open_circuit("maintenance", Duration::from_secs(5))?;
+/// clock.advance(Duration::from_millis(4_999));
+/// assert_eq!(db.state(), State::Open);
+/// clock.advance(Duration::from_millis(1));
+/// assert_eq!(db.state(), State::HalfOpen);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ManualClock {
+    inner: Arc<Manual>,
+}
+
+struct Manual {
+    /// Unix ms at which this clock shows zero.
+    epoch: u64,
+    now: AtomicU64,
+    /// Drivers to wake when the time changes.
+    sleepers: Mutex<Vec<Thread>>,
+}
+
+/// 2001-09-09 01:46:40 UTC: a round number that nobody takes for the present.
+const MANUAL_EPOCH: u64 = 1_000_000_000_000;
+
+impl ManualClock {
+    /// A clock that starts at Unix time 1 000 000 000 000 ms.
+    pub fn new() -> Self {
+        Self::starting_at(MANUAL_EPOCH)
+    }
+
+    /// A clock that starts at this Unix time in milliseconds.
+    pub fn starting_at(unix_ms: u64) -> Self {
+        ManualClock {
+            inner: Arc::new(Manual {
+                epoch: unix_ms,
+                now: AtomicU64::new(0),
+                sleepers: Mutex::new(Vec::new()),
+            }),
+        }
+    }
+
+    /// Moves the time on by `by`, in whole milliseconds, rounded down. The time
+    /// stops at 2^40 - 2 ms (34 years) after the start.
+    pub fn advance(&self, by: Duration) {
+        let by = millis(by);
+        // ORDERING: AcqRel, so that what a thread did before it advanced the
+        // time is seen by whoever acts because of the new time (`now_ms`).
+        let _ = self
+            .inner
+            .now
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                Some(now.saturating_add(by).min(crate::state::LAST_MOMENT))
+            });
+        for sleeper in self.sleepers().iter() {
+            sleeper.unpark();
+        }
+    }
+
+    /// The time this clock shows, as Unix milliseconds.
+    pub fn unix_ms(&self) -> u64 {
+        self.inner.epoch.saturating_add(self.now_ms())
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.inner.now.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn wake_on_advance(&self, thread: Thread) {
+        self.sleepers().push(thread);
+    }
+
+    pub(crate) fn forget(&self, thread: &Thread) {
+        self.sleepers().retain(|other| other.id() != thread.id());
+    }
+
+    fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<Thread>> {
+        self.inner
+            .sleepers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualClock")
+            .field("unix_ms", &self.unix_ms())
+            .finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_reading_is_never_ahead_and_the_upper_never_behind() {
+        for _ in 0..10_000 {
+            let coarse = Clock::System.now();
+            let exact = Clock::System.now_exact();
+            let upper = Clock::System.now_upper();
+            assert!(
+                coarse <= exact && exact <= upper,
+                "{coarse} {exact} {upper}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told_and_stops_at_the_end_of_time() {
+        let clock = ManualClock::starting_at(5);
+        let other = clock.clone();
+        assert_eq!(clock.unix_ms(), 5);
+        other.advance(Duration::from_micros(1_999));
+        assert_eq!(clock.unix_ms(), 6);
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.unix_ms(), 5 + crate::state::LAST_MOMENT);
+    }
+
+    #[test]
+    fn partial_milliseconds_round_the_safe_way() {
+        let time = Duration::from_micros(1_001);
+        assert_eq!((millis(time), millis_up(time)), (1, 2));
+        let time = Duration::from_millis(3);
+        assert_eq!((millis(time), millis_up(time)), (3, 3));
+        assert_eq!(millis_up(Duration::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,175 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn refused(options: ConnectionOptions) -> String {
+    options
+        .overrides
+        .validate()
+        .and_then(|()| options.overrides.validate_over(&Overrides::NONE))
+        .expect_err("should be refused")
+        .to_string()
+}
+
+#[test]
+fn every_setting_out_of_range_is_refused_by_name_value_and_rule() {
+    let new = ConnectionOptions::new;
+    let cases = [
+        (
+            new().max_attempts(0),
+            "`max_attempts` = 0: must be at least 1",
+        ),
+        (
+            new().expiry(Duration::ZERO),
+            "`expiry` = less than 1 ms: must be at least 1 ms",
+        ),
+        (
+            new().expiry(Duration::from_nanos(999_999)),
+            "`expiry` = less than 1 ms",
+        ),
+        (new().initial_expiry(Duration::ZERO), "`initial_expiry`"),
+        (new().max_expiry(Duration::ZERO), "`max_expiry`"),
+        (new().window(Duration::ZERO), "`window`"),
+        (new().probe_timeout(Duration::ZERO), "`probe_timeout`"),
+        (new().half_open_successes(0), "`half_open_successes` = 0"),
+        (
+            new().half_open_max_calls(0),
+            "`half_open_max_calls` = 0: must be 1 to 65535",
+        ),
+        (
+            new().half_open_max_calls(65_536),
+            "`half_open_max_calls` = 65536",
+        ),
+        (
+            new().backoff_factor(0.999),
+            "`backoff_factor` = 0.999: must be finite and at least 1.0",
+        ),
+        (new().backoff_factor(f64::NAN), "`backoff_factor` = NaN"),
+        (
+            new().backoff_factor(f64::INFINITY),
+            "`backoff_factor` = inf",
+        ),
+        (new().backoff_factor(-2.0), "`backoff_factor` = -2"),
+        (new().jitter(-0.1), "`jitter` = -0.1: must be 0.0 to 1.0"),
+        (new().jitter(1.1), "`jitter` = 1.1"),
+        (new().jitter(f64::NAN), "`jitter` = NaN"),
+        (
+            new().initial_expiry(2 * SECOND).max_expiry(SECOND),
+            "`max_expiry` = 1000 ms: must be at least initial_expiry (2000 ms)",
+        ),
+        (
+            new().max_expiry(SECOND),
+            "must be at least initial_expiry (60000 ms)",
+        ),
+        (
+            new().window(SECOND).max_attempts(65_537),
+            "`max_attempts` = 65537: with a window, at most 65536 or unlimited",
+        ),
+    ];
+    for (options, expected) in cases {
+        let message = refused(options);
+        assert!(message.contains(expected), "{message} / {expected}");
+    }
+}
+
+#[test]
+fn the_extremes_of_every_range_are_accepted() {
+    let options = ConnectionOptions::new()
+        .unlimited_attempts()
+        .window(Duration::MAX)
+        .expiry(Duration::from_millis(u64::MAX))
+        .max_expiry(Duration::MAX)
+        .backoff_factor(1e308)
+        .jitter(1.0)
+        .half_open_max_calls(65_535)
+        .half_open_successes(u32::MAX)
+        .probe_timeout(Duration::from_millis(1));
+    options.overrides.validate().unwrap();
+    options.overrides.validate_over(&Overrides::NONE).unwrap();
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let settings = Overrides::resolve(None, &Overrides::NONE);
+    assert_eq!(settings, Settings::DEFAULT);
+    let config = Config::new().housekeeping;
+    assert_eq!(config.cleanup_interval(), 10_000);
+    assert_eq!(config.inactive_threshold(), Some(86_400_000));
+    assert!(!config.auto_register());
+}
+
+#[test]
+fn initial_follows_expiry_and_max_is_ten_times_initial() {
+    let global = ConnectionOptions::new().expiry(3 * SECOND).overrides;
+    let settings = Overrides::resolve(None, &global);
+    assert_eq!(settings.initial_expiry(), 3 * SECOND);
+    assert_eq!(settings.max_expiry(), 30 * SECOND);
+}
+
+#[test]
+fn the_connection_wins_over_the_global_setting_and_that_over_the_default() {
+    let global = ConnectionOptions::new()
+        .max_attempts(7)
+        .jitter(0.5)
+        .overrides;
+    let own = ConnectionOptions::new()
+        .max_attempts(2)
+        .window(None)
+        .overrides;
+    let settings = Overrides::resolve(Some(&own), &global);
+    assert_eq!(settings.max_attempts(), Some(2));
+    assert_eq!(settings.jitter(), 0.5);
+    assert_eq!(settings.backoff_factor(), 2.0);
+}
+
+#[test]
+fn an_explicit_absence_wins_over_an_inherited_window() {
+    let global = ConnectionOptions::new().window(SECOND).overrides;
+    let own = ConnectionOptions::new().window(None).overrides;
+    assert_eq!(Overrides::resolve(Some(&own), &global).window(), None);
+    assert_eq!(Overrides::resolve(None, &global).window(), Some(SECOND));
+}
+
+#[test]
+fn levels_that_contradict_each_other_later_never_shorten_an_opening() {
+    let own = ConnectionOptions::new().max_expiry(70 * SECOND).overrides;
+    own.validate_over(&Overrides::NONE).unwrap();
+    let global = ConnectionOptions::new()
+        .initial_expiry(100 * SECOND)
+        .overrides;
+    let settings = Overrides::resolve(Some(&own), &global);
+    assert_eq!(settings.max_expiry(), 100 * SECOND);
+}
+
+#[test]
+fn an_update_changes_only_what_it_names_and_an_invalid_one_nothing() {
+    let before = Config::new().max_attempts(3).cleanup_interval(SECOND);
+    let after = before.updated_by(&Config::new().jitter(0.1)).unwrap();
+    assert_eq!(after, before.clone().jitter(0.1));
+    assert!(
+        before
+            .updated_by(&Config::new().jitter(0.2).max_attempts(0))
+            .is_err()
+    );
+    assert!(
+        before
+            .updated_by(&Config::new().cleanup_interval(Duration::ZERO))
+            .is_err()
+    );
+    assert!(
+        before
+            .updated_by(&Config::new().inactive_threshold(Duration::ZERO))
+            .is_err()
+    );
+    assert!(
+        before
+            .updated_by(&Config::new().max_expiry(SECOND))
+            .is_err()
+    );
+}
+
+#[test]
+fn fractions_of_a_millisecond_round_up() {
+    let options = ConnectionOptions::new().expiry(Duration::from_micros(1_001));
+    assert_eq!(options.overrides.expiry_ms, Some(2));
+}

@@ -1,0 +1,283 @@
+//! Totals that scale: how often, and when last, without a shared write.
+//!
+//! A connection counts every success and every rejection. On a healthy circuit
+//! that count is the only thing a call would write, so it decides what the
+//! guarded call costs: one `fetch_add` is as dear as the whole call may be, and
+//! on a line that two cores write it is many times dearer.
+//!
+//! So a total is spread over cells, and every [`Cell`] has one thread that
+//! writes it, with plain loads and stores. The exact total is the sum over the
+//! cells, taken when somebody asks. A report goes to
+//!
+//! 1. the **primary** cell, inside the record, if this thread was the first to
+//!    report there: most connections never need more;
+//! 2. a cell of the **block**, attached once, when a second thread turns up;
+//! 3. the **shared** cell, by read-modify-writes, if there is neither: the
+//!    [reserve] was empty, the block's cells are taken, or the thread has no
+//!    index. Slower, and exactly as exact.
+//!
+//! "This thread" is its [index]: small, dense, and used by one live thread at a
+//! time. An owner is written down once and never erased, so a thread needs no
+//! farewell: the next one with its index inherits its cells.
+//!
+//! # What lies on which line
+//!
+//! Every thread that reports reads [`Stripes`] and, next to it, whatever the
+//! record keeps that is mostly read. Owners live there, not in the cells they
+//! own: to learn that a cell is somebody else's, a thread must not read a line
+//! that somebody else keeps writing. The primary cell belongs on a line that no
+//! other thread's report touches; [`Shared`] belongs on neither. This is why the
+//! three are separate and the record places them.
+//!
+//! # What is promised
+//!
+//! - No count is lost or made twice: once reporters are quiescent (joined, say),
+//!   [`Totals::sum`] is the number of calls, modulo 2⁶⁴.
+//! - A sum taken meanwhile sees each cell at some moment of its own. One
+//!   reader's sums never decrease. They are not an instant's snapshot.
+//! - A report takes no lock and allocates nothing. The single exception is
+//!   outside our reach: the first report of a *thread* registers a destructor
+//!   for its index, for which the system may take a few bytes and a lock.
+//! - After `fork`, the child's one thread keeps its index and its cells; the
+//!   indexes of the threads that are gone stay taken there.
+//!
+//! A report interrupted by a signal handler that itself reports can lose a
+//! count, as any load and store would: do not report from signal handlers.
+//!
+//! # What was rejected
+//!
+//! - *A striped `fetch_add`*: no contention, yet an RMW in every report.
+//! - *A table of cells per thread*, found by connection: allocates and hashes in
+//!   the report, and a reader must walk all threads.
+//! - *`std::thread::ThreadId` as owner*: never reused, so every short-lived
+//!   thread would use up a cell for good.
+//! - *Cells per processor with restartable sequences*: Linux only.
+//! - *A block in every record*: most of a kilobyte for connections that one
+//!   thread uses.
+
+mod cell;
+mod index;
+pub(crate) mod reserve;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use std::ptr;
+
+pub(crate) use cell::{Cell, Shared};
+use reserve::{Block, Reserve};
+
+use crate::sync::{AtomicPtr, AtomicU16, Ordering, shipped};
+
+#[cfg(test)]
+pub(crate) use index::Pool;
+
+/// Who owns a record's primary cell, and where its further cells are. Written
+/// twice in a record's life; embed it on a line that is mostly read.
+#[repr(C)]
+pub(crate) struct Stripes {
+    /// The first thread to report, 0 until then. Never changes afterwards.
+    owner: AtomicU16,
+    /// Null until a second thread reports while the reserve has a block, then
+    /// that block until the drop. The record owns it.
+    block: AtomicPtr<Block>,
+}
+
+shipped! {
+    const _: () = assert!(size_of::<Stripes>() == 16);
+}
+
+impl Stripes {
+    /// Nobody has reported yet.
+    pub(crate) fn new() -> Self {
+        Stripes {
+            owner: AtomicU16::new(index::FREE),
+            block: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    #[inline]
+    fn block(&self) -> Option<&Block> {
+        // ORDERING: Acquire pairs with the Release in `attach`: the block's
+        // content is visible before the block is.
+        let block = self.block.load(Ordering::Acquire);
+        // SAFETY: null, or a block that `attach` leaked from a box. It is only
+        // freed by our drop, which the borrow of `self` keeps away, and nobody
+        // ever forms a `&mut` to it before that.
+        unsafe { block.as_ref() }
+    }
+
+    /// Gives the record a block from `reserve`, or the one it meanwhile got.
+    /// `None` if the reserve is empty.
+    fn attach<const N: usize>(&self, reserve: &Reserve<N>) -> Option<&Block> {
+        let fresh = Box::into_raw(reserve.take()?);
+        // ORDERING: Release pairs with the Acquire in `block`, by which a loser
+        // goes on with the winner's block, too.
+        let attached = self.block.compare_exchange(
+            ptr::null_mut(),
+            fresh,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if attached.is_err() {
+            // SAFETY: the exchange failed, so the block is still ours alone.
+            reserve.give_back(unsafe { Box::from_raw(fresh) });
+        }
+        self.block()
+    }
+}
+
+impl Drop for Stripes {
+    fn drop(&mut self) {
+        // ORDERING: whoever drops the record has synchronised with its users.
+        let block = self.block.load(Ordering::Relaxed);
+        if !block.is_null() {
+            // SAFETY: `attach` leaked it from a box and nobody else frees it;
+            // `&mut self` says that no borrow of it is left.
+            drop(unsafe { Box::from_raw(block) });
+        }
+    }
+}
+
+/// The totals of one record, seen together.
+#[derive(Clone, Copy)]
+pub(crate) struct Totals<'a> {
+    /// The first thread's cell: on a line no other thread's report touches.
+    pub(crate) primary: &'a Cell,
+    /// On a line that is mostly read.
+    pub(crate) stripes: &'a Stripes,
+    /// On neither of those lines.
+    pub(crate) shared: &'a Shared,
+}
+
+/// What [`Totals::sum`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) successes: u64,
+    pub(crate) rejected: u64,
+    /// The latest time given to [`Totals::success`].
+    pub(crate) last_success_ms: Option<u64>,
+}
+
+impl<'a> Totals<'a> {
+    /// Counts a success at `now_ms`, and marks the record active.
+    #[inline]
+    pub(crate) fn success(self, now_ms: u64) {
+        self.add_success(self.cell(), now_ms);
+    }
+
+    /// Counts a rejection, and marks the record active.
+    #[inline]
+    pub(crate) fn rejected(self) {
+        self.add_rejected(self.cell());
+    }
+
+    /// Marks the record active without counting anything. Claims no cell, so
+    /// that who merely looks does not take the primary from those who count.
+    #[inline]
+    pub(crate) fn touch(self) {
+        match self.owned(index::current()) {
+            Some(cell) => cell.touch(),
+            None => self.shared.touch(),
+        }
+    }
+
+    /// The totals: exact once reporters are quiescent, never above the truth
+    /// before that, and never less than this reader saw before.
+    pub(crate) fn sum(self) -> Sums {
+        let mut sums = Sums::default();
+        self.each(|cell| cell.add_to(&mut sums));
+        sums
+    }
+
+    /// Whether the record was active since this was last asked; forgets it.
+    ///
+    /// A reporter that finds its mark set leaves it, so a report that overlaps
+    /// with this call may count for the time before it only. A sweep that looks
+    /// for connections idle for many sweeps does not mind.
+    pub(crate) fn take_mark(self) -> bool {
+        let mut active = false;
+        self.each(|cell| active |= cell.take_mark());
+        active
+    }
+
+    fn each(self, mut visit: impl FnMut(&Cell)) {
+        visit(self.primary);
+        visit(self.shared.cell());
+        for cell in self.stripes.block().into_iter().flat_map(Block::cells) {
+            visit(cell);
+        }
+    }
+
+    #[inline]
+    fn add_success(self, cell: Option<&Cell>, now_ms: u64) {
+        match cell {
+            Some(cell) => cell.success(now_ms),
+            None => self.shared.success(now_ms),
+        }
+    }
+
+    #[inline]
+    fn add_rejected(self, cell: Option<&Cell>) {
+        match cell {
+            Some(cell) => cell.rejected(),
+            None => self.shared.rejected(),
+        }
+    }
+
+    /// The current thread's cell, claimed if need be.
+    #[inline]
+    fn cell(self) -> Option<&'a Cell> {
+        self.owned(index::current()).or_else(|| self.settle())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle(self) -> Option<&'a Cell> {
+        self.settle_as(index::claim_current()?, &reserve::RESERVE)
+    }
+
+    /// The cell that `index` owns, if it is found at the first look: always,
+    /// for the primary and for a cell of the block that no probe had to seek.
+    #[inline]
+    fn owned(self, index: u16) -> Option<&'a Cell> {
+        // ORDERING: Relaxed, here and wherever owners are read. The one value
+        // that matters, our own index, was written by this thread or by one
+        // whose release of the index we acquired with it.
+        if self.stripes.owner.load(Ordering::Relaxed) == index {
+            return Some(self.primary);
+        }
+        self.stripes.block()?.first(index)
+    }
+
+    /// Finds or claims a cell for `index`; `None` means the shared one.
+    fn settle_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) -> Option<&'a Cell> {
+        if index::claim_cell(&self.stripes.owner, index) {
+            return Some(self.primary);
+        }
+        let block = self.stripes.block();
+        block.or_else(|| self.stripes.attach(reserve))?.claim(index)
+    }
+}
+
+#[cfg(test)]
+impl Stripes {
+    pub(crate) fn owner(&self) -> u16 {
+        self.owner.load(Ordering::Relaxed)
+    }
+}
+
+/// The same reports by a thread index and a reserve of the test's choosing.
+#[cfg(test)]
+impl<'a> Totals<'a> {
+    pub(crate) fn success_as<const N: usize>(self, index: u16, reserve: &Reserve<N>, now_ms: u64) {
+        self.add_success(self.cell_as(index, reserve), now_ms);
+    }
+
+    pub(crate) fn rejected_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) {
+        self.add_rejected(self.cell_as(index, reserve));
+    }
+
+    fn cell_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) -> Option<&'a Cell> {
+        self.owned(index).or_else(|| self.settle_as(index, reserve))
+    }
+}

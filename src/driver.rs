@@ -1,0 +1,205 @@
+//! The driver: what has to happen when nobody calls.
+//!
+//! Correctness never waits for it. An expiry that is due is due for whoever
+//! looks first; the driver looks first where there is no traffic, so that the
+//! events come on time, and it removes connections that nobody uses.
+//!
+//! Openings arrive in an inbox and go into a heap of moments. An entry names
+//! its record by address and does not keep it alive; what the record has planned
+//! says which of its entries is in force. A deadline that moved later is noticed
+//! when its old moment comes, an earlier one gets an entry of its own. So a turn
+//! costs what is due in it, however many circuits are open, and however often
+//! they were opened in between.
+//!
+//! Rejected: a scan of all connections (a million of them, every few
+//! milliseconds); a timer wheel, which is worth its slots when most timers are
+//! cancelled, while openings mostly run to their end.
+//!
+//! The cleanup walks the table in small steps, each under a pin of its own.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ptr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::bus::Happening;
+use crate::clock::Clock;
+use crate::counter;
+use crate::engine::Engine;
+use crate::reclaim;
+use crate::record::Record;
+use crate::sync::Ordering;
+use crate::table::Cursor;
+
+/// Slots that a cleanup looks at before it lets go of its pin.
+const CLEANUP_STEP: usize = 1_024;
+
+/// What the driver has planned.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    moments: BinaryHeap<Reverse<Moment>>,
+    last_cleanup: u64,
+    /// Where the cleanup under way goes on.
+    cleanup: Option<Cursor>,
+}
+
+/// When to look at which record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    at: u64,
+    hash: u64,
+    address: usize,
+}
+
+impl Plan {
+    pub(crate) fn new(now: u64) -> Self {
+        Plan {
+            moments: BinaryHeap::new(),
+            last_cleanup: now,
+            cleanup: None,
+        }
+    }
+
+    /// Does what is due, and at most one step of a cleanup. Returns the next
+    /// moment at which something will be.
+    pub(crate) fn turn(&mut self, engine: &Engine) -> u64 {
+        let now = engine.env.clock.now_exact();
+        for record in engine.env.opened.take_all() {
+            self.look_at(engine, &record, now);
+        }
+        self.expire_due(engine, now);
+        let next_cleanup = self.step_cleanup(engine, now);
+        counter::reserve::RESERVE.refill();
+        let next_expiry = self
+            .moments
+            .peek()
+            .map_or(u64::MAX, |Reverse(next)| next.at);
+        next_expiry.min(next_cleanup)
+    }
+
+    /// Whether a cleanup has begun and not ended.
+    pub(crate) fn is_cleaning(&self) -> bool {
+        self.cleanup.is_some()
+    }
+
+    /// Lets an expiry happen, or plans it.
+    fn look_at(&mut self, engine: &Engine, record: &Record, now: u64) {
+        let Some(at) = record.expire(&engine.env, now) else {
+            return;
+        };
+        let planned = record.planned().load(Ordering::Relaxed);
+        if planned == 0 || at < planned {
+            record.planned().store(at, Ordering::Relaxed);
+            self.moments.push(Reverse(Moment {
+                at,
+                hash: record.hash(),
+                address: ptr::from_ref(record).addr(),
+            }));
+        }
+    }
+
+    fn expire_due(&mut self, engine: &Engine, now: u64) {
+        while let Some(&Reverse(moment)) = self.moments.peek()
+            && moment.at <= now
+        {
+            self.moments.pop();
+            let guard = reclaim::pin();
+            let address = ptr::without_provenance(moment.address);
+            // Another record may live at this address and hash by now. Looking
+            // at it does no harm: its own word decides.
+            if let Some(record) = engine.table.get_ptr(moment.hash, address, &guard)
+                && record.planned().load(Ordering::Relaxed) == moment.at
+            {
+                record.planned().store(0, Ordering::Relaxed);
+                self.look_at(engine, record, now);
+            }
+        }
+    }
+
+    /// One step, if a cleanup is due or under way. Returns when the next is.
+    fn step_cleanup(&mut self, engine: &Engine, now: u64) -> u64 {
+        let housekeeping = engine.env.global.load().housekeeping;
+        let next = self
+            .last_cleanup
+            .saturating_add(housekeeping.cleanup_interval());
+        let Some(threshold) = housekeeping.inactive_threshold() else {
+            self.cleanup = None;
+            return u64::MAX;
+        };
+        let cursor = match self.cleanup {
+            Some(cursor) => cursor,
+            None if now < next => return next,
+            None => {
+                self.last_cleanup = now;
+                Cursor::default()
+            }
+        };
+        let guard = reclaim::pin();
+        let mut removed = false;
+        self.cleanup = engine.table.walk(cursor, CLEANUP_STEP, &guard, |record| {
+            let idle = now.saturating_sub(record.last_activity(now));
+            if idle >= threshold && engine.remove(record, &guard) {
+                removed = true;
+                engine.env.bus.publish(record, Happening::CleanedUp);
+            }
+        });
+        if removed {
+            guard.flush();
+        }
+        match self.cleanup {
+            Some(_) => now,
+            None => self
+                .last_cleanup
+                .saturating_add(housekeeping.cleanup_interval()),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything that is due, to the end.
+    pub(crate) fn poll(&self) {
+        loop {
+            let mut plan = self.plan();
+            plan.turn(self);
+            if !plan.is_cleaning() {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts the thread. It ends when the engine is shut.
+pub(crate) fn start(engine: Arc<Engine>) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("brama-driver".into())
+        .spawn(move || {
+            let me = thread::current();
+            engine.env.bell.hang(me.clone());
+            if let Clock::Manual(clock) = &engine.env.clock {
+                clock.wake_on_advance(me.clone());
+            }
+            while !engine.is_shut() {
+                let next = engine.plan().turn(&engine);
+                sleep_until(&engine, next);
+            }
+            if let Clock::Manual(clock) = &engine.env.clock {
+                clock.forget(&me);
+            }
+        })
+}
+
+fn sleep_until(engine: &Engine, moment: u64) {
+    let env = &engine.env;
+    env.bell.lie_down(moment);
+    let now = env.clock.now_exact();
+    if env.opened.is_empty() && !engine.is_shut() && now < moment {
+        match env.clock {
+            Clock::System => thread::park_timeout(Duration::from_millis(moment - now)),
+            // It moves only when told to, and wakes us then.
+            Clock::Manual(_) => thread::park(),
+        }
+    }
+    env.bell.get_up();
+}

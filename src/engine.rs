@@ -1,0 +1,321 @@
+//! The engine room of one manager: its connections and their surroundings.
+//!
+//! [`Brama`](crate::Brama) and [`Connection`](crate::Connection) are two ways to
+//! the operations here; the driver keeps them on time. A removal happens in two
+//! steps, of which the first decides: the record is marked as retired, which
+//! every holder of a handle sees, and then taken out of the table. In between, a
+//! look-up by name finds a retired record and treats it as absent; whoever wants
+//! to register the name anew takes it out himself and goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::bus::Happening;
+use crate::clock::Clock;
+use crate::config::{Config, ConnectionOptions, Overrides};
+use crate::counter;
+use crate::driver::Plan;
+use crate::env::Env;
+use crate::error::Error;
+use crate::key::Key;
+use crate::reclaim::{self, Guard};
+use crate::record::{Profile, Record, RecordRef, Refusal, Status};
+use crate::sync::{AtomicU32, Ordering, fence};
+use crate::table::{Cursor, Table};
+
+pub(crate) struct Engine {
+    pub(crate) env: Env,
+    pub(crate) table: Table<Record>,
+    /// The driver's own state. Held for one turn by the driver's thread or by
+    /// whoever polls, never by a thread that calls or reports.
+    pub(crate) plan: Mutex<Plan>,
+    /// 1 from the beginning of the shutdown.
+    shut: AtomicU32,
+}
+
+impl Engine {
+    pub(crate) fn new(clock: Clock, config: Config) -> Self {
+        let now = clock.now();
+        Engine {
+            env: Env::new(clock, config),
+            table: Table::new(),
+            plan: Mutex::new(Plan::new(now)),
+            shut: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire) == 1
+    }
+
+    /// What a refusal means for the caller who named `key`.
+    #[cold]
+    pub(crate) fn error(&self, refusal: Refusal, key: Key<'_>) -> Error {
+        match refusal {
+            Refusal::Gone if self.is_shut() => Error::ShutDown,
+            refusal => refusal.into_error(key),
+        }
+    }
+
+    /// Runs `operation` on the record of this name, registering it if the
+    /// manager does that. Pinned: `operation` must not run user code.
+    #[inline]
+    pub(crate) fn with<T>(
+        &self,
+        key: Key<'_>,
+        operation: impl Fn(&Record, &Guard) -> Result<T, Refusal>,
+    ) -> Result<T, Error> {
+        let hash = self.env.hasher.hash(key);
+        loop {
+            let guard = reclaim::pin();
+            if let Some(record) = self.table.get(hash, key, &guard) {
+                match operation(record, &guard) {
+                    Err(Refusal::Gone) => {}
+                    answer => return answer.map_err(|refusal| refusal.into_error(key)),
+                }
+            }
+            drop(guard);
+            self.register_at_first_use(key)?;
+        }
+    }
+
+    #[cold]
+    fn register_at_first_use(&self, key: Key<'_>) -> Result<(), Error> {
+        self.refuse_if_shut()?;
+        key.validate()?;
+        if !self.env.global.load().housekeeping.auto_register() {
+            return Err(Error::not_found(key));
+        }
+        match self.register(key, ConnectionOptions::new()) {
+            Ok(_) | Err(Error::AlreadyRegistered(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The record of this name, if it is registered.
+    pub(crate) fn find(&self, key: Key<'_>) -> Result<RecordRef, Error> {
+        self.look_up(key, |record| Some(record.share()))
+    }
+
+    /// Asks the record of this name a question that registers nothing.
+    pub(crate) fn look_up<T>(
+        &self,
+        key: Key<'_>,
+        question: impl FnOnce(&Record) -> Option<T>,
+    ) -> Result<T, Error> {
+        let guard = reclaim::pin();
+        let record = self.table.get(self.env.hasher.hash(key), key, &guard);
+        match record
+            .filter(|record| !record.is_retired())
+            .and_then(question)
+        {
+            Some(answer) => Ok(answer),
+            None => {
+                self.refuse_if_shut()?;
+                key.validate()?;
+                Err(Error::not_found(key))
+            }
+        }
+    }
+
+    fn refuse_if_shut(&self) -> Result<(), Error> {
+        if self.is_shut() {
+            return Err(Error::ShutDown);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn register(
+        &self,
+        key: Key<'_>,
+        options: ConnectionOptions,
+    ) -> Result<RecordRef, Error> {
+        self.refuse_if_shut()?;
+        key.validate()?;
+        options.overrides.validate()?;
+        let global = self.env.global.load_full();
+        options.overrides.validate_over(&global.overrides)?;
+        let profile = (options != ConnectionOptions::new()).then(|| Profile {
+            overrides: options.overrides,
+            metadata: options.metadata.unwrap_or_default(),
+        });
+        // Before the work of making a record that nobody needs.
+        if self.find(key).is_ok() {
+            return Err(Error::already_registered(key));
+        }
+        let record = RecordRef::new(Record::new(&self.env, key, profile));
+        counter::reserve::RESERVE.refill();
+        let guard = reclaim::pin();
+        let entry = record.clone().into_raw();
+        // SAFETY: the entry is new, its key is this one, and it hands over a
+        // reference.
+        while let Err(existing) = unsafe { self.table.insert(entry, key, &guard) } {
+            if existing.is_retired() {
+                self.table.remove_entry(existing, &guard);
+                continue;
+            }
+            // SAFETY: the table did not take the reference.
+            drop(unsafe { RecordRef::from_raw(entry) });
+            return Err(Error::already_registered(key));
+        }
+        // ORDERING: SeqCst, partner of the fence in `shut_down`: either the
+        // sweep there finds this record, or this thread finds the flag.
+        fence(Ordering::SeqCst);
+        if self.is_shut() {
+            self.remove(&record, &guard);
+            return Err(Error::ShutDown);
+        }
+        drop(guard);
+        // The global settings may have changed before it could be found.
+        record.make_room(&record.settings(&self.env));
+        self.env.bus.publish(&record, Happening::Registered);
+        Ok(record)
+    }
+
+    pub(crate) fn get_or_register(
+        &self,
+        key: Key<'_>,
+        options: &ConnectionOptions,
+    ) -> Result<RecordRef, Error> {
+        loop {
+            match self.find(key) {
+                Err(Error::NotFound(_)) => {}
+                answer => return answer,
+            }
+            match self.register(key, options.clone()) {
+                Err(Error::AlreadyRegistered(_)) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(crate) fn unregister(&self, key: Key<'_>) -> Result<(), Error> {
+        let record = self.find(key)?;
+        if !self.remove(&record, &reclaim::pin()) {
+            return Err(Error::not_found(key));
+        }
+        self.env.bus.publish(&record, Happening::Unregistered);
+        Ok(())
+    }
+
+    /// Retires a record and takes it out. True for the one who did.
+    pub(crate) fn remove(&self, record: &Record, guard: &Guard) -> bool {
+        let mine = record.retire();
+        if mine {
+            self.table.remove_entry(record, guard);
+        }
+        mine
+    }
+
+    pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
+        self.refuse_if_shut()?;
+        loop {
+            let current = self.env.global.load();
+            let next = Arc::new(current.updated_by(config)?);
+            // Room first, so that no report finds settings it has no room for.
+            self.make_room_everywhere(config, &next.overrides);
+            let previous = self.env.global.compare_and_swap(&*current, next.clone());
+            if Arc::ptr_eq(&previous, &current) {
+                self.make_room_everywhere(config, &next.overrides);
+                self.env.bell.wake();
+                return Ok(());
+            }
+        }
+    }
+
+    fn make_room_everywhere(&self, config: &Config, global: &Overrides) {
+        let given = &config.overrides;
+        if given.window_ms.is_some()
+            || given.max_attempts.is_some()
+            || given.half_open_max_calls.is_some()
+        {
+            self.for_each(|record| {
+                let profile = record.profile().load();
+                let own = profile.as_deref().map(|profile| &profile.overrides);
+                record.make_room(&Overrides::resolve(own, global));
+            });
+        }
+    }
+
+    pub(crate) fn configure_record(
+        &self,
+        record: &Record,
+        options: &ConnectionOptions,
+    ) -> Result<(), Error> {
+        if record.is_retired() {
+            return Err(self.error(Refusal::Gone, record.key()));
+        }
+        options.overrides.validate()?;
+        loop {
+            let current = record.profile().load_full();
+            let before = current.as_deref().cloned().unwrap_or_default();
+            let global = self.env.global.load_full();
+            let overrides = before.overrides.updated_by(&options.overrides);
+            // Judged as a whole, blamed on what is given now.
+            options
+                .overrides
+                .validate_over(&global.overrides.updated_by(&before.overrides))?;
+            record.make_room(&Overrides::resolve(Some(&overrides), &global.overrides));
+            let next = Arc::new(Profile {
+                overrides,
+                metadata: options.metadata.clone().unwrap_or(before.metadata),
+            });
+            let previous = record.profile().compare_and_swap(&current, Some(next));
+            let unchanged = match (&*previous, &current) {
+                (None, None) => true,
+                (Some(previous), Some(current)) => Arc::ptr_eq(previous, current),
+                _ => false,
+            };
+            if unchanged {
+                record.touch_now(&self.env);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Visits every record, pinned for a while at a time. `visit` must not run
+    /// user code.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
+        const STEP: usize = 1_024;
+        let mut cursor = Some(Cursor::default());
+        while let Some(from) = cursor {
+            let guard = reclaim::pin();
+            cursor = self.table.walk(from, STEP, &guard, |record| {
+                if !record.is_retired() {
+                    visit(record);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn snapshot(&self, wanted: impl Fn(Key<'_>) -> bool) -> Vec<Status> {
+        let mut seen = Vec::new();
+        self.for_each(|record| {
+            if wanted(record.key()) {
+                seen.extend(record.status(&self.env));
+            }
+        });
+        // A walk that met a rebuild may have met a record twice.
+        seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
+        seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
+        seen
+    }
+
+    pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses everything from now on: handles answer `ShutDown`. True for the
+    /// one who did it.
+    pub(crate) fn shut_down(&self) -> bool {
+        if self.shut.swap(1, Ordering::AcqRel) == 1 {
+            return false;
+        }
+        // ORDERING: SeqCst, partner of the fence in `register`.
+        fence(Ordering::SeqCst);
+        self.for_each(|record| {
+            self.remove(record, &reclaim::pin());
+        });
+        self.env.bell.wake();
+        true
+    }
+}

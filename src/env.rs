@@ -1,0 +1,68 @@
+//! What all connections of one manager share: the clock, the global settings,
+//! the way out for events, and the driver's inbox.
+//!
+//! A record is given its surroundings with every operation instead of keeping a
+//! pointer to them: that is eight bytes less in a million records, and no cycle
+//! between a manager and what it manages.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::bell::Bell;
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::config::{Config, Overrides, Settings};
+use crate::expiry;
+use crate::inbox::Inbox;
+use crate::key::{Hasher, scramble};
+use crate::record::Record;
+use crate::sync::{AtomicU64, Ordering};
+
+pub(crate) struct Env {
+    pub(crate) clock: Clock,
+    pub(crate) hasher: Hasher,
+    pub(crate) global: ArcSwap<Config>,
+    pub(crate) bus: Bus,
+    /// Records whose circuit opened, for the driver to plan their expiry.
+    pub(crate) opened: Inbox<Record>,
+    pub(crate) bell: Bell,
+    /// Distinguishes records that lived at the same address one after the other.
+    ids: AtomicU64,
+    dice: AtomicU64,
+}
+
+impl Env {
+    pub(crate) fn new(clock: Clock, config: Config) -> Self {
+        let hasher = Hasher::new();
+        Env {
+            clock,
+            hasher,
+            global: ArcSwap::new(Arc::new(config)),
+            bus: Bus::new(),
+            opened: Inbox::new(),
+            bell: Bell::new(),
+            ids: AtomicU64::new(1),
+            dice: AtomicU64::new(hasher.hash("dice".into())),
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What is in effect for a connection with these settings of its own.
+    pub(crate) fn settings(&self, own: Option<&Overrides>) -> Settings {
+        Overrides::resolve(own, &self.global.load().overrides)
+    }
+
+    /// The length of the `trips`-th opening in a row, jitter included.
+    pub(crate) fn roll_expiry(&self, settings: &Settings, trips: u32) -> u64 {
+        let expiry = expiry::expiry_ms(settings, trips);
+        if settings.jitter == 0.0 {
+            return expiry;
+        }
+        let random = scramble(self.dice.fetch_add(1, Ordering::Relaxed));
+        expiry::with_jitter(expiry, settings.jitter, random)
+    }
+}

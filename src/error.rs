@@ -1,0 +1,204 @@
+//! What can go wrong, said so that a person can act on it.
+//!
+//! Every error that a caller caused names the argument or field, the value that
+//! was given, and what is allowed. The enum is two words wide: the rejected call
+//! of an open circuit returns one on a hot path, so anything that needs text
+//! boxes it, and only errors that need text allocate.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::key::{Key, KeyBuf};
+
+/// Why an operation did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name or another argument is outside its allowed range.
+    InvalidArgument(Box<Invalid>),
+    /// A setting is outside its allowed range; nothing was changed.
+    InvalidConfig(Box<Invalid>),
+    /// No connection of this name is registered (any more).
+    NotFound(Box<KeyBuf>),
+    /// A connection of this name is registered already, and was left untouched.
+    AlreadyRegistered(Box<KeyBuf>),
+    /// The circuit does not admit the call.
+    Rejected(Rejected),
+    /// The permit's state is gone: the report was counted in the totals and
+    /// changed nothing else.
+    Stale,
+    /// The manager was shut down.
+    ShutDown,
+}
+
+/// A value that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The argument or setting.
+    pub name: &'static str,
+    /// What was given, as text.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+/// A call that the circuit did not admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// How long until asking again can make a difference: until the circuit's
+    /// expiry when it is open, until the earliest probe's lease ends when it is
+    /// half-open and full (a probe that reports earlier frees its slot earlier).
+    /// `None`: the circuit stays open until somebody closes or resets it.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a guarded call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError<E> {
+    /// The circuit did not admit the call; the function was not run.
+    Rejected(Rejected),
+    /// The function ran and returned this error.
+    Inner(E),
+    /// The connection could not be used (unknown name, shut-down manager); the
+    /// function was not run.
+    Unusable(Error),
+}
+
+impl Error {
+    pub(crate) fn argument(name: &'static str, value: &str, allowed: &str) -> Self {
+        Error::InvalidArgument(Box::new(Invalid::new(name, shorten(value), allowed)))
+    }
+
+    pub(crate) fn config(
+        name: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Error::InvalidConfig(Box::new(Invalid::new(name, value.to_string(), allowed)))
+    }
+
+    #[cold]
+    pub(crate) fn not_found(key: Key<'_>) -> Self {
+        Error::NotFound(Box::new(key.to_buf()))
+    }
+
+    #[cold]
+    pub(crate) fn already_registered(key: Key<'_>) -> Self {
+        Error::AlreadyRegistered(Box::new(key.to_buf()))
+    }
+}
+
+impl Invalid {
+    fn new(name: &'static str, value: String, allowed: impl Into<String>) -> Self {
+        Invalid {
+            name,
+            value,
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// The first 64 characters of a value, printable: a refused name may be a megabyte.
+fn shorten(value: &str) -> String {
+    let mut text: String = value
+        .chars()
+        .take(64)
+        .flat_map(char::escape_debug)
+        .collect();
+    if value.chars().nth(64).is_some() {
+        text.push_str(&format!("… ({} bytes)", value.len()));
+    }
+    format!("\"{text}\"")
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidArgument(invalid) => write!(f, "invalid argument {invalid}"),
+            Error::InvalidConfig(invalid) => write!(f, "invalid setting {invalid}"),
+            Error::NotFound(key) => write!(f, "no connection {key} is registered"),
+            Error::AlreadyRegistered(key) => write!(f, "connection {key} is already registered"),
+            Error::Rejected(rejected) => rejected.fmt(f),
+            Error::Stale => f.write_str(
+                "stale permit: the state it was given in is gone, the report counts in the totals only",
+            ),
+            Error::ShutDown => f.write_str("the manager was shut down"),
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` = {}: {}", self.name, self.value, self.allowed)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.retry_after {
+            Some(wait) => write!(f, "rejected: the circuit is open, retry after {wait:?}"),
+            None => f.write_str("rejected: the circuit is held open until it is closed by hand"),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Rejected(rejected) => rejected.fmt(f),
+            CallError::Inner(error) => error.fmt(f),
+            CallError::Unusable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+impl std::error::Error for Rejected {}
+
+impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CallError::Inner(error) => Some(error),
+            CallError::Rejected(_) | CallError::Unusable(_) => None,
+        }
+    }
+}
+
+impl<E> From<Error> for CallError<E> {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(rejected) => CallError::Rejected(rejected),
+            other => CallError::Unusable(other),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Error>() <= 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_argument_the_value_and_the_rule() {
+        let error = Error::config("max_attempts", 0, "must be at least 1");
+        assert_eq!(
+            error.to_string(),
+            "invalid setting `max_attempts` = 0: must be at least 1"
+        );
+        let error = Error::not_found(Key::from(("billing", "db")));
+        assert_eq!(
+            error.to_string(),
+            "no connection \"db\" in scope \"billing\" is registered"
+        );
+    }
+
+    #[test]
+    fn a_refused_megabyte_is_not_repeated_in_full() {
+        let text = Error::argument("identifier", &"x".repeat(1 << 20), "at most 1024 bytes");
+        assert!(text.to_string().len() < 200, "{text}");
+        let text = Error::argument("identifier", "a\0b", "without NUL").to_string();
+        assert!(text.contains("a\\0b"), "{text}");
+    }
+}

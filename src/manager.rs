@@ -1,0 +1,508 @@
+//! [`Brama`]: a manager of connections.
+//!
+//! Everything by name is here: a look-up, then the same operation that a handle
+//! has. What a manager owns beside its engine is the driver's thread; the last
+//! clone that is dropped shuts it down, and so does [`Brama::shutdown`].
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use once_cell::sync::Lazy;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{
+    Config, ConnectionOptions, Housekeeping, Overrides, housekeeping_setters, settings_setters,
+};
+use crate::connection::{self, Connection, Outcome, Permit};
+use crate::driver;
+use crate::engine::Engine;
+use crate::error::{CallError, Error};
+use crate::key::Key;
+use crate::record::{OpenFor, Record, Refusal, Status};
+use crate::state::State;
+
+/// A manager: registers connections, decides which calls may pass, keeps the books.
+///
+/// Cheap to clone; all clones are the same manager, usable from any thread.
+/// Managers are independent of each other. When the last clone is dropped, the
+/// manager is [shut down](Brama::shutdown); handles stay safe to use.
+///
+/// Operations that take a key look it up: an epoch pin, a hash and a probe. A hot
+/// path keeps a [`Connection`] instead.
+#[derive(Clone)]
+pub struct Brama {
+    owner: Arc<Owner>,
+}
+
+/// What the clones share.
+struct Owner {
+    engine: Arc<Engine>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How a manager is to be made. Every setter may be left out.
+///
+/// ```
+/// use std::time::Duration;
+/// # fn main() -> Result<(), brama::Error> {
+/// let brama = brama::Brama::builder()
+///     .max_attempts(3)
+///     .expiry(Duration::from_secs(10))
+///     .inactive_threshold(None)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    overrides: Overrides,
+    housekeeping: Housekeeping,
+    clock: Clock,
+    background: bool,
+}
+
+impl Builder {
+    settings_setters!();
+    housekeeping_setters!();
+
+    /// All global settings at once, over those given before.
+    pub fn config(mut self, config: Config) -> Self {
+        self.overrides = self.overrides.updated_by(&config.overrides);
+        self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
+        self
+    }
+
+    /// A clock of your own instead of the machine's.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// Whether a thread of the manager's does what is due when nobody calls:
+    /// expiries without traffic, and cleanup. Default true. Without it, call
+    /// [`Brama::poll`] now and then.
+    pub fn background(mut self, on: bool) -> Self {
+        self.background = on;
+        self
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if a setting is out of range.
+    ///
+    /// # Panics
+    ///
+    /// If the system cannot start another thread.
+    pub fn build(self) -> Result<Brama, Error> {
+        let config = Config::new().updated_by(&Config {
+            overrides: self.overrides,
+            housekeeping: self.housekeeping,
+        })?;
+        let engine = Arc::new(Engine::new(self.clock, config));
+        let driver = self
+            .background
+            .then(|| driver::start(engine.clone()).expect("a thread can be started"));
+        Ok(Brama {
+            owner: Arc::new(Owner {
+                engine,
+                driver: Mutex::new(driver),
+            }),
+        })
+    }
+}
+
+static DEFAULT: Lazy<Brama> = Lazy::new(|| {
+    Brama::builder()
+        .build()
+        .expect("the default settings are valid")
+});
+
+/// The process-wide manager, made with the default settings on first use.
+pub fn default() -> &'static Brama {
+    &DEFAULT
+}
+
+impl Brama {
+    /// Begins a manager.
+    pub fn builder() -> Builder {
+        Builder {
+            overrides: Overrides::default(),
+            housekeeping: Housekeeping::default(),
+            clock: Clock::System,
+            background: true,
+        }
+    }
+
+    /// Registers a connection, closed, and returns its handle. `None` for the
+    /// options follows the global settings in everything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] and [`Error::InvalidConfig`] name what is out of
+    /// range; [`Error::AlreadyRegistered`] leaves the existing connection as it
+    /// is; [`Error::ShutDown`].
+    pub fn register<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        options: impl Into<Option<ConnectionOptions>>,
+    ) -> Result<Connection, Error> {
+        let options = options.into().unwrap_or_default();
+        let record = self.engine().register(key.into(), options)?;
+        Ok(Connection::new(self.owner.engine.clone(), record))
+    }
+
+    /// The connection of this name, registered now if it was not. The options
+    /// matter only in that case.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::register`], without `AlreadyRegistered`.
+    pub fn get_or_register<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        options: impl Into<Option<ConnectionOptions>>,
+    ) -> Result<Connection, Error> {
+        let options = options.into().unwrap_or_default();
+        let record = self.engine().get_or_register(key.into(), &options)?;
+        Ok(Connection::new(self.owner.engine.clone(), record))
+    }
+
+    /// Removes a connection. Its handles answer [`Error::NotFound`] from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn unregister<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.engine().unregister(key.into())
+    }
+
+    /// A handle of a registered connection. With `auto_register` an unknown name
+    /// is registered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn connection<'k>(&self, key: impl Into<Key<'k>>) -> Result<Connection, Error> {
+        let record = self.engine().with(key.into(), |record, _| {
+            if record.is_retired() {
+                return Err(Refusal::Gone);
+            }
+            Ok(record.share())
+        })?;
+        Ok(Connection::new(self.owner.engine.clone(), record))
+    }
+
+    /// Whether a call would be admitted now. False for an unknown name.
+    #[inline]
+    pub fn available<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        let engine = self.engine();
+        engine
+            .with(key.into(), |record, _| {
+                if record.available(&engine.env) {
+                    Ok(true)
+                } else if record.is_retired() {
+                    Err(Refusal::Gone)
+                } else {
+                    Ok(false)
+                }
+            })
+            .unwrap_or(false)
+    }
+
+    /// Asks for admission; see [`Connection::acquire`]. The permit looks its
+    /// connection up again when it reports.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`], [`Error::NotFound`], [`Error::InvalidArgument`],
+    /// [`Error::ShutDown`].
+    pub fn acquire<'k>(&'k self, key: impl Into<Key<'k>>) -> Result<Permit<'k>, Error> {
+        let (engine, key) = (self.engine(), key.into());
+        engine.with(key, |record, _| {
+            let ticket = record.acquire(&engine.env)?;
+            Ok(Permit::by_name(engine, key, record, ticket))
+        })
+    }
+
+    /// Reports a success; see [`Connection::success`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        let engine = self.engine();
+        engine.with(key.into(), |record, _| record.success(&engine.env, None))
+    }
+
+    /// Reports a failure and returns how many count now; see [`Connection::failure`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn failure<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        reason: impl Into<Option<&'r str>>,
+    ) -> Result<u32, Error> {
+        let (engine, reason) = (self.engine(), reason.into());
+        engine.with(key.into(), |record, _| {
+            record.failure(&engine.env, None, reason)
+        })
+    }
+
+    /// Runs `f` if the circuit admits it; see [`Connection::call`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
+    pub fn call<'k, T, E>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.call_with(key, connection::by_result, f)
+    }
+
+    /// [`Brama::call`] in which `classify` says what a result means.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub fn call_with<'k, T, E>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        connection::run(self.acquire(key)?, classify, f)
+    }
+
+    /// [`Brama::call`] for a future; see [`Connection::call_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub async fn call_async<'k, T, E, F>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_with(key, connection::by_result, f).await
+    }
+
+    /// [`Brama::call_with`] for a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub async fn call_async_with<'k, T, E, F>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        connection::run_async(self.acquire(key)?, classify, f).await
+    }
+
+    /// Everything that is known of a connection. Registers nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn status<'k>(&self, key: impl Into<Key<'k>>) -> Result<Status, Error> {
+        let engine = self.engine();
+        engine.look_up(key.into(), |record| record.status(&engine.env))
+    }
+
+    /// The state as of now; [`State::Unknown`] for a name that is not registered.
+    /// Registers nothing.
+    pub fn state<'k>(&self, key: impl Into<Key<'k>>) -> State {
+        let engine = self.engine();
+        engine
+            .look_up(key.into(), |record| Some(record.state(&engine.env)))
+            .unwrap_or(State::Unknown)
+    }
+
+    /// Opens a circuit by hand; see [`Connection::open_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn open_circuit<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        reason: impl Into<Option<&'r str>>,
+        how_long: impl Into<OpenFor>,
+    ) -> Result<(), Error> {
+        let (reason, how_long) = (reason.into(), how_long.into());
+        how_long.validate()?;
+        self.control(key.into(), |record, engine| {
+            record.open(&engine.env, reason, how_long)
+        })
+    }
+
+    /// Closes a circuit by hand; see [`Connection::close_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn close_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| record.close(&engine.env))
+    }
+
+    /// Lets probes through now; see [`Connection::half_open_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn half_open_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| record.half_open(&engine.env))
+    }
+
+    /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn reset_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| record.reset(&engine.env))
+    }
+
+    fn control(
+        &self,
+        key: Key<'_>,
+        operation: impl Fn(&Record, &Engine) -> Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        let engine = self.engine();
+        engine.with(key, |record, _| operation(record, engine))
+    }
+
+    /// Changes the global settings that `config` gives, all at once. Connections
+    /// that did not set them follow at their next decision.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`]: nothing was changed. [`Error::ShutDown`].
+    pub fn configure(&self, config: Config) -> Result<(), Error> {
+        self.engine().configure(&config)
+    }
+
+    /// Changes the settings of one connection; see [`Connection::configure`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`]: nothing was changed. [`Error::NotFound`],
+    /// [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn configure_connection<'k>(
+        &self,
+        key: impl Into<Key<'k>>,
+        options: ConnectionOptions,
+    ) -> Result<(), Error> {
+        self.connection(key)?.configure(options)
+    }
+
+    /// The status of every connection, ordered by scope and identifier. Each is
+    /// consistent with itself; together they are not one instant.
+    pub fn snapshot(&self) -> Vec<Status> {
+        self.engine().snapshot(|_| true)
+    }
+
+    /// The status of every connection in `scope`; `None`: of those without one.
+    pub fn snapshot_of_scope<'s>(&self, scope: impl Into<Option<&'s str>>) -> Vec<Status> {
+        let scope = scope.into();
+        self.engine().snapshot(|key| key.scope() == scope)
+    }
+
+    /// How many connections are in each state.
+    pub fn state_counts(&self) -> StateCounts {
+        let engine = self.engine();
+        let mut counts = StateCounts::default();
+        engine.for_each(|record| match record.state(&engine.env) {
+            State::Closed => counts.closed += 1,
+            State::Open => counts.open += 1,
+            State::HalfOpen => counts.half_open += 1,
+            State::Unknown => {}
+        });
+        counts
+    }
+
+    /// Resets every circuit; see [`Connection::reset_circuit`].
+    pub fn reset_all(&self) {
+        let engine = self.engine();
+        engine.for_each(|record| {
+            // Removed meanwhile: nothing to reset.
+            let _ = record.reset(&engine.env);
+        });
+    }
+
+    /// Does what is due: expiries and cleanup. Needed without a background
+    /// thread, harmless with one.
+    pub fn poll(&self) {
+        self.engine().poll();
+    }
+
+    /// Shuts the manager down: no call is admitted any more, every operation
+    /// answers [`Error::ShutDown`], and the background thread is joined. Further
+    /// calls do nothing.
+    pub fn shutdown(&self) {
+        self.owner.shut_down();
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.owner.engine
+    }
+}
+
+/// How many connections are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StateCounts {
+    /// Healthy.
+    pub closed: usize,
+    /// Failing.
+    pub open: usize,
+    /// Probing.
+    pub half_open: usize,
+}
+
+impl Owner {
+    fn shut_down(&self) {
+        self.engine.shut_down();
+        let driver = self
+            .driver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(driver) = driver
+            && driver.thread().id() != thread::current().id()
+        {
+            // A driver that panicked has said so already.
+            let _ = driver.join();
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl fmt::Debug for Brama {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brama")
+            .field("connections", &self.engine().table.len())
+            .finish()
+    }
+}

@@ -1,0 +1,283 @@
+//! The table: who wins, what a rebuild keeps, what a reader sees.
+//!
+//! Keys are their own hashes, all with home 0 in every small array, so they
+//! form one cluster and share its first empty slot. An array of four slots is
+//! replaced when the third is used: two entries are put in beforehand, and a
+//! third insertion in a model is what starts its rebuild.
+//!
+//! An item's `payload` is a plain cell to loom: to read one without a happens-
+//! before edge from its insertion fails the model, too.
+//!
+//! | model                                            | fails without this step                                        |
+//! |--------------------------------------------------|----------------------------------------------------------------|
+//! | `one_of_two_inserters_wins`                      | the second look at a slot whose exchange failed                |
+//! | `one_of_two_removers_wins`                       | minding a failed exchange in `remove`                          |
+//! | `an_insertion_a_removal_and_a_look_up`           | Release in `insert`; tombstones (empty instead)                |
+//! | `a_removal_publishes_what_came_before`           | Release in `remove`; Acquire in `read`                         |
+//! | `a_rebuild_keeps_a_racing_insertion`             | freezing empty slots; a failing swing for the second copy      |
+//! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stopping at a frozen empty slot                       |
+//! | `a_rebuild_keeps_a_racing_removal`               | freezing entries; `remove` refused by FROZEN, early or late    |
+//! | `a_reader_sees_through_a_rebuild`                | readers taking frozen entries; Release and Acquire of the root |
+
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+
+use crate::reclaim::{Guard, pin};
+use crate::table::{Entry, Table};
+
+#[repr(align(64))]
+struct Item {
+    key: u64,
+    payload: UnsafeCell<u64>,
+}
+
+// SAFETY: the payload is written before the item is shared, and only then.
+unsafe impl Sync for Item {}
+
+impl Item {
+    fn payload(&self) -> u64 {
+        // SAFETY: nobody writes it once it is shared; loom checks.
+        self.payload.with(|payload| unsafe { *payload })
+    }
+}
+
+impl Entry for Item {
+    type Key<'a> = u64;
+
+    fn hash(&self) -> u64 {
+        self.key
+    }
+
+    fn is(&self, key: u64) -> bool {
+        self.key == key
+    }
+
+    unsafe fn release(this: *mut Self) {
+        // SAFETY: a box handed over by `insert`, given back once.
+        drop(unsafe { Box::from_raw(this) });
+    }
+}
+
+type Items = Table<Item>;
+
+/// Whether the key was absent. The payload is the key.
+fn insert(table: &Items, key: u64, guard: &Guard) -> bool {
+    let item = NonNull::from(Box::leak(Box::new(Item {
+        key,
+        payload: UnsafeCell::new(0),
+    })));
+    // SAFETY: not shared yet.
+    unsafe { item.as_ref() }
+        .payload
+        // SAFETY: not shared yet.
+        .with_mut(|payload| unsafe { *payload = key });
+    // SAFETY: a new box, whose only owner the table becomes.
+    match unsafe { table.insert(item, key, guard) } {
+        Ok(_) => true,
+        Err(other) => {
+            assert_eq!(other.payload(), key);
+            // SAFETY: refused, so it is still ours.
+            drop(unsafe { Box::from_raw(item.as_ptr()) });
+            false
+        }
+    }
+}
+
+fn remove(table: &Items, key: u64) -> bool {
+    let guard = pin();
+    let removed = table.remove(key, key, &guard);
+    removed.inspect(|item| assert_eq!(item.payload(), key));
+    removed.is_some()
+}
+
+fn get(table: &Items, key: u64) -> bool {
+    let guard = pin();
+    let found = table.get(key, key, &guard);
+    found.inspect(|item| assert_eq!(item.payload(), key));
+    found.is_some()
+}
+
+fn keys(table: &Items) -> Vec<u64> {
+    let mut keys = Vec::new();
+    table.for_each(&pin(), |item| keys.push(item.payload()));
+    keys.sort_unstable();
+    assert_eq!(keys.len(), table.len());
+    keys
+}
+
+/// A table of four slots with these keys.
+fn table(keys: &[u64]) -> Arc<Items> {
+    let table = Items::with_minimum(4);
+    for &key in keys {
+        assert!(insert(&table, key, &pin()));
+    }
+    Arc::new(table)
+}
+
+fn spawn<R: 'static>(
+    table: &Arc<Items>,
+    party: impl FnOnce(&Items) -> R + 'static,
+) -> JoinHandle<R> {
+    let table = Arc::clone(table);
+    thread::spawn(move || party(&table))
+}
+
+fn join<R>(party: JoinHandle<R>) -> R {
+    party.join().expect("no assertion failed")
+}
+
+/// Explores a model and returns all outcomes that it showed.
+fn outcomes<O: Ord + Send + 'static>(
+    preemptions: usize,
+    model: impl Fn() -> O + Sync + Send + 'static,
+) -> BTreeSet<O> {
+    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    let record = std::sync::Arc::clone(&seen);
+    builder.check(move || {
+        let outcome = model();
+        record.lock().expect("not poisoned").insert(outcome);
+    });
+    let mut seen = seen.lock().expect("not poisoned");
+    std::mem::take(&mut *seen)
+}
+
+#[test]
+fn one_of_two_inserters_wins() {
+    let seen = outcomes(3, || {
+        let table = table(&[]);
+        let a = spawn(&table, |table| insert(table, 1, &pin()));
+        let b = spawn(&table, |table| insert(table, 1, &pin()));
+        let won = (join(a), join(b));
+        assert_eq!(keys(&table), [1]);
+        won
+    });
+    assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+#[test]
+fn one_of_two_removers_wins() {
+    let seen = outcomes(3, || {
+        let table = table(&[1]);
+        let a = spawn(&table, |table| remove(table, 1));
+        let b = spawn(&table, |table| remove(table, 1));
+        let won = (join(a), join(b));
+        assert_eq!(keys(&table), []);
+        won
+    });
+    assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+/// Key 2 lies behind key 1, so it must be found across its tombstone.
+#[test]
+fn an_insertion_a_removal_and_a_look_up() {
+    let seen = outcomes(3, || {
+        let table = table(&[1]);
+        let a = spawn(&table, |table| insert(table, 2, &pin()));
+        let b = spawn(&table, |table| remove(table, 1));
+        let c = spawn(&table, |table| (get(table, 1), get(table, 2)));
+        assert!(join(a) && join(b));
+        let found = join(c);
+        assert_eq!(keys(&table), [2]);
+        assert!(get(&table, 2));
+        found
+    });
+    let all = [(false, false), (false, true), (true, false), (true, true)];
+    assert_eq!(seen, BTreeSet::from(all));
+}
+
+/// Who misses a key sees what its remover did before.
+#[test]
+fn a_removal_publishes_what_came_before() {
+    let seen = outcomes(3, || {
+        let table = table(&[1]);
+        let a = spawn(&table, |table| {
+            assert!(insert(table, 2, &pin()));
+            assert!(remove(table, 1));
+        });
+        let b = spawn(&table, |table| (get(table, 1), get(table, 2)));
+        join(a);
+        join(b)
+    });
+    let all = [(true, false), (true, true), (false, true)];
+    assert_eq!(seen, BTreeSet::from(all));
+}
+
+#[test]
+fn a_rebuild_keeps_a_racing_insertion() {
+    let seen = outcomes(2, || {
+        let table = table(&[1, 2]);
+        let a = spawn(&table, |table| insert(table, 3, &pin()));
+        let b = spawn(&table, |table| (insert(table, 4, &pin()), table.capacity()));
+        assert!(join(a));
+        let (won, capacity) = join(b);
+        assert!(won);
+        assert_eq!(keys(&table), [1, 2, 3, 4]);
+        assert!([1, 2, 3, 4].into_iter().all(|key| get(&table, key)));
+        (capacity, table.capacity())
+    });
+    // The array is replaced with three live entries or with four.
+    assert_eq!(seen, BTreeSet::from([(8, 8), (16, 16)]));
+}
+
+/// The removal of the last key makes the array of eight sparse, and with it
+/// starts a rebuild. Behind the tombstones, several slots are empty.
+#[test]
+fn an_insertion_is_found_at_once_during_a_rebuild() {
+    let seen = outcomes(1, || {
+        let table = table(&[1, 2, 3]);
+        assert!(remove(&table, 1) && remove(&table, 2));
+        let a = spawn(&table, |table| remove(table, 3));
+        let b = spawn(&table, |table| {
+            assert!(insert(table, 4, &pin()));
+            get(table, 4)
+        });
+        assert!(join(a));
+        assert!(join(b));
+        assert_eq!(keys(&table), [4]);
+        table.capacity()
+    });
+    // With key 4 in time, the array is not sparse and stays.
+    assert_eq!(seen, BTreeSet::from([4, 8]));
+}
+
+#[test]
+fn a_rebuild_keeps_a_racing_removal() {
+    let seen = outcomes(2, || {
+        let table = table(&[1, 2]);
+        let a = spawn(&table, |table| insert(table, 3, &pin()));
+        let b = spawn(&table, |table| (remove(table, 1), get(table, 1)));
+        assert!(join(a));
+        assert_eq!(join(b), (true, false));
+        assert_eq!(keys(&table), [2, 3]);
+        table.capacity()
+    });
+    // The array is replaced with three live entries or with two.
+    assert_eq!(seen, BTreeSet::from([8]));
+}
+
+/// Key 1 is there throughout, key 3 from its insertion on: it is not missed
+/// once it has been seen.
+#[test]
+fn a_reader_sees_through_a_rebuild() {
+    let seen = outcomes(2, || {
+        let table = table(&[1, 2]);
+        let a = spawn(&table, |table| insert(table, 3, &pin()));
+        let b = spawn(&table, |table| {
+            assert!(get(table, 1));
+            let before = get(table, 3);
+            assert!(get(table, 1));
+            (before, get(table, 3))
+        });
+        assert!(join(a));
+        join(b)
+    });
+    let all = [(false, false), (false, true), (true, true)];
+    assert_eq!(seen, BTreeSet::from(all));
+}

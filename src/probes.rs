@@ -1,0 +1,251 @@
+//! The places for probes in a half-open circuit, each with a lease.
+//!
+//! A probe is admitted by taking a slot. It frees the slot when it reports, and
+//! loses it when its lease ends, so that a caller who never comes back cannot
+//! wedge the circuit. Every slot has a lease of its own: with several probes at
+//! once, one lost probe gives its place back on time however busy the others
+//! are. That is why the places are an array beside the state word and not a
+//! counter inside it; that a circuit is half-open at all, and in which
+//! generation, is the word's alone.
+//!
+//! ```text
+//!  63 … 51      50 … 40   39 … 0
+//! ┌────────────┬─────────┬──────────────────────────────────┐
+//! │ generation │ serial  │ end of the lease, ms; 0: free    │
+//! └────────────┴─────────┴──────────────────────────────────┘
+//! ```
+//!
+//! A slot is free if it says so, if its lease has ended, or if it belongs to
+//! another generation: nothing has to be cleared when a circuit leaves
+//! half-open. The serial goes on by one with each taking, so that a permit that
+//! is reported a second time does not free its successor's slot.
+//!
+//! The first slot is inline, the default needs no other. More are allocated when
+//! settings ask for them, never while a call is admitted, in blocks that are
+//! added and never moved, so that a slot keeps its number.
+
+use std::ptr;
+
+use crate::state::{Generation, LAST_MOMENT};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+/// The slots of one circuit.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    first: AtomicU64,
+    more: AtomicPtr<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    slots: Box<[AtomicU64]>,
+    next: AtomicPtr<Block>,
+}
+
+/// A taken slot, as its permit carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    slot: u32,
+    stamp: u64,
+}
+
+const SERIAL_SHIFT: u32 = 40;
+const SERIAL_MASK: u64 = 0x7ff;
+const GENERATION_SHIFT: u32 = 51;
+const END_MASK: u64 = (1 << SERIAL_SHIFT) - 1;
+
+impl Lease {
+    /// When the slot is lost, in monotonic ms.
+    pub(crate) fn end(self) -> u64 {
+        self.stamp & END_MASK
+    }
+}
+
+/// What a taker reads in a slot.
+fn is_free(stamp: u64, generation: Generation, now: u64) -> bool {
+    stamp >> GENERATION_SHIFT != generation.bits() || stamp & END_MASK <= now
+}
+
+fn taken(previous: u64, generation: Generation, end: u64) -> u64 {
+    let serial = (previous >> SERIAL_SHIFT).wrapping_add(1) & SERIAL_MASK;
+    generation.bits() << GENERATION_SHIFT | serial << SERIAL_SHIFT | end.clamp(1, LAST_MOMENT)
+}
+
+impl Probes {
+    pub(crate) fn new() -> Self {
+        Probes {
+            first: AtomicU64::new(0),
+            more: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Makes room for `probes` at once. Allocates; called when settings are given.
+    pub(crate) fn reserve(&self, probes: u32) {
+        let mut missing = probes.saturating_sub(1) as usize;
+        let mut link = &self.more;
+        while missing > 0 {
+            let next = link.load(Ordering::Acquire);
+            // SAFETY: blocks live as long as `self`.
+            if let Some(block) = unsafe { next.as_ref() } {
+                missing = missing.saturating_sub(block.slots.len());
+                link = &block.next;
+                continue;
+            }
+            let block = Box::into_raw(Box::new(Block {
+                slots: (0..missing).map(|_| AtomicU64::new(0)).collect(),
+                next: AtomicPtr::new(ptr::null_mut()),
+            }));
+            // ORDERING: Release publishes the block to the Acquire loads of links.
+            if link
+                .compare_exchange(next, block, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+            {
+                // SAFETY: `block` was never shared.
+                drop(unsafe { Box::from_raw(block) });
+            }
+        }
+    }
+
+    /// Takes one of the first `limit` slots, until `end`. All taken: the moment
+    /// at which the first of them is free again at the latest.
+    pub(crate) fn take(
+        &self,
+        generation: Generation,
+        limit: u32,
+        now: u64,
+        end: u64,
+    ) -> Result<Lease, u64> {
+        let mut earliest = u64::MAX;
+        for (number, slot) in (0..limit).zip(self.slots()) {
+            let mut seen = slot.load(Ordering::Relaxed);
+            while is_free(seen, generation, now) {
+                let stamp = taken(seen, generation, end);
+                // ORDERING: AcqRel, partner of itself and of `free`: the slot
+                // passes from one probe to the next with all that went before.
+                match slot.compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) => {
+                        return Ok(Lease {
+                            slot: number,
+                            stamp,
+                        });
+                    }
+                    Err(current) => seen = current,
+                }
+            }
+            earliest = earliest.min(seen & END_MASK);
+        }
+        Err(earliest)
+    }
+
+    /// Gives a slot back. False if it was lost or given back before.
+    pub(crate) fn free(&self, lease: Lease, now: u64) -> bool {
+        let Some(slot) = self.slots().nth(lease.slot as usize) else {
+            return false;
+        };
+        slot.compare_exchange(
+            lease.stamp,
+            lease.stamp & !END_MASK,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        )
+        .is_ok()
+            && now < lease.end()
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &AtomicU64> {
+        std::iter::once(&self.first).chain(self.blocks().flat_map(|block| block.slots.iter()))
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let mut link = &self.more;
+        std::iter::from_fn(move || {
+            // SAFETY: blocks live as long as `self`, and Acquire pairs with the
+            // Release in `reserve`.
+            let block = unsafe { link.load(Ordering::Acquire).as_ref() }?;
+            link = &block.next;
+            Some(block)
+        })
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        let mut block = self.more.load(Ordering::Relaxed);
+        while !block.is_null() {
+            // SAFETY: each block was leaked from a box by `reserve` and is
+            // linked exactly once; `self` is no longer shared.
+            block = unsafe { Box::from_raw(block) }.next.load(Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::state::Word;
+
+    fn generations() -> [Generation; 2] {
+        let one = Word::NEW.half_opened_by_hand().expect("half-opens");
+        let two = one.reset().expect("closes");
+        [one.generation(), two.generation()]
+    }
+
+    #[test]
+    fn slots_are_taken_up_to_the_limit_and_freed_by_reports() {
+        let [generation, _] = generations();
+        let probes = Probes::new();
+        probes.reserve(3);
+        let first = probes.take(generation, 2, 10, 110).expect("free");
+        let second = probes.take(generation, 2, 20, 120).expect("free");
+        assert_eq!(probes.take(generation, 2, 30, 130), Err(110));
+        assert!(
+            probes.take(generation, 3, 30, 130).is_ok(),
+            "a higher limit"
+        );
+        assert!(probes.free(second, 40));
+        assert!(!probes.free(second, 40), "only once");
+        assert!(probes.take(generation, 2, 40, 140).is_ok());
+        assert!(probes.free(first, 40));
+    }
+
+    #[test]
+    fn each_slot_has_a_lease_of_its_own() {
+        let [generation, _] = generations();
+        let probes = Probes::new();
+        probes.reserve(2);
+        let lost = probes.take(generation, 2, 0, 100).expect("free");
+        let busy = probes.take(generation, 2, 50, 150).expect("free");
+        assert_eq!(probes.take(generation, 2, 99, 199), Err(100));
+        let next = probes
+            .take(generation, 2, 100, 200)
+            .expect("the lost one's");
+        assert!(!probes.free(lost, 100), "it belongs to somebody else");
+        assert_eq!(probes.take(generation, 2, 149, 249), Err(150));
+        assert!(probes.free(next, 149) && probes.free(busy, 149));
+    }
+
+    #[test]
+    fn a_report_after_the_lease_is_no_report_of_a_probe() {
+        let [generation, _] = generations();
+        let probes = Probes::new();
+        let lease = probes.take(generation, 1, 0, 100).expect("free");
+        assert!(!probes.free(lease, 100));
+        assert!(probes.take(generation, 1, 0, 100).is_ok());
+    }
+
+    #[test]
+    fn a_new_generation_starts_with_all_slots_free() {
+        let [one, two] = generations();
+        let probes = Probes::new();
+        probes.take(one, 1, 0, LAST_MOMENT).expect("free");
+        assert!(probes.take(two, 1, 0, 100).is_ok());
+    }
+
+    #[test]
+    fn a_limit_above_the_room_uses_the_room() {
+        let [generation, _] = generations();
+        let probes = Probes::new();
+        assert!(probes.take(generation, 9, 0, 100).is_ok());
+        assert_eq!(probes.take(generation, 9, 0, 100), Err(100));
+    }
+}

@@ -1,0 +1,322 @@
+//! A lock-free hash table of shared entries, found by key.
+//!
+//! # What it promises
+//!
+//! - **Look-ups are wait-free**: at most as many steps as the array has slots
+//!   (a handful in practice), no retry, no write, no allocation. A reader
+//!   finishes on the array it loaded and never notices a rebuild.
+//! - **[`insert`](Table::insert) and [`remove`](Table::remove) are lock-free**
+//!   as far as the memory allocator is, which a rebuild calls: when one has to
+//!   try again, another operation has succeeded. They never wait for a thread
+//!   that is preempted; whoever meets an unfinished rebuild does all of it.
+//! - **One winner**: of all who insert a key that is absent, one; of all who
+//!   remove an entry, one. Operations on one key take effect one after the
+//!   other, each between its call and its return. Operations on different keys
+//!   are ordered causally: who sees an insertion or a removal also sees
+//!   everything its thread did before.
+//! - **Churn leaves no trace**: tombstones count as load and are dropped when
+//!   the array is replaced; capacity follows the number of live entries, both
+//!   up and down.
+//!
+//! # How it works
+//!
+//! An array of atomic words, linear probing from a place that the hash names.
+//! A slot goes from empty to an entry to a tombstone and never back, so all
+//! who insert one key meet on the same first empty slot, where a single
+//! compare-exchange elects the winner: the loser looks at that slot again and
+//! finds the key, or goes on. Removal is one compare-exchange to a tombstone.
+//!
+//! Used-up slots call for a new array in the end. A **rebuild** first freezes
+//! every slot: it sets a bit in the word, after which every compare-exchange
+//! on that slot fails. A wholly frozen array is a constant. Whoever rebuilds
+//! copies it into a private array of a fitting size and tries to swing the
+//! root from the one to the other; the first succeeds, the others throw
+//! theirs away. A writer that is refused by a frozen slot joins in, and then
+//! tries again on the new root.
+//!
+//! Why nothing is lost: an insertion or removal either changes its slot before
+//! that is frozen, so that every copy includes it, or is refused. Why nothing
+//! comes back: a removal in the new array comes after the swing, and a copy
+//! that is made later than that fails to become the root.
+//!
+//! Why readers may finish on an old array: what they find there was present,
+//! and what they miss was absent, at some moment since they loaded the root.
+//!
+//! # Memory
+//!
+//! The table owns one reference of each entry in it and gives it back through
+//! the epoch (see [`reclaim`]) after removal, like the replaced arrays. An
+//! entry that is returned can thus be looked at as long as the caller's guard
+//! lives, whether it is still in the table or not.
+//!
+//! A rebuild flushes the thread's bag, which now holds an array. A removal
+//! does not: a flush costs more than the whole removal, and the bag flushes
+//! itself when it is full. So a thread that falls silent withholds at most 64
+//! removed entries. Who removes rarely, or many at once, may flush its guard
+//! afterwards.
+//!
+//! # What else was considered
+//!
+//! - *Incremental migration* (Click; papaya): no long pause for the thread
+//!   that crosses the limit, but slots in transit, on which somebody must
+//!   wait. Registration is rare here and a copy runs at memory speed.
+//! - *One shared half-built successor*: the helpers would share the work. But
+//!   a slow helper may copy an entry that has meanwhile been removed from the
+//!   new array. Private copies cost helpers some work and cannot do that.
+//! - *Reuse of tombstones*: two inserters of one key could choose different
+//!   slots, and both win.
+//! - *Chains* (split-ordered lists): a pointer to chase at each step, in place
+//!   of eight slots to a cache line.
+//! - *Whole hashes beside the pointers*: double the memory of the slots, and
+//!   two words that must agree. Five bits in the pointer do nearly as well.
+
+mod array;
+mod slot;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use std::ptr::{self, NonNull};
+
+use crate::reclaim::{self, Guard};
+use crate::sync::{AtomicPtr, Ordering};
+use array::{Array, Inserted, Removed};
+
+/// What the table stores: a shared, intrusively counted object, aligned to at
+/// least 64 bytes (checked at compile time).
+pub(crate) trait Entry: Sized + Send + Sync + 'static {
+    /// A borrowed key to look up.
+    type Key<'a>: Copy;
+
+    /// The hash of the entry's key: the same at all times, well mixed in all
+    /// its 64 bits, and not to be guessed by who chooses the keys.
+    fn hash(&self) -> u64;
+
+    /// Whether this is the entry of the key.
+    fn is(&self, key: Self::Key<'_>) -> bool;
+
+    /// Gives the table's reference back. Runs late and on any thread, so it
+    /// must do no more than free memory.
+    ///
+    /// # Safety
+    ///
+    /// The reference was handed over by [`Table::insert`], and this is called
+    /// once for each.
+    unsafe fn release(this: *mut Self);
+}
+
+/// The table. See the top of the file.
+pub(crate) struct Table<T: Entry> {
+    /// The current array, never null; owned, and retired through the epoch
+    /// when replaced.
+    root: AtomicPtr<Array<T>>,
+    /// The capacity of the smallest array: a power of two, at least four.
+    minimum: usize,
+}
+
+/// How far a [`walk`](Table::walk) has come: entries with lesser hashes have
+/// been visited. Means the same to every array, so it outlives rebuilds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor(u64);
+
+impl<T: Entry> Table<T> {
+    pub(crate) fn new() -> Self {
+        Self::with_minimum(64)
+    }
+
+    /// A table that starts with `minimum` slots and never has fewer.
+    pub(crate) fn with_minimum(minimum: usize) -> Self {
+        const { assert!(align_of::<T>() >= slot::ALIGNMENT) };
+        assert!(minimum.is_power_of_two() && minimum >= 4);
+        Self {
+            root: AtomicPtr::new(Box::into_raw(Box::new(Array::new(minimum)))),
+            minimum,
+        }
+    }
+
+    fn array<'g>(&self, _pinned: &'g Guard) -> &'g Array<T> {
+        // ORDERING: Acquire pairs with the Release in `rebuild`: the array's
+        // fields, its first words and the entries in them are visible.
+        let array = self.root.load(Ordering::Acquire);
+        // SAFETY: never null, and as the thread was pinned before the load,
+        // the array is not freed before the guard is dropped.
+        unsafe { &*array }
+    }
+
+    /// The entry of a key. `hash` is what [`Entry::hash`] says for this key.
+    pub(crate) fn get<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
+        self.array(guard).get(hash, |entry| entry.is(key))
+    }
+
+    /// The entry at this very address, if it is in the table. The address may
+    /// be stale; it is compared, never followed.
+    pub(crate) fn get_ptr<'g>(
+        &self,
+        hash: u64,
+        address: *const T,
+        guard: &'g Guard,
+    ) -> Option<&'g T> {
+        self.array(guard).get(hash, |entry| ptr::eq(entry, address))
+    }
+
+    /// Inserts an entry unless there is one with the same key, and returns the
+    /// one that is in the table now: `Ok` the given one, `Err` the other.
+    ///
+    /// # Safety
+    ///
+    /// `entry` points to a valid entry with this key that never was in a table.
+    /// With `Ok`, one reference to it has become the table's, to be given back by
+    /// [`Entry::release`]; with `Err`, all of them still are the caller's.
+    pub(crate) unsafe fn insert<'g>(
+        &self,
+        entry: NonNull<T>,
+        key: T::Key<'_>,
+        guard: &'g Guard,
+    ) -> Result<&'g T, &'g T> {
+        // SAFETY: valid now, as the caller says; and once it is in the table,
+        // it is not released before the guard is dropped.
+        let new: &'g T = unsafe { entry.as_ref() };
+        let hash = new.hash();
+        loop {
+            let array = self.array(guard);
+            match array.insert(entry, hash, |other| other.is(key)) {
+                Inserted::Done { crowded } => {
+                    if crowded {
+                        self.rebuild(array, guard);
+                    }
+                    return Ok(new);
+                }
+                Inserted::Exists(other) => return Err(other),
+                Inserted::Refused => self.rebuild(array, guard),
+            }
+        }
+    }
+
+    /// Removes the entry of a key, for tests: who removes a connection has its
+    /// record at hand. The one caller who did it gets the entry.
+    #[cfg(test)]
+    pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
+        self.take(hash, |entry| entry.is(key), guard)
+    }
+
+    /// Removes precisely this entry. True for the one caller who did it.
+    pub(crate) fn remove_entry(&self, entry: &T, guard: &Guard) -> bool {
+        self.take(entry.hash(), |other| ptr::eq(other, entry), guard)
+            .is_some()
+    }
+
+    fn take<'g>(&self, hash: u64, is: impl Fn(&T) -> bool, guard: &'g Guard) -> Option<&'g T> {
+        loop {
+            let array = self.array(guard);
+            match array.remove(hash, &is) {
+                Removed::Done { entry, sparse } => {
+                    let owned = ptr::from_ref(entry).cast_mut();
+                    // SAFETY: the entry came in by `insert`, and this thread
+                    // alone took it out. Threads that pin from now on don't
+                    // find it: not in this array, and if that is replaced
+                    // already, the copies were made without it.
+                    unsafe { guard.defer(move || T::release(owned)) };
+                    if sparse && array.capacity() > self.minimum {
+                        self.rebuild(array, guard);
+                    }
+                    return Some(entry);
+                }
+                Removed::Absent => return None,
+                Removed::Refused => self.rebuild(array, guard),
+            }
+        }
+    }
+
+    /// Replaces an array, or makes sure that somebody else has done so.
+    #[cold]
+    fn rebuild(&self, array: &Array<T>, guard: &Guard) {
+        let old = ptr::from_ref(array).cast_mut();
+        // ORDERING: Relaxed, a hint that saves work; nothing is read through it.
+        let replaced = || self.root.load(Ordering::Relaxed) != old;
+        if replaced() {
+            return;
+        }
+        array.freeze();
+        if replaced() {
+            return;
+        }
+        let new = Box::into_raw(Box::new(array.successor(self.minimum)));
+        // ORDERING: Release publishes the copy to the Acquire in `array`.
+        // Relaxed on failure: who goes on loads the root anew.
+        match self
+            .root
+            .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
+        {
+            Ok(old) => {
+                // SAFETY: it came from a box, and this thread alone took it
+                // off the root, where nobody finds it from now on.
+                unsafe { guard.defer(move || drop(Box::from_raw(old))) };
+                guard.flush();
+            }
+            // SAFETY: it came from a box and was never shared. The entries in
+            // it belong to the table, not to the array.
+            Err(_) => drop(unsafe { Box::from_raw(new) }),
+        }
+    }
+
+    /// Shows the entries to `f`: each that is in the table from the beginning
+    /// to the end once, each that comes or goes meanwhile at most once.
+    #[cfg(test)]
+    pub(crate) fn for_each<'g>(&self, guard: &'g Guard, f: impl FnMut(&'g T)) {
+        let array = self.array(guard);
+        array.visit(0..array.capacity(), f);
+    }
+
+    /// A piece of a walk through the table: looks at about `steps` slots (at
+    /// least one, and on to the next empty one) and returns the cursor for the
+    /// next piece, or None at the end. Begin with `Cursor::default()`; no guard
+    /// need be held between the pieces.
+    ///
+    /// Over the whole walk, an entry that is in the table from beginning to end
+    /// is shown to `f` once, and any other at most once, however often the
+    /// table is rebuilt in between. A walk takes at most as many pieces as the
+    /// largest array meanwhile had slots.
+    pub(crate) fn walk<'g>(
+        &self,
+        cursor: Cursor,
+        steps: usize,
+        guard: &'g Guard,
+        mut f: impl FnMut(&'g T),
+    ) -> Option<Cursor> {
+        let array = self.array(guard);
+        let first = array.home(cursor.0);
+        let end = first.saturating_add(steps.max(1)).min(array.capacity());
+        array.visit(first..end, |entry| {
+            // In an array that shrank, a cursor may point into a home's midst.
+            if entry.hash() >= cursor.0 {
+                f(entry);
+            }
+        });
+        array.first_hash(end).map(Cursor)
+    }
+
+    /// The number of entries. Exact when nobody is at work.
+    pub(crate) fn len(&self) -> usize {
+        self.array(&reclaim::pin()).live()
+    }
+
+    /// The number of slots.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.array(&reclaim::pin()).capacity()
+    }
+}
+
+impl<T: Entry> Drop for Table<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: whoever worked on the table has synchronised with
+        // its owner, or there were no exclusive access.
+        let array = self.root.load(Ordering::Relaxed);
+        // SAFETY: the current array is a box's, and nobody shares it any more.
+        let array = unsafe { Box::from_raw(array) };
+        for entry in array.into_entries() {
+            // SAFETY: it came in by `insert` and was not removed, for else its
+            // slot would be a tombstone.
+            unsafe { T::release(entry.as_ptr()) };
+        }
+    }
+}
