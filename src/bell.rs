@@ -41,11 +41,15 @@ impl Bell {
 
     /// There is work that must be done at `moment`. Called after it was left.
     pub(crate) fn ring(&self, moment: u64) {
-        // ORDERING: SeqCst, partner of the fence in `lie_down`.
-        fence(Ordering::SeqCst);
-        if self.asleep_until.load(Ordering::Relaxed) > moment {
+        if self.is_asleep_past(moment) {
             self.wake();
         }
+    }
+
+    pub(crate) fn is_asleep_past(&self, moment: u64) -> bool {
+        // ORDERING: SeqCst, partner of the fence in `lie_down`.
+        fence(Ordering::SeqCst);
+        self.asleep_until.load(Ordering::Relaxed) > moment
     }
 
     pub(crate) fn wake(&self) {

@@ -123,7 +123,7 @@ impl Connection {
     ///
     /// ```
     /// # use brama::{Brama, Outcome};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> Result<(), brama::Error> {
     /// # let brama = Brama::builder().build()?;
     /// # let search = brama.register("search", None)?;
     /// // A 404 is an answer, not a failing dependency.
@@ -134,7 +134,7 @@ impl Connection {
     ///     },
     ///     || Ok(404),
     /// );
-    /// assert_eq!(found?, 404);
+    /// assert_eq!(found, Ok(404));
     /// assert_eq!(search.status()?.total_successes, 1);
     /// # Ok(())
     /// # }

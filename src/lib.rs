@@ -1,4 +1,163 @@
-//! brama
+//! `brama` ("gate") keeps track of the health of an application's connections to
+//! what it depends on, and stops calls to what is failing: circuit breaking,
+//! self-healing, monitoring. The core is lock-free; a call through a healthy
+//! circuit writes nothing that another thread's call reads, and allocates nothing.
+//!
+//! # Quick start
+//!
+//! ```
+//! use std::time::Duration;
+//! use brama::{Brama, CallError, ConnectionOptions, State};
+//!
+//! # fn charge() -> Result<u32, String> { Err("HTTP 503".into()) }
+//! # fn main() -> Result<(), brama::Error> {
+//! let brama = Brama::builder().expiry(Duration::from_secs(30)).build()?;
+//! let payments = brama.register("payment_api", ConnectionOptions::new().max_attempts(3))?;
+//!
+//! for _ in 0..10 {
+//!     match payments.call(|| charge()) {
+//!         Ok(receipt) => println!("paid: {receipt}"),
+//!         Err(CallError::Inner(error)) => println!("failed: {error}"),
+//!         Err(CallError::Rejected(r)) => println!("not tried, again in {:?}", r.retry_after),
+//!         Err(error) => println!("{error}"),
+//!     }
+//! }
+//! assert_eq!(payments.state(), State::Open);
+//! assert_eq!(payments.status()?.total_failures, 3);
+//! assert_eq!(payments.status()?.total_rejections, 7);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The states of a circuit
+//!
+//! A connection is **closed** (healthy) from its registration: calls pass. When
+//! the trip rule says so it **opens**: calls are rejected, with a hint when to
+//! come back. When its expiry is over it is **half-open**: a limited number of
+//! calls, the probes, test the dependency. Enough successes close it; one failure
+//! opens it again, for longer if the expiry is progressive.
+//!
+//! Time is part of the state. Every operation sees the state as of now, on any
+//! thread, whether or not a background thread has run. Expiry is measured on the
+//! monotonic clock: a wall-clock jump opens and closes nothing, and an opening is
+//! never over before its time.
+//!
+//! # Two ways to use a circuit
+//!
+//! **Guarded calls**: [`Connection::call`], or [`Connection::acquire`] and a
+//! report on the [`Permit`]. A permit knows in which state it was given, so a
+//! result that comes too late changes the totals and nothing else.
+//!
+//! ```
+//! # use brama::Brama;
+//! # fn ping() -> bool { true }
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().build()?;
+//! # let db = brama.register("db", None)?;
+//! let permit = db.acquire()?;
+//! if ping() {
+//!     permit.success()?;
+//! } else {
+//!     permit.failure("no answer")?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Ask, call, report**: [`Connection::available`], then
+//! [`success`](Connection::success) or [`failure`](Connection::failure). Simpler
+//! to add to existing code; half-open, everybody who asks is told yes, so the
+//! number of probes is not limited.
+//!
+//! Every operation exists by name, on [`Brama`], and on a handle, [`Connection`],
+//! which costs no look-up. A name is an identifier, or a scope and an identifier:
+//!
+//! ```
+//! # use brama::{Brama, State};
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().build()?;
+//! brama.register(("billing", "payment_api"), None)?;
+//! assert!(brama.available(("billing", "payment_api")));
+//! assert_eq!(brama.state("payment_api"), State::Unknown);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When a circuit opens by itself
+//!
+//! After [`max_attempts`](ConnectionOptions::max_attempts) failures in a row; the
+//! count does not fade with time, and a success resets it. With a
+//! [`window`](ConnectionOptions::window), when that many failures happened within
+//! it; exact, no buckets. A failure of the window's age no longer counts. A
+//! window costs 8 bytes per attempt.
+//!
+//! # Settings
+//!
+//! Global ones on the manager, others on the connection; the connection's win,
+//! and a field that it did not set follows the global one also when that changes
+//! later. Both can be changed at run time ([`Brama::configure`],
+//! [`Connection::configure`]); the fields of one call take effect together, and
+//! counts, deadlines and permits survive.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use brama::{Brama, Config, ConnectionOptions};
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().build()?;
+//! let db = brama.register("db", ConnectionOptions::new().max_attempts(2))?;
+//! brama.configure(Config::new().max_attempts(9).expiry(Duration::from_secs(5)))?;
+//! let settings = db.status()?.settings;
+//! assert_eq!(settings.max_attempts(), Some(2));
+//! assert_eq!(settings.expiry(), Duration::from_secs(5));
+//!
+//! let error = db.configure(ConnectionOptions::new().jitter(1.5)).unwrap_err();
+//! assert_eq!(error.to_string(), "invalid setting `jitter` = 1.5: must be 0.0 to 1.0");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # By hand
+//!
+//! [`open_circuit`](Connection::open_circuit) for a maintenance window, for a time
+//! of its own or for ever; [`close_circuit`](Connection::close_circuit),
+//! [`half_open_circuit`](Connection::half_open_circuit),
+//! [`reset_circuit`](Connection::reset_circuit), [`Brama::reset_all`].
+//!
+//! ```
+//! # use brama::{Brama, OpenFor, State};
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().build()?;
+//! # let db = brama.register("db", None)?;
+//! db.open_circuit("migration", OpenFor::Never)?;
+//! assert_eq!(db.acquire().unwrap_err().to_string(),
+//!     "rejected: the circuit is held open until it is closed by hand");
+//! db.reset_circuit()?;
+//! assert_eq!(db.state(), State::Closed);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The background thread
+//!
+//! A manager has one, unless built with [`background(false)`](Builder::background):
+//! it lets expiries happen without traffic and removes connections that nobody has
+//! used for [`inactive_threshold`](Builder::inactive_threshold). Without it call
+//! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
+//! a [`ManualClock`] and never sleep.
+//!
+//! # What is promised
+//!
+//! - No lock is taken and nothing is allocated by `available`, `acquire`,
+//!   `success`, `failure` and the reports of permits once a connection is
+//!   registered. (Two things the first time in each thread: the epoch's
+//!   participant record, and whatever the system needs to run a destructor at the
+//!   thread's end.) Errors that carry a name allocate it.
+//! - No lock is held and no epoch is pinned while your function runs.
+//! - Handles and permits are safe to use after the connection was removed and
+//!   after the manager was shut down.
+//! - Do not report from signal handlers: a report that interrupts another one on
+//!   the same thread may lose a count.
+
 mod bell;
 mod bus;
 mod clock;

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! A slot is free if it says so, if its lease has ended, or if it belongs to
-//! another generation: nothing has to be cleared when a circuit leaves
-//! half-open. The serial goes on by one with each taking, so that a permit that
+//! an earlier generation: nothing has to be cleared when a circuit leaves
+//! half-open. One of a later generation is not free: who finds it has missed a
+//! change of state and must look at the word again. The serial goes on by one with each taking, so that a permit that
 //! is reported a second time does not free its successor's slot.
 //!
 //! The first slot is inline, the default needs no other. More are allocated when
@@ -63,7 +64,7 @@ impl Lease {
 
 /// What a taker reads in a slot.
 fn is_free(stamp: u64, generation: Generation, now: u64) -> bool {
-    stamp >> GENERATION_SHIFT != generation.bits() || stamp & END_MASK <= now
+    stamp & END_MASK <= now || generation.follows(Generation::from_bits(stamp >> GENERATION_SHIFT))
 }
 
 fn taken(previous: u64, generation: Generation, end: u64) -> u64 {
@@ -239,6 +240,15 @@ mod tests {
         let probes = Probes::new();
         probes.take(one, 1, 0, LAST_MOMENT).expect("free");
         assert!(probes.take(two, 1, 0, 100).is_ok());
+    }
+
+    #[test]
+    fn who_missed_a_change_of_state_takes_nothing_from_the_new_one() {
+        let [one, two] = generations();
+        let probes = Probes::new();
+        let current = probes.take(two, 1, 0, 100).expect("free");
+        assert_eq!(probes.take(one, 1, 0, 200), Err(100));
+        assert!(probes.free(current, 50));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every change of the word goes through one loop, [`Record::apply`]: it loads
 //! the word, lets an expiry that is due happen first, asks a pure transition of
-//! [`state`](crate::state) for the next word, and swaps it in. The one thread
+//! [`state`] for the next word, and swaps it in. The one thread
 //! whose CAS succeeds also does what belongs to that change: it writes the times,
 //! moves the count, tells the driver, and publishes.
 //!
@@ -297,15 +297,18 @@ impl Record {
             .probe_timeout_ms
             .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()));
         let end = state::deadline(env.clock.now_upper(), lease).min(LAST_MOMENT);
-        let lease = self
+        let taken = self
             .probes
-            .take(word.generation(), settings.half_open_max_calls, now, end)?;
-        // The place counts only in this generation; nobody is admitted to a
-        // circuit that has opened meanwhile.
+            .take(word.generation(), settings.half_open_max_calls, now, end);
+        // A place counts only in its generation; nobody is admitted to a
+        // circuit that has opened meanwhile, nor rejected by one that has closed.
         if self.word_now().generation() != word.generation() {
-            self.probes.free(lease, now);
+            if let Ok(lease) = taken {
+                self.probes.free(lease, now);
+            }
             return Ok(None);
         }
+        let lease = taken?;
         self.touch(now);
         Ok(Some(Ticket {
             generation: word.generation(),
@@ -466,17 +469,14 @@ impl Record {
 
     pub(crate) fn close(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
-        // The count goes back into the word: taken here, returned if it turns
-        // out not to be needed.
-        let carried = self.streak.swap(0, Ordering::Relaxed);
         let applied = self.apply(env, now, |word| {
+            let carried = self.streak.load(Ordering::Relaxed);
             Ok(decide(word.closed_by_hand(carried), ()))
-        });
-        let moved = matches!(&applied, Ok(applied) if applied.before != applied.after);
-        if !moved && carried > 0 {
-            self.streak.fetch_add(carried, Ordering::Relaxed);
+        })?;
+        if applied.before.state() != State::Closed {
+            self.streak.swap(0, Ordering::Relaxed);
         }
-        self.after(env, &applied?, Cause::ClosedByHand, None, now);
+        self.after(env, &applied, Cause::ClosedByHand, None, now);
         Ok(())
     }
 
@@ -769,6 +769,11 @@ impl Ticket {
             generation: word.generation(),
             lease: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Whether it was given in this very closed state.

@@ -5,7 +5,7 @@
 //! - **Look-ups are wait-free**: at most as many steps as the array has slots
 //!   (a handful in practice), no retry, no write, no allocation. A reader
 //!   finishes on the array it loaded and never notices a rebuild.
-//! - **[`insert`](Table::insert) and [`remove`](Table::remove) are lock-free**
+//! - **[`insert`](Table::insert) and [removal](Table::remove_entry) are lock-free**
 //!   as far as the memory allocator is, which a rebuild calls: when one has to
 //!   try again, another operation has succeeded. They never wait for a thread
 //!   that is preempted; whoever meets an unfinished rebuild does all of it.

@@ -3,4 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib models`.
 
 mod counter;
+mod inbox;
+mod record;
 mod table;
+mod window;

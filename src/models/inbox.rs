@@ -1,0 +1,144 @@
+//! The inbox and the driver's bell.
+//!
+//! Mutations these models catch:
+//!
+//! - `leave` that checks the mark with a load before it swaps:
+//!   `what_was_done_before_leaving_is_seen`.
+//! - `take_all` that clears the mark with a store:
+//!   `what_was_done_before_leaving_is_seen`.
+//! - `take_all` with a Relaxed swap: `two_leave_at_once`.
+//! - No fence in `lie_down`, or none in `is_asleep_past`:
+//!   `the_sleeper_or_the_ringer_sees_the_other`.
+
+use std::ptr::NonNull;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::bell::Bell;
+use crate::inbox::{Inbox, Link, Linked};
+use crate::sync::{AtomicU64, Ordering};
+
+struct Item {
+    link: Link<Item>,
+    done: AtomicU64,
+}
+
+impl Item {
+    fn new() -> Arc<Item> {
+        Arc::new(Item {
+            link: Link::new(),
+            done: AtomicU64::new(0),
+        })
+    }
+}
+
+// SAFETY: the link is one field; a reference is an `Arc`'s pointer.
+unsafe impl Linked for Item {
+    type Ref = Arc<Item>;
+
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+
+    fn into_raw(reference: Arc<Item>) -> NonNull<Self> {
+        NonNull::new(Arc::into_raw(reference).cast_mut()).unwrap()
+    }
+
+    unsafe fn from_raw(pointer: NonNull<Self>) -> Arc<Item> {
+        // SAFETY: it came from `into_raw`.
+        unsafe { Arc::from_raw(pointer.as_ptr()) }
+    }
+}
+
+#[test]
+fn what_was_done_before_leaving_is_seen() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::<Item>::new());
+        let item = Item::new();
+        inbox.leave(&item, || item.clone());
+        let reporter = thread::spawn({
+            let (inbox, item) = (inbox.clone(), item.clone());
+            move || {
+                item.done.store(1, Ordering::Relaxed);
+                inbox.leave(&item, || item.clone());
+            }
+        });
+        let taker = thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                inbox
+                    .take_all()
+                    .map(|item| item.done.load(Ordering::Relaxed))
+                    .any(|done| done == 1)
+            }
+        });
+        reporter.join().unwrap();
+        let seen = taker.join().unwrap();
+        let waiting = inbox
+            .take_all()
+            .map(|item| item.done.load(Ordering::Relaxed))
+            .any(|done| done == 1);
+        assert!(seen || waiting, "a change was lost");
+    });
+}
+
+#[test]
+fn two_leave_at_once() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::<Item>::new());
+        let leavers: Vec<_> = (0..2)
+            .map(|_| {
+                let inbox = inbox.clone();
+                thread::spawn(move || {
+                    let item = Item::new();
+                    item.done.store(1, Ordering::Relaxed);
+                    inbox.leave(&item, || item.clone());
+                })
+            })
+            .collect();
+        let taker = thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                inbox
+                    .take_all()
+                    .map(|item| item.done.load(Ordering::Relaxed))
+                    .sum::<u64>()
+            }
+        });
+        for leaver in leavers {
+            leaver.join().unwrap();
+        }
+        let early = taker.join().unwrap();
+        let late: u64 = inbox
+            .take_all()
+            .map(|item| item.done.load(Ordering::Relaxed))
+            .sum();
+        assert_eq!(early + late, 2);
+    });
+}
+
+#[test]
+fn the_sleeper_or_the_ringer_sees_the_other() {
+    loom::model(|| {
+        let shared = Arc::new((Bell::new(), AtomicU64::new(0)));
+        let ringer = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                work.store(1, Ordering::Relaxed);
+                bell.is_asleep_past(5)
+            }
+        });
+        let sleeper = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                bell.lie_down(10);
+                work.load(Ordering::Relaxed) == 1
+            }
+        });
+        let (woken, seen) = (ringer.join().unwrap(), sleeper.join().unwrap());
+        assert!(woken || seen, "the driver sleeps over its work");
+    });
+}
