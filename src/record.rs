@@ -97,9 +97,9 @@ pub(crate) struct Profile {
 /// What a permit remembers of its admission.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    generation: Generation,
+    pub(crate) generation: Generation,
     /// Only a probe has one.
-    lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
 }
 
 /// Why an operation on a record did nothing.
@@ -769,11 +769,6 @@ impl Ticket {
             generation: word.generation(),
             lease: None,
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn generation(&self) -> Generation {
-        self.generation
     }
 
     /// Whether it was given in this very closed state.
