@@ -241,7 +241,7 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

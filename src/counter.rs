@@ -58,7 +58,7 @@
 mod cell;
 mod index;
 pub(crate) mod reserve;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
 
 use std::ptr;

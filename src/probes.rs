@@ -180,7 +180,7 @@ impl Drop for Probes {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::state::Word;

@@ -72,7 +72,7 @@
 
 mod array;
 mod slot;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
 
 use std::ptr::{self, NonNull};

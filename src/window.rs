@@ -378,5 +378,5 @@ impl Lap {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

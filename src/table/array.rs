@@ -228,7 +228,7 @@ impl<T: Entry> Array<T> {
     }
 
     /// How many slots a look-up of an absent key with this hash reads.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(test)]
     pub(super) fn probe_length(&self, hash: u64) -> usize {
         self.slots_from(self.home(hash))
             .take_while(|slot| !Self::read(slot).is_empty())
