@@ -192,9 +192,10 @@ impl Ring {
 
     fn record(&self, window: u64, now: &impl Fn() -> u64) -> (u32, u64) {
         let mut time = now();
-        // ORDERING: AcqRel, partner of the same access by other failures: who
-        // sees a claim also sees the slots filled before it. The high half
-        // wraps out of the word, not into the low half.
+        // ORDERING: Acquire keeps the clock from being read for somebody else's
+        // claim before this one is made (`fill`); Release for symmetry. The slots
+        // carry all other ordering. The high half wraps out of the word, not into
+        // the low half.
         let ends = Ends::unpack(self.ends.fetch_add(ONE, Ordering::AcqRel));
         let position = ends.next;
         let first = self.first_kept(ends.start, position.wrapping_add(1));

@@ -5,8 +5,7 @@
 //! - `record` that claims with a load and a store: `simultaneous_failures_count_once_each`.
 //! - `fill` that fills only its own slot: `simultaneous_failures_count_once_each`.
 //! - `settle` that stores without comparing: `times_agree_whoever_fills_the_slot`.
-//! - `settle` with Relaxed, or `record` with a Relaxed claim:
-//!   `times_agree_whoever_fills_the_slot`.
+//! - `settle` with Relaxed: `times_agree_whoever_fills_the_slot`.
 //! - `start_at` that stores instead of comparing: `a_clear_falls_between_two_failures`.
 
 use std::collections::BTreeSet;
@@ -109,6 +108,9 @@ fn a_clear_falls_between_two_failures() {
         let counts = failing.join().unwrap();
         clearing.join().unwrap();
         let left = shared.window.count(u64::MAX, || 100);
+        // No position was lost: the next failure gets one of its own.
+        shared.window.record(1, || 200);
+        assert_eq!(shared.window.count(1, || 200), 1);
         seen.lock().unwrap().insert((counts, left));
     });
     let expected = [((1, 2), 2), ((1, 1), 1), ((1, 2), 0)];
