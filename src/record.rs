@@ -582,7 +582,9 @@ impl Record {
                         after: next,
                         answer: (),
                     };
-                    self.after(env, &applied, Cause::Expiry, None, now);
+                    // It happened when it was due, whoever sees it first.
+                    let due = word.deadline().unwrap_or(now);
+                    self.after(env, &applied, Cause::Expiry, None, due);
                     return next;
                 }
                 Err(current) => word = current,
