@@ -180,7 +180,10 @@ impl Circuit {
             return Answer::Stale;
         }
         self.in_a_row += 1;
-        self.failure_times.push_back(now);
+        // Without a window nobody wrote times down.
+        if settings.window.is_some() {
+            self.failure_times.push_back(now);
+        }
         let count = self.count(settings, now);
         let opens = match self.mode {
             Mode::Closed => settings.max_attempts.is_some_and(|max| count >= max),
@@ -191,7 +194,10 @@ impl Circuit {
             self.trip();
             self.open(now, Some(settings.expiry_at(self.trips)));
         }
-        Answer::Count(count)
+        match settings.window {
+            Some(_) => Answer::CountInWindow(count),
+            None => Answer::Count(count),
+        }
     }
 
     fn ignored(&mut self, now: u64, permit: &Permit) -> Answer {

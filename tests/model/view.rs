@@ -7,6 +7,10 @@ use brama::{Error, KeyBuf, State, Status};
 
 use crate::settings::Effective;
 
+/// A window remembers at least this many failures (and at least `max_attempts`,
+/// which are fewer here); of more it may forget the oldest.
+const WINDOW_COUNTS_TO: u32 = 16;
+
 /// All of a status, times in ms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -36,6 +40,8 @@ pub enum Answer {
     Admitted,
     Bool(bool),
     Count(u32),
+    /// Only expected: see [`WINDOW_COUNTS_TO`].
+    CountInWindow(u32),
     State(State),
     Status(Box<View>),
     Snapshot(Vec<View>),
@@ -93,7 +99,39 @@ impl From<Error> for Answer {
     }
 }
 
+/// Whether a number of failures in a window is right.
+fn counted(real: u32, expected: u32) -> bool {
+    (expected.min(WINDOW_COUNTS_TO)..=expected).contains(&real)
+}
+
+impl View {
+    fn agrees(&self, expected: &View) -> bool {
+        let mut expected = expected.clone();
+        if expected.settings.window.is_some() && counted(self.failure_count, expected.failure_count)
+        {
+            expected.failure_count = self.failure_count;
+        }
+        *self == expected
+    }
+}
+
 impl Answer {
+    /// Whether this is what the model expects.
+    pub fn agrees(&self, expected: &Answer) -> bool {
+        match (self, expected) {
+            (Answer::Count(real), Answer::CountInWindow(expected)) => counted(*real, *expected),
+            (Answer::Status(real), Answer::Status(expected)) => real.agrees(expected),
+            (Answer::Snapshot(real), Answer::Snapshot(expected)) => {
+                real.len() == expected.len()
+                    && real
+                        .iter()
+                        .zip(expected)
+                        .all(|(real, expected)| real.agrees(expected))
+            }
+            (real, expected) => real == expected,
+        }
+    }
+
     pub fn done(result: Result<(), Error>) -> Answer {
         Answer::of(result, |()| Answer::Done)
     }
