@@ -1,12 +1,13 @@
 //! Settings of the reference model: what was given, what is in effect.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use brama::{Config, ConnectionOptions, ExpiryStrategy, Settings};
 
 /// What one call gives. A zero, or a number outside its range, is invalid.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Given {
     /// `Some(None)`: unlimited.
     pub max_attempts: Option<Option<u32>>,
@@ -114,6 +115,24 @@ impl Given {
             out = out.auto_register(on);
         }
         shared(out, self)
+    }
+}
+
+/// Only what is given.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Given");
+        macro_rules! given {
+            ($($field:ident)*) => {
+                $(if let Some(value) = &self.$field {
+                    out.field(stringify!($field), value);
+                })*
+            };
+        }
+        given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
+            window half_open_max_calls half_open_successes probe_timeout metadata
+            cleanup_interval inactive_threshold auto_register);
+        out.finish()
     }
 }
 

@@ -10,10 +10,16 @@ use crate::settings::Given;
 use crate::view::Answer;
 
 /// A scope and an identifier, not necessarily allowed ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name {
     pub scope: Option<&'static str>,
     pub identifier: &'static str,
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.key(), f)
+    }
 }
 
 const fn name(scope: Option<&'static str>, identifier: &'static str) -> Name {
