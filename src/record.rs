@@ -418,6 +418,9 @@ impl Record {
 
     /// Gives a probe's place back: neither success nor failure.
     pub(crate) fn ignored(&self, env: &Env, ticket: &Ticket) -> Result<(), Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
         let now = env.clock.now();
         self.touch(now);
         self.give_back_place(Some(ticket), now)?;
