@@ -159,13 +159,13 @@ pub(crate) struct Sums {
 }
 
 impl<'a> Totals<'a> {
-    /// Counts a success at `now_ms`, and marks the record active.
+    /// Counts a success at `now_ms`. The time says when it was active.
     #[inline]
     pub(crate) fn success(self, now_ms: u64) {
         self.add_success(self.cell(), now_ms);
     }
 
-    /// Counts a rejection, and marks the record active.
+    /// Counts a rejection, which is no activity.
     #[inline]
     pub(crate) fn rejected(self) {
         self.add_rejected(self.cell());
@@ -189,9 +189,9 @@ impl<'a> Totals<'a> {
         sums
     }
 
-    /// Whether the record was active since this was last asked; forgets it.
+    /// Whether the record was touched since this was last asked; forgets it.
     ///
-    /// A reporter that finds its mark set leaves it, so a report that overlaps
+    /// A caller that finds its mark set leaves it, so an admission that overlaps
     /// with this call may count for the time before it only. A sweep that looks
     /// for connections idle for many sweeps does not mind.
     pub(crate) fn take_mark(self) -> bool {

@@ -236,6 +236,24 @@ impl Engine {
         }
     }
 
+    pub(crate) fn configure_by_name(
+        &self,
+        key: Key<'_>,
+        options: &ConnectionOptions,
+    ) -> Result<(), Error> {
+        let global = self.env.global.load_full();
+        let record = match self.find(key) {
+            Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
+                // Judged first: an invalid call changes nothing.
+                options.overrides.validate()?;
+                options.overrides.validate_over(&global.overrides)?;
+                self.get_or_register(key, &ConnectionOptions::new())?
+            }
+            found => found?,
+        };
+        self.configure_record(&record, options)
+    }
+
     pub(crate) fn configure_record(
         &self,
         record: &Record,

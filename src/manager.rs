@@ -409,7 +409,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         options: ConnectionOptions,
     ) -> Result<(), Error> {
-        self.connection(key)?.configure(options)
+        self.engine().configure_by_name(key.into(), &options)
     }
 
     /// The status of every connection, ordered by scope and identifier. Each is

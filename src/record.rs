@@ -421,6 +421,9 @@ impl Record {
 
     /// Gives a probe's place back: neither success nor failure.
     pub(crate) fn ignored(&self, env: &Env, ticket: &Ticket) -> Result<(), Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
         let now = env.clock.now();
         self.touch(now);
         self.give_back_place(Some(ticket), now)?;
@@ -582,7 +585,9 @@ impl Record {
                         after: next,
                         answer: (),
                     };
-                    self.after(env, &applied, Cause::Expiry, None, now);
+                    // It happened when it was due, whoever sees it first.
+                    let due = word.deadline().unwrap_or(now);
+                    self.after(env, &applied, Cause::Expiry, None, due);
                     return next;
                 }
                 Err(current) => word = current,

@@ -23,7 +23,7 @@ pub(crate) struct Cell {
     rejected: AtomicU64,
     /// Time of the last success plus one, so that 0 can mean "none". Only grows.
     last_success: AtomicU64,
-    /// 1 if there was activity since the mark was last taken. Set by the owner,
+    /// 1 if a call was admitted since the mark was last taken. Set by the owner,
     /// cleared by readers: the only word that both write.
     mark: AtomicU32,
 }
@@ -55,13 +55,11 @@ impl Cell {
         if self.last_success.load(Relaxed) < stamp {
             self.last_success.store(stamp, Relaxed);
         }
-        self.touch();
     }
 
     #[inline]
     pub(super) fn rejected(&self) {
         increment(&self.rejected);
-        self.touch();
     }
 
     #[inline]
@@ -99,13 +97,11 @@ impl Shared {
         if self.0.last_success.load(Relaxed) < stamp {
             self.0.last_success.fetch_max(stamp, Relaxed);
         }
-        self.touch();
     }
 
     #[cold]
     pub(super) fn rejected(&self) {
         self.0.rejected.fetch_add(1, Relaxed);
-        self.touch();
     }
 
     #[inline]

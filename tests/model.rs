@@ -1,0 +1,63 @@
+//! Random operations on a manager, compared step by step with a naive model.
+//!
+//! The model (`reference`) is written from the design: maps, lists of times and
+//! of leases, one thread. Every answer is compared, and after every step the
+//! whole status of every connection. `PROPTEST_CASES` sets how many sequences.
+
+#[path = "model/reference.rs"]
+mod reference;
+#[path = "model/settings.rs"]
+mod settings;
+#[path = "model/trace.rs"]
+mod trace;
+#[path = "model/view.rs"]
+mod view;
+#[path = "model/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use trace::{Trace, traces};
+use view::Answer;
+use world::{Driver, Watch, run};
+
+/// As the environment says, or `cases`.
+fn config(cases: u32) -> ProptestConfig {
+    let mut config = ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    config
+}
+
+fn play(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, TestCaseError> {
+    run(trace, driver, watch).map_err(TestCaseError::fail)
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn every_answer_and_every_status_is_the_models(trace in traces(true)) {
+        play(&trace, Driver::AsTold, Watch::Everything)?;
+    }
+
+    #[test]
+    fn looking_on_changes_nothing(trace in traces(true)) {
+        play(&trace, Driver::AsTold, Watch::Nothing)?;
+    }
+
+    #[test]
+    fn results_do_not_depend_on_whether_the_driver_ran(trace in traces(false)) {
+        let never = play(&trace, Driver::Never, Watch::Nothing)?;
+        let always = play(&trace, Driver::AfterEveryStep, Watch::Nothing)?;
+        let thread = play(&trace, Driver::Thread, Watch::Nothing)?;
+        prop_assert_eq!(&never, &always);
+        prop_assert_eq!(&never, &thread);
+    }
+}

@@ -1,0 +1,435 @@
+//! The manager under test and its model, side by side.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use brama::{Brama, CallError, Connection, ManualClock, OpenFor, Permit};
+
+use crate::reference::{self, Manager, Who};
+use crate::settings::{Given, ms};
+use crate::trace::{Advance, Length, NAMES, Name, Op, Outcome, Settle, Target, Trace};
+use crate::view::Answer;
+
+/// When the driver does its work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Driver {
+    Thread,
+    Never,
+    /// Only where the trace polls.
+    AsTold,
+    AfterEveryStep,
+}
+
+/// How much is looked at after every step; looking may not matter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Watch {
+    Everything,
+    Nothing,
+}
+
+/// Runs a trace. All answers, or the first that differs from the model's.
+pub fn run(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, String> {
+    let clock = ManualClock::new();
+    let brama = Brama::builder()
+        .config(trace.global.as_config())
+        .clock(clock.clone())
+        .background(driver == Driver::Thread)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut world = World {
+        brama: &brama,
+        model: Manager::new(clock.unix_ms(), trace.global.clone()),
+        clock: &clock,
+        driver,
+        handles: [const { None }; 3],
+        next_handle: 0,
+        permits: Vec::new(),
+    };
+    let mut answers = Vec::new();
+    for (step, op) in trace.ops().enumerate() {
+        let mut check = |what: &dyn std::fmt::Debug, real: Answer, expected: Answer| {
+            if real.agrees(&expected) {
+                answers.push(real);
+                return Ok(());
+            }
+            Err(format!(
+                "step {step}, {op:?}, {what:?} ({driver:?}, {watch:?}):\n is       {real:?}\n should be {expected:?}"
+            ))
+        };
+        world.step(op, &mut check)?;
+        if driver == Driver::AfterEveryStep {
+            world.poll();
+        }
+        if watch == Watch::Everything {
+            world.look(&mut check)?;
+        }
+    }
+    if driver == Driver::Thread {
+        world.await_turn();
+    }
+    let (real, expected) = world.snapshot();
+    if !real.agrees(&expected) {
+        return Err(format!(
+            "at the end ({driver:?}, {watch:?}):\n is       {real:?}\n should be {expected:?}"
+        ));
+    }
+    answers.push(real);
+    Ok(answers)
+}
+
+struct World<'a> {
+    brama: &'a Brama,
+    clock: &'a ManualClock,
+    model: Manager,
+    driver: Driver,
+    handles: [Option<(Connection, reference::Handle)>; 3],
+    next_handle: usize,
+    permits: Vec<(Permit<'a>, reference::Permit)>,
+}
+
+/// Compares what is with what should be.
+type Check<'c> = dyn FnMut(&dyn std::fmt::Debug, Answer, Answer) -> Result<(), String> + 'c;
+
+impl<'a> World<'a> {
+    fn step(&mut self, op: &Op, check: &mut Check<'_>) -> Result<(), String> {
+        if self.driver == Driver::Thread
+            && matches!(op, Op::Status(_) | Op::Snapshot | Op::SnapshotOfScope(_))
+        {
+            self.await_turn();
+        }
+        let (real, expected) = match op {
+            Op::ProbesFail(name, times) => {
+                for _ in 0..*times {
+                    let (real, expected) = self.half_open(Target::Name(*name));
+                    check(&"half-open", real, expected)?;
+                    let (real, expected) = self.report(Target::Name(*name), Outcome::Failure);
+                    check(&"failure", real, expected)?;
+                }
+                return Ok(());
+            }
+            op => self.apply(op),
+        };
+        check(&"answer", real, expected)
+    }
+
+    /// The status of everything that has a name or a handle.
+    fn look(&mut self, check: &mut Check<'_>) -> Result<(), String> {
+        for name in NAMES {
+            let expected = self.model.status(Who::Name(name));
+            check(
+                &name,
+                Answer::status(self.brama.status(name.key())),
+                expected,
+            )?;
+        }
+        for slot in 0..self.handles.len() {
+            if let Some((handle, who)) = &self.handles[slot] {
+                let expected = self.model.status(Who::Handle(*who));
+                check(who, Answer::status(handle.status()), expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> (Answer, Answer) {
+        let expected = Answer::Snapshot(self.model.snapshot(|_| true));
+        (Answer::snapshot(self.brama.snapshot()), expected)
+    }
+
+    /// Waits for the end of the driver's turn: while it is making a change, a
+    /// status may show that change's time as now.
+    fn await_turn(&self) {
+        self.brama.poll();
+    }
+
+    fn who(&self, target: Target) -> (Option<Connection>, Who, Name) {
+        match target {
+            Target::Name(name) => (None, Who::Name(name), name),
+            Target::Handle(slot, name) => match &self.handles[slot] {
+                Some((handle, who)) => (Some(handle.clone()), Who::Handle(*who), who.name),
+                None => (None, Who::Name(name), name),
+            },
+        }
+    }
+
+    fn keep(
+        &mut self,
+        real: Result<Connection, brama::Error>,
+        expected: Result<reference::Handle, Answer>,
+    ) -> (Answer, Answer) {
+        match (real, expected) {
+            (Ok(handle), Ok(who)) => {
+                self.handles[self.next_handle] = Some((handle, who));
+                self.next_handle = (self.next_handle + 1) % self.handles.len();
+                (Answer::Handle, Answer::Handle)
+            }
+            (real, expected) => (
+                Answer::of(real, |_| Answer::Handle),
+                expected.map_or_else(|answer| answer, |_| Answer::Handle),
+            ),
+        }
+    }
+
+    fn poll(&mut self) {
+        self.brama.poll();
+        self.model.poll();
+    }
+
+    fn apply(&mut self, op: &Op) -> (Answer, Answer) {
+        let none = Given::default();
+        match op {
+            Op::Register(name, given) => {
+                let options = given.as_ref().map(Given::as_options);
+                let real = self.brama.register(name.key(), options);
+                let expected = self.model.register(*name, given.as_ref().unwrap_or(&none));
+                self.keep(real, expected)
+            }
+            Op::GetOrRegister(name, given) => {
+                let options = given.as_ref().map(Given::as_options);
+                let real = self.brama.get_or_register(name.key(), options);
+                let given = given.as_ref().unwrap_or(&none);
+                let expected = self.model.get_or_register(*name, given);
+                self.keep(real, expected)
+            }
+            Op::Connection(name) => {
+                let real = self.brama.connection(name.key());
+                let expected = self.model.connection(*name);
+                self.keep(real, expected)
+            }
+            Op::Unregister(name) => (
+                Answer::done(self.brama.unregister(name.key())),
+                self.model.unregister(*name),
+            ),
+            Op::Available(target) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.available(),
+                    None => self.brama.available(name.key()),
+                };
+                (Answer::Bool(real), self.model.available(who))
+            }
+            Op::Acquire(target) => self.acquire(*target),
+            Op::Settle(nth, how) => self.settle(*nth, *how),
+            Op::Report(target, outcome) => self.report(*target, *outcome),
+            Op::Call(target, how) => self.call(*target, *how),
+            Op::Open(target, length) => {
+                let how_long = match length {
+                    Length::Configured => OpenFor::Configured,
+                    Length::Custom(length) => OpenFor::Custom(ms(*length)),
+                    Length::Never => OpenFor::Never,
+                };
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.open_circuit("by hand", how_long),
+                    None => self.brama.open_circuit(name.key(), None, how_long),
+                };
+                (Answer::done(real), self.model.open(who, *length))
+            }
+            Op::Close(target) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.close_circuit(),
+                    None => self.brama.close_circuit(name.key()),
+                };
+                (Answer::done(real), self.model.close(who))
+            }
+            Op::HalfOpen(target) => self.half_open(*target),
+            Op::Reset(target) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.reset_circuit(),
+                    None => self.brama.reset_circuit(name.key()),
+                };
+                (Answer::done(real), self.model.reset(who))
+            }
+            Op::ResetAll => {
+                self.brama.reset_all();
+                self.model.reset_all();
+                (Answer::Done, Answer::Done)
+            }
+            Op::Configure(given) => (
+                Answer::done(self.brama.configure(given.as_config())),
+                self.model.configure(given),
+            ),
+            Op::ConfigureConnection(target, given) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.configure(given.as_options()),
+                    None => {
+                        let options = given.as_options();
+                        self.brama.configure_connection(name.key(), options)
+                    }
+                };
+                let expected = self.model.configure_connection(who, given);
+                (Answer::done(real), expected)
+            }
+            Op::Advance(advance) => {
+                let by = match *advance {
+                    Advance::By(by) => by,
+                    Advance::Edge(nth, beside) => {
+                        let edges = self.model.edges();
+                        let edge = edges.get(nth).or(edges.last()).copied();
+                        edge.unwrap_or(self.model.now)
+                            .saturating_add_signed(beside)
+                            .saturating_sub(self.model.now)
+                    }
+                };
+                self.clock.advance(ms(by));
+                self.model.advance(by);
+                (Answer::Done, Answer::Done)
+            }
+            Op::Poll => {
+                if self.driver == Driver::AsTold {
+                    self.poll();
+                }
+                (Answer::Done, Answer::Done)
+            }
+            Op::Status(target) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.status(),
+                    None => self.brama.status(name.key()),
+                };
+                (Answer::status(real), self.model.status(who))
+            }
+            Op::State(target) => {
+                let (handle, who, name) = self.who(*target);
+                let real = match handle {
+                    Some(handle) => handle.state(),
+                    None => self.brama.state(name.key()),
+                };
+                (Answer::State(real), Answer::State(self.model.state(who)))
+            }
+            Op::Snapshot => {
+                let counts = self.brama.state_counts();
+                let counts = [counts.closed, counts.open, counts.half_open];
+                if counts != self.model.counts() {
+                    return (Answer::Counts(counts), Answer::Counts(self.model.counts()));
+                }
+                self.snapshot()
+            }
+            Op::SnapshotOfScope(scope) => {
+                let expected = self.model.snapshot(|name| name.scope == *scope);
+                let real = self.brama.snapshot_of_scope(*scope);
+                (Answer::snapshot(real), Answer::Snapshot(expected))
+            }
+            Op::ProbesFail(..) => unreachable!("made of other steps"),
+        }
+    }
+
+    fn acquire(&mut self, target: Target) -> (Answer, Answer) {
+        let (handle, who, name) = self.who(target);
+        let real = match handle {
+            Some(handle) => handle.acquire_owned(),
+            None => self.brama.acquire(name.key()),
+        };
+        match (real, self.model.acquire(who)) {
+            (Ok(permit), Ok(expected)) => {
+                self.permits.push((permit, expected));
+                (Answer::Admitted, Answer::Admitted)
+            }
+            (real, expected) => (
+                Answer::of(real, |_| Answer::Admitted),
+                expected.map_or_else(|answer| answer, |_| Answer::Admitted),
+            ),
+        }
+    }
+
+    /// What becomes of an outstanding permit, counted from the latest.
+    fn settle(&mut self, nth: usize, how: Settle) -> (Answer, Answer) {
+        if self.permits.is_empty() {
+            return (Answer::Done, Answer::Done);
+        }
+        // Mostly one of the latest, now and then any.
+        let nth = if nth < 48 { nth % 3 } else { nth };
+        let place = self.permits.len() - 1 - nth % self.permits.len();
+        let (permit, expected) = self.permits.remove(place);
+        match how {
+            Settle::Report(outcome) => {
+                let real = match outcome {
+                    Outcome::Success => Answer::done(permit.success()),
+                    Outcome::Failure => Answer::of(permit.failure("no answer"), Answer::Count),
+                    Outcome::Ignored => Answer::done(permit.ignore()),
+                };
+                (real, self.model.settle(&expected, outcome))
+            }
+            Settle::Drop => {
+                drop(permit);
+                self.model.settle(&expected, Outcome::Ignored);
+                (Answer::Done, Answer::Done)
+            }
+            Settle::Panic => {
+                let caught = panic::catch_unwind(AssertUnwindSafe(|| {
+                    let _permit = permit;
+                    panic::resume_unwind(Box::new("a guarded call"));
+                }));
+                assert!(caught.is_err());
+                self.model.settle(&expected, Outcome::Failure);
+                (Answer::Panicked, Answer::Panicked)
+            }
+        }
+    }
+
+    fn report(&mut self, target: Target, outcome: Outcome) -> (Answer, Answer) {
+        let (handle, who, name) = self.who(target);
+        let real = match (outcome, handle) {
+            (Outcome::Success, Some(handle)) => Answer::done(handle.success()),
+            (Outcome::Success, None) => Answer::done(self.brama.success(name.key())),
+            (_, Some(handle)) => Answer::of(handle.failure(None), Answer::Count),
+            (_, None) => Answer::of(self.brama.failure(name.key(), "down"), Answer::Count),
+        };
+        (real, self.model.report(who, None, outcome))
+    }
+
+    fn half_open(&mut self, target: Target) -> (Answer, Answer) {
+        let (handle, who, name) = self.who(target);
+        let real = match handle {
+            Some(handle) => handle.half_open_circuit(),
+            None => self.brama.half_open_circuit(name.key()),
+        };
+        (Answer::done(real), self.model.half_open(who))
+    }
+
+    /// A guarded call, with the permit of a borrowed handle.
+    fn call(&mut self, target: Target, how: Settle) -> (Answer, Answer) {
+        let (handle, who, name) = self.who(target);
+        let classify = |_: &Result<(), ()>| match how {
+            Settle::Drop => brama::Outcome::Ignored,
+            Settle::Report(Outcome::Success) => brama::Outcome::Success,
+            Settle::Report(Outcome::Ignored) => brama::Outcome::Ignored,
+            _ => brama::Outcome::Failure,
+        };
+        let body = || match how {
+            Settle::Panic => panic::resume_unwind(Box::new("a guarded call")),
+            Settle::Report(Outcome::Success) => Ok(()),
+            _ => Err(()),
+        };
+        let real = panic::catch_unwind(AssertUnwindSafe(|| match &handle {
+            Some(handle) => handle.call_with(classify, body),
+            None => self.brama.call_with(name.key(), classify, body),
+        }));
+        let real = match real {
+            Err(_) => Answer::Panicked,
+            Ok(Ok(())) => Answer::Done,
+            Ok(Err(CallError::Inner(()))) => Answer::Inner,
+            Ok(Err(CallError::Rejected(rejected))) => brama::Error::Rejected(rejected).into(),
+            Ok(Err(CallError::Unusable(error))) => error.into(),
+            Ok(Err(other)) => Answer::Unexpected(format!("{other:?}")),
+        };
+        let expected = match self.model.acquire(who) {
+            Err(answer) => answer,
+            Ok(permit) => {
+                let (outcome, answer) = match how {
+                    Settle::Report(Outcome::Success) => (Outcome::Success, Answer::Done),
+                    Settle::Report(Outcome::Failure) => (Outcome::Failure, Answer::Inner),
+                    Settle::Report(Outcome::Ignored) | Settle::Drop => {
+                        (Outcome::Ignored, Answer::Inner)
+                    }
+                    Settle::Panic => (Outcome::Failure, Answer::Panicked),
+                };
+                self.model.settle(&permit, outcome);
+                answer
+            }
+        };
+        (real, expected)
+    }
+}
