@@ -58,19 +58,26 @@ impl Clock {
         }
     }
 
-    /// What a wall clock showed, or would have shown, at monotonic `ms`.
-    pub(crate) fn unix_ms(&self, ms: u64) -> u64 {
-        match self {
+    /// How to turn monotonic times into times of the wall clock as it is now.
+    pub(crate) fn wall(&self) -> Wall {
+        Wall(match self {
             Clock::System => {
-                let wall = millis(
-                    SystemTime::now()
-                        .duration_since(UNIX_EPOCH)
-                        .unwrap_or_default(),
-                );
-                wall.saturating_sub(self.now_exact()).saturating_add(ms)
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                millis(now.unwrap_or_default()).saturating_sub(self.now_exact())
             }
-            Clock::Manual(clock) => clock.inner.epoch.saturating_add(ms),
-        }
+            Clock::Manual(clock) => clock.inner.epoch,
+        })
+    }
+}
+
+/// The Unix time, in ms, at which the monotonic clock showed zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Wall(u64);
+
+impl Wall {
+    /// What a wall clock showed, or would have shown, at monotonic `ms`.
+    pub(crate) fn unix_ms(self, ms: u64) -> u64 {
+        self.0.saturating_add(ms)
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::config::ConnectionOptions;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
+use crate::event::Report;
 use crate::key::{Key, KeyBuf};
 use crate::reclaim;
 use crate::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
@@ -92,7 +93,18 @@ impl Connection {
     #[inline]
     pub fn success(&self) -> Result<(), Error> {
         self.record
-            .success(&self.engine.env, None)
+            .success(&self.engine.env, None, &Report::NONE)
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// [`Connection::success`] with metadata for its events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn success_with<'r>(&self, report: impl Into<Report<'r>>) -> Result<(), Error> {
+        self.record
+            .success(&self.engine.env, None, &report.into())
             .map_err(|refusal| self.error(refusal))
     }
 
@@ -103,9 +115,9 @@ impl Connection {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn failure<'r>(&self, reason: impl Into<Option<&'r str>>) -> Result<u32, Error> {
+    pub fn failure<'r>(&self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
         self.record
-            .failure(&self.engine.env, None, reason.into())
+            .failure(&self.engine.env, None, &report.into())
             .map_err(|refusal| self.error(refusal))
     }
 
@@ -192,12 +204,12 @@ impl Connection {
     /// [`Error::NotFound`], [`Error::ShutDown`].
     pub fn open_circuit<'r>(
         &self,
-        reason: impl Into<Option<&'r str>>,
+        report: impl Into<Report<'r>>,
         how_long: impl Into<OpenFor>,
     ) -> Result<(), Error> {
-        let how_long = how_long.into();
+        let (report, how_long) = (report.into(), how_long.into());
         how_long.validate()?;
-        self.control(|record, engine| record.open(&engine.env, reason.into(), how_long))
+        self.control(|record, engine| record.open(&engine.env, &report, how_long))
     }
 
     /// Closes the circuit. The count of failures stays: one more may open it again.
@@ -330,7 +342,19 @@ impl<'a> Permit<'a> {
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn success(mut self) -> Result<(), Error> {
-        self.settle(|record, engine, ticket| record.success(&engine.env, Some(ticket)))
+        self.settle(|record, engine, ticket| {
+            record.success(&engine.env, Some(ticket), &Report::NONE)
+        })
+    }
+
+    /// [`Permit::success`] with metadata for its events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn success_with<'r>(mut self, report: impl Into<Report<'r>>) -> Result<(), Error> {
+        let report = report.into();
+        self.settle(|record, engine, ticket| record.success(&engine.env, Some(ticket), &report))
     }
 
     /// Reports a failure, and returns how many count now.
@@ -338,9 +362,9 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn failure<'r>(mut self, reason: impl Into<Option<&'r str>>) -> Result<u32, Error> {
-        let reason = reason.into();
-        self.settle(|record, engine, ticket| record.failure(&engine.env, Some(ticket), reason))
+    pub fn failure<'r>(mut self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
+        let report = report.into();
+        self.settle(|record, engine, ticket| record.failure(&engine.env, Some(ticket), &report))
     }
 
     /// Gives the permit back: neither success nor failure.
@@ -357,14 +381,10 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn report<'r>(
-        self,
-        outcome: Outcome,
-        reason: impl Into<Option<&'r str>>,
-    ) -> Result<(), Error> {
+    pub fn report<'r>(self, outcome: Outcome, report: impl Into<Report<'r>>) -> Result<(), Error> {
         match outcome {
-            Outcome::Success => self.success(),
-            Outcome::Failure => self.failure(reason).map(drop),
+            Outcome::Success => self.success_with(report),
+            Outcome::Failure => self.failure(report).map(drop),
             Outcome::Ignored => self.ignore(),
         }
     }
@@ -413,7 +433,7 @@ impl Permit<'_> {
         // Nobody is left to hear of an error.
         let _ = if std::thread::panicking() {
             self.settle(|record, engine, ticket| {
-                record.failure(&engine.env, Some(ticket), Some("panic"))
+                record.failure(&engine.env, Some(ticket), &"panic".into())
             })
             .map(drop)
         } else {
@@ -463,6 +483,6 @@ fn conclude<T, E>(
 ) -> Result<T, CallError<E>> {
     let outcome = classify(&result);
     // A stale report has done what it could; the caller wants the result.
-    let _ = permit.report(outcome, None);
+    let _ = permit.report(outcome, Report::NONE);
     result.map_err(CallError::Inner)
 }

@@ -24,25 +24,33 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::bus::Happening;
 use crate::clock::Clock;
 use crate::counter;
 use crate::engine::Engine;
+use crate::event::Cause;
 use crate::reclaim;
-use crate::record::Record;
+use crate::record::{Record, RecordRef};
 use crate::sync::Ordering;
 use crate::table::Cursor;
 
 /// Slots that a cleanup looks at before it lets go of its pin.
 const CLEANUP_STEP: usize = 1_024;
 
+/// So many moments are not worth sorting out.
+const ROOMY: usize = 1_024;
+
 /// What the driver has planned.
 #[derive(Debug)]
 pub(crate) struct Plan {
     moments: BinaryHeap<Reverse<Moment>>,
+    /// How many moments there may be before those that no record has planned any
+    /// more are sorted out.
+    crowded: usize,
     last_cleanup: u64,
     /// Where the cleanup under way goes on.
     cleanup: Option<Cursor>,
+    /// Records that have missed events.
+    late: Vec<RecordRef>,
 }
 
 /// When to look at which record.
@@ -57,8 +65,10 @@ impl Plan {
     pub(crate) fn new(now: u64) -> Self {
         Plan {
             moments: BinaryHeap::new(),
+            crowded: ROOMY,
             last_cleanup: now,
             cleanup: None,
+            late: Vec::new(),
         }
     }
 
@@ -66,10 +76,14 @@ impl Plan {
     /// moment at which something will be.
     pub(crate) fn turn(&mut self, engine: &Engine) -> u64 {
         let now = engine.env.clock.now_exact();
-        for record in engine.env.opened.take_all() {
+        for record in engine.env.attention.take_all() {
             self.look_at(engine, &record, now);
+            if record.has_missed() {
+                self.late.push(record);
+            }
         }
         self.expire_due(engine, now);
+        self.sort_out(engine);
         let next_cleanup = self.step_cleanup(engine, now);
         counter::reserve::RESERVE.refill();
         let next_expiry = self
@@ -118,6 +132,22 @@ impl Plan {
         }
     }
 
+    /// Forgets the moments of removed connections and of openings that were moved
+    /// to an earlier one, whenever their number has doubled.
+    fn sort_out(&mut self, engine: &Engine) {
+        if self.moments.len() < self.crowded {
+            return;
+        }
+        self.moments.retain(|Reverse(moment)| {
+            let address = ptr::without_provenance(moment.address);
+            engine
+                .table
+                .get_ptr(moment.hash, address, &reclaim::pin())
+                .is_some_and(|record| record.planned().load(Ordering::Relaxed) == moment.at)
+        });
+        self.crowded = ROOMY.max(2 * self.moments.len());
+    }
+
     /// One step, if a cleanup is due or under way. Returns when the next is.
     fn step_cleanup(&mut self, engine: &Engine, now: u64) -> u64 {
         let housekeeping = engine.env.global.load().housekeeping;
@@ -140,13 +170,16 @@ impl Plan {
         let mut removed = false;
         self.cleanup = engine.table.walk(cursor, CLEANUP_STEP, &guard, |record| {
             let idle = now.saturating_sub(record.last_activity(now));
-            if idle >= threshold && engine.remove(record, &guard) {
+            if idle >= threshold && !record.is_held_open() && engine.remove(record, &guard) {
                 removed = true;
-                engine.env.bus.publish(record, Happening::CleanedUp);
+                record.tell_of_life(&engine.env, Cause::CleanedUp);
             }
         });
         if removed {
             guard.flush();
+        }
+        if self.cleanup.is_none() {
+            engine.table.shrink(&guard);
         }
         match self.cleanup {
             Some(_) => now,
@@ -158,15 +191,44 @@ impl Plan {
 }
 
 impl Engine {
-    /// Everything that is due, to the end.
+    /// Everything that is due, to the end: expiries, cleanup, events.
     pub(crate) fn poll(&self) {
         loop {
-            let mut plan = self.plan();
-            plan.turn(self);
-            if !plan.is_cleaning() {
-                return;
+            self.turn();
+            let is_cleaning = self.plan().is_cleaning();
+            if self.env.bus.is_dispatching_here() || !is_cleaning && self.is_idle() {
+                break;
             }
         }
+        // The driver may have planned to sleep until a moment that this thread has
+        // taken out of the inbox in the meantime.
+        self.env.bell.wake();
+        // Shut down by a callback that has returned now.
+        if self.is_shut() && !self.env.bus.is_dispatching_here() {
+            self.unsubscribe(|_| true);
+        }
+    }
+
+    /// Whether nothing waits for the driver.
+    fn is_idle(&self) -> bool {
+        self.env.attention.is_empty() && self.env.bus.is_idle()
+    }
+
+    /// One turn; returns when the next is due.
+    fn turn(&self) -> u64 {
+        let next = self.plan().turn(self);
+        self.env.bus.dispatch(&self.env, || {
+            let mut late = std::mem::take(&mut self.plan().late);
+            if self.env.bus.take_unlisted() {
+                self.for_each(|record| {
+                    if record.has_missed() {
+                        late.push(record.share());
+                    }
+                });
+            }
+            late
+        });
+        next
     }
 }
 
@@ -181,12 +243,13 @@ pub(crate) fn start(engine: Arc<Engine>) -> std::io::Result<JoinHandle<()>> {
                 clock.wake_on_advance(me.clone());
             }
             while !engine.is_shut() {
-                let next = engine.plan().turn(&engine);
+                let next = engine.turn();
                 sleep_until(&engine, next);
             }
             if let Clock::Manual(clock) = &engine.env.clock {
                 clock.forget(&me);
             }
+            engine.say_goodbye();
         })
 }
 
@@ -194,7 +257,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
     let env = &engine.env;
     env.bell.lie_down(moment);
     let now = env.clock.now_exact();
-    if env.opened.is_empty() && !engine.is_shut() && now < moment {
+    if engine.is_idle() && !engine.is_shut() && now < moment {
         match env.clock {
             Clock::System => thread::park_timeout(Duration::from_millis(moment - now)),
             // It moves only when told to, and wakes us then.

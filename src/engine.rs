@@ -9,16 +9,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::bus::Happening;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Overrides};
 use crate::counter;
 use crate::driver::Plan;
 use crate::env::Env;
 use crate::error::Error;
+use crate::event::{Cause, EventFilter};
 use crate::key::Key;
 use crate::reclaim::{self, Guard};
 use crate::record::{Profile, Record, RecordRef, Refusal, Status};
+use crate::subscriber::{Sink, Subscriber};
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::table::{Cursor, Table};
 
@@ -30,17 +31,28 @@ pub(crate) struct Engine {
     pub(crate) plan: Mutex<Plan>,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
+    has_driver: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(clock: Clock, config: Config) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        config: Config,
+        event_capacity: usize,
+        has_driver: bool,
+    ) -> Self {
         let now = clock.now();
         Engine {
-            env: Env::new(clock, config),
+            env: Env::new(clock, config, event_capacity),
             table: Table::new(),
             plan: Mutex::new(Plan::new(now)),
             shut: AtomicU32::new(0),
+            has_driver,
         }
+    }
+
+    pub(crate) fn has_driver(&self) -> bool {
+        self.has_driver
     }
 
     pub(crate) fn is_shut(&self) -> bool {
@@ -165,9 +177,11 @@ impl Engine {
             return Err(Error::ShutDown);
         }
         drop(guard);
-        // The global settings may have changed before it could be found.
+        // The global settings and the subscribers may have changed before it could
+        // be found.
         record.make_room(&record.settings(&self.env));
-        self.env.bus.publish(&record, Happening::Registered);
+        record.learn_interest(&self.env.bus);
+        record.tell_of_life(&self.env, Cause::Registered);
         Ok(record)
     }
 
@@ -190,10 +204,13 @@ impl Engine {
 
     pub(crate) fn unregister(&self, key: Key<'_>) -> Result<(), Error> {
         let record = self.find(key)?;
-        if !self.remove(&record, &reclaim::pin()) {
+        let guard = reclaim::pin();
+        if !self.remove(&record, &guard) {
             return Err(Error::not_found(key));
         }
-        self.env.bus.publish(&record, Happening::Unregistered);
+        self.table.shrink(&guard);
+        drop(guard);
+        record.tell_of_life(&self.env, Cause::Unregistered);
         Ok(())
     }
 
@@ -215,6 +232,8 @@ impl Engine {
             self.make_room_everywhere(config, &next.overrides);
             let previous = self.env.global.compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
+                // ORDERING: SeqCst, partner of the fence in `configure_record`.
+                fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
                 self.env.bell.wake();
                 return Ok(());
@@ -284,6 +303,11 @@ impl Engine {
                 _ => false,
             };
             if unchanged {
+                // ORDERING: SeqCst, partner of the fence in `configure`: either
+                // the walk there sees these settings, or this thread the new
+                // global ones.
+                fence(Ordering::SeqCst);
+                record.make_room(&record.settings(&self.env));
                 record.touch_now(&self.env);
                 return Ok(());
             }
@@ -318,15 +342,55 @@ impl Engine {
         seen
     }
 
+    /// Adds a subscriber and tells every record what it wants.
+    pub(crate) fn subscribe(
+        &self,
+        filter: EventFilter,
+        sink: Sink,
+    ) -> Result<Arc<Subscriber>, Error> {
+        self.refuse_if_shut()?;
+        let bus = &self.env.bus;
+        let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
+        let _one_at_a_time = bus.add(subscriber.clone());
+        // ORDERING: SeqCst, partner of the fence in `shut_down`: either that finds
+        // this subscriber, or this thread the flag.
+        fence(Ordering::SeqCst);
+        if self.is_shut() {
+            subscriber.close(false);
+            return Err(Error::ShutDown);
+        }
+        self.for_each(|record| record.add_interest(subscriber.filter.interest_in(record.key())));
+        Ok(subscriber)
+    }
+
+    /// Ends the subscriptions that `which` names. From outside a callback, nothing
+    /// of them runs any more when this returns.
+    pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
+        let bus = &self.env.bus;
+        let (gone, one_at_a_time) = bus.remove(which);
+        if !gone.is_empty() {
+            self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
+        }
+        drop(one_at_a_time);
+        for subscriber in gone {
+            subscriber.close(!bus.is_dispatching_here());
+        }
+    }
+
+    /// After the shutdown: delivers what waits, and ends all subscriptions.
+    pub(crate) fn say_goodbye(&self) {
+        self.poll();
+        self.unsubscribe(|_| true);
+    }
+
     pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses everything from now on: handles answer `ShutDown`. True for the
-    /// one who did it.
-    pub(crate) fn shut_down(&self) -> bool {
+    /// Refuses everything from now on: handles answer `ShutDown`.
+    pub(crate) fn shut_down(&self) {
         if self.shut.swap(1, Ordering::AcqRel) == 1 {
-            return false;
+            return;
         }
         // ORDERING: SeqCst, partner of the fence in `register`.
         fence(Ordering::SeqCst);
@@ -334,6 +398,5 @@ impl Engine {
             self.remove(record, &reclaim::pin());
         });
         self.env.bell.wake();
-        true
     }
 }

@@ -24,8 +24,9 @@ pub(crate) struct Env {
     pub(crate) hasher: Hasher,
     pub(crate) global: ArcSwap<Config>,
     pub(crate) bus: Bus,
-    /// Records whose circuit opened, for the driver to plan their expiry.
-    pub(crate) opened: Inbox<Record>,
+    /// Records that the driver has to look at: their circuit opened, or they have
+    /// missed events.
+    pub(crate) attention: Inbox<Record>,
     pub(crate) bell: Bell,
     /// Distinguishes records that lived at the same address one after the other.
     ids: AtomicU64,
@@ -33,14 +34,14 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    pub(crate) fn new(clock: Clock, config: Config) -> Self {
+    pub(crate) fn new(clock: Clock, config: Config, event_capacity: usize) -> Self {
         let hasher = Hasher::new();
         Env {
             clock,
             hasher,
             global: ArcSwap::new(Arc::new(config)),
-            bus: Bus::new(),
-            opened: Inbox::new(),
+            bus: Bus::new(event_capacity),
+            attention: Inbox::new(),
             bell: Bell::new(),
             ids: AtomicU64::new(1),
             dice: AtomicU64::new(hasher.hash("dice".into())),
@@ -49,6 +50,11 @@ impl Env {
 
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the connection that was registered last.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.ids.load(Ordering::Relaxed) - 1
     }
 
     /// What is in effect for a connection with these settings of its own.

@@ -168,22 +168,30 @@ mod driver;
 mod engine;
 mod env;
 mod error;
+mod event;
 mod expiry;
+mod gate;
 mod inbox;
 mod key;
+mod mailbox;
 mod manager;
 mod probes;
 mod reclaim;
 mod record;
+mod ring;
 mod state;
+mod subscriber;
+mod subscription;
 mod sync;
 mod table;
 mod trip;
+mod wake;
 mod window;
 
 #[cfg(all(loom, test))]
 mod models;
 
+pub use bus::EventCounts;
 pub use clock::ManualClock;
 pub use config::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
@@ -191,7 +199,9 @@ pub use config::{
 };
 pub use connection::{Connection, Outcome, Permit};
 pub use error::{CallError, Error, Invalid, Rejected};
+pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
 pub use manager::{Brama, Builder, StateCounts, default};
 pub use record::{OpenFor, Status};
 pub use state::State;
+pub use subscription::{EventQueue, Subscription};

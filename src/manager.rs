@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use once_cell::sync::Lazy;
 
+use crate::bus::EventCounts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{
     Config, ConnectionOptions, Housekeeping, Overrides, housekeeping_setters, settings_setters,
@@ -19,9 +20,14 @@ use crate::connection::{self, Connection, Outcome, Permit};
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
+use crate::event::{Event, EventFilter, Report};
 use crate::key::Key;
+use crate::mailbox::Mailbox;
 use crate::record::{OpenFor, Record, Refusal, Status};
+use crate::ring;
 use crate::state::State;
+use crate::subscriber::Sink;
+use crate::subscription::{EventQueue, Subscription};
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 ///
@@ -62,6 +68,7 @@ pub struct Builder {
     housekeeping: Housekeeping,
     clock: Clock,
     background: bool,
+    event_capacity: usize,
 }
 
 impl Builder {
@@ -89,6 +96,14 @@ impl Builder {
         self
     }
 
+    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
+    /// to a power of two, at least 2; each place takes about 100 bytes. Default
+    /// 1 024. What happens when it is full: see [the guide](crate#events).
+    pub fn event_capacity(mut self, happenings: usize) -> Self {
+        self.event_capacity = happenings;
+        self
+    }
+
     /// Makes the manager.
     ///
     /// # Errors
@@ -103,7 +118,13 @@ impl Builder {
             overrides: self.overrides,
             housekeeping: self.housekeeping,
         })?;
-        let engine = Arc::new(Engine::new(self.clock, config));
+        capacity("event_capacity", self.event_capacity)?;
+        let engine = Arc::new(Engine::new(
+            self.clock,
+            config,
+            self.event_capacity,
+            self.background,
+        ));
         let driver = self
             .background
             .then(|| driver::start(engine.clone()).expect("a thread can be started"));
@@ -114,6 +135,16 @@ impl Builder {
             }),
         })
     }
+}
+
+const EVENT_CAPACITY: usize = 1_024;
+
+fn capacity(field: &'static str, value: usize) -> Result<(), Error> {
+    if (1..=ring::MAX_CAPACITY).contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("must be 1 to {}", ring::MAX_CAPACITY);
+    Err(Error::config(field, value, allowed))
 }
 
 static DEFAULT: Lazy<Brama> = Lazy::new(|| {
@@ -135,6 +166,7 @@ impl Brama {
             housekeeping: Housekeeping::default(),
             clock: Clock::System,
             background: true,
+            event_capacity: EVENT_CAPACITY,
         }
     }
 
@@ -236,7 +268,25 @@ impl Brama {
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
-        engine.with(key.into(), |record, _| record.success(&engine.env, None))
+        engine.with(key.into(), |record, _| {
+            record.success(&engine.env, None, &Report::NONE)
+        })
+    }
+
+    /// [`Brama::success`] with metadata for its events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn success_with<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        report: impl Into<Report<'r>>,
+    ) -> Result<(), Error> {
+        let (engine, report) = (self.engine(), report.into());
+        engine.with(key.into(), |record, _| {
+            record.success(&engine.env, None, &report)
+        })
     }
 
     /// Reports a failure and returns how many count now; see [`Connection::failure`].
@@ -247,11 +297,11 @@ impl Brama {
     pub fn failure<'k, 'r>(
         &self,
         key: impl Into<Key<'k>>,
-        reason: impl Into<Option<&'r str>>,
+        report: impl Into<Report<'r>>,
     ) -> Result<u32, Error> {
-        let (engine, reason) = (self.engine(), reason.into());
+        let (engine, report) = (self.engine(), report.into());
         engine.with(key.into(), |record, _| {
-            record.failure(&engine.env, None, reason)
+            record.failure(&engine.env, None, &report)
         })
     }
 
@@ -342,13 +392,13 @@ impl Brama {
     pub fn open_circuit<'k, 'r>(
         &self,
         key: impl Into<Key<'k>>,
-        reason: impl Into<Option<&'r str>>,
+        report: impl Into<Report<'r>>,
         how_long: impl Into<OpenFor>,
     ) -> Result<(), Error> {
-        let (reason, how_long) = (reason.into(), how_long.into());
+        let (report, how_long) = (report.into(), how_long.into());
         how_long.validate()?;
         self.control(key.into(), |record, engine| {
-            record.open(&engine.env, reason, how_long)
+            record.open(&engine.env, &report, how_long)
         })
     }
 
@@ -446,15 +496,105 @@ impl Brama {
         });
     }
 
-    /// Does what is due: expiries and cleanup. Needed without a background
+    /// Calls `callback` for every event that `filter` lets pass, on the manager's
+    /// thread, or on the one that polls. Until the subscription is dropped.
+    ///
+    /// The callback may call anything in this library. While it runs, no other
+    /// event is delivered; a panic is caught and counted.
+    ///
+    /// ```
+    /// # use brama::{Brama, EventFilter, EventType};
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().background(false).build()?;
+    /// let changes = EventFilter::new().types([EventType::StateChange]);
+    /// let subscription = brama.subscribe(changes, |event| {
+    ///     println!("{}: now {}", event.connection(), event.new_state());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShutDown`].
+    pub fn subscribe(
+        &self,
+        filter: EventFilter,
+        callback: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<Subscription, Error> {
+        self.subscribe_to(filter, Sink::Each(Box::new(callback)))
+    }
+
+    /// Calls `callback` for up to `most` events at a time: as many as there are
+    /// when the dispatcher has delivered all that waited.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`].
+    pub fn subscribe_batched(
+        &self,
+        filter: EventFilter,
+        most: usize,
+        callback: impl FnMut(&[Event]) + Send + 'static,
+    ) -> Result<Subscription, Error> {
+        capacity("most", most)?;
+        let batches = Sink::Batches {
+            callback: Box::new(callback),
+            batch: Vec::new(),
+            most,
+        };
+        self.subscribe_to(filter, batches)
+    }
+
+    /// A queue of every event that `filter` lets pass, to be drained by the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if `capacity` is not 1 to 16 777 216,
+    /// [`Error::ShutDown`].
+    pub fn subscribe_queue(
+        &self,
+        filter: EventFilter,
+        capacity: usize,
+    ) -> Result<EventQueue, Error> {
+        self::capacity("capacity", capacity)?;
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        let subscriber = self
+            .engine()
+            .subscribe(filter, Sink::Mailbox(mailbox.clone()))?;
+        Ok(EventQueue::new(&self.owner.engine, subscriber, mailbox))
+    }
+
+    fn subscribe_to(&self, filter: EventFilter, sink: Sink) -> Result<Subscription, Error> {
+        let subscriber = self.engine().subscribe(filter, sink)?;
+        Ok(Subscription::new(&self.owner.engine, subscriber))
+    }
+
+    /// Ends every subscription that falls under `pattern`: it agrees with each part
+    /// that the pattern names, and wants no type beyond the pattern's. An empty
+    /// pattern is that of all subscriptions. The promise is that of
+    /// [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
+    pub fn unsubscribe(&self, pattern: &EventFilter) {
+        self.engine()
+            .unsubscribe(|subscriber| subscriber.filter.falls_under(pattern));
+    }
+
+    /// How many events were published, delivered, dropped and coalesced.
+    pub fn event_counts(&self) -> EventCounts {
+        self.engine().env.bus.counts()
+    }
+
+    /// Does what is due: expiries, cleanup, delivery of events. Needed without a background
     /// thread, harmless with one.
     pub fn poll(&self) {
         self.engine().poll();
     }
 
     /// Shuts the manager down: no call is admitted any more, every operation
-    /// answers [`Error::ShutDown`], and the background thread is joined. Further
-    /// calls do nothing.
+    /// answers [`Error::ShutDown`], the background thread is joined, the events that
+    /// wait are delivered, and all subscriptions end. Inside a callback it returns
+    /// at once, and the rest happens when the callback has returned. Further calls
+    /// do nothing.
     pub fn shutdown(&self) {
         self.owner.shut_down();
     }
@@ -484,12 +624,17 @@ impl Owner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        if self.engine.env.bus.is_dispatching_here() {
+            // Inside a callback, on the driver's thread or one that polls.
+            return;
+        }
         if let Some(driver) = driver
             && driver.thread().id() != thread::current().id()
         {
             // A driver that panicked has said so already.
             let _ = driver.join();
         }
+        self.engine.say_goodbye();
     }
 }
 

@@ -68,8 +68,13 @@ fn is_free(stamp: u64, generation: Generation, now: u64) -> bool {
 }
 
 fn taken(previous: u64, generation: Generation, end: u64) -> u64 {
-    let serial = (previous >> SERIAL_SHIFT).wrapping_add(1) & SERIAL_MASK;
-    generation.bits() << GENERATION_SHIFT | serial << SERIAL_SHIFT | end.clamp(1, LAST_MOMENT)
+    let serial = with_next_serial(previous) & SERIAL_MASK << SERIAL_SHIFT;
+    generation.bits() << GENERATION_SHIFT | serial | end.clamp(1, LAST_MOMENT)
+}
+
+fn with_next_serial(stamp: u64) -> u64 {
+    let serial = (stamp >> SERIAL_SHIFT).wrapping_add(1) & SERIAL_MASK;
+    stamp & !(SERIAL_MASK << SERIAL_SHIFT) | serial << SERIAL_SHIFT
 }
 
 impl Probes {
@@ -121,7 +126,7 @@ impl Probes {
             let mut seen = slot.load(Ordering::Relaxed);
             while is_free(seen, generation, now) {
                 let stamp = taken(seen, generation, end);
-                // ORDERING: AcqRel, partner of itself and of `free`: the slot
+                // ORDERING: AcqRel, partner of itself and of `replace`: the slot
                 // passes from one probe to the next with all that went before.
                 match slot.compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) => {
@@ -138,19 +143,30 @@ impl Probes {
         Err(earliest)
     }
 
-    /// Gives a slot back. False if it was lost or given back before.
-    pub(crate) fn free(&self, lease: Lease, now: u64) -> bool {
-        let Some(slot) = self.slots().nth(lease.slot as usize) else {
-            return false;
+    /// Makes the lease the reporter's alone: a second report of the same permit
+    /// is refused, while the slot stays taken until [`Probes::free`]. None if it
+    /// was lost, or is being reported or has been.
+    pub(crate) fn claim(&self, lease: Lease, now: u64) -> Option<Lease> {
+        if now >= lease.end() {
+            return None;
+        }
+        let claimed = Lease {
+            stamp: with_next_serial(lease.stamp),
+            ..lease
         };
-        slot.compare_exchange(
-            lease.stamp,
-            lease.stamp & !END_MASK,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        )
-        .is_ok()
-            && now < lease.end()
+        self.replace(lease, claimed.stamp).then_some(claimed)
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn free(&self, lease: Lease) {
+        self.replace(lease, lease.stamp & !END_MASK);
+    }
+
+    fn replace(&self, lease: Lease, stamp: u64) -> bool {
+        self.slots().nth(lease.slot as usize).is_some_and(|slot| {
+            slot.compare_exchange(lease.stamp, stamp, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        })
     }
 
     fn slots(&self) -> impl Iterator<Item = &AtomicU64> {
@@ -203,10 +219,16 @@ mod tests {
             probes.take(generation, 3, 30, 130).is_ok(),
             "a higher limit"
         );
-        assert!(probes.free(second, 40));
-        assert!(!probes.free(second, 40), "only once");
+        let reporting = probes.claim(second, 40).expect("held");
+        assert_eq!(probes.claim(second, 40), None, "only once");
+        assert_eq!(
+            probes.take(generation, 2, 40, 140),
+            Err(110),
+            "not before it is done"
+        );
+        probes.free(reporting);
         assert!(probes.take(generation, 2, 40, 140).is_ok());
-        assert!(probes.free(first, 40));
+        assert!(probes.claim(first, 40).is_some());
     }
 
     #[test]
@@ -220,9 +242,9 @@ mod tests {
         let next = probes
             .take(generation, 2, 100, 200)
             .expect("the lost one's");
-        assert!(!probes.free(lost, 100), "it belongs to somebody else");
+        assert_eq!(probes.claim(lost, 100), None, "it belongs to somebody else");
         assert_eq!(probes.take(generation, 2, 149, 249), Err(150));
-        assert!(probes.free(next, 149) && probes.free(busy, 149));
+        assert!(probes.claim(next, 149).is_some() && probes.claim(busy, 149).is_some());
     }
 
     #[test]
@@ -230,8 +252,8 @@ mod tests {
         let [generation, _] = generations();
         let probes = Probes::new();
         let lease = probes.take(generation, 1, 0, 100).expect("free");
-        assert!(!probes.free(lease, 100));
-        assert!(probes.take(generation, 1, 0, 100).is_ok());
+        assert_eq!(probes.claim(lease, 100), None);
+        assert!(probes.take(generation, 1, 100, 200).is_ok());
     }
 
     #[test]
@@ -248,7 +270,7 @@ mod tests {
         let probes = Probes::new();
         let current = probes.take(two, 1, 0, 100).expect("free");
         assert_eq!(probes.take(one, 1, 0, 200), Err(100));
-        assert!(probes.free(current, 50));
+        assert!(probes.claim(current, 50).is_some());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! the word, lets an expiry that is due happen first, asks a pure transition of
 //! [`state`] for the next word, and swaps it in. The one thread
 //! whose CAS succeeds also does what belongs to that change: it writes the times,
-//! moves the count, tells the driver, and publishes.
+//! moves the count, tells the driver, and publishes. What calls do is in
+//! [`calls`], what hands do in [`control`], what others hear of it in [`tell`].
 //!
 //! Beside the word:
 //!
@@ -28,23 +29,26 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::bus::{Cause, Happening};
 use crate::config::{Metadata, Overrides, Settings};
 use crate::counter::{Cell, Shared, Stripes, Totals};
 use crate::env::Env;
 use crate::error::{Error, Rejected};
+use crate::event::{Cause, Report};
 use crate::expiry;
 use crate::inbox::Link;
 use crate::key::Key;
 use crate::probes::{Lease, Probes};
-use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::trip::{self, Evidence};
+use crate::state::{self, Generation, NEVER, State, Word};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::window::Window;
 
+mod calls;
+mod control;
 mod share;
 mod status;
+mod tell;
 
+pub use control::OpenFor;
 pub(crate) use share::RecordRef;
 pub use status::Status;
 
@@ -54,19 +58,30 @@ pub use status::Status;
 pub(crate) struct Record {
     word: AtomicU64,
     hash: u64,
-    id: u64,
     /// Scope and identifier, one after the other.
     name: Box<str>,
     /// Bytes of `name` that are the scope; 0: none, since no scope is empty.
     scope_len: u16,
-    streak: AtomicU32,
+    /// The types of events that somebody wants of this connection.
+    interest: AtomicU16,
+    /// The types of kept events that found no room in the ring.
+    missed: AtomicU16,
     profile: ArcSwapOption<Profile>,
     stripes: Stripes,
 
     cell: Cell,
 
     shared: Shared,
+    id: u64,
     registered_at: u64,
+    /// Failures in a row while not closed.
+    streak: AtomicU32,
+    /// Events told within one generation, for their order.
+    ticks: AtomicU32,
+    /// What subscribers know of the connection, see [`tell`].
+    told: AtomicU32,
+    /// The generation of the last change, continued beyond its 13 bits.
+    epoch: AtomicU64,
     failures: AtomicU64,
     last_failure: AtomicU64,
     /// Registration, configuration, manual control, admission to a probe.
@@ -76,7 +91,8 @@ pub(crate) struct Record {
     /// The last change of state, a packed [`Stamp`], so that a reader can tell
     /// whether it belongs to the word it saw.
     changed_at: AtomicU64,
-    /// How long the last opening was to last, in ms.
+    /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
+    /// reader can tell whether it belongs to the deadline it saw.
     lasting: AtomicU64,
     probes: Probes,
     window: Window,
@@ -111,31 +127,6 @@ pub(crate) enum Refusal {
     Stale,
 }
 
-/// For how long somebody opens a circuit by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OpenFor {
-    /// As long as the settings say, backoff and jitter included.
-    #[default]
-    Configured,
-    /// This long, for this one opening. At least 1 ms.
-    Custom(Duration),
-    /// Until somebody closes or resets it.
-    Never,
-}
-
-impl From<Duration> for OpenFor {
-    fn from(duration: Duration) -> Self {
-        OpenFor::Custom(duration)
-    }
-}
-
-/// `None`: as configured.
-impl From<Option<Duration>> for OpenFor {
-    fn from(duration: Option<Duration>) -> Self {
-        duration.map_or(OpenFor::Configured, OpenFor::Custom)
-    }
-}
-
 /// What a transition wants done with the word, and what it answers.
 enum Decision<T> {
     Leave(T),
@@ -163,15 +154,20 @@ impl Record {
         let record = Record {
             word: AtomicU64::new(Word::NEW.bits()),
             hash: env.hasher.hash(key),
-            id: env.next_id(),
             name: [scope, key.identifier()].concat().into(),
             scope_len: u16::try_from(scope.len()).expect("validated: at most 1024"),
-            streak: AtomicU32::new(0),
+            interest: AtomicU16::new(0),
+            missed: AtomicU16::new(0),
             profile: ArcSwapOption::from(profile.map(Arc::new)),
             stripes: Stripes::new(),
             cell: Cell::new(),
             shared: Shared::new(),
+            id: env.next_id(),
             registered_at,
+            streak: AtomicU32::new(0),
+            ticks: AtomicU32::new(0),
+            told: AtomicU32::new(0),
+            epoch: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             last_touch: AtomicU64::new(registered_at),
@@ -223,285 +219,6 @@ impl Record {
         }
     }
 
-    /// Whether a call may pass now.
-    #[inline]
-    pub(crate) fn available(&self, env: &Env) -> bool {
-        let word = self.word_now();
-        word.passes_freely() || self.available_unless_closed(env)
-    }
-
-    #[cold]
-    fn available_unless_closed(&self, env: &Env) -> bool {
-        let word = self.word_at(env, env.clock.now());
-        !word.is_retired() && word.state() != State::Open
-    }
-
-    /// The state as of now, or `Unknown` if the connection was removed.
-    pub(crate) fn state(&self, env: &Env) -> State {
-        let word = self.word_now();
-        if word.passes_freely() {
-            return State::Closed;
-        }
-        let word = self.word_at(env, env.clock.now());
-        if word.is_retired() {
-            State::Unknown
-        } else {
-            word.state()
-        }
-    }
-
-    pub(crate) fn is_retired(&self) -> bool {
-        self.word_now().is_retired()
-    }
-
-    /// Admits a call, or says why not.
-    #[inline]
-    pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
-        let word = self.word_now();
-        if word.passes_freely() {
-            self.totals().touch();
-            return Ok(Ticket::to_pass(word));
-        }
-        self.acquire_unless_closed(env)
-    }
-
-    fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
-        let now = env.clock.now();
-        loop {
-            let word = self.word_at(env, now);
-            if word.is_retired() {
-                return Err(Refusal::Gone);
-            }
-            let free_at = match word.deadline() {
-                Some(deadline) => deadline,
-                None if word.passes_freely() => return Ok(Ticket::to_pass(word)),
-                None => match self.probe(env, word, now) {
-                    Ok(Some(ticket)) => return Ok(ticket),
-                    Ok(None) => continue,
-                    Err(free_at) => free_at,
-                },
-            };
-            self.totals().rejected();
-            return Err(Refusal::Rejected(Rejected {
-                retry_after: (free_at != NEVER)
-                    .then(|| Duration::from_millis(free_at.saturating_sub(now))),
-            }));
-        }
-    }
-
-    /// Takes a probe's place under the half-open `word`: `None` if the word has
-    /// changed meanwhile, or the moment when the first place is free again.
-    fn probe(&self, env: &Env, word: Word, now: u64) -> Result<Option<Ticket>, u64> {
-        let settings = self.settings(env);
-        let lease = settings
-            .probe_timeout_ms
-            .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()));
-        let end = state::deadline(env.clock.now_upper(), lease).min(LAST_MOMENT);
-        let taken = self
-            .probes
-            .take(word.generation(), settings.half_open_max_calls, now, end);
-        // A place counts only in its generation; nobody is admitted to a
-        // circuit that has opened meanwhile, nor rejected by one that has closed.
-        if self.word_now().generation() != word.generation() {
-            if let Ok(lease) = taken {
-                self.probes.free(lease, now);
-            }
-            return Ok(None);
-        }
-        let lease = taken?;
-        self.touch(now);
-        Ok(Some(Ticket {
-            generation: word.generation(),
-            lease: Some(lease),
-        }))
-    }
-
-    /// Counts a success.
-    #[inline]
-    pub(crate) fn success(&self, env: &Env, ticket: Option<&Ticket>) -> Result<(), Refusal> {
-        let word = self.word_now();
-        if word.is_retired() {
-            return Err(Refusal::Gone);
-        }
-        let now = env.clock.now();
-        self.totals().success(now);
-        if word.is_spotless() && ticket.is_none_or(|ticket| ticket.passes(word)) {
-            return Ok(());
-        }
-        self.success_that_matters(env, ticket, now)
-    }
-
-    fn success_that_matters(
-        &self,
-        env: &Env,
-        ticket: Option<&Ticket>,
-        now: u64,
-    ) -> Result<(), Refusal> {
-        self.give_back_place(ticket, now)?;
-        let applied = self.apply(env, now, |word| {
-            check(ticket, word)?;
-            let needed = match word.state() {
-                State::HalfOpen => self.settings(env).half_open_successes,
-                _ => 1,
-            };
-            self.window.clear();
-            Ok(match word.succeeded(needed) {
-                Some(next) => Decision::Write(next, ()),
-                None => Decision::Leave(()),
-            })
-        })?;
-        if applied.before.state() != State::Closed {
-            self.streak.swap(0, Ordering::Relaxed);
-        }
-        self.after(env, &applied, Cause::Success, None, now);
-        Ok(())
-    }
-
-    /// Counts a failure and returns how many count now: in a row, or inside the
-    /// window if there is one.
-    pub(crate) fn failure(
-        &self,
-        env: &Env,
-        ticket: Option<&Ticket>,
-        reason: Option<&str>,
-    ) -> Result<u32, Refusal> {
-        if self.is_retired() {
-            return Err(Refusal::Gone);
-        }
-        let now = env.clock.now();
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
-        self.give_back_place(ticket, now)?;
-        let settings = self.settings(env);
-        // Recorded once, however often the word has to be tried.
-        let mut in_window = None;
-        let applied = self.apply(env, now, |word| {
-            check(ticket, word)?;
-            let in_window = *in_window.get_or_insert_with(|| {
-                settings
-                    .window_ms
-                    .and_then(|window| self.window.record(window, || env.clock.now_exact()))
-            });
-            let mut in_a_row = 0;
-            let mut opening = None;
-            let next = word.failed(
-                |count| {
-                    in_a_row = count;
-                    let evidence = Evidence {
-                        in_a_row,
-                        in_window,
-                    };
-                    trip::asks_for_opening(&settings, evidence)
-                },
-                |trips| {
-                    opening
-                        .insert(self.opening(env, &settings, trips))
-                        .deadline()
-                },
-            );
-            let answer = (in_a_row, in_window, opening);
-            Ok(match next {
-                Some(next) => Decision::Write(next, answer),
-                None => Decision::Leave(answer),
-            })
-        })?;
-        let (mut in_a_row, in_window, opening) = applied.answer;
-        // Closed, the count went into the word; otherwise it is beside it.
-        if applied.before.state() != State::Closed {
-            in_a_row = self
-                .streak
-                .fetch_add(1, Ordering::Relaxed)
-                .saturating_add(1);
-        } else if applied.after.state() != State::Closed {
-            self.streak.fetch_add(in_a_row, Ordering::Relaxed);
-        }
-        self.after_opening(env, &applied, Cause::Failure, reason, now, opening);
-        Ok(in_window.unwrap_or(in_a_row))
-    }
-
-    /// Gives a probe's place back: neither success nor failure.
-    pub(crate) fn ignored(&self, env: &Env, ticket: &Ticket) -> Result<(), Refusal> {
-        if self.is_retired() {
-            return Err(Refusal::Gone);
-        }
-        let now = env.clock.now();
-        self.touch(now);
-        self.give_back_place(Some(ticket), now)?;
-        let word = self.word_at(env, now);
-        if word.is_retired() {
-            return Err(Refusal::Gone);
-        }
-        if ticket.generation == word.generation() {
-            Ok(())
-        } else {
-            Err(Refusal::Stale)
-        }
-    }
-
-    pub(crate) fn open(
-        &self,
-        env: &Env,
-        reason: Option<&str>,
-        how_long: OpenFor,
-    ) -> Result<(), Refusal> {
-        let now = self.touch_now(env);
-        let settings = self.settings(env);
-        let applied = self.apply(env, now, |word| {
-            let mut opening = None;
-            let next = word.opened_by_hand(|trips| {
-                let planned = match how_long {
-                    OpenFor::Configured => self.opening(env, &settings, trips),
-                    OpenFor::Custom(length) => Opening {
-                        at: env.clock.now_upper(),
-                        lasting: crate::config::given_ms(length),
-                    },
-                    OpenFor::Never => Opening {
-                        at: env.clock.now_upper(),
-                        lasting: u64::MAX,
-                    },
-                };
-                opening.insert(planned).deadline()
-            });
-            Ok(decide(next, opening))
-        })?;
-        self.carry_count_out(&applied);
-        let opening = applied.answer;
-        self.after_opening(env, &applied, Cause::OpenedByHand, reason, now, opening);
-        Ok(())
-    }
-
-    pub(crate) fn close(&self, env: &Env) -> Result<(), Refusal> {
-        let now = self.touch_now(env);
-        let applied = self.apply(env, now, |word| {
-            let carried = self.streak.load(Ordering::Relaxed);
-            Ok(decide(word.closed_by_hand(carried), ()))
-        })?;
-        if applied.before.state() != State::Closed {
-            self.streak.swap(0, Ordering::Relaxed);
-        }
-        self.after(env, &applied, Cause::ClosedByHand, None, now);
-        Ok(())
-    }
-
-    pub(crate) fn half_open(&self, env: &Env) -> Result<(), Refusal> {
-        let now = self.touch_now(env);
-        let applied = self.apply(env, now, |word| Ok(decide(word.half_opened_by_hand(), ())))?;
-        self.carry_count_out(&applied);
-        self.after(env, &applied, Cause::HalfOpenedByHand, None, now);
-        Ok(())
-    }
-
-    pub(crate) fn reset(&self, env: &Env) -> Result<(), Refusal> {
-        let now = self.touch_now(env);
-        let applied = self.apply(env, now, |word| {
-            self.window.clear();
-            Ok(decide(word.reset(), ()))
-        })?;
-        self.streak.swap(0, Ordering::Relaxed);
-        self.after(env, &applied, Cause::Reset, None, now);
-        Ok(())
-    }
-
     /// Lets an expiry that is due happen. Otherwise: when it will be due.
     pub(crate) fn expire(&self, env: &Env, now: u64) -> Option<u64> {
         let word = self.word_at(env, now);
@@ -509,15 +226,6 @@ impl Record {
             return None;
         }
         word.deadline().filter(|deadline| *deadline != NEVER)
-    }
-
-    /// Marks the connection as removed. True for the one who did it.
-    pub(crate) fn retire(&self) -> bool {
-        self.word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |bits| {
-                Word::from_bits(bits).retired().map(Word::bits)
-            })
-            .is_ok()
     }
 
     /// Monotonic ms of the last activity. An admission that has not reported
@@ -537,6 +245,12 @@ impl Record {
         .max()
         .unwrap_or_default()
         .saturating_sub(1)
+    }
+
+    /// Open until somebody closes it: an instruction that stands, however long
+    /// nobody calls.
+    pub(crate) fn is_held_open(&self) -> bool {
+        self.word_now().deadline() == Some(NEVER)
     }
 
     pub(crate) fn touch_now(&self, env: &Env) -> u64 {
@@ -586,8 +300,12 @@ impl Record {
                         answer: (),
                     };
                     // It happened when it was due, whoever sees it first.
-                    let due = word.deadline().unwrap_or(now);
-                    self.after(env, &applied, Cause::Expiry, None, due);
+                    let deadline = word.deadline();
+                    let happening = Happening {
+                        deadline,
+                        ..Happening::new(Cause::Expiry, deadline.unwrap_or(now))
+                    };
+                    self.after(env, &applied, happening);
                     return next;
                 }
                 Err(current) => word = current,
@@ -635,13 +353,6 @@ impl Record {
         }
     }
 
-    fn give_back_place(&self, ticket: Option<&Ticket>, now: u64) -> Result<(), Refusal> {
-        match ticket.and_then(|ticket| ticket.lease) {
-            Some(lease) if !self.probes.free(lease, now) => Err(Refusal::Stale),
-            _ => Ok(()),
-        }
-    }
-
     fn opening(&self, env: &Env, settings: &Settings, trips: u32) -> Opening {
         Opening {
             at: env.clock.now_upper(),
@@ -649,38 +360,40 @@ impl Record {
         }
     }
 
-    /// The count of a closed circuit moves beside the word of one that no
-    /// longer is.
-    fn carry_count_out<T>(&self, applied: &Applied<T>) {
-        if let Some(failures) = applied.before.failures()
-            && applied.after.state() != State::Closed
-        {
-            self.streak.fetch_add(failures, Ordering::Relaxed);
-        }
-    }
-
+    /// What the winner of an opening does after it, or of a failure that may
+    /// have been one.
     fn after_opening<T>(
         &self,
         env: &Env,
         applied: &Applied<T>,
-        cause: Cause,
-        reason: Option<&str>,
-        now: u64,
+        happening: Happening<'_>,
         opening: Option<Opening>,
     ) {
         let Some(opening) = opening.filter(|_| applied.after.deadline().is_some()) else {
-            return self.after(env, applied, cause, reason, now);
+            return self.after(env, applied, happening);
         };
-        self.lasting.store(opening.lasting, Ordering::Relaxed);
+        self.lasting.store(opening.pack(), Ordering::Relaxed);
         if applied.before.state() != State::Open {
             self.opened_at.fetch_max(opening.at + 1, Ordering::Relaxed);
         }
-        self.after(env, applied, cause, reason, opening.at);
+        let now = opening.at;
+        self.after(env, applied, Happening { now, ..happening });
         let deadline = opening.deadline();
         if deadline != NEVER {
-            env.opened.leave(self, || self.share());
-            env.bell.ring(deadline);
+            env.attention.leave(self, || self.share());
+            // Somebody may have set an earlier one, and found this thread half
+            // way through leaving the record: then it is this thread that rings.
+            let latest = self.word_now().deadline().unwrap_or(deadline);
+            env.bell.ring(deadline.min(latest));
         }
+    }
+
+    /// How long the opening until `deadline` was to last: `None` if that is not
+    /// written down yet, or for ever.
+    fn lasting(&self, deadline: u64) -> Option<u64> {
+        let bits = self.lasting.load(Ordering::Relaxed);
+        let same = bits >> NEVER.count_ones() == deadline & (u64::MAX >> NEVER.count_ones());
+        (same && deadline != NEVER).then_some(bits & NEVER)
     }
 
     /// Writes down when the change to `generation` was, unless a later one is
@@ -700,30 +413,36 @@ impl Record {
             });
     }
 
-    /// What the winner of a change does after it.
-    fn after<T>(
-        &self,
-        env: &Env,
-        applied: &Applied<T>,
-        cause: Cause,
-        reason: Option<&str>,
-        now: u64,
-    ) {
+    /// What the winner of a change does after it, and who reported without one.
+    fn after<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) {
         let (before, after) = (applied.before, applied.after);
-        let moved = before.state() != after.state();
-        if moved {
-            self.note_change(after.generation(), now);
+        if before.state() != after.state() {
+            self.note_change(after.generation(), happening.now);
         }
-        if moved || cause.is_by_hand() {
-            env.bus.publish(
-                self,
-                Happening::Moved {
-                    cause,
-                    before,
-                    after,
-                    reason,
-                },
-            );
+        self.tell(env, before.state(), after.state(), after, happening);
+    }
+}
+
+/// What happened, as far as those want to know who hear of it.
+#[derive(Clone, Copy)]
+struct Happening<'a> {
+    cause: Cause,
+    report: &'a Report<'a>,
+    /// How many failures count, where the reporter knows better than the word.
+    failures: Option<u32>,
+    /// Of the opening that has ended.
+    deadline: Option<u64>,
+    now: u64,
+}
+
+impl Happening<'_> {
+    fn new(cause: Cause, now: u64) -> Self {
+        Happening {
+            cause,
+            report: &Report::NONE,
+            failures: None,
+            deadline: None,
+            now,
         }
     }
 }
@@ -732,13 +451,6 @@ fn decide<T>(next: Option<Word>, answer: T) -> Decision<T> {
     match next {
         Some(next) => Decision::Write(next, answer),
         None => Decision::Leave(answer),
-    }
-}
-
-fn check(ticket: Option<&Ticket>, word: Word) -> Result<(), Refusal> {
-    match ticket {
-        Some(ticket) if ticket.generation != word.generation() => Err(Refusal::Stale),
-        _ => Ok(()),
     }
 }
 
@@ -766,20 +478,9 @@ impl Opening {
     fn deadline(&self) -> u64 {
         state::deadline(self.at, self.lasting)
     }
-}
 
-impl Ticket {
-    fn to_pass(word: Word) -> Self {
-        Ticket {
-            generation: word.generation(),
-            lease: None,
-        }
-    }
-
-    /// Whether it was given in this very closed state.
-    #[inline]
-    fn passes(&self, word: Word) -> bool {
-        self.lease.is_none() && self.generation == word.generation()
+    fn pack(&self) -> u64 {
+        self.deadline() << NEVER.count_ones() | self.lasting.min(NEVER)
     }
 }
 

@@ -117,10 +117,14 @@ impl Generation {
         Generation((bits & GENERATION_MASK) as u16)
     }
 
+    /// How many generations it is after `other`, modulo a round.
+    pub(crate) fn since(self, other: Generation) -> u64 {
+        self.bits().wrapping_sub(other.bits()) & GENERATION_MASK
+    }
+
     /// Whether it came later than `other`, at most half a round apart.
     pub(crate) fn follows(self, other: Generation) -> bool {
-        let ahead = self.bits().wrapping_sub(other.bits()) & GENERATION_MASK;
-        (1..=GENERATION_MASK / 2).contains(&ahead)
+        (1..=GENERATION_MASK / 2).contains(&self.since(other))
     }
 }
 
@@ -254,6 +258,13 @@ impl Word {
             Mode::HalfOpen => Some(self.opened(until)),
             Mode::Open => None,
         }
+    }
+
+    /// Failures counted beside the word come into it, if the circuit is closed.
+    #[must_use]
+    pub(crate) fn with_failures(self, failures: u32) -> Option<Word> {
+        let count = self.failures()?.saturating_add(failures);
+        Some(self.with_payload(u64::from(count)))
     }
 
     /// Somebody opens the circuit, or moves an open one's deadline, which is no

@@ -14,10 +14,45 @@ pub(crate) use loom::sync::atomic::{
 };
 
 #[cfg(not(all(loom, test)))]
-pub(crate) use std::sync::atomic::AtomicU16;
+pub(crate) use std::sync::{Condvar, Mutex, atomic::AtomicU16};
 
 #[cfg(all(loom, test))]
-pub(crate) use loom::sync::atomic::AtomicU16;
+pub(crate) use loom::sync::{Condvar, Mutex, atomic::AtomicU16};
+
+#[cfg(all(loom, test))]
+pub(crate) use loom::cell::UnsafeCell;
+
+/// [`std::cell::UnsafeCell`] in the shape of loom's, which sees every access
+/// begin and end and so finds two that overlap.
+#[cfg(not(all(loom, test)))]
+#[repr(transparent)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(all(loom, test)))]
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Lends the contents for one exclusive access. The pointer must not
+    /// outlive `access`.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.0.get())
+    }
+}
+
+/// Leaves the core to others `times` times over, about 40 ns each. In models
+/// it does nothing: a spin there hides races.
+#[inline]
+pub(crate) fn pause(times: u32) {
+    #[cfg(not(all(loom, test)))]
+    for _ in 0..times {
+        std::hint::spin_loop();
+    }
+    #[cfg(all(loom, test))]
+    let _ = times;
+}
 
 /// Items that exist in every build but the models': statics, which loom's
 /// atomics cannot be, and facts about layout, which they do not share.

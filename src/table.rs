@@ -191,11 +191,13 @@ impl<T: Entry> Table<T> {
         }
     }
 
-    /// Removes the entry of a key, for tests: who removes a connection has its
-    /// record at hand. The one caller who did it gets the entry.
+    /// Removes the entry of a key and shrinks, for tests: who removes a connection
+    /// has its record at hand. The one caller who did it gets the entry.
     #[cfg(test)]
     pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
-        self.take(hash, |entry| entry.is(key), guard)
+        let entry = self.take(hash, |entry| entry.is(key), guard)?;
+        self.shrink(guard);
+        Some(entry)
     }
 
     /// Removes precisely this entry. True for the one caller who did it.
@@ -208,21 +210,28 @@ impl<T: Entry> Table<T> {
         loop {
             let array = self.array(guard);
             match array.remove(hash, &is) {
-                Removed::Done { entry, sparse } => {
+                Removed::Done(entry) => {
                     let owned = ptr::from_ref(entry).cast_mut();
                     // SAFETY: the entry came in by `insert`, and this thread
                     // alone took it out. Threads that pin from now on don't
                     // find it: not in this array, and if that is replaced
                     // already, the copies were made without it.
                     unsafe { guard.defer(move || T::release(owned)) };
-                    if sparse && array.capacity() > self.minimum {
-                        self.rebuild(array, guard);
-                    }
                     return Some(entry);
                 }
                 Removed::Absent => return None,
                 Removed::Refused => self.rebuild(array, guard),
             }
+        }
+    }
+
+    /// Gives memory back if few entries are left. For after removals: not in the
+    /// midst of a walk that removes what it meets, since what is left then lies
+    /// together in hash order and would be one long cluster in a small array.
+    pub(crate) fn shrink(&self, guard: &Guard) {
+        let array = self.array(guard);
+        if array.is_sparse() && array.capacity() > self.minimum {
+            self.rebuild(array, guard);
         }
     }
 

@@ -57,8 +57,8 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// How far `next` may run from `start` before `start` follows.
 const LONGEST: u32 = 1 << 31;
 
-/// The smallest ring: an ordinary `max_attempts` fits without growing.
-const SMALLEST: usize = if cfg!(test) { 4 } else { 16 };
+/// The smallest ring: what is counted exactly beyond what opens the circuit.
+const SMALLEST: usize = if cfg!(test) { 4 } else { 256 };
 
 impl Window {
     pub(crate) fn new() -> Self {

@@ -5,5 +5,6 @@
 mod counter;
 mod inbox;
 mod record;
+mod ring;
 mod table;
 mod window;

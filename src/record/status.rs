@@ -84,18 +84,18 @@ impl Record {
         let change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
         let settled = change.generation == word.generation();
         let changed = if settled { change.time } else { now + 1 };
-        let mut opened = self.opened_at.load(Ordering::Relaxed);
-        let mut lasting = self.lasting.load(Ordering::Relaxed);
-        if let Some(deadline) = word.deadline().filter(|_| !settled) {
-            opened = now + 1;
-            lasting = deadline.saturating_sub(now);
-        }
+        let opened = match word.deadline() {
+            Some(_) if !settled => now + 1,
+            _ => self.opened_at.load(Ordering::Relaxed),
+        };
         let settings = self.settings(env);
         let profile = self.profile.load();
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
-        let unix = |stored: u64| stored.checked_sub(1).map(|ms| env.clock.unix_ms(ms));
+        // One look at the wall clock for all times.
+        let wall = env.clock.wall();
+        let unix = |stored: u64| stored.checked_sub(1).map(|ms| wall.unix_ms(ms));
         let since = if changed > 0 {
             changed
         } else {
@@ -116,14 +116,18 @@ impl Record {
             total_failures: failures,
             total_rejections: sums.rejected,
             success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
-            last_success_time: sums.last_success_ms.map(|ms| env.clock.unix_ms(ms)),
+            last_success_time: sums.last_success_ms.map(|ms| wall.unix_ms(ms)),
             last_failure_time: unix(self.last_failure.load(Ordering::Relaxed)),
             opened_at: unix(opened),
             last_state_change: unix(changed),
             time_in_state: Duration::from_millis((now + 1).saturating_sub(since)),
             expiry: match word.deadline() {
                 Some(NEVER) => None,
-                Some(_) => Some(Duration::from_millis(lasting)),
+                Some(deadline) => {
+                    let left = deadline.saturating_sub(now);
+                    let lasting = self.lasting(deadline).filter(|_| settled);
+                    Some(Duration::from_millis(lasting.unwrap_or(left)))
+                }
                 None => {
                     let trips = word.trips().max(1);
                     Some(Duration::from_millis(expiry::expiry_ms(&settings, trips)))

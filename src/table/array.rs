@@ -52,8 +52,8 @@ pub(super) enum Inserted<'g, T> {
 /// What became of a removal.
 #[must_use]
 pub(super) enum Removed<'g, T> {
-    /// This caller is the one who removed it. `sparse`: hardly any are left.
-    Done { entry: &'g T, sparse: bool },
+    /// This caller is the one who removed it.
+    Done(&'g T),
     /// No such entry, or somebody else removed it meanwhile.
     Absent,
     /// The entry's slot is frozen: it has to be removed from the successor.
@@ -216,15 +216,20 @@ impl<T: Entry> Array<T> {
         ) {
             Ok(_) => {
                 // ORDERING: Relaxed, counts (see `live`).
-                let dead = self.counts.dead.fetch_add(1, Ordering::Relaxed) + 1;
-                let used = self.counts.used.load(Ordering::Relaxed);
-                let sparse = is_sparse(self.capacity(), used, dead);
-                Removed::Done { entry, sparse }
+                self.counts.dead.fetch_add(1, Ordering::Relaxed);
+                Removed::Done(entry)
             }
             // The same entry still, but frozen; or else a tombstone.
             Err(now) if Word::from_raw(now).entry().is_some() => Removed::Refused,
             Err(_) => Removed::Absent,
         }
+    }
+
+    /// Whether hardly any entries are left of those there were.
+    pub(super) fn is_sparse(&self) -> bool {
+        let dead = self.counts.dead.load(Ordering::Relaxed);
+        let used = self.counts.used.load(Ordering::Relaxed);
+        is_sparse(self.capacity(), used, dead)
     }
 
     /// How many slots a look-up of an absent key with this hash reads.

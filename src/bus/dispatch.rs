@@ -1,0 +1,133 @@
+//! The dispatcher: takes notices, makes events of them, and offers each to the
+//! subscribers it is for.
+//!
+//! One thread at a time dispatches, usually the driver's, otherwise one that
+//! polls. A callback may call anything, so a thread that is dispatching and is
+//! asked to dispatch again does nothing: it is at it.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+
+use super::{Bus, Notice, lock};
+use crate::env::Env;
+use crate::event::{Event, EventMask, EventType, Facts};
+use crate::record::{Record, RecordRef};
+use crate::state::State;
+use crate::sync::Ordering;
+
+thread_local! {
+    /// The bus that this thread is dispatching for.
+    static AT_WORK: Cell<*const Bus> = const { Cell::new(ptr::null()) };
+}
+
+/// The order in which events that were missed are told.
+const MISSED: [EventType; 11] = [
+    EventType::Registration,
+    EventType::ConnectionRegistered,
+    EventType::Expiry,
+    EventType::StateChange,
+    EventType::CircuitOpened,
+    EventType::CircuitHalfOpened,
+    EventType::CircuitClosed,
+    EventType::CircuitReset,
+    EventType::Cleanup,
+    EventType::ConnectionUnregistered,
+    EventType::ConnectionRemoved,
+];
+
+impl Bus {
+    /// Whether this thread is inside a callback or a filter of this manager's.
+    pub(crate) fn is_dispatching_here(&self) -> bool {
+        AT_WORK.get() == ptr::from_ref(self)
+    }
+
+    /// Delivers what waits in the ring, at most one ring full, and then what
+    /// `late` connections have missed. Nothing if this thread is at it already.
+    pub(crate) fn dispatch(&self, env: &Env, late: impl FnOnce() -> Vec<RecordRef>) {
+        if self.is_dispatching_here() {
+            return;
+        }
+        let _one_at_a_time = lock(&self.dispatching);
+        let outer = AT_WORK.replace(ptr::from_ref(self));
+        self.full_since.store(0, Ordering::Relaxed);
+        self.ring
+            .drain(self.ring.capacity(), |notice| self.deliver(env, &notice));
+        for record in late() {
+            self.deliver_missed(env, &record);
+        }
+        for subscriber in self.subscribers.load_full().iter() {
+            subscriber.flush(self);
+        }
+        AT_WORK.set(outer);
+    }
+
+    fn deliver(&self, env: &Env, notice: &Notice) {
+        let Notice {
+            record,
+            wanted,
+            facts,
+            ..
+        } = notice;
+        self.published.fetch_add(wanted.len(), Ordering::Relaxed);
+        let kinds = notice.cause.events(notice.moved);
+        self.offer(env, record, kinds, *wanted, facts, false);
+    }
+
+    fn deliver_missed(&self, env: &Env, record: &Record) {
+        let missed = record.take_missed();
+        if missed != EventMask::NONE {
+            let facts = record.facts_now(env);
+            self.offer(env, record, &MISSED, missed, &facts, true);
+        }
+    }
+
+    /// Makes events of those `kinds` that are `wanted`, and offers them.
+    fn offer(
+        &self,
+        env: &Env,
+        record: &Record,
+        kinds: &[EventType],
+        wanted: EventMask,
+        facts: &Facts,
+        late: bool,
+    ) {
+        record.note_told(facts.after);
+        let name = Arc::new(record.key().to_buf());
+        let unix_ms = env.clock.wall().unix_ms(facts.time);
+        // Not a guard: a callback may subscribe, which swaps the list.
+        let subscribers = self.subscribers.load_full();
+        for (place, kind) in (0..).zip(kinds) {
+            if !wanted.contains(*kind) {
+                continue;
+            }
+            let event = Event {
+                kind: *kind,
+                name: name.clone(),
+                id: record.id(),
+                unix_ms,
+                late,
+                facts: Facts {
+                    sequence: facts.sequence + place,
+                    ..facts.clone()
+                },
+            };
+            for subscriber in subscribers.iter() {
+                if subscriber.filter.interest_in(name.as_key()).contains(*kind) {
+                    subscriber.offer(self, &event);
+                }
+            }
+        }
+    }
+}
+
+impl Event {
+    /// Takes over from an earlier event of the same type and connection that was
+    /// not delivered.
+    pub(crate) fn stand_for(&mut self, earlier: &Event) {
+        self.late = true;
+        if self.facts.before != State::Unknown {
+            self.facts.before = earlier.facts.before;
+        }
+    }
+}

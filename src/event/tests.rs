@@ -1,0 +1,99 @@
+use super::*;
+
+#[test]
+fn names_and_types_are_each_other_s() {
+    for kind in EventType::ALL {
+        assert_eq!(EventType::from_name(kind.as_str()), Some(kind));
+        assert_eq!(EventMask::ALL.contains(kind), true);
+    }
+    assert_eq!(EventType::from_name("state change"), None);
+    assert_eq!(
+        EventType::ALL.into_iter().collect::<EventMask>(),
+        EventMask::ALL
+    );
+}
+
+#[test]
+fn only_reports_and_admissions_are_droppable() {
+    let droppable: Vec<_> = EventType::ALL
+        .into_iter()
+        .filter(|kind| kind.is_droppable())
+        .collect();
+    assert_eq!(droppable, [Failure, Success, CallRejected, Probe]);
+}
+
+#[test]
+fn reasons_are_kept_whole_short_or_long() {
+    for length in [0, 1, Text::SHORT, Text::SHORT + 1, 10_000] {
+        let reason = "ö".repeat(length / 2) + &"x".repeat(length % 2);
+        let text = Text::new(Some(&reason));
+        assert_eq!(text.get(), Some(reason.as_str()));
+        assert_eq!(matches!(text, Text::Long(_)), length > Text::SHORT);
+    }
+    assert_eq!(Text::new(None).get(), None);
+}
+
+#[test]
+fn a_filter_names_what_it_wants_and_nothing_else() {
+    let key = Key::from(("billing", "db"));
+    let all = EventFilter::new();
+    assert_eq!(all.interest_in(key), EventMask::ALL);
+    let openings = all.clone().types([CircuitOpened]);
+    assert_eq!(openings.interest_in(key), EventMask::of(CircuitOpened));
+    for (filter, wanted) in [
+        (all.clone().connection("db"), true),
+        (all.clone().connection("other"), false),
+        (all.clone().scope("billing"), true),
+        (all.clone().scope(None), false),
+        (all.clone().scope("billing").connection("db"), true),
+        (all.clone().scope("billing").connection("other"), false),
+    ] {
+        assert_eq!(
+            filter.interest_in(key) != EventMask::NONE,
+            wanted,
+            "{filter:?}"
+        );
+    }
+    assert_eq!(
+        all.clone().scope(None).interest_in("db".into()),
+        EventMask::ALL
+    );
+}
+
+#[test]
+fn a_pattern_covers_the_filters_that_agree_with_it() {
+    let new = EventFilter::new;
+    let narrow = new().types([Failure]).connection("db").scope("billing");
+    for (pattern, covers) in [
+        (new(), true),
+        (new().connection("db"), true),
+        (new().connection("other"), false),
+        (new().scope("billing"), true),
+        (new().scope(None), false),
+        (new().types([Failure, Success]), true),
+        (new().types([Success]), false),
+        (narrow.clone(), true),
+    ] {
+        assert_eq!(narrow.falls_under(&pattern), covers, "{pattern:?}");
+    }
+    assert!(!new().falls_under(&narrow));
+}
+
+#[test]
+fn what_changes_a_state_tells_the_change_before_its_name() {
+    let causes = [
+        Cause::Success,
+        Cause::Failure,
+        Cause::Expiry,
+        Cause::OpenedByHand,
+        Cause::ClosedByHand,
+        Cause::HalfOpenedByHand,
+        Cause::Reset,
+    ];
+    for cause in causes {
+        let events = cause.events(true);
+        let change = events.iter().position(|kind| *kind == StateChange);
+        assert_eq!(change, Some(events.len() - 2), "{cause:?}");
+        assert!(events.len() <= 3, "they fit into the numbers of one change");
+    }
+}

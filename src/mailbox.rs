@@ -1,0 +1,217 @@
+//! A subscriber's own queue, drained by its host.
+//!
+//! Bounded: up to `capacity` events wait in order. When they do, a droppable event
+//! is dropped, and a kept one is *put aside*: for each connection at most one event
+//! of each type, the latest, which stands for the earlier ones. What was put aside
+//! comes after what waits. Of a connection that was registered and removed while
+//! the mailbox was full nothing is kept, so memory is bounded by the capacity and
+//! by the connections there were when it filled up or are now.
+//!
+//! Between the dispatcher and the host there is a mutex, held for a few moves.
+//! Reporters never come here.
+//!
+//! A host that sleeps waits on the condition variable, or on a file descriptor of
+//! its own event loop, which is readable while anything waits.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, EventType};
+use crate::wake::Wake;
+
+pub(crate) struct Mailbox {
+    letters: Mutex<Letters>,
+    arrived: Condvar,
+}
+
+struct Letters {
+    waiting: VecDeque<Event>,
+    capacity: usize,
+    /// By the connection's id, in order of its first event put aside.
+    aside: HashMap<u64, Vec<Event>>,
+    order: VecDeque<u64>,
+    /// The id of the latest connection heard of before the mailbox filled up.
+    known: u64,
+    latest: u64,
+    wake: Option<Wake>,
+    closed: bool,
+}
+
+/// What became of a posted event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    Delivered,
+    Dropped,
+    /// So many events are told by another one, or by none.
+    Coalesced(u64),
+}
+
+impl Mailbox {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Mailbox {
+            letters: Mutex::new(Letters {
+                waiting: VecDeque::new(),
+                capacity,
+                aside: HashMap::new(),
+                order: VecDeque::new(),
+                known: 0,
+                latest: 0,
+                wake: None,
+                closed: false,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn post(&self, event: &Event) -> Posted {
+        let mut letters = self.lock();
+        let posted = letters.post(event);
+        if letters.waiting.len() == 1 {
+            letters.wake(|wake| wake.set());
+        }
+        drop(letters);
+        self.arrived.notify_one();
+        posted
+    }
+
+    /// The next event, if one waits.
+    pub(crate) fn take(&self) -> Option<Event> {
+        self.lock().take()
+    }
+
+    /// Up to `most` events.
+    pub(crate) fn drain(&self, most: usize) -> Vec<Event> {
+        let mut letters = self.lock();
+        std::iter::from_fn(|| letters.take()).take(most).collect()
+    }
+
+    /// The next event, waiting for it until `timeout` is over or the mailbox is
+    /// closed.
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut letters = self.lock();
+        loop {
+            if let Some(event) = letters.take() {
+                return Some(event);
+            }
+            if letters.closed {
+                return None;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            letters = match left {
+                Some(Duration::ZERO) => return None,
+                Some(left) => {
+                    let woken = self.arrived.wait_timeout(letters, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let woken = self.arrived.wait(letters);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Nothing more will come; what waits may still be taken.
+    pub(crate) fn close(&self) {
+        let mut letters = self.lock();
+        letters.closed = true;
+        // A host that sleeps on the descriptor learns of the end.
+        letters.wake(|wake| wake.set());
+        drop(letters);
+        self.arrived.notify_all();
+    }
+
+    /// A descriptor that is readable while events wait, made on the first call.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::RawFd> {
+        let mut letters = self.lock();
+        if letters.wake.is_none() {
+            let wake = Wake::new()?;
+            if !letters.waiting.is_empty() || letters.closed {
+                wake.set();
+            }
+            letters.wake = Some(wake);
+        }
+        let wake = letters.wake.as_ref().expect("made above");
+        Ok(wake.descriptor())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Letters {
+    fn post(&mut self, event: &Event) -> Posted {
+        let is_full = self.waiting.len() >= self.capacity || !self.order.is_empty();
+        if !is_full {
+            self.latest = self.latest.max(event.id);
+            self.known = self.latest;
+            self.waiting.push_back(event.clone());
+            return Posted::Delivered;
+        }
+        if event.kind.is_droppable() {
+            return Posted::Dropped;
+        }
+        self.put_aside(event)
+    }
+
+    fn put_aside(&mut self, event: &Event) -> Posted {
+        let is_removal = event.kind == EventType::ConnectionRemoved;
+        if is_removal && event.id > self.known {
+            let forgotten = self
+                .aside
+                .remove(&event.id)
+                .map_or(0, |events| events.len());
+            self.order.retain(|id| *id != event.id);
+            return Posted::Coalesced(forgotten as u64 + 1);
+        }
+        let aside = self.aside.entry(event.id).or_insert_with(|| {
+            self.order.push_back(event.id);
+            Vec::new()
+        });
+        let mut event = event.clone();
+        match aside.iter().position(|other| other.kind == event.kind) {
+            Some(place) => {
+                let earlier = aside.remove(place);
+                event.stand_for(&earlier);
+                aside.push(event);
+                Posted::Coalesced(1)
+            }
+            None => {
+                aside.push(event);
+                Posted::Delivered
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        if self.waiting.is_empty()
+            && let Some(id) = self.order.pop_front()
+        {
+            let aside = self.aside.remove(&id).unwrap_or_default();
+            self.waiting.extend(aside);
+        }
+        let event = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.order.is_empty() && !self.closed {
+            self.wake(|wake| wake.clear());
+        }
+        event
+    }
+
+    fn wake(&self, act: impl FnOnce(&Wake)) {
+        if let Some(wake) = &self.wake {
+            act(wake);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use super::*;
+use std::sync::Arc;
+
+use crate::event::{Facts, Text};
+use crate::key::Key;
+use crate::state::State;
+
+fn event(id: u64, kind: EventType, sequence: u64) -> Event {
+    Event {
+        kind,
+        name: Arc::new(Key::from("db").to_buf()),
+        id,
+        unix_ms: 0,
+        late: false,
+        facts: Facts {
+            time: 0,
+            sequence,
+            before: State::Closed,
+            after: State::Open,
+            failures: 0,
+            expiry: u64::MAX,
+            reason: Text::None,
+            metadata: None,
+        },
+    }
+}
+
+fn numbers(events: &[Event]) -> Vec<u64> {
+    events.iter().map(Event::sequence).collect()
+}
+
+#[test]
+fn events_come_out_in_order() {
+    let mailbox = Mailbox::new(3);
+    for number in 0..3 {
+        assert_eq!(
+            mailbox.post(&event(1, EventType::Success, number)),
+            Posted::Delivered
+        );
+    }
+    assert_eq!(numbers(&mailbox.drain(2)), [0, 1]);
+    assert_eq!(mailbox.take().map(|event| event.sequence()), Some(2));
+    assert!(mailbox.take().is_none());
+}
+
+#[test]
+fn full_it_drops_what_may_be_dropped_and_keeps_the_latest_of_the_rest() {
+    let mailbox = Mailbox::new(2);
+    for number in 0..2 {
+        mailbox.post(&event(1, EventType::Failure, number));
+    }
+    assert_eq!(
+        mailbox.post(&event(1, EventType::Failure, 2)),
+        Posted::Dropped
+    );
+    assert_eq!(
+        mailbox.post(&event(1, EventType::StateChange, 3)),
+        Posted::Delivered
+    );
+    for number in 4..1_000 {
+        let posted = mailbox.post(&event(1, EventType::StateChange, number));
+        assert_eq!(posted, Posted::Coalesced(1));
+    }
+    let events = mailbox.drain(10);
+    assert_eq!(numbers(&events), [0, 1, 999]);
+    assert!(events[2].is_coalesced() && !events[1].is_coalesced());
+    assert_eq!(
+        mailbox.post(&event(1, EventType::Failure, 1_000)),
+        Posted::Delivered
+    );
+}
+
+#[test]
+fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
+    let mailbox = Mailbox::new(1);
+    mailbox.post(&event(7, EventType::Registration, 0));
+    for id in 8..10_000 {
+        mailbox.post(&event(id, EventType::Registration, 0));
+        mailbox.post(&event(id, EventType::ConnectionRegistered, 1));
+        let posted = mailbox.post(&event(id, EventType::ConnectionRemoved, 3));
+        assert_eq!(posted, Posted::Coalesced(3));
+    }
+    assert_eq!(
+        mailbox.post(&event(7, EventType::ConnectionRemoved, 5)),
+        Posted::Delivered
+    );
+    let events = mailbox.drain(100);
+    assert_eq!(numbers(&events), [0, 5]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_descriptor_is_readable_while_anything_waits() {
+    let readable = |fd| {
+        let mut poll = libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    };
+    let mailbox = Mailbox::new(2);
+    mailbox.post(&event(1, EventType::Success, 0));
+    let fd = mailbox.descriptor().expect("a descriptor");
+    assert!(readable(fd), "made late, it knows of what waits");
+    mailbox.take();
+    assert!(!readable(fd));
+    for number in 0..5 {
+        mailbox.post(&event(1, EventType::StateChange, number));
+    }
+    assert!(readable(fd));
+    mailbox.drain(2);
+    assert!(readable(fd), "one was put aside");
+    mailbox.drain(2);
+    assert!(!readable(fd));
+    mailbox.close();
+    assert!(readable(fd), "closed, it stays readable");
+    mailbox.take();
+    assert!(readable(fd));
+}
+
+#[test]
+fn a_waiting_host_is_woken_by_an_event_and_by_the_end() {
+    let mailbox = Mailbox::new(2);
+    std::thread::scope(|scope| {
+        let host = scope.spawn(|| {
+            let first = mailbox.wait(Duration::MAX);
+            (first.is_some(), mailbox.wait(Duration::MAX).is_some())
+        });
+        mailbox.post(&event(1, EventType::Success, 0));
+        while mailbox.lock().waiting.len() > 0 {
+            std::thread::yield_now();
+        }
+        mailbox.close();
+        assert_eq!(host.join().expect("no panic"), (true, false));
+    });
+    assert!(mailbox.wait(Duration::ZERO).is_none());
+}

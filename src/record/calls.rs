@@ -1,0 +1,321 @@
+//! What calls do: ask, pass, report.
+
+use std::time::Duration;
+
+use super::{Happening, Record, Refusal, Ticket, decide};
+use crate::env::Env;
+use crate::error::Rejected;
+use crate::event::{Cause, EventMask, EventType, Report};
+use crate::expiry;
+use crate::state::{self, LAST_MOMENT, NEVER, State, Word};
+use crate::sync::Ordering;
+use crate::trip::{self, Evidence};
+
+const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
+const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
+const PROBED: EventMask = EventMask::of(EventType::Probe);
+
+impl Record {
+    /// Whether a call may pass now.
+    #[inline]
+    pub(crate) fn available(&self, env: &Env) -> bool {
+        let word = self.word_now();
+        word.passes_freely() || self.available_unless_closed(env)
+    }
+
+    #[cold]
+    fn available_unless_closed(&self, env: &Env) -> bool {
+        let word = self.word_at(env, env.clock.now());
+        !word.is_retired() && word.state() != State::Open
+    }
+
+    /// The state as of now, or `Unknown` if the connection was removed.
+    pub(crate) fn state(&self, env: &Env) -> State {
+        let word = self.word_now();
+        if word.passes_freely() {
+            return State::Closed;
+        }
+        let word = self.word_at(env, env.clock.now());
+        if word.is_retired() {
+            State::Unknown
+        } else {
+            word.state()
+        }
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.word_now().is_retired()
+    }
+
+    /// Admits a call, or says why not.
+    #[inline]
+    pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
+        let word = self.word_now();
+        if word.passes_freely() {
+            self.totals().touch();
+            return Ok(Ticket::to_pass(word));
+        }
+        self.acquire_unless_closed(env)
+    }
+
+    fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
+        let now = env.clock.now();
+        loop {
+            let word = self.word_at(env, now);
+            if word.is_retired() {
+                return Err(Refusal::Gone);
+            }
+            let free_at = match word.deadline() {
+                Some(deadline) => deadline,
+                None if word.passes_freely() => return Ok(Ticket::to_pass(word)),
+                None => match self.probe(env, word, now) {
+                    Ok(Some(ticket)) => return Ok(ticket),
+                    Ok(None) => continue,
+                    Err(free_at) => free_at,
+                },
+            };
+            self.totals().rejected();
+            if self.wants(REJECTED) {
+                self.tell_unmoved(env, word, Happening::new(Cause::Rejected, now));
+            }
+            return Err(Refusal::Rejected(Rejected {
+                retry_after: (free_at != NEVER)
+                    .then(|| Duration::from_millis(free_at.saturating_sub(now))),
+            }));
+        }
+    }
+
+    /// Takes a probe's place under the half-open `word`: `None` if the word has
+    /// changed meanwhile, or the moment when the first place is free again.
+    fn probe(&self, env: &Env, word: Word, now: u64) -> Result<Option<Ticket>, u64> {
+        let settings = self.settings(env);
+        let lease = settings
+            .probe_timeout_ms
+            .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()));
+        let end = state::deadline(env.clock.now_upper(), lease).min(LAST_MOMENT);
+        let taken = self
+            .probes
+            .take(word.generation(), settings.half_open_max_calls, now, end);
+        // A place counts only in its generation; nobody is admitted to a
+        // circuit that has opened meanwhile, nor rejected by one that has closed.
+        if self.word_now().generation() != word.generation() {
+            if let Ok(lease) = taken {
+                self.probes.free(lease);
+            }
+            return Ok(None);
+        }
+        let lease = taken?;
+        self.touch(now);
+        if self.wants(PROBED) {
+            self.tell_unmoved(env, word, Happening::new(Cause::Probed, now));
+        }
+        Ok(Some(Ticket {
+            generation: word.generation(),
+            lease: Some(lease),
+        }))
+    }
+
+    /// Counts a success.
+    #[inline]
+    pub(crate) fn success(
+        &self,
+        env: &Env,
+        ticket: Option<&Ticket>,
+        report: &Report<'_>,
+    ) -> Result<(), Refusal> {
+        let word = self.word_now();
+        if word.is_retired() {
+            return Err(Refusal::Gone);
+        }
+        let now = env.clock.now();
+        self.totals().success(now);
+        if word.is_spotless()
+            && ticket.is_none_or(|ticket| ticket.passes(word))
+            && !self.wants(SUCCEEDED)
+        {
+            return Ok(());
+        }
+        self.success_that_matters(env, ticket, report, now)
+    }
+
+    fn success_that_matters(
+        &self,
+        env: &Env,
+        ticket: Option<&Ticket>,
+        report: &Report<'_>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let happening = Happening {
+            report,
+            ..Happening::new(Cause::Success, now)
+        };
+        let applied = self
+            .settling(ticket, now, || {
+                self.apply(env, now, |word| {
+                    check(ticket, word)?;
+                    let needed = match word.state() {
+                        State::HalfOpen => self.settings(env).half_open_successes,
+                        _ => 1,
+                    };
+                    self.window.clear();
+                    Ok(decide(word.succeeded(needed), ()))
+                })
+            })
+            .inspect_err(|refusal| self.tell_stale(env, *refusal, happening))?;
+        if applied.before.state() != State::Closed {
+            self.streak.swap(0, Ordering::Relaxed);
+        }
+        self.after(env, &applied, happening);
+        Ok(())
+    }
+
+    /// Counts a failure and returns how many count now: in a row, or inside the
+    /// window if there is one.
+    pub(crate) fn failure(
+        &self,
+        env: &Env,
+        ticket: Option<&Ticket>,
+        report: &Report<'_>,
+    ) -> Result<u32, Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
+        let now = env.clock.now_exact();
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
+        let happening = Happening {
+            report,
+            ..Happening::new(Cause::Failure, now)
+        };
+        self.settling(ticket, now, || self.count_failure(env, ticket, happening))
+            .inspect_err(|refusal| self.tell_stale(env, *refusal, happening))
+    }
+
+    fn count_failure(
+        &self,
+        env: &Env,
+        ticket: Option<&Ticket>,
+        happening: Happening<'_>,
+    ) -> Result<u32, Refusal> {
+        let settings = self.settings(env);
+        let clock = || env.clock.now_exact();
+        let mut recorded = false;
+        loop {
+            let applied = self.apply(env, happening.now, |word| {
+                check(ticket, word)?;
+                // Recorded once, however often the word has to be tried. A report
+                // that becomes stale in between leaves its time in the window.
+                let in_window = settings.window_ms.and_then(|window| {
+                    if recorded {
+                        return Some(self.window.count(window, clock).max(1));
+                    }
+                    recorded = true;
+                    self.window.record(window, clock)
+                });
+                let mut in_a_row = 0;
+                let mut opening = None;
+                let next = word.failed(
+                    |count| {
+                        in_a_row = count;
+                        let evidence = Evidence {
+                            in_a_row,
+                            in_window,
+                        };
+                        trip::asks_for_opening(&settings, evidence)
+                    },
+                    |trips| {
+                        opening
+                            .insert(self.opening(env, &settings, trips))
+                            .deadline()
+                    },
+                );
+                Ok(decide(next, (in_a_row, in_window, opening)))
+            })?;
+            let (mut in_a_row, in_window, opening) = applied.answer;
+            // Closed, the count went into the word; otherwise it is beside it.
+            if applied.before.state() != State::Closed {
+                in_a_row = self.add_to_streak(1);
+            } else if applied.after.state() != State::Closed {
+                self.add_to_streak(in_a_row);
+            }
+            let waited_beside = applied.before.state() == State::Open;
+            if waited_beside && self.word_now().passes_freely() {
+                // Closed meanwhile: the count beside the word is nobody's any
+                // more, and this failure counts in the state that has come.
+                self.streak.swap(0, Ordering::Relaxed);
+                continue;
+            }
+            let count = in_window.unwrap_or(in_a_row);
+            let happening = Happening {
+                failures: Some(count),
+                ..happening
+            };
+            self.after_opening(env, &applied, happening, opening);
+            return Ok(count);
+        }
+    }
+
+    pub(super) fn add_to_streak(&self, failures: u32) -> u32 {
+        let add = |count: u32| Some(count.saturating_add(failures));
+        let before = self
+            .streak
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        before.unwrap_or_default().saturating_add(failures)
+    }
+
+    /// Gives a probe's place back: neither success nor failure.
+    pub(crate) fn ignored(&self, env: &Env, ticket: &Ticket) -> Result<(), Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
+        let now = env.clock.now();
+        self.touch(now);
+        self.settling(Some(ticket), now, || {
+            let word = self.word_at(env, now);
+            if word.is_retired() {
+                return Err(Refusal::Gone);
+            }
+            check(Some(ticket), word)
+        })
+    }
+
+    /// Runs a report. A probe's place is the report's alone from before until
+    /// after: it can be reported once, and nobody else takes the place before
+    /// the report has had its effect.
+    fn settling<T>(
+        &self,
+        ticket: Option<&Ticket>,
+        now: u64,
+        report: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let Some(lease) = ticket.and_then(|ticket| ticket.lease) else {
+            return report();
+        };
+        let lease = self.probes.claim(lease, now).ok_or(Refusal::Stale)?;
+        let answer = report();
+        self.probes.free(lease);
+        answer
+    }
+}
+
+fn check(ticket: Option<&Ticket>, word: Word) -> Result<(), Refusal> {
+    match ticket {
+        Some(ticket) if ticket.generation != word.generation() => Err(Refusal::Stale),
+        _ => Ok(()),
+    }
+}
+
+impl Ticket {
+    fn to_pass(word: Word) -> Self {
+        Ticket {
+            generation: word.generation(),
+            lease: None,
+        }
+    }
+
+    /// Whether it was given in this very closed state.
+    #[inline]
+    fn passes(&self, word: Word) -> bool {
+        self.lease.is_none() && self.generation == word.generation()
+    }
+}

@@ -1,0 +1,230 @@
+//! What others hear of a connection.
+//!
+//! **Filtered at the source.** `interest` is the union of what all subscribers
+//! want of this connection, kept up to date by those who subscribe. A reporter
+//! loads it, on a line that it reads anyway, and is done if nobody wants to know.
+//!
+//! **Order.** An event's sequence number is `epoch << 32 | rest`. The epoch counts
+//! changes of state: it is the word's generation, continued beyond its 13 bits. So
+//! a number made from a later state is larger, whichever thread was faster to tell
+//! it, and the event with the largest number tells the state that holds. Within an
+//! epoch the change itself comes first, then everything else as it is told. A
+//! plain counter would not do: a thread takes its number before or after it changes
+//! the word, and in both cases another one's change can come between.
+//!
+//! **What was missed.** A kept event that finds the ring full leaves a bit in
+//! `missed`, and the record in the driver's inbox. Both sides touch the bits by
+//! RMW, so no bit is lost between the driver's look and a reporter's mark. `told`
+//! remembers the last state that the dispatcher told of, so that an event that
+//! stands for several can say from where to where.
+
+use super::{Happening, Record, Refusal};
+use crate::bus::Notice;
+use crate::env::Env;
+use crate::event::{Cause, EventMask, Facts, Text};
+use crate::state::{Generation, State, Word};
+use crate::sync::Ordering;
+
+/// In `told`: one notice of this connection that was sent. Below it, the state
+/// last told.
+const ANNOUNCED: u32 = 0x100;
+
+/// Sequence numbers within an epoch that belong to the change itself.
+const FOR_THE_CHANGE: u64 = 4;
+
+impl Record {
+    #[inline]
+    pub(crate) fn wants(&self, events: EventMask) -> bool {
+        self.interest().meets(events)
+    }
+
+    #[inline]
+    pub(crate) fn interest(&self) -> EventMask {
+        // Relaxed: who subscribes cannot tell whether a report came before.
+        EventMask(self.interest.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add_interest(&self, mask: EventMask) {
+        self.interest.fetch_or(mask.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_interest(&self, mask: EventMask) {
+        self.interest.store(mask.0, Ordering::Relaxed);
+    }
+
+    /// The registration or removal of the connection.
+    pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
+        let word = self.word_now();
+        let (before, after) = if cause.is_removal() {
+            (word.state(), State::Unknown)
+        } else {
+            (State::Unknown, State::Closed)
+        };
+        let now = env.clock.now();
+        self.tell(env, before, after, word, Happening::new(cause, now));
+    }
+
+    /// Something that happened in a state and changed nothing.
+    pub(super) fn tell_unmoved(&self, env: &Env, word: Word, happening: Happening<'_>) {
+        self.tell(env, word.state(), word.state(), word, happening);
+    }
+
+    /// A report that came too late is a report all the same.
+    #[cold]
+    pub(super) fn tell_stale(&self, env: &Env, refusal: Refusal, happening: Happening<'_>) {
+        if refusal == Refusal::Stale {
+            self.tell_unmoved(env, self.word_now(), happening);
+        }
+    }
+
+    pub(super) fn tell(
+        &self,
+        env: &Env,
+        before: State,
+        after: State,
+        word: Word,
+        happening: Happening<'_>,
+    ) {
+        let cause = happening.cause;
+        let moved = before != after;
+        let wanted = self.interest().and(cause.mask(moved));
+        // The epoch goes on with every change, told or not.
+        let epoch = self.epoch(word.generation());
+        if wanted == EventMask::NONE {
+            return;
+        }
+        let facts = Facts {
+            time: happening.now,
+            sequence: self.sequence(epoch, moved && !cause.is_life()),
+            before,
+            after,
+            failures: happening.failures.unwrap_or_else(|| self.count(word)),
+            expiry: happening
+                .deadline
+                .or(word.deadline())
+                .and_then(|deadline| self.lasting(deadline))
+                .unwrap_or(u64::MAX),
+            reason: Text::new(happening.report.reason),
+            metadata: happening.report.metadata.clone(),
+        };
+        let notice = Notice {
+            record: self.share(),
+            cause,
+            moved,
+            wanted,
+            facts,
+        };
+        env.bus.publish(env, self, notice);
+    }
+
+    /// The facts that hold now, for events that stand for missed ones.
+    pub(crate) fn facts_now(&self, env: &Env) -> Facts {
+        let word = self.word_now();
+        let epoch = self.epoch(word.generation());
+        Facts {
+            time: env.clock.now(),
+            sequence: self.sequence(epoch, false),
+            before: self.told_state(),
+            after: if word.is_retired() {
+                State::Unknown
+            } else {
+                word.state()
+            },
+            failures: self.count(word),
+            expiry: word
+                .deadline()
+                .and_then(|deadline| self.lasting(deadline))
+                .unwrap_or(u64::MAX),
+            reason: Text::None,
+            metadata: None,
+        }
+    }
+
+    fn count(&self, word: Word) -> u32 {
+        word.failures()
+            .unwrap_or_else(|| self.streak.load(Ordering::Relaxed))
+    }
+
+    /// The number of changes that led to `generation`, which is the latest one
+    /// or one of the last few thousand.
+    fn epoch(&self, generation: Generation) -> u64 {
+        let mut known = self.epoch.load(Ordering::Relaxed);
+        loop {
+            let last = Generation::from_bits(known);
+            if !generation.follows(last) {
+                return known - last.since(generation);
+            }
+            let next = known + generation.since(last);
+            match self
+                .epoch
+                .compare_exchange(known, next, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return next,
+                Err(current) => known = current,
+            }
+        }
+    }
+
+    fn sequence(&self, epoch: u64, is_the_change: bool) -> u64 {
+        let within = if is_the_change {
+            0
+        } else {
+            // Two at a time: no happening that changes nothing has more events.
+            let tick = self.ticks.fetch_add(2, Ordering::Relaxed) >> 1;
+            FOR_THE_CHANGE + (u64::from(tick) << 1)
+        };
+        epoch << 32 | within
+    }
+
+    /// A notice is about to be sent. True if that was noted, to be taken back by
+    /// [`Record::unannounce`] if the notice finds no room.
+    pub(crate) fn announce(&self) -> bool {
+        // After so many there is no doubt.
+        let note = self.told.load(Ordering::Relaxed) < 64 * ANNOUNCED;
+        if note {
+            self.told.fetch_add(ANNOUNCED, Ordering::Relaxed);
+        }
+        note
+    }
+
+    pub(crate) fn unannounce(&self) {
+        self.told.fetch_sub(ANNOUNCED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.told.load(Ordering::Relaxed) >= ANNOUNCED
+    }
+
+    /// The dispatcher is about to tell of this state.
+    pub(crate) fn note_told(&self, state: State) {
+        let tell = |told: u32| Some(told & !(ANNOUNCED - 1) | state as u32);
+        let _ = self
+            .told
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, tell);
+    }
+
+    fn told_state(&self) -> State {
+        match self.told.load(Ordering::Relaxed) & (ANNOUNCED - 1) {
+            2 => State::Open,
+            3 => State::HalfOpen,
+            // Every connection begins closed.
+            _ => State::Closed,
+        }
+    }
+
+    /// Marks events as missed; returns those that were marked before.
+    pub(crate) fn miss(&self, events: EventMask) -> EventMask {
+        // ORDERING: AcqRel, partner of `take_missed`: who takes the mark sees
+        // the change it stands for.
+        EventMask(self.missed.fetch_or(events.0, Ordering::AcqRel))
+    }
+
+    pub(crate) fn take_missed(&self) -> EventMask {
+        // ORDERING: AcqRel, see `miss`.
+        EventMask(self.missed.swap(0, Ordering::AcqRel))
+    }
+
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) != 0
+    }
+}

@@ -1,0 +1,159 @@
+//! What a user holds of a subscription.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::mailbox::Mailbox;
+use crate::subscriber::Subscriber;
+
+/// A subscription with a callback. Dropping it unsubscribes.
+///
+/// Once [`Subscription::unsubscribe`] (or the drop) has returned, the callback is
+/// not running, never will again, and has been dropped with all it holds. The one
+/// exception: inside a callback of the same manager it returns at once, and that
+/// becomes true when the callback that is running returns. May be made and dropped
+/// on any thread, also inside a callback. The subscription does not keep its
+/// manager alive.
+#[must_use = "dropping a subscription unsubscribes it"]
+pub struct Subscription {
+    engine: Weak<Engine>,
+    subscriber: Option<Arc<Subscriber>>,
+}
+
+impl Subscription {
+    pub(crate) fn new(engine: &Arc<Engine>, subscriber: Arc<Subscriber>) -> Self {
+        Subscription {
+            engine: Arc::downgrade(engine),
+            subscriber: Some(subscriber),
+        }
+    }
+
+    /// Ends it; see the type.
+    pub fn unsubscribe(self) {}
+
+    /// Lets it live as long as the manager.
+    pub fn detach(mut self) {
+        self.subscriber = None;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(subscriber) = self.subscriber.take() {
+            end(&self.engine, &subscriber);
+        }
+    }
+}
+
+fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
+    match engine.upgrade() {
+        Some(engine) => engine.unsubscribe(|other| other.id == subscriber.id),
+        // The manager is gone, and nobody is left to deliver.
+        None => subscriber.close(true),
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filter = self
+            .subscriber
+            .as_ref()
+            .map(|subscriber| &subscriber.filter);
+        f.debug_struct("Subscription")
+            .field("filter", &filter)
+            .finish()
+    }
+}
+
+/// A subscription whose events wait in a queue until they are taken.
+///
+/// Up to its capacity events wait in order. When it is full, droppable events are
+/// dropped and counted; of the others the latest of each type and connection is
+/// kept, stands for the earlier ones ([`Event::is_coalesced`]), and comes after
+/// what waits. A connection that was registered and removed while the queue was
+/// full leaves nothing.
+///
+/// In a manager without a background thread, taking from the queue also does what
+/// [`Brama::poll`](crate::Brama::poll) does. Any thread may take. Dropping the queue
+/// unsubscribes; after a shutdown what waits can still be taken.
+pub struct EventQueue {
+    engine: Weak<Engine>,
+    subscriber: Arc<Subscriber>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl EventQueue {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        subscriber: Arc<Subscriber>,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        EventQueue {
+            engine: Arc::downgrade(engine),
+            subscriber,
+            mailbox,
+        }
+    }
+
+    /// The next event, if one waits.
+    pub fn try_next(&self) -> Option<Event> {
+        self.pump();
+        self.mailbox.take()
+    }
+
+    /// Up to `most` events that wait.
+    pub fn drain(&self, most: usize) -> Vec<Event> {
+        self.pump();
+        self.mailbox.drain(most)
+    }
+
+    /// The next event, waiting for it at most `timeout`. None also when the
+    /// manager was shut down and nothing waits.
+    pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
+        self.pump();
+        self.mailbox.wait(timeout)
+    }
+
+    /// Whether nothing more will come: the subscription was ended or the manager
+    /// shut down. Events may still wait.
+    pub fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
+    /// A file descriptor that is readable while events wait, and for ever once the
+    /// queue is closed: for epoll, kqueue, poll, and the event loops built on them.
+    /// It belongs to the queue; do not read from it, take events instead.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it has no descriptor left.
+    #[cfg(unix)]
+    pub fn as_raw_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
+        self.mailbox.descriptor()
+    }
+
+    fn pump(&self) {
+        if let Some(engine) = self.engine.upgrade()
+            && !engine.has_driver()
+        {
+            engine.poll();
+        }
+    }
+}
+
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        end(&self.engine, &self.subscriber);
+    }
+}
+
+impl fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue")
+            .field("filter", &self.subscriber.filter)
+            .finish()
+    }
+}
