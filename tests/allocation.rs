@@ -4,12 +4,15 @@
 //! circuit. Registration and configuration may.
 //!
 //! The allocator counts what the thread under test allocates while it says so.
-//! A thread's very first call is let off: it may register that thread's farewell
-//! with the system and with the epochs.
+//! A thread's very first calls are let off: the first report and the first
+//! look-up may register that thread's farewell with the system and with the
+//! epochs, and the first failure its place among the readers of the settings
+//! (that the latter comes so late is a finding, kept as an ignored test).
 
 mod common;
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use brama::{Brama, Connection, ConnectionOptions, Error, ManualClock};
@@ -21,8 +24,21 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn the_counter_counts() {
+    let _alone = alone();
     assert_eq!(allocations_of(|| drop(Box::new(1_u8))), 1);
     assert_eq!(allocations_of(|| ()), 0);
+}
+
+/// One test at a time: what another leaves to the epochs would be collected here.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a thread is let off.
+fn first_calls(brama: &Brama, name: &str) {
+    brama.failure(name, None).expect("registered");
+    brama.success(name).expect("registered");
 }
 
 /// Everything a caller does, through all states and back, by handle.
@@ -100,6 +116,7 @@ fn a_life_by_name(brama: &Brama, clock: &ManualClock) {
 
 #[test]
 fn a_whole_life_by_handle_allocates_nothing() {
+    let _alone = alone();
     let (brama, clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     db.success().expect("the thread's first call");
@@ -108,6 +125,7 @@ fn a_whole_life_by_handle_allocates_nothing() {
 
 #[test]
 fn a_whole_life_by_name_allocates_nothing() {
+    let _alone = alone();
     let (brama, clock) = manager();
     brama.register(("billing", "db"), None).expect("a new name");
     brama
@@ -118,6 +136,7 @@ fn a_whole_life_by_name_allocates_nothing() {
 
 #[test]
 fn with_a_window_too() {
+    let _alone = alone();
     for attempts in [5, 1_000] {
         let (brama, clock) = manager_with(|b| b.window(ms(1_000)));
         let db = brama.register("db", None).expect("a new name");
@@ -139,6 +158,7 @@ fn with_a_window_too() {
 
 #[test]
 fn with_a_window_that_was_configured_globally_afterwards_too() {
+    let _alone = alone();
     let (brama, clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     db.success().expect("the thread's first call");
@@ -163,6 +183,7 @@ fn with_a_window_that_was_configured_globally_afterwards_too() {
 
 #[test]
 fn control_by_hand_allocates_nothing_either() {
+    let _alone = alone();
     let (brama, _clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     db.success().expect("the thread's first call");
@@ -179,6 +200,7 @@ fn control_by_hand_allocates_nothing_either() {
 
 #[test]
 fn on_a_second_thread_too() {
+    let _alone = alone();
     let (brama, clock) = manager();
     let db = brama.register("db", None).expect("a new name");
     brama.register(("billing", "db"), None).expect("a new name");
@@ -186,10 +208,29 @@ fn on_a_second_thread_too() {
     brama.success(("billing", "db")).expect("likewise");
     let allocations = thread::scope(|scope| {
         let second = scope.spawn(|| {
-            brama.success("db").expect("the thread's first call");
+            first_calls(&brama, "db");
             allocations_of(|| {
                 a_life_by_handle(&db, &clock);
                 a_life_by_name(&brama, &clock);
+            })
+        });
+        second.join().expect("no panic")
+    });
+    assert_eq!(allocations, 0);
+}
+
+/// Run it by itself: a thread may inherit the place of one that has ended.
+#[test]
+#[ignore = "finding: a thread's first failure allocates in arc-swap, after any number of successes"]
+fn a_thread_s_first_failure_after_its_first_success_too() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    let allocations = thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            brama.success("db").expect("the thread's first call");
+            allocations_of(|| {
+                db.failure(None).expect("registered");
             })
         });
         second.join().expect("no panic")
@@ -201,17 +242,17 @@ fn on_a_second_thread_too() {
 /// the same, and nobody allocates.
 #[test]
 fn on_two_threads_that_share_many_circuits_too() {
+    let _alone = alone();
     const CIRCUITS: usize = 30;
     let (brama, _clock) = manager_with(|b| b.unlimited_attempts());
-    let warm = brama.register("warm", None).expect("a new name");
+    brama.register("warm", None).expect("a new name");
     let shared: Vec<_> = (0..CIRCUITS)
         .map(|n| brama.register(&format!("db{n}"), None).expect("a new name"))
         .collect();
     let names: Vec<_> = (0..CIRCUITS).map(|n| format!("db{n}")).collect();
     let together = Barrier::new(2);
     let work = || {
-        warm.success().expect("the thread's first call");
-        brama.success("warm").expect("the thread's first look-up");
+        first_calls(&brama, "warm");
         together.wait();
         allocations_of(|| {
             for _ in 0..300 {
@@ -242,9 +283,39 @@ fn on_two_threads_that_share_many_circuits_too() {
     }
 }
 
+/// A look-up that finds others' leftovers ripe frees them, and for that the
+/// collector notes down what it has to free itself later.
+#[test]
+#[ignore = "finding: a look-up by name allocates now and then while others unregister"]
+fn while_others_unregister_too() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    brama.register("db", None).expect("a new name");
+    let done = AtomicBool::new(false);
+    let allocations = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            first_calls(&brama, "db");
+            allocations_of(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(brama.available("db"));
+                }
+            })
+        });
+        for n in 0..50_000 {
+            let name = format!("passing{n}");
+            brama.register(&name, None).expect("a new name");
+            brama.unregister(&name).expect("registered");
+        }
+        done.store(true, Ordering::Relaxed);
+        looking.join().expect("no panic")
+    });
+    assert_eq!(allocations, 0);
+}
+
 /// The leftovers of earlier removals are collected by whoever happens to pin.
 #[test]
 fn after_a_churn_of_registrations_too() {
+    let _alone = alone();
     let (brama, _clock) = manager();
     brama.register("db", None).expect("a new name");
     for n in 0..20_000 {

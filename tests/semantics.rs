@@ -277,6 +277,18 @@ fn a_failure_while_half_open_opens_again_with_a_new_deadline() {
     assert_eq!(opened_at, Some(START + 70_000));
 }
 
+#[test]
+fn a_probe_that_panics_opens_the_circuit_again() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    db.half_open_circuit().expect("registered");
+    let probe = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        db.call(|| -> Result<(), ()> { panic!("expected by this test") })
+    }));
+    assert!(probe.is_err());
+    assert_eq!(db.state(), State::Open);
+}
+
 // ---- by hand ----
 
 #[test]
