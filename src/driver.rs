@@ -160,13 +160,14 @@ impl Plan {
 impl Engine {
     /// Everything that is due, to the end.
     pub(crate) fn poll(&self) {
-        loop {
+        while {
             let mut plan = self.plan();
             plan.turn(self);
-            if !plan.is_cleaning() {
-                return;
-            }
-        }
+            plan.is_cleaning()
+        } {}
+        // This may have taken an opening out of the inbox after the driver's
+        // last turn and before its last look there: it must look at the plan.
+        self.env.bell.wake();
     }
 }
 
