@@ -95,7 +95,9 @@ impl Record {
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
-        let unix = |stored: u64| stored.checked_sub(1).map(|ms| env.clock.unix_ms(ms));
+        // Read once, so that equal moments stay equal.
+        let epoch = env.clock.unix_ms(0);
+        let unix = |stored: u64| stored.checked_sub(1).map(|ms| epoch.saturating_add(ms));
         let since = if changed > 0 {
             changed
         } else {
@@ -116,7 +118,7 @@ impl Record {
             total_failures: failures,
             total_rejections: sums.rejected,
             success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
-            last_success_time: sums.last_success_ms.map(|ms| env.clock.unix_ms(ms)),
+            last_success_time: sums.last_success_ms.map(|ms| epoch.saturating_add(ms)),
             last_failure_time: unix(self.last_failure.load(Ordering::Relaxed)),
             opened_at: unix(opened),
             last_state_change: unix(changed),
