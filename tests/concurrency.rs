@@ -192,8 +192,11 @@ fn a_crowd_at_the_moment_of_expiry_gets_the_configured_number_of_permits() {
 #[test]
 fn never_more_probes_than_allowed_are_out_under_a_storm() {
     const LIMIT: usize = 3;
-    let (brama, _clock) = manager_with(|b| b.half_open_max_calls(LIMIT as u32));
+    // Room for more, so that the limit is all that holds them back.
+    let (brama, _clock) = manager_with(|b| b.half_open_max_calls(8));
     let db = brama.register("db", None).expect("a new name");
+    db.configure(ConnectionOptions::new().half_open_max_calls(LIMIT as u32))
+        .expect("valid");
     db.half_open_circuit().expect("registered");
     let (out, admitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
     on_threads(|thread| {
