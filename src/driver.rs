@@ -191,15 +191,14 @@ impl Plan {
 }
 
 impl Engine {
-    /// Everything that is due, to the end: expiries, cleanup, events.
+    /// Everything that is due now: expiries, a whole cleanup, events.
     pub(crate) fn poll(&self) {
-        loop {
+        // One turn delivers all that waits; what callbacks cause meanwhile may
+        // wait for the next, or they could keep this from ending.
+        while {
             self.turn();
-            let is_cleaning = self.plan().is_cleaning();
-            if self.env.bus.is_dispatching_here() || !is_cleaning && self.is_idle() {
-                break;
-            }
-        }
+            self.plan().is_cleaning() && !self.env.bus.is_dispatching_here()
+        } {}
         // The driver may have planned to sleep until a moment that this thread has
         // taken out of the inbox in the meantime.
         self.env.bell.wake();

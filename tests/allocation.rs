@@ -1,0 +1,332 @@
+//! No operation of a running system allocates (design, section 3): ask, admit,
+//! report, reject, probe; by handle and by name; while circuits open, half-open
+//! and close; with a window; on one thread, on another, and on two that share a
+//! circuit. Registration and configuration may.
+//!
+//! The allocator counts what the thread under test allocates while it says so.
+//! A thread's very first calls are let off: the first report and the first
+//! look-up may register that thread's farewell with the system and with the
+//! epochs, and the first failure its place among the readers of the settings
+//! (that the latter comes so late is a finding, kept as an ignored test).
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use brama::{Brama, Connection, ConnectionOptions, Error, ManualClock};
+use common::counting::{Counting, allocations_of};
+use common::{manager, manager_with, ms};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn the_counter_counts() {
+    let _alone = alone();
+    assert_eq!(allocations_of(|| drop(Box::new(1_u8))), 1);
+    assert_eq!(allocations_of(|| ()), 0);
+}
+
+/// One test at a time: what another leaves to the epochs would be collected here.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a thread is let off.
+fn first_calls(brama: &Brama, name: &str) {
+    brama.failure(name, None).expect("registered");
+    brama.success(name).expect("registered");
+}
+
+/// Everything a caller does, through all states and back, by handle.
+fn a_life_by_handle(db: &Connection, clock: &ManualClock) {
+    for _ in 0..100 {
+        assert!(db.available());
+        db.acquire().expect("closed").success().expect("timely");
+        db.success().expect("registered");
+        db.acquire().expect("closed").ignore().expect("timely");
+        drop(db.acquire_owned().expect("closed"));
+        let _ = db.call(|| Ok::<_, ()>(()));
+    }
+    let admitted_before = db.acquire().expect("closed");
+    for _ in 0..4 {
+        db.failure("timeout").expect("registered");
+    }
+    let last = db.acquire().expect("closed");
+    last.failure("a reason that is longer than a short one would be")
+        .expect("timely");
+    assert!(!db.available());
+    for _ in 0..100 {
+        assert!(matches!(db.acquire(), Err(Error::Rejected(_))));
+        db.failure(None).expect("counted");
+        assert!(db.call(|| Ok::<_, ()>(())).is_err());
+    }
+    assert_eq!(admitted_before.success(), Err(Error::Stale));
+    clock.advance(ms(60_000));
+    let probe = db.acquire().expect("half-open");
+    assert!(matches!(db.acquire(), Err(Error::Rejected(_))));
+    probe.failure("still down").expect("timely");
+    clock.advance(ms(60_000));
+    db.acquire().expect("half-open").ignore().expect("timely");
+    db.acquire().expect("half-open").success().expect("timely");
+    assert!(db.available());
+}
+
+/// The same, by name.
+fn a_life_by_name(brama: &Brama, clock: &ManualClock) {
+    let db = ("billing", "db");
+    for _ in 0..300 {
+        assert!(brama.available(db));
+        brama
+            .acquire(db)
+            .expect("closed")
+            .success()
+            .expect("timely");
+        brama.success(db).expect("registered");
+        drop(brama.acquire(db).expect("closed"));
+        let _ = brama.call(db, || Ok::<_, ()>(()));
+    }
+    for _ in 0..4 {
+        brama.failure(db, "timeout").expect("registered");
+    }
+    brama
+        .acquire(db)
+        .expect("closed")
+        .failure("timeout")
+        .expect("timely");
+    for _ in 0..300 {
+        assert!(!brama.available(db));
+        assert!(matches!(brama.acquire(db), Err(Error::Rejected(_))));
+    }
+    clock.advance(ms(60_000));
+    let probe = brama.acquire(db).expect("half-open");
+    assert!(matches!(brama.acquire(db), Err(Error::Rejected(_))));
+    probe.failure("still down").expect("timely");
+    clock.advance(ms(60_000));
+    brama
+        .acquire(db)
+        .expect("half-open")
+        .success()
+        .expect("timely");
+    assert!(brama.available(db));
+}
+
+#[test]
+fn a_whole_life_by_handle_allocates_nothing() {
+    let _alone = alone();
+    let (brama, clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    db.success().expect("the thread's first call");
+    assert_eq!(allocations_of(|| a_life_by_handle(&db, &clock)), 0);
+}
+
+#[test]
+fn a_whole_life_by_name_allocates_nothing() {
+    let _alone = alone();
+    let (brama, clock) = manager();
+    brama.register(("billing", "db"), None).expect("a new name");
+    brama
+        .success(("billing", "db"))
+        .expect("the thread's first call");
+    assert_eq!(allocations_of(|| a_life_by_name(&brama, &clock)), 0);
+}
+
+#[test]
+fn with_a_window_too() {
+    let _alone = alone();
+    for attempts in [5, 1_000] {
+        let (brama, clock) = manager_with(|b| b.window(ms(1_000)));
+        let db = brama.register("db", None).expect("a new name");
+        db.success().expect("the thread's first call");
+        assert_eq!(allocations_of(|| a_life_by_handle(&db, &clock)), 0);
+        let options = ConnectionOptions::new().max_attempts(attempts);
+        db.configure(options).expect("valid");
+        let allocations = allocations_of(|| {
+            for _ in 1..attempts {
+                db.failure("timeout").expect("registered");
+                assert!(db.available());
+            }
+            db.failure("timeout").expect("registered");
+            assert!(!db.available());
+        });
+        assert_eq!(allocations, 0, "{attempts}");
+    }
+}
+
+#[test]
+fn with_a_window_that_was_configured_globally_afterwards_too() {
+    let _alone = alone();
+    let (brama, clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    db.success().expect("the thread's first call");
+    brama
+        .configure(
+            brama::Config::new()
+                .window(ms(1_000))
+                .half_open_max_calls(8),
+        )
+        .expect("valid");
+    let allocations = allocations_of(|| {
+        for _ in 0..5 {
+            db.failure("timeout").expect("registered");
+        }
+        clock.advance(ms(60_000));
+        let probes = [(); 8].map(|()| db.acquire().expect("eight places"));
+        assert!(db.acquire().is_err());
+        drop(probes);
+    });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn control_by_hand_allocates_nothing_either() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    db.success().expect("the thread's first call");
+    let allocations = allocations_of(|| {
+        for _ in 0..100 {
+            db.open_circuit("maintenance", ms(5)).expect("registered");
+            db.half_open_circuit().expect("registered");
+            db.close_circuit().expect("registered");
+            brama.reset_circuit("db").expect("registered");
+        }
+    });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn on_a_second_thread_too() {
+    let _alone = alone();
+    let (brama, clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    brama.register(("billing", "db"), None).expect("a new name");
+    db.success().expect("the first thread's cell");
+    brama.success(("billing", "db")).expect("likewise");
+    let allocations = thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            first_calls(&brama, "db");
+            allocations_of(|| {
+                a_life_by_handle(&db, &clock);
+                a_life_by_name(&brama, &clock);
+            })
+        });
+        second.join().expect("no panic")
+    });
+    assert_eq!(allocations, 0);
+}
+
+/// Run it by itself: a thread may inherit the place of one that has ended.
+#[test]
+#[ignore = "finding: a thread's first failure allocates in arc-swap, after any number of successes"]
+fn a_thread_s_first_failure_after_its_first_success_too() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    let allocations = thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            brama.success("db").expect("the thread's first call");
+            allocations_of(|| {
+                db.failure(None).expect("registered");
+            })
+        });
+        second.join().expect("no panic")
+    });
+    assert_eq!(allocations, 0);
+}
+
+/// More circuits than blocks of cells lie ready: those left without count all
+/// the same, and nobody allocates.
+#[test]
+fn on_two_threads_that_share_many_circuits_too() {
+    let _alone = alone();
+    const CIRCUITS: usize = 30;
+    let (brama, _clock) = manager_with(|b| b.unlimited_attempts());
+    brama.register("warm", None).expect("a new name");
+    let shared: Vec<_> = (0..CIRCUITS)
+        .map(|n| brama.register(&format!("db{n}"), None).expect("a new name"))
+        .collect();
+    let names: Vec<_> = (0..CIRCUITS).map(|n| format!("db{n}")).collect();
+    let together = Barrier::new(2);
+    let work = || {
+        first_calls(&brama, "warm");
+        together.wait();
+        allocations_of(|| {
+            for _ in 0..300 {
+                for (db, name) in shared.iter().zip(&names) {
+                    db.acquire().expect("closed").success().expect("timely");
+                    brama
+                        .acquire(name)
+                        .expect("closed")
+                        .success()
+                        .expect("timely");
+                    db.failure("timeout").expect("registered");
+                    drop(db.acquire().expect("closed"));
+                }
+            }
+        })
+    };
+    let (one, two) = thread::scope(|scope| {
+        let (one, two) = (scope.spawn(work), scope.spawn(work));
+        (one.join().expect("no panic"), two.join().expect("no panic"))
+    });
+    assert_eq!((one, two), (0, 0));
+    for db in &shared {
+        let status = db.status().expect("registered");
+        assert_eq!(
+            (status.total_successes, status.total_failures),
+            (1_200, 600)
+        );
+    }
+}
+
+/// A look-up that finds others' leftovers ripe frees them, and for that the
+/// collector notes down what it has to free itself later.
+#[test]
+#[ignore = "finding: a look-up by name allocates now and then while others unregister"]
+fn while_others_unregister_too() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    brama.register("db", None).expect("a new name");
+    let done = AtomicBool::new(false);
+    let allocations = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            first_calls(&brama, "db");
+            allocations_of(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(brama.available("db"));
+                }
+            })
+        });
+        for n in 0..50_000 {
+            let name = format!("passing{n}");
+            brama.register(&name, None).expect("a new name");
+            brama.unregister(&name).expect("registered");
+        }
+        done.store(true, Ordering::Relaxed);
+        looking.join().expect("no panic")
+    });
+    assert_eq!(allocations, 0);
+}
+
+/// The leftovers of earlier removals are collected by whoever happens to pin.
+#[test]
+fn after_a_churn_of_registrations_too() {
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    brama.register("db", None).expect("a new name");
+    for n in 0..20_000 {
+        let name = format!("passing{n}");
+        brama.register(&name, None).expect("a new name");
+        brama.unregister(&name).expect("registered");
+    }
+    let allocations = allocations_of(|| {
+        for _ in 0..100_000 {
+            assert!(brama.available("db"));
+        }
+    });
+    assert_eq!(allocations, 0);
+}
