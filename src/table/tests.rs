@@ -414,3 +414,30 @@ fn what_stays_is_found_and_walked_while_others_churn() {
     assert_eq!(fixture.table.len(), LASTING as usize);
     fixture.finish(inserted + LASTING as usize);
 }
+
+#[test]
+fn a_walk_that_removes_what_it_meets_leaves_no_cluster() {
+    let fixture = Fixture::new(64, mixed);
+    for key in 0..20_000 {
+        assert!(fixture.insert(key, &pin()).is_ok());
+    }
+    let capacity = fixture.table.capacity();
+    let mut cursor = Some(Cursor::default());
+    let mut met = 0;
+    while let Some(from) = cursor {
+        let guard = pin();
+        cursor = fixture.table.walk(from, 256, &guard, |item| {
+            met += 1;
+            if met % 64 != 0 {
+                assert!(fixture.table.remove_entry(item, &guard));
+            }
+        });
+    }
+    assert_eq!(fixture.table.capacity(), capacity, "not in the midst of it");
+    let guard = pin();
+    fixture.table.shrink(&guard);
+    assert!(fixture.table.capacity() <= capacity / 16);
+    let array = fixture.table.array(&guard);
+    let longest = (0..20_000).map(|key| array.probe_length(mixed(key))).max();
+    assert!(longest < Some(64), "{longest:?}");
+}

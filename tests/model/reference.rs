@@ -100,6 +100,11 @@ impl Circuit {
         }
     }
 
+    /// An instruction that stands, however long nobody calls.
+    fn is_held_open(&self) -> bool {
+        matches!(self.mode, Mode::Open { until: None, .. })
+    }
+
     fn change(&mut self, mode: Mode, now: u64) {
         self.mode = mode;
         self.period += 1;
@@ -555,7 +560,7 @@ impl Manager {
             if std::mem::take(&mut circuit.used) {
                 circuit.active_at = now;
             }
-            now - circuit.active_at < threshold
+            now - circuit.active_at < threshold || circuit.is_held_open()
         });
     }
 

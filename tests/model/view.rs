@@ -9,7 +9,7 @@ use crate::settings::Effective;
 
 /// A window remembers at least this many failures (and at least `max_attempts`,
 /// which are fewer here); of more it may forget the oldest.
-const WINDOW_COUNTS_TO: u32 = 16;
+const WINDOW_COUNTS_TO: u32 = 256;
 
 /// All of a status, times in ms.
 #[derive(Clone, Debug, PartialEq)]
