@@ -134,7 +134,7 @@ impl Connection {
     ///     },
     ///     || Ok(404),
     /// );
-    /// assert_eq!(found?, 404);
+    /// assert_eq!(found, Ok(404));
     /// assert_eq!(search.status()?.total_successes, 1);
     /// # Ok(())
     /// # }
