@@ -1,7 +1,7 @@
 //! Events as values: their types, in which order they follow from what happened,
 //! what they carry, and who wants them.
 //!
-//! A reporter does not make events. It makes one [`Notice`] of what happened,
+//! A reporter does not make events. It makes one notice of what happened,
 //! and only if somebody wants one of the events that follow from it; which those
 //! are, in which order, is [`Cause::events`]. The dispatcher makes the events.
 //! So all events of one happening take one place in the ring, and either all of

@@ -112,8 +112,8 @@ impl Probes {
         }
     }
 
-    /// Takes one of the first `limit` slots, until `end`. All taken: the moment
-    /// at which the first of them is free again at the latest.
+    /// Takes a slot until `end`, if fewer than `limit` are taken. Otherwise: the
+    /// moment at which the first of them is free again at the latest.
     pub(crate) fn take(
         &self,
         generation: Generation,
@@ -121,6 +121,9 @@ impl Probes {
         now: u64,
         end: u64,
     ) -> Result<Lease, u64> {
+        if self.room() > limit as usize {
+            return self.take_of_more(generation, limit, now, end);
+        }
         let mut earliest = u64::MAX;
         for (number, slot) in (0..limit).zip(self.slots()) {
             let mut seen = slot.load(Ordering::Relaxed);
@@ -141,6 +144,45 @@ impl Probes {
             earliest = earliest.min(seen & END_MASK);
         }
         Err(earliest)
+    }
+
+    /// [`Probes::take`] after the limit was lowered: probes beyond it are still
+    /// out, and count. Takers go for the same slot, the first that is free, so
+    /// that of two who find room for one the second fails and counts anew.
+    #[cold]
+    fn take_of_more(
+        &self,
+        generation: Generation,
+        limit: u32,
+        now: u64,
+        end: u64,
+    ) -> Result<Lease, u64> {
+        loop {
+            let (mut busy, mut earliest, mut free) = (0, u64::MAX, None);
+            for (number, slot) in (0..).zip(self.slots()) {
+                let seen = slot.load(Ordering::Acquire);
+                if !is_free(seen, generation, now) {
+                    busy += 1;
+                    earliest = earliest.min(seen & END_MASK);
+                } else if free.is_none() {
+                    free = Some((number, slot, seen));
+                }
+            }
+            let Some((number, slot, seen)) = free.filter(|_| busy < limit) else {
+                return Err(earliest);
+            };
+            let stamp = taken(seen, generation, end);
+            // ORDERING: as in `take`.
+            if slot
+                .compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Ok(Lease {
+                    slot: number,
+                    stamp,
+                });
+            }
+        }
     }
 
     /// Makes the lease the reporter's alone: a second report of the same permit
@@ -167,6 +209,11 @@ impl Probes {
             slot.compare_exchange(lease.stamp, stamp, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         })
+    }
+
+    /// How many slots there are.
+    fn room(&self) -> usize {
+        1 + self.blocks().map(|block| block.slots.len()).sum::<usize>()
     }
 
     fn slots(&self) -> impl Iterator<Item = &AtomicU64> {
@@ -222,13 +269,29 @@ mod tests {
         let reporting = probes.claim(second, 40).expect("held");
         assert_eq!(probes.claim(second, 40), None, "only once");
         assert_eq!(
-            probes.take(generation, 2, 40, 140),
+            probes.take(generation, 3, 40, 140),
             Err(110),
             "not before it is done"
         );
         probes.free(reporting);
-        assert!(probes.take(generation, 2, 40, 140).is_ok());
+        assert!(probes.take(generation, 3, 40, 140).is_ok());
         assert!(probes.claim(first, 40).is_some());
+    }
+
+    #[test]
+    fn probes_beyond_a_lowered_limit_count_until_they_report() {
+        let [generation, _] = generations();
+        let probes = Probes::new();
+        probes.reserve(3);
+        let [first, second, third] =
+            [110, 120, 130].map(|end| probes.take(generation, 3, 10, end).expect("free"));
+        probes.free(first);
+        assert_eq!(probes.take(generation, 2, 20, 140), Err(120));
+        probes.free(second);
+        assert!(probes.take(generation, 2, 30, 140).is_ok());
+        assert_eq!(probes.take(generation, 2, 30, 140), Err(130));
+        probes.free(third);
+        assert!(probes.take(generation, 2, 30, 140).is_ok());
     }
 
     #[test]

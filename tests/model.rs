@@ -1,9 +1,15 @@
 //! Random operations on a manager, compared step by step with a naive model.
 //!
-//! The model (`reference`) is written from the design: maps, lists of times and
-//! of leases, one thread. Every answer is compared, and after every step the
+//! The model (`reference`, `circuit`) is written from the design: maps, lists of times
+//! and of leases, one thread. Every answer is compared, and after every step the
 //! whole status of every connection. `PROPTEST_CASES` sets how many sequences.
 
+#![cfg(not(loom))]
+
+#[path = "model/circuit.rs"]
+mod circuit;
+#[path = "model/found.rs"]
+mod found;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "model/settings.rs"]
@@ -40,7 +46,7 @@ fn play(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, Test
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(config(3_000))]
 
     #[test]
     fn every_answer_and_every_status_is_the_models(trace in traces(true)) {

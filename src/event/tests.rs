@@ -4,7 +4,7 @@ use super::*;
 fn names_and_types_are_each_other_s() {
     for kind in EventType::ALL {
         assert_eq!(EventType::from_name(kind.as_str()), Some(kind));
-        assert_eq!(EventMask::ALL.contains(kind), true);
+        assert!(EventMask::ALL.contains(kind));
     }
     assert_eq!(EventType::from_name("state change"), None);
     assert_eq!(

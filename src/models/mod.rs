@@ -2,7 +2,9 @@
 //! that makes it fail. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib models`.
 
+mod bus;
 mod counter;
+mod gate;
 mod inbox;
 mod record;
 mod ring;

@@ -26,6 +26,7 @@ use loom::thread;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConnectionOptions};
 use crate::env::Env;
+use crate::event::Report;
 use crate::record::{OpenFor, Profile, Record, RecordRef, Refusal, Ticket};
 use crate::state::State;
 
@@ -38,7 +39,7 @@ struct Circuit {
 /// A circuit that opens at the second failure, for 100 ms.
 fn circuit() -> Circuit {
     let clock = ManualClock::new();
-    let env = Env::new(Clock::Manual(clock.clone()), Config::new());
+    let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2);
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
@@ -52,11 +53,11 @@ fn circuit() -> Circuit {
 
 impl Circuit {
     fn fail(&self, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
-        self.record.failure(&self.env, ticket, None)
+        self.record.failure(&self.env, ticket, &Report::NONE)
     }
 
     fn succeed(&self, ticket: Option<&Ticket>) -> Result<(), Refusal> {
-        self.record.success(&self.env, ticket)
+        self.record.success(&self.env, ticket, &Report::NONE)
     }
 
     fn acquire(&self) -> Result<Ticket, Refusal> {
@@ -73,7 +74,7 @@ impl Circuit {
 impl Drop for Circuit {
     fn drop(&mut self) {
         // Records in the inbox refer to atomics of this execution.
-        self.env.opened.take_all().for_each(drop);
+        self.env.attention.take_all().for_each(drop);
     }
 }
 
@@ -124,7 +125,9 @@ fn half_open(circuit: &Circuit) {
 }
 
 fn open(circuit: &Circuit) {
-    let by_hand = circuit.record.open(&circuit.env, None, OpenFor::Configured);
+    let by_hand = circuit
+        .record
+        .open(&circuit.env, &Report::NONE, OpenFor::Configured);
     by_hand.expect("registered");
 }
 

@@ -38,15 +38,15 @@ impl Shared {
     }
 }
 
-fn check(model: impl Fn() + Sync + Send + 'static) {
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
 #[test]
 fn simultaneous_failures_count_once_each() {
-    check(|| {
+    check(3, || {
         let shared = Shared::new();
         let failures: Vec<_> = (0..2)
             .map(|_| {
@@ -62,7 +62,7 @@ fn simultaneous_failures_count_once_each() {
 
 #[test]
 fn times_agree_whoever_fills_the_slot() {
-    check(|| {
+    check(2, || {
         let shared = Shared::new();
         let failures: Vec<_> = (0..2)
             .map(|_| {
@@ -95,7 +95,7 @@ fn times_agree_whoever_fills_the_slot() {
 fn a_clear_falls_between_two_failures() {
     let outcomes = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
     let seen = outcomes.clone();
-    check(move || {
+    check(3, move || {
         let shared = Shared::new();
         let failing = thread::spawn({
             let shared = shared.clone();

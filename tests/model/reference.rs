@@ -1,57 +1,14 @@
 //! The reference model: a whole manager, naive and single-threaded, written
 //! from the design and not from the implementation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use brama::{KeyBuf, State};
+use brama::State;
 
+use crate::circuit::{Admission, Circuit, Mode};
 use crate::settings::{Effective, Given};
 use crate::trace::{Length, Name, Outcome};
 use crate::view::{Answer, View};
-
-#[derive(Clone, Debug)]
-enum Mode {
-    Closed,
-    /// `until: None`: until somebody closes it.
-    Open {
-        until: Option<u64>,
-        lasting: Option<u64>,
-    },
-    HalfOpen {
-        leases: Vec<Lease>,
-        successes: u32,
-    },
-}
-
-#[derive(Clone, Debug)]
-struct Lease {
-    id: u64,
-    ends: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Circuit {
-    /// Tells a connection from an earlier one of the same name.
-    id: u64,
-    own: Given,
-    mode: Mode,
-    /// Counts the changes of state.
-    period: u64,
-    in_a_row: u32,
-    failure_times: VecDeque<u64>,
-    trips: u32,
-    successes: u64,
-    failures: u64,
-    rejections: u64,
-    registered_at: u64,
-    last_success: Option<u64>,
-    last_failure: Option<u64>,
-    opened_at: Option<u64>,
-    changed_at: Option<u64>,
-    active_at: u64,
-    /// Admitted while closed since the last cleanup.
-    used: bool,
-}
 
 /// A connection as a handle remembers it.
 #[derive(Clone, Copy, Debug)]
@@ -63,15 +20,21 @@ pub struct Handle {
 #[derive(Clone, Copy, Debug)]
 pub struct Permit {
     handle: Handle,
-    period: u64,
-    /// None for an admission on a closed circuit.
-    lease: Option<u64>,
+    admission: Admission,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Who {
     Name(Name),
     Handle(Handle),
+}
+
+impl Who {
+    fn name(self) -> Name {
+        match self {
+            Who::Name(name) | Who::Handle(Handle { name, .. }) => name,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -82,222 +45,6 @@ pub struct Manager {
     circuits: HashMap<Name, Circuit>,
     last_id: u64,
     last_cleanup: u64,
-}
-
-impl Circuit {
-    /// What time alone has done until now.
-    fn catch_up(&mut self, now: u64) {
-        match &mut self.mode {
-            Mode::Open {
-                until: Some(until), ..
-            } if *until <= now => {
-                let then = *until;
-                self.half_open(then);
-                self.active_at = self.active_at.max(then);
-            }
-            Mode::HalfOpen { leases, .. } => leases.retain(|lease| now < lease.ends),
-            _ => {}
-        }
-    }
-
-    /// An instruction that stands, however long nobody calls.
-    fn is_held_open(&self) -> bool {
-        matches!(self.mode, Mode::Open { until: None, .. })
-    }
-
-    fn change(&mut self, mode: Mode, now: u64) {
-        self.mode = mode;
-        self.period += 1;
-        self.changed_at = Some(now);
-    }
-
-    fn open(&mut self, now: u64, lasting: Option<u64>) {
-        let until = lasting.map(|lasting| now + lasting);
-        self.change(Mode::Open { until, lasting }, now);
-        self.opened_at = Some(now);
-    }
-
-    fn trip(&mut self) {
-        self.trips = (self.trips + 1).min(255);
-    }
-
-    fn half_open(&mut self, now: u64) {
-        let (leases, successes) = (Vec::new(), 0);
-        self.change(Mode::HalfOpen { leases, successes }, now);
-    }
-
-    fn forget_failures(&mut self) {
-        self.in_a_row = 0;
-        self.failure_times.clear();
-    }
-
-    fn count(&self, settings: &Effective, now: u64) -> u32 {
-        match settings.window {
-            None => self.in_a_row,
-            Some(window) => self
-                .failure_times
-                .iter()
-                .filter(|then| now - **then < window)
-                .count() as u32,
-        }
-    }
-
-    /// Whether this report still belongs to the present state; gives a probe's
-    /// slot back.
-    fn settle(&mut self, permit: Option<&Permit>) -> bool {
-        let Some(permit) = permit else { return true };
-        if permit.period != self.period {
-            return false;
-        }
-        match (&mut self.mode, permit.lease) {
-            (Mode::HalfOpen { leases, .. }, Some(id)) => {
-                let before = leases.len();
-                leases.retain(|lease| lease.id != id);
-                leases.len() < before
-            }
-            _ => true,
-        }
-    }
-
-    fn success(&mut self, settings: &Effective, now: u64, permit: Option<&Permit>) -> Answer {
-        self.successes += 1;
-        self.last_success = Some(now);
-        self.active_at = now;
-        if !self.settle(permit) {
-            return Answer::Stale;
-        }
-        self.forget_failures();
-        if let Mode::HalfOpen { successes, .. } = &mut self.mode {
-            *successes += 1;
-            if *successes >= settings.half_open_successes {
-                self.trips = 0;
-                self.change(Mode::Closed, now);
-            }
-        }
-        Answer::Done
-    }
-
-    fn failure(&mut self, settings: &Effective, now: u64, permit: Option<&Permit>) -> Answer {
-        self.failures += 1;
-        self.last_failure = Some(now);
-        self.active_at = now;
-        if !self.settle(permit) {
-            return Answer::Stale;
-        }
-        self.in_a_row += 1;
-        // Without a window nobody wrote times down.
-        if settings.window.is_some() {
-            self.failure_times.push_back(now);
-        }
-        let count = self.count(settings, now);
-        let opens = match self.mode {
-            Mode::Closed => settings.max_attempts.is_some_and(|max| count >= max),
-            Mode::HalfOpen { .. } => true,
-            Mode::Open { .. } => false,
-        };
-        if opens {
-            self.trip();
-            self.open(now, Some(settings.expiry_at(self.trips)));
-        }
-        match settings.window {
-            Some(_) => Answer::CountInWindow(count),
-            None => Answer::Count(count),
-        }
-    }
-
-    fn ignored(&mut self, now: u64, permit: &Permit) -> Answer {
-        self.active_at = now;
-        if self.settle(Some(permit)) {
-            Answer::Done
-        } else {
-            Answer::Stale
-        }
-    }
-
-    /// The lease of an admission, None on a closed circuit; or after how long to
-    /// ask again.
-    fn acquire(
-        &mut self,
-        settings: &Effective,
-        now: u64,
-        next_id: u64,
-    ) -> Result<Option<u64>, Option<u64>> {
-        let length = settings
-            .probe_timeout
-            .unwrap_or(settings.expiry_at(self.trips));
-        match &mut self.mode {
-            Mode::Closed => {
-                self.used = true;
-                Ok(None)
-            }
-            Mode::HalfOpen { leases, .. }
-                if leases.len() < settings.half_open_max_calls as usize =>
-            {
-                leases.push(Lease {
-                    id: next_id,
-                    ends: now + length,
-                });
-                self.active_at = now;
-                Ok(Some(next_id))
-            }
-            Mode::HalfOpen { leases, .. } => {
-                self.rejections += 1;
-                Err(leases.iter().map(|lease| lease.ends - now).min())
-            }
-            Mode::Open { until, .. } => {
-                self.rejections += 1;
-                Err(until.map(|until| until - now))
-            }
-        }
-    }
-
-    fn open_by_hand(&mut self, settings: &Effective, now: u64, length: Length) {
-        self.active_at = now;
-        let already = matches!(self.mode, Mode::Open { .. });
-        if !already {
-            self.trip();
-        }
-        let new_lasting = match length {
-            Length::Configured => Some(settings.expiry_at(self.trips)),
-            Length::Custom(ms) => Some(ms),
-            Length::Never => None,
-        };
-        match &mut self.mode {
-            Mode::Open { until, lasting } => {
-                *lasting = new_lasting;
-                *until = new_lasting.map(|ms| now + ms);
-            }
-            _ => self.open(now, new_lasting),
-        }
-    }
-
-    fn close_by_hand(&mut self, now: u64) {
-        self.active_at = now;
-        if !matches!(self.mode, Mode::Closed) {
-            self.change(Mode::Closed, now);
-        }
-    }
-
-    fn half_open_by_hand(&mut self, now: u64) {
-        self.active_at = now;
-        if !matches!(self.mode, Mode::HalfOpen { .. }) {
-            self.half_open(now);
-        }
-    }
-
-    fn reset(&mut self, now: u64) {
-        self.close_by_hand(now);
-        self.forget_failures();
-        self.trips = 0;
-    }
-
-    fn state(&self) -> State {
-        match self.mode {
-            Mode::Closed => State::Closed,
-            Mode::Open { .. } => State::Open,
-            Mode::HalfOpen { .. } => State::HalfOpen,
-        }
-    }
 }
 
 impl Manager {
@@ -368,25 +115,7 @@ impl Manager {
 
     fn insert(&mut self, name: Name, given: &Given) -> Handle {
         self.last_id += 1;
-        let circuit = Circuit {
-            id: self.last_id,
-            own: given.clone(),
-            mode: Mode::Closed,
-            period: 0,
-            in_a_row: 0,
-            failure_times: VecDeque::new(),
-            trips: 0,
-            successes: 0,
-            failures: 0,
-            rejections: 0,
-            registered_at: self.now,
-            last_success: None,
-            last_failure: None,
-            opened_at: None,
-            changed_at: None,
-            active_at: self.now,
-            used: false,
-        };
+        let circuit = Circuit::new(self.last_id, given.clone(), self.now);
         self.circuits.insert(name, circuit);
         let id = self.last_id;
         Handle { name, id }
@@ -445,23 +174,20 @@ impl Manager {
         let now = self.now;
         let next_id = self.last_id + 1;
         let (circuit, settings) = self.find(who, true)?;
-        let lease = circuit
+        let admission = circuit
             .acquire(&settings, now, next_id)
             .map_err(Answer::Rejected)?;
-        let (id, period) = (circuit.id, circuit.period);
-        let name = match who {
-            Who::Name(name) | Who::Handle(Handle { name, .. }) => name,
-        };
+        let id = circuit.id;
         self.last_id += 2;
+        let name = who.name();
         Ok(Permit {
             handle: Handle { name, id },
-            period,
-            lease,
+            admission,
         })
     }
 
     /// Reports with or without a permit.
-    pub fn report(&mut self, who: Who, permit: Option<&Permit>, outcome: Outcome) -> Answer {
+    pub fn report(&mut self, who: Who, permit: Option<&Admission>, outcome: Outcome) -> Answer {
         let now = self.now;
         let (circuit, settings) = match self.find(who, true) {
             Ok(found) => found,
@@ -476,7 +202,7 @@ impl Manager {
     }
 
     pub fn settle(&mut self, permit: &Permit, outcome: Outcome) -> Answer {
-        self.report(Who::Handle(permit.handle), Some(permit), outcome)
+        self.report(Who::Handle(permit.handle), Some(&permit.admission), outcome)
     }
 
     fn control(&mut self, who: Who, act: impl FnOnce(&mut Circuit, &Effective, u64)) -> Answer {
@@ -571,9 +297,7 @@ impl Manager {
 
     pub fn status(&mut self, who: Who) -> Answer {
         let (now, epoch) = (self.now, self.epoch);
-        let name = match who {
-            Who::Name(name) | Who::Handle(Handle { name, .. }) => name,
-        };
+        let name = who.name();
         match self.find(who, false) {
             Ok((circuit, settings)) => {
                 Answer::Status(Box::new(circuit.view(name.owned(), settings, now, epoch)))
@@ -605,37 +329,5 @@ impl Manager {
                 .filter(|circuit| circuit.state() == state)
                 .count()
         })
-    }
-}
-
-impl Circuit {
-    fn view(&self, key: KeyBuf, settings: Effective, now: u64, epoch: u64) -> View {
-        let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
-        let reports = self.successes + self.failures;
-        View {
-            key,
-            state: self.state(),
-            failure_count: self.count(&settings, now),
-            total_successes: self.successes,
-            total_failures: self.failures,
-            total_rejections: self.rejections,
-            success_rate: (reports > 0).then(|| self.successes as f64 / reports as f64),
-            last_success_time: unix(self.last_success),
-            last_failure_time: unix(self.last_failure),
-            opened_at: unix(self.opened_at),
-            last_state_change: unix(self.changed_at),
-            time_in_state: now - self.changed_at.unwrap_or(self.registered_at),
-            expiry: match self.mode {
-                Mode::Open { lasting, .. } => lasting,
-                _ => Some(settings.expiry_at(self.trips)),
-            },
-            retry_after: match self.mode {
-                Mode::Open { until, .. } => until.map(|until| until - now),
-                _ => None,
-            },
-            trips: self.trips,
-            metadata: self.own.metadata.clone().unwrap_or_default(),
-            settings,
-        }
     }
 }

@@ -1,0 +1,143 @@
+//! The overflow path: a kept event that found the ring full is told all the same.
+//!
+//! Mutations these models catch:
+//!
+//! - `Record::miss` or `take_missed` as a load and a store:
+//!   `a_change_that_found_no_room_is_told`, `two_changes_without_room_are_told`.
+//! - `overflow` that leaves the record in the inbox before it marks the bits:
+//!   `a_change_that_found_no_room_is_told`.
+//! - `overflow` that sets `unlisted` before it marks the bits, or `take_unlisted`
+//!   as a load and a store: `a_newcomer_s_change_is_told`.
+
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::Config;
+use crate::env::Env;
+use crate::event::{Event, EventFilter, EventType, Report};
+use crate::mailbox::Mailbox;
+use crate::record::{OpenFor, Record, RecordRef};
+use crate::state::State;
+use crate::subscriber::{Sink, Subscriber};
+
+struct Shared {
+    env: Env,
+    record: RecordRef,
+    mailbox: std::sync::Arc<Mailbox>,
+}
+
+impl Shared {
+    /// A ring of two, full, and a subscriber for changes of state.
+    fn new(newcomer: bool) -> Self {
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2);
+        let mailbox = std::sync::Arc::new(Mailbox::new(8));
+        let filter = EventFilter::new().types([EventType::StateChange]);
+        let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
+        drop(env.bus.add(std::sync::Arc::new(subscriber)));
+        let filler = RecordRef::new(Record::new(&env, "filler".into(), None));
+        let early = RecordRef::new(Record::new(&env, "db".into(), None));
+        filler.learn_interest(&env.bus);
+        // Two fill it; a third makes it known as full.
+        for _ in 0..if newcomer { 3 } else { 2 } {
+            filler.half_open(&env).expect("registered");
+            filler.reset(&env).expect("registered");
+        }
+        let record = if newcomer {
+            RecordRef::new(Record::new(&env, "newcomer".into(), None))
+        } else {
+            early
+        };
+        record.learn_interest(&env.bus);
+        Shared {
+            env,
+            record,
+            mailbox,
+        }
+    }
+
+    fn change(&self, to: State) {
+        let record = &self.record;
+        let done = match to {
+            State::Open => {
+                let for_a_while = OpenFor::Custom(Duration::from_millis(5));
+                record.open(&self.env, &Report::NONE, for_a_while)
+            }
+            State::HalfOpen => record.half_open(&self.env),
+            _ => record.reset(&self.env),
+        };
+        done.expect("registered");
+    }
+
+    /// What the driver does in a turn.
+    fn round(&self) {
+        self.env.bus.dispatch(&self.env, || {
+            let waiting = self.env.attention.take_all();
+            let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
+            if self.env.bus.take_unlisted() && self.record.has_missed() {
+                late.push(self.record.share());
+            }
+            late
+        });
+    }
+
+    /// The state that the subscriber was told last, by the order of the events.
+    fn told(&self) -> Option<State> {
+        let name = self.record.key().to_buf();
+        let events = self.mailbox.drain(64);
+        let of_record = events
+            .iter()
+            .filter(|event| event.connection() == name.identifier);
+        of_record
+            .max_by_key(|event| event.sequence())
+            .map(Event::new_state)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.env.attention.take_all().for_each(drop);
+    }
+}
+
+fn check(newcomer: bool, preemptions: usize, changes: &'static [State]) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        let shared = Arc::new(Shared::new(newcomer));
+        let mut parties: Vec<_> = changes
+            .iter()
+            .map(|to| {
+                let shared = shared.clone();
+                thread::spawn(move || shared.change(*to))
+            })
+            .collect();
+        parties.push(thread::spawn({
+            let shared = shared.clone();
+            move || shared.round()
+        }));
+        for party in parties {
+            party.join().unwrap();
+        }
+        shared.round();
+        assert_eq!(shared.told(), Some(shared.record.state(&shared.env)));
+    });
+}
+
+#[test]
+fn a_change_that_found_no_room_is_told() {
+    check(false, 2, &[State::Open]);
+}
+
+#[test]
+fn two_changes_without_room_are_told() {
+    check(false, 1, &[State::Open, State::HalfOpen]);
+}
+
+#[test]
+fn a_newcomer_s_change_is_told() {
+    check(true, 2, &[State::Open]);
+}

@@ -1,0 +1,345 @@
+//! One circuit of the reference model.
+
+use std::collections::VecDeque;
+
+use brama::{KeyBuf, State};
+
+use crate::settings::{Effective, Given};
+use crate::trace::Length;
+use crate::view::{Answer, View};
+
+#[derive(Clone, Debug)]
+pub enum Mode {
+    Closed,
+    /// `until: None`: until somebody closes it.
+    Open {
+        until: Option<u64>,
+        lasting: Option<u64>,
+    },
+    HalfOpen {
+        leases: Vec<Lease>,
+        successes: u32,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Lease {
+    id: u64,
+    pub ends: u64,
+}
+
+/// What a permit remembers of its circuit.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    pub period: u64,
+    /// None if the circuit was closed.
+    pub lease: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Circuit {
+    /// Tells a connection from an earlier one of the same name.
+    pub id: u64,
+    pub own: Given,
+    pub mode: Mode,
+    /// Counts the changes of state.
+    period: u64,
+    in_a_row: u32,
+    pub failure_times: VecDeque<u64>,
+    trips: u32,
+    successes: u64,
+    failures: u64,
+    rejections: u64,
+    registered_at: u64,
+    last_success: Option<u64>,
+    last_failure: Option<u64>,
+    opened_at: Option<u64>,
+    changed_at: Option<u64>,
+    pub active_at: u64,
+    /// Admitted while closed since the last cleanup.
+    pub used: bool,
+}
+
+impl Circuit {
+    pub fn new(id: u64, own: Given, now: u64) -> Circuit {
+        Circuit {
+            id,
+            own,
+            mode: Mode::Closed,
+            period: 0,
+            in_a_row: 0,
+            failure_times: VecDeque::new(),
+            trips: 0,
+            successes: 0,
+            failures: 0,
+            rejections: 0,
+            registered_at: now,
+            last_success: None,
+            last_failure: None,
+            opened_at: None,
+            changed_at: None,
+            active_at: now,
+            used: false,
+        }
+    }
+
+    /// What time alone has done until now.
+    pub fn catch_up(&mut self, now: u64) {
+        match &mut self.mode {
+            Mode::Open {
+                until: Some(until), ..
+            } if *until <= now => {
+                let then = *until;
+                self.half_open(then);
+                self.active_at = self.active_at.max(then);
+            }
+            Mode::HalfOpen { leases, .. } => leases.retain(|lease| now < lease.ends),
+            _ => {}
+        }
+    }
+
+    /// An instruction that stands, however long nobody calls.
+    pub fn is_held_open(&self) -> bool {
+        matches!(self.mode, Mode::Open { until: None, .. })
+    }
+
+    fn change(&mut self, mode: Mode, now: u64) {
+        self.mode = mode;
+        self.period += 1;
+        self.changed_at = Some(now);
+    }
+
+    fn open(&mut self, now: u64, lasting: Option<u64>) {
+        let until = lasting.map(|lasting| now + lasting);
+        self.change(Mode::Open { until, lasting }, now);
+        self.opened_at = Some(now);
+    }
+
+    fn trip(&mut self) {
+        self.trips = (self.trips + 1).min(255);
+    }
+
+    fn half_open(&mut self, now: u64) {
+        let (leases, successes) = (Vec::new(), 0);
+        self.change(Mode::HalfOpen { leases, successes }, now);
+    }
+
+    fn forget_failures(&mut self) {
+        self.in_a_row = 0;
+        self.failure_times.clear();
+    }
+
+    fn count(&self, settings: &Effective, now: u64) -> u32 {
+        match settings.window {
+            None => self.in_a_row,
+            Some(window) => self
+                .failure_times
+                .iter()
+                .filter(|then| now - **then < window)
+                .count() as u32,
+        }
+    }
+
+    /// Whether this report still belongs to the present state; gives a probe's
+    /// slot back.
+    fn settle(&mut self, permit: Option<&Admission>) -> bool {
+        let Some(permit) = permit else { return true };
+        if permit.period != self.period {
+            return false;
+        }
+        match (&mut self.mode, permit.lease) {
+            (Mode::HalfOpen { leases, .. }, Some(id)) => {
+                let before = leases.len();
+                leases.retain(|lease| lease.id != id);
+                leases.len() < before
+            }
+            _ => true,
+        }
+    }
+
+    pub fn success(
+        &mut self,
+        settings: &Effective,
+        now: u64,
+        permit: Option<&Admission>,
+    ) -> Answer {
+        self.successes += 1;
+        self.last_success = Some(now);
+        self.active_at = now;
+        if !self.settle(permit) {
+            return Answer::Stale;
+        }
+        self.forget_failures();
+        if let Mode::HalfOpen { successes, .. } = &mut self.mode {
+            *successes += 1;
+            if *successes >= settings.half_open_successes {
+                self.trips = 0;
+                self.change(Mode::Closed, now);
+            }
+        }
+        Answer::Done
+    }
+
+    pub fn failure(
+        &mut self,
+        settings: &Effective,
+        now: u64,
+        permit: Option<&Admission>,
+    ) -> Answer {
+        self.failures += 1;
+        self.last_failure = Some(now);
+        self.active_at = now;
+        if !self.settle(permit) {
+            return Answer::Stale;
+        }
+        self.in_a_row += 1;
+        // Without a window nobody wrote times down.
+        if settings.window.is_some() {
+            self.failure_times.push_back(now);
+        }
+        let count = self.count(settings, now);
+        let opens = match self.mode {
+            Mode::Closed => settings.max_attempts.is_some_and(|max| count >= max),
+            Mode::HalfOpen { .. } => true,
+            Mode::Open { .. } => false,
+        };
+        if opens {
+            self.trip();
+            self.open(now, Some(settings.expiry_at(self.trips)));
+        }
+        match settings.window {
+            Some(_) => Answer::CountInWindow(count),
+            None => Answer::Count(count),
+        }
+    }
+
+    pub fn ignored(&mut self, now: u64, permit: &Admission) -> Answer {
+        self.active_at = now;
+        if self.settle(Some(permit)) {
+            Answer::Done
+        } else {
+            Answer::Stale
+        }
+    }
+
+    /// An admission, or after how long to ask again.
+    pub fn acquire(
+        &mut self,
+        settings: &Effective,
+        now: u64,
+        next_id: u64,
+    ) -> Result<Admission, Option<u64>> {
+        let period = self.period;
+        let length = settings
+            .probe_timeout
+            .unwrap_or(settings.expiry_at(self.trips));
+        match &mut self.mode {
+            Mode::Closed => {
+                self.used = true;
+                Ok(Admission {
+                    period,
+                    lease: None,
+                })
+            }
+            Mode::HalfOpen { leases, .. }
+                if leases.len() < settings.half_open_max_calls as usize =>
+            {
+                leases.push(Lease {
+                    id: next_id,
+                    ends: now + length,
+                });
+                self.active_at = now;
+                Ok(Admission {
+                    period,
+                    lease: Some(next_id),
+                })
+            }
+            Mode::HalfOpen { leases, .. } => {
+                self.rejections += 1;
+                Err(leases.iter().map(|lease| lease.ends - now).min())
+            }
+            Mode::Open { until, .. } => {
+                self.rejections += 1;
+                Err(until.map(|until| until - now))
+            }
+        }
+    }
+
+    pub fn open_by_hand(&mut self, settings: &Effective, now: u64, length: Length) {
+        self.active_at = now;
+        let already = matches!(self.mode, Mode::Open { .. });
+        if !already {
+            self.trip();
+        }
+        let new_lasting = match length {
+            Length::Configured => Some(settings.expiry_at(self.trips)),
+            Length::Custom(ms) => Some(ms),
+            Length::Never => None,
+        };
+        match &mut self.mode {
+            Mode::Open { until, lasting } => {
+                *lasting = new_lasting;
+                *until = new_lasting.map(|ms| now + ms);
+            }
+            _ => self.open(now, new_lasting),
+        }
+    }
+
+    pub fn close_by_hand(&mut self, now: u64) {
+        self.active_at = now;
+        if !matches!(self.mode, Mode::Closed) {
+            self.change(Mode::Closed, now);
+        }
+    }
+
+    pub fn half_open_by_hand(&mut self, now: u64) {
+        self.active_at = now;
+        if !matches!(self.mode, Mode::HalfOpen { .. }) {
+            self.half_open(now);
+        }
+    }
+
+    pub fn reset(&mut self, now: u64) {
+        self.close_by_hand(now);
+        self.forget_failures();
+        self.trips = 0;
+    }
+
+    pub fn state(&self) -> State {
+        match self.mode {
+            Mode::Closed => State::Closed,
+            Mode::Open { .. } => State::Open,
+            Mode::HalfOpen { .. } => State::HalfOpen,
+        }
+    }
+
+    pub fn view(&self, key: KeyBuf, settings: Effective, now: u64, epoch: u64) -> View {
+        let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
+        let reports = self.successes + self.failures;
+        View {
+            key,
+            state: self.state(),
+            failure_count: self.count(&settings, now),
+            total_successes: self.successes,
+            total_failures: self.failures,
+            total_rejections: self.rejections,
+            success_rate: (reports > 0).then(|| self.successes as f64 / reports as f64),
+            last_success_time: unix(self.last_success),
+            last_failure_time: unix(self.last_failure),
+            opened_at: unix(self.opened_at),
+            last_state_change: unix(self.changed_at),
+            time_in_state: now - self.changed_at.unwrap_or(self.registered_at),
+            expiry: match self.mode {
+                Mode::Open { lasting, .. } => lasting,
+                _ => Some(settings.expiry_at(self.trips)),
+            },
+            retry_after: match self.mode {
+                Mode::Open { until, .. } => until.map(|until| until - now),
+                _ => None,
+            },
+            trips: self.trips,
+            metadata: self.own.metadata.clone().unwrap_or_default(),
+            settings,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the random sequences found, as fixed ones.
+
+use brama::{Brama, Builder, Config, ConnectionOptions, Error, ManualClock, State};
+
+use crate::settings::ms;
+
+fn manager() -> (ManualClock, Builder) {
+    let clock = ManualClock::starting_at(0);
+    let builder = Brama::builder().clock(clock.clone()).background(false);
+    (clock, builder)
+}
+
+#[test]
+fn an_expiry_has_the_time_it_was_due_whoever_saw_it_first() -> Result<(), Error> {
+    let (clock, builder) = manager();
+    let brama = builder.max_attempts(1).expiry(ms(1)).build()?;
+    let db = brama.register("db", None)?;
+    db.failure(None)?;
+    clock.advance(ms(5));
+    let status = db.status()?;
+    assert_eq!(status.last_state_change, Some(1));
+    assert_eq!(status.time_in_state, ms(4));
+    Ok(())
+}
+
+#[test]
+fn neither_a_past_success_nor_a_rejection_is_activity_at_the_next_cleanup() -> Result<(), Error> {
+    let (clock, builder) = manager();
+    let brama = builder
+        .cleanup_interval(ms(1))
+        .inactive_threshold(ms(50))
+        .build()?;
+    brama.register("succeeded", None)?.success()?;
+    let held = brama.register("held", None)?;
+    held.open_circuit(None, std::time::Duration::from_secs(3_600))?;
+    assert!(held.acquire().is_err());
+    clock.advance(ms(50));
+    brama.poll();
+    assert_eq!(brama.snapshot(), []);
+    Ok(())
+}
+
+#[test]
+fn an_invalid_configure_registers_nothing_at_first_use() -> Result<(), Error> {
+    let brama = manager().1.auto_register(true).build()?;
+    let invalid = ConnectionOptions::new().max_attempts(0);
+    let answer = brama.configure_connection("db", invalid);
+    assert!(matches!(answer, Err(Error::InvalidConfig(_))));
+    assert_eq!(brama.state("db"), State::Unknown);
+    Ok(())
+}
+
+#[test]
+fn ignoring_a_removed_connections_permit_is_not_found_also_after_the_lease() -> Result<(), Error> {
+    let (clock, builder) = manager();
+    let brama = builder.build()?;
+    let db = brama.register("db", None)?;
+    db.half_open_circuit()?;
+    let permit = db.acquire()?;
+    brama.unregister("db")?;
+    clock.advance(ms(60_000));
+    assert!(matches!(permit.ignore(), Err(Error::NotFound(_))));
+    Ok(())
+}
+
+#[test]
+fn a_lowered_half_open_max_calls_counts_the_probes_still_out() -> Result<(), Error> {
+    let brama = manager().1.half_open_max_calls(2).build()?;
+    let db = brama.register("db", None)?;
+    db.half_open_circuit()?;
+    let first = db.acquire()?;
+    let second = db.acquire()?;
+    first.ignore()?;
+    brama.configure(Config::new().half_open_max_calls(1))?;
+    assert!(matches!(db.acquire(), Err(Error::Rejected(_))));
+    second.ignore()?;
+    db.acquire()?.ignore()
+}
