@@ -16,8 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Metadata;
-use crate::key::{Key, KeyBuf};
+use crate::key::KeyBuf;
 use crate::state::State;
+
+mod filter;
+mod report;
+
+pub use filter::EventFilter;
+pub use report::Report;
+pub(crate) use report::Text;
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,115 +230,6 @@ impl Cause {
     }
 }
 
-/// A report's reason: inline if it is short.
-#[derive(Clone, Debug)]
-pub(crate) enum Text {
-    None,
-    Short(u8, [u8; Text::SHORT]),
-    Long(Arc<str>),
-}
-
-impl Text {
-    /// Bytes that need no allocation.
-    pub(crate) const SHORT: usize = 38;
-
-    pub(crate) fn new(text: Option<&str>) -> Self {
-        match text {
-            None => Text::None,
-            Some(text) if text.len() <= Self::SHORT => {
-                let mut bytes = [0; Self::SHORT];
-                bytes[..text.len()].copy_from_slice(text.as_bytes());
-                Text::Short(text.len() as u8, bytes)
-            }
-            Some(text) => Text::Long(text.into()),
-        }
-    }
-
-    pub(crate) fn get(&self) -> Option<&str> {
-        match self {
-            Text::None => None,
-            Text::Short(length, bytes) => {
-                let bytes = &bytes[..usize::from(*length)];
-                Some(std::str::from_utf8(bytes).expect("copied from a str"))
-            }
-            Text::Long(text) => Some(text),
-        }
-    }
-}
-
-/// What comes with a report: a reason, metadata.
-///
-/// Wherever a report is taken, a plain `&str` is a reason, and `None` is nothing.
-/// A reason of up to 38 bytes is kept without allocating.
-///
-/// ```
-/// # use brama::{Brama, Report};
-/// # fn main() -> Result<(), brama::Error> {
-/// # let brama = Brama::builder().build()?;
-/// # let db = brama.register("db", None)?;
-/// db.failure("timeout")?;
-/// db.failure(None)?;
-/// db.failure(Report::new().reason("timeout").metadata([("host", "db-3")]))?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Report<'r> {
-    pub(crate) reason: Option<&'r str>,
-    pub(crate) metadata: Option<Arc<Metadata>>,
-}
-
-impl<'r> Report<'r> {
-    pub(crate) const NONE: Report<'static> = Report {
-        reason: None,
-        metadata: None,
-    };
-
-    /// Nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Why, in words.
-    pub fn reason(mut self, reason: &'r str) -> Self {
-        self.reason = Some(reason);
-        self
-    }
-
-    /// User strings that the events of this report carry.
-    pub fn metadata<K: Into<String>, V: Into<String>>(
-        mut self,
-        pairs: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        let pairs = pairs.into_iter();
-        let pairs = pairs.map(|(key, value)| (key.into(), value.into()));
-        self.metadata = Some(Arc::new(pairs.collect()));
-        self
-    }
-}
-
-impl<'r> From<&'r str> for Report<'r> {
-    fn from(reason: &'r str) -> Self {
-        Report::new().reason(reason)
-    }
-}
-
-impl<'r> From<Option<&'r str>> for Report<'r> {
-    fn from(reason: Option<&'r str>) -> Self {
-        Report {
-            reason,
-            metadata: None,
-        }
-    }
-}
-
-impl<'r> From<&'r String> for Report<'r> {
-    fn from(reason: &'r String) -> Self {
-        Report::new().reason(reason)
-    }
-}
-
 /// The fields of an event but its type and connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -428,95 +326,6 @@ impl Event {
     /// metadata may be missing.
     pub fn is_coalesced(&self) -> bool {
         self.late
-    }
-}
-
-/// Which events a subscriber wants. What is not named is not filtered: an empty
-/// filter lets everything pass.
-///
-/// ```
-/// use brama::{EventFilter, EventType};
-///
-/// let openings = EventFilter::new()
-///     .types([EventType::CircuitOpened])
-///     .scope("billing")
-///     .custom(|event| event.failure_count() >= 10);
-/// ```
-#[derive(Clone, Default)]
-#[must_use]
-pub struct EventFilter {
-    pub(crate) types: Option<EventMask>,
-    pub(crate) connection: Option<String>,
-    /// `Some(None)`: only connections without a scope.
-    pub(crate) scope: Option<Option<String>>,
-    pub(crate) custom: Option<Arc<Custom>>,
-}
-
-pub(crate) type Custom = dyn Fn(&Event) -> bool + Send + Sync;
-
-impl EventFilter {
-    /// Everything.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Only events of these types.
-    pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
-        self.types = Some(types.into_iter().collect());
-        self
-    }
-
-    /// Only connections with this identifier, in any scope unless one is named.
-    pub fn connection(mut self, identifier: impl Into<String>) -> Self {
-        self.connection = Some(identifier.into());
-        self
-    }
-
-    /// Only connections of this scope; `None`: only those without one.
-    pub fn scope<'s>(mut self, scope: impl Into<Option<&'s str>>) -> Self {
-        self.scope = Some(scope.into().map(str::to_owned));
-        self
-    }
-
-    /// Only events for which `wanted` says so. It runs where the events are
-    /// delivered from, never on a reporting thread; if it panics, the event is
-    /// not delivered, and the panic is counted.
-    pub fn custom(mut self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
-        self.custom = Some(Arc::new(wanted));
-        self
-    }
-
-    /// The types wanted of this connection.
-    pub(crate) fn interest_in(&self, key: Key<'_>) -> EventMask {
-        let connection = self.connection.as_deref();
-        let scope = self.scope.as_ref().map(Option::as_deref);
-        if connection.is_some_and(|wanted| wanted != key.identifier())
-            || scope.is_some_and(|wanted| wanted != key.scope())
-        {
-            return EventMask::NONE;
-        }
-        self.types.unwrap_or(EventMask::ALL)
-    }
-
-    /// Whether a subscription with this filter falls under `pattern`: it agrees
-    /// with every part that the pattern names, and its types are among those of
-    /// the pattern. Custom functions are not compared.
-    pub(crate) fn falls_under(&self, pattern: &EventFilter) -> bool {
-        let types = |filter: &EventFilter| filter.types.unwrap_or(EventMask::ALL);
-        (pattern.connection.is_none() || pattern.connection == self.connection)
-            && (pattern.scope.is_none() || pattern.scope == self.scope)
-            && types(self).without(types(pattern)) == EventMask::NONE
-    }
-}
-
-impl fmt::Debug for EventFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventFilter")
-            .field("types", &self.types)
-            .field("connection", &self.connection)
-            .field("scope", &self.scope)
-            .field("custom", &self.custom.is_some())
-            .finish()
     }
 }
 

@@ -159,6 +159,7 @@
 //!   the same thread may lose a count.
 
 mod bell;
+mod builder;
 mod bus;
 mod clock;
 mod config;
@@ -191,6 +192,7 @@ mod window;
 #[cfg(all(loom, test))]
 mod models;
 
+pub use builder::Builder;
 pub use bus::EventCounts;
 pub use clock::ManualClock;
 pub use config::{
@@ -201,7 +203,7 @@ pub use connection::{Connection, Outcome, Permit};
 pub use error::{CallError, Error, Invalid, Rejected};
 pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
-pub use manager::{Brama, Builder, StateCounts, default};
+pub use manager::{Brama, StateCounts, default};
 pub use record::{OpenFor, Status};
 pub use state::State;
 pub use subscription::{EventQueue, Subscription};

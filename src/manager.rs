@@ -11,23 +11,17 @@ use std::thread::{self, JoinHandle};
 
 use once_cell::sync::Lazy;
 
-use crate::bus::EventCounts;
-use crate::clock::{Clock, ManualClock};
-use crate::config::{
-    Config, ConnectionOptions, Housekeeping, Overrides, housekeeping_setters, settings_setters,
-};
+use crate::builder::Builder;
+use crate::config::{Config, ConnectionOptions};
 use crate::connection::{self, Connection, Outcome, Permit};
-use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
-use crate::event::{Event, EventFilter, Report};
+use crate::event::Report;
 use crate::key::Key;
-use crate::mailbox::Mailbox;
 use crate::record::{OpenFor, Record, Refusal, Status};
-use crate::ring;
 use crate::state::State;
-use crate::subscriber::Sink;
-use crate::subscription::{EventQueue, Subscription};
+
+mod events;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 ///
@@ -48,105 +42,6 @@ struct Owner {
     driver: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How a manager is to be made. Every setter may be left out.
-///
-/// ```
-/// use std::time::Duration;
-/// # fn main() -> Result<(), brama::Error> {
-/// let brama = brama::Brama::builder()
-///     .max_attempts(3)
-///     .expiry(Duration::from_secs(10))
-///     .inactive_threshold(None)
-///     .build()?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Builder {
-    overrides: Overrides,
-    housekeeping: Housekeeping,
-    clock: Clock,
-    background: bool,
-    event_capacity: usize,
-}
-
-impl Builder {
-    settings_setters!();
-    housekeeping_setters!();
-
-    /// All global settings at once, over those given before.
-    pub fn config(mut self, config: Config) -> Self {
-        self.overrides = self.overrides.updated_by(&config.overrides);
-        self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
-        self
-    }
-
-    /// A clock of your own instead of the machine's.
-    pub fn clock(mut self, clock: ManualClock) -> Self {
-        self.clock = Clock::Manual(clock);
-        self
-    }
-
-    /// Whether a thread of the manager's does what is due when nobody calls:
-    /// expiries without traffic, and cleanup. Default true. Without it, call
-    /// [`Brama::poll`] now and then.
-    pub fn background(mut self, on: bool) -> Self {
-        self.background = on;
-        self
-    }
-
-    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
-    /// to a power of two, at least 2; each place takes about 100 bytes. Default
-    /// 1 024. What happens when it is full: see [the guide](crate#events).
-    pub fn event_capacity(mut self, happenings: usize) -> Self {
-        self.event_capacity = happenings;
-        self
-    }
-
-    /// Makes the manager.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidConfig`] if a setting is out of range.
-    ///
-    /// # Panics
-    ///
-    /// If the system cannot start another thread.
-    pub fn build(self) -> Result<Brama, Error> {
-        let config = Config::new().updated_by(&Config {
-            overrides: self.overrides,
-            housekeeping: self.housekeeping,
-        })?;
-        capacity("event_capacity", self.event_capacity)?;
-        let engine = Arc::new(Engine::new(
-            self.clock,
-            config,
-            self.event_capacity,
-            self.background,
-        ));
-        let driver = self
-            .background
-            .then(|| driver::start(engine.clone()).expect("a thread can be started"));
-        Ok(Brama {
-            owner: Arc::new(Owner {
-                engine,
-                driver: Mutex::new(driver),
-            }),
-        })
-    }
-}
-
-const EVENT_CAPACITY: usize = 1_024;
-
-fn capacity(field: &'static str, value: usize) -> Result<(), Error> {
-    if (1..=ring::MAX_CAPACITY).contains(&value) {
-        return Ok(());
-    }
-    let allowed = format!("must be 1 to {}", ring::MAX_CAPACITY);
-    Err(Error::config(field, value, allowed))
-}
-
 static DEFAULT: Lazy<Brama> = Lazy::new(|| {
     Brama::builder()
         .build()
@@ -159,15 +54,16 @@ pub fn default() -> &'static Brama {
 }
 
 impl Brama {
+    pub(crate) fn new(engine: Arc<Engine>, driver: Option<JoinHandle<()>>) -> Self {
+        let driver = Mutex::new(driver);
+        Brama {
+            owner: Arc::new(Owner { engine, driver }),
+        }
+    }
+
     /// Begins a manager.
     pub fn builder() -> Builder {
-        Builder {
-            overrides: Overrides::default(),
-            housekeeping: Housekeeping::default(),
-            clock: Clock::System,
-            background: true,
-            event_capacity: EVENT_CAPACITY,
-        }
+        Builder::new()
     }
 
     /// Registers a connection, closed, and returns its handle. `None` for the
@@ -494,94 +390,6 @@ impl Brama {
             // Removed meanwhile: nothing to reset.
             let _ = record.reset(&engine.env);
         });
-    }
-
-    /// Calls `callback` for every event that `filter` lets pass, on the manager's
-    /// thread, or on the one that polls. Until the subscription is dropped.
-    ///
-    /// The callback may call anything in this library. While it runs, no other
-    /// event is delivered; a panic is caught and counted.
-    ///
-    /// ```
-    /// # use brama::{Brama, EventFilter, EventType};
-    /// # fn main() -> Result<(), brama::Error> {
-    /// # let brama = Brama::builder().background(false).build()?;
-    /// let changes = EventFilter::new().types([EventType::StateChange]);
-    /// let subscription = brama.subscribe(changes, |event| {
-    ///     println!("{}: now {}", event.connection(), event.new_state());
-    /// })?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShutDown`].
-    pub fn subscribe(
-        &self,
-        filter: EventFilter,
-        callback: impl FnMut(&Event) + Send + 'static,
-    ) -> Result<Subscription, Error> {
-        self.subscribe_to(filter, Sink::Each(Box::new(callback)))
-    }
-
-    /// Calls `callback` for up to `most` events at a time: as many as there are
-    /// when the dispatcher has delivered all that waited.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`].
-    pub fn subscribe_batched(
-        &self,
-        filter: EventFilter,
-        most: usize,
-        callback: impl FnMut(&[Event]) + Send + 'static,
-    ) -> Result<Subscription, Error> {
-        capacity("most", most)?;
-        let batches = Sink::Batches {
-            callback: Box::new(callback),
-            batch: Vec::new(),
-            most,
-        };
-        self.subscribe_to(filter, batches)
-    }
-
-    /// A queue of every event that `filter` lets pass, to be drained by the caller.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidConfig`] if `capacity` is not 1 to 16 777 216,
-    /// [`Error::ShutDown`].
-    pub fn subscribe_queue(
-        &self,
-        filter: EventFilter,
-        capacity: usize,
-    ) -> Result<EventQueue, Error> {
-        self::capacity("capacity", capacity)?;
-        let mailbox = Arc::new(Mailbox::new(capacity));
-        let subscriber = self
-            .engine()
-            .subscribe(filter, Sink::Mailbox(mailbox.clone()))?;
-        Ok(EventQueue::new(&self.owner.engine, subscriber, mailbox))
-    }
-
-    fn subscribe_to(&self, filter: EventFilter, sink: Sink) -> Result<Subscription, Error> {
-        let subscriber = self.engine().subscribe(filter, sink)?;
-        Ok(Subscription::new(&self.owner.engine, subscriber))
-    }
-
-    /// Ends every subscription that falls under `pattern`: it agrees with each part
-    /// that the pattern names, and wants no type beyond the pattern's. An empty
-    /// pattern is that of all subscriptions. The promise is that of
-    /// [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
-    pub fn unsubscribe(&self, pattern: &EventFilter) {
-        self.engine()
-            .unsubscribe(|subscriber| subscriber.filter.falls_under(pattern));
-    }
-
-    /// How many events were published, delivered, dropped and coalesced.
-    pub fn event_counts(&self) -> EventCounts {
-        self.engine().env.bus.counts()
     }
 
     /// Does what is due: expiries, cleanup, delivery of events. Needed without a background

@@ -1,4 +1,5 @@
 use super::*;
+use crate::key::Key;
 
 #[test]
 fn names_and_types_are_each_other_s() {

@@ -1,0 +1,120 @@
+//! [`Builder`]: how a manager is to be made.
+//!
+//! What was given is judged once, in [`Builder::build`]. The settings are the same
+//! as those that [`Brama::configure`] changes later; the clock, the thread and the
+//! capacity of the ring are for good.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{Config, Housekeeping, Overrides, housekeeping_setters, settings_setters};
+use crate::driver;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::manager::Brama;
+use crate::ring;
+
+const EVENT_CAPACITY: usize = 1_024;
+
+/// How a manager is to be made. Every setter may be left out.
+///
+/// ```
+/// use std::time::Duration;
+/// # fn main() -> Result<(), brama::Error> {
+/// let brama = brama::Brama::builder()
+///     .max_attempts(3)
+///     .expiry(Duration::from_secs(10))
+///     .inactive_threshold(None)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    overrides: Overrides,
+    housekeeping: Housekeeping,
+    clock: Clock,
+    background: bool,
+    event_capacity: usize,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Builder {
+            overrides: Overrides::default(),
+            housekeeping: Housekeeping::default(),
+            clock: Clock::System,
+            background: true,
+            event_capacity: EVENT_CAPACITY,
+        }
+    }
+
+    settings_setters!();
+    housekeeping_setters!();
+
+    /// All global settings at once, over those given before.
+    pub fn config(mut self, config: Config) -> Self {
+        self.overrides = self.overrides.updated_by(&config.overrides);
+        self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
+        self
+    }
+
+    /// A clock of your own instead of the machine's.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// Whether a thread of the manager's does what is due when nobody calls:
+    /// expiries without traffic, and cleanup. Default true. Without it, call
+    /// [`Brama::poll`] now and then.
+    pub fn background(mut self, on: bool) -> Self {
+        self.background = on;
+        self
+    }
+
+    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
+    /// to a power of two, at least 2; each place takes about 100 bytes. Default
+    /// 1 024. What happens when it is full: see [the guide](crate#events).
+    pub fn event_capacity(mut self, happenings: usize) -> Self {
+        self.event_capacity = happenings;
+        self
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if a setting is out of range.
+    ///
+    /// # Panics
+    ///
+    /// If the system cannot start another thread.
+    pub fn build(self) -> Result<Brama, Error> {
+        let config = Config::new().updated_by(&Config {
+            overrides: self.overrides,
+            housekeeping: self.housekeeping,
+        })?;
+        capacity("event_capacity", self.event_capacity)?;
+        let engine = Arc::new(Engine::new(
+            self.clock,
+            config,
+            self.event_capacity,
+            self.background,
+        ));
+        let driver = self
+            .background
+            .then(|| driver::start(engine.clone()).expect("a thread can be started"));
+        Ok(Brama::new(engine, driver))
+    }
+}
+
+/// Judges the capacity of a ring, a queue or a batch.
+pub(crate) fn capacity(field: &'static str, value: usize) -> Result<(), Error> {
+    if (1..=ring::MAX_CAPACITY).contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("must be 1 to {}", ring::MAX_CAPACITY);
+    Err(Error::config(field, value, allowed))
+}

@@ -1,0 +1,102 @@
+//! Subscribing and unsubscribing.
+
+use std::sync::Arc;
+
+use super::Brama;
+use crate::builder;
+use crate::bus::EventCounts;
+use crate::error::Error;
+use crate::event::{Event, EventFilter};
+use crate::mailbox::Mailbox;
+use crate::subscriber::Sink;
+use crate::subscription::{EventQueue, Subscription};
+
+impl Brama {
+    /// Calls `callback` for every event that `filter` lets pass, on the manager's
+    /// thread, or on the one that polls. Until the subscription is dropped.
+    ///
+    /// The callback may call anything in this library. While it runs, no other
+    /// event is delivered; a panic is caught and counted.
+    ///
+    /// ```
+    /// # use brama::{Brama, EventFilter, EventType};
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().background(false).build()?;
+    /// let changes = EventFilter::new().types([EventType::StateChange]);
+    /// let subscription = brama.subscribe(changes, |event| {
+    ///     println!("{}: now {}", event.connection(), event.new_state());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShutDown`].
+    pub fn subscribe(
+        &self,
+        filter: EventFilter,
+        callback: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<Subscription, Error> {
+        self.subscribe_to(filter, Sink::Each(Box::new(callback)))
+    }
+
+    /// Calls `callback` for up to `most` events at a time: as many as there are
+    /// when the dispatcher has delivered all that waited.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`].
+    pub fn subscribe_batched(
+        &self,
+        filter: EventFilter,
+        most: usize,
+        callback: impl FnMut(&[Event]) + Send + 'static,
+    ) -> Result<Subscription, Error> {
+        builder::capacity("most", most)?;
+        let batches = Sink::Batches {
+            callback: Box::new(callback),
+            batch: Vec::new(),
+            most,
+        };
+        self.subscribe_to(filter, batches)
+    }
+
+    /// A queue of every event that `filter` lets pass, to be drained by the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if `capacity` is not 1 to 16 777 216,
+    /// [`Error::ShutDown`].
+    pub fn subscribe_queue(
+        &self,
+        filter: EventFilter,
+        capacity: usize,
+    ) -> Result<EventQueue, Error> {
+        builder::capacity("capacity", capacity)?;
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        let subscriber = self
+            .engine()
+            .subscribe(filter, Sink::Mailbox(mailbox.clone()))?;
+        Ok(EventQueue::new(&self.owner.engine, subscriber, mailbox))
+    }
+
+    fn subscribe_to(&self, filter: EventFilter, sink: Sink) -> Result<Subscription, Error> {
+        let subscriber = self.engine().subscribe(filter, sink)?;
+        Ok(Subscription::new(&self.owner.engine, subscriber))
+    }
+
+    /// Ends every subscription that falls under `pattern`: it agrees with each part
+    /// that the pattern names, and wants no type beyond the pattern's. An empty
+    /// pattern is that of all subscriptions. The promise is that of
+    /// [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
+    pub fn unsubscribe(&self, pattern: &EventFilter) {
+        self.engine()
+            .unsubscribe(|subscriber| subscriber.filter.falls_under(pattern));
+    }
+
+    /// How many events were published, delivered, dropped and coalesced.
+    pub fn event_counts(&self) -> EventCounts {
+        self.engine().env.bus.counts()
+    }
+}
