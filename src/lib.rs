@@ -149,9 +149,11 @@
 //!
 //! - No lock is taken and nothing is allocated by `available`, `acquire`,
 //!   `success`, `failure` and the reports of permits once a connection is
-//!   registered. (Two things the first time in each thread: the epoch's
-//!   participant record, and whatever the system needs to run a destructor at the
-//!   thread's end.) Errors that carry a name allocate it.
+//!   registered. Three exceptions that do not grow with the calls: each thread sets
+//!   up its own records in the epoch and in the settings' pointers the first time it
+//!   needs them; an operation by name may do its share of freeing what was
+//!   unregistered, for which the epoch now and then allocates; and an error that
+//!   carries a name allocates it.
 //! - No lock is held and no epoch is pinned while your function runs.
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
