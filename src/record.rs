@@ -38,8 +38,8 @@ use crate::expiry;
 use crate::inbox::Link;
 use crate::key::Key;
 use crate::probes::{Lease, Probes};
-use crate::state::{self, Generation, NEVER, State, Word};
-use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::state::{Generation, NEVER, State, Word};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, shipped};
 use crate::window::Window;
 
 mod calls;
@@ -47,13 +47,16 @@ mod control;
 mod share;
 mod status;
 mod tell;
+mod times;
 
 pub use control::OpenFor;
 pub(crate) use share::RecordRef;
 pub use status::Status;
+use times::{Opening, Stamp};
 
-/// One connection's record. The first line is what every call reads and only a
-/// change writes; the second is written by the thread that reports most.
+/// One connection's record, by cache lines: what every call reads and only a
+/// change writes; what the thread that reports most writes; what the others write;
+/// what belongs to failures and changes.
 #[repr(C, align(64))]
 pub(crate) struct Record {
     word: AtomicU64,
@@ -70,22 +73,27 @@ pub(crate) struct Record {
     stripes: Stripes,
 
     cell: Cell,
-
-    shared: Shared,
     id: u64,
     registered_at: u64,
+    /// The moment the driver has planned for this record; 0: none. Only the
+    /// driver touches it.
+    planned: AtomicU64,
+    /// The generation of the last change, continued beyond its 13 bits.
+    epoch: AtomicU64,
+
+    shared: Shared,
+    failures: AtomicU64,
+    last_failure: AtomicU64,
+    /// Registration, configuration, manual control, admission to a probe.
+    last_touch: AtomicU64,
+    references: AtomicUsize,
+
     /// Failures in a row while not closed.
     streak: AtomicU32,
     /// Events told within one generation, for their order.
     ticks: AtomicU32,
     /// What subscribers know of the connection, see [`tell`].
     told: AtomicU32,
-    /// The generation of the last change, continued beyond its 13 bits.
-    epoch: AtomicU64,
-    failures: AtomicU64,
-    last_failure: AtomicU64,
-    /// Registration, configuration, manual control, admission to a probe.
-    last_touch: AtomicU64,
     /// The last opening.
     opened_at: AtomicU64,
     /// The last change of state, a packed [`Stamp`], so that a reader can tell
@@ -97,10 +105,18 @@ pub(crate) struct Record {
     probes: Probes,
     window: Window,
     link: Link<Record>,
-    /// The moment the driver has planned for this record; 0: none. Only the
-    /// driver touches it.
-    planned: AtomicU64,
-    references: AtomicUsize,
+}
+
+shipped! {
+    const _: () = {
+        use std::mem::offset_of;
+        // What every call reads ends where what one thread writes begins, and
+        // what all threads may write comes after both.
+        assert!(offset_of!(Record, stripes) + size_of::<Stripes>() <= 64);
+        assert!(offset_of!(Record, cell) == 64);
+        assert!(offset_of!(Record, shared) == 128);
+        assert!(size_of::<Record>() <= 320);
+    };
 }
 
 /// What a connection has of its own.
@@ -138,13 +154,6 @@ struct Applied<T> {
     before: Word,
     after: Word,
     answer: T,
-}
-
-/// The moment of an opening and its length.
-#[derive(Clone, Copy)]
-struct Opening {
-    at: u64,
-    lasting: u64,
 }
 
 impl Record {
@@ -451,36 +460,6 @@ fn decide<T>(next: Option<Word>, answer: T) -> Decision<T> {
     match next {
         Some(next) => Decision::Write(next, answer),
         None => Decision::Leave(answer),
-    }
-}
-
-/// A change of state: its time, as stored, and what it led to.
-#[derive(Clone, Copy)]
-struct Stamp {
-    time: u64,
-    generation: Generation,
-}
-
-impl Stamp {
-    fn pack(self) -> u64 {
-        self.time << Generation::BITS | self.generation.bits()
-    }
-
-    fn unpack(bits: u64) -> Self {
-        Stamp {
-            time: bits >> Generation::BITS,
-            generation: Generation::from_bits(bits),
-        }
-    }
-}
-
-impl Opening {
-    fn deadline(&self) -> u64 {
-        state::deadline(self.at, self.lasting)
-    }
-
-    fn pack(&self) -> u64 {
-        self.deadline() << NEVER.count_ones() | self.lasting.min(NEVER)
     }
 }
 

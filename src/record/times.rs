@@ -1,0 +1,42 @@
+//! Two packed words beside the state word: when it changed, and for how long it
+//! was opened. Each carries a few bits of what it belongs to, so that a reader can
+//! tell whether it goes with the word it saw.
+
+use crate::state::{self, Generation, NEVER};
+
+/// The moment of an opening and its length.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) at: u64,
+    pub(super) lasting: u64,
+}
+
+/// A change of state: its time, as stored, and what it led to.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) time: u64,
+    pub(super) generation: Generation,
+}
+
+impl Stamp {
+    pub(super) fn pack(self) -> u64 {
+        self.time << Generation::BITS | self.generation.bits()
+    }
+
+    pub(super) fn unpack(bits: u64) -> Self {
+        Stamp {
+            time: bits >> Generation::BITS,
+            generation: Generation::from_bits(bits),
+        }
+    }
+}
+
+impl Opening {
+    pub(super) fn deadline(&self) -> u64 {
+        state::deadline(self.at, self.lasting)
+    }
+
+    pub(super) fn pack(&self) -> u64 {
+        self.deadline() << NEVER.count_ones() | self.lasting.min(NEVER)
+    }
+}
