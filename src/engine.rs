@@ -351,12 +351,13 @@ impl Engine {
         self.refuse_if_shut()?;
         let bus = &self.env.bus;
         let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
-        let _one_at_a_time = bus.add(subscriber.clone());
+        let one_at_a_time = bus.add(subscriber.clone());
         // ORDERING: SeqCst, partner of the fence in `shut_down`: either that finds
         // this subscriber, or this thread the flag.
         fence(Ordering::SeqCst);
         if self.is_shut() {
-            subscriber.close(false);
+            drop(one_at_a_time);
+            self.unsubscribe(|other| other.id == subscriber.id);
             return Err(Error::ShutDown);
         }
         self.for_each(|record| record.add_interest(subscriber.filter.interest_in(record.key())));

@@ -32,9 +32,9 @@ struct Letters {
     /// By the connection's id, in order of its first event put aside.
     aside: HashMap<u64, Vec<Event>>,
     order: VecDeque<u64>,
-    /// The id of the latest connection heard of before the mailbox filled up.
+    /// The largest id of a connection whose events the host gets to see. One with
+    /// a larger id is unheard of.
     known: u64,
-    latest: u64,
     wake: Option<Wake>,
     closed: bool,
 }
@@ -57,7 +57,6 @@ impl Mailbox {
                 aside: HashMap::new(),
                 order: VecDeque::new(),
                 known: 0,
-                latest: 0,
                 wake: None,
                 closed: false,
             }),
@@ -152,8 +151,7 @@ impl Letters {
     fn post(&mut self, event: &Event) -> Posted {
         let is_full = self.waiting.len() >= self.capacity || !self.order.is_empty();
         if !is_full {
-            self.latest = self.latest.max(event.id);
-            self.known = self.latest;
+            self.known = self.known.max(event.id);
             self.waiting.push_back(event.clone());
             return Posted::Delivered;
         }
@@ -196,6 +194,7 @@ impl Letters {
         if self.waiting.is_empty()
             && let Some(id) = self.order.pop_front()
         {
+            self.known = self.known.max(id);
             let aside = self.aside.remove(&id).unwrap_or_default();
             self.waiting.extend(aside);
         }

@@ -88,6 +88,18 @@ fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
     assert_eq!(numbers(&events), [0, 5]);
 }
 
+#[test]
+fn a_connection_heard_of_late_is_not_forgotten_when_it_goes() {
+    let mailbox = Mailbox::new(1);
+    mailbox.post(&event(1, EventType::Registration, 0));
+    mailbox.post(&event(2, EventType::Registration, 1));
+    assert_eq!(numbers(&mailbox.drain(9)), [0, 1]);
+    mailbox.post(&event(1, EventType::StateChange, 2));
+    let posted = mailbox.post(&event(2, EventType::ConnectionRemoved, 3));
+    assert_eq!(posted, Posted::Delivered);
+    assert_eq!(numbers(&mailbox.drain(9)), [2, 3]);
+}
+
 #[cfg(unix)]
 #[test]
 fn the_descriptor_is_readable_while_anything_waits() {
