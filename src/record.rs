@@ -9,11 +9,8 @@
 //!
 //! Beside the word:
 //!
-//! - **`streak`**: failures in a row while the circuit is not closed (closed,
-//!   they are in the word). It decides nothing until somebody closes the circuit
-//!   by hand and the count goes on from there. It is exact unless a report races
-//!   a change of state; then it can be off by the racing reports until the next
-//!   success.
+//! - **[`streak`]**: failures in a row while the circuit is not closed (closed,
+//!   they are in the word).
 //! - **totals**: successes and rejections in cells that scale
 //!   ([`counter`](crate::counter)); failures with a plain RMW, since a failure
 //!   writes the word in any case.
@@ -46,6 +43,7 @@ mod calls;
 mod control;
 mod share;
 mod status;
+mod streak;
 mod tell;
 mod times;
 

@@ -14,6 +14,10 @@
 //!   `who_missed_a_change_takes_no_place`.
 //! - `Record::close` that takes the count before it knows that it closes:
 //!   `closing_by_hand_keeps_the_count`.
+//! - `add_to_streak` that does not look at the word afterwards, or with Relaxed
+//!   orderings: `a_failure_beside_the_word_is_not_lost`.
+//! - `close` that does not put back what it did not need:
+//!   `closing_by_hand_keeps_the_count`.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -259,4 +263,24 @@ fn closing_by_hand_keeps_the_count() {
     );
     assert!(seen.contains(&(State::Closed, 1, 1)), "{seen:?}");
     assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
+fn a_failure_beside_the_word_is_not_lost() {
+    let seen = explore(
+        |circuit| {
+            one_failure(circuit);
+            open(circuit);
+        },
+        |circuit| circuit.record.close(&circuit.env).expect("registered"),
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    // Before the closing, which keeps the count; or after it, which makes it the
+    // second in a row and opens the circuit. A failure that comes while the count
+    // is carried may answer without it.
+    let before = (2, (State::Closed, 2, 1));
+    let meanwhile = (1, (State::Closed, 2, 1));
+    let after = (2, (State::Open, 2, 2));
+    assert_eq!(seen, [before, meanwhile, after].into());
 }

@@ -2,11 +2,12 @@
 //!
 //! Mutations these models catch:
 //!
-//! - `record` that claims with a load and a store: `simultaneous_failures_count_once_each`.
+//! - `record` that claims with a load and a store: all three.
 //! - `fill` that fills only its own slot: `simultaneous_failures_count_once_each`.
-//! - `settle` that stores without comparing: `times_agree_whoever_fills_the_slot`.
-//! - `settle` with Relaxed: `times_agree_whoever_fills_the_slot`.
 //! - `start_at` that stores instead of comparing: `a_clear_falls_between_two_failures`.
+//!
+//! `settle` compares before it writes so that who counts with a time and who reads
+//! it agree; a store there would still leave the times in order.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

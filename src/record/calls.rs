@@ -158,13 +158,12 @@ impl Record {
                         _ => 1,
                     };
                     self.window.clear();
+                    self.take_streak();
                     Ok(decide(word.succeeded(needed), ()))
                 })
             })
             .inspect_err(|refusal| self.tell_stale(env, *refusal, happening))?;
-        if applied.before.state() != State::Closed {
-            self.streak.swap(0, Ordering::Relaxed);
-        }
+        self.forget_streak();
         self.after(env, &applied, happening);
         Ok(())
     }
@@ -199,68 +198,55 @@ impl Record {
     ) -> Result<u32, Refusal> {
         let settings = self.settings(env);
         let clock = || env.clock.now_exact();
-        let mut recorded = false;
-        loop {
-            let applied = self.apply(env, happening.now, |word| {
-                check(ticket, word)?;
-                // Recorded once, however often the word has to be tried. A report
-                // that becomes stale in between leaves its time in the window.
-                let in_window = settings.window_ms.and_then(|window| {
-                    if recorded {
-                        return Some(self.window.count(window, clock).max(1));
-                    }
-                    recorded = true;
-                    self.window.record(window, clock)
-                });
-                let mut in_a_row = 0;
-                let mut opening = None;
-                let next = word.failed(
-                    |count| {
-                        in_a_row = count;
-                        let evidence = Evidence {
-                            in_a_row,
-                            in_window,
-                        };
-                        trip::asks_for_opening(&settings, evidence)
-                    },
-                    |trips| {
-                        opening
-                            .insert(self.opening(env, &settings, trips))
-                            .deadline()
-                    },
-                );
-                Ok(decide(next, (in_a_row, in_window, opening)))
-            })?;
-            let (mut in_a_row, in_window, opening) = applied.answer;
-            // Closed, the count went into the word; otherwise it is beside it.
-            if applied.before.state() != State::Closed {
-                in_a_row = self.add_to_streak(1);
-            } else if applied.after.state() != State::Closed {
-                self.add_to_streak(in_a_row);
+        let mut recorded = None;
+        let applied = self.apply(env, happening.now, |word| {
+            check(ticket, word)?;
+            // Recorded once, however often the word has to be tried; a success may
+            // have cleared it by then. A report that becomes stale in between leaves
+            // its time in the window.
+            let in_window = settings.window_ms.and_then(|window| match recorded {
+                Some(first) => Some(self.window.count(window, clock).clamp(1, first)),
+                None => {
+                    recorded = self.window.record(window, clock);
+                    recorded
+                }
+            });
+            let mut in_a_row = 0;
+            let mut opening = None;
+            let next = word.failed(
+                |count| {
+                    in_a_row = count;
+                    let evidence = Evidence {
+                        in_a_row,
+                        in_window,
+                    };
+                    trip::asks_for_opening(&settings, evidence)
+                },
+                |trips| {
+                    opening
+                        .insert(self.opening(env, &settings, trips))
+                        .deadline()
+                },
+            );
+            Ok(decide(next, (in_a_row, in_window, opening)))
+        })?;
+        let (mut in_a_row, in_window, opening) = applied.answer;
+        // Closed, the count went into the word; otherwise it is beside it.
+        match (applied.before.state(), applied.after.state()) {
+            (State::Closed, State::Closed) => {}
+            (State::Closed, _) => {
+                self.carry_out(in_a_row);
             }
-            let waited_beside = applied.before.state() == State::Open;
-            if waited_beside && self.word_now().passes_freely() {
-                // Closed meanwhile: the count beside the word is nobody's any
-                // more, and this failure counts in the state that has come.
-                self.streak.swap(0, Ordering::Relaxed);
-                continue;
-            }
-            let count = in_window.unwrap_or(in_a_row);
-            let happening = Happening {
-                failures: Some(count),
-                ..happening
-            };
-            self.after_opening(env, &applied, happening, opening);
-            return Ok(count);
+            (State::Open, _) => in_a_row = self.add_to_streak(env, 1, happening.now),
+            _ => in_a_row = self.carry_out(1),
         }
-    }
-
-    pub(super) fn add_to_streak(&self, failures: u32) -> u32 {
-        let add = |count: u32| Some(count.saturating_add(failures));
-        let before = self
-            .streak
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        before.unwrap_or_default().saturating_add(failures)
+        let count = in_window.unwrap_or(in_a_row);
+        let happening = Happening {
+            failures: Some(count),
+            ..happening
+        };
+        self.after_opening(env, &applied, happening, opening);
+        Ok(count)
     }
 
     /// Gives a probe's place back: neither success nor failure.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Applied, Happening, Opening, Record, Refusal, decide};
+use super::{Happening, Opening, Record, Refusal, decide};
 use crate::config;
 use crate::env::Env;
 use crate::event::{Cause, Report};
@@ -73,24 +73,17 @@ impl Record {
 
     pub(crate) fn close(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
+        let mut carried = 0_u32;
         let applied = self.apply(env, now, |word| {
-            let carried = self.streak.load(Ordering::Relaxed);
-            Ok(decide(word.closed_by_hand(carried), carried))
-        })?;
-        if applied.before.state() != State::Closed {
-            // Failures that were counted beside the word since it was looked at.
-            let late = self.streak.swap(0, Ordering::Relaxed);
-            let late = late.saturating_sub(applied.answer);
-            if late > 0 {
-                let generation = applied.after.generation();
-                // Removed meanwhile: nothing to count.
-                let _ = self.apply(env, now, |word| {
-                    let same = word.generation() == generation;
-                    Ok(decide(word.with_failures(late).filter(|_| same), ()))
-                });
+            if word.state() != State::Closed {
+                carried = carried.saturating_add(self.take_streak());
             }
-        }
-        self.after(env, &applied, Happening::new(Cause::ClosedByHand, now));
+            Ok(decide(word.closed_by_hand(carried), ()))
+        });
+        let wrote = matches!(&applied, Ok(applied) if applied.before != applied.after);
+        let back = if wrote { 0 } else { carried };
+        self.add_to_streak(env, back, now);
+        self.after(env, &applied?, Happening::new(Cause::ClosedByHand, now));
         Ok(())
     }
 
@@ -106,9 +99,10 @@ impl Record {
         let now = self.touch_now(env);
         let applied = self.apply(env, now, |word| {
             self.window.clear();
+            self.take_streak();
             Ok(decide(word.reset(), ()))
         })?;
-        self.streak.swap(0, Ordering::Relaxed);
+        self.forget_streak();
         self.after(env, &applied, Happening::new(Cause::Reset, now));
         Ok(())
     }
@@ -120,15 +114,5 @@ impl Record {
                 Word::from_bits(bits).retired().map(Word::bits)
             })
             .is_ok()
-    }
-
-    /// The count of a closed circuit moves beside the word of one that no
-    /// longer is.
-    fn carry_count_out<T>(&self, applied: &Applied<T>) {
-        if let Some(failures) = applied.before.failures()
-            && applied.after.state() != State::Closed
-        {
-            self.add_to_streak(failures);
-        }
     }
 }
