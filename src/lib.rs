@@ -172,6 +172,8 @@ mod event;
 mod expiry;
 mod gate;
 mod inbox;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub mod integrations;
 mod key;
 mod mailbox;
 mod manager;
