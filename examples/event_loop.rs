@@ -94,8 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Calls a dependency every 20 ms. From 0.4 s to 0.9 s it fails.
 #[cfg(unix)]
 fn application(brama: &brama::Brama, start: std::time::Instant) -> Result<(), brama::Error> {
-    use std::thread;
-    use std::time::Duration;
+    use std::{thread, time::Duration};
 
     let inventory = brama.register("inventory", None)?;
     while start.elapsed() < Duration::from_millis(1_900) {

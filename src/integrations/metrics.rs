@@ -1,4 +1,4 @@
-//! Connections as metrics of the [`metrics`](::metrics) facade.
+//! Connections as metrics of the [`metrics`] facade.
 //!
 //! ```
 //! # fn main() -> Result<(), brama::Error> {

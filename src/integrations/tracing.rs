@@ -1,4 +1,4 @@
-//! Events of a manager as events of [`tracing`](::tracing).
+//! Events of a manager as events of [`tracing`].
 //!
 //! ```
 //! use brama::{Brama, EventFilter, EventType};
