@@ -267,7 +267,8 @@ impl Event {
         self.kind
     }
 
-    /// When it happened, in Unix ms.
+    /// When it happened, in Unix ms, to a few ms: of two events of a connection the
+    /// later one may have the smaller time. [`Event::sequence`] orders them.
     pub fn timestamp(&self) -> u64 {
         self.unix_ms
     }

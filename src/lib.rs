@@ -116,6 +116,72 @@
 //! # }
 //! ```
 //!
+//! # Events
+//!
+//! Who wants to know subscribes, with a filter by [type](EventType), connection,
+//! scope, or a function: with a callback ([`Brama::subscribe`], or
+//! [`Brama::subscribe_batched`]), or with a queue to drain
+//! ([`Brama::subscribe_queue`]), which an event loop can wait for by its
+//! [file descriptor](EventQueue::as_raw_fd).
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use brama::{Brama, EventFilter, EventType, State};
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().max_attempts(2).build()?;
+//! # let db = brama.register("db", None)?;
+//! let changes = EventFilter::new().types([EventType::StateChange]);
+//! let logged = brama.subscribe(changes.clone(), |event| {
+//!     println!("{}: {}", event.connection(), event.new_state());
+//! })?;
+//! let queue = brama.subscribe_queue(changes, 100)?;
+//!
+//! db.failure("timeout")?;
+//! db.failure("timeout")?;
+//!
+//! let event = queue.next_timeout(Duration::from_secs(10)).expect("the circuit opened");
+//! assert_eq!(event.new_state(), State::Open);
+//! assert_eq!(event.reason(), Some("timeout"));
+//! logged.unsubscribe();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A thread that reports never runs a subscriber and never waits for one. If
+//! somebody wants what it has to tell, it puts a notice into the manager's ring;
+//! if nobody does, that costs one load. Callbacks and filter functions run on the
+//! background thread, or on one that polls. They may call anything in this
+//! library; while one runs, no other event is delivered. A panic in one is caught
+//! and counted, and the others get the event.
+//!
+//! `success`, `failure`, `probe` and `call_rejected` are *droppable*. All other
+//! types are delivered at least once to every subscriber they match, but where
+//! there is no room they are told late and together, and then
+//! [say so](Event::is_coalesced):
+//!
+//! - **The ring is full** ([`event_capacity`](Builder::event_capacity) happenings).
+//!   Droppable events are dropped. Of the others, those of one type and connection
+//!   become one event, made later with the state that then holds, without reason
+//!   and metadata. A connection that was registered since the ring ran full and
+//!   removed before anybody heard of it leaves no event.
+//! - **A queue is full** (the capacity given to `subscribe_queue`). Droppable
+//!   events are dropped. Of the others the latest of each type and connection is
+//!   kept, with the previous state of the first it stands for, and comes after
+//!   what waits. A connection that was registered and removed while the queue was
+//!   full leaves no event.
+//!
+//! So memory is bounded by the capacities and by the connections that there are, or
+//! were when a queue filled up. [`Brama::event_counts`] counts every drop and every
+//! event that was told by another one. No order is promised between connections; of two events of one
+//! connection, [`Event::sequence`] tells which is the later state. Nothing is kept
+//! for those who subscribe later.
+//!
+//! When [`Subscription::unsubscribe`] or its drop has returned, the callback is not
+//! running and never will again, and what it held has been dropped. (Inside a
+//! callback of the same manager it returns at once, and that is true when the
+//! callback that is running returns.) [`Brama::shutdown`] delivers what waits and
+//! ends all subscriptions.
+//!
 //! # By hand
 //!
 //! [`open_circuit`](Connection::open_circuit) for a maintenance window, for a time
@@ -144,6 +210,12 @@
 //! used for [`inactive_threshold`](Builder::inactive_threshold). Without it call
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
+//!
+//! # Features
+//!
+//! Off by default: `tracing` (events of a manager as `tracing` events) and `metrics`
+//! (totals, states and time spent open, through the `metrics` facade). With one of
+//! them there is a module `integrations`.
 //!
 //! # What is promised
 //!
@@ -175,6 +247,8 @@ mod event;
 mod expiry;
 mod gate;
 mod inbox;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub mod integrations;
 mod key;
 mod mailbox;
 mod manager;

@@ -407,6 +407,11 @@ impl Brama {
         self.owner.shut_down();
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shared_engine(&self) -> &Arc<Engine> {
+        &self.owner.engine
+    }
+
     fn engine(&self) -> &Engine {
         &self.owner.engine
     }

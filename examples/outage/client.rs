@@ -4,7 +4,6 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,7 +38,6 @@ pub struct Client {
     agent: ureq::Agent,
     url: String,
     timeout: Duration,
-    last_fault: Mutex<String>,
     /// Calls begun by the application, whether or not they were let through.
     pub calls: AtomicU64,
     /// Requests that found the port closed.
@@ -60,7 +58,6 @@ impl Client {
             agent: config.new_agent(),
             url,
             timeout,
-            last_fault: Mutex::default(),
             calls: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
             waited: AtomicU64::new(0),
@@ -88,17 +85,7 @@ impl Client {
         };
         let waited = begun.elapsed().as_micros() as u64;
         self.waited.fetch_add(waited, Ordering::Relaxed);
-        *self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = fault.to_string();
         Err(fault)
-    }
-
-    /// The reason of the latest failure.
-    pub fn last_fault(&self) -> String {
-        let fault = self.last_fault.lock();
-        fault.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Time that threads waited for requests that failed.
@@ -111,14 +98,22 @@ impl Client {
 pub fn guarded(run: &Run, client: &Client, connection: &brama::Connection) -> Result<(), Error> {
     while !run.is_over() {
         client.calls.fetch_add(1, Ordering::Relaxed);
-        match connection.call(|| client.request()) {
-            Ok(()) => {}
+        match connection.acquire() {
+            Ok(permit) => {
+                let reported = match client.request() {
+                    Ok(()) => permit.success(),
+                    Err(fault) => permit.failure(&fault.to_string()).map(drop),
+                };
+                match reported {
+                    // Stale: the circuit opened while this request was under way.
+                    Ok(()) | Err(brama::Error::Stale) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
             // A real application would use a cached answer, or try again
             // after `rejected.retry_after`.
-            Err(brama::CallError::Rejected(_rejected)) => {}
-            // A request was made and failed.
-            Err(brama::CallError::Inner(_fault)) => {}
-            Err(e) => return Err(e.to_string().into()),
+            Err(brama::Error::Rejected(_rejected)) => {}
+            Err(e) => return Err(e.into()),
         }
         thread::sleep(PAUSE);
     }

@@ -26,18 +26,21 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use brama::{EventFilter, EventType};
 use clap::Parser;
 
 use client::{Client, PAUSE};
 use report::{Report, Row, Screen, Versus};
 use script::{Run, SERVICES, Service};
 use server::{Received, Server};
-use watch::Watched;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Threads that call each server.
 const THREADS: u32 = 4;
+
+/// State changes that can wait to be shown.
+const QUEUE: usize = 1_024;
 
 /// Shows what brama does while three HTTP services go through an outage.
 #[derive(Parser)]
@@ -150,19 +153,11 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
         }
         connections.push(register(&brama, service)?);
     }
-    let watched: Vec<_> = SERVICES
-        .iter()
-        .zip(&guarded)
-        .zip(&connections)
-        .map(|((service, pair), connection)| Watched {
-            service,
-            client: &pair.client,
-            connection,
-        })
-        .collect();
+    let changes = EventFilter::new().types([EventType::StateChange]);
+    let queue = brama.subscribe_queue(changes, QUEUE)?;
 
     let run = &Run::start(settings.length);
-    let changes = thread::scope(|scope| {
+    let (statuses, changes) = thread::scope(|scope| {
         let pairs = guarded.iter().zip(&unguarded).flat_map(|(g, u)| [g, u]);
         let servers = servers
             .into_iter()
@@ -176,14 +171,14 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
             .collect::<io::Result<Vec<_>>>()
             // Those that did start would wait for callers for ever.
             .inspect_err(|_| run.set_drained())?;
-        let watcher = scope.spawn(|| or_abort(run, watch::watch(run, &watched, screen)));
+        let watcher = scope.spawn(|| or_abort(run, watch::watch(run, &brama, &queue, screen)));
 
         let mut callers = Vec::new();
         for i in 0..THREADS {
-            for (w, twin) in watched.iter().zip(&unguarded) {
+            for ((connection, pair), twin) in connections.iter().zip(&guarded).zip(&unguarded) {
                 callers.push(scope.spawn(move || {
                     thread::sleep(PAUSE * i / THREADS);
-                    or_abort(run, client::guarded(run, w.client, w.connection))
+                    or_abort(run, client::guarded(run, &pair.client, connection))
                 }));
                 callers.push(scope.spawn(move || {
                     thread::sleep(PAUSE * i / THREADS);
@@ -193,23 +188,26 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
             }
         }
 
-        // Servers and watcher outlive the callers; only then do errors count.
+        // Servers and watcher outlive the callers; only then do errors count. The
+        // shutdown delivers the last events and closes the watcher's queue.
         let called: Vec<_> = callers.into_iter().map(join).collect();
         run.set_drained();
+        let statuses: Vec<_> = connections.iter().map(|c| c.status()).collect();
+        brama.shutdown();
         let served: Vec<_> = servers.into_iter().map(join).collect();
         let changes = join(watcher);
         called
             .into_iter()
             .chain(served)
             .collect::<Result<(), _>>()?;
-        changes
+        Ok::<_, Error>((statuses, changes?))
     })?;
     let elapsed = run.elapsed();
 
     let mut rows = Vec::new();
-    for ((connection, g), u) in connections.iter().zip(&guarded).zip(&unguarded) {
+    for ((status, g), u) in statuses.into_iter().zip(&guarded).zip(&unguarded) {
         let row = Row {
-            status: connection.status()?,
+            status: status?,
             calls: Versus {
                 with: g.client.calls.load(Ordering::Relaxed),
                 without: u.client.calls.load(Ordering::Relaxed),
@@ -232,7 +230,6 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
         }
         rows.push(row);
     }
-    brama.shutdown();
     Ok(Report {
         settings,
         elapsed,

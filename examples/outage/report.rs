@@ -316,7 +316,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// Seconds to the millisecond, as far as the watcher's clock is worth.
+/// Seconds to the millisecond.
 fn seconds(duration: Duration) -> f64 {
     millis(duration) as f64 / 1000.0
 }

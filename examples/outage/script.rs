@@ -40,15 +40,19 @@ pub struct Service {
 
 impl Service {
     pub fn label(&self) -> String {
-        match self.scope {
-            Some(scope) => format!("{scope}/{}", self.identifier),
-            None => self.identifier.to_owned(),
-        }
+        label(self.scope, self.identifier)
     }
 
     /// Whether the script has any phase that is not healthy.
     pub fn fails(&self) -> bool {
         self.phases.iter().any(|&(_, mode)| mode != Mode::Healthy)
+    }
+}
+
+pub fn label(scope: Option<&str>, identifier: &str) -> String {
+    match scope {
+        Some(scope) => format!("{scope}/{identifier}"),
+        None => identifier.to_owned(),
     }
 }
 
@@ -115,7 +119,7 @@ impl Run {
         self.aborted.store(true, Ordering::Relaxed);
     }
 
-    /// All callers are gone: servers and watcher may go too.
+    /// All callers are gone: the servers may go too.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Acquire)
     }

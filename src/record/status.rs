@@ -71,6 +71,14 @@ impl Record {
         self.read(env, word, now)
     }
 
+    /// Successes, failures and rejections so far, also of a removed connection.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn totals_so_far(&self) -> [u64; 3] {
+        let sums = self.totals().sum();
+        let failures = self.failures.load(Ordering::Relaxed);
+        [sums.successes, failures, sums.rejected]
+    }
+
     /// Whether the times of the change that led to `word` are written.
     fn has_settled(&self, word: Word) -> bool {
         Stamp::unpack(self.changed_at.load(Ordering::Acquire)).generation == word.generation()

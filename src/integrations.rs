@@ -1,0 +1,10 @@
+//! Bridges to other crates, each behind a cargo feature of the same name that is
+//! off by default.
+//!
+//! They translate what a manager tells and decide nothing. Each runs where
+//! subscribers run, so a slow recorder or log delays other subscribers and no call.
+
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "tracing")]
+pub mod tracing;

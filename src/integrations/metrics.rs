@@ -1,0 +1,336 @@
+//! Connections as metrics of the [`metrics`] facade.
+//!
+//! ```
+//! # fn main() -> Result<(), brama::Error> {
+//! // First a recorder: what is told before there is one is lost.
+//! let brama = brama::Brama::builder().build()?;
+//! let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
+//! // Before each scrape, or every few seconds:
+//! exporter.update();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | name | kind | unit | |
+//! |---|---|---|---|
+//! | `brama_successes_total` | counter | reports | successes |
+//! | `brama_failures_total` | counter | reports | failures |
+//! | `brama_rejected_total` | counter | calls | calls that were not admitted |
+//! | `brama_opened_total` | counter | changes | changes of state to open |
+//! | `brama_half_opened_total` | counter | changes | changes of state to half-open |
+//! | `brama_closed_total` | counter | changes | changes of state to closed, resets included |
+//! | `brama_state` | gauge | – | 1 closed, 2 open, 3 half-open, 0 not registered |
+//! | `brama_open_seconds` | histogram | seconds | from an opening until the circuit left that state |
+//!
+//! Each has the labels `connection` and `scope`; `scope` is empty for a connection
+//! without one.
+//!
+//! # What is exact
+//!
+//! Successes, failures and rejections are taken from the connection's own books,
+//! at every change of its state, at its removal, and by [`Exporter::update`]. They
+//! cost a call nothing. They begin with the connection's registration, also if the
+//! exporter came later. Two gaps: a report that runs into the removal of its
+//! connection, and a connection that was removed before the exporter first heard
+//! of it.
+//!
+//! Changes of state are counted as they are told, from the exporter's beginning. If
+//! the manager's ring ran full, one event may stand for several changes
+//! ([`Event::is_coalesced`]): the counters then tell fewer changes than there were,
+//! and no time is recorded for an opening whose begin or end was told so. Nor is it
+//! for one that began before the exporter, or ended with the connection's removal.
+//!
+//! # What happens to the series of a connection that is gone
+//!
+//! The facade has no call to remove a series. When a connection is removed, its
+//! totals are told a last time, its state is set to 0, and the exporter forgets
+//! it; the recorder keeps the series. If many names come and go, use a recorder
+//! that drops series that nobody touches, such as that of
+//! `metrics-exporter-prometheus` with an `idle_timeout`: every [`Exporter::update`]
+//! touches all counters and gauges of the connections that are registered, and
+//! no others. A name that is registered again goes on with the same series;
+//! counters never go back.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use ::metrics::{
+    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+use crate::engine::Engine;
+use crate::event::{Event, EventFilter, EventType};
+use crate::key::{Key, KeyBuf};
+use crate::record::{Record, RecordRef};
+use crate::state::State;
+use crate::{Brama, Error, Subscription};
+
+const TOTALS: [(&str, &str); 3] = [
+    ("brama_successes_total", "Successes reported."),
+    ("brama_failures_total", "Failures reported."),
+    ("brama_rejected_total", "Calls that were not admitted."),
+];
+const CHANGES: [(&str, &str, State); 3] = [
+    (
+        "brama_opened_total",
+        "Changes of state to open.",
+        State::Open,
+    ),
+    (
+        "brama_half_opened_total",
+        "Changes of state to half-open.",
+        State::HalfOpen,
+    ),
+    (
+        "brama_closed_total",
+        "Changes of state to closed.",
+        State::Closed,
+    ),
+];
+const STATE: &str = "brama_state";
+const OPEN_SECONDS: &str = "brama_open_seconds";
+
+/// Tells the recorder of the process how the connections of one manager are.
+///
+/// One exporter for a manager: two would count everything twice. Managers that use
+/// the same names add to the same counters.
+///
+/// Dropped, it updates a last time, sets the states to 0 and ends. It does not keep
+/// its manager alive; after a shutdown, [`Exporter::update`] or the drop tells the
+/// last totals.
+#[must_use = "dropping an exporter ends it"]
+pub struct Exporter {
+    engine: Weak<Engine>,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Some until the drop.
+    subscription: Option<Subscription>,
+}
+
+impl Exporter {
+    /// Describes the metrics, and begins with the connections there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShutDown`].
+    pub fn new(brama: &Brama) -> Result<Exporter, Error> {
+        describe();
+        let engine = Arc::downgrade(brama.shared_engine());
+        let ledger = Arc::new(Mutex::new(Ledger {
+            engine: engine.clone(),
+            accounts: HashMap::new(),
+        }));
+        let wanted = EventFilter::new().types([
+            EventType::ConnectionRegistered,
+            EventType::StateChange,
+            EventType::ConnectionRemoved,
+        ]);
+        let subscription = brama.subscribe(wanted, {
+            let ledger = ledger.clone();
+            move |event| lock(&ledger).enter(event)
+        })?;
+        let exporter = Exporter {
+            engine,
+            ledger,
+            subscription: Some(subscription),
+        };
+        exporter.update();
+        Ok(exporter)
+    }
+
+    /// Brings the totals and states of all connections up to date.
+    pub fn update(&self) {
+        let mut records = Vec::new();
+        if let Some(engine) = self.engine.upgrade() {
+            engine.for_each(|record| records.push(record.share()));
+        }
+        let mut ledger = lock(&self.ledger);
+        for record in records {
+            ledger.look_at(record);
+        }
+        ledger.close_retired();
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        // No event is entered from here on.
+        self.subscription = None;
+        self.update();
+        let ledger = lock(&self.ledger);
+        for account in ledger.accounts.values() {
+            gauge!(STATE, account.labels.iter()).set(number(State::Unknown));
+        }
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("connections", &lock(&self.ledger).accounts.len())
+            .finish()
+    }
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    // A recorder that panicked has left nothing half done here but numbers untold.
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn describe() {
+    for (name, what) in TOTALS {
+        describe_counter!(name, Unit::Count, what);
+    }
+    for (name, what, _) in CHANGES {
+        describe_counter!(name, Unit::Count, what);
+    }
+    describe_gauge!(
+        STATE,
+        "1 closed, 2 open, 3 half-open, 0 not registered any more."
+    );
+    describe_histogram!(
+        OPEN_SECONDS,
+        Unit::Seconds,
+        "From an opening until the circuit left that state."
+    );
+}
+
+/// What was told of which connection.
+struct Ledger {
+    engine: Weak<Engine>,
+    accounts: HashMap<KeyBuf, Account>,
+}
+
+/// No handles of the facade's are kept: a recorder that dropped an idle series
+/// would not hear of it any more through an old handle.
+struct Account {
+    record: RecordRef,
+    labels: Vec<Label>,
+    /// In the order of [`TOTALS`].
+    told: [u64; 3],
+    /// Of the latest change of state.
+    sequence: u64,
+    /// Monotonic ms of the opening that lasts, if it is known.
+    opened: Option<u64>,
+}
+
+impl Ledger {
+    fn enter(&mut self, event: &Event) {
+        if event.event_type() == EventType::ConnectionRemoved {
+            self.close(event);
+            return;
+        }
+        let engine = self.engine.upgrade();
+        if let Some(record) = engine.and_then(|engine| engine.find(event.name.as_key()).ok()) {
+            self.look_at(record);
+        }
+        if event.event_type() == EventType::StateChange {
+            self.enter_change(event);
+        }
+    }
+
+    /// Opens an account if there is none, and brings it up to date.
+    fn look_at(&mut self, record: RecordRef) {
+        let account = match self.accounts.entry(record.key().to_buf()) {
+            hash_map::Entry::Vacant(vacant) => vacant.insert(Account::new(record)),
+            hash_map::Entry::Occupied(occupied) => {
+                let account = occupied.into_mut();
+                if record.id() > account.record.id() {
+                    // The name was registered anew.
+                    account.tell_totals();
+                    *account = Account::new(record);
+                }
+                account
+            }
+        };
+        account.tell(self.engine.upgrade().as_deref());
+    }
+
+    fn enter_change(&mut self, event: &Event) {
+        let state = event.new_state();
+        let account = self.accounts.get_mut(&*event.name);
+        if let Some(account) = account.filter(|account| account.record.id() == event.id) {
+            if event.sequence() <= account.sequence {
+                // Told before, by an event that stood for it.
+                return;
+            }
+            account.sequence = event.sequence();
+            let known = !event.is_coalesced();
+            if let Some(opened) = account.opened.take().filter(|_| known) {
+                let lasted = event.facts.time.saturating_sub(opened);
+                histogram!(OPEN_SECONDS, account.labels.iter()).record(lasted as f64 / 1_000.0);
+            }
+            account.opened = (known && state == State::Open).then_some(event.facts.time);
+        }
+        for (name, _, _) in CHANGES.into_iter().filter(|(_, _, to)| *to == state) {
+            counter!(name, labels(event.name.as_key())).increment(1);
+        }
+    }
+
+    fn close(&mut self, event: &Event) {
+        if let hash_map::Entry::Occupied(mut account) = self.accounts.entry((*event.name).clone())
+            && account.get().record.id() <= event.id
+        {
+            account.get_mut().tell(None);
+            account.remove();
+        }
+    }
+
+    /// For those whose removal is told later, or by nobody.
+    fn close_retired(&mut self) {
+        self.accounts.retain(|_, account| {
+            let stays = !account.record.is_retired();
+            if !stays {
+                account.tell(None);
+            }
+            stays
+        });
+    }
+}
+
+impl Account {
+    fn new(record: RecordRef) -> Self {
+        Account {
+            labels: labels(record.key()),
+            record,
+            told: [0; 3],
+            sequence: 0,
+            opened: None,
+        }
+    }
+
+    fn tell(&mut self, engine: Option<&Engine>) {
+        self.tell_totals();
+        for (name, _, _) in CHANGES {
+            counter!(name, self.labels.iter()).increment(0);
+        }
+        let state = |engine: &Engine| Record::state(&self.record, &engine.env);
+        let state = engine.map_or(State::Unknown, state);
+        gauge!(STATE, self.labels.iter()).set(number(state));
+    }
+
+    fn tell_totals(&mut self) {
+        let totals = self.record.totals_so_far();
+        for (((name, _), told), total) in TOTALS.iter().zip(&mut self.told).zip(totals) {
+            // An increment, not `absolute`: a name that is registered anew begins
+            // at 0, and the series goes on.
+            let more = total.saturating_sub(*told);
+            *told += more;
+            counter!(*name, self.labels.iter()).increment(more);
+        }
+    }
+}
+
+fn labels(key: Key<'_>) -> Vec<Label> {
+    let shared = |text: &str| SharedString::from(Arc::<str>::from(text));
+    vec![
+        Label::new("connection", shared(key.identifier())),
+        Label::new("scope", shared(key.scope().unwrap_or_default())),
+    ]
+}
+
+fn number(state: State) -> f64 {
+    f64::from(state as i32)
+}

@@ -1,0 +1,107 @@
+//! Events of a manager as events of [`tracing`].
+//!
+//! ```
+//! use brama::{Brama, EventFilter, EventType};
+//!
+//! # fn main() -> Result<(), brama::Error> {
+//! let brama = Brama::builder().build()?;
+//! let wanted = EventFilter::new().types([
+//!     EventType::CircuitOpened,
+//!     EventType::CircuitHalfOpened,
+//!     EventType::CircuitClosed,
+//! ]);
+//! brama::integrations::tracing::subscribe(&brama, wanted)?.detach();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The target is `brama`. The level follows from the type:
+//!
+//! | level | types |
+//! |---|---|
+//! | `WARN` | `circuit_opened` |
+//! | `INFO` | `circuit_half_opened`, `circuit_closed`, `circuit_reset`, `registration`, `connection_registered`, `connection_unregistered`, `connection_removed`, `cleanup` |
+//! | `DEBUG` | `state_change`, `expiry`, `failure`, `call_rejected`, `probe` |
+//! | `TRACE` | `success` |
+//!
+//! `state_change` and `expiry` come together with one of the circuit's own types,
+//! which has the higher level.
+//!
+//! | field | type | |
+//! |---|---|---|
+//! | `event` | string | the type's name |
+//! | `connection` | string | the identifier |
+//! | `scope` | string | absent without a scope |
+//! | `previous_state`, `new_state` | string | `closed`, `open`, `half_open`, `unknown` |
+//! | `reason` | string | absent without one |
+//! | `failure_count` | u64 | |
+//! | `expiry_ms` | u64 | of the opening; absent if not open or held open |
+//! | `sequence` | u64 | orders the events of one connection |
+//! | `timestamp_ms` | u64 | Unix time of the happening, which is before that of the log line |
+//!
+//! The manager's thread emits them: a subscriber of `tracing` that is the default
+//! of another thread only does not see them, and spans of the caller are not
+//! entered. Without a background thread it is the thread that polls.
+//!
+//! Name the types you want. A filter that lets `success` pass makes every success
+//! a notice, whether or not the level is enabled.
+
+use ::tracing::Level;
+
+use crate::event::{Event, EventFilter, EventType};
+use crate::{Brama, Error, Subscription};
+
+/// Emits every event that `filter` lets pass, until the subscription is dropped.
+///
+/// # Errors
+///
+/// [`Error::ShutDown`].
+pub fn subscribe(brama: &Brama, filter: EventFilter) -> Result<Subscription, Error> {
+    brama.subscribe(filter, emit)
+}
+
+// The level is part of the static description of a place in the source.
+macro_rules! emit_at {
+    ($level:expr, $event:expr) => {
+        ::tracing::event!(
+            target: "brama",
+            $level,
+            event = $event.event_type().as_str(),
+            connection = $event.connection(),
+            scope = $event.scope(),
+            previous_state = $event.previous_state().as_str(),
+            new_state = $event.new_state().as_str(),
+            reason = $event.reason(),
+            failure_count = u64::from($event.failure_count()),
+            expiry_ms = expiry_ms($event),
+            sequence = $event.sequence(),
+            timestamp_ms = $event.timestamp(),
+        )
+    };
+}
+
+fn emit(event: &Event) {
+    match event.event_type() {
+        EventType::CircuitOpened => emit_at!(Level::WARN, event),
+        EventType::CircuitHalfOpened
+        | EventType::CircuitClosed
+        | EventType::CircuitReset
+        | EventType::Registration
+        | EventType::ConnectionRegistered
+        | EventType::ConnectionUnregistered
+        | EventType::ConnectionRemoved
+        | EventType::Cleanup => emit_at!(Level::INFO, event),
+        EventType::StateChange
+        | EventType::Expiry
+        | EventType::Failure
+        | EventType::CallRejected
+        | EventType::Probe => emit_at!(Level::DEBUG, event),
+        EventType::Success => emit_at!(Level::TRACE, event),
+    }
+}
+
+fn expiry_ms(event: &Event) -> Option<u64> {
+    event
+        .expiry()
+        .map(|expiry| u64::try_from(expiry.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,177 @@
+//! Events as `tracing` events: target, levels, fields.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use brama::{Brama, EventFilter, EventType};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Level, Metadata, Subscriber};
+
+type Fields = BTreeMap<&'static str, String>;
+
+#[derive(Debug)]
+struct Line {
+    target: String,
+    level: Level,
+    fields: Fields,
+}
+
+/// Writes down the events.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Line>>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = Reading::default();
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(Line {
+            target: event.metadata().target().to_owned(),
+            level: *event.metadata().level(),
+            fields: fields.0,
+        });
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Reading(Fields);
+
+impl Visit for Reading {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name(), value.to_string());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        panic!(
+            "{} = {value:?} is neither a number nor a string",
+            field.name()
+        );
+    }
+}
+
+/// What is logged while `work` runs and its events are delivered.
+fn logged(filter: EventFilter, work: impl FnOnce(&Brama)) -> Vec<Line> {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        let brama = Brama::builder()
+            .background(false)
+            .max_attempts(2)
+            .build()
+            .unwrap();
+        let subscription = brama::integrations::tracing::subscribe(&brama, filter).unwrap();
+        work(&brama);
+        brama.poll();
+        drop(subscription);
+        brama.failure("db", "unheard").unwrap();
+        brama.poll();
+    });
+    std::mem::take(&mut *log.0.lock().unwrap())
+}
+
+#[test]
+fn levels_follow_from_types() {
+    let lines = logged(EventFilter::new(), |brama| {
+        let db = brama.register("db", None).unwrap();
+        db.success().unwrap();
+        db.failure(None).unwrap();
+        db.failure(None).unwrap();
+        db.acquire().unwrap_err();
+        db.half_open_circuit().unwrap();
+        db.acquire().unwrap().success().unwrap();
+        db.reset_circuit().unwrap();
+        brama.register("cache", None).unwrap();
+        brama.unregister("cache").unwrap();
+    });
+    assert!(lines.iter().all(|line| line.target == "brama"));
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| (line.level, line.fields["event"].as_str()))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (Level::INFO, "registration"),
+            (Level::INFO, "connection_registered"),
+            (Level::TRACE, "success"),
+            (Level::DEBUG, "failure"),
+            (Level::DEBUG, "failure"),
+            (Level::DEBUG, "state_change"),
+            (Level::WARN, "circuit_opened"),
+            (Level::DEBUG, "call_rejected"),
+            (Level::DEBUG, "state_change"),
+            (Level::INFO, "circuit_half_opened"),
+            (Level::DEBUG, "probe"),
+            (Level::TRACE, "success"),
+            (Level::DEBUG, "state_change"),
+            (Level::INFO, "circuit_closed"),
+            (Level::INFO, "circuit_reset"),
+            (Level::INFO, "registration"),
+            (Level::INFO, "connection_registered"),
+            (Level::INFO, "connection_unregistered"),
+            (Level::INFO, "connection_removed"),
+        ]
+    );
+}
+
+#[test]
+fn fields_tell_what_the_event_tells() {
+    let lines = logged(
+        EventFilter::new().types([EventType::CircuitOpened, EventType::CircuitReset]),
+        |brama| {
+            brama.register(("billing", "api"), None).unwrap();
+            brama.failure(("billing", "api"), "HTTP 503").unwrap();
+            brama.failure(("billing", "api"), "HTTP 503").unwrap();
+            brama.register("db", None).unwrap();
+            brama.reset_circuit("db").unwrap();
+        },
+    );
+    let [opened, reset] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    let mut fields = opened.fields.clone();
+    assert!(
+        fields
+            .remove("timestamp_ms")
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 1_500_000_000_000
+    );
+    assert!(fields.remove("sequence").unwrap().parse::<u64>().unwrap() > 0);
+    let expected = [
+        ("event", "circuit_opened"),
+        ("connection", "api"),
+        ("scope", "billing"),
+        ("previous_state", "closed"),
+        ("new_state", "open"),
+        ("reason", "HTTP 503"),
+        ("failure_count", "2"),
+        ("expiry_ms", "60000"),
+    ];
+    assert_eq!(
+        fields,
+        expected
+            .map(|(name, value)| (name, value.to_owned()))
+            .into()
+    );
+    for absent in ["scope", "reason", "expiry_ms"] {
+        assert!(!reset.fields.contains_key(absent), "{absent}: {reset:?}");
+    }
+}
