@@ -26,6 +26,7 @@
 //! down the calls it watches); a queue for each subscriber at the reporter (its
 //! cost would grow with them); an unbounded queue.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -194,22 +195,24 @@ impl Bus {
         guard
     }
 
-    /// Removes those that `which` names, and returns them.
-    pub(crate) fn remove(
-        &self,
-        which: impl Fn(&Subscriber) -> bool,
-    ) -> (Vec<Arc<Subscriber>>, MutexGuard<'_, ()>) {
+    /// Those that `which` names.
+    pub(crate) fn find(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<Arc<Subscriber>> {
+        let subscribers = self.subscribers.load();
+        let named = subscribers.iter().filter(|subscriber| which(subscriber));
+        named.cloned().collect()
+    }
+
+    /// Removes these, if they are there. The records learn of it next, as with
+    /// [`Bus::add`].
+    pub(crate) fn remove(&self, gone: &[Arc<Subscriber>]) -> MutexGuard<'_, ()> {
+        let ids: HashSet<_> = gone.iter().map(|subscriber| subscriber.id).collect();
         let guard = lock(&self.changing);
-        let (gone, left): (Vec<_>, Vec<_>) = self
-            .subscribers
-            .load()
+        let subscribers = self.subscribers.load();
+        let left = subscribers
             .iter()
-            .cloned()
-            .partition(|subscriber| which(subscriber));
-        if !gone.is_empty() {
-            self.subscribers.store(Arc::new(left));
-        }
-        (gone, guard)
+            .filter(|subscriber| !ids.contains(&subscriber.id));
+        self.subscribers.store(Arc::new(left.cloned().collect()));
+        guard
     }
 
     pub(crate) fn counts(&self) -> EventCounts {

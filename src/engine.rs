@@ -367,14 +367,17 @@ impl Engine {
     /// of them runs any more when this returns.
     pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
         let bus = &self.env.bus;
-        let (gone, one_at_a_time) = bus.remove(which);
-        if !gone.is_empty() {
-            self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
+        let gone = bus.find(which);
+        if gone.is_empty() {
+            return;
         }
-        drop(one_at_a_time);
-        for subscriber in gone {
+        // Before they leave the list: whoever else ends one of them still finds it
+        // there, and waits too.
+        for subscriber in &gone {
             subscriber.close(!bus.is_dispatching_here());
         }
+        let _one_at_a_time = bus.remove(&gone);
+        self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
     }
 
     /// After the shutdown: delivers what waits, and ends all subscriptions.
