@@ -32,7 +32,8 @@ struct Letters {
     /// By the connection's id, in order of its first event put aside.
     aside: HashMap<u64, Vec<Event>>,
     order: VecDeque<u64>,
-    /// The id of the latest connection heard of before the mailbox filled up.
+    /// The id of the latest connection heard of before the mailbox filled up, or
+    /// taken from aside since.
     known: u64,
     latest: u64,
     wake: Option<Wake>,
@@ -44,8 +45,10 @@ struct Letters {
 pub(crate) enum Posted {
     Delivered,
     Dropped,
-    /// So many events are told by another one, or by none.
-    Coalesced(u64),
+    /// It is told by a later event, or an earlier one by it.
+    Coalesced,
+    /// Nobody needs to hear of it, nor of so many that were delivered before.
+    Forgotten(u64),
 }
 
 impl Mailbox {
@@ -134,7 +137,7 @@ impl Mailbox {
         let mut letters = self.lock();
         if letters.wake.is_none() {
             let wake = Wake::new()?;
-            if !letters.waiting.is_empty() || letters.closed {
+            if !letters.is_empty() || letters.closed {
                 wake.set();
             }
             letters.wake = Some(wake);
@@ -171,7 +174,7 @@ impl Letters {
                 .remove(&event.id)
                 .map_or(0, |events| events.len());
             self.order.retain(|id| *id != event.id);
-            return Posted::Coalesced(forgotten as u64 + 1);
+            return Posted::Forgotten(forgotten as u64);
         }
         let aside = self.aside.entry(event.id).or_insert_with(|| {
             self.order.push_back(event.id);
@@ -183,7 +186,7 @@ impl Letters {
                 let earlier = aside.remove(place);
                 event.stand_for(&earlier);
                 aside.push(event);
-                Posted::Coalesced(1)
+                Posted::Coalesced
             }
             None => {
                 aside.push(event);
@@ -198,12 +201,19 @@ impl Letters {
         {
             let aside = self.aside.remove(&id).unwrap_or_default();
             self.waiting.extend(aside);
+            // The host hears of it now.
+            self.latest = self.latest.max(id);
+            self.known = self.known.max(id);
         }
         let event = self.waiting.pop_front();
-        if self.waiting.is_empty() && self.order.is_empty() && !self.closed {
+        if self.is_empty() && !self.closed {
             self.wake(|wake| wake.clear());
         }
         event
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.order.is_empty()
     }
 
     fn wake(&self, act: impl FnOnce(&Wake)) {

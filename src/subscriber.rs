@@ -87,8 +87,12 @@ impl Sink {
                 Posted::Dropped => {
                     bus.dropped.fetch_add(1, Ordering::Relaxed);
                 }
-                Posted::Coalesced(events) => {
-                    bus.coalesced.fetch_add(events, Ordering::Relaxed);
+                Posted::Coalesced => {
+                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
+                }
+                Posted::Forgotten(events) => {
+                    bus.delivered.fetch_sub(events, Ordering::Relaxed);
+                    bus.coalesced.fetch_add(events + 1, Ordering::Relaxed);
                 }
             },
         }
