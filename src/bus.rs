@@ -37,7 +37,7 @@ use crate::key::Key;
 use crate::record::{Record, RecordRef};
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 mod dispatch;
 
@@ -144,18 +144,30 @@ impl Bus {
             .map_or_else(|since| since, |_| next);
         let newcomer = record.id() >= full_since;
         let before = record.miss(kept);
+        // ORDERING: SeqCst, partner of the fence in `tell_of_life`.
+        fence(Ordering::SeqCst);
         self.coalesced
             .fetch_add(before.and(kept).len(), Ordering::Relaxed);
         if !newcomer {
             env.attention.leave(record, || record.share());
-        } else if notice.cause.is_removal() && !record.is_announced() {
-            let forgotten = record.take_missed();
-            self.coalesced.fetch_add(forgotten.len(), Ordering::Relaxed);
-        } else if notice.cause.is_removal() {
-            env.attention.leave(record, || record.share());
+        } else if record.is_retired() {
+            self.settle(env, record);
         } else {
             // ORDERING: AcqRel, partner of the swap in `take_unlisted`.
             self.unlisted.swap(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Sees to what a removed connection missed, which nobody will find in the
+    /// table: it is told if the connection was ever told of.
+    #[cold]
+    pub(crate) fn settle(&self, env: &Env, record: &Record) {
+        if record.is_announced() {
+            env.attention.leave(record, || record.share());
+            env.bell.ring(0);
+        } else {
+            let forgotten = record.take_missed();
+            self.coalesced.fetch_add(forgotten.len(), Ordering::Relaxed);
         }
     }
 

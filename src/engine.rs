@@ -351,15 +351,18 @@ impl Engine {
         self.refuse_if_shut()?;
         let bus = &self.env.bus;
         let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
-        let _one_at_a_time = bus.add(subscriber.clone());
+        let one_at_a_time = bus.add(subscriber.clone());
         // ORDERING: SeqCst, partner of the fence in `shut_down`: either that finds
         // this subscriber, or this thread the flag.
         fence(Ordering::SeqCst);
         if self.is_shut() {
+            drop(one_at_a_time);
+            // Drops the callback, which is the user's: under no lock.
             subscriber.close(false);
             return Err(Error::ShutDown);
         }
         self.for_each(|record| record.add_interest(subscriber.filter.interest_in(record.key())));
+        drop(one_at_a_time);
         Ok(subscriber)
     }
 
@@ -399,6 +402,10 @@ impl Engine {
         fence(Ordering::SeqCst);
         self.for_each(|record| {
             self.remove(record, &reclaim::pin());
+            // Nobody finds it in the table any more.
+            if record.has_missed() {
+                self.env.attention.leave(record, || record.share());
+            }
         });
         self.env.bell.wake();
     }
