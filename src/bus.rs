@@ -26,6 +26,7 @@
 //! down the calls it watches); a queue for each subscriber at the reporter (its
 //! cost would grow with them); an unbounded queue.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -36,7 +37,7 @@ use crate::key::Key;
 use crate::record::{Record, RecordRef};
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 mod dispatch;
 
@@ -143,18 +144,30 @@ impl Bus {
             .map_or_else(|since| since, |_| next);
         let newcomer = record.id() >= full_since;
         let before = record.miss(kept);
+        // ORDERING: SeqCst, partner of the fence in `tell_of_life`.
+        fence(Ordering::SeqCst);
         self.coalesced
             .fetch_add(before.and(kept).len(), Ordering::Relaxed);
         if !newcomer {
             env.attention.leave(record, || record.share());
-        } else if notice.cause.is_removal() && !record.is_announced() {
-            let forgotten = record.take_missed();
-            self.coalesced.fetch_add(forgotten.len(), Ordering::Relaxed);
-        } else if notice.cause.is_removal() {
-            env.attention.leave(record, || record.share());
+        } else if record.is_retired() {
+            self.settle(env, record);
         } else {
             // ORDERING: AcqRel, partner of the swap in `take_unlisted`.
             self.unlisted.swap(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Sees to what a removed connection missed, which nobody will find in the
+    /// table: it is told if the connection was ever told of.
+    #[cold]
+    pub(crate) fn settle(&self, env: &Env, record: &Record) {
+        if record.is_announced() {
+            env.attention.leave(record, || record.share());
+            env.bell.ring(0);
+        } else {
+            let forgotten = record.take_missed();
+            self.coalesced.fetch_add(forgotten.len(), Ordering::Relaxed);
         }
     }
 
@@ -194,22 +207,24 @@ impl Bus {
         guard
     }
 
-    /// Removes those that `which` names, and returns them.
-    pub(crate) fn remove(
-        &self,
-        which: impl Fn(&Subscriber) -> bool,
-    ) -> (Vec<Arc<Subscriber>>, MutexGuard<'_, ()>) {
+    /// Those that `which` names.
+    pub(crate) fn find(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<Arc<Subscriber>> {
+        let subscribers = self.subscribers.load();
+        let named = subscribers.iter().filter(|subscriber| which(subscriber));
+        named.cloned().collect()
+    }
+
+    /// Removes these, if they are there. The records learn of it next, as with
+    /// [`Bus::add`].
+    pub(crate) fn remove(&self, gone: &[Arc<Subscriber>]) -> MutexGuard<'_, ()> {
+        let ids: HashSet<_> = gone.iter().map(|subscriber| subscriber.id).collect();
         let guard = lock(&self.changing);
-        let (gone, left): (Vec<_>, Vec<_>) = self
-            .subscribers
-            .load()
+        let subscribers = self.subscribers.load();
+        let left = subscribers
             .iter()
-            .cloned()
-            .partition(|subscriber| which(subscriber));
-        if !gone.is_empty() {
-            self.subscribers.store(Arc::new(left));
-        }
-        (gone, guard)
+            .filter(|subscriber| !ids.contains(&subscriber.id));
+        self.subscribers.store(Arc::new(left.cloned().collect()));
+        guard
     }
 
     pub(crate) fn counts(&self) -> EventCounts {

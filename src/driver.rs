@@ -204,6 +204,8 @@ impl Engine {
         self.env.bell.wake();
         // Shut down by a callback that has returned now.
         if self.is_shut() && !self.env.bus.is_dispatching_here() {
+            // It may have caused more than this round had room for.
+            self.turn();
             self.unsubscribe(|_| true);
         }
     }

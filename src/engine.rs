@@ -361,6 +361,7 @@ impl Engine {
             return Err(Error::ShutDown);
         }
         self.for_each(|record| record.add_interest(subscriber.filter.interest_in(record.key())));
+        drop(one_at_a_time);
         Ok(subscriber)
     }
 
@@ -368,14 +369,17 @@ impl Engine {
     /// of them runs any more when this returns.
     pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
         let bus = &self.env.bus;
-        let (gone, one_at_a_time) = bus.remove(which);
-        if !gone.is_empty() {
-            self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
+        let gone = bus.find(which);
+        if gone.is_empty() {
+            return;
         }
-        drop(one_at_a_time);
-        for subscriber in gone {
+        // Before they leave the list: whoever else ends one of them still finds it
+        // there, and waits too.
+        for subscriber in &gone {
             subscriber.close(!bus.is_dispatching_here());
         }
+        let _one_at_a_time = bus.remove(&gone);
+        self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
     }
 
     /// After the shutdown: delivers what waits, and ends all subscriptions.
@@ -397,6 +401,10 @@ impl Engine {
         fence(Ordering::SeqCst);
         self.for_each(|record| {
             self.remove(record, &reclaim::pin());
+            // Nobody finds it in the table any more.
+            if record.has_missed() {
+                self.env.attention.leave(record, || record.share());
+            }
         });
         self.env.bell.wake();
     }

@@ -16,6 +16,8 @@
 //! No lock is held while the thing is used. The mutex and the condition variable
 //! are for closers that wait.
 
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::PoisonError;
 
 use crate::sync::{AtomicU32, Condvar, Mutex, Ordering, UnsafeCell};
@@ -98,7 +100,11 @@ impl<T> Gate<T> {
         let content = self
             .content
             .with_mut(|content| unsafe { (*content).take() });
-        drop(content);
+        // The user's: what it holds may panic when dropped, and somebody may be
+        // waiting for this to end.
+        if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
+            mem::forget(panic);
+        }
         let guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // ORDERING: Release, partner of the Acquire in `close`.
         self.state.fetch_or(SHUT, Ordering::Release);

@@ -44,8 +44,10 @@ struct Letters {
 pub(crate) enum Posted {
     Delivered,
     Dropped,
-    /// So many events are told by another one, or by none.
-    Coalesced(u64),
+    /// It is told by a later event, or an earlier one by it.
+    Coalesced,
+    /// Nobody needs to hear of it, nor of so many that were delivered before.
+    Forgotten(u64),
 }
 
 impl Mailbox {
@@ -133,7 +135,7 @@ impl Mailbox {
         let mut letters = self.lock();
         if letters.wake.is_none() {
             let wake = Wake::new()?;
-            if !letters.waiting.is_empty() || letters.closed {
+            if !letters.is_empty() || letters.closed {
                 wake.set();
             }
             letters.wake = Some(wake);
@@ -169,7 +171,7 @@ impl Letters {
                 .remove(&event.id)
                 .map_or(0, |events| events.len());
             self.order.retain(|id| *id != event.id);
-            return Posted::Coalesced(forgotten as u64 + 1);
+            return Posted::Forgotten(forgotten as u64);
         }
         let aside = self.aside.entry(event.id).or_insert_with(|| {
             self.order.push_back(event.id);
@@ -181,7 +183,7 @@ impl Letters {
                 let earlier = aside.remove(place);
                 event.stand_for(&earlier);
                 aside.push(event);
-                Posted::Coalesced(1)
+                Posted::Coalesced
             }
             None => {
                 aside.push(event);
@@ -199,10 +201,14 @@ impl Letters {
             self.waiting.extend(aside);
         }
         let event = self.waiting.pop_front();
-        if self.waiting.is_empty() && self.order.is_empty() && !self.closed {
+        if self.is_empty() && !self.closed {
             self.wake(|wake| wake.clear());
         }
         event
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.order.is_empty()
     }
 
     fn wake(&self, act: impl FnOnce(&Wake)) {

@@ -4,6 +4,7 @@
 //! unsubscribes it closes the gate. User code, callback and filter, runs inside
 //! `catch_unwind`: a panic is counted and reaches nobody else.
 
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -87,8 +88,12 @@ impl Sink {
                 Posted::Dropped => {
                     bus.dropped.fetch_add(1, Ordering::Relaxed);
                 }
-                Posted::Coalesced(events) => {
-                    bus.coalesced.fetch_add(events, Ordering::Relaxed);
+                Posted::Coalesced => {
+                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
+                }
+                Posted::Forgotten(events) => {
+                    bus.delivered.fetch_sub(events, Ordering::Relaxed);
+                    bus.coalesced.fetch_add(events + 1, Ordering::Relaxed);
                 }
             },
         }
@@ -118,9 +123,15 @@ impl Drop for Sink {
 
 /// Runs user code; a panic is counted, and says so where panics are reported.
 fn contained<R>(bus: &Bus, user: impl FnOnce() -> R) -> Option<R> {
-    let result = panic::catch_unwind(AssertUnwindSafe(user));
-    if result.is_err() {
-        bus.panics.fetch_add(1, Ordering::Relaxed);
+    match panic::catch_unwind(AssertUnwindSafe(user)) {
+        Ok(answer) => Some(answer),
+        Err(payload) => {
+            bus.panics.fetch_add(1, Ordering::Relaxed);
+            // The payload is the user's too.
+            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                mem::forget(panic);
+            }
+            None
+        }
     }
-    result.ok()
 }

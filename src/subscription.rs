@@ -49,11 +49,13 @@ impl Drop for Subscription {
 }
 
 fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
-    match engine.upgrade() {
-        Some(engine) => engine.unsubscribe(|other| other.id == subscriber.id),
-        // The manager is gone, and nobody is left to deliver.
-        None => subscriber.close(true),
+    let engine = engine.upgrade();
+    if let Some(engine) = &engine {
+        engine.unsubscribe(|other| other.id == subscriber.id);
     }
+    // Also if somebody else has ended it, and its callback is still running.
+    let inside = engine.is_some_and(|engine| engine.env.bus.is_dispatching_here());
+    subscriber.close(!inside);
 }
 
 impl fmt::Debug for Subscription {

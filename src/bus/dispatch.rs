@@ -17,8 +17,14 @@ use crate::state::State;
 use crate::sync::Ordering;
 
 thread_local! {
-    /// The bus that this thread is dispatching for.
-    static AT_WORK: Cell<*const Bus> = const { Cell::new(ptr::null()) };
+    /// What this thread is dispatching, innermost first.
+    static AT_WORK: Cell<*const AtWork> = const { Cell::new(ptr::null()) };
+}
+
+/// A dispatch under way. Callbacks may dispatch for other managers.
+struct AtWork {
+    bus: *const Bus,
+    outer: *const AtWork,
 }
 
 /// The order in which events that were missed are told.
@@ -39,7 +45,15 @@ const MISSED: [EventType; 11] = [
 impl Bus {
     /// Whether this thread is inside a callback or a filter of this manager's.
     pub(crate) fn is_dispatching_here(&self) -> bool {
-        AT_WORK.get() == ptr::from_ref(self)
+        let mut at = AT_WORK.get();
+        // SAFETY: each is on the stack of this thread, of a call further out.
+        while let Some(work) = unsafe { at.as_ref() } {
+            if ptr::eq(work.bus, self) {
+                return true;
+            }
+            at = work.outer;
+        }
+        false
     }
 
     /// Delivers what waits in the ring, at most one ring full, and then what
@@ -49,7 +63,11 @@ impl Bus {
             return;
         }
         let _one_at_a_time = lock(&self.dispatching);
-        let outer = AT_WORK.replace(ptr::from_ref(self));
+        let work = AtWork {
+            bus: self,
+            outer: AT_WORK.get(),
+        };
+        AT_WORK.set(&work);
         self.full_since.store(0, Ordering::Relaxed);
         self.ring
             .drain(self.ring.capacity(), |notice| self.deliver(env, &notice));
@@ -59,7 +77,7 @@ impl Bus {
         for subscriber in self.subscribers.load_full().iter() {
             subscriber.flush(self);
         }
-        AT_WORK.set(outer);
+        AT_WORK.set(work.outer);
     }
 
     fn deliver(&self, env: &Env, notice: &Notice) {
@@ -70,6 +88,10 @@ impl Bus {
             ..
         } = notice;
         self.published.fetch_add(wanted.len(), Ordering::Relaxed);
+        if notice.cause.is_removal() {
+            // What it missed has to be told now: the table has it no more.
+            self.deliver_missed(env, record);
+        }
         let kinds = notice.cause.events(notice.moved);
         self.offer(env, record, kinds, *wanted, facts, false);
     }
@@ -109,6 +131,10 @@ impl Bus {
                 late,
                 facts: Facts {
                     sequence: facts.sequence + place,
+                    before: match kind {
+                        EventType::Registration | EventType::ConnectionRegistered => State::Unknown,
+                        _ => facts.before,
+                    },
                     ..facts.clone()
                 },
             };

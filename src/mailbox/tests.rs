@@ -59,7 +59,7 @@ fn full_it_drops_what_may_be_dropped_and_keeps_the_latest_of_the_rest() {
     );
     for number in 4..1_000 {
         let posted = mailbox.post(&event(1, EventType::StateChange, number));
-        assert_eq!(posted, Posted::Coalesced(1));
+        assert_eq!(posted, Posted::Coalesced);
     }
     let events = mailbox.drain(10);
     assert_eq!(numbers(&events), [0, 1, 999]);
@@ -78,7 +78,7 @@ fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
         mailbox.post(&event(id, EventType::Registration, 0));
         mailbox.post(&event(id, EventType::ConnectionRegistered, 1));
         let posted = mailbox.post(&event(id, EventType::ConnectionRemoved, 3));
-        assert_eq!(posted, Posted::Coalesced(3));
+        assert_eq!(posted, Posted::Forgotten(2));
     }
     assert_eq!(
         mailbox.post(&event(7, EventType::ConnectionRemoved, 5)),

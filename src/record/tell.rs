@@ -21,9 +21,9 @@
 use super::{Happening, Record, Refusal};
 use crate::bus::Notice;
 use crate::env::Env;
-use crate::event::{Cause, EventMask, Facts, Text};
+use crate::event::{Cause, EventMask, EventType, Facts, Text};
 use crate::state::{Generation, State, Word};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 /// In `told`: one notice of this connection that was sent. Below it, the state
 /// last told.
@@ -61,6 +61,12 @@ impl Record {
             (State::Unknown, State::Closed)
         };
         let now = env.clock.now();
+        if cause.is_removal() {
+            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`: either
+            // that finds the record retired, or who delivers this removal finds
+            // the events that were missed.
+            fence(Ordering::SeqCst);
+        }
         self.tell(env, before, after, word, Happening::new(cause, now));
     }
 
@@ -91,11 +97,18 @@ impl Record {
         // The epoch goes on with every change, told or not.
         let epoch = self.epoch(word.generation());
         if wanted == EventMask::NONE {
+            if cause.is_removal() && self.has_missed() {
+                env.bus.settle(env, self);
+            }
             return;
         }
         let facts = Facts {
             time: happening.now,
-            sequence: self.sequence(epoch, moved && !cause.is_life()),
+            sequence: if moved && !cause.is_life() {
+                epoch << 32
+            } else {
+                self.sequence(epoch, 2)
+            },
             before,
             after,
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
@@ -123,7 +136,7 @@ impl Record {
         let epoch = self.epoch(word.generation());
         Facts {
             time: env.clock.now(),
-            sequence: self.sequence(epoch, false),
+            sequence: self.sequence(epoch, EventType::ALL.len() as u32 + 1),
             before: self.told_state(),
             after: if word.is_retired() {
                 State::Unknown
@@ -165,15 +178,10 @@ impl Record {
         }
     }
 
-    fn sequence(&self, epoch: u64, is_the_change: bool) -> u64 {
-        let within = if is_the_change {
-            0
-        } else {
-            // Two at a time: no happening that changes nothing has more events.
-            let tick = self.ticks.fetch_add(2, Ordering::Relaxed) >> 1;
-            FOR_THE_CHANGE + (u64::from(tick) << 1)
-        };
-        epoch << 32 | within
+    /// The first of as many numbers within `epoch`, none of them the change's.
+    fn sequence(&self, epoch: u64, numbers: u32) -> u64 {
+        let tick = self.ticks.fetch_add(numbers, Ordering::Relaxed);
+        epoch << 32 | (FOR_THE_CHANGE + u64::from(tick))
     }
 
     /// A notice is about to be sent. True if that was noted, to be taken back by
