@@ -1,0 +1,204 @@
+//! What a callback may do: everything (design, 1.10). What could deadlock runs
+//! with a deadline.
+
+mod common;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use brama::{Brama, EventFilter, EventQueue, EventType, Subscription};
+use common::{fail, manager, manager_with, ms, wait_until};
+
+fn all() -> EventFilter {
+    EventFilter::new()
+}
+
+fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
+    brama.subscribe_queue(all(), capacity).expect("valid")
+}
+
+/// Runs `work` with a deadline: what deadlocks fails.
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match is_done.recv_timeout(ms(30_000)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => worker.join().expect("no panic"),
+    }
+}
+
+// ---- what a callback may do ----
+
+#[test]
+fn a_callback_that_panics_is_counted_and_the_others_are_served() {
+    let (brama, _clock) = manager();
+    let _bad = brama
+        .subscribe(all(), |_| panic!("as expected"))
+        .expect("running");
+    let queue = queue_of(&brama, 100);
+    let db = brama.register("db", None).expect("a new name");
+    fail(&db, 5);
+    assert_eq!(queue.drain(100).len(), 9);
+    assert_eq!(brama.event_counts().panics, 9);
+}
+
+/// Found while reading: the panic went through the dispatcher.
+#[test]
+fn captured_data_that_panics_when_dropped_is_contained() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("as expected");
+        }
+    }
+    in_time(|| {
+        let (brama, _clock) = manager();
+        let (bomb, manager) = (Bomb, brama.clone());
+        let bad = brama.subscribe(all().connection("db"), move |_| {
+            let _held = &bomb;
+            manager.unsubscribe(&all().connection("db"));
+        });
+        let queue = queue_of(&brama, 100);
+        brama.register("db", None).expect("a new name");
+        assert_eq!(queue.drain(100).len(), 2);
+        drop(bad);
+        let _bad = brama
+            .subscribe(all(), |_| std::panic::panic_any(Bomb))
+            .expect("running");
+        brama.success("db").expect("registered");
+        assert_eq!(queue.drain(100).len(), 1);
+    });
+}
+
+#[test]
+fn a_callback_may_unsubscribe_itself_and_subscribe_others() {
+    in_time(|| {
+        let (brama, _clock) = manager();
+        let own: Arc<Mutex<Option<Subscription>>> = Arc::default();
+        let others: Arc<Mutex<Vec<EventQueue>>> = Arc::default();
+        let seen = Arc::new(AtomicU32::new(0));
+        let (handle, list, manager) = (own.clone(), others.clone(), brama.clone());
+        let count = seen.clone();
+        let subscription = brama.subscribe(all(), move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            list.lock().expect("no panic").push(queue_of(&manager, 9));
+            drop(handle.lock().expect("no panic").take());
+        });
+        *own.lock().expect("no panic") = Some(subscription.expect("running"));
+        let db = brama.register("db", None).expect("a new name");
+        fail(&db, 3);
+        brama.poll();
+        assert_eq!(seen.load(Ordering::Relaxed), 1, "itself, at the first");
+        assert_eq!(Arc::strong_count(&seen), 1, "and its data is gone");
+        fail(&db, 1);
+        let mut others = others.lock().expect("no panic");
+        assert!(!others.pop().expect("one").drain(9).is_empty());
+    });
+}
+
+#[test]
+fn a_callback_that_reports_to_its_own_connection_does_not_keep_poll_from_ending() {
+    in_time(|| {
+        let (brama, _clock) = manager_with(|b| b.unlimited_attempts().event_capacity(8));
+        let db = brama.register("db", None).expect("a new name");
+        let (own, seen) = (db.clone(), Arc::new(AtomicU32::new(0)));
+        let count = seen.clone();
+        let manager = brama.clone();
+        let failures = all().types([EventType::Failure]);
+        let _subscription = brama.subscribe(failures, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            own.failure("again").expect("registered");
+            manager.poll();
+        });
+        fail(&db, 1);
+        for round in 1..=3 {
+            brama.poll();
+            assert!(seen.load(Ordering::Relaxed) <= 8 * round);
+        }
+        assert!(seen.load(Ordering::Relaxed) >= 3);
+    });
+}
+
+#[test]
+fn a_callback_may_call_everything() {
+    for background in [false, true] {
+        in_time(move || {
+            let brama = Brama::builder().background(background).build();
+            let brama = brama.expect("valid");
+            let (manager, done) = (brama.clone(), Arc::new(AtomicU32::new(0)));
+            let count = done.clone();
+            let queue = queue_of(&brama, 100);
+            let _subscription = brama.subscribe(all().connection("db"), move |_| {
+                manager.register("own", None).expect("a new name");
+                manager.snapshot();
+                manager.configure(brama::Config::new()).expect("valid");
+                manager.open_circuit("own", None, None).expect("registered");
+                assert!(manager.acquire("own").is_err());
+                manager.reset_circuit("own").expect("registered");
+                manager.poll();
+                queue.drain(3);
+                queue.next_timeout(ms(0));
+                manager.unregister("own").expect("registered");
+                drop(manager.subscribe(all(), |_| ()));
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            brama.register("db", None).expect("a new name");
+            brama.poll();
+            wait_until("both have come", || done.load(Ordering::Relaxed) == 2);
+            assert_eq!(brama.event_counts().panics, 0);
+        });
+    }
+}
+
+/// Found while reading: only the innermost manager at work was remembered.
+#[test]
+fn managers_may_call_each_other_from_their_callbacks() {
+    in_time(|| {
+        let (outer, _clock) = manager();
+        let (inner, _clock) = manager();
+        let both = (outer.clone(), inner.clone());
+        let _outer = outer.subscribe(all(), move |_| both.1.poll());
+        let both = (outer.clone(), inner.clone());
+        let _inner = inner.subscribe(all(), move |_| {
+            both.0.poll();
+            both.0.unsubscribe(&all());
+            both.1.unsubscribe(&all());
+        });
+        inner.register("db", None).expect("a new name");
+        outer.register("db", None).expect("a new name");
+        outer.poll();
+    });
+}
+
+#[test]
+fn a_callback_that_shuts_down_ends_it_all_and_what_waits_is_delivered() {
+    for background in [false, true] {
+        in_time(move || {
+            let brama = Brama::builder().background(background).event_capacity(2);
+            let brama = brama.build().expect("valid");
+            let queue = queue_of(&brama, 1_000);
+            let manager = brama.clone();
+            let _subscription = brama.subscribe(all().connection("db"), move |_| {
+                for n in 0..10 {
+                    let _ = manager.register(&format!("{n}"), None);
+                }
+                manager.shutdown();
+                assert!(manager.success("db").is_err());
+            });
+            brama.register("db", None).expect("a new name");
+            brama.poll();
+            wait_until("it is closed", || queue.is_closed());
+            let told = queue.drain(100);
+            // Most found no room in the ring.
+            for name in (0..10).map(|n| n.to_string()).chain(["db".into()]) {
+                let of = told.iter().filter(|event| event.connection() == name);
+                assert_eq!(of.count(), 2, "{name}");
+            }
+            brama.shutdown();
+        });
+    }
+}

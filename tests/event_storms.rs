@@ -1,0 +1,466 @@
+//! Events under load: what must hold whatever the number of producers, however
+//! slow a subscriber, however small the ring (design, 1.10). One test at a time:
+//! memory is counted for the whole process.
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use brama::{
+    Brama, ConnectionOptions, Event, EventCounts, EventFilter, EventQueue, EventType, ManualClock,
+    OpenFor, State,
+};
+use common::counting::{Counting, allocations_of, bytes_alive};
+use common::{manager_with, ms, wait_until};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn all() -> EventFilter {
+    EventFilter::new()
+}
+
+/// The state that the event with the largest number tells, for each connection.
+#[derive(Clone, Default)]
+struct Latest(Arc<Mutex<HashMap<String, (u64, State)>>>);
+
+impl Latest {
+    fn note(&self, event: &Event) {
+        let mut latest = self.0.lock().expect("no panic");
+        let entry = latest.entry(event.connection().to_owned());
+        let entry = entry.or_insert((0, State::Unknown));
+        // Equal numbers would leave the order to chance.
+        assert_ne!(event.sequence(), entry.0, "{event:?}");
+        if event.sequence() > entry.0 {
+            *entry = (event.sequence(), event.new_state());
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<State> {
+        let latest = self.0.lock().expect("no panic");
+        latest.get(name).map(|(_, state)| *state)
+    }
+}
+
+fn assert_exact(counts: EventCounts) {
+    let told = counts.delivered + counts.dropped + counts.coalesced;
+    assert_eq!(counts.published, told, "{counts:?}");
+}
+
+/// Two producers, half a million reports each, with changes in between.
+fn storm(brama: &Brama, names: &[String]) {
+    thread::scope(|scope| {
+        for seed in 1..=2_u64 {
+            scope.spawn(move || {
+                let handles: Vec<_> = names
+                    .iter()
+                    .map(|name| brama.connection(name).expect("registered"))
+                    .collect();
+                let mut random = seed;
+                for _ in 0..500_000 {
+                    random = random.wrapping_mul(0x5851_f42d_4c95_7f2d) + 1;
+                    let db = &handles[(random >> 33) as usize % handles.len()];
+                    match (random >> 40) % 64 {
+                        0 => db.open_circuit("storm", OpenFor::Never).expect("there"),
+                        1 => db.half_open_circuit().expect("there"),
+                        2 => db.reset_circuit().expect("there"),
+                        3 => drop(db.acquire()),
+                        n if n % 2 == 0 => db.success().expect("there"),
+                        _ => drop(db.failure("timeout").expect("there")),
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// One subscriber that wants everything, slow, before a ring of eight.
+fn million_reports(subscribe: impl FnOnce(&Brama, Latest) -> Box<dyn FnMut()>, slack: isize) {
+    let _alone = alone();
+    let brama = Brama::builder().event_capacity(8).build().expect("valid");
+    let latest = Latest::default();
+    let mut settle = subscribe(&brama, latest.clone());
+    let names: Vec<_> = (0..20).map(|n| format!("db{n}")).collect();
+    for name in &names {
+        brama.register(name, None).expect("a new name");
+    }
+    storm(&brama, &names[..2]);
+    let before = bytes_alive();
+    storm(&brama, &names);
+    let grown = bytes_alive() - before;
+    assert!(grown < slack, "{grown} bytes");
+    brama.poll();
+    brama.poll();
+    settle();
+    assert_exact(brama.event_counts());
+    assert!(brama.event_counts().dropped > 0);
+    assert!(brama.event_counts().published > 1_000_000);
+    for name in &names {
+        assert_eq!(latest.of(name), Some(brama.state(name)), "{name}");
+    }
+}
+
+#[test]
+fn a_million_reports_and_a_slow_callback() {
+    million_reports(
+        |brama, latest| {
+            let slow = move |event: &Event| {
+                latest.note(event);
+                thread::sleep(std::time::Duration::from_micros(200));
+            };
+            let subscription = brama.subscribe(all(), slow).expect("running");
+            Box::new(move || assert!(!format!("{subscription:?}").is_empty()))
+        },
+        300_000,
+    );
+}
+
+#[test]
+fn a_million_reports_and_a_queue_that_nobody_drains() {
+    million_reports(
+        |brama, latest| {
+            let queue = brama.subscribe_queue(all(), 16).expect("valid");
+            Box::new(move || {
+                let told = queue.drain(usize::MAX);
+                assert!(told.len() <= 16 + 20 * 11, "{}", told.len());
+                told.iter().for_each(|event| latest.note(event));
+            })
+        },
+        300_000,
+    );
+}
+
+/// Several kinds of subscribers at once; each hears of each final state.
+#[test]
+fn every_subscriber_hears_of_every_final_state() {
+    let _alone = alone();
+    for round in 0..10 {
+        let brama = Brama::builder().event_capacity(8).build().expect("valid");
+        let seen: [Latest; 5] = Default::default();
+        let [each, batched, drained, late, changes] = seen.clone();
+        let _each = brama.subscribe(all(), move |event| each.note(event));
+        let _batched = brama.subscribe_batched(all(), 7, move |events| {
+            events.iter().for_each(|event| batched.note(event));
+        });
+        let _panics = brama.subscribe(all().types([EventType::Registration]), |_| panic!("no"));
+        let types = [EventType::StateChange, EventType::Registration];
+        let _changes = brama.subscribe(all().types(types), move |event| changes.note(event));
+        let busy = brama.subscribe_queue(all(), 5).expect("valid");
+        let lazy = brama.subscribe_queue(all(), 5).expect("valid");
+        let names: Vec<_> = (0..9).map(|n| format!("db{n}")).collect();
+        for name in &names {
+            brama.register(name, None).expect("a new name");
+        }
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    busy.drain(3).iter().for_each(|event| drained.note(event));
+                }
+            });
+            thread::scope(|scope| {
+                for producer in 0..2 {
+                    let (brama, names) = (&brama, &names);
+                    scope.spawn(move || {
+                        for n in 0..2_000 {
+                            let name = &names[(n * (producer + 1)) % names.len()];
+                            match (n + round) % 3 {
+                                0 => brama.open_circuit(name, None, OpenFor::Never),
+                                1 => brama.half_open_circuit(name),
+                                _ => brama.close_circuit(name),
+                            }
+                            .expect("registered");
+                        }
+                    });
+                }
+            });
+            brama.poll();
+            brama.poll();
+            stop.store(true, Ordering::Relaxed);
+        });
+        busy.drain(usize::MAX)
+            .iter()
+            .for_each(|event| drained.note(event));
+        lazy.drain(usize::MAX)
+            .iter()
+            .for_each(|event| late.note(event));
+        for (n, latest) in seen.iter().enumerate() {
+            for name in &names {
+                assert_eq!(latest.of(name), Some(brama.state(name)), "{n} {name}");
+            }
+        }
+    }
+}
+
+/// How much memory 100 000 names take that are registered, used and unregistered
+/// while the only subscriber's callback is stalled on the driver's thread.
+fn growth_before_a_stalled_callback(opening: OpenFor) -> isize {
+    let brama = Brama::builder().event_capacity(8).build().expect("valid");
+    let (release, released) = mpsc::channel::<()>();
+    let (entered, has_entered) = mpsc::channel();
+    let mut stalled = false;
+    let _subscription = brama
+        .subscribe(all(), move |_| {
+            if !std::mem::replace(&mut stalled, true) {
+                let _ = entered.send(());
+                let _ = released.recv();
+            }
+        })
+        .expect("running");
+    brama.register("db", None).expect("a new name");
+    has_entered.recv().expect("it runs");
+    let churn = |from: u32, to: u32| {
+        for n in from..to {
+            let name = format!("passing{n}");
+            let db = brama.register(&name, None).expect("a new name");
+            db.open_circuit(None, opening).expect("registered");
+            db.failure("timeout").expect("registered");
+            brama.unregister(&name).expect("registered");
+        }
+    };
+    churn(0, 20_000);
+    let before = bytes_alive();
+    churn(20_000, 120_000);
+    let grown = bytes_alive() - before;
+    release.send(()).expect("it waits");
+    brama.poll();
+    brama.poll();
+    assert_exact(brama.event_counts());
+    grown
+}
+
+#[test]
+fn passing_names_before_a_stalled_subscriber_leave_memory_flat() {
+    let _alone = alone();
+    let grown = growth_before_a_stalled_callback(OpenFor::Never);
+    assert!(grown < 2_000_000, "{grown} bytes");
+}
+
+/// A finding: an opening leaves its record in the driver's inbox, which keeps it
+/// alive until the driver, who is inside the callback, takes it: some 330 bytes
+/// for each name that was opened and unregistered meanwhile.
+#[test]
+#[ignore = "a finding: the inbox keeps removed records while a callback stalls"]
+fn passing_names_that_open_before_a_stalled_subscriber_leave_memory_flat() {
+    let _alone = alone();
+    let grown = growth_before_a_stalled_callback(OpenFor::Configured);
+    assert!(grown < 2_000_000, "{grown} bytes");
+}
+
+#[test]
+fn passing_names_before_a_full_queue_leave_memory_flat() {
+    let _alone = alone();
+    let (brama, _clock) = manager_with(|b| b.event_capacity(64));
+    let queue = brama.subscribe_queue(all(), 16).expect("valid");
+    let churn = |from: u32, to: u32| {
+        for n in from..to {
+            let name = format!("passing{n}");
+            brama.register(&name, None).expect("a new name");
+            brama.unregister(&name).expect("registered");
+            brama.poll();
+        }
+    };
+    churn(0, 10_000);
+    let before = bytes_alive();
+    churn(10_000, 60_000);
+    let grown = bytes_alive() - before;
+    assert!(grown < 1_000_000, "{grown} bytes");
+    assert_exact(brama.event_counts());
+    assert!(queue.drain(usize::MAX).len() <= 20);
+}
+
+#[test]
+fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
+    let _alone = alone();
+    let (brama, _clock) = manager_with(|b| b);
+    let queue = brama.subscribe_queue(all(), 100_000).expect("valid");
+    for n in 0..200 {
+        let name = format!("connection {n}");
+        let db = brama.register(("scope", &*name), None).expect("a new name");
+        db.failure("a reason that is much longer than thirty-eight bytes")
+            .expect("registered");
+        drop(db);
+        brama.unregister(("scope", &*name)).expect("registered");
+    }
+    brama.poll();
+    drop(brama);
+    let told = queue.drain(usize::MAX);
+    drop(queue);
+    assert_eq!(told.len(), 1_000);
+    for (n, event) in told.iter().enumerate() {
+        assert_eq!(event.connection(), format!("connection {}", n / 5));
+        assert_eq!(event.scope(), Some("scope"));
+        assert_eq!(event.reason().is_some(), n % 5 == 2);
+    }
+}
+
+#[test]
+fn subscribing_and_unsubscribing_on_two_threads_while_events_flow() {
+    let _alone = alone();
+    let brama = Brama::builder().event_capacity(64).build().expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    let steady = Arc::new(AtomicU64::new(0));
+    let count = steady.clone();
+    let resets = all().types([EventType::CircuitReset]);
+    let _steady = brama.subscribe(resets, move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                db.failure("timeout").expect("registered");
+                db.reset_circuit().expect("registered");
+                brama.register("passing", None).expect("a new name");
+                brama.unregister("passing").expect("registered");
+            }
+        });
+        let storms: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    for n in 0..2_000 {
+                        let held = Arc::new(AtomicU32::new(0));
+                        let (over, seen) = (Arc::new(AtomicBool::new(false)), held.clone());
+                        let ended = over.clone();
+                        let subscription = brama
+                            .subscribe(all(), move |_| {
+                                assert!(!ended.load(Ordering::SeqCst), "after the end");
+                                seen.fetch_add(1, Ordering::Relaxed);
+                            })
+                            .expect("running");
+                        let queue = brama.subscribe_queue(all(), 4).expect("valid");
+                        if n % 8 == 0 {
+                            let heard = || held.load(Ordering::Relaxed) > 0;
+                            wait_until("it is heard", heard);
+                        }
+                        subscription.unsubscribe();
+                        over.store(true, Ordering::SeqCst);
+                        assert_eq!(Arc::strong_count(&held), 1, "its data is gone");
+                        drop(queue);
+                    }
+                })
+            })
+            .collect();
+        for storm in storms {
+            storm.join().expect("no panic");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    brama.poll();
+    assert_eq!(brama.event_counts().panics, 0);
+    assert!(steady.load(Ordering::Relaxed) > 0, "the others were served");
+}
+
+/// By handle, by pattern and by the callback itself, all at once.
+#[test]
+fn whoever_returns_from_unsubscribing_finds_the_callback_gone() {
+    let _alone = alone();
+    let brama = Brama::builder().build().expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    for round in 0..500 {
+        let held = Arc::new(());
+        let (data, manager) = (held.clone(), brama.clone());
+        let subscription = brama
+            .subscribe(all().connection("db"), move |_| {
+                let _held = &data;
+                if round % 3 == 0 {
+                    manager.unsubscribe(&all());
+                }
+            })
+            .expect("running");
+        for _ in 0..round % 7 {
+            db.success().expect("registered");
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                brama.unsubscribe(&all());
+                if round % 3 != 0 {
+                    assert_eq!(Arc::strong_count(&held), 1, "by pattern, {round}");
+                }
+            });
+            subscription.unsubscribe();
+            assert_eq!(Arc::strong_count(&held), 1, "by handle, {round}");
+        });
+    }
+}
+
+#[test]
+fn managers_that_end_while_events_flow_deliver_and_let_go() {
+    let _alone = alone();
+    for round in 0..200 {
+        let brama = Brama::builder()
+            .event_capacity(8)
+            .background(round % 2 == 0)
+            .build()
+            .expect("valid");
+        let db = brama.register("db", None).expect("a new name");
+        let held = Arc::new(());
+        let data = held.clone();
+        let own = brama.subscribe(all(), move |_| drop(data.clone()));
+        own.expect("running").detach();
+        let queue: EventQueue = brama.subscribe_queue(all(), 4).expect("valid");
+        db.failure("timeout").expect("registered");
+        thread::scope(|scope| {
+            scope.spawn(|| while db.failure("timeout").is_ok() {});
+            scope.spawn(|| while queue.next_timeout(ms(1)).is_some() || !queue.is_closed() {});
+            scope.spawn(|| {
+                if round % 4 < 2 {
+                    thread::yield_now();
+                }
+                brama.shutdown();
+                assert_eq!(Arc::strong_count(&held), 1, "{round}");
+            });
+        });
+        let counts = brama.event_counts();
+        assert!(counts.published > 0 && queue.is_closed(), "{counts:?}");
+    }
+}
+
+// ---- nothing is allocated where it is reported ----
+
+#[test]
+fn an_interested_subscriber_costs_the_reporter_no_allocation() {
+    let _alone = alone();
+    for background in [false, true] {
+        let clock = ManualClock::new();
+        let brama = Brama::builder()
+            .clock(clock.clone())
+            .background(background)
+            .event_capacity(64)
+            .build()
+            .expect("valid");
+        let _callback = brama.subscribe(all(), |_| ()).expect("running");
+        let _queue = brama.subscribe_queue(all(), 16).expect("valid");
+        let options = ConnectionOptions::new().max_attempts(3).expiry(ms(10));
+        let db = brama.register("db", options).expect("a new name");
+        // What a thread is let off; see `allocation.rs`.
+        brama.failure("db", None).expect("registered");
+        brama.success("db").expect("registered");
+        let reason = "x".repeat(38);
+        let allocations = allocations_of(|| {
+            for _ in 0..1_000 {
+                db.success().expect("registered");
+                brama.success("db").expect("registered");
+                for _ in 0..3 {
+                    db.failure(&reason).expect("registered");
+                }
+                assert!(db.acquire().is_err());
+                clock.advance(ms(10));
+                let probe = db.acquire().expect("half-open");
+                probe.success().expect("timely");
+                db.open_circuit(&reason, OpenFor::Never).expect("there");
+                brama.reset_circuit("db").expect("registered");
+            }
+        });
+        assert_eq!(allocations, 0, "with a driver: {background}");
+        assert!(brama.event_counts().dropped > 0, "the ring was full, too");
+    }
+}
