@@ -227,6 +227,12 @@ impl Bus {
         guard
     }
 
+    /// So many events that were counted as delivered will not be.
+    pub(crate) fn take_back(&self, events: u64) {
+        self.delivered.fetch_sub(events, Ordering::Relaxed);
+        self.coalesced.fetch_add(events, Ordering::Relaxed);
+    }
+
     pub(crate) fn counts(&self) -> EventCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EventCounts {
@@ -236,13 +242,6 @@ impl Bus {
             coalesced: read(&self.coalesced),
             panics: read(&self.panics),
         }
-    }
-}
-
-impl Record {
-    /// Learns what the subscribers want, after it was put where they look.
-    pub(crate) fn learn_interest(&self, bus: &Bus) {
-        self.add_interest(bus.interest_in(self.key()));
     }
 }
 

@@ -18,7 +18,7 @@
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::ptr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -36,6 +36,10 @@ use crate::table::Cursor;
 /// Slots that a cleanup looks at before it lets go of its pin.
 const CLEANUP_STEP: usize = 1_024;
 
+/// How often the last round is tried.
+const GOODBYES: usize = 100;
+/// How long a queue that drives itself sleeps at most.
+const NAP: Duration = Duration::from_millis(20);
 /// So many moments are not worth sorting out.
 const ROOMY: usize = 1_024;
 
@@ -191,34 +195,66 @@ impl Plan {
 }
 
 impl Engine {
-    /// Everything that is due now: expiries, a whole cleanup, events.
-    pub(crate) fn poll(&self) {
+    /// Everything that is due now: expiries, a whole cleanup, events. Returns the
+    /// next moment at which something will be. Inside a callback of this manager
+    /// nothing: the thread is at it.
+    pub(crate) fn poll(&self) -> u64 {
+        if self.env.bus.is_dispatching_here() {
+            return 0;
+        }
         // One turn delivers all that waits; what callbacks cause meanwhile may
         // wait for the next, or they could keep this from ending.
-        while {
-            self.turn();
-            self.plan().is_cleaning() && !self.env.bus.is_dispatching_here()
-        } {}
+        let mut next = self.turn();
+        while self.plan().is_cleaning() {
+            next = self.turn();
+        }
         // The driver may have planned to sleep until a moment that this thread has
         // taken out of the inbox in the meantime.
         self.env.bell.wake();
-        // Shut down by a callback that has returned now.
-        if self.is_shut() && !self.env.bus.is_dispatching_here() {
-            // It may have caused more than this round had room for.
-            self.turn();
-            self.unsubscribe(|_| true);
+        if self.is_shut() {
+            self.say_goodbye();
         }
+        next
+    }
+
+    /// After the shutdown: delivers what waits, and ends all subscriptions.
+    pub(crate) fn say_goodbye(&self) {
+        // A reporter that is stopped in the midst of sending hides those after it;
+        // it is given some time.
+        for _ in 0..GOODBYES {
+            self.turn();
+            if self.is_idle() {
+                break;
+            }
+            thread::yield_now();
+        }
+        self.unsubscribe(|_| true);
+    }
+
+    /// What a queue without a driver does while it waits: all that is due, then
+    /// sleep until something is, at most for `longest`.
+    pub(crate) fn poll_and_sleep(&self, longest: Duration, found: impl Fn() -> bool) {
+        self.env.bell.hang(thread::current());
+        let next = self.poll();
+        self.env.bell.lie_down(next);
+        if !found() && self.is_idle() && !self.is_shut() {
+            let now = self.env.clock.now_exact();
+            let due = Duration::from_millis(next.saturating_sub(now));
+            // Another thread may be waiting too, and be the one that is woken.
+            thread::park_timeout(longest.min(due).min(NAP));
+        }
+        self.env.bell.get_up();
     }
 
     /// Whether nothing waits for the driver.
     fn is_idle(&self) -> bool {
-        self.env.attention.is_empty() && self.env.bus.is_idle()
+        self.env.attention.is_empty() && self.env.bus.is_idle() && self.plan().late.is_empty()
     }
 
     /// One turn; returns when the next is due.
     fn turn(&self) -> u64 {
         let next = self.plan().turn(self);
-        self.env.bus.dispatch(&self.env, || {
+        let late = || {
             let mut late = std::mem::take(&mut self.plan().late);
             if self.env.bus.take_unlisted() {
                 self.for_each(|record| {
@@ -228,7 +264,15 @@ impl Engine {
                 });
             }
             late
-        });
+        };
+        let alive = || {
+            let mut ids = HashSet::new();
+            self.for_each(|record| {
+                ids.insert(record.id());
+            });
+            ids
+        };
+        self.env.bus.dispatch(&self.env, late, &alive);
         next
     }
 }

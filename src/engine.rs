@@ -382,12 +382,6 @@ impl Engine {
         self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
     }
 
-    /// After the shutdown: delivers what waits, and ends all subscriptions.
-    pub(crate) fn say_goodbye(&self) {
-        self.poll();
-        self.unsubscribe(|_| true);
-    }
-
     pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,7 @@ use crate::state::State;
 mod filter;
 mod report;
 
+pub(crate) use filter::Custom;
 pub use filter::EventFilter;
 pub use report::Report;
 pub(crate) use report::Text;
@@ -278,6 +279,12 @@ impl Event {
     /// nothing across connections.
     pub fn sequence(&self) -> u64 {
         self.facts.sequence
+    }
+
+    /// Numbers the registrations of a manager: a name that is registered anew is
+    /// another connection, with a larger number, and its sequence starts over.
+    pub fn registration(&self) -> u64 {
+        self.id
     }
 
     /// The connection's identifier.

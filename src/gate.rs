@@ -20,7 +20,7 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::PoisonError;
 
-use crate::sync::{AtomicU32, Condvar, Mutex, Ordering, UnsafeCell};
+use crate::sync::{self, AtomicU32, AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell};
 
 const OPEN: u32 = 0;
 const BUSY: u32 = 1;
@@ -33,6 +33,8 @@ pub(crate) struct Gate<T> {
     /// Used by the thread that made the state busy, and taken by the one that
     /// shuts it.
     content: UnsafeCell<Option<T>>,
+    /// The thread that is dropping the content, whose destructor may close again.
+    finisher: AtomicUsize,
     /// Closers wait here for the state to be shut.
     waiting: Mutex<()>,
     shut: Condvar,
@@ -49,6 +51,7 @@ impl<T> Gate<T> {
         Gate {
             state: AtomicU32::new(OPEN),
             content: UnsafeCell::new(Some(content)),
+            finisher: AtomicUsize::new(0),
             waiting: Mutex::new(()),
             shut: Condvar::new(),
         }
@@ -82,7 +85,7 @@ impl<T> Gate<T> {
         let before = self.state.fetch_or(CLOSING, Ordering::Acquire);
         if before == OPEN {
             self.finish();
-        } else if wait {
+        } else if wait && self.finisher.load(Ordering::Relaxed) != sync::thread_token() {
             let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             while self.state.load(Ordering::Acquire) & SHUT == 0 {
                 guard = self
@@ -96,6 +99,7 @@ impl<T> Gate<T> {
     /// Drops the content and tells the waiting. For the one thread that found
     /// the gate open when it closed it, or closing when it left.
     fn finish(&self) {
+        self.finisher.store(sync::thread_token(), Ordering::Relaxed);
         // SAFETY: nobody can enter any more, and nobody is inside but this thread.
         let content = self
             .content
@@ -126,6 +130,21 @@ mod tests {
         gate.close(true);
         assert_eq!(gate.enter(|_| 1), None);
         assert_eq!(std::sync::Arc::strong_count(&content), 1);
+    }
+
+    #[test]
+    fn a_content_that_closes_its_own_gate_when_dropped_does_not_wait_for_itself() {
+        struct Closes(std::sync::Weak<Gate<Closes>>);
+        impl Drop for Closes {
+            fn drop(&mut self) {
+                if let Some(gate) = self.0.upgrade() {
+                    gate.close(true);
+                }
+            }
+        }
+        let gate = std::sync::Arc::new_cyclic(|gate| Gate::new(Closes(gate.clone())));
+        gate.close(true);
+        assert_eq!(gate.enter(|_| ()), None);
     }
 
     #[test]

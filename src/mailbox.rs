@@ -13,13 +13,16 @@
 //! A host that sleeps waits on the condition variable, or on a file descriptor of
 //! its own event loop, which is readable while anything waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, EventType};
 use crate::wake::Wake;
+
+/// So many connections with events aside are not worth sorting out.
+const ROOMY: usize = 1_024;
 
 pub(crate) struct Mailbox {
     letters: Mutex<Letters>,
@@ -32,9 +35,12 @@ struct Letters {
     /// By the connection's id, in order of its first event put aside.
     aside: HashMap<u64, Vec<Event>>,
     order: VecDeque<u64>,
-    /// The largest id of a connection whose events the host gets to see. One with
-    /// a larger id is unheard of.
+    /// The largest id there was when the mailbox was not full, or of which the host
+    /// has heard since. A connection with a larger id came while it was full.
     known: u64,
+    /// How many connections may have events aside before those that are gone are
+    /// sorted out.
+    crowded: usize,
     wake: Option<Wake>,
     closed: bool,
 }
@@ -59,6 +65,7 @@ impl Mailbox {
                 aside: HashMap::new(),
                 order: VecDeque::new(),
                 known: 0,
+                crowded: ROOMY,
                 wake: None,
                 closed: false,
             }),
@@ -66,15 +73,46 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn post(&self, event: &Event) -> Posted {
+    /// `newest`: the id of the connection that was registered last.
+    pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
         let mut letters = self.lock();
-        let posted = letters.post(event);
+        let posted = letters.post(event, newest);
         if letters.waiting.len() == 1 {
             letters.wake(|wake| wake.set());
         }
         drop(letters);
         self.arrived.notify_one();
         posted
+    }
+
+    pub(crate) fn is_crowded(&self) -> bool {
+        let letters = self.lock();
+        letters.order.len() >= letters.crowded
+    }
+
+    /// Forgets what was put aside of connections that came while it was full and
+    /// are not `alive` any more. Returns how many events that were.
+    pub(crate) fn sort_out(&self, alive: &HashSet<u64>) -> u64 {
+        let mut letters = self.lock();
+        let Letters {
+            aside,
+            order,
+            known,
+            crowded,
+            ..
+        } = &mut *letters;
+        let mut forgotten = 0;
+        aside.retain(|id, events| {
+            let keep = *id <= *known || alive.contains(id);
+            forgotten += if keep { 0 } else { events.len() as u64 };
+            keep
+        });
+        order.retain(|id| aside.contains_key(id));
+        *crowded = ROOMY.max(2 * order.len());
+        if letters.is_empty() && !letters.closed {
+            letters.wake(|wake| wake.clear());
+        }
+        forgotten
     }
 
     /// The next event, if one waits.
@@ -115,6 +153,10 @@ impl Mailbox {
         }
     }
 
+    pub(crate) fn has_any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -150,10 +192,10 @@ impl Mailbox {
 }
 
 impl Letters {
-    fn post(&mut self, event: &Event) -> Posted {
+    fn post(&mut self, event: &Event, newest: u64) -> Posted {
         let is_full = self.waiting.len() >= self.capacity || !self.order.is_empty();
         if !is_full {
-            self.known = self.known.max(event.id);
+            self.known = self.known.max(newest);
             self.waiting.push_back(event.clone());
             return Posted::Delivered;
         }

@@ -432,21 +432,19 @@ pub struct StateCounts {
 impl Owner {
     fn shut_down(&self) {
         self.engine.shut_down();
-        let driver = self
-            .driver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
         if self.engine.env.bus.is_dispatching_here() {
             // Inside a callback, on the driver's thread or one that polls.
             return;
         }
-        if let Some(driver) = driver
+        // Held while joining: whoever shuts down too returns when it is done.
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = driver.take()
             && driver.thread().id() != thread::current().id()
         {
             // A driver that panicked has said so already.
             let _ = driver.join();
         }
+        drop(driver);
         self.engine.say_goodbye();
     }
 }

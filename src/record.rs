@@ -163,7 +163,7 @@ impl Record {
             hash: env.hasher.hash(key),
             name: [scope, key.identifier()].concat().into(),
             scope_len: u16::try_from(scope.len()).expect("validated: at most 1024"),
-            interest: AtomicU16::new(0),
+            interest: AtomicU16::new(tell::UNKNOWN.0),
             missed: AtomicU16::new(0),
             profile: ArcSwapOption::from(profile.map(Arc::new)),
             stripes: Stripes::new(),

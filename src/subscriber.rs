@@ -4,12 +4,13 @@
 //! unsubscribes it closes the gate. User code, callback and filter, runs inside
 //! `catch_unwind`: a panic is counted and reaches nobody else.
 
+use std::collections::HashSet;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use crate::bus::Bus;
-use crate::event::{Event, EventFilter};
+use crate::event::{Custom, Event, EventFilter};
 use crate::gate::Gate;
 use crate::mailbox::{Mailbox, Posted};
 use crate::sync::Ordering;
@@ -19,8 +20,15 @@ pub(crate) type BatchCallback = Box<dyn FnMut(&[Event]) + Send>;
 
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
+    /// Without its custom function, which is user code and thus inside.
     pub(crate) filter: EventFilter,
-    sink: Gate<Sink>,
+    inside: Gate<Inside>,
+}
+
+/// What only the dispatcher touches, and what is dropped when it is over.
+struct Inside {
+    custom: Option<Arc<Custom>>,
+    sink: Sink,
 }
 
 /// How events reach the subscriber.
@@ -36,40 +44,49 @@ pub(crate) enum Sink {
 }
 
 impl Subscriber {
-    pub(crate) fn new(id: u64, filter: EventFilter, sink: Sink) -> Self {
+    pub(crate) fn new(id: u64, mut filter: EventFilter, sink: Sink) -> Self {
+        let custom = filter.custom.take();
         Subscriber {
             id,
             filter,
-            sink: Gate::new(sink),
+            inside: Gate::new(Inside { custom, sink }),
         }
     }
 
-    /// Offers an event whose type, identifier and scope are wanted.
-    pub(crate) fn offer(&self, bus: &Bus, event: &Event) {
-        self.sink.enter(|sink| {
-            if let Some(custom) = &self.filter.custom {
-                let wanted = contained(bus, || custom(event));
-                if wanted != Some(true) {
-                    return;
-                }
+    /// Offers an event whose type, identifier and scope are wanted. `newest`: the
+    /// id of the connection that was registered last.
+    pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
+        self.inside.enter(|inside| {
+            let wanted = match &inside.custom {
+                Some(custom) => contained(bus, || custom(event)).unwrap_or(false),
+                None => true,
+            };
+            if wanted {
+                inside.sink.deliver(bus, event, newest);
             }
-            sink.deliver(bus, event);
         });
     }
 
-    /// The end of a round: nothing more comes for now.
-    pub(crate) fn flush(&self, bus: &Bus) {
-        self.sink.enter(|sink| sink.flush(bus));
+    /// The end of a round: nothing more comes for now. `alive` names the
+    /// connections that are registered.
+    pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
+        self.inside.enter(|inside| match &inside.sink {
+            Sink::Mailbox(mailbox) if mailbox.is_crowded() => {
+                let forgotten = mailbox.sort_out(&alive());
+                bus.take_back(forgotten);
+            }
+            _ => inside.sink.flush(bus),
+        });
     }
 
     /// No delivery from now on. With `wait`, also none under way when it returns.
     pub(crate) fn close(&self, wait: bool) {
-        self.sink.close(wait);
+        self.inside.close(wait);
     }
 }
 
 impl Sink {
-    fn deliver(&mut self, bus: &Bus, event: &Event) {
+    fn deliver(&mut self, bus: &Bus, event: &Event, newest: u64) {
         match self {
             Sink::Each(callback) => {
                 bus.delivered.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +98,7 @@ impl Sink {
                     self.flush(bus);
                 }
             }
-            Sink::Mailbox(mailbox) => match mailbox.post(event) {
+            Sink::Mailbox(mailbox) => match mailbox.post(event, newest) {
                 Posted::Delivered => {
                     bus.delivered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -92,8 +109,8 @@ impl Sink {
                     bus.coalesced.fetch_add(1, Ordering::Relaxed);
                 }
                 Posted::Forgotten(events) => {
-                    bus.delivered.fetch_sub(events, Ordering::Relaxed);
-                    bus.coalesced.fetch_add(events + 1, Ordering::Relaxed);
+                    bus.take_back(events);
+                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
                 }
             },
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 use crate::event::Event;
@@ -115,8 +115,21 @@ impl EventQueue {
     /// The next event, waiting for it at most `timeout`. None also when the
     /// manager was shut down and nothing waits.
     pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
-        self.pump();
-        self.mailbox.wait(timeout)
+        let begin = Instant::now();
+        loop {
+            self.pump();
+            let left = timeout.saturating_sub(begin.elapsed());
+            match self.engine.upgrade().filter(|engine| !engine.has_driver()) {
+                None => return self.mailbox.wait(left),
+                Some(engine) => {
+                    let event = self.mailbox.take();
+                    if event.is_some() || left.is_zero() || self.mailbox.is_closed() {
+                        return event;
+                    }
+                    engine.poll_and_sleep(left, || self.mailbox.has_any());
+                }
+            }
+        }
     }
 
     /// Whether nothing more will come: the subscription was ended or the manager

@@ -77,6 +77,19 @@ macro_rules! modelled {
 
 pub(crate) use {modelled, shipped};
 
+/// A number that no other live thread has, never 0.
+pub(crate) fn thread_token() -> usize {
+    #[cfg(not(all(loom, test)))]
+    {
+        thread_local!(static HERE: u8 = const { 0 });
+        HERE.with(|here| std::ptr::from_ref(here).addr())
+    }
+    #[cfg(all(loom, test))]
+    {
+        usize::from(model_thread()) + 1
+    }
+}
+
 /// The number of the current thread in this execution of a model, from 0.
 /// Loom shows it only through `Debug`; a counter of our own would add orderings
 /// between threads that the shipped code does not have.

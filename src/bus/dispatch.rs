@@ -6,8 +6,9 @@
 //! asked to dispatch again does nothing: it is at it.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 
 use super::{Bus, Notice, lock};
 use crate::env::Env;
@@ -58,11 +59,27 @@ impl Bus {
 
     /// Delivers what waits in the ring, at most one ring full, and then what
     /// `late` connections have missed. Nothing if this thread is at it already.
-    pub(crate) fn dispatch(&self, env: &Env, late: impl FnOnce() -> Vec<RecordRef>) {
+    ///
+    /// Neither if another thread is at it and this one is inside a callback of
+    /// another manager: the two could be waiting for each other.
+    pub(crate) fn dispatch(
+        &self,
+        env: &Env,
+        late: impl FnOnce() -> Vec<RecordRef>,
+        alive: &dyn Fn() -> HashSet<u64>,
+    ) {
         if self.is_dispatching_here() {
             return;
         }
-        let _one_at_a_time = lock(&self.dispatching);
+        let _one_at_a_time = if AT_WORK.get().is_null() {
+            lock(&self.dispatching)
+        } else {
+            match self.dispatching.try_lock() {
+                Ok(guard) => guard,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return env.bell.wake(),
+            }
+        };
         let work = AtWork {
             bus: self,
             outer: AT_WORK.get(),
@@ -75,7 +92,7 @@ impl Bus {
             self.deliver_missed(env, &record);
         }
         for subscriber in self.subscribers.load_full().iter() {
-            subscriber.flush(self);
+            subscriber.flush(self, alive);
         }
         AT_WORK.set(work.outer);
     }
@@ -116,6 +133,7 @@ impl Bus {
     ) {
         record.note_told(facts.after);
         let name = Arc::new(record.key().to_buf());
+        let newest = env.last_id();
         let unix_ms = env.clock.wall().unix_ms(facts.time);
         // Not a guard: a callback may subscribe, which swaps the list.
         let subscribers = self.subscribers.load_full();
@@ -140,7 +158,7 @@ impl Bus {
             };
             for subscriber in subscribers.iter() {
                 if subscriber.filter.interest_in(name.as_key()).contains(*kind) {
-                    subscriber.offer(self, &event);
+                    subscriber.offer(self, &event, newest);
                 }
             }
         }

@@ -25,6 +25,11 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
     }
 }
 
+/// Posts an event when its connection is the newest.
+fn post(mailbox: &Mailbox, event: Event) -> Posted {
+    mailbox.post(&event, event.id)
+}
+
 fn numbers(events: &[Event]) -> Vec<u64> {
     events.iter().map(Event::sequence).collect()
 }
@@ -34,7 +39,7 @@ fn events_come_out_in_order() {
     let mailbox = Mailbox::new(3);
     for number in 0..3 {
         assert_eq!(
-            mailbox.post(&event(1, EventType::Success, number)),
+            post(&mailbox, event(1, EventType::Success, number)),
             Posted::Delivered
         );
     }
@@ -47,25 +52,25 @@ fn events_come_out_in_order() {
 fn full_it_drops_what_may_be_dropped_and_keeps_the_latest_of_the_rest() {
     let mailbox = Mailbox::new(2);
     for number in 0..2 {
-        mailbox.post(&event(1, EventType::Failure, number));
+        post(&mailbox, event(1, EventType::Failure, number));
     }
     assert_eq!(
-        mailbox.post(&event(1, EventType::Failure, 2)),
+        post(&mailbox, event(1, EventType::Failure, 2)),
         Posted::Dropped
     );
     assert_eq!(
-        mailbox.post(&event(1, EventType::StateChange, 3)),
+        post(&mailbox, event(1, EventType::StateChange, 3)),
         Posted::Delivered
     );
     for number in 4..1_000 {
-        let posted = mailbox.post(&event(1, EventType::StateChange, number));
+        let posted = post(&mailbox, event(1, EventType::StateChange, number));
         assert_eq!(posted, Posted::Coalesced);
     }
     let events = mailbox.drain(10);
     assert_eq!(numbers(&events), [0, 1, 999]);
     assert!(events[2].is_coalesced() && !events[1].is_coalesced());
     assert_eq!(
-        mailbox.post(&event(1, EventType::Failure, 1_000)),
+        post(&mailbox, event(1, EventType::Failure, 1_000)),
         Posted::Delivered
     );
 }
@@ -73,15 +78,15 @@ fn full_it_drops_what_may_be_dropped_and_keeps_the_latest_of_the_rest() {
 #[test]
 fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
     let mailbox = Mailbox::new(1);
-    mailbox.post(&event(7, EventType::Registration, 0));
+    post(&mailbox, event(7, EventType::Registration, 0));
     for id in 8..10_000 {
-        mailbox.post(&event(id, EventType::Registration, 0));
-        mailbox.post(&event(id, EventType::ConnectionRegistered, 1));
-        let posted = mailbox.post(&event(id, EventType::ConnectionRemoved, 3));
+        post(&mailbox, event(id, EventType::Registration, 0));
+        post(&mailbox, event(id, EventType::ConnectionRegistered, 1));
+        let posted = post(&mailbox, event(id, EventType::ConnectionRemoved, 3));
         assert_eq!(posted, Posted::Forgotten(2));
     }
     assert_eq!(
-        mailbox.post(&event(7, EventType::ConnectionRemoved, 5)),
+        post(&mailbox, event(7, EventType::ConnectionRemoved, 5)),
         Posted::Delivered
     );
     let events = mailbox.drain(100);
@@ -91,11 +96,11 @@ fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
 #[test]
 fn a_connection_heard_of_late_is_not_forgotten_when_it_goes() {
     let mailbox = Mailbox::new(1);
-    mailbox.post(&event(1, EventType::Registration, 0));
-    mailbox.post(&event(2, EventType::Registration, 1));
+    post(&mailbox, event(1, EventType::Registration, 0));
+    post(&mailbox, event(2, EventType::Registration, 1));
     assert_eq!(numbers(&mailbox.drain(9)), [0, 1]);
-    mailbox.post(&event(1, EventType::StateChange, 2));
-    let posted = mailbox.post(&event(2, EventType::ConnectionRemoved, 3));
+    post(&mailbox, event(1, EventType::StateChange, 2));
+    let posted = post(&mailbox, event(2, EventType::ConnectionRemoved, 3));
     assert_eq!(posted, Posted::Delivered);
     assert_eq!(numbers(&mailbox.drain(9)), [2, 3]);
 }
@@ -113,13 +118,13 @@ fn the_descriptor_is_readable_while_anything_waits() {
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
     };
     let mailbox = Mailbox::new(2);
-    mailbox.post(&event(1, EventType::Success, 0));
+    post(&mailbox, event(1, EventType::Success, 0));
     let fd = mailbox.descriptor().expect("a descriptor");
     assert!(readable(fd), "made late, it knows of what waits");
     mailbox.take();
     assert!(!readable(fd));
     for number in 0..5 {
-        mailbox.post(&event(1, EventType::StateChange, number));
+        post(&mailbox, event(1, EventType::StateChange, number));
     }
     assert!(readable(fd));
     mailbox.drain(2);
@@ -140,7 +145,7 @@ fn a_waiting_host_is_woken_by_an_event_and_by_the_end() {
             let first = mailbox.wait(Duration::MAX);
             (first.is_some(), mailbox.wait(Duration::MAX).is_some())
         });
-        mailbox.post(&event(1, EventType::Success, 0));
+        post(&mailbox, event(1, EventType::Success, 0));
         while !mailbox.lock().waiting.is_empty() {
             std::thread::yield_now();
         }

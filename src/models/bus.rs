@@ -73,14 +73,15 @@ impl Shared {
 
     /// What the driver does in a turn.
     fn round(&self) {
-        self.env.bus.dispatch(&self.env, || {
+        let late = || {
             let waiting = self.env.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
             if self.env.bus.take_unlisted() && self.record.has_missed() {
                 late.push(self.record.share());
             }
             late
-        });
+        };
+        self.env.bus.dispatch(&self.env, late, &Default::default);
     }
 
     /// The state that the subscriber was told last, by the order of the events.

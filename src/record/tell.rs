@@ -8,7 +8,8 @@
 //! changes of state: it is the word's generation, continued beyond its 13 bits. So
 //! a number made from a later state is larger, whichever thread was faster to tell
 //! it, and the event with the largest number tells the state that holds. Within an
-//! epoch the change itself comes first, then everything else as it is told. A
+//! epoch the change itself comes first, then everything else as it is told; the
+//! registration has the smallest number of all, the removal the largest. A
 //! plain counter would not do: a thread takes its number before or after it changes
 //! the word, and in both cases another one's change can come between.
 //!
@@ -19,11 +20,15 @@
 //! stands for several can say from where to where.
 
 use super::{Happening, Record, Refusal};
-use crate::bus::Notice;
+use crate::bus::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType, Facts, Text};
 use crate::state::{Generation, State, Word};
 use crate::sync::{Ordering, fence};
+
+/// In `interest`: not learned yet, ask the subscribers. A record is found by others
+/// from the moment it is in the table, and what they do to it must be told.
+pub(super) const UNKNOWN: EventMask = EventMask(1);
 
 /// In `told`: one notice of this connection that was sent. Below it, the state
 /// last told.
@@ -31,11 +36,17 @@ const ANNOUNCED: u32 = 0x100;
 
 /// Sequence numbers within an epoch that belong to the change itself.
 const FOR_THE_CHANGE: u64 = 4;
+/// Those for what is told in between; they wrap.
+const TICKS: u32 = 0x7fff_ffff;
+/// Those of a removed connection, for what it missed and for the removal itself.
+const LAST_MISSED: u64 = 0xffff_fff0;
+const LAST: u64 = 0xffff_fffc;
 
 impl Record {
+    /// Whether somebody may want one of these.
     #[inline]
     pub(crate) fn wants(&self, events: EventMask) -> bool {
-        self.interest().meets(events)
+        self.interest().meets(events.or(UNKNOWN))
     }
 
     #[inline]
@@ -44,12 +55,23 @@ impl Record {
         EventMask(self.interest.load(Ordering::Relaxed))
     }
 
+    /// Learns what the subscribers want, once it is where they look for it.
+    pub(crate) fn learn_interest(&self, bus: &Bus) {
+        self.add_interest(bus.interest_in(self.key()));
+        // ORDERING: after the line above, for those who tell: no event falls
+        // between not knowing and knowing.
+        self.interest.fetch_and(!UNKNOWN.0, Ordering::Release);
+    }
+
     pub(crate) fn add_interest(&self, mask: EventMask) {
         self.interest.fetch_or(mask.0, Ordering::Relaxed);
     }
 
     pub(crate) fn set_interest(&self, mask: EventMask) {
-        self.interest.store(mask.0, Ordering::Relaxed);
+        let keep = |interest: u16| Some(interest & UNKNOWN.0 | mask.0);
+        let _ = self
+            .interest
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
     }
 
     /// The registration or removal of the connection.
@@ -93,7 +115,13 @@ impl Record {
     ) {
         let cause = happening.cause;
         let moved = before != after;
-        let wanted = self.interest().and(cause.mask(moved));
+        let interest = self.interest();
+        let interest = if interest.meets(UNKNOWN) {
+            env.bus.interest_in(self.key())
+        } else {
+            interest
+        };
+        let wanted = interest.and(cause.mask(moved));
         // The epoch goes on with every change, told or not.
         let epoch = self.epoch(word.generation());
         if wanted == EventMask::NONE {
@@ -104,7 +132,11 @@ impl Record {
         }
         let facts = Facts {
             time: happening.now,
-            sequence: if moved && !cause.is_life() {
+            sequence: if cause.is_removal() {
+                epoch << 32 | LAST
+            } else if cause.is_life() {
+                0
+            } else if moved {
                 epoch << 32
             } else {
                 self.sequence(epoch, 2)
@@ -136,7 +168,11 @@ impl Record {
         let epoch = self.epoch(word.generation());
         Facts {
             time: env.clock.now(),
-            sequence: self.sequence(epoch, EventType::ALL.len() as u32 + 1),
+            sequence: if word.is_retired() {
+                epoch << 32 | LAST_MISSED
+            } else {
+                self.sequence(epoch, EventType::ALL.len() as u32 + 1)
+            },
             before: self.told_state(),
             after: if word.is_retired() {
                 State::Unknown
@@ -181,7 +217,7 @@ impl Record {
     /// The first of as many numbers within `epoch`, none of them the change's.
     fn sequence(&self, epoch: u64, numbers: u32) -> u64 {
         let tick = self.ticks.fetch_add(numbers, Ordering::Relaxed);
-        epoch << 32 | (FOR_THE_CHANGE + u64::from(tick))
+        epoch << 32 | (FOR_THE_CHANGE + u64::from(tick & TICKS))
     }
 
     /// A notice is about to be sent. True if that was noted, to be taken back by
