@@ -23,7 +23,7 @@ use concurrent_queue::ConcurrentQueue;
 use criterion::{Criterion, criterion_group, criterion_main};
 use crossbeam_queue::ArrayQueue;
 use inner::ring::Ring;
-use race::{Gate, Race, criterion};
+use race::{Gate, Race, criterion, stay_on};
 use thingbuf::ThingBuf;
 
 const CAPACITY: usize = 1_024;
@@ -108,14 +108,15 @@ fn push_only(queue: &impl Queue, iterations: u64) -> Duration {
     elapsed
 }
 
-/// Producers that try again while it is full, and one consumer; until all is
+/// Producers, each on a core of its own, that try again while it is full, and one consumer; until all is
 /// consumed.
 fn through(producers: u64, queue: &impl Queue, iterations: u64) -> Duration {
     let each = iterations.div_ceil(producers);
     let gate = &Gate::new(producers as usize + 1);
     thread::scope(|scope| {
-        for _ in 0..producers {
+        for producer in 0..producers as usize {
             scope.spawn(move || {
+                stay_on(producer);
                 gate.pass();
                 for turn in 0..each {
                     let mut element = [turn; 8];

@@ -189,7 +189,7 @@ fn together<T>(iterations: u64, operation: &(impl Fn(u64) -> T + Sync)) -> Toget
 
 /// Keeps the thread on one core. Left alone, two new threads often share one for
 /// as long as a turn takes, and never meet.
-fn stay_on(core: usize) {
+pub fn stay_on(core: usize) {
     #[cfg(target_os = "linux")]
     // SAFETY: a set of processors is plain bits, for which zeroes are valid, and
     // `set` outlives the call. If the core does not exist, nothing happens.
