@@ -1,0 +1,247 @@
+//! What events cost those who report: `cargo bench --bench events`.
+//!
+//! The ring is private to the crate, so its source is compiled in here once more.
+
+mod race;
+
+/// The crate's own files, as they are.
+#[allow(dead_code, unused_imports, unused_macros)]
+#[path = "../src"]
+mod inner {
+    pub(crate) mod ring;
+    pub(crate) mod sync;
+}
+use inner::sync;
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use brama::{Brama, Connection, EventFilter, EventType};
+use concurrent_queue::ConcurrentQueue;
+use criterion::{Criterion, criterion_group, criterion_main};
+use crossbeam_queue::ArrayQueue;
+use inner::ring::Ring;
+use race::{Gate, Race, criterion, stay_on};
+use thingbuf::ThingBuf;
+
+const CAPACITY: usize = 1_024;
+
+/// As large as an event is to be in the targets.
+type Element = [u64; 8];
+
+trait Queue: Sync {
+    fn push(&self, element: Element) -> Result<(), Element>;
+    fn pop(&self) -> Option<Element>;
+}
+
+impl Queue for Ring<Element> {
+    #[inline]
+    fn push(&self, element: Element) -> Result<(), Element> {
+        Ring::push(self, element)
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<Element> {
+        Ring::pop(self)
+    }
+}
+
+impl Queue for ArrayQueue<Element> {
+    #[inline]
+    fn push(&self, element: Element) -> Result<(), Element> {
+        ArrayQueue::push(self, element)
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<Element> {
+        ArrayQueue::pop(self)
+    }
+}
+
+impl Queue for ThingBuf<Element> {
+    #[inline]
+    fn push(&self, element: Element) -> Result<(), Element> {
+        ThingBuf::push(self, element).map_err(thingbuf::Full::into_inner)
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<Element> {
+        ThingBuf::pop(self)
+    }
+}
+
+impl Queue for ConcurrentQueue<Element> {
+    #[inline]
+    fn push(&self, element: Element) -> Result<(), Element> {
+        ConcurrentQueue::push(self, element).map_err(concurrent_queue::PushError::into_inner)
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<Element> {
+        ConcurrentQueue::pop(self).ok()
+    }
+}
+
+/// A push and a pop by the same thread.
+fn to_and_fro(queue: &impl Queue, turn: u64) -> Option<Element> {
+    let pushed = queue.push(black_box([turn; 8]));
+    debug_assert!(pushed.is_ok());
+    queue.pop()
+}
+
+/// The time of only pushing into a ring that has room.
+fn push_only(queue: &impl Queue, iterations: u64) -> Duration {
+    let mut elapsed = Duration::ZERO;
+    let mut left = iterations;
+    while left > 0 {
+        let batch = left.min(CAPACITY as u64);
+        let start = Instant::now();
+        for turn in 0..batch {
+            let _ = black_box(queue.push(black_box([turn; 8])));
+        }
+        elapsed += start.elapsed();
+        while queue.pop().is_some() {}
+        left -= batch;
+    }
+    elapsed
+}
+
+/// Producers, each on a core of its own, that try again while it is full, and one consumer; until all is
+/// consumed.
+fn through(producers: u64, queue: &impl Queue, iterations: u64) -> Duration {
+    let each = iterations.div_ceil(producers);
+    let gate = &Gate::new(producers as usize + 1);
+    thread::scope(|scope| {
+        for producer in 0..producers as usize {
+            scope.spawn(move || {
+                stay_on(producer);
+                gate.pass();
+                for turn in 0..each {
+                    let mut element = [turn; 8];
+                    while let Err(refused) = queue.push(element) {
+                        element = refused;
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+        let consumer = scope.spawn(move || {
+            gate.pass();
+            let start = Instant::now();
+            let mut sum = 0;
+            for _ in 0..each * producers {
+                let element = loop {
+                    match queue.pop() {
+                        Some(element) => break element,
+                        None => thread::yield_now(),
+                    }
+                };
+                sum += element[7];
+            }
+            assert_eq!(sum, producers * (each * (each - 1) / 2));
+            start.elapsed()
+        });
+        consumer.join().expect("everything arrives")
+    })
+}
+
+fn ring(criterion: &mut Criterion) {
+    let queues = (
+        &Ring::<Element>::new(CAPACITY),
+        &ArrayQueue::<Element>::new(CAPACITY),
+        &ThingBuf::<Element>::new(CAPACITY),
+        &ConcurrentQueue::<Element>::bounded(CAPACITY),
+    );
+    Race::new("ring, push")
+        .custom("brama", |n| push_only(queues.0, n))
+        .custom("crossbeam ArrayQueue", |n| push_only(queues.1, n))
+        .custom("thingbuf", |n| push_only(queues.2, n))
+        .custom("concurrent-queue", |n| push_only(queues.3, n))
+        .run(criterion);
+    Race::new("ring, push + pop")
+        .one("brama", |turn| to_and_fro(queues.0, turn))
+        .one("crossbeam ArrayQueue", |turn| to_and_fro(queues.1, turn))
+        .one("thingbuf", |turn| to_and_fro(queues.2, turn))
+        .one("concurrent-queue", |turn| to_and_fro(queues.3, turn))
+        .run(criterion);
+    Race::new("ring, 2 producers 1 consumer")
+        .custom("brama", |n| through(2, queues.0, n))
+        .custom("crossbeam ArrayQueue", |n| through(2, queues.1, n))
+        .custom("thingbuf", |n| through(2, queues.2, n))
+        .custom("concurrent-queue", |n| through(2, queues.3, n))
+        .run(criterion);
+}
+
+/// A manager with one connection, `db`, and what its subscribers want.
+fn manager(filters: impl IntoIterator<Item = EventFilter>) -> (Brama, Connection) {
+    let brama = Brama::builder().build().unwrap();
+    for filter in filters {
+        brama.subscribe(filter, |_| {}).unwrap().detach();
+    }
+    let connection = brama.register("db", None).unwrap();
+    (brama, connection)
+}
+
+/// A success, reported to nobody, to others, and to somebody.
+fn report(criterion: &mut Criterion) {
+    let (_silent, nobody) = manager([]);
+    let (_typed, other_type) = manager([EventFilter::new()
+        .connection("db")
+        .types([EventType::StateChange])]);
+    let (_named, others) =
+        manager((0..10).map(|i| EventFilter::new().connection(format!("db_{i}"))));
+    let (listening, somebody) = manager([]);
+    let (dropping, crowded) = manager([]);
+    // Lives as long as its manager, and is never emptied.
+    let _full = dropping
+        .subscribe_queue(EventFilter::new().types([EventType::Success]), 16)
+        .unwrap();
+    let queue = listening
+        .subscribe_queue(EventFilter::new().types([EventType::Success]), 1 << 16)
+        .unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                queue.next_timeout(Duration::from_millis(10));
+                black_box(queue.drain(1 << 12));
+            }
+        });
+        let call = |connection: &Connection| black_box(connection).acquire().unwrap().success();
+        Race::new("report, success")
+            .one("nobody subscribed", |_| black_box(&nobody).success())
+            .one("one wants another type", |_| {
+                black_box(&other_type).success()
+            })
+            .one("ten want other connections", |_| {
+                black_box(&others).success()
+            })
+            .run(criterion);
+        Race::new("report, acquire + success")
+            .one("nobody subscribed", |_| call(&nobody))
+            .one("one wants another type", |_| call(&other_type))
+            .one("ten want other connections", |_| call(&others))
+            .run(criterion);
+        Race::new("report, to subscribers")
+            .one("nobody subscribed", |_| call(&nobody))
+            .one("a queue drained by another thread", |_| call(&somebody))
+            .one("a queue that stays full", |_| call(&crowded))
+            .run(criterion);
+        done.store(true, Ordering::Relaxed);
+    });
+    for (what, brama) in [("drained", &listening), ("full", &dropping)] {
+        println!(
+            "events of the queue that is {what}: {:?}",
+            brama.event_counts()
+        );
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = ring, report
+}
+criterion_main!(benches);
