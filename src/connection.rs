@@ -258,9 +258,12 @@ impl Connection {
         operation(&self.record, &self.engine).map_err(|refusal| self.error(refusal))
     }
 
-    #[cold]
+    #[inline]
     fn error(&self, refusal: Refusal) -> Error {
-        self.engine.error(refusal, self.record.key())
+        match refusal {
+            Refusal::Rejected(rejected) => Error::Rejected(rejected),
+            refusal => self.engine.error(refusal, self.record.key()),
+        }
     }
 }
 

@@ -80,14 +80,8 @@ impl Plan {
     /// moment at which something will be.
     pub(crate) fn turn(&mut self, engine: &Engine) -> u64 {
         let now = engine.env.clock.now_exact();
-        for record in engine.env.attention.take_all() {
-            self.look_at(engine, &record, now);
-            if record.has_missed() {
-                self.late.push(record);
-            }
-        }
+        self.take_in(engine, now);
         self.expire_due(engine, now);
-        self.sort_out(engine);
         let next_cleanup = self.step_cleanup(engine, now);
         counter::reserve::RESERVE.refill();
         let next_expiry = self
@@ -95,6 +89,17 @@ impl Plan {
             .peek()
             .map_or(u64::MAX, |Reverse(next)| next.at);
         next_expiry.min(next_cleanup)
+    }
+
+    /// Empties the inbox into the plan.
+    pub(crate) fn take_in(&mut self, engine: &Engine, now: u64) {
+        for record in engine.env.attention.take_all() {
+            self.look_at(engine, &record, now);
+            if record.has_missed() {
+                self.late.push(record);
+            }
+        }
+        self.sort_out(engine);
     }
 
     /// Whether a cleanup has begun and not ended.

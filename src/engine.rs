@@ -211,7 +211,18 @@ impl Engine {
         self.table.shrink(&guard);
         drop(guard);
         record.tell_of_life(&self.env, Cause::Unregistered);
+        self.relieve_inbox();
         Ok(())
+    }
+
+    /// Looks through the inbox if the driver does not: it may be inside a callback
+    /// for long, and the inbox keeps what is removed meanwhile.
+    fn relieve_inbox(&self) {
+        if !self.env.attention.is_empty()
+            && let Ok(mut plan) = self.plan.try_lock()
+        {
+            plan.take_in(self, self.env.clock.now_exact());
+        }
     }
 
     /// Retires a record and takes it out. True for the one who did.

@@ -244,11 +244,7 @@ fn passing_names_before_a_stalled_subscriber_leave_memory_flat() {
     assert!(grown < 2_000_000, "{grown} bytes");
 }
 
-/// A finding: an opening leaves its record in the driver's inbox, which keeps it
-/// alive until the driver, who is inside the callback, takes it: some 330 bytes
-/// for each name that was opened and unregistered meanwhile.
 #[test]
-#[ignore = "a finding: the inbox keeps removed records while a callback stalls"]
 fn passing_names_that_open_before_a_stalled_subscriber_leave_memory_flat() {
     let _alone = alone();
     let grown = growth_before_a_stalled_callback(OpenFor::Configured);

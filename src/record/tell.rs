@@ -36,6 +36,8 @@ const ANNOUNCED: u32 = 0x100;
 
 /// Sequence numbers within an epoch that belong to the change itself.
 const FOR_THE_CHANGE: u64 = 4;
+/// Those of the registration, in the epoch before the first change.
+const FIRST: u64 = 1;
 /// Those for what is told in between; they wrap.
 const TICKS: u32 = 0x7fff_ffff;
 /// Those of a removed connection, for what it missed and for the removal itself.
@@ -135,7 +137,7 @@ impl Record {
             sequence: if cause.is_removal() {
                 epoch << 32 | LAST
             } else if cause.is_life() {
-                0
+                FIRST
             } else if moved {
                 epoch << 32
             } else {
