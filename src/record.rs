@@ -2,7 +2,7 @@
 //!
 //! Every change of the word goes through one loop, [`Record::apply`]: it loads
 //! the word, lets an expiry that is due happen first, asks a pure transition of
-//! [`state`] for the next word, and swaps it in. The one thread
+//! [`state`](mod@crate::state) for the next word, and swaps it in. The one thread
 //! whose CAS succeeds also does what belongs to that change: it writes the times,
 //! moves the count, tells the driver, and publishes. What calls do is in
 //! [`calls`], what hands do in [`control`], what others hear of it in [`tell`].
