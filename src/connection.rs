@@ -1,13 +1,5 @@
-//! Handles and permits: how a call passes the gate and reports back.
-//!
-//! A [`Connection`] is resolved once; its operations need no hash, no look-up and
-//! no epoch. A [`Permit`] borrows what it was acquired from, so that acquiring
-//! and reporting touch no count of references; one that must outlive that comes
-//! from `acquire_owned`. A permit acquired by name keeps nothing alive: it
-//! remembers where its record was, and looks it up again to report.
-//!
-//! A permit reports once. Dropped without a report it is ignored, or a failure if
-//! the thread is panicking, so an early return and a panic both do what one means.
+//! [`Connection`]: a handle, resolved once. Its operations need no hash, no look-up
+//! and no epoch.
 
 use std::fmt;
 use std::future::Future;
@@ -17,21 +9,10 @@ use crate::config::ConnectionOptions;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
-use crate::key::{Key, KeyBuf};
-use crate::reclaim;
-use crate::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
+use crate::key::KeyBuf;
+use crate::permit::{self, Outcome, Permit};
+use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::state::State;
-
-/// What became of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The dependency is fine.
-    Success,
-    /// The dependency failed.
-    Failure,
-    /// It says nothing about the dependency: a cancelled caller, a refused input.
-    Ignored,
-}
 
 /// A connection, resolved: what one keeps for a hot path.
 ///
@@ -70,7 +51,7 @@ impl Connection {
     #[inline]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
         match self.record.acquire(&self.engine.env) {
-            Ok(ticket) => Ok(Permit::new(Holder::Handle(self), ticket)),
+            Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
             Err(refusal) => Err(self.error(refusal)),
         }
     }
@@ -79,7 +60,10 @@ impl Connection {
     /// anywhere.
     pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
         match self.record.acquire(&self.engine.env) {
-            Ok(ticket) => Ok(Permit::new(Holder::Owned(self.clone()), ticket)),
+            Ok(ticket) => {
+                let (engine, record) = (self.engine.clone(), self.record.clone());
+                Ok(Permit::owned(engine, record, ticket))
+            }
             Err(refusal) => Err(self.error(refusal)),
         }
     }
@@ -128,7 +112,7 @@ impl Connection {
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_with(by_result, f)
+        self.call_with(permit::by_result, f)
     }
 
     /// [`Connection::call`] in which `classify` says what a result means.
@@ -156,7 +140,7 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        run(self.acquire()?, classify, f)
+        permit::run(self.acquire()?, classify, f)
     }
 
     /// [`Connection::call`] for a future. Dropped before it is done, it is
@@ -165,7 +149,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(by_result, f).await
+        self.call_async_with(permit::by_result, f).await
     }
 
     /// [`Connection::call_with`] for a future.
@@ -177,7 +161,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        run_async(self.acquire()?, classify, f).await
+        permit::run_async(self.acquire()?, classify, f).await
     }
 
     /// Everything that is known of the connection.
@@ -285,207 +269,4 @@ impl OpenFor {
             _ => Ok(()),
         }
     }
-}
-
-/// An admission, to be reported once, from any thread.
-///
-/// Dropped, it is [ignored](Permit::ignore), or a failure if the thread is
-/// panicking. A report that comes when the state of the admission is gone, or
-/// after a probe's lease has ended, counts in the totals only and answers
-/// [`Error::Stale`].
-#[must_use = "dropping a permit reports it as ignored"]
-pub struct Permit<'a> {
-    /// None once reported.
-    admission: Option<(Holder<'a>, Ticket)>,
-}
-
-enum Holder<'a> {
-    Handle(&'a Connection),
-    Owned(Connection),
-    Name(Named<'a>),
-}
-
-/// A record by where it was found. It may be gone, and another one may live at
-/// its address; the id tells.
-struct Named<'a> {
-    engine: &'a Engine,
-    hash: u64,
-    address: usize,
-    id: u64,
-    key: Key<'a>,
-}
-
-impl<'a> Permit<'a> {
-    fn new(holder: Holder<'a>, ticket: Ticket) -> Self {
-        Permit {
-            admission: Some((holder, ticket)),
-        }
-    }
-
-    pub(crate) fn by_name(
-        engine: &'a Engine,
-        key: Key<'a>,
-        record: &Record,
-        ticket: Ticket,
-    ) -> Self {
-        let named = Named {
-            engine,
-            hash: record.hash(),
-            address: std::ptr::from_ref(record).addr(),
-            id: record.id(),
-            key,
-        };
-        Permit::new(Holder::Name(named), ticket)
-    }
-
-    /// Reports a success.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    #[inline]
-    pub fn success(mut self) -> Result<(), Error> {
-        self.settle(|record, engine, ticket| {
-            record.success(&engine.env, Some(ticket), &Report::NONE)
-        })
-    }
-
-    /// [`Permit::success`] with metadata for its events.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn success_with<'r>(mut self, report: impl Into<Report<'r>>) -> Result<(), Error> {
-        let report = report.into();
-        self.settle(|record, engine, ticket| record.success(&engine.env, Some(ticket), &report))
-    }
-
-    /// Reports a failure, and returns how many count now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn failure<'r>(mut self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
-        let report = report.into();
-        self.settle(|record, engine, ticket| record.failure(&engine.env, Some(ticket), &report))
-    }
-
-    /// Gives the permit back: neither success nor failure.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn ignore(mut self) -> Result<(), Error> {
-        self.settle(|record, engine, ticket| record.ignored(&engine.env, ticket))
-    }
-
-    /// Reports any outcome.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn report<'r>(self, outcome: Outcome, report: impl Into<Report<'r>>) -> Result<(), Error> {
-        match outcome {
-            Outcome::Success => self.success_with(report),
-            Outcome::Failure => self.failure(report).map(drop),
-            Outcome::Ignored => self.ignore(),
-        }
-    }
-
-    #[inline]
-    fn settle<T>(
-        &mut self,
-        report: impl FnOnce(&Record, &Engine, &Ticket) -> Result<T, Refusal>,
-    ) -> Result<T, Error> {
-        let Some((holder, ticket)) = self.admission.take() else {
-            return Err(Error::Stale);
-        };
-        match &holder {
-            Holder::Handle(connection) => report(&connection.record, &connection.engine, &ticket)
-                .map_err(|refusal| connection.error(refusal)),
-            Holder::Owned(connection) => report(&connection.record, &connection.engine, &ticket)
-                .map_err(|refusal| connection.error(refusal)),
-            Holder::Name(named) => {
-                let guard = reclaim::pin();
-                let address = std::ptr::without_provenance(named.address);
-                named
-                    .engine
-                    .table
-                    .get_ptr(named.hash, address, &guard)
-                    .filter(|record| record.id() == named.id)
-                    .ok_or(Refusal::Gone)
-                    .and_then(|record| report(record, named.engine, &ticket))
-                    .map_err(|refusal| named.engine.error(refusal, named.key))
-            }
-        }
-    }
-}
-
-impl Drop for Permit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.admission.is_some() {
-            self.settle_unreported();
-        }
-    }
-}
-
-impl Permit<'_> {
-    #[cold]
-    fn settle_unreported(&mut self) {
-        // Nobody is left to hear of an error.
-        let _ = if std::thread::panicking() {
-            self.settle(|record, engine, ticket| {
-                record.failure(&engine.env, Some(ticket), &"panic".into())
-            })
-            .map(drop)
-        } else {
-            self.settle(|record, engine, ticket| record.ignored(&engine.env, ticket))
-        };
-    }
-}
-
-impl fmt::Debug for Permit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ticket = self.admission.as_ref().map(|(_, ticket)| ticket);
-        f.debug_struct("Permit").field("ticket", &ticket).finish()
-    }
-}
-
-/// The usual meaning of a result.
-pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(_) => Outcome::Failure,
-    }
-}
-
-pub(crate) fn run<T, E>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    f: impl FnOnce() -> Result<T, E>,
-) -> Result<T, CallError<E>> {
-    conclude(permit, classify, f())
-}
-
-pub(crate) async fn run_async<T, E, F>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    f: impl FnOnce() -> F,
-) -> Result<T, CallError<E>>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    conclude(permit, classify, f().await)
-}
-
-fn conclude<T, E>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    result: Result<T, E>,
-) -> Result<T, CallError<E>> {
-    let outcome = classify(&result);
-    // A stale report has done what it could; the caller wants the result.
-    let _ = permit.report(outcome, Report::NONE);
-    result.map_err(CallError::Inner)
 }

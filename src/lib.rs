@@ -252,6 +252,7 @@ pub mod integrations;
 mod key;
 mod mailbox;
 mod manager;
+mod permit;
 mod probes;
 mod reclaim;
 mod record;
@@ -275,11 +276,12 @@ pub use config::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
     Settings,
 };
-pub use connection::{Connection, Outcome, Permit};
+pub use connection::Connection;
 pub use error::{CallError, Error, Invalid, Rejected};
 pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
 pub use manager::{Brama, StateCounts, default};
+pub use permit::{Outcome, Permit};
 pub use record::{OpenFor, Status};
 pub use state::State;
 pub use subscription::{EventQueue, Subscription};

@@ -13,11 +13,12 @@ use once_cell::sync::Lazy;
 
 use crate::builder::Builder;
 use crate::config::{Config, ConnectionOptions};
-use crate::connection::{self, Connection, Outcome, Permit};
+use crate::connection::Connection;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
 use crate::key::Key;
+use crate::permit::{self, Outcome, Permit};
 use crate::record::{OpenFor, Record, Refusal, Status};
 use crate::state::State;
 
@@ -142,8 +143,8 @@ impl Brama {
             .unwrap_or(false)
     }
 
-    /// Asks for admission; see [`Connection::acquire`]. The permit looks its
-    /// connection up again when it reports.
+    /// Asks for admission; see [`Connection::acquire`]. The permit keeps what it
+    /// needs of the connection, also if that is removed.
     ///
     /// # Errors
     ///
@@ -153,7 +154,7 @@ impl Brama {
         let (engine, key) = (self.engine(), key.into());
         engine.with(key, |record, _| {
             let ticket = record.acquire(&engine.env)?;
-            Ok(Permit::by_name(engine, key, record, ticket))
+            Ok(Permit::by_name(engine, record.share(), ticket))
         })
     }
 
@@ -211,7 +212,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_with(key, connection::by_result, f)
+        self.call_with(key, permit::by_result, f)
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
@@ -225,7 +226,7 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        connection::run(self.acquire(key)?, classify, f)
+        permit::run(self.acquire(key)?, classify, f)
     }
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`].
@@ -241,7 +242,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(key, connection::by_result, f).await
+        self.call_async_with(key, permit::by_result, f).await
     }
 
     /// [`Brama::call_with`] for a future.
@@ -258,7 +259,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        connection::run_async(self.acquire(key)?, classify, f).await
+        permit::run_async(self.acquire(key)?, classify, f).await
     }
 
     /// Everything that is known of a connection. Registers nothing.

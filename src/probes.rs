@@ -18,8 +18,10 @@
 //! A slot is free if it says so, if its lease has ended, or if it belongs to
 //! an earlier generation: nothing has to be cleared when a circuit leaves
 //! half-open. One of a later generation is not free: who finds it has missed a
-//! change of state and must look at the word again. The serial goes on by one with each taking, so that a permit that
-//! is reported a second time does not free its successor's slot.
+//! change of state and must look at the word again. The serial goes on by one with
+//! each taking and with each report, so that a permit that is reported a second time
+//! is told so, and does not free its successor's slot. A report holds its slot until
+//! it has taken effect: nobody else is admitted in between.
 //!
 //! The first slot is inline, the default needs no other. More are allocated when
 //! settings ask for them, never while a call is admitted, in blocks that are
@@ -46,8 +48,9 @@ struct Block {
 /// A taken slot, as its permit carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
-    slot: u32,
-    stamp: u64,
+    pub(crate) slot: u32,
+    /// Never 0: a lease has an end.
+    pub(crate) stamp: u64,
 }
 
 const SERIAL_SHIFT: u32 = 40;

@@ -34,7 +34,7 @@ use crate::event::{Cause, Report};
 use crate::expiry;
 use crate::inbox::Link;
 use crate::key::Key;
-use crate::probes::{Lease, Probes};
+use crate::probes::Probes;
 use crate::state::{Generation, NEVER, State, Word};
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, shipped};
 use crate::window::Window;
@@ -124,12 +124,14 @@ pub(crate) struct Profile {
     pub(crate) metadata: Metadata,
 }
 
-/// What a permit remembers of its admission.
+/// What a permit remembers of its admission: two full words, which cost less to
+/// move than fields of their own widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    pub(crate) generation: Generation,
-    /// Only a probe has one.
-    pub(crate) lease: Option<Lease>,
+    /// `slot << 32 | generation`.
+    place: u64,
+    /// A probe's lease; 0 for the others.
+    stamp: u64,
 }
 
 /// Why an operation on a record did nothing.

@@ -183,7 +183,7 @@ fn an_expiry_happens_once() {
         |circuit, one, two| {
             // Closed, open, half-open: two changes, and no third.
             let ticket = circuit.acquire().expect("a probe");
-            (one, two, ticket.generation.bits())
+            (one, two, ticket.generation().bits())
         },
     );
     assert_eq!(seen, [(State::HalfOpen, State::HalfOpen, 2)].into());
@@ -207,7 +207,10 @@ fn a_late_report_changes_nothing() {
         half_open,
         |circuit| {
             let ticket = circuit.acquire().expect("a place, or closed");
-            (ticket.lease.is_some(), circuit.fail(Some(&ticket)).is_ok())
+            (
+                ticket.lease().is_some(),
+                circuit.fail(Some(&ticket)).is_ok(),
+            )
         },
         |circuit| circuit.record.reset(&circuit.env).expect("registered"),
         |circuit, report, ()| (report, circuit.seen()),

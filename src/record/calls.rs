@@ -7,7 +7,8 @@ use crate::env::Env;
 use crate::error::Rejected;
 use crate::event::{Cause, EventMask, EventType, Report};
 use crate::expiry;
-use crate::state::{self, LAST_MOMENT, NEVER, State, Word};
+use crate::probes::Lease;
+use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
 use crate::sync::Ordering;
 use crate::trip::{self, Evidence};
 
@@ -109,10 +110,7 @@ impl Record {
         if self.wants(PROBED) {
             self.tell_unmoved(env, word, Happening::new(Cause::Probed, now));
         }
-        Ok(Some(Ticket {
-            generation: word.generation(),
-            lease: Some(lease),
-        }))
+        Ok(Some(Ticket::to_probe(word, lease)))
     }
 
     /// Counts a success.
@@ -179,7 +177,7 @@ impl Record {
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
-        let now = env.clock.now_exact();
+        let now = env.clock.now();
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
         let happening = Happening {
@@ -274,7 +272,7 @@ impl Record {
         now: u64,
         report: impl FnOnce() -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let Some(lease) = ticket.and_then(|ticket| ticket.lease) else {
+        let Some(lease) = ticket.and_then(Ticket::lease) else {
             return report();
         };
         let lease = self.probes.claim(lease, now).ok_or(Refusal::Stale)?;
@@ -286,22 +284,41 @@ impl Record {
 
 fn check(ticket: Option<&Ticket>, word: Word) -> Result<(), Refusal> {
     match ticket {
-        Some(ticket) if ticket.generation != word.generation() => Err(Refusal::Stale),
+        Some(ticket) if ticket.generation() != word.generation() => Err(Refusal::Stale),
         _ => Ok(()),
     }
 }
 
 impl Ticket {
+    #[inline]
     fn to_pass(word: Word) -> Self {
         Ticket {
-            generation: word.generation(),
-            lease: None,
+            place: word.generation().bits(),
+            stamp: 0,
         }
+    }
+
+    fn to_probe(word: Word, lease: Lease) -> Self {
+        Ticket {
+            place: u64::from(lease.slot) << 32 | word.generation().bits(),
+            stamp: lease.stamp,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        Generation::from_bits(self.place)
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        (self.stamp != 0).then_some(Lease {
+            slot: (self.place >> 32) as u32,
+            stamp: self.stamp,
+        })
     }
 
     /// Whether it was given in this very closed state.
     #[inline]
     fn passes(&self, word: Word) -> bool {
-        self.lease.is_none() && self.generation == word.generation()
+        self.stamp == 0 && self.place == word.generation().bits()
     }
 }
