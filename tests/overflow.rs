@@ -90,6 +90,7 @@ fn a_connection_that_comes_and_goes_while_the_queue_is_full_leaves_nothing_but_c
     let (brama, _clock) = manager();
     let queue = queue_of(&brama, 2);
     brama.register("known", None).expect("a new name");
+    brama.poll();
     for _ in 0..10 {
         let passing = brama.register("passing", None).expect("a new name");
         fail(&passing, 9);
