@@ -50,7 +50,15 @@ impl Connection {
     /// out; [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
-        match self.record.acquire(&self.engine.env) {
+        match self.record.pass() {
+            Some(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
+            None => self.acquire_unless_closed(),
+        }
+    }
+
+    #[inline(never)]
+    fn acquire_unless_closed(&self) -> Result<Permit<'_>, Error> {
+        match self.record.acquire_unless_closed(&self.engine.env) {
             Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
             Err(refusal) => Err(self.error(refusal)),
         }
@@ -111,6 +119,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
+    #[inline]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
         self.call_with(permit::by_result, f)
     }
@@ -135,6 +144,7 @@ impl Connection {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn call_with<T, E>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Outcome,

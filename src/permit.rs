@@ -10,7 +10,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::ptr;
 use std::sync::Arc;
 
 use crate::engine::Engine;
@@ -37,11 +39,6 @@ pub enum Outcome {
 /// [`Error::Stale`].
 #[must_use = "dropping a permit reports it as ignored"]
 pub struct Permit<'a> {
-    /// None once reported.
-    admission: Option<Admission<'a>>,
-}
-
-struct Admission<'a> {
     engine: Held<'a, Engine, Arc<Engine>>,
     record: Held<'a, Record, RecordRef>,
     ticket: Ticket,
@@ -69,22 +66,18 @@ impl<'a> Permit<'a> {
     #[inline]
     pub(crate) fn lent(engine: &'a Engine, record: &'a Record, ticket: Ticket) -> Self {
         Permit {
-            admission: Some(Admission {
-                engine: Held::Lent(engine),
-                record: Held::Lent(record),
-                ticket,
-            }),
+            engine: Held::Lent(engine),
+            record: Held::Lent(record),
+            ticket,
         }
     }
 
     /// For an admission by name: the permit keeps the record alive.
     pub(crate) fn by_name(engine: &'a Engine, record: RecordRef, ticket: Ticket) -> Self {
         Permit {
-            admission: Some(Admission {
-                engine: Held::Lent(engine),
-                record: Held::Counted(record),
-                ticket,
-            }),
+            engine: Held::Lent(engine),
+            record: Held::Counted(record),
+            ticket,
         }
     }
 
@@ -94,7 +87,7 @@ impl<'a> Permit<'a> {
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
-    pub fn success(mut self) -> Result<(), Error> {
+    pub fn success(self) -> Result<(), Error> {
         self.settle(|record, engine, ticket| {
             record.success(&engine.env, Some(ticket), &Report::NONE)
         })
@@ -105,7 +98,7 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn success_with<'r>(mut self, report: impl Into<Report<'r>>) -> Result<(), Error> {
+    pub fn success_with<'r>(self, report: impl Into<Report<'r>>) -> Result<(), Error> {
         let report = report.into();
         self.settle(|record, engine, ticket| record.success(&engine.env, Some(ticket), &report))
     }
@@ -115,7 +108,7 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn failure<'r>(mut self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
+    pub fn failure<'r>(self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
         let report = report.into();
         self.settle(|record, engine, ticket| record.failure(&engine.env, Some(ticket), &report))
     }
@@ -125,7 +118,7 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    pub fn ignore(mut self) -> Result<(), Error> {
+    pub fn ignore(self) -> Result<(), Error> {
         self.settle(|record, engine, ticket| record.ignored(&engine.env, ticket))
     }
 
@@ -142,61 +135,72 @@ impl<'a> Permit<'a> {
         }
     }
 
+    /// Reports, instead of the drop. Works on the permit where it is: moving it
+    /// would cost as much as the report.
     #[inline]
     fn settle<T>(
-        &mut self,
-        report: impl FnOnce(&Record, &Engine, &Ticket) -> Result<T, Refusal>,
+        self,
+        report: impl FnOnce(&Record, &Engine, Ticket) -> Result<T, Refusal>,
     ) -> Result<T, Error> {
-        let Some(admission) = self.admission.take() else {
-            return Err(Error::Stale);
-        };
-        let (record, engine) = (&*admission.record, &*admission.engine);
-        report(record, engine, &admission.ticket)
-            .map_err(|refusal| engine.error(refusal, record.key()))
+        let mut this = ManuallyDrop::new(self);
+        let answer = this.report_to(report);
+        // SAFETY: both are dropped here and never again; `this` is not used any more.
+        unsafe {
+            ptr::drop_in_place(&mut this.engine);
+            ptr::drop_in_place(&mut this.record);
+        }
+        answer
     }
+
+    #[inline]
+    fn report_to<T>(
+        &self,
+        report: impl FnOnce(&Record, &Engine, Ticket) -> Result<T, Refusal>,
+    ) -> Result<T, Error> {
+        match report(&self.record, &self.engine, self.ticket) {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => Err(refused(&self.engine, &self.record, refusal)),
+        }
+    }
+}
+
+#[cold]
+fn refused(engine: &Engine, record: &Record, refusal: Refusal) -> Error {
+    engine.error(refusal, record.key())
 }
 
 impl Permit<'static> {
     /// With references of its own to all it needs.
     pub(crate) fn owned(engine: Arc<Engine>, record: RecordRef, ticket: Ticket) -> Self {
         Permit {
-            admission: Some(Admission {
-                engine: Held::Counted(engine),
-                record: Held::Counted(record),
-                ticket,
-            }),
+            engine: Held::Counted(engine),
+            record: Held::Counted(record),
+            ticket,
         }
     }
 }
 
+/// Only an unreported permit is dropped.
 impl Drop for Permit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.admission.is_some() {
-            self.settle_unreported();
-        }
-    }
-}
-
-impl Permit<'_> {
     #[cold]
-    fn settle_unreported(&mut self) {
+    fn drop(&mut self) {
         // Nobody is left to hear of an error.
         let _ = if std::thread::panicking() {
-            self.settle(|record, engine, ticket| {
+            self.report_to(|record, engine, ticket| {
                 record.failure(&engine.env, Some(ticket), &"panic".into())
             })
             .map(drop)
         } else {
-            self.settle(|record, engine, ticket| record.ignored(&engine.env, ticket))
+            self.report_to(|record, engine, ticket| record.ignored(&engine.env, ticket))
         };
     }
 }
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ticket = self.admission.as_ref().map(|admission| admission.ticket);
-        f.debug_struct("Permit").field("ticket", &ticket).finish()
+        f.debug_struct("Permit")
+            .field("connection", &self.record.key().to_buf())
+            .finish()
     }
 }
 
@@ -208,6 +212,7 @@ pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
     }
 }
 
+#[inline]
 pub(crate) fn run<T, E>(
     permit: Permit<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -227,13 +232,17 @@ where
     conclude(permit, classify, f().await)
 }
 
+#[inline]
 fn conclude<T, E>(
     permit: Permit<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    let outcome = classify(&result);
     // A stale report has done what it could; the caller wants the result.
-    let _ = permit.report(outcome, Report::NONE);
+    let _ = match classify(&result) {
+        Outcome::Success => permit.success(),
+        Outcome::Failure => permit.failure(Report::NONE).map(drop),
+        Outcome::Ignored => permit.ignore(),
+    };
     result.map_err(CallError::Inner)
 }

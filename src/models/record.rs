@@ -56,11 +56,11 @@ fn circuit() -> Circuit {
 }
 
 impl Circuit {
-    fn fail(&self, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
+    fn fail(&self, ticket: Option<Ticket>) -> Result<u32, Refusal> {
         self.record.failure(&self.env, ticket, &Report::NONE)
     }
 
-    fn succeed(&self, ticket: Option<&Ticket>) -> Result<(), Refusal> {
+    fn succeed(&self, ticket: Option<Ticket>) -> Result<(), Refusal> {
         self.record.success(&self.env, ticket, &Report::NONE)
     }
 
@@ -207,10 +207,7 @@ fn a_late_report_changes_nothing() {
         half_open,
         |circuit| {
             let ticket = circuit.acquire().expect("a place, or closed");
-            (
-                ticket.lease().is_some(),
-                circuit.fail(Some(&ticket)).is_ok(),
-            )
+            (ticket.lease().is_some(), circuit.fail(Some(ticket)).is_ok())
         },
         |circuit| circuit.record.reset(&circuit.env).expect("registered"),
         |circuit, report, ()| (report, circuit.seen()),
@@ -237,7 +234,7 @@ fn who_missed_a_change_takes_no_place() {
             circuit.fail(None).expect("counted");
             half_open(circuit);
             let ticket = circuit.acquire().ok()?;
-            Some(circuit.succeed(Some(&ticket)).is_ok())
+            Some(circuit.succeed(Some(ticket)).is_ok())
         },
         |circuit, _, probe| (probe, circuit.seen().0),
     );

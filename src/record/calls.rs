@@ -51,15 +51,23 @@ impl Record {
     /// Admits a call, or says why not.
     #[inline]
     pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
-        let word = self.word_now();
-        if word.passes_freely() {
-            self.totals().touch();
-            return Ok(Ticket::to_pass(word));
+        match self.pass() {
+            Some(ticket) => Ok(ticket),
+            None => self.acquire_unless_closed(env),
         }
-        self.acquire_unless_closed(env)
     }
 
-    fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
+    /// Admits a call to a closed circuit.
+    #[inline]
+    pub(crate) fn pass(&self) -> Option<Ticket> {
+        let word = self.word_now();
+        word.passes_freely().then(|| {
+            self.totals().touch();
+            Ticket::to_pass(word)
+        })
+    }
+
+    pub(crate) fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
         let now = env.clock.now();
         loop {
             let word = self.word_at(env, now);
@@ -118,7 +126,7 @@ impl Record {
     pub(crate) fn success(
         &self,
         env: &Env,
-        ticket: Option<&Ticket>,
+        ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<(), Refusal> {
         let word = self.word_now();
@@ -136,10 +144,11 @@ impl Record {
         self.success_that_matters(env, ticket, report, now)
     }
 
+    #[inline(never)]
     fn success_that_matters(
         &self,
         env: &Env,
-        ticket: Option<&Ticket>,
+        ticket: Option<Ticket>,
         report: &Report<'_>,
         now: u64,
     ) -> Result<(), Refusal> {
@@ -171,7 +180,7 @@ impl Record {
     pub(crate) fn failure(
         &self,
         env: &Env,
-        ticket: Option<&Ticket>,
+        ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<u32, Refusal> {
         if self.is_retired() {
@@ -191,7 +200,7 @@ impl Record {
     fn count_failure(
         &self,
         env: &Env,
-        ticket: Option<&Ticket>,
+        ticket: Option<Ticket>,
         happening: Happening<'_>,
     ) -> Result<u32, Refusal> {
         let settings = self.settings(env);
@@ -248,7 +257,7 @@ impl Record {
     }
 
     /// Gives a probe's place back: neither success nor failure.
-    pub(crate) fn ignored(&self, env: &Env, ticket: &Ticket) -> Result<(), Refusal> {
+    pub(crate) fn ignored(&self, env: &Env, ticket: Ticket) -> Result<(), Refusal> {
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
@@ -268,11 +277,11 @@ impl Record {
     /// the report has had its effect.
     fn settling<T>(
         &self,
-        ticket: Option<&Ticket>,
+        ticket: Option<Ticket>,
         now: u64,
         report: impl FnOnce() -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let Some(lease) = ticket.and_then(Ticket::lease) else {
+        let Some(lease) = ticket.and_then(|ticket| ticket.lease()) else {
             return report();
         };
         let lease = self.probes.claim(lease, now).ok_or(Refusal::Stale)?;
@@ -282,7 +291,7 @@ impl Record {
     }
 }
 
-fn check(ticket: Option<&Ticket>, word: Word) -> Result<(), Refusal> {
+fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     match ticket {
         Some(ticket) if ticket.generation() != word.generation() => Err(Refusal::Stale),
         _ => Ok(()),
