@@ -1,4 +1,4 @@
-//! No operation of a running system allocates (design, section 3): ask, admit,
+//! No operation of a running system allocates: ask, admit,
 //! report, reject, probe; by handle and by name; while circuits open, half-open
 //! and close; with a window; on one thread, on another, and on two that share a
 //! circuit. Registration and configuration may.

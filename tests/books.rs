@@ -1,5 +1,5 @@
-//! Who is registered (design 1.3), settings that change at run time (1.7), what
-//! the books say (1.8), and the removal of what nobody uses (1.9). Time is a manual clock throughout.
+//! Who is registered, settings that change at run time, what the books
+//! say, and the removal of what nobody uses. Time is a manual clock throughout.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What a callback may do: everything (design, 1.10). What could deadlock runs
+//! What a callback may do: everything. What could deadlock runs
 //! with a deadline.
 
 mod common;

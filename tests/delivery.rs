@@ -1,5 +1,5 @@
-//! How events travel: to callbacks, in batches, to queues that the host drains
-//! (design, 1.10). What becomes of them when there is no room is in `overflow.rs`,
+//! How events travel: to callbacks, in batches, to queues that the host
+//! drains. What becomes of them when there is no room is in `overflow.rs`,
 //! what a callback may do in `callbacks.rs`. Nothing runs in the background unless
 //! a test says so.
 
@@ -9,35 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use brama::{Brama, Event, EventCounts, EventFilter, EventQueue, EventType, ManualClock, State};
+use brama::{Brama, Event, EventQueue, EventType, ManualClock, State};
+use common::events::{all, assert_exact, kinds, queue_of};
 use common::{fail, manager, ms};
-
-fn all() -> EventFilter {
-    EventFilter::new()
-}
-
-fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
-    brama.subscribe_queue(all(), capacity).expect("valid")
-}
-
-/// Nobody else's events: what one subscriber that wants everything was owed.
-fn assert_exact(counts: EventCounts) {
-    let EventCounts {
-        published,
-        delivered,
-        dropped,
-        coalesced,
-        ..
-    } = counts;
-    assert_eq!(published, delivered + dropped + coalesced, "{counts:?}");
-}
-
-fn kinds(events: &[Event]) -> Vec<&'static str> {
-    events
-        .iter()
-        .map(|event| event.event_type().as_str())
-        .collect()
-}
 
 // ---- ways to deliver ----
 

@@ -1,5 +1,5 @@
 //! Events under load: what must hold whatever the number of producers, however
-//! slow a subscriber, however small the ring (design, 1.10). One test at a time:
+//! slow a subscriber, however small the ring. One test at a time:
 //! memory is counted for the whole process.
 
 mod common;
@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use brama::{
-    Brama, ConnectionOptions, Event, EventCounts, EventFilter, EventQueue, EventType, ManualClock,
-    OpenFor, State,
+    Brama, ConnectionOptions, Event, EventFilter, EventQueue, EventType, ManualClock, OpenFor,
+    State,
 };
 use common::counting::{Counting, allocations_of, bytes_alive};
+use common::events::assert_exact;
 use common::{manager_with, ms, wait_until};
 
 #[global_allocator]
@@ -48,11 +49,6 @@ impl Latest {
         let latest = self.0.lock().expect("no panic");
         latest.get(name).map(|(_, state)| *state)
     }
-}
-
-fn assert_exact(counts: EventCounts) {
-    let told = counts.delivered + counts.dropped + counts.coalesced;
-    assert_eq!(counts.published, told, "{counts:?}");
 }
 
 /// Two producers, half a million reports each, with changes in between.

@@ -1,5 +1,5 @@
-//! Which events follow from what, in which order, and what they carry (design,
-//! 1.10). Who hears of them is in `subscriptions.rs`, how they travel in
+//! Which events follow from what, in which order, and what they carry.
+//! Who hears of them is in `subscriptions.rs`, how they travel in
 //! `delivery.rs`, under load in `event_storms.rs`. Time is a manual
 //! clock throughout, and nothing runs in the background.
 

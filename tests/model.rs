@@ -1,6 +1,6 @@
 //! Random operations on a manager, compared step by step with a naive model.
 //!
-//! The model (`reference`, `circuit`) is written from the design: maps, lists of times
+//! The model (`reference`, `circuit`) is written from what the guide promises: maps, lists of times
 //! and of leases, one thread. Every answer is compared, and after every step the
 //! whole status of every connection. `PROPTEST_CASES` sets how many sequences.
 

@@ -1,40 +1,14 @@
 //! What becomes of events when the ring or a queue is full: drops are counted,
-//! changes are told late, and nothing is lost between (design, 1.10). Nothing
-//! runs in the background.
+//! changes are told late, and nothing is lost between. Nothing runs in the
+//! background.
 
 mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use brama::{Brama, Event, EventCounts, EventFilter, EventQueue, EventType, ManualClock, State};
+use brama::{Brama, Event, EventQueue, EventType, ManualClock, State};
+use common::events::{all, assert_exact, kinds, queue_of};
 use common::{fail, manager, manager_with, ms};
-
-fn all() -> EventFilter {
-    EventFilter::new()
-}
-
-fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
-    brama.subscribe_queue(all(), capacity).expect("valid")
-}
-
-/// Nobody else's events: what one subscriber that wants everything was owed.
-fn assert_exact(counts: EventCounts) {
-    let EventCounts {
-        published,
-        delivered,
-        dropped,
-        coalesced,
-        ..
-    } = counts;
-    assert_eq!(published, delivered + dropped + coalesced, "{counts:?}");
-}
-
-fn kinds(events: &[Event]) -> Vec<&'static str> {
-    events
-        .iter()
-        .map(|event| event.event_type().as_str())
-        .collect()
-}
 
 // ---- full queues ----
 

@@ -1,6 +1,5 @@
-//! What each operation does in each state (design 1.2 to 1.4), how long an
-//! opening lasts (1.5), and what probes may and may not do (1.6), one behaviour
-//! a test. Names, settings, status and cleanup are in `books.rs`, the mistakes
+//! What each operation does in each state, how long an opening lasts, and what
+//! probes may and may not do, one behaviour a test. Names, settings, status and cleanup are in `books.rs`, the mistakes
 //! that others made in `traps.rs`. Time is a manual clock throughout.
 
 mod common;

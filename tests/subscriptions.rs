@@ -1,5 +1,5 @@
 //! Who hears of an event: filters, interest at the source, and the ways to end a
-//! subscription (design, 1.10). Nothing runs in the background unless a test is
+//! subscription. Nothing runs in the background unless a test is
 //! about another thread.
 
 mod common;

@@ -1,5 +1,4 @@
-//! Mistakes that other circuit breakers made, one test each (conventions,
-//! section 3): none of them here. Those about several threads at once are in
+//! Mistakes that other circuit breakers made, one test each: none of them here. Those about several threads at once are in
 //! `concurrency.rs`, those about memory in `scale.rs`.
 
 mod common;

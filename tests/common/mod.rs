@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each program uses its part")]
 
 pub mod counting;
+pub mod events;
 
 use std::time::{Duration, Instant};
 

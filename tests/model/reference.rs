@@ -1,5 +1,5 @@
 //! The reference model: a whole manager, naive and single-threaded, written
-//! from the design and not from the implementation.
+//! from what the guide promises and not from the implementation.
 
 use std::collections::HashMap;
 
