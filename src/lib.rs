@@ -88,8 +88,9 @@
 //! After [`max_attempts`](ConnectionOptions::max_attempts) failures in a row; the
 //! count does not fade with time, and a success resets it. With a
 //! [`window`](ConnectionOptions::window), when that many failures happened within
-//! it; exact, no buckets. A failure of the window's age no longer counts. A
-//! window costs 8 bytes per attempt.
+//! it; exact, no buckets. A failure of the window's age no longer counts. A window
+//! remembers the latest 256 failures, or `max_attempts` if that is more, at 8 bytes
+//! each; the count it shows stops there, the decision to open needs no more.
 //!
 //! # Settings
 //!
