@@ -8,6 +8,9 @@
 //!   `a_change_that_found_no_room_is_told`.
 //! - `overflow` that sets `unlisted` before it marks the bits, or `take_unlisted`
 //!   as a load and a store: `a_newcomer_s_change_is_told`.
+//! - Records that begin without interest instead of an unknown one, or that forget
+//!   that it is unknown before they have learned it:
+//!   `a_change_before_the_interest_is_learned_is_told`.
 
 use std::time::Duration;
 
@@ -51,6 +54,21 @@ impl Shared {
             early
         };
         record.learn_interest(&env.bus);
+        Shared {
+            env,
+            record,
+            mailbox,
+        }
+    }
+
+    /// An empty ring, and a record that does not know yet what is wanted of it.
+    fn just_registered() -> Self {
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2);
+        let mailbox = std::sync::Arc::new(Mailbox::new(8));
+        let filter = EventFilter::new().types([EventType::StateChange]);
+        let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
+        drop(env.bus.add(std::sync::Arc::new(subscriber)));
+        let record = RecordRef::new(Record::new(&env, "db".into(), None));
         Shared {
             env,
             record,
@@ -141,4 +159,26 @@ fn two_changes_without_room_are_told() {
 #[test]
 fn a_newcomer_s_change_is_told() {
     check(true, 3, &[State::Open]);
+}
+
+#[test]
+fn a_change_before_the_interest_is_learned_is_told() {
+    loom::model(|| {
+        let shared = Arc::new(Shared::just_registered());
+        let parties = [
+            thread::spawn({
+                let shared = shared.clone();
+                move || shared.change(State::Open)
+            }),
+            thread::spawn({
+                let shared = shared.clone();
+                move || shared.record.learn_interest(&shared.env.bus)
+            }),
+        ];
+        for party in parties {
+            party.join().unwrap();
+        }
+        shared.round();
+        assert_eq!(shared.told(), Some(State::Open));
+    });
 }
