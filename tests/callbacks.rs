@@ -8,15 +8,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use brama::{Brama, EventFilter, EventQueue, EventType, Subscription};
+use common::events::{all, queue_of};
 use common::{fail, manager, manager_with, ms, wait_until};
-
-fn all() -> EventFilter {
-    EventFilter::new()
-}
-
-fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
-    brama.subscribe_queue(all(), capacity).expect("valid")
-}
 
 /// Runs `work` with a deadline: what deadlocks fails.
 fn in_time(work: impl FnOnce() + Send + 'static) {
@@ -171,6 +164,60 @@ fn managers_may_call_each_other_from_their_callbacks() {
         inner.register("db", None).expect("a new name");
         outer.register("db", None).expect("a new name");
         outer.poll();
+    });
+}
+
+#[test]
+fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each_other() {
+    in_time(|| {
+        let [one, two] = [0, 1].map(|_| Brama::builder().build().expect("valid"));
+        let heard = Arc::new(AtomicU32::new(0));
+        let subscribe = |own: &Brama, other: &Brama| {
+            let (other, heard) = (other.clone(), heard.clone());
+            own.subscribe(all(), move |_| {
+                heard.fetch_add(1, Ordering::Relaxed);
+                other.poll();
+            })
+            .expect("running")
+        };
+        let subscriptions = [subscribe(&one, &two), subscribe(&two, &one)];
+        thread::scope(|scope| {
+            for brama in [&one, &two] {
+                scope.spawn(move || {
+                    let db = brama.register("db", None).expect("a new name");
+                    for _ in 0..5_000 {
+                        db.success().expect("registered");
+                    }
+                });
+            }
+        });
+        assert!(heard.load(Ordering::Relaxed) > 0);
+        drop(subscriptions);
+        for brama in [&one, &two] {
+            let counts = brama.event_counts();
+            assert_eq!(counts.panics, 0, "{counts:?}");
+        }
+    });
+}
+
+/// The closure holds its own subscription; whoever ends it drops both.
+#[test]
+fn a_callback_that_holds_its_own_subscription_can_be_ended_from_outside() {
+    in_time(|| {
+        let (brama, _clock) = manager();
+        let own = Arc::new(Mutex::new(None::<Subscription>));
+        let held = own.clone();
+        let subscription = brama
+            .subscribe(all(), move |_| {
+                drop(held.lock());
+            })
+            .expect("running");
+        *own.lock().expect("no panic") = Some(subscription);
+        drop(own);
+        brama.unsubscribe(&EventFilter::new());
+        let queue = queue_of(&brama, 10);
+        brama.register("db", None).expect("a new name");
+        assert_eq!(queue.drain(10).len(), 2);
     });
 }
 
