@@ -347,7 +347,7 @@ impl Engine {
                 seen.extend(record.status(&self.env));
             }
         });
-        // A walk that met a rebuild may have met a record twice.
+        // A name that was registered anew during the walk may have been met twice.
         seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
         seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
         seen

@@ -28,7 +28,8 @@ pub(crate) struct Env {
     /// missed events.
     pub(crate) attention: Inbox<Record>,
     pub(crate) bell: Bell,
-    /// Distinguishes records that lived at the same address one after the other.
+    /// Numbers the registrations, so that events tell apart connections that had
+    /// the same name one after the other.
     ids: AtomicU64,
     dice: AtomicU64,
 }

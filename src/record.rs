@@ -18,7 +18,8 @@
 //! - **profile**: the settings and metadata of its own, swapped as a whole.
 //!
 //! Records are shared by a count of references: one is the table's, given back
-//! through the epoch; one is held by each handle, and by the driver's inbox.
+//! through the epoch; others are held by handles, by permits acquired by name, by
+//! notices on their way, and by the driver's inbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
