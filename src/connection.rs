@@ -14,6 +14,8 @@ use crate::permit::{self, Outcome, Permit};
 use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::state::State;
 
+mod raw;
+
 /// A connection, resolved: what one keeps for a hot path.
 ///
 /// Cheap to clone, usable from any thread. It stays safe to use after the

@@ -246,6 +246,7 @@ mod env;
 mod error;
 mod event;
 mod expiry;
+mod ffi;
 mod gate;
 mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]

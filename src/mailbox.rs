@@ -129,18 +129,21 @@ impl Mailbox {
     /// The next event, waiting for it until `timeout` is over or the mailbox is
     /// closed.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
+        self.wait_until_any(timeout).take()
+    }
+
+    /// Whether an event waits, after waiting for one likewise.
+    pub(crate) fn wait_for_any(&self, timeout: Duration) -> bool {
+        !self.wait_until_any(timeout).is_empty()
+    }
+
+    fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Letters> {
         let deadline = Instant::now().checked_add(timeout);
         let mut letters = self.lock();
-        loop {
-            if let Some(event) = letters.take() {
-                return Some(event);
-            }
-            if letters.closed {
-                return None;
-            }
+        while letters.is_empty() && !letters.closed {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             letters = match left {
-                Some(Duration::ZERO) => return None,
+                Some(Duration::ZERO) => break,
                 Some(left) => {
                     let woken = self.arrived.wait_timeout(letters, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
@@ -151,6 +154,7 @@ impl Mailbox {
                 }
             };
         }
+        letters
     }
 
     pub(crate) fn has_any(&self) -> bool {

@@ -23,6 +23,8 @@ use crate::record::{OpenFor, Record, Refusal, Status};
 use crate::state::State;
 
 mod events;
+mod raw;
+pub(crate) use raw::Admission;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 ///

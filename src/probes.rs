@@ -59,6 +59,11 @@ const GENERATION_SHIFT: u32 = 51;
 const END_MASK: u64 = (1 << SERIAL_SHIFT) - 1;
 
 impl Lease {
+    /// The generation it was taken in.
+    pub(crate) fn generation(self) -> Generation {
+        Generation::from_bits(self.stamp >> GENERATION_SHIFT)
+    }
+
     /// When the slot is lost, in monotonic ms.
     pub(crate) fn end(self) -> u64 {
         self.stamp & END_MASK
@@ -205,6 +210,12 @@ impl Probes {
     /// Gives a slot back.
     pub(crate) fn free(&self, lease: Lease) {
         self.replace(lease, lease.stamp & !END_MASK);
+    }
+
+    /// What a slot says now, if there is one of this number.
+    pub(crate) fn stamp(&self, slot: u32) -> Option<u64> {
+        let slot = self.slots().nth(slot as usize)?;
+        Some(slot.load(Ordering::Relaxed))
     }
 
     fn replace(&self, lease: Lease, stamp: u64) -> bool {

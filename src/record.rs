@@ -47,6 +47,7 @@ mod status;
 mod streak;
 mod tell;
 mod times;
+mod token;
 
 pub use control::OpenFor;
 pub(crate) use share::RecordRef;
@@ -267,6 +268,11 @@ impl Record {
         let now = env.clock.now();
         self.touch(now);
         now
+    }
+
+    /// The word itself, for whoever reads it without a call.
+    pub(crate) fn word(&self) -> *const u64 {
+        std::ptr::from_ref(&self.word).cast()
     }
 
     pub(crate) fn planned(&self) -> &AtomicU64 {

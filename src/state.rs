@@ -152,6 +152,9 @@ impl Word {
         }
     }
 
+    /// The bits that are zero if and only if a word [passes freely](Word::passes_freely).
+    pub(crate) const NOT_FREE: u64 = !(RETIRED - 1);
+
     /// Closed and not retired: the question of every healthy call.
     #[inline]
     pub(crate) fn passes_freely(self) -> bool {

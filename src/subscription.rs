@@ -132,6 +132,33 @@ impl EventQueue {
         }
     }
 
+    /// Waits at most `timeout` until an event can be taken, and says whether one
+    /// can. Another thread may take it first. False also, at once, when the queue
+    /// is closed and nothing waits.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let begin = Instant::now();
+        loop {
+            self.pump();
+            let left = timeout.saturating_sub(begin.elapsed());
+            match self.engine.upgrade().filter(|engine| !engine.has_driver()) {
+                None => return self.mailbox.wait_for_any(left),
+                Some(engine) => {
+                    let any = self.mailbox.has_any();
+                    if any || left.is_zero() || self.mailbox.is_closed() {
+                        return any;
+                    }
+                    engine.poll_and_sleep(left, || self.mailbox.has_any());
+                }
+            }
+        }
+    }
+
+    /// Ends the subscription, as the drop does: nothing more comes, who waits is
+    /// woken. What waits can still be taken.
+    pub fn close(&self) {
+        end(&self.engine, &self.subscriber);
+    }
+
     /// Whether nothing more will come: the subscription was ended or the manager
     /// shut down. Events may still wait.
     pub fn is_closed(&self) -> bool {

@@ -158,6 +158,16 @@ impl<T: Entry> Table<T> {
         self.array(guard).get(hash, |entry| ptr::eq(entry, address))
     }
 
+    /// The entry with this hash that `is` names.
+    pub(crate) fn find<'g>(
+        &self,
+        hash: u64,
+        guard: &'g Guard,
+        is: impl Fn(&T) -> bool,
+    ) -> Option<&'g T> {
+        self.array(guard).get(hash, is)
+    }
+
     /// Inserts an entry unless there is one with the same key, and returns the
     /// one that is in the table now: `Ok` the given one, `Err` the other.
     ///

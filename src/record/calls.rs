@@ -314,6 +314,22 @@ impl Ticket {
         }
     }
 
+    /// As if given to pass in the generation of these bits.
+    #[inline]
+    pub(crate) fn to_pass_in(generation: u64) -> Self {
+        Ticket {
+            place: Generation::from_bits(generation).bits(),
+            stamp: 0,
+        }
+    }
+
+    pub(crate) fn of_lease(lease: Lease) -> Self {
+        Ticket {
+            place: u64::from(lease.slot) << 32 | lease.generation().bits(),
+            stamp: lease.stamp,
+        }
+    }
+
     pub(crate) fn generation(&self) -> Generation {
         Generation::from_bits(self.place)
     }

@@ -1,0 +1,1702 @@
+/*
+ * brama.h: a circuit breaker, from C and C++.
+ *
+ * brama ("gate") keeps track of the health of a program's connections to what it
+ * depends on, and stops calls to what is failing.
+ *
+ *     #include <brama.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         brama_connection_t *payments;
+ *         brama_options_t options;
+ *         brama_options_init(&options);
+ *         options.max_attempts = 3;
+ *         if (brama_register(NULL, "payment_api", NULL, &options, &payments) != BRAMA_OK) {
+ *             fprintf(stderr, "%s\n", brama_last_error_message());
+ *             return 1;
+ *         }
+ *         brama_permit_t permit;
+ *         if (brama_connection_acquire(payments, &permit, NULL) == BRAMA_OK) {
+ *             if (charge())
+ *                 brama_permit_success(permit);
+ *             else
+ *                 brama_permit_failure(permit, "HTTP 503");
+ *         }
+ *         brama_connection_release(payments);
+ *         return 0;
+ *     }
+ *
+ * Build with `cc program.c -lbrama`.
+ *
+ * STATES. A connection is closed (healthy: calls pass) from its registration. After
+ * max_attempts failures in a row, or within a window, it opens: calls are rejected.
+ * When its expiry is over it is half-open: a limited number of calls, the probes, test
+ * the dependency. Enough successes close it, one failure opens it again. Time is part
+ * of the state: every function sees the state as of now, on any thread.
+ *
+ * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
+ * (brama_available), call, report (brama_success, brama_failure): simpler to add to
+ * existing code, but half-open everybody who asks is told yes. Both exist by name, and
+ * on a handle, which costs no look-up: keep one for a hot path.
+ *
+ * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL)
+ * and ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of
+ * UTF-8. All strings that go in are NUL-terminated UTF-8 and copied where they are
+ * kept; all strings that come out are NUL-terminated, and say how long they are valid.
+ *
+ * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a
+ * negative code; a function that returns a pointer returns NULL. After a failure
+ * brama_last_error_message() says what was wrong, on this thread. A pointer argument
+ * must not be NULL unless its function says what NULL means: then the answer is
+ * BRAMA_ERR_INVALID_ARGUMENT, and nothing was done. A call that fails changes nothing,
+ * unless it says so.
+ *
+ * OWNERSHIP. Opaque types are made and freed by the functions that their comment
+ * names; everything else is the caller's own memory. Handles, subscriptions and queues
+ * may outlive their manager.
+ *
+ * STRUCTS. Call brama_X_init on a struct before you fill it in: it sets its size, by
+ * which later versions of the library know what you know of it, and sets every field
+ * to "not given" (BRAMA_NOT_GIVEN_...).
+ *
+ * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
+ * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
+ *
+ * THREADS. Every function may be called from any thread at any time, but two: a
+ * function that frees must be the last to use its pointer, and one thread at a time
+ * drains a queue. No function waits for another thread, but brama_shutdown, brama_free,
+ * brama_unsubscribe, brama_queue_close and brama_queue_free, which wait for a callback
+ * that is running, and brama_queue_wait. The permits and reports take no lock and
+ * allocate nothing. Do not report from signal handlers.
+ *
+ * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, never on
+ * one that reports. They may call anything in this library. They must return: no
+ * longjmp, no C++ exception may leave them.
+ *
+ * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
+ * every drop is counted. All other types are delivered at least once to every
+ * subscriber they match; where there is no room, those of one type and connection are
+ * told late and by the latest of them (BRAMA_EVENT_COALESCED), and a connection that
+ * came and went meanwhile leaves none. So memory is bounded by the capacities and the
+ * number of connections.
+ *
+ * FORK. In the child of a fork() managers work on with the state they had; what a
+ * thread of the parent's was doing stays the parent's.
+ */
+
+#ifndef BRAMA_H
+#define BRAMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* -- The version ------------------------------------------------------------------------- */
+
+/** The version of this header. */
+#define BRAMA_VERSION_MAJOR 0
+#define BRAMA_VERSION_MINOR 1
+#define BRAMA_VERSION_PATCH 0
+#define BRAMA_VERSION_STRING "0.1.0"
+
+/** The version of the binary interface that this header describes. */
+#define BRAMA_ABI_VERSION 1
+
+/**
+ * The version of the library that is loaded, such as "0.1.0"; that of the header is
+ * BRAMA_VERSION_STRING. Never NULL, valid for ever. Any thread.
+ */
+const char *brama_version(void);
+
+/**
+ * The version of the binary interface of the library that is loaded; a program
+ * works with it if this equals the header's BRAMA_ABI_VERSION. It is major * 1000,
+ * before version 1.0 + minor. Any thread.
+ */
+uint32_t brama_abi_version(void);
+
+/* -- Results and errors ------------------------------------------------------------------ */
+
+/**
+ * What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values.
+ */
+typedef int32_t brama_result_t;
+
+/**
+ * Done.
+ */
+#define BRAMA_OK 0
+
+/**
+ * An argument is NULL, not UTF-8, or out of its range. Nothing was done.
+ */
+#define BRAMA_ERR_INVALID_ARGUMENT (-1)
+
+/**
+ * No connection of this name is registered, or not any more.
+ */
+#define BRAMA_ERR_NOT_FOUND (-2)
+
+/**
+ * A connection of this name is registered already, and was left as it is.
+ */
+#define BRAMA_ERR_ALREADY_REGISTERED (-3)
+
+/**
+ * The circuit does not admit the call.
+ */
+#define BRAMA_ERR_REJECTED (-4)
+
+/**
+ * The state that the permit was given in is gone: the report was counted in the
+ * totals and changed nothing else.
+ */
+#define BRAMA_ERR_STALE (-5)
+
+/**
+ * A setting is out of its range. Nothing was changed.
+ */
+#define BRAMA_ERR_INVALID_CONFIG (-6)
+
+/**
+ * The manager was shut down.
+ */
+#define BRAMA_ERR_SHUT_DOWN (-7)
+
+/**
+ * A defect of the library. It is contained: other calls still work.
+ */
+#define BRAMA_ERR_PANIC (-8)
+
+/**
+ * The system does not do what this needs.
+ */
+#define BRAMA_ERR_UNSUPPORTED (-9)
+
+/**
+ * There is not enough memory.
+ */
+#define BRAMA_ERR_OUT_OF_MEMORY (-10)
+
+/**
+ * What a result code means in general, in English: a short sentence without
+ * details, also for numbers that are no code. Never NULL, valid for ever. Any thread.
+ */
+const char *brama_strerror(brama_result_t result);
+
+/**
+ * What went wrong in this thread's last call that failed, with the argument, its
+ * value and what is allowed, such as
+ *
+ *     invalid setting `jitter` = 1.5: must be 0.0 to 1.0
+ *
+ * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
+ * as it is. Valid until the next call of this thread that fails, or its end. Each
+ * thread has its own.
+ */
+const char *brama_last_error_message(void);
+
+/* -- States, types of events, numbers with a meaning ------------------------------------- */
+
+/** The bit of an event type in brama_filter_t.event_types. */
+#define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
+
+/**
+ * In brama_filter_t.scope and brama_for_each: only connections without a scope.
+ */
+#define BRAMA_NO_SCOPE ""
+
+/**
+ * A number that was not given, in a field of type uint32_t.
+ */
+#define BRAMA_NOT_GIVEN_U32 UINT32_C(0xfffffffe)
+
+/**
+ * A number that was not given, in a field or argument of type uint64_t.
+ */
+#define BRAMA_NOT_GIVEN_U64 UINT64_C(0xfffffffffffffffe)
+
+/**
+ * A choice that was not given, in a field of type int32_t.
+ */
+#define BRAMA_NOT_GIVEN_I32 (-1)
+
+/**
+ * A number that was not given, in a field of type double.
+ */
+#define BRAMA_NOT_GIVEN_F64 (-1.0e300)
+
+/**
+ * `max_attempts` of a circuit that never opens by itself.
+ */
+#define BRAMA_UNLIMITED UINT32_C(0xffffffff)
+
+/**
+ * A time that never comes or a wait that never ends.
+ */
+#define BRAMA_NEVER UINT64_C(0xffffffffffffffff)
+
+/**
+ * No value: a time before its first occurrence, a window that is not there.
+ */
+#define BRAMA_NONE UINT64_C(0xffffffffffffffff)
+
+/**
+ * The state of a circuit: one of the BRAMA_STATE_ values.
+ */
+typedef int32_t brama_state_t;
+
+/**
+ * What an event is about: one of the BRAMA_EVENT_ values.
+ */
+typedef int32_t brama_event_type_t;
+
+/**
+ * How long a circuit stays open while a dependency stays down: one of the
+ * BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
+ */
+typedef int32_t brama_expiry_strategy_t;
+
+/**
+ * What became of a call: one of the BRAMA_OUTCOME_ values.
+ */
+typedef int32_t brama_outcome_t;
+
+/**
+ * Called once with the user data that was given beside it, when the library needs
+ * that no more.
+ */
+typedef void (*brama_destroy_fn)(void *user_data);
+
+/**
+ * Two strings of a user's, NUL-terminated UTF-8.
+ */
+typedef struct brama_pair_t {
+    /**
+     * Not NULL.
+     */
+    const char *key;
+    /**
+     * Not NULL.
+     */
+    const char *value;
+} brama_pair_t;
+
+/**
+ * Not registered.
+ */
+#define BRAMA_STATE_UNKNOWN 0
+
+/**
+ * Healthy: calls pass.
+ */
+#define BRAMA_STATE_CLOSED 1
+
+/**
+ * Failing: calls are rejected.
+ */
+#define BRAMA_STATE_OPEN 2
+
+/**
+ * Probing: a limited number of calls test whether the dependency recovered.
+ */
+#define BRAMA_STATE_HALF_OPEN 3
+
+/**
+ * Every opening lasts `expiry_ms`.
+ */
+#define BRAMA_EXPIRY_FIXED 0
+
+/**
+ * The n-th opening in a row lasts
+ * min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
+ */
+#define BRAMA_EXPIRY_PROGRESSIVE 1
+
+/**
+ * The dependency is fine.
+ */
+#define BRAMA_OUTCOME_SUCCESS 1
+
+/**
+ * The dependency failed.
+ */
+#define BRAMA_OUTCOME_FAILURE 2
+
+/**
+ * The circuit's state changed.
+ */
+#define BRAMA_EVENT_STATE_CHANGE 1
+
+/**
+ * A connection was registered.
+ */
+#define BRAMA_EVENT_REGISTRATION 2
+
+/**
+ * A failure was reported. May be dropped under overload.
+ */
+#define BRAMA_EVENT_FAILURE 3
+
+/**
+ * A success was reported. May be dropped under overload.
+ */
+#define BRAMA_EVENT_SUCCESS 4
+
+/**
+ * An opening reached its end.
+ */
+#define BRAMA_EVENT_EXPIRY 5
+
+/**
+ * A connection was removed because nobody used it.
+ */
+#define BRAMA_EVENT_CLEANUP 6
+
+/**
+ * The circuit opened, or an open one was given another deadline.
+ */
+#define BRAMA_EVENT_CIRCUIT_OPENED 7
+
+/**
+ * The circuit closed.
+ */
+#define BRAMA_EVENT_CIRCUIT_CLOSED 8
+
+/**
+ * The circuit was reset.
+ */
+#define BRAMA_EVENT_CIRCUIT_RESET 9
+
+/**
+ * A connection was registered.
+ */
+#define BRAMA_EVENT_CONNECTION_REGISTERED 10
+
+/**
+ * A connection was unregistered.
+ */
+#define BRAMA_EVENT_CONNECTION_UNREGISTERED 11
+
+/**
+ * The circuit admits probes.
+ */
+#define BRAMA_EVENT_CIRCUIT_HALF_OPENED 12
+
+/**
+ * A connection is gone, unregistered or cleaned up.
+ */
+#define BRAMA_EVENT_CONNECTION_REMOVED 13
+
+/**
+ * A call was not admitted. May be dropped under overload.
+ */
+#define BRAMA_EVENT_CALL_REJECTED 14
+
+/**
+ * A probe was admitted. May be dropped under overload.
+ */
+#define BRAMA_EVENT_PROBE 15
+
+/**
+ * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
+ * Never NULL, valid for ever. Any thread.
+ */
+const char *brama_state_name(brama_state_t state);
+
+/**
+ * The name of an event type, such as "state_change"; "unknown" for other numbers.
+ * Never NULL, valid for ever. Any thread.
+ */
+const char *brama_event_type_name(brama_event_type_t event_type);
+
+/* -- Opaque types ------------------------------------------------------------------------ */
+
+/**
+ * A clock that moves only when told to, for tests without sleeping. Made by
+ * brama_clock_new, freed by brama_clock_free. May be used by any number of threads
+ * at once.
+ */
+typedef struct brama_clock_t brama_clock_t;
+
+/**
+ * A handle of a connection: resolved once, no look-up after. What one keeps for a
+ * hot path. May be used by any number of threads at once, after the connection was
+ * unregistered or cleaned up (BRAMA_ERR_NOT_FOUND) and after its manager was shut
+ * down or freed (BRAMA_ERR_SHUT_DOWN). Counted: what brama_register,
+ * brama_get_or_register, brama_connection_get and brama_connection_retain give is
+ * given back by one brama_connection_release each.
+ */
+typedef struct brama_connection_t brama_connection_t;
+
+/**
+ * A subscription whose events wait until they are drained. Made by brama_queue_new,
+ * freed by brama_queue_free. May be used by several threads at once, but one thread
+ * at a time drains it and reads what it drained.
+ */
+typedef struct brama_queue_t brama_queue_t;
+
+/**
+ * A subscription with a callback, ended and freed by brama_unsubscribe. May be made
+ * and ended on any thread.
+ */
+typedef struct brama_subscription_t brama_subscription_t;
+
+/**
+ * A manager: registers connections, decides which calls may pass, keeps the books.
+ * Wherever one is asked for, NULL is the process-wide default manager. May be used
+ * by any number of threads at once. Made by brama_new, freed by brama_free.
+ */
+typedef struct brama_t brama_t;
+
+/* -- Settings ---------------------------------------------------------------------------- */
+
+/**
+ * Settings of one connection. What is not given follows the manager's setting, also
+ * when that changes later.
+ */
+typedef struct brama_options_t {
+    /**
+     * Bytes of this struct; set by brama_options_init.
+     */
+    size_t size;
+    /**
+     * Failures that open the circuit: in a row, or within the window if there is
+     * one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
+     */
+    uint32_t max_attempts;
+    /**
+     * BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE.
+     */
+    brama_expiry_strategy_t expiry_strategy;
+    /**
+     * How long an opening lasts. At least 1. Default 60000.
+     */
+    uint64_t expiry_ms;
+    /**
+     * The first expiry of the progressive strategy. At least 1. Default: expiry_ms.
+     */
+    uint64_t initial_expiry_ms;
+    /**
+     * The longest expiry of the progressive strategy. At least the initial one.
+     * Default: ten times that.
+     */
+    uint64_t max_expiry_ms;
+    /**
+     * The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
+     */
+    double backoff_factor;
+    /**
+     * Prolongs every automatic expiry by a random part of up to so many times
+     * itself. 0.0 to 1.0. Default 0.0.
+     */
+    double jitter;
+    /**
+     * Failures count if they happened less than this long ago. At least 1;
+     * BRAMA_NONE (default): failures in a row count, however old.
+     */
+    uint64_t window_ms;
+    /**
+     * How long a probe may take before it loses its slot. At least 1; BRAMA_NONE
+     * (default): as long as the current expiry.
+     */
+    uint64_t probe_timeout_ms;
+    /**
+     * Probes admitted at once while half-open. 1 to 65535. Default 1.
+     */
+    uint32_t half_open_max_calls;
+    /**
+     * Successes that close a half-open circuit. At least 1. Default 1.
+     */
+    uint32_t half_open_successes;
+    /**
+     * The connection's metadata as a whole, replacing what was there. NULL: not
+     * given. Copied by the call.
+     */
+    const brama_pair_t *metadata;
+    /**
+     * How many pairs metadata has.
+     */
+    size_t metadata_count;
+} brama_options_t;
+
+/**
+ * Settings of a manager. What is not given has its default, or stays as it is in
+ * brama_configure.
+ */
+typedef struct brama_config_t {
+    /**
+     * Bytes of this struct; set by brama_config_init.
+     */
+    size_t size;
+    /**
+     * As in brama_options_t, for connections that do not set it, like all until
+     * half_open_successes.
+     */
+    uint32_t max_attempts;
+    /**
+     * As in brama_options_t.
+     */
+    brama_expiry_strategy_t expiry_strategy;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t expiry_ms;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t initial_expiry_ms;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t max_expiry_ms;
+    /**
+     * As in brama_options_t.
+     */
+    double backoff_factor;
+    /**
+     * As in brama_options_t.
+     */
+    double jitter;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t window_ms;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t probe_timeout_ms;
+    /**
+     * As in brama_options_t.
+     */
+    uint32_t half_open_max_calls;
+    /**
+     * As in brama_options_t.
+     */
+    uint32_t half_open_successes;
+    /**
+     * How often unused connections are looked for. At least 1. Default 10000.
+     */
+    uint64_t cleanup_interval_ms;
+    /**
+     * A connection without activity for this long is removed. At least 1, or
+     * BRAMA_NEVER. Default 86400000 (a day).
+     */
+    uint64_t inactive_threshold_ms;
+    /**
+     * 1: an unknown name is registered, with the manager's settings, by its first
+     * use. Default 0.
+     */
+    int32_t auto_register;
+    /**
+     * 1 (default): a thread of the manager's does what is due when nobody calls. 0:
+     * call brama_poll now and then. Only for brama_new.
+     */
+    int32_t background;
+    /**
+     * How many happenings can wait to be delivered as events. 1 to 16777216. Default
+     * 1024. Only for brama_new.
+     */
+    uint64_t event_capacity;
+    /**
+     * Tells the time instead of the machine's clock, if not NULL. May be freed after
+     * brama_new. Only for brama_new.
+     */
+    const brama_clock_t *clock;
+} brama_config_t;
+
+/**
+ * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+ */
+void brama_options_init(struct brama_options_t *options);
+
+/**
+ * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+ */
+void brama_config_init(struct brama_config_t *config);
+
+/**
+ * Changes the manager's settings that are given, all at once; the others stay. Its
+ * connections follow where they have no setting of their own. Counts, deadlines and
+ * permits survive.
+ *
+ * A NULL manager is the default one, a NULL config is refused. Errors:
+ * BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_configure(brama_t *manager, const struct brama_config_t *config);
+
+/**
+ * Changes the settings of one connection that are given, all at once; the others
+ * stay. Counts, deadlines and permits survive.
+ *
+ * A NULL manager is the default one, a NULL scope is none, all else must not be
+ * NULL. Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed),
+ * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_configure_connection(brama_t *manager,
+                                          const char *identifier,
+                                          const char *scope,
+                                          const struct brama_options_t *options);
+
+/**
+ * brama_configure_connection on a handle. Neither may be NULL.
+ */
+brama_result_t brama_connection_configure(const brama_connection_t *connection,
+                                          const struct brama_options_t *options);
+
+/* -- Managers ---------------------------------------------------------------------------- */
+
+/**
+ * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
+ * on error: brama_last_error_message names the field. Any thread.
+ */
+brama_t *brama_new(const brama_config_t *config);
+
+/**
+ * The process-wide manager, made with the default settings on first use. It is what
+ * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+ */
+brama_t *brama_default(void);
+
+/**
+ * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
+ * queues stay valid until they are released; permits by name do not. NULL is fine:
+ * nothing happens, as for the default manager. No other thread may be using the
+ * pointer. May be called inside a callback.
+ */
+void brama_free(brama_t *manager);
+
+/**
+ * Shuts a manager down: no call is admitted any more, every operation answers
+ * BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are delivered, and
+ * all subscriptions end. Inside a callback it returns at once, and the rest happens
+ * when the callback has returned. Further calls do nothing. NULL: the default manager.
+ * May block until a callback under way has returned. Any thread.
+ */
+brama_result_t brama_shutdown(brama_t *manager);
+
+/**
+ * Does what is due: expiries, cleanup, delivery of events. Needed without a
+ * background thread, harmless with one. Runs callbacks on the calling thread. Inside
+ * a callback it does nothing. NULL: the default manager. Any thread.
+ */
+brama_result_t brama_poll(brama_t *manager);
+
+/* -- What comes with a report ------------------------------------------------------------ */
+
+/**
+ * What a report says beyond its outcome, for the `_with` functions. It goes into the
+ * events; everything is copied by the call.
+ */
+typedef struct brama_report_t {
+    /**
+     * Bytes of this struct; set by brama_report_init.
+     */
+    size_t size;
+    /**
+     * Why, UTF-8. NULL: not said. Up to 38 bytes are kept without allocating.
+     */
+    const char *reason;
+    /**
+     * Strings of the caller's. NULL: none.
+     */
+    const brama_pair_t *metadata;
+    /**
+     * How many pairs metadata has.
+     */
+    size_t metadata_count;
+} brama_report_t;
+
+/**
+ * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+ */
+void brama_report_init(struct brama_report_t *report);
+
+/* -- Connections by name ----------------------------------------------------------------- */
+
+/**
+ * Registers a connection, closed.
+ *
+ * identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is
+ * not the same as any scope. NULL options: the manager's settings in everything. If
+ * out is not NULL, it gets a handle, to be released by the caller, or NULL on error.
+ * A NULL manager is the default one.
+ *
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG,
+ * BRAMA_ERR_ALREADY_REGISTERED (the existing connection is left as it is),
+ * BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_register(brama_t *manager,
+                              const char *identifier,
+                              const char *scope,
+                              const brama_options_t *options,
+                              brama_connection_t **out);
+
+/**
+ * brama_register, or a handle of the existing connection, whose settings stay as they
+ * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
+ */
+brama_result_t brama_get_or_register(brama_t *manager,
+                                     const char *identifier,
+                                     const char *scope,
+                                     const brama_options_t *options,
+                                     brama_connection_t **out);
+
+/**
+ * Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
+ * released as ever.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_unregister(brama_t *manager,
+                                const char *identifier,
+                                const char *scope);
+
+/**
+ * Gives a handle of a registered connection into *out, to be released by the caller;
+ * NULL on error. With the manager's auto_register an unknown name is registered.
+ *
+ * A NULL manager is the default one, a NULL scope is none, out must not be NULL.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
+ * thread.
+ */
+brama_result_t brama_connection_get(brama_t *manager,
+                                    const char *identifier,
+                                    const char *scope,
+                                    brama_connection_t **out);
+
+/**
+ * Whether a call would be admitted now: true if the circuit is closed or half-open.
+ * A pure question: it takes no permit. False also if no connection of this name is
+ * registered, if the manager was shut down, and if an argument is invalid (then
+ * brama_last_error_message tells). A NULL manager is the default one, a NULL scope is
+ * none. Any thread.
+ */
+bool brama_available(brama_t *manager, const char *identifier, const char *scope);
+
+/**
+ * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is
+ * registered, or if an argument is invalid. Registers nothing. A NULL manager is the
+ * default one, a NULL scope is none. Any thread.
+ */
+brama_state_t brama_state(brama_t *manager, const char *identifier, const char *scope);
+
+/**
+ * Reports a success without a permit (ask, call, report). While half-open it counts
+ * like a probe's.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_success(brama_t *manager, const char *identifier, const char *scope);
+
+/**
+ * brama_success with more to tell; a NULL report tells nothing more.
+ */
+brama_result_t brama_success_with(brama_t *manager,
+                                  const char *identifier,
+                                  const char *scope,
+                                  const brama_report_t *report);
+
+/**
+ * Reports a failure without a permit; brama_status tells how many count now. While
+ * half-open it counts like a probe's. The reason goes into the events; NULL: none;
+ * what is not UTF-8 is refused, and then nothing is counted.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_failure(brama_t *manager,
+                             const char *identifier,
+                             const char *scope,
+                             const char *reason);
+
+/**
+ * brama_failure with more to tell; a NULL report tells nothing more.
+ */
+brama_result_t brama_failure_with(brama_t *manager,
+                                  const char *identifier,
+                                  const char *scope,
+                                  const brama_report_t *report);
+
+/* -- Connections by handle --------------------------------------------------------------- */
+
+/**
+ * The bits of a state word that are zero if and only if the circuit is closed and the
+ * connection registered, so that a call passes. See brama_connection_state_word.
+ */
+#define BRAMA_STATE_WORD_MASK UINT64_C(0xe000000000000000)
+
+/**
+ * One more reference to a handle, to be released once more. Returns the same pointer;
+ * NULL for NULL. Any thread.
+ */
+brama_connection_t *brama_connection_retain(const brama_connection_t *connection);
+
+/**
+ * Gives a reference to a handle back; with the last one the handle is freed. The
+ * connection stays registered. NULL is fine. Any thread.
+ */
+void brama_connection_release(brama_connection_t *connection);
+
+/**
+ * The connection's identifier: valid as long as the handle is held. NULL for NULL.
+ * Any thread.
+ */
+const char *brama_connection_identifier(const brama_connection_t *connection);
+
+/**
+ * The connection's scope: valid as long as the handle is held; NULL if it has none,
+ * and for NULL. Any thread.
+ */
+const char *brama_connection_scope(const brama_connection_t *connection);
+
+/**
+ * Where the connection's state is, for hosts to which a call of a foreign function is
+ * dear. Read it atomically (acquire):
+ *
+ *     if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
+ *         the circuit is closed, brama_connection_available would be true
+ *     else
+ *         ask brama_connection_available: time may have changed the state
+ *
+ * All other bits may change their meaning. Never write to it. Valid as long as the
+ * handle is held, also after the connection was unregistered (then the bits are not
+ * zero). NULL for NULL. Any thread.
+ */
+const uint64_t *brama_connection_state_word(const brama_connection_t *connection);
+
+/**
+ * brama_available on a handle. NULL: false. Any thread.
+ */
+bool brama_connection_available(const brama_connection_t *connection);
+
+/**
+ * brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
+ */
+brama_state_t brama_connection_state(const brama_connection_t *connection);
+
+/**
+ * brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_connection_success(const brama_connection_t *connection);
+
+/**
+ * brama_success_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+ */
+brama_result_t brama_connection_success_with(const brama_connection_t *connection,
+                                             const brama_report_t *report);
+
+/**
+ * brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
+ * also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_connection_failure(const brama_connection_t *connection,
+                                        const char *reason);
+
+/**
+ * brama_failure_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+ */
+brama_result_t brama_connection_failure_with(const brama_connection_t *connection,
+                                             const brama_report_t *report);
+
+/* -- Guarded calls ----------------------------------------------------------------------- */
+
+/**
+ * An admission, to be reported once, on any thread. A plain value: it may be copied
+ * and needs no free, and one that is never reported is forgotten (a probe's place is
+ * free again after probe_timeout_ms). A permit from a handle is reported while the
+ * handle is held, one by name while its manager is not freed. A permit of zeroes is
+ * refused.
+ */
+typedef struct brama_permit_t {
+    /**
+     * The library's.
+     */
+    uint64_t opaque[4];
+} brama_permit_t;
+
+/**
+ * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
+ * half-open with a probe's place free.
+ *
+ * BRAMA_ERR_REJECTED: do not call. If retry_after_ms is not NULL, it gets how long
+ * until asking again can make a difference (0 if admitted; BRAMA_NEVER if the circuit
+ * is held open until it is closed by hand), and *permit is zero.
+ *
+ * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
+ * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
+ * Any thread.
+ */
+brama_result_t brama_acquire(brama_t *manager,
+                             const char *identifier,
+                             const char *scope,
+                             struct brama_permit_t *permit,
+                             uint64_t *retry_after_ms);
+
+/**
+ * brama_acquire on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_acquire(const brama_connection_t *connection,
+                                        struct brama_permit_t *permit,
+                                        uint64_t *retry_after_ms);
+
+/**
+ * Reports that the admitted call succeeded.
+ *
+ * BRAMA_ERR_STALE: the state that the permit was given in is gone, or the probe's
+ * time was over, or it has reported before; the report is counted in the totals and
+ * changes nothing else. BRAMA_ERR_NOT_FOUND: the connection is not registered any
+ * more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
+ * Any thread.
+ */
+brama_result_t brama_permit_success(struct brama_permit_t permit);
+
+/**
+ * brama_permit_success with more to tell; a NULL report tells nothing more.
+ */
+brama_result_t brama_permit_success_with(struct brama_permit_t permit,
+                                         const brama_report_t *report);
+
+/**
+ * Reports that the admitted call failed. The reason goes into the events; NULL: none;
+ * what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
+ */
+brama_result_t brama_permit_failure(struct brama_permit_t permit, const char *reason);
+
+/**
+ * brama_permit_failure with more to tell; a NULL report tells nothing more.
+ */
+brama_result_t brama_permit_failure_with(struct brama_permit_t permit,
+                                         const brama_report_t *report);
+
+/**
+ * Gives the permit back, neither success nor failure: a cancelled caller is no
+ * failing dependency. Errors as brama_permit_success. Any thread.
+ */
+brama_result_t brama_permit_ignore(struct brama_permit_t permit);
+
+/* -- Circuits by hand -------------------------------------------------------------------- */
+
+/**
+ * Opens a circuit, or moves the deadline of an open one.
+ *
+ * expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
+ * its settings say, backoff and jitter included; BRAMA_NEVER: until somebody closes or
+ * resets it. The reason goes into the events; NULL: none.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_open_circuit(brama_t *manager,
+                                  const char *identifier,
+                                  const char *scope,
+                                  const char *reason,
+                                  uint64_t expiry_ms);
+
+/**
+ * brama_open_circuit with more to tell; a NULL report tells nothing more.
+ */
+brama_result_t brama_open_circuit_with(brama_t *manager,
+                                       const char *identifier,
+                                       const char *scope,
+                                       const brama_report_t *report,
+                                       uint64_t expiry_ms);
+
+/**
+ * Closes a circuit. Its count of failures stays: one more may open it again.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_close_circuit(brama_t *manager,
+                                   const char *identifier,
+                                   const char *scope);
+
+/**
+ * Lets probes through now. Arguments and errors as brama_close_circuit.
+ */
+brama_result_t brama_half_open_circuit(brama_t *manager,
+                                       const char *identifier,
+                                       const char *scope);
+
+/**
+ * Closes a circuit and forgets its count, its window and its openings; the totals
+ * stay. Arguments and errors as brama_close_circuit.
+ */
+brama_result_t brama_reset_circuit(brama_t *manager,
+                                   const char *identifier,
+                                   const char *scope);
+
+/**
+ * Resets every circuit of a manager. NULL: the default one. Any thread.
+ */
+brama_result_t brama_reset_all(brama_t *manager);
+
+/**
+ * brama_open_circuit on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_open_circuit(const brama_connection_t *connection,
+                                             const char *reason,
+                                             uint64_t expiry_ms);
+
+/**
+ * brama_open_circuit_with on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_open_circuit_with(const brama_connection_t *connection,
+                                                  const brama_report_t *report,
+                                                  uint64_t expiry_ms);
+
+/**
+ * brama_close_circuit on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_close_circuit(const brama_connection_t *connection);
+
+/**
+ * brama_half_open_circuit on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_half_open_circuit(const brama_connection_t *connection);
+
+/**
+ * brama_reset_circuit on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
+
+/* -- Status ------------------------------------------------------------------------------ */
+
+/**
+ * The settings in effect for a connection; the fields are those of brama_options_t.
+ */
+typedef struct brama_settings_t {
+    /**
+     * BRAMA_UNLIMITED: never opens by itself.
+     */
+    uint32_t max_attempts;
+    /**
+     * See brama_options_t.
+     */
+    brama_expiry_strategy_t expiry_strategy;
+    /**
+     * See brama_options_t.
+     */
+    uint64_t expiry_ms;
+    /**
+     * See brama_options_t.
+     */
+    uint64_t initial_expiry_ms;
+    /**
+     * See brama_options_t.
+     */
+    uint64_t max_expiry_ms;
+    /**
+     * See brama_options_t.
+     */
+    double backoff_factor;
+    /**
+     * See brama_options_t.
+     */
+    double jitter;
+    /**
+     * BRAMA_NONE: failures in a row count.
+     */
+    uint64_t window_ms;
+    /**
+     * BRAMA_NONE: the current expiry.
+     */
+    uint64_t probe_timeout_ms;
+    /**
+     * See brama_options_t.
+     */
+    uint32_t half_open_max_calls;
+    /**
+     * See brama_options_t.
+     */
+    uint32_t half_open_successes;
+} brama_settings_t;
+
+/**
+ * The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
+ * was none yet; lengths of time are ms.
+ */
+typedef struct brama_status_t {
+    /**
+     * Bytes of this struct; set by brama_status_init.
+     */
+    size_t size;
+    /**
+     * Never NULL.
+     */
+    const char *identifier;
+    /**
+     * NULL: none.
+     */
+    const char *scope;
+    /**
+     * The connection's metadata; NULL if there is none.
+     */
+    const brama_pair_t *metadata;
+    /**
+     * How many pairs metadata has.
+     */
+    size_t metadata_count;
+    /**
+     * As of now.
+     */
+    brama_state_t state;
+    /**
+     * Failures in a row, or inside the window if there is one.
+     */
+    uint32_t failure_count;
+    /**
+     * Openings since the circuit was last healthy, at most 255.
+     */
+    uint32_t trips;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Successes reported since registration.
+     */
+    uint64_t total_successes;
+    /**
+     * Failures reported since registration.
+     */
+    uint64_t total_failures;
+    /**
+     * Calls rejected since registration.
+     */
+    uint64_t total_rejections;
+    /**
+     * Successes / (successes + failures); negative before the first report.
+     */
+    double success_rate;
+    /**
+     * Time of the last success.
+     */
+    uint64_t last_success_time_ms;
+    /**
+     * Time of the last failure.
+     */
+    uint64_t last_failure_time_ms;
+    /**
+     * Time of the last opening.
+     */
+    uint64_t opened_at_ms;
+    /**
+     * Time of the last change of state.
+     */
+    uint64_t last_state_change_ms;
+    /**
+     * Since the last change of state; since registration before the first.
+     */
+    uint64_t time_in_state_ms;
+    /**
+     * While open, how long this opening lasts (BRAMA_NEVER: until closed by hand);
+     * otherwise what the settings say for the present number of trips.
+     */
+    uint64_t expiry_ms;
+    /**
+     * While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
+     * BRAMA_NONE, the same number, if it is not open.
+     */
+    uint64_t retry_after_ms;
+    /**
+     * What is in effect.
+     */
+    struct brama_settings_t settings;
+} brama_status_t;
+
+/**
+ * How many connections of a manager are in each state.
+ */
+typedef struct brama_state_counts_t {
+    /**
+     * Bytes of this struct; set by brama_state_counts_init.
+     */
+    size_t size;
+    /**
+     * Healthy.
+     */
+    uint64_t closed;
+    /**
+     * Failing.
+     */
+    uint64_t open;
+    /**
+     * Probing.
+     */
+    uint64_t half_open;
+} brama_state_counts_t;
+
+/**
+ * Called by brama_for_each. What status points to is valid until it returns. Returning
+ * false ends the walk. Must not throw.
+ */
+typedef bool (*brama_status_fn)(const struct brama_status_t *status, void *user_data);
+
+/**
+ * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
+ */
+void brama_status_init(struct brama_status_t *status);
+
+/**
+ * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ */
+void brama_state_counts_init(struct brama_state_counts_t *counts);
+
+/**
+ * Fills in everything that is known of a connection; registers nothing. The struct has
+ * been through brama_status_init. Its strings and metadata belong to the library and
+ * are valid until this thread's next call of brama_status or brama_connection_status,
+ * or its end.
+ *
+ * A NULL manager is the default one, a NULL scope is none, status must not be NULL.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; the
+ * struct is then as it was. Any thread.
+ */
+brama_result_t brama_status(brama_t *manager,
+                            const char *identifier,
+                            const char *scope,
+                            struct brama_status_t *status);
+
+/**
+ * brama_status on a handle, which must not be NULL.
+ */
+brama_result_t brama_connection_status(const brama_connection_t *connection,
+                                       struct brama_status_t *status);
+
+/**
+ * Calls back with the status of every connection, ordered by scope and identifier. A
+ * snapshot is taken first, so the callback may call anything, also brama_unregister.
+ * Each status is consistent with itself; together they are not one instant.
+ *
+ * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
+ * NULL manager is the default one, a NULL callback is refused. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT. Any thread; the callback runs on the calling one.
+ */
+brama_result_t brama_for_each(brama_t *manager,
+                              const char *scope,
+                              brama_status_fn callback,
+                              void *user_data);
+
+/**
+ * Counts the connections in each state. The struct has been through
+ * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
+ * Any thread.
+ */
+brama_result_t brama_state_counts(brama_t *manager, struct brama_state_counts_t *counts);
+
+/* -- Events ------------------------------------------------------------------------------ */
+
+/**
+ * In brama_event_t.flags: the event stands for one or more of its type and connection
+ * that found no room. It tells the state that held when it was made, which may be
+ * later than the change it is named after; its reason and metadata may be missing.
+ */
+#define BRAMA_EVENT_COALESCED 1
+
+/**
+ * One thing that happened to one connection.
+ */
+typedef struct brama_event_t {
+    /**
+     * Bytes of this struct that are filled in.
+     */
+    size_t size;
+    /**
+     * What it is about.
+     */
+    brama_event_type_t event_type;
+    /**
+     * The state before; BRAMA_STATE_UNKNOWN for a registration.
+     */
+    brama_state_t previous_state;
+    /**
+     * The state after; BRAMA_STATE_UNKNOWN for a removal.
+     */
+    brama_state_t new_state;
+    /**
+     * Failures in a row, or inside the window, when it happened.
+     */
+    uint32_t failure_count;
+    /**
+     * BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+     */
+    uint32_t flags;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Orders the events of one connection: of two, the one with the larger number
+     * tells the later state. Says nothing across connections.
+     */
+    uint64_t sequence;
+    /**
+     * Numbers the registrations of a manager: a name that is registered anew has a
+     * larger number, and its sequence starts over.
+     */
+    uint64_t registration;
+    /**
+     * When it happened, in Unix ms, to a few ms.
+     */
+    uint64_t timestamp_ms;
+    /**
+     * How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
+     * until it is closed by hand.
+     */
+    uint64_t expiry_ms;
+    /**
+     * The connection's identifier; never NULL.
+     */
+    const char *connection;
+    /**
+     * The connection's scope; NULL: none.
+     */
+    const char *scope;
+    /**
+     * Why, as the reporter said; NULL: not said.
+     */
+    const char *reason;
+    /**
+     * What came with the report; NULL if nothing did.
+     */
+    const brama_pair_t *metadata;
+    /**
+     * How many pairs metadata has.
+     */
+    size_t metadata_count;
+} brama_event_t;
+
+/**
+ * Whether an event is wanted; otherwise as brama_event_fn.
+ */
+typedef bool (*brama_predicate_fn)(const struct brama_event_t *event, void *user_data);
+
+/**
+ * Which events a subscriber wants. What is not given is not filtered.
+ */
+typedef struct brama_filter_t {
+    /**
+     * Bytes of this struct; set by brama_filter_init.
+     */
+    size_t size;
+    /**
+     * BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types.
+     */
+    uint32_t event_types;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Only connections with this identifier, in any scope unless one is given. NULL:
+     * any. Copied by the call.
+     */
+    const char *connection;
+    /**
+     * Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL:
+     * any. Copied by the call.
+     */
+    const char *scope;
+    /**
+     * Only events that it wants. NULL: all.
+     */
+    brama_predicate_fn predicate;
+    /**
+     * For the predicate.
+     */
+    void *predicate_data;
+    /**
+     * Called with predicate_data when the subscription has ended, or if it cannot
+     * begin: once for each call that is given this struct to subscribe with. NULL:
+     * nothing is to be done.
+     */
+    brama_destroy_fn predicate_destroy;
+} brama_filter_t;
+
+/**
+ * How many events of a manager went which way.
+ */
+typedef struct brama_event_counts_t {
+    /**
+     * Bytes of this struct; set by brama_event_counts_init.
+     */
+    size_t size;
+    /**
+     * Events that somebody wanted when they happened.
+     */
+    uint64_t published;
+    /**
+     * Deliveries: an event that three subscribers got counts three times.
+     */
+    uint64_t delivered;
+    /**
+     * Events that may be dropped and found no room.
+     */
+    uint64_t dropped;
+    /**
+     * Events of the other types that are told by a later one, or that nobody needs to
+     * hear of because the connection came and went.
+     */
+    uint64_t coalesced;
+    /**
+     * Callbacks of Rust subscribers that panicked.
+     */
+    uint64_t panics;
+} brama_event_counts_t;
+
+/**
+ * Called with one event. All that it points to is valid until the callback returns.
+ * Runs on the manager's thread, or on one that polls; may call anything in this
+ * library, also end its own subscription. While it runs, no other event of the manager
+ * is delivered. Must not throw.
+ */
+typedef void (*brama_event_fn)(const struct brama_event_t *event, void *user_data);
+
+/**
+ * Called with several events at a time, the i-th at (const char *)events + i *
+ * event_size; otherwise as brama_event_fn.
+ */
+typedef void (*brama_events_fn)(const struct brama_event_t *events,
+                                size_t event_size,
+                                size_t count,
+                                void *user_data);
+
+/**
+ * Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
+ */
+void brama_filter_init(struct brama_filter_t *filter);
+
+/**
+ * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ */
+void brama_event_counts_init(struct brama_event_counts_t *counts);
+
+/**
+ * Calls callback for every event that filter lets pass, until the subscription ends:
+ * by brama_unsubscribe, brama_unsubscribe_matching or the manager's shutdown.
+ *
+ * destroy, if not NULL, is called exactly once with user_data when the callback will
+ * not run any more: when the subscription has ended, on the thread that ended it or
+ * that ran the callback; or before this function returns if it fails, for whatever
+ * reason.
+ *
+ * If out is not NULL, it gets the subscription, which the caller ends and frees with
+ * brama_unsubscribe, or NULL on error. If out is NULL, the subscription lasts as long
+ * as the manager. A NULL manager is the default one, a NULL filter lets everything
+ * pass, a NULL callback is refused.
+ *
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_subscribe(brama_t *manager,
+                               const struct brama_filter_t *filter,
+                               brama_event_fn callback,
+                               void *user_data,
+                               brama_destroy_fn destroy,
+                               brama_subscription_t **out);
+
+/**
+ * brama_subscribe with a callback for up to `most` events at a time: as many as there
+ * are when all that waited has been delivered. `most` is 1 to 16777216, or
+ * BRAMA_ERR_INVALID_CONFIG.
+ */
+brama_result_t brama_subscribe_batched(brama_t *manager,
+                                       const struct brama_filter_t *filter,
+                                       size_t most,
+                                       brama_events_fn callback,
+                                       void *user_data,
+                                       brama_destroy_fn destroy,
+                                       brama_subscription_t **out);
+
+/**
+ * Ends a subscription and frees it. When this has returned, the callback is not
+ * running and never will again, and destroy has been called: it waits for a callback
+ * under way. Inside a callback of the same manager it returns at once, and that is so
+ * when the callback that is running has returned. NULL is fine. Any thread, once.
+ */
+void brama_unsubscribe(brama_subscription_t *subscription);
+
+/**
+ * Frees a subscription without ending it: it lasts as long as the manager. NULL is
+ * fine. Any thread, once.
+ */
+void brama_subscription_detach(brama_subscription_t *subscription);
+
+/**
+ * Ends every subscription, of queues too, that falls under a pattern: it agrees with
+ * each part that the pattern gives, and wants no type beyond the pattern's. Its
+ * predicate is not looked at, nor destroyed. A NULL pattern is that of all
+ * subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
+ * are still to be freed.
+ *
+ * A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+brama_result_t brama_unsubscribe_matching(brama_t *manager,
+                                          const struct brama_filter_t *pattern);
+
+/**
+ * Counts what became of a manager's events. Exact when nothing is on its way, after
+ * brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
+ * is the default one, NULL counts are refused. Any thread.
+ */
+brama_result_t brama_event_counts(brama_t *manager, struct brama_event_counts_t *counts);
+
+/* -- Queues of events -------------------------------------------------------------------- */
+
+/**
+ * Makes a queue of every event that filter lets pass, into *out, to be freed by the
+ * caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
+ * the introduction says what happens when it is full.
+ *
+ * A NULL manager is the default one, a NULL filter lets everything pass, out must not
+ * be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
+ * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_queue_new(brama_t *manager,
+                               const brama_filter_t *filter,
+                               size_t capacity,
+                               brama_queue_t **out);
+
+/**
+ * Takes up to capacity events out of the queue, in order, into an array, and says in
+ * *count how many. Returns at once, also with none.
+ *
+ * event_size is sizeof(brama_event_t): the step from one element to the next. The
+ * strings of the events belong to the queue and are valid until it is drained again or
+ * freed, so one thread at a time drains a queue. In a manager without a background
+ * thread this also does what brama_poll does.
+ *
+ * No pointer may be NULL, except events if capacity is 0. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT. Works after brama_queue_close and brama_shutdown.
+ */
+brama_result_t brama_queue_drain(brama_queue_t *queue,
+                                 brama_event_t *events,
+                                 size_t event_size,
+                                 size_t capacity,
+                                 size_t *count);
+
+/**
+ * Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
+ * says whether one can; another thread may take it first. False also, at once, when
+ * the queue is closed and nothing waits, and for NULL. In a manager without a
+ * background thread this also does what brama_poll does. Any number of threads.
+ */
+bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
+
+/**
+ * Gives into *fd a file descriptor that is readable while events wait, and for ever
+ * once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
+ * closed with it: do not read from it, do not close it, drain the queue instead.
+ *
+ * Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_UNSUPPORTED if
+ * the system has none to give. Any thread.
+ */
+brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
+
+/**
+ * Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
+ * waits can still be drained. Further calls do nothing. NULL:
+ * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+brama_result_t brama_queue_close(brama_queue_t *queue);
+
+/**
+ * Whether nothing more will come: the queue was closed, its subscription ended, or its
+ * manager shut down. Events may still wait. True for NULL. Any thread.
+ */
+bool brama_queue_is_closed(const brama_queue_t *queue);
+
+/**
+ * Closes a queue and frees it, with its descriptor and the strings of its events. NULL
+ * is fine. No other thread may be using the queue: close it first, and join who waits.
+ */
+void brama_queue_free(brama_queue_t *queue);
+
+/* -- Many handles in one call ------------------------------------------------------------ */
+
+/**
+ * One report of brama_report_many.
+ */
+typedef struct brama_report_item_t {
+    /**
+     * Which connection; not NULL.
+     */
+    const brama_connection_t *connection;
+    /**
+     * Why it failed, UTF-8. NULL: not said. Not looked at for a success.
+     */
+    const char *reason;
+    /**
+     * BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
+     */
+    brama_outcome_t outcome;
+    /**
+     * Filled in by the call: what brama_connection_success or brama_connection_failure
+     * would have answered.
+     */
+    brama_result_t result;
+} brama_report_item_t;
+
+/**
+ * brama_connection_available for count handles: the answers go into an array of as
+ * many. Where a handle is NULL the answer is false, and BRAMA_ERR_INVALID_ARGUMENT is
+ * returned when all others have been answered; as it is, with nothing answered, if an
+ * array is NULL and count is not 0. Any thread.
+ */
+brama_result_t brama_available_many(const brama_connection_t *const *connections,
+                                    size_t count,
+                                    bool *answers);
+
+/**
+ * Reports for count connections, in order; each item gets its own result. Every item
+ * is tried; the answer is BRAMA_OK, or the first result that is not. item_size is
+ * sizeof(brama_report_item_t): the step from one item to the next. If items is NULL
+ * and count is not 0, or item_size is too small, nothing is done:
+ * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+brama_result_t brama_report_many(struct brama_report_item_t *items,
+                                 size_t item_size,
+                                 size_t count);
+
+/* -- Time that a test decides ------------------------------------------------------------ */
+
+/**
+ * Makes a clock that shows this Unix time, in ms, and stands still. Give it to
+ * brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
+ * NULL on error. Any thread.
+ */
+brama_clock_t *brama_clock_new(uint64_t unix_ms);
+
+/**
+ * Frees a clock. Managers that use it keep the time that it shows. NULL is fine. No
+ * other thread may be using the pointer.
+ */
+void brama_clock_free(brama_clock_t *clock);
+
+/**
+ * Moves the time on by so many ms. It stops 34 years after its start. What became
+ * due happens for whoever looks first; brama_poll makes it happen now. NULL:
+ * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
+
+/**
+ * The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. Any thread.
+ */
+uint64_t brama_clock_unix_ms(const brama_clock_t *clock);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BRAMA_H */

@@ -1,0 +1,44 @@
+//! Permits as plain words, on a handle: for callers who cannot hold a
+//! [`Permit`](crate::Permit).
+
+use super::Connection;
+use crate::error::Error;
+use crate::event::Report;
+
+impl Connection {
+    /// [`Connection::acquire`], answered by a token instead of a permit.
+    #[inline]
+    pub(crate) fn acquire_token(&self) -> Result<u64, Error> {
+        match self.record.acquire(&self.engine.env) {
+            Ok(ticket) => Ok(ticket.token()),
+            Err(refusal) => Err(self.error(refusal)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn success_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
+        let ticket = Some(self.record.ticket(token));
+        self.record
+            .success(&self.engine.env, ticket, report)
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
+        let ticket = Some(self.record.ticket(token));
+        self.record
+            .failure(&self.engine.env, ticket, report)
+            .map(drop)
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    pub(crate) fn ignored_of(&self, token: u64) -> Result<(), Error> {
+        self.record
+            .ignored(&self.engine.env, self.record.ticket(token))
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Where the state word is, as long as this handle is held.
+    pub(crate) fn state_word(&self) -> *const u64 {
+        self.record.word()
+    }
+}

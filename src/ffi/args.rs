@@ -1,0 +1,310 @@
+//! Arguments: from what C gives to what the library takes.
+//!
+//! Every function here answers an error that names the argument instead of trusting
+//! it. What cannot be checked is the caller's promise, and the same for all: a
+//! pointer that is not NULL points to what its type says, for as long as the call
+//! lasts.
+
+use std::ffi::{CStr, c_char};
+use std::{mem, ptr, slice, str};
+
+use super::handles::{brama_connection_t, brama_t};
+use super::types::brama_pair_t;
+use crate::error::{Error, Invalid};
+use crate::key::{Key, MAX_NAME_BYTES};
+use crate::manager::Brama;
+
+#[cold]
+pub(super) fn invalid(name: &'static str, value: impl ToString, allowed: impl ToString) -> Error {
+    Error::InvalidArgument(Box::new(Invalid {
+        name,
+        value: value.to_string(),
+        allowed: allowed.to_string(),
+    }))
+}
+
+#[cold]
+pub(super) fn null(name: &'static str) -> Error {
+    invalid(name, "NULL", "must not be NULL")
+}
+
+/// The manager of a pointer; NULL is the process-wide one.
+///
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
+    // SAFETY: NULL, or a manager that is not freed during the call.
+    match unsafe { manager.as_ref() } {
+        Some(manager) => &manager.brama,
+        None => crate::default(),
+    }
+}
+
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+pub(super) unsafe fn handle<'a>(
+    connection: *const brama_connection_t,
+) -> Result<&'a brama_connection_t, Error> {
+    // SAFETY: NULL, or a handle that is held during the call.
+    unsafe { connection.as_ref() }.ok_or_else(|| null("connection"))
+}
+
+/// What a pointer other than NULL points to.
+///
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+pub(super) unsafe fn given<'a, T>(name: &'static str, pointer: *const T) -> Result<&'a T, Error> {
+    // SAFETY: the caller's promise.
+    unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
+}
+
+/// A place for an answer.
+#[inline]
+pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Error> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    Ok(pointer)
+}
+
+/// A connection's name. Its length is judged where it is used, but for what is
+/// longer than any name.
+///
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+pub(super) unsafe fn key<'a>(
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> Result<Key<'a>, Error> {
+    if identifier.is_null() {
+        return Err(null("identifier"));
+    }
+    // SAFETY: the caller's promise, here and below.
+    let identifier = unsafe { name("identifier", identifier) }?;
+    let scope = match scope.is_null() {
+        true => None,
+        false => Some(unsafe { name("scope", scope) }?),
+    };
+    Ok(Key::new(scope, identifier))
+}
+
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a str, Error> {
+    // SAFETY: a string that ends, or goes on for at least so long.
+    let bytes =
+        unsafe { slice::from_raw_parts(text.cast(), libc::strnlen(text, MAX_NAME_BYTES + 1)) };
+    utf8(argument, bytes)
+}
+
+/// A text of any length, or NULL for none.
+///
+/// # Safety
+///
+/// See the top of the file.
+pub(super) unsafe fn text<'a>(
+    argument: &'static str,
+    text: *const c_char,
+) -> Result<Option<&'a str>, Error> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: a string, as the caller promises.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    utf8(argument, bytes).map(Some)
+}
+
+#[inline]
+fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
+    str::from_utf8(bytes).map_err(|_| {
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
+        Error::argument(argument, &shown, "must be UTF-8")
+    })
+}
+
+/// An array of a caller's.
+///
+/// # Safety
+///
+/// See the top of the file.
+pub(super) unsafe fn array<'a, T>(
+    name: &'static str,
+    first: *const T,
+    count: usize,
+) -> Result<&'a [T], Error> {
+    match (first.is_null(), count) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(null(name)),
+        (false, count) if count > isize::MAX as usize / mem::size_of::<T>() => Err(invalid(
+            name,
+            format!("{count} elements"),
+            "must fit into memory",
+        )),
+        // SAFETY: the caller's promise.
+        (false, count) => Ok(unsafe { slice::from_raw_parts(first, count) }),
+    }
+}
+
+/// Pairs of strings. NULL is none at all, which is not the same as zero of them.
+///
+/// # Safety
+///
+/// See the top of the file.
+pub(super) unsafe fn pairs<'a>(
+    first: *const brama_pair_t,
+    count: usize,
+) -> Result<Option<Vec<(&'a str, &'a str)>>, Error> {
+    if first.is_null() && count == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise, here and below.
+    let pairs = unsafe { array("metadata", first, count) }?;
+    let pairs = pairs.iter().map(|pair| {
+        let key = unsafe { text("metadata key", pair.key) }?;
+        let value = unsafe { text("metadata value", pair.value) }?;
+        let key = key.ok_or_else(|| null("metadata key"))?;
+        let value = value.ok_or_else(|| null("metadata value"))?;
+        Ok((key, value))
+    });
+    pairs.collect::<Result<_, _>>().map(Some)
+}
+
+/// A struct that begins with its size and may grow at its end.
+///
+/// # Safety
+///
+/// `repr(C)`, begins with a `usize` which is the size, has no padding, and any bytes
+/// are a value of it.
+pub(super) unsafe trait Extensible: Copy {
+    const NAME: &'static str;
+    /// What its `_init` function is called.
+    const INIT: &'static str;
+    /// The size in the first version of this interface.
+    const FIRST_SIZE: usize;
+    /// With every field as its `_init` function leaves it.
+    const BLANK: Self;
+}
+
+/// More than any version of any of these structs ever has.
+const TOO_LARGE: usize = 4_096;
+
+fn judge_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), Error> {
+    if (T::FIRST_SIZE..=TOO_LARGE).contains(&size) {
+        return Ok(());
+    }
+    let allowed = format!(
+        "the size of a {} is {}, call {} before filling it in",
+        T::NAME,
+        mem::size_of::<T>(),
+        T::INIT
+    );
+    Err(invalid(
+        argument,
+        format!("a struct of size {size}"),
+        allowed,
+    ))
+}
+
+/// Reads a struct: as much as caller and library both know of it, the rest blank.
+/// What only the caller knows must be zero.
+///
+/// # Safety
+///
+/// See the top of the file; the struct is as long as its size says.
+pub(super) unsafe fn read<T: Extensible>(
+    argument: &'static str,
+    from: *const T,
+) -> Result<T, Error> {
+    if from.is_null() {
+        return Err(null(argument));
+    }
+    // SAFETY: every such struct begins with its size, and is so long.
+    unsafe {
+        let size = from.cast::<usize>().read();
+        judge_size::<T>(argument, size)?;
+        let known = mem::size_of::<T>();
+        let tail = from.cast::<u8>().add(known.min(size));
+        let tail = slice::from_raw_parts(tail, size.saturating_sub(known));
+        if tail.iter().any(|byte| *byte != 0) {
+            let value = format!("a {} of size {size}", T::NAME);
+            let allowed =
+                format!("this library knows {known} bytes of it, what is beyond must be zero");
+            return Err(invalid(argument, value, allowed));
+        }
+        let mut read = T::BLANK;
+        let bytes = ptr::from_mut(&mut read).cast::<u8>();
+        ptr::copy_nonoverlapping(from.cast::<u8>(), bytes, known.min(size));
+        Ok(read)
+    }
+}
+
+/// [`read`] where NULL stands for a blank one.
+///
+/// # Safety
+///
+/// As [`read`].
+pub(super) unsafe fn read_or_blank<T: Extensible>(
+    argument: &'static str,
+    from: *const T,
+) -> Result<T, Error> {
+    if from.is_null() {
+        return Ok(T::BLANK);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { read(argument, from) }
+}
+
+/// A caller's struct, to be filled in by [`write`]: judged before the work is done.
+///
+/// # Safety
+///
+/// As [`read`].
+pub(super) unsafe fn judge_place<T: Extensible>(
+    argument: &'static str,
+    to: *mut T,
+) -> Result<(), Error> {
+    place(argument, to)?;
+    // SAFETY: every such struct begins with its size.
+    judge_size::<T>(argument, unsafe { to.cast::<usize>().read() })
+}
+
+/// Fills in as much of a caller's struct as it has; its size stays.
+///
+/// # Safety
+///
+/// As [`read`], and [`judge_place`] has found it right.
+pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
+    let skip = mem::size_of::<usize>();
+    // SAFETY: the caller's struct is as long as its size says.
+    unsafe {
+        let size = to.cast::<usize>().read().min(mem::size_of::<T>());
+        let from = ptr::from_ref(value).cast::<u8>().add(skip);
+        ptr::copy_nonoverlapping(from, to.cast::<u8>().add(skip), size - skip);
+    }
+}
+
+/// What an `_init` function does.
+///
+/// # Safety
+///
+/// NULL, or room for the struct.
+pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
+    if !place.is_null() {
+        // SAFETY: the caller's promise; never more than there was at first.
+        unsafe {
+            let blank = ptr::from_ref(&T::BLANK).cast::<u8>();
+            ptr::copy_nonoverlapping(blank, place.cast::<u8>(), T::FIRST_SIZE);
+            place.cast::<usize>().write(T::FIRST_SIZE);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Registering, and the calls by name.
+
+use std::ffi::c_char;
+use std::sync::Arc;
+
+use super::args::{self, key};
+use super::config::brama_options_t;
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::{brama_connection_t, brama_t};
+use super::report::{self, brama_report_t};
+use super::types;
+use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
+use crate::connection::Connection;
+
+/// Registers a connection, closed.
+///
+/// identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is
+/// not the same as any scope. NULL options: the manager's settings in everything. If
+/// out is not NULL, it gets a handle, to be released by the caller, or NULL on error.
+/// A NULL manager is the default one.
+///
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG,
+/// BRAMA_ERR_ALREADY_REGISTERED (the existing connection is left as it is),
+/// BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_register(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    options: *const brama_options_t,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key(identifier, scope)?;
+            let options = brama_options_t::given(options)?;
+            hand_out(args::manager(manager).register(key, options)?, out);
+        }
+        Ok(())
+    })
+}
+
+/// brama_register, or a handle of the existing connection, whose settings stay as they
+/// are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_get_or_register(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    options: *const brama_options_t,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key(identifier, scope)?;
+            let options = brama_options_t::given(options)?;
+            hand_out(args::manager(manager).get_or_register(key, options)?, out);
+        }
+        Ok(())
+    })
+}
+
+/// Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
+/// released as ever.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_unregister(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager).unregister(key(identifier, scope)?)? };
+        Ok(())
+    })
+}
+
+/// Gives a handle of a registered connection into *out, to be released by the caller;
+/// NULL on error. With the manager's auto_register an unknown name is registered.
+///
+/// A NULL manager is the default one, a NULL scope is none, out must not be NULL.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_get(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        args::place("out", out)?;
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key(identifier, scope)?;
+            hand_out(args::manager(manager).connection(key)?, out);
+        }
+        Ok(())
+    })
+}
+
+/// Whether a call would be admitted now: true if the circuit is closed or half-open.
+/// A pure question: it takes no permit. False also if no connection of this name is
+/// registered, if the manager was shut down, and if an argument is invalid (then
+/// brama_last_error_message tells). A NULL manager is the default one, a NULL scope is
+/// none. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_available(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { args::manager(manager).available(key(identifier, scope)?) })
+    })
+}
+
+/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is
+/// registered, or if an argument is invalid. Registers nothing. A NULL manager is the
+/// default one, a NULL scope is none. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_state(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_state_t {
+    guard::value(BRAMA_STATE_UNKNOWN, || {
+        // SAFETY: the caller's promise.
+        let state = unsafe { args::manager(manager).state(key(identifier, scope)?) };
+        Ok(types::state(state))
+    })
+}
+
+/// Reports a success without a permit (ask, call, report). While half-open it counts
+/// like a probe's.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_success(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager).success(key(identifier, scope)?)? };
+        Ok(())
+    })
+}
+
+/// brama_success with more to tell; a NULL report tells nothing more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_success_with(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
+            args::manager(manager).success_with(key, report)?;
+        }
+        Ok(())
+    })
+}
+
+/// Reports a failure without a permit; brama_status tells how many count now. While
+/// half-open it counts like a probe's. The reason goes into the events; NULL: none;
+/// what is not UTF-8 is refused, and then nothing is counted.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_failure(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    reason: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
+            args::manager(manager).failure(key, report)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_failure with more to tell; a NULL report tells nothing more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_failure_with(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
+            args::manager(manager).failure(key, report)?;
+        }
+        Ok(())
+    })
+}
+
+/// # Safety
+///
+/// `out` is NULL or a place for a pointer.
+unsafe fn clear(out: *mut *mut brama_connection_t) {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(std::ptr::null_mut()) };
+    }
+}
+
+/// # Safety
+///
+/// `out` is NULL or a place for a pointer.
+unsafe fn hand_out(connection: Connection, out: *mut *mut brama_connection_t) {
+    if !out.is_null() {
+        let handle = Arc::new(brama_connection_t::new(connection));
+        // SAFETY: the caller's promise.
+        unsafe { out.write(Arc::into_raw(handle).cast_mut()) };
+    }
+}

@@ -1,0 +1,57 @@
+//! Time that a test decides.
+
+use std::ptr;
+use std::time::Duration;
+
+use super::args::given;
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::brama_clock_t;
+use crate::clock::ManualClock;
+
+/// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
+/// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
+/// NULL on error. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
+    guard::value(ptr::null_mut(), || {
+        let clock = ManualClock::starting_at(unix_ms);
+        Ok(Box::into_raw(Box::new(brama_clock_t { clock })))
+    })
+}
+
+/// Frees a clock. Managers that use it keep the time that it shows. NULL is fine. No
+/// other thread may be using the pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
+    guard::value((), || {
+        if !clock.is_null() {
+            // SAFETY: from `brama_clock_new`, and given back once.
+            drop(unsafe { Box::from_raw(clock) });
+        }
+        Ok(())
+    });
+}
+
+/// Moves the time on by so many ms. It stops 34 years after its start. What became
+/// due happens for whoever looks first; brama_poll makes it happen now. NULL:
+/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: NULL, or a clock.
+        let clock = unsafe { given("clock", clock) }?;
+        clock.clock.advance(Duration::from_millis(ms));
+        Ok(())
+    })
+}
+
+/// The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_clock_unix_ms(clock: *const brama_clock_t) -> u64 {
+    guard::value(super::types::BRAMA_NONE, || {
+        // SAFETY: NULL, or a clock.
+        let clock = unsafe { given("clock", clock) }?;
+        Ok(clock.clock.unix_ms())
+    })
+}

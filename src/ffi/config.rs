@@ -1,0 +1,402 @@
+//! Settings.
+
+use std::ffi::c_char;
+use std::mem::size_of;
+use std::ptr;
+
+use super::args::{self, Extensible, handle, init, key, pairs, read, read_or_blank};
+use super::errors::brama_result_t;
+use super::guard::{self, Failure};
+use super::handles::{brama_clock_t, brama_connection_t, brama_t};
+use super::types::*;
+use crate::builder::Builder;
+use crate::config::{
+    Config, ConnectionOptions, ExpiryStrategy, Housekeeping, Overrides, UNLIMITED,
+};
+use crate::error::Error;
+
+/// Settings of one connection. What is not given follows the manager's setting, also
+/// when that changes later.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_options_t {
+    /// Bytes of this struct; set by brama_options_init.
+    pub size: usize,
+    /// Failures that open the circuit: in a row, or within the window if there is
+    /// one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
+    pub max_attempts: u32,
+    /// BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE.
+    pub expiry_strategy: brama_expiry_strategy_t,
+    /// How long an opening lasts. At least 1. Default 60000.
+    pub expiry_ms: u64,
+    /// The first expiry of the progressive strategy. At least 1. Default: expiry_ms.
+    pub initial_expiry_ms: u64,
+    /// The longest expiry of the progressive strategy. At least the initial one.
+    /// Default: ten times that.
+    pub max_expiry_ms: u64,
+    /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
+    pub backoff_factor: f64,
+    /// Prolongs every automatic expiry by a random part of up to so many times
+    /// itself. 0.0 to 1.0. Default 0.0.
+    pub jitter: f64,
+    /// Failures count if they happened less than this long ago. At least 1;
+    /// BRAMA_NONE (default): failures in a row count, however old.
+    pub window_ms: u64,
+    /// How long a probe may take before it loses its slot. At least 1; BRAMA_NONE
+    /// (default): as long as the current expiry.
+    pub probe_timeout_ms: u64,
+    /// Probes admitted at once while half-open. 1 to 65535. Default 1.
+    pub half_open_max_calls: u32,
+    /// Successes that close a half-open circuit. At least 1. Default 1.
+    pub half_open_successes: u32,
+    /// The connection's metadata as a whole, replacing what was there. NULL: not
+    /// given. Copied by the call.
+    pub metadata: *const brama_pair_t,
+    /// How many pairs metadata has.
+    pub metadata_count: usize,
+}
+
+/// Settings of a manager. What is not given has its default, or stays as it is in
+/// brama_configure.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_config_t {
+    /// Bytes of this struct; set by brama_config_init.
+    pub size: usize,
+    /// As in brama_options_t, for connections that do not set it, like all until
+    /// half_open_successes.
+    pub max_attempts: u32,
+    /// As in brama_options_t.
+    pub expiry_strategy: brama_expiry_strategy_t,
+    /// As in brama_options_t.
+    pub expiry_ms: u64,
+    /// As in brama_options_t.
+    pub initial_expiry_ms: u64,
+    /// As in brama_options_t.
+    pub max_expiry_ms: u64,
+    /// As in brama_options_t.
+    pub backoff_factor: f64,
+    /// As in brama_options_t.
+    pub jitter: f64,
+    /// As in brama_options_t.
+    pub window_ms: u64,
+    /// As in brama_options_t.
+    pub probe_timeout_ms: u64,
+    /// As in brama_options_t.
+    pub half_open_max_calls: u32,
+    /// As in brama_options_t.
+    pub half_open_successes: u32,
+    /// How often unused connections are looked for. At least 1. Default 10000.
+    pub cleanup_interval_ms: u64,
+    /// A connection without activity for this long is removed. At least 1, or
+    /// BRAMA_NEVER. Default 86400000 (a day).
+    pub inactive_threshold_ms: u64,
+    /// 1: an unknown name is registered, with the manager's settings, by its first
+    /// use. Default 0.
+    pub auto_register: i32,
+    /// 1 (default): a thread of the manager's does what is due when nobody calls. 0:
+    /// call brama_poll now and then. Only for brama_new.
+    pub background: i32,
+    /// How many happenings can wait to be delivered as events. 1 to 16777216. Default
+    /// 1024. Only for brama_new.
+    pub event_capacity: u64,
+    /// Tells the time instead of the machine's clock, if not NULL. May be freed after
+    /// brama_new. Only for brama_new.
+    pub clock: *const brama_clock_t,
+}
+
+// SAFETY: numbers and pointers without padding, after the size.
+unsafe impl Extensible for brama_options_t {
+    const NAME: &'static str = "brama_options_t";
+    const INIT: &'static str = "brama_options_init";
+    const FIRST_SIZE: usize = 112;
+    const BLANK: Self = brama_options_t {
+        size: size_of::<Self>(),
+        max_attempts: BRAMA_NOT_GIVEN_U32,
+        expiry_strategy: BRAMA_NOT_GIVEN_I32,
+        expiry_ms: BRAMA_NOT_GIVEN_U64,
+        initial_expiry_ms: BRAMA_NOT_GIVEN_U64,
+        max_expiry_ms: BRAMA_NOT_GIVEN_U64,
+        backoff_factor: BRAMA_NOT_GIVEN_F64,
+        jitter: BRAMA_NOT_GIVEN_F64,
+        window_ms: BRAMA_NOT_GIVEN_U64,
+        probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
+        half_open_max_calls: BRAMA_NOT_GIVEN_U32,
+        half_open_successes: BRAMA_NOT_GIVEN_U32,
+        metadata: ptr::null(),
+        metadata_count: 0,
+    };
+}
+
+// SAFETY: numbers and pointers without padding, after the size.
+unsafe impl Extensible for brama_config_t {
+    const NAME: &'static str = "brama_config_t";
+    const INIT: &'static str = "brama_config_init";
+    const FIRST_SIZE: usize = 136;
+    const BLANK: Self = brama_config_t {
+        size: size_of::<Self>(),
+        max_attempts: BRAMA_NOT_GIVEN_U32,
+        expiry_strategy: BRAMA_NOT_GIVEN_I32,
+        expiry_ms: BRAMA_NOT_GIVEN_U64,
+        initial_expiry_ms: BRAMA_NOT_GIVEN_U64,
+        max_expiry_ms: BRAMA_NOT_GIVEN_U64,
+        backoff_factor: BRAMA_NOT_GIVEN_F64,
+        jitter: BRAMA_NOT_GIVEN_F64,
+        window_ms: BRAMA_NOT_GIVEN_U64,
+        probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
+        half_open_max_calls: BRAMA_NOT_GIVEN_U32,
+        half_open_successes: BRAMA_NOT_GIVEN_U32,
+        cleanup_interval_ms: BRAMA_NOT_GIVEN_U64,
+        inactive_threshold_ms: BRAMA_NOT_GIVEN_U64,
+        auto_register: BRAMA_NOT_GIVEN_I32,
+        background: BRAMA_NOT_GIVEN_I32,
+        event_capacity: BRAMA_NOT_GIVEN_U64,
+        clock: ptr::null(),
+    };
+}
+
+/// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_options_init(options: *mut brama_options_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(options) }
+}
+
+/// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_config_init(config: *mut brama_config_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(config) }
+}
+
+/// Changes the manager's settings that are given, all at once; the others stay. Its
+/// connections follow where they have no setting of their own. Counts, deadlines and
+/// permits survive.
+///
+/// A NULL manager is the default one, a NULL config is refused. Errors:
+/// BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+/// BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_configure(
+    manager: *mut brama_t,
+    config: *const brama_config_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise, here and below.
+        let config = unsafe { read("config", config) }?;
+        refuse_if_given("background", config.background != BRAMA_NOT_GIVEN_I32)?;
+        refuse_if_given(
+            "event_capacity",
+            config.event_capacity != BRAMA_NOT_GIVEN_U64,
+        )?;
+        refuse_if_given("clock", !config.clock.is_null())?;
+        let given = Config {
+            overrides: config.settings().overrides()?,
+            housekeeping: config.housekeeping()?,
+        };
+        unsafe { args::manager(manager) }.configure(given)?;
+        Ok(())
+    })
+}
+
+/// Changes the settings of one connection that are given, all at once; the others
+/// stay. Counts, deadlines and permits survive.
+///
+/// A NULL manager is the default one, a NULL scope is none, all else must not be
+/// NULL. Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed),
+/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_configure_connection(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    options: *const brama_options_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let key = key(identifier, scope)?;
+            let options = read("options", options)?.translate()?;
+            args::manager(manager).configure_connection(key, options)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_configure_connection on a handle. Neither may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_configure(
+    connection: *const brama_connection_t,
+    options: *const brama_options_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let handle = handle(connection)?;
+            let options = read("options", options)?.translate()?;
+            handle.connection.configure(options)?;
+        }
+        Ok(())
+    })
+}
+
+/// What options and configurations have in common, as C gives it.
+struct Settings {
+    max_attempts: u32,
+    expiry_strategy: brama_expiry_strategy_t,
+    expiry_ms: u64,
+    initial_expiry_ms: u64,
+    max_expiry_ms: u64,
+    backoff_factor: f64,
+    jitter: f64,
+    window_ms: u64,
+    probe_timeout_ms: u64,
+    half_open_max_calls: u32,
+    half_open_successes: u32,
+}
+
+/// Makes [`Settings`] of a struct that has those fields.
+macro_rules! settings_of {
+    ($given:expr) => {
+        Settings {
+            max_attempts: $given.max_attempts,
+            expiry_strategy: $given.expiry_strategy,
+            expiry_ms: $given.expiry_ms,
+            initial_expiry_ms: $given.initial_expiry_ms,
+            max_expiry_ms: $given.max_expiry_ms,
+            backoff_factor: $given.backoff_factor,
+            jitter: $given.jitter,
+            window_ms: $given.window_ms,
+            probe_timeout_ms: $given.probe_timeout_ms,
+            half_open_max_calls: $given.half_open_max_calls,
+            half_open_successes: $given.half_open_successes,
+        }
+    };
+}
+
+impl Settings {
+    fn overrides(&self) -> Result<Overrides, Error> {
+        const { assert!(UNLIMITED == BRAMA_UNLIMITED) };
+        Ok(Overrides {
+            max_attempts: u32_given(self.max_attempts),
+            expiry_ms: ms_given("expiry", self.expiry_ms)?,
+            expiry_strategy: match self.expiry_strategy {
+                BRAMA_NOT_GIVEN_I32 => None,
+                BRAMA_EXPIRY_FIXED => Some(ExpiryStrategy::Fixed),
+                BRAMA_EXPIRY_PROGRESSIVE => Some(ExpiryStrategy::Progressive),
+                other => {
+                    let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
+                    return Err(Error::config("expiry_strategy", other, allowed));
+                }
+            },
+            initial_expiry_ms: ms_given("initial_expiry", self.initial_expiry_ms)?,
+            max_expiry_ms: ms_given("max_expiry", self.max_expiry_ms)?,
+            backoff_factor: f64_given(self.backoff_factor),
+            jitter: f64_given(self.jitter),
+            window_ms: ms_or_none_given(self.window_ms),
+            half_open_max_calls: u32_given(self.half_open_max_calls),
+            half_open_successes: u32_given(self.half_open_successes),
+            probe_timeout_ms: ms_or_none_given(self.probe_timeout_ms),
+        })
+    }
+}
+
+impl brama_options_t {
+    /// What a caller means by options, NULL for none.
+    pub(super) unsafe fn given(options: *const Self) -> Result<ConnectionOptions, Error> {
+        // SAFETY: the caller's promise.
+        unsafe { read_or_blank("options", options)?.translate() }
+    }
+
+    /// # Safety
+    ///
+    /// The metadata is what it says.
+    unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
+        let options = ConnectionOptions {
+            overrides: settings_of!(self).overrides()?,
+            metadata: None,
+        };
+        // SAFETY: the caller's promise.
+        let metadata = unsafe { pairs(self.metadata, self.metadata_count) }?;
+        Ok(match metadata {
+            Some(pairs) => options.metadata(pairs),
+            None => options,
+        })
+    }
+}
+
+impl brama_config_t {
+    /// What a caller means by a configuration, NULL for none.
+    pub(super) unsafe fn builder(config: *const Self) -> Result<Builder, Failure> {
+        // SAFETY: the caller's promise, here and below.
+        let given = unsafe { read_or_blank("config", config) }?;
+        let mut builder = Builder::new().config(Config {
+            overrides: given.settings().overrides()?,
+            housekeeping: given.housekeeping()?,
+        });
+        if let Some(on) = flag("background", given.background)? {
+            builder = builder.background(on);
+        }
+        if given.event_capacity != BRAMA_NOT_GIVEN_U64 {
+            let capacity = usize::try_from(given.event_capacity).unwrap_or(usize::MAX);
+            builder = builder.event_capacity(capacity);
+        }
+        if let Some(clock) = unsafe { given.clock.as_ref() } {
+            builder = builder.clock(clock.clock.clone());
+        }
+        Ok(builder)
+    }
+
+    fn settings(&self) -> Settings {
+        settings_of!(self)
+    }
+
+    fn housekeeping(&self) -> Result<Housekeeping, Error> {
+        Ok(Housekeeping {
+            cleanup_interval_ms: ms_given("cleanup_interval", self.cleanup_interval_ms)?,
+            inactive_threshold_ms: ms_or_none_given(self.inactive_threshold_ms),
+            auto_register: flag("auto_register", self.auto_register)?,
+        })
+    }
+}
+
+fn refuse_if_given(field: &'static str, given: bool) -> Result<(), Error> {
+    match given {
+        true => Err(Error::config(field, "given", "only for brama_new")),
+        false => Ok(()),
+    }
+}
+
+fn flag(field: &'static str, value: i32) -> Result<Option<bool>, Error> {
+    match value {
+        BRAMA_NOT_GIVEN_I32 => Ok(None),
+        0 => Ok(Some(false)),
+        1 => Ok(Some(true)),
+        other => Err(Error::config(field, other, "must be 0 or 1")),
+    }
+}
+
+fn u32_given(value: u32) -> Option<u32> {
+    (value != BRAMA_NOT_GIVEN_U32).then_some(value)
+}
+
+fn f64_given(value: f64) -> Option<f64> {
+    (value != BRAMA_NOT_GIVEN_F64).then_some(value)
+}
+
+/// A time that has to end.
+fn ms_given(field: &'static str, ms: u64) -> Result<Option<u64>, Error> {
+    match ms {
+        BRAMA_NEVER => Err(Error::config(
+            field,
+            "BRAMA_NEVER",
+            "must be a number of ms",
+        )),
+        ms => Ok((ms != BRAMA_NOT_GIVEN_U64).then_some(ms)),
+    }
+}
+
+/// A time that may be BRAMA_NEVER or BRAMA_NONE, which are the same number.
+fn ms_or_none_given(ms: u64) -> Option<Option<u64>> {
+    (ms != BRAMA_NOT_GIVEN_U64).then_some((ms != BRAMA_NEVER).then_some(ms))
+}

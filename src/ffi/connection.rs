@@ -1,0 +1,178 @@
+//! Handles.
+
+use std::ffi::c_char;
+use std::ptr;
+use std::sync::Arc;
+
+use super::args::handle;
+use super::errors::brama_result_t;
+use super::guard::{self, remember};
+use super::handles::brama_connection_t;
+use super::report::{self, brama_report_t};
+use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
+use crate::state::Word;
+
+/// The bits of a state word that are zero if and only if the circuit is closed and the
+/// connection registered, so that a call passes. See brama_connection_state_word.
+pub const BRAMA_STATE_WORD_MASK: u64 = 0xe000000000000000;
+
+const _: () = assert!(BRAMA_STATE_WORD_MASK == Word::NOT_FREE);
+
+/// One more reference to a handle, to be released once more. Returns the same pointer;
+/// NULL for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_retain(
+    connection: *const brama_connection_t,
+) -> *mut brama_connection_t {
+    if !connection.is_null() {
+        // SAFETY: made by `Arc::into_raw`, and held by the caller.
+        unsafe { Arc::increment_strong_count(connection) };
+    }
+    connection.cast_mut()
+}
+
+/// Gives a reference to a handle back; with the last one the handle is freed. The
+/// connection stays registered. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_release(connection: *mut brama_connection_t) {
+    guard::value((), || {
+        if !connection.is_null() {
+            // SAFETY: made by `Arc::into_raw`, and this reference is the caller's.
+            unsafe { Arc::decrement_strong_count(connection.cast_const()) };
+        }
+        Ok(())
+    });
+}
+
+/// The connection's identifier: valid as long as the handle is held. NULL for NULL.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_identifier(
+    connection: *const brama_connection_t,
+) -> *const c_char {
+    guard::value(ptr::null(), || {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { handle(connection) }?.identifier.as_ptr())
+    })
+}
+
+/// The connection's scope: valid as long as the handle is held; NULL if it has none,
+/// and for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_scope(
+    connection: *const brama_connection_t,
+) -> *const c_char {
+    guard::value(ptr::null(), || {
+        // SAFETY: the caller's promise.
+        let scope = unsafe { handle(connection) }?.scope.as_deref();
+        Ok(scope.map_or(ptr::null(), |scope| scope.as_ptr()))
+    })
+}
+
+/// Where the connection's state is, for hosts to which a call of a foreign function is
+/// dear. Read it atomically (acquire):
+///
+///     if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
+///         the circuit is closed, brama_connection_available would be true
+///     else
+///         ask brama_connection_available: time may have changed the state
+///
+/// All other bits may change their meaning. Never write to it. Valid as long as the
+/// handle is held, also after the connection was unregistered (then the bits are not
+/// zero). NULL for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_state_word(
+    connection: *const brama_connection_t,
+) -> *const u64 {
+    guard::value(ptr::null(), || {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { handle(connection) }?.connection.state_word())
+    })
+}
+
+/// brama_available on a handle. NULL: false. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_available(connection: *const brama_connection_t) -> bool {
+    // SAFETY: NULL, or a handle that is held.
+    match unsafe { connection.as_ref() } {
+        Some(handle) => handle.connection.available(),
+        None => {
+            remember(super::args::null("connection").into());
+            false
+        }
+    }
+}
+
+/// brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_state(
+    connection: *const brama_connection_t,
+) -> brama_state_t {
+    guard::value(BRAMA_STATE_UNKNOWN, || {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { handle(connection) }?;
+        Ok(types::state(handle.connection.state()))
+    })
+}
+
+/// brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_success(
+    connection: *const brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { handle(connection) }?.connection.success()?;
+        Ok(())
+    })
+}
+
+/// brama_success_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_success_with(
+    connection: *const brama_connection_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
+            handle.connection.success_with(report)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
+/// also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_failure(
+    connection: *const brama_connection_t,
+    reason: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (handle, report) = (handle(connection)?, report::reason(reason)?);
+            handle.connection.failure(report)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_failure_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_failure_with(
+    connection: *const brama_connection_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
+            handle.connection.failure(report)?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,197 @@
+//! Circuits by hand.
+
+use std::ffi::c_char;
+use std::time::Duration;
+
+use super::args::{self, handle, key};
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::{brama_connection_t, brama_t};
+use super::report::{self, brama_report_t};
+use super::types::{BRAMA_NEVER, BRAMA_NOT_GIVEN_U64};
+use crate::record::OpenFor;
+
+/// Opens a circuit, or moves the deadline of an open one.
+///
+/// expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
+/// its settings say, backoff and jitter included; BRAMA_NEVER: until somebody closes or
+/// resets it. The reason goes into the events; NULL: none.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_open_circuit(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    reason: *const c_char,
+    expiry_ms: u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
+            args::manager(manager).open_circuit(key, report, how_long(expiry_ms))?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_open_circuit with more to tell; a NULL report tells nothing more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_open_circuit_with(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    report: *const brama_report_t,
+    expiry_ms: u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
+            args::manager(manager).open_circuit(key, report, how_long(expiry_ms))?;
+        }
+        Ok(())
+    })
+}
+
+/// Closes a circuit. Its count of failures stays: one more may open it again.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_close_circuit(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager).close_circuit(key(identifier, scope)?)? };
+        Ok(())
+    })
+}
+
+/// Lets probes through now. Arguments and errors as brama_close_circuit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_half_open_circuit(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager).half_open_circuit(key(identifier, scope)?)? };
+        Ok(())
+    })
+}
+
+/// Closes a circuit and forgets its count, its window and its openings; the totals
+/// stay. Arguments and errors as brama_close_circuit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_reset_circuit(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager).reset_circuit(key(identifier, scope)?)? };
+        Ok(())
+    })
+}
+
+/// Resets every circuit of a manager. NULL: the default one. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager) }.reset_all();
+        Ok(())
+    })
+}
+
+/// brama_open_circuit on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_open_circuit(
+    connection: *const brama_connection_t,
+    reason: *const c_char,
+    expiry_ms: u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (handle, report) = (handle(connection)?, report::reason(reason)?);
+            handle
+                .connection
+                .open_circuit(report, how_long(expiry_ms))?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_open_circuit_with on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_open_circuit_with(
+    connection: *const brama_connection_t,
+    report: *const brama_report_t,
+    expiry_ms: u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
+            handle
+                .connection
+                .open_circuit(report, how_long(expiry_ms))?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_close_circuit on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_close_circuit(
+    connection: *const brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { handle(connection) }?.connection.close_circuit()?;
+        Ok(())
+    })
+}
+
+/// brama_half_open_circuit on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_half_open_circuit(
+    connection: *const brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { handle(connection) }?
+            .connection
+            .half_open_circuit()?;
+        Ok(())
+    })
+}
+
+/// brama_reset_circuit on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_reset_circuit(
+    connection: *const brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { handle(connection) }?.connection.reset_circuit()?;
+        Ok(())
+    })
+}
+
+fn how_long(expiry_ms: u64) -> OpenFor {
+    match expiry_ms {
+        BRAMA_NOT_GIVEN_U64 => OpenFor::Configured,
+        BRAMA_NEVER => OpenFor::Never,
+        ms => OpenFor::Custom(Duration::from_millis(ms)),
+    }
+}

@@ -1,0 +1,502 @@
+//! Events, and subscriptions with a callback.
+
+use std::ffi::{c_char, c_void};
+use std::mem::{self, size_of};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
+use super::callback::UserData;
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::{brama_subscription_t, brama_t};
+use super::status::ms;
+use super::text::{Room, Texts};
+use super::types::{self, *};
+use crate::error::Error;
+use crate::event::{Event, EventFilter, EventType};
+use crate::key::validate_name;
+use crate::subscription::Subscription;
+
+/// In brama_event_t.flags: the event stands for one or more of its type and connection
+/// that found no room. It tells the state that held when it was made, which may be
+/// later than the change it is named after; its reason and metadata may be missing.
+pub const BRAMA_EVENT_COALESCED: u32 = 1;
+
+/// One thing that happened to one connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_event_t {
+    /// Bytes of this struct that are filled in.
+    pub size: usize,
+    /// What it is about.
+    pub event_type: brama_event_type_t,
+    /// The state before; BRAMA_STATE_UNKNOWN for a registration.
+    pub previous_state: brama_state_t,
+    /// The state after; BRAMA_STATE_UNKNOWN for a removal.
+    pub new_state: brama_state_t,
+    /// Failures in a row, or inside the window, when it happened.
+    pub failure_count: u32,
+    /// BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Orders the events of one connection: of two, the one with the larger number
+    /// tells the later state. Says nothing across connections.
+    pub sequence: u64,
+    /// Numbers the registrations of a manager: a name that is registered anew has a
+    /// larger number, and its sequence starts over.
+    pub registration: u64,
+    /// When it happened, in Unix ms, to a few ms.
+    pub timestamp_ms: u64,
+    /// How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
+    /// until it is closed by hand.
+    pub expiry_ms: u64,
+    /// The connection's identifier; never NULL.
+    pub connection: *const c_char,
+    /// The connection's scope; NULL: none.
+    pub scope: *const c_char,
+    /// Why, as the reporter said; NULL: not said.
+    pub reason: *const c_char,
+    /// What came with the report; NULL if nothing did.
+    pub metadata: *const brama_pair_t,
+    /// How many pairs metadata has.
+    pub metadata_count: usize,
+}
+
+/// Called with one event. All that it points to is valid until the callback returns.
+/// Runs on the manager's thread, or on one that polls; may call anything in this
+/// library, also end its own subscription. While it runs, no other event of the manager
+/// is delivered. Must not throw.
+pub type brama_event_fn =
+    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void)>;
+
+/// Called with several events at a time, the i-th at (const char *)events + i *
+/// event_size; otherwise as brama_event_fn.
+pub type brama_events_fn = Option<
+    unsafe extern "C" fn(
+        events: *const brama_event_t,
+        event_size: usize,
+        count: usize,
+        user_data: *mut c_void,
+    ),
+>;
+
+/// Whether an event is wanted; otherwise as brama_event_fn.
+pub type brama_predicate_fn =
+    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> bool>;
+
+/// Which events a subscriber wants. What is not given is not filtered.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_filter_t {
+    /// Bytes of this struct; set by brama_filter_init.
+    pub size: usize,
+    /// BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types.
+    pub event_types: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Only connections with this identifier, in any scope unless one is given. NULL:
+    /// any. Copied by the call.
+    pub connection: *const c_char,
+    /// Only connections of this scope; BRAMA_NO_SCOPE: only those without one. NULL:
+    /// any. Copied by the call.
+    pub scope: *const c_char,
+    /// Only events that it wants. NULL: all.
+    pub predicate: brama_predicate_fn,
+    /// For the predicate.
+    pub predicate_data: *mut c_void,
+    /// Called with predicate_data when the subscription has ended, or if it cannot
+    /// begin: once for each call that is given this struct to subscribe with. NULL:
+    /// nothing is to be done.
+    pub predicate_destroy: brama_destroy_fn,
+}
+
+/// How many events of a manager went which way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_event_counts_t {
+    /// Bytes of this struct; set by brama_event_counts_init.
+    pub size: usize,
+    /// Events that somebody wanted when they happened.
+    pub published: u64,
+    /// Deliveries: an event that three subscribers got counts three times.
+    pub delivered: u64,
+    /// Events that may be dropped and found no room.
+    pub dropped: u64,
+    /// Events of the other types that are told by a later one, or that nobody needs to
+    /// hear of because the connection came and went.
+    pub coalesced: u64,
+    /// Callbacks of Rust subscribers that panicked.
+    pub panics: u64,
+}
+
+// SAFETY: numbers and pointers without padding, after the size.
+unsafe impl Extensible for brama_event_t {
+    const NAME: &'static str = "brama_event_t";
+    const INIT: &'static str = "sizeof";
+    const FIRST_SIZE: usize = 104;
+    const BLANK: Self = brama_event_t {
+        size: size_of::<Self>(),
+        event_type: 0,
+        previous_state: BRAMA_STATE_UNKNOWN,
+        new_state: BRAMA_STATE_UNKNOWN,
+        failure_count: 0,
+        flags: 0,
+        reserved: 0,
+        sequence: 0,
+        registration: 0,
+        timestamp_ms: 0,
+        expiry_ms: BRAMA_NONE,
+        connection: c"".as_ptr(),
+        scope: ptr::null(),
+        reason: ptr::null(),
+        metadata: ptr::null(),
+        metadata_count: 0,
+    };
+}
+
+// SAFETY: numbers and pointers without padding, after the size; no function is NULL.
+unsafe impl Extensible for brama_filter_t {
+    const NAME: &'static str = "brama_filter_t";
+    const INIT: &'static str = "brama_filter_init";
+    const FIRST_SIZE: usize = 56;
+    const BLANK: Self = brama_filter_t {
+        size: size_of::<Self>(),
+        event_types: 0,
+        reserved: 0,
+        connection: ptr::null(),
+        scope: ptr::null(),
+        predicate: None,
+        predicate_data: ptr::null_mut(),
+        predicate_destroy: None,
+    };
+}
+
+// SAFETY: numbers without padding, after the size.
+unsafe impl Extensible for brama_event_counts_t {
+    const NAME: &'static str = "brama_event_counts_t";
+    const INIT: &'static str = "brama_event_counts_init";
+    const FIRST_SIZE: usize = 48;
+    const BLANK: Self = brama_event_counts_t {
+        size: size_of::<Self>(),
+        published: 0,
+        delivered: 0,
+        dropped: 0,
+        coalesced: 0,
+        panics: 0,
+    };
+}
+
+/// Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_filter_init(filter: *mut brama_filter_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(filter) }
+}
+
+/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(counts) }
+}
+
+/// Calls callback for every event that filter lets pass, until the subscription ends:
+/// by brama_unsubscribe, brama_unsubscribe_matching or the manager's shutdown.
+///
+/// destroy, if not NULL, is called exactly once with user_data when the callback will
+/// not run any more: when the subscription has ended, on the thread that ended it or
+/// that ran the callback; or before this function returns if it fails, for whatever
+/// reason.
+///
+/// If out is not NULL, it gets the subscription, which the caller ends and frees with
+/// brama_unsubscribe, or NULL on error. If out is NULL, the subscription lasts as long
+/// as the manager. A NULL manager is the default one, a NULL filter lets everything
+/// pass, a NULL callback is refused.
+///
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_subscribe(
+    manager: *mut brama_t,
+    filter: *const brama_filter_t,
+    callback: brama_event_fn,
+    user_data: *mut c_void,
+    destroy: brama_destroy_fn,
+    out: *mut *mut brama_subscription_t,
+) -> brama_result_t {
+    let user_data = UserData::new(user_data, destroy);
+    guard::result(move || {
+        // SAFETY: the caller's promise, here and below.
+        unsafe { clear(out) };
+        let filter = unsafe { brama_filter_t::wanted(filter) };
+        let callback = callback.ok_or_else(|| null("callback"))?;
+        let mut texts = Texts::default();
+        let subscription = unsafe { args::manager(manager) }.subscribe(filter?, move |event| {
+            let event = translate_one(event, &mut texts);
+            // SAFETY: the host's function, with what it asked for.
+            unsafe { callback(&event, user_data.get()) };
+        })?;
+        unsafe { hand_out(subscription, out) };
+        Ok(())
+    })
+}
+
+/// brama_subscribe with a callback for up to `most` events at a time: as many as there
+/// are when all that waited has been delivered. `most` is 1 to 16777216, or
+/// BRAMA_ERR_INVALID_CONFIG.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_subscribe_batched(
+    manager: *mut brama_t,
+    filter: *const brama_filter_t,
+    most: usize,
+    callback: brama_events_fn,
+    user_data: *mut c_void,
+    destroy: brama_destroy_fn,
+    out: *mut *mut brama_subscription_t,
+) -> brama_result_t {
+    let user_data = UserData::new(user_data, destroy);
+    guard::result(move || {
+        // SAFETY: the caller's promise, here and below.
+        unsafe { clear(out) };
+        let filter = unsafe { brama_filter_t::wanted(filter) };
+        let callback = callback.ok_or_else(|| null("callback"))?;
+        let mut texts = Texts::default();
+        let brama = unsafe { args::manager(manager) };
+        let subscription = brama.subscribe_batched(filter?, most, move |events| {
+            texts.begin(room_for(events));
+            let events: Vec<_> = events
+                .iter()
+                .map(|event| translate(event, &mut texts))
+                .collect();
+            let size = size_of::<brama_event_t>();
+            // SAFETY: the host's function, with what it asked for.
+            unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
+        })?;
+        unsafe { hand_out(subscription, out) };
+        Ok(())
+    })
+}
+
+/// Ends a subscription and frees it. When this has returned, the callback is not
+/// running and never will again, and destroy has been called: it waits for a callback
+/// under way. Inside a callback of the same manager it returns at once, and that is so
+/// when the callback that is running has returned. NULL is fine. Any thread, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription_t) {
+    guard::value((), || {
+        if !subscription.is_null() {
+            // SAFETY: from `brama_subscribe`, and given back once.
+            let subscription = unsafe { Box::from_raw(subscription) };
+            subscription.subscription.unsubscribe();
+        }
+        Ok(())
+    });
+}
+
+/// Frees a subscription without ending it: it lasts as long as the manager. NULL is
+/// fine. Any thread, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subscription_t) {
+    guard::value((), || {
+        if !subscription.is_null() {
+            // SAFETY: from `brama_subscribe`, and given back once.
+            let subscription = unsafe { Box::from_raw(subscription) };
+            subscription.subscription.detach();
+        }
+        Ok(())
+    });
+}
+
+/// Ends every subscription, of queues too, that falls under a pattern: it agrees with
+/// each part that the pattern gives, and wants no type beyond the pattern's. Its
+/// predicate is not looked at, nor destroyed. A NULL pattern is that of all
+/// subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
+/// are still to be freed.
+///
+/// A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_unsubscribe_matching(
+    manager: *mut brama_t,
+    pattern: *const brama_filter_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let pattern = read_or_blank("pattern", pattern)?.pattern()?;
+            args::manager(manager).unsubscribe(&pattern);
+        }
+        Ok(())
+    })
+}
+
+/// Counts what became of a manager's events. Exact when nothing is on its way, after
+/// brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
+/// is the default one, NULL counts are refused. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_event_counts(
+    manager: *mut brama_t,
+    counts: *mut brama_event_counts_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            judge_place("counts", counts)?;
+            let known = args::manager(manager).event_counts();
+            let known = brama_event_counts_t {
+                published: known.published,
+                delivered: known.delivered,
+                dropped: known.dropped,
+                coalesced: known.coalesced,
+                panics: known.panics,
+                ..Extensible::BLANK
+            };
+            write(counts, &known);
+        }
+        Ok(())
+    })
+}
+
+impl brama_filter_t {
+    /// What a subscriber means by a filter, NULL for everything. Its predicate's data is
+    /// taken over, also on error.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
+    pub(super) unsafe fn wanted(filter: *const Self) -> Result<EventFilter, Error> {
+        // SAFETY: the caller's promise.
+        let given = unsafe { read_or_blank("filter", filter) }?;
+        let data = UserData::new(given.predicate_data, given.predicate_destroy);
+        // SAFETY: as above.
+        let filter = unsafe { given.pattern() }?;
+        let Some(predicate) = given.predicate else {
+            return Ok(filter);
+        };
+        // One thread at a time asks; nobody holds the mutex while the predicate runs.
+        let kept = Mutex::new(Texts::default());
+        Ok(filter.custom(move |event| {
+            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut texts = mem::take(&mut *lock());
+            let translated = translate_one(event, &mut texts);
+            // SAFETY: the host's function, with what it asked for.
+            let wanted = unsafe { predicate(&translated, data.get()) };
+            *lock() = texts;
+            wanted
+        }))
+    }
+
+    /// The filter but for its predicate.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
+    unsafe fn pattern(&self) -> Result<EventFilter, Error> {
+        let mut filter = EventFilter::new();
+        if self.event_types != 0 {
+            filter = filter.types(types_in(self.event_types)?);
+        }
+        if self.reserved != 0 {
+            return Err(invalid("filter.reserved", self.reserved, "must be zero"));
+        }
+        // SAFETY: the caller's promise, here and below.
+        if let Some(connection) = unsafe { args::text("filter.connection", self.connection) }? {
+            validate_name("filter.connection", connection)?;
+            filter = filter.connection(connection);
+        }
+        filter = match unsafe { args::text("filter.scope", self.scope) }? {
+            None => filter,
+            Some("") => filter.scope(None),
+            Some(scope) => {
+                validate_name("filter.scope", scope)?;
+                filter.scope(scope)
+            }
+        };
+        Ok(filter)
+    }
+}
+
+fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
+    let bit = |kind: &EventType| 1_u32 << *kind as u32;
+    let known = EventType::ALL
+        .iter()
+        .fold(0, |known, kind| known | bit(kind));
+    if bits & !known != 0 {
+        let value = format!("{bits:#x}");
+        return Err(invalid(
+            "filter.event_types",
+            value,
+            format!("must be made of BRAMA_EVENT_BIT, which are {known:#x} together"),
+        ));
+    }
+    Ok(EventType::ALL
+        .into_iter()
+        .filter(|kind| bits & bit(kind) != 0)
+        .collect())
+}
+
+/// How much room the strings of these events need.
+pub(super) fn room_for(events: &[Event]) -> Room {
+    let mut room = Room::default();
+    for event in events {
+        room.text(Some(event.connection()));
+        room.text(event.scope());
+        room.text(event.reason());
+        room.map(event.metadata());
+    }
+    room
+}
+
+/// An event for C, whose strings are in `texts`, where room has been made.
+pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
+    let (metadata, metadata_count) = texts.map(event.metadata());
+    brama_event_t {
+        size: size_of::<brama_event_t>(),
+        event_type: event.event_type() as brama_event_type_t,
+        previous_state: types::state(event.previous_state()),
+        new_state: types::state(event.new_state()),
+        failure_count: event.failure_count(),
+        flags: if event.is_coalesced() {
+            BRAMA_EVENT_COALESCED
+        } else {
+            0
+        },
+        reserved: 0,
+        sequence: event.sequence(),
+        registration: event.registration(),
+        timestamp_ms: event.timestamp(),
+        expiry_ms: ms(event.expiry()),
+        connection: texts.text(Some(event.connection())),
+        scope: texts.text(event.scope()),
+        reason: texts.text(event.reason()),
+        metadata,
+        metadata_count,
+    }
+}
+
+fn translate_one(event: &Event, texts: &mut Texts) -> brama_event_t {
+    texts.begin(room_for(std::slice::from_ref(event)));
+    translate(event, texts)
+}
+
+/// # Safety
+///
+/// `out` is NULL or a place for a pointer.
+unsafe fn clear(out: *mut *mut brama_subscription_t) {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(ptr::null_mut()) };
+    }
+}
+
+/// # Safety
+///
+/// `out` is NULL or a place for a pointer.
+unsafe fn hand_out(subscription: Subscription, out: *mut *mut brama_subscription_t) {
+    if out.is_null() {
+        return subscription.detach();
+    }
+    let subscription = Box::into_raw(Box::new(brama_subscription_t { subscription }));
+    // SAFETY: the caller's promise.
+    unsafe { out.write(subscription) };
+}

@@ -1,0 +1,137 @@
+//! The way in and out of every entry: no panic leaves it, and a failure becomes a
+//! code, remembered with its message for the thread.
+//!
+//! The message is put into words when somebody asks for it: a rejected call is no
+//! reason to allocate.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CString, c_char};
+use std::fmt;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+
+use super::errors::*;
+use super::text;
+use crate::error::Error;
+
+/// Why an entry does not do what it was asked.
+pub(super) enum Failure {
+    Error(Error),
+    /// The registration that a permit belongs to.
+    PermitGone,
+    System(io::Error),
+    /// In the state that the thread is in.
+    ThreadEnds,
+    Panic(Box<str>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+impl Failure {
+    fn code(&self) -> brama_result_t {
+        match self {
+            Failure::Error(error) => match error {
+                Error::InvalidArgument(_) => BRAMA_ERR_INVALID_ARGUMENT,
+                Error::InvalidConfig(_) => BRAMA_ERR_INVALID_CONFIG,
+                Error::NotFound(_) => BRAMA_ERR_NOT_FOUND,
+                Error::AlreadyRegistered(_) => BRAMA_ERR_ALREADY_REGISTERED,
+                Error::Rejected(_) => BRAMA_ERR_REJECTED,
+                Error::Stale => BRAMA_ERR_STALE,
+                Error::ShutDown => BRAMA_ERR_SHUT_DOWN,
+            },
+            Failure::PermitGone => BRAMA_ERR_NOT_FOUND,
+            Failure::System(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                BRAMA_ERR_OUT_OF_MEMORY
+            }
+            Failure::System(_) | Failure::ThreadEnds => BRAMA_ERR_UNSUPPORTED,
+            Failure::Panic(_) => BRAMA_ERR_PANIC,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Error(error) => error.fmt(f),
+            Failure::PermitGone => {
+                f.write_str("the permit's connection is not registered any more")
+            }
+            Failure::System(error) => write!(f, "the system refuses: {error}"),
+            Failure::ThreadEnds => f.write_str("the thread is ending and has no memory of its own"),
+            Failure::Panic(message) => write!(f, "internal error: {message}"),
+        }
+    }
+}
+
+/// A thread's last failure: not yet in words, or in words.
+struct Last {
+    failure: Option<Failure>,
+    message: Option<CString>,
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
+}
+
+/// Runs an entry that answers with a code.
+#[inline]
+pub(super) fn result(entry: impl FnOnce() -> Result<(), Failure>) -> brama_result_t {
+    match contained(entry) {
+        Ok(()) => BRAMA_OK,
+        Err(failure) => remember(failure),
+    }
+}
+
+/// Runs an entry that answers with a value, or `otherwise`.
+#[inline]
+pub(super) fn value<T>(otherwise: T, entry: impl FnOnce() -> Result<T, Failure>) -> T {
+    match contained(entry) {
+        Ok(value) => value,
+        Err(failure) => {
+            remember(failure);
+            otherwise
+        }
+    }
+}
+
+#[inline]
+fn contained<T>(entry: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // Unwind safe: what an entry shares with the outside are the library's own
+    // structures, which are whole at every moment.
+    panic::catch_unwind(AssertUnwindSafe(entry)).unwrap_or_else(|payload| Err(panicked(&*payload)))
+}
+
+#[cold]
+fn panicked(payload: &(dyn Any + Send)) -> Failure {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Failure::Panic(message.unwrap_or("panic").into())
+}
+
+/// Remembers a failure for the thread and answers its code.
+#[cold]
+pub(super) fn remember(failure: Failure) -> brama_result_t {
+    let code = failure.code();
+    // A thread that is ending has no memory any more.
+    let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
+    code
+}
+
+/// The thread's last failure in words.
+pub(super) fn last_message() -> *const c_char {
+    LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        if let Some(failure) = last.failure.take() {
+            last.message = Some(text::to_c(&failure.to_string()));
+        }
+        last.message.as_deref().unwrap_or(c"").as_ptr()
+    })
+    .unwrap_or(c"".as_ptr())
+}

@@ -1,0 +1,76 @@
+//! Managers.
+
+use std::ptr;
+
+use once_cell::sync::Lazy;
+
+use super::args;
+use super::config::brama_config_t;
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::brama_t;
+
+static DEFAULT: Lazy<brama_t> = Lazy::new(|| brama_t {
+    brama: crate::default().clone(),
+});
+
+/// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
+/// on error: brama_last_error_message names the field. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
+    guard::value(ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        let brama = unsafe { brama_config_t::builder(config) }?.build()?;
+        Ok(Box::into_raw(Box::new(brama_t { brama })))
+    })
+}
+
+/// The process-wide manager, made with the default settings on first use. It is what
+/// NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_default() -> *mut brama_t {
+    guard::value(ptr::null_mut(), || Ok(ptr::from_ref(&*DEFAULT).cast_mut()))
+}
+
+/// Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
+/// queues stay valid until they are released; permits by name do not. NULL is fine:
+/// nothing happens, as for the default manager. No other thread may be using the
+/// pointer. May be called inside a callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
+    guard::value((), || {
+        let is_default = Lazy::get(&DEFAULT).is_some_and(|default| ptr::eq(default, manager));
+        if !manager.is_null() && !is_default {
+            // SAFETY: from `brama_new`, and given back once.
+            let manager = unsafe { Box::from_raw(manager) };
+            manager.brama.shutdown();
+        }
+        Ok(())
+    });
+}
+
+/// Shuts a manager down: no call is admitted any more, every operation answers
+/// BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are delivered, and
+/// all subscriptions end. Inside a callback it returns at once, and the rest happens
+/// when the callback has returned. Further calls do nothing. NULL: the default manager.
+/// May block until a callback under way has returned. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager) }.shutdown();
+        Ok(())
+    })
+}
+
+/// Does what is due: expiries, cleanup, delivery of events. Needed without a
+/// background thread, harmless with one. Runs callbacks on the calling thread. Inside
+/// a callback it does nothing. NULL: the default manager. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { args::manager(manager) }.poll();
+        Ok(())
+    })
+}

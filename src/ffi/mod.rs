@@ -1,0 +1,50 @@
+//! The C ABI: `include/brama.h`, function by function.
+//!
+//! Nothing is decided here. A function checks and translates its arguments, calls
+//! the same operation that a Rust user has, and translates the answer. The header
+//! is generated from these files and
+//! is meant to be read as the manual; so the comments of what is exported speak to
+//! C programmers.
+//!
+//! # Rules
+//!
+//! - Every entry is guarded ([`guard`]): no panic leaves it, and what went wrong is
+//!   remembered for `brama_last_error_message`. The calls of a healthy circuit on a
+//!   handle have nothing to remember and touch nothing of the thread's.
+//! - No Rust enum crosses the boundary, in either direction: a number that is none
+//!   of its values would be undefined behaviour. Types are numbers, values constants.
+//! - Structs begin with their size and are only extended at their end
+//!   ([`args`] reads them). A field that is added later must mean "not given" when it
+//!   is zero, since that is what an older library demands of a tail that it does not
+//!   know.
+//! - An `_init` function writes the struct as it was when the function was made, and
+//!   never more: an old program has no room for more. A struct that grows gets another
+//!   one, and the header a macro of the old name.
+//! - `size_t` for sizes and counts, fixed widths for all else, explicit padding.
+//!
+//! # The header
+//!
+//! `tests/header.rs` makes it: the introduction from `cbindgen.toml`, then one
+//! section for each file.
+#![allow(non_camel_case_types, reason = "the names are C's")]
+
+mod args;
+mod batch;
+mod by_name;
+mod callback;
+mod clock;
+mod config;
+mod connection;
+mod control;
+mod errors;
+mod events;
+mod guard;
+mod handles;
+mod manager;
+mod permit;
+mod queue;
+mod report;
+mod status;
+mod text;
+mod types;
+mod version;

@@ -1,0 +1,169 @@
+//! Queues of events, drained by the host.
+
+use std::ffi::c_int;
+use std::mem::size_of;
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::args::{self, Extensible, given, invalid, place};
+use super::errors::brama_result_t;
+use super::events::{brama_event_t, brama_filter_t, room_for, translate};
+use super::guard::{self, Failure};
+use super::handles::{brama_queue_t, brama_t};
+use super::text::Texts;
+
+/// Makes a queue of every event that filter lets pass, into *out, to be freed by the
+/// caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
+/// the introduction says what happens when it is full.
+///
+/// A NULL manager is the default one, a NULL filter lets everything pass, out must not
+/// be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
+/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_new(
+    manager: *mut brama_t,
+    filter: *const brama_filter_t,
+    capacity: usize,
+    out: *mut *mut brama_queue_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise, here and below.
+        let filter = unsafe { brama_filter_t::wanted(filter) };
+        let out = place("out", out)?;
+        unsafe { out.write(ptr::null_mut()) };
+        let queue = unsafe { args::manager(manager) }.subscribe_queue(filter?, capacity)?;
+        let drained = Mutex::new(Texts::default());
+        let queue = Box::into_raw(Box::new(brama_queue_t { queue, drained }));
+        unsafe { out.write(queue) };
+        Ok(())
+    })
+}
+
+/// Takes up to capacity events out of the queue, in order, into an array, and says in
+/// *count how many. Returns at once, also with none.
+///
+/// event_size is sizeof(brama_event_t): the step from one element to the next. The
+/// strings of the events belong to the queue and are valid until it is drained again or
+/// freed, so one thread at a time drains a queue. In a manager without a background
+/// thread this also does what brama_poll does.
+///
+/// No pointer may be NULL, except events if capacity is 0. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT. Works after brama_queue_close and brama_shutdown.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_drain(
+    queue: *mut brama_queue_t,
+    events: *mut brama_event_t,
+    event_size: usize,
+    capacity: usize,
+    count: *mut usize,
+) -> brama_result_t {
+    guard::result(|| {
+        let count = place("count", count)?;
+        // SAFETY: the caller's promise, here and below.
+        unsafe { count.write(0) };
+        let queue = unsafe { given("queue", queue) }?;
+        if event_size < brama_event_t::FIRST_SIZE || event_size % size_of::<usize>() != 0 {
+            let allowed = "must be sizeof(brama_event_t)";
+            return Err(invalid("event_size", event_size, allowed).into());
+        }
+        if capacity > 0 {
+            place("events", events)?;
+        }
+        let drained = queue.queue.drain(capacity);
+        let mut texts = queue.drained.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.begin(room_for(&drained));
+        for (number, event) in drained.iter().enumerate() {
+            let size = event_size.min(size_of::<brama_event_t>());
+            let event = brama_event_t {
+                size,
+                ..translate(event, &mut texts)
+            };
+            unsafe {
+                let to = events.cast::<u8>().add(number * event_size);
+                ptr::copy_nonoverlapping(ptr::from_ref(&event).cast(), to, size);
+            }
+        }
+        unsafe { count.write(drained.len()) };
+        Ok(())
+    })
+}
+
+/// Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
+/// says whether one can; another thread may take it first. False also, at once, when
+/// the queue is closed and nothing waits, and for NULL. In a manager without a
+/// background thread this also does what brama_poll does. Any number of threads.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms: u64) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller's promise.
+        let queue = unsafe { given("queue", queue) }?;
+        Ok(queue.queue.wait(Duration::from_millis(timeout_ms)))
+    })
+}
+
+/// Gives into *fd a file descriptor that is readable while events wait, and for ever
+/// once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
+/// closed with it: do not read from it, do not close it, drain the queue instead.
+///
+/// Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_UNSUPPORTED if
+/// the system has none to give. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_fd(
+    queue: *mut brama_queue_t,
+    fd: *mut c_int,
+) -> brama_result_t {
+    guard::result(|| {
+        let fd = place("fd", fd)?;
+        // SAFETY: the caller's promise, here and below.
+        let queue = unsafe { given("queue", queue) }?;
+        let descriptor = descriptor(queue)?;
+        unsafe { fd.write(descriptor) };
+        Ok(())
+    })
+}
+
+#[cfg(unix)]
+fn descriptor(queue: &brama_queue_t) -> Result<c_int, Failure> {
+    queue.queue.as_raw_fd().map_err(Failure::System)
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
+    Err(Failure::System(std::io::ErrorKind::Unsupported.into()))
+}
+
+/// Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
+/// waits can still be drained. Further calls do nothing. NULL:
+/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { given("queue", queue) }?.queue.close();
+        Ok(())
+    })
+}
+
+/// Whether nothing more will come: the queue was closed, its subscription ended, or its
+/// manager shut down. Events may still wait. True for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> bool {
+    guard::value(true, || {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { given("queue", queue) }?.queue.is_closed())
+    })
+}
+
+/// Closes a queue and frees it, with its descriptor and the strings of its events. NULL
+/// is fine. No other thread may be using the queue: close it first, and join who waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_queue_free(queue: *mut brama_queue_t) {
+    guard::value((), || {
+        if !queue.is_null() {
+            // SAFETY: from `brama_queue_new`, and given back once.
+            drop(unsafe { Box::from_raw(queue) });
+        }
+        Ok(())
+    });
+}

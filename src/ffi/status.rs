@@ -1,0 +1,359 @@
+//! What is known of connections.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, c_void};
+use std::mem::size_of;
+use std::ptr;
+use std::time::Duration;
+
+use super::args::{self, Extensible, handle, init, judge_place, key, null, write};
+use super::errors::brama_result_t;
+use super::guard::{self, Failure};
+use super::handles::{brama_connection_t, brama_t};
+use super::text::{Room, Texts};
+use super::types::{self, *};
+use crate::config::{ExpiryStrategy, Settings};
+use crate::record::Status;
+
+/// The settings in effect for a connection; the fields are those of brama_options_t.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_settings_t {
+    /// BRAMA_UNLIMITED: never opens by itself.
+    pub max_attempts: u32,
+    /// See brama_options_t.
+    pub expiry_strategy: brama_expiry_strategy_t,
+    /// See brama_options_t.
+    pub expiry_ms: u64,
+    /// See brama_options_t.
+    pub initial_expiry_ms: u64,
+    /// See brama_options_t.
+    pub max_expiry_ms: u64,
+    /// See brama_options_t.
+    pub backoff_factor: f64,
+    /// See brama_options_t.
+    pub jitter: f64,
+    /// BRAMA_NONE: failures in a row count.
+    pub window_ms: u64,
+    /// BRAMA_NONE: the current expiry.
+    pub probe_timeout_ms: u64,
+    /// See brama_options_t.
+    pub half_open_max_calls: u32,
+    /// See brama_options_t.
+    pub half_open_successes: u32,
+}
+
+/// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
+/// was none yet; lengths of time are ms.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_status_t {
+    /// Bytes of this struct; set by brama_status_init.
+    pub size: usize,
+    /// Never NULL.
+    pub identifier: *const c_char,
+    /// NULL: none.
+    pub scope: *const c_char,
+    /// The connection's metadata; NULL if there is none.
+    pub metadata: *const brama_pair_t,
+    /// How many pairs metadata has.
+    pub metadata_count: usize,
+    /// As of now.
+    pub state: brama_state_t,
+    /// Failures in a row, or inside the window if there is one.
+    pub failure_count: u32,
+    /// Openings since the circuit was last healthy, at most 255.
+    pub trips: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Successes reported since registration.
+    pub total_successes: u64,
+    /// Failures reported since registration.
+    pub total_failures: u64,
+    /// Calls rejected since registration.
+    pub total_rejections: u64,
+    /// Successes / (successes + failures); negative before the first report.
+    pub success_rate: f64,
+    /// Time of the last success.
+    pub last_success_time_ms: u64,
+    /// Time of the last failure.
+    pub last_failure_time_ms: u64,
+    /// Time of the last opening.
+    pub opened_at_ms: u64,
+    /// Time of the last change of state.
+    pub last_state_change_ms: u64,
+    /// Since the last change of state; since registration before the first.
+    pub time_in_state_ms: u64,
+    /// While open, how long this opening lasts (BRAMA_NEVER: until closed by hand);
+    /// otherwise what the settings say for the present number of trips.
+    pub expiry_ms: u64,
+    /// While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
+    /// BRAMA_NONE, the same number, if it is not open.
+    pub retry_after_ms: u64,
+    /// What is in effect.
+    pub settings: brama_settings_t,
+}
+
+/// How many connections of a manager are in each state.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_state_counts_t {
+    /// Bytes of this struct; set by brama_state_counts_init.
+    pub size: usize,
+    /// Healthy.
+    pub closed: u64,
+    /// Failing.
+    pub open: u64,
+    /// Probing.
+    pub half_open: u64,
+}
+
+/// Called by brama_for_each. What status points to is valid until it returns. Returning
+/// false ends the walk. Must not throw.
+pub type brama_status_fn =
+    Option<unsafe extern "C" fn(status: *const brama_status_t, user_data: *mut c_void) -> bool>;
+
+// SAFETY: numbers and pointers without padding, after the size.
+unsafe impl Extensible for brama_status_t {
+    const NAME: &'static str = "brama_status_t";
+    const INIT: &'static str = "brama_status_init";
+    const FIRST_SIZE: usize = 216;
+    const BLANK: Self = brama_status_t {
+        size: size_of::<Self>(),
+        identifier: c"".as_ptr(),
+        scope: ptr::null(),
+        metadata: ptr::null(),
+        metadata_count: 0,
+        state: BRAMA_STATE_UNKNOWN,
+        failure_count: 0,
+        trips: 0,
+        reserved: 0,
+        total_successes: 0,
+        total_failures: 0,
+        total_rejections: 0,
+        success_rate: -1.0,
+        last_success_time_ms: BRAMA_NONE,
+        last_failure_time_ms: BRAMA_NONE,
+        opened_at_ms: BRAMA_NONE,
+        last_state_change_ms: BRAMA_NONE,
+        time_in_state_ms: 0,
+        expiry_ms: 0,
+        retry_after_ms: BRAMA_NONE,
+        settings: brama_settings_t {
+            max_attempts: 0,
+            expiry_strategy: 0,
+            expiry_ms: 0,
+            initial_expiry_ms: 0,
+            max_expiry_ms: 0,
+            backoff_factor: 0.0,
+            jitter: 0.0,
+            window_ms: BRAMA_NONE,
+            probe_timeout_ms: BRAMA_NONE,
+            half_open_max_calls: 0,
+            half_open_successes: 0,
+        },
+    };
+}
+
+// SAFETY: numbers without padding, after the size.
+unsafe impl Extensible for brama_state_counts_t {
+    const NAME: &'static str = "brama_state_counts_t";
+    const INIT: &'static str = "brama_state_counts_init";
+    const FIRST_SIZE: usize = 32;
+    const BLANK: Self = brama_state_counts_t {
+        size: size_of::<Self>(),
+        closed: 0,
+        open: 0,
+        half_open: 0,
+    };
+}
+
+thread_local! {
+    /// The strings of the thread's last status.
+    static TEXTS: RefCell<Texts> = RefCell::default();
+}
+
+/// Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(status) }
+}
+
+/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(counts) }
+}
+
+/// Fills in everything that is known of a connection; registers nothing. The struct has
+/// been through brama_status_init. Its strings and metadata belong to the library and
+/// are valid until this thread's next call of brama_status or brama_connection_status,
+/// or its end.
+///
+/// A NULL manager is the default one, a NULL scope is none, status must not be NULL.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; the
+/// struct is then as it was. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_status(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    status: *mut brama_status_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            judge_place("status", status)?;
+            let known = args::manager(manager).status(key(identifier, scope)?)?;
+            lend(&known, status)
+        }
+    })
+}
+
+/// brama_status on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_status(
+    connection: *const brama_connection_t,
+    status: *mut brama_status_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let handle = handle(connection)?;
+            judge_place("status", status)?;
+            lend(&handle.connection.status()?, status)
+        }
+    })
+}
+
+/// Calls back with the status of every connection, ordered by scope and identifier. A
+/// snapshot is taken first, so the callback may call anything, also brama_unregister.
+/// Each status is consistent with itself; together they are not one instant.
+///
+/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
+/// NULL manager is the default one, a NULL callback is refused. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT. Any thread; the callback runs on the calling one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_for_each(
+    manager: *mut brama_t,
+    scope: *const c_char,
+    callback: brama_status_fn,
+    user_data: *mut c_void,
+) -> brama_result_t {
+    guard::result(|| {
+        let callback = callback.ok_or_else(|| null("callback"))?;
+        // SAFETY: the caller's promise, here and below.
+        let scope = unsafe { args::text("scope", scope) }?;
+        let brama = unsafe { args::manager(manager) };
+        let snapshot = match scope {
+            None => brama.snapshot(),
+            Some("") => brama.snapshot_of_scope(None),
+            Some(scope) => {
+                crate::key::validate_name("scope", scope)?;
+                brama.snapshot_of_scope(scope)
+            }
+        };
+        let mut texts = Texts::default();
+        for status in &snapshot {
+            let status = translate(status, &mut texts);
+            if !unsafe { callback(&status, user_data) } {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Counts the connections in each state. The struct has been through
+/// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_state_counts(
+    manager: *mut brama_t,
+    counts: *mut brama_state_counts_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            judge_place("counts", counts)?;
+            let known = args::manager(manager).state_counts();
+            let known = brama_state_counts_t {
+                closed: known.closed as u64,
+                open: known.open as u64,
+                half_open: known.half_open as u64,
+                ..Extensible::BLANK
+            };
+            write(counts, &known);
+        }
+        Ok(())
+    })
+}
+
+/// # Safety
+///
+/// `to` has been judged.
+unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> {
+    let lent = TEXTS.try_with(|texts| translate(status, &mut texts.borrow_mut()));
+    let lent = lent.map_err(|_| Failure::ThreadEnds)?;
+    // SAFETY: the caller's promise.
+    unsafe { write(to, &lent) };
+    Ok(())
+}
+
+fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
+    let mut room = Room::default();
+    room.text(Some(&status.identifier));
+    room.text(status.scope.as_deref());
+    room.map(Some(&status.metadata));
+    texts.begin(room);
+    let (metadata, metadata_count) = texts.map(Some(&status.metadata));
+    brama_status_t {
+        size: size_of::<brama_status_t>(),
+        identifier: texts.text(Some(&status.identifier)),
+        scope: texts.text(status.scope.as_deref()),
+        metadata,
+        metadata_count,
+        state: types::state(status.state),
+        failure_count: status.failure_count,
+        trips: status.trips,
+        reserved: 0,
+        total_successes: status.total_successes,
+        total_failures: status.total_failures,
+        total_rejections: status.total_rejections,
+        success_rate: status.success_rate.unwrap_or(-1.0),
+        last_success_time_ms: status.last_success_time.unwrap_or(BRAMA_NONE),
+        last_failure_time_ms: status.last_failure_time.unwrap_or(BRAMA_NONE),
+        opened_at_ms: status.opened_at.unwrap_or(BRAMA_NONE),
+        last_state_change_ms: status.last_state_change.unwrap_or(BRAMA_NONE),
+        time_in_state_ms: ms(Some(status.time_in_state)),
+        expiry_ms: ms(status.expiry),
+        retry_after_ms: ms(status.retry_after),
+        settings: in_effect(&status.settings),
+    }
+}
+
+fn in_effect(settings: &Settings) -> brama_settings_t {
+    brama_settings_t {
+        max_attempts: settings.max_attempts().unwrap_or(BRAMA_UNLIMITED),
+        expiry_strategy: match settings.expiry_strategy() {
+            ExpiryStrategy::Fixed => BRAMA_EXPIRY_FIXED,
+            ExpiryStrategy::Progressive => BRAMA_EXPIRY_PROGRESSIVE,
+        },
+        expiry_ms: ms(Some(settings.expiry())),
+        initial_expiry_ms: ms(Some(settings.initial_expiry())),
+        max_expiry_ms: ms(Some(settings.max_expiry())),
+        backoff_factor: settings.backoff_factor(),
+        jitter: settings.jitter(),
+        window_ms: ms(settings.window()),
+        probe_timeout_ms: ms(settings.probe_timeout()),
+        half_open_max_calls: settings.half_open_max_calls(),
+        half_open_successes: settings.half_open_successes(),
+    }
+}
+
+/// BRAMA_NEVER or BRAMA_NONE, which are the same number, for none.
+pub(super) fn ms(length: Option<Duration>) -> u64 {
+    length.map_or(BRAMA_NONE, crate::clock::millis)
+}

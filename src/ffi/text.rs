@@ -1,0 +1,88 @@
+//! Strings on their way to C: with a NUL at their end, in one piece of memory.
+//!
+//! Rust code may have given a reason or metadata with a NUL in it; C sees what is
+//! before it.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use super::types::brama_pair_t;
+
+pub(super) fn to_c(text: &str) -> CString {
+    let end = text.bytes().position(|byte| byte == 0);
+    CString::new(&text[..end.unwrap_or(text.len())]).expect("cut before the first NUL")
+}
+
+/// Strings and pairs that belong together. What is put in stays where it is until the
+/// next [`Texts::begin`].
+#[derive(Default)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    pairs: Vec<brama_pair_t>,
+}
+
+// SAFETY: the pointers in `pairs` point into `bytes`, which goes wherever they go.
+unsafe impl Send for Texts {}
+
+/// How much room some texts need.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Room {
+    bytes: usize,
+    pairs: usize,
+}
+
+impl Room {
+    pub(super) fn text(&mut self, text: Option<&str>) {
+        self.bytes += text.map_or(0, |text| text.len() + 1);
+    }
+
+    pub(super) fn map(&mut self, map: Option<&BTreeMap<String, String>>) {
+        for (key, value) in map.into_iter().flatten() {
+            self.bytes += key.len() + value.len() + 2;
+            self.pairs += 1;
+        }
+    }
+}
+
+impl Texts {
+    /// Forgets what was put in, and makes room.
+    pub(super) fn begin(&mut self, room: Room) {
+        self.bytes.clear();
+        self.pairs.clear();
+        self.bytes.reserve(room.bytes);
+        self.pairs.reserve(room.pairs);
+    }
+
+    /// NULL for none.
+    pub(super) fn text(&mut self, text: Option<&str>) -> *const c_char {
+        let Some(text) = text else {
+            return ptr::null();
+        };
+        let start = self.bytes.len();
+        assert!(self.bytes.capacity() - start > text.len(), "room was made");
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.push(0);
+        // SAFETY: inside the vector, which has not moved.
+        unsafe { self.bytes.as_ptr().add(start).cast() }
+    }
+
+    /// NULL and zero for none.
+    pub(super) fn map(
+        &mut self,
+        map: Option<&BTreeMap<String, String>>,
+    ) -> (*const brama_pair_t, usize) {
+        let Some(map) = map.filter(|map| !map.is_empty()) else {
+            return (ptr::null(), 0);
+        };
+        let start = self.pairs.len();
+        for (key, value) in map {
+            let key = self.text(Some(key));
+            let value = self.text(Some(value));
+            assert!(self.pairs.len() < self.pairs.capacity(), "room was made");
+            self.pairs.push(brama_pair_t { key, value });
+        }
+        // SAFETY: inside the vector, which has not moved.
+        (unsafe { self.pairs.as_ptr().add(start) }, map.len())
+    }
+}

@@ -1,0 +1,165 @@
+//! Numbers and small structs that all parts of the interface share.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use crate::event::EventType;
+use crate::state::State;
+
+/// The state of a circuit: one of the BRAMA_STATE_ values.
+pub type brama_state_t = i32;
+
+/// Not registered.
+pub const BRAMA_STATE_UNKNOWN: brama_state_t = 0;
+/// Healthy: calls pass.
+pub const BRAMA_STATE_CLOSED: brama_state_t = 1;
+/// Failing: calls are rejected.
+pub const BRAMA_STATE_OPEN: brama_state_t = 2;
+/// Probing: a limited number of calls test whether the dependency recovered.
+pub const BRAMA_STATE_HALF_OPEN: brama_state_t = 3;
+
+/// How long a circuit stays open while a dependency stays down: one of the
+/// BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
+pub type brama_expiry_strategy_t = i32;
+
+/// Every opening lasts `expiry_ms`.
+pub const BRAMA_EXPIRY_FIXED: brama_expiry_strategy_t = 0;
+/// The n-th opening in a row lasts
+/// min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
+pub const BRAMA_EXPIRY_PROGRESSIVE: brama_expiry_strategy_t = 1;
+
+/// What became of a call: one of the BRAMA_OUTCOME_ values.
+pub type brama_outcome_t = i32;
+
+/// The dependency is fine.
+pub const BRAMA_OUTCOME_SUCCESS: brama_outcome_t = 1;
+/// The dependency failed.
+pub const BRAMA_OUTCOME_FAILURE: brama_outcome_t = 2;
+
+/// What an event is about: one of the BRAMA_EVENT_ values.
+pub type brama_event_type_t = i32;
+
+/// The circuit's state changed.
+pub const BRAMA_EVENT_STATE_CHANGE: brama_event_type_t = 1;
+/// A connection was registered.
+pub const BRAMA_EVENT_REGISTRATION: brama_event_type_t = 2;
+/// A failure was reported. May be dropped under overload.
+pub const BRAMA_EVENT_FAILURE: brama_event_type_t = 3;
+/// A success was reported. May be dropped under overload.
+pub const BRAMA_EVENT_SUCCESS: brama_event_type_t = 4;
+/// An opening reached its end.
+pub const BRAMA_EVENT_EXPIRY: brama_event_type_t = 5;
+/// A connection was removed because nobody used it.
+pub const BRAMA_EVENT_CLEANUP: brama_event_type_t = 6;
+/// The circuit opened, or an open one was given another deadline.
+pub const BRAMA_EVENT_CIRCUIT_OPENED: brama_event_type_t = 7;
+/// The circuit closed.
+pub const BRAMA_EVENT_CIRCUIT_CLOSED: brama_event_type_t = 8;
+/// The circuit was reset.
+pub const BRAMA_EVENT_CIRCUIT_RESET: brama_event_type_t = 9;
+/// A connection was registered.
+pub const BRAMA_EVENT_CONNECTION_REGISTERED: brama_event_type_t = 10;
+/// A connection was unregistered.
+pub const BRAMA_EVENT_CONNECTION_UNREGISTERED: brama_event_type_t = 11;
+/// The circuit admits probes.
+pub const BRAMA_EVENT_CIRCUIT_HALF_OPENED: brama_event_type_t = 12;
+/// A connection is gone, unregistered or cleaned up.
+pub const BRAMA_EVENT_CONNECTION_REMOVED: brama_event_type_t = 13;
+/// A call was not admitted. May be dropped under overload.
+pub const BRAMA_EVENT_CALL_REJECTED: brama_event_type_t = 14;
+/// A probe was admitted. May be dropped under overload.
+pub const BRAMA_EVENT_PROBE: brama_event_type_t = 15;
+
+/// A number that was not given, in a field of type uint32_t.
+pub const BRAMA_NOT_GIVEN_U32: u32 = 0xfffffffe;
+/// A number that was not given, in a field or argument of type uint64_t.
+pub const BRAMA_NOT_GIVEN_U64: u64 = 0xfffffffffffffffe;
+/// A choice that was not given, in a field of type int32_t.
+pub const BRAMA_NOT_GIVEN_I32: i32 = -1;
+/// A number that was not given, in a field of type double.
+pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
+
+/// `max_attempts` of a circuit that never opens by itself.
+pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
+/// A time that never comes or a wait that never ends.
+pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
+/// No value: a time before its first occurrence, a window that is not there.
+pub const BRAMA_NONE: u64 = 0xffffffffffffffff;
+
+/// Two strings of a user's, NUL-terminated UTF-8.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_pair_t {
+    /// Not NULL.
+    pub key: *const c_char,
+    /// Not NULL.
+    pub value: *const c_char,
+}
+
+/// Called once with the user data that was given beside it, when the library needs
+/// that no more.
+pub type brama_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
+/// Never NULL, valid for ever. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_state_name(state: brama_state_t) -> *const c_char {
+    let name: &CStr = match state {
+        BRAMA_STATE_CLOSED => c"closed",
+        BRAMA_STATE_OPEN => c"open",
+        BRAMA_STATE_HALF_OPEN => c"half_open",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
+/// The name of an event type, such as "state_change"; "unknown" for other numbers.
+/// Never NULL, valid for ever. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *const c_char {
+    let name: &CStr = match event_type {
+        BRAMA_EVENT_STATE_CHANGE => c"state_change",
+        BRAMA_EVENT_REGISTRATION => c"registration",
+        BRAMA_EVENT_FAILURE => c"failure",
+        BRAMA_EVENT_SUCCESS => c"success",
+        BRAMA_EVENT_EXPIRY => c"expiry",
+        BRAMA_EVENT_CLEANUP => c"cleanup",
+        BRAMA_EVENT_CIRCUIT_OPENED => c"circuit_opened",
+        BRAMA_EVENT_CIRCUIT_CLOSED => c"circuit_closed",
+        BRAMA_EVENT_CIRCUIT_RESET => c"circuit_reset",
+        BRAMA_EVENT_CONNECTION_REGISTERED => c"connection_registered",
+        BRAMA_EVENT_CONNECTION_UNREGISTERED => c"connection_unregistered",
+        BRAMA_EVENT_CIRCUIT_HALF_OPENED => c"circuit_half_opened",
+        BRAMA_EVENT_CONNECTION_REMOVED => c"connection_removed",
+        BRAMA_EVENT_CALL_REJECTED => c"call_rejected",
+        BRAMA_EVENT_PROBE => c"probe",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
+pub(super) fn state(state: State) -> brama_state_t {
+    state as brama_state_t
+}
+
+// The two enumerations are numbered alike; these say so where it would break.
+const _: () = {
+    assert!(State::Unknown as i32 == BRAMA_STATE_UNKNOWN);
+    assert!(State::Closed as i32 == BRAMA_STATE_CLOSED);
+    assert!(State::Open as i32 == BRAMA_STATE_OPEN);
+    assert!(State::HalfOpen as i32 == BRAMA_STATE_HALF_OPEN);
+    assert!(EventType::StateChange as i32 == BRAMA_EVENT_STATE_CHANGE);
+    assert!(EventType::Registration as i32 == BRAMA_EVENT_REGISTRATION);
+    assert!(EventType::Failure as i32 == BRAMA_EVENT_FAILURE);
+    assert!(EventType::Success as i32 == BRAMA_EVENT_SUCCESS);
+    assert!(EventType::Expiry as i32 == BRAMA_EVENT_EXPIRY);
+    assert!(EventType::Cleanup as i32 == BRAMA_EVENT_CLEANUP);
+    assert!(EventType::CircuitOpened as i32 == BRAMA_EVENT_CIRCUIT_OPENED);
+    assert!(EventType::CircuitClosed as i32 == BRAMA_EVENT_CIRCUIT_CLOSED);
+    assert!(EventType::CircuitReset as i32 == BRAMA_EVENT_CIRCUIT_RESET);
+    assert!(EventType::ConnectionRegistered as i32 == BRAMA_EVENT_CONNECTION_REGISTERED);
+    assert!(EventType::ConnectionUnregistered as i32 == BRAMA_EVENT_CONNECTION_UNREGISTERED);
+    assert!(EventType::CircuitHalfOpened as i32 == BRAMA_EVENT_CIRCUIT_HALF_OPENED);
+    assert!(EventType::ConnectionRemoved as i32 == BRAMA_EVENT_CONNECTION_REMOVED);
+    assert!(EventType::CallRejected as i32 == BRAMA_EVENT_CALL_REJECTED);
+    assert!(EventType::Probe as i32 == BRAMA_EVENT_PROBE);
+};

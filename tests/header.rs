@@ -1,0 +1,173 @@
+//! `include/brama.h` is what the source says: it is generated anew, section by section,
+//! and compared. `BRAMA_BLESS=1 cargo test --test header` rewrites it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// The files that export something, in the order of the manual, each with its title
+/// and the macros that it is given.
+const SECTIONS: [(&str, &str, &str); 16] = [
+    ("version", "The version", ""),
+    ("errors", "Results and errors", ""),
+    (
+        "types",
+        "States, types of events, numbers with a meaning",
+        TYPE_MACROS,
+    ),
+    ("handles", "Opaque types", ""),
+    ("config", "Settings", ""),
+    ("manager", "Managers", ""),
+    ("report", "What comes with a report", ""),
+    ("by_name", "Connections by name", ""),
+    ("connection", "Connections by handle", ""),
+    ("permit", "Guarded calls", ""),
+    ("control", "Circuits by hand", ""),
+    ("status", "Status", ""),
+    ("events", "Events", ""),
+    ("queue", "Queues of events", ""),
+    ("batch", "Many handles in one call", ""),
+    ("clock", "Time that a test decides", ""),
+];
+
+const TYPE_MACROS: &str = "\
+/** The bit of an event type in brama_filter_t.event_types. */
+#define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
+
+/**
+ * In brama_filter_t.scope and brama_for_each: only connections without a scope.
+ */
+#define BRAMA_NO_SCOPE \"\"
+
+";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn generate() -> String {
+    let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("valid");
+    let introduction = config.header.clone().expect("an introduction");
+    let mut header = format!(
+        "{}\n\n#ifndef BRAMA_H\n#define BRAMA_H\n\n\
+         #include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n\n\
+         #ifdef __cplusplus\nextern \"C\" {{\n#endif\n",
+        introduction.trim()
+    );
+    for (file, title, macros) in SECTIONS {
+        let rule = "-".repeat(84 - title.len());
+        write!(header, "\n/* -- {title} {rule} */\n\n").expect("a string");
+        if file == "version" {
+            header.push_str(&versions());
+        }
+        header.push_str(macros);
+        header.push_str(&section(
+            &config,
+            &root().join(format!("src/ffi/{file}.rs")),
+        ));
+    }
+    header.push_str("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* BRAMA_H */\n");
+    header
+}
+
+fn section(config: &cbindgen::Config, file: &Path) -> String {
+    let mut config = config.clone();
+    config.header = None;
+    let mut text = Vec::new();
+    cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(file)
+        .generate()
+        .expect("it can be parsed")
+        .write(&mut text);
+    let text = String::from_utf8(text).expect("UTF-8");
+    text.trim().lines().map(definition).collect()
+}
+
+/// Numbers as a C programmer would write them: signed ones in parentheses, large ones
+/// in hexadecimal and of the width that their value asks for.
+fn definition(line: &str) -> String {
+    let parts: Vec<_> = line.split(' ').collect();
+    let value = match parts[..] {
+        ["#define", _, value] if value.starts_with('-') => format!("({value})"),
+        ["#define", _, value] => match value.trim_end_matches("ull").parse::<u64>() {
+            Ok(number) if number > u64::from(u32::MAX) => format!("UINT64_C({number:#x})"),
+            Ok(number) if number > 0x7fff_ffff => format!("UINT32_C({number:#x})"),
+            _ => value.to_owned(),
+        },
+        _ => return format!("{line}\n"),
+    };
+    format!("#define {} {value}\n", parts[1])
+}
+
+/// Macros from the package's version, so that they cannot disagree with it.
+fn versions() -> String {
+    let [major, minor, patch] = [
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    ];
+    let abi = match major {
+        "0" => minor.to_owned(),
+        major => format!("{major}000"),
+    };
+    format!(
+        "/** The version of this header. */\n\
+         #define BRAMA_VERSION_MAJOR {major}\n\
+         #define BRAMA_VERSION_MINOR {minor}\n\
+         #define BRAMA_VERSION_PATCH {patch}\n\
+         #define BRAMA_VERSION_STRING \"{}\"\n\n\
+         /** The version of the binary interface that this header describes. */\n\
+         #define BRAMA_ABI_VERSION {abi}\n\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[test]
+fn the_header_is_what_the_source_says() {
+    let path = root().join("include/brama.h");
+    let generated = generate();
+    if std::env::var_os("BRAMA_BLESS").is_some() {
+        std::fs::write(&path, generated).expect("include/ can be written to");
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).expect("include/brama.h exists");
+    let differing = committed
+        .lines()
+        .zip(generated.lines())
+        .position(|(old, new)| old != new)
+        .map_or("the end".to_owned(), |line| format!("line {}", line + 1));
+    assert!(
+        committed == generated,
+        "include/brama.h is not what src/ffi says, from {differing} on: \
+         run `BRAMA_BLESS=1 cargo test --test header` and commit what changed"
+    );
+}
+
+#[test]
+fn every_file_that_exports_has_its_section() {
+    for entry in std::fs::read_dir(root().join("src/ffi")).expect("src/ffi exists") {
+        let path = entry.expect("readable").path();
+        let source = std::fs::read_to_string(&path).expect("readable");
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let exports = source.contains("no_mangle") || source.contains("pub const BRAMA_");
+        let listed = SECTIONS.iter().any(|(file, ..)| *file == name);
+        assert!(
+            !exports || listed,
+            "{name}.rs exports and is in no section of the header"
+        );
+    }
+}
+
+#[test]
+fn the_header_speaks_c() {
+    let header = std::fs::read_to_string(root().join("include/brama.h")).expect("exists");
+    for foreign in [
+        "# Safety", "[`", "`]", "::", "Option<", "&mut", "rustdoc", "None",
+    ] {
+        assert!(!header.contains(foreign), "the header says {foreign:?}");
+    }
+}
