@@ -183,13 +183,13 @@ pub(super) unsafe fn pairs<'a>(
 ///
 /// # Safety
 ///
-/// `repr(C)`, begins with a `usize` which is the size, has no padding, and any bytes
-/// are a value of it.
+/// `repr(C)`, begins with a `usize` which is the size, and any bytes are a value of it.
 pub(super) unsafe trait Extensible: Copy {
     const NAME: &'static str;
     /// What its `_init` function is called.
     const INIT: &'static str;
-    /// The size in the first version of this interface.
+    /// The size in the first version of this interface: when a field is added, what it
+    /// was before. `tests/c/layout.c` has the numbers.
     const FIRST_SIZE: usize;
     /// With every field as its `_init` function leaves it.
     const BLANK: Self;

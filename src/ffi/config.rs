@@ -105,11 +105,11 @@ pub struct brama_config_t {
     pub clock: *const brama_clock_t,
 }
 
-// SAFETY: numbers and pointers without padding, after the size.
+// SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_options_t {
     const NAME: &'static str = "brama_options_t";
     const INIT: &'static str = "brama_options_init";
-    const FIRST_SIZE: usize = 112;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_options_t {
         size: size_of::<Self>(),
         max_attempts: BRAMA_NOT_GIVEN_U32,
@@ -128,11 +128,11 @@ unsafe impl Extensible for brama_options_t {
     };
 }
 
-// SAFETY: numbers and pointers without padding, after the size.
+// SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_config_t {
     const NAME: &'static str = "brama_config_t";
     const INIT: &'static str = "brama_config_init";
-    const FIRST_SIZE: usize = 136;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_config_t {
         size: size_of::<Self>(),
         max_attempts: BRAMA_NOT_GIVEN_U32,

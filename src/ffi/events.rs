@@ -131,11 +131,11 @@ pub struct brama_event_counts_t {
     pub panics: u64,
 }
 
-// SAFETY: numbers and pointers without padding, after the size.
+// SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_event_t {
     const NAME: &'static str = "brama_event_t";
     const INIT: &'static str = "sizeof";
-    const FIRST_SIZE: usize = 104;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_event_t {
         size: size_of::<Self>(),
         event_type: 0,
@@ -156,11 +156,11 @@ unsafe impl Extensible for brama_event_t {
     };
 }
 
-// SAFETY: numbers and pointers without padding, after the size; no function is NULL.
+// SAFETY: numbers and pointers after the size; no function is NULL.
 unsafe impl Extensible for brama_filter_t {
     const NAME: &'static str = "brama_filter_t";
     const INIT: &'static str = "brama_filter_init";
-    const FIRST_SIZE: usize = 56;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_filter_t {
         size: size_of::<Self>(),
         event_types: 0,
@@ -173,11 +173,11 @@ unsafe impl Extensible for brama_filter_t {
     };
 }
 
-// SAFETY: numbers without padding, after the size.
+// SAFETY: numbers after the size.
 unsafe impl Extensible for brama_event_counts_t {
     const NAME: &'static str = "brama_event_counts_t";
     const INIT: &'static str = "brama_event_counts_init";
-    const FIRST_SIZE: usize = 48;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_event_counts_t {
         size: size_of::<Self>(),
         published: 0,

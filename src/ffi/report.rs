@@ -24,11 +24,11 @@ pub struct brama_report_t {
     pub metadata_count: usize,
 }
 
-// SAFETY: numbers and pointers without padding, after the size.
+// SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_report_t {
     const NAME: &'static str = "brama_report_t";
     const INIT: &'static str = "brama_report_init";
-    const FIRST_SIZE: usize = 32;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_report_t {
         size: size_of::<Self>(),
         reason: ptr::null(),

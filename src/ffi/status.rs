@@ -113,11 +113,11 @@ pub struct brama_state_counts_t {
 pub type brama_status_fn =
     Option<unsafe extern "C" fn(status: *const brama_status_t, user_data: *mut c_void) -> bool>;
 
-// SAFETY: numbers and pointers without padding, after the size.
+// SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_status_t {
     const NAME: &'static str = "brama_status_t";
     const INIT: &'static str = "brama_status_init";
-    const FIRST_SIZE: usize = 216;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_status_t {
         size: size_of::<Self>(),
         identifier: c"".as_ptr(),
@@ -155,11 +155,11 @@ unsafe impl Extensible for brama_status_t {
     };
 }
 
-// SAFETY: numbers without padding, after the size.
+// SAFETY: numbers after the size.
 unsafe impl Extensible for brama_state_counts_t {
     const NAME: &'static str = "brama_state_counts_t";
     const INIT: &'static str = "brama_state_counts_init";
-    const FIRST_SIZE: usize = 32;
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_state_counts_t {
         size: size_of::<Self>(),
         closed: 0,
