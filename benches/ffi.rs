@@ -1,0 +1,276 @@
+//! What a call costs through the C ABI: `cargo bench --bench ffi`.
+//!
+//! The functions are found with `dlsym` in the shared library, as a host of another
+//! language would, and stand beside the same calls of Rust.
+
+mod race;
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::hint::black_box;
+use std::mem::{MaybeUninit, transmute_copy};
+use std::process::Command;
+use std::ptr;
+
+use brama::{Brama, Connection};
+use criterion::{Criterion, criterion_group, criterion_main};
+use race::{Race, criterion};
+
+type Manager = *mut c_void;
+type Handle = *mut c_void;
+type Text = *const c_char;
+
+/// `brama_permit_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Permit([u64; 4]);
+
+/// What is called of the library.
+#[derive(Clone, Copy)]
+struct Library {
+    abi_version: extern "C" fn() -> u32,
+    default: extern "C" fn() -> Manager,
+    register: extern "C" fn(Manager, Text, Text, *const c_void, *mut Handle) -> c_int,
+    connection_available: extern "C" fn(Handle) -> bool,
+    connection_success: extern "C" fn(Handle) -> c_int,
+    connection_acquire: extern "C" fn(Handle, *mut Permit, *mut u64) -> c_int,
+    permit_success: extern "C" fn(Permit) -> c_int,
+    connection_failure: extern "C" fn(Handle, Text) -> c_int,
+    available: extern "C" fn(Manager, Text, Text) -> bool,
+    success: extern "C" fn(Manager, Text, Text) -> c_int,
+    acquire: extern "C" fn(Manager, Text, Text, *mut Permit, *mut u64) -> c_int,
+    open_circuit: extern "C" fn(Manager, Text, Text, Text, u64) -> c_int,
+    connection_get: extern "C" fn(Manager, Text, Text, *mut Handle) -> c_int,
+    configure: extern "C" fn(Handle, *const c_void) -> c_int,
+    options_init: extern "C" fn(*mut c_void),
+}
+
+impl Library {
+    /// Builds it, which is quick if it is there, and loads it.
+    fn load() -> Self {
+        let path = CString::new(build()).expect("a path has no NUL");
+        // SAFETY: the library has no constructors, and stays loaded.
+        let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
+        assert!(!library.is_null(), "{path:?} can be loaded");
+        Library {
+            abi_version: find(library, c"brama_abi_version"),
+            default: find(library, c"brama_default"),
+            register: find(library, c"brama_register"),
+            connection_available: find(library, c"brama_connection_available"),
+            connection_success: find(library, c"brama_connection_success"),
+            connection_acquire: find(library, c"brama_connection_acquire"),
+            permit_success: find(library, c"brama_permit_success"),
+            connection_failure: find(library, c"brama_connection_failure"),
+            available: find(library, c"brama_available"),
+            success: find(library, c"brama_success"),
+            acquire: find(library, c"brama_acquire"),
+            open_circuit: find(library, c"brama_open_circuit"),
+            connection_get: find(library, c"brama_connection_get"),
+            configure: find(library, c"brama_connection_configure"),
+            options_init: find(library, c"brama_options_init"),
+        }
+    }
+
+    fn handle(&self, (scope, identifier): &(CString, CString)) -> Handle {
+        let mut handle = ptr::null_mut();
+        let manager = ptr::null_mut();
+        let got = (self.connection_get)(manager, identifier.as_ptr(), scope.as_ptr(), &mut handle);
+        assert_eq!(got, 0, "registered");
+        handle
+    }
+
+    /// Never opens by itself.
+    fn unlimited(&self, handle: Handle) {
+        // As large as the struct, of which the second field is `max_attempts`.
+        let mut options = [0_u64; 64];
+        (self.options_init)(options.as_mut_ptr().cast());
+        let second = options[1].to_ne_bytes();
+        let mut bytes = second;
+        bytes[..4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        options[1] = u64::from_ne_bytes(bytes);
+        assert_eq!((self.configure)(handle, options.as_ptr().cast()), 0);
+    }
+}
+
+fn find<F: Copy>(library: *mut c_void, name: &CStr) -> F {
+    // SAFETY: the library is loaded.
+    let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+    assert!(!found.is_null(), "{name:?} is exported");
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: a function of the header, with that signature.
+    unsafe { transmute_copy(&found) }
+}
+
+/// Where the shared library is.
+fn build() -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--lib", "--message-format=json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let messages = String::from_utf8(output.stdout).expect("UTF-8");
+    messages
+        .split('"')
+        .find(|word| word.ends_with("/libbrama.so") || word.ends_with("/libbrama.dylib"))
+        .unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+        .to_owned()
+}
+
+const NAMES: usize = 1_000;
+
+fn names() -> Vec<(String, String)> {
+    (0..NAMES)
+        .map(|i| (format!("team_{}", i % 7), format!("service_{i:04}")))
+        .collect()
+}
+
+struct Sides {
+    c: Library,
+    /// Each name for C, which the default manager knows.
+    c_names: Vec<(CString, CString)>,
+    rust: Brama,
+    rust_names: Vec<(String, String)>,
+}
+
+impl Sides {
+    fn new() -> Self {
+        let c = Library::load();
+        let rust = Brama::builder().build().unwrap();
+        let rust_names = names();
+        let text = |text: &str| CString::new(text).unwrap();
+        let c_names: Vec<_> = rust_names
+            .iter()
+            .map(|(scope, identifier)| (text(scope), text(identifier)))
+            .collect();
+        for ((scope, identifier), name) in c_names.iter().zip(&rust_names) {
+            let (manager, none) = (ptr::null_mut(), ptr::null());
+            let (identifier, scope) = (identifier.as_ptr(), scope.as_ptr());
+            // Registered already by an earlier group.
+            let _ = (c.register)(manager, identifier, scope, none, ptr::null_mut());
+            rust.register((name.0.as_str(), name.1.as_str()), None)
+                .unwrap();
+        }
+        Sides {
+            c,
+            c_names,
+            rust,
+            rust_names,
+        }
+    }
+
+    fn c_name(&self, turn: u64) -> (Text, Text) {
+        let (scope, identifier) = &self.c_names[turn as usize % NAMES];
+        (identifier.as_ptr(), scope.as_ptr())
+    }
+
+    fn rust_name(&self, turn: u64) -> (&str, &str) {
+        let (scope, identifier) = &self.rust_names[turn as usize % NAMES];
+        (scope, identifier)
+    }
+
+    fn rust_handle(&self) -> Connection {
+        self.rust.connection(self.rust_name(0)).unwrap()
+    }
+}
+
+fn by_handle(criterion: &mut Criterion) {
+    let sides = Sides::new();
+    let c = sides.c;
+    let rust = &sides.rust_handle();
+    let handle = c.handle(&sides.c_names[0]);
+    Race::new("ffi_by_handle")
+        .one("a call that does nothing", move |_| {
+            black_box(c.abi_version)()
+        })
+        .one("available, Rust", move |_| black_box(rust).available())
+        .one("available, C", move |_| {
+            black_box(c.connection_available)(black_box(handle))
+        })
+        .one("success, Rust", move |_| black_box(rust).success())
+        .one("success, C", move |_| {
+            black_box(c.connection_success)(black_box(handle))
+        })
+        .one("acquire + success, Rust", move |_| {
+            black_box(rust).acquire().unwrap().success()
+        })
+        .one("acquire + success, C", move |_| {
+            let mut permit = MaybeUninit::<Permit>::uninit();
+            let handle = black_box(handle);
+            let admitted =
+                black_box(c.connection_acquire)(handle, permit.as_mut_ptr(), ptr::null_mut());
+            assert_eq!(admitted, 0);
+            // SAFETY: filled in where admitted.
+            black_box(c.permit_success)(unsafe { permit.assume_init() })
+        })
+        .run(criterion);
+    c.unlimited(handle);
+    rust.configure(brama::ConnectionOptions::new().unlimited_attempts())
+        .unwrap();
+    Race::new("ffi_failure")
+        .one("failure, Rust", move |_| black_box(rust).failure("timeout"))
+        .one("failure, C", move |_| {
+            black_box(c.connection_failure)(black_box(handle), c"timeout".as_ptr())
+        })
+        .run(criterion);
+}
+
+fn rejected(criterion: &mut Criterion) {
+    let sides = Sides::new();
+    let c = sides.c;
+    let rust = &sides.rust.register("down", None).unwrap();
+    rust.open_circuit("outage", brama::OpenFor::Never).unwrap();
+    let manager = (c.default)();
+    let down = (c"all".to_owned(), c"down".to_owned());
+    let (scope, identifier) = (down.0.as_ptr(), down.1.as_ptr());
+    (c.register)(manager, identifier, scope, ptr::null(), ptr::null_mut());
+    (c.open_circuit)(manager, identifier, scope, c"outage".as_ptr(), u64::MAX);
+    let handle = c.handle(&down);
+    Race::new("ffi_rejected")
+        .one("acquire, Rust", move |_| black_box(rust).acquire().is_err())
+        .one("acquire, C", move |_| {
+            let mut permit = MaybeUninit::<Permit>::uninit();
+            black_box(c.connection_acquire)(black_box(handle), permit.as_mut_ptr(), ptr::null_mut())
+        })
+        .run(criterion);
+}
+
+fn by_name(criterion: &mut Criterion) {
+    let sides = &Sides::new();
+    let c = sides.c;
+    let rust = &sides.rust;
+    let manager = ptr::null_mut();
+    Race::new("ffi_by_name")
+        .one("available, Rust", move |turn| {
+            rust.available(sides.rust_name(turn))
+        })
+        .one("available, C", move |turn| {
+            let (identifier, scope) = sides.c_name(turn);
+            black_box(c.available)(manager, identifier, scope)
+        })
+        .one("success, Rust", move |turn| {
+            rust.success(sides.rust_name(turn))
+        })
+        .one("success, C", move |turn| {
+            let (identifier, scope) = sides.c_name(turn);
+            black_box(c.success)(manager, identifier, scope)
+        })
+        .one("acquire + success, Rust", move |turn| {
+            rust.acquire(sides.rust_name(turn)).unwrap().success()
+        })
+        .one("acquire + success, C", move |turn| {
+            let (identifier, scope) = sides.c_name(turn);
+            let mut permit = MaybeUninit::<Permit>::uninit();
+            let to = permit.as_mut_ptr();
+            let admitted = black_box(c.acquire)(manager, identifier, scope, to, ptr::null_mut());
+            assert_eq!(admitted, 0);
+            // SAFETY: filled in where admitted.
+            black_box(c.permit_success)(unsafe { permit.assume_init() })
+        })
+        .run(criterion);
+}
+
+criterion_group! {
+    name = benches;
+    config = criterion();
+    targets = by_handle, rejected, by_name
+}
+criterion_main!(benches);
