@@ -11,7 +11,7 @@ use std::{mem, ptr, slice, str};
 use super::handles::{brama_connection_t, brama_t};
 use super::types::brama_pair_t;
 use crate::error::{Error, Invalid};
-use crate::key::{Key, MAX_NAME_BYTES};
+use crate::key::Key;
 use crate::manager::Brama;
 
 #[cold]
@@ -73,13 +73,12 @@ pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Er
     Ok(pointer)
 }
 
-/// A connection's name. Its length is judged where it is used, but for what is
-/// longer than any name.
+/// A connection's name. Its length is judged where it is used.
 ///
 /// # Safety
 ///
 /// See the top of the file.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn key<'a>(
     identifier: *const c_char,
     scope: *const c_char,
@@ -99,11 +98,10 @@ pub(super) unsafe fn key<'a>(
 /// # Safety
 ///
 /// See the top of the file.
-#[inline]
+#[inline(always)]
 unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a str, Error> {
-    // SAFETY: a string that ends, or goes on for at least so long.
-    let bytes =
-        unsafe { slice::from_raw_parts(text.cast(), libc::strnlen(text, MAX_NAME_BYTES + 1)) };
+    // SAFETY: a string, as the caller promises.
+    let bytes = unsafe { slice::from_raw_parts(text.cast(), libc::strlen(text)) };
     utf8(argument, bytes)
 }
 
@@ -112,6 +110,7 @@ unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a st
 /// # Safety
 ///
 /// See the top of the file.
+#[inline]
 pub(super) unsafe fn text<'a>(
     argument: &'static str,
     text: *const c_char,
@@ -124,8 +123,32 @@ pub(super) unsafe fn text<'a>(
     utf8(argument, bytes).map(Some)
 }
 
-#[inline]
+#[inline(always)]
 fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
+    if is_ascii(bytes) {
+        // SAFETY: ASCII is UTF-8.
+        return Ok(unsafe { str::from_utf8_unchecked(bytes) });
+    }
+    utf8_beyond_ascii(argument, bytes)
+}
+
+/// The standard library's test looks at short slices byte by byte, and names are
+/// short: this one takes two words of up to 16 bytes, which may overlap.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight"));
+    let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four"));
+    match bytes.len() {
+        0..4 => bytes.iter().all(u8::is_ascii),
+        length @ 4..8 => (half(0) | half(length - 4)) & HIGH as u32 == 0,
+        length @ 8..=16 => (word(0) | word(length - 8)) & HIGH == 0,
+        _ => bytes.is_ascii(),
+    }
+}
+
+#[cold]
+fn utf8_beyond_ascii<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
     str::from_utf8(bytes).map_err(|_| {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
         Error::argument(argument, &shown, "must be UTF-8")
@@ -305,6 +328,24 @@ pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
             let blank = ptr::from_ref(&T::BLANK).cast::<u8>();
             ptr::copy_nonoverlapping(blank, place.cast::<u8>(), T::FIRST_SIZE);
             place.cast::<usize>().write(T::FIRST_SIZE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ascii_is_found_wherever_it_is() {
+        for length in 0..40 {
+            let mut bytes = vec![b'a'; length];
+            assert!(is_ascii(&bytes), "{length}");
+            for place in 0..length {
+                bytes[place] = 0xff;
+                assert!(!is_ascii(&bytes), "{length}/{place}");
+                bytes[place] = b'a';
+            }
         }
     }
 }
