@@ -86,10 +86,11 @@ pub(super) unsafe fn key<'a>(
     if identifier.is_null() {
         return Err(null("identifier"));
     }
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
     let identifier = unsafe { name("identifier", identifier) }?;
     let scope = match scope.is_null() {
         true => None,
+        // SAFETY: as above.
         false => Some(unsafe { name("scope", scope) }?),
     };
     Ok(Key::new(scope, identifier))
@@ -190,10 +191,12 @@ pub(super) unsafe fn pairs<'a>(
     if first.is_null() && count == 0 {
         return Ok(None);
     }
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
     let pairs = unsafe { array("metadata", first, count) }?;
     let pairs = pairs.iter().map(|pair| {
+        // SAFETY: as above.
         let key = unsafe { text("metadata key", pair.key) }?;
+        // SAFETY: as above.
         let value = unsafe { text("metadata value", pair.value) }?;
         let key = key.ok_or_else(|| null("metadata key"))?;
         let value = value.ok_or_else(|| null("metadata value"))?;

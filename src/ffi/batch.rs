@@ -37,18 +37,20 @@ pub unsafe extern "C" fn brama_available_many(
     answers: *mut bool,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let connections = unsafe { array("connections", connections, count) }?;
         if count > 0 {
             place("answers", answers)?;
         }
         let mut missing = None;
         for (number, connection) in connections.iter().enumerate() {
+            // SAFETY: as above.
             let handle = unsafe { connection.as_ref() };
             let answer = handle.is_some_and(|handle| handle.connection.available());
             if handle.is_none() {
                 missing = missing.or(Some(number));
             }
+            // SAFETY: as above.
             unsafe { answers.add(number).write(answer) };
         }
         match missing {
@@ -74,7 +76,9 @@ pub unsafe extern "C" fn brama_report_many(
 ) -> brama_result_t {
     let mut first = BRAMA_OK;
     let done = guard::result(|| {
-        if item_size < size_of::<brama_report_item_t>() || item_size % size_of::<usize>() != 0 {
+        if item_size < size_of::<brama_report_item_t>()
+            || !item_size.is_multiple_of(size_of::<usize>())
+        {
             let allowed = "must be sizeof(brama_report_item_t)";
             return Err(invalid("item_size", item_size, allowed).into());
         }
@@ -84,6 +88,7 @@ pub unsafe extern "C" fn brama_report_many(
         for number in 0..count {
             // SAFETY: the caller's promise.
             let item = unsafe { &mut *items.byte_add(number * item_size) };
+            // SAFETY: as above.
             item.result = guard::result(|| Ok(unsafe { item.report() }?));
             if first == BRAMA_OK {
                 first = item.result;
@@ -99,11 +104,12 @@ impl brama_report_item_t {
     ///
     /// See [`super::args`].
     unsafe fn report(&self) -> Result<(), Error> {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let connection = &unsafe { handle(self.connection) }?.connection;
         match self.outcome {
             BRAMA_OUTCOME_SUCCESS => connection.success(),
             BRAMA_OUTCOME_FAILURE => {
+                // SAFETY: as above.
                 let report = unsafe { report::reason(self.reason) }?;
                 connection.failure(report).map(drop)
             }

@@ -182,7 +182,7 @@ pub unsafe extern "C" fn brama_configure(
     config: *const brama_config_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let config = unsafe { read("config", config) }?;
         refuse_if_given("background", config.background != BRAMA_NOT_GIVEN_I32)?;
         refuse_if_given(
@@ -194,6 +194,7 @@ pub unsafe extern "C" fn brama_configure(
             overrides: config.settings().overrides()?,
             housekeeping: config.housekeeping()?,
         };
+        // SAFETY: as above.
         unsafe { args::manager(manager) }.configure(given)?;
         Ok(())
     })
@@ -328,7 +329,7 @@ impl brama_options_t {
 impl brama_config_t {
     /// What a caller means by a configuration, NULL for none.
     pub(super) unsafe fn builder(config: *const Self) -> Result<Builder, Failure> {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let given = unsafe { read_or_blank("config", config) }?;
         let mut builder = Builder::new().config(Config {
             overrides: given.settings().overrides()?,
@@ -341,6 +342,7 @@ impl brama_config_t {
             let capacity = usize::try_from(given.event_capacity).unwrap_or(usize::MAX);
             builder = builder.event_capacity(capacity);
         }
+        // SAFETY: as above.
         if let Some(clock) = unsafe { given.clock.as_ref() } {
             builder = builder.clock(clock.clock.clone());
         }

@@ -227,16 +227,19 @@ pub unsafe extern "C" fn brama_subscribe(
 ) -> brama_result_t {
     let user_data = UserData::new(user_data, destroy);
     guard::result(move || {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         unsafe { clear(out) };
+        // SAFETY: as above.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let callback = callback.ok_or_else(|| null("callback"))?;
         let mut texts = Texts::default();
+        // SAFETY: as above.
         let subscription = unsafe { args::manager(manager) }.subscribe(filter?, move |event| {
             let event = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
             unsafe { callback(&event, user_data.get()) };
         })?;
+        // SAFETY: as above.
         unsafe { hand_out(subscription, out) };
         Ok(())
     })
@@ -257,11 +260,13 @@ pub unsafe extern "C" fn brama_subscribe_batched(
 ) -> brama_result_t {
     let user_data = UserData::new(user_data, destroy);
     guard::result(move || {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         unsafe { clear(out) };
+        // SAFETY: as above.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let callback = callback.ok_or_else(|| null("callback"))?;
         let mut texts = Texts::default();
+        // SAFETY: as above.
         let brama = unsafe { args::manager(manager) };
         let subscription = brama.subscribe_batched(filter?, most, move |events| {
             texts.begin(room_for(events));
@@ -273,6 +278,7 @@ pub unsafe extern "C" fn brama_subscribe_batched(
             // SAFETY: the host's function, with what it asked for.
             unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
         })?;
+        // SAFETY: as above.
         unsafe { hand_out(subscription, out) };
         Ok(())
     })
@@ -399,11 +405,12 @@ impl brama_filter_t {
         if self.reserved != 0 {
             return Err(invalid("filter.reserved", self.reserved, "must be zero"));
         }
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         if let Some(connection) = unsafe { args::text("filter.connection", self.connection) }? {
             validate_name("filter.connection", connection)?;
             filter = filter.connection(connection);
         }
+        // SAFETY: as above.
         filter = match unsafe { args::text("filter.scope", self.scope) }? {
             None => filter,
             Some("") => filter.scope(None),

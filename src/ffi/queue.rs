@@ -28,13 +28,16 @@ pub unsafe extern "C" fn brama_queue_new(
     out: *mut *mut brama_queue_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let out = place("out", out)?;
+        // SAFETY: as above.
         unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: as above.
         let queue = unsafe { args::manager(manager) }.subscribe_queue(filter?, capacity)?;
         let drained = Mutex::new(Texts::default());
         let queue = Box::into_raw(Box::new(brama_queue_t { queue, drained }));
+        // SAFETY: as above.
         unsafe { out.write(queue) };
         Ok(())
     })
@@ -60,10 +63,12 @@ pub unsafe extern "C" fn brama_queue_drain(
 ) -> brama_result_t {
     guard::result(|| {
         let count = place("count", count)?;
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         unsafe { count.write(0) };
+        // SAFETY: as above.
         let queue = unsafe { given("queue", queue) }?;
-        if event_size < brama_event_t::FIRST_SIZE || event_size % size_of::<usize>() != 0 {
+        if event_size < brama_event_t::FIRST_SIZE || !event_size.is_multiple_of(size_of::<usize>())
+        {
             let allowed = "must be sizeof(brama_event_t)";
             return Err(invalid("event_size", event_size, allowed).into());
         }
@@ -79,11 +84,13 @@ pub unsafe extern "C" fn brama_queue_drain(
                 size,
                 ..translate(event, &mut texts)
             };
+            // SAFETY: as above.
             unsafe {
                 let to = events.cast::<u8>().add(number * event_size);
                 ptr::copy_nonoverlapping(ptr::from_ref(&event).cast(), to, size);
             }
         }
+        // SAFETY: as above.
         unsafe { count.write(drained.len()) };
         Ok(())
     })
@@ -115,9 +122,10 @@ pub unsafe extern "C" fn brama_queue_fd(
 ) -> brama_result_t {
     guard::result(|| {
         let fd = place("fd", fd)?;
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let queue = unsafe { given("queue", queue) }?;
         let descriptor = descriptor(queue)?;
+        // SAFETY: as above.
         unsafe { fd.write(descriptor) };
         Ok(())
     })

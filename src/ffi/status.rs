@@ -244,8 +244,9 @@ pub unsafe extern "C" fn brama_for_each(
 ) -> brama_result_t {
     guard::result(|| {
         let callback = callback.ok_or_else(|| null("callback"))?;
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let scope = unsafe { args::text("scope", scope) }?;
+        // SAFETY: as above.
         let brama = unsafe { args::manager(manager) };
         let snapshot = match scope {
             None => brama.snapshot(),
@@ -258,6 +259,7 @@ pub unsafe extern "C" fn brama_for_each(
         let mut texts = Texts::default();
         for status in &snapshot {
             let status = translate(status, &mut texts);
+            // SAFETY: as above.
             if !unsafe { callback(&status, user_data) } {
                 break;
             }

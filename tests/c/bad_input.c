@@ -1,0 +1,372 @@
+/*
+ * Input that is none: for every function every pointer NULL in turn, strings that are no
+ * names or no UTF-8, numbers that are no values. Each is refused with a message that
+ * names the argument, and changes nothing.
+ */
+#include "check.h"
+
+static void on_event(const brama_event_t *event, void *user_data) {
+    (void)event;
+    (void)user_data;
+}
+
+static void on_events(const brama_event_t *events, size_t size, size_t count, void *user_data) {
+    (void)events;
+    (void)size;
+    (void)count;
+    (void)user_data;
+}
+
+static bool on_status(const brama_status_t *status, void *user_data) {
+    (void)status;
+    ++*(int *)user_data;
+    return true;
+}
+
+/* That a call is refused because of this argument. */
+#define REFUSED(argument, call)                                                       \
+    do {                                                                              \
+        ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                    \
+        MESSAGE_HAS("`" argument "`");                                                \
+    } while (0)
+
+static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clock) {
+    brama_permit_t permit;
+    brama_connection_t *out;
+    brama_subscription_t *subscription;
+    brama_queue_t *queue;
+    brama_options_t options;
+    brama_status_t status;
+    brama_event_t event;
+    size_t count;
+    int fd, calls = 0;
+    bool answer;
+
+    brama_options_init(NULL);
+    brama_config_init(NULL);
+    brama_report_init(NULL);
+    brama_status_init(NULL);
+    brama_state_counts_init(NULL);
+    brama_filter_init(NULL);
+    brama_event_counts_init(NULL);
+    brama_options_init(&options);
+    brama_status_init(&status);
+
+    REFUSED("config", brama_configure(m, NULL));
+    REFUSED("identifier", brama_configure_connection(m, NULL, NULL, &options));
+    REFUSED("options", brama_configure_connection(m, "db", NULL, NULL));
+    REFUSED("connection", brama_connection_configure(NULL, &options));
+    REFUSED("options", brama_connection_configure(db, NULL));
+
+    REFUSED("identifier", brama_register(m, NULL, NULL, &options, NULL));
+    out = db;
+    REFUSED("identifier", brama_register(m, NULL, "scope", NULL, &out));
+    CHECK(out == NULL);
+    REFUSED("identifier", brama_get_or_register(m, NULL, NULL, &options, &out));
+    OK(brama_get_or_register(m, "db", NULL, NULL, NULL));
+    REFUSED("identifier", brama_unregister(m, NULL, NULL));
+    REFUSED("identifier", brama_connection_get(m, NULL, NULL, &out));
+    REFUSED("out", brama_connection_get(m, "db", NULL, NULL));
+
+    CHECK(!brama_available(m, NULL, NULL));
+    MESSAGE_HAS("`identifier`");
+    CHECK(brama_state(m, NULL, NULL) == BRAMA_STATE_UNKNOWN);
+    REFUSED("identifier", brama_success(m, NULL, NULL));
+    REFUSED("identifier", brama_success_with(m, NULL, NULL, NULL));
+    OK(brama_success_with(m, "db", NULL, NULL));
+    REFUSED("identifier", brama_failure(m, NULL, NULL, NULL));
+    OK(brama_failure(m, "db", NULL, NULL));
+    REFUSED("identifier", brama_failure_with(m, NULL, NULL, NULL));
+    OK(brama_failure_with(m, "db", NULL, NULL));
+    REFUSED("identifier", brama_acquire(m, NULL, NULL, &permit, NULL));
+    REFUSED("permit", brama_permit_success(permit));
+    REFUSED("permit", brama_acquire(m, "db", NULL, NULL, NULL));
+
+    CHECK(brama_connection_retain(NULL) == NULL);
+    brama_connection_release(NULL);
+    CHECK(brama_connection_identifier(NULL) == NULL);
+    CHECK(brama_connection_scope(NULL) == NULL);
+    CHECK(brama_connection_state_word(NULL) == NULL);
+    MESSAGE_HAS("`connection`");
+    CHECK(!brama_connection_available(NULL));
+    CHECK(brama_connection_state(NULL) == BRAMA_STATE_UNKNOWN);
+    REFUSED("connection", brama_connection_success(NULL));
+    REFUSED("connection", brama_connection_success_with(NULL, NULL));
+    OK(brama_connection_success_with(db, NULL));
+    REFUSED("connection", brama_connection_failure(NULL, "x"));
+    OK(brama_connection_failure(db, NULL));
+    REFUSED("connection", brama_connection_failure_with(NULL, NULL));
+    OK(brama_connection_failure_with(db, NULL));
+    REFUSED("connection", brama_connection_acquire(NULL, &permit, NULL));
+    REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
+
+    OK(brama_connection_acquire(db, &permit, NULL));
+    OK(brama_permit_failure(permit, NULL));
+    OK(brama_connection_reset_circuit(db));
+    OK(brama_connection_acquire(db, &permit, NULL));
+    OK(brama_permit_failure_with(permit, NULL));
+    OK(brama_permit_success_with(permit, NULL));
+    OK(brama_permit_ignore(permit));
+
+    REFUSED("identifier", brama_open_circuit(m, NULL, NULL, NULL, 1));
+    REFUSED("identifier", brama_open_circuit_with(m, NULL, NULL, NULL, 1));
+    REFUSED("identifier", brama_close_circuit(m, NULL, NULL));
+    REFUSED("identifier", brama_half_open_circuit(m, NULL, NULL));
+    REFUSED("identifier", brama_reset_circuit(m, NULL, NULL));
+    REFUSED("connection", brama_connection_open_circuit(NULL, NULL, 1));
+    REFUSED("connection", brama_connection_open_circuit_with(NULL, NULL, 1));
+    REFUSED("connection", brama_connection_close_circuit(NULL));
+    REFUSED("connection", brama_connection_half_open_circuit(NULL));
+    REFUSED("connection", brama_connection_reset_circuit(NULL));
+
+    REFUSED("identifier", brama_status(m, NULL, NULL, &status));
+    REFUSED("status", brama_status(m, "db", NULL, NULL));
+    REFUSED("connection", brama_connection_status(NULL, &status));
+    REFUSED("status", brama_connection_status(db, NULL));
+    REFUSED("callback", brama_for_each(m, NULL, NULL, &calls));
+    OK(brama_for_each(m, NULL, on_status, &calls));
+    CHECK(calls == 1);
+    REFUSED("counts", brama_state_counts(m, NULL));
+
+    REFUSED("callback", brama_subscribe(m, NULL, NULL, NULL, NULL, &subscription));
+    CHECK(subscription == NULL);
+    REFUSED("callback", brama_subscribe_batched(m, NULL, 1, NULL, NULL, NULL, &subscription));
+    OK(brama_subscribe(m, NULL, on_event, NULL, NULL, NULL));
+    OK(brama_subscribe_batched(m, NULL, 1, on_events, NULL, NULL, NULL));
+    brama_unsubscribe(NULL);
+    brama_subscription_detach(NULL);
+    OK(brama_unsubscribe_matching(m, NULL));
+    REFUSED("counts", brama_event_counts(m, NULL));
+
+    REFUSED("out", brama_queue_new(m, NULL, 10, NULL));
+    OK(brama_queue_new(m, NULL, 10, &queue));
+    count = 7;
+    REFUSED("queue", brama_queue_drain(NULL, &event, sizeof event, 1, &count));
+    CHECK(count == 0);
+    REFUSED("events", brama_queue_drain(queue, NULL, sizeof event, 1, &count));
+    REFUSED("count", brama_queue_drain(queue, &event, sizeof event, 1, NULL));
+    CHECK(!brama_queue_wait(NULL, BRAMA_NEVER));
+    REFUSED("queue", brama_queue_fd(NULL, &fd));
+    REFUSED("fd", brama_queue_fd(queue, NULL));
+    REFUSED("queue", brama_queue_close(NULL));
+    CHECK(brama_queue_is_closed(NULL));
+    brama_queue_free(NULL);
+    brama_queue_free(queue);
+
+    REFUSED("connections", brama_available_many(NULL, 1, &answer));
+    REFUSED("items", brama_report_many(NULL, sizeof(brama_report_item_t), 1));
+
+    REFUSED("clock", brama_clock_advance(NULL, 1));
+    CHECK(brama_clock_unix_ms(NULL) == BRAMA_NONE);
+    CHECK(brama_clock_unix_ms(clock) == START);
+    brama_clock_free(NULL);
+
+    brama_t *defaults = brama_new(NULL);
+    CHECK(defaults != NULL && brama_default() != NULL);
+    brama_free(defaults);
+    brama_free(NULL);
+    OK(brama_poll(NULL));
+    OK(brama_reset_all(NULL));
+
+    CHECK(brama_strerror(12345) != NULL && brama_last_error_message() != NULL);
+    CHECK(brama_state_name(12345) != NULL && brama_event_type_name(12345) != NULL);
+    CHECK(brama_version() != NULL && brama_abi_version() == BRAMA_ABI_VERSION);
+    /* The default manager, last. */
+    OK(brama_shutdown(NULL));
+    ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_register(NULL, "late", NULL, NULL, NULL));
+}
+
+/* Every function that takes a name. */
+static void names(brama_t *m, const char *identifier, const char *scope, const char *blamed) {
+    brama_permit_t permit;
+    brama_options_t options;
+    brama_status_t status;
+    brama_connection_t *out;
+    char argument[20];
+    brama_options_init(&options);
+    brama_status_init(&status);
+    sprintf(argument, "`%s`", blamed);
+#define BAD(call)                                                                     \
+    do {                                                                              \
+        ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                    \
+        MESSAGE_HAS(argument);                                                        \
+    } while (0)
+    BAD(brama_register(m, identifier, scope, NULL, NULL));
+    BAD(brama_get_or_register(m, identifier, scope, NULL, NULL));
+    BAD(brama_unregister(m, identifier, scope));
+    BAD(brama_connection_get(m, identifier, scope, &out));
+    BAD(brama_success(m, identifier, scope));
+    BAD(brama_success_with(m, identifier, scope, NULL));
+    BAD(brama_failure(m, identifier, scope, NULL));
+    BAD(brama_failure_with(m, identifier, scope, NULL));
+    BAD(brama_acquire(m, identifier, scope, &permit, NULL));
+    BAD(brama_status(m, identifier, scope, &status));
+    BAD(brama_open_circuit(m, identifier, scope, NULL, 1));
+    BAD(brama_open_circuit_with(m, identifier, scope, NULL, 1));
+    BAD(brama_close_circuit(m, identifier, scope));
+    BAD(brama_half_open_circuit(m, identifier, scope));
+    BAD(brama_reset_circuit(m, identifier, scope));
+    BAD(brama_configure_connection(m, identifier, scope, &options));
+    CHECK(!brama_available(m, identifier, scope));
+    CHECK(brama_state(m, identifier, scope) == BRAMA_STATE_UNKNOWN);
+}
+
+static void strings(brama_t *m, brama_connection_t *db) {
+    char longest[1025], too_long[1026];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = 0;
+    const char *bad[] = {"", too_long, LATIN1, "\xff", "long enough for sixteen \xf0\x9f"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        names(m, bad[i], NULL, "identifier");
+        names(m, "db", bad[i], "scope");
+    }
+    OK(brama_register(m, longest, longest, NULL, NULL));
+    CHECK(brama_available(m, longest, longest));
+    OK(brama_unregister(m, longest, longest));
+    OK(brama_register(m, "zażółć gęślą jaźń", "日本", NULL, NULL));
+    OK(brama_unregister(m, "zażółć gęślą jaźń", "日本"));
+
+    brama_permit_t permit;
+    brama_report_t report;
+    brama_filter_t filter;
+    brama_options_t options;
+    brama_pair_t pair = {"key", NULL};
+    REFUSED("reason", brama_failure(m, "db", NULL, LATIN1));
+    REFUSED("reason", brama_connection_failure(db, LATIN1));
+    REFUSED("reason", brama_open_circuit(m, "db", NULL, LATIN1, 1));
+    REFUSED("reason", brama_connection_open_circuit(db, LATIN1, 1));
+    OK(brama_connection_acquire(db, &permit, NULL));
+    REFUSED("reason", brama_permit_failure(permit, LATIN1));
+    brama_report_init(&report);
+    report.reason = LATIN1;
+    REFUSED("reason", brama_failure_with(m, "db", NULL, &report));
+    REFUSED("reason", brama_success_with(m, "db", NULL, &report));
+    REFUSED("reason", brama_connection_failure_with(db, &report));
+    REFUSED("reason", brama_connection_success_with(db, &report));
+    REFUSED("reason", brama_permit_failure_with(permit, &report));
+    REFUSED("reason", brama_permit_success_with(permit, &report));
+    REFUSED("reason", brama_open_circuit_with(m, "db", NULL, &report, 1));
+    REFUSED("reason", brama_connection_open_circuit_with(db, &report, 1));
+    report.reason = NULL;
+    report.metadata = &pair;
+    report.metadata_count = 1;
+    REFUSED("metadata value", brama_connection_failure_with(db, &report));
+    pair.value = LATIN1;
+    REFUSED("metadata value", brama_connection_failure_with(db, &report));
+    pair.key = NULL;
+    REFUSED("metadata key", brama_connection_failure_with(db, &report));
+    report.metadata = NULL;
+    REFUSED("metadata", brama_connection_failure_with(db, &report));
+    report.metadata = &pair;
+    report.metadata_count = SIZE_MAX;
+    REFUSED("metadata", brama_connection_failure_with(db, &report));
+    brama_options_init(&options);
+    options.metadata_count = 3;
+    REFUSED("metadata", brama_connection_configure(db, &options));
+
+    int calls = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        brama_filter_init(&filter);
+        filter.connection = bad[i];
+        REFUSED("filter.connection", brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
+        REFUSED("filter.connection", brama_unsubscribe_matching(m, &filter));
+        if (*bad[i] == 0)
+            continue; /* BRAMA_NO_SCOPE */
+        filter.connection = NULL;
+        filter.scope = bad[i];
+        REFUSED("filter.scope", brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
+        REFUSED("scope", brama_for_each(m, bad[i], on_status, &calls));
+    }
+    CHECK(calls == 0);
+}
+
+static void numbers(brama_t *m, brama_connection_t *db) {
+    brama_options_t options;
+    brama_config_t config;
+    brama_filter_t filter;
+#define SETTING(field, value, blamed)                                                 \
+    do {                                                                              \
+        brama_options_init(&options);                                                 \
+        options.field = (value);                                                      \
+        ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));  \
+        MESSAGE_HAS("`" blamed "`");                                                  \
+        ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_register(m, "new", NULL, &options, NULL)); \
+        brama_config_init(&config);                                                   \
+        config.field = (value);                                                       \
+        ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));               \
+        CHECK(brama_new(&config) == NULL);                                            \
+        MESSAGE_HAS("`" blamed "`");                                                  \
+    } while (0)
+    SETTING(max_attempts, 0, "max_attempts");
+    SETTING(expiry_ms, 0, "expiry");
+    SETTING(expiry_ms, BRAMA_NEVER, "expiry");
+    SETTING(initial_expiry_ms, 0, "initial_expiry");
+    SETTING(max_expiry_ms, 0, "max_expiry");
+    SETTING(max_expiry_ms, 59999, "max_expiry");
+    SETTING(expiry_strategy, 2, "expiry_strategy");
+    SETTING(expiry_strategy, -2, "expiry_strategy");
+    SETTING(backoff_factor, 0.99, "backoff_factor");
+    SETTING(backoff_factor, -1.0, "backoff_factor");
+    SETTING(backoff_factor, strtod("nan", NULL), "backoff_factor");
+    SETTING(backoff_factor, strtod("inf", NULL), "backoff_factor");
+    SETTING(jitter, -0.1, "jitter");
+    SETTING(jitter, 1.1, "jitter");
+    SETTING(jitter, strtod("nan", NULL), "jitter");
+    SETTING(window_ms, 0, "window");
+    SETTING(probe_timeout_ms, 0, "probe_timeout");
+    SETTING(half_open_max_calls, 0, "half_open_max_calls");
+    SETTING(half_open_max_calls, 65536, "half_open_max_calls");
+    SETTING(half_open_successes, 0, "half_open_successes");
+
+#define CONFIG(field, value, blamed)                                                  \
+    do {                                                                              \
+        brama_config_init(&config);                                                   \
+        config.field = (value);                                                       \
+        CHECK(brama_new(&config) == NULL);                                            \
+        MESSAGE_HAS("`" blamed "`");                                                  \
+        ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));               \
+        MESSAGE_HAS("`" blamed "`");                                                  \
+    } while (0)
+    CONFIG(cleanup_interval_ms, 0, "cleanup_interval");
+    CONFIG(cleanup_interval_ms, BRAMA_NEVER, "cleanup_interval");
+    CONFIG(inactive_threshold_ms, 0, "inactive_threshold");
+    CONFIG(auto_register, 2, "auto_register");
+    CONFIG(background, 2, "background");
+    CONFIG(background, -7, "background");
+    CONFIG(event_capacity, 0, "event_capacity");
+    CONFIG(event_capacity, 16777217, "event_capacity");
+    CONFIG(event_capacity, UINT64_MAX, "event_capacity");
+    brama_config_init(&config);
+    config.background = 1;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));
+    MESSAGE_HAS("brama_new");
+
+    for (int bit = 0; bit < 32; bit++) {
+        brama_filter_init(&filter);
+        filter.event_types = UINT32_C(1) << bit;
+        brama_result_t answer = brama_unsubscribe_matching(m, &filter);
+        CHECK((answer == BRAMA_OK) == (bit >= 1 && bit <= 15));
+    }
+    brama_queue_t *queue;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_queue_new(m, NULL, SIZE_MAX, &queue));
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG,
+            brama_subscribe_batched(m, NULL, SIZE_MAX, on_events, NULL, NULL, NULL));
+}
+
+int main(void) {
+    struct world world = make_world();
+    brama_connection_t *db = made(world, "db", 50);
+    strings(world.manager, db);
+    numbers(world.manager, db);
+    brama_status_t status = status_of(db);
+    CHECK(status.total_successes == 0 && status.total_failures == 0);
+    CHECK(status.state == BRAMA_STATE_CLOSED && status.settings.max_attempts == 50);
+    CHECK(status.metadata_count == 0);
+    CHECK(brama_state(world.manager, "new", NULL) == BRAMA_STATE_UNKNOWN);
+    null_pointers(world.manager, db, world.clock);
+    brama_connection_release(db);
+    free_world(world);
+    return 0;
+}

@@ -1,0 +1,105 @@
+/* Structs that carry their size: older and newer callers, and what is no size at all. */
+#include "check.h"
+
+/* Tries one kind of struct in a call: sizes that are none, a tail that is known to be
+ * empty, and one that says something this library does not know. */
+#define TRY(type, init, call)                                                         \
+    do {                                                                              \
+        struct {                                                                      \
+            type known;                                                               \
+            unsigned char tail[16];                                                   \
+        } s;                                                                          \
+        type *given = &s.known;                                                       \
+        memset(&s, 0, sizeof s);                                                      \
+        init(given);                                                                  \
+        CHECK(given->size == sizeof(type));                                           \
+        OK(call);                                                                     \
+        size_t wrong[] = {0, 1, sizeof(size_t), sizeof(type) - 1, 4097, SIZE_MAX};    \
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {                   \
+            given->size = wrong[i];                                                   \
+            ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                \
+            MESSAGE_HAS(#type);                                                       \
+            MESSAGE_HAS(#init);                                                       \
+        }                                                                             \
+        given->size = sizeof s;                                                       \
+        OK(call);                                                                     \
+        init(NULL);                                                                   \
+    } while (0)
+
+#define TRY_INPUT(type, init, call)                                                   \
+    do {                                                                              \
+        TRY(type, init, call);                                                        \
+        struct {                                                                      \
+            type known;                                                               \
+            unsigned char tail[16];                                                   \
+        } s;                                                                          \
+        type *given = &s.known;                                                       \
+        memset(&s, 0, sizeof s);                                                      \
+        init(given);                                                                  \
+        given->size = sizeof s;                                                       \
+        s.tail[15] = 1;                                                               \
+        ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                    \
+        MESSAGE_HAS("must be zero");                                                  \
+    } while (0)
+
+static void on_event(const brama_event_t *event, void *user_data) {
+    (void)event;
+    (void)user_data;
+}
+
+int main(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_connection_t *db = made(world, "db", 5);
+    brama_permit_t permit;
+
+    TRY_INPUT(brama_options_t, brama_options_init, brama_connection_configure(db, given));
+    TRY_INPUT(brama_options_t, brama_options_init,
+              brama_get_or_register(m, "db", NULL, given, NULL));
+    TRY_INPUT(brama_config_t, brama_config_init, brama_configure(m, given));
+    TRY_INPUT(brama_report_t, brama_report_init, brama_connection_failure_with(db, given));
+    TRY_INPUT(brama_filter_t, brama_filter_init,
+              brama_subscribe(m, given, on_event, NULL, NULL, NULL));
+    TRY_INPUT(brama_filter_t, brama_filter_init, brama_unsubscribe_matching(m, given));
+    TRY(brama_status_t, brama_status_init, brama_connection_status(db, given));
+    TRY(brama_state_counts_t, brama_state_counts_init, brama_state_counts(m, given));
+    TRY(brama_event_counts_t, brama_event_counts_init, brama_event_counts(m, given));
+
+    /* What only the caller knows is left as it is. */
+    struct {
+        brama_status_t known;
+        unsigned char tail[16];
+    } status;
+    memset(&status, 7, sizeof status);
+    brama_status_init(&status.known);
+    status.known.size = sizeof status;
+    OK(brama_connection_status(db, &status.known));
+    CHECK(status.tail[0] == 7 && status.tail[15] == 7 && status.known.size == sizeof status);
+
+    brama_filter_t filter;
+    brama_filter_init(&filter);
+    filter.reserved = 1;
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
+    MESSAGE_HAS("reserved");
+
+    /* A permit from nowhere, and one with nonsense behind its first word. */
+    memset(&permit, 0, sizeof permit);
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success(permit));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success_with(permit, NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_failure(permit, NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_failure_with(permit, NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_ignore(permit));
+    OK(brama_connection_acquire(db, &permit, NULL));
+    permit.opaque[1] = UINT64_MAX;
+    ANSWERS(BRAMA_ERR_STALE, brama_permit_success(permit));
+    OK(brama_acquire(m, "db", NULL, &permit, NULL));
+    permit.opaque[1] = UINT64_C(1) << 63;
+    ANSWERS(BRAMA_ERR_STALE, brama_permit_failure(permit, NULL));
+    permit.opaque[2] ^= UINT64_MAX;
+    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_permit_failure(permit, NULL));
+    CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
+
+    brama_connection_release(db);
+    free_world(world);
+    return 0;
+}

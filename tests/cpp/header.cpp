@@ -1,0 +1,78 @@
+// The header from C++: lambdas as callbacks, a permit as a value, no warning.
+#include "../c/check.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct Release {
+    void operator()(brama_connection_t *connection) const { brama_connection_release(connection); }
+    void operator()(brama_t *manager) const { brama_free(manager); }
+    void operator()(brama_clock_t *clock) const { brama_clock_free(clock); }
+};
+
+template <typename T> using Owned = std::unique_ptr<T, Release>;
+
+void a_circuit() {
+    Owned<brama_clock_t> clock(brama_clock_new(0));
+    brama_config_t config;
+    brama_config_init(&config);
+    config.clock = clock.get();
+    config.background = 0;
+    config.max_attempts = 1;
+    Owned<brama_t> manager(brama_new(&config));
+    CHECK(manager != nullptr);
+
+    std::vector<std::string> seen;
+    brama_filter_t filter;
+    brama_filter_init(&filter);
+    filter.event_types =
+        BRAMA_EVENT_BIT(BRAMA_EVENT_CIRCUIT_OPENED) | BRAMA_EVENT_BIT(BRAMA_EVENT_CIRCUIT_CLOSED);
+    OK(brama_subscribe(
+        manager.get(), &filter,
+        [](const brama_event_t *event, void *data) {
+            static_cast<std::vector<std::string> *>(data)->emplace_back(
+                brama_event_type_name(event->event_type));
+        },
+        &seen, nullptr, nullptr));
+
+    brama_connection_t *raw = nullptr;
+    OK(brama_register(manager.get(), "db", nullptr, nullptr, &raw));
+    Owned<brama_connection_t> db(raw);
+    brama_permit_t permit = {};
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success(permit));
+    OK(brama_connection_acquire(db.get(), &permit, nullptr));
+    OK(brama_permit_failure(permit, "timeout"));
+    std::uint64_t wait = 0;
+    ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db.get(), &permit, &wait));
+    CHECK(wait == 60000);
+    OK(brama_clock_advance(clock.get(), wait));
+    OK(brama_connection_acquire(db.get(), &permit, nullptr));
+    std::thread([permit] { OK(brama_permit_success(permit)); }).join();
+    OK(brama_poll(manager.get()));
+    CHECK((seen == std::vector<std::string>{"circuit_opened", "circuit_closed"}));
+}
+
+void the_state_word_is_an_atomic() {
+    Owned<brama_t> manager(brama_new(nullptr));
+    brama_connection_t *raw = nullptr;
+    OK(brama_register(manager.get(), "db", "scope", nullptr, &raw));
+    Owned<brama_connection_t> db(raw);
+    static_assert(sizeof(std::atomic<std::uint64_t>) == sizeof(std::uint64_t), "");
+    auto *word = reinterpret_cast<const std::atomic<std::uint64_t> *>(
+        brama_connection_state_word(db.get()));
+    CHECK((word->load(std::memory_order_acquire) & BRAMA_STATE_WORD_MASK) == 0);
+    OK(brama_connection_open_circuit(db.get(), nullptr, BRAMA_NEVER));
+    CHECK((word->load(std::memory_order_acquire) & BRAMA_STATE_WORD_MASK) != 0);
+}
+
+} // namespace
+
+int main() {
+    a_circuit();
+    the_state_word_is_an_atomic();
+}

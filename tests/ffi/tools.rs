@@ -1,0 +1,211 @@
+//! What the tests of the C ABI need of the machine: the built library, compilers, and a
+//! place for programs.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The library, both ways, in a folder where linkers and programs find it.
+pub struct Library {
+    pub shared: PathBuf,
+    pub archive: PathBuf,
+    /// With the shared library under its two names.
+    pub folder: PathBuf,
+}
+
+/// Builds it as it is now: what lies around in the target folder may be older.
+pub fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--lib", "--message-format=json"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let output = run(cargo.current_dir(root()));
+        let messages = String::from_utf8(output.stdout).expect("UTF-8");
+        let find = |name: &str| {
+            let ends = format!("/{name}");
+            let found = messages.split('"').rfind(|word| word.ends_with(&ends));
+            PathBuf::from(found.unwrap_or_else(|| panic!("cargo builds {name}")))
+        };
+        let (shared, archive) = (find("libbrama.so"), find("libbrama.a"));
+        let folder = scratch("lib");
+        for name in ["libbrama.so".to_owned(), soname()] {
+            let link = folder.join(name);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&shared, &link).expect("a link can be made");
+        }
+        Library {
+            shared,
+            archive,
+            folder,
+        }
+    })
+}
+
+/// The name under which programs look for the library.
+pub fn soname() -> String {
+    match env!("CARGO_PKG_VERSION_MAJOR") {
+        "0" => format!("libbrama.so.0.{}", env!("CARGO_PKG_VERSION_MINOR")),
+        major => format!("libbrama.so.{major}"),
+    }
+}
+
+/// A folder of this name for what a test makes.
+pub fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("ffi")
+        .join(name);
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    folder
+}
+
+/// Runs a command that has to succeed.
+pub fn run(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    C,
+    Cpp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linkage {
+    Shared,
+    Static,
+}
+
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    pub command: String,
+    language: Language,
+}
+
+impl Compiler {
+    /// Every compiler of the language that this machine has; there must be one.
+    pub fn all(language: Language) -> Vec<Compiler> {
+        let (variable, usual, any) = match language {
+            Language::C => ("CC", ["gcc", "clang"], "cc"),
+            Language::Cpp => ("CXX", ["g++", "clang++"], "c++"),
+        };
+        let works = |command: &String| {
+            let version = Command::new(command).arg("--version").output();
+            version.is_ok_and(|output| output.status.success())
+        };
+        let mut found: Vec<_> = env::var(variable).into_iter().collect();
+        found.extend(usual.map(str::to_owned));
+        found.dedup();
+        found.retain(works);
+        if found.is_empty() {
+            found.extend([any.to_owned()].into_iter().filter(works));
+        }
+        assert!(
+            !found.is_empty(),
+            "no compiler for {language:?}: install gcc or clang, or set ${variable}"
+        );
+        let of = |command| Compiler { command, language };
+        found.into_iter().map(of).collect()
+    }
+
+    /// A compiler call with all warnings as errors.
+    pub fn call(&self) -> Command {
+        let mut call = Command::new(&self.command);
+        match self.language {
+            Language::C => call.args(["-std=c99", "-pedantic-errors"]),
+            Language::Cpp => call.args(["-std=c++17", "-Wpedantic"]),
+        };
+        call.args([
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Wundef",
+            "-Werror",
+            "-g",
+            "-O1",
+        ]);
+        call.arg("-I").arg(root().join("include"));
+        call
+    }
+
+    /// Compiles a program and links it with the library.
+    pub fn program(&self, source: &Path, linkage: Linkage, extra: &[&str]) -> PathBuf {
+        let library = library();
+        let kind = format!(
+            "{}-{linkage:?}{}",
+            self.command.replace('/', "_"),
+            extra.concat()
+        );
+        let program = scratch(&kind).join(source.file_stem().expect("a file"));
+        let mut call = self.call();
+        call.args(extra).arg("-o").arg(&program).arg(source);
+        match linkage {
+            Linkage::Shared => call.arg("-L").arg(&library.folder).arg("-lbrama"),
+            Linkage::Static => call.arg(&library.archive).args(["-ldl", "-lm"]),
+        };
+        run(call.arg("-pthread"));
+        program
+    }
+}
+
+/// Runs a program that finds the shared library.
+pub fn start(program: &Path) {
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", &library().folder);
+    run(&mut command);
+}
+
+/// The sources in a folder of `tests`.
+pub fn sources(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("tests").join(folder)).expect("it exists");
+    let mut files: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|found| found == ending));
+    files.sort();
+    assert!(!files.is_empty(), "tests/{folder} has programs");
+    files
+}
+
+/// The header, without its comments.
+pub fn header() -> String {
+    let path = root().join("include/brama.h");
+    let mut rest = &*fs::read_to_string(path).expect("include/brama.h exists");
+    let mut code = String::new();
+    while let Some((before, after)) = rest.split_once("/*") {
+        code.push_str(before);
+        rest = after.split_once("*/").expect("comments end").1;
+    }
+    code + rest
+}
+
+/// The functions that the header declares.
+pub fn functions() -> Vec<String> {
+    let header = header();
+    let mut names: Vec<_> = header
+        .split('(')
+        .filter_map(|before| {
+            let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')? + 1;
+            let name = &before[start..];
+            name.starts_with("brama_").then(|| name.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
