@@ -102,7 +102,8 @@ fn the_shared_library_says_which_interface_it_has() {
 
 #[test]
 fn bad_input_is_tried_on_every_function() {
-    let program = fs::read_to_string(root().join("tests/c/bad_input.c")).expect("it exists");
+    let read = |name| fs::read_to_string(root().join("tests/c").join(name)).expect("it exists");
+    let program = read("bad_input.c") + &read("check.h");
     for function in functions() {
         let called = program.contains(&format!("{function}("));
         assert!(called, "tests/c/bad_input.c does not call {function}");

@@ -193,14 +193,15 @@ pub(super) unsafe fn pairs<'a>(
     }
     // SAFETY: the caller's promise.
     let pairs = unsafe { array("metadata", first, count) }?;
+    let each = |name, one: *const c_char| {
+        // SAFETY: as above.
+        unsafe { text(name, one) }?.ok_or_else(|| null(name))
+    };
     let pairs = pairs.iter().map(|pair| {
-        // SAFETY: as above.
-        let key = unsafe { text("metadata key", pair.key) }?;
-        // SAFETY: as above.
-        let value = unsafe { text("metadata value", pair.value) }?;
-        let key = key.ok_or_else(|| null("metadata key"))?;
-        let value = value.ok_or_else(|| null("metadata value"))?;
-        Ok((key, value))
+        Ok((
+            each("metadata key", pair.key)?,
+            each("metadata value", pair.value)?,
+        ))
     });
     pairs.collect::<Result<_, _>>().map(Some)
 }

@@ -17,11 +17,16 @@ use crate::probes::Lease;
 const PROBE: u64 = 1 << 63;
 const SLOT_SHIFT: u32 = 47;
 const STAMP_MASK: u64 = (1 << SLOT_SHIFT) - 1;
+/// Where a stamp has the end of its lease.
+const END_MASK: u64 = (1 << END_BITS) - 1;
+const END_BITS: u32 = 40;
+/// So many bits of it are kept.
+const KEPT_BITS: u32 = 23;
 const _: () = assert!(MAX_HALF_OPEN_CALLS <= 1 << 16, "a slot's number fits");
 
 /// What a token keeps of a stamp.
 fn kept(stamp: u64) -> u64 {
-    (stamp >> 40) << 23 | stamp & ((1 << 23) - 1)
+    (stamp >> END_BITS) << KEPT_BITS | stamp & ((1 << KEPT_BITS) - 1)
 }
 
 impl Ticket {
@@ -49,14 +54,79 @@ impl Record {
     fn probing_ticket(&self, token: u64) -> Ticket {
         let slot = ((token & !PROBE) >> SLOT_SHIFT) as u32;
         let stamp = token & STAMP_MASK;
-        let known = self
-            .probes
-            .stamp(slot)
-            .filter(|known| kept(*known) == stamp);
+        // A lease has an end; what has none is a free slot.
+        let is_it = |known: &u64| known & END_MASK != 0 && kept(*known) == stamp;
+        let known = self.probes.stamp(slot).filter(is_it);
         Ticket::of_lease(Lease {
             slot,
-            // Its end is past: no report finds it in time.
-            stamp: known.unwrap_or((stamp >> 23) << 40 | 1),
+            // What the slot does not say, so that it refuses it.
+            stamp: known.unwrap_or((stamp >> KEPT_BITS) << END_BITS | 1),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::{Config, ConnectionOptions};
+    use crate::env::Env;
+    use crate::record::Profile;
+
+    fn record(env: &Env, probes: u32) -> Record {
+        let options = ConnectionOptions::new().half_open_max_calls(probes);
+        let profile = Profile {
+            overrides: options.overrides,
+            ..Profile::default()
+        };
+        Record::new(env, "db".into(), Some(profile))
+    }
+
+    fn same(a: Ticket, b: Ticket) -> bool {
+        a.generation() == b.generation() && a.lease() == b.lease()
+    }
+
+    #[test]
+    fn a_ticket_comes_back_whole() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Config::new(), 2);
+        let record = record(&env, 5);
+        for round in 0..9_000 {
+            let ticket = record.acquire(&env).expect("closed");
+            assert!(same(ticket, record.ticket(ticket.token())), "{round}");
+            record.half_open(&env).expect("registered");
+            for _ in 0..5 {
+                let ticket = record.acquire(&env).expect("a probe");
+                assert!(same(ticket, record.ticket(ticket.token())), "{round}");
+            }
+            record.close(&env).expect("registered");
+        }
+    }
+
+    #[test]
+    fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
+        let clock = ManualClock::new();
+        let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2);
+        let record = record(&env, 1);
+        record.half_open(&env).expect("registered");
+        let lost = record.acquire(&env).expect("a probe").token();
+        clock.advance(std::time::Duration::from_secs(60));
+        let next = record.acquire(&env).expect("a probe");
+        assert!(!same(next, record.ticket(lost)));
+        assert!(record.ignored(&env, record.ticket(lost)).is_err());
+        assert!(record.ignored(&env, record.ticket(next.token())).is_ok());
+    }
+
+    #[test]
+    fn no_word_is_taken_for_a_lease_that_was_never_given() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Config::new(), 2);
+        let record = record(&env, 3);
+        for word in [PROBE, PROBE | 1 << SLOT_SHIFT, u64::MAX, PROBE | 1] {
+            assert!(
+                record.ignored(&env, record.ticket(word)).is_err(),
+                "{word:x}"
+            );
+        }
     }
 }
