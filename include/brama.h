@@ -442,6 +442,12 @@ typedef struct brama_connection_t brama_connection_t;
 typedef struct brama_queue_t brama_queue_t;
 
 /**
+ * The status of every connection at one time, taken out one after the other. Made by
+ * brama_snapshot_new, freed by brama_snapshot_free. Used by one thread at a time.
+ */
+typedef struct brama_snapshot_t brama_snapshot_t;
+
+/**
  * A subscription with a callback, ended and freed by brama_unsubscribe. May be made
  * and ended on any thread.
  */
@@ -711,6 +717,11 @@ typedef struct brama_report_t {
      * How many pairs metadata has.
      */
     size_t metadata_count;
+    /**
+     * If not NULL, and a failure was counted, gets how many failures count now: in a
+     * row, or inside the window if there is one.
+     */
+    uint32_t *failure_count;
 } brama_report_t;
 
 /**
@@ -806,7 +817,7 @@ brama_result_t brama_success_with(brama_t *manager,
                                   const brama_report_t *report);
 
 /**
- * Reports a failure without a permit; brama_status tells how many count now. While
+ * Reports a failure without a permit; brama_failure_with tells how many count now. While
  * half-open it counts like a probe's. The reason goes into the events; NULL: none;
  * what is not UTF-8 is refused, and then nothing is counted.
  *
@@ -983,6 +994,56 @@ brama_result_t brama_permit_failure_with(struct brama_permit_t permit,
  * failing dependency. Errors as brama_permit_success. Any thread.
  */
 brama_result_t brama_permit_ignore(struct brama_permit_t permit);
+
+/* -- Guarded calls by reading ------------------------------------------------------------ */
+
+/**
+ * A number read by way of brama_connection_pass_word that is smaller lets calls pass.
+ */
+#define BRAMA_PASS_LIMIT 536870912
+
+/**
+ * Where a number is that lets calls pass, for hosts to which a call of a foreign
+ * function is dear. Read it in one piece, before the guarded call:
+ *
+ *     uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+ *     if (pass < BRAMA_PASS_LIMIT)
+ *         call, then brama_connection_pass_success(connection, pass), or after a
+ *         failure brama_connection_pass_permit and brama_permit_failure
+ *     else
+ *         brama_connection_acquire: it admits, or tells why not
+ *
+ * What was read is as good as a permit: it is worth nothing once the state it was
+ * read in is gone. It needs not be reported. It counts as activity of the connection
+ * when it is reported, not when it is read.
+ *
+ * All else about the number may change its meaning. Never write to it. Valid as long
+ * as the handle is held. NULL for NULL. Any thread.
+ */
+const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
+
+/**
+ * Reports that a call succeeded that was let pass by this number.
+ *
+ * BRAMA_ERR_STALE: the state that the number was read in is gone; the report is
+ * counted in the totals and changes nothing else. Other errors:
+ * BRAMA_ERR_INVALID_ARGUMENT if connection is NULL or the number lets nothing pass,
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+brama_result_t brama_connection_pass_success(const brama_connection_t *connection,
+                                             uint32_t pass);
+
+/**
+ * Makes a permit of a number that lets calls pass, into *permit: to report what
+ * brama_connection_pass_success cannot tell. It is the permit that
+ * brama_connection_acquire would have given when the number was read.
+ *
+ * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
+ * lets nothing pass; *permit is then zero. Any thread.
+ */
+brama_result_t brama_connection_pass_permit(const brama_connection_t *connection,
+                                            uint32_t pass,
+                                            brama_permit_t *permit);
 
 /* -- Circuits by hand -------------------------------------------------------------------- */
 
@@ -1294,6 +1355,33 @@ brama_result_t brama_for_each(brama_t *manager,
  * Any thread.
  */
 brama_result_t brama_state_counts(brama_t *manager, struct brama_state_counts_t *counts);
+
+/* -- All connections, one after the other ------------------------------------------------ */
+
+/**
+ * Takes the status of every connection, ordered by scope and identifier, into *out, to
+ * be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
+ * with the loop on the caller's side.
+ *
+ * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
+ * NULL manager is the default one, out must not be NULL. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+brama_result_t brama_snapshot_new(brama_t *manager,
+                                  const char *scope,
+                                  brama_snapshot_t **out);
+
+/**
+ * Fills in the next status, and says whether there was one. The struct has been through
+ * brama_status_init. Its strings and metadata belong to the snapshot and are valid
+ * until the next call with it. False also for NULL. One thread at a time.
+ */
+bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
+
+/**
+ * Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
+ */
+void brama_snapshot_free(brama_snapshot_t *snapshot);
 
 /* -- Events ------------------------------------------------------------------------------ */
 

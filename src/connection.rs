@@ -16,6 +16,8 @@ use crate::state::State;
 
 mod raw;
 
+pub(crate) use raw::token_of_pass;
+
 /// A connection, resolved: what one keeps for a hot path.
 ///
 /// Cheap to clone, usable from any thread. It stays safe to use after the

@@ -143,6 +143,12 @@ impl Word {
         self.0
     }
 
+    /// From its upper half: everything but a closed circuit's count.
+    #[inline]
+    pub(crate) fn from_upper_half(bits: u32) -> Self {
+        Word(u64::from(bits) << 32)
+    }
+
     /// The state as the word says; what time makes of it is [`Word::is_due`]'s.
     pub(crate) fn state(self) -> State {
         match self.mode() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given.
-const SECTIONS: [(&str, &str, &str); 16] = [
+const SECTIONS: [(&str, &str, &str); 18] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -21,8 +21,10 @@ const SECTIONS: [(&str, &str, &str); 16] = [
     ("by_name", "Connections by name", ""),
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
+    ("pass", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
+    ("snapshot", "All connections, one after the other", ""),
     ("events", "Events", ""),
     ("queue", "Queues of events", ""),
     ("batch", "Many handles in one call", ""),

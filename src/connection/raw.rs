@@ -4,6 +4,15 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
+use crate::state::Word;
+
+/// The token of a call that was let pass by whoever read this upper half of the state
+/// word; `None` if the word does not let calls pass.
+#[inline]
+pub(crate) fn token_of_pass(upper_half: u32) -> Option<u64> {
+    let word = Word::from_upper_half(upper_half);
+    word.passes_freely().then(|| word.generation().bits())
+}
 
 impl Connection {
     /// [`Connection::acquire`], answered by a token instead of a permit.
@@ -23,11 +32,10 @@ impl Connection {
             .map_err(|refusal| self.error(refusal))
     }
 
-    pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
+    pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {
         let ticket = Some(self.record.ticket(token));
         self.record
             .failure(&self.engine.env, ticket, report)
-            .map(drop)
             .map_err(|refusal| self.error(refusal))
     }
 

@@ -177,7 +177,7 @@ pub unsafe extern "C" fn brama_success_with(
     })
 }
 
-/// Reports a failure without a permit; brama_status tells how many count now. While
+/// Reports a failure without a permit; brama_failure_with tells how many count now. While
 /// half-open it counts like a probe's. The reason goes into the events; NULL: none;
 /// what is not UTF-8 is refused, and then nothing is counted.
 ///
@@ -211,8 +211,9 @@ pub unsafe extern "C" fn brama_failure_with(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
-            args::manager(manager).failure(key, report)?;
+            let key = key(identifier, scope)?;
+            let (report, count) = brama_report_t::given_with_place(report)?;
+            count.put(args::manager(manager).failure(key, report)?);
         }
         Ok(())
     })

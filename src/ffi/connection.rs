@@ -170,8 +170,9 @@ pub unsafe extern "C" fn brama_connection_failure_with(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
-            handle.connection.failure(report)?;
+            let handle = handle(connection)?;
+            let (report, count) = brama_report_t::given_with_place(report)?;
+            count.put(handle.connection.failure(report)?);
         }
         Ok(())
     })

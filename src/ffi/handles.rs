@@ -7,6 +7,7 @@ use super::text::{Texts, to_c};
 use crate::clock::ManualClock;
 use crate::connection::Connection;
 use crate::manager::Brama;
+use crate::record::Status;
 use crate::subscription::{EventQueue, Subscription};
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
@@ -48,6 +49,13 @@ pub struct brama_queue_t {
 /// at once.
 pub struct brama_clock_t {
     pub(super) clock: ManualClock,
+}
+
+/// The status of every connection at one time, taken out one after the other. Made by
+/// brama_snapshot_new, freed by brama_snapshot_free. Used by one thread at a time.
+pub struct brama_snapshot_t {
+    pub(super) rest: std::vec::IntoIter<Status>,
+    pub(super) texts: Texts,
 }
 
 impl brama_connection_t {

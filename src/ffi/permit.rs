@@ -38,6 +38,14 @@ pub struct brama_permit_t {
     pub opaque: [u64; 4],
 }
 
+impl brama_permit_t {
+    pub(super) fn of_handle(connection: *const brama_connection_t, token: u64) -> Self {
+        brama_permit_t {
+            opaque: [connection.expose_provenance() as u64, token, 0, 0],
+        }
+    }
+}
+
 const BY_NAME: u64 = 1;
 const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t>() > 1);
 
@@ -172,8 +180,9 @@ pub unsafe extern "C" fn brama_permit_failure(
         // SAFETY: the caller's promise.
         unsafe {
             let report = report::reason(reason)?;
-            Granted::to(&permit)?.failure(&report)
+            Granted::to(&permit)?.failure(&report)?;
         }
+        Ok(())
     })
 }
 
@@ -186,9 +195,10 @@ pub unsafe extern "C" fn brama_permit_failure_with(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let report = brama_report_t::given(report)?;
-            Granted::to(&permit)?.failure(&report)
+            let (report, count) = brama_report_t::given_with_place(report)?;
+            count.put(Granted::to(&permit)?.failure(&report)?);
         }
+        Ok(())
     })
 }
 
@@ -243,7 +253,7 @@ impl<'a> Granted<'a> {
         }
     }
 
-    fn failure(self, report: &Report<'_>) -> Result<(), Failure> {
+    fn failure(self, report: &Report<'_>) -> Result<u32, Failure> {
         match self {
             Granted::ByHandle(handle, token) => Ok(handle.connection.failure_of(token, report)?),
             Granted::ByName(brama, admission) => found(brama.failure_of(admission, report)),
@@ -258,6 +268,6 @@ impl<'a> Granted<'a> {
     }
 }
 
-fn found(answer: Option<Result<(), Error>>) -> Result<(), Failure> {
+fn found<T>(answer: Option<Result<T, Error>>) -> Result<T, Failure> {
     Ok(answer.ok_or(Failure::PermitGone)??)
 }

@@ -22,6 +22,9 @@ pub struct brama_report_t {
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
+    /// If not NULL, and a failure was counted, gets how many failures count now: in a
+    /// row, or inside the window if there is one.
+    pub failure_count: *mut u32,
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -34,6 +37,7 @@ unsafe impl Extensible for brama_report_t {
         reason: ptr::null(),
         metadata: ptr::null(),
         metadata_count: 0,
+        failure_count: ptr::null_mut(),
     };
 }
 
@@ -52,13 +56,41 @@ impl brama_report_t {
     /// See [`args`].
     pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Report<'a>, Error> {
         // SAFETY: the caller's promise.
+        Ok(unsafe { Self::given_with_place(report) }?.0)
+    }
+
+    /// [`given`](Self::given) for a failure, with where its count goes.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
+    pub(super) unsafe fn given_with_place<'a>(
+        report: *const Self,
+    ) -> Result<(Report<'a>, CountPlace), Error> {
+        // SAFETY: the caller's promise.
         unsafe {
             let given = read_or_blank("report", report)?;
             let report = Report::from(args::text("reason", given.reason)?);
-            Ok(match pairs(given.metadata, given.metadata_count)? {
+            let report = match pairs(given.metadata, given.metadata_count)? {
                 Some(pairs) => report.metadata(pairs),
                 None => report,
-            })
+            };
+            Ok((report, CountPlace(given.failure_count)))
+        }
+    }
+}
+
+/// Where a caller wants the count of failures, or nowhere.
+pub(super) struct CountPlace(*mut u32);
+
+impl CountPlace {
+    /// # Safety
+    ///
+    /// The caller's place is still there.
+    pub(super) unsafe fn put(self, failures: u32) {
+        if !self.0.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.write(failures) };
         }
     }
 }

@@ -13,6 +13,7 @@ use super::handles::{brama_connection_t, brama_t};
 use super::text::{Room, Texts};
 use super::types::{self, *};
 use crate::config::{ExpiryStrategy, Settings};
+use crate::error::Error;
 use crate::record::Status;
 
 /// The settings in effect for a connection; the fields are those of brama_options_t.
@@ -245,17 +246,7 @@ pub unsafe extern "C" fn brama_for_each(
     guard::result(|| {
         let callback = callback.ok_or_else(|| null("callback"))?;
         // SAFETY: the caller's promise.
-        let scope = unsafe { args::text("scope", scope) }?;
-        // SAFETY: as above.
-        let brama = unsafe { args::manager(manager) };
-        let snapshot = match scope {
-            None => brama.snapshot(),
-            Some("") => brama.snapshot_of_scope(None),
-            Some(scope) => {
-                crate::key::validate_name("scope", scope)?;
-                brama.snapshot_of_scope(scope)
-            }
-        };
+        let snapshot = unsafe { snapshot(manager, scope) }?;
         let mut texts = Texts::default();
         for status in &snapshot {
             let status = translate(status, &mut texts);
@@ -304,7 +295,28 @@ unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> 
     Ok(())
 }
 
-fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
+/// Of all connections, or those of a scope.
+///
+/// # Safety
+///
+/// See [`args`].
+pub(super) unsafe fn snapshot(
+    manager: *mut brama_t,
+    scope: *const c_char,
+) -> Result<Vec<Status>, Error> {
+    // SAFETY: the caller's promise.
+    let (brama, scope) = unsafe { (args::manager(manager), args::text("scope", scope)?) };
+    Ok(match scope {
+        None => brama.snapshot(),
+        Some("") => brama.snapshot_of_scope(None),
+        Some(scope) => {
+            crate::key::validate_name("scope", scope)?;
+            brama.snapshot_of_scope(scope)
+        }
+    })
+}
+
+pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
     let mut room = Room::default();
     room.text(Some(&status.identifier));
     room.text(status.scope.as_deref());

@@ -50,9 +50,9 @@ impl Brama {
         &self,
         admission: Admission,
         report: &Report<'_>,
-    ) -> Option<Result<(), Error>> {
+    ) -> Option<Result<u32, Error>> {
         self.settle(admission, |record, engine, ticket| {
-            record.failure(&engine.env, Some(ticket), report).map(drop)
+            record.failure(&engine.env, Some(ticket), report)
         })
     }
 
@@ -64,11 +64,11 @@ impl Brama {
     }
 
     #[inline]
-    fn settle(
+    fn settle<T>(
         &self,
         admission: Admission,
-        report: impl FnOnce(&Record, &Engine, Ticket) -> Result<(), Refusal>,
-    ) -> Option<Result<(), Error>> {
+        report: impl FnOnce(&Record, &Engine, Ticket) -> Result<T, Refusal>,
+    ) -> Option<Result<T, Error>> {
         let engine = self.engine();
         let guard = reclaim::pin();
         let found = engine

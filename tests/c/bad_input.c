@@ -99,6 +99,14 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_connection_failure_with(db, NULL));
     REFUSED("connection", brama_connection_acquire(NULL, &permit, NULL));
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
+    CHECK(brama_connection_pass_word(NULL) == NULL);
+    REFUSED("connection", brama_connection_pass_success(NULL, 0));
+    REFUSED("pass", brama_connection_pass_success(db, BRAMA_PASS_LIMIT));
+    REFUSED("pass", brama_connection_pass_success(db, UINT32_MAX));
+    REFUSED("permit", brama_connection_pass_permit(db, 0, NULL));
+    REFUSED("connection", brama_connection_pass_permit(NULL, 0, &permit));
+    REFUSED("pass", brama_connection_pass_permit(db, UINT32_MAX, &permit));
+    CHECK(permit.opaque[0] == 0 && permit.opaque[1] == 0);
 
     OK(brama_connection_acquire(db, &permit, NULL));
     OK(brama_permit_failure(permit, NULL));
@@ -127,6 +135,15 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_for_each(m, NULL, on_status, &calls));
     CHECK(calls == 1);
     REFUSED("counts", brama_state_counts(m, NULL));
+    brama_snapshot_t *snapshot = NULL;
+    REFUSED("out", brama_snapshot_new(m, NULL, NULL));
+    OK(brama_snapshot_new(m, NULL, &snapshot));
+    CHECK(!brama_snapshot_next(NULL, &status));
+    CHECK(!brama_snapshot_next(snapshot, NULL));
+    MESSAGE_HAS("status");
+    CHECK(brama_snapshot_next(snapshot, &status) && !brama_snapshot_next(snapshot, &status));
+    brama_snapshot_free(snapshot);
+    brama_snapshot_free(NULL);
 
     REFUSED("callback", brama_subscribe(m, NULL, NULL, NULL, NULL, &subscription));
     CHECK(subscription == NULL);
@@ -278,6 +295,9 @@ static void strings(brama_t *m, brama_connection_t *db) {
         filter.scope = bad[i];
         REFUSED("filter.scope", brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
         REFUSED("scope", brama_for_each(m, bad[i], on_status, &calls));
+        brama_snapshot_t *snapshot = (brama_snapshot_t *)&calls;
+        REFUSED("scope", brama_snapshot_new(m, bad[i], &snapshot));
+        CHECK(snapshot == NULL);
     }
     CHECK(calls == 0);
 }

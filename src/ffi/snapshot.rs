@@ -1,0 +1,76 @@
+//! All connections, for hosts to which a callback is dear or dangerous.
+//!
+//! `brama_for_each` with the loop on the caller's side: an interpreter may end a
+//! thread that is inside a callback, and foreign frames are no place for that.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use super::args::{given, judge_place, place, write};
+use super::errors::brama_result_t;
+use super::guard;
+use super::handles::{brama_snapshot_t, brama_t};
+use super::status::{brama_status_t, snapshot, translate};
+use super::text::Texts;
+
+/// Takes the status of every connection, ordered by scope and identifier, into *out, to
+/// be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
+/// with the loop on the caller's side.
+///
+/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
+/// NULL manager is the default one, out must not be NULL. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_snapshot_new(
+    manager: *mut brama_t,
+    scope: *const c_char,
+    out: *mut *mut brama_snapshot_t,
+) -> brama_result_t {
+    guard::result(|| {
+        place("out", out)?;
+        // SAFETY: the caller's promise, here and below.
+        unsafe { out.write(ptr::null_mut()) };
+        let statuses = unsafe { snapshot(manager, scope) }?;
+        let snapshot = Box::new(brama_snapshot_t {
+            rest: statuses.into_iter(),
+            texts: Texts::default(),
+        });
+        unsafe { out.write(Box::into_raw(snapshot)) };
+        Ok(())
+    })
+}
+
+/// Fills in the next status, and says whether there was one. The struct has been through
+/// brama_status_init. Its strings and metadata belong to the snapshot and are valid
+/// until the next call with it. False also for NULL. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_snapshot_next(
+    snapshot: *mut brama_snapshot_t,
+    status: *mut brama_status_t,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller's promise, here and below.
+        unsafe {
+            given("snapshot", snapshot)?;
+            judge_place("status", status)?;
+            let brama_snapshot_t { rest, texts } = &mut *snapshot;
+            let next = rest.next();
+            if let Some(next) = &next {
+                write(status, &translate(next, texts));
+            }
+            Ok(next.is_some())
+        }
+    })
+}
+
+/// Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_snapshot_free(snapshot: *mut brama_snapshot_t) {
+    guard::value((), || {
+        if !snapshot.is_null() {
+            // SAFETY: from `brama_snapshot_new`, and given back once.
+            drop(unsafe { Box::from_raw(snapshot) });
+        }
+        Ok(())
+    });
+}
