@@ -193,7 +193,7 @@ const char *brama_strerror(brama_result_t result);
  * What went wrong in this thread's last call that failed, with the argument, its
  * value and what is allowed, such as
  *
- *     invalid setting `jitter` = 1.5: must be 0.0 to 1.0
+ *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
  * as it is. Valid until the next call of this thread that fails, or its end. Each
@@ -862,10 +862,10 @@ const char *brama_connection_scope(const brama_connection_t *connection);
  * Where the connection's state is, for hosts to which a call of a foreign function is
  * dear. Read it atomically (acquire):
  *
- *     if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
- *         the circuit is closed, brama_connection_available would be true
- *     else
- *         ask brama_connection_available: time may have changed the state
+ *   if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
+ *     the circuit is closed, brama_connection_available would be true
+ *   else
+ *     ask brama_connection_available: time may have changed the state
  *
  * All other bits may change their meaning. Never write to it. Valid as long as the
  * handle is held, also after the connection was unregistered (then the bits are not
@@ -1304,83 +1304,12 @@ brama_result_t brama_state_counts(brama_t *manager, struct brama_state_counts_t 
  */
 #define BRAMA_EVENT_COALESCED 1
 
-/**
- * One thing that happened to one connection.
- */
-typedef struct brama_event_t {
-    /**
-     * Bytes of this struct that are filled in.
-     */
-    size_t size;
-    /**
-     * What it is about.
-     */
-    brama_event_type_t event_type;
-    /**
-     * The state before; BRAMA_STATE_UNKNOWN for a registration.
-     */
-    brama_state_t previous_state;
-    /**
-     * The state after; BRAMA_STATE_UNKNOWN for a removal.
-     */
-    brama_state_t new_state;
-    /**
-     * Failures in a row, or inside the window, when it happened.
-     */
-    uint32_t failure_count;
-    /**
-     * BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
-     */
-    uint32_t flags;
-    /**
-     * Zero.
-     */
-    uint32_t reserved;
-    /**
-     * Orders the events of one connection: of two, the one with the larger number
-     * tells the later state. Says nothing across connections.
-     */
-    uint64_t sequence;
-    /**
-     * Numbers the registrations of a manager: a name that is registered anew has a
-     * larger number, and its sequence starts over.
-     */
-    uint64_t registration;
-    /**
-     * When it happened, in Unix ms, to a few ms.
-     */
-    uint64_t timestamp_ms;
-    /**
-     * How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
-     * until it is closed by hand.
-     */
-    uint64_t expiry_ms;
-    /**
-     * The connection's identifier; never NULL.
-     */
-    const char *connection;
-    /**
-     * The connection's scope; NULL: none.
-     */
-    const char *scope;
-    /**
-     * Why, as the reporter said; NULL: not said.
-     */
-    const char *reason;
-    /**
-     * What came with the report; NULL if nothing did.
-     */
-    const brama_pair_t *metadata;
-    /**
-     * How many pairs metadata has.
-     */
-    size_t metadata_count;
-} brama_event_t;
+/* -- Subscriptions with a callback ------------------------------------------------------- */
 
 /**
  * Whether an event is wanted; otherwise as brama_event_fn.
  */
-typedef bool (*brama_predicate_fn)(const struct brama_event_t *event, void *user_data);
+typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 
 /**
  * Which events a subscriber wants. What is not given is not filtered.
@@ -1461,13 +1390,13 @@ typedef struct brama_event_counts_t {
  * library, also end its own subscription. While it runs, no other event of the manager
  * is delivered. Must not throw.
  */
-typedef void (*brama_event_fn)(const struct brama_event_t *event, void *user_data);
+typedef void (*brama_event_fn)(const brama_event_t *event, void *user_data);
 
 /**
  * Called with several events at a time, the i-th at (const char *)events + i *
  * event_size; otherwise as brama_event_fn.
  */
-typedef void (*brama_events_fn)(const struct brama_event_t *events,
+typedef void (*brama_events_fn)(const brama_event_t *events,
                                 size_t event_size,
                                 size_t count,
                                 void *user_data);

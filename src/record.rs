@@ -270,6 +270,12 @@ impl Record {
         now
     }
 
+    /// Closed and not removed: a call passes, whatever the time.
+    #[inline]
+    pub(crate) fn passes_freely(&self) -> bool {
+        self.word_now().passes_freely()
+    }
+
     /// The word itself, for whoever reads it without a call.
     pub(crate) fn word(&self) -> *const u64 {
         std::ptr::from_ref(&self.word).cast()

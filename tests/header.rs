@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given.
-const SECTIONS: [(&str, &str, &str); 16] = [
+const SECTIONS: [(&str, &str, &str); 17] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -23,7 +23,8 @@ const SECTIONS: [(&str, &str, &str); 16] = [
     ("permit", "Guarded calls", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
-    ("events", "Events", ""),
+    ("event", "Events", ""),
+    ("subscribe", "Subscriptions with a callback", ""),
     ("queue", "Queues of events", ""),
     ("batch", "Many handles in one call", ""),
     ("clock", "Time that a test decides", ""),

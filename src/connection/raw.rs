@@ -37,6 +37,13 @@ impl Connection {
             .map_err(|refusal| self.error(refusal))
     }
 
+    /// Whether the circuit is closed, which is all of [`Connection::available`] that
+    /// needs no clock.
+    #[inline]
+    pub(crate) fn passes_freely(&self) -> bool {
+        self.record.passes_freely()
+    }
+
     /// Where the state word is, as long as this handle is held.
     pub(crate) fn state_word(&self) -> *const u64 {
         self.record.word()

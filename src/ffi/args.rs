@@ -291,7 +291,7 @@ pub(super) unsafe fn read_or_blank<T: Extensible>(
     unsafe { read(argument, from) }
 }
 
-/// A caller's struct, to be filled in by [`write`]: judged before the work is done.
+/// A caller's struct, to be filled in by [`write()`]: judged before the work is done.
 ///
 /// # Safety
 ///

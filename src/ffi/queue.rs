@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::args::{self, Extensible, given, invalid, place};
 use super::errors::brama_result_t;
-use super::events::{brama_event_t, brama_filter_t, room_for, translate};
+use super::event::{brama_event_t, room_for, translate};
 use super::guard::{self, Failure};
 use super::handles::{brama_queue_t, brama_t};
+use super::subscribe::brama_filter_t;
 use super::text::Texts;
 
 /// Makes a queue of every event that filter lets pass, into *out, to be freed by the
