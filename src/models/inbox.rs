@@ -2,9 +2,9 @@
 //!
 //! Mutations these models catch:
 //!
-//! - `leave` that checks the mark with a load before it swaps:
+//! - `leave` that checks the link with a load before it swaps:
 //!   `what_was_done_before_leaving_is_seen`.
-//! - `take_all` that clears the mark with a store:
+//! - `take_all` that loads the link and clears it with a store:
 //!   `what_was_done_before_leaving_is_seen`.
 //! - `take_all` with a Relaxed swap: `two_leave_at_once`.
 //! - No fence in `lie_down`, or none in `is_asleep_past`:
