@@ -76,14 +76,22 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
         // comes first, and the taker sees all that was done to the item before
-        // it; or it comes later, reads null, and the item is left once more.
-        if !item.link().next.swap(end(), Ordering::AcqRel).is_null() {
+        // it; or it comes later, reads null, and the item is left once more. An
+        // RMW also of a link that stays as it is, not a load.
+        let keep_or_end = |next: *mut T| Some(if next.is_null() { end() } else { next });
+        let before =
+            item.link()
+                .next
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_or_end);
+        if before.is_ok_and(|next| !next.is_null()) {
             return;
         }
         let raw = T::into_raw(reference());
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            item.link().next.store(head, Ordering::Relaxed);
+            // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
+            // item waiting is one more whose change the taker must see.
+            item.link().next.swap(head, Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.
             match self.head.compare_exchange(

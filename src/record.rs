@@ -195,6 +195,7 @@ impl Record {
             references: AtomicU32::new(1),
         };
         record.make_room(&record.settings(env));
+        record.learn_limit(env, env.version());
         record
     }
 

@@ -25,7 +25,7 @@ use std::ptr;
 
 use super::cell::Cell;
 use super::index;
-use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering, modelled, shipped};
+use crate::sync::{AtomicPtr, AtomicU16, Ordering, modelled, shipped};
 
 /// How many owners a thread looks at before it gives up.
 const PROBES: usize = 16;
@@ -140,6 +140,8 @@ impl<const SLOTS: usize> Drop for Reserve<SLOTS> {
 }
 
 shipped! {
+    use crate::sync::{AtomicU32, AtomicUsize};
+
     const MAX_CELLS: usize = 64;
 
     const _: () = assert!(size_of::<Line>() == 128);

@@ -201,7 +201,8 @@ fn a_reserve_is_refilled_while_it_is_used() {
     outcomes(Some(3), || {
         let record = Record::<1>::new();
         record.rejected(9);
-        let refill = |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill());
+        let refill =
+            |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill(usize::MAX));
         let report = |record: Arc<Record<1>>| thread::spawn(move || record.rejected(1));
         join([
             refill(record.clone()),

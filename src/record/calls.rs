@@ -378,11 +378,11 @@ impl Ticket {
         }
     }
 
-    fn generation(self) -> Generation {
+    pub(crate) fn generation(self) -> Generation {
         Generation::from_bits(self.place)
     }
 
-    fn lease(self) -> Option<Lease> {
+    pub(crate) fn lease(self) -> Option<Lease> {
         (self.stamp != 0).then_some(Lease {
             slot: (self.place >> 32) as u32,
             stamp: self.stamp,

@@ -44,7 +44,7 @@ impl Record {
     }
 
     #[cold]
-    fn learn_limit(&self, env: &Env, version: u32) -> u32 {
+    pub(super) fn learn_limit(&self, env: &Env, version: u32) -> u32 {
         // Loaded after the version: these settings are at least as new. Whoever
         // knows less may overwrite this; then it is learned once more.
         let limit = trip::limit(&self.settings(env)).unwrap_or(0);
