@@ -204,6 +204,11 @@ impl Record {
         self.name.key()
     }
 
+    #[inline]
+    fn has_name(&self, key: Key<'_>) -> bool {
+        self.name.is(key)
+    }
+
     pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
