@@ -77,7 +77,10 @@ impl Name {
         // SAFETY: as in `key`.
         let text = unsafe { std::slice::from_raw_parts(self.text(), usize::from(self.len)) };
         let (own, identifier) = text.split_at(usize::from(self.scope_len));
-        key::same(own, scope) && key::same(identifier, key.identifier().as_bytes())
+        // An empty scope is no scope's name, and not the same as none.
+        key.scope().is_some() == (self.scope_len > 0)
+            && key::same(own, scope)
+            && key::same(identifier, key.identifier().as_bytes())
     }
 
     #[inline]
@@ -127,6 +130,7 @@ mod tests {
                 let name = Name::new(key);
                 assert!(name.key() == key && name.is(key), "{name:?}");
                 assert!(!name.is(Key::new(Some("other"), identifier)), "{name:?}");
+                assert!(!name.is(Key::new(Some(""), identifier)), "{name:?}");
                 assert!(!name.is(Key::new(scope, "other")), "{name:?}");
             }
         }
