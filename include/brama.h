@@ -193,7 +193,7 @@ const char *brama_strerror(brama_result_t result);
  * What went wrong in this thread's last call that failed, with the argument, its
  * value and what is allowed, such as
  *
- *     invalid setting `jitter` = 1.5: must be 0.0 to 1.0
+ *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
  * as it is. Valid until the next call of this thread that fails, or its end. Each
@@ -873,10 +873,10 @@ const char *brama_connection_scope(const brama_connection_t *connection);
  * Where the connection's state is, for hosts to which a call of a foreign function is
  * dear. Read it atomically (acquire):
  *
- *     if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
- *         the circuit is closed, brama_connection_available would be true
- *     else
- *         ask brama_connection_available: time may have changed the state
+ *   if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
+ *     the circuit is closed, brama_connection_available would be true
+ *   else
+ *     ask brama_connection_available: time may have changed the state
  *
  * All other bits may change their meaning. Never write to it. Valid as long as the
  * handle is held, also after the connection was unregistered (then the bits are not
@@ -1465,10 +1465,12 @@ typedef struct brama_event_t {
     size_t metadata_count;
 } brama_event_t;
 
+/* -- Subscriptions with a callback ------------------------------------------------------- */
+
 /**
  * Whether an event is wanted; otherwise as brama_event_fn.
  */
-typedef bool (*brama_predicate_fn)(const struct brama_event_t *event, void *user_data);
+typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 
 /**
  * Which events a subscriber wants. What is not given is not filtered.
@@ -1549,13 +1551,13 @@ typedef struct brama_event_counts_t {
  * library, also end its own subscription. While it runs, no other event of the manager
  * is delivered. Must not throw.
  */
-typedef void (*brama_event_fn)(const struct brama_event_t *event, void *user_data);
+typedef void (*brama_event_fn)(const brama_event_t *event, void *user_data);
 
 /**
  * Called with several events at a time, the i-th at (const char *)events + i *
  * event_size; otherwise as brama_event_fn.
  */
-typedef void (*brama_events_fn)(const struct brama_event_t *events,
+typedef void (*brama_events_fn)(const brama_event_t *events,
                                 size_t event_size,
                                 size_t count,
                                 void *user_data);

@@ -212,6 +212,14 @@
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
 //!
+//! # From C, and other languages
+//!
+//! Everything here can be had through a C ABI: `include/brama.h` is its manual, and
+//! the crate also builds as a shared and as a static library. The README shows a
+//! guarded call in C. A permit is there a plain struct that needs no free, and NULL
+//! is the [process-wide manager](default); hosts to which a foreign call is dear can
+//! read a circuit's state without one.
+//!
 //! # Features
 //!
 //! Off by default: `tracing` (events of a manager as `tracing` events) and `metrics`
@@ -279,7 +287,7 @@ pub use config::{
     Settings,
 };
 pub use connection::Connection;
-pub use error::{CallError, Error, Invalid, Rejected};
+pub use error::{CallError, Details, Error, Invalid, Rejected};
 pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
 pub use manager::{Brama, StateCounts, default};

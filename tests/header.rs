@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given.
-const SECTIONS: [(&str, &str, &str); 18] = [
+const SECTIONS: [(&str, &str, &str); 19] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -25,7 +25,8 @@ const SECTIONS: [(&str, &str, &str); 18] = [
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
     ("snapshot", "All connections, one after the other", ""),
-    ("events", "Events", ""),
+    ("event", "Events", ""),
+    ("subscribe", "Subscriptions with a callback", ""),
     ("queue", "Queues of events", ""),
     ("batch", "Many handles in one call", ""),
     ("clock", "Time that a test decides", ""),

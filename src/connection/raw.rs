@@ -4,6 +4,7 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
+use crate::record::Ticket;
 use crate::state::Word;
 
 /// The token of a call that was let pass by whoever read this upper half of the state
@@ -15,8 +16,20 @@ pub(crate) fn token_of_pass(upper_half: u32) -> Option<u64> {
 }
 
 impl Connection {
-    /// [`Connection::acquire`], answered by a token instead of a permit.
+    /// [`Connection::acquire_token`] where the circuit is closed; otherwise none.
     #[inline]
+    pub(crate) fn pass_token(&self) -> Option<u64> {
+        self.record.pass().map(Ticket::token)
+    }
+
+    /// [`Connection::success`] where that changes nothing but the totals; otherwise
+    /// nothing, and false.
+    #[inline]
+    pub(crate) fn succeed_at_once(&self) -> bool {
+        self.record.succeed_at_once(&self.engine.env, None)
+    }
+
+    /// [`Connection::acquire`], answered by a token instead of a permit.
     pub(crate) fn acquire_token(&self) -> Result<u64, Error> {
         match self.record.acquire(&self.engine.env) {
             Ok(ticket) => Ok(ticket.token()),
@@ -24,12 +37,19 @@ impl Connection {
         }
     }
 
-    #[inline]
     pub(crate) fn success_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
         let ticket = Some(self.record.ticket(token));
         self.record
             .success(&self.engine.env, ticket, report)
             .map_err(|refusal| self.error(refusal))
+    }
+
+    /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
+    /// nothing, and false.
+    #[inline]
+    pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
+        Ticket::of_passing(token)
+            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {
@@ -43,6 +63,13 @@ impl Connection {
         self.record
             .ignored(&self.engine.env, self.record.ticket(token))
             .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Whether the circuit is closed, which is all of [`Connection::available`] that
+    /// needs no clock.
+    #[inline]
+    pub(crate) fn passes_freely(&self) -> bool {
+        self.record.passes_freely()
     }
 
     /// Where the state word is, as long as this handle is held.

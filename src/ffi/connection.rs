@@ -4,9 +4,9 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::Arc;
 
-use super::args::handle;
-use super::errors::brama_result_t;
-use super::guard::{self, remember};
+use super::args::{handle, null};
+use super::errors::{BRAMA_OK, brama_result_t};
+use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
@@ -72,10 +72,10 @@ pub unsafe extern "C" fn brama_connection_scope(
 /// Where the connection's state is, for hosts to which a call of a foreign function is
 /// dear. Read it atomically (acquire):
 ///
-///     if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
-///         the circuit is closed, brama_connection_available would be true
-///     else
-///         ask brama_connection_available: time may have changed the state
+///   if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
+///     the circuit is closed, brama_connection_available would be true
+///   else
+///     ask brama_connection_available: time may have changed the state
 ///
 /// All other bits may change their meaning. Never write to it. Valid as long as the
 /// handle is held, also after the connection was unregistered (then the bits are not
@@ -94,13 +94,21 @@ pub unsafe extern "C" fn brama_connection_state_word(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_available(connection: *const brama_connection_t) -> bool {
     // SAFETY: NULL, or a handle that is held.
-    match unsafe { connection.as_ref() } {
-        Some(handle) => handle.connection.available(),
-        None => {
-            remember(super::args::null("connection").into());
-            false
-        }
+    let handle = unsafe { connection.as_ref() };
+    // One load, which needs no guard.
+    if handle.is_some_and(|handle| handle.connection.passes_freely()) {
+        return true;
     }
+    available_unless_closed(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
+    guard::value(false, || {
+        let handle = handle.ok_or_else(|| null("connection"))?;
+        Ok(handle.connection.available())
+    })
 }
 
 /// brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
@@ -121,9 +129,21 @@ pub unsafe extern "C" fn brama_connection_state(
 pub unsafe extern "C" fn brama_connection_success(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
+    // SAFETY: NULL, or a handle that is held.
+    let handle = unsafe { connection.as_ref() };
+    // Nothing in it panics, so it needs no guard.
+    if handle.is_some_and(|handle| handle.connection.succeed_at_once()) {
+        return BRAMA_OK;
+    }
+    success_that_matters(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn success_that_matters(handle: Option<&brama_connection_t>) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
-        unsafe { handle(connection) }?.connection.success()?;
+        let handle = handle.ok_or_else(|| null("connection"))?;
+        handle.connection.success()?;
         Ok(())
     })
 }

@@ -55,7 +55,7 @@ pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
 /// What went wrong in this thread's last call that failed, with the argument, its
 /// value and what is allowed, such as
 ///
-///     invalid setting `jitter` = 1.5: must be 0.0 to 1.0
+///   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
 ///
 /// Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
 /// as it is. Valid until the next call of this thread that fails, or its end. Each

@@ -117,7 +117,7 @@ fn panicked(payload: &(dyn Any + Send)) -> Failure {
 
 /// Remembers a failure for the thread and answers its code.
 #[cold]
-pub(super) fn remember(failure: Failure) -> brama_result_t {
+fn remember(failure: Failure) -> brama_result_t {
     let code = failure.code();
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
@@ -134,4 +134,42 @@ pub(super) fn last_message() -> *const c_char {
         last.message.as_deref().unwrap_or(c"").as_ptr()
     })
     .unwrap_or(c"".as_ptr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn message() -> String {
+        // SAFETY: this thread's, until its next failure.
+        let message = unsafe { CStr::from_ptr(last_message()) };
+        message.to_str().expect("UTF-8").to_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_code_and_its_message_is_kept() {
+        assert_eq!(message(), "");
+        assert_eq!(result(|| panic!("no {}", "way")), BRAMA_ERR_PANIC);
+        assert_eq!(message(), "internal error: no way");
+        assert_eq!(value(7, || panic!("static")), 7);
+        assert_eq!(message(), "internal error: static");
+        assert_eq!(result(|| Ok(())), BRAMA_OK);
+        assert_eq!(message(), "internal error: static", "success leaves it");
+    }
+
+    #[test]
+    fn what_the_system_refuses_has_its_code() {
+        let refused = io::Error::from(io::ErrorKind::Unsupported);
+        assert_eq!(
+            result(|| Err(Failure::System(refused))),
+            BRAMA_ERR_UNSUPPORTED
+        );
+        let memory = io::Error::from(io::ErrorKind::OutOfMemory);
+        assert_eq!(
+            result(|| Err(Failure::System(memory))),
+            BRAMA_ERR_OUT_OF_MEMORY
+        );
+        assert!(message().contains("out of memory"), "{}", message());
+    }
 }

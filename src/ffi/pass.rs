@@ -13,7 +13,7 @@
 
 use super::args::{self, handle, place};
 use super::connection::BRAMA_STATE_WORD_MASK;
-use super::errors::brama_result_t;
+use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::permit::brama_permit_t;
@@ -65,6 +65,23 @@ pub unsafe extern "C" fn brama_connection_pass_success(
     connection: *const brama_connection_t,
     pass: u32,
 ) -> brama_result_t {
+    // SAFETY: NULL, or a handle that is held. Nothing in it panics, so it needs no guard.
+    if let Some(handle) = unsafe { connection.as_ref() }
+        && let Some(token) = token_of_pass(pass)
+        && handle.connection.succeed_at_once_of(token)
+    {
+        return BRAMA_OK;
+    }
+    // SAFETY: as above.
+    unsafe { success_that_matters(connection, pass) }
+}
+
+/// # Safety
+///
+/// As [`brama_connection_pass_success`].
+#[cold]
+#[inline(never)]
+unsafe fn success_that_matters(connection: *const brama_connection_t, pass: u32) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
         let connection = &unsafe { handle(connection) }?.connection;

@@ -1,68 +1,21 @@
-//! Events, and subscriptions with a callback.
+//! Who wants which events, and subscriptions with a callback.
 
 use std::ffi::{c_char, c_void};
-use std::mem::{self, size_of};
+use std::mem::size_of;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
 use super::callback::UserData;
 use super::errors::brama_result_t;
+use super::event::{brama_event_t, room_for, translate, translate_one};
 use super::guard;
 use super::handles::{brama_subscription_t, brama_t};
-use super::status::ms;
-use super::text::{Room, Texts};
-use super::types::{self, *};
+use super::text::{Shelf, Texts};
+use super::types::*;
 use crate::error::Error;
-use crate::event::{Event, EventFilter, EventType};
+use crate::event::{EventFilter, EventType};
 use crate::key::validate_name;
 use crate::subscription::Subscription;
-
-/// In brama_event_t.flags: the event stands for one or more of its type and connection
-/// that found no room. It tells the state that held when it was made, which may be
-/// later than the change it is named after; its reason and metadata may be missing.
-pub const BRAMA_EVENT_COALESCED: u32 = 1;
-
-/// One thing that happened to one connection.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct brama_event_t {
-    /// Bytes of this struct that are filled in.
-    pub size: usize,
-    /// What it is about.
-    pub event_type: brama_event_type_t,
-    /// The state before; BRAMA_STATE_UNKNOWN for a registration.
-    pub previous_state: brama_state_t,
-    /// The state after; BRAMA_STATE_UNKNOWN for a removal.
-    pub new_state: brama_state_t,
-    /// Failures in a row, or inside the window, when it happened.
-    pub failure_count: u32,
-    /// BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
-    pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// Orders the events of one connection: of two, the one with the larger number
-    /// tells the later state. Says nothing across connections.
-    pub sequence: u64,
-    /// Numbers the registrations of a manager: a name that is registered anew has a
-    /// larger number, and its sequence starts over.
-    pub registration: u64,
-    /// When it happened, in Unix ms, to a few ms.
-    pub timestamp_ms: u64,
-    /// How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
-    /// until it is closed by hand.
-    pub expiry_ms: u64,
-    /// The connection's identifier; never NULL.
-    pub connection: *const c_char,
-    /// The connection's scope; NULL: none.
-    pub scope: *const c_char,
-    /// Why, as the reporter said; NULL: not said.
-    pub reason: *const c_char,
-    /// What came with the report; NULL if nothing did.
-    pub metadata: *const brama_pair_t,
-    /// How many pairs metadata has.
-    pub metadata_count: usize,
-}
 
 /// Called with one event. All that it points to is valid until the callback returns.
 /// Runs on the manager's thread, or on one that polls; may call anything in this
@@ -129,31 +82,6 @@ pub struct brama_event_counts_t {
     pub coalesced: u64,
     /// Callbacks of Rust subscribers that panicked.
     pub panics: u64,
-}
-
-// SAFETY: numbers and pointers after the size.
-unsafe impl Extensible for brama_event_t {
-    const NAME: &'static str = "brama_event_t";
-    const INIT: &'static str = "sizeof";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_event_t {
-        size: size_of::<Self>(),
-        event_type: 0,
-        previous_state: BRAMA_STATE_UNKNOWN,
-        new_state: BRAMA_STATE_UNKNOWN,
-        failure_count: 0,
-        flags: 0,
-        reserved: 0,
-        sequence: 0,
-        registration: 0,
-        timestamp_ms: 0,
-        expiry_ms: BRAMA_NONE,
-        connection: c"".as_ptr(),
-        scope: ptr::null(),
-        reason: ptr::null(),
-        metadata: ptr::null(),
-        metadata_count: 0,
-    };
 }
 
 // SAFETY: numbers and pointers after the size; no function is NULL.
@@ -379,15 +307,13 @@ impl brama_filter_t {
         let Some(predicate) = given.predicate else {
             return Ok(filter);
         };
-        // One thread at a time asks; nobody holds the mutex while the predicate runs.
-        let kept = Mutex::new(Texts::default());
+        let kept = Shelf::new();
         Ok(filter.custom(move |event| {
-            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut texts = mem::take(&mut *lock());
+            let mut texts = kept.take();
             let translated = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
             let wanted = unsafe { predicate(&translated, data.get()) };
-            *lock() = texts;
+            kept.put(texts);
             wanted
         }))
     }
@@ -440,50 +366,6 @@ fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
         .into_iter()
         .filter(|kind| bits & bit(kind) != 0)
         .collect())
-}
-
-/// How much room the strings of these events need.
-pub(super) fn room_for(events: &[Event]) -> Room {
-    let mut room = Room::default();
-    for event in events {
-        room.text(Some(event.connection()));
-        room.text(event.scope());
-        room.text(event.reason());
-        room.map(event.metadata());
-    }
-    room
-}
-
-/// An event for C, whose strings are in `texts`, where room has been made.
-pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
-    let (metadata, metadata_count) = texts.map(event.metadata());
-    brama_event_t {
-        size: size_of::<brama_event_t>(),
-        event_type: event.event_type() as brama_event_type_t,
-        previous_state: types::state(event.previous_state()),
-        new_state: types::state(event.new_state()),
-        failure_count: event.failure_count(),
-        flags: if event.is_coalesced() {
-            BRAMA_EVENT_COALESCED
-        } else {
-            0
-        },
-        reserved: 0,
-        sequence: event.sequence(),
-        registration: event.registration(),
-        timestamp_ms: event.timestamp(),
-        expiry_ms: ms(event.expiry()),
-        connection: texts.text(Some(event.connection())),
-        scope: texts.text(event.scope()),
-        reason: texts.text(event.reason()),
-        metadata,
-        metadata_count,
-    }
-}
-
-fn translate_one(event: &Event, texts: &mut Texts) -> brama_event_t {
-    texts.begin(room_for(std::slice::from_ref(event)));
-    translate(event, texts)
 }
 
 /// # Safety

@@ -1,0 +1,127 @@
+//! Events as C sees them.
+
+use std::ffi::c_char;
+use std::mem::size_of;
+use std::ptr;
+use std::slice;
+
+use super::args::Extensible;
+use super::status::ms;
+use super::text::{Room, Texts};
+use super::types::{self, *};
+use crate::event::Event;
+
+/// In brama_event_t.flags: the event stands for one or more of its type and connection
+/// that found no room. It tells the state that held when it was made, which may be
+/// later than the change it is named after; its reason and metadata may be missing.
+pub const BRAMA_EVENT_COALESCED: u32 = 1;
+
+/// One thing that happened to one connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_event_t {
+    /// Bytes of this struct that are filled in.
+    pub size: usize,
+    /// What it is about.
+    pub event_type: brama_event_type_t,
+    /// The state before; BRAMA_STATE_UNKNOWN for a registration.
+    pub previous_state: brama_state_t,
+    /// The state after; BRAMA_STATE_UNKNOWN for a removal.
+    pub new_state: brama_state_t,
+    /// Failures in a row, or inside the window, when it happened.
+    pub failure_count: u32,
+    /// BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Orders the events of one connection: of two, the one with the larger number
+    /// tells the later state. Says nothing across connections.
+    pub sequence: u64,
+    /// Numbers the registrations of a manager: a name that is registered anew has a
+    /// larger number, and its sequence starts over.
+    pub registration: u64,
+    /// When it happened, in Unix ms, to a few ms.
+    pub timestamp_ms: u64,
+    /// How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
+    /// until it is closed by hand.
+    pub expiry_ms: u64,
+    /// The connection's identifier; never NULL.
+    pub connection: *const c_char,
+    /// The connection's scope; NULL: none.
+    pub scope: *const c_char,
+    /// Why, as the reporter said; NULL: not said.
+    pub reason: *const c_char,
+    /// What came with the report; NULL if nothing did.
+    pub metadata: *const brama_pair_t,
+    /// How many pairs metadata has.
+    pub metadata_count: usize,
+}
+
+// SAFETY: numbers and pointers after the size.
+unsafe impl Extensible for brama_event_t {
+    const NAME: &'static str = "brama_event_t";
+    const INIT: &'static str = "sizeof";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const BLANK: Self = brama_event_t {
+        size: size_of::<Self>(),
+        event_type: 0,
+        previous_state: BRAMA_STATE_UNKNOWN,
+        new_state: BRAMA_STATE_UNKNOWN,
+        failure_count: 0,
+        flags: 0,
+        reserved: 0,
+        sequence: 0,
+        registration: 0,
+        timestamp_ms: 0,
+        expiry_ms: BRAMA_NONE,
+        connection: c"".as_ptr(),
+        scope: ptr::null(),
+        reason: ptr::null(),
+        metadata: ptr::null(),
+        metadata_count: 0,
+    };
+}
+
+/// How much room the strings of these events need.
+pub(super) fn room_for(events: &[Event]) -> Room {
+    let mut room = Room::default();
+    for event in events {
+        room.text(Some(event.connection()));
+        room.text(event.scope());
+        room.text(event.reason());
+        room.map(event.metadata());
+    }
+    room
+}
+
+/// An event for C, whose strings are in `texts`, where room has been made.
+pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
+    let (metadata, metadata_count) = texts.map(event.metadata());
+    brama_event_t {
+        size: size_of::<brama_event_t>(),
+        event_type: event.event_type() as brama_event_type_t,
+        previous_state: types::state(event.previous_state()),
+        new_state: types::state(event.new_state()),
+        failure_count: event.failure_count(),
+        flags: if event.is_coalesced() {
+            BRAMA_EVENT_COALESCED
+        } else {
+            0
+        },
+        reserved: 0,
+        sequence: event.sequence(),
+        registration: event.registration(),
+        timestamp_ms: event.timestamp(),
+        expiry_ms: ms(event.expiry()),
+        connection: texts.text(Some(event.connection())),
+        scope: texts.text(event.scope()),
+        reason: texts.text(event.reason()),
+        metadata,
+        metadata_count,
+    }
+}
+
+pub(super) fn translate_one(event: &Event, texts: &mut Texts) -> brama_event_t {
+    texts.begin(room_for(slice::from_ref(event)));
+    translate(event, texts)
+}
