@@ -1,0 +1,153 @@
+"""brama: a circuit breaker.
+
+It keeps track of the health of a program's connections to what it depends on, and stops
+calls to what is failing::
+
+    import brama
+
+    @brama.circuit("payment_api", max_attempts=3, expiry=10_000)
+    def charge(amount):
+        ...
+
+    try:
+        charge(100)
+    except brama.CircuitOpen as rejected:
+        print(f"try again in {rejected.retry_after} ms")
+
+A connection is closed (healthy: calls pass) from its registration. After `max_attempts`
+failures in a row, or within a `window`, it opens: calls are rejected. When its `expiry`
+is over it is half-open: a limited number of calls, the probes, test the dependency.
+Enough successes close it, one failure opens it again.
+
+The functions of this module are the methods of one process-wide manager; `Brama` makes
+others. Names are an identifier and optionally a scope.
+
+Lengths of time are milliseconds as `int`, or a `datetime.timedelta`; what is answered is
+milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, but for wrong
+types, which are a `TypeError`.
+"""
+
+from ._clock import ManualClock
+from ._connection import Connection
+from ._default import (
+    acquire,
+    available,
+    circuit,
+    close_circuit,
+    configure,
+    connection,
+    default,
+    event_counts,
+    events,
+    failure,
+    get_or_register,
+    guard,
+    half_open_circuit,
+    open_circuit,
+    poll,
+    register,
+    reset_all,
+    reset_circuit,
+    shutdown,
+    snapshot,
+    state,
+    state_counts,
+    status,
+    subscribe,
+    success,
+    unregister,
+    unsubscribe,
+)
+from ._errors import (
+    AlreadyRegistered,
+    BramaError,
+    CircuitOpen,
+    InvalidArgument,
+    InvalidConfig,
+    NotFound,
+    ShutDown,
+    Stale,
+)
+from ._events import Event, EventType
+from ._ffi import version as _version
+from ._manager import Brama
+from ._permit import Guard, Permit
+from ._policy import Outcome
+from ._settings import (
+    NEVER,
+    UNLIMITED,
+    ConnectionSettings,
+    ExpiryStrategy,
+    ManagerSettings,
+)
+from ._status import EventCounts, Settings, State, StateCounts, Status
+from ._subscription import EventStream, Subscription
+from ._values import NO_SCOPE, Duration
+
+__version__ = _version()
+
+__all__ = [
+    "NEVER",
+    "NO_SCOPE",
+    "UNLIMITED",
+    "AlreadyRegistered",
+    "Brama",
+    "BramaError",
+    "CircuitOpen",
+    "Connection",
+    "ConnectionSettings",
+    "Duration",
+    "Event",
+    "EventCounts",
+    "EventStream",
+    "EventType",
+    "ExpiryStrategy",
+    "Guard",
+    "InvalidArgument",
+    "InvalidConfig",
+    "ManagerSettings",
+    "ManualClock",
+    "NotFound",
+    "Outcome",
+    "Permit",
+    "Settings",
+    "ShutDown",
+    "Stale",
+    "State",
+    "StateCounts",
+    "Status",
+    "Subscription",
+    "acquire",
+    "available",
+    "circuit",
+    "close_circuit",
+    "configure",
+    "connection",
+    "default",
+    "event_counts",
+    "events",
+    "failure",
+    "get_or_register",
+    "guard",
+    "half_open_circuit",
+    "open_circuit",
+    "poll",
+    "register",
+    "reset_all",
+    "reset_circuit",
+    "shutdown",
+    "snapshot",
+    "state",
+    "state_counts",
+    "status",
+    "subscribe",
+    "success",
+    "unregister",
+    "unsubscribe",
+]
+
+# They are this package's, whatever file they are written in.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,253 @@
+"""The C ABI, `include/brama.h`: its numbers, its structs, and the library itself.
+
+With `_ffi.py`, which calls it, this is all that knows `ctypes`.
+
+The structs are those of the header, field by field. Their sizes are checked against what
+the library's `_init` functions write, so that a wrong library is told from a defect.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64
+from ctypes import c_void_p, sizeof
+from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
+
+#: An identifier and a scope.
+Key = Tuple[bytes, Optional[bytes]]
+#: Fields of a struct.
+Fields = Mapping[str, Union[int, float]]
+Pairs = Optional[Mapping[bytes, bytes]]
+
+ABI_VERSION = 1
+
+OK = 0
+INVALID_ARGUMENT = -1
+NOT_FOUND = -2
+ALREADY_REGISTERED = -3
+REJECTED = -4
+STALE = -5
+INVALID_CONFIG = -6
+SHUT_DOWN = -7
+
+NEVER = NONE = 0xFFFF_FFFF_FFFF_FFFF
+NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
+UNLIMITED = 0xFFFF_FFFF
+COALESCED = 1
+
+#: A smaller number at `Handle.pass_word` lets a call pass.
+PASS_LIMIT = 0x2000_0000
+
+STATES = ("unknown", "closed", "open", "half_open")
+STRATEGIES = ("fixed", "progressive")
+EVENT_TYPES = (
+    "state_change",
+    "registration",
+    "failure",
+    "success",
+    "expiry",
+    "cleanup",
+    "circuit_opened",
+    "circuit_closed",
+    "circuit_reset",
+    "connection_registered",
+    "connection_unregistered",
+    "circuit_half_opened",
+    "connection_removed",
+    "call_rejected",
+    "probe",
+)
+
+
+class Pair(Structure):
+    _fields_ = [("key", c_char_p), ("value", c_char_p)]
+
+
+_SETTINGS: List[Tuple[str, Any]] = [
+    ("max_attempts", c_uint32),
+    ("expiry_strategy", c_int32),
+    ("expiry_ms", c_uint64),
+    ("initial_expiry_ms", c_uint64),
+    ("max_expiry_ms", c_uint64),
+    ("backoff_factor", c_double),
+    ("jitter", c_double),
+    ("window_ms", c_uint64),
+    ("probe_timeout_ms", c_uint64),
+    ("half_open_max_calls", c_uint32),
+    ("half_open_successes", c_uint32),
+]
+_METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
+
+
+class Options(Structure):
+    _fields_ = [("size", c_size_t), *_SETTINGS, *_METADATA]
+
+
+class Config(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        *_SETTINGS,
+        ("cleanup_interval_ms", c_uint64),
+        ("inactive_threshold_ms", c_uint64),
+        ("auto_register", c_int32),
+        ("background", c_int32),
+        ("event_capacity", c_uint64),
+        ("clock", c_void_p),
+    ]
+
+
+class Report(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("reason", c_char_p),
+        *_METADATA,
+        ("failure_count", POINTER(c_uint32)),
+    ]
+
+
+class PermitWords(Structure):
+    _fields_ = [("opaque", c_uint64 * 4)]
+
+
+class EffectiveSettings(Structure):
+    _fields_ = _SETTINGS
+
+
+class StatusWords(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("identifier", c_char_p),
+        ("scope", c_char_p),
+        *_METADATA,
+        ("state", c_int32),
+        ("failure_count", c_uint32),
+        ("trips", c_uint32),
+        ("reserved", c_uint32),
+        ("total_successes", c_uint64),
+        ("total_failures", c_uint64),
+        ("total_rejections", c_uint64),
+        ("success_rate", c_double),
+        ("last_success_time_ms", c_uint64),
+        ("last_failure_time_ms", c_uint64),
+        ("opened_at_ms", c_uint64),
+        ("last_state_change_ms", c_uint64),
+        ("time_in_state_ms", c_uint64),
+        ("expiry_ms", c_uint64),
+        ("retry_after_ms", c_uint64),
+        ("settings", EffectiveSettings),
+    ]
+
+
+class StateCountWords(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("closed", c_uint64),
+        ("open", c_uint64),
+        ("half_open", c_uint64),
+    ]
+
+
+class EventWords(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("event_type", c_int32),
+        ("previous_state", c_int32),
+        ("new_state", c_int32),
+        ("failure_count", c_uint32),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("sequence", c_uint64),
+        ("registration", c_uint64),
+        ("timestamp_ms", c_uint64),
+        ("expiry_ms", c_uint64),
+        ("connection", c_char_p),
+        ("scope", c_char_p),
+        ("reason", c_char_p),
+        *_METADATA,
+    ]
+
+
+class Filter(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("event_types", c_uint32),
+        ("reserved", c_uint32),
+        ("connection", c_char_p),
+        ("scope", c_char_p),
+        ("predicate", c_void_p),
+        ("predicate_data", c_void_p),
+        ("predicate_destroy", c_void_p),
+    ]
+
+
+class EventCountWords(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("published", c_uint64),
+        ("delivered", c_uint64),
+        ("dropped", c_uint64),
+        ("coalesced", c_uint64),
+        ("panics", c_uint64),
+    ]
+
+
+def _library_path() -> str:
+    given = os.environ.get("BRAMA_LIBRARY")
+    if given:
+        return given
+    name = {"win32": "brama.dll", "darwin": "libbrama.dylib"}.get(sys.platform, "libbrama.so")
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+
+
+def _load() -> Tuple[ctypes.PyDLL, ctypes.CDLL, str]:
+    path = _library_path()
+    try:
+        held, free = ctypes.PyDLL(path), ctypes.CDLL(path)
+        found = int(held.brama_abi_version())
+    except (OSError, AttributeError) as error:
+        raise ImportError(
+            f"brama's shared library cannot be loaded from {path!r}: {error}. It comes with the "
+            "installed package; the environment variable BRAMA_LIBRARY names another one."
+        ) from error
+    if found != ABI_VERSION:
+        raise ImportError(
+            f"{path!r} has version {found} of the binary interface of brama, this package "
+            f"needs version {ABI_VERSION}"
+        )
+    return held, free, path
+
+
+HELD, FREE, LIBRARY = _load()
+
+
+def function(library: Any, name: str, answer: Any, *arguments: Any) -> Callable[..., Any]:
+    found = library[name]
+    found.restype = answer
+    found.argtypes = arguments
+    typed: Callable[..., Any] = found
+    return typed
+
+
+def hot(name: str, answer: Any) -> Callable[..., Any]:
+    """Without `argtypes`: only for what `byref` made, and numbers of a C `int`."""
+    found = HELD[name]
+    found.restype = answer
+    typed: Callable[..., Any] = found
+    return typed
+
+
+def maker(kind: Any, init: str) -> Callable[[], Any]:
+    """A maker of structs as the library's own function initialises them."""
+    # Room enough for what another version might write.
+    written = ctypes.create_string_buffer(4096)
+    function(HELD, init, None, c_void_p)(written)
+    size = c_size_t.from_buffer(written).value
+    if size != sizeof(kind):
+        raise ImportError(
+            f"{LIBRARY!r} has {size} bytes where this package has {sizeof(kind)} ({init}): "
+            "it is not the library that belongs to it"
+        )
+    blank, make = written.raw[:size], kind.from_buffer_copy
+    return lambda: make(blank)

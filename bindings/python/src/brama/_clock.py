@@ -1,0 +1,50 @@
+"""Time that a test decides."""
+
+from __future__ import annotations
+
+from . import _ffi
+from ._errors import InvalidArgument
+from ._values import LARGEST_U64, Duration, milliseconds, whole
+
+
+class ManualClock:
+    """A clock that moves only when told to, for tests without sleeping.
+
+    Give it to a manager, preferably one without a background thread::
+
+        clock = brama.ManualClock()
+        manager = brama.Brama(clock=clock, background=False)
+        clock.advance(60_000)
+        manager.poll()  # events of what became due
+
+    Every operation sees the new time at once; `poll` is only needed for events.
+
+    Args:
+        unix_ms: the Unix time in milliseconds at which it starts.
+
+    Raises:
+        InvalidArgument: the time is negative or beyond 64 bits.
+    """
+
+    def __init__(self, unix_ms: int = 1_000_000_000_000) -> None:
+        start = whole("unix_ms", unix_ms, LARGEST_U64, InvalidArgument)
+        self._clock = _ffi.Clock(start)
+
+    def advance(self, by: Duration) -> None:
+        """Moves the time on.
+
+        Args:
+            by: milliseconds, or a timedelta. The clock stops 34 years after its start.
+
+        Raises:
+            InvalidArgument: `by` is negative.
+        """
+        self._clock.advance(milliseconds("by", by, InvalidArgument))
+
+    @property
+    def unix_ms(self) -> int:
+        """The Unix time that it shows, in milliseconds."""
+        return self._clock.unix_ms()
+
+    def __repr__(self) -> str:
+        return f"<brama.ManualClock at {self.unix_ms} ms>"

@@ -1,0 +1,66 @@
+"""What can go wrong.
+
+`CircuitOpen` is not a failure of the call: the call was not made. All others mean that
+brama was asked for something that it cannot do; then nothing was changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+
+class BramaError(Exception):
+    """The base of all errors of this package. Raised itself for a defect of the library."""
+
+
+class NotFound(BramaError, LookupError):
+    """No connection of this name is registered, or not any more."""
+
+
+class AlreadyRegistered(BramaError):
+    """A connection of this name is registered already, and was left as it is."""
+
+
+class InvalidArgument(BramaError, ValueError):
+    """An argument is out of its range. The message names it, its value and what is allowed."""
+
+
+class InvalidConfig(BramaError, ValueError):
+    """A setting is out of its range. The message names it, its value and what is allowed."""
+
+
+class Stale(BramaError):
+    """The state that the permit was given in is gone, or it has reported before.
+
+    The report was counted in the totals and changed nothing else.
+    """
+
+
+class ShutDown(BramaError):
+    """The manager was shut down."""
+
+
+class CircuitOpen(BramaError):
+    """The circuit does not admit the call.
+
+    It is open, or half-open with all probes under way.
+
+    Attributes:
+        retry_after: milliseconds until asking again can make a difference; None if the
+            circuit is held open until it is closed by hand.
+        identifier: the connection's identifier.
+        scope: its scope, or None.
+    """
+
+    def __init__(
+        self, retry_after: Optional[int], identifier: str, scope: Optional[str] = None
+    ) -> None:
+        self.retry_after = retry_after
+        self.identifier = identifier
+        self.scope = scope
+        name = repr(identifier) if scope is None else f"{identifier!r} in scope {scope!r}"
+        when = "it is held open" if retry_after is None else f"ask again in {retry_after} ms"
+        super().__init__(f"the circuit of {name} does not admit the call: {when}")
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(self), (self.retry_after, self.identifier, self.scope)

@@ -1,0 +1,131 @@
+"""Events, as values, and which of them a subscriber wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Mapping, Optional, Union
+
+from . import _abi, _ffi
+from ._settings import StrEnum
+from ._status import State, some, state_of
+from ._values import invalid, wrong_type
+
+
+class EventType(StrEnum):
+    """What an event is about. Each is a `str`: `EventType.EXPIRY == "expiry"`."""
+
+    STATE_CHANGE = "state_change"
+    """The circuit's state changed."""
+    REGISTRATION = "registration"
+    """A connection was registered."""
+    FAILURE = "failure"
+    """A failure was reported. May be dropped under overload."""
+    SUCCESS = "success"
+    """A success was reported. May be dropped under overload."""
+    EXPIRY = "expiry"
+    """An opening reached its end."""
+    CLEANUP = "cleanup"
+    """A connection was removed because nobody used it."""
+    CIRCUIT_OPENED = "circuit_opened"
+    """The circuit opened, or an open one was given another deadline."""
+    CIRCUIT_CLOSED = "circuit_closed"
+    """The circuit closed."""
+    CIRCUIT_RESET = "circuit_reset"
+    """The circuit was reset."""
+    CONNECTION_REGISTERED = "connection_registered"
+    """A connection was registered."""
+    CONNECTION_UNREGISTERED = "connection_unregistered"
+    """A connection was unregistered."""
+    CIRCUIT_HALF_OPENED = "circuit_half_opened"
+    """The circuit admits probes."""
+    CONNECTION_REMOVED = "connection_removed"
+    """A connection is gone, unregistered or cleaned up."""
+    CALL_REJECTED = "call_rejected"
+    """A call was not admitted. May be dropped under overload."""
+    PROBE = "probe"
+    """A probe was admitted. May be dropped under overload."""
+
+
+_TYPES = {number: EventType(name) for number, name in enumerate(_abi.EVENT_TYPES, 1)}
+_BITS = {name: 1 << number for number, name in _TYPES.items()}
+
+#: Event types, or one.
+EventTypes = Union[EventType, str, Iterable[Union[EventType, str]], None]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to one connection.
+
+    Times are Unix milliseconds, lengths of time are milliseconds.
+    """
+
+    type: EventType
+    timestamp: int
+    sequence: int
+    """Orders the events of one connection; says nothing across connections."""
+    registration: int
+    """Numbers the registrations of a manager. A name that is registered anew has a larger
+    number, and its sequence starts over."""
+    connection: str
+    """The connection's identifier."""
+    scope: Optional[str]
+    previous_state: State
+    """`State.UNKNOWN` for a registration."""
+    new_state: State
+    """`State.UNKNOWN` for a removal."""
+    reason: Optional[str]
+    failure_count: int
+    """Failures in a row, or inside the window, when it happened."""
+    expiry: Optional[int]
+    """How long the opening lasts; None if the circuit is not open, or is held open."""
+    metadata: Mapping[str, str]
+    """What came with the report."""
+    coalesced: bool
+    """It stands for one or more of its type and connection that found no room."""
+
+
+def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
+    """None for a type that only a later version of this package knows."""
+    kind = _TYPES.get(words.event_type)
+    if kind is None:
+        return None
+    return Event(
+        type=kind,
+        timestamp=words.timestamp_ms,
+        sequence=words.sequence,
+        registration=words.registration,
+        connection=words.connection.decode(),
+        scope=_ffi.text(words.scope),
+        previous_state=state_of(words.previous_state),
+        new_state=state_of(words.new_state),
+        reason=_ffi.text(words.reason),
+        failure_count=words.failure_count,
+        expiry=some(words.expiry_ms),
+        metadata=metadata,
+        coalesced=bool(words.flags & _abi.COALESCED),
+    )
+
+
+def bits_of(wanted: EventTypes) -> int:
+    """The set of event types as the library wants it: 0 for all."""
+    if wanted is None:
+        return 0
+    if isinstance(wanted, str):
+        wanted = [wanted]
+    try:
+        names = list(wanted)
+    except TypeError:
+        raise wrong_type("events", wanted, "an EventType, a str or several of them") from None
+    if not names:
+        raise invalid("events", names, "must name a type; None stands for all")
+    bits = 0
+    for name in names:
+        if not isinstance(name, str):
+            raise wrong_type("events", name, "an EventType, a str or several of them")
+        try:
+            bits |= _BITS[EventType(name)]
+        except ValueError:
+            allowed = "must be one of " + ", ".join(_abi.EVENT_TYPES)
+            raise invalid("events", name, allowed) from None
+    return bits

@@ -1,0 +1,65 @@
+"""What a fork and the end of the interpreter mean for subscriptions.
+
+Fork: the threads that serve callbacks are gone in the child, and the locks that they
+held stay locked. The child gets new ones, at once: it has only its own events to
+deliver, and so nothing to do until something happens there. (Restarting them at the
+next use instead would cost every guarded call a question.)
+
+End: threads that come back from the library after the interpreter has begun to end are
+ended by it. That is safe, since nothing of the library's is on their stack, but what
+waits would be lost. So before that everything is delivered, and the threads are joined.
+A callback that does not return is left behind: the end of a program is not its to stop.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, List
+
+from ._errors import BramaError
+from ._subscription import CallbackSubscription, Subscription
+
+if TYPE_CHECKING:
+    from ._manager import Brama
+
+#: How long the end waits for callbacks, all together, in seconds.
+PATIENCE = 2.0
+
+_subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+
+
+def watch(subscription: Subscription) -> None:
+    _subscriptions.add(subscription)
+
+
+def _in_child() -> None:
+    for subscription in list(_subscriptions):
+        subscription._after_fork()
+
+
+def _at_exit() -> None:
+    served = [s for s in list(_subscriptions) if isinstance(s, CallbackSubscription) and s._thread]
+    managers: List[Brama] = []
+    for subscription in served:
+        manager = subscription._manager()
+        if manager is not None and manager not in managers:
+            managers.append(manager)
+    for manager in managers:
+        try:
+            manager._native.poll()
+        except BramaError:
+            pass  # Shut down: it has delivered everything.
+    for subscription in served:
+        subscription._queue.close()
+    deadline = time.monotonic() + PATIENCE
+    for subscription in served:
+        if not subscription.is_being_served_here:
+            subscription.finish(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

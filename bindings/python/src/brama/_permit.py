@@ -1,0 +1,161 @@
+"""Guarded calls: an admission, reported once."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Mapping, Optional
+
+from . import _abi, _ffi, _values
+from ._errors import BramaError, Stale
+from ._policy import DEFAULT, Outcome, Policy, reason_of
+
+#: What a report may answer that its caller need not know: the books are right.
+_LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN)
+
+
+def settle(
+    words: _abi.PermitWords, outcome: Outcome, error: Optional[BaseException] = None
+) -> None:
+    """Reports for somebody who has no use for `Stale`."""
+    if outcome is Outcome.SUCCESS:
+        code = _ffi.permit_success(words)
+    elif outcome is Outcome.FAILURE:
+        code = _ffi.permit_failure(words, None if error is None else reason_of(error))
+    else:
+        code = _ffi.permit_ignore(words)
+    if code not in _LATE:
+        raise _ffi.failed(code)
+
+
+class Permit:
+    """An admission to make a call, to be reported once, on any thread.
+
+    One that is never reported is ignored when it is collected. As a context manager it
+    reports by itself: an `Exception` is a failure, anything else that is raised is
+    ignored, and otherwise the call succeeded, unless it was reported inside the block.
+    """
+
+    __slots__ = ("_kept", "_words")
+
+    def __init__(self, words: _abi.PermitWords, kept: object) -> None:
+        self._kept = kept  # What the permit refers to must not be freed before.
+        self._words: List[_abi.PermitWords] = [words]
+
+    def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
+        """Reports that the call succeeded.
+
+        Args:
+            metadata: strings for the events.
+
+        Raises:
+            Stale: the state that it was given in is gone, or it was reported before.
+            NotFound: the connection is not registered any more.
+            ShutDown: the manager was shut down.
+        """
+        pairs = _values.metadata(metadata)
+        _ffi.check(_ffi.permit_success(self._take(), pairs))
+
+    def failure(
+        self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
+    ) -> int:
+        """Reports that the call failed.
+
+        Args:
+            reason: why, for the events.
+            metadata: strings for the events.
+
+        Returns:
+            How many failures count now: in a row, or inside the window.
+
+        Raises:
+            Stale, NotFound, ShutDown: as for `success`.
+        """
+        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        return _ffi.permit_failure_counted(self._take(), text, pairs)
+
+    def ignore(self) -> None:
+        """Gives the permit back, neither success nor failure.
+
+        Raises:
+            Stale, NotFound, ShutDown: as for `success`.
+        """
+        _ffi.check(_ffi.permit_ignore(self._take()))
+
+    @property
+    def reported(self) -> bool:
+        """Whether it has reported."""
+        return not self._words
+
+    def _take(self) -> _abi.PermitWords:
+        try:
+            return self._words.pop()
+        except IndexError:
+            raise Stale("the permit has been reported already") from None
+
+    def _settle(self, outcome: Outcome, error: Optional[BaseException] = None) -> None:
+        try:
+            words = self._words.pop()
+        except IndexError:
+            return  # Reported inside the block.
+        settle(words, outcome, error)
+
+    def _close(self, error: Optional[BaseException], policy: Policy = DEFAULT) -> None:
+        """The end of a guarded block."""
+        if error is None:
+            self._settle(Outcome.SUCCESS)
+        elif not self.reported:
+            outcome = Outcome.IGNORED  # If the classifier raises.
+            try:
+                outcome = policy.of_error(error)
+            finally:
+                self._settle(outcome, error)
+
+    def __enter__(self) -> Permit:
+        return self
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        self._close(error)
+
+    async def __aenter__(self) -> Permit:
+        return self
+
+    async def __aexit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        self._close(error)
+
+    def __del__(self, ignore: Callable[[_abi.PermitWords], int] = _ffi.permit_ignore) -> None:
+        if self._words:
+            ignore(self._words.pop())
+
+    def __repr__(self) -> str:
+        return f"<brama.Permit, {'reported' if self.reported else 'not yet reported'}>"
+
+
+class Guard:
+    """A block whose outcome is reported: `with brama.guard("payment_api"):`.
+
+    It enters with a `Permit`, on which the block may report by itself. It may be used
+    again, but not while it is in use.
+    """
+
+    __slots__ = ("_admit", "_permit", "_policy")
+
+    def __init__(self, admit: Callable[[], Permit], policy: Policy) -> None:
+        self._admit = admit
+        self._policy = policy
+        self._permit: Optional[Permit] = None
+
+    def __enter__(self) -> Permit:
+        if self._permit is not None:
+            raise BramaError("the guard is in use: make one for each block")
+        self._permit = permit = self._admit()
+        return permit
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit._close(error, self._policy)
+
+    async def __aenter__(self) -> Permit:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        self.__exit__(kind, error, trace)

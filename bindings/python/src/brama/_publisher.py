@@ -1,0 +1,161 @@
+"""What a manager does about events."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable, Optional, Set, Tuple, overload
+
+from . import _ffi, _lifecycle, _values
+from ._events import Event, EventTypes, bits_of
+from ._status import EventCounts
+from ._subscription import CallbackSubscription, Errors, EventStream, Predicate, Subscription
+
+
+class Publisher:
+    """The part of a `Brama` that has to do with events."""
+
+    def __init__(self, native: _ffi.Manager, background: bool) -> None:
+        self._native = native
+        self._background = background
+        self._errors = Errors()
+        #: They last until they are ended, whether or not somebody else keeps them.
+        self._served: Set[CallbackSubscription] = set()
+
+    @overload
+    def subscribe(
+        self,
+        callback: None = None,
+        *,
+        connection: Optional[str] = None,
+        scope: Optional[str] = None,
+        events: EventTypes = None,
+        filter: Optional[Predicate] = None,
+        capacity: int = 1024,
+    ) -> EventStream: ...
+
+    @overload
+    def subscribe(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        connection: Optional[str] = None,
+        scope: Optional[str] = None,
+        events: EventTypes = None,
+        filter: Optional[Predicate] = None,
+        capacity: int = 1024,
+    ) -> Subscription: ...
+
+    def subscribe(
+        self,
+        callback: Optional[Callable[[Event], object]] = None,
+        *,
+        connection: Optional[str] = None,
+        scope: Optional[str] = None,
+        events: EventTypes = None,
+        filter: Optional[Predicate] = None,
+        capacity: int = 1024,
+    ) -> Subscription:
+        """Subscribes to events: those that agree with everything that is given.
+
+        With a callback it is called for every event, one at a time, on a thread of the
+        subscription's own; without a background thread, on the one that calls `poll`. It
+        may call anything in this package. What it raises goes to `sys.unraisablehook`,
+        is counted (`event_counts`), and stops nothing.
+
+        Without a callback the answer is an `EventStream`, to be iterated over.
+
+        Args:
+            callback: called with one `Event`.
+            connection: only events of connections with this identifier, in any scope
+                unless one is given.
+            scope: only events of its connections; `NO_SCOPE`: only of those without one.
+            events: only these types: an `EventType` or its name, or several.
+            filter: only events for which it answers true; runs where the callback does.
+            capacity: how many events can wait, 1 to 16 777 216. When there are more,
+                `success`, `failure`, `probe` and `call_rejected` are dropped, and others
+                of one type and connection are told by the latest of them.
+
+        Raises:
+            InvalidArgument, InvalidConfig, ShutDown
+        """
+        for name, function in (("callback", callback), ("filter", filter)):
+            if function is not None and not callable(function):
+                raise _values.wrong_type(name, function, "callable")
+        pattern = self._pattern(connection, scope, events)
+        room = _values.whole("capacity", capacity, _values.LARGEST_U64)
+        queue = self._native.queue(*pattern, room)
+        if callback is None:
+            stream = EventStream(self, queue, filter, self._errors)
+            _lifecycle.watch(stream)
+            return stream
+        subscription = CallbackSubscription(self, queue, filter, self._errors, callback)
+        self._served.add(subscription)
+        _lifecycle.watch(subscription)
+        return subscription
+
+    def events(
+        self,
+        events: EventTypes = None,
+        *,
+        connection: Optional[str] = None,
+        scope: Optional[str] = None,
+        filter: Optional[Predicate] = None,
+        capacity: int = 1024,
+    ) -> EventStream:
+        """`subscribe` without a callback: `async for event in brama.events("expiry"):`."""
+        return self.subscribe(
+            connection=connection, scope=scope, events=events, filter=filter, capacity=capacity
+        )
+
+    def unsubscribe(
+        self,
+        subscription: Optional[Subscription] = None,
+        *,
+        connection: Optional[str] = None,
+        scope: Optional[str] = None,
+        events: EventTypes = None,
+    ) -> None:
+        """Ends a subscription; or every one that falls under a pattern; or all.
+
+        A subscription falls under a pattern if it agrees with each part that the pattern
+        gives, and wants no type beyond the pattern's. When this has returned (called from
+        outside a callback), no callback that was ended is running, and none will again.
+
+        Raises:
+            InvalidArgument: the pattern is none.
+        """
+        if subscription is not None:
+            if not isinstance(subscription, Subscription):
+                raise _values.wrong_type("subscription", subscription, "a brama.Subscription")
+            subscription.unsubscribe()
+            return
+        self._native.unsubscribe(*self._pattern(connection, scope, events))
+        for served in list(self._served):
+            if not served.active:
+                served.unsubscribe()
+
+    @staticmethod
+    def _pattern(connection: Optional[str], scope: Optional[str], events: EventTypes) -> Tuple[int, Optional[bytes], Optional[bytes]]:
+        return (
+            bits_of(events),
+            None if connection is None else _values.name("connection", connection),
+            None if scope is None else _values.name("scope", scope),
+        )
+
+    def event_counts(self) -> EventCounts:
+        """How many events went which way. Exact when nothing is on its way."""
+        counts = self._native.event_counts()
+        return EventCounts(
+            counts.published,
+            counts.delivered,
+            counts.dropped,
+            counts.coalesced,
+            self._errors.count,
+        )
+
+    def _is_inside_callback(self) -> bool:
+        here = threading.get_ident()
+        return any(served._server == here for served in list(self._served))
+
+    def _forget(self, subscription: CallbackSubscription) -> None:
+        self._served.discard(subscription)

@@ -1,0 +1,221 @@
+"""Settings: what can be given, and how it becomes the fields of the library's structs."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypedDict, Union
+
+from . import _abi
+from ._clock import ManualClock
+from ._values import (
+    LARGEST_U32,
+    LARGEST_U64,
+    Duration,
+    invalid_setting,
+    metadata,
+    milliseconds,
+    real,
+    whole,
+    wrong_type,
+)
+
+if sys.version_info >= (3, 11):
+    from enum import StrEnum as StrEnum
+else:
+
+    class StrEnum(str, Enum):
+        __str__ = str.__str__
+        __format__ = str.__format__
+
+
+class Never(Enum):
+    """The type of `NEVER`."""
+
+    NEVER = "never"
+
+    def __repr__(self) -> str:
+        return "brama.NEVER"
+
+
+class Unlimited(Enum):
+    """The type of `UNLIMITED`."""
+
+    UNLIMITED = "unlimited"
+
+    def __repr__(self) -> str:
+        return "brama.UNLIMITED"
+
+
+#: A time that never comes: for `open_circuit(expiry=…)` and `inactive_threshold`.
+NEVER = Never.NEVER
+#: For `max_attempts`: the circuit never opens by itself.
+UNLIMITED = Unlimited.UNLIMITED
+
+
+class ExpiryStrategy(StrEnum):
+    """How long a circuit stays open while its dependency stays down."""
+
+    FIXED = "fixed"
+    """Always `expiry`."""
+    PROGRESSIVE = "progressive"
+    """`initial_expiry`, and `backoff_factor` times as long with every opening in a row,
+    at most `max_expiry`."""
+
+
+class ConnectionSettings(TypedDict, total=False):
+    """Settings of one connection. What is not given follows the manager's setting."""
+
+    max_attempts: Union[int, Unlimited]
+    """Failures that open the circuit: in a row, or within `window`. Default 5."""
+    expiry_strategy: Union[ExpiryStrategy, str]
+    """`"fixed"` (default) or `"progressive"`."""
+    expiry: Duration
+    """How long an opening lasts. Default 60 000 ms."""
+    initial_expiry: Duration
+    """The first expiry of the progressive strategy. Default: `expiry`."""
+    max_expiry: Duration
+    """Its longest one. Default: ten times `initial_expiry`."""
+    backoff_factor: float
+    """Its factor, at least 1.0. Default 2.0."""
+    jitter: float
+    """Prolongs every automatic expiry by up to this part of itself. 0.0 to 1.0. Default 0."""
+    window: Optional[Duration]
+    """Failures count if they are younger. None (default): failures in a row count."""
+    probe_timeout: Optional[Duration]
+    """How long a probe may take before it loses its slot. None (default): the current expiry."""
+    half_open_max_calls: int
+    """Probes admitted at once while half-open. 1 to 65535. Default 1."""
+    half_open_successes: int
+    """Successes that close a half-open circuit. Default 1."""
+    metadata: Optional[Mapping[str, str]]
+    """The connection's metadata as a whole, replacing what was there. Not for managers."""
+
+
+class ManagerSettings(TypedDict, total=False):
+    """Settings of a manager: those of connections that have no setting of their own, and more."""
+
+    max_attempts: Union[int, Unlimited]
+    expiry_strategy: Union[ExpiryStrategy, str]
+    expiry: Duration
+    initial_expiry: Duration
+    max_expiry: Duration
+    backoff_factor: float
+    jitter: float
+    window: Optional[Duration]
+    probe_timeout: Optional[Duration]
+    half_open_max_calls: int
+    half_open_successes: int
+    cleanup_interval: Duration
+    """How often unused connections are looked for. Default 10 000 ms."""
+    inactive_threshold: Union[Duration, Never, None]
+    """A connection without activity for so long is removed. Default 24 hours; None or
+    `NEVER`: not at all."""
+    auto_register: bool
+    """Whether an unknown name is registered by its first use. Default False."""
+
+
+Fields = Dict[str, Union[int, float]]
+Field = Tuple[str, Callable[[str, Any], Union[int, float]]]
+
+
+def _attempts(name: str, value: Any) -> int:
+    if value is None or value is UNLIMITED:
+        return _abi.UNLIMITED
+    return whole(name, value, LARGEST_U32)
+
+
+def _count(name: str, value: Any) -> int:
+    return whole(name, value, LARGEST_U32)
+
+
+def _capacity(name: str, value: Any) -> int:
+    return whole(name, value, LARGEST_U64)
+
+
+def _length(name: str, value: Any) -> int:
+    return milliseconds(name, value)
+
+
+def _length_or_none(name: str, value: Any) -> int:
+    return _abi.NONE if value is None else milliseconds(name, value)
+
+
+def _length_or_never(name: str, value: Any) -> int:
+    return _abi.NEVER if value is None or value is NEVER else milliseconds(name, value)
+
+
+def _strategy(name: str, value: Any) -> int:
+    if not isinstance(value, str):
+        raise wrong_type(name, value, 'a str: "fixed" or "progressive"')
+    if value not in _abi.STRATEGIES:
+        raise invalid_setting(name, value, 'must be "fixed" or "progressive"')
+    return _abi.STRATEGIES.index(value)
+
+
+def _flag(name: str, value: Any) -> int:
+    if not isinstance(value, bool):
+        raise wrong_type(name, value, "a bool")
+    return int(value)
+
+
+def _clock(name: str, value: Any) -> int:
+    if not isinstance(value, ManualClock):
+        raise wrong_type(name, value, "a brama.ManualClock")
+    return value._clock.address
+
+
+_OF_BOTH: Dict[str, Field] = {
+    "max_attempts": ("max_attempts", _attempts),
+    "expiry_strategy": ("expiry_strategy", _strategy),
+    "expiry": ("expiry_ms", _length),
+    "initial_expiry": ("initial_expiry_ms", _length),
+    "max_expiry": ("max_expiry_ms", _length),
+    "backoff_factor": ("backoff_factor", real),
+    "jitter": ("jitter", real),
+    "window": ("window_ms", _length_or_none),
+    "probe_timeout": ("probe_timeout_ms", _length_or_none),
+    "half_open_max_calls": ("half_open_max_calls", _count),
+    "half_open_successes": ("half_open_successes", _count),
+}
+_OF_MANAGER: Dict[str, Field] = {
+    **_OF_BOTH,
+    "cleanup_interval": ("cleanup_interval_ms", _length),
+    "inactive_threshold": ("inactive_threshold_ms", _length_or_never),
+    "auto_register": ("auto_register", _flag),
+}
+_OF_NEW_MANAGER: Dict[str, Field] = {
+    **_OF_MANAGER,
+    "background": ("background", _flag),
+    "event_capacity": ("event_capacity", _capacity),
+    "clock": ("clock", _clock),
+}
+
+
+def _fields(known: Mapping[str, Field], given: Mapping[str, Any], more: List[str]) -> Fields:
+    fields: Fields = {}
+    for name, value in given.items():
+        if name not in known:
+            names = ", ".join([*known, *more])
+            raise TypeError(f"unknown setting {name!r}; known are: {names}")
+        field, convert = known[name]
+        fields[field] = convert(name, value)
+    return fields
+
+
+def of_connection(given: Mapping[str, Any]) -> Tuple[Fields, _abi.Pairs]:
+    """Raises TypeError for an unknown name or a wrong type, InvalidConfig for a value."""
+    rest = dict(given)
+    pairs = metadata(rest.pop("metadata", None))
+    return _fields(_OF_BOTH, rest, ["metadata"]), pairs
+
+
+def of_manager(given: Mapping[str, Any]) -> Fields:
+    for name in given:
+        if name in _OF_NEW_MANAGER and name not in _OF_MANAGER:
+            raise invalid_setting(name, given[name], "can only be given to Brama()")
+    return _fields(_OF_MANAGER, given, [])
+
+
+def of_new_manager(given: Mapping[str, Any]) -> Fields:
+    return _fields(_OF_NEW_MANAGER, given, [])

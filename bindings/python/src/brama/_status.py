@@ -1,0 +1,153 @@
+"""The health of connections, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+from . import _abi
+from ._settings import ExpiryStrategy, StrEnum
+
+
+class State(StrEnum):
+    """The state of a circuit. Each is a `str`: `State.OPEN == "open"`."""
+
+    UNKNOWN = "unknown"
+    """Not registered."""
+    CLOSED = "closed"
+    """Healthy: calls pass."""
+    OPEN = "open"
+    """Failing: calls are rejected."""
+    HALF_OPEN = "half_open"
+    """Probing: a limited number of calls test whether the dependency recovered."""
+
+
+_STATES = tuple(State(name) for name in _abi.STATES)
+
+
+def state_of(number: int) -> State:
+    return _STATES[number] if 0 <= number < len(_STATES) else State.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in effect for a connection. Lengths of time are milliseconds."""
+
+    max_attempts: Optional[int]
+    """None: the circuit never opens by itself."""
+    expiry_strategy: ExpiryStrategy
+    expiry: int
+    initial_expiry: int
+    max_expiry: int
+    backoff_factor: float
+    jitter: float
+    window: Optional[int]
+    """None: failures in a row count."""
+    probe_timeout: Optional[int]
+    """None: the current expiry."""
+    half_open_max_calls: int
+    half_open_successes: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """The health of one connection at one moment.
+
+    Times are Unix milliseconds, None if there was none yet; lengths of time are
+    milliseconds.
+    """
+
+    identifier: str
+    scope: Optional[str]
+    state: State
+    failure_count: int
+    """Failures in a row, or inside the window if there is one."""
+    total_successes: int
+    total_failures: int
+    total_rejections: int
+    success_rate: Optional[float]
+    """Successes / (successes + failures); None before the first report."""
+    last_success_time: Optional[int]
+    last_failure_time: Optional[int]
+    opened_at: Optional[int]
+    last_state_change: Optional[int]
+    time_in_state: int
+    """Since the last change of state; since registration before the first."""
+    expiry: Optional[int]
+    """How long this opening lasts (None: until it is closed by hand); if the circuit is
+    not open, how long one would last now."""
+    retry_after: Optional[int]
+    """While open, how long until probes are admitted; None if it is not open, or is held
+    open until it is closed by hand."""
+    trips: int
+    """Openings since the circuit was last healthy, at most 255."""
+    settings: Settings
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StateCounts:
+    """How many connections of a manager are in each state."""
+
+    closed: int
+    open: int
+    half_open: int
+
+
+@dataclass(frozen=True)
+class EventCounts:
+    """How many events of a manager went which way."""
+
+    published: int
+    """Events that somebody wanted when they happened."""
+    delivered: int
+    """Deliveries to a subscription: an event that three of them got counts three times."""
+    dropped: int
+    """Events that may be dropped and found no room."""
+    coalesced: int
+    """Events of the other types that are told by a later one."""
+    callback_errors: int
+    """Callbacks and filters of this manager's subscriptions that raised."""
+
+
+def some(number: int) -> Optional[int]:
+    return None if number == _abi.NONE else int(number)
+
+
+def status_of(words: Any, metadata: Dict[str, str], identifier: str, scope: Optional[str]) -> Status:
+    effective = words.settings
+    settings = Settings(
+        max_attempts=(
+            None if effective.max_attempts == _abi.UNLIMITED else int(effective.max_attempts)
+        ),
+        expiry_strategy=ExpiryStrategy(_abi.STRATEGIES[effective.expiry_strategy]),
+        expiry=effective.expiry_ms,
+        initial_expiry=effective.initial_expiry_ms,
+        max_expiry=effective.max_expiry_ms,
+        backoff_factor=effective.backoff_factor,
+        jitter=effective.jitter,
+        window=some(effective.window_ms),
+        probe_timeout=some(effective.probe_timeout_ms),
+        half_open_max_calls=effective.half_open_max_calls,
+        half_open_successes=effective.half_open_successes,
+    )
+    return Status(
+        identifier=identifier,
+        scope=scope,
+        state=state_of(words.state),
+        failure_count=words.failure_count,
+        total_successes=words.total_successes,
+        total_failures=words.total_failures,
+        total_rejections=words.total_rejections,
+        success_rate=None if words.success_rate < 0 else words.success_rate,
+        last_success_time=some(words.last_success_time_ms),
+        last_failure_time=some(words.last_failure_time_ms),
+        opened_at=some(words.opened_at_ms),
+        last_state_change=some(words.last_state_change_ms),
+        time_in_state=words.time_in_state_ms,
+        expiry=some(words.expiry_ms),
+        retry_after=some(words.retry_after_ms),
+        trips=words.trips,
+        settings=settings,
+        metadata=metadata,
+    )

@@ -1,0 +1,116 @@
+"""From Python's values to the library's: names, lengths of time, metadata.
+
+Here a wrong type becomes a `TypeError` and a value that the library could not even be
+given becomes an error of the library's kind. What the library can judge it judges.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Dict, Mapping, Optional, Tuple, Type, Union
+
+from ._errors import BramaError, InvalidArgument, InvalidConfig
+
+#: Milliseconds, or a `datetime.timedelta`.
+Duration = Union[int, timedelta]
+
+#: For `scope` where connections are selected: those without a scope.
+NO_SCOPE = ""
+
+_NAME_RULE = "must be 1 to 1024 bytes of UTF-8 without NUL"
+_TEXT_RULE = "must be UTF-8 without NUL"
+_MILLISECOND = timedelta(milliseconds=1)
+#: The largest numbers that the library does not take for something else.
+LARGEST_U32 = 0xFFFF_FFFD
+LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFD
+
+
+def wrong_type(name: str, value: object, allowed: str) -> TypeError:
+    return TypeError(f"{name} must be {allowed}, not {type(value).__name__}")
+
+
+def invalid(name: str, value: object, allowed: str) -> InvalidArgument:
+    return InvalidArgument(f"invalid argument `{name}` = {_short(value)}: {allowed}")
+
+
+def invalid_setting(name: str, value: object, allowed: str) -> InvalidConfig:
+    return InvalidConfig(f"invalid setting `{name}` = {_short(value)}: {allowed}")
+
+
+def _short(value: object) -> str:
+    # A number of a million digits is not worth a message as long.
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a number of more than 256 bits"
+    text = ascii(value[:60] if isinstance(value, str) else value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def name(argument: str, value: str, rule: str = _NAME_RULE) -> bytes:
+    """A text for the library. Its length is judged there."""
+    if not isinstance(value, str):
+        raise wrong_type(argument, value, "a str")
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise invalid(argument, value, rule) from None
+    if b"\0" in encoded:
+        raise invalid(argument, value, rule)
+    return encoded
+
+
+def key(identifier: str, scope: Optional[str]) -> Tuple[bytes, Optional[bytes]]:
+    return name("identifier", identifier), None if scope is None else name("scope", scope)
+
+
+def reason(value: Optional[str]) -> Optional[bytes]:
+    return None if value is None else name("reason", value, _TEXT_RULE)
+
+
+def metadata(value: Optional[Mapping[str, str]]) -> Optional[Dict[bytes, bytes]]:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise wrong_type("metadata", value, "a mapping of str to str")
+    return {
+        name("metadata key", k, _TEXT_RULE): name("metadata value", v, _TEXT_RULE)
+        for k, v in value.items()
+    }
+
+
+def whole(
+    argument: str,
+    value: int,
+    largest: int,
+    error: Type[BramaError] = InvalidConfig,
+    unit: str = "",
+) -> int:
+    """A whole number from 0. What else is asked of it the library judges."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(argument, value, "an int")
+    if not 0 <= value <= largest:
+        make = invalid_setting if error is InvalidConfig else invalid
+        raise make(argument, value, f"must be 1 to {largest}{unit}")
+    return value
+
+
+def milliseconds(
+    argument: str, value: Duration, error: Type[BramaError] = InvalidConfig
+) -> int:
+    """A length of time; what is left over of a millisecond counts as a whole one."""
+    if isinstance(value, timedelta):
+        value = -(-value // _MILLISECOND)
+    elif isinstance(value, bool) or not isinstance(value, int):
+        allowed = "an int (milliseconds) or a datetime.timedelta"
+        raise wrong_type(argument, value, allowed)
+    return whole(argument, value, LARGEST_U64, error, " ms")
+
+
+def real(argument: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(argument, value, "a float")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise invalid_setting(argument, value, "must be finite") from None
+    # Below zero is never allowed, and one such number means "not given" to the library.
+    return number if number >= 0 else (number if number != number else -1.0)
