@@ -23,7 +23,7 @@ from ._errors import BramaError
 from ._subscription import CallbackSubscription, Subscription
 
 if TYPE_CHECKING:
-    from ._manager import Brama
+    from ._publisher import Publisher
 
 #: How long the end waits for callbacks, all together, in seconds.
 PATIENCE = 2.0
@@ -42,7 +42,7 @@ def _in_child() -> None:
 
 def _at_exit() -> None:
     served = [s for s in list(_subscriptions) if isinstance(s, CallbackSubscription) and s._thread]
-    managers: List[Brama] = []
+    managers: List[Publisher] = []
     for subscription in served:
         manager = subscription._manager()
         if manager is not None and manager not in managers:

@@ -32,7 +32,7 @@ from ._values import Duration, milliseconds
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._manager import Brama
+    from ._publisher import Publisher
 
 Predicate = Callable[[Event], object]
 
@@ -71,7 +71,7 @@ class Subscription:
     """
 
     def __init__(
-        self, manager: Brama, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
+        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
     ) -> None:
         self._manager = weakref.ref(manager)
         self._background = manager._background
@@ -134,7 +134,7 @@ class CallbackSubscription(Subscription):
 
     def __init__(
         self,
-        manager: Brama,
+        manager: Publisher,
         queue: _ffi.Queue,
         predicate: Optional[Predicate],
         errors: Errors,
@@ -226,7 +226,7 @@ class EventStream(Subscription):
     """
 
     def __init__(
-        self, manager: Brama, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
+        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
     ) -> None:
         super().__init__(manager, queue, predicate, errors)
         self._ready: Deque[Event] = deque()
