@@ -1008,13 +1008,13 @@ brama_result_t brama_permit_ignore(struct brama_permit_t permit);
  *
  *     uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
  *     if (pass < BRAMA_PASS_LIMIT)
- *         call, then brama_connection_pass_success(connection, pass), or after a
- *         failure brama_connection_pass_permit and brama_permit_failure
+ *         call, then report on the permit that brama_connection_pass_permit makes of
+ *         the number
  *     else
  *         brama_connection_acquire: it admits, or tells why not
  *
  * What was read is as good as a permit: it is worth nothing once the state it was
- * read in is gone. It needs not be reported. It counts as activity of the connection
+ * read in is gone. It need not be reported. It counts as activity of the connection
  * when it is reported, not when it is read.
  *
  * All else about the number may change its meaning. Never write to it. Valid as long
@@ -1023,20 +1023,10 @@ brama_result_t brama_permit_ignore(struct brama_permit_t permit);
 const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
 
 /**
- * Reports that a call succeeded that was let pass by this number.
- *
- * BRAMA_ERR_STALE: the state that the number was read in is gone; the report is
- * counted in the totals and changes nothing else. Other errors:
- * BRAMA_ERR_INVALID_ARGUMENT if connection is NULL or the number lets nothing pass,
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
- */
-brama_result_t brama_connection_pass_success(const brama_connection_t *connection,
-                                             uint32_t pass);
-
-/**
- * Makes a permit of a number that lets calls pass, into *permit: to report what
- * brama_connection_pass_success cannot tell. It is the permit that
- * brama_connection_acquire would have given when the number was read.
+ * Makes a permit of a number that lets calls pass, into *permit: the one that
+ * brama_connection_acquire would have given when the number was read. It serves every
+ * call that was let pass by that number, and is reported once for each of them: keep it
+ * and compare numbers, and a guarded call is one read and brama_permit_success_at.
  *
  * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
  * lets nothing pass; *permit is then zero. Any thread.
@@ -1044,6 +1034,12 @@ brama_result_t brama_connection_pass_success(const brama_connection_t *connectio
 brama_result_t brama_connection_pass_permit(const brama_connection_t *connection,
                                             uint32_t pass,
                                             brama_permit_t *permit);
+
+/**
+ * brama_permit_success, for hosts to which handing over a struct is dear. NULL:
+ * BRAMA_ERR_INVALID_ARGUMENT.
+ */
+brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
 /* -- Circuits by hand -------------------------------------------------------------------- */
 

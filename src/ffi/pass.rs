@@ -2,24 +2,24 @@
 //!
 //! A host whose foreign calls are dear, an interpreter say, spends most of a guarded
 //! call on `brama_connection_acquire` and its two results. Here it reads one number in
-//! memory instead, and hands it back with the report: the number holds the generation,
-//! so the report is as exact as a permit's.
+//! memory instead. The number holds the generation, so that a permit can be made of it: the
+//! same for all calls that read the same number. What is left is one call with one pointer,
+//! and the report is as exact as with a permit that was acquired.
 //!
 //! The number is the upper half of the state word, which is below 2^29 if the circuit
-//! lets calls pass: interpreters have fast paths for such numbers, and hand them to
-//! foreign functions without being told their type. Rejected: the whole word, which is
-//! dearer in all three ways; and a number kept beside the word, which would be a second
-//! truth.
+//! lets calls pass: interpreters have fast paths for such numbers. And it does not change
+//! with the count of failures. Rejected: the whole word, which is dearer and does; a number
+//! kept beside the word, which would be a second truth; handing the number over with the
+//! report, which is one argument more.
 
 use super::args::{self, handle, place};
 use super::connection::BRAMA_STATE_WORD_MASK;
-use super::errors::{BRAMA_OK, brama_result_t};
+use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_connection_t;
-use super::permit::brama_permit_t;
+use super::permit::{brama_permit_success, brama_permit_t};
 use crate::connection::token_of_pass;
 use crate::error::Error;
-use crate::event::Report;
 
 /// A number read by way of brama_connection_pass_word that is smaller lets calls pass.
 pub const BRAMA_PASS_LIMIT: u32 = 0x20000000;
@@ -31,13 +31,13 @@ const _: () = assert!(BRAMA_STATE_WORD_MASK >> 32 == (u32::MAX - BRAMA_PASS_LIMI
 ///
 ///     uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 ///     if (pass < BRAMA_PASS_LIMIT)
-///         call, then brama_connection_pass_success(connection, pass), or after a
-///         failure brama_connection_pass_permit and brama_permit_failure
+///         call, then report on the permit that brama_connection_pass_permit makes of
+///         the number
 ///     else
 ///         brama_connection_acquire: it admits, or tells why not
 ///
 /// What was read is as good as a permit: it is worth nothing once the state it was
-/// read in is gone. It needs not be reported. It counts as activity of the connection
+/// read in is gone. It need not be reported. It counts as activity of the connection
 /// when it is reported, not when it is read.
 ///
 /// All else about the number may change its meaning. Never write to it. Valid as long
@@ -54,45 +54,10 @@ pub unsafe extern "C" fn brama_connection_pass_word(
     })
 }
 
-/// Reports that a call succeeded that was let pass by this number.
-///
-/// BRAMA_ERR_STALE: the state that the number was read in is gone; the report is
-/// counted in the totals and changes nothing else. Other errors:
-/// BRAMA_ERR_INVALID_ARGUMENT if connection is NULL or the number lets nothing pass,
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_connection_pass_success(
-    connection: *const brama_connection_t,
-    pass: u32,
-) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held. Nothing in it panics, so it needs no guard.
-    if let Some(handle) = unsafe { connection.as_ref() }
-        && let Some(token) = token_of_pass(pass)
-        && handle.connection.succeed_at_once_of(token)
-    {
-        return BRAMA_OK;
-    }
-    // SAFETY: as above.
-    unsafe { success_that_matters(connection, pass) }
-}
-
-/// # Safety
-///
-/// As [`brama_connection_pass_success`].
-#[cold]
-#[inline(never)]
-unsafe fn success_that_matters(connection: *const brama_connection_t, pass: u32) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: the caller's promise.
-        let connection = &unsafe { handle(connection) }?.connection;
-        connection.success_of(token(pass)?, &Report::NONE)?;
-        Ok(())
-    })
-}
-
-/// Makes a permit of a number that lets calls pass, into *permit: to report what
-/// brama_connection_pass_success cannot tell. It is the permit that
-/// brama_connection_acquire would have given when the number was read.
+/// Makes a permit of a number that lets calls pass, into *permit: the one that
+/// brama_connection_acquire would have given when the number was read. It serves every
+/// call that was let pass by that number, and is reported once for each of them: keep it
+/// and compare numbers, and a guarded call is one read and brama_permit_success_at.
 ///
 /// Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
 /// lets nothing pass; *permit is then zero. Any thread.
@@ -114,6 +79,17 @@ pub unsafe extern "C" fn brama_connection_pass_permit(
         }
         Ok(made.map(drop)?)
     })
+}
+
+/// brama_permit_success, for hosts to which handing over a struct is dear. NULL:
+/// BRAMA_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
+    // SAFETY: NULL, or a permit, here and below.
+    match unsafe { permit.as_ref() } {
+        Some(permit) => unsafe { brama_permit_success(*permit) },
+        None => guard::result(|| Err(args::null("permit").into())),
+    }
 }
 
 #[inline]

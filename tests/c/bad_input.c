@@ -100,9 +100,9 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("connection", brama_connection_acquire(NULL, &permit, NULL));
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
     CHECK(brama_connection_pass_word(NULL) == NULL);
-    REFUSED("connection", brama_connection_pass_success(NULL, 0));
-    REFUSED("pass", brama_connection_pass_success(db, BRAMA_PASS_LIMIT));
-    REFUSED("pass", brama_connection_pass_success(db, UINT32_MAX));
+    REFUSED("permit", brama_permit_success_at(NULL));
+    REFUSED("pass", brama_connection_pass_permit(db, BRAMA_PASS_LIMIT, &permit));
+    REFUSED("permit", brama_permit_success_at(&permit));
     REFUSED("permit", brama_connection_pass_permit(db, 0, NULL));
     REFUSED("connection", brama_connection_pass_permit(NULL, 0, &permit));
     REFUSED("pass", brama_connection_pass_permit(db, UINT32_MAX, &permit));

@@ -5,6 +5,12 @@ static uint32_t read_pass(const brama_connection_t *connection) {
     return __atomic_load_n(brama_connection_pass_word(connection), __ATOMIC_ACQUIRE);
 }
 
+static brama_result_t succeed(const brama_connection_t *connection, uint32_t pass) {
+    brama_permit_t permit;
+    OK(brama_connection_pass_permit(connection, pass, &permit));
+    return brama_permit_success_at(&permit);
+}
+
 int main(void) {
     struct world world = make_world();
     brama_connection_t *db = made(world, "db", 2);
@@ -13,14 +19,15 @@ int main(void) {
     /* A call that passes is reported as with a permit. */
     uint32_t pass = read_pass(db);
     CHECK(pass < BRAMA_PASS_LIMIT);
-    OK(brama_connection_pass_success(db, pass));
     OK(brama_connection_pass_permit(db, pass, &permit));
+    OK(brama_permit_success_at(&permit));
+    OK(brama_permit_success_at(&permit));
     OK(brama_permit_failure(permit, "timeout"));
-    CHECK(status_of(db).total_successes == 1 && status_of(db).failure_count == 1);
+    CHECK(status_of(db).total_successes == 2 && status_of(db).failure_count == 1);
 
     /* The count of failures does not show in the number; its report clears it. */
     CHECK(read_pass(db) == pass);
-    OK(brama_connection_pass_success(db, pass));
+    OK(succeed(db, pass));
     CHECK(status_of(db).failure_count == 0);
 
     /* Reports tell how many failures count now. */
@@ -38,7 +45,7 @@ int main(void) {
 
     /* Open: nothing passes, and what was read before is stale. */
     CHECK(read_pass(db) >= BRAMA_PASS_LIMIT);
-    ANSWERS(BRAMA_ERR_STALE, brama_connection_pass_success(db, pass));
+    ANSWERS(BRAMA_ERR_STALE, succeed(db, pass));
     failures = 99;
     ANSWERS(BRAMA_ERR_STALE, brama_permit_failure_with(permit, &report));
     CHECK(failures == 99);
@@ -48,11 +55,11 @@ int main(void) {
     OK(brama_poll(world.manager));
     CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
     CHECK(read_pass(db) >= BRAMA_PASS_LIMIT);
-    ANSWERS(BRAMA_ERR_STALE, brama_connection_pass_success(db, pass));
+    ANSWERS(BRAMA_ERR_STALE, succeed(db, pass));
     CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
     OK(brama_connection_success(db));
     CHECK(read_pass(db) < BRAMA_PASS_LIMIT && read_pass(db) != pass);
-    ANSWERS(BRAMA_ERR_STALE, brama_connection_pass_success(db, pass));
+    ANSWERS(BRAMA_ERR_STALE, succeed(db, pass));
 
     /* All connections, in order; what a status points to lives until the next. */
     brama_connection_t *api = made(world, "api", 2);
@@ -73,11 +80,11 @@ int main(void) {
 
     /* Gone is gone. */
     CHECK(read_pass(api) >= BRAMA_PASS_LIMIT);
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_connection_pass_success(api, 0));
+    ANSWERS(BRAMA_ERR_NOT_FOUND, succeed(api, 0));
     pass = read_pass(db);
     OK(brama_shutdown(world.manager));
     CHECK(read_pass(db) >= BRAMA_PASS_LIMIT);
-    ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_connection_pass_success(db, pass));
+    ANSWERS(BRAMA_ERR_SHUT_DOWN, succeed(db, pass));
 
     brama_connection_release(db);
     brama_connection_release(api);

@@ -37,7 +37,7 @@ NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
 COALESCED = 1
 
-#: A smaller number at `Handle.pass_word` lets a call pass.
+#: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
 
 STATES = ("unknown", "closed", "open", "half_open")
@@ -109,6 +109,8 @@ class Report(Structure):
 
 class PermitWords(Structure):
     _fields_ = [("opaque", c_uint64 * 4)]
+    #: What the permit refers to.
+    owner: object
 
 
 class EffectiveSettings(Structure):

@@ -1,9 +1,9 @@
 """The decorator.
 
 A call through a healthy circuit costs one read of memory and one call of the library.
-The number that is read lets the call pass and says in which state it did, and goes back
-with the report: what comes back late is stale, as with a permit. Everything else (a
-circuit that is not closed, an exception, a classifier) takes the long way.
+The number that is read lets the call pass and says in which state it did. There is one
+permit for all calls that it lets pass, and that is what they report on: what comes back
+late is stale. A circuit that is not closed takes the long way.
 
 A connection that was unregistered or cleaned up is registered anew by the next call.
 """
@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar
 
 from . import _abi, _ffi
 from ._errors import CircuitOpen
-from ._permit import Permit, settle
+from ._permit import settle
 from ._policy import Outcome, Policy
 
 if TYPE_CHECKING:
     from ._manager import Brama
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: What a call reads, and what it hands to the library.
-Target = Tuple[_ffi.PassWord, Any]
 
 #: A name may be unregistered again and again while somebody tries to register it.
 _TRIES = 16
@@ -52,147 +50,133 @@ class Circuit:
         self._settings = settings
         self._policy = policy
         self._fallback = fallback
-        self._renewed: Callable[[Target], None] = lambda target: None
-        self._target = self._resolve()
+        self._handle = self._resolve()
         self.decorated = wrapper(self, function)
 
-    def _resolve(self) -> Target:
+    def _resolve(self) -> _ffi.Handle:
         """Registers the connection if it is not."""
-        handle = self._manager.get_or_register(
-            self._identifier, scope=self._scope, **self._settings
-        )._handle
-        return handle.pass_word, handle.argument
+        manager, name = self._manager, self._identifier
+        return manager.get_or_register(name, scope=self._scope, **self._settings)._handle
 
-    def acquire(self) -> Permit:
+    def acquire(self) -> _ffi.Ticket:
         """Asks for admission.
 
         Raises:
             CircuitOpen: the circuit does not admit the call.
         """
         for _ in range(_TRIES):
-            argument = self._target[1]
-            code, words, wait = _ffi.acquire(argument)
+            code, ticket, wait = self._handle.acquire()
             if code == _abi.OK:
-                return Permit(words, argument)
+                return ticket
             if code == _abi.REJECTED:
                 after = None if wait == _abi.NEVER else wait
                 raise CircuitOpen(after, self._identifier, self._scope)
             if code != _abi.NOT_FOUND:
                 break
-            self._target = self._resolve()
-            self._renewed(self._target)
+            self._handle = self._resolve()
         raise _ffi.failed(code)
 
-    def raised(self, argument: Any, passed: int, error: BaseException) -> None:
-        """A call that was let pass by a number raised this."""
-        outcome = self._policy.of_error(error)
-        if outcome is not Outcome.IGNORED:
-            settle(_ffi.permit_of_pass(argument, passed), outcome, error)
+    @property
+    def latest_pass(self) -> _ffi.Pass:
+        return self._handle.latest_pass
 
-    def returned(self, argument: Any, passed: int, result: object) -> None:
-        """A call that was let pass by a number returned this, which is to be classified."""
-        outcome = self._policy.of_result(result)
-        if outcome is not Outcome.IGNORED:
-            settle(_ffi.permit_of_pass(argument, passed), outcome)
+    def raised(self, ticket: _ffi.Ticket, error: BaseException) -> None:
+        outcome = Outcome.IGNORED  # If the classifier raises.
+        try:
+            outcome = self._policy.of_error(error)
+        finally:
+            settle(ticket, outcome, error)
 
-    def judge(self, permit: Permit, result: object) -> None:
+    def returned(self, ticket: _ffi.Ticket, result: object) -> None:
         outcome = Outcome.IGNORED  # If the classifier raises.
         try:
             outcome = self._policy.of_result(result)
         finally:
-            permit._settle(outcome)
+            settle(ticket, outcome)
 
 
 def _synchronous(circuit: Circuit, function: Any) -> Any:
-    limit, success = _abi.PASS_LIMIT, _ffi.pass_success
-    target = circuit._target
+    success = _ffi.report_success
+    latest_pass = circuit.latest_pass
     classified = circuit._policy.classify is not None
     fallback = circuit._fallback
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        word, argument = target
-        passed = word.value
-        if passed < limit:
-            try:
-                result = function(*args, **kwargs)
-            except BaseException as error:
-                circuit.raised(argument, passed, error)
-                raise
-            if classified:
-                circuit.returned(argument, passed, result)
-            else:
-                success(argument, passed)
-            return result
-        return with_permit(args, kwargs)
-
-    def with_permit(args: Any, kwargs: Any) -> Any:
+        word, number, ticket = latest_pass
+        if word.value != number:
+            return otherwise(args, kwargs)
         try:
-            permit = circuit.acquire()
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            circuit.raised(ticket, error)
+            raise
+        if classified:
+            circuit.returned(ticket, result)
+        else:
+            success(ticket)
+        return result
+
+    def otherwise(args: Any, kwargs: Any) -> Any:
+        nonlocal latest_pass
+        try:
+            ticket = circuit.acquire()
         except CircuitOpen:
             if fallback is None:
                 raise
             return fallback(*args, **kwargs)
+        latest_pass = circuit.latest_pass
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            permit._close(error, circuit._policy)
+            circuit.raised(ticket, error)
             raise
-        circuit.judge(permit, result)
+        circuit.returned(ticket, result)
         return result
 
-    def renewed(new: Target) -> None:
-        nonlocal target
-        target = new
-
-    circuit._renewed = renewed
     return guarded
 
 
 def _asynchronous(circuit: Circuit, function: Any) -> Any:
-    limit, success = _abi.PASS_LIMIT, _ffi.pass_success
-    target = circuit._target
+    success = _ffi.report_success
+    latest_pass = circuit.latest_pass
     classified = circuit._policy.classify is not None
     fallback = circuit._fallback
 
     @functools.wraps(function)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        word, argument = target
-        passed = word.value
-        if passed < limit:
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                circuit.raised(argument, passed, error)
-                raise
-            if classified:
-                circuit.returned(argument, passed, result)
-            else:
-                success(argument, passed)
-            return result
-        return await with_permit(args, kwargs)
-
-    async def with_permit(args: Any, kwargs: Any) -> Any:
+        word, number, ticket = latest_pass
+        if word.value != number:
+            return await otherwise(args, kwargs)
         try:
-            permit = circuit.acquire()
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            circuit.raised(ticket, error)
+            raise
+        if classified:
+            circuit.returned(ticket, result)
+        else:
+            success(ticket)
+        return result
+
+    async def otherwise(args: Any, kwargs: Any) -> Any:
+        nonlocal latest_pass
+        try:
+            ticket = circuit.acquire()
         except CircuitOpen:
             if fallback is None:
                 raise
             instead = fallback(*args, **kwargs)
             return await instead if inspect.isawaitable(instead) else instead
+        latest_pass = circuit.latest_pass
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            permit._close(error, circuit._policy)
+            circuit.raised(ticket, error)
             raise
-        circuit.judge(permit, result)
+        circuit.returned(ticket, result)
         return result
 
-    def renewed(new: Target) -> None:
-        nonlocal target
-        target = new
-
-    circuit._renewed = renewed
     return guarded
 
 

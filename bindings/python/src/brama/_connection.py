@@ -42,15 +42,13 @@ class Connection:
     and `state` raises `NotFound`; and `ShutDown` after the manager was shut down.
     """
 
-    __slots__ = ("_argument", "_handle", "_identifier", "_manager", "_scope", "_word")
+    __slots__ = ("_handle", "_identifier", "_manager", "_scope")
 
     def __init__(
         self, manager: Brama, handle: _ffi.Handle, identifier: str, scope: Optional[str]
     ) -> None:
         self._manager = manager
         self._handle = handle
-        self._word = handle.pass_word
-        self._argument = handle.argument
         self._identifier = identifier
         self._scope = scope
 
@@ -66,9 +64,7 @@ class Connection:
 
     def available(self) -> bool:
         """Whether a call would be admitted now. A pure question: it takes no permit."""
-        return self._word.value < _abi.PASS_LIMIT or bool(
-            _ffi.connection_available(self._argument)
-        )
+        return self._handle.available()
 
     def state(self) -> State:
         """The state as of now; `State.UNKNOWN` if the connection is not registered any more."""
@@ -92,7 +88,7 @@ class Connection:
         Raises:
             NotFound, ShutDown
         """
-        self._handle.success(None, _values.metadata(metadata))
+        self._handle.success(_values.metadata(metadata))
 
     def failure(
         self, *, reason: Optional[str] = None, metadata: Optional[Mapping[str, str]] = None
@@ -121,9 +117,12 @@ class Connection:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
-        code, words, wait = _ffi.acquire(self._argument)
+        word, number, ticket = self._handle.latest_pass
+        if word.value == number:
+            return Permit(ticket)
+        code, ticket, wait = self._handle.acquire()
         if code == _abi.OK:
-            return Permit(words, self)
+            return Permit(ticket)
         if code == _abi.REJECTED:
             raise rejected(wait, self._identifier, self._scope)
         raise _ffi.failed(code)
@@ -136,7 +135,7 @@ class Connection:
         classify: Optional[Classifier] = None,
     ) -> Guard:
         """A block whose outcome is reported; see `Brama.guard`."""
-        return Guard(self.acquire, Policy(include, exclude, classify))
+        return Guard(self.acquire, Policy.of(include, exclude, classify))
 
     def circuit(
         self,

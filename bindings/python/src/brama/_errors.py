@@ -6,7 +6,7 @@ brama was asked for something that it cannot do; then nothing was changed.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Optional
 
 
 class BramaError(Exception):
@@ -55,12 +55,14 @@ class CircuitOpen(BramaError):
     def __init__(
         self, retry_after: Optional[int], identifier: str, scope: Optional[str] = None
     ) -> None:
+        # Put into words when somebody asks: rejections are many.
+        super().__init__(retry_after, identifier, scope)
         self.retry_after = retry_after
         self.identifier = identifier
         self.scope = scope
-        name = repr(identifier) if scope is None else f"{identifier!r} in scope {scope!r}"
-        when = "it is held open" if retry_after is None else f"ask again in {retry_after} ms"
-        super().__init__(f"the circuit of {name} does not admit the call: {when}")
 
-    def __reduce__(self) -> Tuple[Any, ...]:
-        return type(self), (self.retry_after, self.identifier, self.scope)
+    def __str__(self) -> str:
+        scope = "" if self.scope is None else f" in scope {self.scope!r}"
+        after = self.retry_after
+        when = "it is held open" if after is None else f"ask again in {after} ms"
+        return f"the circuit of {self.identifier!r}{scope} does not admit the call: {when}"

@@ -37,6 +37,7 @@ from ._abi import (
     INVALID_CONFIG,
     NOT_FOUND,
     OK,
+    PASS_LIMIT,
     SHUT_DOWN,
     STALE,
     Config,
@@ -64,10 +65,12 @@ _PTR, _TEXT, _U64 = c_void_p, c_char_p, c_uint64
 _KEY = (_PTR, _TEXT, _TEXT)
 
 # Hot, on a handle's `argument`.
-connection_available = hot("brama_connection_available", c_bool)
+_connection_available = hot("brama_connection_available", c_bool)
+_connection_success = hot("brama_connection_success", c_int)
+_permit_success_at = hot("brama_permit_success_at", c_int)
 #: Nothing needs to know what it answers: a stale report is what it should be, and who
 #: is gone or shut down lets the next call know.
-pass_success = hot("brama_connection_pass_success", None)
+report_success = hot("brama_permit_success_at", None)
 _connection_acquire = hot("brama_connection_acquire", c_int)
 _connection_state = hot("brama_connection_state", c_int)
 _pass_permit = hot("brama_connection_pass_permit", c_int)
@@ -244,29 +247,80 @@ class PassWord(c_uint32):
     owner: _Owner
 
 
+#: A permit, as `byref` makes it of `PermitWords`, which keep what it refers to alive.
+Ticket = Any
+#: Where the number is that lets calls pass, the number that did, and the ticket of the
+#: calls that it lets pass. They belong together, so they are replaced together.
+Pass = Tuple[PassWord, int, Ticket]
+
+
+def _ticket(words: PermitWords, owner: object) -> Ticket:
+    words.owner = owner
+    return byref(words)
+
+
 class Handle:
     """A connection of the library's, resolved.
 
-    `argument` and `pass_word` are what a guarded call needs: the first is the handle in
-    the form that `ctypes` passes on without converting it, the second is the number to
-    read. Each keeps the handle alive by itself.
+    `latest_pass` is what a guarded call needs: if the number at its first part is its
+    second, then the circuit is closed, and its third part is the permit. It keeps the
+    handle alive by itself.
     """
 
-    __slots__ = ("_owner", "argument", "pass_word")
+    __slots__ = ("_owner", "_spare", "_word", "argument", "latest_pass")
 
     def __init__(self, address: int) -> None:
         self._owner = owner = _Owner(address)
         target = _Target.from_address(address)
         target.owner = owner
+        #: The handle in the form that `ctypes` passes on without converting it.
         self.argument: Any = byref(target)
-        self.pass_word = PassWord.from_address(_connection_pass_word(address))
-        self.pass_word.owner = owner
+        self._word = PassWord.from_address(_connection_pass_word(address))
+        self._word.owner = owner
+        self._spare: List[Tuple[PermitWords, c_uint64, Any, Any]] = []
+        self.latest_pass: Pass = (self._word, -1, None)
+        self.renew_pass()
+
+    def renew_pass(self) -> Optional[Ticket]:
+        """A ticket by reading, if the circuit is closed."""
+        number = self._word.value
+        if number >= PASS_LIMIT:
+            return None
+        words = PermitWords()
+        check(_pass_permit(self.argument, number, byref(words)))
+        ticket = _ticket(words, self._owner)
+        self.latest_pass = (self._word, number, ticket)
+        return ticket
+
+    def acquire(self) -> Tuple[int, Ticket, int]:
+        """Asks for admission: the code, the ticket, how long to wait in ms."""
+        ticket = self.renew_pass()
+        if ticket is not None:
+            return OK, ticket, 0
+        try:
+            spare = self._spare.pop()
+        except IndexError:
+            permit, wait = PermitWords(), c_uint64()
+            spare = permit, wait, byref(permit), byref(wait)
+        permit, wait, permit_place, wait_place = spare
+        code = _connection_acquire(self.argument, permit_place, wait_place)
+        if code == OK:
+            permit.owner = self._owner
+        else:  # Nobody else has them: they serve the next rejection.
+            self._spare.append(spare)
+        return code, permit_place, wait.value
+
+    def available(self) -> bool:
+        return self._word.value < PASS_LIMIT or bool(_connection_available(self.argument))
 
     def state(self) -> int:
         return int(_connection_state(self.argument))
 
-    def success(self, reason: Optional[bytes], metadata: Pairs) -> None:
-        check(_connection_success_with(self._owner.address, _report(reason, metadata)))
+    def success(self, metadata: Pairs) -> None:
+        if metadata:
+            check(_connection_success_with(self._owner.address, _report(None, metadata)))
+        else:
+            check(_connection_success(self.argument))
 
     def failure(self, reason: Optional[bytes], metadata: Pairs) -> int:
         address = self._owner.address
@@ -287,32 +341,22 @@ class Handle:
         return status, _metadata(status)
 
 
-def acquire(argument: Any) -> Tuple[int, PermitWords, int]:
-    """Asks a handle for admission: the code, the permit, how long to wait in ms."""
-    permit, wait = PermitWords(), c_uint64()
-    return _connection_acquire(argument, byref(permit), byref(wait)), permit, wait.value
+def ticket_success(ticket: Ticket, metadata: Pairs = None) -> int:
+    if metadata:
+        return int(_permit_success_with(ticket._obj, _report(None, metadata)))
+    return int(_permit_success_at(ticket))
 
 
-def permit_of_pass(argument: Any, passed: int) -> PermitWords:
-    permit = PermitWords()
-    check(_pass_permit(argument, passed, byref(permit)))
-    return permit
+def ticket_failure(ticket: Ticket, reason: Optional[bytes]) -> int:
+    return int(_permit_failure_with(ticket._obj, _report(reason, None)))
 
 
-def permit_success(permit: PermitWords, metadata: Pairs = None) -> int:
-    return int(_permit_success_with(permit, _report(None, metadata)))
+def ticket_failure_counted(ticket: Ticket, reason: Optional[bytes], metadata: Pairs) -> int:
+    return _counting(lambda report: _permit_failure_with(ticket._obj, report), reason, metadata)
 
 
-def permit_failure(permit: PermitWords, reason: Optional[bytes], metadata: Pairs = None) -> int:
-    return int(_permit_failure_with(permit, _report(reason, metadata)))
-
-
-def permit_failure_counted(permit: PermitWords, reason: Optional[bytes], metadata: Pairs) -> int:
-    return _counting(lambda report: _permit_failure_with(permit, report), reason, metadata)
-
-
-def permit_ignore(permit: PermitWords, ignore: Callable[..., Any] = _permit_ignore) -> int:
-    return int(ignore(permit))
+def ticket_ignore(ticket: Ticket, ignore: Callable[..., Any] = _permit_ignore) -> int:
+    return int(ignore(ticket._obj))
 
 
 class Clock:
@@ -373,10 +417,10 @@ class Manager:
     def failure(self, key: Key, reason: Optional[bytes], metadata: Pairs) -> int:
         return _counting(lambda r: _failure_with(self._address, *key, r), reason, metadata)
 
-    def acquire(self, key: Key) -> Tuple[int, PermitWords, int]:
+    def acquire(self, key: Key) -> Tuple[int, Ticket, int]:
         permit, wait = PermitWords(), c_uint64()
         code = _acquire(self._address, *key, byref(permit), byref(wait))
-        return code, permit, wait.value
+        return code, _ticket(permit, self), wait.value
 
     def register(self, key: Key, fields: Fields, metadata: Pairs) -> Handle:
         return self._handle(_register, key, _options(fields, metadata))

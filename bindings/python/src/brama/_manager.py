@@ -213,9 +213,9 @@ class Brama(Publisher):
             CircuitOpen: the circuit does not admit the call.
             NotFound, InvalidArgument, ShutDown
         """
-        code, words, wait = self._native.acquire(key(identifier, scope))
+        code, ticket, wait = self._native.acquire(key(identifier, scope))
         if code == _abi.OK:
-            return Permit(words, self)
+            return Permit(ticket)
         if code == _abi.REJECTED:
             raise rejected(wait, identifier, scope)
         raise _ffi.failed(code)
@@ -245,7 +245,7 @@ class Brama(Publisher):
             NotFound, ShutDown
         """
         key(identifier, scope)  # What can be no name is told here.
-        policy = Policy(include, exclude, classify)
+        policy = Policy.of(include, exclude, classify)
         return Guard(lambda: self.acquire(identifier, scope=scope), policy)
 
     def circuit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Mapping, Optional
+from typing import Callable, Mapping, Optional
 
 from . import _abi, _ffi, _values
 from ._errors import BramaError, Stale
@@ -13,15 +13,15 @@ _LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN)
 
 
 def settle(
-    words: _abi.PermitWords, outcome: Outcome, error: Optional[BaseException] = None
+    ticket: _ffi.Ticket, outcome: Outcome, error: Optional[BaseException] = None
 ) -> None:
     """Reports for somebody who has no use for `Stale`."""
     if outcome is Outcome.SUCCESS:
-        code = _ffi.permit_success(words)
+        code = _ffi.ticket_success(ticket)
     elif outcome is Outcome.FAILURE:
-        code = _ffi.permit_failure(words, None if error is None else reason_of(error))
+        code = _ffi.ticket_failure(ticket, None if error is None else reason_of(error))
     else:
-        code = _ffi.permit_ignore(words)
+        code = _ffi.ticket_ignore(ticket)
     if code not in _LATE:
         raise _ffi.failed(code)
 
@@ -34,11 +34,12 @@ class Permit:
     ignored, and otherwise the call succeeded, unless it was reported inside the block.
     """
 
-    __slots__ = ("_kept", "_words")
+    # None once it was taken for a report; two threads that take it at once are told
+    # apart by the library, if it is a probe's.
+    __slots__ = ("_ticket",)
 
-    def __init__(self, words: _abi.PermitWords, kept: object) -> None:
-        self._kept = kept  # What the permit refers to must not be freed before.
-        self._words: List[_abi.PermitWords] = [words]
+    def __init__(self, ticket: _ffi.Ticket) -> None:
+        self._ticket: Optional[_ffi.Ticket] = ticket
 
     def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
         """Reports that the call succeeded.
@@ -52,7 +53,7 @@ class Permit:
             ShutDown: the manager was shut down.
         """
         pairs = _values.metadata(metadata)
-        _ffi.check(_ffi.permit_success(self._take(), pairs))
+        _ffi.check(_ffi.ticket_success(self._take(), pairs))
 
     def failure(
         self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
@@ -70,7 +71,7 @@ class Permit:
             Stale, NotFound, ShutDown: as for `success`.
         """
         text, pairs = _values.reason(reason), _values.metadata(metadata)
-        return _ffi.permit_failure_counted(self._take(), text, pairs)
+        return _ffi.ticket_failure_counted(self._take(), text, pairs)
 
     def ignore(self) -> None:
         """Gives the permit back, neither success nor failure.
@@ -78,36 +79,32 @@ class Permit:
         Raises:
             Stale, NotFound, ShutDown: as for `success`.
         """
-        _ffi.check(_ffi.permit_ignore(self._take()))
+        _ffi.check(_ffi.ticket_ignore(self._take()))
 
     @property
     def reported(self) -> bool:
         """Whether it has reported."""
-        return not self._words
+        return self._ticket is None
 
-    def _take(self) -> _abi.PermitWords:
-        try:
-            return self._words.pop()
-        except IndexError:
-            raise Stale("the permit has been reported already") from None
-
-    def _settle(self, outcome: Outcome, error: Optional[BaseException] = None) -> None:
-        try:
-            words = self._words.pop()
-        except IndexError:
-            return  # Reported inside the block.
-        settle(words, outcome, error)
+    def _take(self) -> _ffi.Ticket:
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            raise Stale("the permit has been reported already")
+        return ticket
 
     def _close(self, error: Optional[BaseException], policy: Policy = DEFAULT) -> None:
         """The end of a guarded block."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return  # Reported inside the block.
         if error is None:
-            self._settle(Outcome.SUCCESS)
-        elif not self.reported:
-            outcome = Outcome.IGNORED  # If the classifier raises.
-            try:
-                outcome = policy.of_error(error)
-            finally:
-                self._settle(outcome, error)
+            _ffi.report_success(ticket)
+            return
+        outcome = Outcome.IGNORED  # If the classifier raises.
+        try:
+            outcome = policy.of_error(error)
+        finally:
+            settle(ticket, outcome, error)
 
     def __enter__(self) -> Permit:
         return self
@@ -121,9 +118,9 @@ class Permit:
     async def __aexit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
         self._close(error)
 
-    def __del__(self, ignore: Callable[[_abi.PermitWords], int] = _ffi.permit_ignore) -> None:
-        if self._words:
-            ignore(self._words.pop())
+    def __del__(self, ignore: Callable[[_ffi.Ticket], int] = _ffi.ticket_ignore) -> None:
+        if self._ticket is not None:
+            ignore(self._ticket)
 
     def __repr__(self) -> str:
         return f"<brama.Permit, {'reported' if self.reported else 'not yet reported'}>"
