@@ -6,7 +6,7 @@ brama was asked for something that it cannot do; then nothing was changed.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 
 class BramaError(Exception):
@@ -52,14 +52,27 @@ class CircuitOpen(BramaError):
         scope: its scope, or None.
     """
 
-    def __init__(
-        self, retry_after: Optional[int], identifier: str, scope: Optional[str] = None
-    ) -> None:
-        # Put into words when somebody asks: rejections are many.
-        super().__init__(retry_after, identifier, scope)
-        self.retry_after = retry_after
-        self.identifier = identifier
-        self.scope = scope
+    # The attributes are the arguments, and there is no `__init__` of Python's:
+    # rejections are many.
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, retry_after: Optional[int], identifier: str, scope: Optional[str] = None
+        ) -> None: ...
+
+    @property
+    def retry_after(self) -> Optional[int]:
+        after: Optional[int] = self.args[0]
+        return after
+
+    @property
+    def identifier(self) -> str:
+        return str(self.args[1])
+
+    @property
+    def scope(self) -> Optional[str]:
+        scope: Optional[str] = self.args[2] if len(self.args) > 2 else None
+        return scope
 
     def __str__(self) -> str:
         scope = "" if self.scope is None else f" in scope {self.scope!r}"

@@ -1,0 +1,263 @@
+"""Bad input: an error that names it, nothing changed, no crash."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import brama
+from conftest import World
+
+BAD_NAMES = ["", "a\0b", "\0", "\ud800", "x" * 1025, "x" * (1 << 20), "ü" * 513]
+NOT_STRINGS: list[Any] = [None, 3, b"x", ["x"], object()]
+
+
+@pytest.mark.parametrize("bad", BAD_NAMES, ids=lambda bad: ascii(bad)[:12])
+def test_bad_names(world: World, bad: str) -> None:
+    manager = world.manager
+    for operation in (
+        manager.register,
+        manager.get_or_register,
+        manager.connection,
+        manager.unregister,
+        manager.success,
+        manager.failure,
+        manager.acquire,
+        manager.status,
+        manager.open_circuit,
+        manager.close_circuit,
+        manager.reset_circuit,
+    ):
+        with pytest.raises(brama.InvalidArgument, match="`identifier` = .*1 to 1024 bytes") as told:
+            operation(bad)
+        assert len(str(told.value)) < 3_000
+        with pytest.raises(brama.InvalidArgument, match="`scope`"):
+            operation("x", scope=bad)
+    with pytest.raises(brama.InvalidArgument):
+        manager.circuit(bad)(lambda: 1)
+    with pytest.raises(brama.InvalidArgument, match="connection"):
+        manager.subscribe(connection=bad)
+    assert manager.snapshot() == []
+
+
+def test_the_longest_names_are_fine(world: World) -> None:
+    x = world.manager.register("x" * 1024, scope="ü" * 512)
+    assert world.manager.state("x" * 1024, scope="ü" * 512) == "closed"
+    assert world.manager.snapshot()[0].scope == x.scope
+
+
+@pytest.mark.parametrize("bad", NOT_STRINGS, ids=repr)
+def test_names_of_a_wrong_type(world: World, bad: Any) -> None:
+    for operation in (world.manager.register, world.manager.success, world.manager.guard):
+        with pytest.raises(TypeError, match="identifier must be a str, not"):
+            operation(bad)
+    if bad is not None:
+        with pytest.raises(TypeError, match="scope must be a str, not"):
+            world.manager.available("x", scope=bad)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("max_attempts", 0, "at least 1"),
+        ("max_attempts", -1, "must be"),
+        ("max_attempts", 1 << 32, "must be"),
+        ("expiry", 0, "at least 1 ms"),
+        ("expiry", -5, "must be"),
+        ("expiry", 1 << 64, "must be"),
+        ("expiry", 1 << 20_000, "must be"),
+        ("expiry", timedelta(milliseconds=-1), "must be"),
+        ("expiry", timedelta(0), "at least 1 ms"),
+        ("window", 0, "at least 1 ms"),
+        ("probe_timeout", 0, "at least 1 ms"),
+        ("max_expiry", 5, "at least initial_expiry"),
+        ("backoff_factor", 0.5, "at least 1.0"),
+        ("backoff_factor", float("nan"), "finite"),
+        ("backoff_factor", float("inf"), "finite"),
+        ("backoff_factor", 10**400, "finite"),
+        ("backoff_factor", -1.0e300, "at least 1.0"),
+        ("jitter", 1.5, "0.0 to 1.0"),
+        ("jitter", -0.1, "0.0 to 1.0"),
+        ("expiry_strategy", "random", "progressive"),
+        ("half_open_max_calls", 0, "1 to 65535"),
+        ("half_open_max_calls", 65_536, "1 to 65535"),
+        ("half_open_successes", 0, "at least 1"),
+    ],
+    ids=lambda value: "" if isinstance(value, int) else str(value)[:20],
+)
+def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: str) -> None:
+    manager = world.manager
+    x = manager.register("x")
+    before = x.status().settings
+    for operation in (
+        lambda: manager.register("y", **{setting: value}),
+        lambda: manager.configure("x", max_attempts=3, **{setting: value})
+        if setting != "max_attempts"
+        else manager.configure("x", **{setting: value}),
+        lambda: manager.configure(**{setting: value}),
+        lambda: x.configure(**{setting: value}),
+        lambda: brama.Brama(**{setting: value}),
+    ):
+        with pytest.raises(brama.InvalidConfig, match=f"`{setting}` = .*{allowed}") as told:
+            operation()
+        assert len(str(told.value)) < 200
+    assert x.status().settings == before
+    assert manager.state("y") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("max_attempts", "3"),
+        ("max_attempts", 3.0),
+        ("max_attempts", True),
+        ("expiry", 1.5),
+        ("expiry", "1s"),
+        ("expiry", None),
+        ("window", 0.5),
+        ("jitter", "0.1"),
+        ("backoff_factor", None),
+        ("expiry_strategy", 1),
+        ("half_open_max_calls", None),
+        ("metadata", 3),
+        ("metadata", {1: "x"}),
+        ("metadata", {"x": None}),
+    ],
+)
+def test_settings_of_a_wrong_type(world: World, setting: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=setting):
+        world.manager.register("x", **{setting: value})
+
+
+def test_unknown_settings_are_named(world: World) -> None:
+    manager = world.manager
+    arguments: dict[str, Any] = {"max_atempts": 3}
+    for operation in (
+        lambda: manager.register("x", **arguments),
+        lambda: manager.get_or_register("x", **arguments),
+        lambda: manager.circuit("x", **arguments),
+        lambda: manager.configure("x", **arguments),
+        lambda: manager.configure(**arguments),
+        lambda: brama.Brama(**arguments),
+    ):
+        with pytest.raises(TypeError, match="'max_atempts'.*max_attempts"):
+            operation()
+    with pytest.raises(TypeError, match="metadata"):
+        manager.configure(metadata={})
+
+
+def test_settings_of_managers(world: World) -> None:
+    for name in ("cleanup_interval", "inactive_threshold"):
+        with pytest.raises(brama.InvalidConfig, match=name):
+            brama.Brama(**{name: 0})  # type: ignore[arg-type]
+    for name in ("background", "auto_register"):
+        with pytest.raises(TypeError, match=f"{name} must be a bool"):
+            brama.Brama(**{name: 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="ManualClock"):
+        brama.Brama(clock=3)  # type: ignore[arg-type]
+    for capacity in (0, -1, 1 << 70, 1 << 40):
+        with pytest.raises(brama.InvalidConfig, match="capacity"):
+            brama.Brama(event_capacity=capacity)
+        with pytest.raises(brama.InvalidConfig, match="capacity"):
+            world.manager.subscribe(capacity=capacity)
+    for name, value in {"background": True, "event_capacity": 5, "clock": world.clock}.items():
+        with pytest.raises(brama.InvalidConfig, match=f"{name}.*only be given to Brama"):
+            world.manager.configure(**{name: value})
+    with pytest.raises(brama.InvalidArgument, match="scope"):
+        world.manager.configure(scope="s", max_attempts=3)
+
+
+def test_reports(world: World) -> None:
+    x = world.manager.register("x")
+    for bad in ("a\0b", "\udcff"):
+        with pytest.raises(brama.InvalidArgument, match="reason"):
+            x.failure(reason=bad)
+        with pytest.raises(brama.InvalidArgument, match="metadata key"):
+            x.failure(metadata={bad: ""})
+        with pytest.raises(brama.InvalidArgument, match="metadata value"):
+            x.success(metadata={"": bad})
+        with pytest.raises(brama.InvalidArgument, match="reason"):
+            x.open_circuit(reason=bad)
+    with pytest.raises(TypeError, match="reason must be a str, not OSError"):
+        x.failure(reason=OSError())  # type: ignore[arg-type]
+    for expiry in (0, -1, 1 << 64, timedelta(-1)):
+        with pytest.raises(brama.InvalidArgument, match="expiry"):
+            x.open_circuit(expiry=expiry)
+    with pytest.raises(TypeError, match="expiry"):
+        x.open_circuit(expiry=1.5)  # type: ignore[arg-type]
+    permit = x.acquire()
+    with pytest.raises(brama.InvalidArgument):
+        permit.failure("a\0b")
+    assert not permit.reported, "a report that was refused has not been made"
+    assert x.status().total_failures == x.status().total_successes == 0
+    assert x.failure(reason="y" * (1 << 20), metadata={"k": "v" * (1 << 20)}) == 1
+
+
+def test_exceptions_whose_text_is_hostile_are_failures(world: World) -> None:
+    class Hostile(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    stream = world.manager.events("failure")
+    texts = ["a\0b", "\ud800", "z" * (1 << 20), ""]
+    for error in [Hostile(), *map(ValueError, texts)]:
+        with pytest.raises(type(error)):
+            with world.manager.get_or_register("x", max_attempts=99).guard():
+                raise error
+    reasons = [event.reason or "" for event in stream.drain()]
+    assert reasons[:3] == ["Hostile", "ValueError: a b", "ValueError: ?"]
+    assert reasons[3].startswith("ValueError: zzz") and len(reasons[3]) <= 200
+    assert reasons[4] == "ValueError"
+
+
+def test_subscribing(world: World) -> None:
+    subscribe = world.manager.subscribe
+    with pytest.raises(brama.InvalidArgument, match="`events` = 'opened': must be one of .*circuit_opened"):
+        subscribe(events="opened")
+    with pytest.raises(brama.InvalidArgument, match="must name a type"):
+        subscribe(events=[])
+    for bad in (3, [3], [None]):
+        with pytest.raises(TypeError, match="events must be"):
+            subscribe(events=bad)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="callback must be callable"):
+        subscribe(3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="filter must be callable"):
+        subscribe(filter=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="subscription must be"):
+        world.manager.unsubscribe(3)  # type: ignore[arg-type]
+    with pytest.raises(brama.InvalidArgument, match="scope"):
+        world.manager.snapshot(scope="a\0b")
+    with pytest.raises(brama.InvalidArgument, match="timeout"):
+        subscribe().get(timeout=-1)
+
+
+def test_clocks() -> None:
+    for bad in (-1, 1 << 64):
+        with pytest.raises(brama.InvalidArgument, match="unix_ms"):
+            brama.ManualClock(bad)
+        with pytest.raises(brama.InvalidArgument, match="by"):
+            brama.ManualClock().advance(bad)
+    with pytest.raises(TypeError, match="by must be"):
+        brama.ManualClock().advance(0.5)  # type: ignore[arg-type]
+    clock = brama.ManualClock()
+    clock.advance((1 << 64) - 3)
+    assert clock.unix_ms > 1_000_000_000_000
+
+
+def test_a_wrong_library_is_told_at_import(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+        try:
+            import brama
+        except ImportError as error:
+            print(error)
+    """
+    monkeypatch.setenv("BRAMA_LIBRARY", "/nowhere/libbrama.so")
+    assert "/nowhere/libbrama.so" in program(text)
+    import ctypes.util
+
+    other = ctypes.util.find_library("c")
+    assert other
+    monkeypatch.setenv("BRAMA_LIBRARY", other)
+    assert "brama_abi_version" in program(text)
