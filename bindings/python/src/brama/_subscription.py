@@ -26,6 +26,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, List, Optional
 
 from . import _abi, _ffi
+from ._errors import InvalidArgument
 from ._events import Event, event_of
 from ._values import Duration, milliseconds
 
@@ -38,6 +39,8 @@ Predicate = Callable[[Event], object]
 
 #: How long a wait lasts that nothing but time would end, before it looks around.
 _SLICE_MS = 50
+#: The longest that `poll` can be asked for; who waits longer asks again.
+_LONGEST_POLL_MS = 0x7FFF_FFFF
 
 
 class Errors:
@@ -251,10 +254,14 @@ class EventStream(Subscription):
 
         Returns:
             None if the time is over or the subscription has ended.
+
+        Raises:
+            InvalidArgument: the time is negative.
         """
         deadline = None
         if timeout is not None:
-            deadline = time.monotonic() + milliseconds("timeout", timeout) / 1000
+            ms = milliseconds("timeout", timeout, InvalidArgument)
+            deadline = time.monotonic() + ms / 1000
         while True:
             # Asked first: what came before the end is found after it.
             ended = not self.active
@@ -285,7 +292,7 @@ class EventStream(Subscription):
             # Signals end this wait, so that Ctrl-C works.
             poller = select.poll()
             poller.register(self._queue.fileno(), select.POLLIN)
-            poller.poll(None if seconds is None else ms)
+            poller.poll(None if seconds is None else min(ms, _LONGEST_POLL_MS))
         else:
             self._queue.wait(min(ms, _SLICE_MS))
 
