@@ -10,17 +10,22 @@
 //! will be looked at after the change. Both sides touch the mark with an RMW;
 //! with a plain load on either, a change could fall between the taker's look and
 //! its mark.
+//!
+//! The mark names the inbox. In the child of a `fork`, which has a new one, an item
+//! may still bear the mark of the old one, and is left all the same.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::fork;
+use crate::per_process::Renew;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 
 /// What an item carries to be left in an [`Inbox`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
     next: AtomicPtr<T>,
-    /// 1 while the item waits.
+    /// The mark of the inbox in which the item waits, or 0.
     waiting: AtomicU32,
 }
 
@@ -54,6 +59,8 @@ pub(crate) unsafe trait Linked: Sized {
 #[derive(Debug)]
 pub(crate) struct Inbox<T: Linked> {
     head: AtomicPtr<T>,
+    /// Never 0.
+    mark: u32,
     owns: PhantomData<T>,
 }
 
@@ -61,6 +68,7 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn new() -> Self {
         Inbox {
             head: AtomicPtr::new(ptr::null_mut()),
+            mark: fork::incarnation().wrapping_add(1).max(1),
             owns: PhantomData,
         }
     }
@@ -71,7 +79,7 @@ impl<T: Linked> Inbox<T> {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
         // comes first, and the taker sees all that was done to the item before
         // it; or it comes later, reads 0, and the item is left once more.
-        if item.link().waiting.swap(1, Ordering::AcqRel) == 1 {
+        if item.link().waiting.swap(self.mark, Ordering::AcqRel) == self.mark {
             return;
         }
         let raw = T::into_raw(reference());
@@ -120,6 +128,12 @@ impl<T: Linked> Inbox<T> {
 impl<T: Linked> Drop for Inbox<T> {
     fn drop(&mut self) {
         self.take_all().for_each(drop);
+    }
+}
+
+impl<T: Linked> Renew for Inbox<T> {
+    fn renew(&self) -> Self {
+        Inbox::new()
     }
 }
 

@@ -246,13 +246,16 @@ mod env;
 mod error;
 mod event;
 mod expiry;
+mod fork;
 mod gate;
 mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod integrations;
 mod key;
+mod lock;
 mod mailbox;
 mod manager;
+mod per_process;
 mod permit;
 mod probes;
 mod reclaim;

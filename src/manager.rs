@@ -6,14 +6,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
 use crate::config::{Config, ConnectionOptions};
 use crate::connection::Connection;
+use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
@@ -40,25 +40,24 @@ pub struct Brama {
 /// What the clones share.
 struct Owner {
     engine: Arc<Engine>,
-    driver: Mutex<Option<JoinHandle<()>>>,
 }
 
-static DEFAULT: Lazy<Brama> = Lazy::new(|| {
-    Brama::builder()
-        .build()
-        .expect("the default settings are valid")
-});
+/// Made by a race, not under a lock, which a fork could leave held: of several
+/// threads that make it at once, the others throw theirs away.
+static DEFAULT: OnceBox<Brama> = OnceBox::new();
 
 /// The process-wide manager, made with the default settings on first use.
 pub fn default() -> &'static Brama {
-    &DEFAULT
+    DEFAULT.get_or_init(|| {
+        let brama = Brama::builder().build();
+        Box::new(brama.expect("the default settings are valid"))
+    })
 }
 
 impl Brama {
-    pub(crate) fn new(engine: Arc<Engine>, driver: Option<JoinHandle<()>>) -> Self {
-        let driver = Mutex::new(driver);
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Brama {
-            owner: Arc::new(Owner { engine, driver }),
+            owner: Arc::new(Owner { engine }),
         }
     }
 
@@ -437,15 +436,7 @@ impl Owner {
             // Inside a callback, on the driver's thread or one that polls.
             return;
         }
-        // Held while joining: whoever shuts down too returns when it is done.
-        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(driver) = driver.take()
-            && driver.thread().id() != thread::current().id()
-        {
-            // A driver that panicked has said so already.
-            let _ = driver.join();
-        }
-        drop(driver);
+        driver::join(&self.engine);
         self.engine.say_goodbye();
     }
 }

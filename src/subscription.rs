@@ -151,10 +151,12 @@ impl EventQueue {
     }
 
     fn pump(&self) {
-        if let Some(engine) = self.engine.upgrade()
-            && !engine.has_driver()
-        {
-            engine.poll();
+        if let Some(engine) = self.engine.upgrade() {
+            if engine.has_driver() {
+                engine.env.attend();
+            } else {
+                engine.poll();
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ impl Record {
 
     #[cold]
     fn available_unless_closed(&self, env: &Env) -> bool {
+        env.attend();
         let word = self.word_at(env, env.clock.now());
         !word.is_retired() && word.state() != State::Open
     }
@@ -68,6 +69,7 @@ impl Record {
     }
 
     pub(crate) fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
+        env.attend();
         let now = env.clock.now();
         loop {
             let word = self.word_at(env, now);
