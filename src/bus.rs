@@ -38,7 +38,7 @@ use crate::env::Env;
 use crate::event::{Cause, EventMask, Facts};
 use crate::key::Key;
 use crate::lock::{Held, Lock};
-use crate::per_process::PerProcess;
+use crate::per_process::{PerProcess, Renew};
 use crate::record::{Record, RecordRef};
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
@@ -247,5 +247,11 @@ impl Bus {
             coalesced: read(&self.coalesced),
             panics: read(&self.panics),
         }
+    }
+}
+
+impl<T> Renew for Ring<T> {
+    fn renew(&self) -> Self {
+        Ring::new(self.capacity())
     }
 }

@@ -51,7 +51,7 @@
 //!   producers that come round to it see "full". Either way the other side
 //!   returns at once, and the ring goes on when the thread does. A thread that
 //!   never does, as in the child of a `fork`, leaves the ring stuck: a child
-//!   starts with a [new one](Renew). (Dropping a stuck ring is sound.)
+//!   starts with a new one. (Dropping a stuck ring is sound.)
 //! - **"Full" is a moment's view.** It is reported when the next slot is still
 //!   taken by the lap before, although a consumer may be freeing it this very
 //!   moment, or may have freed others behind it; and when all attempts were
@@ -85,7 +85,6 @@
 use std::mem::{self, MaybeUninit, offset_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::per_process::Renew;
 use crate::sync::{AtomicU64, Ordering, UnsafeCell, pause};
 
 /// The largest capacity: 16 Mi slots.
@@ -283,12 +282,6 @@ impl<T> Ring<T> {
     fn slot(&self, position: u64) -> &Slot<T> {
         // The cast may cut off high bits; the mask keeps only low ones.
         &self.slots[position as usize & (self.slots.len() - 1)]
-    }
-}
-
-impl<T> Renew for Ring<T> {
-    fn renew(&self) -> Self {
-        Ring::new(self.capacity())
     }
 }
 
