@@ -97,4 +97,9 @@ modelled! {
     pub(crate) fn is_gone(_token: usize) -> bool {
         false
     }
+
+    /// Models do not fork.
+    pub(crate) fn watch() {
+        let _: fn() = crate::wake::renew_all;
+    }
 }

@@ -42,7 +42,6 @@ impl<T> Of<T> {
 
 impl<T: Renew> PerProcess<T> {
     pub(crate) fn new(value: T) -> Self {
-        #[cfg(not(all(loom, test)))]
         fork::watch();
         PerProcess {
             current: AtomicPtr::new(Of::leak(value)),
