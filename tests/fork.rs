@@ -1,5 +1,6 @@
 //! After `fork`: the child's managers work, whatever the parent's other threads were
-//! doing, and the parent notices nothing.
+//! doing, and the parent notices nothing. Events are in `fork_events.rs`, storms in
+//! `fork_storms.rs`.
 //!
 //! Every test forks the test program itself, with all its threads. A child that
 //! hangs is killed and fails its test.
@@ -7,93 +8,21 @@
 
 mod common;
 
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock, State};
-use common::counting::{Counting, bytes_alive};
-use common::events::{all, assert_exact, kinds, queue_of};
-use common::forks::{Finding, check, fork, fork_and_end, in_child, same, soon};
+use common::events::{all, kinds, queue_of};
+use common::forks::{
+    Finding, a_bit_of_everything, changes, check, fork, fork_and_end, halves, in_child, same, soon,
+};
 use common::{fail, manager, ms, wait_until};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One test at a time: they count descriptors and bytes. In the child it is of no
-/// account who holds it.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn halves() -> EventFilter {
-    EventFilter::new().types([EventType::CircuitHalfOpened])
-}
-
-fn changes() -> EventFilter {
-    EventFilter::new().types([EventType::StateChange])
-}
-
-/// Whether a descriptor is readable now.
-fn is_readable(fd: RawFd) -> bool {
-    let mut poll = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one valid entry.
-    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
-}
-
-/// Everything once, on a manager that is used and one that is new.
-fn a_bit_of_everything(brama: &Brama, tag: &str) -> Finding {
-    let wrong = |error: Error| format!("{tag}: {error}");
-    let heard = Arc::new(AtomicU32::new(0));
-    let hears = heard.clone();
-    let subscription = brama
-        .subscribe(changes().connection(format!("own {tag}")), move |_| {
-            hears.fetch_add(1, Ordering::Relaxed);
-        })
-        .map_err(wrong)?;
-    let queue = brama.subscribe_queue(all(), 64).map_err(wrong)?;
-    queue.as_raw_fd().map_err(|error| error.to_string())?;
-    let name = format!("own {tag}");
-    let options = ConnectionOptions::new().max_attempts(2).expiry(ms(1));
-    let own = brama.register(&name, options).map_err(wrong)?;
-    check(brama.available(&name), || "not available".into())?;
-    own.success().map_err(wrong)?;
-    own.failure("one").map_err(wrong)?;
-    own.failure("two").map_err(wrong)?;
-    soon("half-open", || own.state() == State::HalfOpen)?;
-    own.acquire().map_err(wrong)?.success().map_err(wrong)?;
-    same("state", own.state(), State::Closed)?;
-    soon("three changes", || {
-        brama.poll();
-        heard.load(Ordering::Relaxed) == 3
-    })?;
-    check(queue.next_timeout(ms(10_000)).is_some(), || {
-        "no event".into()
-    })?;
-    subscription.unsubscribe();
-    brama
-        .configure(brama::Config::new().max_attempts(7))
-        .map_err(wrong)?;
-    brama.snapshot();
-    brama.reset_all();
-    brama.unregister(&name).map_err(wrong)?;
-    drop(queue);
-    Ok(())
-}
 
 // ---- state ----
 
 #[test]
 fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
-    let _alone = alone();
     let (brama, clock) = manager();
     let options = ConnectionOptions::new()
         .max_attempts(3)
@@ -131,7 +60,6 @@ fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
 
 #[test]
 fn counts_of_threads_that_are_gone_count_in_the_child() {
-    let _alone = alone();
     let (brama, _) = manager();
     let db = brama.register("db", None).expect("a new name");
     thread::scope(|scope| {
@@ -171,7 +99,6 @@ fn counts_of_threads_that_are_gone_count_in_the_child() {
 
 #[test]
 fn the_driver_restarts_by_itself_and_expiries_arrive_without_traffic() {
-    let _alone = alone();
     let brama = Brama::builder().build().expect("valid");
     let (told, hear) = mpsc::channel();
     let hear = Mutex::new(hear);
@@ -211,7 +138,6 @@ fn the_driver_restarts_by_itself_and_expiries_arrive_without_traffic() {
 
 #[test]
 fn any_first_use_restarts_the_driver() {
-    let _alone = alone();
     type Use = (&'static str, fn(&Brama));
     let uses: [Use; 9] = [
         ("register", |b| drop(b.register("new", None))),
@@ -251,7 +177,6 @@ fn any_first_use_restarts_the_driver() {
 
 #[test]
 fn a_manual_clock_wakes_the_child_s_driver_and_not_the_parent_s() {
-    let _alone = alone();
     let clock = ManualClock::new();
     let brama = Brama::builder()
         .clock(clock.clone())
@@ -274,12 +199,14 @@ fn a_manual_clock_wakes_the_child_s_driver_and_not_the_parent_s() {
 
 #[test]
 fn without_a_driver_the_child_polls() {
-    let _alone = alone();
     let (brama, clock) = manager();
     let queue = queue_of(&brama, 64);
     let db = brama.register("db", None).expect("a new name");
+    let late = brama.register("late", None).expect("a new name");
     db.open_circuit(None, ms(10)).expect("registered");
     queue.drain(64);
+    // Left for the plan, and not taken in.
+    late.open_circuit(None, ms(60_000)).expect("registered");
     in_child(|| {
         clock.advance(ms(10));
         brama.poll();
@@ -287,6 +214,17 @@ fn without_a_driver_the_child_polls() {
             "events",
             kinds(&queue.drain(64)),
             vec!["expiry", "state_change", "circuit_half_opened"],
+        )?;
+        // Earlier than planned, by one that the parent's plan had never seen.
+        late.open_circuit(None, ms(5)).expect("registered");
+        clock.advance(ms(5));
+        brama.poll();
+        check(
+            queue
+                .drain(64)
+                .iter()
+                .any(|event| event.event_type() == EventType::Expiry),
+            || "the earlier end was not noticed".into(),
         )?;
         a_bit_of_everything(
             &Brama::builder().background(false).build().expect("valid"),
@@ -296,184 +234,10 @@ fn without_a_driver_the_child_polls() {
     assert_eq!(db.state(), State::Open);
 }
 
-// ---- events ----
-
-#[test]
-fn what_waits_at_the_fork_is_the_parent_s() {
-    let _alone = alone();
-    let (brama, _) = manager();
-    let queue = queue_of(&brama, 2);
-    let batches = Arc::new(AtomicU32::new(0));
-    let _batches = brama.subscribe_batched(all(), 100, {
-        let batches = batches.clone();
-        move |events| {
-            batches.fetch_add(events.len() as u32, Ordering::Relaxed);
-        }
-    });
-    let db = brama.register("db", None).expect("a new name");
-    // Two in the queue, two put aside, one more in the ring.
-    fail(&db, 2);
-    brama.poll();
-    db.open_circuit("late", None).expect("registered");
-    let heard = batches.load(Ordering::Relaxed);
-    in_child(|| {
-        same("waiting", queue.drain(9).len(), 0)?;
-        db.close_circuit().expect("registered");
-        brama.poll();
-        same("batched", batches.load(Ordering::Relaxed), heard + 2)?;
-        same(
-            "own",
-            kinds(&queue.drain(9)),
-            vec!["state_change", "circuit_closed"],
-        )
-    });
-    brama.poll();
-    assert_eq!(
-        kinds(&queue.drain(9)),
-        [
-            "registration",
-            "connection_registered",
-            "state_change",
-            "circuit_opened"
-        ]
-    );
-    assert_eq!(batches.load(Ordering::Relaxed), heard + 2);
-    let counts = brama.event_counts();
-    assert_eq!(counts.published, 6);
-}
-
-#[test]
-fn a_full_ring_of_the_parent_s_is_an_empty_one_of_the_child_s() {
-    let _alone = alone();
-    let brama = Brama::builder()
-        .background(false)
-        .event_capacity(4)
-        .build()
-        .expect("valid");
-    let db = brama.register("db", None).expect("a new name");
-    let queue = brama
-        .subscribe_queue(EventFilter::new().types([EventType::Failure]), 64)
-        .expect("running");
-    fail(&db, 100);
-    in_child(|| {
-        fail(&db, 3);
-        same("own", queue.drain(64).len(), 3)?;
-        Ok(())
-    });
-    assert_eq!(queue.drain(64).len(), 4);
-    assert_exact(brama.event_counts());
-}
-
-#[test]
-fn no_wake_up_crosses_from_process_to_process() {
-    let _alone = alone();
-    let (brama, _) = manager();
-    let queue = queue_of(&brama, 64);
-    let fd = queue.as_raw_fd().expect("there are some left");
-    let quiet = queue_of(&brama, 64);
-    let quiet_fd = quiet.as_raw_fd().expect("there are some left");
-    let db = brama.register("db", None).expect("a new name");
-    brama.poll();
-    quiet.drain(64);
-    assert!(is_readable(fd) && !is_readable(quiet_fd));
-    let closed = queue_of(&brama, 64);
-    let closed_fd = closed.as_raw_fd().expect("there are some left");
-    brama.unsubscribe(&all());
-    assert!(is_readable(closed_fd));
-    let queue = queue_of(&brama, 64);
-    let fd = queue.as_raw_fd().expect("there are some left");
-    let quiet = queue_of(&brama, 64);
-    let quiet_fd = quiet.as_raw_fd().expect("there are some left");
-    db.failure(None).expect("registered");
-    brama.poll();
-    quiet.drain(64);
-
-    let to_child = std::io::pipe().expect("there are descriptors left");
-    let to_parent = std::io::pipe().expect("there are descriptors left");
-    let signal = |pipe: &(PipeReader, PipeWriter)| (&pipe.1).write_all(&[1]).expect("open");
-    let await_signal =
-        |pipe: &(PipeReader, PipeWriter)| (&pipe.0).read_exact(&mut [0]).expect("open");
-    let child = fork(|| {
-        same("number", queue.as_raw_fd().expect("open"), fd)?;
-        check(!is_readable(fd), || "it sees the parent's wake-up".into())?;
-        check(is_readable(closed_fd), || "closed for ever".into())?;
-        // SAFETY: a plain system call.
-        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-        same("flags", flags, libc::FD_CLOEXEC)?;
-        db.failure(None).expect("registered");
-        brama.poll();
-        check(is_readable(quiet_fd), || {
-            "its own wake-up is missing".into()
-        })?;
-        signal(&to_parent);
-        await_signal(&to_child);
-        queue.drain(64);
-        quiet.drain(64);
-        check(!is_readable(fd), || "drained, but readable".into())?;
-        signal(&to_parent);
-        Ok(())
-    });
-    await_signal(&to_parent);
-    assert!(!is_readable(quiet_fd), "woken by the child");
-    assert!(is_readable(fd));
-    signal(&to_child);
-    await_signal(&to_parent);
-    assert!(is_readable(fd), "the child took the wake-up");
-    child.join();
-    assert_eq!(queue.drain(64).len(), 1);
-    assert!(!is_readable(fd));
-}
-
-#[test]
-fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_events() {
-    let _alone = alone();
-    let brama = Brama::builder().build().expect("valid");
-    let calls = Arc::new(AtomicU32::new(0));
-    let stall = Arc::new(AtomicBool::new(true));
-    let subscription = brama.subscribe(changes(), {
-        let (calls, stall) = (calls.clone(), stall.clone());
-        move |_| {
-            calls.fetch_add(1, Ordering::Relaxed);
-            while stall.load(Ordering::Relaxed) {
-                thread::sleep(ms(1));
-            }
-        }
-    });
-    let subscription = subscription.expect("running");
-    let db = brama.register("db", None).expect("a new name");
-    db.open_circuit(None, None).expect("registered");
-    wait_until("the callback runs", || calls.load(Ordering::Relaxed) == 1);
-    let heard = fork(|| {
-        stall.store(false, Ordering::Relaxed);
-        db.close_circuit().expect("registered");
-        soon("told", || calls.load(Ordering::Relaxed) == 2)?;
-        brama.shutdown();
-        same("calls", calls.load(Ordering::Relaxed), 2)
-    });
-    heard.join();
-    // Nobody will ever leave this callback in the child.
-    let mut subscription = Some(subscription);
-    in_child(|| {
-        subscription.take().expect("there").unsubscribe();
-        brama.shutdown();
-        Ok(())
-    });
-    in_child(|| {
-        drop(brama.clone());
-        brama.unsubscribe(&all());
-        Ok(())
-    });
-    stall.store(false, Ordering::Relaxed);
-    db.close_circuit().expect("registered");
-    wait_until("told in the parent", || calls.load(Ordering::Relaxed) == 2);
-    subscription.take().expect("there").unsubscribe();
-}
-
 // ---- from inside ----
 
 #[test]
 fn a_callback_may_fork() {
-    let _alone = alone();
     for background in [true, false] {
         let brama = Brama::builder()
             .background(background)
@@ -496,6 +260,7 @@ fn a_callback_may_fork() {
                     inner.poll();
                     let queue = queue_of(&inner, 8);
                     inner.register("new", None).expect("a new name");
+                    thread::sleep(ms(50));
                     same("delivered inside", queue.try_next().is_none(), true)?;
                     inner.shutdown();
                     same("shut down", inner.success("db"), Err(Error::ShutDown))
@@ -519,7 +284,6 @@ fn a_callback_may_fork() {
 
 #[test]
 fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() {
-    let _alone = alone();
     for background in [true, false] {
         let brama = Brama::builder()
             .background(background)
@@ -593,7 +357,6 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
 
 #[test]
 fn children_shut_down_drop_and_exit_and_the_parent_joins_its_thread() {
-    let _alone = alone();
     static MANAGER: OnceLock<Brama> = OnceLock::new();
     extern "C" fn at_exit() {
         MANAGER.get().expect("made").shutdown();
@@ -637,7 +400,6 @@ fn children_of_children_work_too() {
         }
         a_bit_of_everything(brama, "after")
     }
-    let _alone = alone();
     let brama = Brama::builder().build().expect("valid");
     in_child(|| descend(&brama, 1));
     let fresh = Brama::builder().background(false).build().expect("valid");
@@ -647,7 +409,6 @@ fn children_of_children_work_too() {
 
 #[test]
 fn the_default_manager_may_be_in_the_making() {
-    let _alone = alone();
     for _ in 0..20 {
         // A process in which nobody has asked for it yet.
         in_child(|| {
@@ -664,129 +425,4 @@ fn the_default_manager_may_be_in_the_making() {
             Ok(())
         });
     }
-}
-
-// ---- storms ----
-
-/// Runs `during` while threads do everything at once with `brama`.
-fn in_a_storm(brama: &Brama, during: impl FnOnce()) {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let go_on = || !over.load(Ordering::Relaxed);
-        scope.spawn(move || {
-            for n in 0_u64.. {
-                let name = format!("storm {}", n % 300);
-                if !go_on() {
-                    break;
-                }
-                let _ = brama.register(&name, None);
-                let _ = brama.failure(&name, "storm");
-                let _ = brama.unregister(&format!("storm {}", (n + 150) % 300));
-            }
-        });
-        scope.spawn(move || {
-            while go_on() {
-                let subscription = brama.subscribe(all(), |_| {}).expect("running");
-                let batched = brama.subscribe_batched(all(), 3, |_| {}).expect("running");
-                let queue = queue_of(brama, 4);
-                queue.as_raw_fd().expect("there are some left");
-                queue.drain(2);
-                drop((subscription, batched, queue));
-            }
-        });
-        scope.spawn(move || {
-            while go_on() {
-                brama.poll();
-                for name in ["db", "storm 1", "storm 2"] {
-                    brama.available(name);
-                    let _ = brama.acquire(name).map(|permit| permit.failure(None));
-                    let _ = brama.reset_circuit(name);
-                    let _ = brama.status(name);
-                }
-            }
-        });
-        during();
-        over.store(true, Ordering::Relaxed);
-    });
-}
-
-#[test]
-fn two_hundred_forks_in_a_storm_and_no_child_hangs() {
-    let _alone = alone();
-    let brama = Brama::builder().event_capacity(64).build().expect("valid");
-    brama.register("db", None).expect("a new name");
-    let queue = queue_of(&brama, 16);
-    in_a_storm(&brama, || {
-        for number in 0..220 {
-            in_child(|| {
-                a_bit_of_everything(&brama, &format!("child {number}"))?;
-                queue.drain(4);
-                if number % 3 == 0 {
-                    in_child(|| a_bit_of_everything(&brama, "grandchild"));
-                }
-                brama.shutdown();
-                same("shut", brama.success("db"), Err(Error::ShutDown))
-            });
-        }
-    });
-    a_bit_of_everything(&brama, "parent").expect("it works");
-    drop(queue);
-    brama.shutdown();
-}
-
-#[test]
-fn threads_that_were_pinned_do_not_keep_the_child_from_freeing() {
-    let _alone = alone();
-    let brama = Brama::builder().background(false).build().expect("valid");
-    for n in 0..50_000 {
-        brama.register(&format!("{n}"), None).expect("a new name");
-    }
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    // Pinned most of the time.
-                    brama.state_counts();
-                }
-            });
-        }
-        for _ in 0..3 {
-            thread::sleep(ms(5));
-            in_child(|| {
-                let churn = |pairs: u32| {
-                    for n in 0..pairs {
-                        let name = format!("churn {n}");
-                        drop(brama.register(&name, None));
-                        drop(brama.unregister(&name));
-                    }
-                };
-                churn(20_000);
-                let before = bytes_alive();
-                churn(200_000);
-                let more = bytes_alive() - before;
-                check(more < 4 << 20, || {
-                    format!("{more} bytes more after 200000 pairs")
-                })
-            });
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-}
-
-#[test]
-fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
-    let _alone = alone();
-    let brama = Brama::builder().build().expect("valid");
-    let queue = queue_of(&brama, 4);
-    queue.as_raw_fd().expect("there are some left");
-    // A `pre_exec` makes the standard library fork.
-    let mut command = std::process::Command::new("true");
-    // SAFETY: it does nothing.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, || Ok(())) };
-    let begin = std::time::Instant::now();
-    assert!(command.status().expect("there is such a program").success());
-    assert!(begin.elapsed() < Duration::from_secs(20));
-    brama.register("db", None).expect("a new name");
-    assert!(queue.next_timeout(ms(20_000)).is_some());
 }

@@ -4,7 +4,14 @@
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, State};
+
+use super::events::all;
+use super::ms;
 
 /// A child that runs longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -107,4 +114,54 @@ impl Child {
 /// Does `work` in a child and waits for it.
 pub fn in_child(work: impl FnOnce() -> Finding) {
     fork(work).join();
+}
+
+/// A filter for circuits that expire.
+pub fn halves() -> EventFilter {
+    EventFilter::new().types([EventType::CircuitHalfOpened])
+}
+
+/// A filter for changes of state.
+pub fn changes() -> EventFilter {
+    EventFilter::new().types([EventType::StateChange])
+}
+
+/// Everything once, on a manager that is used and one that is new.
+pub fn a_bit_of_everything(brama: &Brama, tag: &str) -> Finding {
+    let wrong = |error: Error| format!("{tag}: {error}");
+    let heard = Arc::new(AtomicU32::new(0));
+    let hears = heard.clone();
+    let subscription = brama
+        .subscribe(changes().connection(format!("own {tag}")), move |_| {
+            hears.fetch_add(1, Ordering::Relaxed);
+        })
+        .map_err(wrong)?;
+    let queue = brama.subscribe_queue(all(), 64).map_err(wrong)?;
+    queue.as_raw_fd().map_err(|error| error.to_string())?;
+    let name = format!("own {tag}");
+    let options = ConnectionOptions::new().max_attempts(2).expiry(ms(1));
+    let own = brama.register(&name, options).map_err(wrong)?;
+    check(brama.available(&name), || "not available".into())?;
+    own.success().map_err(wrong)?;
+    own.failure("one").map_err(wrong)?;
+    own.failure("two").map_err(wrong)?;
+    soon("half-open", || own.state() == State::HalfOpen)?;
+    own.acquire().map_err(wrong)?.success().map_err(wrong)?;
+    same("state", own.state(), State::Closed)?;
+    soon("three changes", || {
+        brama.poll();
+        heard.load(Ordering::Relaxed) == 3
+    })?;
+    check(queue.next_timeout(ms(10_000)).is_some(), || {
+        "no event".into()
+    })?;
+    subscription.unsubscribe();
+    brama
+        .configure(brama::Config::new().max_attempts(7))
+        .map_err(wrong)?;
+    brama.snapshot();
+    brama.reset_all();
+    brama.unregister(&name).map_err(wrong)?;
+    drop(queue);
+    Ok(())
 }
