@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -114,40 +114,53 @@ fn no_wake_up_crosses_from_process_to_process() {
     brama.poll();
     quiet.drain(64);
 
-    let to_child = std::io::pipe().expect("there are descriptors left");
-    let to_parent = std::io::pipe().expect("there are descriptors left");
-    let signal = |pipe: &(PipeReader, PipeWriter)| (&pipe.1).write_all(&[1]).expect("open");
-    let await_signal =
-        |pipe: &(PipeReader, PipeWriter)| (&pipe.0).read_exact(&mut [0]).expect("open");
-    let child = fork(|| {
+    let (from_parent, mut to_child) = std::io::pipe().expect("there are descriptors left");
+    let (mut from_child, to_parent) = std::io::pipe().expect("there are descriptors left");
+    // Moved: a child that ends early leaves nobody waiting.
+    let ends = (from_parent, to_parent);
+    let (queues, circuit, manager) = ((&queue, &quiet), &db, &brama);
+    let child = fork(move || {
+        let ((queue, quiet), (mut from_parent, mut to_parent)) = (queues, ends);
         same("number", queue.as_raw_fd().expect("open"), fd)?;
         check(!is_readable(fd), || "it sees the parent's wake-up".into())?;
         check(is_readable(closed_fd), || "closed for ever".into())?;
         // SAFETY: a plain system call.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         same("flags", flags, libc::FD_CLOEXEC)?;
-        db.failure(None).expect("registered");
-        brama.poll();
+        circuit.failure(None).expect("registered");
+        manager.poll();
         check(is_readable(quiet_fd), || {
             "its own wake-up is missing".into()
         })?;
-        signal(&to_parent);
-        await_signal(&to_child);
+        to_parent.write_all(&[1]).expect("it waits");
+        from_parent.read_exact(&mut [0]).expect("it answers");
         queue.drain(64);
         quiet.drain(64);
         check(!is_readable(fd), || "drained, but readable".into())?;
-        signal(&to_parent);
+        to_parent.write_all(&[1]).expect("it waits");
         Ok(())
     });
-    await_signal(&to_parent);
-    assert!(!is_readable(quiet_fd), "woken by the child");
-    assert!(is_readable(fd));
-    signal(&to_child);
-    await_signal(&to_parent);
-    assert!(is_readable(fd), "the child took the wake-up");
+    // Fails at once if the child has ended, which then says why.
+    let mut signal = [0];
+    if from_child.read_exact(&mut signal).is_ok() {
+        assert!(!is_readable(quiet_fd), "woken by the child");
+        assert!(is_readable(fd));
+        to_child.write_all(&[1]).expect("it waits");
+        let _ = from_child.read_exact(&mut signal);
+        assert!(is_readable(fd), "the child took the wake-up");
+    }
     child.join();
     assert_eq!(queue.drain(64).len(), 1);
     assert!(!is_readable(fd));
+}
+
+/// Ends a stall.
+struct LetGo(Arc<AtomicBool>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -165,11 +178,13 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         }
     });
     let subscription = subscription.expect("running");
+    // Also if a child has failed: the driver is in there.
+    let let_go = LetGo(stall);
     let db = brama.register("db", None).expect("a new name");
     db.open_circuit(None, None).expect("registered");
     wait_until("the callback runs", || calls.load(Ordering::Relaxed) == 1);
     let heard = fork(|| {
-        stall.store(false, Ordering::Relaxed);
+        let_go.0.store(false, Ordering::Relaxed);
         db.close_circuit().expect("registered");
         soon("told", || calls.load(Ordering::Relaxed) == 2)?;
         brama.shutdown();
@@ -188,7 +203,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         brama.unsubscribe(&all());
         Ok(())
     });
-    stall.store(false, Ordering::Relaxed);
+    drop(let_go);
     db.close_circuit().expect("registered");
     wait_until("told in the parent", || calls.load(Ordering::Relaxed) == 2);
     subscription.take().expect("there").unsubscribe();
