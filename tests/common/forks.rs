@@ -69,7 +69,11 @@ pub fn fork_and_end(work: impl FnOnce() -> Finding, end: impl FnOnce(i32)) -> Ch
     if id == 0 {
         drop(report);
         let found = panic::catch_unwind(AssertUnwindSafe(work));
-        let found = found.unwrap_or_else(|_| Err("it panicked".into()));
+        let found = found.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            Err(format!("it panicked: {}", text.unwrap_or_default()))
+        });
         if let Err(wrong) = &found {
             // SAFETY: the buffer is valid for its length.
             unsafe { libc::write(tell.as_raw_fd(), wrong.as_ptr().cast(), wrong.len()) };
@@ -139,7 +143,10 @@ pub fn a_bit_of_everything(brama: &Brama, tag: &str) -> Finding {
     let queue = brama.subscribe_queue(all(), 64).map_err(wrong)?;
     queue.as_raw_fd().map_err(|error| error.to_string())?;
     let name = format!("own {tag}");
-    let options = ConnectionOptions::new().max_attempts(2).expiry(ms(1));
+    let options = ConnectionOptions::new()
+        .max_attempts(2)
+        .expiry(ms(1))
+        .probe_timeout(ms(60_000));
     let own = brama.register(&name, options).map_err(wrong)?;
     check(brama.available(&name), || "not available".into())?;
     own.success().map_err(wrong)?;
