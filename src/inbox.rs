@@ -5,35 +5,37 @@
 //! allocates nothing, and an item is in the inbox at most once however often it
 //! is left. That makes memory bounded by the number of items.
 //!
+//! The link also says whether the item waits, and in which inbox: the low bits of
+//! the pointer, free because items are aligned, are the inbox's mark. In the child of
+//! a `fork`, which has a new inbox, an item may still bear the mark of the old one;
+//! it counts as one that does not wait, and is left all the same. The last of the
+//! chain links to nothing but the mark.
+//!
 //! What the taker may rely on: it marks an item as taken *before* it looks at
 //! it, so whoever changed the item and found it already waiting knows that it
 //! will be looked at after the change. Both sides touch the mark with an RMW;
 //! with a plain load on either, a change could fall between the taker's look and
 //! its mark.
-//!
-//! The mark names the inbox. In the child of a `fork`, which has a new one, an item
-//! may still bear the mark of the old one, and is left all the same.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::fork;
 use crate::per_process::Renew;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, Ordering};
 
 /// What an item carries to be left in an [`Inbox`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
+    /// The next one, or nothing, with the mark of the inbox in which the item waits;
+    /// without that mark it does not wait there.
     next: AtomicPtr<T>,
-    /// The mark of the inbox in which the item waits, or 0.
-    waiting: AtomicU32,
 }
 
 impl<T> Link<T> {
     pub(crate) fn new() -> Self {
         Link {
             next: AtomicPtr::new(ptr::null_mut()),
-            waiting: AtomicU32::new(0),
         }
     }
 }
@@ -58,19 +60,32 @@ pub(crate) unsafe trait Linked: Sized {
 /// The inbox. Leaving is lock-free; so is taking.
 #[derive(Debug)]
 pub(crate) struct Inbox<T: Linked> {
+    /// Bears no mark.
     head: AtomicPtr<T>,
-    /// Never 0.
-    mark: u32,
+    /// Not 0, and less than the alignment of `T`.
+    mark: usize,
     owns: PhantomData<T>,
 }
 
 impl<T: Linked> Inbox<T> {
     pub(crate) fn new() -> Self {
+        let marks = const {
+            assert!(align_of::<T>() >= 8);
+            align_of::<T>() - 1
+        };
         Inbox {
             head: AtomicPtr::new(ptr::null_mut()),
-            mark: fork::incarnation().wrapping_add(1).max(1),
+            mark: 1 + fork::incarnation() as usize % marks,
             owns: PhantomData,
         }
+    }
+
+    fn waits_here(&self, link: *mut T) -> bool {
+        link.addr() & (align_of::<T>() - 1) == self.mark
+    }
+
+    fn marked(&self, next: *mut T) -> *mut T {
+        next.map_addr(|address| address | self.mark)
     }
 
     /// Leaves `item`, unless it waits already. `reference` makes the inbox's own
@@ -78,14 +93,28 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
         // comes first, and the taker sees all that was done to the item before
-        // it; or it comes later, reads 0, and the item is left once more.
-        if item.link().waiting.swap(self.mark, Ordering::AcqRel) == self.mark {
+        // it; or it comes later, finds no mark, and the item is left once more. An
+        // RMW also of a link that stays as it is, not a load.
+        let keep_or_mark = |next: *mut T| {
+            Some(if self.waits_here(next) {
+                next
+            } else {
+                self.marked(ptr::null_mut())
+            })
+        };
+        let before =
+            item.link()
+                .next
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_or_mark);
+        if before.is_ok_and(|next| self.waits_here(next)) {
             return;
         }
         let raw = T::into_raw(reference());
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            item.link().next.store(head, Ordering::Relaxed);
+            // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
+            // item waiting is one more whose change the taker must see.
+            item.link().next.swap(self.marked(head), Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.
             match self.head.compare_exchange(
@@ -112,10 +141,10 @@ impl<T: Linked> Inbox<T> {
             let reference = unsafe { T::from_raw(item) };
             // SAFETY: `reference` keeps it alive.
             let link = unsafe { item.as_ref() }.link();
-            next = link.next.load(Ordering::Relaxed);
-            // ORDERING: AcqRel, see `leave`. `next` is read before: from here on
-            // the item may be left again.
-            link.waiting.swap(0, Ordering::AcqRel);
+            // ORDERING: AcqRel, see `leave`. From here on the item may be left
+            // again.
+            next = link.next.swap(ptr::null_mut(), Ordering::AcqRel);
+            next = next.map_addr(|address| address & !(align_of::<T>() - 1));
             Some(reference)
         })
     }
