@@ -22,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::per_process::{PerProcess, Renew};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Where a manager's time comes from.
@@ -124,22 +125,24 @@ mod machine {
 mod machine {
     use std::time::{Duration, Instant};
 
-    use once_cell::sync::Lazy;
+    use once_cell::race::OnceBox;
 
-    static START: Lazy<Instant> = Lazy::new(Instant::now);
+    /// Set by a race, not under a lock, which a fork could leave held.
+    static START: OnceBox<Instant> = OnceBox::new();
 
     pub(super) fn coarse_ms() -> u64 {
         super::millis(exact())
     }
 
     pub(super) fn exact() -> Duration {
-        START.elapsed()
+        START.get_or_init(|| Box::new(Instant::now())).elapsed()
     }
 }
 
 /// A clock that moves only when told to, for tests without sleeping.
 ///
-/// Clones share the same time. Any thread may advance it; the drivers of the
+/// Clones share the same time; the child of a fork has a time of its own, which
+/// goes on from there. Any thread may advance it; the drivers of the
 /// managers that use it are woken, so that what became due happens. A test that
 /// wants it to have happened calls [`Brama::poll`](crate::Brama::poll) next.
 ///
@@ -169,7 +172,16 @@ struct Manual {
     epoch: u64,
     now: AtomicU64,
     /// Drivers to wake when the time changes.
-    sleepers: Mutex<Vec<Thread>>,
+    sleepers: PerProcess<Sleepers>,
+}
+
+struct Sleepers(Mutex<Vec<Thread>>);
+
+impl Renew for Sleepers {
+    /// Drivers are not inherited.
+    fn renew(&self) -> Self {
+        Sleepers(Mutex::default())
+    }
 }
 
 /// 2001-09-09 01:46:40 UTC: a round number that nobody takes for the present.
@@ -187,7 +199,7 @@ impl ManualClock {
             inner: Arc::new(Manual {
                 epoch: unix_ms,
                 now: AtomicU64::new(0),
-                sleepers: Mutex::new(Vec::new()),
+                sleepers: PerProcess::new(Sleepers(Mutex::default())),
             }),
         }
     }
@@ -229,6 +241,7 @@ impl ManualClock {
     fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<Thread>> {
         self.inner
             .sleepers
+            .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
