@@ -1,7 +1,7 @@
 //! The C ABI from where it is used: C and C++ programs in `tests/c` and `tests/cpp`, built
 //! by every compiler of this machine with all warnings as errors, linked with the shared
 //! and with the static library, and run.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 #[path = "ffi/layout.rs"]
 mod layout;
