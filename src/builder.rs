@@ -44,7 +44,7 @@ impl Builder {
         Builder {
             overrides: Overrides::default(),
             housekeeping: Housekeeping::default(),
-            clock: Clock::System,
+            clock: Clock::system(),
             background: true,
             event_capacity: EVENT_CAPACITY,
         }
