@@ -48,6 +48,10 @@ fn add<'a, T>(
     race.made(name, 1, make).made(name, 2, make)
 }
 
+fn add_map<'a, M: Map>(race: Race<'a>, map: &'a M, names: &'a Names) -> Race<'a> {
+    add(race, M::NAME, names, |name| map.get(name))
+}
+
 fn race(size: usize, name: &str) {
     let brama = Brama::builder().build().unwrap();
     for name in Names::of(0..size).iter() {
@@ -73,11 +77,11 @@ fn race(size: usize, name: &str) {
         assert_eq!(locked.get(names.at(7)).is_some(), found);
         let race = Race::new(format!("{name}, {kind}")).laps(31, length);
         let race = add(race, "brama", names, |name| brama.available(name));
-        let race = add(race, Locked::NAME, names, |name| locked.get(name));
-        let race = add(race, Papaya::NAME, names, |name| papaya.get(name));
-        let race = add(race, Dash::NAME, names, |name| Map::get(&dash, name));
-        let race = add(race, Scc::NAME, names, |name| scc.get(name));
-        let race = add(race, SccIndex::NAME, names, |name| index.get(name));
+        let race = add_map(race, &locked, names);
+        let race = add_map(race, &papaya, names);
+        let race = add_map(race, &dash, names);
+        let race = add_map(race, &scc, names);
+        let race = add_map(race, &index, names);
         let race = add(race, "floor: reading and hashing the name", names, |name| {
             maps::hash(&random, name)
         });
