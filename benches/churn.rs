@@ -62,7 +62,7 @@ fn main() {
     });
     let guests = &guests;
 
-    let race = Race::new("churn").laps(61, Duration::from_millis(8));
+    let race = Race::new("churn").laps(31, Duration::from_millis(8));
     let race = add(race, "brama", guests, |name| {
         brama.register(name, None).is_ok() && brama.unregister(name).is_ok()
     });

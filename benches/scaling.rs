@@ -10,13 +10,15 @@ mod peers;
 mod race;
 
 use std::env;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use brama::{Brama, Connection, EventFilter, EventQueue, EventType};
 use peers::names::Names;
 use race::Race;
+
+/// Of the ring, and of each queue.
+const ROOM: usize = 1_024;
 
 fn main() {
     with_threads();
@@ -77,46 +79,75 @@ fn with_connections() {
     race.run();
 }
 
-/// Subscribers that want another type, other connections, and this very event.
+/// What a report costs its thread, and what delivery costs another, while
+/// subscribers want another type, other connections, or this very event. Reports
+/// wait for delivery in the ring, which is emptied between the laps, so that none is
+/// dropped.
 fn with_subscribers() {
     const COUNTS: [usize; 5] = [0, 1, 4, 16, 64];
     let success = || EventFilter::new().types([EventType::Success]);
-    let made = |filter: &dyn Fn(usize) -> EventFilter| {
-        COUNTS.map(|count| {
-            let brama = Brama::builder().build().unwrap();
-            let queues: Vec<EventQueue> = (0..count)
-                .map(|number| brama.subscribe_queue(filter(number), 1 << 12).unwrap())
-                .collect();
-            let connection = brama.register("db", None).unwrap();
-            (brama, queues, connection, count)
-        })
-    };
-    let other_type = made(&|_| EventFilter::new().types([EventType::StateChange]));
-    let other_name = made(&|number| success().connection(format!("db_{number}")));
-    let wanted = made(&|_| success());
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                for (_, queues, _, _) in &wanted {
-                    for queue in queues {
-                        queue.drain(1 << 12);
-                    }
-                }
-                thread::sleep(Duration::from_micros(200));
-            }
-        });
-        for (name, managers) in [
-            ("subscribers, of another type", &other_type),
-            ("subscribers, of other connections", &other_name),
-            ("subscribers, of this event", &wanted),
-        ] {
-            let mut race = Race::new(name).laps(31, Duration::from_millis(2));
-            for (_, _, connection, count) in managers {
-                race = race.one(&count.to_string(), move |_| call(connection));
-            }
-            race.run();
+    let groups: [(&str, &dyn Fn(usize) -> EventFilter); 3] = [
+        ("of another type", &|_| {
+            EventFilter::new().types([EventType::StateChange])
+        }),
+        ("of other connections", &|number| {
+            success().connection(format!("db_{number}"))
+        }),
+        ("of this event", &|_| success()),
+    ];
+    for (group, filter) in groups {
+        let managers = COUNTS.map(|count| Listened::new(count, filter));
+        let mut race = Race::new(format!("subscribers {group}, a report"));
+        for listened in &managers {
+            let name = listened.queues.len().to_string();
+            race = race.custom(&name, |reports| listened.time(reports).0);
         }
-        done.store(true, Ordering::Relaxed);
-    });
+        race.run();
+        let mut race = Race::new(format!("subscribers {group}, delivery of a report"));
+        for listened in &managers {
+            let name = listened.queues.len().to_string();
+            race = race.custom(&name, |reports| listened.time(reports).1);
+        }
+        race.run();
+    }
+}
+
+struct Listened {
+    brama: Brama,
+    queues: Vec<EventQueue>,
+    connection: Connection,
+}
+
+impl Listened {
+    fn new(count: usize, filter: &dyn Fn(usize) -> EventFilter) -> Self {
+        let brama = Brama::builder().background(false).build().unwrap();
+        let queues = (0..count).map(|number| brama.subscribe_queue(filter(number), ROOM));
+        Listened {
+            queues: queues.collect::<Result<_, _>>().unwrap(),
+            connection: brama.register("db", None).unwrap(),
+            brama,
+        }
+    }
+
+    /// So many reports: how long they took, and how long delivery to the queues did.
+    fn time(&self, reports: u64) -> (Duration, Duration) {
+        let (mut reporting, mut delivering) = (Duration::ZERO, Duration::ZERO);
+        let mut left = reports;
+        while left > 0 {
+            let batch = left.min(ROOM as u64 / 2);
+            let start = Instant::now();
+            for _ in 0..batch {
+                black_box(call(&self.connection));
+            }
+            reporting += start.elapsed();
+            let start = Instant::now();
+            self.brama.poll();
+            delivering += start.elapsed();
+            self.queues.iter().for_each(|queue| drop(queue.drain(ROOM)));
+            left -= batch;
+        }
+        let dropped = self.brama.event_counts().dropped;
+        assert_eq!(dropped, 0, "the ring and the queues have room");
+        (reporting, delivering)
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Error as Failed;
 use std::future::Future;
+use std::hint::spin_loop;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use failsafe::{Config as Failsafe, backoff, failure_policy};
@@ -137,26 +137,15 @@ pub fn call_service<S: Service<Result<(), Failed>>>(
     block_on(service.call(answer))
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
+/// Polls until it is done. With two threads the circuit's asynchronous mutex makes
+/// one of them wait: polling busily is the fastest answer to that, by far.
 fn block_on<F: Future>(future: F) -> F::Output {
-    thread_local! {
-        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
-    }
     let mut future = pin!(future);
-    WAKER.with(|waker| {
-        let mut context = Context::from_waker(waker);
-        loop {
-            match future.as_mut().poll(&mut context) {
-                Poll::Ready(output) => return output,
-                Poll::Pending => thread::park(),
-            }
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => spin_loop(),
         }
-    })
+    }
 }

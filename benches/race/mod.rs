@@ -16,6 +16,7 @@ mod crew;
 pub mod results;
 
 use std::env;
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ enum Run<'a> {
 #[derive(Default)]
 struct Score {
     iterations: u64,
+    /// The number of the next turn.
+    next: u64,
     samples: Vec<f64>,
     disturbed: usize,
 }
@@ -165,12 +168,12 @@ impl<'a> Race<'a> {
             let crew = Crew::new(scope, most);
             if !measuring {
                 for one in all {
-                    one.lap(&crew, 1);
+                    one.lap(&crew, 0..1);
                 }
                 return;
             }
             for (one, score) in all.iter().zip(&mut scores) {
-                before(one, &|iterations| one.lap(&crew, iterations).ns);
+                before(one, &|iterations| one.lap(&crew, 0..iterations).ns);
                 score.iterations = one.calibrate(&crew, self.length);
             }
             for lap in 0..self.laps {
@@ -220,13 +223,14 @@ fn threads(count: usize) -> String {
 }
 
 impl Contestant<'_> {
-    fn lap<'c>(&'c self, crew: &Crew<'c>, iterations: u64) -> Together {
+    fn lap<'c>(&'c self, crew: &Crew<'c>, turns: Range<u64>) -> Together {
         match &self.run {
-            Run::Laps(work) => crew.run(self.threads, &**work, iterations),
-            Run::Custom(run) => Together {
-                ns: run(iterations).as_nanos() as f64 / iterations as f64,
-                waited: 0.0,
-            },
+            Run::Laps(work) => crew.run(self.threads, &**work, turns),
+            Run::Custom(run) => {
+                let count = turns.end - turns.start;
+                let ns = run(count).as_nanos() as f64 / count as f64;
+                Together { ns, waited: 0.0 }
+            }
         }
     }
 
@@ -235,7 +239,7 @@ impl Contestant<'_> {
         let length = length.as_nanos() as f64;
         let mut iterations = 64;
         loop {
-            let ns = self.lap(crew, iterations).ns.max(0.01);
+            let ns = self.lap(crew, 0..iterations).ns.max(0.01);
             if ns * iterations as f64 > length / 4.0 {
                 return ((length / ns) as u64).clamp(16, 100_000_000);
             }
@@ -246,14 +250,19 @@ impl Contestant<'_> {
 
 impl Score {
     fn lap<'c>(&mut self, one: &'c Contestant<'_>, crew: &Crew<'c>) {
-        let mut best = one.lap(crew, self.iterations);
+        let mut lap = || {
+            let first = self.next;
+            self.next += self.iterations;
+            one.lap(crew, first..self.next)
+        };
+        let mut best = lap();
         // More threads than cores wait for each other, and that is no disturbance.
         let avoidable = one.threads <= cores();
         for _ in 0..RETRIES {
             if best.waited <= DISTURBED || !avoidable {
                 break;
             }
-            let again = one.lap(crew, self.iterations);
+            let again = lap();
             if again.waited < best.waited {
                 best = again;
             }
