@@ -120,7 +120,7 @@ fn load(word: &AtomicU64) -> u64 {
 pub type Locked = RwLock<hashbrown::HashMap<Owned, AtomicU64, RandomState>>;
 
 impl Map for Locked {
-    const NAME: &str = "RwLock<HashMap>";
+    const NAME: &str = "RwLock + hashbrown";
 
     fn new() -> Self {
         RwLock::default()

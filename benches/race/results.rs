@@ -29,7 +29,7 @@ pub fn keep(group: &str, rows: &[Value]) {
     fs::write(&path, text + "\n").expect("the target folder can be written");
 }
 
-/// All groups of a bench; none if it was never run.
+/// All groups of a bench by name, and its machine; nothing if it was never run.
 pub fn read(bench: &str) -> Map<String, Value> {
     let text = fs::read_to_string(folder().join(format!("{bench}.json"))).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
@@ -44,7 +44,7 @@ fn machine() -> Value {
         .and_then(|line| line.split(": ").nth(1));
     json!({
         "processor": model.unwrap_or(std::env::consts::ARCH),
-        "cores": super::crew::cores(),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
         "system": std::env::consts::OS,
         "compiler": compiler(),
     })
