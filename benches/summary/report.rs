@@ -11,7 +11,7 @@ struct Sheet {
 impl Sheet {
     fn new(title: &str, header: &[&str]) -> Self {
         let mut sheet = Sheet {
-            text: format!("\n# {title}\n\n"),
+            text: format!("\n## {title}\n\n"),
         };
         sheet.row(header.iter().map(|cell| (*cell).to_owned()));
         let lines = header.iter().enumerate();
