@@ -71,12 +71,12 @@ fn race(size: usize, name: &str) {
         .take(size.max(ROUND).next_power_of_two());
     let unknown = Names::of(others);
     // Long enough to ask for every name at least once, or for too many to remember.
-    let length = Duration::from_millis(if size > 1_000 { 40 } else { 3 });
+    let length = Duration::from_millis(if size > 1_000 { 25 } else { 3 });
     for (kind, names) in [("hit", &known), ("miss", &unknown)] {
         let found = kind == "hit";
         assert_eq!(brama.available(names.at(7)), found);
         assert_eq!(locked.get(names.at(7)).is_some(), found);
-        let race = Race::new(format!("{name}, {kind}")).laps(15, length);
+        let race = Race::new(format!("{name}, {kind}")).laps(11, length);
         let race = add(race, "brama", names, |name| brama.available(name));
         let race = add_map(race, &locked, names);
         let race = add_map(race, &papaya, names);

@@ -41,7 +41,7 @@ fn with_threads() {
         .map(|number| brama.register(&*format!("db_{number}"), None).unwrap())
         .collect();
     let connections = &connections;
-    let mut race = Race::new("threads").laps(31, Duration::from_millis(20));
+    let mut race = Race::new("threads").laps(15, Duration::from_millis(10));
     for count in COUNTS {
         race = race
             .made("one circuit", count, |_| |_| call(&connections[0]))
@@ -72,7 +72,7 @@ fn with_connections() {
             )
         })
         .collect();
-    let mut race = Race::new("connections").laps(31, Duration::from_millis(5));
+    let mut race = Race::new("connections").laps(15, Duration::from_millis(10));
     for (size, brama, names) in &managers {
         race = race.one(&size.to_string(), |turn| brama.available(names.at(turn)));
     }

@@ -27,6 +27,7 @@ pub struct Operation {
 /// How often an operation is done before it is counted: what is set up once, is.
 const WARM_UP: u64 = 1_024;
 
+/// How many names there are, by name. A power of two.
 const NAMES: usize = 256;
 
 impl Path {

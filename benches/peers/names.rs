@@ -28,7 +28,7 @@ impl Names {
         names
     }
 
-    /// A thousand, all of them, as many random ones as fill a power of two.
+    /// Random ones among the first so many, at least so often, up to a power of two.
     pub fn random(among: usize, at_least: usize) -> Self {
         let random = RandomState::with_seeds(1, 2, 3, 4);
         let count = at_least.next_power_of_two() as u64;

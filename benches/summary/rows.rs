@@ -98,7 +98,17 @@ pub fn digits(number: f64) -> String {
     }
 }
 
-/// A ratio: 2.3, or below one 1/4.5.
+/// A limit: 2, 0.8, or 1/15.
+pub fn limit(limit: f64) -> String {
+    let inverse = 1.0 / limit;
+    if limit < 1.0 && (inverse - inverse.round()).abs() < 1e-9 {
+        format!("1/{}", inverse.round())
+    } else {
+        limit.to_string()
+    }
+}
+
+/// A ratio: 2.30, or well below one 1/4.50.
 pub fn ratio(ratio: f64) -> String {
     if ratio < 0.67 {
         format!("1/{}", digits(1.0 / ratio))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use crate::rows::{Book, digits, plain, ratio};
+use crate::rows::{Book, digits, limit, plain, ratio};
 
 /// An aim.
 pub struct Target {
@@ -123,11 +123,11 @@ pub fn all() -> Vec<Target> {
 impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Aim::Fastest(limit) => write!(f, "≤ {} × the fastest peer", ratio(limit)),
-            Aim::Times(limit, other) => write!(f, "≤ {} × {}", ratio(limit), plain(other)),
+            Aim::Fastest(most) => write!(f, "≤ {} × the fastest peer", limit(most)),
+            Aim::Times(most, other) => write!(f, "≤ {} × {}", limit(most), plain(other)),
             Aim::NoSlower => write!(f, "no slower than 1 thread"),
-            Aim::Adds(limit, _) => write!(f, "adds ≤ {limit} ns"),
-            Aim::Bytes(limit, _) => write!(f, "≤ {limit} bytes"),
+            Aim::Adds(most, _) => write!(f, "adds ≤ {most} ns"),
+            Aim::Bytes(most, _) => write!(f, "≤ {most} bytes"),
         }
     }
 }
