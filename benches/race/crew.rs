@@ -151,7 +151,7 @@ pub fn cores() -> usize {
 
 /// How long this thread has been ready to run and without a core; zero where the
 /// system does not say.
-fn waited_for_a_core() -> Duration {
+pub fn waited_for_a_core() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))

@@ -24,7 +24,7 @@ use criterion::Criterion;
 use serde_json::json;
 
 pub use crew::{Crew, Gate, cores, stay_on};
-use crew::{Lap, Ran, Together, Work};
+use crew::{Lap, Ran, Together, Work, waited_for_a_core};
 
 /// How often a lap that was disturbed is run again, and how often that may happen for
 /// each lap of a contestant, so that a race ends on a busy machine too.
@@ -233,8 +233,13 @@ impl Contestant<'_> {
             Run::Laps(work) => crew.run(self.threads, &**work, turns),
             Run::Custom(run) => {
                 let count = turns.end - turns.start;
-                let ns = run(count).as_nanos() as f64 / count as f64;
-                Together { ns, waited: 0.0 }
+                let before = waited_for_a_core();
+                let elapsed = run(count).as_nanos().max(1) as f64;
+                let waited = waited_for_a_core().saturating_sub(before);
+                Together {
+                    ns: elapsed / count as f64,
+                    waited: waited.as_nanos() as f64 / elapsed,
+                }
             }
         }
     }
