@@ -192,7 +192,7 @@ impl Chart<'_> {
         let top = if self.logarithmic {
             most * 2.5
         } else {
-            most * 1.1
+            most * 1.45
         };
         let step = 10_f64.powf((most / 3.0).log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|times| times * step);
