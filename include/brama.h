@@ -1304,6 +1304,79 @@ brama_result_t brama_state_counts(brama_t *manager, struct brama_state_counts_t 
  */
 #define BRAMA_EVENT_COALESCED 1
 
+/**
+ * One thing that happened to one connection.
+ */
+typedef struct brama_event_t {
+    /**
+     * Bytes of this struct that are filled in.
+     */
+    size_t size;
+    /**
+     * What it is about.
+     */
+    brama_event_type_t event_type;
+    /**
+     * The state before; BRAMA_STATE_UNKNOWN for a registration.
+     */
+    brama_state_t previous_state;
+    /**
+     * The state after; BRAMA_STATE_UNKNOWN for a removal.
+     */
+    brama_state_t new_state;
+    /**
+     * Failures in a row, or inside the window, when it happened.
+     */
+    uint32_t failure_count;
+    /**
+     * BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+     */
+    uint32_t flags;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Orders the events of one connection: of two, the one with the larger number
+     * tells the later state. Says nothing across connections.
+     */
+    uint64_t sequence;
+    /**
+     * Numbers the registrations of a manager: a name that is registered anew has a
+     * larger number, and its sequence starts over.
+     */
+    uint64_t registration;
+    /**
+     * When it happened, in Unix ms, to a few ms.
+     */
+    uint64_t timestamp_ms;
+    /**
+     * How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
+     * until it is closed by hand.
+     */
+    uint64_t expiry_ms;
+    /**
+     * The connection's identifier; never NULL.
+     */
+    const char *connection;
+    /**
+     * The connection's scope; NULL: none.
+     */
+    const char *scope;
+    /**
+     * Why, as the reporter said; NULL: not said.
+     */
+    const char *reason;
+    /**
+     * What came with the report; NULL if nothing did.
+     */
+    const brama_pair_t *metadata;
+    /**
+     * How many pairs metadata has.
+     */
+    size_t metadata_count;
+} brama_event_t;
+
 /* -- Subscriptions with a callback ------------------------------------------------------- */
 
 /**

@@ -58,7 +58,7 @@ impl Connection {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn acquire_unless_closed(&self) -> Result<Permit<'_>, Error> {
         match self.record.acquire_unless_closed(&self.engine.env) {
             Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
@@ -86,9 +86,10 @@ impl Connection {
     /// [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn success(&self) -> Result<(), Error> {
-        self.record
-            .success(&self.engine.env, None, &Report::NONE)
-            .map_err(|refusal| self.error(refusal))
+        if self.record.succeed_at_once(&self.engine.env, None) {
+            return Ok(());
+        }
+        self.success_with(Report::NONE)
     }
 
     /// [`Connection::success`] with metadata for its events.

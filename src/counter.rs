@@ -64,7 +64,7 @@ mod tests;
 use std::ptr;
 
 pub(crate) use cell::{Cell, Shared};
-use reserve::{Block, Reserve};
+use reserve::Block;
 
 use crate::sync::{AtomicPtr, AtomicU16, Ordering, shipped};
 
@@ -106,10 +106,10 @@ impl Stripes {
         unsafe { block.as_ref() }
     }
 
-    /// Gives the record a block from `reserve`, or the one it meanwhile got.
-    /// `None` if the reserve is empty.
-    fn attach<const N: usize>(&self, reserve: &Reserve<N>) -> Option<&Block> {
-        let fresh = Box::into_raw(reserve.take()?);
+    /// Gives the record a block from `store`, or the one it meanwhile got.
+    /// `None` if the store is empty.
+    fn attach(&self, store: &impl Store) -> Option<&Block> {
+        let fresh = Box::into_raw(store.take()?);
         // ORDERING: Release pairs with the Acquire in `block`, by which a loser
         // goes on with the winner's block, too.
         let attached = self.block.compare_exchange(
@@ -120,7 +120,7 @@ impl Stripes {
         );
         if attached.is_err() {
             // SAFETY: the exchange failed, so the block is still ours alone.
-            reserve.give_back(unsafe { Box::from_raw(fresh) });
+            store.give_back(unsafe { Box::from_raw(fresh) });
         }
         self.block()
     }
@@ -135,6 +135,35 @@ impl Drop for Stripes {
             // `&mut self` says that no borrow of it is left.
             drop(unsafe { Box::from_raw(block) });
         }
+    }
+}
+
+/// Where blocks come from: the process's reserve, or one that a test made.
+pub(crate) trait Store {
+    fn take(&self) -> Option<Box<Block>>;
+    fn give_back(&self, block: Box<Block>);
+}
+
+struct Process;
+
+impl Store for Process {
+    fn take(&self) -> Option<Box<Block>> {
+        reserve::take()
+    }
+
+    fn give_back(&self, block: Box<Block>) {
+        reserve::give_back(block);
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> Store for reserve::Reserve<N> {
+    fn take(&self) -> Option<Box<Block>> {
+        self.take()
+    }
+
+    fn give_back(&self, block: Box<Block>) {
+        self.give_back(block);
     }
 }
 
@@ -159,26 +188,21 @@ pub(crate) struct Sums {
 }
 
 impl<'a> Totals<'a> {
-    /// Counts a success at `now_ms`. The time says when it was active.
+    /// Counts a success at `now_ms`. The time says when it was active. False if
+    /// the thread has no cell, so that it was slow.
     #[inline]
-    pub(crate) fn success(self, now_ms: u64) {
-        self.add_success(self.cell(), now_ms);
+    pub(crate) fn success(self, now_ms: u64) -> bool {
+        let cell = self.cell();
+        self.add_success(cell, now_ms);
+        cell.is_some()
     }
 
-    /// Counts a rejection, which is no activity.
+    /// Counts a rejection, which is no activity. False as above.
     #[inline]
-    pub(crate) fn rejected(self) {
-        self.add_rejected(self.cell());
-    }
-
-    /// Marks the record active without counting anything. Claims no cell, so
-    /// that who merely looks does not take the primary from those who count.
-    #[inline]
-    pub(crate) fn touch(self) {
-        match self.owned(index::current()) {
-            Some(cell) => cell.touch(),
-            None => self.shared.touch(),
-        }
+    pub(crate) fn rejected(self) -> bool {
+        let cell = self.cell();
+        self.add_rejected(cell);
+        cell.is_some()
     }
 
     /// The totals: exact once reporters are quiescent, never above the truth
@@ -187,17 +211,6 @@ impl<'a> Totals<'a> {
         let mut sums = Sums::default();
         self.each(|cell| cell.add_to(&mut sums));
         sums
-    }
-
-    /// Whether the record was touched since this was last asked; forgets it.
-    ///
-    /// A caller that finds its mark set leaves it, so an admission that overlaps
-    /// with this call may count for the time before it only. A sweep that looks
-    /// for connections idle for many sweeps does not mind.
-    pub(crate) fn take_mark(self) -> bool {
-        let mut active = false;
-        self.each(|cell| active |= cell.take_mark());
-        active
     }
 
     fn each(self, mut visit: impl FnMut(&Cell)) {
@@ -224,39 +237,45 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The current thread's cell, claimed if need be.
+    /// The current thread's cell, claimed if need be. What is inlined into every
+    /// report is only the look at the primary one.
     #[inline]
     fn cell(self) -> Option<&'a Cell> {
-        self.owned(index::current()).or_else(|| self.settle())
+        let index = index::current();
+        if self.is_primary(index) {
+            return Some(self.primary);
+        }
+        further(self.stripes, index).or_else(|| self.settle())
     }
 
     #[cold]
     #[inline(never)]
     fn settle(self) -> Option<&'a Cell> {
-        self.settle_as(index::claim_current()?, &reserve::RESERVE)
+        self.settle_as(index::claim_current()?, &Process)
     }
 
-    /// The cell that `index` owns, if it is found at the first look: always,
-    /// for the primary and for a cell of the block that no probe had to seek.
     #[inline]
-    fn owned(self, index: u16) -> Option<&'a Cell> {
+    fn is_primary(self, index: u16) -> bool {
         // ORDERING: Relaxed, here and wherever owners are read. The one value
         // that matters, our own index, was written by this thread or by one
         // whose release of the index we acquired with it.
-        if self.stripes.owner.load(Ordering::Relaxed) == index {
-            return Some(self.primary);
-        }
-        self.stripes.block()?.first(index)
+        self.stripes.owner.load(Ordering::Relaxed) == index
     }
 
     /// Finds or claims a cell for `index`; `None` means the shared one.
-    fn settle_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) -> Option<&'a Cell> {
+    fn settle_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
         if index::claim_cell(&self.stripes.owner, index) {
             return Some(self.primary);
         }
         let block = self.stripes.block();
-        block.or_else(|| self.stripes.attach(reserve))?.claim(index)
+        block.or_else(|| self.stripes.attach(store))?.claim(index)
     }
+}
+
+/// The cell of the block that `index` owns, if no probe has to seek it.
+#[inline(never)]
+fn further(stripes: &Stripes, index: u16) -> Option<&Cell> {
+    stripes.block()?.first(index)
 }
 
 #[cfg(test)]
@@ -269,15 +288,18 @@ impl Stripes {
 /// The same reports by a thread index and a reserve of the test's choosing.
 #[cfg(test)]
 impl<'a> Totals<'a> {
-    pub(crate) fn success_as<const N: usize>(self, index: u16, reserve: &Reserve<N>, now_ms: u64) {
-        self.add_success(self.cell_as(index, reserve), now_ms);
+    pub(crate) fn success_as(self, index: u16, store: &impl Store, now_ms: u64) {
+        self.add_success(self.cell_as(index, store), now_ms);
     }
 
-    pub(crate) fn rejected_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) {
-        self.add_rejected(self.cell_as(index, reserve));
+    pub(crate) fn rejected_as(self, index: u16, store: &impl Store) {
+        self.add_rejected(self.cell_as(index, store));
     }
 
-    fn cell_as<const N: usize>(self, index: u16, reserve: &Reserve<N>) -> Option<&'a Cell> {
-        self.owned(index).or_else(|| self.settle_as(index, reserve))
+    fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
+        if self.is_primary(index) {
+            return Some(self.primary);
+        }
+        further(self.stripes, index).or_else(|| self.settle_as(index, store))
     }
 }

@@ -83,7 +83,7 @@ impl Plan {
         self.take_in(engine, now);
         self.expire_due(engine, now);
         let next_cleanup = self.step_cleanup(engine, now);
-        counter::reserve::RESERVE.refill();
+        counter::reserve::refill();
         let next_expiry = self
             .moments
             .peek()

@@ -155,7 +155,7 @@ impl Engine {
             return Err(Error::already_registered(key));
         }
         let record = RecordRef::new(Record::new(&self.env, key, profile));
-        counter::reserve::RESERVE.refill();
+        counter::reserve::refill();
         let guard = reclaim::pin();
         let entry = record.clone().into_raw();
         // SAFETY: the entry is new, its key is this one, and it hands over a
@@ -243,6 +243,7 @@ impl Engine {
             self.make_room_everywhere(config, &next.overrides);
             let previous = self.env.global.compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
+                self.env.next_version();
                 // ORDERING: SeqCst, partner of the fence in `configure_record`.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
@@ -314,6 +315,7 @@ impl Engine {
                 _ => false,
             };
             if unchanged {
+                self.env.next_version();
                 // ORDERING: SeqCst, partner of the fence in `configure`: either
                 // the walk there sees these settings, or this thread the new
                 // global ones.

@@ -17,7 +17,7 @@ use crate::expiry;
 use crate::inbox::Inbox;
 use crate::key::{Hasher, scramble};
 use crate::record::Record;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) struct Env {
     pub(crate) clock: Clock,
@@ -32,6 +32,9 @@ pub(crate) struct Env {
     /// the same name one after the other.
     ids: AtomicU64,
     dice: AtomicU64,
+    /// Counts the changes of any settings, so that a record can tell whether what
+    /// it remembers of its own still holds. Never 0.
+    version: AtomicU32,
 }
 
 impl Env {
@@ -46,6 +49,22 @@ impl Env {
             bell: Bell::new(),
             ids: AtomicU64::new(1),
             dice: AtomicU64::new(hasher.hash("dice".into())),
+            version: AtomicU32::new(1),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> u32 {
+        // ORDERING: Acquire, partner of the Release below: whoever sees a version
+        // sees the settings that it counts.
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Some settings have changed.
+    pub(crate) fn next_version(&self) {
+        // ORDERING: AcqRel, see `version`.
+        if self.version.fetch_add(1, Ordering::AcqRel) == u32::MAX {
+            self.version.fetch_add(1, Ordering::AcqRel);
         }
     }
 

@@ -4,8 +4,14 @@
 //! was given, and what is allowed. The enum is two words wide: the rejected call
 //! of an open circuit returns one on a hot path, so anything that needs text
 //! boxes it, and only errors that need text allocate.
+//!
+//! The box is a [`Details`], which is freed out of line and by value. With a plain
+//! `Box` every result that might hold an error would have its address taken, to
+//! drop it, and so would live in memory on paths where there is no error at all.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::time::Duration;
 
 use crate::key::{Key, KeyBuf};
@@ -15,13 +21,13 @@ use crate::key::{Key, KeyBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A name or another argument is outside its allowed range.
-    InvalidArgument(Box<Invalid>),
+    InvalidArgument(Details<Invalid>),
     /// A setting is outside its allowed range; nothing was changed.
-    InvalidConfig(Box<Invalid>),
+    InvalidConfig(Details<Invalid>),
     /// No connection of this name is registered (any more).
-    NotFound(Box<KeyBuf>),
+    NotFound(Details<KeyBuf>),
     /// A connection of this name is registered already, and was left untouched.
-    AlreadyRegistered(Box<KeyBuf>),
+    AlreadyRegistered(Details<KeyBuf>),
     /// The circuit does not admit the call.
     Rejected(Rejected),
     /// The permit's state is gone: the report was counted in the totals and
@@ -29,6 +35,62 @@ pub enum Error {
     Stale,
     /// The manager was shut down.
     ShutDown,
+}
+
+/// A boxed part of an error. Reads like what is in it.
+pub struct Details<T>(ManuallyDrop<Box<T>>);
+
+impl<T> Details<T> {
+    pub(crate) fn new(content: T) -> Self {
+        Details(ManuallyDrop::new(Box::new(content)))
+    }
+}
+
+impl<T> Deref for Details<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Drop for Details<T> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn free<T>(content: Box<T>) {
+            drop(content);
+        }
+        // SAFETY: taken once, since this is the drop.
+        free(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
+impl<T: Clone> Clone for Details<T> {
+    fn clone(&self) -> Self {
+        Details(self.0.clone())
+    }
+}
+
+impl<T: PartialEq> PartialEq for Details<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Details<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for Details<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Details<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 /// A value that was refused.
@@ -67,7 +129,16 @@ pub enum CallError<E> {
 
 impl Error {
     pub(crate) fn argument(name: &'static str, value: &str, allowed: &str) -> Self {
-        Error::InvalidArgument(Box::new(Invalid::new(name, shorten(value), allowed)))
+        Error::InvalidArgument(Details::new(Invalid::new(name, shorten(value), allowed)))
+    }
+
+    /// [`Error::argument`] with a value that is no text.
+    pub(crate) fn argument_value(
+        name: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Error::InvalidArgument(Details::new(Invalid::new(name, value.to_string(), allowed)))
     }
 
     pub(crate) fn config(
@@ -75,17 +146,17 @@ impl Error {
         value: impl fmt::Display,
         allowed: impl Into<String>,
     ) -> Self {
-        Error::InvalidConfig(Box::new(Invalid::new(name, value.to_string(), allowed)))
+        Error::InvalidConfig(Details::new(Invalid::new(name, value.to_string(), allowed)))
     }
 
     #[cold]
     pub(crate) fn not_found(key: Key<'_>) -> Self {
-        Error::NotFound(Box::new(key.to_buf()))
+        Error::NotFound(Details::new(key.to_buf()))
     }
 
     #[cold]
     pub(crate) fn already_registered(key: Key<'_>) -> Self {
-        Error::AlreadyRegistered(Box::new(key.to_buf()))
+        Error::AlreadyRegistered(Details::new(key.to_buf()))
     }
 }
 
@@ -166,6 +237,7 @@ impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
 }
 
 impl<E> From<Error> for CallError<E> {
+    #[inline]
     fn from(error: Error) -> Self {
         match error {
             Error::Rejected(rejected) => CallError::Rejected(rejected),

@@ -5,6 +5,9 @@
 //! allocates nothing, and an item is in the inbox at most once however often it
 //! is left. That makes memory bounded by the number of items.
 //!
+//! The link also says whether the item waits: it is null for one that does not,
+//! and the last of the chain ends in a pointer to nothing instead.
+//!
 //! What the taker may rely on: it marks an item as taken *before* it looks at
 //! it, so whoever changed the item and found it already waiting knows that it
 //! will be looked at after the change. Both sides touch the mark with an RMW;
@@ -14,23 +17,26 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, Ordering};
 
 /// What an item carries to be left in an [`Inbox`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
+    /// Null: the item does not wait. Otherwise the next one, or the [`end`].
     next: AtomicPtr<T>,
-    /// 1 while the item waits.
-    waiting: AtomicU32,
 }
 
 impl<T> Link<T> {
     pub(crate) fn new() -> Self {
         Link {
             next: AtomicPtr::new(ptr::null_mut()),
-            waiting: AtomicU32::new(0),
         }
     }
+}
+
+/// What the last item in the inbox links to: never the address of an item.
+fn end<T>() -> *mut T {
+    ptr::without_provenance_mut(1)
 }
 
 /// An item with a link, shared by reference count.
@@ -60,7 +66,7 @@ pub(crate) struct Inbox<T: Linked> {
 impl<T: Linked> Inbox<T> {
     pub(crate) fn new() -> Self {
         Inbox {
-            head: AtomicPtr::new(ptr::null_mut()),
+            head: AtomicPtr::new(end()),
             owns: PhantomData,
         }
     }
@@ -70,14 +76,22 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
         // comes first, and the taker sees all that was done to the item before
-        // it; or it comes later, reads 0, and the item is left once more.
-        if item.link().waiting.swap(1, Ordering::AcqRel) == 1 {
+        // it; or it comes later, reads null, and the item is left once more. An
+        // RMW also of a link that stays as it is, not a load.
+        let keep_or_end = |next: *mut T| Some(if next.is_null() { end() } else { next });
+        let before =
+            item.link()
+                .next
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_or_end);
+        if before.is_ok_and(|next| !next.is_null()) {
             return;
         }
         let raw = T::into_raw(reference());
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            item.link().next.store(head, Ordering::Relaxed);
+            // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
+            // item waiting is one more whose change the taker must see.
+            item.link().next.swap(head, Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.
             match self.head.compare_exchange(
@@ -97,23 +111,22 @@ impl<T: Linked> Inbox<T> {
         // ORDERING: Acquire sees the links of all items in the chain: each was
         // published by a Release CAS on `head`, and the later ones continue its
         // release sequence.
-        let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut next = self.head.swap(end(), Ordering::Acquire);
         std::iter::from_fn(move || {
-            let item = NonNull::new(next)?;
+            let item = NonNull::new(next).filter(|item| item.as_ptr() != end())?;
             // SAFETY: the chain holds one reference of each item, taken here.
             let reference = unsafe { T::from_raw(item) };
             // SAFETY: `reference` keeps it alive.
             let link = unsafe { item.as_ref() }.link();
-            next = link.next.load(Ordering::Relaxed);
-            // ORDERING: AcqRel, see `leave`. `next` is read before: from here on
-            // the item may be left again.
-            link.waiting.swap(0, Ordering::AcqRel);
+            // ORDERING: AcqRel, see `leave`. From here on the item may be left
+            // again.
+            next = link.next.swap(ptr::null_mut(), Ordering::AcqRel);
             Some(reference)
         })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.load(Ordering::Relaxed).is_null()
+        self.head.load(Ordering::Relaxed) == end()
     }
 }
 

@@ -287,7 +287,7 @@ pub use config::{
     Settings,
 };
 pub use connection::Connection;
-pub use error::{CallError, Error, Invalid, Rejected};
+pub use error::{CallError, Details, Error, Invalid, Rejected};
 pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
 pub use manager::{Brama, StateCounts, default};

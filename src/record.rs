@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::config::{Metadata, Overrides, Settings};
+use crate::config::Settings;
 use crate::counter::{Cell, Shared, Stripes, Totals};
 use crate::env::Env;
 use crate::error::{Error, Rejected};
@@ -37,11 +37,13 @@ use crate::inbox::Link;
 use crate::key::Key;
 use crate::probes::Probes;
 use crate::state::{Generation, NEVER, State, Word};
-use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, shipped};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
 use crate::window::Window;
 
 mod calls;
 mod control;
+mod name;
+mod own;
 mod share;
 mod status;
 mod streak;
@@ -50,53 +52,57 @@ mod times;
 mod token;
 
 pub use control::OpenFor;
+use name::Name;
+pub(crate) use own::Profile;
 pub(crate) use share::RecordRef;
 pub use status::Status;
 use times::{Opening, Stamp};
 
-/// One connection's record, by cache lines: what every call reads and only a
-/// change writes; what the thread that reports most writes; what the others write;
-/// what belongs to failures and changes.
-#[repr(C, align(64))]
+/// One connection's record, by cache lines: what every call and every look-up
+/// reads and only a change writes; what the thread that reports most writes; what
+/// the others write; what belongs to changes. Its alignment is [`Record::LAYOUT`]'s
+/// and not the type's, whose size would be rounded up to it.
+#[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
     hash: u64,
-    /// Scope and identifier, one after the other.
-    name: Box<str>,
-    /// Bytes of `name` that are the scope; 0: none, since no scope is empty.
-    scope_len: u16,
+    stripes: Stripes,
+    name: Name,
     /// The types of events that somebody wants of this connection.
     interest: AtomicU16,
-    /// The types of kept events that found no room in the ring.
-    missed: AtomicU16,
-    profile: ArcSwapOption<Profile>,
-    stripes: Stripes,
+    /// 1 if a call was admitted since a cleanup last asked.
+    visited: AtomicU16,
 
     cell: Cell,
     id: u64,
-    registered_at: u64,
+    /// `version of the settings << 32 | failures in a row that open the circuit`,
+    /// so that a failure need not look the settings up; 0 failures: it must.
+    limit: AtomicU64,
+    /// The generation of the last change, continued beyond its 13 bits.
+    epoch: AtomicU64,
     /// The moment the driver has planned for this record; 0: none. Only the
     /// driver touches it.
     planned: AtomicU64,
-    /// The generation of the last change, continued beyond its 13 bits.
-    epoch: AtomicU64,
+    profile: ArcSwapOption<Profile>,
 
     shared: Shared,
     failures: AtomicU64,
     last_failure: AtomicU64,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
-    references: AtomicUsize,
-
+    references: AtomicU32,
     /// Failures in a row while not closed.
     streak: AtomicU32,
     /// Events told within one generation, for their order.
     ticks: AtomicU32,
     /// What subscribers know of the connection, see [`tell`].
-    told: AtomicU32,
+    told: AtomicU16,
+    /// The types of kept events that found no room in the ring.
+    missed: AtomicU16,
+
     /// The last opening.
     opened_at: AtomicU64,
-    /// The last change of state, a packed [`Stamp`], so that a reader can tell
+    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
     /// whether it belongs to the word it saw.
     changed_at: AtomicU64,
     /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
@@ -112,25 +118,19 @@ shipped! {
         use std::mem::offset_of;
         // What every call reads ends where what one thread writes begins, and
         // what all threads may write comes after both.
-        assert!(offset_of!(Record, stripes) + size_of::<Stripes>() <= 64);
         assert!(offset_of!(Record, cell) == 64);
         assert!(offset_of!(Record, shared) == 128);
-        assert!(size_of::<Record>() <= 320);
+        assert!(offset_of!(Record, opened_at) == 192);
+        // With the eight bytes that an allocator commonly keeps, four lines.
+        assert!(size_of::<Record>() <= 248);
     };
-}
-
-/// What a connection has of its own.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Profile {
-    pub(crate) overrides: Overrides,
-    pub(crate) metadata: Metadata,
 }
 
 /// What a permit remembers of its admission: two full words, which cost less to
 /// move than fields of their own widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// `slot << 32 | generation`.
+    /// `slot << 32 | what the permit owns << 30 | generation`.
     place: u64,
     /// A probe's lease; 0 for the others.
     stamp: u64,
@@ -160,44 +160,49 @@ struct Applied<T> {
 
 impl Record {
     pub(crate) fn new(env: &Env, key: Key<'_>, profile: Option<Profile>) -> Self {
-        let scope = key.scope().unwrap_or_default();
         let registered_at = env.clock.now() + 1;
+        let registration = Stamp {
+            time: registered_at,
+            generation: Word::NEW.generation(),
+            is_registration: true,
+        };
         let record = Record {
             word: AtomicU64::new(Word::NEW.bits()),
             hash: env.hasher.hash(key),
-            name: [scope, key.identifier()].concat().into(),
-            scope_len: u16::try_from(scope.len()).expect("validated: at most 1024"),
+            name: Name::new(key),
             interest: AtomicU16::new(tell::UNKNOWN.0),
             missed: AtomicU16::new(0),
+            visited: AtomicU16::new(0),
             profile: ArcSwapOption::from(profile.map(Arc::new)),
             stripes: Stripes::new(),
             cell: Cell::new(),
             shared: Shared::new(),
             id: env.next_id(),
-            registered_at,
+            limit: AtomicU64::new(0),
             streak: AtomicU32::new(0),
             ticks: AtomicU32::new(0),
-            told: AtomicU32::new(0),
+            told: AtomicU16::new(0),
             epoch: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             last_touch: AtomicU64::new(registered_at),
             opened_at: AtomicU64::new(0),
-            changed_at: AtomicU64::new(0),
+            changed_at: AtomicU64::new(registration.pack()),
             lasting: AtomicU64::new(0),
             probes: Probes::new(),
             window: Window::new(),
             link: Link::new(),
             planned: AtomicU64::new(0),
-            references: AtomicUsize::new(1),
+            references: AtomicU32::new(1),
         };
         record.make_room(&record.settings(env));
+        record.learn_limit(env, env.version());
         record
     }
 
+    #[inline]
     pub(crate) fn key(&self) -> Key<'_> {
-        let (scope, identifier) = self.name.split_at(usize::from(self.scope_len));
-        Key::new((self.scope_len > 0).then_some(scope), identifier)
+        self.name.key()
     }
 
     pub(crate) fn hash(&self) -> u64 {
@@ -206,28 +211,6 @@ impl Record {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
-    }
-
-    pub(crate) fn profile(&self) -> &ArcSwapOption<Profile> {
-        &self.profile
-    }
-
-    pub(crate) fn settings(&self, env: &Env) -> Settings {
-        let profile = self.profile.load();
-        env.settings(profile.as_deref().map(|profile| &profile.overrides))
-    }
-
-    /// Allocates what these settings need, so that no report has to.
-    pub(crate) fn make_room(&self, settings: &Settings) {
-        self.probes.reserve(settings.half_open_max_calls);
-        if settings.window_ms.is_some() {
-            // An unlimited circuit counts for the status only.
-            let exact = settings
-                .max_attempts
-                .min(crate::config::MAX_WINDOW_ATTEMPTS);
-            let unlimited = settings.max_attempts == crate::config::UNLIMITED;
-            self.window.reserve(if unlimited { 1_024 } else { exact });
-        }
     }
 
     /// Lets an expiry that is due happen. Otherwise: when it will be due.
@@ -239,10 +222,24 @@ impl Record {
         word.deadline().filter(|deadline| *deadline != NEVER)
     }
 
+    /// Notes that a call was admitted, which is activity, without a clock. The
+    /// mark lies beside the word: the line is read in any case, and written once
+    /// between two cleanups.
+    #[inline]
+    fn mark_visited(&self) {
+        // Relaxed: an admission that overlaps with a cleanup may count for the time
+        // before it only.
+        if self.visited.load(Ordering::Relaxed) == 0 {
+            self.visited.store(1, Ordering::Relaxed);
+        }
+    }
+
     /// Monotonic ms of the last activity. An admission that has not reported
     /// yet leaves only a mark, which counts as activity now.
     pub(crate) fn last_activity(&self, now: u64) -> u64 {
-        if self.totals().take_mark() {
+        // The swap, not the load, decides: a mark set in between is taken too.
+        if self.visited.load(Ordering::Relaxed) != 0 && self.visited.swap(0, Ordering::Relaxed) != 0
+        {
             self.touch(now);
         }
         let sums = self.totals().sum();
@@ -430,7 +427,12 @@ impl Record {
                 let last = Stamp::unpack(bits);
                 generation.follows(last.generation).then(|| {
                     let time = last.time.max(now + 1);
-                    Stamp { time, generation }.pack()
+                    Stamp {
+                        time,
+                        generation,
+                        is_registration: false,
+                    }
+                    .pack()
                 })
             });
     }

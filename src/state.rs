@@ -263,6 +263,15 @@ impl Word {
         }
     }
 
+    /// A failure was reported to a closed circuit, and `limit` in a row would open
+    /// it: the next word, unless it is not closed or this is the one that opens it.
+    #[must_use]
+    #[inline]
+    pub(crate) fn failed_below(self, limit: u32) -> Option<Word> {
+        let failures = (self.payload() as u32).saturating_add(1);
+        (self.passes_freely() && failures < limit).then(|| self.with_payload(u64::from(failures)))
+    }
+
     /// Failures counted beside the word come into it, if the circuit is closed.
     #[must_use]
     pub(crate) fn with_failures(self, failures: u32) -> Option<Word> {

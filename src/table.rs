@@ -81,8 +81,10 @@ use crate::reclaim::{self, Guard};
 use crate::sync::{AtomicPtr, Ordering};
 use array::{Array, Inserted, Removed};
 
-/// What the table stores: a shared, intrusively counted object, aligned to at
-/// least 64 bytes (checked at compile time).
+pub(crate) use slot::ALIGNMENT;
+
+/// What the table stores: a shared, intrusively counted object. Where it lies is
+/// a multiple of [`ALIGNMENT`], whatever its type asks for.
 pub(crate) trait Entry: Sized + Send + Sync + 'static {
     /// A borrowed key to look up.
     type Key<'a>: Copy;
@@ -125,7 +127,6 @@ impl<T: Entry> Table<T> {
 
     /// A table that starts with `minimum` slots and never has fewer.
     pub(crate) fn with_minimum(minimum: usize) -> Self {
-        const { assert!(align_of::<T>() >= slot::ALIGNMENT) };
         assert!(minimum.is_power_of_two() && minimum >= 4);
         Self {
             root: AtomicPtr::new(Box::into_raw(Box::new(Array::new(minimum)))),
@@ -173,7 +174,8 @@ impl<T: Entry> Table<T> {
     ///
     /// # Safety
     ///
-    /// `entry` points to a valid entry with this key that never was in a table.
+    /// `entry` points to a valid entry with this key, at a multiple of
+    /// [`ALIGNMENT`], that never was in a table.
     /// With `Ok`, one reference to it has become the table's, to be given back by
     /// [`Entry::release`]; with `Err`, all of them still are the caller's.
     pub(crate) unsafe fn insert<'g>(

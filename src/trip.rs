@@ -15,6 +15,14 @@ pub(crate) struct Evidence {
     pub(crate) in_window: Option<u32>,
 }
 
+/// How many failures in a row open the circuit, if nothing else does.
+pub(crate) fn limit(settings: &Settings) -> Option<u32> {
+    settings
+        .window_ms
+        .is_none()
+        .then_some(settings.max_attempts)
+}
+
 /// Whether the circuit has to open.
 pub(crate) fn asks_for_opening(settings: &Settings, evidence: Evidence) -> bool {
     settings.max_attempts != UNLIMITED
@@ -50,6 +58,19 @@ mod tests {
     fn with_a_window_only_failures_inside_it_count() {
         assert!(!opens(5, 100, Some(4)));
         assert!(opens(5, 5, Some(5)));
+    }
+
+    #[test]
+    fn the_limit_is_where_failures_in_a_row_open() {
+        for max_attempts in [1, 2, 5, UNLIMITED] {
+            let settings = Settings {
+                max_attempts,
+                ..Settings::DEFAULT
+            };
+            let limit = limit(&settings).expect("no window");
+            assert_eq!(opens(max_attempts, limit, None), limit != UNLIMITED);
+            assert!(!opens(max_attempts, limit - 1, None));
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ fn alone() -> MutexGuard<'static, ()> {
 fn first_calls(brama: &Brama, name: &str) {
     brama.failure(name, None).expect("registered");
     brama.success(name).expect("registered");
+    // Looks at the settings, as an opening does.
+    brama.status(name).expect("registered");
 }
 
 /// Everything a caller does, through all states and back, by handle.

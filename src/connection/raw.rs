@@ -15,12 +15,19 @@ impl Connection {
         }
     }
 
-    #[inline]
     pub(crate) fn success_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
         let ticket = Some(self.record.ticket(token));
         self.record
             .success(&self.engine.env, ticket, report)
             .map_err(|refusal| self.error(refusal))
+    }
+
+    /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
+    /// nothing, and false.
+    #[inline]
+    pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
+        let ticket = Some(self.record.ticket(token));
+        self.record.succeed_at_once(&self.engine.env, ticket)
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {

@@ -1,20 +1,19 @@
 //! A cell: the counts of one thread, or of all that have none.
 //!
-//! The same four words serve two regimes. In a [`Cell`] one thread at a time
+//! The same three words serve two regimes. In a [`Cell`] one thread at a time
 //! counts, so a load and a store make an increment, about a nanosecond with
 //! everything around it; other threads only read. In a [`Shared`] any thread
 //! counts, and every increment is a read-modify-write.
 //!
-//! Words are written only when they change: the time at most once a
-//! millisecond, the mark once after each time it was taken. A reader takes the
-//! latest time of all cells, and the sum of the rest.
+//! The time is written only when it changes, at most once a millisecond. A
+//! reader takes the latest time of all cells, and the sum of the rest.
 //!
 //! Everything here is `Relaxed`. The counts publish nothing but themselves, and
 //! what makes them exact (that a cell's writers follow one another) is
 //! established where indexes change hands, in [`index`](super::index).
 
 use super::Sums;
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, shipped};
+use crate::sync::{AtomicU64, Ordering::Relaxed, shipped};
 
 /// Counts written by one thread at a time. All zeroes is a valid, empty cell.
 #[repr(C)]
@@ -23,9 +22,6 @@ pub(crate) struct Cell {
     rejected: AtomicU64,
     /// Time of the last success plus one, so that 0 can mean "none". Only grows.
     last_success: AtomicU64,
-    /// 1 if a call was admitted since the mark was last taken. Set by the owner,
-    /// cleared by readers: the only word that both write.
-    mark: AtomicU32,
 }
 
 /// Counts that any thread may write.
@@ -33,7 +29,7 @@ pub(crate) struct Cell {
 pub(crate) struct Shared(Cell);
 
 shipped! {
-    const _: () = assert!(size_of::<Cell>() == 32 && size_of::<Shared>() == 32);
+    const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 24);
     const _: () = assert!(align_of::<Cell>() <= 8);
 }
 
@@ -43,11 +39,10 @@ impl Cell {
             successes: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             last_success: AtomicU64::new(0),
-            mark: AtomicU32::new(0),
         }
     }
 
-    /// For the owner only, as are the next two.
+    /// For the owner only, as is the next.
     #[inline]
     pub(super) fn success(&self, now_ms: u64) {
         increment(&self.successes);
@@ -60,20 +55,6 @@ impl Cell {
     #[inline]
     pub(super) fn rejected(&self) {
         increment(&self.rejected);
-    }
-
-    #[inline]
-    pub(super) fn touch(&self) {
-        if self.mark.load(Relaxed) == 0 {
-            self.mark.store(1, Relaxed);
-        }
-    }
-
-    /// For any thread.
-    pub(super) fn take_mark(&self) -> bool {
-        // The swap, not the load, decides: a mark set in between is taken too,
-        // and of two takers one gets it.
-        self.mark.load(Relaxed) != 0 && self.mark.swap(0, Relaxed) != 0
     }
 
     /// For any thread.
@@ -102,11 +83,6 @@ impl Shared {
     #[cold]
     pub(super) fn rejected(&self) {
         self.0.rejected.fetch_add(1, Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn touch(&self) {
-        self.0.touch(); // a store of the same value by many loses nothing
     }
 
     /// To be read, not to be counted in.

@@ -3,14 +3,14 @@
 //! A record that a second thread reports on needs cells for more threads, and
 //! finds that out in the middle of a report, where nothing may be allocated. So
 //! a few blocks always lie ready. A report takes one by a `swap`; [`refill`],
-//! called where time does not matter (registration, the driver's tick), makes
-//! up for those taken. A report that finds none counts in the shared cell, and
-//! the next one tries again.
+//! called where time does not matter (registration, the driver's turn), makes
+//! up for those taken. A report that finds none counts in the shared cell, has
+//! the driver woken, and a later one tries again. A reserve that was found empty
+//! is filled with twice as many blocks the next time: a process with hundreds of
+//! connections under several threads has cells for all of them after a few turns.
 //!
 //! The slots are exchanged whole, null for a block and back, so there is
-//! nothing like a list's ABA problem. A list would hold more blocks and need
-//! tags for it; eight between two refills have to do, since a record takes one
-//! only once.
+//! nothing like a list's ABA problem.
 //!
 //! A [`Block`] has a cell for each thread that can run at once, 4 to 64, each
 //! on its own pair of cache lines: neighbours are prefetched in pairs. Who owns
@@ -122,10 +122,10 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
         drop(unsafe { Box::from_raw(block) });
     }
 
-    /// Fills the empty slots. Allocates: not for the path of a report. Costs a
-    /// few loads when nothing is missing.
-    pub(crate) fn refill(&self) {
-        for slot in &self.slots {
+    /// Fills the empty ones of the first `count` slots. Allocates: not for the
+    /// path of a report. Costs a few loads when nothing is missing.
+    pub(crate) fn refill(&self, count: usize) {
+        for slot in self.slots.iter().take(count) {
             if slot.load(Ordering::Relaxed).is_null() {
                 self.give_back(Block::allocate());
             }
@@ -140,13 +140,65 @@ impl<const SLOTS: usize> Drop for Reserve<SLOTS> {
 }
 
 shipped! {
+    use crate::sync::{AtomicU32, AtomicUsize};
+
     const MAX_CELLS: usize = 64;
 
     const _: () = assert!(size_of::<Line>() == 128);
     const _: () = assert!(size_of::<Block>() == 256);
 
+    const SLOTS: usize = 64;
+
     /// The process's reserve.
-    pub(crate) static RESERVE: Reserve<8> = Reserve::new();
+    static RESERVE: Reserve<SLOTS> = Reserve::new();
+
+    /// How many blocks lie ready after a refill.
+    static READY: AtomicUsize = AtomicUsize::new(8);
+
+    /// Whether the reserve was found empty since the last refill, and whether
+    /// somebody has been woken for it. Relaxed throughout: a hint.
+    static DEMAND: AtomicU32 = AtomicU32::new(MET);
+    const MET: u32 = 0;
+    const UNMET: u32 = 1;
+    const CALLED_FOR: u32 = 2;
+
+    /// A block of the process's reserve.
+    pub(super) fn take() -> Option<Box<Block>> {
+        // Once it is known to be empty, nobody searches it.
+        if DEMAND.load(Ordering::Relaxed) != MET {
+            return None;
+        }
+        let block = RESERVE.take();
+        if block.is_none() {
+            DEMAND.store(UNMET, Ordering::Relaxed);
+        }
+        block
+    }
+
+    pub(super) fn give_back(block: Box<Block>) {
+        RESERVE.give_back(block);
+    }
+
+    /// Whether the caller has to see to it that somebody calls [`refill`] soon:
+    /// true for one of those that found the reserve empty.
+    pub(crate) fn wants_refill() -> bool {
+        DEMAND.load(Ordering::Relaxed) == UNMET
+            && DEMAND.swap(CALLED_FOR, Ordering::Relaxed) == UNMET
+    }
+
+    /// Fills the process's reserve.
+    pub(crate) fn refill() {
+        let mut ready = READY.load(Ordering::Relaxed);
+        let short = DEMAND.load(Ordering::Relaxed) != MET;
+        if short {
+            ready = (2 * ready).min(SLOTS);
+            READY.store(ready, Ordering::Relaxed);
+        }
+        RESERVE.refill(ready);
+        if short {
+            DEMAND.store(MET, Ordering::Relaxed);
+        }
+    }
 
     impl<const SLOTS: usize> Reserve<SLOTS> {
         /// Empty until the first refill.
@@ -169,7 +221,17 @@ modelled! {
     const MAX_CELLS: usize = 2;
 
     /// Models bring their own reserve; other files' models do without blocks.
-    pub(crate) static RESERVE: Reserve<0> = Reserve { slots: [] };
+    pub(super) fn take() -> Option<Box<Block>> {
+        None
+    }
+
+    pub(super) fn give_back(_: Box<Block>) {}
+
+    pub(crate) fn wants_refill() -> bool {
+        false
+    }
+
+    pub(crate) fn refill() {}
 
     impl<const SLOTS: usize> Reserve<SLOTS> {
         pub(crate) fn new() -> Self {

@@ -4,7 +4,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use super::reserve::{RESERVE, live_blocks};
+use super::reserve::{self, Reserve, live_blocks};
 use super::*;
 
 struct Record {
@@ -60,7 +60,7 @@ fn one_thread_needs_only_the_primary() {
 #[test]
 fn eight_threads_on_one_record() {
     const EACH: u64 = 100_000;
-    RESERVE.refill();
+    reserve::refill();
     let record = Record::new();
     thread::scope(|scope| {
         for t in 0..8 {
@@ -88,12 +88,12 @@ fn eight_threads_on_one_record() {
 
 #[test]
 fn short_lived_threads_hand_their_cells_on() {
-    RESERVE.refill();
+    reserve::refill();
     let record = Record::new();
     for round in 0..200 {
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| record.totals().success(round)));
+                scope.spawn(|| (0..50).for_each(|_| _ = record.totals().success(round)));
             }
         });
     }
@@ -104,7 +104,7 @@ fn short_lived_threads_hand_their_cells_on() {
 fn short_lived_threads_that_overlap_on_one_pool() {
     const THREADS: u64 = 8;
     let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<1>::new(), Record::new());
-    reserve.refill();
+    reserve.refill(usize::MAX);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -136,7 +136,7 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
     assert_eq!(record.shared.sum(), sums(30_000, 0, Some(9_999)));
     assert_eq!(record.totals().sum(), sums(30_001, 0, Some(9_999)));
 
-    reserve.refill();
+    reserve.refill(usize::MAX);
     record.totals().success_as(2, &reserve, 1);
     assert!(record.stripes.block().is_some());
     assert_eq!(record.shared.sum().successes, 30_000);
@@ -146,7 +146,7 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
 #[test]
 fn a_full_block_sends_reports_to_the_shared_cell() {
     let (reserve, record) = (Reserve::<1>::new(), Record::new());
-    reserve.refill();
+    reserve.refill(usize::MAX);
     for _ in 0..2 {
         (1..=200).for_each(|index| record.totals().rejected_as(index, &reserve));
     }
@@ -158,7 +158,7 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
 #[test]
 fn threads_whose_probes_collide_get_different_cells() {
     let (reserve, record) = (Reserve::<1>::new(), Record::new());
-    reserve.refill();
+    reserve.refill(usize::MAX);
     for index in [9, 64, 128, 192, 128, 64] {
         record.totals().rejected_as(index, &reserve);
     }
@@ -180,8 +180,8 @@ fn threads_whose_probes_collide_get_different_cells() {
 fn dropping_frees_every_block() {
     assert_eq!(live_blocks(), 0);
     let reserve = Reserve::<8>::new();
-    reserve.refill();
-    reserve.refill();
+    reserve.refill(8);
+    reserve.refill(8);
     assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
     for _ in 0..5 {
         let record = Record::new();
@@ -191,7 +191,7 @@ fn dropping_frees_every_block() {
     }
     assert_eq!((live_blocks(), filled(&reserve)), (3, 3));
     let spare = reserve.take().expect("three are left");
-    reserve.refill();
+    reserve.refill(usize::MAX);
     reserve.give_back(spare);
     assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
     drop(reserve);
@@ -263,31 +263,35 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
 }
 
 #[test]
-fn the_mark_is_taken_once() {
-    let (reserve, record) = (Reserve::<1>::new(), Record::new());
-    reserve.refill();
-    let totals = record.totals();
-    assert!(!totals.take_mark());
-
-    totals.touch();
-    assert_eq!(record.stripes.owner(), 0, "touching claims no cell");
-    assert!(totals.take_mark());
-    assert!(!totals.take_mark());
-
-    for index in [1, 2, 3] {
-        totals.rejected_as(index, &reserve);
-        totals.success_as(index, &reserve, 0);
-    }
-    assert!(!totals.take_mark(), "counting is no touching");
-
-    totals.touch();
-    assert!(totals.take_mark());
-    assert!(!totals.take_mark());
-}
-
-#[test]
 fn the_latest_time_there_is_does_not_wrap() {
     let record = Record::new();
     record.totals().success(u64::MAX);
     assert_eq!(record.totals().sum().last_success_ms, Some(u64::MAX - 1));
+}
+
+#[test]
+fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
+    let records: Vec<Record> = (0..500).map(|_| Record::new()).collect();
+    let report = |expected: u64| {
+        for record in &records {
+            record.totals().success(expected);
+        }
+    };
+    report(0);
+    let mut refills = 0;
+    while records
+        .iter()
+        .any(|record| record.stripes.block().is_none())
+    {
+        thread::scope(|scope| {
+            scope.spawn(|| report(refills));
+        });
+        reserve::wants_refill();
+        reserve::refill();
+        refills += 1;
+        assert!(refills < 200, "the reserve does not grow with demand");
+    }
+    for record in &records {
+        assert_eq!(record.totals().sum().successes, 1 + refills);
+    }
 }

@@ -6,21 +6,22 @@
 //! lasts.
 
 use std::ffi::{CStr, c_char};
+use std::fmt::Display;
 use std::{mem, ptr, slice, str};
 
 use super::handles::{brama_connection_t, brama_t};
 use super::types::brama_pair_t;
-use crate::error::{Error, Invalid};
+use crate::error::Error;
 use crate::key::Key;
 use crate::manager::Brama;
 
 #[cold]
-pub(super) fn invalid(name: &'static str, value: impl ToString, allowed: impl ToString) -> Error {
-    Error::InvalidArgument(Box::new(Invalid {
-        name,
-        value: value.to_string(),
-        allowed: allowed.to_string(),
-    }))
+pub(super) fn invalid(
+    name: &'static str,
+    value: impl Display,
+    allowed: impl Into<String>,
+) -> Error {
+    Error::argument_value(name, value, allowed)
 }
 
 #[cold]

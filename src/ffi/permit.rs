@@ -238,6 +238,9 @@ impl<'a> Granted<'a> {
     #[inline]
     fn success(self, report: &Report<'_>) -> Result<(), Failure> {
         match self {
+            Granted::ByHandle(handle, token) if handle.connection.succeed_at_once_of(token) => {
+                Ok(())
+            }
             Granted::ByHandle(handle, token) => Ok(handle.connection.success_of(token, report)?),
             Granted::ByName(brama, admission) => found(brama.success_of(admission, report)),
         }

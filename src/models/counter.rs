@@ -171,7 +171,7 @@ fn a_hand_over_survives_its_neighbours() {
 fn one_block_is_attached() {
     let seen = outcomes(None, || {
         let record = Record::<2>::new();
-        record.reserve.refill();
+        record.reserve.refill(usize::MAX);
         record.rejected(9);
         join([1, 3].map(|index| {
             let record = record.clone();
@@ -201,7 +201,8 @@ fn a_reserve_is_refilled_while_it_is_used() {
     outcomes(Some(3), || {
         let record = Record::<1>::new();
         record.rejected(9);
-        let refill = |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill());
+        let refill =
+            |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill(usize::MAX));
         let report = |record: Arc<Record<1>>| thread::spawn(move || record.rejected(1));
         join([
             refill(record.clone()),
@@ -230,7 +231,7 @@ fn sums_only_grow() {
             let record = record.clone();
             thread::spawn(move || {
                 if index == 1 {
-                    record.reserve.refill();
+                    record.reserve.refill(usize::MAX);
                 }
                 record.rejected(index);
             })
@@ -250,33 +251,4 @@ fn sums_only_grow() {
     });
     let expected = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
     assert_eq!(seen, BTreeSet::from(expected));
-}
-
-/// A mark set while another thread takes it is seen then or the next time, and
-/// by one of two takers only.
-///
-/// Mutations: `take_mark` stores 0 whatever it loaded (a mark set in between is
-/// lost); it stores 0 instead of swapping (both takers see one mark).
-#[test]
-fn a_mark_is_taken_once() {
-    let seen = outcomes(None, || {
-        let record = Record::<0>::new();
-        let touch = {
-            let record = record.clone();
-            thread::spawn(move || record.totals().touch())
-        };
-        let taken = join([(); 2].map(|()| {
-            let record = record.clone();
-            thread::spawn(move || record.totals().take_mark())
-        }));
-        touch.join().unwrap();
-        let left = record.totals().take_mark();
-        let times = [taken[0], taken[1], left]
-            .into_iter()
-            .filter(|&t| t)
-            .count();
-        assert_eq!(times, 1);
-        left
-    });
-    assert_eq!(seen, BTreeSet::from([false, true]));
 }

@@ -2,11 +2,14 @@
 //!
 //! Mutations these models catch:
 //!
-//! - `leave` that checks the mark with a load before it swaps:
+//! - `leave` that checks the link with a load before it swaps:
 //!   `what_was_done_before_leaving_is_seen`.
-//! - `take_all` that clears the mark with a store:
+//! - `take_all` that loads the link and clears it with a store:
 //!   `what_was_done_before_leaving_is_seen`.
 //! - `take_all` with a Relaxed swap: `two_leave_at_once`.
+//! - `leave` that swaps the end into the link of an item that waits, or that stores
+//!   the head there instead of swapping it in:
+//!   `two_leave_the_same_item_above_another`.
 //! - No fence in `lie_down`, or none in `is_asleep_past`:
 //!   `the_sleeper_or_the_ringer_sees_the_other`.
 
@@ -115,6 +118,47 @@ fn two_leave_at_once() {
             .map(|item| item.done.load(Ordering::Relaxed))
             .sum();
         assert_eq!(early + late, 2);
+    });
+}
+
+#[test]
+fn two_leave_the_same_item_above_another() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let inbox = Arc::new(Inbox::<Item>::new());
+        let (below, item) = (Item::new(), Item::new());
+        below.done.store(1, Ordering::Relaxed);
+        inbox.leave(&below, || below.clone());
+        let leavers = [0, 1].map(|_| {
+            let (inbox, item) = (inbox.clone(), item.clone());
+            thread::spawn(move || {
+                item.done.fetch_add(1, Ordering::Relaxed);
+                inbox.leave(&item, || item.clone());
+            })
+        });
+        let look = |inbox: &Inbox<Item>, below: &Arc<Item>| {
+            let (mut latest, mut found) = (0, 0);
+            for item in inbox.take_all() {
+                if Arc::ptr_eq(&item, below) {
+                    found += 1;
+                } else {
+                    latest = latest.max(item.done.load(Ordering::Relaxed));
+                }
+            }
+            (latest, found)
+        };
+        let taker = thread::spawn({
+            let (inbox, below) = (inbox.clone(), below.clone());
+            move || look(&inbox, &below)
+        });
+        for leaver in leavers {
+            leaver.join().unwrap();
+        }
+        let (early, found) = taker.join().unwrap();
+        let (late, still) = look(&inbox, &below);
+        assert_eq!(early.max(late), 2, "a change was lost");
+        assert_eq!(found + still, 1, "the item below was lost");
     });
 }
 

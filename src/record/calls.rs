@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Happening, Record, Refusal, Ticket, decide};
+use crate::counter::reserve;
 use crate::env::Env;
 use crate::error::Rejected;
 use crate::event::{Cause, EventMask, EventType, Report};
@@ -12,7 +13,13 @@ use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
 use crate::sync::Ordering;
 use crate::trip::{self, Evidence};
 
+/// In a ticket's `place`, between the generation and the slot.
+const OWNS_RECORD: u64 = 1 << 30;
+const OWNS_ENGINE: u64 = 1 << 31;
+const OWNING: u64 = OWNS_RECORD | OWNS_ENGINE;
+
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
+const FAILED: EventMask = EventMask::of(EventType::Failure);
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
 const PROBED: EventMask = EventMask::of(EventType::Probe);
 
@@ -62,11 +69,12 @@ impl Record {
     pub(crate) fn pass(&self) -> Option<Ticket> {
         let word = self.word_now();
         word.passes_freely().then(|| {
-            self.totals().touch();
+            self.mark_visited();
             Ticket::to_pass(word)
         })
     }
 
+    #[inline(never)]
     pub(crate) fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
         let now = env.clock.now();
         loop {
@@ -83,7 +91,9 @@ impl Record {
                     Err(free_at) => free_at,
                 },
             };
-            self.totals().rejected();
+            if !self.totals().rejected() {
+                want_cells(env);
+            }
             if self.wants(REJECTED) {
                 self.tell_unmoved(env, word, Happening::new(Cause::Rejected, now));
             }
@@ -121,37 +131,47 @@ impl Record {
         Ok(Some(Ticket::to_probe(word, lease)))
     }
 
-    /// Counts a success.
+    /// The report of a permit, as [`Record::succeed_at_once`]. Not inlined: so
+    /// the four words of a permit stay in registers in whatever code it is used.
+    #[inline(never)]
+    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
+        self.succeed_at_once(env, Some(ticket))
+    }
+
+    /// Counts a success that changes nothing but the totals, or does nothing:
+    /// then [`Record::success`] has to do it. What a healthy call costs is this
+    /// and [`Record::pass`].
     #[inline]
+    pub(crate) fn succeed_at_once(&self, env: &Env, ticket: Option<Ticket>) -> bool {
+        let word = self.word_now();
+        let at_once = word.is_spotless()
+            && ticket.is_none_or(|ticket| ticket.passes(word))
+            && !self.wants(SUCCEEDED);
+        if at_once {
+            self.count_success(env, env.clock.now());
+        }
+        at_once
+    }
+
+    #[inline]
+    fn count_success(&self, env: &Env, now: u64) {
+        if !self.totals().success(now) {
+            want_cells(env);
+        }
+    }
+
+    /// Counts a success.
     pub(crate) fn success(
         &self,
         env: &Env,
         ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<(), Refusal> {
-        let word = self.word_now();
-        if word.is_retired() {
+        if self.is_retired() {
             return Err(Refusal::Gone);
         }
         let now = env.clock.now();
-        self.totals().success(now);
-        if word.is_spotless()
-            && ticket.is_none_or(|ticket| ticket.passes(word))
-            && !self.wants(SUCCEEDED)
-        {
-            return Ok(());
-        }
-        self.success_that_matters(env, ticket, report, now)
-    }
-
-    #[inline(never)]
-    fn success_that_matters(
-        &self,
-        env: &Env,
-        ticket: Option<Ticket>,
-        report: &Report<'_>,
-        now: u64,
-    ) -> Result<(), Refusal> {
+        self.count_success(env, now);
         let happening = Happening {
             report,
             ..Happening::new(Cause::Success, now)
@@ -188,7 +208,43 @@ impl Record {
         }
         let now = env.clock.now();
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
+        // Load first: a storm of failures falls into one millisecond.
+        if self.last_failure.load(Ordering::Relaxed) <= now {
+            self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
+        }
+        match self.fail_at_once(env, ticket) {
+            Some(count) => Ok(count),
+            None => self.failure_that_matters(env, ticket, report, now),
+        }
+    }
+
+    /// A failure that nobody wants to hear of and that does not open the circuit:
+    /// counted in the word. `None` for all others: nothing is done.
+    #[inline]
+    fn fail_at_once(&self, env: &Env, ticket: Option<Ticket>) -> Option<u32> {
+        if self.wants(FAILED) {
+            return None;
+        }
+        let limit = self.limit(env);
+        let mut word = self.word_now();
+        loop {
+            check(ticket, word).ok()?;
+            let next = word.failed_below(limit)?;
+            match self.swap(word, next) {
+                Ok(()) => return next.failures(),
+                Err(current) => word = current,
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn failure_that_matters(
+        &self,
+        env: &Env,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        now: u64,
+    ) -> Result<u32, Refusal> {
         let happening = Happening {
             report,
             ..Happening::new(Cause::Failure, now)
@@ -281,13 +337,21 @@ impl Record {
         now: u64,
         report: impl FnOnce() -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let Some(lease) = ticket.and_then(|ticket| ticket.lease()) else {
+        let Some(lease) = ticket.and_then(Ticket::lease) else {
             return report();
         };
         let lease = self.probes.claim(lease, now).ok_or(Refusal::Stale)?;
         let answer = report();
         self.probes.free(lease);
         answer
+    }
+}
+
+/// A thread counts where others count, too: it is faster with a cell of its own.
+#[cold]
+fn want_cells(env: &Env) {
+    if reserve::wants_refill() {
+        env.bell.wake();
     }
 }
 
@@ -330,11 +394,11 @@ impl Ticket {
         }
     }
 
-    pub(crate) fn generation(&self) -> Generation {
+    pub(crate) fn generation(self) -> Generation {
         Generation::from_bits(self.place)
     }
 
-    pub(crate) fn lease(&self) -> Option<Lease> {
+    pub(crate) fn lease(self) -> Option<Lease> {
         (self.stamp != 0).then_some(Lease {
             slot: (self.place >> 32) as u32,
             stamp: self.stamp,
@@ -343,7 +407,31 @@ impl Ticket {
 
     /// Whether it was given in this very closed state.
     #[inline]
-    fn passes(&self, word: Word) -> bool {
-        self.stamp == 0 && self.place == word.generation().bits()
+    fn passes(self, word: Word) -> bool {
+        self.stamp == 0 && self.place & !OWNING == word.generation().bits()
+    }
+
+    /// The ticket of a permit that owns a reference to its record.
+    #[inline]
+    pub(crate) fn with_record(self) -> Self {
+        let place = self.place | OWNS_RECORD;
+        Ticket { place, ..self }
+    }
+
+    /// The ticket of a permit that owns a reference to its engine.
+    #[inline]
+    pub(crate) fn with_engine(self) -> Self {
+        let place = self.place | OWNS_ENGINE;
+        Ticket { place, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn owns_record(self) -> bool {
+        self.place & OWNS_RECORD != 0
+    }
+
+    #[inline]
+    pub(crate) fn owns_engine(self) -> bool {
+        self.place & OWNS_ENGINE != 0
     }
 }

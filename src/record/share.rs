@@ -1,9 +1,10 @@
 //! How a record is shared: a count of references inside the record.
 //!
-//! An `Arc` would do the same; the count is inside so that the record keeps its
-//! alignment (an `Arc` puts 64 bytes of header before it) and so that a look-up
-//! can hand out a reference from a plain pointer.
+//! An `Arc` would do the same; the count is inside so that the record begins with
+//! its line (an `Arc` puts a header before it) and so that a look-up can hand out a
+//! reference from a plain pointer.
 
+use std::alloc::{self, Layout};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -12,17 +13,35 @@ use super::Record;
 use crate::inbox::{Link, Linked};
 use crate::key::Key;
 use crate::sync::{Ordering, fence};
-use crate::table::Entry;
+use crate::table::{ALIGNMENT, Entry};
 
 /// One counted reference to a record.
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
     pub(crate) fn new(record: Record) -> Self {
-        let record = Box::into_raw(Box::new(record));
+        // SAFETY: the layout is not empty.
+        let place = unsafe { alloc::alloc(Record::LAYOUT) }.cast::<Record>();
+        let Some(place) = NonNull::new(place) else {
+            alloc::handle_alloc_error(Record::LAYOUT);
+        };
+        // SAFETY: fresh memory with the room and the alignment.
+        unsafe { place.write(record) };
         // Exposed, because `share` makes a pointer from a `&Record`.
-        record.expose_provenance();
-        RecordRef(NonNull::new(record).expect("a box is not null"))
+        place.as_ptr().expose_provenance();
+        RecordRef(place)
+    }
+
+    /// # Safety
+    ///
+    /// This was the last reference.
+    #[cold]
+    unsafe fn destroy(&self) {
+        // SAFETY: nobody else has a reference; `new` made it with this layout.
+        unsafe {
+            self.0.drop_in_place();
+            alloc::dealloc(self.0.as_ptr().cast(), Record::LAYOUT);
+        }
     }
 
     /// Hands the reference over as a pointer; [`RecordRef::from_raw`] takes it back.
@@ -39,11 +58,21 @@ impl RecordRef {
 }
 
 impl Record {
+    /// A record begins where a cache line does.
+    const LAYOUT: Layout = match Layout::from_size_align(size_of::<Record>(), ALIGNMENT) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a power of two"),
+    };
+
     /// One more reference. The caller has one, or is pinned and found the record
     /// in the table, whose reference is given back only when nobody is pinned.
     pub(crate) fn share(&self) -> RecordRef {
         // Relaxed: a reference is made from one that is known to exist.
-        self.references.fetch_add(1, Ordering::Relaxed);
+        let before = self.references.fetch_add(1, Ordering::Relaxed);
+        if before > u32::MAX / 2 {
+            // Somebody leaks them, and the count must not come round to zero.
+            std::process::abort();
+        }
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 }
@@ -76,8 +105,8 @@ impl Drop for RecordRef {
         // the last one's Acquire fence, and that before the destruction.
         if self.references.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
-            // SAFETY: the last reference is gone, and the record came from a box.
-            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+            // SAFETY: the last reference is gone.
+            unsafe { self.destroy() };
         }
     }
 }

@@ -91,7 +91,12 @@ impl Record {
         // ORDERING: Acquire, partner of the Release in `after`.
         let change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
         let settled = change.generation == word.generation();
-        let changed = if settled { change.time } else { now + 1 };
+        let since = if settled { change.time } else { now + 1 };
+        let changed = if settled && change.is_registration {
+            0
+        } else {
+            since
+        };
         let opened = match word.deadline() {
             Some(_) if !settled => now + 1,
             _ => self.opened_at.load(Ordering::Relaxed),
@@ -104,11 +109,6 @@ impl Record {
         // One look at the wall clock for all times.
         let wall = env.clock.wall();
         let unix = |stored: u64| stored.checked_sub(1).map(|ms| wall.unix_ms(ms));
-        let since = if changed > 0 {
-            changed
-        } else {
-            self.registered_at
-        };
         let key = self.key();
         Some(Status {
             identifier: key.identifier().to_owned(),

@@ -32,7 +32,7 @@ pub(super) const UNKNOWN: EventMask = EventMask(1);
 
 /// In `told`: one notice of this connection that was sent. Below it, the state
 /// last told.
-const ANNOUNCED: u32 = 0x100;
+const ANNOUNCED: u16 = 0x100;
 
 /// Sequence numbers within an epoch that belong to the change itself.
 const FOR_THE_CHANGE: u64 = 4;
@@ -226,11 +226,10 @@ impl Record {
     /// [`Record::unannounce`] if the notice finds no room.
     pub(crate) fn announce(&self) -> bool {
         // After so many there is no doubt.
-        let note = self.told.load(Ordering::Relaxed) < 64 * ANNOUNCED;
-        if note {
-            self.told.fetch_add(ANNOUNCED, Ordering::Relaxed);
-        }
-        note
+        let note = |told: u16| (told < 64 * ANNOUNCED).then_some(told + ANNOUNCED);
+        self.told
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, note)
+            .is_ok()
     }
 
     pub(crate) fn unannounce(&self) {
@@ -243,7 +242,7 @@ impl Record {
 
     /// The dispatcher is about to tell of this state.
     pub(crate) fn note_told(&self, state: State) {
-        let tell = |told: u32| Some(told & !(ANNOUNCED - 1) | state as u32);
+        let tell = |told: u16| Some(told & !(ANNOUNCED - 1) | state as u16);
         let _ = self
             .told
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, tell);

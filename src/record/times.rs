@@ -11,22 +11,29 @@ pub(super) struct Opening {
     pub(super) lasting: u64,
 }
 
-/// A change of state: its time, as stored, and what it led to.
+/// A change of state: its time, as stored, and what it led to. The first one is
+/// the registration, which is no change.
 #[derive(Clone, Copy)]
 pub(super) struct Stamp {
     pub(super) time: u64,
     pub(super) generation: Generation,
+    pub(super) is_registration: bool,
 }
+
+const REGISTRATION_BIT: u32 = u64::BITS - 1;
 
 impl Stamp {
     pub(super) fn pack(self) -> u64 {
-        self.time << Generation::BITS | self.generation.bits()
+        u64::from(self.is_registration) << REGISTRATION_BIT
+            | self.time << Generation::BITS
+            | self.generation.bits()
     }
 
     pub(super) fn unpack(bits: u64) -> Self {
         Stamp {
-            time: bits >> Generation::BITS,
+            time: (bits & !(1 << REGISTRATION_BIT)) >> Generation::BITS,
             generation: Generation::from_bits(bits),
+            is_registration: bits >> REGISTRATION_BIT != 0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What one slot of the table holds, as a plain value.
 //!
-//! Entries are aligned to at least [`ALIGNMENT`] bytes, so the low six bits of
-//! their addresses are free:
+//! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
+//! addresses are free:
 //!
 //! ```text
 //!  63 ........................ 6 | 5 .... 1 |   0
@@ -21,8 +21,8 @@
 
 use std::ptr::{self, NonNull};
 
-/// The least alignment of an entry.
-pub(super) const ALIGNMENT: usize = 64;
+/// Entries lie at multiples of it.
+pub(crate) const ALIGNMENT: usize = 64;
 
 const FROZEN: usize = 1;
 const TAG: usize = ALIGNMENT - 1 - FROZEN;
@@ -52,9 +52,9 @@ impl<T> Word<T> {
     pub(super) const EMPTY: Self = Self(ptr::null_mut());
     pub(super) const TOMBSTONE: Self = Self(ptr::without_provenance_mut(TOMBSTONE));
 
-    /// The word of an entry that is aligned to [`ALIGNMENT`].
+    /// The word of an entry that lies at a multiple of [`ALIGNMENT`].
     pub(super) fn of(entry: NonNull<T>, hash: u64) -> Self {
-        debug_assert_eq!(entry.addr().get() % ALIGNMENT, 0);
+        assert_eq!(entry.addr().get() % ALIGNMENT, 0);
         Self(entry.as_ptr().map_addr(|address| address | tag(hash)))
     }
 

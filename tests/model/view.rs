@@ -90,8 +90,8 @@ impl From<Error> for Answer {
         match error {
             Error::InvalidArgument(invalid) => Answer::InvalidArgument(invalid.name),
             Error::InvalidConfig(invalid) => Answer::InvalidConfig(invalid.name),
-            Error::NotFound(key) => Answer::NotFound(*key),
-            Error::AlreadyRegistered(key) => Answer::AlreadyRegistered(*key),
+            Error::NotFound(key) => Answer::NotFound(KeyBuf::clone(&key)),
+            Error::AlreadyRegistered(key) => Answer::AlreadyRegistered(KeyBuf::clone(&key)),
             Error::Rejected(rejected) => Answer::Rejected(rejected.retry_after.map(in_ms)),
             Error::Stale => Answer::Stale,
             other => Answer::Unexpected(other.to_string()),

@@ -1,0 +1,123 @@
+//! A connection's name, where a look-up needs it: beside the word.
+//!
+//! Names that are short together (most are) lie in the record itself, so that a
+//! look-up by name reads one line of it: hash, name and word. Longer ones are
+//! allocated. Scope and identifier are one text and the place where it is parted.
+
+use std::alloc::{self, Layout};
+use std::fmt;
+use std::ptr;
+
+use crate::key::Key;
+
+/// How many bytes of scope and identifier together need no allocation.
+const INLINE: usize = 24;
+
+/// Scope and identifier, one after the other. Aligned to two bytes only: six
+/// bytes of other fields share its line.
+#[repr(C)]
+pub(super) struct Name {
+    /// The text, or the address of it: [`Name::is_inline`].
+    bytes: [u8; INLINE],
+    len: u16,
+    /// How many bytes of it are the scope; 0: none, since no scope is empty.
+    scope_len: u16,
+}
+
+impl Name {
+    pub(super) fn new(key: Key<'_>) -> Self {
+        let scope = key.scope().unwrap_or_default();
+        let length = |text: &str| u16::try_from(text.len()).expect("validated: at most 1024");
+        let mut name = Name {
+            bytes: [0; INLINE],
+            len: length(scope) + length(key.identifier()),
+            scope_len: length(scope),
+        };
+        let text = if name.is_inline() {
+            name.bytes.as_mut_ptr()
+        } else {
+            // SAFETY: the layout is not empty.
+            let text = unsafe { alloc::alloc(name.layout()) };
+            if text.is_null() {
+                alloc::handle_alloc_error(name.layout());
+            }
+            // SAFETY: there is room for a pointer.
+            unsafe {
+                name.bytes
+                    .as_mut_ptr()
+                    .cast::<*mut u8>()
+                    .write_unaligned(text)
+            };
+            text
+        };
+        for (part, at) in [(scope, 0), (key.identifier(), scope.len())] {
+            // SAFETY: `text` has room for both, which do not overlap with it.
+            unsafe { ptr::copy_nonoverlapping(part.as_ptr(), text.add(at), part.len()) };
+        }
+        name
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> Key<'_> {
+        // SAFETY: the text is two `&str`, one after the other, and lives as long
+        // as `self`; the first is `scope_len` bytes long.
+        unsafe {
+            let text = std::slice::from_raw_parts(self.text(), usize::from(self.len));
+            let (scope, identifier) = text.split_at_unchecked(usize::from(self.scope_len));
+            Key::new(
+                (self.scope_len > 0).then(|| str::from_utf8_unchecked(scope)),
+                str::from_utf8_unchecked(identifier),
+            )
+        }
+    }
+
+    #[inline]
+    fn is_inline(&self) -> bool {
+        usize::from(self.len) <= INLINE
+    }
+
+    #[inline]
+    fn text(&self) -> *const u8 {
+        if self.is_inline() {
+            return self.bytes.as_ptr();
+        }
+        // SAFETY: `new` wrote a pointer there.
+        unsafe { self.bytes.as_ptr().cast::<*const u8>().read_unaligned() }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::array::<u8>(usize::from(self.len)).expect("a few kilobytes at most")
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if !self.is_inline() {
+            // SAFETY: allocated by `new` with this layout, freed once.
+            unsafe { alloc::dealloc(self.text().cast_mut(), self.layout()) };
+        }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_it_was_made_of() {
+        let long = "long".repeat(256);
+        for scope in [None, Some("s"), Some("exactly eleven"), Some(&*long)] {
+            for identifier in ["i", "0123456789", "ein über 24 Byte langer Name", &long] {
+                let key = Key::new(scope, identifier);
+                let name = Name::new(key);
+                assert!(name.key() == key, "{name:?}");
+            }
+        }
+    }
+}
