@@ -1366,7 +1366,7 @@ private:
 class Brama {
 public:
     /// Makes a manager. Errors: InvalidConfig, which names the setting.
-    explicit Brama(const Config& config = {}) : Brama(std::move(try_make(config).value())) {}
+    explicit Brama(const Config& config = {}) : Brama(try_make(config).value()) {}
     static Result<Brama> try_make(const Config& config = {}) noexcept {
         const NativeConfig given(config);
         if (!given.answer) return given.answer;
