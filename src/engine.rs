@@ -129,6 +129,13 @@ impl Engine {
         }
     }
 
+    fn is_registered(&self, key: Key<'_>) -> bool {
+        let guard = reclaim::pin();
+        self.table
+            .get(self.env.hasher.hash(key), key, &guard)
+            .is_some_and(|record| !record.is_retired())
+    }
+
     fn refuse_if_shut(&self) -> Result<(), Error> {
         if self.is_shut() {
             return Err(Error::ShutDown);
@@ -151,9 +158,10 @@ impl Engine {
             metadata: options.metadata.unwrap_or_default(),
         });
         // Before the work of making a record that nobody needs.
-        if self.find(key).is_ok() {
+        if self.is_registered(key) {
             return Err(Error::already_registered(key));
         }
+        let version = self.env.version();
         let record = RecordRef::new(Record::new(&self.env, key, profile));
         counter::reserve::refill();
         let guard = reclaim::pin();
@@ -169,8 +177,9 @@ impl Engine {
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
-        // ORDERING: SeqCst, partner of the fence in `shut_down`: either the
-        // sweep there finds this record, or this thread finds the flag.
+        // ORDERING: SeqCst, partner of the fences in `shut_down` and `configure`:
+        // either the walk there finds this record, or this thread finds the flag,
+        // or the new version.
         fence(Ordering::SeqCst);
         if self.is_shut() {
             self.remove(&record, &guard);
@@ -179,7 +188,9 @@ impl Engine {
         drop(guard);
         // The global settings and the subscribers may have changed before it could
         // be found.
-        record.make_room(&record.settings(&self.env));
+        if self.env.version() != version {
+            record.make_room(&record.settings(&self.env));
+        }
         record.learn_interest(&self.env.bus);
         record.tell_of_life(&self.env, Cause::Registered);
         Ok(record)
@@ -244,7 +255,8 @@ impl Engine {
             let previous = self.env.global.compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
                 self.env.next_version();
-                // ORDERING: SeqCst, partner of the fence in `configure_record`.
+                // ORDERING: SeqCst, partner of the fences in `configure_record` and
+                // `register`.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
                 self.env.bell.wake();

@@ -188,6 +188,30 @@ impl Hasher {
     }
 }
 
+/// Whether two names are the same. Names are short, and a call of the library's
+/// comparison costs more than comparing a word or two.
+#[inline]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        // The last words may overlap.
+        8..=24 => {
+            let (last, middle) = (a.len() - 8, (a.len() - 8).min(8));
+            word(a) == word(b)
+                && word(&a[last..]) == word(&b[last..])
+                && word(&a[middle..]) == word(&b[middle..])
+        }
+        4..=7 => half(a) == half(b) && half(&a[a.len() - 4..]) == half(&b[b.len() - 4..]),
+        1..=3 => {
+            let ends = |name: &[u8]| [name[0], name[name.len() / 2], name[name.len() - 1]];
+            ends(a) == ends(b)
+        }
+        _ => a == b,
+    }
+}
+
 /// The 128-bit product, its halves xored: every input bit reaches every output bit.
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
@@ -253,6 +277,20 @@ mod tests {
         for (i, a) in keys.iter().enumerate() {
             for (j, b) in keys.iter().enumerate() {
                 assert_eq!(a == b, i == j);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_if_all_their_bytes_are() {
+        for length in 0..70 {
+            let name = vec![b'n'; length];
+            assert!(same(&name, &name.clone()));
+            assert!(!same(&name, &vec![b'n'; length + 1]));
+            for position in 0..length {
+                let mut other = name.clone();
+                other[position] = b'o';
+                assert!(!same(&name, &other), "{length}/{position}");
             }
         }
     }

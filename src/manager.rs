@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
 use crate::config::{Config, ConnectionOptions};
@@ -45,15 +45,21 @@ struct Owner {
     driver: Mutex<Option<JoinHandle<()>>>,
 }
 
-static DEFAULT: Lazy<Brama> = Lazy::new(|| {
-    Brama::builder()
-        .build()
-        .expect("the default settings are valid")
-});
+/// Made by a race, not under a lock, which a fork could leave held: of several
+/// threads that make it at once, the others throw theirs away.
+static DEFAULT: OnceBox<Brama> = OnceBox::new();
 
 /// The process-wide manager, made with the default settings on first use.
 pub fn default() -> &'static Brama {
-    &DEFAULT
+    DEFAULT.get_or_init(|| {
+        let brama = Brama::builder().build();
+        Box::new(brama.expect("the default settings are valid"))
+    })
+}
+
+/// The process-wide manager, if it was ever used.
+pub(crate) fn default_if_made() -> Option<&'static Brama> {
+    DEFAULT.get()
 }
 
 impl Brama {

@@ -195,14 +195,21 @@ impl Record {
             planned: AtomicU64::new(0),
             references: AtomicU32::new(1),
         };
-        record.make_room(&record.settings(env));
-        record.learn_limit(env, env.version());
+        let version = env.version();
+        let settings = record.settings(env);
+        record.make_room(&settings);
+        record.note_limit(version, &settings);
         record
     }
 
     #[inline]
     pub(crate) fn key(&self) -> Key<'_> {
         self.name.key()
+    }
+
+    #[inline]
+    fn has_name(&self, key: Key<'_>) -> bool {
+        self.name.is(key)
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -4,10 +4,23 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
+use crate::record::Ticket;
 
 impl Connection {
-    /// [`Connection::acquire`], answered by a token instead of a permit.
+    /// [`Connection::acquire_token`] where the circuit is closed; otherwise none.
     #[inline]
+    pub(crate) fn pass_token(&self) -> Option<u64> {
+        self.record.pass().map(Ticket::token)
+    }
+
+    /// [`Connection::success`] where that changes nothing but the totals; otherwise
+    /// nothing, and false.
+    #[inline]
+    pub(crate) fn succeed_at_once(&self) -> bool {
+        self.record.succeed_at_once(&self.engine.env, None)
+    }
+
+    /// [`Connection::acquire`], answered by a token instead of a permit.
     pub(crate) fn acquire_token(&self) -> Result<u64, Error> {
         match self.record.acquire(&self.engine.env) {
             Ok(ticket) => Ok(ticket.token()),
@@ -26,8 +39,8 @@ impl Connection {
     /// nothing, and false.
     #[inline]
     pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
-        let ticket = Some(self.record.ticket(token));
-        self.record.succeed_at_once(&self.engine.env, ticket)
+        Ticket::of_passing(token)
+            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::args::{handle, null};
-use super::errors::brama_result_t;
+use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
@@ -99,6 +99,12 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
     if handle.is_some_and(|handle| handle.connection.passes_freely()) {
         return true;
     }
+    available_unless_closed(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     guard::value(false, || {
         let handle = handle.ok_or_else(|| null("connection"))?;
         Ok(handle.connection.available())
@@ -123,9 +129,21 @@ pub unsafe extern "C" fn brama_connection_state(
 pub unsafe extern "C" fn brama_connection_success(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
+    // SAFETY: NULL, or a handle that is held.
+    let handle = unsafe { connection.as_ref() };
+    // Nothing in it panics, so it needs no guard.
+    if handle.is_some_and(|handle| handle.connection.succeed_at_once()) {
+        return BRAMA_OK;
+    }
+    success_that_matters(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn success_that_matters(handle: Option<&brama_connection_t>) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
-        unsafe { handle(connection) }?.connection.success()?;
+        let handle = handle.ok_or_else(|| null("connection"))?;
+        handle.connection.success()?;
         Ok(())
     })
 }

@@ -1,9 +1,9 @@
 //! The opaque things that C holds pointers to.
 
 use std::ffi::CString;
-use std::sync::Mutex;
+use std::mem::{offset_of, size_of};
 
-use super::text::{Texts, to_c};
+use super::text::{Shelf, to_c};
 use crate::clock::ManualClock;
 use crate::connection::Connection;
 use crate::manager::Brama;
@@ -40,7 +40,7 @@ pub struct brama_subscription_t {
 pub struct brama_queue_t {
     pub(super) queue: EventQueue,
     /// What the last drain lent out.
-    pub(super) drained: Mutex<Texts>,
+    pub(super) drained: Shelf,
 }
 
 /// A clock that moves only when told to, for tests without sleeping. Made by
@@ -49,6 +49,12 @@ pub struct brama_queue_t {
 pub struct brama_clock_t {
     pub(super) clock: ManualClock,
 }
+
+// A pointer to the default manager is handed out as one to this.
+const _: () = {
+    assert!(offset_of!(brama_t, brama) == 0);
+    assert!(size_of::<brama_t>() == size_of::<Brama>());
+};
 
 impl brama_connection_t {
     pub(super) fn new(connection: Connection) -> Self {

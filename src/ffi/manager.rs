@@ -2,17 +2,12 @@
 
 use std::ptr;
 
-use once_cell::sync::Lazy;
-
 use super::args;
 use super::config::brama_config_t;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_t;
-
-static DEFAULT: Lazy<brama_t> = Lazy::new(|| brama_t {
-    brama: crate::default().clone(),
-});
+use crate::manager;
 
 /// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
 /// on error: brama_last_error_message names the field. Any thread.
@@ -29,7 +24,9 @@ pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_
 /// NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_default() -> *mut brama_t {
-    guard::value(ptr::null_mut(), || Ok(ptr::from_ref(&*DEFAULT).cast_mut()))
+    guard::value(ptr::null_mut(), || {
+        Ok(ptr::from_ref(crate::default()).cast_mut().cast())
+    })
 }
 
 /// Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
@@ -39,7 +36,8 @@ pub extern "C" fn brama_default() -> *mut brama_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
     guard::value((), || {
-        let is_default = Lazy::get(&DEFAULT).is_some_and(|default| ptr::eq(default, manager));
+        let is_default = manager::default_if_made()
+            .is_some_and(|default| ptr::eq(default, manager.cast_const().cast()));
         if !manager.is_null() && !is_default {
             // SAFETY: from `brama_new`, and given back once.
             let manager = unsafe { Box::from_raw(manager) };

@@ -3,7 +3,6 @@
 use std::ffi::c_int;
 use std::mem::size_of;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::args::{self, Extensible, given, invalid, place};
@@ -12,7 +11,7 @@ use super::event::{brama_event_t, room_for, translate};
 use super::guard::{self, Failure};
 use super::handles::{brama_queue_t, brama_t};
 use super::subscribe::brama_filter_t;
-use super::text::Texts;
+use super::text::Shelf;
 
 /// Makes a queue of every event that filter lets pass, into *out, to be freed by the
 /// caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
@@ -36,7 +35,7 @@ pub unsafe extern "C" fn brama_queue_new(
         unsafe { out.write(ptr::null_mut()) };
         // SAFETY: as above.
         let queue = unsafe { args::manager(manager) }.subscribe_queue(filter?, capacity)?;
-        let drained = Mutex::new(Texts::default());
+        let drained = Shelf::new();
         let queue = Box::into_raw(Box::new(brama_queue_t { queue, drained }));
         // SAFETY: as above.
         unsafe { out.write(queue) };
@@ -77,7 +76,7 @@ pub unsafe extern "C" fn brama_queue_drain(
             place("events", events)?;
         }
         let drained = queue.queue.drain(capacity);
-        let mut texts = queue.drained.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = queue.drained.take();
         texts.begin(room_for(&drained));
         for (number, event) in drained.iter().enumerate() {
             let size = event_size.min(size_of::<brama_event_t>());
@@ -93,6 +92,7 @@ pub unsafe extern "C" fn brama_queue_drain(
         }
         // SAFETY: as above.
         unsafe { count.write(drained.len()) };
+        queue.drained.put(texts);
         Ok(())
     })
 }

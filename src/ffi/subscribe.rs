@@ -1,9 +1,8 @@
 //! Who wants which events, and subscriptions with a callback.
 
 use std::ffi::{c_char, c_void};
-use std::mem::{self, size_of};
+use std::mem::size_of;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
 use super::callback::UserData;
@@ -11,7 +10,7 @@ use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate, translate_one};
 use super::guard;
 use super::handles::{brama_subscription_t, brama_t};
-use super::text::Texts;
+use super::text::{Shelf, Texts};
 use super::types::*;
 use crate::error::Error;
 use crate::event::{EventFilter, EventType};
@@ -61,8 +60,9 @@ pub struct brama_filter_t {
     /// For the predicate.
     pub predicate_data: *mut c_void,
     /// Called with predicate_data when the subscription has ended, or if it cannot
-    /// begin: once for each call that is given this struct to subscribe with. NULL:
-    /// nothing is to be done.
+    /// begin: once for each call that is given this struct to subscribe with (but not
+    /// if its size is refused, for then it is not looked into). NULL: nothing is to be
+    /// done.
     pub predicate_destroy: brama_destroy_fn,
 }
 
@@ -308,15 +308,13 @@ impl brama_filter_t {
         let Some(predicate) = given.predicate else {
             return Ok(filter);
         };
-        // One thread at a time asks; nobody holds the mutex while the predicate runs.
-        let kept = Mutex::new(Texts::default());
+        let kept = Shelf::new();
         Ok(filter.custom(move |event| {
-            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut texts = mem::take(&mut *lock());
+            let mut texts = kept.take();
             let translated = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
             let wanted = unsafe { predicate(&translated, data.get()) };
-            *lock() = texts;
+            kept.put(texts);
             wanted
         }))
     }

@@ -8,6 +8,7 @@ use std::ffi::{CString, c_char};
 use std::ptr;
 
 use super::types::brama_pair_t;
+use crate::sync::{AtomicPtr, Ordering};
 
 pub(super) fn to_c(text: &str) -> CString {
     let end = text.bytes().position(|byte| byte == 0);
@@ -24,6 +25,43 @@ pub(super) struct Texts {
 
 // SAFETY: the pointers in `pairs` point into `bytes`, which goes wherever they go.
 unsafe impl Send for Texts {}
+
+/// Where texts are kept between two uses. Whoever finds them taken makes new ones, so
+/// that nobody waits, not even in the child of a fork for a thread that is not there.
+pub(super) struct Shelf(AtomicPtr<Texts>);
+
+impl Shelf {
+    pub(super) fn new() -> Self {
+        Shelf(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(super) fn take(&self) -> Box<Texts> {
+        // ORDERING: Acquire, partner of the Release in `put`.
+        let kept = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        if kept.is_null() {
+            return Box::default();
+        }
+        // SAFETY: from the box in `put`, and taken by this thread alone.
+        unsafe { Box::from_raw(kept) }
+    }
+
+    /// Keeps these, and lets go of others that somebody has put there meanwhile.
+    pub(super) fn put(&self, texts: Box<Texts>) {
+        // ORDERING: Release, partner of the Acquire in `take`; Acquire for what is
+        // dropped.
+        let other = self.0.swap(Box::into_raw(texts), Ordering::AcqRel);
+        if !other.is_null() {
+            // SAFETY: as in `take`.
+            drop(unsafe { Box::from_raw(other) });
+        }
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
 
 /// How much room some texts need.
 #[derive(Clone, Copy, Default)]

@@ -18,6 +18,8 @@
 //!   orderings: `a_failure_beside_the_word_is_not_lost`.
 //! - `close` that does not put back what it did not need:
 //!   `closing_by_hand_keeps_the_count`.
+//! - `limit` that takes the version after the settings, or `next_version` before
+//!   them: `a_failure_after_a_change_of_settings_obeys_it`.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -52,6 +54,8 @@ fn circuit() -> Circuit {
         ..Profile::default()
     };
     let record = RecordRef::new(Record::new(&env, "db".into(), Some(profile)));
+    // Nobody wants to hear of it: reports take the shortest way.
+    record.learn_interest(&env.bus);
     Circuit { env, record, clock }
 }
 
@@ -283,4 +287,28 @@ fn a_failure_beside_the_word_is_not_lost() {
     let meanwhile = (1, (State::Closed, 2, 1));
     let after = (2, (State::Open, 2, 2));
     assert_eq!(seen, [before, meanwhile, after].into());
+}
+
+/// Two were allowed until now, one from now on: the failure after the change opens
+/// the circuit, whatever another one is just learning.
+#[test]
+fn a_failure_after_a_change_of_settings_obeys_it() {
+    let forget = |circuit: &Circuit| circuit.env.next_version();
+    let seen = explore(
+        forget,
+        |circuit| {
+            let options = ConnectionOptions::new().max_attempts(1);
+            let profile = Profile {
+                overrides: options.overrides,
+                ..Profile::default()
+            };
+            circuit.record.profile().store(Some(profile.into()));
+            circuit.env.next_version();
+            let _ = circuit.fail(None);
+            circuit.record.state(&circuit.env)
+        },
+        |circuit| circuit.fail(None),
+        |_, state, _| state,
+    );
+    assert_eq!(seen, HashSet::from([State::Open]));
 }

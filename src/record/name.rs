@@ -8,7 +8,7 @@ use std::alloc::{self, Layout};
 use std::fmt;
 use std::ptr;
 
-use crate::key::Key;
+use crate::key::{self, Key};
 
 /// How many bytes of scope and identifier together need no allocation.
 const INLINE: usize = 24;
@@ -72,6 +72,18 @@ impl Name {
     }
 
     #[inline]
+    pub(super) fn is(&self, key: Key<'_>) -> bool {
+        let scope = key.scope().unwrap_or_default().as_bytes();
+        // SAFETY: as in `key`.
+        let text = unsafe { std::slice::from_raw_parts(self.text(), usize::from(self.len)) };
+        let (own, identifier) = text.split_at(usize::from(self.scope_len));
+        // An empty scope is no scope's name, and not the same as none.
+        key.scope().is_some() == (self.scope_len > 0)
+            && key::same(own, scope)
+            && key::same(identifier, key.identifier().as_bytes())
+    }
+
+    #[inline]
     fn is_inline(&self) -> bool {
         usize::from(self.len) <= INLINE
     }
@@ -116,7 +128,10 @@ mod tests {
             for identifier in ["i", "0123456789", "ein über 24 Byte langer Name", &long] {
                 let key = Key::new(scope, identifier);
                 let name = Name::new(key);
-                assert!(name.key() == key, "{name:?}");
+                assert!(name.key() == key && name.is(key), "{name:?}");
+                assert!(!name.is(Key::new(Some("other"), identifier)), "{name:?}");
+                assert!(!name.is(Key::new(Some(""), identifier)), "{name:?}");
+                assert!(!name.is(Key::new(scope, "other")), "{name:?}");
             }
         }
     }

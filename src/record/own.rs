@@ -44,10 +44,15 @@ impl Record {
     }
 
     #[cold]
-    pub(super) fn learn_limit(&self, env: &Env, version: u32) -> u32 {
-        // Loaded after the version: these settings are at least as new. Whoever
-        // knows less may overwrite this; then it is learned once more.
-        let limit = trip::limit(&self.settings(env)).unwrap_or(0);
+    fn learn_limit(&self, env: &Env, version: u32) -> u32 {
+        self.note_limit(version, &self.settings(env))
+    }
+
+    /// Remembers what `settings` say, which were loaded after the version and so are
+    /// at least as new. Whoever knows less may overwrite it; then it is learned once
+    /// more.
+    pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
+        let limit = trip::limit(settings).unwrap_or(0);
         self.limit.store(
             u64::from(version) << 32 | u64::from(limit),
             Ordering::Relaxed,

@@ -133,7 +133,7 @@ impl Entry for Record {
 
     #[inline]
     fn is(&self, key: Key<'_>) -> bool {
-        self.key() == key
+        self.has_name(key)
     }
 
     unsafe fn release(this: *mut Self) {

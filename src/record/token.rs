@@ -37,6 +37,12 @@ impl Ticket {
             Some(lease) => PROBE | u64::from(lease.slot) << SLOT_SHIFT | kept(lease.stamp),
         }
     }
+
+    /// The ticket of a token, if that is one to pass.
+    #[inline]
+    pub(crate) fn of_passing(token: u64) -> Option<Ticket> {
+        (token & PROBE == 0).then(|| Ticket::to_pass_in(token))
+    }
 }
 
 impl Record {
@@ -44,10 +50,7 @@ impl Record {
     /// could have been given.
     #[inline]
     pub(crate) fn ticket(&self, token: u64) -> Ticket {
-        if token & PROBE == 0 {
-            return Ticket::to_pass_in(token);
-        }
-        self.probing_ticket(token)
+        Ticket::of_passing(token).unwrap_or_else(|| self.probing_ticket(token))
     }
 
     #[cold]
