@@ -1,7 +1,7 @@
 //! The C ABI from where it is used: programs in `tests/c`, built by every
 //! compiler of this machine with all warnings as errors, linked with the shared and with
 //! the static library, and run. `tests/cpp.rs` does so in C++.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 #[path = "ffi/layout.rs"]
 mod layout;

@@ -1,6 +1,6 @@
 //! What `make -C bindings/c install` installs, as programs elsewhere find it: through
 //! pkg-config and CMake, shared and static, moved to another place, and taken away again.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each program uses its part")]
 #[path = "ffi/tools.rs"]
@@ -114,20 +114,33 @@ fn programs_are_built_through_pkg_config() {
     );
 }
 
+fn configure(build: &Path, setting: &str) -> Command {
+    let mut cmake = tool("cmake");
+    cmake.arg("-S").arg(root().join("tests/install"));
+    cmake.arg("-B").arg(build).arg(setting);
+    cmake
+}
+
 #[test]
 fn programs_are_built_with_cmake() {
     let build = emptied("cmake");
-    let mut configure = tool("cmake");
-    configure
-        .arg("-S")
-        .arg(root().join("tests/install"))
-        .arg("-B")
-        .arg(&build);
-    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display()));
-    run(configure.arg("-DCMAKE_BUILD_TYPE=Release"));
+    let place = format!("-DCMAKE_PREFIX_PATH={}", prefix().display());
+    run(&mut configure(&build, &place));
     run(tool("cmake").arg("--build").arg(&build));
     for program in ["c_shared", "c_static", "cpp_shared", "cpp_static"] {
         works(&build.join(program), None);
+    }
+    for (version, serves) in [
+        ("0", true),
+        ("0.1.0", true),
+        ("0.1.99", false),
+        ("0.0", false),
+        ("7", false),
+    ] {
+        let mut asking = configure(&emptied("cmake-versions"), &place);
+        let output = asking.arg(format!("-DWANTED={version}")).output();
+        let configured = output.expect("cmake is there").status.success();
+        assert_eq!(configured, serves, "find_package(brama {version})");
     }
 }
 
@@ -175,14 +188,8 @@ fn folders_may_be_chosen() {
     make(&goal("install"));
     assert!(headers.join("brama.hpp").is_file() && lib.join("libbrama.a").is_file());
     let build = emptied("chosen-build");
-    let mut configure = tool("cmake");
-    configure
-        .arg("-S")
-        .arg(root().join("tests/install"))
-        .arg("-B")
-        .arg(&build);
-    configure.arg(format!("-Dbrama_DIR={}", lib.join("cmake/brama").display()));
-    run(&mut configure);
+    let place = format!("-Dbrama_DIR={}", lib.join("cmake/brama").display());
+    run(&mut configure(&build, &place));
     run(tool("cmake")
         .arg("--build")
         .arg(&build)

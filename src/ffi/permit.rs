@@ -109,7 +109,6 @@ pub unsafe extern "C" fn brama_connection_acquire(
 /// # Safety
 ///
 /// As [`brama_connection_acquire`].
-#[cold]
 #[inline(never)]
 unsafe fn acquire_unless_closed(
     connection: *const brama_connection_t,

@@ -149,7 +149,16 @@ impl Compiler {
         call
     }
 
-    /// Compiles a program and links it with the library.
+    /// Compiles a source without linking it.
+    pub fn object(&self, source: &Path) -> PathBuf {
+        let folder = scratch(&format!("{}-objects", self.command.replace('/', "_")));
+        let name = source.file_stem().expect("a file");
+        let object = folder.join(name).with_extension("o");
+        run(self.call().arg("-c").arg("-o").arg(&object).arg(source));
+        object
+    }
+
+    /// Compiles a program, if it is not an object, and links it with the library.
     pub fn program(&self, source: &Path, linkage: Linkage, extra: &[&str]) -> PathBuf {
         self.program_of(source, linkage, extra, &extra.concat())
     }
