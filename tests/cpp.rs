@@ -11,7 +11,12 @@ use std::fs;
 
 use tools::{Compiler, Language, Linkage, root, run, scratch, sources, start};
 
-const SANITIZED: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+/// Not optimised: that takes most of the time.
+const SANITIZED: [&str; 3] = [
+    "-O0",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+];
 
 #[test]
 fn programs_do_what_they_say() {

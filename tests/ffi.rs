@@ -5,6 +5,7 @@
 
 #[path = "ffi/layout.rs"]
 mod layout;
+#[allow(dead_code, reason = "each program uses its part")]
 #[path = "ffi/tools.rs"]
 mod tools;
 
