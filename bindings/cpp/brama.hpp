@@ -943,10 +943,15 @@ template <class T, void (*FREE)(T*)> using Handle = std::unique_ptr<T, Release<T
 /// advance and read it.
 class ManualClock {
 public:
-    /// Shows this time.
-    explicit ManualClock(Time start = Time(Milliseconds(0)))
-        : raw_(brama_clock_new(static_cast<std::uint64_t>(start.time_since_epoch().count()))) {
-        if (!raw_) Answer(BRAMA_ERR_OUT_OF_MEMORY).or_throw();
+    /// Shows this time. Errors: InvalidArgument before 1970.
+    explicit ManualClock(Time start = Time(Milliseconds(0))) : ManualClock(try_make(start).value()) {}
+    static Result<ManualClock> try_make(Time start = Time(Milliseconds(0))) noexcept {
+        Answer answer;
+        const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
+        if (!answer) return answer;
+        brama_clock_t* raw = brama_clock_new(ms);
+        if (raw == nullptr) return Answer(BRAMA_ERR_OUT_OF_MEMORY);
+        return ManualClock(raw);
     }
 
     /// Moves the time on. Errors: InvalidArgument for a negative length.
@@ -966,6 +971,8 @@ public:
     brama_clock_t* native() const noexcept { return raw_.get(); }
 
 private:
+    explicit ManualClock(brama_clock_t* raw) noexcept : raw_(raw) {}
+
     detail::Handle<brama_clock_t, brama_clock_free> raw_;
 };
 

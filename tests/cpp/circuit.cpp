@@ -264,6 +264,8 @@ void settings_and_status() {
     THROWS(InvalidConfig, "backoff_factor` = 0.5", brama::Brama(impossible));
     CHECK(brama::Brama::try_make(impossible).code() == brama::Code::invalid_config);
     THROWS(InvalidArgument, "expiry` = -1 ms", api.open_circuit("", Milliseconds(-1)));
+    THROWS(InvalidArgument, "`start` = -1 ms", brama::ManualClock(brama::Time(Milliseconds(-1))));
+    CHECK(brama::ManualClock::try_make(brama::Time(Milliseconds(3)))->now() == brama::Time(Milliseconds(3)));
     THROWS(InvalidArgument, "`by` = -1 ms", world.clock.advance(Milliseconds(-1)));
 
     gate.register_connection("db");
