@@ -214,7 +214,7 @@ fn by_handle(criterion: &mut Criterion) {
             // SAFETY: filled in where admitted.
             black_box(c.permit_success)(unsafe { permit.assume_init() })
         })
-        .run(criterion);
+        .run_with(criterion);
     c.unlimited(handle);
     rust.configure(brama::ConnectionOptions::new().unlimited_attempts())
         .unwrap();
@@ -223,7 +223,7 @@ fn by_handle(criterion: &mut Criterion) {
         .one("failure, C", move |_| {
             black_box(c.connection_failure)(black_box(handle), c"timeout".as_ptr())
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 fn rejected(criterion: &mut Criterion) {
@@ -243,7 +243,7 @@ fn rejected(criterion: &mut Criterion) {
             let mut permit = MaybeUninit::<Permit>::uninit();
             black_box(c.connection_acquire)(black_box(handle), permit.as_mut_ptr(), ptr::null_mut())
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 fn by_name(criterion: &mut Criterion) {
@@ -278,7 +278,7 @@ fn by_name(criterion: &mut Criterion) {
             // SAFETY: filled in where admitted.
             black_box(c.permit_success)(unsafe { permit.assume_init() })
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 criterion_group! {

@@ -95,6 +95,35 @@ impl Engine {
         }
     }
 
+    /// Whether a call of this name would be admitted now.
+    #[inline]
+    pub(crate) fn available(&self, key: Key<'_>) -> bool {
+        let guard = reclaim::pin();
+        if let Some(record) = self.table.get(self.env.hasher.hash(key), key, &guard) {
+            if record.available(&self.env) {
+                return true;
+            }
+            if !record.is_retired() {
+                return false;
+            }
+        }
+        drop(guard);
+        self.available_at_first_use(key)
+    }
+
+    /// An unknown name is no error here, and asking for one often is cheap.
+    #[cold]
+    fn available_at_first_use(&self, key: Key<'_>) -> bool {
+        self.env.attend();
+        self.env.global.load().housekeeping.auto_register()
+            && self
+                .with(key, |record, _| match record.available(&self.env) {
+                    false if record.is_retired() => Err(Refusal::Gone),
+                    answer => Ok(answer),
+                })
+                .unwrap_or(false)
+    }
+
     #[cold]
     fn register_at_first_use(&self, key: Key<'_>) -> Result<(), Error> {
         self.refuse_if_shut()?;

@@ -290,6 +290,7 @@ mod clock;
 mod config;
 mod connection;
 mod counter;
+pub mod docs;
 mod driver;
 mod engine;
 mod env;

@@ -135,18 +135,7 @@ impl Brama {
     /// Whether a call would be admitted now. False for an unknown name.
     #[inline]
     pub fn available<'k>(&self, key: impl Into<Key<'k>>) -> bool {
-        let engine = self.engine();
-        engine
-            .with(key.into(), |record, _| {
-                if record.available(&engine.env) {
-                    Ok(true)
-                } else if record.is_retired() {
-                    Err(Refusal::Gone)
-                } else {
-                    Ok(false)
-                }
-            })
-            .unwrap_or(false)
+        self.engine().available(key.into())
     }
 
     /// Asks for admission; see [`Connection::acquire`]. The permit keeps what it
