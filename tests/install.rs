@@ -188,8 +188,8 @@ fn folders_may_be_chosen() {
     make(&goal("install"));
     assert!(headers.join("brama.hpp").is_file() && lib.join("libbrama.a").is_file());
     let build = emptied("chosen-build");
-    let place = format!("-Dbrama_DIR={}", lib.join("cmake/brama").display());
-    run(&mut configure(&build, &place));
+    let package = format!("-Dbrama_DIR={}", lib.join("cmake/brama").display());
+    run(&mut configure(&build, &package));
     run(tool("cmake")
         .arg("--build")
         .arg(&build)
