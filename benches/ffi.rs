@@ -15,9 +15,25 @@ use brama::{Brama, Connection};
 use criterion::{Criterion, criterion_group, criterion_main};
 use race::{Race, criterion};
 
-type Manager = *mut c_void;
-type Handle = *mut c_void;
 type Text = *const c_char;
+
+/// `brama_t *`.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Manager(*mut c_void);
+
+/// `brama_connection_t *`.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Handle(*mut c_void);
+
+// SAFETY: the library says that any thread may use them.
+unsafe impl Sync for Manager {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+/// The process-wide one.
+const DEFAULT: Manager = Manager(ptr::null_mut());
 
 /// `brama_permit_t`.
 #[repr(C)]
@@ -28,7 +44,6 @@ struct Permit([u64; 4]);
 #[derive(Clone, Copy)]
 struct Library {
     abi_version: extern "C" fn() -> u32,
-    default: extern "C" fn() -> Manager,
     register: extern "C" fn(Manager, Text, Text, *const c_void, *mut Handle) -> c_int,
     connection_available: extern "C" fn(Handle) -> bool,
     connection_success: extern "C" fn(Handle) -> c_int,
@@ -53,7 +68,6 @@ impl Library {
         assert!(!library.is_null(), "{path:?} can be loaded");
         Library {
             abi_version: find(library, c"brama_abi_version"),
-            default: find(library, c"brama_default"),
             register: find(library, c"brama_register"),
             connection_available: find(library, c"brama_connection_available"),
             connection_success: find(library, c"brama_connection_success"),
@@ -71,9 +85,8 @@ impl Library {
     }
 
     fn handle(&self, (scope, identifier): &(CString, CString)) -> Handle {
-        let mut handle = ptr::null_mut();
-        let manager = ptr::null_mut();
-        let got = (self.connection_get)(manager, identifier.as_ptr(), scope.as_ptr(), &mut handle);
+        let mut handle = Handle(ptr::null_mut());
+        let got = (self.connection_get)(DEFAULT, identifier.as_ptr(), scope.as_ptr(), &mut handle);
         assert_eq!(got, 0, "registered");
         handle
     }
@@ -142,10 +155,10 @@ impl Sides {
             .map(|(scope, identifier)| (text(scope), text(identifier)))
             .collect();
         for ((scope, identifier), name) in c_names.iter().zip(&rust_names) {
-            let (manager, none) = (ptr::null_mut(), ptr::null());
+            let none = ptr::null();
             let (identifier, scope) = (identifier.as_ptr(), scope.as_ptr());
             // Registered already by an earlier group.
-            let _ = (c.register)(manager, identifier, scope, none, ptr::null_mut());
+            let _ = (c.register)(DEFAULT, identifier, scope, none, ptr::null_mut());
             rust.register((name.0.as_str(), name.1.as_str()), None)
                 .unwrap();
         }
@@ -201,7 +214,7 @@ fn by_handle(criterion: &mut Criterion) {
             // SAFETY: filled in where admitted.
             black_box(c.permit_success)(unsafe { permit.assume_init() })
         })
-        .run(criterion);
+        .run_with(criterion);
     c.unlimited(handle);
     rust.configure(brama::ConnectionOptions::new().unlimited_attempts())
         .unwrap();
@@ -210,7 +223,7 @@ fn by_handle(criterion: &mut Criterion) {
         .one("failure, C", move |_| {
             black_box(c.connection_failure)(black_box(handle), c"timeout".as_ptr())
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 fn rejected(criterion: &mut Criterion) {
@@ -218,7 +231,7 @@ fn rejected(criterion: &mut Criterion) {
     let c = sides.c;
     let rust = &sides.rust.register("down", None).unwrap();
     rust.open_circuit("outage", brama::OpenFor::Never).unwrap();
-    let manager = (c.default)();
+    let manager = DEFAULT;
     let down = (c"all".to_owned(), c"down".to_owned());
     let (scope, identifier) = (down.0.as_ptr(), down.1.as_ptr());
     (c.register)(manager, identifier, scope, ptr::null(), ptr::null_mut());
@@ -230,14 +243,14 @@ fn rejected(criterion: &mut Criterion) {
             let mut permit = MaybeUninit::<Permit>::uninit();
             black_box(c.connection_acquire)(black_box(handle), permit.as_mut_ptr(), ptr::null_mut())
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 fn by_name(criterion: &mut Criterion) {
     let sides = &Sides::new();
     let c = sides.c;
     let rust = &sides.rust;
-    let manager = ptr::null_mut();
+    let manager = DEFAULT;
     Race::new("ffi_by_name")
         .one("available, Rust", move |turn| {
             rust.available(sides.rust_name(turn))
@@ -265,7 +278,7 @@ fn by_name(criterion: &mut Criterion) {
             // SAFETY: filled in where admitted.
             black_box(c.permit_success)(unsafe { permit.assume_init() })
         })
-        .run(criterion);
+        .run_with(criterion);
 }
 
 criterion_group! {

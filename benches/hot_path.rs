@@ -1,57 +1,47 @@
 //! What a call pays: `cargo bench --bench hot_path`.
 //!
 //! Every group puts the operation beside its floors (what it cannot do without)
-//! and beside other breakers, all set so that the circuit stays as it is. "2
-//! threads" share one circuit, and the time is that of a call as one of them
-//! sees it.
+//! and beside other breakers, all set so that the circuit stays as it is. Two
+//! threads share one circuit, or have one each.
 
+mod peers;
 mod race;
 
 use std::fmt::Error as Failed;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use brama::{Brama, Connection, ConnectionOptions, OpenFor};
+use ahash::RandomState;
+use brama::{Brama, Connection, ConnectionOptions};
 use circuit_breaker::CircuitBreaker as Simple;
 use criterion::{Criterion, criterion_group, criterion_main};
-use failsafe::{CircuitBreaker as _, Config as Failsafe, backoff, failure_policy};
-use race::{Race, criterion};
+use failsafe::CircuitBreaker as _;
+use peers::breakers::{LONG, Plain, call_service, failsafe, recloser, tower};
+use peers::maps;
+use peers::names::Names;
+use race::{Apart, Race, criterion};
 use recloser::Recloser;
-
-/// So long that nothing expires meanwhile.
-const LONG: Duration = Duration::from_secs(86_400);
 
 const NAMES: usize = 1_000;
 
-/// The manager, and a connection among a thousand others.
-fn closed() -> (Brama, Connection) {
+/// A manager of a thousand connections, all closed for good.
+fn closed() -> Brama {
     let brama = Brama::builder().unlimited_attempts().build().unwrap();
-    for name in names() {
-        brama.register(parts(&name), None).unwrap();
+    for name in Names::of(0..NAMES).iter() {
+        brama.register(name, None).unwrap();
     }
-    let connection = brama.connection(parts(&names()[0])).unwrap();
-    (brama, connection)
+    brama
 }
 
-fn names() -> Vec<(String, String)> {
-    (0..NAMES)
-        .map(|i| (format!("team_{}", i % 7), format!("service_{i:04}")))
-        .collect()
+/// Two of them.
+fn connections(brama: &Brama) -> [Apart<Connection>; 2] {
+    let names = Names::of([0, NAMES / 2]);
+    [0, 1].map(|turn| Apart(brama.connection(names.at(turn)).unwrap()))
 }
 
-fn parts((scope, identifier): &(String, String)) -> (&str, &str) {
-    (scope, identifier)
-}
-
-/// A rate that is never reached: always closed.
-fn recloser() -> Recloser {
-    Recloser::custom().error_rate(2.0).build()
-}
-
-fn failsafe(failures: u32) -> impl failsafe::CircuitBreaker + Sync {
-    let policy = failure_policy::consecutive_failures(failures, backoff::constant(LONG));
-    Failsafe::new().failure_policy(policy).build()
+fn two<C>(make: impl Fn() -> C) -> [Apart<C>; 2] {
+    [Apart(make()), Apart(make())]
 }
 
 fn coarse_clock() -> i64 {
@@ -65,138 +55,239 @@ fn coarse_clock() -> i64 {
 }
 
 fn available(criterion: &mut Criterion) {
-    let (brama, connection) = closed();
-    let connection = &connection;
+    let brama = closed();
+    let connections = connections(&brama);
+    let (failsafe, plain) = (
+        two(|| failsafe(u32::MAX)),
+        two(|| Plain::new(u32::MAX, LONG)),
+    );
     let word = AtomicU64::new(0);
-    let word = &word;
-    let failsafe = &failsafe(u32::MAX);
     Race::new("available")
-        .both("floor: atomic load", move |_| {
-            black_box(word).load(Ordering::Acquire)
+        .both("floor: atomic load", |_| {
+            black_box(&word).load(Ordering::Acquire)
         })
-        .both("brama, handle", move |_| black_box(connection).available())
-        .both("failsafe", move |_| failsafe.is_call_permitted())
-        .run(criterion);
-    drop(brama);
+        .circuits("brama, available", &connections, |connection| {
+            black_box(connection).available()
+        })
+        .circuits("failsafe", &failsafe, |breaker| breaker.is_call_permitted())
+        .circuits("a plain mutex", &plain, |breaker| breaker.available())
+        .run_with(criterion);
+}
+
+/// The peers of a guarded call that gives this answer.
+struct Peers<F> {
+    recloser: [Apart<Recloser>; 2],
+    failsafe: [Apart<F>; 2],
+    simple: [Apart<Simple>; 2],
+    plain: [Apart<Plain>; 2],
+}
+
+fn peers(
+    recloser: impl Fn() -> Recloser,
+    failures: u32,
+) -> Peers<impl failsafe::CircuitBreaker + Sync> {
+    Peers {
+        recloser: two(recloser),
+        failsafe: two(|| failsafe(failures)),
+        simple: two(|| Simple::new(failures, LONG)),
+        plain: two(|| Plain::new(failures, LONG)),
+    }
+}
+
+impl<F: failsafe::CircuitBreaker + Sync> Peers<F> {
+    fn race<'a>(&'a self, race: Race<'a>, answer: Result<(), Failed>) -> Race<'a> {
+        let answer = move || black_box(answer);
+        race.circuits("recloser", &self.recloser, move |breaker| {
+            black_box(breaker).call(answer).is_ok()
+        })
+        .circuits("failsafe", &self.failsafe, move |breaker| {
+            black_box(breaker).call(answer).is_ok()
+        })
+        .circuits("circuit_breaker", &self.simple, move |breaker| {
+            black_box(breaker).execute(answer).is_ok()
+        })
+        .circuits("a plain mutex", &self.plain, move |breaker| {
+            black_box(breaker).call(answer).is_ok()
+        })
+    }
+
+    /// Lets all of them see three failures, and asserts that they are open.
+    fn open(&self) {
+        for who in [0, 1] {
+            for _ in 0..3 {
+                let _ = self.recloser[who].0.call(|| Err::<(), _>(Failed));
+                let _ = self.failsafe[who].0.call(|| Err::<(), _>(Failed));
+                let _ = self.simple[who].0.execute(|| Err::<(), _>(Failed));
+                let _ = self.plain[who].0.call(|| Err::<(), _>(Failed));
+            }
+            assert!(self.recloser[who].0.call(|| Ok::<_, Failed>(())).is_err());
+            assert!(self.failsafe[who].0.call(|| Ok::<_, Failed>(())).is_err());
+            assert!(self.simple[who].0.execute(|| Ok::<_, Failed>(())).is_err());
+            assert!(self.plain[who].0.call(|| Ok::<_, Failed>(())).is_err());
+        }
+    }
+}
+
+/// The service is used through a clone for each thread, as services are. Open, it
+/// answers a second thread on the same circuit by a sleep of a millisecond, which
+/// needs a runtime and is not measured.
+fn add_tower<'a>(race: Race<'a>, failures: usize, answer: Result<(), Failed>) -> Race<'a> {
+    let opens = failures == 1;
+    let circuits = two(|| tower(failures));
+    for Apart(circuit) in circuits.iter().filter(|_| opens) {
+        let mut service = circuit.clone();
+        let _ = call_service(&mut service, Err(Failed));
+        assert!(call_service(&mut service, Ok(())).is_err());
+    }
+    let [shared, too, each] = [(); 3].map(|()| {
+        let services = circuits.each_ref().map(|Apart(circuit)| circuit.clone());
+        move |who: usize| {
+            let mut service = services[who].clone();
+            move |_| call_service(&mut service, black_box(answer)).is_ok()
+        }
+    });
+    let race = race.made("tower-resilience", 1, shared);
+    let race = race.made(&format!("tower-resilience{}", race::EACH), 2, each);
+    if opens {
+        race
+    } else {
+        race.made("tower-resilience", 2, move |_| too(0))
+    }
 }
 
 fn success(criterion: &mut Criterion) {
-    let (_brama, connection) = closed();
-    let (connection, recloser, failsafe) = (&connection, &recloser(), &failsafe(u32::MAX));
-    let simple = &Simple::new(u32::MAX, LONG);
-    let word = &AtomicU64::new(0);
-    Race::new("success")
-        .both("brama, acquire + success", move |_| {
-            black_box(connection).acquire().unwrap().success()
+    let brama = closed();
+    let connections = connections(&brama);
+    let peers = peers(recloser, u32::MAX);
+    let word = AtomicU64::new(0);
+    let race = Race::new("success")
+        .circuits("brama, acquire + success", &connections, |connection| {
+            black_box(connection).acquire().unwrap().success().is_ok()
         })
-        .both("brama, call", move |_| {
-            black_box(connection).call(|| Ok::<_, Failed>(()))
+        .circuits("brama, call", &connections, |connection| {
+            let answer = || black_box(Ok::<_, Failed>(()));
+            black_box(connection).call(answer).is_ok()
         })
-        .both("floor: fetch_add", move |_| {
-            black_box(word).fetch_add(1, Ordering::Relaxed)
+        .both("floor: fetch_add", |_| {
+            black_box(&word).fetch_add(1, Ordering::Relaxed)
         })
         .both("floor: coarse clock", |_| coarse_clock())
-        .one("floor: Instant::now", |_| Instant::now())
-        .both("recloser", move |_| {
-            black_box(recloser).call(|| Ok::<_, Failed>(()))
-        })
-        .both("failsafe", move |_| {
-            black_box(failsafe).call(|| Ok::<_, Failed>(()))
-        })
-        .both("circuit_breaker", move |_| {
-            black_box(simple).execute(|| Ok::<_, Failed>(()))
-        })
-        .run(criterion);
+        .one("floor: Instant::now", |_| Instant::now());
+    add_tower(peers.race(race, Ok(())), usize::MAX, Ok(())).run_with(criterion);
 }
 
 fn failure(criterion: &mut Criterion) {
-    let (_brama, connection) = closed();
-    let (connection, recloser, failsafe) = (&connection, &recloser(), &failsafe(u32::MAX));
-    let simple = &Simple::new(u32::MAX, LONG);
-    Race::new("failure")
-        .both("brama, acquire + failure", move |_| {
-            black_box(connection).acquire().unwrap().failure("timeout")
+    let brama = closed();
+    let connections = connections(&brama);
+    let peers = peers(recloser, u32::MAX);
+    let race = Race::new("failure")
+        .circuits("brama, acquire + failure", &connections, |connection| {
+            let permit = black_box(connection).acquire().unwrap();
+            permit.failure("timeout").is_ok()
         })
-        .both("recloser", move |_| {
-            black_box(recloser).call(|| Err::<(), _>(Failed))
-        })
-        .both("failsafe", move |_| {
-            black_box(failsafe).call(|| Err::<(), _>(Failed))
-        })
-        .both("circuit_breaker", move |_| {
-            black_box(simple).execute(|| Err::<(), _>(Failed)).is_ok()
-        })
-        .run(criterion);
+        .circuits("brama, call", &connections, |connection| {
+            let answer = || black_box(Err::<(), _>(Failed));
+            black_box(connection).call(answer).is_ok()
+        });
+    add_tower(peers.race(race, Err(Failed)), usize::MAX, Err(Failed)).run_with(criterion);
 }
 
 fn rejected(criterion: &mut Criterion) {
     let brama = Brama::builder().build().unwrap();
-    let open = |name, how_long: OpenFor| {
+    let open = ["a", "b"].map(|name| {
         let connection = brama.register(name, ConnectionOptions::new()).unwrap();
-        connection.open_circuit("outage", how_long).unwrap();
-        connection
+        connection.open_circuit("outage", LONG).unwrap();
+        Apart(connection)
+    });
+    let sensitive = || {
+        let recloser = Recloser::custom().error_rate(0.1).closed_len(1);
+        recloser.open_wait(LONG).build()
     };
-    let (timed, held) = (open("a", LONG.into()), open("b", OpenFor::Never));
-    let recloser = Recloser::custom()
-        .error_rate(0.1)
-        .closed_len(1)
-        .open_wait(LONG)
-        .build();
-    let failsafe = failsafe(1);
-    let simple = Simple::new(1, LONG);
-    for _ in 0..3 {
-        let _ = recloser.call(|| Err::<(), _>(Failed));
-        let _ = failsafe.call(|| Err::<(), _>(Failed));
-        let _ = simple.execute(|| Err::<(), _>(Failed));
-    }
-    assert!(recloser.call(|| Ok::<_, Failed>(())).is_err());
-    assert!(failsafe.call(|| Ok::<_, Failed>(())).is_err());
-    assert!(simple.execute(|| Ok::<_, Failed>(())).is_err());
-    let (timed, held, recloser, failsafe, simple) = (&timed, &held, &recloser, &failsafe, &simple);
-    Race::new("rejected")
-        .both("brama, acquire", move |_| {
-            black_box(timed).acquire().is_err()
+    let peers = peers(sensitive, 1);
+    peers.open();
+    let race = Race::new("rejected")
+        .circuits("brama, acquire", &open, |connection| {
+            black_box(connection).acquire().is_err()
         })
-        .both("brama, acquire, held open", move |_| {
-            black_box(held).acquire().is_err()
+        .circuits("brama, call", &open, |connection| {
+            let answer = || black_box(Ok::<_, Failed>(()));
+            black_box(connection).call(answer).is_err()
         })
-        .both("brama, available", move |_| black_box(timed).available())
-        .both("recloser", move |_| {
-            black_box(recloser).call(|| Ok::<_, Failed>(())).is_err()
-        })
-        .both("failsafe", move |_| {
-            black_box(failsafe).call(|| Ok::<_, Failed>(())).is_err()
-        })
-        .both("circuit_breaker", move |_| {
-            black_box(simple).execute(|| Ok::<_, Failed>(())).is_err()
-        })
-        .run(criterion);
+        .circuits("brama, available", &open, |connection| {
+            black_box(connection).available()
+        });
+    add_tower(peers.race(race, Ok(())), 1, Ok(())).run_with(criterion);
 }
 
-/// A thousand names (scope and identifier), one after the other; the threads of
-/// "2 threads" go through the same names.
+/// A thousand names (scope and identifier) in a random order; two threads go through
+/// the same names, at a distance, or through one half of them each.
 fn by_name(criterion: &mut Criterion) {
-    let (brama, connection) = closed();
-    let (brama, connection) = (&brama, &connection);
-    let names = names();
-    let name = |turn: u64| parts(&names[turn as usize % NAMES]);
-    let name = &name;
-    Race::new("by_name")
-        .both("available", move |turn| brama.available(name(turn)))
-        .both("acquire + success", move |turn| {
-            brama.acquire(name(turn)).unwrap().success()
+    let brama = closed();
+    let brama = &brama;
+    let all = Names::random(NAMES, 16 * NAMES);
+    let half = |which: usize| (0..16 * 1_024).map(move |i| which + 2 * (i * 7 % (NAMES / 2)));
+    let halves = [Names::of(half(0)), Names::of(half(1))];
+    let random = RandomState::new();
+    fn operations<'a>(
+        race: Race<'a>,
+        brama: &'a Brama,
+        kind: &str,
+        threads: usize,
+        names: impl Fn(usize) -> (&'a Names, u64) + Sync + Copy + 'a,
+    ) -> Race<'a> {
+        race.made(&format!("brama, available{kind}"), threads, move |who| {
+            let (names, from) = names(who);
+            move |turn| brama.available(names.at(from + turn))
         })
-        .both("acquire + failure", move |turn| {
-            brama.acquire(name(turn)).unwrap().failure("timeout")
+        .made(&format!("brama, success{kind}"), threads, move |who| {
+            let (names, from) = names(who);
+            move |turn| brama.success(names.at(from + turn)).is_ok()
         })
-        .both("success", move |turn| brama.success(name(turn)))
-        .one("floor: epoch pin", |_| {
-            drop(black_box(crossbeam_epoch::pin()));
+        .made(
+            &format!("brama, acquire + success{kind}"),
+            threads,
+            move |who| {
+                let (names, from) = names(who);
+                move |turn| {
+                    brama
+                        .acquire(names.at(from + turn))
+                        .unwrap()
+                        .success()
+                        .is_ok()
+                }
+            },
+        )
+        .made(
+            &format!("brama, acquire + failure{kind}"),
+            threads,
+            move |who| {
+                let (names, from) = names(who);
+                move |turn| {
+                    let permit = brama.acquire(names.at(from + turn)).unwrap();
+                    permit.failure("timeout").is_ok()
+                }
+            },
+        )
+        .made(&format!("brama, call{kind}"), threads, move |who| {
+            let (names, from) = names(who);
+            move |turn| {
+                let answer = || black_box(Ok::<_, Failed>(()));
+                brama.call(names.at(from + turn), answer).is_ok()
+            }
         })
-        .one("handle, acquire + success", move |_| {
-            black_box(connection).acquire().unwrap().success()
-        })
-        .run(criterion);
+    }
+    let shared = |who| (&all, who as u64 * 4_321);
+    let race = Race::new("by name");
+    let race = operations(race, brama, "", 1, shared);
+    let race = operations(race, brama, "", 2, shared);
+    let race = operations(race, brama, race::EACH, 2, |who| (&halves[who], 0));
+    race.both("floor: epoch pin", |_| {
+        drop(black_box(crossbeam_epoch::pin()))
+    })
+    .both("floor: reading and hashing the name", |turn| {
+        maps::hash(&random, all.at(turn))
+    })
+    .run_with(criterion);
 }
 
 criterion_group! {

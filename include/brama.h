@@ -63,12 +63,14 @@
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
  *
- * THREADS. Every function may be called from any thread at any time, but two: a
- * function that frees must be the last to use its pointer, and one thread at a time
- * drains a queue. No function waits for another thread, but brama_shutdown, brama_free,
- * brama_unsubscribe, brama_queue_close and brama_queue_free, which wait for a callback
- * that is running, and brama_queue_wait. The permits and reports take no lock and
- * allocate nothing. Do not report from signal handlers.
+ * THREADS. Every function may be called from any thread at any time, but two kinds: one
+ * that frees must be the last to use its pointer, and one thread at a time drains a
+ * queue. Calls, reports and questions never wait. Those that may wait for a callback
+ * that is running on another thread are brama_poll (and brama_queue_drain and
+ * brama_queue_wait where there is no background thread), brama_shutdown, brama_free,
+ * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and brama_queue_free:
+ * do not hold a lock meanwhile that a callback takes. Permits and reports take no lock
+ * and allocate nothing. Do not report from signal handlers.
  *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, never on
  * one that reports. They may call anything in this library. They must return: no
@@ -81,8 +83,10 @@
  * came and went meanwhile leaves none. So memory is bounded by the capacities and the
  * number of connections.
  *
- * FORK. In the child of a fork() managers work on with the state they had; what a
- * thread of the parent's was doing stays the parent's.
+ * FORK. In the child of a fork() everything works on with the state that it had:
+ * managers, handles, permits, subscriptions, queues. The background thread restarts by
+ * itself. Events that were waiting are the parent's; the descriptor of a queue keeps its
+ * number and is the child's own, to be registered anew with an event loop.
  */
 
 #ifndef BRAMA_H
@@ -96,7 +100,7 @@
 extern "C" {
 #endif
 
-/* -- The version ------------------------------------------------------------------------- */
+/* -- The version --------------------------------------------------------------------- */
 
 /** The version of this header. */
 #define BRAMA_VERSION_MAJOR 0
@@ -120,7 +124,7 @@ const char *brama_version(void);
  */
 uint32_t brama_abi_version(void);
 
-/* -- Results and errors ------------------------------------------------------------------ */
+/* -- Results and errors -------------------------------------------------------------- */
 
 /**
  * What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values.
@@ -201,7 +205,7 @@ const char *brama_strerror(brama_result_t result);
  */
 const char *brama_last_error_message(void);
 
-/* -- States, types of events, numbers with a meaning ------------------------------------- */
+/* -- States, types of events, numbers with a meaning --------------------------------- */
 
 /** The bit of an event type in brama_filter_t.event_types. */
 #define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
@@ -415,7 +419,7 @@ const char *brama_state_name(brama_state_t state);
  */
 const char *brama_event_type_name(brama_event_type_t event_type);
 
-/* -- Opaque types ------------------------------------------------------------------------ */
+/* -- Opaque types -------------------------------------------------------------------- */
 
 /**
  * A clock that moves only when told to, for tests without sleeping. Made by
@@ -460,7 +464,7 @@ typedef struct brama_subscription_t brama_subscription_t;
  */
 typedef struct brama_t brama_t;
 
-/* -- Settings ---------------------------------------------------------------------------- */
+/* -- Settings ------------------------------------------------------------------------ */
 
 /**
  * Settings of one connection. What is not given follows the manager's setting, also
@@ -619,12 +623,12 @@ typedef struct brama_config_t {
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_options_init(struct brama_options_t *options);
+void brama_options_init(brama_options_t *options);
 
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_config_init(struct brama_config_t *config);
+void brama_config_init(brama_config_t *config);
 
 /**
  * Changes the manager's settings that are given, all at once; the others stay. Its
@@ -635,7 +639,7 @@ void brama_config_init(struct brama_config_t *config);
  * BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
  * BRAMA_ERR_SHUT_DOWN. Any thread.
  */
-brama_result_t brama_configure(brama_t *manager, const struct brama_config_t *config);
+brama_result_t brama_configure(brama_t *manager, const brama_config_t *config);
 
 /**
  * Changes the settings of one connection that are given, all at once; the others
@@ -648,15 +652,15 @@ brama_result_t brama_configure(brama_t *manager, const struct brama_config_t *co
 brama_result_t brama_configure_connection(brama_t *manager,
                                           const char *identifier,
                                           const char *scope,
-                                          const struct brama_options_t *options);
+                                          const brama_options_t *options);
 
 /**
  * brama_configure_connection on a handle. Neither may be NULL.
  */
 brama_result_t brama_connection_configure(const brama_connection_t *connection,
-                                          const struct brama_options_t *options);
+                                          const brama_options_t *options);
 
-/* -- Managers ---------------------------------------------------------------------------- */
+/* -- Managers ------------------------------------------------------------------------ */
 
 /**
  * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
@@ -694,7 +698,7 @@ brama_result_t brama_shutdown(brama_t *manager);
  */
 brama_result_t brama_poll(brama_t *manager);
 
-/* -- What comes with a report ------------------------------------------------------------ */
+/* -- What comes with a report -------------------------------------------------------- */
 
 /**
  * What a report says beyond its outcome, for the `_with` functions. It goes into the
@@ -727,9 +731,9 @@ typedef struct brama_report_t {
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_report_init(struct brama_report_t *report);
+void brama_report_init(brama_report_t *report);
 
-/* -- Connections by name ----------------------------------------------------------------- */
+/* -- Connections by name ------------------------------------------------------------- */
 
 /**
  * Registers a connection, closed.
@@ -837,7 +841,7 @@ brama_result_t brama_failure_with(brama_t *manager,
                                   const char *scope,
                                   const brama_report_t *report);
 
-/* -- Connections by handle --------------------------------------------------------------- */
+/* -- Connections by handle ----------------------------------------------------------- */
 
 /**
  * The bits of a state word that are zero if and only if the circuit is closed and the
@@ -919,7 +923,7 @@ brama_result_t brama_connection_failure(const brama_connection_t *connection,
 brama_result_t brama_connection_failure_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
-/* -- Guarded calls ----------------------------------------------------------------------- */
+/* -- Guarded calls ------------------------------------------------------------------- */
 
 /**
  * An admission, to be reported once, on any thread. A plain value: it may be copied
@@ -950,52 +954,52 @@ typedef struct brama_permit_t {
 brama_result_t brama_acquire(brama_t *manager,
                              const char *identifier,
                              const char *scope,
-                             struct brama_permit_t *permit,
+                             brama_permit_t *permit,
                              uint64_t *retry_after_ms);
 
 /**
  * brama_acquire on a handle, which must not be NULL.
  */
 brama_result_t brama_connection_acquire(const brama_connection_t *connection,
-                                        struct brama_permit_t *permit,
+                                        brama_permit_t *permit,
                                         uint64_t *retry_after_ms);
 
 /**
  * Reports that the admitted call succeeded.
  *
- * BRAMA_ERR_STALE: the state that the permit was given in is gone, or the probe's
- * time was over, or it has reported before; the report is counted in the totals and
- * changes nothing else. BRAMA_ERR_NOT_FOUND: the connection is not registered any
- * more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
- * Any thread.
+ * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
+ * whose time was over or that has reported before; the report is counted in the totals
+ * and changes nothing else. (A permit of a closed circuit that reports twice counts
+ * twice.) BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+ * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
-brama_result_t brama_permit_success(struct brama_permit_t permit);
+brama_result_t brama_permit_success(brama_permit_t permit);
 
 /**
  * brama_permit_success with more to tell; a NULL report tells nothing more.
  */
-brama_result_t brama_permit_success_with(struct brama_permit_t permit,
+brama_result_t brama_permit_success_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
 /**
  * Reports that the admitted call failed. The reason goes into the events; NULL: none;
  * what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
  */
-brama_result_t brama_permit_failure(struct brama_permit_t permit, const char *reason);
+brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
 
 /**
  * brama_permit_failure with more to tell; a NULL report tells nothing more.
  */
-brama_result_t brama_permit_failure_with(struct brama_permit_t permit,
+brama_result_t brama_permit_failure_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
 /**
  * Gives the permit back, neither success nor failure: a cancelled caller is no
  * failing dependency. Errors as brama_permit_success. Any thread.
  */
-brama_result_t brama_permit_ignore(struct brama_permit_t permit);
+brama_result_t brama_permit_ignore(brama_permit_t permit);
 
-/* -- Guarded calls by reading ------------------------------------------------------------ */
+/* -- Guarded calls by reading -------------------------------------------------------- */
 
 /**
  * A number read by way of brama_connection_pass_word that is smaller lets calls pass.
@@ -1041,7 +1045,7 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
  */
 brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
-/* -- Circuits by hand -------------------------------------------------------------------- */
+/* -- Circuits by hand ---------------------------------------------------------------- */
 
 /**
  * Opens a circuit, or moves the deadline of an open one.
@@ -1127,7 +1131,7 @@ brama_result_t brama_connection_half_open_circuit(const brama_connection_t *conn
  */
 brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
 
-/* -- Status ------------------------------------------------------------------------------ */
+/* -- Status -------------------------------------------------------------------------- */
 
 /**
  * The settings in effect for a connection; the fields are those of brama_options_t.
@@ -1269,7 +1273,7 @@ typedef struct brama_status_t {
     /**
      * What is in effect.
      */
-    struct brama_settings_t settings;
+    brama_settings_t settings;
 } brama_status_t;
 
 /**
@@ -1298,17 +1302,17 @@ typedef struct brama_state_counts_t {
  * Called by brama_for_each. What status points to is valid until it returns. Returning
  * false ends the walk. Must not throw.
  */
-typedef bool (*brama_status_fn)(const struct brama_status_t *status, void *user_data);
+typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 
 /**
  * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
  */
-void brama_status_init(struct brama_status_t *status);
+void brama_status_init(brama_status_t *status);
 
 /**
  * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
  */
-void brama_state_counts_init(struct brama_state_counts_t *counts);
+void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
  * Fills in everything that is known of a connection; registers nothing. The struct has
@@ -1323,13 +1327,13 @@ void brama_state_counts_init(struct brama_state_counts_t *counts);
 brama_result_t brama_status(brama_t *manager,
                             const char *identifier,
                             const char *scope,
-                            struct brama_status_t *status);
+                            brama_status_t *status);
 
 /**
  * brama_status on a handle, which must not be NULL.
  */
 brama_result_t brama_connection_status(const brama_connection_t *connection,
-                                       struct brama_status_t *status);
+                                       brama_status_t *status);
 
 /**
  * Calls back with the status of every connection, ordered by scope and identifier. A
@@ -1350,9 +1354,9 @@ brama_result_t brama_for_each(brama_t *manager,
  * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
  * Any thread.
  */
-brama_result_t brama_state_counts(brama_t *manager, struct brama_state_counts_t *counts);
+brama_result_t brama_state_counts(brama_t *manager, brama_state_counts_t *counts);
 
-/* -- All connections, one after the other ------------------------------------------------ */
+/* -- All connections, one after the other -------------------------------------------- */
 
 /**
  * Takes the status of every connection, ordered by scope and identifier, into *out, to
@@ -1379,7 +1383,7 @@ bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
  */
 void brama_snapshot_free(brama_snapshot_t *snapshot);
 
-/* -- Events ------------------------------------------------------------------------------ */
+/* -- Events -------------------------------------------------------------------------- */
 
 /**
  * In brama_event_t.flags: the event stands for one or more of its type and connection
@@ -1461,7 +1465,7 @@ typedef struct brama_event_t {
     size_t metadata_count;
 } brama_event_t;
 
-/* -- Subscriptions with a callback ------------------------------------------------------- */
+/* -- Subscriptions with a callback --------------------------------------------------- */
 
 /**
  * Whether an event is wanted; otherwise as brama_event_fn.
@@ -1504,8 +1508,9 @@ typedef struct brama_filter_t {
     void *predicate_data;
     /**
      * Called with predicate_data when the subscription has ended, or if it cannot
-     * begin: once for each call that is given this struct to subscribe with. NULL:
-     * nothing is to be done.
+     * begin: once for each call that is given this struct to subscribe with (but not
+     * if its size is refused, for then it is not looked into). NULL: nothing is to be
+     * done.
      */
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
@@ -1561,12 +1566,12 @@ typedef void (*brama_events_fn)(const brama_event_t *events,
 /**
  * Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
  */
-void brama_filter_init(struct brama_filter_t *filter);
+void brama_filter_init(brama_filter_t *filter);
 
 /**
  * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
  */
-void brama_event_counts_init(struct brama_event_counts_t *counts);
+void brama_event_counts_init(brama_event_counts_t *counts);
 
 /**
  * Calls callback for every event that filter lets pass, until the subscription ends:
@@ -1585,7 +1590,7 @@ void brama_event_counts_init(struct brama_event_counts_t *counts);
  * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
 brama_result_t brama_subscribe(brama_t *manager,
-                               const struct brama_filter_t *filter,
+                               const brama_filter_t *filter,
                                brama_event_fn callback,
                                void *user_data,
                                brama_destroy_fn destroy,
@@ -1597,7 +1602,7 @@ brama_result_t brama_subscribe(brama_t *manager,
  * BRAMA_ERR_INVALID_CONFIG.
  */
 brama_result_t brama_subscribe_batched(brama_t *manager,
-                                       const struct brama_filter_t *filter,
+                                       const brama_filter_t *filter,
                                        size_t most,
                                        brama_events_fn callback,
                                        void *user_data,
@@ -1628,16 +1633,16 @@ void brama_subscription_detach(brama_subscription_t *subscription);
  * A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 brama_result_t brama_unsubscribe_matching(brama_t *manager,
-                                          const struct brama_filter_t *pattern);
+                                          const brama_filter_t *pattern);
 
 /**
  * Counts what became of a manager's events. Exact when nothing is on its way, after
  * brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
  * is the default one, NULL counts are refused. Any thread.
  */
-brama_result_t brama_event_counts(brama_t *manager, struct brama_event_counts_t *counts);
+brama_result_t brama_event_counts(brama_t *manager, brama_event_counts_t *counts);
 
-/* -- Queues of events -------------------------------------------------------------------- */
+/* -- Queues of events ---------------------------------------------------------------- */
 
 /**
  * Makes a queue of every event that filter lets pass, into *out, to be freed by the
@@ -1708,7 +1713,7 @@ bool brama_queue_is_closed(const brama_queue_t *queue);
  */
 void brama_queue_free(brama_queue_t *queue);
 
-/* -- Many handles in one call ------------------------------------------------------------ */
+/* -- Many handles in one call -------------------------------------------------------- */
 
 /**
  * One report of brama_report_many.
@@ -1750,11 +1755,11 @@ brama_result_t brama_available_many(const brama_connection_t *const *connections
  * and count is not 0, or item_size is too small, nothing is done:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
-brama_result_t brama_report_many(struct brama_report_item_t *items,
+brama_result_t brama_report_many(brama_report_item_t *items,
                                  size_t item_size,
                                  size_t count);
 
-/* -- Time that a test decides ------------------------------------------------------------ */
+/* -- Time that a test decides -------------------------------------------------------- */
 
 /**
  * Makes a clock that shows this Unix time, in ms, and stands still. Give it to

@@ -8,35 +8,48 @@
 //! looks for work once more; the other side leaves work and then looks whether
 //! the driver sleeps. With a sequentially consistent fence between the two steps
 //! on both sides, at least one of them sees the other.
+//!
+//! A driver that does not exist counts as one that sleeps for ever: whoever has
+//! work for it starts it. So it is at the beginning, and in the child of a `fork`.
 
+use std::sync::Arc;
 use std::thread::Thread;
 
 use arc_swap::ArcSwapOption;
 
+use crate::per_process::Renew;
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Nobody sleeps: the driver is at work, or there is none.
+/// Nobody sleeps: the driver is at work, or there shall be none.
 const AWAKE: u64 = 0;
+/// There is no driver, and there should be one.
+const ABSENT: u64 = u64::MAX;
+
+/// Starts the driver, unless somebody has.
+pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
 
 /// The driver's bell.
-#[derive(Debug)]
 pub(crate) struct Bell {
-    /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`] otherwise.
+    /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`] or [`ABSENT`].
     asleep_until: AtomicU64,
     sleeper: ArcSwapOption<Thread>,
+    /// None: the manager has no driver.
+    starter: Option<Starter>,
 }
 
 impl Bell {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(starter: Option<Starter>) -> Self {
+        let asleep_until = if starter.is_some() { ABSENT } else { AWAKE };
         Bell {
-            asleep_until: AtomicU64::new(AWAKE),
+            asleep_until: AtomicU64::new(asleep_until),
             sleeper: ArcSwapOption::empty(),
+            starter,
         }
     }
 
     /// Says whom to wake, before the first sleep.
     pub(crate) fn hang(&self, thread: Thread) {
-        self.sleeper.store(Some(std::sync::Arc::new(thread)));
+        self.sleeper.store(Some(Arc::new(thread)));
     }
 
     /// There is work that must be done at `moment`. Called after it was left.
@@ -53,20 +66,41 @@ impl Bell {
     }
 
     pub(crate) fn wake(&self) {
-        if let Some(thread) = self.sleeper.load().as_deref() {
+        if let Some(thread) = self.sleeper.load_full() {
             thread.unpark();
+        } else if let Some(start) = &self.starter {
+            start();
+        }
+    }
+
+    /// Starts the driver if it is missing.
+    pub(crate) fn attend(&self) {
+        if self.asleep_until.load(Ordering::Relaxed) == ABSENT {
+            self.wake();
         }
     }
 
     /// Announces a sleep until `moment`. The driver must look for work once more
     /// before it parks, and call [`Bell::get_up`] afterwards.
     pub(crate) fn lie_down(&self, moment: u64) {
-        self.asleep_until.store(moment, Ordering::Relaxed);
+        self.asleep_until
+            .store(moment.min(ABSENT - 1), Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `ring`.
         fence(Ordering::SeqCst);
     }
 
     pub(crate) fn get_up(&self) {
         self.asleep_until.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// The driver could not be started.
+    pub(crate) fn leave(&self) {
+        self.asleep_until.store(ABSENT, Ordering::Relaxed);
+    }
+}
+
+impl Renew for Bell {
+    fn renew(&self) -> Self {
+        Bell::new(self.starter.clone())
     }
 }

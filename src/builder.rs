@@ -44,7 +44,7 @@ impl Builder {
         Builder {
             overrides: Overrides::default(),
             housekeeping: Housekeeping::default(),
-            clock: Clock::System,
+            clock: Clock::system(),
             background: true,
             event_capacity: EVENT_CAPACITY,
         }
@@ -97,16 +97,14 @@ impl Builder {
             housekeeping: self.housekeeping,
         })?;
         capacity("event_capacity", self.event_capacity)?;
-        let engine = Arc::new(Engine::new(
-            self.clock,
-            config,
-            self.event_capacity,
-            self.background,
-        ));
-        let driver = self
-            .background
-            .then(|| driver::start(engine.clone()).expect("a thread can be started"));
-        Ok(Brama::new(engine, driver))
+        let engine = Arc::new_cyclic(|engine| {
+            let starter = self.background.then(|| driver::starter(engine.clone()));
+            Engine::new(self.clock, config, self.event_capacity, starter)
+        });
+        if self.background {
+            driver::start(&engine).expect("a thread can be started");
+        }
+        Ok(Brama::new(engine))
     }
 }
 

@@ -22,18 +22,23 @@
 //! Filtering happens twice: by type, identifier and scope before the reporter does
 //! anything ([`Record::interest`]), by everything before delivery.
 //!
+//! In the child of a `fork` the subscribers are the same, and the ring is a new one:
+//! what waited in the old one is the parent's to deliver.
+//!
 //! Rejected: subscribers that run on the reporting thread (a slow one would slow
 //! down the calls it watches); a queue for each subscriber at the reporter (its
 //! cost would grow with them); an unbounded queue.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use crate::env::Env;
 use crate::event::{Cause, EventMask, Facts};
 use crate::key::Key;
+use crate::lock::{Held, Lock};
+use crate::per_process::{PerProcess, Renew};
 use crate::record::{Record, RecordRef};
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
@@ -75,12 +80,12 @@ pub struct EventCounts {
 }
 
 pub(crate) struct Bus {
-    ring: Ring<Notice>,
+    ring: PerProcess<Ring<Notice>>,
     pub(crate) subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
     /// Held by whoever adds or removes subscribers.
-    changing: Mutex<()>,
+    changing: Lock<()>,
     /// Held by whoever dispatches, so that one thread at a time does.
-    dispatching: Mutex<()>,
+    dispatching: Lock<()>,
     /// The number of the next connection when the ring ran full, since the
     /// dispatcher last began a round; 0: it did not.
     full_since: AtomicU64,
@@ -97,10 +102,10 @@ pub(crate) struct Bus {
 impl Bus {
     pub(crate) fn new(capacity: usize) -> Self {
         Bus {
-            ring: Ring::new(capacity),
+            ring: PerProcess::new(Ring::new(capacity)),
             subscribers: ArcSwap::default(),
-            changing: Mutex::new(()),
-            dispatching: Mutex::new(()),
+            changing: Lock::new(()),
+            dispatching: Lock::new(()),
             full_since: AtomicU64::new(0),
             unlisted: AtomicU32::new(0),
             ids: AtomicU64::new(1),
@@ -199,8 +204,8 @@ impl Bus {
 
     /// Adds a subscriber. The records learn of it next, by the caller, who holds
     /// on to the guard until then.
-    pub(crate) fn add(&self, subscriber: Arc<Subscriber>) -> MutexGuard<'_, ()> {
-        let guard = lock(&self.changing);
+    pub(crate) fn add(&self, subscriber: Arc<Subscriber>) -> Held<'_, ()> {
+        let guard = self.changing.lock();
         let mut subscribers = Vec::clone(&self.subscribers.load());
         subscribers.push(subscriber);
         self.subscribers.store(Arc::new(subscribers));
@@ -216,9 +221,9 @@ impl Bus {
 
     /// Removes these, if they are there. The records learn of it next, as with
     /// [`Bus::add`].
-    pub(crate) fn remove(&self, gone: &[Arc<Subscriber>]) -> MutexGuard<'_, ()> {
+    pub(crate) fn remove(&self, gone: &[Arc<Subscriber>]) -> Held<'_, ()> {
         let ids: HashSet<_> = gone.iter().map(|subscriber| subscriber.id).collect();
-        let guard = lock(&self.changing);
+        let guard = self.changing.lock();
         let subscribers = self.subscribers.load();
         let left = subscribers
             .iter()
@@ -245,6 +250,8 @@ impl Bus {
     }
 }
 
-fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Renew for Ring<T> {
+    fn renew(&self) -> Self {
+        Ring::new(self.capacity())
+    }
 }

@@ -15,19 +15,26 @@
 //! milliseconds); a timer wheel, which is worth its slots when most timers are
 //! cancelled, while openings mostly run to their end.
 //!
+//! In the child of a `fork` the driver does not exist; whoever has work for it starts
+//! another. Its plan is made anew from the table. One that forked itself, inside a
+//! callback, goes on in the child, unless another has been started there meanwhile.
+//!
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
-use std::ptr;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
+use std::{io, mem, ptr};
 
+use crate::bell::Starter;
 use crate::clock::Clock;
 use crate::counter;
 use crate::engine::Engine;
 use crate::event::Cause;
+use crate::fork;
+use crate::per_process::Renew;
 use crate::reclaim;
 use crate::record::{Record, RecordRef};
 use crate::sync::Ordering;
@@ -55,6 +62,8 @@ pub(crate) struct Plan {
     cleanup: Option<Cursor>,
     /// Records that have missed events.
     late: Vec<RecordRef>,
+    /// The table holds circuits that are planned nowhere.
+    is_inherited: bool,
 }
 
 /// When to look at which record.
@@ -73,6 +82,7 @@ impl Plan {
             last_cleanup: now,
             cleanup: None,
             late: Vec::new(),
+            is_inherited: false,
         }
     }
 
@@ -93,6 +103,9 @@ impl Plan {
 
     /// Empties the inbox into the plan.
     pub(crate) fn take_in(&mut self, engine: &Engine, now: u64) {
+        if mem::take(&mut self.is_inherited) {
+            self.take_stock(engine, now);
+        }
         for record in engine.env.attention.take_all() {
             self.look_at(engine, &record, now);
             if record.has_missed() {
@@ -100,6 +113,19 @@ impl Plan {
             }
         }
         self.sort_out(engine);
+    }
+
+    /// Plans what the parent of this process had planned.
+    #[cold]
+    fn take_stock(&mut self, engine: &Engine, now: u64) {
+        self.last_cleanup = now;
+        engine.for_each(|record| {
+            record.planned().store(0, Ordering::Relaxed);
+            self.look_at(engine, record, now);
+            if record.has_missed() {
+                self.late.push(record.share());
+            }
+        });
     }
 
     /// Whether a cleanup has begun and not ended.
@@ -199,6 +225,44 @@ impl Plan {
     }
 }
 
+/// The plan of this process.
+pub(crate) struct Planning(pub(crate) Mutex<Plan>);
+
+impl Renew for Planning {
+    fn renew(&self) -> Self {
+        Planning(Mutex::new(Plan {
+            is_inherited: true,
+            ..Plan::new(0)
+        }))
+    }
+}
+
+/// Who is the driver, in this process.
+pub(crate) struct Post(Mutex<Holder>);
+
+enum Holder {
+    Nobody,
+    Thread(JoinHandle<()>),
+    /// The driver of the parent process, which forked inside a callback.
+    Survivor,
+}
+
+impl Post {
+    pub(crate) fn new() -> Self {
+        Post(Mutex::new(Holder::Nobody))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Holder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Renew for Post {
+    fn renew(&self) -> Self {
+        Post::new()
+    }
+}
+
 impl Engine {
     /// Everything that is due now: expiries, a whole cleanup, events. Returns the
     /// next moment at which something will be. Inside a callback of this manager
@@ -260,7 +324,7 @@ impl Engine {
     fn turn(&self) -> u64 {
         let next = self.plan().turn(self);
         let late = || {
-            let mut late = std::mem::take(&mut self.plan().late);
+            let mut late = mem::take(&mut self.plan().late);
             if self.env.bus.take_unlisted() {
                 self.for_each(|record| {
                     if record.has_missed() {
@@ -282,25 +346,87 @@ impl Engine {
     }
 }
 
-/// Starts the thread. It ends when the engine is shut.
-pub(crate) fn start(engine: Arc<Engine>) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new()
-        .name("brama-driver".into())
-        .spawn(move || {
-            let me = thread::current();
-            engine.env.bell.hang(me.clone());
-            if let Clock::Manual(clock) = &engine.env.clock {
-                clock.wake_on_advance(me.clone());
+/// What the bell starts the driver with.
+pub(crate) fn starter(engine: Weak<Engine>) -> Starter {
+    Arc::new(move || {
+        if let Some(engine) = engine.upgrade() {
+            // If it fails, whoever rings next tries again.
+            let _ = start(&engine);
+        }
+    })
+}
+
+/// Starts the thread, unless there is one in this process or the engine is shut.
+pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
+    // Who holds it is starting the thread, or joining it.
+    let Ok(mut holder) = engine.driver.0.try_lock() else {
+        return Ok(());
+    };
+    if engine.is_shut() || !matches!(*holder, Holder::Nobody) {
+        return Ok(());
+    }
+    // Before there is a driver that could lie down.
+    engine.env.bell.get_up();
+    let thread = thread::Builder::new().name("brama-driver".into()).spawn({
+        let engine = engine.clone();
+        move || drive(&engine)
+    });
+    match thread {
+        Ok(thread) => *holder = Holder::Thread(thread),
+        Err(error) => {
+            engine.env.bell.leave();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The life of the driver. It ends when the engine is shut.
+fn drive(engine: &Engine) {
+    let me = thread::current();
+    let mut incarnation = fork::incarnation();
+    take_up(engine, &me);
+    while !engine.is_shut() {
+        let next = engine.turn();
+        if incarnation != fork::incarnation() {
+            // A callback has forked, and this is the child.
+            incarnation = fork::incarnation();
+            let mut holder = engine.driver.lock();
+            if !matches!(*holder, Holder::Nobody) {
+                return;
             }
-            while !engine.is_shut() {
-                let next = engine.turn();
-                sleep_until(&engine, next);
-            }
-            if let Clock::Manual(clock) = &engine.env.clock {
-                clock.forget(&me);
-            }
-            engine.say_goodbye();
-        })
+            *holder = Holder::Survivor;
+            drop(holder);
+            engine.env.bell.get_up();
+            take_up(engine, &me);
+            continue;
+        }
+        sleep_until(engine, next);
+    }
+    if let Clock::Manual(clock) = &engine.env.clock {
+        clock.forget(&me);
+    }
+    engine.say_goodbye();
+}
+
+/// Says whom to wake.
+fn take_up(engine: &Engine, me: &Thread) {
+    engine.env.bell.hang(me.clone());
+    if let Clock::Manual(clock) = &engine.env.clock {
+        clock.wake_on_advance(me.clone());
+    }
+}
+
+/// Waits until the driver of a shut engine has ended.
+pub(crate) fn join(engine: &Engine) {
+    // Held while joining: whoever shuts down too returns when it is done.
+    let mut holder = engine.driver.lock();
+    if let Holder::Thread(thread) = mem::replace(&mut *holder, Holder::Nobody)
+        && thread.thread().id() != thread::current().id()
+    {
+        // A driver that panicked has said so already.
+        let _ = thread.join();
+    }
 }
 
 fn sleep_until(engine: &Engine, moment: u64) {

@@ -9,14 +9,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::bell::Starter;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Overrides};
 use crate::counter;
-use crate::driver::Plan;
+use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
 use crate::error::Error;
 use crate::event::{Cause, EventFilter};
 use crate::key::Key;
+use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Profile, Record, RecordRef, Refusal, Status};
 use crate::subscriber::{Sink, Subscriber};
@@ -28,7 +30,8 @@ pub(crate) struct Engine {
     pub(crate) table: Table<Record>,
     /// The driver's own state. Held for one turn by the driver's thread or by
     /// whoever polls, never by a thread that calls or reports.
-    pub(crate) plan: Mutex<Plan>,
+    plan: PerProcess<Planning>,
+    pub(crate) driver: PerProcess<Post>,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
     has_driver: bool,
@@ -39,13 +42,15 @@ impl Engine {
         clock: Clock,
         config: Config,
         event_capacity: usize,
-        has_driver: bool,
+        starter: Option<Starter>,
     ) -> Self {
         let now = clock.now();
+        let has_driver = starter.is_some();
         Engine {
-            env: Env::new(clock, config, event_capacity),
+            env: Env::new(clock, config, event_capacity, starter),
             table: Table::new(),
-            plan: Mutex::new(Plan::new(now)),
+            plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
+            driver: PerProcess::new(Post::new()),
             shut: AtomicU32::new(0),
             has_driver,
         }
@@ -90,6 +95,35 @@ impl Engine {
         }
     }
 
+    /// Whether a call of this name would be admitted now.
+    #[inline]
+    pub(crate) fn available(&self, key: Key<'_>) -> bool {
+        let guard = reclaim::pin();
+        if let Some(record) = self.table.get(self.env.hasher.hash(key), key, &guard) {
+            if record.available(&self.env) {
+                return true;
+            }
+            if !record.is_retired() {
+                return false;
+            }
+        }
+        drop(guard);
+        self.available_at_first_use(key)
+    }
+
+    /// An unknown name is no error here, and asking for one often is cheap.
+    #[cold]
+    fn available_at_first_use(&self, key: Key<'_>) -> bool {
+        self.env.attend();
+        self.env.global.load().housekeeping.auto_register()
+            && self
+                .with(key, |record, _| match record.available(&self.env) {
+                    false if record.is_retired() => Err(Refusal::Gone),
+                    answer => Ok(answer),
+                })
+                .unwrap_or(false)
+    }
+
     #[cold]
     fn register_at_first_use(&self, key: Key<'_>) -> Result<(), Error> {
         self.refuse_if_shut()?;
@@ -114,6 +148,7 @@ impl Engine {
         key: Key<'_>,
         question: impl FnOnce(&Record) -> Option<T>,
     ) -> Result<T, Error> {
+        self.env.attend();
         let guard = reclaim::pin();
         let record = self.table.get(self.env.hasher.hash(key), key, &guard);
         match record
@@ -136,7 +171,9 @@ impl Engine {
             .is_some_and(|record| !record.is_retired())
     }
 
+    /// The beginning of every operation that changes what there is.
     fn refuse_if_shut(&self) -> Result<(), Error> {
+        self.env.attend();
         if self.is_shut() {
             return Err(Error::ShutDown);
         }
@@ -230,7 +267,7 @@ impl Engine {
     /// for long, and the inbox keeps what is removed meanwhile.
     fn relieve_inbox(&self) {
         if !self.env.attention.is_empty()
-            && let Ok(mut plan) = self.plan.try_lock()
+            && let Ok(mut plan) = self.plan.0.try_lock()
         {
             plan.take_in(self, self.env.clock.now_exact());
         }
@@ -342,6 +379,7 @@ impl Engine {
     /// Visits every record, pinned for a while at a time. `visit` must not run
     /// user code.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
+        self.env.attend();
         const STEP: usize = 1_024;
         let mut cursor = Some(Cursor::default());
         while let Some(from) = cursor {
@@ -408,7 +446,7 @@ impl Engine {
     }
 
     pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses everything from now on: handles answer `ShutDown`.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::bell::Bell;
+use crate::bell::{Bell, Starter};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides, Settings};
 use crate::expiry;
+use crate::fork;
 use crate::inbox::Inbox;
 use crate::key::{Hasher, scramble};
+use crate::per_process::PerProcess;
 use crate::record::Record;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -26,8 +28,8 @@ pub(crate) struct Env {
     pub(crate) bus: Bus,
     /// Records that the driver has to look at: their circuit opened, or they have
     /// missed events.
-    pub(crate) attention: Inbox<Record>,
-    pub(crate) bell: Bell,
+    pub(crate) attention: PerProcess<Inbox<Record>>,
+    pub(crate) bell: PerProcess<Bell>,
     /// Numbers the registrations, so that events tell apart connections that had
     /// the same name one after the other.
     ids: AtomicU64,
@@ -38,15 +40,20 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    pub(crate) fn new(clock: Clock, config: Config, event_capacity: usize) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        config: Config,
+        event_capacity: usize,
+        starter: Option<Starter>,
+    ) -> Self {
         let hasher = Hasher::new();
         Env {
             clock,
             hasher,
             global: ArcSwap::new(Arc::new(config)),
             bus: Bus::new(event_capacity),
-            attention: Inbox::new(),
-            bell: Bell::new(),
+            attention: PerProcess::new(Inbox::new()),
+            bell: PerProcess::new(Bell::new(starter)),
             ids: AtomicU64::new(1),
             dice: AtomicU64::new(hasher.hash("dice".into())),
             version: AtomicU32::new(1),
@@ -65,6 +72,15 @@ impl Env {
         // ORDERING: AcqRel, see `version`.
         if self.version.fetch_add(1, Ordering::AcqRel) == u32::MAX {
             self.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Starts the driver anew if a fork has left it behind. For operations on which
+    /// something may hinge that only a driver does in time.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        if fork::incarnation() != 0 {
+            self.bell.attend();
         }
     }
 

@@ -13,31 +13,36 @@
 //! shut ◀──leave── busy + closing        (whoever brings it to shut drops the thing)
 //! ```
 //!
-//! No lock is held while the thing is used. The mutex and the condition variable
-//! are for closers that wait.
+//! No lock is held while the thing is used. Closers that wait do so in a
+//! [`Room`].
+//!
+//! The word also says which thread is inside, or is dropping the thing. In the
+//! child of a `fork` that thread may not exist. Then the gate is as good as open:
+//! the next user goes in, and finds the thing as the other left it. A closer shuts
+//! such a gate without dropping the thing, which may be half dropped already.
 
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::PoisonError;
 
-use crate::sync::{self, AtomicU32, AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell};
+use crate::fork;
+use crate::lock::Room;
+use crate::sync::{self, AtomicUsize, Ordering, UnsafeCell};
 
-const OPEN: u32 = 0;
-const BUSY: u32 = 1;
-const CLOSING: u32 = 2;
+const OPEN: usize = 0;
+const BUSY: usize = 1;
+const CLOSING: usize = 2;
 /// Closed, nobody inside.
-const SHUT: u32 = 4;
+const SHUT: usize = 4;
+/// The token of the thread that made it busy begins here.
+const TOKEN_SHIFT: u32 = 3;
 
 pub(crate) struct Gate<T> {
-    state: AtomicU32,
+    state: AtomicUsize,
     /// Used by the thread that made the state busy, and taken by the one that
     /// shuts it.
-    content: UnsafeCell<Option<T>>,
-    /// The thread that is dropping the content, whose destructor may close again.
-    finisher: AtomicUsize,
+    content: UnsafeCell<Option<ManuallyDrop<T>>>,
     /// Closers wait here for the state to be shut.
-    waiting: Mutex<()>,
-    shut: Condvar,
+    room: Room,
 }
 
 // SAFETY: the state lets one thread at a time reach the content, and hands it
@@ -46,32 +51,49 @@ unsafe impl<T: Send> Sync for Gate<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Gate<T> {}
 
+fn busy() -> usize {
+    sync::thread_token() << TOKEN_SHIFT | BUSY
+}
+
+/// Whether the thread that made the gate busy was left behind by a fork.
+fn is_abandoned(state: usize) -> bool {
+    state & BUSY != 0 && fork::is_gone(state >> TOKEN_SHIFT)
+}
+
 impl<T> Gate<T> {
     pub(crate) fn new(content: T) -> Self {
         Gate {
-            state: AtomicU32::new(OPEN),
-            content: UnsafeCell::new(Some(content)),
-            finisher: AtomicUsize::new(0),
-            waiting: Mutex::new(()),
-            shut: Condvar::new(),
+            state: AtomicUsize::new(OPEN),
+            content: UnsafeCell::new(Some(ManuallyDrop::new(content))),
+            room: Room::new(),
         }
     }
 
     /// Lets `operation` use the content, unless the gate is closed or busy.
     /// `operation` must not unwind.
     pub(crate) fn enter<R>(&self, operation: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let busy = busy();
         // ORDERING: Acquire, partner of the Release by which the last user left.
-        self.state
-            .compare_exchange(OPEN, BUSY, Ordering::Acquire, Ordering::Relaxed)
-            .ok()?;
+        let mut entered =
+            self.state
+                .compare_exchange(OPEN, busy, Ordering::Acquire, Ordering::Relaxed);
+        if let Err(state) = entered
+            && state & CLOSING == 0
+            && is_abandoned(state)
+        {
+            entered =
+                self.state
+                    .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
+        }
+        entered.ok()?;
         let answer = self.content.with_mut(|content| {
             // SAFETY: the state is busy by this thread's hand.
-            unsafe { (*content).as_mut() }.map(operation)
+            unsafe { (*content).as_mut() }.map(|content| operation(content))
         });
         // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
         let left = self
             .state
-            .compare_exchange(BUSY, OPEN, Ordering::Release, Ordering::Relaxed);
+            .compare_exchange(busy, OPEN, Ordering::Release, Ordering::Relaxed);
         if left.is_err() {
             self.finish();
         }
@@ -79,41 +101,64 @@ impl<T> Gate<T> {
     }
 
     /// Closes the gate for ever. With `wait`, returns when nobody is inside any
-    /// more; pass false from inside.
+    /// more but, maybe, this thread.
     pub(crate) fn close(&self, wait: bool) {
-        // ORDERING: Acquire sees what the last user did to the content.
-        let before = self.state.fetch_or(CLOSING, Ordering::Acquire);
-        if before == OPEN {
-            self.finish();
-        } else if wait && self.finisher.load(Ordering::Relaxed) != sync::thread_token() {
-            let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            while self.state.load(Ordering::Acquire) & SHUT == 0 {
-                guard = self
-                    .shut
-                    .wait(guard)
-                    .unwrap_or_else(PoisonError::into_inner);
+        let mine = busy() | CLOSING;
+        let swap = |state, next| {
+            // ORDERING: Acquire sees what the last user did to the content.
+            self.state
+                .compare_exchange(state, next, Ordering::Acquire, Ordering::Acquire)
+        };
+        let mut state = self.state.load(Ordering::Acquire);
+        while state & SHUT == 0 {
+            let abandoned = is_abandoned(state);
+            let changed = if state == OPEN || abandoned {
+                swap(state, mine)
+            } else if state & CLOSING == 0 {
+                swap(state, state | CLOSING)
+            } else {
+                break;
+            };
+            match changed {
+                Ok(OPEN) => return self.finish(),
+                Ok(_) if abandoned => return self.shut(),
+                Ok(_) => break,
+                Err(current) => state = current,
             }
+        }
+        if wait && state & SHUT == 0 && state >> TOKEN_SHIFT != mine >> TOKEN_SHIFT {
+            self.room
+                .wait_until(|| self.state.load(Ordering::Acquire) & SHUT != 0);
         }
     }
 
     /// Drops the content and tells the waiting. For the one thread that found
     /// the gate open when it closed it, or closing when it left.
     fn finish(&self) {
-        self.finisher.store(sync::thread_token(), Ordering::Relaxed);
         // SAFETY: nobody can enter any more, and nobody is inside but this thread.
         let content = self
             .content
             .with_mut(|content| unsafe { (*content).take() });
         // The user's: what it holds may panic when dropped, and somebody may be
         // waiting for this to end.
+        let content = content.map(ManuallyDrop::into_inner);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
             mem::forget(panic);
         }
-        let guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shut();
+    }
+
+    fn shut(&self) {
         // ORDERING: Release, partner of the Acquire in `close`.
         self.state.fetch_or(SHUT, Ordering::Release);
-        drop(guard);
-        self.shut.notify_all();
+        self.room.tell();
+    }
+}
+
+impl<T> Drop for Gate<T> {
+    fn drop(&mut self) {
+        // Shut it has dropped its content, or left it alone for good reasons.
+        self.close(false);
     }
 }
 

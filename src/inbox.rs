@@ -5,8 +5,11 @@
 //! allocates nothing, and an item is in the inbox at most once however often it
 //! is left. That makes memory bounded by the number of items.
 //!
-//! The link also says whether the item waits: it is null for one that does not,
-//! and the last of the chain ends in a pointer to nothing instead.
+//! The link also says whether the item waits, and in which inbox: the low bits of
+//! the pointer, free because items are aligned, are the inbox's mark. In the child of
+//! a `fork`, which has a new inbox, an item may still bear the mark of the old one;
+//! it counts as one that does not wait, and is left all the same. The last of the
+//! chain links to nothing but the mark.
 //!
 //! What the taker may rely on: it marks an item as taken *before* it looks at
 //! it, so whoever changed the item and found it already waiting knows that it
@@ -17,12 +20,15 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::fork;
+use crate::per_process::Renew;
 use crate::sync::{AtomicPtr, Ordering};
 
 /// What an item carries to be left in an [`Inbox`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
-    /// Null: the item does not wait. Otherwise the next one, or the [`end`].
+    /// The next one, or nothing, with the mark of the inbox in which the item waits;
+    /// without that mark it does not wait there.
     next: AtomicPtr<T>,
 }
 
@@ -32,11 +38,6 @@ impl<T> Link<T> {
             next: AtomicPtr::new(ptr::null_mut()),
         }
     }
-}
-
-/// What the last item in the inbox links to: never the address of an item.
-fn end<T>() -> *mut T {
-    ptr::without_provenance_mut(1)
 }
 
 /// An item with a link, shared by reference count.
@@ -59,16 +60,32 @@ pub(crate) unsafe trait Linked: Sized {
 /// The inbox. Leaving is lock-free; so is taking.
 #[derive(Debug)]
 pub(crate) struct Inbox<T: Linked> {
+    /// Bears no mark.
     head: AtomicPtr<T>,
+    /// Not 0, and less than the alignment of `T`.
+    mark: usize,
     owns: PhantomData<T>,
 }
 
 impl<T: Linked> Inbox<T> {
     pub(crate) fn new() -> Self {
+        let marks = const {
+            assert!(align_of::<T>() >= 8);
+            align_of::<T>() - 1
+        };
         Inbox {
-            head: AtomicPtr::new(end()),
+            head: AtomicPtr::new(ptr::null_mut()),
+            mark: 1 + fork::incarnation() as usize % marks,
             owns: PhantomData,
         }
+    }
+
+    fn waits_here(&self, link: *mut T) -> bool {
+        link.addr() & (align_of::<T>() - 1) == self.mark
+    }
+
+    fn marked(&self, next: *mut T) -> *mut T {
+        next.map_addr(|address| address | self.mark)
     }
 
     /// Leaves `item`, unless it waits already. `reference` makes the inbox's own
@@ -76,14 +93,20 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
         // comes first, and the taker sees all that was done to the item before
-        // it; or it comes later, reads null, and the item is left once more. An
+        // it; or it comes later, finds no mark, and the item is left once more. An
         // RMW also of a link that stays as it is, not a load.
-        let keep_or_end = |next: *mut T| Some(if next.is_null() { end() } else { next });
+        let keep_or_mark = |next: *mut T| {
+            Some(if self.waits_here(next) {
+                next
+            } else {
+                self.marked(ptr::null_mut())
+            })
+        };
         let before =
             item.link()
                 .next
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_or_end);
-        if before.is_ok_and(|next| !next.is_null()) {
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, keep_or_mark);
+        if before.is_ok_and(|next| self.waits_here(next)) {
             return;
         }
         let raw = T::into_raw(reference());
@@ -91,7 +114,7 @@ impl<T: Linked> Inbox<T> {
         loop {
             // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
             // item waiting is one more whose change the taker must see.
-            item.link().next.swap(head, Ordering::AcqRel);
+            item.link().next.swap(self.marked(head), Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.
             match self.head.compare_exchange(
@@ -111,9 +134,9 @@ impl<T: Linked> Inbox<T> {
         // ORDERING: Acquire sees the links of all items in the chain: each was
         // published by a Release CAS on `head`, and the later ones continue its
         // release sequence.
-        let mut next = self.head.swap(end(), Ordering::Acquire);
+        let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         std::iter::from_fn(move || {
-            let item = NonNull::new(next).filter(|item| item.as_ptr() != end())?;
+            let item = NonNull::new(next)?;
             // SAFETY: the chain holds one reference of each item, taken here.
             let reference = unsafe { T::from_raw(item) };
             // SAFETY: `reference` keeps it alive.
@@ -121,18 +144,25 @@ impl<T: Linked> Inbox<T> {
             // ORDERING: AcqRel, see `leave`. From here on the item may be left
             // again.
             next = link.next.swap(ptr::null_mut(), Ordering::AcqRel);
+            next = next.map_addr(|address| address & !(align_of::<T>() - 1));
             Some(reference)
         })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.head.load(Ordering::Relaxed) == end()
+        self.head.load(Ordering::Relaxed).is_null()
     }
 }
 
 impl<T: Linked> Drop for Inbox<T> {
     fn drop(&mut self) {
         self.take_all().for_each(drop);
+    }
+}
+
+impl<T: Linked> Renew for Inbox<T> {
+    fn renew(&self) -> Self {
+        Inbox::new()
     }
 }
 

@@ -212,6 +212,47 @@
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
 //!
+//! # Forks
+//!
+//! After `fork` (pre-forking servers, `multiprocessing`) both processes go on, each
+//! with its own copy of every manager. Whatever the other threads of the parent were
+//! doing, no operation in the child waits for one of them. The parent notices nothing.
+//!
+//! - **State**: circuits, counts, deadlines, totals, settings, metadata, handles and
+//!   permits are the child's as they were, and from then on its own. An operation
+//!   that another thread was in the midst of may have happened or not.
+//! - **The background thread** restarts in the child at the next use of the manager:
+//!   any operation but those that meet a closed circuit and change nothing but its
+//!   totals. It then does what falls due for all circuits, those included that were
+//!   open at the fork.
+//! - **Subscriptions** live on in both processes, each of which is told of its own
+//!   changes. Events that wait at the fork, for the background thread, in a batch or
+//!   in a queue, are the parent's; in the child queues are empty. (An event that had
+//!   found the ring full may be told in both.) A parent that forks only to exit, to
+//!   become a daemon, calls [`Brama::poll`] and drains its queues before.
+//!   [`Brama::event_counts`] go on from the parent's; events that were on their way
+//!   are missing in the child's balance.
+//! - **Descriptors of queues** keep their number. In the child it refers to an object
+//!   of its own, so that no wake-up crosses; register it anew, with an epoll or
+//!   kqueue of the child's own.
+//! - **Shutting down** in the child ends what is the child's, and the same in the
+//!   parent the parent's.
+//!
+//! A callback or filter that was running on another thread is cut off there in the
+//! child, and is called anew for the child's events. What it keeps is as it was at
+//! that moment, and a lock that it held stays held: see to these as in any program
+//! that forks. A callback may `fork` itself; when it returns in the child, the child
+//! goes on as above, and its events are delivered after that.
+//!
+//! The first use after a fork allocates, and may start a thread. A child leaves some
+//! of the parent's memory unused, once for each fork between it and the first
+//! process. Children that run another program need none of this and pay a few system
+//! calls.
+//!
+//! Not supported: `fork` in a signal handler that interrupts this library; making
+//! processes that go on with this library by `vfork`, `_Fork` or `clone`, which do
+//! not run the handlers of `pthread_atfork`; closing a queue's descriptor by its number.
+//!
 //! # From C, and other languages
 //!
 //! Everything here can be had through a C ABI: `include/brama.h` is its manual, and
@@ -230,11 +271,12 @@
 //!
 //! - No lock is taken and nothing is allocated by `available`, `acquire`,
 //!   `success`, `failure` and the reports of permits once a connection is
-//!   registered. Three exceptions that do not grow with the calls: each thread sets
+//!   registered. Four exceptions that do not grow with the calls: each thread sets
 //!   up its own records in the epoch and in the settings' pointers the first time it
 //!   needs them; an operation by name may do its share of freeing what was
-//!   unregistered, for which the epoch now and then allocates; and an error that
-//!   carries a name allocates it.
+//!   unregistered, for which the epoch now and then allocates; an error that
+//!   carries a name allocates it; and the child of a [fork](crate#forks) sets up its
+//!   own at the first use.
 //! - No lock is held and no epoch is pinned while your function runs.
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
@@ -248,6 +290,7 @@ mod clock;
 mod config;
 mod connection;
 mod counter;
+pub mod docs;
 mod driver;
 mod engine;
 mod env;
@@ -255,13 +298,16 @@ mod error;
 mod event;
 mod expiry;
 mod ffi;
+mod fork;
 mod gate;
 mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod integrations;
 mod key;
+mod lock;
 mod mailbox;
 mod manager;
+mod per_process;
 mod permit;
 mod probes;
 mod reclaim;

@@ -10,6 +10,9 @@
 //! Between the dispatcher and the host there is a mutex, held for a few moves.
 //! Reporters never come here.
 //!
+//! In the child of a `fork` a mailbox is empty: what waited is for the parent's host
+//! to take.
+//!
 //! A host that sleeps waits on the condition variable, or on a file descriptor of
 //! its own event loop, which is readable while anything waits.
 
@@ -18,13 +21,27 @@ use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use once_cell::race::OnceBox;
+
 use crate::event::{Event, EventType};
+use crate::per_process::{PerProcess, Renew};
+use crate::sync::{AtomicU32, Ordering};
 use crate::wake::Wake;
 
 /// So many connections with events aside are not worth sorting out.
 const ROOMY: usize = 1_024;
 
 pub(crate) struct Mailbox {
+    inside: PerProcess<Inside>,
+    /// 1: nothing more will come.
+    closed: AtomicU32,
+    /// Set and cleared under the lock on the letters.
+    wake: OnceBox<Wake>,
+}
+
+/// What every process has for itself.
+struct Inside {
+    capacity: usize,
     letters: Mutex<Letters>,
     arrived: Condvar,
 }
@@ -41,8 +58,6 @@ struct Letters {
     /// How many connections may have events aside before those that are gone are
     /// sorted out.
     crowded: usize,
-    wake: Option<Wake>,
-    closed: bool,
 }
 
 /// What became of a posted event.
@@ -59,41 +74,36 @@ pub(crate) enum Posted {
 impl Mailbox {
     pub(crate) fn new(capacity: usize) -> Self {
         Mailbox {
-            letters: Mutex::new(Letters {
-                waiting: VecDeque::new(),
-                capacity,
-                aside: HashMap::new(),
-                order: VecDeque::new(),
-                known: 0,
-                crowded: ROOMY,
-                wake: None,
-                closed: false,
-            }),
-            arrived: Condvar::new(),
+            inside: PerProcess::new(Inside::new(capacity)),
+            closed: AtomicU32::new(0),
+            wake: OnceBox::new(),
         }
     }
 
     /// `newest`: the id of the connection that was registered last.
     pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
-        let mut letters = self.lock();
+        let inside = &*self.inside;
+        let mut letters = inside.lock();
         let posted = letters.post(event, newest);
-        if letters.waiting.len() == 1 {
-            letters.wake(|wake| wake.set());
+        if letters.waiting.len() == 1
+            && let Some(wake) = self.wake.get()
+        {
+            wake.set();
         }
         drop(letters);
-        self.arrived.notify_one();
+        inside.arrived.notify_one();
         posted
     }
 
     pub(crate) fn is_crowded(&self) -> bool {
-        let letters = self.lock();
+        let letters = self.inside.lock();
         letters.order.len() >= letters.crowded
     }
 
     /// Forgets what was put aside of connections that came while it was full and
     /// are not `alive` any more. Returns how many events that were.
     pub(crate) fn sort_out(&self, alive: &HashSet<u64>) -> u64 {
-        let mut letters = self.lock();
+        let mut letters = self.inside.lock();
         let Letters {
             aside,
             order,
@@ -109,27 +119,28 @@ impl Mailbox {
         });
         order.retain(|id| aside.contains_key(id));
         *crowded = ROOMY.max(2 * order.len());
-        if letters.is_empty() && !letters.closed {
-            letters.wake(|wake| wake.clear());
-        }
+        self.clear_if_empty(&letters);
         forgotten
     }
 
     /// The next event, if one waits.
     pub(crate) fn take(&self) -> Option<Event> {
-        self.lock().take()
+        self.take_from(&mut self.inside.lock())
     }
 
     /// Up to `most` events.
     pub(crate) fn drain(&self, most: usize) -> Vec<Event> {
-        let mut letters = self.lock();
-        std::iter::from_fn(|| letters.take()).take(most).collect()
+        let mut letters = self.inside.lock();
+        std::iter::from_fn(|| self.take_from(&mut letters))
+            .take(most)
+            .collect()
     }
 
     /// The next event, waiting for it until `timeout` is over or the mailbox is
     /// closed.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
-        self.wait_until_any(timeout).take()
+        let letters = &mut *self.wait_until_any(timeout);
+        self.take_from(letters)
     }
 
     /// Whether an event waits, after waiting for one likewise.
@@ -139,17 +150,18 @@ impl Mailbox {
 
     fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Letters> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut letters = self.lock();
-        while letters.is_empty() && !letters.closed {
+        let inside = &*self.inside;
+        let mut letters = inside.lock();
+        while letters.is_empty() && !self.is_closed() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             letters = match left {
                 Some(Duration::ZERO) => break,
                 Some(left) => {
-                    let woken = self.arrived.wait_timeout(letters, left);
+                    let woken = inside.arrived.wait_timeout(letters, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => {
-                    let woken = self.arrived.wait(letters);
+                    let woken = inside.arrived.wait(letters);
                     woken.unwrap_or_else(PoisonError::into_inner)
                 }
             };
@@ -158,40 +170,85 @@ impl Mailbox {
     }
 
     pub(crate) fn has_any(&self) -> bool {
-        !self.lock().is_empty()
+        !self.inside.lock().is_empty()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.closed.load(Ordering::Relaxed) == 1
     }
 
     /// Nothing more will come; what waits may still be taken.
     pub(crate) fn close(&self) {
-        let mut letters = self.lock();
-        letters.closed = true;
+        let inside = &*self.inside;
+        let letters = inside.lock();
+        self.closed.store(1, Ordering::Relaxed);
         // A host that sleeps on the descriptor learns of the end.
-        letters.wake(|wake| wake.set());
+        if let Some(wake) = self.wake.get() {
+            wake.set_for_good();
+        }
         drop(letters);
-        self.arrived.notify_all();
+        inside.arrived.notify_all();
     }
 
     /// A descriptor that is readable while events wait, made on the first call.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::RawFd> {
-        let mut letters = self.lock();
-        if letters.wake.is_none() {
-            let wake = Wake::new()?;
-            if !letters.is_empty() || letters.closed {
-                wake.set();
+        let letters = self.inside.lock();
+        let wake = match self.wake.get() {
+            Some(wake) => wake,
+            None => {
+                let wake = Wake::new()?;
+                if self.is_closed() {
+                    wake.set_for_good();
+                } else if !letters.is_empty() {
+                    wake.set();
+                }
+                self.wake.get_or_init(|| Box::new(wake))
             }
-            letters.wake = Some(wake);
+        };
+        wake.descriptor()
+    }
+
+    fn take_from(&self, letters: &mut Letters) -> Option<Event> {
+        let event = letters.take();
+        self.clear_if_empty(letters);
+        event
+    }
+
+    fn clear_if_empty(&self, letters: &Letters) {
+        if letters.is_empty()
+            && !self.is_closed()
+            && let Some(wake) = self.wake.get()
+        {
+            wake.clear();
         }
-        let wake = letters.wake.as_ref().expect("made above");
-        Ok(wake.descriptor())
+    }
+}
+
+impl Inside {
+    fn new(capacity: usize) -> Self {
+        Inside {
+            capacity,
+            letters: Mutex::new(Letters {
+                waiting: VecDeque::new(),
+                capacity,
+                aside: HashMap::new(),
+                order: VecDeque::new(),
+                known: 0,
+                crowded: ROOMY,
+            }),
+            arrived: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Letters> {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Renew for Inside {
+    fn renew(&self) -> Self {
+        Inside::new(self.capacity)
     }
 }
 
@@ -246,21 +303,11 @@ impl Letters {
             let aside = self.aside.remove(&id).unwrap_or_default();
             self.waiting.extend(aside);
         }
-        let event = self.waiting.pop_front();
-        if self.is_empty() && !self.closed {
-            self.wake(|wake| wake.clear());
-        }
-        event
+        self.waiting.pop_front()
     }
 
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.order.is_empty()
-    }
-
-    fn wake(&self, act: impl FnOnce(&Wake)) {
-        if let Some(wake) = &self.wake {
-            act(wake);
-        }
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
 use crate::config::{Config, ConnectionOptions};
 use crate::connection::Connection;
+use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
@@ -42,7 +42,6 @@ pub struct Brama {
 /// What the clones share.
 struct Owner {
     engine: Arc<Engine>,
-    driver: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Made by a race, not under a lock, which a fork could leave held: of several
@@ -63,10 +62,9 @@ pub(crate) fn default_if_made() -> Option<&'static Brama> {
 }
 
 impl Brama {
-    pub(crate) fn new(engine: Arc<Engine>, driver: Option<JoinHandle<()>>) -> Self {
-        let driver = Mutex::new(driver);
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Brama {
-            owner: Arc::new(Owner { engine, driver }),
+            owner: Arc::new(Owner { engine }),
         }
     }
 
@@ -137,18 +135,7 @@ impl Brama {
     /// Whether a call would be admitted now. False for an unknown name.
     #[inline]
     pub fn available<'k>(&self, key: impl Into<Key<'k>>) -> bool {
-        let engine = self.engine();
-        engine
-            .with(key.into(), |record, _| {
-                if record.available(&engine.env) {
-                    Ok(true)
-                } else if record.is_retired() {
-                    Err(Refusal::Gone)
-                } else {
-                    Ok(false)
-                }
-            })
-            .unwrap_or(false)
+        self.engine().available(key.into())
     }
 
     /// Asks for admission; see [`Connection::acquire`]. The permit keeps what it
@@ -174,6 +161,9 @@ impl Brama {
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
         engine.with(key.into(), |record, _| {
+            if record.succeed_at_once(&engine.env, None) {
+                return Ok(());
+            }
             record.success(&engine.env, None, &Report::NONE)
         })
     }
@@ -445,15 +435,7 @@ impl Owner {
             // Inside a callback, on the driver's thread or one that polls.
             return;
         }
-        // Held while joining: whoever shuts down too returns when it is done.
-        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(driver) = driver.take()
-            && driver.thread().id() != thread::current().id()
-        {
-            // A driver that panicked has said so already.
-            let _ = driver.join();
-        }
-        drop(driver);
+        driver::join(&self.engine);
         self.engine.say_goodbye();
     }
 }

@@ -51,7 +51,7 @@
 //!   producers that come round to it see "full". Either way the other side
 //!   returns at once, and the ring goes on when the thread does. A thread that
 //!   never does, as in the child of a `fork`, leaves the ring stuck: a child
-//!   must start with a new one. (Dropping a stuck ring is sound.)
+//!   starts with a new one. (Dropping a stuck ring is sound.)
 //! - **"Full" is a moment's view.** It is reported when the next slot is still
 //!   taken by the lap before, although a consumer may be freeing it this very
 //!   moment, or may have freed others behind it; and when all attempts were

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::bus::Bus;
 use crate::event::{Custom, Event, EventFilter};
+use crate::fork;
 use crate::gate::Gate;
 use crate::mailbox::{Mailbox, Posted};
 use crate::sync::Ordering;
@@ -36,11 +37,30 @@ pub(crate) enum Sink {
     Each(Callback),
     Batches {
         callback: BatchCallback,
-        /// Waiting for the rest of the batch, or the end of the round.
-        batch: Vec<Event>,
+        batch: Batch,
         most: usize,
     },
     Mailbox(Arc<Mailbox>),
+}
+
+/// Events that wait for the rest of their batch, or the end of the round.
+#[derive(Default)]
+pub(crate) struct Batch {
+    events: Vec<Event>,
+    incarnation: u32,
+}
+
+impl Batch {
+    /// Those of this process. What waited at a fork is the parent's to deliver, and
+    /// may be broken here.
+    fn events(&mut self) -> &mut Vec<Event> {
+        let incarnation = fork::incarnation();
+        if self.incarnation != incarnation {
+            self.incarnation = incarnation;
+            mem::forget(mem::take(&mut self.events));
+        }
+        &mut self.events
+    }
 }
 
 impl Subscriber {
@@ -93,8 +113,9 @@ impl Sink {
                 contained(bus, || callback(event));
             }
             Sink::Batches { batch, most, .. } => {
-                batch.push(event.clone());
-                if batch.len() >= *most {
+                let events = batch.events();
+                events.push(event.clone());
+                if events.len() >= *most {
                     self.flush(bus);
                 }
             }
@@ -120,12 +141,14 @@ impl Sink {
         if let Sink::Batches {
             callback, batch, ..
         } = self
-            && !batch.is_empty()
+            && let events = batch.events()
+            && !events.is_empty()
         {
             bus.delivered
-                .fetch_add(batch.len() as u64, Ordering::Relaxed);
-            contained(bus, || callback(batch));
-            batch.clear();
+                .fetch_add(events.len() as u64, Ordering::Relaxed);
+            contained(bus, || callback(events));
+            // Not those that were there when the callback forked.
+            batch.events().clear();
         }
     }
 }

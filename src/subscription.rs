@@ -167,21 +167,25 @@ impl EventQueue {
 
     /// A file descriptor that is readable while events wait, and for ever once the
     /// queue is closed: for epoll, kqueue, poll, and the event loops built on them.
-    /// It belongs to the queue; do not read from it, take events instead.
+    /// It belongs to the queue; do not read from it, take events instead. In the child
+    /// of a [fork](crate#forks) the number is the same, and to be registered anew.
     ///
     /// # Errors
     ///
-    /// What the system says if it has no descriptor left.
+    /// What the system says if it has no descriptor left, also if that was so when a
+    /// child was forked.
     #[cfg(unix)]
     pub fn as_raw_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
         self.mailbox.descriptor()
     }
 
     fn pump(&self) {
-        if let Some(engine) = self.engine.upgrade()
-            && !engine.has_driver()
-        {
-            engine.poll();
+        if let Some(engine) = self.engine.upgrade() {
+            if engine.has_driver() {
+                engine.env.attend();
+            } else {
+                engine.poll();
+            }
         }
     }
 }

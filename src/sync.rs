@@ -77,17 +77,32 @@ macro_rules! modelled {
 
 pub(crate) use {modelled, shipped};
 
-/// A number that no other live thread has, never 0.
+/// A number that no other thread ever had, also across forks; never 0.
 pub(crate) fn thread_token() -> usize {
     #[cfg(not(all(loom, test)))]
     {
-        thread_local!(static HERE: u8 = const { 0 });
-        HERE.with(|here| std::ptr::from_ref(here).addr())
+        // Without a destructor, so it is there to the thread's very end.
+        thread_local!(static HERE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+        HERE.with(|here| {
+            if here.get() == 0 {
+                here.set(NEXT_TOKEN.fetch_add(1, Ordering::Relaxed));
+            }
+            here.get()
+        })
     }
     #[cfg(all(loom, test))]
     {
         usize::from(model_thread()) + 1
     }
+}
+
+#[cfg(not(all(loom, test)))]
+static NEXT_TOKEN: AtomicUsize = AtomicUsize::new(1);
+
+/// The token of the next thread that asks for one.
+#[cfg(not(all(loom, test)))]
+pub(crate) fn next_token() -> usize {
+    NEXT_TOKEN.load(Ordering::Relaxed)
 }
 
 /// The number of the current thread in this execution of a model, from 0.

@@ -57,7 +57,7 @@ fn generate() -> String {
         introduction.trim()
     );
     for (file, title, macros) in SECTIONS {
-        let rule = "-".repeat(84 - title.len());
+        let rule = "-".repeat(80 - title.len());
         write!(header, "\n/* -- {title} {rule} */\n\n").expect("a string");
         if file == "version" {
             header.push_str(&versions());
@@ -97,6 +97,10 @@ fn definition(line: &str) -> String {
             Ok(number) if number > 0x7fff_ffff => format!("UINT32_C({number:#x})"),
             _ => value.to_owned(),
         },
+        // The typedef is shorter, and as good.
+        _ if !line.starts_with("typedef struct") => {
+            return line.replace("struct brama_", "brama_") + "\n";
+        }
         _ => return format!("{line}\n"),
     };
     format!("#define {} {value}\n", parts[1])

@@ -1,233 +1,307 @@
 //! Contestants side by side.
 //!
-//! Criterion runs one contestant after the other, so on a shared machine a slow
-//! second is one contestant's bad luck. Here each of them is also run in short
-//! slices that take turns, in an order that rotates, and what is printed is the
-//! median of its slices and the ratio of the medians. Criterion sees the same
-//! closures: for its statistics, its comparison with the last run, its filter
-//! (`cargo bench --bench hot_path -- by_name`), and as the warm-up.
+//! Run one after the other, as Criterion does it, a slow second of a shared machine
+//! is one contestant's bad luck. Here they run in short laps that take turns, in an
+//! order that rotates, and the result is the median of the laps. A lap in which a
+//! thread had to wait for a core is run again. Criterion, where a bench uses it,
+//! sees the same closures: for its statistics and its comparison with the last run.
+//!
+//! A free argument is a filter, as with Criterion:
+//! `cargo bench --bench hot_path -- by_name`.
 
 // Each bench compiles it anew and needs a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
-use std::hint::{black_box, spin_loop};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod crew;
+pub mod results;
+
+use std::env;
+use std::ops::Range;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
+use serde_json::json;
 
-/// How often each contestant gets its turn.
-const ROUNDS: usize = 61;
+pub use crew::{Crew, Gate, cores, stay_on};
+use crew::{Lap, Ran, Together, Work, waited_for_a_core};
 
-/// How long a turn takes, about.
-const SLICE: Duration = Duration::from_millis(2);
+/// How often a lap that was disturbed is run again, and how often that may happen for
+/// each lap of a contestant, so that a race ends on a busy machine too.
+const RETRIES: usize = 6;
+const RETRIES_PER_LAP: usize = 2;
 
-/// How often two threads try to run at the same time.
-const RETRIES: usize = 20;
+/// The share of a lap that a thread may be without a core.
+const DISTURBED: f64 = 0.03;
 
-/// Does something so many times and says how long it took.
-type Run<'a> = Box<dyn FnMut(u64) -> Duration + 'a>;
+/// Keeps what two threads write apart.
+#[repr(align(128))]
+pub struct Apart<T>(pub T);
 
 pub struct Race<'a> {
-    name: &'static str,
+    name: String,
+    laps: usize,
+    length: Duration,
     contestants: Vec<Contestant<'a>>,
 }
 
 struct Contestant<'a> {
     name: String,
+    threads: usize,
     run: Run<'a>,
+}
+
+enum Run<'a> {
+    Laps(Box<Work<'a>>),
+    /// Does something so many times, in its own way, and says how long it took.
+    Custom(Box<dyn Fn(u64) -> Duration + Sync + 'a>),
+}
+
+#[derive(Default)]
+struct Score {
     iterations: u64,
+    /// The number of the next turn.
+    next: u64,
+    /// How many more laps may be run again.
+    retries: usize,
     samples: Vec<f64>,
+    disturbed: usize,
 }
 
 impl<'a> Race<'a> {
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: impl Into<String>) -> Self {
         Race {
-            name,
+            name: name.into(),
+            laps: 61,
+            length: Duration::from_millis(2),
             contestants: Vec::new(),
         }
     }
 
-    /// One thread: `operation` gets the number of its turn.
-    pub fn one<T>(self, name: &str, operation: impl Fn(u64) -> T + 'a) -> Self {
-        self.custom(name, move |iterations| repeat(iterations, &operation))
+    /// Laps of another number and length: longer ones for what outgrows the caches.
+    pub fn laps(mut self, laps: usize, length: Duration) -> Self {
+        (self.laps, self.length) = (laps, length);
+        self
     }
 
-    /// Two threads on the same thing. The time is that of a call as a thread
-    /// sees it, not the time per call of both together.
-    pub fn two<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + 'a) -> Self {
-        self.custom(name, move |iterations| {
-            let mut turn = together(iterations, &operation);
-            for _ in 0..RETRIES {
-                if turn.overlapped {
-                    break;
-                }
-                turn = together(iterations, &operation);
-            }
-            turn.mean
-        })
-    }
-
-    /// With one thread, and with two on the same thing.
-    pub fn both<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + Clone + 'a) -> Self {
-        self.one(&format!("{name}, 1 thread"), operation.clone())
-            .two(&format!("{name}, 2 threads"), operation)
-    }
-
-    pub fn custom(mut self, name: &str, run: impl FnMut(u64) -> Duration + 'a) -> Self {
+    /// The general form: `make` makes what thread `who` does.
+    pub fn made<T, F: FnMut(u64) -> T>(
+        mut self,
+        name: &str,
+        threads: usize,
+        make: impl Fn(usize) -> F + Sync + 'a,
+    ) -> Self {
+        let work = move |who: usize, lap: &Lap| -> Ran { lap.repeat(make(who)) };
         self.contestants.push(Contestant {
             name: name.to_owned(),
-            run: Box::new(run),
-            iterations: 0,
-            samples: Vec::new(),
+            threads,
+            run: Run::Laps(Box::new(work)),
         });
         self
     }
 
-    /// Runs all, and prints what came of it.
-    pub fn run(mut self, criterion: &mut Criterion) {
-        let mut group = criterion.benchmark_group(self.name);
-        for contestant in &mut self.contestants {
-            let name = contestant.name.clone();
-            group.bench_function(&name, |bencher| {
-                bencher.iter_custom(|iterations| contestant.warm_up(iterations));
-            });
-        }
-        group.finish();
-        // Criterion runs nothing that its filter excludes, and everything once
-        // if it is only asked to test.
-        self.contestants
-            .retain(|contestant| contestant.iterations > 1);
-        for round in 0..ROUNDS {
-            let count = self.contestants.len();
-            for place in 0..count {
-                self.contestants[(place + round) % count].take_turn();
-            }
-        }
-        self.print();
+    /// One thread: `operation` gets the number of its turn.
+    pub fn one<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + Copy + 'a) -> Self {
+        self.made(name, 1, move |_| operation)
     }
 
-    fn print(&mut self) {
-        let Some(first) = self.contestants.first_mut().map(Contestant::median) else {
-            return;
-        };
-        println!("{}, medians of {ROUNDS} turns:", self.name);
-        for contestant in &mut self.contestants {
-            let median = contestant.median();
-            let name = &contestant.name;
-            println!("  {name:<44} {median:>9.2} ns  × {:.2}", median / first);
+    /// With one thread, and with two on the same thing. The time is that of a turn
+    /// as a thread sees it.
+    pub fn both<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + Copy + 'a) -> Self {
+        self.made(name, 1, move |_| operation)
+            .made(name, 2, move |_| operation)
+    }
+
+    /// With one thread, with two on the same circuit, and with two that have a
+    /// circuit each.
+    pub fn circuits<C: Sync, T>(
+        self,
+        name: &str,
+        circuits: &'a [Apart<C>; 2],
+        operation: impl Fn(&C) -> T + Sync + Copy + 'a,
+    ) -> Self {
+        let [first, _] = circuits;
+        self.both(name, move |_| operation(&first.0)).made(
+            &format!("{name}{EACH}"),
+            2,
+            move |who| {
+                let Apart(own) = &circuits[who];
+                move |_| operation(own)
+            },
+        )
+    }
+
+    pub fn custom(mut self, name: &str, run: impl Fn(u64) -> Duration + Sync + 'a) -> Self {
+        self.contestants.push(Contestant {
+            name: name.to_owned(),
+            threads: 1,
+            run: Run::Custom(Box::new(run)),
+        });
+        self
+    }
+
+    /// Runs all, prints and keeps what came of it.
+    pub fn run(self) {
+        self.run_after(|_, _| {});
+    }
+
+    /// The same, after Criterion has seen all of them.
+    pub fn run_with(self, criterion: &mut Criterion) {
+        let name = self.name.clone();
+        let mut group = criterion.benchmark_group(name);
+        self.run_after(|contestant, run| {
+            let name = format!("{}, {}", contestant.name, threads(contestant.threads));
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|iterations| {
+                    Duration::from_nanos((run(iterations) * iterations as f64) as u64)
+                });
+            });
+        });
+    }
+
+    fn run_after(mut self, mut before: impl FnMut(&Contestant, &dyn Fn(u64) -> f64)) {
+        let (filter, measuring) = arguments();
+        self.contestants.retain(|contestant| {
+            let id = format!("{}/{}", self.name, contestant.name);
+            filter.as_ref().is_none_or(|part| id.contains(part))
+        });
+        let all = &self.contestants;
+        let mut scores: Vec<Score> = all.iter().map(|_| Score::default()).collect();
+        thread::scope(|scope| {
+            let most = all.iter().map(|one| one.threads).max().unwrap_or(0);
+            let crew = Crew::new(scope, most);
+            if !measuring {
+                for one in all {
+                    one.lap(&crew, 0..1);
+                }
+                return;
+            }
+            for (one, score) in all.iter().zip(&mut scores) {
+                before(one, &|iterations| one.lap(&crew, 0..iterations).ns);
+                score.iterations = one.calibrate(&crew, self.length);
+                score.retries = self.laps * RETRIES_PER_LAP;
+            }
+            for lap in 0..self.laps {
+                for place in 0..all.len() {
+                    let next = (place + lap) % all.len();
+                    scores[next].lap(&all[next], &crew);
+                }
+            }
+        });
+        if measuring && !all.is_empty() {
+            self.print_and_keep(&mut scores);
+        }
+    }
+
+    fn print_and_keep(&self, scores: &mut [Score]) {
+        println!("{}, medians of {} laps:", self.name, self.laps);
+        let mut rows = Vec::new();
+        let mut first = None;
+        for (one, score) in self.contestants.iter().zip(scores) {
+            let [low, median, high] = score.quartiles();
+            let first = *first.get_or_insert(median);
+            let name = format!("{}, {}", one.name, threads(one.threads));
+            let note = match score.disturbed {
+                0 => String::new(),
+                laps => format!("  ({laps} laps disturbed)"),
+            };
+            println!(
+                "  {name:<52} {median:>9.2} ns  × {:.2}{note}",
+                median / first
+            );
+            rows.push(json!({
+                "name": one.name, "threads": one.threads, "ns": median,
+                "low": low, "high": high, "laps": self.laps, "disturbed": score.disturbed,
+            }));
         }
         println!();
+        results::keep(&self.name, &rows);
     }
+}
+
+/// What is added to the name of a contestant whose threads share nothing.
+pub const EACH: &str = ", a circuit each";
+
+fn threads(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} thread{plural}")
 }
 
 impl Contestant<'_> {
-    fn warm_up(&mut self, iterations: u64) -> Duration {
-        let elapsed = (self.run)(iterations);
-        if iterations > 1 {
-            let fitting = SLICE.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-            self.iterations = ((iterations as f64 * fitting) as u64).clamp(64, 100_000_000);
-        }
-        elapsed
-    }
-
-    fn take_turn(&mut self) {
-        let elapsed = (self.run)(self.iterations);
-        self.samples
-            .push(elapsed.as_secs_f64() * 1e9 / self.iterations as f64);
-    }
-
-    fn median(&mut self) -> f64 {
-        self.samples.sort_by(f64::total_cmp);
-        self.samples[self.samples.len() / 2]
-    }
-}
-
-/// Times so many calls in a row.
-#[inline(never)]
-fn repeat<T>(iterations: u64, operation: &impl Fn(u64) -> T) -> Duration {
-    let start = Instant::now();
-    for turn in 0..iterations {
-        black_box(operation(turn));
-    }
-    start.elapsed()
-}
-
-/// How two threads fared that did the same.
-struct Together {
-    mean: Duration,
-    /// Whether they ran at the same time, but for a fifth of it. If not, one of
-    /// them had to wait for a core, and the time says nothing.
-    overlapped: bool,
-}
-
-fn together<T>(iterations: u64, operation: &(impl Fn(u64) -> T + Sync)) -> Together {
-    let gate = &Gate::new(2);
-    let [one, other] = thread::scope(|scope| {
-        [0, 1]
-            .map(|core| {
-                scope.spawn(move || {
-                    stay_on(core);
-                    gate.pass();
-                    let start = Instant::now();
-                    (start, start + repeat(iterations, operation))
-                })
-            })
-            .map(|worker| worker.join().expect("no contestant panics"))
-    });
-    let lasted = |(start, end): (Instant, Instant)| end - start;
-    let both = one
-        .1
-        .min(other.1)
-        .saturating_duration_since(one.0.max(other.0));
-    Together {
-        mean: (lasted(one) + lasted(other)) / 2,
-        overlapped: both > lasted(one).max(lasted(other)).mul_f64(0.8),
-    }
-}
-
-/// Keeps the thread on one core. Left alone, two new threads often share one for
-/// as long as a turn takes, and never meet.
-pub fn stay_on(core: usize) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: a set of processors is plain bits, for which zeroes are valid, and
-    // `set` outlives the call. If the core does not exist, nothing happens.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = core;
-}
-
-/// Lets threads go together.
-pub struct Gate(AtomicUsize);
-
-impl Gate {
-    pub fn new(threads: usize) -> Self {
-        Gate(AtomicUsize::new(threads))
-    }
-
-    pub fn pass(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-        let mut spins = 0_u32;
-        while self.0.load(Ordering::Acquire) > 0 {
-            spins += 1;
-            if spins.is_multiple_of(1_024) {
-                thread::yield_now();
+    fn lap<'c>(&'c self, crew: &Crew<'c>, turns: Range<u64>) -> Together {
+        match &self.run {
+            Run::Laps(work) => crew.run(self.threads, &**work, turns),
+            Run::Custom(run) => {
+                let count = turns.end - turns.start;
+                let before = waited_for_a_core();
+                let elapsed = run(count).as_nanos().max(1) as f64;
+                let waited = waited_for_a_core().saturating_sub(before);
+                Together {
+                    ns: elapsed / count as f64,
+                    waited: waited.as_nanos() as f64 / elapsed,
+                }
             }
-            spin_loop();
+        }
+    }
+
+    /// How many turns fill a lap; also the warm-up.
+    fn calibrate<'c>(&'c self, crew: &Crew<'c>, length: Duration) -> u64 {
+        let length = length.as_nanos() as f64;
+        let mut iterations = 64;
+        loop {
+            let ns = self.lap(crew, 0..iterations).ns.max(0.01);
+            if ns * iterations as f64 > length / 4.0 {
+                return ((length / ns) as u64).clamp(16, 100_000_000);
+            }
+            iterations *= 4;
         }
     }
 }
 
-/// Criterion, brief: what is printed at the end comes from the race.
+impl Score {
+    fn lap<'c>(&mut self, one: &'c Contestant<'_>, crew: &Crew<'c>) {
+        let mut lap = || {
+            let first = self.next;
+            self.next += self.iterations;
+            one.lap(crew, first..self.next)
+        };
+        let mut best = lap();
+        // More threads than cores wait for each other, and that is no disturbance.
+        let avoidable = one.threads <= cores();
+        for _ in 0..RETRIES.min(self.retries) {
+            if best.waited <= DISTURBED || !avoidable {
+                break;
+            }
+            self.retries -= 1;
+            let again = lap();
+            if again.waited < best.waited {
+                best = again;
+            }
+        }
+        self.disturbed += usize::from(best.waited > DISTURBED && avoidable);
+        self.samples.push(best.ns);
+    }
+
+    fn quartiles(&mut self) -> [f64; 3] {
+        self.samples.sort_by(f64::total_cmp);
+        let last = self.samples.len() - 1;
+        [last / 4, last / 2, last * 3 / 4].map(|place| self.samples[place])
+    }
+}
+
+/// The filter, and whether this is a measurement: cargo says so, and otherwise
+/// everything runs once, to see that it does.
+pub fn arguments() -> (Option<String>, bool) {
+    let mut arguments = env::args().skip(1);
+    let measuring = env::args().any(|argument| argument == "--bench");
+    (arguments.find(|text| !text.starts_with('-')), measuring)
+}
+
+/// Criterion, brief: what is kept comes from the race.
 pub fn criterion() -> Criterion {
     Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .sample_size(20)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(200))
+        .sample_size(10)
         .configure_from_args()
 }

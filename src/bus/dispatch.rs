@@ -4,15 +4,19 @@
 //! One thread at a time dispatches, usually the driver's, otherwise one that
 //! polls. A callback may call anything, so a thread that is dispatching and is
 //! asked to dispatch again does nothing: it is at it.
+//!
+//! A callback may also `fork`. When it returns in the child, what is left of the
+//! round is the parent's, and the child's own events wait in another ring.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ptr;
-use std::sync::{Arc, TryLockError};
+use std::sync::Arc;
 
-use super::{Bus, Notice, lock};
+use super::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Event, EventMask, EventType, Facts};
+use crate::fork;
 use crate::record::{Record, RecordRef};
 use crate::state::State;
 use crate::sync::Ordering;
@@ -26,6 +30,14 @@ thread_local! {
 struct AtWork {
     bus: *const Bus,
     outer: *const AtWork,
+    incarnation: u32,
+}
+
+/// Whether a callback of the innermost round has forked, and this is the child.
+fn is_the_parents() -> bool {
+    // SAFETY: null, or on the stack of this thread, of a call further out.
+    let work = unsafe { AT_WORK.get().as_ref() };
+    work.is_some_and(|work| work.incarnation != fork::incarnation())
 }
 
 /// The order in which events that were missed are told.
@@ -72,32 +84,39 @@ impl Bus {
             return;
         }
         let _one_at_a_time = if AT_WORK.get().is_null() {
-            lock(&self.dispatching)
+            self.dispatching.lock()
         } else {
             match self.dispatching.try_lock() {
-                Ok(guard) => guard,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return env.bell.wake(),
+                Some(held) => held,
+                None => return env.bell.wake(),
             }
         };
         let work = AtWork {
             bus: self,
             outer: AT_WORK.get(),
+            incarnation: fork::incarnation(),
         };
         AT_WORK.set(&work);
         self.full_since.store(0, Ordering::Relaxed);
-        self.ring
-            .drain(self.ring.capacity(), |notice| self.deliver(env, &notice));
-        for record in late() {
-            self.deliver_missed(env, &record);
+        let ring = &*self.ring;
+        ring.drain(ring.capacity(), |notice| self.deliver(env, &notice));
+        if !is_the_parents() {
+            for record in late() {
+                self.deliver_missed(env, &record);
+            }
         }
         for subscriber in self.subscribers.load_full().iter() {
-            subscriber.flush(self, alive);
+            if !is_the_parents() {
+                subscriber.flush(self, alive);
+            }
         }
         AT_WORK.set(work.outer);
     }
 
     fn deliver(&self, env: &Env, notice: &Notice) {
+        if is_the_parents() {
+            return;
+        }
         let Notice {
             record,
             wanted,
@@ -114,6 +133,9 @@ impl Bus {
     }
 
     fn deliver_missed(&self, env: &Env, record: &Record) {
+        if is_the_parents() {
+            return;
+        }
         let missed = record.take_missed();
         if missed != EventMask::NONE {
             let facts = record.facts_now(env);
@@ -157,7 +179,8 @@ impl Bus {
                 },
             };
             for subscriber in subscribers.iter() {
-                if subscriber.filter.interest_in(name.as_key()).contains(*kind) {
+                if subscriber.filter.interest_in(name.as_key()).contains(*kind) && !is_the_parents()
+                {
                     subscriber.offer(self, &event, newest);
                 }
             }

@@ -5,7 +5,7 @@
 //! reason to allocate.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::errors::*;
 use super::text;
-use crate::error::Error;
+use crate::error::{Error, Rejected};
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -76,6 +76,9 @@ struct Last {
 
 thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
+    /// A rejection later than the failure in `LAST`: the one failure that is part of a
+    /// hot path. It owns nothing, so the thread need not be told to drop it.
+    static REJECTED: Cell<Option<Rejected>> = const { Cell::new(None) };
 }
 
 /// Runs an entry that answers with a code.
@@ -116,9 +119,19 @@ fn panicked(payload: &(dyn Any + Send)) -> Failure {
 }
 
 /// Remembers a failure for the thread and answers its code.
-#[cold]
 fn remember(failure: Failure) -> brama_result_t {
+    if let Failure::Error(Error::Rejected(rejected)) = failure {
+        REJECTED.set(Some(rejected));
+        return BRAMA_ERR_REJECTED;
+    }
+    remember_in_full(failure)
+}
+
+#[cold]
+#[inline(never)]
+fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
+    REJECTED.set(None);
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
     code
@@ -128,6 +141,9 @@ fn remember(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
+        if let Some(rejected) = REJECTED.take() {
+            last.failure = Some(Error::Rejected(rejected).into());
+        }
         if let Some(failure) = last.failure.take() {
             last.message = Some(text::to_c(&failure.to_string()));
         }
@@ -156,6 +172,19 @@ mod tests {
         assert_eq!(message(), "internal error: static");
         assert_eq!(result(|| Ok(())), BRAMA_OK);
         assert_eq!(message(), "internal error: static", "success leaves it");
+    }
+
+    #[test]
+    fn the_last_failure_is_told_whatever_it_was() {
+        let rejected = || Error::Rejected(Rejected { retry_after: None });
+        let refuse = |error: Error| result(|| Err(error.into()));
+        assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);
+        assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
+        assert!(message().contains("held open"), "{}", message());
+        assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
+        assert_eq!(refuse(Error::ShutDown), BRAMA_ERR_SHUT_DOWN);
+        assert_eq!(message(), "the manager was shut down");
+        assert_eq!(message(), "the manager was shut down", "asked twice");
     }
 
     #[test]

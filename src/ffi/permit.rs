@@ -117,7 +117,6 @@ pub unsafe extern "C" fn brama_connection_acquire(
 /// # Safety
 ///
 /// As [`brama_connection_acquire`].
-#[cold]
 #[inline(never)]
 unsafe fn acquire_unless_closed(
     connection: *const brama_connection_t,
@@ -190,11 +189,11 @@ unsafe fn answer(
 
 /// Reports that the admitted call succeeded.
 ///
-/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or the probe's
-/// time was over, or it has reported before; the report is counted in the totals and
-/// changes nothing else. BRAMA_ERR_NOT_FOUND: the connection is not registered any
-/// more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
-/// Any thread.
+/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
+/// whose time was over or that has reported before; the report is counted in the totals
+/// and changes nothing else. (A permit of a closed circuit that reports twice counts
+/// twice.) BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+/// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
     let [owner, token, hash, id] = permit.opaque;

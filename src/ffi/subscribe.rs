@@ -60,8 +60,9 @@ pub struct brama_filter_t {
     /// For the predicate.
     pub predicate_data: *mut c_void,
     /// Called with predicate_data when the subscription has ended, or if it cannot
-    /// begin: once for each call that is given this struct to subscribe with. NULL:
-    /// nothing is to be done.
+    /// begin: once for each call that is given this struct to subscribe with (but not
+    /// if its size is refused, for then it is not looked into). NULL: nothing is to be
+    /// done.
     pub predicate_destroy: brama_destroy_fn,
 }
 

@@ -54,7 +54,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use ::metrics::{
     Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
@@ -64,6 +64,8 @@ use ::metrics::{
 use crate::engine::Engine;
 use crate::event::{Event, EventFilter, EventType};
 use crate::key::{Key, KeyBuf};
+use crate::lock::Lock;
+use crate::per_process::Renew;
 use crate::record::{Record, RecordRef};
 use crate::state::State;
 use crate::{Brama, Error, Subscription};
@@ -104,7 +106,7 @@ const OPEN_SECONDS: &str = "brama_open_seconds";
 #[must_use = "dropping an exporter ends it"]
 pub struct Exporter {
     engine: Weak<Engine>,
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Arc<Lock<Ledger>>,
     /// Some until the drop.
     subscription: Option<Subscription>,
 }
@@ -118,7 +120,7 @@ impl Exporter {
     pub fn new(brama: &Brama) -> Result<Exporter, Error> {
         describe();
         let engine = Arc::downgrade(brama.shared_engine());
-        let ledger = Arc::new(Mutex::new(Ledger {
+        let ledger = Arc::new(Lock::new(Ledger {
             engine: engine.clone(),
             accounts: HashMap::new(),
         }));
@@ -129,7 +131,7 @@ impl Exporter {
         ]);
         let subscription = brama.subscribe(wanted, {
             let ledger = ledger.clone();
-            move |event| lock(&ledger).enter(event)
+            move |event| ledger.lock().enter(event)
         })?;
         let exporter = Exporter {
             engine,
@@ -146,7 +148,7 @@ impl Exporter {
         if let Some(engine) = self.engine.upgrade() {
             engine.for_each(|record| records.push(record.share()));
         }
-        let mut ledger = lock(&self.ledger);
+        let mut ledger = self.ledger.lock();
         for record in records {
             ledger.look_at(record);
         }
@@ -159,7 +161,7 @@ impl Drop for Exporter {
         // No event is entered from here on.
         self.subscription = None;
         self.update();
-        let ledger = lock(&self.ledger);
+        let ledger = self.ledger.lock();
         for account in ledger.accounts.values() {
             gauge!(STATE, account.labels.iter()).set(number(State::Unknown));
         }
@@ -169,14 +171,9 @@ impl Drop for Exporter {
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter")
-            .field("connections", &lock(&self.ledger).accounts.len())
+            .field("connections", &self.ledger.lock().accounts.len())
             .finish()
     }
-}
-
-fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    // A recorder that panicked has left nothing half done here but numbers untold.
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn describe() {
@@ -201,6 +198,23 @@ fn describe() {
 struct Ledger {
     engine: Weak<Engine>,
     accounts: HashMap<KeyBuf, Account>,
+}
+
+impl Renew for Ledger {
+    /// In the child of a fork, if another thread was writing in it. What was not told
+    /// by then stays untold.
+    fn renew(&self) -> Self {
+        let engine = self.engine.clone();
+        let mut accounts = HashMap::new();
+        if let Some(engine) = engine.upgrade() {
+            engine.for_each(|record| {
+                let mut account = Account::new(record.share());
+                account.told = record.totals_so_far();
+                accounts.insert(record.key().to_buf(), account);
+            });
+        }
+        Ledger { engine, accounts }
+    }
 }
 
 /// No handles of the facade's are kept: a recorder that dropped an idle series

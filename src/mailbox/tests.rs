@@ -146,7 +146,7 @@ fn a_waiting_host_is_woken_by_an_event_and_by_the_end() {
             (first.is_some(), mailbox.wait(Duration::MAX).is_some())
         });
         post(&mailbox, event(1, EventType::Success, 0));
-        while !mailbox.lock().waiting.is_empty() {
+        while !mailbox.inside.lock().waiting.is_empty() {
             std::thread::yield_now();
         }
         mailbox.close();

@@ -8,7 +8,7 @@ use crate::bus::EventCounts;
 use crate::error::Error;
 use crate::event::{Event, EventFilter};
 use crate::mailbox::Mailbox;
-use crate::subscriber::Sink;
+use crate::subscriber::{Batch, Sink};
 use crate::subscription::{EventQueue, Subscription};
 
 impl Brama {
@@ -56,7 +56,7 @@ impl Brama {
         builder::capacity("most", most)?;
         let batches = Sink::Batches {
             callback: Box::new(callback),
-            batch: Vec::new(),
+            batch: Batch::default(),
             most,
         };
         self.subscribe_to(filter, batches)

@@ -35,7 +35,7 @@ struct Shared {
 impl Shared {
     /// A ring of two, full, and a subscriber for changes of state.
     fn new(newcomer: bool) -> Self {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2);
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
@@ -63,7 +63,7 @@ impl Shared {
 
     /// An empty ring, and a record that does not know yet what is wanted of it.
     fn just_registered() -> Self {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2);
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));

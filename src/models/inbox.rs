@@ -165,7 +165,7 @@ fn two_leave_the_same_item_above_another() {
 #[test]
 fn the_sleeper_or_the_ringer_sees_the_other() {
     loom::model(|| {
-        let shared = Arc::new((Bell::new(), AtomicU64::new(0)));
+        let shared = Arc::new((Bell::new(None), AtomicU64::new(0)));
         let ringer = thread::spawn({
             let shared = shared.clone();
             move || {

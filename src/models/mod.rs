@@ -6,6 +6,7 @@ mod bus;
 mod counter;
 mod gate;
 mod inbox;
+mod lock;
 mod record;
 mod ring;
 mod table;

@@ -45,7 +45,7 @@ struct Circuit {
 /// A circuit that opens at the second failure, for 100 ms.
 fn circuit() -> Circuit {
     let clock = ManualClock::new();
-    let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2);
+    let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2, None);
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));

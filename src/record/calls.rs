@@ -33,6 +33,7 @@ impl Record {
 
     #[cold]
     fn available_unless_closed(&self, env: &Env) -> bool {
+        env.attend();
         let word = self.word_at(env, env.clock.now());
         !word.is_retired() && word.state() != State::Open
     }
@@ -76,6 +77,7 @@ impl Record {
 
     #[inline(never)]
     pub(crate) fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
+        env.attend();
         let now = env.clock.now();
         loop {
             let word = self.word_at(env, now);

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_ticket_comes_back_whole() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Config::new(), 2);
+        let env = Env::new(clock, Config::new(), 2, None);
         let record = record(&env, 5);
         for round in 0..9_000 {
             let ticket = record.acquire(&env).expect("closed");
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
         let clock = ManualClock::new();
-        let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2);
+        let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2, None);
         let record = record(&env, 1);
         record.half_open(&env).expect("registered");
         let lost = record.acquire(&env).expect("a probe").token();
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn no_word_is_taken_for_a_lease_that_was_never_given() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Config::new(), 2);
+        let env = Env::new(clock, Config::new(), 2, None);
         let record = record(&env, 3);
         for word in [PROBE, PROBE | 1 << SLOT_SHIFT, u64::MAX, PROBE | 1] {
             assert!(

@@ -4,6 +4,8 @@
 
 pub mod counting;
 pub mod events;
+#[cfg(target_os = "linux")]
+pub mod forks;
 
 use std::time::{Duration, Instant};
 

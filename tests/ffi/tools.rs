@@ -131,7 +131,7 @@ impl Compiler {
         let mut call = Command::new(&self.command);
         match self.language {
             Language::C => call.args(["-std=c99", "-pedantic-errors"]),
-            Language::Cpp => call.args(["-std=c++17", "-Wpedantic"]),
+            Language::Cpp => call.args(["-std=c++17", "-Wpedantic", "-Wshadow", "-Wconversion"]),
         };
         call.args([
             "-Wall",
@@ -143,17 +143,30 @@ impl Compiler {
             "-O1",
         ]);
         call.arg("-I").arg(root().join("include"));
+        if self.language == Language::Cpp {
+            call.arg("-I").arg(root().join("bindings/cpp"));
+        }
         call
     }
 
-    /// Compiles a program and links it with the library.
+    /// Compiles a source without linking it.
+    pub fn object(&self, source: &Path) -> PathBuf {
+        let folder = scratch(&format!("{}-objects", self.command.replace('/', "_")));
+        let name = source.file_stem().expect("a file");
+        let object = folder.join(name).with_extension("o");
+        run(self.call().arg("-c").arg("-o").arg(&object).arg(source));
+        object
+    }
+
+    /// Compiles a program, if it is not an object, and links it with the library.
     pub fn program(&self, source: &Path, linkage: Linkage, extra: &[&str]) -> PathBuf {
+        self.program_of(source, linkage, extra, &extra.concat())
+    }
+
+    /// The same, with something of its own in the name of its folder.
+    pub fn program_of(&self, source: &Path, linkage: Linkage, extra: &[&str], of: &str) -> PathBuf {
         let library = library();
-        let kind = format!(
-            "{}-{linkage:?}{}",
-            self.command.replace('/', "_"),
-            extra.concat()
-        );
+        let kind = format!("{}-{linkage:?}{of}", self.command.replace('/', "_"));
         let program = scratch(&kind).join(source.file_stem().expect("a file"));
         let mut call = self.call();
         call.args(extra).arg("-o").arg(&program).arg(source);

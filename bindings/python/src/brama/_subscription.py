@@ -232,6 +232,7 @@ class EventStream(Subscription):
         self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
     ) -> None:
         super().__init__(manager, queue, predicate, errors)
+        self._kept = manager  # Who iterates may hold nothing else of it.
         self._ready: Deque[Event] = deque()
         self._waiting: Dict[Any, Deque[asyncio.Future[None]]] = {}
 

@@ -1,0 +1,177 @@
+//! Instructions per operation: `cargo bench --bench instructions`.
+//!
+//! Time wavers on a shared machine; instructions do not. Each path runs in a process
+//! of its own under callgrind, with a clock that stands still and random numbers that
+//! are always the same (`still`), so that a count is the same in every run. What
+//! the loop around the operation costs is measured too, and subtracted. Beside it,
+//! from a trace of all memory accesses (`shared`): how often an operation writes a
+//! cache line that the same operation of another thread uses.
+//!
+//! `instructions.baseline` beside this folder has the counts that were agreed on.
+//! `cargo bench --bench instructions -- --check` fails if a count has grown by more
+//! than three in a hundred; `-- --rewrite` makes the counts of today the baseline.
+
+#[path = "../peers/names.rs"]
+#[allow(dead_code)]
+mod names;
+#[path = "../race/mod.rs"]
+mod race;
+
+mod baseline;
+mod paths;
+mod shared;
+mod still;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+use std::thread;
+
+use baseline::{Baseline, Counts};
+use paths::Path;
+use race::results;
+use serde_json::{Value, json};
+
+/// Names the path that a child process runs.
+const CHILD: &str = "BRAMA_BENCH_PATH";
+
+/// How often each path is counted. A multiple of 128, the pins after which an epoch
+/// collects.
+const TURNS: u64 = 4_096;
+
+fn main() -> ExitCode {
+    if let Ok(name) = env::var(CHILD) {
+        child(&name);
+        return ExitCode::SUCCESS;
+    }
+    let wants = |flag: &str| env::args().any(|argument| argument == flag);
+    let (filter, measuring) = race::arguments();
+    if !measuring {
+        paths::ALL.iter().for_each(|path| path.run(1));
+        return ExitCode::SUCCESS;
+    }
+    if filter.is_some_and(|part| !"instructions".contains(&part)) {
+        return ExitCode::SUCCESS;
+    }
+    let valgrind = match run(Command::new("valgrind").arg("--version")) {
+        Ok(output) => text(&output.stdout).trim().to_owned(),
+        Err(error) => {
+            eprintln!("{error}\nthis bench needs valgrind: apt-get install valgrind");
+            return ExitCode::FAILURE;
+        }
+    };
+    let today = Baseline {
+        tools: format!("{}, {valgrind}", results::compiler()),
+        counts: match count_all() {
+            Ok(counts) => counts,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    results::keep("instructions", &rows(&today));
+    if wants("--rewrite") {
+        today.write();
+        println!("written to {}", baseline::FILE);
+        return ExitCode::SUCCESS;
+    }
+    let fine = today.compare(&Baseline::read());
+    ExitCode::from(u8::from(wants("--check") && !fine))
+}
+
+fn rows(today: &Baseline) -> Vec<Value> {
+    let rows = today.counts.iter().map(|(name, counts)| {
+        json!({
+            "name": name, "instructions": counts.instructions,
+            "shared_writes": counts.shared_writes,
+        })
+    });
+    rows.collect()
+}
+
+/// Instructions on one core, shared writes on another: neither minds company.
+fn count_all() -> Result<Vec<(String, Counts)>, String> {
+    let empty = instructions(&paths::EMPTY)?;
+    let (instructions, shared): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+        let shared = scope.spawn(|| paths::ALL.iter().map(shared::writes).collect());
+        let instructions = paths::ALL.iter().map(instructions).collect();
+        (instructions, shared.join().expect("no panic"))
+    });
+    let both = instructions.into_iter().zip(shared);
+    let counts = paths::ALL
+        .iter()
+        .zip(both)
+        .map(|(path, (instructions, shared))| {
+            let counts = Counts {
+                instructions: instructions? - empty,
+                shared_writes: shared?,
+            };
+            Ok((path.name.to_owned(), counts))
+        });
+    counts.collect()
+}
+
+/// What a child process does: the path, as the tool that watches it needs it.
+fn child(name: &str) {
+    let mut all = paths::ALL.iter().chain([&paths::EMPTY]);
+    let path = all.find(|path| path.name == name);
+    let path = path.expect("the parent knows the paths");
+    if env::var_os(shared::CHILD).is_some() {
+        shared::run(path);
+    } else {
+        path.run(TURNS);
+    }
+}
+
+/// Instructions for each turn of a path, its loop included.
+fn instructions(path: &Path) -> Result<f64, String> {
+    fs::create_dir_all(results::folder()).map_err(|error| error.to_string())?;
+    // Stays there, for `callgrind_annotate`.
+    let file = results::folder().join(format!("{}.callgrind", path.name.replace(' ', "-")));
+    run(under("callgrind", path)
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg("--toggle-collect=*measured_turns*")
+        .arg(this_program()))?;
+    let profile = fs::read_to_string(&file).map_err(|error| format!("{file:?}: {error}"))?;
+    let total: Option<u64> = profile
+        .lines()
+        .find_map(|line| line.strip_prefix("totals: "))
+        .and_then(|total| total.trim().parse().ok());
+    match total {
+        Some(total) if total > 0 => Ok(total as f64 / TURNS as f64),
+        _ => Err(format!("callgrind counted nothing for {:?}", path.name)),
+    }
+}
+
+/// This program, for one path, under a tool of valgrind's. The C library chooses its
+/// copying routines by processor: it is told to use those that every processor has.
+fn under(tool: &str, path: &Path) -> Command {
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .arg(format!("--tool={tool}"))
+        .env(
+            "GLIBC_TUNABLES",
+            "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-ERMS,-FSRM",
+        )
+        .env(CHILD, path.name);
+    valgrind
+}
+
+/// To be given last.
+fn this_program() -> PathBuf {
+    env::current_exe().expect("a program knows where it is")
+}
+
+fn run(command: &mut Command) -> Result<Output, String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(output),
+        Ok(output) => Err(format!("{command:?}\n{}", text(&output.stderr))),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,37 @@
+//! What all of it amounts to: `cargo bench` ends here, `cargo bench --bench summary`
+//! does it again.
+//!
+//! Reads what the other benches have kept, prints each target beside what was
+//! reached, and writes the figures of the documentation: `benches/results.md` and
+//! `benches/charts`. What was not measured yet is left out.
+
+#[path = "../race/results.rs"]
+#[allow(dead_code)]
+mod results;
+
+mod charts;
+mod report;
+mod rows;
+mod targets;
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use rows::Book;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let book = Book::read();
+    let table = targets::table(&book);
+    println!("{table}");
+    let measuring = env::args().any(|argument| argument == "--bench");
+    if measuring {
+        let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+        fs::write(benches.join("results.md"), report::markdown(&book))?;
+        fs::create_dir_all(benches.join("charts"))?;
+        charts::draw(&book, &benches.join("charts"))?;
+        println!("written: benches/results.md, benches/charts");
+    }
+    Ok(())
+}

@@ -1,0 +1,1698 @@
+/*
+ * brama.hpp: the circuit breaker of brama.h for C++17, header only.
+ *
+ *     #include <brama.hpp>
+ *     #include <iostream>
+ *
+ *     int main() {
+ *         brama::Options options;
+ *         options.max_attempts = 3;
+ *         auto& gate = brama::default_manager();
+ *         brama::Connection payments = gate.register_connection("payment_api", options);
+ *         try {
+ *             std::cout << payments.call(charge) << '\n';
+ *         } catch (const brama::Rejected& rejected) {
+ *             std::cout << rejected.what() << '\n';
+ *         }
+ *     }
+ *
+ * Build with `c++ -std=c++17 program.cpp -lbrama`. What states, permits, events and
+ * settings mean is told in brama.h; this header gives them owners and types.
+ *
+ * NAMES. A connection is named by its identifier, or by {identifier, scope}:
+ * gate.available("payment_api"), gate.available({"payment_api", "billing"}). Strings go
+ * in as const char*, std::string or std::string_view, which need not be terminated; one
+ * that contains a NUL is refused. They come out as std::string_view with a lifetime, or
+ * as std::string.
+ *
+ * ERRORS. Each operation that can fail comes in two forms. x() throws what is derived
+ * from brama::Error. try_x() answers a brama::Result, which has a value or a code with
+ * a message, and is noexcept unless it runs code of yours or says otherwise. A call that
+ * fails changes nothing, unless it says so.
+ *
+ * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports: that it returned is a
+ * success, that it threw is a failure, and the exception travels on. A Permit of one's
+ * own is reported by its success(), failure() or ignore(); one that is destroyed
+ * unreported is ignored, or counted as a failure if an exception is destroying it.
+ *
+ * OWNERSHIP. Brama, Permit, Subscription, Queue and ManualClock can be moved and not
+ * copied; Connection can be copied (counted). Connections, subscriptions and queues may
+ * outlive their manager, permits may not outlive what gave them. After a move only
+ * assignment and destruction make sense; other uses answer InvalidArgument, false or
+ * nothing.
+ *
+ * TIME. Lengths are brama::Milliseconds, into which other std::chrono lengths convert if
+ * nothing is lost; brama::never is one that does not end. Times are of system_clock.
+ *
+ * THREADS. Brama and Connection may be used by any number of threads at once, all
+ * functions of this header by any thread. One thread at a time uses a Permit, a
+ * Subscription, a ManualClock's move and destructor, and drains a Queue.
+ *
+ * CALLBACKS run on the manager's thread, or on one that polls. An exception that leaves
+ * one is contained and counted, and given to a handler if there is one.
+ *
+ * WITHOUT EXCEPTIONS (-fno-exceptions) the try_ forms work as they are; the others end
+ * the program with the message instead of throwing.
+ */
+
+#ifndef BRAMA_HPP
+#define BRAMA_HPP
+
+#include <brama.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define BRAMA_HPP_TRY try
+#define BRAMA_HPP_CATCH(what) catch (what)
+#define BRAMA_HPP_THROW(...) throw __VA_ARGS__
+#else
+#define BRAMA_HPP_TRY if constexpr (true)
+#define BRAMA_HPP_CATCH(what) else if constexpr (false)
+#define BRAMA_HPP_THROW(...) ::brama::detail::end((__VA_ARGS__).what())
+#endif
+
+namespace brama {
+
+/* -- Numbers, names and times ------------------------------------------------------------ */
+
+/// Lengths of time, in and out.
+using Milliseconds = std::chrono::milliseconds;
+
+/// Times: made of the monotonic clock, shown on the wall's.
+using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
+
+/// A length of time that does not end: `open_circuit` until somebody closes,
+/// `inactive_threshold` that removes nobody, a `wait` without a limit.
+inline constexpr Milliseconds never = Milliseconds::max();
+
+/// `window` and `probe_timeout` that are not there, where a manager's setting is to be
+/// overruled.
+inline constexpr Milliseconds none = Milliseconds::max();
+
+/// `max_attempts` of a circuit that never opens by itself.
+inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
+
+/// In `Filter::scope` and `snapshot`: connections without a scope.
+inline constexpr const char* no_scope = BRAMA_NO_SCOPE;
+
+/// Strings of the user's: of a connection, or with a report.
+using Metadata = std::map<std::string, std::string, std::less<>>;
+
+/// The state of a circuit.
+enum class State : brama_state_t {
+    unknown = BRAMA_STATE_UNKNOWN,
+    closed = BRAMA_STATE_CLOSED,
+    open = BRAMA_STATE_OPEN,
+    half_open = BRAMA_STATE_HALF_OPEN,
+};
+
+/// How long a circuit stays open while its dependency stays down.
+enum class ExpiryStrategy : brama_expiry_strategy_t {
+    fixed = BRAMA_EXPIRY_FIXED,
+    progressive = BRAMA_EXPIRY_PROGRESSIVE,
+};
+
+/// What became of a call: what a classifier answers.
+enum class Outcome { success, failure, ignored };
+
+/// What an event is about.
+enum class EventType : brama_event_type_t {
+    state_change = BRAMA_EVENT_STATE_CHANGE,
+    registration = BRAMA_EVENT_REGISTRATION,
+    failure = BRAMA_EVENT_FAILURE,
+    success = BRAMA_EVENT_SUCCESS,
+    expiry = BRAMA_EVENT_EXPIRY,
+    cleanup = BRAMA_EVENT_CLEANUP,
+    circuit_opened = BRAMA_EVENT_CIRCUIT_OPENED,
+    circuit_closed = BRAMA_EVENT_CIRCUIT_CLOSED,
+    circuit_reset = BRAMA_EVENT_CIRCUIT_RESET,
+    connection_registered = BRAMA_EVENT_CONNECTION_REGISTERED,
+    connection_unregistered = BRAMA_EVENT_CONNECTION_UNREGISTERED,
+    circuit_half_opened = BRAMA_EVENT_CIRCUIT_HALF_OPENED,
+    connection_removed = BRAMA_EVENT_CONNECTION_REMOVED,
+    call_rejected = BRAMA_EVENT_CALL_REJECTED,
+    probe = BRAMA_EVENT_PROBE,
+};
+
+/// "closed", "open", "half_open" or "unknown". Valid for ever.
+inline std::string_view to_string(State state) noexcept {
+    return brama_state_name(static_cast<brama_state_t>(state));
+}
+
+/// The name of an event type, such as "state_change". Valid for ever.
+inline std::string_view to_string(EventType type) noexcept {
+    return brama_event_type_name(static_cast<brama_event_type_t>(type));
+}
+
+/// The version of the library that is loaded; the header's is BRAMA_VERSION_STRING.
+inline std::string_view version() noexcept { return brama_version(); }
+
+/* -- Errors and results ------------------------------------------------------------------ */
+
+/// What went wrong, as a number: the library's BRAMA_ERR_ values.
+enum class Code : brama_result_t {
+    ok = BRAMA_OK,
+    invalid_argument = BRAMA_ERR_INVALID_ARGUMENT,
+    not_found = BRAMA_ERR_NOT_FOUND,
+    already_registered = BRAMA_ERR_ALREADY_REGISTERED,
+    rejected = BRAMA_ERR_REJECTED,
+    stale = BRAMA_ERR_STALE,
+    invalid_config = BRAMA_ERR_INVALID_CONFIG,
+    shut_down = BRAMA_ERR_SHUT_DOWN,
+    panic = BRAMA_ERR_PANIC,
+    unsupported = BRAMA_ERR_UNSUPPORTED,
+    out_of_memory = BRAMA_ERR_OUT_OF_MEMORY,
+};
+
+/// The base of all that this header throws. what() names the argument or setting, its
+/// value, and what is allowed.
+class Error : public std::runtime_error {
+public:
+    Error(Code code, const std::string& message) : std::runtime_error(message), code_(code) {}
+    Code code() const noexcept { return code_; }
+
+private:
+    Code code_;
+};
+
+/// The circuit does not admit the call.
+class Rejected : public Error {
+public:
+    Rejected(const std::string& message, std::optional<Milliseconds> retry_after)
+        : Error(Code::rejected, message), retry_after_(retry_after) {}
+    /// How long until asking again can make a difference; none if the circuit is held
+    /// open until it is closed by hand.
+    std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
+
+private:
+    std::optional<Milliseconds> retry_after_;
+};
+
+namespace detail {
+
+/// An error that has no more to say than its code.
+template <Code CODE> class Coded : public Error {
+public:
+    explicit Coded(const std::string& message) : Error(CODE, message) {}
+};
+
+}  // namespace detail
+
+/// An argument is missing, not UTF-8, contains a NUL, or is out of its range.
+class InvalidArgument : public detail::Coded<Code::invalid_argument> { using Coded::Coded; };
+/// No connection of this name is registered, or not any more.
+class NotFound : public detail::Coded<Code::not_found> { using Coded::Coded; };
+/// A connection of this name is registered already, and was left as it is.
+class AlreadyRegistered : public detail::Coded<Code::already_registered> { using Coded::Coded; };
+/// The report came too late: it was counted in the totals and changed nothing else.
+class Stale : public detail::Coded<Code::stale> { using Coded::Coded; };
+/// A setting is out of its range.
+class InvalidConfig : public detail::Coded<Code::invalid_config> { using Coded::Coded; };
+/// The manager was shut down.
+class ShutDown : public detail::Coded<Code::shut_down> { using Coded::Coded; };
+/// A defect of the library, contained: other calls still work.
+class InternalError : public detail::Coded<Code::panic> { using Coded::Coded; };
+/// The system does not do what this needs.
+class Unsupported : public detail::Coded<Code::unsupported> { using Coded::Coded; };
+/// There is not enough memory.
+class OutOfMemory : public detail::Coded<Code::out_of_memory> { using Coded::Coded; };
+
+namespace detail {
+
+inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
+    if (ms == BRAMA_NONE) return std::nullopt;
+    return Milliseconds(static_cast<Milliseconds::rep>(ms));
+}
+
+inline std::optional<Time> time(std::uint64_t ms) noexcept {
+    if (auto since = span(ms)) return Time(*since);
+    return std::nullopt;
+}
+
+[[noreturn]] inline void end(const char* message) noexcept {
+    std::fprintf(stderr, "brama: %s\n", message);
+    std::abort();
+}
+
+/// The thread's last message that is of this header and not of the library.
+inline char* own_message() noexcept {
+    thread_local char text[192] = "";
+    return text;
+}
+
+}  // namespace detail
+
+/// What a try_ form answers, without its value: whether it was done, and if not why.
+class Answer {
+public:
+    Answer() noexcept = default;
+    explicit Answer(brama_result_t code, std::uint64_t retry_after_ms = BRAMA_NONE) noexcept
+        : code_(static_cast<Code>(code)), retry_after_ms_(retry_after_ms) {}
+
+    /// Whether it was done.
+    explicit operator bool() const noexcept { return code_ == Code::ok; }
+    bool has_value() const noexcept { return code_ == Code::ok; }
+
+    /// Code::ok, or what went wrong.
+    Code code() const noexcept { return code_; }
+
+    /// What went wrong, in words; "" if nothing did. Valid until the next call of this
+    /// thread that fails.
+    std::string_view message() const noexcept {
+        if (code_ == Code::ok) return "";
+        return own_ ? detail::own_message() : brama_last_error_message();
+    }
+
+    /// Of Code::rejected: how long until asking again can make a difference; none if the
+    /// circuit is held open until it is closed by hand.
+    std::optional<Milliseconds> retry_after() const noexcept { return detail::span(retry_after_ms_); }
+
+    /// Throws what `code` and `message` say, unless all is well.
+    void or_throw() const {
+        if (code_ != Code::ok) raise();
+    }
+
+    /// For this header: an answer of its own, in the library's words.
+    static Answer own(Code code, const char* name, const char* value, const char* allowed) noexcept {
+        Answer answer(static_cast<brama_result_t>(code));
+        const char* kind = code == Code::invalid_config ? "setting" : "argument";
+        std::snprintf(detail::own_message(), 192, "invalid %s `%s` = %s: %s", kind, name, value, allowed);
+        answer.own_ = true;
+        return answer;
+    }
+
+private:
+    [[noreturn]] void raise() const {
+        const std::string text(message());
+        switch (code_) {
+        case Code::rejected: BRAMA_HPP_THROW(Rejected(text, retry_after()));
+        case Code::invalid_argument: BRAMA_HPP_THROW(InvalidArgument(text));
+        case Code::not_found: BRAMA_HPP_THROW(NotFound(text));
+        case Code::already_registered: BRAMA_HPP_THROW(AlreadyRegistered(text));
+        case Code::stale: BRAMA_HPP_THROW(Stale(text));
+        case Code::invalid_config: BRAMA_HPP_THROW(InvalidConfig(text));
+        case Code::shut_down: BRAMA_HPP_THROW(ShutDown(text));
+        case Code::panic: BRAMA_HPP_THROW(InternalError(text));
+        case Code::unsupported: BRAMA_HPP_THROW(Unsupported(text));
+        case Code::out_of_memory: BRAMA_HPP_THROW(OutOfMemory(text));
+        case Code::ok: break;
+        }
+        BRAMA_HPP_THROW(Error(code_, text));
+    }
+
+    Code code_ = Code::ok;
+    bool own_ = false;
+    std::uint64_t retry_after_ms_ = BRAMA_NONE;
+};
+
+/// What a try_ form answers: a value, or why there is none. A plain value.
+template <class T> class Result : public Answer {
+public:
+    Result(T value) : value_(std::move(value)) {}
+    Result(const Answer& failed) noexcept : Answer(failed) {}
+
+    /// The value; throws what went wrong if there is none.
+    T& value() & { or_throw(); return *value_; }
+    const T& value() const& { or_throw(); return *value_; }
+    T value() && { or_throw(); return std::move(*value_); }
+
+    /// The value, which must be there.
+    T& operator*() & noexcept { return *value_; }
+    const T& operator*() const& noexcept { return *value_; }
+    T&& operator*() && noexcept { return std::move(*value_); }
+    T* operator->() noexcept { return &*value_; }
+    const T* operator->() const noexcept { return &*value_; }
+
+private:
+    std::optional<T> value_;
+};
+
+/// Done, or why not.
+template <> class Result<void> : public Answer {
+public:
+    Result() noexcept = default;
+    Result(const Answer& answer) noexcept : Answer(answer) {}
+
+    /// Throws what went wrong, if anything did.
+    void value() const { or_throw(); }
+};
+
+/* -- Strings ----------------------------------------------------------------------------- */
+
+namespace detail {
+class Terminated;
+}
+
+/// A string on its way into the library, or none: an argument's type, that takes
+/// const char*, std::string, std::string_view and optional ones of these. Refers to the
+/// caller's characters, which need to be there only during the call.
+class Text {
+public:
+    /// None.
+    constexpr Text() noexcept = default;
+    constexpr Text(std::nullopt_t) noexcept {}
+    constexpr Text(std::nullptr_t) noexcept {}
+    /// Terminated; NULL is none.
+    constexpr Text(const char* text) noexcept : data_(text), terminated_(true) {}
+    Text(const std::string& text) noexcept
+        : data_(text.c_str()), size_(text.size()), terminated_(!contains_nul(text)) {}
+    constexpr Text(std::string_view text) noexcept
+        : data_(text.data() != nullptr ? text.data() : ""), size_(text.size()) {}
+    template <class T> Text(const std::optional<T>& text) noexcept {
+        if (text) *this = Text(*text);
+    }
+
+    bool has_value() const noexcept { return data_ != nullptr; }
+
+private:
+    friend class detail::Terminated;
+    static bool contains_nul(std::string_view text) noexcept {
+        return text.find('\0') != std::string_view::npos;
+    }
+
+    const char* data_ = nullptr;
+    std::size_t size_ = 0;
+    bool terminated_ = false;
+};
+
+/// The name of a connection: an identifier, and a scope or none.
+struct Key {
+    Text identifier;
+    Text scope;
+
+    /// An identifier, of any type that Text takes; no scope.
+    template <class T, std::enable_if_t<std::is_convertible_v<const T&, Text>, int> = 0>
+    Key(const T& name) noexcept : identifier(name) {}
+    Key(Text name, Text of_scope) noexcept : identifier(name), scope(of_scope) {}
+};
+
+namespace detail {
+
+/// A Text as C has it. What is terminated is passed on; what is not is
+/// copied, without an allocation up to the longest name there is.
+class Terminated {
+public:
+    Terminated(const char* name, const Text& text) noexcept {
+        if (text.terminated_ || text.data_ == nullptr) {
+            c_str_ = text.data_;
+            return;
+        }
+        if (Text::contains_nul({text.data_, text.size_})) {
+            answer_ = Answer::own(Code::invalid_argument, name, "a string with a NUL", "must be UTF-8 without NUL");
+            return;
+        }
+        char* to = small_;
+        if (text.size_ >= sizeof small_) {
+            large_.reset(new (std::nothrow) char[text.size_ + 1]);
+            to = large_.get();
+        }
+        if (to == nullptr) {
+            answer_ = Answer::own(Code::out_of_memory, name, "a string", "there is no memory for a copy");
+            return;
+        }
+        std::memcpy(to, text.data_, text.size_);
+        to[text.size_] = '\0';
+        c_str_ = to;
+    }
+    Terminated(const Terminated&) = delete;
+    Terminated& operator=(const Terminated&) = delete;
+
+    /// NULL for none.
+    const char* c_str() const noexcept { return c_str_; }
+    const Answer& answer() const noexcept { return answer_; }
+
+private:
+    Answer answer_;
+    const char* c_str_ = nullptr;
+    std::unique_ptr<char[]> large_;
+    char small_[1024 + 1];
+};
+
+/// Metadata as C has it, while the map is there and stays as it is.
+class Pairs {
+public:
+    explicit Pairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
+        if (count_ == 0) return;
+        pairs_.reset(new (std::nothrow) brama_pair_t[count_]);
+        if (!pairs_) {
+            answer_ = Answer::own(Code::out_of_memory, "metadata", "a map", "there is no memory for a copy");
+            return;
+        }
+        std::size_t next = 0;
+        for (const auto& [key, value] : metadata) {
+            const Terminated as_key("metadata key", key);
+            const Terminated as_value("metadata value", value);
+            for (const auto* text : {&as_key, &as_value})
+                if (answer_ && !text->answer()) answer_ = text->answer();
+            pairs_[next++] = {key.c_str(), value.c_str()};
+        }
+    }
+
+    const brama_pair_t* data() const noexcept { return pairs_.get(); }
+    std::size_t count() const noexcept { return count_; }
+    const Answer& answer() const noexcept { return answer_; }
+
+private:
+    Answer answer_;
+    std::unique_ptr<brama_pair_t[]> pairs_;
+    std::size_t count_;
+};
+
+inline Metadata to_metadata(const brama_pair_t* pairs, std::size_t count) {
+    Metadata metadata;
+    for (std::size_t i = 0; i < count; ++i) metadata.emplace(pairs[i].key, pairs[i].value);
+    return metadata;
+}
+
+inline std::optional<std::string_view> view(const char* text) noexcept {
+    if (text == nullptr) return std::nullopt;
+    return text;
+}
+
+inline std::optional<std::string> copy(const char* text) {
+    if (text == nullptr) return std::nullopt;
+    return std::string(text);
+}
+
+}  // namespace detail
+
+/* -- Settings ---------------------------------------------------------------------------- */
+
+/// Settings of one connection. What is not given follows the manager's setting, also
+/// when that changes later. brama.h says what each means and what is allowed.
+struct Options {
+    std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
+    std::optional<ExpiryStrategy> expiry_strategy = {};
+    std::optional<Milliseconds> expiry = {};
+    std::optional<Milliseconds> initial_expiry = {};
+    std::optional<Milliseconds> max_expiry = {};
+    std::optional<double> backoff_factor = {};
+    std::optional<double> jitter = {};
+    std::optional<Milliseconds> window = {};         ///< or `none`
+    std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
+    std::optional<std::uint32_t> half_open_max_calls = {};
+    std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
+};
+
+class ManualClock;
+
+/// Settings of a manager. What is not given has its default, or stays as it is in
+/// `configure`.
+struct Config {
+    std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
+    std::optional<ExpiryStrategy> expiry_strategy = {};
+    std::optional<Milliseconds> expiry = {};
+    std::optional<Milliseconds> initial_expiry = {};
+    std::optional<Milliseconds> max_expiry = {};
+    std::optional<double> backoff_factor = {};
+    std::optional<double> jitter = {};
+    std::optional<Milliseconds> window = {};         ///< or `none`
+    std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
+    std::optional<std::uint32_t> half_open_max_calls = {};
+    std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Milliseconds> cleanup_interval = {};
+    std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
+    std::optional<bool> auto_register = {};
+    std::optional<bool> background = {};           ///< only for a new manager
+    std::optional<std::uint64_t> event_capacity = {};  ///< only for a new manager
+    const ManualClock* clock = nullptr;            ///< only for a new manager
+};
+
+/// The settings in effect for a connection.
+struct Settings {
+    std::uint32_t max_attempts;  ///< `unlimited`: never opens by itself
+    ExpiryStrategy expiry_strategy;
+    Milliseconds expiry;
+    Milliseconds initial_expiry;
+    Milliseconds max_expiry;
+    double backoff_factor;
+    double jitter;
+    std::optional<Milliseconds> window;         ///< none: failures in a row count
+    std::optional<Milliseconds> probe_timeout;  ///< none: the current expiry
+    std::uint32_t half_open_max_calls;
+    std::uint32_t half_open_successes;
+};
+
+namespace detail {
+
+/// A length of time for C; `name` is for the answer if it is negative.
+inline std::uint64_t ms(Answer& answer, Code code, const char* name, Milliseconds given) noexcept {
+    if (given == never) return BRAMA_NEVER;
+    if (given >= Milliseconds::zero()) return static_cast<std::uint64_t>(given.count());
+    char value[32];
+    std::snprintf(value, sizeof value, "%lld ms", static_cast<long long>(given.count()));
+    if (answer) answer = Answer::own(code, name, value, "must not be negative");
+    return 0;
+}
+
+/// Puts what was given into a struct of C's; the rest stays "not given".
+struct Filler {
+    Answer answer;
+
+    template <class From, class To>
+    void put(const char* name, To& to, const std::optional<From>& from) noexcept {
+        if (!from) return;
+        if constexpr (std::is_same_v<From, Milliseconds>) {
+            to = ms(answer, Code::invalid_config, name, *from);
+        } else {
+            // What C means by "not given" is nothing that one can give.
+            if (static_cast<To>(*from) == to && answer)
+                answer = Answer::own(Code::invalid_config, name, "the number that means \"not given\"", "must be another one");
+            to = static_cast<To>(*from);
+        }
+    }
+
+    template <class From, class To> void put_all(const From& from, To& to) noexcept {
+        put("max_attempts", to.max_attempts, from.max_attempts);
+        put("expiry_strategy", to.expiry_strategy, from.expiry_strategy);
+        put("expiry", to.expiry_ms, from.expiry);
+        put("initial_expiry", to.initial_expiry_ms, from.initial_expiry);
+        put("max_expiry", to.max_expiry_ms, from.max_expiry);
+        put("backoff_factor", to.backoff_factor, from.backoff_factor);
+        put("jitter", to.jitter, from.jitter);
+        put("window", to.window_ms, from.window);
+        put("probe_timeout", to.probe_timeout_ms, from.probe_timeout);
+        put("half_open_max_calls", to.half_open_max_calls, from.half_open_max_calls);
+        put("half_open_successes", to.half_open_successes, from.half_open_successes);
+    }
+};
+
+struct NativeOptions : Filler {
+    brama_options_t raw;
+
+    explicit NativeOptions(const Options& given) noexcept : pairs(given.metadata ? *given.metadata : nothing()) {
+        brama_options_init(&raw);
+        put_all(given, raw);
+        if (answer) answer = pairs.answer();
+        if (!given.metadata) return;
+        static constexpr brama_pair_t empty = {"", ""};
+        raw.metadata = pairs.count() == 0 ? &empty : pairs.data();
+        raw.metadata_count = pairs.count();
+    }
+
+private:
+    static const Metadata& nothing() noexcept {
+        static const Metadata nothing;
+        return nothing;
+    }
+
+    Pairs pairs;
+};
+
+/// The length of an opening by hand, for C.
+inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& expiry) noexcept {
+    if (!expiry) return BRAMA_NOT_GIVEN_U64;
+    Answer negative;
+    const std::uint64_t length = ms(negative, Code::invalid_argument, "expiry", *expiry);
+    if (answer) answer = negative;
+    return length;
+}
+
+struct NativeReport {
+    brama_report_t raw;
+    Answer answer;
+
+    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text("reason", reason), pairs(metadata) {
+        brama_report_init(&raw);
+        raw.reason = text.c_str();
+        raw.metadata = pairs.data();
+        raw.metadata_count = pairs.count();
+        answer = text.answer() ? pairs.answer() : text.answer();
+    }
+
+private:
+    Terminated text;
+    Pairs pairs;
+};
+
+}  // namespace detail
+
+/* -- Status ------------------------------------------------------------------------------ */
+
+/// The health of one connection at one moment. A plain value.
+struct Status {
+    std::string identifier;
+    std::optional<std::string> scope;
+    State state;
+    std::uint32_t failure_count;  ///< in a row, or inside the window
+    std::uint32_t trips;          ///< openings since it was last healthy, at most 255
+    std::uint64_t total_successes;
+    std::uint64_t total_failures;
+    std::uint64_t total_rejections;
+    std::optional<double> success_rate;  ///< none before the first report
+    std::optional<Time> last_success_time;
+    std::optional<Time> last_failure_time;
+    std::optional<Time> opened_at;
+    std::optional<Time> last_state_change;
+    Milliseconds time_in_state;
+    Milliseconds expiry;                      ///< of this opening; `never`: until closed by hand
+    std::optional<Milliseconds> retry_after;  ///< none if not open, or open until closed by hand
+    Settings settings;
+    Metadata metadata;
+
+    /// From C's; copies.
+    static Status from(const brama_status_t& raw) {
+        const auto& set = raw.settings;
+        const auto length = [](std::uint64_t ms) { return detail::span(ms).value_or(never); };
+        Settings settings{set.max_attempts,
+                          static_cast<ExpiryStrategy>(set.expiry_strategy),
+                          length(set.expiry_ms),
+                          length(set.initial_expiry_ms),
+                          length(set.max_expiry_ms),
+                          set.backoff_factor,
+                          set.jitter,
+                          detail::span(set.window_ms),
+                          detail::span(set.probe_timeout_ms),
+                          set.half_open_max_calls,
+                          set.half_open_successes};
+        return Status{raw.identifier,
+                      detail::copy(raw.scope),
+                      static_cast<State>(raw.state),
+                      raw.failure_count,
+                      raw.trips,
+                      raw.total_successes,
+                      raw.total_failures,
+                      raw.total_rejections,
+                      raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
+                      detail::time(raw.last_success_time_ms),
+                      detail::time(raw.last_failure_time_ms),
+                      detail::time(raw.opened_at_ms),
+                      detail::time(raw.last_state_change_ms),
+                      length(raw.time_in_state_ms),
+                      length(raw.expiry_ms),
+                      detail::span(raw.retry_after_ms),
+                      settings,
+                      detail::to_metadata(raw.metadata, raw.metadata_count)};
+    }
+};
+
+/// How many connections of a manager are in each state.
+struct StateCounts {
+    std::uint64_t closed = 0;
+    std::uint64_t open = 0;
+    std::uint64_t half_open = 0;
+};
+
+/// How many events of a manager went which way.
+struct EventCounts {
+    std::uint64_t published = 0;  ///< that somebody wanted when they happened
+    std::uint64_t delivered = 0;  ///< once for each subscriber
+    std::uint64_t dropped = 0;    ///< that may be dropped, and found no room
+    std::uint64_t coalesced = 0;  ///< told by a later one
+};
+
+/* -- Events ------------------------------------------------------------------------------ */
+
+class EventView;
+
+/// An event that owns its strings: a plain value.
+struct Event {
+    EventType type;
+    std::string connection;
+    std::optional<std::string> scope;
+    State previous_state;
+    State new_state;
+    std::optional<std::string> reason;
+    std::uint32_t failure_count;
+    std::uint64_t sequence;
+    std::uint64_t registration;
+    Time timestamp;
+    std::optional<Milliseconds> expiry;
+    bool coalesced;
+    Metadata metadata;
+};
+
+/// An event as it is delivered: valid until the callback or the visitor that got it
+/// returns, with all that it gives. `copy` makes what can be kept.
+class EventView {
+public:
+    explicit EventView(const brama_event_t& raw) noexcept : raw_(&raw) {}
+
+    EventType type() const noexcept { return static_cast<EventType>(raw_->event_type); }
+    std::string_view connection() const noexcept { return raw_->connection; }
+    std::optional<std::string_view> scope() const noexcept { return detail::view(raw_->scope); }
+    /// State::unknown for a registration.
+    State previous_state() const noexcept { return static_cast<State>(raw_->previous_state); }
+    /// State::unknown for a removal.
+    State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
+    /// Why, as the reporter said.
+    std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
+    /// Failures in a row, or inside the window, when it happened.
+    std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
+    /// Orders the events of one connection: the larger number tells the later state.
+    std::uint64_t sequence() const noexcept { return raw_->sequence; }
+    /// Larger for a name that is registered anew, and its sequence starts over.
+    std::uint64_t registration() const noexcept { return raw_->registration; }
+    Time timestamp() const noexcept { return detail::time(raw_->timestamp_ms).value_or(Time()); }
+    /// How long the opening lasts; none if the circuit is not open, or until closed by hand.
+    std::optional<Milliseconds> expiry() const noexcept { return detail::span(raw_->expiry_ms); }
+    /// Whether it stands for several of its type and connection that found no room.
+    bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
+    /// What came with the report under this key.
+    std::optional<std::string_view> metadata(std::string_view key) const noexcept {
+        for (std::size_t i = 0; i < raw_->metadata_count; ++i)
+            if (raw_->metadata[i].key == key) return raw_->metadata[i].value;
+        return std::nullopt;
+    }
+    /// All that came with the report; a copy.
+    Metadata metadata() const { return detail::to_metadata(raw_->metadata, raw_->metadata_count); }
+
+    /// What can be kept.
+    Event copy() const {
+        return Event{type(),          std::string(connection()), detail::copy(raw_->scope), previous_state(),
+                     new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
+                     registration(),  timestamp(),                expiry(),                 is_coalesced(),
+                     metadata()};
+    }
+    /// C's.
+    const brama_event_t& native() const noexcept { return *raw_; }
+
+private:
+    const brama_event_t* raw_;
+};
+
+/// Several events, in order; valid until the callback that got it returns.
+class EventBatch {
+public:
+    EventBatch(const brama_event_t* events, std::size_t step, std::size_t size) noexcept
+        : events_(reinterpret_cast<const char*>(events)), step_(step), size_(size) {}
+
+    /// For range-based loops.
+    class Iterator {
+    public:
+        Iterator(const EventBatch& batch, std::size_t at) noexcept : batch_(&batch), at_(at) {}
+        EventView operator*() const noexcept { return (*batch_)[at_]; }
+        Iterator& operator++() noexcept { ++at_; return *this; }
+        bool operator!=(const Iterator& other) const noexcept { return at_ != other.at_; }
+
+    private:
+        const EventBatch* batch_;
+        std::size_t at_;
+    };
+
+    std::size_t size() const noexcept { return size_; }
+    EventView operator[](std::size_t i) const noexcept {
+        return EventView(*reinterpret_cast<const brama_event_t*>(events_ + i * step_));
+    }
+    Iterator begin() const noexcept { return {*this, 0}; }
+    Iterator end() const noexcept { return {*this, size_}; }
+
+private:
+    const char* events_;
+    std::size_t step_;
+    std::size_t size_;
+};
+
+/// A set of event types; the empty one stands for all.
+class EventTypes {
+public:
+    EventTypes() noexcept = default;
+    EventTypes(EventType type) noexcept : EventTypes({type}) {}
+    EventTypes(std::initializer_list<EventType> types) noexcept {
+        for (EventType type : types) bits_ |= BRAMA_EVENT_BIT(static_cast<unsigned>(type));
+    }
+    /// As in brama_filter_t.event_types.
+    std::uint32_t bits() const noexcept { return bits_; }
+
+private:
+    std::uint32_t bits_ = 0;
+};
+
+/// Which events a subscriber wants. What is not given is not filtered.
+struct Filter {
+    EventTypes types = {};
+    std::optional<std::string> connection = {};  ///< this identifier, in any scope
+    std::optional<std::string> scope = {};       ///< or `no_scope`
+    /// Whether an event is wanted. Runs where callbacks run; if it throws, the event is
+    /// not wanted, and that counts as an exception.
+    std::function<bool(const EventView&)> predicate = {};
+};
+
+/// Gets what left a callback. Runs where the callback ran; what leaves the handler is
+/// discarded.
+using ExceptionHandler = std::function<void(std::exception_ptr)>;
+
+namespace detail {
+
+/// What a subscription and its callbacks share.
+struct Watch {
+    explicit Watch(ExceptionHandler on_exception) : handler(std::move(on_exception)) {}
+    ExceptionHandler handler;
+    std::atomic<std::uint64_t> exceptions{0};
+
+    /// Runs code of the user's for C, which no exception may enter.
+    template <class T, class F> T contain(T otherwise, F&& code) noexcept {
+        BRAMA_HPP_TRY { return code(); }
+        BRAMA_HPP_CATCH(...) {
+            exceptions.fetch_add(1, std::memory_order_relaxed);
+            BRAMA_HPP_TRY {
+                if (handler) handler(std::current_exception());
+            }
+            BRAMA_HPP_CATCH(...) {}
+        }
+        return otherwise;
+    }
+};
+
+/// A function of the user's, owned by the library.
+template <class F> struct Owned {
+    F function;
+    std::shared_ptr<Watch> watch;
+
+    static void one(const brama_event_t* event, void* data) {
+        auto* self = static_cast<Owned*>(data);
+        self->watch->contain(true, [&] { self->function(EventView(*event)); return true; });
+    }
+    static void several(const brama_event_t* events, std::size_t step, std::size_t count, void* data) {
+        auto* self = static_cast<Owned*>(data);
+        self->watch->contain(true, [&] { self->function(EventBatch(events, step, count)); return true; });
+    }
+    static bool wanted(const brama_event_t* event, void* data) {
+        auto* self = static_cast<Owned*>(data);
+        return self->watch->contain(false, [&] { return self->function(EventView(*event)); });
+    }
+    static void destroy(void* data) { delete static_cast<Owned*>(data); }
+};
+
+using OwnedPredicate = Owned<std::function<bool(const EventView&)>>;
+
+/// A filter for C, while the filter is there.
+class NativeFilter {
+public:
+    NativeFilter(const Filter& given, const std::shared_ptr<Watch>& watch)
+        : connection_("filter.connection", given.connection), scope_("filter.scope", given.scope) {
+        brama_filter_init(&raw_);
+        raw_.event_types = given.types.bits();
+        raw_.connection = connection_.c_str();
+        raw_.scope = scope_.c_str();
+        if (given.predicate && watch) predicate_.reset(new OwnedPredicate{given.predicate, watch});
+    }
+
+    Answer answer() const noexcept { return connection_.answer() ? scope_.answer() : connection_.answer(); }
+
+    /// C's, which takes the predicate over.
+    const brama_filter_t* handed_over() noexcept {
+        if (predicate_) {
+            raw_.predicate = OwnedPredicate::wanted;
+            raw_.predicate_destroy = OwnedPredicate::destroy;
+            raw_.predicate_data = predicate_.release();
+        }
+        return &raw_;
+    }
+
+private:
+    brama_filter_t raw_;
+    Terminated connection_;
+    Terminated scope_;
+    std::unique_ptr<OwnedPredicate> predicate_;
+};
+
+/// Owns what C made; FREE is how it is given back.
+template <class T, void (*FREE)(T*)> struct Release {
+    void operator()(T* raw) const noexcept { FREE(raw); }
+};
+template <class T, void (*FREE)(T*)> using Handle = std::unique_ptr<T, Release<T, FREE>>;
+
+}  // namespace detail
+
+/* -- Time that a test decides ------------------------------------------------------------ */
+
+/// A clock that stands still until it is advanced: `Config::clock`. May be destroyed
+/// before the managers that use it, which keep the time that it shows. Any thread may
+/// advance and read it.
+class ManualClock {
+public:
+    /// Shows this time. Errors: InvalidArgument before 1970.
+    explicit ManualClock(Time start = Time(Milliseconds(0))) : ManualClock(try_make(start).value()) {}
+    static Result<ManualClock> try_make(Time start = Time(Milliseconds(0))) noexcept {
+        Answer answer;
+        const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
+        if (!answer) return answer;
+        brama_clock_t* raw = brama_clock_new(ms);
+        if (raw == nullptr) return Answer(BRAMA_ERR_OUT_OF_MEMORY);
+        return ManualClock(raw);
+    }
+
+    /// Moves the time on. Errors: InvalidArgument for a negative length.
+    void advance(Milliseconds by) { try_advance(by).value(); }
+    Result<void> try_advance(Milliseconds by) noexcept {
+        Answer answer;
+        const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "by", by);
+        return answer ? Answer(brama_clock_advance(raw_.get(), ms)) : answer;
+    }
+
+    /// The time that it shows.
+    Time now() const noexcept {
+        return detail::time(brama_clock_unix_ms(raw_.get())).value_or(Time());
+    }
+
+    /// C's.
+    brama_clock_t* native() const noexcept { return raw_.get(); }
+
+private:
+    explicit ManualClock(brama_clock_t* raw) noexcept : raw_(raw) {}
+
+    detail::Handle<brama_clock_t, brama_clock_free> raw_;
+};
+
+/* -- Guarded calls ----------------------------------------------------------------------- */
+
+/// An admission, to be reported once. Destroyed unreported it is ignored, or counted as
+/// a failure if an exception is destroying it. No longer than the Connection or Brama
+/// that gave it (one of a Connection needs that very handle, or a copy of it, to be
+/// there). One thread at a time, but any.
+class Permit {
+public:
+    explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
+    Permit(Permit&& other) noexcept : raw_(other.release()) {}
+    Permit& operator=(Permit&& other) noexcept {
+        if (this != &other) {
+            drop();
+            raw_ = other.release();
+        }
+        return *this;
+    }
+    ~Permit() { drop(); }
+
+    /// Whether it is still to be reported.
+    explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
+
+    /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
+    /// reported already.
+    void success() { try_success().value(); }
+    void success(const Metadata& metadata) { try_success(metadata).value(); }
+    Result<void> try_success() noexcept { return Answer(brama_permit_success(release())); }
+    Result<void> try_success(const Metadata& metadata) noexcept {
+        const detail::NativeReport report({}, metadata);
+        if (!report.answer) return report.answer;
+        return done(brama_permit_success_with(raw_, &report.raw));
+    }
+
+    /// The call failed, for this reason. Errors as success(); InvalidArgument also for a
+    /// reason that is not UTF-8, and then the permit is still to be reported.
+    void failure(Text reason = {}) { try_failure(reason).value(); }
+    void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
+    Result<void> try_failure(Text reason = {}) noexcept {
+        const detail::Terminated text("reason", reason);
+        if (!text.answer()) return text.answer();
+        return done(brama_permit_failure(raw_, text.c_str()));
+    }
+    Result<void> try_failure(Text reason, const Metadata& metadata) noexcept {
+        const detail::NativeReport report(reason, metadata);
+        if (!report.answer) return report.answer;
+        return done(brama_permit_failure_with(raw_, &report.raw));
+    }
+
+    /// Gives it back, neither success nor failure: a cancelled caller is no failing
+    /// dependency. Errors as success().
+    void ignore() { try_ignore().value(); }
+    Result<void> try_ignore() noexcept { return Answer(brama_permit_ignore(release())); }
+
+    /// Gives C's permit away, to be reported with brama_permit_success and so on.
+    brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
+
+private:
+    Answer done(brama_result_t result) noexcept {
+        if (result != BRAMA_ERR_INVALID_ARGUMENT) release();
+        return Answer(result);
+    }
+    void drop() noexcept {
+        if (!*this) return;
+        if (std::uncaught_exceptions() > unwinding_)
+            brama_permit_failure(release(), "exception");
+        else
+            brama_permit_ignore(release());
+    }
+
+    brama_permit_t raw_;
+    int unwinding_ = std::uncaught_exceptions();
+};
+
+namespace detail {
+
+inline void report(Permit& permit, Outcome outcome) noexcept {
+    switch (outcome) {
+    case Outcome::success: permit.try_success(); return;
+    case Outcome::failure: permit.try_failure(); return;
+    case Outcome::ignored: break;
+    }
+    permit.try_ignore();
+}
+
+/// Runs a call and reports what became of it; `classify` is asked if it returns.
+template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit, F&& fn, Classify&& classify) {
+    using R = std::invoke_result_t<F>;
+    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, std::nullptr_t>;
+    // What fn returns is made where the caller wants it, so a success that nobody is
+    // asked about is reported on the way out.
+    struct Leaving {
+        Permit& permit;
+        ~Leaving() { if (!asks && permit) permit.try_success(); }
+    };
+    const Leaving leaving{permit};
+    (void)leaving;
+    BRAMA_HPP_TRY {
+        if constexpr (asks) {
+            static_assert(!std::is_void_v<R>, "there is nothing to classify: fn returns void");
+            R result = std::invoke(std::forward<F>(fn));
+            report(permit, std::invoke(std::forward<Classify>(classify), std::as_const(result)));
+            if constexpr (std::is_reference_v<R>)
+                return static_cast<R>(result);
+            else
+                return result;
+        } else {
+            return std::invoke(std::forward<F>(fn));
+        }
+    }
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+    catch (const std::exception& exception) {
+        if (permit && !permit.try_failure(exception.what()) && permit) permit.try_failure("exception");
+        throw;
+    } catch (...) {
+        if (permit) permit.try_failure("exception");
+        throw;
+    }
+#endif
+}
+
+/// The same for a try_ form.
+template <class F, class Classify>
+Result<std::invoke_result_t<F>> try_guarded(Result<Permit> permit, F&& fn, Classify&& classify) {
+    using R = std::invoke_result_t<F>;
+    static_assert(!std::is_reference_v<R>, "a Result holds a value: let fn return one");
+    if (!permit) return static_cast<const Answer&>(permit);
+    if constexpr (std::is_void_v<R>) {
+        guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify));
+        return {};
+    } else {
+        return Result<R>(guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify)));
+    }
+}
+
+inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit, std::uint64_t retry_after_ms) noexcept {
+    if (result == BRAMA_OK) return Permit(permit);
+    return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
+}
+
+}  // namespace detail
+
+/* -- Connections by handle --------------------------------------------------------------- */
+
+/// A handle of a connection: resolved once, no look-up after. What one keeps for a hot
+/// path. A copy is one more reference to the same. Works on, with errors, when the
+/// connection is gone (NotFound) or its manager (ShutDown). Any number of threads.
+class Connection {
+public:
+    /// Takes over a reference of C's.
+    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), word_(brama_connection_state_word(raw)) {}
+    Connection(const Connection& other) noexcept
+        : raw_(brama_connection_retain(other.raw_.get())), word_(other.word_) {}
+    Connection(Connection&& other) noexcept
+        : raw_(std::move(other.raw_)), word_(std::exchange(other.word_, nullptr)) {}
+    Connection& operator=(Connection other) noexcept {
+        raw_.swap(other.raw_);
+        std::swap(word_, other.word_);
+        return *this;
+    }
+    ~Connection() = default;
+
+    /// Valid as long as a handle is held.
+    std::string_view identifier() const noexcept { return detail::view(brama_connection_identifier(native())).value_or(""); }
+    std::optional<std::string_view> scope() const noexcept { return detail::view(brama_connection_scope(native())); }
+
+    /// Whether a call would be admitted now. A pure question: takes no permit. One load
+    /// while the circuit is closed.
+    bool available() const noexcept {
+#if defined(__GNUC__)
+        if (word_ != nullptr && (__atomic_load_n(word_, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0) return true;
+#endif
+        return brama_connection_available(native());
+    }
+
+    /// The state as of now; State::unknown if the connection is gone.
+    State state() const noexcept { return static_cast<State>(brama_connection_state(native())); }
+
+    /// Everything that is known of it. Errors: NotFound, ShutDown.
+    Status status() const { return try_status().value(); }
+    /// May throw std::bad_alloc.
+    Result<Status> try_status() const {
+        brama_status_t status;
+        brama_status_init(&status);
+        const Answer answer(brama_connection_status(native(), &status));
+        if (!answer) return answer;
+        return Status::from(status);
+    }
+
+    /// Asks for admission. Errors: Rejected, NotFound, ShutDown. The permit needs this
+    /// handle to be there, or a copy of it.
+    [[nodiscard]] Permit acquire() const& { return try_acquire().value(); }
+    [[nodiscard]] Result<Permit> try_acquire() const& noexcept { return admission(); }
+    /// The handle would be gone before the permit is reported.
+    Permit acquire() const&& = delete;
+    Result<Permit> try_acquire() const&& = delete;
+
+    /// Runs fn if the circuit admits it, and answers what it answers. That it returns is
+    /// a success; that it throws is a failure, whose reason is the exception's what(),
+    /// and the exception travels on. Errors: as acquire().
+    template <class F> std::invoke_result_t<F> call(F&& fn) const {
+        return detail::guarded(admission().value(), std::forward<F>(fn), nullptr);
+    }
+    /// call() with a function that looks at the result and says what it means.
+    template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
+        return detail::guarded(admission().value(), std::forward<F>(fn), std::forward<Classify>(classify));
+    }
+    /// The same, but a call that is not admitted is answered by a Result without a value.
+    /// What fn throws is thrown.
+    template <class F> Result<std::invoke_result_t<F>> try_call(F&& fn) const {
+        return detail::try_guarded(admission(), std::forward<F>(fn), nullptr);
+    }
+    template <class Classify, class F> Result<std::invoke_result_t<F>> try_call_with(Classify&& classify, F&& fn) const {
+        return detail::try_guarded(admission(), std::forward<F>(fn), std::forward<Classify>(classify));
+    }
+
+    /// Reports a success without a permit: ask available(), call, report. Errors:
+    /// NotFound, ShutDown.
+    void success() const { try_success().value(); }
+    void success(const Metadata& metadata) const { try_success(metadata).value(); }
+    Result<void> try_success() const noexcept { return Answer(brama_connection_success(native())); }
+    Result<void> try_success(const Metadata& metadata) const noexcept {
+        const detail::NativeReport report({}, metadata);
+        return report.answer ? Answer(brama_connection_success_with(native(), &report.raw)) : report.answer;
+    }
+
+    /// Reports a failure without a permit. Errors: NotFound, ShutDown; InvalidArgument
+    /// for a reason that is not UTF-8, and then nothing is counted.
+    void failure(Text reason = {}) const { try_failure(reason).value(); }
+    void failure(Text reason, const Metadata& metadata) const { try_failure(reason, metadata).value(); }
+    Result<void> try_failure(Text reason = {}) const noexcept {
+        const detail::Terminated text("reason", reason);
+        return text.answer() ? Answer(brama_connection_failure(native(), text.c_str())) : text.answer();
+    }
+    Result<void> try_failure(Text reason, const Metadata& metadata) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        return report.answer ? Answer(brama_connection_failure_with(native(), &report.raw)) : report.answer;
+    }
+
+    /// Opens the circuit, or moves the deadline of an open one: for this long this time,
+    /// or `never` to stay open until closed; if not given, as its settings say. Errors:
+    /// NotFound, ShutDown, InvalidArgument.
+    void open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const {
+        try_open_circuit(reason, expiry, metadata).value();
+    }
+    Result<void> try_open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
+        detail::NativeReport report(reason, metadata);
+        const auto length = detail::opening(report.answer, expiry);
+        return report.answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : report.answer;
+    }
+
+    /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
+    void close_circuit() const { try_close_circuit().value(); }
+    Result<void> try_close_circuit() const noexcept { return Answer(brama_connection_close_circuit(native())); }
+    /// Lets probes through now. Errors: NotFound, ShutDown.
+    void half_open_circuit() const { try_half_open_circuit().value(); }
+    Result<void> try_half_open_circuit() const noexcept { return Answer(brama_connection_half_open_circuit(native())); }
+    /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.
+    void reset_circuit() const { try_reset_circuit().value(); }
+    Result<void> try_reset_circuit() const noexcept { return Answer(brama_connection_reset_circuit(native())); }
+
+    /// Changes the settings that are given, all at once. Errors: InvalidConfig (nothing
+    /// was changed), InvalidArgument, NotFound, ShutDown.
+    void configure(const Options& options) const { try_configure(options).value(); }
+    Result<void> try_configure(const Options& options) const noexcept {
+        const detail::NativeOptions given(options);
+        return given.answer ? Answer(brama_connection_configure(native(), &given.raw)) : given.answer;
+    }
+
+    /// C's, still owned by this.
+    brama_connection_t* native() const noexcept { return raw_.get(); }
+
+private:
+    Result<Permit> admission() const noexcept {
+        brama_permit_t permit;
+        std::uint64_t retry_after_ms;
+        const brama_result_t result = brama_connection_acquire(native(), &permit, &retry_after_ms);
+        return detail::admitted(result, permit, retry_after_ms);
+    }
+
+    detail::Handle<brama_connection_t, brama_connection_release> raw_;
+    const std::uint64_t* word_;
+};
+
+/* -- Subscriptions ----------------------------------------------------------------------- */
+
+/// A subscription with a callback: lasts until it is destroyed. When its destructor or
+/// unsubscribe() has returned, the callback is not running and never will again, and has
+/// been destroyed: they wait for it. Inside a callback of the same manager they return
+/// at once, and that is so when the callback that is running has returned.
+class Subscription {
+public:
+    /// Of nothing.
+    Subscription() noexcept = default;
+
+    /// Ends it now. Further calls do nothing.
+    void unsubscribe() noexcept { raw_.reset(); }
+    /// Lets it last as long as the manager.
+    void detach() noexcept { brama_subscription_detach(raw_.release()); }
+    /// Whether it was neither ended by this object nor detached.
+    explicit operator bool() const noexcept { return raw_ != nullptr; }
+    /// How many exceptions left the callback or the filter's predicate.
+    std::uint64_t exceptions() const noexcept { return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0; }
+
+private:
+    friend class Brama;
+    Subscription(brama_subscription_t* raw, std::shared_ptr<detail::Watch> watch) noexcept
+        : watch_(std::move(watch)), raw_(raw) {}
+
+    std::shared_ptr<detail::Watch> watch_;
+    detail::Handle<brama_subscription_t, brama_unsubscribe> raw_;
+};
+
+/// A subscription whose events wait until they are drained, by one thread at a time. Its
+/// destructor ends it; no other thread may be using it then: close() it and join who
+/// waits.
+class Queue {
+public:
+    /// Takes up to `most` events out of the queue and appends copies to `events`; says
+    /// how many. Returns at once, also with none. May throw std::bad_alloc.
+    std::size_t drain(std::vector<Event>& events, std::size_t most = static_cast<std::size_t>(-1)) {
+        return drain_by(64, most, [&](const EventView& event) { events.push_back(event.copy()); });
+    }
+    std::vector<Event> drain(std::size_t most = static_cast<std::size_t>(-1)) {
+        std::vector<Event> events;
+        drain(events, most);
+        return events;
+    }
+    /// Takes up to `most` events and calls visit(EventView) for each, without copies; says
+    /// how many. If it throws, the events after that one stay in the queue.
+    template <class F> std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
+        return drain_by(1, most, visit);
+    }
+    /// The next event, if one waits. May throw std::bad_alloc.
+    std::optional<Event> pop() {
+        std::optional<Event> next;
+        drain_by(1, 1, [&](const EventView& event) { next = event.copy(); });
+        return next;
+    }
+
+    /// Waits until an event can be drained, no longer than this, and says whether one can;
+    /// false at once when the queue is closed and empty. Any number of threads.
+    bool wait(Milliseconds timeout = never) noexcept {
+        Answer ignored;
+        return brama_queue_wait(raw_.get(), detail::ms(ignored, Code::invalid_argument, "timeout", timeout));
+    }
+
+    /// A file descriptor that is readable while events wait, and once the queue is closed.
+    /// The queue's: do not read from it, do not close it. Errors: Unsupported.
+    int fd() const { return try_fd().value(); }
+    Result<int> try_fd() const noexcept {
+        int fd = -1;
+        const Answer answer(brama_queue_fd(raw_.get(), &fd));
+        if (!answer) return answer;
+        return fd;
+    }
+
+    /// Ends the subscription and wakes who waits; what waits can still be drained.
+    void close() noexcept { brama_queue_close(raw_.get()); }
+    /// Whether nothing more will come.
+    bool is_closed() const noexcept { return brama_queue_is_closed(raw_.get()); }
+    /// How many exceptions left the filter's predicate.
+    std::uint64_t exceptions() const noexcept { return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0; }
+    /// C's, still owned by this.
+    brama_queue_t* native() const noexcept { return raw_.get(); }
+
+private:
+    friend class Brama;
+    Queue(brama_queue_t* raw, std::shared_ptr<detail::Watch> watch) noexcept : watch_(std::move(watch)), raw_(raw) {}
+
+    template <class F> std::size_t drain_by(std::size_t step, std::size_t most, F&& visit) {
+        brama_event_t events[64];
+        std::size_t total = 0;
+        while (total < most) {
+            std::size_t count = 0;
+            if (step > most - total) step = most - total;
+            brama_queue_drain(raw_.get(), events, sizeof(brama_event_t), step, &count);
+            for (std::size_t i = 0; i < count; ++i) visit(EventView(events[i]));
+            total += count;
+            if (count < step) break;
+        }
+        return total;
+    }
+
+    std::shared_ptr<detail::Watch> watch_;
+    detail::Handle<brama_queue_t, brama_queue_free> raw_;
+};
+
+/* -- Managers ---------------------------------------------------------------------------- */
+
+/// A manager: registers connections, decides which calls may pass, keeps the books. Its
+/// destructor shuts it down, see shutdown(). Any number of threads at once.
+///
+/// All by-name operations also throw InvalidArgument for a name that is none, and
+/// ShutDown after shutdown().
+class Brama {
+public:
+    /// Makes a manager. Errors: InvalidConfig, which names the setting.
+    explicit Brama(const Config& config = {}) : Brama(try_make(config).value()) {}
+    static Result<Brama> try_make(const Config& config = {}) noexcept {
+        const NativeConfig given(config);
+        if (!given.answer) return given.answer;
+        brama_t* raw = brama_new(&given.raw);
+        if (raw == nullptr) return Answer(BRAMA_ERR_INVALID_CONFIG);
+        return Brama(raw);
+    }
+    /// Takes over a manager of C's.
+    explicit Brama(brama_t* raw) noexcept : raw_(raw) {}
+
+    /// Registers a connection, closed. Errors: AlreadyRegistered, InvalidConfig.
+    Connection register_connection(Key key, const Options& options = {}) const { return try_register(key, options).value(); }
+    Result<Connection> try_register(Key key, const Options& options = {}) const noexcept {
+        return make(brama_register, key, options);
+    }
+    /// Registers a connection, or gives the existing one as it is. Errors: InvalidConfig.
+    Connection get_or_register(Key key, const Options& options = {}) const { return try_get_or_register(key, options).value(); }
+    Result<Connection> try_get_or_register(Key key, const Options& options = {}) const noexcept {
+        return make(brama_get_or_register, key, options);
+    }
+    /// A handle of a registered connection. Errors: NotFound.
+    Connection connection(Key key) const { return try_connection(key).value(); }
+    Result<Connection> try_connection(Key key) const noexcept {
+        brama_connection_t* raw = nullptr;
+        const Answer answer = by_name(key, [&](auto... name) { return brama_connection_get(name..., &raw); });
+        if (!answer) return answer;
+        return Connection(raw);
+    }
+    /// Removes a connection. Errors: NotFound.
+    void unregister(Key key) const { try_unregister(key).value(); }
+    Result<void> try_unregister(Key key) const noexcept { return by_name(key, brama_unregister); }
+
+    /// Whether a call would be admitted now. A pure question: takes no permit. False also
+    /// for a name that is not registered.
+    bool available(Key key) const noexcept {
+        bool answer = false;
+        by_name(key, [&](auto... name) { answer = brama_available(name...); return BRAMA_OK; });
+        return answer;
+    }
+    /// The state as of now; State::unknown for a name that is not registered.
+    State state(Key key) const noexcept {
+        brama_state_t answer = BRAMA_STATE_UNKNOWN;
+        by_name(key, [&](auto... name) { answer = brama_state(name...); return BRAMA_OK; });
+        return static_cast<State>(answer);
+    }
+    /// Everything that is known of a connection. Errors: NotFound.
+    Status status(Key key) const { return try_status(key).value(); }
+    /// May throw std::bad_alloc.
+    Result<Status> try_status(Key key) const {
+        brama_status_t status;
+        brama_status_init(&status);
+        const Answer answer = by_name(key, [&](auto... name) { return brama_status(name..., &status); });
+        if (!answer) return answer;
+        return Status::from(status);
+    }
+
+    /// Asks for admission. Errors: Rejected, NotFound. The permit needs this manager to
+    /// be there.
+    [[nodiscard]] Permit acquire(Key key) const { return try_acquire(key).value(); }
+    [[nodiscard]] Result<Permit> try_acquire(Key key) const noexcept {
+        brama_permit_t permit = {};
+        std::uint64_t retry_after_ms = BRAMA_NONE;
+        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
+        if (answer || answer.code() == Code::rejected)
+            return detail::admitted(static_cast<brama_result_t>(answer.code()), permit, retry_after_ms);
+        return answer;
+    }
+
+    /// As Connection::call, by name.
+    template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {
+        return detail::guarded(acquire(key), std::forward<F>(fn), nullptr);
+    }
+    template <class Classify, class F> std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
+        return detail::guarded(acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+    }
+    template <class F> Result<std::invoke_result_t<F>> try_call(Key key, F&& fn) const {
+        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), nullptr);
+    }
+    template <class Classify, class F>
+    Result<std::invoke_result_t<F>> try_call_with(Key key, Classify&& classify, F&& fn) const {
+        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+    }
+
+    /// Reports without a permit: ask available(), call, report. Errors: NotFound.
+    void success(Key key) const { try_success(key).value(); }
+    void success(Key key, const Metadata& metadata) const { try_success(key, metadata).value(); }
+    Result<void> try_success(Key key) const noexcept { return by_name(key, brama_success); }
+    Result<void> try_success(Key key, const Metadata& metadata) const noexcept {
+        const detail::NativeReport report({}, metadata);
+        if (!report.answer) return report.answer;
+        return by_name(key, [&](auto... name) { return brama_success_with(name..., &report.raw); });
+    }
+    void failure(Key key, Text reason = {}) const { try_failure(key, reason).value(); }
+    void failure(Key key, Text reason, const Metadata& metadata) const { try_failure(key, reason, metadata).value(); }
+    Result<void> try_failure(Key key, Text reason = {}) const noexcept {
+        const detail::Terminated text("reason", reason);
+        if (!text.answer()) return text.answer();
+        return by_name(key, [&](auto... name) { return brama_failure(name..., text.c_str()); });
+    }
+    Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        if (!report.answer) return report.answer;
+        return by_name(key, [&](auto... name) { return brama_failure_with(name..., &report.raw); });
+    }
+
+    /// As the functions of Connection, by name. Errors: NotFound.
+    void open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const {
+        try_open_circuit(key, reason, expiry, metadata).value();
+    }
+    Result<void> try_open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
+        detail::NativeReport report(reason, metadata);
+        const auto length = detail::opening(report.answer, expiry);
+        if (!report.answer) return report.answer;
+        return by_name(key, [&](auto... name) { return brama_open_circuit_with(name..., &report.raw, length); });
+    }
+    void close_circuit(Key key) const { try_close_circuit(key).value(); }
+    Result<void> try_close_circuit(Key key) const noexcept { return by_name(key, brama_close_circuit); }
+    void half_open_circuit(Key key) const { try_half_open_circuit(key).value(); }
+    Result<void> try_half_open_circuit(Key key) const noexcept { return by_name(key, brama_half_open_circuit); }
+    void reset_circuit(Key key) const { try_reset_circuit(key).value(); }
+    Result<void> try_reset_circuit(Key key) const noexcept { return by_name(key, brama_reset_circuit); }
+    /// Resets every circuit.
+    void reset_all() const { try_reset_all().value(); }
+    Result<void> try_reset_all() const noexcept { return raw_ ? Answer(brama_reset_all(native())) : gone(); }
+
+    /// Changes the manager's settings that are given, all at once. Errors: InvalidConfig
+    /// (nothing was changed), InvalidArgument for a setting only for a new manager.
+    void configure(const Config& config) const { try_configure(config).value(); }
+    Result<void> try_configure(const Config& config) const noexcept {
+        const NativeConfig given(config);
+        if (!raw_) return gone();
+        return given.answer ? Answer(brama_configure(native(), &given.raw)) : given.answer;
+    }
+    /// Changes the settings of one connection that are given, all at once. Errors:
+    /// InvalidConfig (nothing was changed), NotFound.
+    void configure_connection(Key key, const Options& options) const { try_configure_connection(key, options).value(); }
+    Result<void> try_configure_connection(Key key, const Options& options) const noexcept {
+        const detail::NativeOptions given(options);
+        if (!given.answer) return given.answer;
+        return by_name(key, [&](auto... name) { return brama_configure_connection(name..., &given.raw); });
+    }
+
+    /// The status of every connection, ordered by scope and identifier: of all, of one
+    /// scope, or with `no_scope` of those without one. Each is consistent with itself;
+    /// together they are not one instant. Errors: InvalidArgument.
+    std::vector<Status> snapshot(Text scope = {}) const { return try_snapshot(scope).value(); }
+    /// May throw std::bad_alloc.
+    Result<std::vector<Status>> try_snapshot(Text scope = {}) const {
+        const detail::Terminated of("scope", scope);
+        if (!of.answer() || !raw_) return of.answer() ? gone() : of.answer();
+        Collector collector;
+        const Answer answer(brama_for_each(native(), of.c_str(), Collector::add, &collector));
+        if (collector.problem) std::rethrow_exception(collector.problem);
+        if (!answer) return answer;
+        return std::move(collector.found);
+    }
+    /// How many connections are in each state.
+    StateCounts state_counts() const noexcept {
+        brama_state_counts_t counts;
+        brama_state_counts_init(&counts);
+        if (raw_) brama_state_counts(native(), &counts);
+        return {counts.closed, counts.open, counts.half_open};
+    }
+    /// What became of the events. Exact when nothing is on its way, after poll(), say.
+    EventCounts event_counts() const noexcept {
+        brama_event_counts_t counts;
+        brama_event_counts_init(&counts);
+        if (raw_) brama_event_counts(native(), &counts);
+        return {counts.published, counts.delivered, counts.dropped, counts.coalesced};
+    }
+
+    /// Calls callback(const EventView&) for every event that the filter lets pass, until
+    /// the subscription ends. An exception that leaves it is counted and given to
+    /// on_exception. Errors: InvalidArgument, ShutDown; what copying the functions throws.
+    template <class F> [[nodiscard]] Subscription subscribe(const Filter& filter, F&& callback, ExceptionHandler on_exception = {}) const {
+        return try_subscribe(filter, std::forward<F>(callback), std::move(on_exception)).value();
+    }
+    /// May throw std::bad_alloc, and what copying the functions throws.
+    template <class F> [[nodiscard]] Result<Subscription> try_subscribe(const Filter& filter, F&& callback, ExceptionHandler on_exception = {}) const {
+        using Owned = detail::Owned<std::decay_t<F>>;
+        return begin<Owned>(filter, std::forward<F>(callback), std::move(on_exception),
+                            [this](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
+                                return brama_subscribe(native(), wanted, Owned::one, owned, Owned::destroy, out);
+                            });
+    }
+    /// subscribe() with callback(const EventBatch&) for up to `most` events at a time.
+    /// Errors: also InvalidConfig if `most` is not 1 to 16777216.
+    template <class F>
+    [[nodiscard]] Subscription subscribe_batched(const Filter& filter, std::size_t most, F&& callback, ExceptionHandler on_exception = {}) const {
+        return try_subscribe_batched(filter, most, std::forward<F>(callback), std::move(on_exception)).value();
+    }
+    template <class F>
+    [[nodiscard]] Result<Subscription> try_subscribe_batched(const Filter& filter, std::size_t most, F&& callback, ExceptionHandler on_exception = {}) const {
+        using Owned = detail::Owned<std::decay_t<F>>;
+        return begin<Owned>(filter, std::forward<F>(callback), std::move(on_exception),
+                            [this, most](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
+                                return brama_subscribe_batched(native(), wanted, most, Owned::several, owned, Owned::destroy, out);
+                            });
+    }
+    /// A queue of every event that the filter lets pass, of which up to `capacity` wait in
+    /// order. Errors: InvalidConfig if capacity is not 1 to 16777216, InvalidArgument,
+    /// ShutDown.
+    [[nodiscard]] Queue subscribe_queue(const Filter& filter, std::size_t capacity) const { return try_subscribe_queue(filter, capacity).value(); }
+    /// May throw std::bad_alloc, and what copying the filter's predicate throws.
+    [[nodiscard]] Result<Queue> try_subscribe_queue(const Filter& filter, std::size_t capacity) const {
+        if (!raw_) return gone();
+        auto watch = std::make_shared<detail::Watch>(nullptr);
+        detail::NativeFilter wanted(filter, watch);
+        if (!wanted.answer()) return wanted.answer();
+        brama_queue_t* raw = nullptr;
+        const Answer answer(brama_queue_new(native(), wanted.handed_over(), capacity, &raw));
+        if (!answer) return answer;
+        return Queue(raw, std::move(watch));
+    }
+    /// Ends every subscription, of queues too, that falls under a pattern, whose predicate
+    /// is not looked at; the promise is that of Subscription. Errors: InvalidArgument.
+    void unsubscribe_matching(const Filter& pattern = {}) const { try_unsubscribe_matching(pattern).value(); }
+    Result<void> try_unsubscribe_matching(const Filter& pattern = {}) const noexcept {
+        if (!raw_) return gone();
+        detail::NativeFilter native_pattern(pattern, nullptr);
+        if (!native_pattern.answer()) return native_pattern.answer();
+        return Answer(brama_unsubscribe_matching(native(), native_pattern.handed_over()));
+    }
+
+    /// Does what is due: expiries, cleanup, delivery. Needed without a background thread,
+    /// harmless with one. Runs callbacks on the calling thread.
+    void poll() const noexcept {
+        if (raw_) brama_poll(native());
+    }
+    /// No call is admitted any more, the thread is joined, the events that wait are
+    /// delivered, and all subscriptions end. Waits for a callback under way, except inside
+    /// a callback. Further calls do nothing.
+    void shutdown() const noexcept {
+        if (raw_) brama_shutdown(native());
+    }
+    /// C's, still owned by this; NULL after a move.
+    brama_t* native() const noexcept { return raw_.get(); }
+
+private:
+    struct NativeConfig : detail::Filler {
+        brama_config_t raw;
+
+        explicit NativeConfig(const Config& given) noexcept {
+            brama_config_init(&raw);
+            put_all(given, raw);
+            put("cleanup_interval", raw.cleanup_interval_ms, given.cleanup_interval);
+            put("inactive_threshold", raw.inactive_threshold_ms, given.inactive_threshold);
+            put("auto_register", raw.auto_register, given.auto_register);
+            put("background", raw.background, given.background);
+            put("event_capacity", raw.event_capacity, given.event_capacity);
+            if (given.clock != nullptr) raw.clock = given.clock->native();
+        }
+    };
+
+    struct Collector {
+        std::vector<Status> found;
+        std::exception_ptr problem;
+
+        static bool add(const brama_status_t* status, void* data) noexcept {
+            auto* self = static_cast<Collector*>(data);
+            BRAMA_HPP_TRY {
+                self->found.push_back(Status::from(*status));
+                return true;
+            }
+            BRAMA_HPP_CATCH(...) { self->problem = std::current_exception(); }
+            return false;
+        }
+    };
+
+    static Answer gone() noexcept {
+        return Answer::own(Code::invalid_argument, "Brama", "a moved-from object", "must be a manager");
+    }
+
+    /// Calls a function of C's with the manager and the name.
+    template <class F> Answer by_name(const Key& key, F&& function) const noexcept {
+        const detail::Terminated identifier("identifier", key.identifier);
+        const detail::Terminated scope("scope", key.scope);
+        if (!identifier.answer()) return identifier.answer();
+        if (!scope.answer()) return scope.answer();
+        if (!raw_) return gone();
+        return Answer(function(native(), identifier.c_str(), scope.c_str()));
+    }
+
+    template <class F> Result<Connection> make(F* function, const Key& key, const Options& options) const noexcept {
+        const detail::NativeOptions given(options);
+        if (!given.answer) return given.answer;
+        brama_connection_t* raw = nullptr;
+        const Answer answer = by_name(key, [&](auto... name) { return function(name..., &given.raw, &raw); });
+        if (!answer) return answer;
+        return Connection(raw);
+    }
+
+    template <class Owned, class F, class Begin>
+    Result<Subscription> begin(const Filter& filter, F&& callback, ExceptionHandler on_exception, Begin&& subscribe) const {
+        if (!raw_) return gone();
+        auto watch = std::make_shared<detail::Watch>(std::move(on_exception));
+        detail::NativeFilter wanted(filter, watch);
+        if (!wanted.answer()) return wanted.answer();
+        // From here on C frees both, whatever it answers.
+        auto* owned = new Owned{std::forward<F>(callback), watch};
+        brama_subscription_t* raw = nullptr;
+        const Answer answer(subscribe(wanted.handed_over(), owned, &raw));
+        if (!answer) return answer;
+        return Subscription(raw, std::move(watch));
+    }
+
+    detail::Handle<brama_t, brama_free> raw_;
+};
+
+/// The process-wide manager, made with the default settings on first use, never destroyed.
+inline Brama& default_manager() {
+    static Brama& manager = *new Brama(brama_default());
+    return manager;
+}
+
+}  // namespace brama
+
+#undef BRAMA_HPP_TRY
+#undef BRAMA_HPP_CATCH
+#undef BRAMA_HPP_THROW
+
+#endif  // BRAMA_HPP

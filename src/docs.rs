@@ -1,0 +1,4 @@
+//! Chapters beside the guide. No code: what one reads before deciding to use the
+//! crate, or before changing it.
+
+pub mod performance;

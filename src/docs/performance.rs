@@ -1,0 +1,85 @@
+//! What operations cost, how that was measured, and how to measure it again.
+//!
+//! # Which operation to use
+//!
+//! - A **handle** ([`Connection`](crate::Connection)) needs no look-up: neither a hash
+//!   nor an epoch. Keep one wherever a call is made often. By name, every operation
+//!   pays for reading and hashing the name, for pinning the epoch, and for the misses
+//!   of a table that does not fit the caches.
+//! - [`available`](crate::Connection::available) on a closed circuit is one load.
+//! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
+//!   [`call`](crate::Connection::call)) reads a coarse clock and adds one to a total of
+//!   its own thread. It writes no memory that another thread's call uses, so threads
+//!   that share a circuit don't slow each other down.
+//! - A **failure** does: the count of consecutive failures is shared by its nature.
+//! - **Events** that nobody wants cost nothing. Those that somebody wants cost the
+//!   reporting thread a push into a ring, whatever the number of subscribers; delivery
+//!   is the dispatcher's work and grows with it.
+//!
+//! # How it is measured
+//!
+//! Contestants take turns in one process, in laps of a few milliseconds whose order
+//! rotates; a figure is the median of the laps. Threads are pinned to a core each, live
+//! as long as the race, pass a gate together, and the first one to finish stops the
+//! others. A lap in which a thread waited for a core for more than 3 % of the time (as
+//! `/proc/thread-self/schedstat` tells) is run again, and if it stays so it is counted
+//! as disturbed. With several threads a time is that of one operation as one of them
+//! sees it: if threads don't disturb each other it stays the same.
+//!
+//! Floors are what an operation cannot do without: an atomic load, one read-modify-write
+//! (`fetch_add`), a reading of the coarse clock, an epoch pin, reading and hashing a
+//! name. "To the floor" is the ratio to the sum of those that apply.
+//!
+//! Peers are used as their authors mean it, and where there is a choice the way that is
+//! fastest for them:
+//!
+//! - Breakers: `recloser`, `failsafe`, `circuit_breaker`, `tower-resilience` (a service
+//!   for each thread, polled busily), and a plain breaker behind a mutex, thirty lines as
+//!   everybody writes them. All are set so that the circuit stays as it is.
+//!   `circuit_breaker` keeps neither totals nor times of successes.
+//! - Maps: `papaya`, `dashmap`, `scc` and `hashbrown` behind an `RwLock`, all with
+//!   `ahash`, from an owned name in one piece of memory to one word, found by a borrowed
+//!   pair without an allocation. They keep no books and no settings for what they find.
+//! - Rings: crossbeam's `ArrayQueue`, `concurrent-queue`, `thingbuf`.
+//!
+//! Names are random ones of those registered, and lie one after the other in memory in
+//! the order in which they are asked for, so that what is measured is the look-up and
+//! not the fetching of the question.
+//!
+//! Instructions are counted by callgrind, with a clock that stands still and fixed
+//! secrets of the hash: the same in every run. Writes to shared cache lines are counted in
+//! a trace of all memory accesses of two threads: the number of times, at most, that a
+//! line has to change sides.
+//!
+//! # Again, on your machine
+//!
+//! ```sh
+//! cargo bench                                        # everything; ends with the targets
+//! cargo bench --bench hot_path -- success            # one group of one bench
+//! cargo bench --bench summary                        # the targets again, figures and charts
+//! cargo bench --bench instructions -- --check        # against benches/instructions.baseline
+//! cargo bench --bench instructions -- --rewrite      # today's counts become the baseline
+//! BRAMA_BENCH_10M=1 cargo bench --bench scaling      # with ten million connections
+//! ```
+//!
+//! `cargo bench` writes the figures below (`benches/results.md`) and the charts
+//! (`benches/charts`) anew. The instructions need valgrind.
+//!
+//! # Reading the figures
+//!
+//! Where a target is not reached, its ratio is bold. The reasons:
+//!
+//! - **Registration and memory.** The maps keep a name and one word; a connection is a
+//!   record with a state word, totals, times, settings, a name and its place among those
+//!   that are alive. It is made, announced and given back through the epoch for each
+//!   registration, and it takes its bytes.
+//! - **A million names.** A look-up visits the table, the record's name and its state
+//!   word, each on a cache line of its own, where a map with one word has two.
+//! - **An unknown name** is answered with an error that carries the name, which takes an
+//!   allocation; `available` makes one and throws it away.
+//! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
+//!   second thread after it.
+//!
+//! # Figures
+//!
+#![doc = include_str!("../../benches/results.md")]

@@ -1,0 +1,105 @@
+//! What a `fork` leaves behind, and how the child notices.
+//!
+//! In the child only the thread that forked lives on. The other threads of the
+//! parent are gone in the midst of whatever they did: what they held stays held,
+//! what they were writing stays half written, what they were about to do nobody
+//! does. Nothing can be asked of them, and nothing they held can be trusted.
+//!
+//! So the child does not repair, it begins anew. Three things do it all:
+//!
+//! - **The incarnation** counts the forks that lie between this process and the
+//!   first one. What one process must not share with another lives in a
+//!   [`PerProcess`](crate::per_process::PerProcess), which compares the incarnation
+//!   and makes itself anew: the ring, the driver's inbox, bell and plan, queues.
+//! - **Tokens**: every thread has a number that no other ever had, also across
+//!   forks. Whoever holds a [`Lock`](crate::lock::Lock) or is inside a
+//!   [`Gate`](crate::gate::Gate) is written there, so a child can tell one that is
+//!   gone from the one that forked inside a callback and is still at it.
+//! - **The handler** below, which runs in the child before `fork` returns there. It
+//!   stores a few words and gives queues descriptors of their own. It allocates
+//!   nothing and takes no lock, so a child that only calls `exec` pays next to
+//!   nothing.
+//!
+//! All lock-free structures that have no midst are carried over as they are: state
+//! words, totals, windows, places of probes, the table (whoever meets an unfinished
+//! rebuild does all of it). Lists of subscribers and settings are swapped whole. A
+//! thread that is gone leaves at most a few unfreed objects behind.
+//!
+//! # What was rejected
+//!
+//! - *Locking everything before the fork* and unlocking it on both sides, as memory
+//!   allocators do: a callback may run for as long as it likes, and may be what the
+//!   forking thread waits for. It would also carry events over that the parent
+//!   delivers anyway.
+//! - *Repairing everything in the handler*: it would have to know all managers, and
+//!   rings of any size would be written anew for children that only call `exec`.
+//! - *Asking for the process id*: a system call each time.
+
+use crate::sync::{modelled, shipped};
+
+shipped! {
+    use crate::sync::{self, AtomicU32, AtomicUsize, Ordering};
+    use crate::{reclaim, wake};
+
+    static INCARNATION: AtomicU32 = AtomicU32::new(0);
+    /// The thread that forked last, of those with smaller numbers than [`FLOOR`] the
+    /// only one alive.
+    static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
+    /// The smallest token given in this process.
+    static FLOOR: AtomicUsize = AtomicUsize::new(0);
+    /// 1 once the handler is registered.
+    static WATCHED: AtomicU32 = AtomicU32::new(0);
+
+    // ORDERING: Relaxed throughout. The handler writes while there is one thread, and
+    // the others of the child are started by it or by one that was.
+
+    /// How many forks lie between this process and the first.
+    #[inline]
+    pub(crate) fn incarnation() -> u32 {
+        INCARNATION.load(Ordering::Relaxed)
+    }
+
+    /// Whether the thread with this token was left behind in another process.
+    pub(crate) fn is_gone(token: usize) -> bool {
+        token < FLOOR.load(Ordering::Relaxed) && token != SURVIVOR.load(Ordering::Relaxed)
+    }
+
+    /// Sees to it that forks are noticed from now on.
+    pub(crate) fn watch() {
+        // ORDERING: Acquire, partner of the Release below: the handler is in place.
+        #[cfg(unix)]
+        if WATCHED.load(Ordering::Acquire) == 0 {
+            // Two threads may both register it: run twice it does no harm. A thread
+            // that waited for the other could wait in vain in a child.
+            // SAFETY: the handler is a plain function that lives as long as the code.
+            let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+            if failed == 0 {
+                WATCHED.store(1, Ordering::Release);
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    unsafe extern "C" fn in_child() {
+        INCARNATION.fetch_add(1, Ordering::Relaxed);
+        SURVIVOR.store(sync::thread_token(), Ordering::Relaxed);
+        FLOOR.store(sync::next_token(), Ordering::Relaxed);
+        reclaim::begin_anew();
+        wake::renew_all();
+    }
+}
+
+modelled! {
+    pub(crate) fn incarnation() -> u32 {
+        0
+    }
+
+    pub(crate) fn is_gone(_token: usize) -> bool {
+        false
+    }
+
+    /// Models do not fork.
+    pub(crate) fn watch() {
+        let _: fn() = crate::wake::renew_all;
+    }
+}

@@ -1,0 +1,107 @@
+//! `bindings/cpp/brama.hpp`: the programs in `tests/cpp`, built by every C++ compiler of
+//! this machine with all warnings as errors, linked with the shared and with the static
+//! library, and run.
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "each program uses its part")]
+#[path = "ffi/tools.rs"]
+mod tools;
+
+use std::fs;
+
+use tools::{Compiler, Language, Linkage, root, run, scratch, sources, start};
+
+/// Not optimised: that takes most of the time.
+const SANITIZED: [&str; 3] = [
+    "-O0",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+];
+
+#[test]
+fn programs_do_what_they_say() {
+    for compiler in Compiler::all(Language::Cpp) {
+        for source in sources("cpp", "cpp") {
+            let object = compiler.object(&source);
+            for linkage in [Linkage::Shared, Linkage::Static] {
+                start(&compiler.program(&object, linkage, &[]));
+            }
+        }
+    }
+}
+
+/// Also finds what is never freed.
+#[test]
+fn programs_are_clean_under_the_sanitizers() {
+    let compiler = &Compiler::all(Language::Cpp)[0];
+    for source in sources("cpp", "cpp") {
+        start(&compiler.program(&source, Linkage::Shared, &SANITIZED));
+    }
+}
+
+#[test]
+fn the_header_is_clean_by_itself() {
+    let header = root().join("bindings/cpp/brama.hpp");
+    for compiler in Compiler::all(Language::Cpp) {
+        for standard in ["-std=c++17", "-std=c++20"] {
+            for exceptions in ["-fexceptions", "-fno-exceptions"] {
+                let mut call = compiler.call();
+                call.args([
+                    standard,
+                    exceptions,
+                    "-Wold-style-cast",
+                    "-Wsign-conversion",
+                ]);
+                run(call.args(["-fsyntax-only", "-x", "c++"]).arg(&header));
+            }
+        }
+    }
+}
+
+#[test]
+fn several_translation_units_use_the_header() {
+    let other = root().join("tests/cpp/units/other.cpp");
+    for compiler in Compiler::all(Language::Cpp) {
+        let main = root().join("tests/cpp/units/main.cpp");
+        let other = other.to_str().expect("UTF-8");
+        start(&compiler.program_of(&main, Linkage::Shared, &[other], "units"));
+    }
+}
+
+#[test]
+fn the_try_forms_need_no_exceptions() {
+    let main = root().join("tests/cpp/no_exceptions/main.cpp");
+    for compiler in Compiler::all(Language::Cpp) {
+        let flags = ["-fno-exceptions"];
+        start(&compiler.program_of(&main, Linkage::Static, &flags, "no-exceptions"));
+    }
+}
+
+/// The examples that people copy, from the README and the header's introduction.
+#[test]
+fn examples_compile_and_run() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("it exists");
+    let from_readme = readme
+        .split_once("```cpp\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .expect("the README has an example in C++")
+        .0
+        .to_owned();
+    let header = root().join("bindings/cpp/brama.hpp");
+    let header = fs::read_to_string(header).expect("it exists");
+    let from_header: String = header
+        .lines()
+        .skip_while(|line| !line.contains("#include <brama.hpp>"))
+        .take_while(|line| !line.starts_with(" * Build"))
+        .map(|line| line.strip_prefix(" *     ").unwrap_or_default().to_owned() + "\n")
+        .collect();
+    let folder = scratch("cpp-examples");
+    for (name, example) in [("readme.cpp", from_readme), ("header.cpp", from_header)] {
+        let source = folder.join(name);
+        let charge = "static int charge() { return 1; }\n";
+        fs::write(&source, charge.to_owned() + &example).expect("it can be written");
+        for compiler in Compiler::all(Language::Cpp) {
+            start(&compiler.program_of(&source, Linkage::Shared, &[], "cpp-examples"));
+        }
+    }
+}

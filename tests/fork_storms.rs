@@ -1,0 +1,138 @@
+//! Forks while other threads do everything at once.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use brama::{Brama, Error};
+use common::counting::{Counting, bytes_alive};
+use common::events::{all, queue_of};
+use common::forks::{a_bit_of_everything, check, in_child, same};
+use common::ms;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test at a time: they count the bytes of the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a storm, also if a child has failed.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `during` while threads do everything at once with `brama`.
+fn in_a_storm(brama: &Brama, during: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let go_on = || !over.load(Ordering::Relaxed);
+        scope.spawn(move || {
+            for n in 0_u64.. {
+                let name = format!("storm {}", n % 300);
+                if !go_on() {
+                    break;
+                }
+                let _ = brama.register(&name, None);
+                let _ = brama.failure(&name, "storm");
+                let _ = brama.unregister(&format!("storm {}", (n + 150) % 300));
+            }
+        });
+        scope.spawn(move || {
+            while go_on() {
+                let subscription = brama.subscribe(all(), |_| {}).expect("running");
+                let batched = brama.subscribe_batched(all(), 3, |_| {}).expect("running");
+                let queue = queue_of(brama, 4);
+                queue.as_raw_fd().expect("there are some left");
+                queue.drain(2);
+                drop((subscription, batched, queue));
+            }
+        });
+        scope.spawn(move || {
+            while go_on() {
+                brama.poll();
+                for name in ["db", "storm 1", "storm 2"] {
+                    brama.available(name);
+                    let _ = brama.acquire(name).map(|permit| permit.failure(None));
+                    let _ = brama.reset_circuit(name);
+                    let _ = brama.status(name);
+                }
+            }
+        });
+        let _ends = Ends(&over);
+        during();
+    });
+}
+
+#[test]
+fn two_hundred_forks_in_a_storm_and_no_child_hangs() {
+    let _alone = alone();
+    let brama = Brama::builder().event_capacity(64).build().expect("valid");
+    brama.register("db", None).expect("a new name");
+    let queue = queue_of(&brama, 16);
+    in_a_storm(&brama, || {
+        for number in 0..220 {
+            in_child(|| {
+                a_bit_of_everything(&brama, &format!("child {number}"))?;
+                queue.drain(4);
+                if number % 3 == 0 {
+                    in_child(|| a_bit_of_everything(&brama, "grandchild"));
+                }
+                brama.shutdown();
+                same("shut", brama.success("db"), Err(Error::ShutDown))
+            });
+        }
+    });
+    a_bit_of_everything(&brama, "parent").expect("it works");
+    drop(queue);
+    brama.shutdown();
+}
+
+#[test]
+fn threads_that_were_pinned_do_not_keep_the_child_from_freeing() {
+    let _alone = alone();
+    let brama = Brama::builder().background(false).build().expect("valid");
+    for n in 0..50_000 {
+        brama.register(&format!("{n}"), None).expect("a new name");
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Pinned most of the time.
+                    brama.state_counts();
+                }
+            });
+        }
+        let _ends = Ends(&over);
+        for _ in 0..3 {
+            thread::sleep(ms(5));
+            in_child(|| {
+                let churn = |pairs: u32| {
+                    for n in 0..pairs {
+                        let name = format!("churn {n}");
+                        drop(brama.register(&name, None));
+                        drop(brama.unregister(&name));
+                    }
+                };
+                churn(20_000);
+                let before = bytes_alive();
+                churn(200_000);
+                let more = bytes_alive() - before;
+                check(more < 4 << 20, || {
+                    format!("{more} bytes more after 200000 pairs")
+                })
+            });
+        }
+    });
+}
