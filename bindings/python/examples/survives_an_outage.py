@@ -1,0 +1,109 @@
+"""A web service that survives the outage of what it depends on.
+
+    python survives_an_outage.py
+
+Two servers of the standard library: a price service, which breaks for a while, and a shop
+that asks it for prices with `urllib`. While the price service hangs, the shop answers
+with the last known price at once, instead of making its customers wait for a timeout;
+when it is back, a probe finds out, and the shop has fresh prices again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import brama
+
+TIMEOUT = 0.15  # Seconds that a customer waits for a price service that hangs.
+
+price_service_hangs = threading.Event()
+last_known = "no price yet"
+
+
+class PriceService(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if price_service_hangs.is_set():
+            time.sleep(2 * TIMEOUT)
+        answer(self, "9.99")
+
+
+class Shop(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        try:
+            answer(self, price())
+        except OSError:
+            answer(self, f"{last_known} (the price service does not answer)")
+
+
+def answer(handler: BaseHTTPRequestHandler, text: str) -> None:
+    try:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(text.encode())
+    except OSError:
+        pass  # Whoever asked waits no more.
+
+
+def instead() -> str:
+    return f"{last_known} (from memory)"
+
+
+# Three timeouts in a row open the circuit, for 400 ms.
+@brama.circuit("prices", max_attempts=3, expiry=400, include=OSError, fallback=instead)
+def price() -> str:
+    global last_known
+    with urllib.request.urlopen(url(prices), timeout=TIMEOUT) as response:
+        last_known = response.read().decode()
+    return last_known
+
+
+def url(server: ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}/"
+
+
+def serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    handler.log_message = lambda *_: None  # type: ignore[assignment]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def buy() -> None:
+    """A customer."""
+    start = time.perf_counter()
+    with urllib.request.urlopen(url(shop), timeout=5) as response:
+        text = response.read().decode()
+    took = (time.perf_counter() - start) * 1000
+    print(f"  {took:4.0f} ms  {text}\n", end="")
+
+
+def tell(event: brama.Event) -> None:
+    print(f"  -- {event.connection}: {event.previous_state} -> {event.new_state}\n", end="")
+
+
+prices, shop = serve(PriceService), serve(Shop)
+
+
+def main() -> None:
+    brama.subscribe(tell, events="state_change")
+    print("All is well:")
+    buy()
+    print("The price service hangs:")
+    price_service_hangs.set()
+    for _ in range(6):
+        buy()
+        time.sleep(0.02)
+    print("It is back, and found out by a probe:")
+    price_service_hangs.clear()
+    time.sleep(0.5)
+    buy()
+    buy()
+    status = brama.status("prices")
+    print(f"{status.total_failures} timeouts, {status.total_rejections} calls were spared one")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What people read runs, and prints what it says: the README, the page for newcomers, the
+examples, and `help`."""
+
+from __future__ import annotations
+
+import pydoc
+import re
+from pathlib import Path
+
+import pytest
+
+import brama
+from conftest import SOURCE, Program
+
+README = (SOURCE / "README.md").read_text()
+COMING_FROM = (SOURCE / "docs" / "coming-from.md").read_text()
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_prints_what_it_says(program: Program) -> None:
+    """One after the other, in one program, as somebody who follows it does."""
+    snippets = re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+    )
+    assert len(snippets) == len(blocks(README, "python")) >= 6
+    out = program("\n".join(code for code, _ in snippets))
+    assert out == "".join(text for _, text in snippets)
+
+
+def test_the_readme_of_the_project_has_a_snippet_that_runs(program: Program) -> None:
+    root = (SOURCE.parents[1] / "README.md").read_text()
+    (snippet,) = blocks(root, "python")
+    assert program(snippet) == "paid: 100\nclosed\n"
+
+
+def test_both_sides_of_a_comparison_do_the_same(program: Program) -> None:
+    snippets = blocks(COMING_FROM, "python")
+    assert len(snippets) == 6
+    for theirs, ours in zip(snippets[::2], snippets[1::2]):
+        assert "import brama" in ours and "brama" not in theirs
+        assert program(ours) == program(theirs) == "Ada closed\n"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in ("README.md", "docs/coming-from.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", (SOURCE / page).read_text()):
+            assert (SOURCE / page).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize("name", ["survives_an_outage.py", "asyncio_events.py"])
+def test_the_examples_run(program: Program, name: str) -> None:
+    out = program((SOURCE / "examples" / name).read_text())
+    for change in ("closed -> open", "open -> half_open", "half_open -> closed"):
+        assert change in out, out
+    if name == "survives_an_outage.py":
+        assert "(from memory)" in out and "calls were spared one" in out
+    else:
+        assert "not asked; again in" in out and out.endswith("At the end it is closed.\n")
+
+
+def test_help_tells_all(program: Program) -> None:
+    text = pydoc.plain(pydoc.render_doc(brama))
+    for name in brama.__all__:
+        assert re.search(rf"\b{name}\b", text), name
+        thing = getattr(brama, name)
+        if callable(thing):
+            assert pydoc.getdoc(thing), f"{name} has no documentation"
+    assert "brama._" not in text.split("FILE")[0].replace("brama._settings", "")
+    for name, method in vars(brama.Connection).items():
+        if not name.startswith("_"):
+            assert pydoc.getdoc(method), name
+
+
+def test_what_the_package_says_of_itself(tmp_path: Path) -> None:
+    crate = (SOURCE.parents[1] / "Cargo.toml").read_text()
+    version = re.search(r'^version = "(.*)"$', crate, re.MULTILINE)
+    project = re.search(r'^version = "(.*)"$', (SOURCE / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version and project
+    assert version[1] == project[1] == brama.__version__
+    for licence in ("LICENSE", "LICENSE-APACHE", "LICENSE-MIT"):
+        assert (SOURCE / licence).read_text() == (SOURCE.parents[1] / licence).read_text()

@@ -1,0 +1,102 @@
+"""The package as it is built and installed, from the source tree and from an sdist."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import brama
+from conftest import SOURCE
+
+#: The installed package's own: what is built here is not compiled again.
+PREBUILT = brama._abi.LIBRARY  # type: ignore[attr-defined]
+
+
+def run(*command: object, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, "BRAMA_PREBUILT": PREBUILT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """By the build backend, as `pip` and `build` do."""
+    code = f"from hatchling.build import build_{kind} as b; print(b({str(folder)!r}))"
+    return folder / run(sys.executable, "-c", code, cwd=source).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", SOURCE, folder)) as archive:
+        archive.extractall(folder)
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+def relative(folder: Path, pattern: str) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob(pattern) if path.is_file()}
+
+
+def test_a_wheel_fits_every_python_3_of_its_platform(tmp_path: Path) -> None:
+    wheel = build("wheel", SOURCE, tmp_path)
+    assert wheel.name.startswith(f"brama-{brama.__version__}-py3-none-"), wheel.name
+    assert not wheel.name.endswith("-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(f"brama-{brama.__version__}.dist-info/METADATA").decode()
+    assert {"brama/py.typed", f"brama/{Path(PREBUILT).name}"} <= names
+    assert {f"brama/{path.name}" for path in (SOURCE / "src/brama").glob("*.py")} <= names
+    assert sum("/licenses/LICENSE" in name for name in names) == 3
+    assert "Requires-Dist" not in metadata and "License-Expression: MIT OR Apache-2.0" in metadata
+
+
+def test_an_sdist_has_what_the_library_is_built_of(sdist: Path, tmp_path: Path) -> None:
+    crate = SOURCE.parents[1]
+    assert relative(sdist / "rust/src", "*.rs") == relative(crate / "src", "*.rs")
+    for file in ("Cargo.toml", "Cargo.lock", "build.rs", "include/brama.h"):
+        assert (sdist / "rust" / file).read_bytes() == (crate / file).read_bytes()
+    assert not list(sdist.rglob("*.so"))
+    # Every target that the manifest names is there.
+    cargo = os.environ.get("CARGO", "cargo")
+    command = (cargo, "metadata", "--no-deps", "--format-version=1", "--offline")
+    assert '"name":"brama"' in run(*command, cwd=sdist / "rust")
+    assert build("wheel", sdist, tmp_path).is_file()
+
+
+def test_an_editable_install(sdist: Path, tmp_path: Path) -> None:
+    """Of the unpacked sdist: it leaves the library in the source tree."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    (python,) = tmp_path.glob("venv/*/python")
+    options = ("install", "-q", "--no-build-isolation", "--no-deps", "--no-index", "-e")
+    site = run(
+        python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path
+    ).strip()
+    run(sys.executable, "-m", "pip", *options, sdist, "--target", site, cwd=tmp_path)
+    code = "import brama; print(brama.__file__)"
+    found = run(python, "-c", code, cwd=tmp_path).strip()
+    assert Path(found) == sdist / "src/brama/__init__.py"
+
+
+def test_the_library_is_beside_the_package_or_where_the_environment_says(
+    program: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "another.so"
+    elsewhere.write_bytes(Path(PREBUILT).read_bytes())
+    monkeypatch.setenv("BRAMA_LIBRARY", str(elsewhere))
+    code = "import brama; print(brama._abi.LIBRARY, brama.available('x'))"
+    assert program(code).split() == [str(elsewhere), "False"]
