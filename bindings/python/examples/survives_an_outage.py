@@ -23,14 +23,19 @@ price_service_hangs = threading.Event()
 last_known = "no price yet"
 
 
-class PriceService(BaseHTTPRequestHandler):
+class Quiet(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class PriceService(Quiet):
     def do_GET(self) -> None:
         if price_service_hangs.is_set():
             time.sleep(2 * TIMEOUT)
         answer(self, "9.99")
 
 
-class Shop(BaseHTTPRequestHandler):
+class Shop(Quiet):
     def do_GET(self) -> None:
         try:
             answer(self, price())
@@ -56,7 +61,7 @@ def instead() -> str:
 def price() -> str:
     global last_known
     with urllib.request.urlopen(url(prices), timeout=TIMEOUT) as response:
-        last_known = response.read().decode()
+        last_known = str(response.read(), "utf-8")
     return last_known
 
 
@@ -65,7 +70,6 @@ def url(server: ThreadingHTTPServer) -> str:
 
 
 def serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    handler.log_message = lambda *_: None  # type: ignore[assignment]
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -3,6 +3,7 @@ examples, and `help`."""
 
 from __future__ import annotations
 
+import inspect
 import pydoc
 import re
 from pathlib import Path
@@ -66,9 +67,8 @@ def test_help_tells_all(program: Program) -> None:
     for name in brama.__all__:
         assert re.search(rf"\b{name}\b", text), name
         thing = getattr(brama, name)
-        if callable(thing):
+        if isinstance(thing, type) or inspect.isroutine(thing):
             assert pydoc.getdoc(thing), f"{name} has no documentation"
-    assert "brama._" not in text.split("FILE")[0].replace("brama._settings", "")
     for name, method in vars(brama.Connection).items():
         if not name.startswith("_"):
             assert pydoc.getdoc(method), name

@@ -58,17 +58,22 @@ class Circuit:
         manager, name = self._manager, self._identifier
         return manager.get_or_register(name, scope=self._scope, **self._settings)._handle
 
-    def acquire(self) -> _ffi.Ticket:
+    def acquire(self) -> Optional[_ffi.Ticket]:
         """Asks for admission.
 
+        Returns:
+            None if the circuit does not admit the call and there is a fallback.
+
         Raises:
-            CircuitOpen: the circuit does not admit the call.
+            CircuitOpen: it does not, and there is none.
         """
         for _ in range(_TRIES):
             code, ticket, wait = self._handle.acquire()
             if code == _abi.OK:
                 return ticket
             if code == _abi.REJECTED:
+                if self._fallback is not None:
+                    return None
                 after = None if wait == _abi.NEVER else wait
                 raise CircuitOpen(after, self._identifier, self._scope)
             if code != _abi.NOT_FOUND:
@@ -119,11 +124,8 @@ def _synchronous(circuit: Circuit, function: Any) -> Any:
 
     def otherwise(args: Any, kwargs: Any) -> Any:
         nonlocal latest_pass
-        try:
-            ticket = circuit.acquire()
-        except CircuitOpen:
-            if fallback is None:
-                raise
+        ticket = circuit.acquire()
+        if ticket is None and fallback is not None:
             return fallback(*args, **kwargs)
         latest_pass = circuit.latest_pass
         try:
@@ -161,11 +163,8 @@ def _asynchronous(circuit: Circuit, function: Any) -> Any:
 
     async def otherwise(args: Any, kwargs: Any) -> Any:
         nonlocal latest_pass
-        try:
-            ticket = circuit.acquire()
-        except CircuitOpen:
-            if fallback is None:
-                raise
+        ticket = circuit.acquire()
+        if ticket is None and fallback is not None:
             instead = fallback(*args, **kwargs)
             return await instead if inspect.isawaitable(instead) else instead
         latest_pass = circuit.latest_pass

@@ -117,12 +117,15 @@ class Connection:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
+        return Permit(self._admit())
+
+    def _admit(self) -> _ffi.Ticket:
         word, number, ticket = self._handle.latest_pass
         if word.value == number:
-            return Permit(ticket)
+            return ticket
         code, ticket, wait = self._handle.acquire()
         if code == _abi.OK:
-            return Permit(ticket)
+            return ticket
         if code == _abi.REJECTED:
             raise rejected(wait, self._identifier, self._scope)
         raise _ffi.failed(code)
@@ -135,7 +138,9 @@ class Connection:
         classify: Optional[Classifier] = None,
     ) -> Guard:
         """A block whose outcome is reported; see `Brama.guard`."""
-        return Guard(self.acquire, Policy.of(include, exclude, classify))
+        if include is None and not exclude and classify is None:
+            return Guard(self._admit, DEFAULT)
+        return Guard(self._admit, Policy(include, exclude, classify))
 
     def circuit(
         self,
@@ -162,7 +167,7 @@ class Connection:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
-        with Guard(self.acquire, DEFAULT):
+        with Guard(self._admit, DEFAULT):
             return function(*args, **kwargs)
 
     def open_circuit(

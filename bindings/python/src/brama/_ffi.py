@@ -294,9 +294,10 @@ class Handle:
 
     def acquire(self) -> Tuple[int, Ticket, int]:
         """Asks for admission: the code, the ticket, how long to wait in ms."""
-        ticket = self.renew_pass()
-        if ticket is not None:
-            return OK, ticket, 0
+        if self._word.value < PASS_LIMIT:
+            ticket = self.renew_pass()
+            if ticket is not None:
+                return OK, ticket, 0
         try:
             spare = self._spare.pop()
         except IndexError:

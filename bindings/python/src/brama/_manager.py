@@ -213,9 +213,12 @@ class Brama(Publisher):
             CircuitOpen: the circuit does not admit the call.
             NotFound, InvalidArgument, ShutDown
         """
+        return Permit(self._admit(identifier, scope))
+
+    def _admit(self, identifier: str, scope: Optional[str]) -> _ffi.Ticket:
         code, ticket, wait = self._native.acquire(key(identifier, scope))
         if code == _abi.OK:
-            return Permit(ticket)
+            return ticket
         if code == _abi.REJECTED:
             raise rejected(wait, identifier, scope)
         raise _ffi.failed(code)
@@ -245,8 +248,8 @@ class Brama(Publisher):
             NotFound, ShutDown
         """
         key(identifier, scope)  # What can be no name is told here.
-        policy = Policy.of(include, exclude, classify)
-        return Guard(lambda: self.acquire(identifier, scope=scope), policy)
+        policy = Policy(include, exclude, classify)
+        return Guard(lambda: self._admit(identifier, scope), policy)
 
     def circuit(
         self,

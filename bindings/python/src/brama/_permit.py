@@ -126,30 +126,31 @@ class Permit:
         return f"<brama.Permit, {'reported' if self.reported else 'not yet reported'}>"
 
 
-class Guard:
+class Guard(Permit):
     """A block whose outcome is reported: `with brama.guard("payment_api"):`.
 
-    It enters with a `Permit`, on which the block may report by itself. It may be used
-    again, but not while it is in use.
+    Inside the block it is the permit, on which the block may report by itself. It may be
+    used again, but not while it is in use.
     """
 
-    __slots__ = ("_admit", "_permit", "_policy")
+    __slots__ = ("_admit", "_in_use", "_policy")
 
-    def __init__(self, admit: Callable[[], Permit], policy: Policy) -> None:
+    def __init__(self, admit: Callable[[], _ffi.Ticket], policy: Policy) -> None:
+        self._ticket = None
         self._admit = admit
         self._policy = policy
-        self._permit: Optional[Permit] = None
+        self._in_use = False
 
     def __enter__(self) -> Permit:
-        if self._permit is not None:
+        if self._in_use:
             raise BramaError("the guard is in use: make one for each block")
-        self._permit = permit = self._admit()
-        return permit
+        self._ticket = self._admit()
+        self._in_use = True
+        return self
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            permit._close(error, self._policy)
+        self._in_use = False
+        self._close(error, self._policy)
 
     async def __aenter__(self) -> Permit:
         return self.__enter__()

@@ -41,17 +41,6 @@ class Policy:
             raise TypeError(f"classify must be callable, not {type(classify).__name__}")
         self.classify = classify
 
-    @classmethod
-    def of(
-        cls,
-        include: Optional[Exceptions],
-        exclude: Exceptions,
-        classify: Optional[Classifier],
-    ) -> Policy:
-        if include is None and exclude == () and classify is None:
-            return DEFAULT
-        return cls(include, exclude, classify)
-
     def of_result(self, result: object) -> Outcome:
         return self._classified(result) or Outcome.SUCCESS
 
