@@ -102,8 +102,9 @@ class Circuit:
 
 def _synchronous(circuit: Circuit, function: Any) -> Any:
     success = _ffi.report_success
-    latest_pass = circuit.latest_pass
+    # Results that are to be classified take the long way.
     classified = circuit._policy.classify is not None
+    latest_pass = (circuit.latest_pass[0], -1, None) if classified else circuit.latest_pass
     fallback = circuit._fallback
 
     @functools.wraps(function)
@@ -116,10 +117,7 @@ def _synchronous(circuit: Circuit, function: Any) -> Any:
         except BaseException as error:
             circuit.raised(ticket, error)
             raise
-        if classified:
-            circuit.returned(ticket, result)
-        else:
-            success(ticket)
+        success(ticket)
         return result
 
     def otherwise(args: Any, kwargs: Any) -> Any:
@@ -127,7 +125,8 @@ def _synchronous(circuit: Circuit, function: Any) -> Any:
         ticket = circuit.acquire()
         if ticket is None and fallback is not None:
             return fallback(*args, **kwargs)
-        latest_pass = circuit.latest_pass
+        if not classified:
+            latest_pass = circuit.latest_pass
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
@@ -141,8 +140,9 @@ def _synchronous(circuit: Circuit, function: Any) -> Any:
 
 def _asynchronous(circuit: Circuit, function: Any) -> Any:
     success = _ffi.report_success
-    latest_pass = circuit.latest_pass
+    # Results that are to be classified take the long way.
     classified = circuit._policy.classify is not None
+    latest_pass = (circuit.latest_pass[0], -1, None) if classified else circuit.latest_pass
     fallback = circuit._fallback
 
     @functools.wraps(function)
@@ -155,10 +155,7 @@ def _asynchronous(circuit: Circuit, function: Any) -> Any:
         except BaseException as error:
             circuit.raised(ticket, error)
             raise
-        if classified:
-            circuit.returned(ticket, result)
-        else:
-            success(ticket)
+        success(ticket)
         return result
 
     async def otherwise(args: Any, kwargs: Any) -> Any:
@@ -167,7 +164,8 @@ def _asynchronous(circuit: Circuit, function: Any) -> Any:
         if ticket is None and fallback is not None:
             instead = fallback(*args, **kwargs)
             return await instead if inspect.isawaitable(instead) else instead
-        latest_pass = circuit.latest_pass
+        if not classified:
+            latest_pass = circuit.latest_pass
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
