@@ -31,7 +31,7 @@ fn clustered(key: u64) -> u64 {
 
 /// Every key has one other of kin, and half of them the same hash.
 fn paired(key: u64) -> u64 {
-    mixed(key / 2) & !1 | (key / 2 % 2 & key)
+    (mixed(key / 2) & !1) | ((key / 2 % 2) & key)
 }
 
 /// Everything collides with everything.
@@ -142,7 +142,7 @@ fn the_words_of_a_slot_are_told_apart() {
     });
     let entry = NonNull::from(&*item);
     let words = |word: Word<Item>| [(word, false), (word.frozen(), true)];
-    for hash in (0..64_u64).map(|low| mixed(7) & !63 | low) {
+    for hash in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
         for (word, frozen) in words(Word::of(entry, hash)) {
             assert_eq!(word.is_frozen(), frozen);
             assert!(!word.thawed().is_frozen());
@@ -162,7 +162,7 @@ fn the_words_of_a_slot_are_told_apart() {
         for (word, frozen) in words(Word::tombstone(hash)) {
             assert_eq!(word.is_frozen(), frozen);
             assert!(!word.is_empty());
-            for other in (0..64_u64).map(|low| mixed(7) & !63 | low) {
+            for other in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
                 assert_eq!(word.is_tombstone_of(other), hash / 4 == other / 4);
                 assert_eq!(kin(hash, other), hash / 4 == other / 4);
                 assert_eq!((word.candidate(other), word.entry()), (None, None));

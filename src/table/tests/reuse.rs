@@ -8,7 +8,7 @@ use super::*;
 
 /// Every four keys are of kin; four keys have one home in every small array.
 fn fours(key: u64) -> u64 {
-    (key / 4) << 4 | key % 4
+    ((key / 4) << 4) | (key % 4)
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn reuse_goes_together_with_rebuilds() {
                         assert!(fixture.insert(key, &guard).is_ok());
                     }
                     // A fresh name now and then, to use the array up.
-                    let fresh = (thread + 1) << 32 | round;
+                    let fresh = ((thread + 1) << 32) | round;
                     assert!(fixture.insert(fresh, &guard).is_ok());
                     assert!(fixture.remove(fresh, &guard).is_some());
                     for key in [2 * thread, 2 * thread + 1] {
