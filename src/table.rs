@@ -14,17 +14,21 @@
 //!   other, each between its call and its return. Operations on different keys
 //!   are ordered causally: who sees an insertion or a removal also sees
 //!   everything its thread did before.
-//! - **Churn leaves no trace**: tombstones count as load and are dropped when
-//!   the array is replaced; capacity follows the number of live entries, both
-//!   up and down.
+//! - **Churn leaves no trace**: a key that comes and goes takes the same slot
+//!   again and again; the tombstones of keys that don't come back count as load
+//!   and are dropped when the array is replaced. Capacity follows the number of
+//!   live entries, both up and down.
 //!
 //! # How it works
 //!
 //! An array of atomic words, linear probing from a place that the hash names.
-//! A slot goes from empty to an entry to a tombstone and never back, so all
-//! who insert one key meet on the same first empty slot, where a single
-//! compare-exchange elects the winner: the loser looks at that slot again and
-//! finds the key, or goes on. Removal is one compare-exchange to a tombstone.
+//! A slot goes from empty to an entry to a tombstone, which keeps the hash of
+//! the entry, and from there to an entry of the same hash again. So all who
+//! insert one key meet on the same slot: the first that is empty or was ever
+//! used for this hash. There a single compare-exchange elects the winner: the
+//! loser looks at that slot again and finds the key, or goes on. Removal is one
+//! compare-exchange to a tombstone. Why this is right, and what becomes of two
+//! keys with one hash, is told at the top of `array.rs`.
 //!
 //! Used-up slots call for a new array in the end. A **rebuild** first freezes
 //! every slot: it sets a bit in the word, after which every compare-exchange
@@ -63,12 +67,14 @@
 //! - *One shared half-built successor*: the helpers would share the work. But
 //!   a slow helper may copy an entry that has meanwhile been removed from the
 //!   new array. Private copies cost helpers some work and cannot do that.
-//! - *Reuse of tombstones*: two inserters of one key could choose different
+//! - *Reuse of any tombstone*: two inserters of one key could choose different
 //!   slots, and both win.
+//! - *No reuse*: a name that comes and goes lines up its tombstones behind each
+//!   other, thousands of them in a large array, and walks past them each time.
 //! - *Chains* (split-ordered lists): a pointer to chase at each step, in place
 //!   of eight slots to a cache line.
 //! - *Whole hashes beside the pointers*: double the memory of the slots, and
-//!   two words that must agree. Five bits in the pointer do nearly as well.
+//!   two words that must agree. Four bits in the pointer do nearly as well.
 
 mod array;
 mod slot;
@@ -135,7 +141,7 @@ impl<T: Entry> Table<T> {
     }
 
     fn array<'g>(&self, _pinned: &'g Guard) -> &'g Array<T> {
-        // ORDERING: Acquire pairs with the Release in `rebuild`: the array's
+        // ORDERING: Acquire pairs with the Release in `replace`: the array's
         // fields, its first words and the entries in them are visible.
         let array = self.root.load(Ordering::Acquire);
         // SAFETY: never null, and as the thread was pinned before the load,
@@ -199,6 +205,9 @@ impl<T: Entry> Table<T> {
                 }
                 Inserted::Exists(other) => return Err(other),
                 Inserted::Refused => self.rebuild(array, guard),
+                // Helpers may put an array that reuses in place first; then
+                // they have changed the table, and this thread tries again.
+                Inserted::Collides => self.replace(array, false, guard),
             }
         }
     }
@@ -247,9 +256,14 @@ impl<T: Entry> Table<T> {
         }
     }
 
-    /// Replaces an array, or makes sure that somebody else has done so.
-    #[cold]
     fn rebuild(&self, array: &Array<T>, guard: &Guard) {
+        self.replace(array, true, guard);
+    }
+
+    /// Replaces an array, or makes sure that somebody else has done so. Unless
+    /// told not to, the new one reuses tombstones if it can.
+    #[cold]
+    fn replace(&self, array: &Array<T>, reuse: bool, guard: &Guard) {
         let old = ptr::from_ref(array).cast_mut();
         // ORDERING: Relaxed, a hint that saves work; nothing is read through it.
         let replaced = || self.root.load(Ordering::Relaxed) != old;
@@ -260,7 +274,7 @@ impl<T: Entry> Table<T> {
         if replaced() {
             return;
         }
-        let new = Box::into_raw(Box::new(array.successor(self.minimum)));
+        let new = Box::into_raw(Box::new(array.successor(self.minimum, reuse)));
         // ORDERING: Release publishes the copy to the Acquire in `array`.
         // Relaxed on failure: who goes on loads the root anew.
         match self

@@ -160,6 +160,37 @@ fn a_million_that_come_and_go_leave_nothing_behind() {
     });
 }
 
+/// The index over a hundred thousand names is two megabytes: to rebuild it now and
+/// then would show.
+#[test]
+fn names_that_come_back_a_million_times_find_their_places_kept() {
+    const STANDING: usize = 100_000;
+    let _alone = alone();
+    let (brama, _clock) = manager();
+    for n in 0..STANDING {
+        brama
+            .register(Name::of(n).as_str(), None)
+            .expect("a new name");
+    }
+    let come_and_go = |n: usize| {
+        let name = Name::of(STANDING + n % 500);
+        brama.register(name.as_str(), None).expect("a new name");
+        brama.unregister(name.as_str()).expect("registered");
+    };
+    (0..50_000).for_each(come_and_go);
+    let before = bytes_alive();
+    let mut most = before;
+    let mut n = 0;
+    a_million_times("register and unregister one of 500 names", |_| {
+        come_and_go(n);
+        n += 1;
+        most = most.max(bytes_alive());
+    });
+    println!("bytes more at the worst moment: {}", most - before);
+    assert!(most - before < 1 << 20, "{} bytes more", most - before);
+    assert_eq!(brama.state_counts().closed, STANDING);
+}
+
 #[test]
 fn a_million_that_come_open_and_go_leave_nothing_behind() {
     let _alone = alone();

@@ -1,9 +1,10 @@
 //! The table: who wins, what a rebuild keeps, what a reader sees.
 //!
-//! Keys are their own hashes, all with home 0 in every small array, so they
-//! form one cluster and share its first empty slot. An array of four slots is
-//! replaced when the third is used: two entries are put in beforehand, and a
-//! third insertion in a model is what starts its rebuild.
+//! All keys have home 0 in every small array, so they form one cluster and share
+//! its first empty slot. Keys below 16 have different hashes, and key 16 + n has
+//! that of key n. An array of four slots is replaced when the third is used: two
+//! entries are put in beforehand, and a third insertion in a model is what starts
+//! its rebuild.
 //!
 //! An item's `payload` is a plain cell to loom: to read one without a happens-
 //! before edge from its insertion fails the model, too.
@@ -18,6 +19,11 @@
 //! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stopping at a frozen empty slot                       |
 //! | `a_rebuild_keeps_a_racing_removal`               | freezing entries; `remove` refused by FROZEN, early or late    |
 //! | `a_reader_sees_through_a_rebuild`                | readers taking frozen entries; Release and Acquire of the root |
+//! | `one_of_two_who_reuse_a_tombstone_wins`          | the second look at a tombstone whose exchange failed           |
+//! | `all_meet_on_the_slot_of_a_key_that_comes_back`  | Release in `insert`; a tombstone's hash (any other is reused)  |
+//! | `who_reuses_sees_what_the_last_remover_did`      | Acquire in `insert`, on success                                |
+//! | `a_rebuild_keeps_a_racing_reuse`                 | freezing tombstones; `insert` refused by frozen ones           |
+//! | `keys_with_one_hash_have_one_winner_each`        | `Collides`; `reuses`, when inserting and when looking up       |
 
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -28,7 +34,13 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
 use crate::reclaim::{Guard, pin};
+use crate::sync::{AtomicUsize, Ordering};
 use crate::table::{Entry, Table};
+
+/// With nothing in the two bits that a tombstone leaves out.
+fn hash(key: u64) -> u64 {
+    (key % 16) << 2
+}
 
 #[repr(align(64))]
 struct Item {
@@ -50,7 +62,7 @@ impl Entry for Item {
     type Key<'a> = u64;
 
     fn hash(&self) -> u64 {
-        self.key
+        hash(self.key)
     }
 
     fn is(&self, key: u64) -> bool {
@@ -90,14 +102,14 @@ fn insert(table: &Items, key: u64, guard: &Guard) -> bool {
 
 fn remove(table: &Items, key: u64) -> bool {
     let guard = pin();
-    let removed = table.remove(key, key, &guard);
+    let removed = table.remove(hash(key), key, &guard);
     removed.inspect(|item| assert_eq!(item.payload(), key));
     removed.is_some()
 }
 
 fn get(table: &Items, key: u64) -> bool {
     let guard = pin();
-    let found = table.get(key, key, &guard);
+    let found = table.get(hash(key), key, &guard);
     found.inspect(|item| assert_eq!(item.payload(), key));
     found.is_some()
 }
@@ -112,9 +124,17 @@ fn keys(table: &Items) -> Vec<u64> {
 
 /// A table of four slots with these keys.
 fn table(keys: &[u64]) -> Arc<Items> {
+    table_after(keys, &[])
+}
+
+/// A table of four slots with these keys, some of which are removed again.
+fn table_after(keys: &[u64], removed: &[u64]) -> Arc<Items> {
     let table = Items::with_minimum(4);
     for &key in keys {
         assert!(insert(&table, key, &pin()));
+    }
+    for &key in removed {
+        assert!(remove(&table, key));
     }
     Arc::new(table)
 }
@@ -280,4 +300,104 @@ fn a_reader_sees_through_a_rebuild() {
     });
     let all = [(false, false), (false, true), (true, true)];
     assert_eq!(seen, BTreeSet::from(all));
+}
+
+#[test]
+fn one_of_two_who_reuse_a_tombstone_wins() {
+    let seen = outcomes(3, || {
+        let table = table_after(&[1, 2], &[1]);
+        let a = spawn(&table, |table| insert(table, 1, &pin()));
+        let b = spawn(&table, |table| insert(table, 1, &pin()));
+        let won = (join(a), join(b));
+        assert_eq!(keys(&table), [1, 2]);
+        assert_eq!(table.capacity(), 4, "no third slot was used");
+        won
+    });
+    assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+/// Key 1 goes and comes; key 2 has gone already, in front of it.
+#[test]
+fn all_meet_on_the_slot_of_a_key_that_comes_back() {
+    let seen = outcomes(3, || {
+        let table = table_after(&[2, 1], &[2]);
+        let a = spawn(&table, |table| remove(table, 1));
+        let b = spawn(&table, |table| insert(table, 1, &pin()));
+        let c = spawn(&table, |table| get(table, 1));
+        assert!(join(a));
+        let (came, found) = (join(b), join(c));
+        assert_eq!(keys(&table), [1].repeat(usize::from(came)));
+        assert_eq!(get(&table, 1), came);
+        assert_eq!(table.capacity(), 4, "no third slot was used");
+        (came, found)
+    });
+    let all = [(false, false), (false, true), (true, false), (true, true)];
+    assert_eq!(seen, BTreeSet::from(all));
+}
+
+/// Whose insertion comes after another's removal, with nothing else to tell it,
+/// sees what was done before that.
+#[test]
+fn who_reuses_sees_what_the_last_remover_did() {
+    let seen = outcomes(3, || {
+        let table = table_after(&[1], &[1]);
+        let done = Arc::new(AtomicUsize::new(0));
+        let doing = Arc::clone(&done);
+        let a = spawn(&table, move |table| {
+            let won = insert(table, 1, &pin());
+            if won {
+                doing.store(1, Ordering::Relaxed);
+                assert!(remove(table, 1));
+            }
+            won
+        });
+        let b = spawn(&table, move |table| {
+            let won = insert(table, 1, &pin());
+            (won, won && done.load(Ordering::Relaxed) == 1)
+        });
+        let (a, (b, sees)) = (join(a), join(b));
+        assert!(a || b);
+        if a && b {
+            // Its own entry was not in the way of the other, so it came after.
+            assert!(sees);
+        }
+        (a, b)
+    });
+    let all = [(true, true), (true, false), (false, true)];
+    assert_eq!(seen, BTreeSet::from(all));
+}
+
+#[test]
+fn a_rebuild_keeps_a_racing_reuse() {
+    let seen = outcomes(2, || {
+        let table = table_after(&[1, 2], &[1]);
+        let a = spawn(&table, |table| insert(table, 3, &pin()));
+        let b = spawn(&table, |table| (insert(table, 1, &pin()), get(table, 1)));
+        assert!(join(a));
+        assert_eq!(join(b), (true, true));
+        assert_eq!(keys(&table), [1, 2, 3]);
+        table.capacity()
+    });
+    // The array is replaced with two live entries or with three.
+    assert_eq!(seen, BTreeSet::from([8]));
+}
+
+/// Key 17 makes room for key 1 or is in its way, and then key 1 takes another
+/// slot, behind a tombstone that must not be reused.
+#[test]
+fn keys_with_one_hash_have_one_winner_each() {
+    let seen = outcomes(2, || {
+        let table = table(&[17]);
+        let a = spawn(&table, |table| insert(table, 1, &pin()));
+        let b = spawn(&table, |table| {
+            assert!(remove(table, 17));
+            (insert(table, 1, &pin()), get(table, 1))
+        });
+        let (a, (b, found)) = (join(a), join(b));
+        assert!(found);
+        assert!(get(&table, 1) && !get(&table, 17));
+        assert_eq!(keys(&table), [1]);
+        (a, b)
+    });
+    assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
 }

@@ -1,4 +1,34 @@
-//! One array of the table: probing, and the three moves of a slot.
+//! One array of the table: probing, and the moves of a slot.
+//!
+//! # One slot for one hash
+//!
+//! An array that *reuses* tombstones keeps this promise to every hash: walking
+//! from the hash's home, the first slot that is empty, or holds an entry or a
+//! tombstone of its kin (see [`slot`](super::slot)), is the only one in which an
+//! entry of this hash may lie. Three facts keep it:
+//!
+//! - a slot that was used once stays with one family: it holds an entry of that
+//!   kin, then their tombstone, then such an entry again, but is never empty;
+//! - so the first slot moves on only when it is empty and is taken by
+//!   strangers, and stays put once it is the family's;
+//! - an insertion takes the first slot or none, and a new array is filled in the
+//!   same way.
+//!
+//! All who insert one key meet there and one compare-exchange elects the winner;
+//! who looks a key up may stop there. Nobody who is late does harm. An inserter
+//! whose tombstone was reused and buried again in the meantime finds the very
+//! word that it expects, and it is right: the slot is still the first one, and
+//! the key is absent now. A remover's word cannot come back, since no other entry
+//! gets the entry's address while the remover is pinned.
+//!
+//! Two entries of kin with different keys break the scheme: there is no slot for
+//! the second. Then the array is replaced by one that does *not* reuse
+//! tombstones. In that one, whoever inserts walks on to the first empty slot,
+//! where again all meet, since no tombstone before it is ever reused; and who
+//! looks a key up walks that far, too. Which kind a copy may be is seen when it
+//! is filled, so the first one that is made without the two reuses again.
+//!
+//! # The licence
 //!
 //! An `&'g Array` is a licence to look at entries for `'g`. It is only ever
 //! obtained from the table's root by a thread that was pinned *before* it
@@ -12,7 +42,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Entry;
-use super::slot::Word;
+use super::slot::{Word, kin};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// A fixed number of slots, live until its successor is complete.
@@ -20,10 +50,13 @@ pub(super) struct Array<T> {
     /// A power of two, at least two. Slots change as [`Word`] says and no
     /// other way; above all, a slot that is not empty never is again. Hence
     /// the invariant of probing: between the home of an entry and its slot
-    /// there is no empty slot.
+    /// there is no empty slot (nor, in an array that reuses them, a tombstone of
+    /// its hash).
     slots: Box<[AtomicPtr<T>]>,
     /// 64 minus the binary logarithm of the capacity.
     shift: u32,
+    /// Whether tombstones are reused, for as long as this array lives.
+    reuses: bool,
     counts: Counts,
 }
 
@@ -34,8 +67,19 @@ struct Counts {
     /// Slots that are not empty: live ones and tombstones. Counted after the
     /// fact, so it lags behind by at most one for each inserting thread.
     used: AtomicUsize,
-    /// Tombstones. Lags like `used`, so it may for a moment exceed it.
+    /// Tombstones. Lags like `used`, so it may for a moment exceed it, or be
+    /// negative (wrapped), as a tombstone is reused before it was counted.
     dead: AtomicUsize,
+}
+
+impl Counts {
+    /// Used slots and tombstones.
+    fn read(&self) -> (usize, usize) {
+        // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
+        // are exact for whoever has synchronised with all writers anyway.
+        let dead = self.dead.load(Ordering::Relaxed).cast_signed().max(0);
+        (self.used.load(Ordering::Relaxed), dead.cast_unsigned())
+    }
 }
 
 /// What became of an insertion.
@@ -47,6 +91,9 @@ pub(super) enum Inserted<'g, T> {
     Exists(&'g T),
     /// The array is frozen or full: its successor has to take the entry.
     Refused,
+    /// An entry of kin with another key has the slot: only a successor that does
+    /// not reuse tombstones can take both.
+    Collides,
 }
 
 /// What became of a removal.
@@ -82,15 +129,16 @@ pub(super) fn is_sparse(capacity: usize, used: usize, dead: usize) -> bool {
 
 impl<T: Entry> Array<T> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self::of(vec![Word::EMPTY.raw(); capacity], 0)
+        Self::of(vec![Word::EMPTY.raw(); capacity], 0, true)
     }
 
     /// Makes slots of words; in place, since both have the same layout.
-    fn of(words: Vec<*mut T>, used: usize) -> Self {
+    fn of(words: Vec<*mut T>, used: usize, reuses: bool) -> Self {
         assert!(words.len().is_power_of_two() && words.len() >= 2);
         Self {
             shift: u64::BITS - words.len().ilog2(),
             slots: words.into_iter().map(AtomicPtr::new).collect(),
+            reuses,
             counts: Counts {
                 used: AtomicUsize::new(used),
                 dead: AtomicUsize::new(0),
@@ -103,10 +151,7 @@ impl<T: Entry> Array<T> {
     }
 
     pub(super) fn live(&self) -> usize {
-        // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
-        // are exact for whoever has synchronised with all writers anyway.
-        let dead = self.counts.dead.load(Ordering::Relaxed);
-        let used = self.counts.used.load(Ordering::Relaxed);
+        let (used, dead) = self.counts.read();
         used.saturating_sub(dead)
     }
 
@@ -130,9 +175,9 @@ impl<T: Entry> Array<T> {
 
     fn read(slot: &AtomicPtr<T>) -> Word<T> {
         // ORDERING: Acquire pairs with the Release of the insertion that
-        // stored the entry (through the freeze, too, which as a
-        // read-modify-write prolongs its release sequence): the entry's
-        // contents are visible.
+        // stored the entry, or the removal that stored the tombstone (through
+        // the freeze, too, which as a read-modify-write prolongs their release
+        // sequence): the entry's contents are visible.
         Word::from_raw(slot.load(Ordering::Acquire))
     }
 
@@ -145,11 +190,17 @@ impl<T: Entry> Array<T> {
                 if is(entry) {
                     return Some((slot, word, entry));
                 }
-            } else if word.is_empty() {
+            } else if self.ends(word, hash) {
                 return None;
             }
         }
         None
+    }
+
+    /// Whether this word shows that no entry of the hash lies here or beyond. An
+    /// entry of kin with another key would, too, but is too rare to ask for.
+    fn ends(&self, word: Word<T>, hash: u64) -> bool {
+        word.is_empty() || (word.is_tombstone_of(hash) && self.reuses)
     }
 
     pub(super) fn get(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
@@ -165,27 +216,23 @@ impl<T: Entry> Array<T> {
         let new = Word::of(entry, hash);
         for slot in self.slots_from(self.home(hash)) {
             let mut word = Self::read(slot);
-            if word.raw() == Word::EMPTY.raw() {
-                // ORDERING: Release publishes the entry to `read`; Acquire on
-                // failure is the `read` of whatever came first.
+            while self.ends(word, hash) {
+                if word.is_frozen() {
+                    return Inserted::Refused;
+                }
+                // ORDERING: Release publishes the entry to `read`. Acquire, as
+                // in `read`, of whatever came first; on success, too, for this
+                // may be the tombstone of a later removal than the one read.
                 match slot.compare_exchange(
                     word.raw(),
                     new.raw(),
-                    Ordering::Release,
+                    Ordering::AcqRel,
                     Ordering::Acquire,
                 ) {
-                    Ok(_) => {
-                        // ORDERING: Relaxed, a count (see `live`).
-                        let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
-                        let crowded = used >= limit(self.capacity());
-                        return Inserted::Done { crowded };
-                    }
-                    // Not empty any more, and maybe our own key: judge it.
+                    Ok(_) => return self.count_insertion(word),
+                    // Maybe our own key: judge it.
                     Err(now) => word = Word::from_raw(now),
                 }
-            }
-            if word.is_empty() {
-                return Inserted::Refused;
             }
             if let Some(other) = word.candidate(hash) {
                 // SAFETY: it was in a slot of this array: see the file's top.
@@ -193,9 +240,24 @@ impl<T: Entry> Array<T> {
                 if is(other) {
                     return Inserted::Exists(other);
                 }
+                if self.reuses && kin(other.hash(), hash) {
+                    return Inserted::Collides;
+                }
             }
         }
         Inserted::Refused
+    }
+
+    /// Counts an entry that came in the place of `word`.
+    fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
+        // ORDERING: Relaxed, counts (see `Counts::read`).
+        if !word.is_empty() {
+            self.counts.dead.fetch_sub(1, Ordering::Relaxed);
+            return Inserted::Done { crowded: false };
+        }
+        let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
+        let crowded = used >= limit(self.capacity());
+        Inserted::Done { crowded }
     }
 
     pub(super) fn remove<'g>(&'g self, hash: u64, is: impl Fn(&T) -> bool) -> Removed<'g, T> {
@@ -205,38 +267,49 @@ impl<T: Entry> Array<T> {
         if word.is_frozen() {
             return Removed::Refused;
         }
-        // ORDERING: Release, so that who reads the tombstone (`read`) also sees
-        // what the remover did before; nothing is read through it. Relaxed on
-        // failure: only the bits of the word are looked at.
+        // ORDERING: Release, so that who reads the tombstone (`read`) or what
+        // comes in its place also sees what the remover did before. Acquire on
+        // failure, the same from the other side.
         match slot.compare_exchange(
             word.raw(),
-            Word::TOMBSTONE.raw(),
+            Word::tombstone(hash).raw(),
             Ordering::Release,
-            Ordering::Relaxed,
+            Ordering::Acquire,
         ) {
             Ok(_) => {
-                // ORDERING: Relaxed, counts (see `live`).
+                // ORDERING: Relaxed, a count (see `Counts::read`).
                 self.counts.dead.fetch_add(1, Ordering::Relaxed);
                 Removed::Done(entry)
             }
-            // The same entry still, but frozen; or else a tombstone.
-            Err(now) if Word::from_raw(now).entry().is_some() => Removed::Refused,
+            // The same entry still, but frozen.
+            Err(now) if Word::from_raw(now).entry() == word.entry() => Removed::Refused,
+            // Its tombstone, or what has come in its place.
             Err(_) => Removed::Absent,
         }
     }
 
     /// Whether hardly any entries are left of those there were.
     pub(super) fn is_sparse(&self) -> bool {
-        let dead = self.counts.dead.load(Ordering::Relaxed);
-        let used = self.counts.used.load(Ordering::Relaxed);
+        let (used, dead) = self.counts.read();
         is_sparse(self.capacity(), used, dead)
+    }
+
+    /// Slots that are not empty.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.counts.read().0
+    }
+
+    #[cfg(test)]
+    pub(super) fn reuses(&self) -> bool {
+        self.reuses
     }
 
     /// How many slots a look-up of an absent key with this hash reads.
     #[cfg(test)]
     pub(super) fn probe_length(&self, hash: u64) -> usize {
         self.slots_from(self.home(hash))
-            .take_while(|slot| !Self::read(slot).is_empty())
+            .take_while(|slot| !self.ends(Self::read(slot), hash))
             .count()
             + 1
     }
@@ -282,8 +355,9 @@ impl<T: Entry> Array<T> {
     }
 
     /// A private array with the entries of this one, which is frozen, and
-    /// without its tombstones.
-    pub(super) fn successor(&self, minimum: usize) -> Self {
+    /// without its tombstones. It reuses them from then on if this is asked for
+    /// and no entry stands in the way of its kin.
+    pub(super) fn successor(&self, minimum: usize, mut reuses: bool) -> Self {
         let entries = || {
             self.slots.iter().filter_map(|slot| {
                 let word = Self::read(slot);
@@ -298,12 +372,20 @@ impl<T: Entry> Array<T> {
             // SAFETY: it was in a slot of this array: see the file's top.
             let hash = unsafe { entry.as_ref() }.hash();
             let mut index = (hash >> shift) as usize;
-            while !Word::from_raw(words[index]).is_empty() {
+            loop {
+                let met = Word::<T>::from_raw(words[index]);
+                if met.is_empty() {
+                    break;
+                }
+                if let Some(other) = met.candidate(hash) {
+                    // SAFETY: as above.
+                    reuses &= !kin(unsafe { other.as_ref() }.hash(), hash);
+                }
                 index = (index + 1) & mask;
             }
             words[index] = word.raw();
         }
-        Self::of(words, live)
+        Self::of(words, live, reuses)
     }
 
     /// Every entry that is in the array, for the owner of a dying table.

@@ -1,35 +1,40 @@
 //! What one slot of the table holds, as a plain value.
 //!
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
-//! addresses are free:
+//! addresses are free. A tombstone needs no address, so it keeps the hash of
+//! what it buried, but for the two lowest bits:
 //!
 //! ```text
-//!  63 ........................ 6 | 5 .... 1 |   0
-//!  address of the entry, or zero |   tag    | FROZEN
+//!                 63 ..................... 6 | 5 ... 2 |  1   |   0
+//!  an entry       address of the entry       |   tag   |  0   | FROZEN
+//!  a tombstone    bits of the hash, in their places    | DEAD | FROZEN
 //! ```
 //!
-//! | word                | address | tag              | may become          |
-//! |---------------------|---------|------------------|---------------------|
-//! | [`EMPTY`](Word)     | 0       | 0                | an entry, or frozen |
-//! | an entry            | not 0   | 5 bits of a hash | tombstone, or frozen|
-//! | [`TOMBSTONE`](Word) | 0       | 1                | frozen              |
-//! | any of them, FROZEN | as it was | as it was      | nothing: final      |
+//! | word                 | address or hash | DEAD      | may become               |
+//! |----------------------|-----------------|-----------|--------------------------|
+//! | [`EMPTY`](Word)      | 0               | 0         | an entry, or frozen      |
+//! | an entry             | address, tag    | 0         | its tombstone, or frozen |
+//! | a tombstone          | hash            | 1         | an entry of kin, or frozen |
+//! | any of them, FROZEN  | as it was       | as it was | nothing: final           |
 //!
-//! The tag is made of the lowest bits of the hash, the place in the array of
-//! the highest: 31 of 32 strangers on a probe's way are told apart without a
-//! look at the entry, which is a cache miss of its own.
+//! Hashes that differ at most in what a tombstone leaves out are *kin*. Those of
+//! two keys are with a probability of 2⁻⁶²; where addresses have 32 bits, so
+//! has what is kept of a hash, and it is 2⁻³⁰.
+//!
+//! The tag is bits 2 to 5 of the hash, the place in the array comes of the
+//! highest: 15 of 16 strangers on a probe's way are told apart without a look
+//! at the entry, which is a cache miss of its own.
 
 use std::ptr::{self, NonNull};
 
 /// Entries lie at multiples of it.
 pub(crate) const ALIGNMENT: usize = 64;
 
-const FROZEN: usize = 1;
-const TAG: usize = ALIGNMENT - 1 - FROZEN;
-const TOMBSTONE: usize = 0b10;
+const FROZEN: usize = 0b01;
+const DEAD: usize = 0b10;
+const TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
 
-const _: () = assert!(ALIGNMENT.is_power_of_two());
-const _: () = assert!(TOMBSTONE & TAG == TOMBSTONE && TAG & FROZEN == 0);
+const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
 
 /// The value of a slot.
 pub(super) struct Word<T>(*mut T);
@@ -42,20 +47,33 @@ impl<T> Clone for Word<T> {
 
 impl<T> Copy for Word<T> {}
 
-/// The tag of a hash, in the place where a word has it.
-fn tag(hash: u64) -> usize {
-    // Truncation on 32-bit targets is harmless: the low bits are wanted.
-    ((hash as usize) << 1) & TAG
+/// What a tombstone keeps of a hash.
+fn kept(hash: u64) -> usize {
+    // Truncation on 32-bit targets: the low bits are wanted, for the tag.
+    hash as usize & !(DEAD | FROZEN)
+}
+
+/// Whether a tombstone cannot tell one hash from the other.
+pub(super) fn kin(one: u64, other: u64) -> bool {
+    kept(one) == kept(other)
 }
 
 impl<T> Word<T> {
     pub(super) const EMPTY: Self = Self(ptr::null_mut());
-    pub(super) const TOMBSTONE: Self = Self(ptr::without_provenance_mut(TOMBSTONE));
 
     /// The word of an entry that lies at a multiple of [`ALIGNMENT`].
     pub(super) fn of(entry: NonNull<T>, hash: u64) -> Self {
         assert_eq!(entry.addr().get() % ALIGNMENT, 0);
-        Self(entry.as_ptr().map_addr(|address| address | tag(hash)))
+        Self(
+            entry
+                .as_ptr()
+                .map_addr(|address| address | (kept(hash) & TAG)),
+        )
+    }
+
+    /// What an entry with this hash leaves behind.
+    pub(super) fn tombstone(hash: u64) -> Self {
+        Self(ptr::without_provenance_mut(kept(hash) | DEAD))
     }
 
     pub(super) fn from_raw(raw: *mut T) -> Self {
@@ -83,14 +101,22 @@ impl<T> Word<T> {
         self.0.addr() & !FROZEN == 0
     }
 
+    /// A tombstone of this hash or of its kin. Frozen or not.
+    pub(super) fn is_tombstone_of(self, hash: u64) -> bool {
+        self.0.addr() & !FROZEN == kept(hash) | DEAD
+    }
+
     /// The entry, if there is one. Frozen or not.
     pub(super) fn entry(self) -> Option<NonNull<T>> {
+        if self.0.addr() & DEAD != 0 {
+            return None;
+        }
         NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
     }
 
-    /// The entry, if there is one whose hash has the same tag.
+    /// The entry, if there is one whose hash has the same tag. Frozen or not.
     pub(super) fn candidate(self, hash: u64) -> Option<NonNull<T>> {
-        if self.0.addr() & TAG == tag(hash) {
+        if self.0.addr() & (TAG | DEAD) == kept(hash) & TAG {
             self.entry()
         } else {
             None

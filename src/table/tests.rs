@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::array::{capacity_for, is_sparse, limit};
-use super::slot::Word;
+use super::slot::{Word, kin};
 use super::{Cursor, Entry, Table};
 use crate::reclaim::{Guard, pin};
 use crate::sync::{AtomicUsize, Ordering};
+
+mod reuse;
 
 type Hash = fn(u64) -> u64;
 
@@ -22,9 +24,14 @@ fn mixed(key: u64) -> u64 {
     key ^ (key >> 31)
 }
 
-/// All homes among the last four, which run over the end; few tags.
+/// All homes among the last four, which run over the end; few tags, no kin.
 fn clustered(key: u64) -> u64 {
-    (!0 << 62) | ((key % 4) << 60) | (key % 3)
+    (!0 << 62) | ((key % 4) << 60) | (key << 6) | ((key % 3) << 2)
+}
+
+/// Every key has one other of kin, and half of them the same hash.
+fn paired(key: u64) -> u64 {
+    (mixed(key / 2) & !1) | ((key / 2 % 2) & key)
 }
 
 /// Everything collides with everything.
@@ -134,26 +141,37 @@ fn the_words_of_a_slot_are_told_apart() {
         released: Arc::default(),
     });
     let entry = NonNull::from(&*item);
-    for hash in 0..64_u64 {
-        let word = Word::of(entry, hash);
-        for word in [word, word.frozen(), word.frozen().thawed()] {
+    let words = |word: Word<Item>| [(word, false), (word.frozen(), true)];
+    for hash in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
+        for (word, frozen) in words(Word::of(entry, hash)) {
+            assert_eq!(word.is_frozen(), frozen);
+            assert!(!word.thawed().is_frozen());
             assert_eq!(word.entry(), Some(entry));
             assert!(!word.is_empty());
             for other in 0..64_u64 {
-                let expected = (hash % 32 == other % 32).then_some(entry);
+                let expected = (hash % 64 / 4 == other / 4).then_some(entry);
                 assert_eq!(word.candidate(other), expected);
+                assert!(!word.is_tombstone_of(other));
             }
         }
-        for word in [Word::<Item>::EMPTY, Word::TOMBSTONE] {
-            for (word, frozen) in [(word, false), (word.frozen(), true)] {
-                assert_eq!(word.is_frozen(), frozen);
-                assert_eq!(word.candidate(hash), None);
-                assert_eq!(word.entry(), None);
+        for (word, frozen) in words(Word::EMPTY) {
+            assert_eq!(word.is_frozen(), frozen);
+            assert!(word.is_empty() && !word.is_tombstone_of(hash));
+            assert_eq!((word.candidate(hash), word.entry()), (None, None));
+        }
+        for (word, frozen) in words(Word::tombstone(hash)) {
+            assert_eq!(word.is_frozen(), frozen);
+            assert!(!word.is_empty());
+            for other in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
+                assert_eq!(word.is_tombstone_of(other), hash / 4 == other / 4);
+                assert_eq!(kin(hash, other), hash / 4 == other / 4);
+                assert_eq!((word.candidate(other), word.entry()), (None, None));
             }
+            assert!(!word.is_tombstone_of(hash ^ (1 << 31)));
         }
     }
-    assert!(Word::<Item>::EMPTY.is_empty() && Word::<Item>::EMPTY.frozen().is_empty());
-    assert!(!Word::<Item>::TOMBSTONE.is_empty() && !Word::<Item>::TOMBSTONE.frozen().is_empty());
+    let smallest = Word::<Item>::tombstone(0);
+    assert!(!smallest.is_empty() && !smallest.frozen().is_empty());
 }
 
 #[test]
@@ -177,7 +195,12 @@ fn a_new_array_is_neither_crowded_nor_sparse() {
 
 #[test]
 fn agrees_with_the_standard_map() {
-    for (hash, keys) in [(mixed as Hash, 400), (clustered, 60), (constant, 40)] {
+    for (hash, keys) in [
+        (mixed as Hash, 400),
+        (paired, 200),
+        (clustered, 60),
+        (constant, 40),
+    ] {
         let fixture = Fixture::new(4, hash);
         let mut oracle: HashMap<u64, *const Item> = HashMap::new();
         let mut random = Random(keys);
@@ -317,8 +340,14 @@ fn a_million_pairs_of_churn_leave_no_trace() {
 
 #[test]
 fn winners_balance_when_threads_churn_on_the_same_keys() {
-    const ROUNDS: u64 = 60_000;
-    for (hash, keys) in [(mixed as Hash, 1), (mixed, 24), (clustered, 6)] {
+    const ROUNDS: u64 = 40_000;
+    for (hash, keys) in [
+        (mixed as Hash, 1),
+        (mixed, 24),
+        (clustered, 6),
+        (paired, 6),
+        (constant, 3),
+    ] {
         let fixture = Fixture::new(4, hash);
         let (inserted, removed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
