@@ -69,8 +69,9 @@ pub unsafe extern "C" fn brama_connection_pass_permit(
 ) -> brama_result_t {
     guard::result(|| {
         place("permit", permit)?;
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let made = unsafe { handle(connection) }.and_then(|_| token(pass));
+        // SAFETY: a place, as the caller promises.
         unsafe {
             permit.write(match made {
                 Ok(token) => brama_permit_t::of_handle(connection, token),
@@ -85,8 +86,9 @@ pub unsafe extern "C" fn brama_connection_pass_permit(
 /// BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
-    // SAFETY: NULL, or a permit, here and below.
+    // SAFETY: NULL, or a permit.
     match unsafe { permit.as_ref() } {
+        // SAFETY: the caller's promise is the same.
         Some(permit) => unsafe { brama_permit_success(*permit) },
         None => guard::result(|| Err(args::null("permit").into())),
     }
@@ -95,6 +97,8 @@ pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) 
 #[inline]
 fn token(pass: u32) -> Result<u64, Error> {
     token_of_pass(pass).ok_or_else(|| {
-        args::invalid("pass", pass, "must have been read where brama_connection_pass_word says, and be less than BRAMA_PASS_LIMIT")
+        let allowed = "must have been read by way of brama_connection_pass_word, \
+                       and be less than BRAMA_PASS_LIMIT";
+        args::invalid("pass", pass, allowed)
     })
 }

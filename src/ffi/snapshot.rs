@@ -28,13 +28,15 @@ pub unsafe extern "C" fn brama_snapshot_new(
 ) -> brama_result_t {
     guard::result(|| {
         place("out", out)?;
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: a place, as the caller promises.
         unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: the caller's promise.
         let statuses = unsafe { snapshot(manager, scope) }?;
         let snapshot = Box::new(brama_snapshot_t {
             rest: statuses.into_iter(),
             texts: Texts::default(),
         });
+        // SAFETY: as above.
         unsafe { out.write(Box::into_raw(snapshot)) };
         Ok(())
     })
