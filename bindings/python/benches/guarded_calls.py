@@ -184,29 +184,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--only", default="", help="only groups with this in their title")
     options = parser.parse_args()
-    table: dict[str, dict[str, float]] = {}
     groups = contestants()
-    for title, calls in groups.items():
-        table[title] = race(calls, one_turn, options.turns)
+    races: list[tuple[str, Any, Any]] = [(t, calls, one_turn) for t, calls in groups.items()]
     guarded = groups["a guarded call, decorator"]
-    table[f"a guarded call, decorator, {THREADS} threads"] = race(
-        guarded, one_turn_of_threads, options.turns // 3 + 1
-    )
-    purgatory_async = purgatory.AsyncCircuitBreakerFactory()
-    table["a guarded call, `async def`"] = race(
-        {
-            "brama": brama.Brama().circuit("payment_api")(nothing_async),
-            "circuitbreaker": circuitbreaker.CircuitBreaker()(nothing_async),
-            "purgatory": purgatory_async("payment_api")(nothing_async),
-            "floor: the function": nothing_async,
-        },
-        one_turn_async,
-        options.turns,
-    )
-    table["floors of `ctypes`, with the call of a Python function"] = race(
-        floors(), one_turn, options.turns
-    )
+    title = f"a guarded call, decorator, {THREADS} threads"
+    races.append((title, guarded, one_turn_of_threads))
+    awaited = {
+        "brama": brama.Brama().circuit("payment_api")(nothing_async),
+        "circuitbreaker": circuitbreaker.CircuitBreaker()(nothing_async),
+        "purgatory": purgatory.AsyncCircuitBreakerFactory()("payment_api")(nothing_async),
+        "floor: the function": nothing_async,
+    }
+    races.append(("a guarded call, `async def`", awaited, one_turn_async))
+    title = "floors of `ctypes`, with the call of a Python function"
+    races.append((title, floors(), one_turn))
+    table = {
+        title: race(calls, turn, options.turns)
+        for title, calls, turn in races
+        if options.only in title
+    }
     if options.json:
         json.dump(table, sys.stdout, indent=2)
         return
