@@ -170,9 +170,7 @@ def one_turn_async(call: Callable[[], Any]) -> float:
     return asyncio.run(main())
 
 
-def race(
-    calls: dict[str, Any], turn: Callable[[Any], float], turns: int
-) -> dict[str, float]:
+def race(calls: dict[str, Any], turn: Callable[[Any], float], turns: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(turns):
         for name, call in calls.items():

@@ -93,9 +93,11 @@ def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: 
     before = x.status().settings
     for operation in (
         lambda: manager.register("y", **{setting: value}),
-        lambda: manager.configure("x", max_attempts=3, **{setting: value})
-        if setting != "max_attempts"
-        else manager.configure("x", **{setting: value}),
+        lambda: (
+            manager.configure("x", max_attempts=3, **{setting: value})
+            if setting != "max_attempts"
+            else manager.configure("x", **{setting: value})
+        ),
         lambda: manager.configure(**{setting: value}),
         lambda: x.configure(**{setting: value}),
         lambda: brama.Brama(**{setting: value}),
@@ -214,7 +216,9 @@ def test_exceptions_whose_text_is_hostile_are_failures(world: World) -> None:
 
 def test_subscribing(world: World) -> None:
     subscribe = world.manager.subscribe
-    with pytest.raises(brama.InvalidArgument, match="`events` = 'opened': must be one of .*circuit_opened"):
+    with pytest.raises(
+        brama.InvalidArgument, match="`events` = 'opened': must be one of .*circuit_opened"
+    ):
         subscribe(events="opened")
     with pytest.raises(brama.InvalidArgument, match="must name a type"):
         subscribe(events=[])

@@ -131,7 +131,9 @@ def test_only_one_probe_is_admitted(world: World) -> None:
     assert manager.state("x") == "closed"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
+)
 @pytest.mark.parametrize("half_open", [False, True])
 def test_a_caller_that_gives_up_is_no_failing_dependency(
     world: World, error: type[BaseException], half_open: bool
@@ -260,7 +262,9 @@ def test_async_fallbacks_classifiers_and_cancelled_probes(world: World) -> None:
     async def instead(n: int) -> str:
         return f"instead of {n}"
 
-    @manager.circuit("x", max_attempts=1, fallback=instead, classify=lambda r: "failure" if r == 500 else None)
+    @manager.circuit(
+        "x", max_attempts=1, fallback=instead, classify=lambda r: "failure" if r == 500 else None
+    )
     async def call(n: int) -> int:
         if n == 0:
             await asyncio.sleep(60)

@@ -77,7 +77,9 @@ def test_help_tells_all(program: Program) -> None:
 def test_what_the_package_says_of_itself(tmp_path: Path) -> None:
     crate = (SOURCE.parents[1] / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.*)"$', crate, re.MULTILINE)
-    project = re.search(r'^version = "(.*)"$', (SOURCE / "pyproject.toml").read_text(), re.MULTILINE)
+    project = re.search(
+        r'^version = "(.*)"$', (SOURCE / "pyproject.toml").read_text(), re.MULTILINE
+    )
     assert version and project
     assert version[1] == project[1] == brama.__version__
     for licence in ("LICENSE", "LICENSE-APACHE", "LICENSE-MIT"):

@@ -193,7 +193,8 @@ def test_forks_while_everything_is_busy(program: Program) -> None:
         stream.drain()
         manager.register("child")
         wait_until(lambda: any(event.connection == "child" for event in delivered))
-        assert any(event.connection == "child" for event in iter(lambda: stream.get(timeout=5_000), None))
+        coming = iter(lambda: stream.get(timeout=5_000), None)
+        assert any(event.connection == "child" for event in coming)
         manager.shutdown()
 
     for _ in range(20):

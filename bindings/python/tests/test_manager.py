@@ -34,7 +34,13 @@ def test_registering(world: World) -> None:
     assert manager.connection("x").status().metadata == {"team": "billing"}
     manager.unregister("x")
     assert not first.available() and first.state() == "unknown"
-    for operation in (first.success, first.failure, first.acquire, first.status, first.close_circuit):
+    for operation in (
+        first.success,
+        first.failure,
+        first.acquire,
+        first.status,
+        first.close_circuit,
+    ):
         with pytest.raises(brama.NotFound, match="x"):
             operation()
     with pytest.raises(brama.NotFound):
@@ -105,7 +111,9 @@ def test_circuits_by_hand(world: World) -> None:
     manager = world.manager
     x = manager.register("x", max_attempts=2)
     manager.failure("x")
-    manager.open_circuit("x", reason="maintenance", expiry=timedelta(minutes=1), metadata={"a": "b"})
+    manager.open_circuit(
+        "x", reason="maintenance", expiry=timedelta(minutes=1), metadata={"a": "b"}
+    )
     assert manager.status("x").retry_after == 60_000
     x.open_circuit(expiry=brama.NEVER)
     assert (x.status().retry_after, x.status().expiry) == (None, None)

@@ -221,5 +221,3 @@ class Connection:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a brama.Connection belongs to its process and cannot be pickled")
-
-

@@ -26,7 +26,7 @@ import threading
 from ctypes import byref, c_bool, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from ctypes import sizeof
 from itertools import starmap
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 from . import _errors
 from ._abi import (
@@ -94,9 +94,7 @@ _connection_release = function(HELD, "brama_connection_release", None, _PTR)
 _connection_pass_word = function(HELD, "brama_connection_pass_word", c_void_p, _PTR)
 _unregister = function(HELD, "brama_unregister", c_int, *_KEY)
 _open_circuit = function(HELD, "brama_open_circuit_with", c_int, *_KEY, _PTR, _U64)
-_connection_open = function(
-    HELD, "brama_connection_open_circuit_with", c_int, _PTR, _PTR, _U64
-)
+_connection_open = function(HELD, "brama_connection_open_circuit_with", c_int, _PTR, _PTR, _U64)
 _CONTROLS = {
     verb: (
         function(HELD, f"brama_{verb}_circuit", c_int, *_KEY),
@@ -111,9 +109,7 @@ _status = function(HELD, "brama_status", c_int, *_KEY, _PTR)
 _connection_status = function(HELD, "brama_connection_status", c_int, _PTR, _PTR)
 _event_counts = function(HELD, "brama_event_counts", c_int, _PTR, _PTR)
 _queue_new = function(HELD, "brama_queue_new", c_int, _PTR, _PTR, c_size_t, _PTR)
-_queue_drain = function(
-    HELD, "brama_queue_drain", c_int, _PTR, _PTR, c_size_t, c_size_t, _PTR
-)
+_queue_drain = function(HELD, "brama_queue_drain", c_int, _PTR, _PTR, c_size_t, c_size_t, _PTR)
 _queue_fd = function(HELD, "brama_queue_fd", c_int, _PTR, _PTR)
 _queue_is_closed = function(HELD, "brama_queue_is_closed", c_bool, _PTR)
 _snapshot_next = function(HELD, "brama_snapshot_next", c_bool, _PTR, _PTR)
@@ -203,9 +199,7 @@ def _report(reason: Optional[bytes], metadata: Pairs) -> Any:
 
 def _metadata(struct: Any) -> Dict[str, str]:
     pairs = struct.metadata
-    return {
-        pairs[n].key.decode(): pairs[n].value.decode() for n in range(struct.metadata_count)
-    }
+    return {pairs[n].key.decode(): pairs[n].value.decode() for n in range(struct.metadata_count)}
 
 
 def text(value: Optional[bytes]) -> Optional[str]:
@@ -526,11 +520,7 @@ class Queue:
         """Takes events out; what they point to is valid until the next time."""
         events, count = (EventWords * self.BATCH)(), c_size_t()
         with self._lock:
-            check(
-                _queue_drain(
-                    self._address, events, sizeof(EventWords), self.BATCH, byref(count)
-                )
-            )
+            check(_queue_drain(self._address, events, sizeof(EventWords), self.BATCH, byref(count)))
             return [make(event, _metadata(event)) for event in events[: count.value]]
 
     def wait(self, timeout_ms: int) -> bool:

@@ -426,4 +426,5 @@ class Brama(Publisher):
 
     def __repr__(self) -> str:
         counts = self.state_counts()
-        return f"<brama.Brama: {counts.closed} closed, {counts.open} open, {counts.half_open} half-open>"
+        closed, half_open = counts.closed, counts.half_open
+        return f"<brama.Brama: {closed} closed, {counts.open} open, {half_open} half-open>"

@@ -12,9 +12,7 @@ from ._policy import DEFAULT, Outcome, Policy, reason_of
 _LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN)
 
 
-def settle(
-    ticket: _ffi.Ticket, outcome: Outcome, error: Optional[BaseException] = None
-) -> None:
+def settle(ticket: _ffi.Ticket, outcome: Outcome, error: Optional[BaseException] = None) -> None:
     """Reports for somebody who has no use for `Stale`."""
     if outcome is Outcome.SUCCESS:
         code = _ffi.ticket_success(ticket)

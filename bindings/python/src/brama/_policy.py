@@ -74,7 +74,9 @@ def _types(name: str, given: Exceptions) -> Tuple[Type[BaseException], ...]:
     types = given if isinstance(given, tuple) else (given,)
     for one in types:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
-            raise TypeError(f"{name} must be an exception class or a tuple of them, not {one!r:.80}")
+            raise TypeError(
+                f"{name} must be an exception class or a tuple of them, not {one!r:.80}"
+            )
     return types
 
 

@@ -135,7 +135,9 @@ class Publisher:
                 served.unsubscribe()
 
     @staticmethod
-    def _pattern(connection: Optional[str], scope: Optional[str], events: EventTypes) -> Tuple[int, Optional[bytes], Optional[bytes]]:
+    def _pattern(
+        connection: Optional[str], scope: Optional[str], events: EventTypes
+    ) -> Tuple[int, Optional[bytes], Optional[bytes]]:
         return (
             bits_of(events),
             None if connection is None else _values.name("connection", connection),

@@ -114,7 +114,9 @@ def some(number: int) -> Optional[int]:
     return None if number == _abi.NONE else int(number)
 
 
-def status_of(words: Any, metadata: Dict[str, str], identifier: str, scope: Optional[str]) -> Status:
+def status_of(
+    words: Any, metadata: Dict[str, str], identifier: str, scope: Optional[str]
+) -> Status:
     effective = words.settings
     settings = Settings(
         max_attempts=(

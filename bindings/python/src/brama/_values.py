@@ -93,9 +93,7 @@ def whole(
     return value
 
 
-def milliseconds(
-    argument: str, value: Duration, error: Type[BramaError] = InvalidConfig
-) -> int:
+def milliseconds(argument: str, value: Duration, error: Type[BramaError] = InvalidConfig) -> int:
     """A length of time; what is left over of a millisecond counts as a whole one."""
     if isinstance(value, timedelta):
         value = -(-value // _MILLISECOND)
