@@ -98,6 +98,13 @@ impl Engine {
     /// Whether a call of this name would be admitted now.
     #[inline]
     pub(crate) fn available(&self, key: Key<'_>) -> bool {
+        self.available_by(key.scope(), key.identifier())
+    }
+
+    /// Two names fit into registers, a key would go through memory.
+    #[inline(never)]
+    fn available_by(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let key = Key::new(scope, identifier);
         let guard = reclaim::pin();
         if let Some(record) = self.table.get(self.env.hasher.hash(key), key, &guard) {
             if record.available(&self.env) {

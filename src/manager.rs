@@ -161,7 +161,7 @@ impl Brama {
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
         engine.with(key.into(), |record, _| {
-            if record.succeed_at_once(&engine.env, None) {
+            if record.succeed_without_permit(&engine.env) {
                 return Ok(());
             }
             record.success(&engine.env, None, &Report::NONE)
