@@ -120,6 +120,7 @@ impl Plan {
     fn take_stock(&mut self, engine: &Engine, now: u64) {
         self.last_cleanup = now;
         engine.for_each(|record| {
+            engine.env.attention.erase_other_mark(record);
             record.planned().store(0, Ordering::Relaxed);
             self.look_at(engine, record, now);
             if record.has_missed() {

@@ -273,6 +273,12 @@ impl Drop for Permit<'_> {
     }
 }
 
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Engine>();
+    shared::<RecordRef>();
+};
+
 // SAFETY: a permit is references to an engine and a record, lent or counted, and
 // both may be used and released by any thread.
 unsafe impl Send for Permit<'_> {}
