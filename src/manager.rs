@@ -145,7 +145,7 @@ impl Brama {
     ///
     /// [`Error::Rejected`], [`Error::NotFound`], [`Error::InvalidArgument`],
     /// [`Error::ShutDown`].
-    pub fn acquire<'k>(&'k self, key: impl Into<Key<'k>>) -> Result<Permit<'k>, Error> {
+    pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
         engine.with(key, |record, _| {
             let ticket = record.acquire(&engine.env)?;

@@ -357,7 +357,9 @@ impl Record {
 /// A thread counts where others count, too: it is faster with a cell of its own.
 #[cold]
 fn want_cells(env: &Env) {
-    if reserve::wants_refill() {
+    // Without a driver nobody would come, and the call of another manager's thread
+    // must not be taken for done.
+    if env.bell.has_driver() && reserve::wants_refill() {
         env.bell.wake();
     }
 }
