@@ -18,7 +18,7 @@ use std::thread::Thread;
 use arc_swap::ArcSwapOption;
 
 use crate::per_process::Renew;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Nobody sleeps: the driver is at work, or there shall be none.
 const AWAKE: u64 = 0;
@@ -32,6 +32,9 @@ pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Bell {
     /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`] or [`ABSENT`].
     asleep_until: AtomicU64,
+    /// 1: the driver was woken since it last got up. The wake itself may have gone to
+    /// a callback that slept.
+    woken: AtomicU32,
     sleeper: ArcSwapOption<Thread>,
     /// None: the manager has no driver.
     starter: Option<Starter>,
@@ -42,6 +45,7 @@ impl Bell {
         let asleep_until = if starter.is_some() { ABSENT } else { AWAKE };
         Bell {
             asleep_until: AtomicU64::new(asleep_until),
+            woken: AtomicU32::new(0),
             sleeper: ArcSwapOption::empty(),
             starter,
         }
@@ -66,11 +70,26 @@ impl Bell {
     }
 
     pub(crate) fn wake(&self) {
+        // ORDERING: Release, partner of the Acquire in `was_woken`. Whoever uses up
+        // the wake below sees this, too.
+        self.woken.store(1, Ordering::Release);
         if let Some(thread) = self.sleeper.load_full() {
             thread.unpark();
         } else if let Some(start) = &self.starter {
             start();
         }
+    }
+
+    /// Whether the driver was woken since it last got up. Asked right before it parks:
+    /// a wake that comes later is not lost.
+    pub(crate) fn was_woken(&self) -> bool {
+        // ORDERING: Acquire: who is told so sees why.
+        self.woken.swap(0, Ordering::Acquire) == 1
+    }
+
+    /// Whether there is a driver, or will be if there is work for one.
+    pub(crate) fn has_driver(&self) -> bool {
+        self.starter.is_some()
     }
 
     /// Starts the driver if it is missing.
@@ -89,8 +108,10 @@ impl Bell {
         fence(Ordering::SeqCst);
     }
 
+    /// All that the driver was woken for until now is looked at after this.
     pub(crate) fn get_up(&self) {
         self.asleep_until.store(AWAKE, Ordering::Relaxed);
+        self.was_woken();
     }
 
     /// The driver could not be started.

@@ -151,8 +151,10 @@ mod machine {
         /// which a fork could leave held.
         pub(super) static FOUND: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
+        /// Not in a static program, whose dynamic loader is not to be relied on.
         #[cfg(all(
             target_env = "gnu",
+            not(target_feature = "crt-static"),
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
         pub(crate) fn find() {
@@ -182,6 +184,7 @@ mod machine {
 
         #[cfg(not(all(
             target_env = "gnu",
+            not(target_feature = "crt-static"),
             any(target_arch = "x86_64", target_arch = "aarch64")
         )))]
         pub(crate) fn find() {}

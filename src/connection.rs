@@ -88,7 +88,7 @@ impl Connection {
     /// [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn success(&self) -> Result<(), Error> {
-        if self.record.succeed_at_once(&self.engine.env, None) {
+        if self.record.succeed_without_permit(&self.engine.env) {
             return Ok(());
         }
         self.success_with(Report::NONE)

@@ -120,6 +120,7 @@ impl Plan {
     fn take_stock(&mut self, engine: &Engine, now: u64) {
         self.last_cleanup = now;
         engine.for_each(|record| {
+            engine.env.attention.erase_other_mark(record);
             record.planned().store(0, Ordering::Relaxed);
             self.look_at(engine, record, now);
             if record.has_missed() {
@@ -264,10 +265,18 @@ impl Renew for Post {
 }
 
 impl Engine {
+    /// [`Engine::do_all_due`], and the sleeper is told.
+    pub(crate) fn poll(&self) {
+        self.do_all_due();
+        // The driver may have planned to sleep until a moment that this thread has
+        // taken out of the inbox in the meantime.
+        self.env.bell.wake();
+    }
+
     /// Everything that is due now: expiries, a whole cleanup, events. Returns the
     /// next moment at which something will be. Inside a callback of this manager
     /// nothing: the thread is at it.
-    pub(crate) fn poll(&self) -> u64 {
+    pub(crate) fn do_all_due(&self) -> u64 {
         if self.env.bus.is_dispatching_here() {
             return 0;
         }
@@ -277,9 +286,6 @@ impl Engine {
         while self.plan().is_cleaning() {
             next = self.turn();
         }
-        // The driver may have planned to sleep until a moment that this thread has
-        // taken out of the inbox in the meantime.
-        self.env.bell.wake();
         if self.is_shut() {
             self.say_goodbye();
         }
@@ -304,7 +310,8 @@ impl Engine {
     /// sleep until something is, at most for `longest`.
     pub(crate) fn poll_and_sleep(&self, longest: Duration, found: impl Fn() -> bool) {
         self.env.bell.hang(thread::current());
-        let next = self.poll();
+        // Without a wake: the sleeper is this thread.
+        let next = self.do_all_due();
         self.env.bell.lie_down(next);
         if !found() && self.is_idle() && !self.is_shut() {
             let now = self.env.clock.now_exact();
@@ -433,7 +440,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
     let env = &engine.env;
     env.bell.lie_down(moment);
     let now = env.clock.now_exact();
-    if engine.is_idle() && !engine.is_shut() && now < moment {
+    if engine.is_idle() && !engine.is_shut() && now < moment && !env.bell.was_woken() {
         match env.clock {
             Clock::System => thread::park_timeout(Duration::from_millis(moment - now)),
             // It moves only when told to, and wakes us then.

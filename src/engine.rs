@@ -98,8 +98,17 @@ impl Engine {
     /// Whether a call of this name would be admitted now.
     #[inline]
     pub(crate) fn available(&self, key: Key<'_>) -> bool {
+        self.available_by(key.scope(), key.identifier())
+    }
+
+    /// Two names fit into registers, a key would go through memory.
+    #[inline(never)]
+    fn available_by(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let key = Key::new(scope, identifier);
+        // Before the pin, which lets nothing after it begin before it is done.
+        let hash = self.env.hasher.hash(key);
         let guard = reclaim::pin();
-        if let Some(record) = self.table.get(self.env.hasher.hash(key), key, &guard) {
+        if let Some(record) = self.table.get(hash, key, &guard) {
             if record.available(&self.env) {
                 return true;
             }

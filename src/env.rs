@@ -35,7 +35,7 @@ pub(crate) struct Env {
     ids: AtomicU64,
     dice: AtomicU64,
     /// Counts the changes of any settings, so that a record can tell whether what
-    /// it remembers of its own still holds. Never 0.
+    /// it remembers of its own still holds.
     version: AtomicU32,
 }
 
@@ -60,19 +60,20 @@ impl Env {
         }
     }
 
+    /// Another one in the child of a fork: there, nobody may be left to count a change
+    /// that was under way.
     #[inline]
     pub(crate) fn version(&self) -> u32 {
         // ORDERING: Acquire, partner of the Release below: whoever sees a version
         // sees the settings that it counts.
-        self.version.load(Ordering::Acquire)
+        let version = self.version.load(Ordering::Acquire);
+        version.wrapping_add(fork::incarnation())
     }
 
     /// Some settings have changed.
     pub(crate) fn next_version(&self) {
         // ORDERING: AcqRel, see `version`.
-        if self.version.fetch_add(1, Ordering::AcqRel) == u32::MAX {
-            self.version.fetch_add(1, Ordering::AcqRel);
-        }
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Starts the driver anew if a fork has left it behind. For operations on which

@@ -8,8 +8,9 @@
 //! The link also says whether the item waits, and in which inbox: the low bits of
 //! the pointer, free because items are aligned, are the inbox's mark. In the child of
 //! a `fork`, which has a new inbox, an item may still bear the mark of the old one;
-//! it counts as one that does not wait, and is left all the same. The last of the
-//! chain links to nothing but the mark.
+//! it counts as one that does not wait, and is left all the same. The marks come round
+//! after a few generations of forks, so each of them [erases](Inbox::erase_other_mark)
+//! those it finds. The last of the chain links to nothing but the mark.
 //!
 //! What the taker may rely on: it marks an item as taken *before* it looks at
 //! it, so whoever changed the item and found it already waiting knows that it
@@ -147,6 +148,18 @@ impl<T: Linked> Inbox<T> {
             next = next.map_addr(|address| address & !(align_of::<T>() - 1));
             Some(reference)
         })
+    }
+
+    /// Erases the mark of an inbox that a parent had.
+    pub(crate) fn erase_other_mark(&self, item: &T) {
+        let link = &item.link().next;
+        let next = link.load(Ordering::Relaxed);
+        if !next.is_null() && !self.waits_here(next) {
+            // ORDERING: Relaxed: whether it is null or bears another mark makes no
+            // difference to anybody here.
+            let _ =
+                link.compare_exchange(next, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -145,7 +145,7 @@ impl Brama {
     ///
     /// [`Error::Rejected`], [`Error::NotFound`], [`Error::InvalidArgument`],
     /// [`Error::ShutDown`].
-    pub fn acquire<'k>(&'k self, key: impl Into<Key<'k>>) -> Result<Permit<'k>, Error> {
+    pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
         engine.with(key, |record, _| {
             let ticket = record.acquire(&engine.env)?;
@@ -161,7 +161,7 @@ impl Brama {
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
         engine.with(key.into(), |record, _| {
-            if record.succeed_at_once(&engine.env, None) {
+            if record.succeed_without_permit(&engine.env) {
                 return Ok(());
             }
             record.success(&engine.env, None, &Report::NONE)

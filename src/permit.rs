@@ -113,8 +113,11 @@ impl<'a> Permit<'a> {
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
     pub fn success_with<'r>(self, report: impl Into<Report<'r>>) -> Result<(), Error> {
+        // The caller's code, so before the drop is given up: if it panics, the
+        // permit is dropped.
+        let report = report.into();
         let parts = self.into_parts();
-        parts.conclude(parts.success(&report.into()))
+        parts.conclude(parts.success(&report))
     }
 
     /// Reports a failure, and returns how many count now.
@@ -123,8 +126,10 @@ impl<'a> Permit<'a> {
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
     pub fn failure<'r>(self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
+        // As above.
+        let report = report.into();
         let parts = self.into_parts();
-        parts.conclude(parts.failure(&report.into()))
+        parts.conclude(parts.failure(&report))
     }
 
     /// Gives the permit back: neither success nor failure.
@@ -267,6 +272,12 @@ impl Drop for Permit<'_> {
         Parts::dropped(self.parts.engine, self.parts.record, self.parts.ticket);
     }
 }
+
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Engine>();
+    shared::<RecordRef>();
+};
 
 // SAFETY: a permit is references to an engine and a record, lent or counted, and
 // both may be used and released by any thread.

@@ -22,6 +22,7 @@
 //! notices on their way, and by the driver's inbox.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ pub(crate) struct Record {
     /// The moment the driver has planned for this record; 0: none. Only the
     /// driver touches it.
     planned: AtomicU64,
-    profile: ArcSwapOption<Profile>,
+    profile: ManuallyDrop<ArcSwapOption<Profile>>,
 
     shared: Shared,
     failures: AtomicU64,
@@ -173,7 +174,7 @@ impl Record {
             interest: AtomicU16::new(tell::UNKNOWN.0),
             missed: AtomicU16::new(0),
             visited: AtomicU16::new(0),
-            profile: ArcSwapOption::from(profile.map(Arc::new)),
+            profile: ManuallyDrop::new(ArcSwapOption::from(profile.map(Arc::new))),
             stripes: Stripes::new(),
             cell: Cell::new(),
             shared: Shared::new(),

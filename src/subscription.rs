@@ -184,7 +184,7 @@ impl EventQueue {
             if engine.has_driver() {
                 engine.env.attend();
             } else {
-                engine.poll();
+                engine.do_all_due();
             }
         }
     }

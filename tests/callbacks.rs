@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
-use brama::{Brama, EventFilter, EventQueue, EventType, Subscription};
+use brama::{Brama, Config, EventFilter, EventQueue, EventType, Subscription};
 use common::events::{all, queue_of};
 use common::{fail, manager, manager_with, ms, wait_until};
 
@@ -247,4 +247,31 @@ fn a_callback_that_shuts_down_ends_it_all_and_what_waits_is_delivered() {
             brama.shutdown();
         });
     }
+}
+
+#[test]
+fn a_callback_that_parks_its_thread_keeps_no_work_from_the_driver() {
+    let settings = Config::new().inactive_threshold(None);
+    let brama = Brama::builder().config(settings).build().unwrap();
+    let db = brama.register("db", None).unwrap();
+    let (entered, has_entered) = mpsc::channel();
+    let (leave, may_leave) = mpsc::channel::<()>();
+    let _subscription = brama
+        .subscribe(EventFilter::new().types([EventType::Success]), move |_| {
+            entered.send(()).unwrap();
+            while may_leave.try_recv().is_err() {
+                thread::park_timeout(ms(1));
+            }
+            thread::park_timeout(ms(1));
+        })
+        .unwrap();
+    db.success().unwrap();
+    has_entered.recv().unwrap();
+    let settings = Config::new().cleanup_interval(ms(1));
+    let settings = settings.inactive_threshold(ms(1));
+    brama.configure(settings).unwrap();
+    leave.send(()).unwrap();
+    wait_until("the new settings are heeded", || {
+        brama.status("db").is_err()
+    });
 }

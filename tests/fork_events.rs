@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use brama::{Brama, EventFilter, EventType};
 use common::events::{all, assert_exact, kinds, queue_of};
-use common::forks::{changes, check, fork, in_child, same, soon};
+use common::forks::{Finding, changes, check, fork, in_child, same, soon};
 use common::{fail, manager, ms, wait_until};
 
 /// Whether a descriptor is readable now.
@@ -223,4 +223,44 @@ fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
     assert!(begin.elapsed() < Duration::from_secs(20));
     brama.register("db", None).expect("a new name");
     assert!(queue.next_timeout(ms(20_000)).is_some());
+}
+
+#[test]
+fn what_waits_at_a_fork_is_no_matter_to_distant_descendants() {
+    let (brama, clock) = manager();
+    let queue = queue_of(&brama, 9);
+    let db = brama.register("db", None).expect("a new name");
+    // Nobody polls: it waits.
+    db.open_circuit("waits", None).expect("registered");
+    for generations in 1..=16 {
+        in_generation(generations, &|generation| {
+            brama.poll();
+            if generation < generations {
+                return Ok(());
+            }
+            db.reset_circuit().expect("registered");
+            db.open_circuit("down", ms(5)).expect("registered");
+            brama.poll();
+            queue.drain(9);
+            clock.advance(ms(5));
+            brama.poll();
+            let told = kinds(&queue.drain(9));
+            let wanted = ["expiry", "state_change", "circuit_half_opened"];
+            same("told", told.as_slice(), &wanted)
+        });
+    }
+}
+
+/// Does `work` in a child, in a child of that, and so on.
+fn in_generation(most: u32, work: &dyn Fn(u32) -> Finding) {
+    fn descend(generation: u32, most: u32, work: &dyn Fn(u32) -> Finding) {
+        if generation <= most {
+            in_child(|| {
+                work(generation)?;
+                descend(generation + 1, most, work);
+                Ok(())
+            });
+        }
+    }
+    descend(1, most, work);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use brama::{Brama, Error};
+use brama::{Brama, Config, Error, State};
 use common::counting::{Counting, bytes_alive};
 use common::events::{all, queue_of};
 use common::forks::{a_bit_of_everything, check, in_child, same};
@@ -132,6 +132,44 @@ fn threads_that_were_pinned_do_not_keep_the_child_from_freeing() {
                 check(more < 4 << 20, || {
                     format!("{more} bytes more after 200000 pairs")
                 })
+            });
+        }
+    });
+}
+
+#[test]
+fn a_child_of_a_process_that_is_being_configured_obeys_what_it_shows() {
+    let _alone = alone();
+    let brama = Brama::builder().background(false).build().expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    let over = AtomicBool::new(false);
+    let go_on = || !over.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for attempts in [2, 1_000].into_iter().cycle().take_while(|_| go_on()) {
+                let settings = Config::new().max_attempts(attempts);
+                brama.configure(settings).expect("valid");
+            }
+        });
+        scope.spawn(|| {
+            while go_on() {
+                db.failure(None).expect("registered");
+                db.reset_circuit().expect("registered");
+            }
+        });
+        let _ends = Ends(&over);
+        for _ in 0..300 {
+            in_child(|| {
+                db.reset_circuit().expect("registered");
+                let attempts = db.status().expect("registered").settings.max_attempts();
+                db.failure(None).expect("registered");
+                db.failure(None).expect("registered");
+                let wanted = if attempts == Some(2) {
+                    State::Open
+                } else {
+                    State::Closed
+                };
+                same("after two failures", db.state(), wanted)
             });
         }
     });

@@ -25,6 +25,26 @@ fn waiting_takes_nothing() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn who_waits_without_a_background_thread_sleeps() {
+    let used = || {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: a valid place for the result.
+        let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        assert_eq!(answer, 0);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let brama = Brama::builder().background(false).build().unwrap();
+    let queue = queue_of(&brama, 10);
+    let before = used();
+    assert!(!queue.wait(ms(400)) && queue.next_timeout(ms(400)).is_none());
+    assert!(used() - before < ms(200), "it spins");
+}
+
 #[test]
 fn who_waits_for_a_report_gets_it() {
     for background in [true, false] {

@@ -26,7 +26,7 @@ impl Connection {
     /// nothing, and false.
     #[inline]
     pub(crate) fn succeed_at_once(&self) -> bool {
-        self.record.succeed_at_once(&self.engine.env, None)
+        self.record.succeed_without_permit(&self.engine.env)
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.

@@ -140,6 +140,7 @@ impl<const SLOTS: usize> Drop for Reserve<SLOTS> {
 }
 
 shipped! {
+    use crate::fork;
     use crate::sync::{AtomicU32, AtomicUsize};
 
     const MAX_CELLS: usize = 64;
@@ -156,7 +157,8 @@ shipped! {
     static READY: AtomicUsize = AtomicUsize::new(8);
 
     /// Whether the reserve was found empty since the last refill, and whether
-    /// somebody has been woken for it. Relaxed throughout: a hint.
+    /// somebody has been woken for it, in which incarnation: who was woken in the
+    /// parent of a fork does nothing for the child. Relaxed throughout: a hint.
     static DEMAND: AtomicU32 = AtomicU32::new(MET);
     const MET: u32 = 0;
     const UNMET: u32 = 1;
@@ -182,8 +184,13 @@ shipped! {
     /// Whether the caller has to see to it that somebody calls [`refill`] soon:
     /// true for one of those that found the reserve empty.
     pub(crate) fn wants_refill() -> bool {
-        DEMAND.load(Ordering::Relaxed) == UNMET
-            && DEMAND.swap(CALLED_FOR, Ordering::Relaxed) == UNMET
+        let demand = DEMAND.load(Ordering::Relaxed);
+        let called_for = CALLED_FOR + fork::incarnation();
+        demand != MET
+            && demand != called_for
+            && DEMAND
+                .compare_exchange(demand, called_for, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Fills the process's reserve.

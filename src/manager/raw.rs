@@ -42,7 +42,7 @@ impl Brama {
     ) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket| {
             // Then nobody wants to hear of it, nor what the report says.
-            if record.succeed_at_once(&engine.env, Some(ticket)) {
+            if record.succeed_with_permit(&engine.env, ticket) {
                 return Ok(());
             }
             record.success(&engine.env, Some(ticket), report)

@@ -133,22 +133,27 @@ impl Record {
         Ok(Some(Ticket::to_probe(word, lease)))
     }
 
-    /// The report of a permit, as [`Record::succeed_at_once`]. Not inlined: so
-    /// the four words of a permit stay in registers in whatever code it is used.
-    #[inline(never)]
-    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
-        self.succeed_at_once(env, Some(ticket))
-    }
-
     /// Counts a success that changes nothing but the totals, or does nothing:
     /// then [`Record::success`] has to do it. What a healthy call costs is this
     /// and [`Record::pass`].
-    #[inline]
-    pub(crate) fn succeed_at_once(&self, env: &Env, ticket: Option<Ticket>) -> bool {
+    ///
+    /// Not inlined, as the next: so the four words of a permit stay in registers in
+    /// whatever code it is used.
+    #[inline(never)]
+    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
+        self.succeed_at_once(env, |word| ticket.passes(word))
+    }
+
+    /// The same for a report without a permit.
+    #[inline(never)]
+    pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
+        self.succeed_at_once(env, |_| true)
+    }
+
+    #[inline(always)]
+    fn succeed_at_once(&self, env: &Env, passes: impl FnOnce(Word) -> bool) -> bool {
         let word = self.word_now();
-        let at_once = word.is_spotless()
-            && ticket.is_none_or(|ticket| ticket.passes(word))
-            && !self.wants(SUCCEEDED);
+        let at_once = word.is_spotless() && passes(word) && !self.wants(SUCCEEDED);
         if at_once {
             self.count_success(env, env.clock.now());
         }
@@ -352,7 +357,9 @@ impl Record {
 /// A thread counts where others count, too: it is faster with a cell of its own.
 #[cold]
 fn want_cells(env: &Env) {
-    if reserve::wants_refill() {
+    // Without a driver nobody would come, and the call of another manager's thread
+    // must not be taken for done.
+    if env.bell.has_driver() && reserve::wants_refill() {
         env.bell.wake();
     }
 }

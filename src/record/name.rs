@@ -6,6 +6,7 @@
 
 use std::alloc::{self, Layout};
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::key::{self, Key};
@@ -17,8 +18,9 @@ const INLINE: usize = 24;
 /// bytes of other fields share its line.
 #[repr(C)]
 pub(super) struct Name {
-    /// The text, or the address of it: [`Name::is_inline`].
-    bytes: [u8; INLINE],
+    /// The text, or the address of it: [`Name::is_inline`]. Not plain bytes, which a
+    /// pointer does not survive being moved as.
+    bytes: [MaybeUninit<u8>; INLINE],
     len: u16,
     /// How many bytes of it are the scope; 0: none, since no scope is empty.
     scope_len: u16,
@@ -29,12 +31,12 @@ impl Name {
         let scope = key.scope().unwrap_or_default();
         let length = |text: &str| u16::try_from(text.len()).expect("validated: at most 1024");
         let mut name = Name {
-            bytes: [0; INLINE],
+            bytes: [MaybeUninit::new(0); INLINE],
             len: length(scope) + length(key.identifier()),
             scope_len: length(scope),
         };
         let text = if name.is_inline() {
-            name.bytes.as_mut_ptr()
+            name.bytes.as_mut_ptr().cast()
         } else {
             // SAFETY: the layout is not empty.
             let text = unsafe { alloc::alloc(name.layout()) };
@@ -91,7 +93,7 @@ impl Name {
     #[inline]
     fn text(&self) -> *const u8 {
         if self.is_inline() {
-            return self.bytes.as_ptr();
+            return self.bytes.as_ptr().cast();
         }
         // SAFETY: `new` wrote a pointer there.
         unsafe { self.bytes.as_ptr().cast::<*const u8>().read_unaligned() }

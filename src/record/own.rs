@@ -7,6 +7,8 @@
 //! change of any settings makes a new version, and so whatever is remembered of the
 //! old ones is void.
 
+use std::sync::Arc;
+
 use arc_swap::ArcSwapOption;
 
 use super::Record;
@@ -68,6 +70,18 @@ impl Record {
             let exact = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
             let unlimited = settings.max_attempts == UNLIMITED;
             self.window.reserve(if unlimited { 1_024 } else { exact });
+        }
+    }
+}
+
+/// The pointer's own drop would look for readers in every thread's list. There are
+/// none: whoever reads the profile has a reference to its record.
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(profile) = self.profile.load_full() {
+            // SAFETY: this is the reference that `self.profile` holds, which is not
+            // dropped and not used any more; `profile` is another one.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&profile)) };
         }
     }
 }
