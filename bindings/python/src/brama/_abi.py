@@ -1,6 +1,6 @@
 """The C ABI, `include/brama.h`: its numbers, its structs, and the library itself.
 
-With `_ffi.py`, which calls it, this is all that knows `ctypes`.
+With `_structs.py` and `_ffi.py`, which are written on it, this is all that knows `ctypes`.
 
 The structs are those of the header, field by field. Their sizes are checked against what
 the library's `_init` functions write, so that a wrong library is told from a defect.

@@ -1,8 +1,8 @@
 """The C ABI of the library, `include/brama.h`, as Python functions.
 
-With `_abi.py`, which it is written on, this is all that knows `ctypes`: the rest of the
-package works with Python's own values and the classes of this file, each of which owns
-one thing of the library's and gives it back when it is collected.
+With `_abi.py` and `_structs.py`, which it is written on, this is all that knows `ctypes`:
+the rest of the package works with Python's own values and the classes of this file, each
+of which owns one thing of the library's and gives it back when it is collected.
 
 Two ways into the library
     `ctypes.PyDLL` keeps the GIL during a call, `ctypes.CDLL` lets it go. What never waits
@@ -25,7 +25,6 @@ import ctypes
 import threading
 from ctypes import byref, c_bool, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from ctypes import sizeof
-from itertools import starmap
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 from . import _errors
@@ -40,26 +39,29 @@ from ._abi import (
     PASS_LIMIT,
     SHUT_DOWN,
     STALE,
-    Config,
-    EventCountWords,
     EventWords,
     Fields,
-    Filter,
     Key,
-    Options,
-    Pair,
     Pairs,
     PermitWords,
-    Report,
-    StateCountWords,
-    StatusWords,
     function,
     hot,
-    maker,
+)
+from ._structs import (
+    config_of,
+    make_event_counts,
+    make_filter,
+    make_report,
+    make_state_counts,
+    make_status,
+    metadata_of,
+    options_of,
+    put_metadata,
+    report_of,
+    text as text,
 )
 
 _E = TypeVar("_E")
-
 
 _PTR, _TEXT, _U64 = c_void_p, c_char_p, c_uint64
 _KEY = (_PTR, _TEXT, _TEXT)
@@ -157,61 +159,12 @@ def check(code: int) -> None:
         raise failed(code)
 
 
-_make_options = maker(Options, "brama_options_init")
-_make_config = maker(Config, "brama_config_init")
-_make_report = maker(Report, "brama_report_init")
-_make_status = maker(StatusWords, "brama_status_init")
-_make_state_counts = maker(StateCountWords, "brama_state_counts_init")
-_make_filter = maker(Filter, "brama_filter_init")
-_make_event_counts = maker(EventCountWords, "brama_event_counts_init")
-
-
-def _put_metadata(struct: Any, metadata: Pairs) -> None:
-    if metadata is not None:
-        # At least one, so that "no pairs" is not NULL, which means "not given".
-        struct.metadata = (Pair * max(1, len(metadata)))(*starmap(Pair, metadata.items()))
-        struct.metadata_count = len(metadata)
-
-
-def _options(fields: Fields, metadata: Pairs) -> Any:
-    options = _make_options()
-    for name, value in fields.items():
-        setattr(options, name, value)
-    _put_metadata(options, metadata)
-    return byref(options)
-
-
-def _config(fields: Fields) -> Any:
-    config = _make_config()
-    for name, value in fields.items():
-        setattr(config, name, value)
-    return byref(config)
-
-
-def _report(reason: Optional[bytes], metadata: Pairs) -> Any:
-    if reason is None and not metadata:
-        return None
-    report = _make_report()
-    report.reason = reason
-    _put_metadata(report, metadata)
-    return byref(report)
-
-
-def _metadata(struct: Any) -> Dict[str, str]:
-    pairs = struct.metadata
-    return {pairs[n].key.decode(): pairs[n].value.decode() for n in range(struct.metadata_count)}
-
-
-def text(value: Optional[bytes]) -> Optional[str]:
-    return None if value is None else value.decode()
-
-
 def _counting(failure: Callable[[Any], int], reason: Optional[bytes], metadata: Pairs) -> int:
     """Reports a failure and answers how many count now."""
     count = c_uint32()
-    report = _make_report()
+    report = make_report()
     report.reason = reason
-    _put_metadata(report, metadata)
+    put_metadata(report, metadata)
     report.failure_count = ctypes.pointer(count)
     check(failure(byref(report)))
     return count.value
@@ -317,7 +270,7 @@ class Handle:
 
     def success(self, metadata: Pairs) -> None:
         if metadata:
-            check(_connection_success_with(self._owner.address, _report(None, metadata)))
+            check(_connection_success_with(self._owner.address, report_of(None, metadata)))
         else:
             check(_connection_success(self.argument))
 
@@ -326,28 +279,28 @@ class Handle:
         return _counting(lambda r: _connection_failure_with(address, r), reason, metadata)
 
     def open(self, reason: Optional[bytes], metadata: Pairs, expiry: int) -> None:
-        check(_connection_open(self._owner.address, _report(reason, metadata), expiry))
+        check(_connection_open(self._owner.address, report_of(reason, metadata), expiry))
 
     def control(self, verb: str) -> None:
         check(_CONTROLS[verb][1](self._owner.address))
 
     def configure(self, fields: Fields, metadata: Pairs) -> None:
-        check(_connection_configure(self._owner.address, _options(fields, metadata)))
+        check(_connection_configure(self._owner.address, options_of(fields, metadata)))
 
     def status(self) -> Tuple[Any, Dict[str, str]]:
-        status = _make_status()
+        status = make_status()
         check(_connection_status(self._owner.address, byref(status)))
-        return status, _metadata(status)
+        return status, metadata_of(status)
 
 
 def ticket_success(ticket: Ticket, metadata: Pairs = None) -> int:
     if metadata:
-        return int(_permit_success_with(ticket._obj, _report(None, metadata)))
+        return int(_permit_success_with(ticket._obj, report_of(None, metadata)))
     return int(_permit_success_at(ticket))
 
 
 def ticket_failure(ticket: Ticket, reason: Optional[bytes]) -> int:
-    return int(_permit_failure_with(ticket._obj, _report(reason, None)))
+    return int(_permit_failure_with(ticket._obj, report_of(reason, None)))
 
 
 def ticket_failure_counted(ticket: Ticket, reason: Optional[bytes], metadata: Pairs) -> int:
@@ -396,7 +349,7 @@ class Manager:
     def __init__(self, fields: Optional[Fields]) -> None:
         self._address: Optional[int] = None
         if fields is not None:
-            self._address = _new(_config(fields))
+            self._address = _new(config_of(fields))
             if self._address is None:
                 raise failed(INVALID_CONFIG)
 
@@ -411,7 +364,7 @@ class Manager:
         return int(_state(self._address, *key))
 
     def success(self, key: Key, metadata: Pairs) -> None:
-        check(_success_with(self._address, *key, _report(None, metadata)))
+        check(_success_with(self._address, *key, report_of(None, metadata)))
 
     def failure(self, key: Key, reason: Optional[bytes], metadata: Pairs) -> int:
         return _counting(lambda r: _failure_with(self._address, *key, r), reason, metadata)
@@ -422,10 +375,10 @@ class Manager:
         return code, _ticket(permit, self), wait.value
 
     def register(self, key: Key, fields: Fields, metadata: Pairs) -> Handle:
-        return self._handle(_register, key, _options(fields, metadata))
+        return self._handle(_register, key, options_of(fields, metadata))
 
     def get_or_register(self, key: Key, fields: Fields, metadata: Pairs) -> Handle:
-        return self._handle(_get_or_register, key, _options(fields, metadata))
+        return self._handle(_get_or_register, key, options_of(fields, metadata))
 
     def connection(self, key: Key) -> Handle:
         return self._handle(_connection_get, key)
@@ -440,39 +393,39 @@ class Manager:
         check(_unregister(self._address, *key))
 
     def open(self, key: Key, reason: Optional[bytes], metadata: Pairs, expiry: int) -> None:
-        check(_open_circuit(self._address, *key, _report(reason, metadata), expiry))
+        check(_open_circuit(self._address, *key, report_of(reason, metadata), expiry))
 
     def control(self, verb: str, key: Key) -> None:
         check(_CONTROLS[verb][0](self._address, *key))
 
     def configure(self, fields: Fields) -> None:
-        check(_configure(self._address, _config(fields)))
+        check(_configure(self._address, config_of(fields)))
 
     def configure_connection(self, key: Key, fields: Fields, metadata: Pairs) -> None:
-        check(_configure_connection(self._address, *key, _options(fields, metadata)))
+        check(_configure_connection(self._address, *key, options_of(fields, metadata)))
 
     def status(self, key: Key) -> Tuple[Any, Dict[str, str]]:
-        status = _make_status()
+        status = make_status()
         check(_status(self._address, *key, byref(status)))
-        return status, _metadata(status)
+        return status, metadata_of(status)
 
     def snapshot(self, scope: Optional[bytes]) -> Iterator[Tuple[Any, Dict[str, str]]]:
         place = c_void_p()
         check(_snapshot_new(self._address, scope, byref(place)))
         try:
-            status = _make_status()
+            status = make_status()
             while _snapshot_next(place, byref(status)):
-                yield status, _metadata(status)
+                yield status, metadata_of(status)
         finally:
             _snapshot_free(place)
 
     def state_counts(self) -> Any:
-        counts = _make_state_counts()
+        counts = make_state_counts()
         check(_state_counts(self._address, byref(counts)))
         return counts
 
     def event_counts(self) -> Any:
-        counts = _make_event_counts()
+        counts = make_event_counts()
         check(_event_counts(self._address, byref(counts)))
         return counts
 
@@ -486,14 +439,14 @@ class Manager:
         check(_shutdown(self._address))
 
     def unsubscribe(self, types: int, connection: Optional[bytes], scope: Optional[bytes]) -> None:
-        pattern = _make_filter()
+        pattern = make_filter()
         pattern.event_types, pattern.connection, pattern.scope = types, connection, scope
         check(_unsubscribe_matching(self._address, byref(pattern)))
 
     def queue(
         self, types: int, connection: Optional[bytes], scope: Optional[bytes], capacity: int
     ) -> Queue:
-        wanted, place = _make_filter(), c_void_p()
+        wanted, place = make_filter(), c_void_p()
         wanted.event_types, wanted.connection, wanted.scope = types, connection, scope
         check(_queue_new(self._address, byref(wanted), capacity, byref(place)))
         assert place.value is not None
@@ -521,7 +474,7 @@ class Queue:
         events, count = (EventWords * self.BATCH)(), c_size_t()
         with self._lock:
             check(_queue_drain(self._address, events, sizeof(EventWords), self.BATCH, byref(count)))
-            return [make(event, _metadata(event)) for event in events[: count.value]]
+            return [make(event, metadata_of(event)) for event in events[: count.value]]
 
     def wait(self, timeout_ms: int) -> bool:
         """Without the GIL; signal handlers do not run meanwhile."""
