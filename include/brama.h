@@ -62,6 +62,7 @@
  *
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
+ * An opening that would last longer than 34 years lasts until it is closed by hand.
  *
  * THREADS. Every function may be called from any thread at any time, but two kinds: one
  * that frees must be the last to use its pointer, and one thread at a time drains a
@@ -72,9 +73,10 @@
  * do not hold a lock meanwhile that a callback takes. Permits and reports take no lock
  * and allocate nothing. Do not report from signal handlers.
  *
- * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, never on
- * one that reports. They may call anything in this library. They must return: no
- * longjmp, no C++ exception may leave them.
+ * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
+ * of the functions just named that may wait; never on one that reports. They may call
+ * anything in this library. They must return: no longjmp, no C++ exception may leave
+ * them.
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
  * every drop is counted. All other types are delivered at least once to every
@@ -273,7 +275,7 @@ typedef int32_t brama_outcome_t;
 
 /**
  * Called once with the user data that was given beside it, when the library needs
- * that no more.
+ * that no more. May call anything in this library, must not throw.
  */
 typedef void (*brama_destroy_fn)(void *user_data);
 
@@ -664,7 +666,8 @@ brama_t *brama_new(const brama_config_t *config);
 
 /**
  * The process-wide manager, made with the default settings on first use. It is what
- * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+ * NULL stands for. Never freed: brama_free leaves it as it is. NULL only if the system
+ * cannot start its thread; whoever asks next tries again. Any thread.
  */
 brama_t *brama_default(void);
 
@@ -672,16 +675,19 @@ brama_t *brama_default(void);
  * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
  * queues stay valid until they are released; permits by name do not. NULL is fine:
  * nothing happens, as for the default manager. No other thread may be using the
- * pointer. May be called inside a callback.
+ * pointer. May be called inside a callback; those that are due are still called then,
+ * and must not use the pointer.
  */
 void brama_free(brama_t *manager);
 
 /**
- * Shuts a manager down: no call is admitted any more, every operation answers
- * BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are delivered, and
- * all subscriptions end. Inside a callback it returns at once, and the rest happens
- * when the callback has returned. Further calls do nothing. NULL: the default manager.
- * May block until a callback under way has returned. Any thread.
+ * Shuts a manager down: all its connections are gone, whatever is asked of one is
+ * answered by BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are
+ * delivered, and all subscriptions end. Inside a callback it returns at once, and the
+ * rest happens when the callback has returned; so also inside a brama_destroy_fn, if
+ * there is a background thread. Further calls do nothing. NULL: the default manager,
+ * for the rest of the process. May block until a callback under way has returned. Any
+ * thread.
  */
 brama_result_t brama_shutdown(brama_t *manager);
 
@@ -984,7 +990,7 @@ brama_result_t brama_permit_failure_with(brama_permit_t permit,
 
 /**
  * Gives the permit back, neither success nor failure: a cancelled caller is no
- * failing dependency. Errors as brama_permit_success. Any thread.
+ * failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
  */
 brama_result_t brama_permit_ignore(brama_permit_t permit);
 
@@ -1264,8 +1270,9 @@ void brama_state_counts_init(brama_state_counts_t *counts);
  * or its end.
  *
  * A NULL manager is the default one, a NULL scope is none, status must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; the
- * struct is then as it was. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
+ * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
+ * is then as it was. Any thread.
  */
 brama_result_t brama_status(brama_t *manager,
                             const char *identifier,
@@ -1425,8 +1432,9 @@ typedef struct brama_filter_t {
     /**
      * Called with predicate_data when the subscription has ended, or if it cannot
      * begin: once for each call that is given this struct to subscribe with (but not
-     * if its size is refused, for then it is not looked into). NULL: nothing is to be
-     * done.
+     * if its size is refused, or what lies beyond the size that this library knows, for
+     * then it is not looked into). At once if there is no predicate. NULL: nothing is
+     * to be done.
      */
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
@@ -1596,7 +1604,8 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
  * Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
  * says whether one can; another thread may take it first. False also, at once, when
  * the queue is closed and nothing waits, and for NULL. In a manager without a
- * background thread this also does what brama_poll does. Any number of threads.
+ * background thread this also does what brama_poll does. Inside a callback of the manager
+ * nothing arrives meanwhile: do not wait for ever there. Any number of threads.
  */
 bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 
@@ -1626,6 +1635,8 @@ bool brama_queue_is_closed(const brama_queue_t *queue);
 /**
  * Closes a queue and frees it, with its descriptor and the strings of its events. NULL
  * is fine. No other thread may be using the queue: close it first, and join who waits.
+ * May be called inside a callback, also one that runs because the queue is drained:
+ * that call then gives no events.
  */
 void brama_queue_free(brama_queue_t *queue);
 

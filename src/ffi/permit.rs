@@ -260,7 +260,7 @@ pub unsafe extern "C" fn brama_permit_failure_with(
 }
 
 /// Gives the permit back, neither success nor failure: a cancelled caller is no
-/// failing dependency. Errors as brama_permit_success. Any thread.
+/// failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
     guard::result(|| {

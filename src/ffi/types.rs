@@ -96,7 +96,7 @@ pub struct brama_pair_t {
 }
 
 /// Called once with the user data that was given beside it, when the library needs
-/// that no more.
+/// that no more. May call anything in this library, must not throw.
 pub type brama_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
