@@ -71,7 +71,8 @@
  * brama_queue_wait where there is no background thread), brama_shutdown, brama_free,
  * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and brama_queue_free:
  * do not hold a lock meanwhile that a callback takes. Permits and reports take no lock
- * and allocate nothing. Do not report from signal handlers.
+ * and allocate nothing for a reason of up to 38 bytes. Call nothing of this library in
+ * signal handlers.
  *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
  * of the functions just named that may wait; never on one that reports. They may call
@@ -185,7 +186,8 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
 /**
- * There is not enough memory.
+ * The system lacks memory for what it was asked for. Where the process itself runs out
+ * of memory, it is aborted.
  */
 #define BRAMA_ERR_OUT_OF_MEMORY (-10)
 
@@ -280,7 +282,7 @@ typedef int32_t brama_outcome_t;
 typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
- * Two strings of a user's, NUL-terminated UTF-8.
+ * Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
  */
 typedef struct brama_pair_t {
     /**
@@ -605,8 +607,8 @@ typedef struct brama_config_t {
      */
     int32_t background;
     /**
-     * How many happenings can wait to be delivered as events. 1 to 16777216. Default
-     * 1024. Only for brama_new.
+     * How many happenings can wait to be delivered as events, each in some 128 bytes that
+     * are taken at once. 1 to 16777216. Default 1024. Only for brama_new.
      */
     uint64_t event_capacity;
     /**
@@ -1605,7 +1607,8 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
  * says whether one can; another thread may take it first. False also, at once, when
  * the queue is closed and nothing waits, and for NULL. In a manager without a
  * background thread this also does what brama_poll does. Inside a callback of the manager
- * nothing arrives meanwhile: do not wait for ever there. Any number of threads.
+ * nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
+ * in destructors that run because a thread ends: there it may answer false at once.
  */
 bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 

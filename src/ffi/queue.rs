@@ -122,7 +122,8 @@ pub unsafe extern "C" fn brama_queue_drain(
 /// says whether one can; another thread may take it first. False also, at once, when
 /// the queue is closed and nothing waits, and for NULL. In a manager without a
 /// background thread this also does what brama_poll does. Inside a callback of the manager
-/// nothing arrives meanwhile: do not wait for ever there. Any number of threads.
+/// nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
+/// in destructors that run because a thread ends: there it may answer false at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms: u64) -> bool {
     guard::value(false, || {

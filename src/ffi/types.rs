@@ -85,7 +85,7 @@ pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
 /// No value: a time before its first occurrence, a window that is not there.
 pub const BRAMA_NONE: u64 = 0xffffffffffffffff;
 
-/// Two strings of a user's, NUL-terminated UTF-8.
+/// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_pair_t {
