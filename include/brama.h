@@ -603,7 +603,9 @@ typedef struct brama_config_t {
     int32_t auto_register;
     /**
      * 1 (default): a thread of the manager's does what is due when nobody calls. 0:
-     * call brama_poll now and then. Only for brama_new.
+     * call brama_poll now and then. The thread's signal mask is that of who starts it:
+     * of the caller of brama_new, and in the child of a fork() of the first to use the
+     * manager. Only for brama_new.
      */
     int32_t background;
     /**
@@ -940,9 +942,10 @@ typedef struct brama_permit_t {
  * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
  * half-open with a probe's place free.
  *
- * BRAMA_ERR_REJECTED: do not call. If retry_after_ms is not NULL, it gets how long
- * until asking again can make a difference (0 if admitted; BRAMA_NEVER if the circuit
- * is held open until it is closed by hand), and *permit is zero.
+ * BRAMA_ERR_REJECTED: do not call; the rejection is counted. If retry_after_ms is not
+ * NULL, it gets how long until asking again can make a difference (0 if admitted;
+ * BRAMA_NEVER if the circuit is held open until it is closed by hand), and *permit is
+ * zero.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
