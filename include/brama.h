@@ -62,6 +62,7 @@
  *
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
+ * An opening that would last longer than 34 years lasts until it is closed by hand.
  *
  * THREADS. Every function may be called from any thread at any time, but two kinds: one
  * that frees must be the last to use its pointer, and one thread at a time drains a
@@ -70,11 +71,13 @@
  * brama_queue_wait where there is no background thread), brama_shutdown, brama_free,
  * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and brama_queue_free:
  * do not hold a lock meanwhile that a callback takes. Permits and reports take no lock
- * and allocate nothing. Do not report from signal handlers.
+ * and allocate nothing for a reason of up to 38 bytes. Call nothing of this library in
+ * signal handlers.
  *
- * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, never on
- * one that reports. They may call anything in this library. They must return: no
- * longjmp, no C++ exception may leave them.
+ * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
+ * of the functions just named that may wait; never on one that reports. They may call
+ * anything in this library. They must return: no longjmp, no C++ exception may leave
+ * them.
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
  * every drop is counted. All other types are delivered at least once to every
@@ -183,7 +186,8 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
 /**
- * There is not enough memory.
+ * The system lacks memory for what it was asked for. Where the process itself runs out
+ * of memory, it is aborted.
  */
 #define BRAMA_ERR_OUT_OF_MEMORY (-10)
 
@@ -273,12 +277,12 @@ typedef int32_t brama_outcome_t;
 
 /**
  * Called once with the user data that was given beside it, when the library needs
- * that no more.
+ * that no more. May call anything in this library, must not throw.
  */
 typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
- * Two strings of a user's, NUL-terminated UTF-8.
+ * Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
  */
 typedef struct brama_pair_t {
     /**
@@ -605,12 +609,14 @@ typedef struct brama_config_t {
     int32_t auto_register;
     /**
      * 1 (default): a thread of the manager's does what is due when nobody calls. 0:
-     * call brama_poll now and then. Only for brama_new.
+     * call brama_poll now and then. The thread's signal mask is that of who starts it:
+     * of the caller of brama_new, and in the child of a fork() of the first to use the
+     * manager. Only for brama_new.
      */
     int32_t background;
     /**
-     * How many happenings can wait to be delivered as events. 1 to 16777216. Default
-     * 1024. Only for brama_new.
+     * How many happenings can wait to be delivered as events, each in some 128 bytes that
+     * are taken at once. 1 to 16777216. Default 1024. Only for brama_new.
      */
     uint64_t event_capacity;
     /**
@@ -670,7 +676,8 @@ brama_t *brama_new(const brama_config_t *config);
 
 /**
  * The process-wide manager, made with the default settings on first use. It is what
- * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+ * NULL stands for. Never freed: brama_free leaves it as it is. NULL only if the system
+ * cannot start its thread; whoever asks next tries again. Any thread.
  */
 brama_t *brama_default(void);
 
@@ -678,16 +685,19 @@ brama_t *brama_default(void);
  * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
  * queues stay valid until they are released; permits by name do not. NULL is fine:
  * nothing happens, as for the default manager. No other thread may be using the
- * pointer. May be called inside a callback.
+ * pointer. May be called inside a callback; those that are due are still called then,
+ * and must not use the pointer.
  */
 void brama_free(brama_t *manager);
 
 /**
- * Shuts a manager down: no call is admitted any more, every operation answers
- * BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are delivered, and
- * all subscriptions end. Inside a callback it returns at once, and the rest happens
- * when the callback has returned. Further calls do nothing. NULL: the default manager.
- * May block until a callback under way has returned. Any thread.
+ * Shuts a manager down: all its connections are gone, whatever is asked of one is
+ * answered by BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are
+ * delivered, and all subscriptions end. Inside a callback it returns at once, and the
+ * rest happens when the callback has returned; so also inside a brama_destroy_fn, if
+ * there is a background thread. Further calls do nothing. NULL: the default manager,
+ * for the rest of the process. May block until a callback under way has returned. Any
+ * thread.
  */
 brama_result_t brama_shutdown(brama_t *manager);
 
@@ -943,9 +953,10 @@ typedef struct brama_permit_t {
  * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
  * half-open with a probe's place free.
  *
- * BRAMA_ERR_REJECTED: do not call. If retry_after_ms is not NULL, it gets how long
- * until asking again can make a difference (0 if admitted; BRAMA_NEVER if the circuit
- * is held open until it is closed by hand), and *permit is zero.
+ * BRAMA_ERR_REJECTED: do not call; the rejection is counted. If retry_after_ms is not
+ * NULL, it gets how long until asking again can make a difference (0 if admitted;
+ * BRAMA_NEVER if the circuit is held open until it is closed by hand), and *permit is
+ * zero.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -995,7 +1006,7 @@ brama_result_t brama_permit_failure_with(brama_permit_t permit,
 
 /**
  * Gives the permit back, neither success nor failure: a cancelled caller is no
- * failing dependency. Errors as brama_permit_success. Any thread.
+ * failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
  */
 brama_result_t brama_permit_ignore(brama_permit_t permit);
 
@@ -1321,8 +1332,9 @@ void brama_state_counts_init(brama_state_counts_t *counts);
  * or its end.
  *
  * A NULL manager is the default one, a NULL scope is none, status must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; the
- * struct is then as it was. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
+ * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
+ * is then as it was. Any thread.
  */
 brama_result_t brama_status(brama_t *manager,
                             const char *identifier,
@@ -1509,8 +1521,9 @@ typedef struct brama_filter_t {
     /**
      * Called with predicate_data when the subscription has ended, or if it cannot
      * begin: once for each call that is given this struct to subscribe with (but not
-     * if its size is refused, for then it is not looked into). NULL: nothing is to be
-     * done.
+     * if its size is refused, or what lies beyond the size that this library knows, for
+     * then it is not looked into). At once if there is no predicate. NULL: nothing is
+     * to be done.
      */
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
@@ -1680,7 +1693,9 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
  * Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
  * says whether one can; another thread may take it first. False also, at once, when
  * the queue is closed and nothing waits, and for NULL. In a manager without a
- * background thread this also does what brama_poll does. Any number of threads.
+ * background thread this also does what brama_poll does. Inside a callback of the manager
+ * nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
+ * in destructors that run because a thread ends: there it may answer false at once.
  */
 bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 
@@ -1710,6 +1725,8 @@ bool brama_queue_is_closed(const brama_queue_t *queue);
 /**
  * Closes a queue and frees it, with its descriptor and the strings of its events. NULL
  * is fine. No other thread may be using the queue: close it first, and join who waits.
+ * May be called inside a callback, also one that runs because the queue is drained:
+ * that call then gives no events.
  */
 void brama_queue_free(brama_queue_t *queue);
 

@@ -21,6 +21,7 @@
 //!
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -388,8 +389,15 @@ pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
     Ok(())
 }
 
+thread_local! {
+    /// Which engine this thread drives. Unlike the standard library's handle of the
+    /// thread it can be asked for while the thread ends.
+    static DRIVEN: Cell<*const Engine> = const { Cell::new(ptr::null()) };
+}
+
 /// The life of the driver. It ends when the engine is shut.
 fn drive(engine: &Engine) {
+    DRIVEN.set(engine);
     let me = thread::current();
     let mut incarnation = fork::incarnation();
     take_up(engine, &me);
@@ -429,7 +437,7 @@ pub(crate) fn join(engine: &Engine) {
     // Held while joining: whoever shuts down too returns when it is done.
     let mut holder = engine.driver.lock();
     if let Holder::Thread(thread) = mem::replace(&mut *holder, Holder::Nobody)
-        && thread.thread().id() != thread::current().id()
+        && !ptr::eq(DRIVEN.get(), engine)
     {
         // A driver that panicked has said so already.
         let _ = thread.join();

@@ -21,6 +21,7 @@
 //! the next user goes in, and finds the thing as the other left it. A closer shuts
 //! such a gate without dropping the thing, which may be half dropped already.
 
+use std::cell::Cell;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe};
 
@@ -53,6 +54,16 @@ unsafe impl<T: Send> Send for Gate<T> {}
 
 fn busy() -> usize {
     sync::thread_token() << TOKEN_SHIFT | BUSY
+}
+
+thread_local! {
+    /// How many things this thread is dropping, one inside the other.
+    static FINISHING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is dropping what was in a gate, and others may wait for that.
+pub(crate) fn is_finishing_here() -> bool {
+    FINISHING.get() > 0
 }
 
 /// Whether the thread that made the gate busy was left behind by a fork.
@@ -142,9 +153,11 @@ impl<T> Gate<T> {
         // The user's: what it holds may panic when dropped, and somebody may be
         // waiting for this to end.
         let content = content.map(ManuallyDrop::into_inner);
+        FINISHING.set(FINISHING.get() + 1);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
             mem::forget(panic);
         }
+        FINISHING.set(FINISHING.get() - 1);
         self.shut();
     }
 

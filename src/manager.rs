@@ -17,6 +17,7 @@ use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
+use crate::gate;
 use crate::key::Key;
 use crate::permit::{self, Outcome, Permit};
 use crate::record::{OpenFor, Record, Refusal, Status};
@@ -400,8 +401,9 @@ impl Brama {
     /// Shuts the manager down: no call is admitted any more, every operation
     /// answers [`Error::ShutDown`], the background thread is joined, the events that
     /// wait are delivered, and all subscriptions end. Inside a callback it returns
-    /// at once, and the rest happens when the callback has returned. Further calls
-    /// do nothing.
+    /// at once, and the rest happens when the callback has returned; so also inside the
+    /// destructor of a callback, if there is a background thread. Further calls do
+    /// nothing.
     pub fn shutdown(&self) {
         self.owner.shut_down();
     }
@@ -433,6 +435,11 @@ impl Owner {
         self.engine.shut_down();
         if self.engine.env.bus.is_dispatching_here() {
             // Inside a callback, on the driver's thread or one that polls.
+            return;
+        }
+        if self.engine.has_driver() && gate::is_finishing_here() {
+            // A callback is being dropped: by the driver, which cannot join itself, or
+            // by a thread that the driver may be waiting for. It does the rest.
             return;
         }
         driver::join(&self.engine);

@@ -32,6 +32,11 @@ fn c_programs_are_clean_under_the_sanitizers() {
     let compiler = &Compiler::all(Language::C)[0];
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     for source in sources("c", "c") {
+        // The sanitizer's own allocator may be locked for ever in the child, if another
+        // thread was allocating when the process forked.
+        if source.file_stem().is_some_and(|name| name == "fork") {
+            continue;
+        }
         let program = compiler.program(&source, Linkage::Shared, &flags);
         start(&program);
     }

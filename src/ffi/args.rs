@@ -43,6 +43,17 @@ pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
     }
 }
 
+/// The manager of a pointer, for a call that may run functions of the host's: one of
+/// them may free the manager, which then ends with the call.
+///
+/// # Safety
+///
+/// As [`manager`], until such a function runs.
+pub(super) unsafe fn kept_manager(manager: *mut brama_t) -> Brama {
+    // SAFETY: the caller's promise.
+    unsafe { self::manager(manager) }.clone()
+}
+
 /// # Safety
 ///
 /// See the top of the file.

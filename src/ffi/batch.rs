@@ -86,12 +86,18 @@ pub unsafe extern "C" fn brama_report_many(
             place("items", items)?;
         }
         for number in 0..count {
-            // SAFETY: the caller's promise.
-            let item = unsafe { &mut *items.byte_add(number * item_size) };
-            // SAFETY: as above.
-            item.result = guard::result(|| Ok(unsafe { item.report() }?));
+            // SAFETY: the caller's promise. No reference: `result` need not be a number
+            // yet.
+            let result = unsafe {
+                let item = items.byte_add(number * item_size);
+                let (connection, reason) = ((*item).connection, (*item).reason);
+                let outcome = (*item).outcome;
+                let result = guard::result(|| Ok(report(connection, outcome, reason)?));
+                (*item).result = result;
+                result
+            };
             if first == BRAMA_OK {
-                first = item.result;
+                first = result;
             }
         }
         Ok(())
@@ -99,24 +105,26 @@ pub unsafe extern "C" fn brama_report_many(
     if done == BRAMA_OK { first } else { done }
 }
 
-impl brama_report_item_t {
-    /// # Safety
-    ///
-    /// See [`super::args`].
-    unsafe fn report(&self) -> Result<(), Error> {
-        // SAFETY: the caller's promise.
-        let connection = &unsafe { handle(self.connection) }?.connection;
-        match self.outcome {
-            BRAMA_OUTCOME_SUCCESS => connection.success(),
-            BRAMA_OUTCOME_FAILURE => {
-                // SAFETY: as above.
-                let report = unsafe { report::reason(self.reason) }?;
-                connection.failure(report).map(drop)
-            }
-            other => {
-                let allowed = "must be BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE";
-                Err(invalid("outcome", other, allowed))
-            }
+/// # Safety
+///
+/// See [`super::args`].
+unsafe fn report(
+    connection: *const brama_connection_t,
+    outcome: brama_outcome_t,
+    reason: *const c_char,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let connection = &unsafe { handle(connection) }?.connection;
+    match outcome {
+        BRAMA_OUTCOME_SUCCESS => connection.success(),
+        BRAMA_OUTCOME_FAILURE => {
+            // SAFETY: as above.
+            let report = unsafe { report::reason(reason) }?;
+            connection.failure(report).map(drop)
+        }
+        other => {
+            let allowed = "must be BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE";
+            Err(invalid("outcome", other, allowed))
         }
     }
 }

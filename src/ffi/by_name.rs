@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::args::{self, key};
 use super::config::brama_options_t;
 use super::errors::brama_result_t;
-use super::guard;
+use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types;
 use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::connection::Connection;
+use crate::key::Key;
 
 /// Registers a connection, closed.
 ///
@@ -121,8 +122,20 @@ pub unsafe extern "C" fn brama_available(
 ) -> bool {
     guard::value(false, || {
         // SAFETY: the caller's promise.
-        Ok(unsafe { args::manager(manager).available(key(identifier, scope)?) })
+        let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
+        match manager.available(key) {
+            true => Ok(true),
+            false => unless_invalid(key, false),
+        }
     })
+}
+
+/// The answer of a question that found nothing, which may be because nothing can have
+/// such a name.
+#[inline(never)]
+fn unless_invalid<T>(key: Key<'_>, answer: T) -> Result<T, Failure> {
+    key.validate()?;
+    Ok(answer)
 }
 
 /// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is
@@ -136,8 +149,11 @@ pub unsafe extern "C" fn brama_state(
 ) -> brama_state_t {
     guard::value(BRAMA_STATE_UNKNOWN, || {
         // SAFETY: the caller's promise.
-        let state = unsafe { args::manager(manager).state(key(identifier, scope)?) };
-        Ok(types::state(state))
+        let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
+        match types::state(manager.state(key)) {
+            BRAMA_STATE_UNKNOWN => unless_invalid(key, BRAMA_STATE_UNKNOWN),
+            state => Ok(state),
+        }
     })
 }
 

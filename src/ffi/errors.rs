@@ -28,7 +28,8 @@ pub const BRAMA_ERR_SHUT_DOWN: brama_result_t = -7;
 pub const BRAMA_ERR_PANIC: brama_result_t = -8;
 /// The system does not do what this needs.
 pub const BRAMA_ERR_UNSUPPORTED: brama_result_t = -9;
-/// There is not enough memory.
+/// The system lacks memory for what it was asked for. Where the process itself runs out
+/// of memory, it is aborted.
 pub const BRAMA_ERR_OUT_OF_MEMORY: brama_result_t = -10;
 
 /// What a result code means in general, in English: a short sentence without

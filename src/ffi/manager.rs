@@ -21,7 +21,8 @@ pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_
 }
 
 /// The process-wide manager, made with the default settings on first use. It is what
-/// NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+/// NULL stands for. Never freed: brama_free leaves it as it is. NULL only if the system
+/// cannot start its thread; whoever asks next tries again. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_default() -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
@@ -32,31 +33,35 @@ pub extern "C" fn brama_default() -> *mut brama_t {
 /// Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
 /// queues stay valid until they are released; permits by name do not. NULL is fine:
 /// nothing happens, as for the default manager. No other thread may be using the
-/// pointer. May be called inside a callback.
+/// pointer. May be called inside a callback; those that are due are still called then,
+/// and must not use the pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
     guard::value((), || {
         let is_default = manager::default_if_made()
             .is_some_and(|default| ptr::eq(default, manager.cast_const().cast()));
         if !manager.is_null() && !is_default {
-            // SAFETY: from `brama_new`, and given back once.
-            let manager = unsafe { Box::from_raw(manager) };
-            manager.brama.shutdown();
+            // SAFETY: from `brama_new`. The callbacks that this runs may still use it.
+            unsafe { args::kept_manager(manager) }.shutdown();
+            // SAFETY: as above, and given back once.
+            drop(unsafe { Box::from_raw(manager) });
         }
         Ok(())
     });
 }
 
-/// Shuts a manager down: no call is admitted any more, every operation answers
-/// BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are delivered, and
-/// all subscriptions end. Inside a callback it returns at once, and the rest happens
-/// when the callback has returned. Further calls do nothing. NULL: the default manager.
-/// May block until a callback under way has returned. Any thread.
+/// Shuts a manager down: all its connections are gone, whatever is asked of one is
+/// answered by BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are
+/// delivered, and all subscriptions end. Inside a callback it returns at once, and the
+/// rest happens when the callback has returned; so also inside a brama_destroy_fn, if
+/// there is a background thread. Further calls do nothing. NULL: the default manager,
+/// for the rest of the process. May block until a callback under way has returned. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
-        unsafe { args::manager(manager) }.shutdown();
+        unsafe { args::kept_manager(manager) }.shutdown();
         Ok(())
     })
 }
@@ -68,7 +73,7 @@ pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t
 pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
-        unsafe { args::manager(manager) }.poll();
+        unsafe { args::kept_manager(manager) }.poll();
         Ok(())
     })
 }

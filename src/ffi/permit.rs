@@ -52,9 +52,10 @@ const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t
 /// Asks for admission, and gives a permit into *permit: if the circuit is closed, or
 /// half-open with a probe's place free.
 ///
-/// BRAMA_ERR_REJECTED: do not call. If retry_after_ms is not NULL, it gets how long
-/// until asking again can make a difference (0 if admitted; BRAMA_NEVER if the circuit
-/// is held open until it is closed by hand), and *permit is zero.
+/// BRAMA_ERR_REJECTED: do not call; the rejection is counted. If retry_after_ms is not
+/// NULL, it gets how long until asking again can make a difference (0 if admitted;
+/// BRAMA_NEVER if the circuit is held open until it is closed by hand), and *permit is
+/// zero.
 ///
 /// A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
 /// Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -270,7 +271,7 @@ pub unsafe extern "C" fn brama_permit_failure_with(
 }
 
 /// Gives the permit back, neither success nor failure: a cancelled caller is no
-/// failing dependency. Errors as brama_permit_success. Any thread.
+/// failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
     guard::result(|| {

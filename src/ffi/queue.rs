@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::mem::size_of;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{self, Extensible, given, invalid, place};
@@ -12,6 +13,21 @@ use super::guard::{self, Failure};
 use super::handles::{brama_queue_t, brama_t};
 use super::subscribe::brama_filter_t;
 use super::text::Shelf;
+use crate::error::Error;
+
+/// A queue, for a call that may run functions of the host's: one of them may free it.
+///
+/// # Safety
+///
+/// NULL, or a queue that nobody frees until such a function runs.
+unsafe fn kept(queue: *mut brama_queue_t) -> Result<Arc<brama_queue_t>, Error> {
+    place("queue", queue)?;
+    // SAFETY: from `Arc::into_raw` in `brama_queue_new`, and not freed yet.
+    unsafe {
+        Arc::increment_strong_count(queue.cast_const());
+        Ok(Arc::from_raw(queue.cast_const()))
+    }
+}
 
 /// Makes a queue of every event that filter lets pass, into *out, to be freed by the
 /// caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
@@ -33,12 +49,13 @@ pub unsafe extern "C" fn brama_queue_new(
         let out = place("out", out)?;
         // SAFETY: as above.
         unsafe { out.write(ptr::null_mut()) };
+        let filter = filter?;
         // SAFETY: as above.
-        let queue = unsafe { args::manager(manager) }.subscribe_queue(filter?, capacity)?;
+        let queue = unsafe { args::kept_manager(manager) }.subscribe_queue(filter, capacity)?;
         let drained = Shelf::new();
-        let queue = Box::into_raw(Box::new(brama_queue_t { queue, drained }));
+        let queue = Arc::into_raw(Arc::new(brama_queue_t { queue, drained }));
         // SAFETY: as above.
-        unsafe { out.write(queue) };
+        unsafe { out.write(queue.cast_mut()) };
         Ok(())
     })
 }
@@ -66,7 +83,7 @@ pub unsafe extern "C" fn brama_queue_drain(
         // SAFETY: the caller's promise.
         unsafe { count.write(0) };
         // SAFETY: as above.
-        let queue = unsafe { given("queue", queue) }?;
+        let queue = unsafe { kept(queue) }?;
         if event_size < brama_event_t::FIRST_SIZE || !event_size.is_multiple_of(size_of::<usize>())
         {
             let allowed = "must be sizeof(brama_event_t)";
@@ -76,6 +93,10 @@ pub unsafe extern "C" fn brama_queue_drain(
             place("events", events)?;
         }
         let drained = queue.queue.drain(capacity);
+        if Arc::strong_count(&queue) == 1 {
+            // Freed by a callback meanwhile, and with it the strings.
+            return Ok(());
+        }
         let mut texts = queue.drained.take();
         texts.begin(room_for(&drained));
         for (number, event) in drained.iter().enumerate() {
@@ -100,12 +121,14 @@ pub unsafe extern "C" fn brama_queue_drain(
 /// Waits until an event can be drained, at most timeout_ms (BRAMA_NEVER: for ever), and
 /// says whether one can; another thread may take it first. False also, at once, when
 /// the queue is closed and nothing waits, and for NULL. In a manager without a
-/// background thread this also does what brama_poll does. Any number of threads.
+/// background thread this also does what brama_poll does. Inside a callback of the manager
+/// nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
+/// in destructors that run because a thread ends: there it may answer false at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms: u64) -> bool {
     guard::value(false, || {
         // SAFETY: the caller's promise.
-        let queue = unsafe { given("queue", queue) }?;
+        let queue = unsafe { kept(queue) }?;
         Ok(queue.queue.wait(Duration::from_millis(timeout_ms)))
     })
 }
@@ -149,7 +172,7 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
 pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
-        unsafe { given("queue", queue) }?.queue.close();
+        unsafe { kept(queue) }?.queue.close();
         Ok(())
     })
 }
@@ -166,12 +189,14 @@ pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> b
 
 /// Closes a queue and frees it, with its descriptor and the strings of its events. NULL
 /// is fine. No other thread may be using the queue: close it first, and join who waits.
+/// May be called inside a callback, also one that runs because the queue is drained:
+/// that call then gives no events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_free(queue: *mut brama_queue_t) {
     guard::value((), || {
         if !queue.is_null() {
             // SAFETY: from `brama_queue_new`, and given back once.
-            drop(unsafe { Box::from_raw(queue) });
+            drop(unsafe { Arc::from_raw(queue.cast_const()) });
         }
         Ok(())
     });

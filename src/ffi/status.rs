@@ -194,8 +194,9 @@ pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts
 /// or its end.
 ///
 /// A NULL manager is the default one, a NULL scope is none, status must not be NULL.
-/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; the
-/// struct is then as it was. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
+/// BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
+/// is then as it was. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_status(
     manager: *mut brama_t,

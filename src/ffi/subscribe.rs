@@ -61,8 +61,9 @@ pub struct brama_filter_t {
     pub predicate_data: *mut c_void,
     /// Called with predicate_data when the subscription has ended, or if it cannot
     /// begin: once for each call that is given this struct to subscribe with (but not
-    /// if its size is refused, for then it is not looked into). NULL: nothing is to be
-    /// done.
+    /// if its size is refused, or what lies beyond the size that this library knows, for
+    /// then it is not looked into). At once if there is no predicate. NULL: nothing is
+    /// to be done.
     pub predicate_destroy: brama_destroy_fn,
 }
 
@@ -160,10 +161,11 @@ pub unsafe extern "C" fn brama_subscribe(
         unsafe { clear(out) };
         // SAFETY: as above.
         let filter = unsafe { brama_filter_t::wanted(filter) };
-        let callback = callback.ok_or_else(|| null("callback"))?;
+        let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
         // SAFETY: as above.
-        let subscription = unsafe { args::manager(manager) }.subscribe(filter?, move |event| {
+        let brama = unsafe { args::kept_manager(manager) };
+        let subscription = brama.subscribe(filter, move |event| {
             let event = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
             unsafe { callback(&event, user_data.get()) };
@@ -193,11 +195,11 @@ pub unsafe extern "C" fn brama_subscribe_batched(
         unsafe { clear(out) };
         // SAFETY: as above.
         let filter = unsafe { brama_filter_t::wanted(filter) };
-        let callback = callback.ok_or_else(|| null("callback"))?;
+        let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
         // SAFETY: as above.
-        let brama = unsafe { args::manager(manager) };
-        let subscription = brama.subscribe_batched(filter?, most, move |events| {
+        let brama = unsafe { args::kept_manager(manager) };
+        let subscription = brama.subscribe_batched(filter, most, move |events| {
             texts.begin(room_for(events));
             let events: Vec<_> = events
                 .iter()
@@ -259,7 +261,7 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
         // SAFETY: the caller's promise.
         unsafe {
             let pattern = read_or_blank("pattern", pattern)?.pattern()?;
-            args::manager(manager).unsubscribe(&pattern);
+            args::kept_manager(manager).unsubscribe(&pattern);
         }
         Ok(())
     })

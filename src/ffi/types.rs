@@ -85,7 +85,7 @@ pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
 /// No value: a time before its first occurrence, a window that is not there.
 pub const BRAMA_NONE: u64 = 0xffffffffffffffff;
 
-/// Two strings of a user's, NUL-terminated UTF-8.
+/// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_pair_t {
@@ -96,7 +96,7 @@ pub struct brama_pair_t {
 }
 
 /// Called once with the user data that was given beside it, when the library needs
-/// that no more.
+/// that no more. May call anything in this library, must not throw.
 pub type brama_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.

@@ -224,8 +224,13 @@ static void names(brama_t *m, const char *identifier, const char *scope, const c
     BAD(brama_half_open_circuit(m, identifier, scope));
     BAD(brama_reset_circuit(m, identifier, scope));
     BAD(brama_configure_connection(m, identifier, scope, &options));
+    /* Those that answer no code leave a message, too. */
+    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_success(m, "nobody", NULL));
     CHECK(!brama_available(m, identifier, scope));
+    MESSAGE_HAS(argument);
+    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_success(m, "nobody", NULL));
     CHECK(brama_state(m, identifier, scope) == BRAMA_STATE_UNKNOWN);
+    MESSAGE_HAS(argument);
 }
 
 static void strings(brama_t *m, brama_connection_t *db) {
