@@ -82,15 +82,12 @@ impl Builder {
         self
     }
 
-    /// Makes the manager.
+    /// Makes the manager. If the system cannot start another thread now, whoever has
+    /// work for the background thread tries again.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] if a setting is out of range.
-    ///
-    /// # Panics
-    ///
-    /// If the system cannot start another thread.
     pub fn build(self) -> Result<Brama, Error> {
         let config = Config::new().updated_by(&Config {
             overrides: self.overrides,
@@ -102,7 +99,7 @@ impl Builder {
             Engine::new(self.clock, config, self.event_capacity, starter)
         });
         if self.background {
-            driver::start(&engine).expect("a thread can be started");
+            driver::start(&engine);
         }
         Ok(Brama::new(engine))
     }

@@ -27,7 +27,7 @@ use std::collections::{BinaryHeap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
-use std::{io, mem, ptr};
+use std::{mem, ptr};
 
 use crate::bell::Starter;
 use crate::clock::Clock;
@@ -358,20 +358,20 @@ impl Engine {
 pub(crate) fn starter(engine: Weak<Engine>) -> Starter {
     Arc::new(move || {
         if let Some(engine) = engine.upgrade() {
-            // If it fails, whoever rings next tries again.
-            let _ = start(&engine);
+            start(&engine);
         }
     })
 }
 
-/// Starts the thread, unless there is one in this process or the engine is shut.
-pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
+/// Starts the thread, unless there is one in this process or the engine is shut. If
+/// the system has no thread to give, whoever rings next tries again.
+pub(crate) fn start(engine: &Arc<Engine>) {
     // Who holds it is starting the thread, or joining it.
     let Ok(mut holder) = engine.driver.0.try_lock() else {
-        return Ok(());
+        return;
     };
     if engine.is_shut() || !matches!(*holder, Holder::Nobody) {
-        return Ok(());
+        return;
     }
     // Before there is a driver that could lie down.
     engine.env.bell.get_up();
@@ -381,12 +381,8 @@ pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
     });
     match thread {
         Ok(thread) => *holder = Holder::Thread(thread),
-        Err(error) => {
-            engine.env.bell.leave();
-            return Err(error);
-        }
+        Err(_) => engine.env.bell.leave(),
     }
-    Ok(())
 }
 
 thread_local! {
