@@ -77,6 +77,20 @@ pub fn markdown(book: &Book) -> String {
     ] {
         text += &by_threads(title, &book.group("events", group), &[("ns", 1)]);
     }
+    for (title, group) in [
+        (
+            "From C through a loaded library, by handle: ns",
+            "ffi_by_handle",
+        ),
+        (
+            "From C, a failure with a reason, by handle: ns",
+            "ffi_failure",
+        ),
+        ("From C, rejected, by handle: ns", "ffi_rejected"),
+        ("From C, by name: ns", "ffi_by_name"),
+    ] {
+        text += &by_threads(title, &book.group("ffi", group), &[("ns", 1)]);
+    }
     let fields = ["p50", "p90", "p99", "p99.9", "max"];
     text += &fields_of(
         "From the report to the subscriber: µs",

@@ -112,6 +112,52 @@ pub fn all() -> Vec<Target> {
         Aim::Fastest(1.0),
         &[],
     );
+    for (what, group, ours, most, other) in [
+        (
+            "available from C",
+            "ffi_by_handle",
+            "available, C",
+            2.0,
+            "a call that does nothing",
+        ),
+        (
+            "success from C",
+            "ffi_by_handle",
+            "success, C",
+            2.0,
+            "success, Rust",
+        ),
+        (
+            "failure from C",
+            "ffi_failure",
+            "failure, C",
+            2.0,
+            "failure, Rust",
+        ),
+        (
+            "acquire, rejected, from C",
+            "ffi_rejected",
+            "acquire, C",
+            2.0,
+            "acquire, Rust",
+        ),
+        (
+            "available by name from C",
+            "ffi_by_name",
+            "available, C",
+            10.0,
+            "available, Rust",
+        ),
+        (
+            "success by name from C",
+            "ffi_by_name",
+            "success, C",
+            10.0,
+            "success, Rust",
+        ),
+    ] {
+        aim(what, ("ffi", group, ours, 1), Aim::Adds(most, other), &[]);
+    }
     let ours = ("memory", "memory", "brama", 1);
     let what = "memory of a connection, allocated";
     aim(what, ours, Aim::Bytes(256.0, "allocated"), &[]);
