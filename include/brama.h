@@ -1021,12 +1021,12 @@ brama_result_t brama_permit_ignore(brama_permit_t permit);
  * Where a number is that lets calls pass, for hosts to which a call of a foreign
  * function is dear. Read it in one piece, before the guarded call:
  *
- *     uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
- *     if (pass < BRAMA_PASS_LIMIT)
- *         call, then report on the permit that brama_connection_pass_permit makes of
- *         the number
- *     else
- *         brama_connection_acquire: it admits, or tells why not
+ *   uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+ *   if (pass < BRAMA_PASS_LIMIT)
+ *     call, then report on the permit that brama_connection_pass_permit makes of
+ *     the number
+ *   else
+ *     brama_connection_acquire: it admits, or tells why not
  *
  * What was read is as good as a permit: it is worth nothing once the state it was
  * read in is gone. It need not be reported. It counts as activity of the connection

@@ -28,6 +28,15 @@ pub fn library() -> &'static Library {
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
+        // As this program was built: the library has one place, whatever its features.
+        for (on, feature) in [
+            (cfg!(feature = "metrics"), "metrics"),
+            (cfg!(feature = "tracing"), "tracing"),
+        ] {
+            if on {
+                cargo.args(["--features", feature]);
+            }
+        }
         let output = run(cargo.current_dir(root()));
         let messages = String::from_utf8(output.stdout).expect("UTF-8");
         let find = |name: &str| {
