@@ -370,6 +370,8 @@ def test_ctrl_c_ends_a_wait(program: Program) -> None:
         START
         + """
     import signal
+    # A parent may have told its children to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for background in (True, False):
         stream = brama.Brama(background=background).events()
         threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
