@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::results;
 
-const BENCHES: [&str; 8] = [
+const BENCHES: [&str; 9] = [
     "churn",
     "events",
+    "ffi",
     "hot_path",
     "instructions",
     "latency",
