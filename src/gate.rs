@@ -146,10 +146,10 @@ impl<T> Gate<T> {
     /// Drops the content and tells the waiting. For the one thread that found
     /// the gate open when it closed it, or closing when it left.
     fn finish(&self) {
-        // SAFETY: nobody can enter any more, and nobody is inside but this thread.
-        let content = self
-            .content
-            .with_mut(|content| unsafe { (*content).take() });
+        let content = self.content.with_mut(|content| {
+            // SAFETY: nobody can enter any more, and nobody is inside but this thread.
+            unsafe { (*content).take() }
+        });
         // The user's: what it holds may panic when dropped, and somebody may be
         // waiting for this to end.
         let content = content.map(ManuallyDrop::into_inner);

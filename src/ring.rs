@@ -229,12 +229,12 @@ impl<T> Ring<T> {
                 return None;
             }
             if stamp == position + 1 && claim(&self.head, position) {
-                // SAFETY: the position is ours alone, and its stamp said that
-                // the value is there. We read it once; the stamp stored next
-                // declares the slot empty.
-                let value = slot
-                    .value
-                    .with_mut(|cell| unsafe { (*cell).assume_init_read() });
+                let value = slot.value.with_mut(|cell| {
+                    // SAFETY: the position is ours alone, and its stamp said that
+                    // the value is there. We read it once; the stamp stored next
+                    // declares the slot empty.
+                    unsafe { (*cell).assume_init_read() }
+                });
                 let free = position + self.slots.len() as u64;
                 // ORDERING: Release pairs with the Acquire in `push_within`:
                 // the next lap's producer writes after we have read. And with
@@ -299,10 +299,11 @@ impl<T> Drop for Ring<T> {
         for position in head..tail {
             let slot = self.slot(position);
             if slot.stamp.load(Ordering::Relaxed) == position + 1 {
-                // SAFETY: the stamp says that the value is there, and nobody
-                // can reach the ring any more.
-                slot.value
-                    .with_mut(|cell| unsafe { (*cell).assume_init_drop() });
+                slot.value.with_mut(|cell| {
+                    // SAFETY: the stamp says that the value is there, and nobody
+                    // can reach the ring any more.
+                    unsafe { (*cell).assume_init_drop() }
+                });
             }
         }
     }

@@ -187,8 +187,8 @@ mod unix {
     fn places() -> impl Iterator<Item = &'static Place> {
         let mut link = first();
         std::iter::from_fn(move || {
-            // SAFETY: places are never freed.
             // ORDERING: Acquire, partner of the Release in `take`.
+            // SAFETY: places are never freed.
             let place = unsafe { link.load(Ordering::Acquire).as_ref() }?;
             link = &place.next;
             Some(place)
@@ -278,9 +278,11 @@ mod unix {
             close(new);
             let moved = away.iter().zip(to).all(|(&fd, to)| {
                 // SAFETY: as above.
-                fd >= 0
-                    && unsafe { libc::dup2(fd, to) } == to
-                    && unsafe { libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) } >= 0
+                unsafe {
+                    fd >= 0
+                        && libc::dup2(fd, to) == to
+                        && libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
+                }
             });
             let error = io::Error::last_os_error();
             close(away);
