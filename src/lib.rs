@@ -1,7 +1,8 @@
 //! `brama` ("gate") keeps track of the health of an application's connections to
 //! what it depends on, and stops calls to what is failing: circuit breaking,
 //! self-healing, monitoring. The core is lock-free; a call through a healthy
-//! circuit writes nothing that another thread's call reads, and allocates nothing.
+//! circuit allocates nothing and writes nothing that another thread's call reads,
+//! but for a mark, once between two cleanups, that it was admitted.
 //!
 //! # Quick start
 //!

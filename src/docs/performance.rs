@@ -9,7 +9,8 @@
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
 //!   [`call`](crate::Connection::call)) reads a coarse clock and adds one to a total of
-//!   its own thread. It writes no memory that another thread's call uses, so threads
+//!   its own thread. But for a mark once between two cleanups it writes no
+//!   memory that another thread's call uses, so threads
 //!   that share a circuit don't slow each other down.
 //! - A **failure** does: the count of consecutive failures is shared by its nature.
 //! - **Events** that nobody wants cost nothing. Those that somebody wants cost the
