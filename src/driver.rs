@@ -95,6 +95,7 @@ impl Plan {
         self.expire_due(engine, now);
         let next_cleanup = self.step_cleanup(engine, now);
         counter::reserve::refill();
+        reclaim::tidy();
         let next_expiry = self
             .moments
             .peek()

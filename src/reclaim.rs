@@ -1,162 +1,186 @@
-//! The one façade for epoch-based reclamation.
+//! The one façade for reclamation: nobody frees what a reader may hold.
 //!
 //! A reader [`pin`]s before it loads a shared pointer; a writer that unlinks an
-//! object hands its destruction to [`Guard::defer`], which runs it once every
-//! thread that was pinned at that moment has unpinned. The epochs themselves
-//! are crossbeam's (K. Fraser, *Practical lock-freedom*, 2004).
+//! object hands it to [`Guard::retire`], which destroys it once every thread that was
+//! pinned at that moment has unpinned.
 //!
 //! Two rules keep the rest of the crate honest:
 //!
 //! - no pin is held while user code runs or a thread sleeps, since one pinned
 //!   thread stops all reclamation;
-//! - a deferred destructor runs on any thread at any later time, so it must
+//! - what is retired is destroyed on any thread at any later time, so that must
 //!   only free memory: no callbacks, no locks.
 //!
-//! The collector is our own and not crossbeam's default one, because of `fork`: a
-//! thread that was pinned in the parent and does not exist in the child would stop
-//! all reclamation there. So a child begins with a new collector, and the thread
-//! that forked with a new participant; what the old ones had still to free is left
-//! alone. No pin is held by the forking thread itself, by the first rule.
+//! A pin is a [section](sections), two stores and no barrier, where the kernel grants
+//! the [barrier] that it needs on the other side: Linux since 4.14, unless a filter
+//! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
+//! of them is decided once in a process, by the first pin.
 //!
-//! Under loom nothing is reclaimed at all. The models explore the protocols;
-//! that memory is freed neither early nor twice is the business of the stress
-//! tests under AddressSanitizer.
+//! A forked child begins anew with either: a thread that was pinned in the parent and
+//! does not exist in the child would stop all reclamation there. What the parent had
+//! still to free is left alone. No pin is held by the forking thread itself, by the
+//! first rule.
+//!
+//! Under loom the pins of other files' models reclaim nothing: they explore the
+//! protocols around it, and [`sections`] has models of its own. That memory is freed
+//! neither early nor twice by those who use it is the business of the stress tests
+//! under AddressSanitizer.
 
-/// Proof that the current thread is pinned.
-pub(crate) struct Guard {
-    #[cfg(not(all(loom, test)))]
-    inner: crossbeam_epoch::Guard,
-}
+use crate::sync::{modelled, shipped};
 
-/// Pins the current thread: nothing deferred from now on runs before the
-/// guard is dropped. About 10 ns, and nestable. The first pin of a thread
-/// allocates that thread's participant record.
-#[inline]
-pub(crate) fn pin() -> Guard {
-    Guard {
-        #[cfg(not(all(loom, test)))]
-        inner: participant::pin(),
-    }
-}
+mod barrier;
+pub(crate) mod sections;
 
-#[cfg(not(all(loom, test)))]
-pub(crate) use participant::begin_anew;
+shipped! {
+    mod epochs;
 
-#[cfg(not(all(loom, test)))]
-mod participant {
-    use std::cell::UnsafeCell;
-    use std::mem::ManuallyDrop;
+    use std::cell::Cell;
     use std::ptr;
 
-    use crossbeam_epoch::{Collector, Guard, LocalHandle};
+    use sections::{Domain, Reader};
 
-    use crate::sync::{AtomicPtr, Ordering};
+    static DOMAIN: Domain = Domain::new();
 
-    /// Null until the first pin of the process. Never freed.
-    static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
-
-    // Two, because a variable without a destructor is read without asking whether
-    // it is still there.
+    // Two, because a variable without a destructor is read without asking whether it
+    // is still there.
     thread_local! {
-        /// This thread's participant. Changed by this thread, never while it is
-        /// borrowed: only by its first pin, at its end, and after a fork.
-        static HERE: UnsafeCell<Option<ManuallyDrop<LocalHandle>>> =
-            const { UnsafeCell::new(None) };
+        /// This thread's reader; null before its first pin, at its end, and where
+        /// pins are epochs.
+        static HERE: Cell<*const Reader> = const { Cell::new(ptr::null()) };
         static FAREWELL: Farewell = const { Farewell };
     }
 
-    /// Gives the participant up when the thread ends.
+    /// Gives the reader up when the thread ends.
     struct Farewell;
 
     impl Drop for Farewell {
         fn drop(&mut self) {
-            // Taken out first: what the drop frees may pin.
-            // SAFETY: see `HERE`.
-            let handle = HERE.with(|here| unsafe { (*here.get()).take() });
-            if let Some(handle) = handle {
-                drop(ManuallyDrop::into_inner(handle));
+            // Taken out first: what is destroyed may pin.
+            // SAFETY: null, or a reader, which is never freed.
+            if let Some(reader) = unsafe { HERE.replace(ptr::null()).as_ref() } {
+                DOMAIN.give_back(reader);
             }
         }
     }
 
+    /// Proof that the current thread is pinned.
+    pub(crate) struct Guard(Pin);
+
+    enum Pin {
+        Here(&'static Reader),
+        /// Of a thread that is about to end, for this one pin.
+        Lent(&'static Reader),
+        Epoch(crossbeam_epoch::Guard),
+    }
+
+    /// Pins the current thread: nothing retired from now on is destroyed before the
+    /// guard is dropped. Nestable. The first pin of a thread may allocate.
     #[inline]
-    pub(super) fn pin() -> Guard {
-        // SAFETY: see `HERE`.
-        HERE.with(|here| match unsafe { &*here.get() } {
-            Some(handle) => handle.pin(),
-            None => pin_first(),
-        })
+    pub(crate) fn pin() -> Guard {
+        // SAFETY: null, or a reader, which is never freed.
+        match unsafe { HERE.get().as_ref() } {
+            Some(reader) => {
+                reader.enter();
+                Guard(Pin::Here(reader))
+            }
+            None => pin_otherwise(),
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn pin_first() -> Guard {
-        let handle = collector().register();
-        let guard = handle.pin();
-        // A thread that is about to end does without: the guard keeps what it needs.
-        if FAREWELL.try_with(|_| ()).is_ok() {
-            // SAFETY: see `HERE`.
-            HERE.with(|here| unsafe { *here.get() = Some(ManuallyDrop::new(handle)) });
+    fn pin_otherwise() -> Guard {
+        if !barrier::is_granted() {
+            return Guard(Pin::Epoch(epochs::pin()));
         }
-        guard
+        let reader = DOMAIN.take_reader();
+        reader.enter();
+        if FAREWELL.try_with(|_| ()).is_err() {
+            return Guard(Pin::Lent(reader));
+        }
+        HERE.set(reader);
+        Guard(Pin::Here(reader))
     }
 
-    fn collector() -> &'static Collector {
-        // ORDERING: Acquire, partner of the Release below.
-        let mut collector = COLLECTOR.load(Ordering::Acquire);
-        if collector.is_null() {
-            // A race, not a lock: that could be held across a fork.
-            let fresh = Box::into_raw(Box::new(Collector::new()));
-            let made = COLLECTOR.compare_exchange(
-                ptr::null_mut(),
-                fresh,
-                Ordering::Release,
-                Ordering::Acquire,
-            );
-            collector = match made {
-                Ok(_) => fresh,
-                Err(other) => {
-                    // SAFETY: it was never shared.
-                    drop(unsafe { Box::from_raw(fresh) });
-                    other
+    impl Drop for Guard {
+        #[inline]
+        fn drop(&mut self) {
+            match self.0 {
+                Pin::Here(reader) => reader.leave(),
+                Pin::Lent(reader) => {
+                    reader.leave();
+                    DOMAIN.give_back(reader);
                 }
-            };
+                Pin::Epoch(_) => {}
+            }
         }
-        // SAFETY: made by this function and never freed.
-        unsafe { &*collector }
     }
 
-    /// In the child of a fork: leaves the parent's epochs behind. Allocates and
+    impl Guard {
+        /// Runs `destroy` on the object once no thread pinned now is pinned any more.
+        ///
+        /// # Safety
+        ///
+        /// The object is unreachable for threads that pin from now on. `destroy` may be
+        /// called with it once, on any thread and at any later time; it must not panic.
+        pub(crate) unsafe fn retire<T>(&self, object: *mut T, destroy: unsafe fn(*mut T)) {
+            match &self.0 {
+                Pin::Here(reader) | Pin::Lent(reader) => {
+                    // SAFETY: functions that differ in what a thin pointer points to are
+                    // called alike.
+                    let destroy = unsafe {
+                        std::mem::transmute::<unsafe fn(*mut T), unsafe fn(*mut ())>(destroy)
+                    };
+                    // SAFETY: the caller's promise; the guard is this thread's.
+                    unsafe { reader.retire(object.cast(), destroy) };
+                }
+                // SAFETY: the caller's promise.
+                Pin::Epoch(guard) => unsafe {
+                    guard.defer_unchecked(move || destroy(object));
+                },
+            }
+        }
+
+        /// Does not wait for more to be retired: what this thread has retired is freed
+        /// soon after it has unpinned. Called after rare, large retirements.
+        pub(crate) fn flush(&self) {
+            match &self.0 {
+                Pin::Here(reader) | Pin::Lent(reader) => reader.seal_soon(),
+                Pin::Epoch(guard) => guard.flush(),
+            }
+        }
+    }
+
+    /// Looks after what waits to be freed, if anything does. For a moment when the
+    /// thread is not pinned and time does not matter.
+    pub(crate) fn tidy() {
+        if DOMAIN.has_sealed() {
+            pin().flush();
+        }
+    }
+
+    /// In the child of a fork: leaves the parent's readers behind. Allocates and
     /// frees nothing.
     pub(crate) fn begin_anew() {
-        COLLECTOR.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: see `HERE`. What is overwritten has no destructor.
-        HERE.with(|here| unsafe { *here.get() = None });
+        barrier::begin_anew();
+        DOMAIN.begin_anew();
+        HERE.set(ptr::null());
+        epochs::begin_anew();
     }
 }
 
-impl Guard {
-    /// Runs `destroy` once no thread pinned now is pinned any more.
-    ///
-    /// # Safety
-    ///
-    /// `destroy` may run on any thread, at any later time: what it captures
-    /// must be valid and safe to use there until then. The object it destroys
-    /// must already be unreachable for threads that pin from now on.
-    pub(crate) unsafe fn defer<F: FnOnce()>(&self, destroy: F) {
-        #[cfg(not(all(loom, test)))]
-        // SAFETY: the caller promises what `defer_unchecked` asks for.
-        unsafe {
-            self.inner.defer_unchecked(destroy);
-        }
-        #[cfg(all(loom, test))]
-        std::mem::forget(destroy);
+modelled! {
+    pub(crate) struct Guard;
+
+    pub(crate) fn pin() -> Guard {
+        Guard
     }
 
-    /// Pushes this thread's deferred work out of its private bag, so that any
-    /// thread may run it. Called after rare, large retirements.
-    pub(crate) fn flush(&self) {
-        #[cfg(not(all(loom, test)))]
-        self.inner.flush();
+    impl Guard {
+        pub(crate) unsafe fn retire<T>(&self, _object: *mut T, _destroy: unsafe fn(*mut T)) {}
+
+        pub(crate) fn flush(&self) {}
     }
+
+    pub(crate) fn tidy() {}
 }

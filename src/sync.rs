@@ -6,7 +6,9 @@
 //! [`reclaim`](crate::reclaim) knows that loom exists.
 
 #[cfg(not(all(loom, test)))]
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
+};
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::atomic::{

@@ -237,7 +237,7 @@ impl<T: Entry> Table<T> {
                     // alone took it out. Threads that pin from now on don't
                     // find it: not in this array, and if that is replaced
                     // already, the copies were made without it.
-                    unsafe { guard.defer(move || T::release(owned)) };
+                    unsafe { guard.retire(owned, T::release) };
                     return Some(entry);
                 }
                 Removed::Absent => return None,
@@ -284,7 +284,7 @@ impl<T: Entry> Table<T> {
             Ok(old) => {
                 // SAFETY: it came from a box, and this thread alone took it
                 // off the root, where nobody finds it from now on.
-                unsafe { guard.defer(move || drop(Box::from_raw(old))) };
+                unsafe { guard.retire(old, Array::destroy) };
                 guard.flush();
             }
             // SAFETY: it came from a box and was never shared. The entries in

@@ -9,5 +9,6 @@ mod inbox;
 mod lock;
 mod record;
 mod ring;
+mod sections;
 mod table;
 mod window;

@@ -388,6 +388,16 @@ impl<T: Entry> Array<T> {
         Self::of(words, live, reuses)
     }
 
+    /// Frees a replaced array. The entries in it belong to the table.
+    ///
+    /// # Safety
+    ///
+    /// It came from a box, and nobody looks at it any more.
+    pub(super) unsafe fn destroy(this: *mut Self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(this) });
+    }
+
     /// Every entry that is in the array, for the owner of a dying table.
     pub(super) fn into_entries(self) -> impl Iterator<Item = NonNull<T>> {
         self.slots
