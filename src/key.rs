@@ -156,35 +156,48 @@ impl Hasher {
 
     /// Hashes both parts, each with its length, so that moving a character from
     /// one to the other changes the hash.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, key: Key<'_>) -> u64 {
+        let [plain, scoped, _, right] = self.secret;
         let start = match key.scope {
-            None => self.secret[0],
-            Some(scope) => self.absorb(self.secret[1], scope.as_bytes()),
+            None => plain,
+            Some(scope) => self.absorb(scoped, scope.as_bytes()),
         };
-        self.absorb(start, key.identifier.as_bytes())
+        fold(self.absorb(start, key.identifier.as_bytes()), right)
     }
 
-    #[inline]
+    #[inline(always)]
     fn absorb(&self, state: u64, bytes: &[u8]) -> u64 {
         let [_, _, left, right] = self.secret;
-        let mut state = state ^ (bytes.len() as u64).wrapping_mul(right);
+        let state = state ^ (bytes.len() as u64).wrapping_mul(right);
+        // The last 1 to 16 bytes as two words that may overlap.
+        let (low, high) = match bytes.len() {
+            8..=16 => (word(bytes), word(&bytes[bytes.len() - 8..])),
+            4..=7 => (half(bytes), half(&bytes[bytes.len() - 4..])),
+            _ => return self.absorb_unusual(state, bytes),
+        };
+        fold(low ^ left, high ^ state)
+    }
+
+    /// Very short or rather long names.
+    #[inline(never)]
+    fn absorb_unusual(&self, mut state: u64, bytes: &[u8]) -> u64 {
+        let [_, _, left, _] = self.secret;
         let mut rest = bytes;
         while rest.len() > 16 {
             state = fold(word(rest) ^ left, word(&rest[8..]) ^ state);
             rest = &rest[16..];
         }
-        // The last 1 to 16 bytes as two words that may overlap.
-        let (low, high) = match rest.len() {
-            8.. => (word(rest), word(&rest[rest.len() - 8..])),
-            4..=7 => (half(rest), half(&rest[rest.len() - 4..])),
-            1..=3 => (
+        let (low, high) = match rest {
+            [] => (0, 0),
+            [.., last] if rest.len() < 4 => (
                 u64::from(rest[0]) | u64::from(rest[rest.len() / 2]) << 8,
-                u64::from(rest[rest.len() - 1]),
+                u64::from(*last),
             ),
-            0 => (0, 0),
+            [..] if rest.len() < 8 => (half(rest), half(&rest[rest.len() - 4..])),
+            [..] => (word(rest), word(&rest[rest.len() - 8..])),
         };
-        fold(fold(low ^ left, high ^ state), right)
+        fold(low ^ left, high ^ state)
     }
 }
 
@@ -202,7 +215,6 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
             word(a) == word(b) && word(&a[last..]) == word(&b[last..])
         }
         4..=7 => half(a) == half(b) && half(&a[a.len() - 4..]) == half(&b[b.len() - 4..]),
-        0 => true,
         _ => same_unusual(a, b),
     }
 }

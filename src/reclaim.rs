@@ -35,6 +35,7 @@ shipped! {
     mod epochs;
 
     use std::cell::Cell;
+    use std::mem::ManuallyDrop;
     use std::ptr;
 
     use sections::{Domain, Reader};
@@ -70,12 +71,12 @@ shipped! {
         Here(&'static Reader),
         /// Of a thread that is about to end, for this one pin.
         Lent(&'static Reader),
-        Epoch(crossbeam_epoch::Guard),
+        Epoch(ManuallyDrop<crossbeam_epoch::Guard>),
     }
 
     /// Pins the current thread: nothing retired from now on is destroyed before the
     /// guard is dropped. Nestable. The first pin of a thread may allocate.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pin() -> Guard {
         // SAFETY: null, or a reader, which is never freed.
         match unsafe { HERE.get().as_ref() } {
@@ -91,7 +92,7 @@ shipped! {
     #[inline(never)]
     fn pin_otherwise() -> Guard {
         if !barrier::is_granted() {
-            return Guard(Pin::Epoch(epochs::pin()));
+            return Guard(Pin::Epoch(ManuallyDrop::new(epochs::pin())));
         }
         let reader = DOMAIN.take_reader();
         reader.enter();
@@ -103,16 +104,26 @@ shipped! {
     }
 
     impl Drop for Guard {
-        #[inline]
+        #[inline(always)]
         fn drop(&mut self) {
-            match self.0 {
+            match &mut self.0 {
                 Pin::Here(reader) => reader.leave(),
-                Pin::Lent(reader) => {
-                    reader.leave();
-                    DOMAIN.give_back(reader);
-                }
-                Pin::Epoch(_) => {}
+                other => unpin_otherwise(other),
             }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unpin_otherwise(pin: &mut Pin) {
+        match pin {
+            Pin::Here(reader) => reader.leave(),
+            Pin::Lent(reader) => {
+                reader.leave();
+                DOMAIN.give_back(reader);
+            }
+            // SAFETY: from the guard's drop, after which nobody uses it.
+            Pin::Epoch(guard) => unsafe { ManuallyDrop::drop(guard) },
         }
     }
 

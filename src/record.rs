@@ -208,7 +208,7 @@ impl Record {
         self.name.key()
     }
 
-    #[inline]
+    #[inline(always)]
     fn has_name(&self, key: Key<'_>) -> bool {
         self.name.is(key)
     }

@@ -140,6 +140,7 @@ impl<T: Entry> Table<T> {
         }
     }
 
+    #[inline]
     fn array<'g>(&self, _pinned: &'g Guard) -> &'g Array<T> {
         // ORDERING: Acquire pairs with the Release in `replace`: the array's
         // fields, its first words and the entries in them are visible.
@@ -150,8 +151,9 @@ impl<T: Entry> Table<T> {
     }
 
     /// The entry of a key. `hash` is what [`Entry::hash`] says for this key.
+    #[inline(always)]
     pub(crate) fn get<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
-        self.array(guard).get(hash, |entry| entry.is(key))
+        self.array(guard).get(hash, #[inline(always)] |entry| entry.is(key))
     }
 
     /// The entry at this very address, if it is in the table. The address may

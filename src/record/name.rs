@@ -73,16 +73,25 @@ impl Name {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is(&self, key: Key<'_>) -> bool {
         let scope = key.scope().unwrap_or_default().as_bytes();
+        let identifier = key.identifier().as_bytes();
+        let (len, scope_len) = (usize::from(self.len), usize::from(self.scope_len));
+        if scope_len != scope.len() || len - scope_len != identifier.len() {
+            return false;
+        }
         // SAFETY: as in `key`.
-        let text = unsafe { std::slice::from_raw_parts(self.text(), usize::from(self.len)) };
-        let (own, identifier) = text.split_at(usize::from(self.scope_len));
+        let (own, rest) = unsafe {
+            let text = std::slice::from_raw_parts(self.text(), len);
+            text.split_at_unchecked(scope_len)
+        };
         // An empty scope is no scope's name, and not the same as none.
-        key.scope().is_some() == (self.scope_len > 0)
-            && key::same(own, scope)
-            && key::same(identifier, key.identifier().as_bytes())
+        key::same(rest, identifier)
+            && match scope_len {
+                0 => key.scope().is_none(),
+                _ => key::same(own, scope),
+            }
     }
 
     #[inline]

@@ -131,7 +131,7 @@ impl Entry for Record {
         self.hash
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(&self, key: Key<'_>) -> bool {
         self.has_name(key)
     }

@@ -181,8 +181,13 @@ impl<T: Entry> Array<T> {
         Word::from_raw(slot.load(Ordering::Acquire))
     }
 
+    #[inline(always)]
     fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<(&AtomicPtr<T>, Word<T>, &T)> {
-        for slot in self.slots_from(self.home(hash)) {
+        let home = self.home(hash);
+        for step in 0..self.slots.len() {
+            let place = (home + step) & (self.slots.len() - 1);
+            // SAFETY: less than the length, which is a power of two.
+            let slot = unsafe { self.slots.get_unchecked(place) };
             let word = Self::read(slot);
             if let Some(entry) = word.candidate(hash) {
                 // SAFETY: it was in a slot of this array: see the file's top.
@@ -203,6 +208,7 @@ impl<T: Entry> Array<T> {
         word.is_empty() || (word.is_tombstone_of(hash) && self.reuses)
     }
 
+    #[inline(always)]
     pub(super) fn get(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
         self.find(hash, is).map(|(_, _, entry)| entry)
     }
