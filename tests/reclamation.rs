@@ -1,0 +1,171 @@
+//! Memory of removed connections is given back while others look names up, with the
+//! kernel's help and where the kernel refuses it.
+//!
+//! Every test has a process of its own: a filter of system calls stays for ever.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use brama::Brama;
+use common::counting::{Counting, bytes_alive};
+use common::forks::{Finding, check, in_child};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const PAIRS: usize = 50_000;
+
+/// A name that is not stored in the connection's own memory.
+fn name(n: usize) -> String {
+    format!("{n:0>1000}")
+}
+
+/// From now on, `membarrier` answers that there is no such system call.
+fn refuse_barriers() -> Finding {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let number = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
+    let mut statements = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, number),
+        statement(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_membarrier as u32,
+        ),
+        statement(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+        ),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: statements.len() as u16,
+        filter: statements.as_mut_ptr(),
+    };
+    // SAFETY: the program and its statements are there until the kernel has copied them.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+            && libc::syscall(libc::SYS_membarrier, 0, 0, 0) == -1
+    };
+    check(refused, || {
+        format!("no filter: {}", std::io::Error::last_os_error())
+    })
+}
+
+/// Names come and go under the eyes of a thread that looks them up. Returns how many
+/// bytes that has left.
+fn churn(brama: &Brama) -> Result<isize, String> {
+    brama.register("stays", None).map_err(|e| e.to_string())?;
+    let done = AtomicBool::new(false);
+    let before = bytes_alive();
+    let finding = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            for n in 0.. {
+                brama.available(&name(n % PAIRS));
+                if !brama.available("stays") {
+                    return Err("it stays".to_owned());
+                }
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let churned = (0..PAIRS).try_for_each(|n| {
+            let name = name(n);
+            brama.register(&name, None).map_err(|e| e.to_string())?;
+            brama.unregister(&name).map_err(|e| e.to_string())
+        });
+        done.store(true, Ordering::Relaxed);
+        looking.join().map_err(|_| "a panic".to_owned())??;
+        churned
+    });
+    finding.map(|()| bytes_alive() - before)
+}
+
+fn quiet() -> Brama {
+    Brama::builder()
+        .background(false)
+        .build()
+        .expect("defaults are valid")
+}
+
+#[test]
+fn removed_connections_are_freed() {
+    in_child(|| {
+        let left = churn(&quiet())?;
+        check(left < 4 << 20, || format!("{left} bytes are left"))
+    });
+}
+
+#[test]
+fn removed_connections_are_freed_where_the_kernel_refuses_barriers() {
+    in_child(|| {
+        refuse_barriers()?;
+        let left = churn(&quiet())?;
+        check(left < 4 << 20, || format!("{left} bytes are left"))
+    });
+}
+
+#[test]
+fn barriers_that_are_refused_later_cost_memory_and_nothing_else() {
+    in_child(|| {
+        let brama = quiet();
+        churn(&brama)?;
+        brama.unregister("stays").map_err(|e| e.to_string())?;
+        refuse_barriers()?;
+        let left = churn(&brama)?;
+        check(left > 10 << 20, || {
+            format!("only {left} bytes are left: freed without a barrier?")
+        })
+    });
+}
+
+#[test]
+fn a_child_asks_the_kernel_again() {
+    in_child(|| {
+        let brama = quiet();
+        churn(&brama)?;
+        refuse_barriers()?;
+        let child = common::forks::fork(|| {
+            brama.unregister("stays").map_err(|e| e.to_string())?;
+            let left = churn(&brama)?;
+            check(left < 4 << 20, || format!("{left} bytes are left"))
+        });
+        child.join();
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_thread_removed_is_freed_when_it_ends() {
+    in_child(|| {
+        let brama = quiet();
+        let mut left = Vec::new();
+        for round in 0..200 {
+            let before = bytes_alive();
+            let one = thread::scope(|scope| {
+                let removing = scope.spawn(|| {
+                    brama.register(&name(round), None)?;
+                    brama.unregister(&name(round))
+                });
+                removing.join()
+            });
+            one.map_err(|_| "a panic")?.map_err(|e| e.to_string())?;
+            left.push(bytes_alive() - before);
+        }
+        let sum: isize = left.iter().skip(1).sum();
+        check(sum < 10_000, || format!("{left:?}"))
+    });
+}
