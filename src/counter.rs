@@ -261,13 +261,8 @@ impl<'a> Totals<'a> {
         if self.owner.is(index) {
             return Some(self.primary);
         }
-        further(self.stripes, index).or_else(|| self.settle())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn settle(self) -> Option<&'a Cell> {
-        self.settle_as(index::claim_current()?, &Process)
+        further(self.stripes, index)
+            .or_else(|| settle(self.primary, self.owner, self.stripes, self.shared))
     }
 
     /// Finds or claims a cell for `index`; `None` means the shared one.
@@ -278,6 +273,25 @@ impl<'a> Totals<'a> {
         let block = self.stripes.block();
         block.or_else(|| self.stripes.attach(store))?.claim(index)
     }
+}
+
+/// Claims a cell for the current thread. Given its parts, since the whole would go
+/// through memory.
+#[cold]
+#[inline(never)]
+fn settle<'a>(
+    primary: &'a Cell,
+    owner: &'a Owner,
+    stripes: &'a Stripes,
+    shared: &'a Shared,
+) -> Option<&'a Cell> {
+    let totals = Totals {
+        primary,
+        owner,
+        stripes,
+        shared,
+    };
+    totals.settle_as(index::claim_current()?, &Process)
 }
 
 /// The cell of the block that `index` owns, if no probe has to seek it.

@@ -55,6 +55,8 @@ mod direct;
 mod magazine;
 #[cfg(any(test, not(brama_direct)))]
 pub(crate) mod stack;
+#[cfg(all(test, not(brama_direct)))]
+mod tests;
 
 #[cfg(brama_direct)]
 use direct as source;

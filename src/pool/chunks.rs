@@ -66,14 +66,8 @@ impl Chunks {
 
     /// A batch of slots that were never used. Allocates, unless the chunk is there.
     pub(super) fn fresh_batch(&self) -> Batch {
-        // Relaxed: the numbers are all there is to it.
-        let first = self
-            .fresh
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |fresh| {
-                (fresh < LIMIT).then(|| fresh + BATCH)
-            });
-        let Ok(first) = first else {
-            // A terabyte of them.
+        let Some(first) = self.fresh_numbers() else {
+            // There is a terabyte of them.
             alloc::handle_alloc_error(LAYOUT);
         };
         let (chunk, place) = (first as usize / SLOTS, first as usize % SLOTS);
@@ -94,6 +88,15 @@ impl Chunks {
         }
         let first = NonNull::new(next).expect("a batch is not empty");
         Batch { first, len: BATCH }
+    }
+
+    /// The first of a batch of numbers, unless they are used up.
+    pub(super) fn fresh_numbers(&self) -> Option<u32> {
+        let next = |fresh| (fresh < LIMIT).then(|| fresh + BATCH);
+        // Relaxed: the numbers are all there is to it.
+        self.fresh
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .ok()
     }
 
     /// The number of the slot with this hot part.
@@ -206,4 +209,19 @@ fn make_chunk(number: u32) -> *mut u8 {
     // SAFETY: inside of the chunk, and aligned.
     unsafe { chunk.add(NUMBER).cast::<u32>().write(number) };
     chunk
+}
+
+#[cfg(test)]
+impl Chunks {
+    /// How many numbers were handed out.
+    pub(super) fn numbers(&self) -> u32 {
+        self.fresh.load(Ordering::Relaxed)
+    }
+
+    /// As if all but so many numbers were handed out.
+    pub(super) fn nearly_used_up(left: u32) -> Self {
+        let chunks = Chunks::new();
+        chunks.fresh.store(LIMIT - left, Ordering::Relaxed);
+        chunks
+    }
 }

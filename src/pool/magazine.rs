@@ -250,3 +250,22 @@ impl Magazine {
         }
     }
 }
+
+#[cfg(test)]
+impl Depot {
+    pub(super) fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    /// What changes with every batch that a thread gets.
+    pub(super) fn moved(&self) -> (u32, u32) {
+        (self.chunks.numbers(), self.stack.pops())
+    }
+}
+
+#[cfg(test)]
+impl Free {
+    pub(super) fn away(&self) -> u16 {
+        self.away
+    }
+}

@@ -93,3 +93,10 @@ modelled! {
         }
     }
 }
+
+#[cfg(test)]
+impl Stack {
+    pub(crate) fn pops(&self) -> u32 {
+        (self.head.load(Ordering::Relaxed) >> 32) as u32
+    }
+}
