@@ -21,9 +21,11 @@
 //!
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
+mod planned;
+
 use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
@@ -39,6 +41,7 @@ use crate::per_process::Renew;
 use crate::reclaim::{self, Guard};
 use crate::record::{Record, RecordRef};
 use crate::table::Cursor;
+use planned::Planned;
 
 /// Slots that a cleanup looks at before it lets go of its pin.
 const CLEANUP_STEP: usize = 1_024;
@@ -54,8 +57,7 @@ const ROOMY: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Plan {
     moments: BinaryHeap<Reverse<Moment>>,
-    /// The moment in force of each record that has one, by the record's number.
-    planned: HashMap<u64, u64>,
+    planned: Planned,
     /// How many moments there may be before those that no record has planned any
     /// more are sorted out.
     crowded: usize,
@@ -88,7 +90,7 @@ impl Plan {
     pub(crate) fn new(now: u64) -> Self {
         Plan {
             moments: BinaryHeap::new(),
-            planned: HashMap::new(),
+            planned: Planned::default(),
             crowded: ROOMY,
             last_cleanup: now,
             cleanup: None,
@@ -150,8 +152,7 @@ impl Plan {
             return;
         };
         let id = record.id();
-        if self.planned.get(&id).is_none_or(|&planned| at < planned) {
-            self.planned.insert(id, at);
+        if self.planned.plan(id, at) {
             let hash = record.hash();
             self.moments.push(Reverse(Moment { at, hash, id }));
         }
@@ -162,10 +163,9 @@ impl Plan {
             && moment.at <= now
         {
             self.moments.pop();
-            if self.planned.get(&moment.id) != Some(&moment.at) {
+            if !self.planned.take(moment.id, moment.at) {
                 continue;
             }
-            self.planned.remove(&moment.id);
             let guard = reclaim::pin();
             if let Some(record) = moment.find(engine, &guard) {
                 self.look_at(engine, record, now);
@@ -181,14 +181,8 @@ impl Plan {
         }
         let planned = &mut self.planned;
         self.moments.retain(|Reverse(moment)| {
-            if planned.get(&moment.id) != Some(&moment.at) {
-                return false;
-            }
-            let is_there = moment.find(engine, &reclaim::pin()).is_some();
-            if !is_there {
-                planned.remove(&moment.id);
-            }
-            is_there
+            let is_there = || moment.find(engine, &reclaim::pin()).is_some();
+            planned.is(moment.id, moment.at) && (is_there() || !planned.take(moment.id, moment.at))
         });
         self.crowded = ROOMY.max(2 * self.moments.len());
     }
