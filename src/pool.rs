@@ -9,15 +9,15 @@
 //!
 //! A slot has two parts: three cache lines for what calls touch, the *hot* one, and
 //! forty bytes for what only changes touch, the *cold* one. Slots are carved from
-//! [chunks](chunks), hot parts first, cold ones behind them, so that no alignment is
+//! [`chunks`], hot parts first, cold ones behind them, so that no alignment is
 //! paid for with padding. The holder of a slot remembers how far its cold part is
 //! away.
 //!
 //! # The way of a slot
 //!
-//! Each thread has a [magazine](magazine) of free slots, at most two batches, and
+//! Each thread has a [`magazine`] of free slots, at most two batches, and
 //! takes and gives there with a few plain instructions. Only when it runs out of them,
-//! or has too many, a batch of 32 moves from or to the [stack](stack) that all threads
+//! or has too many, a batch of 32 moves from or to the [`stack`] that all threads
 //! share, with one compare-exchange. So a thread that only registers lives on what
 //! another one that only unregisters gives back. A thread that ends hands its magazine
 //! over.
@@ -34,7 +34,7 @@
 //!
 //! A slot that is used again hides its use after the end from the tools that look for
 //! such. So where they are at work, sanitizers or Miri, and in the models, each slot
-//! [comes from the allocator and goes back to it](direct); the build script tells.
+//! comes from the allocator and goes back to it: `direct.rs`. The build script tells.
 //!
 //! # What was rejected
 //!

@@ -5,11 +5,11 @@
 //! - `pop` that does not count: `a_batch_that_comes_back_is_told_from_itself`.
 //! - `pop` that loads the head anew after it has looked below it, and exchanges that:
 //!   `a_batch_that_comes_back_is_told_from_itself`.
-//! - `push` that writes the word after its exchange: `batches_have_one_owner_each`.
+//! - `push` that writes the word after its exchange:
+//!   `a_batch_that_comes_back_is_told_from_itself`, `a_batch_comes_with_its_content`.
 //! - `push` or `pop` as a load, a comparison and a store:
 //!   `batches_have_one_owner_each`.
-//! - Relaxed instead of Release in `push`, or instead of both Acquires in `pop`:
-//!   `a_batch_comes_with_its_content`, `batches_have_one_owner_each`.
+//! - Relaxed instead of Release in `push`, or instead of Acquire in `pop`: all three.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
