@@ -94,7 +94,7 @@ modelled! {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(brama_direct)))]
 impl Stack {
     pub(crate) fn pops(&self) -> u32 {
         (self.head.load(Ordering::Relaxed) >> 32) as u32
