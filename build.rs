@@ -1,4 +1,4 @@
-//! How the shared library is linked.
+//! How the shared library is linked:
 //!
 //! - A **SONAME** with the version of the binary interface, so that a program finds a
 //!   library that it can work with, or none: `libbrama.so.0.MINOR` before 1.0, when every
@@ -7,11 +7,19 @@
 //!   not be unloaded.
 //! - **Bsymbolic-functions**: what the library calls of its own cannot be replaced by a
 //!   function of the same name in the program, and need not be looked up.
+//!
+//! And whether records come from a pool or directly from the allocator, `brama_direct`:
+//! the latter where something looks for uses of freed memory, or models atomics.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(brama_direct)");
+    let watched = ["SANITIZE", "MIRI", "LOOM"];
+    if watched.map(|cfg| env::var_os(format!("CARGO_CFG_{cfg}"))) != [None, None, None] {
+        println!("cargo::rustc-cfg=brama_direct");
+    }
     let of = |name: &str| env::var(name).unwrap_or_default();
     let major = of("CARGO_PKG_VERSION_MAJOR");
     let abi = match major.as_str() {

@@ -22,12 +22,12 @@
 //!
 //! # What lies on which line
 //!
-//! Every thread that reports reads [`Stripes`] and, next to it, whatever the
-//! record keeps that is mostly read. Owners live there, not in the cells they
-//! own: to learn that a cell is somebody else's, a thread must not read a line
-//! that somebody else keeps writing. The primary cell belongs on a line that no
+//! Every thread that reports reads [`Owner`], often [`Stripes`], and, next to them,
+//! whatever the record keeps that is mostly read. Owners live there, not in the
+//! cells they own: to learn that a cell is somebody else's, a thread must not read a
+//! line that somebody else keeps writing. The primary cell belongs on a line that no
 //! other thread's report touches; [`Shared`] belongs on neither. This is why the
-//! three are separate and the record places them.
+//! four are separate and the record places them.
 //!
 //! # What is promised
 //!
@@ -71,26 +71,41 @@ use crate::sync::{AtomicPtr, AtomicU16, Ordering, shipped};
 #[cfg(test)]
 pub(crate) use index::Pool;
 
-/// Who owns a record's primary cell, and where its further cells are. Written
-/// twice in a record's life; embed it on a line that is mostly read.
-#[repr(C)]
+/// Who owns a record's primary cell: the first thread to report, 0 until then.
+/// Never changes afterwards; embed it on a line that is mostly read.
+pub(crate) struct Owner(AtomicU16);
+
+impl Owner {
+    /// Nobody has reported yet.
+    pub(crate) fn new() -> Self {
+        Owner(AtomicU16::new(index::FREE))
+    }
+
+    #[inline]
+    fn is(&self, index: u16) -> bool {
+        // ORDERING: Relaxed, here and wherever owners are read. The one value
+        // that matters, our own index, was written by this thread or by one
+        // whose release of the index we acquired with it.
+        self.0.load(Ordering::Relaxed) == index
+    }
+}
+
+/// Where a record's further cells are. Written at most once in its life; embed it on
+/// a line that is mostly read.
 pub(crate) struct Stripes {
-    /// The first thread to report, 0 until then. Never changes afterwards.
-    owner: AtomicU16,
     /// Null until a second thread reports while the reserve has a block, then
     /// that block until the drop. The record owns it.
     block: AtomicPtr<Block>,
 }
 
 shipped! {
-    const _: () = assert!(size_of::<Stripes>() == 16);
+    const _: () = assert!(size_of::<Owner>() == 2 && size_of::<Stripes>() == 8);
 }
 
 impl Stripes {
-    /// Nobody has reported yet.
+    /// None yet.
     pub(crate) fn new() -> Self {
         Stripes {
-            owner: AtomicU16::new(index::FREE),
             block: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -172,7 +187,8 @@ impl<const N: usize> Store for reserve::Reserve<N> {
 pub(crate) struct Totals<'a> {
     /// The first thread's cell: on a line no other thread's report touches.
     pub(crate) primary: &'a Cell,
-    /// On a line that is mostly read.
+    /// On a line that is mostly read, as is the next.
+    pub(crate) owner: &'a Owner,
     pub(crate) stripes: &'a Stripes,
     /// On neither of those lines.
     pub(crate) shared: &'a Shared,
@@ -242,34 +258,40 @@ impl<'a> Totals<'a> {
     #[inline]
     fn cell(self) -> Option<&'a Cell> {
         let index = index::current();
-        if self.is_primary(index) {
+        if self.owner.is(index) {
             return Some(self.primary);
         }
-        further(self.stripes, index).or_else(|| self.settle())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn settle(self) -> Option<&'a Cell> {
-        self.settle_as(index::claim_current()?, &Process)
-    }
-
-    #[inline]
-    fn is_primary(self, index: u16) -> bool {
-        // ORDERING: Relaxed, here and wherever owners are read. The one value
-        // that matters, our own index, was written by this thread or by one
-        // whose release of the index we acquired with it.
-        self.stripes.owner.load(Ordering::Relaxed) == index
+        further(self.stripes, index)
+            .or_else(|| settle(self.primary, self.owner, self.stripes, self.shared))
     }
 
     /// Finds or claims a cell for `index`; `None` means the shared one.
     fn settle_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        if index::claim_cell(&self.stripes.owner, index) {
+        if index::claim_cell(&self.owner.0, index) {
             return Some(self.primary);
         }
         let block = self.stripes.block();
         block.or_else(|| self.stripes.attach(store))?.claim(index)
     }
+}
+
+/// Claims a cell for the current thread. Given its parts, since the whole would go
+/// through memory.
+#[cold]
+#[inline(never)]
+fn settle<'a>(
+    primary: &'a Cell,
+    owner: &'a Owner,
+    stripes: &'a Stripes,
+    shared: &'a Shared,
+) -> Option<&'a Cell> {
+    let totals = Totals {
+        primary,
+        owner,
+        stripes,
+        shared,
+    };
+    totals.settle_as(index::claim_current()?, &Process)
 }
 
 /// The cell of the block that `index` owns, if no probe has to seek it.
@@ -279,9 +301,9 @@ fn further(stripes: &Stripes, index: u16) -> Option<&Cell> {
 }
 
 #[cfg(test)]
-impl Stripes {
-    pub(crate) fn owner(&self) -> u16 {
-        self.owner.load(Ordering::Relaxed)
+impl Owner {
+    pub(crate) fn index(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -297,7 +319,7 @@ impl<'a> Totals<'a> {
     }
 
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        if self.is_primary(index) {
+        if self.owner.is(index) {
             return Some(self.primary);
         }
         further(self.stripes, index).or_else(|| self.settle_as(index, store))

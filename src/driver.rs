@@ -5,7 +5,7 @@
 //! events come on time, and it removes connections that nobody uses.
 //!
 //! Openings arrive in an inbox and go into a heap of moments. An entry names
-//! its record by address and does not keep it alive; what the record has planned
+//! its record by number and does not keep it alive; what is planned for that number
 //! says which of its entries is in force. A deadline that moved later is noticed
 //! when its old moment comes, an earlier one gets an entry of its own. So a turn
 //! costs what is due in it, however many circuits are open, and however often
@@ -20,6 +20,8 @@
 //! callback, goes on in the child, unless another has been started there meanwhile.
 //!
 //! The cleanup walks the table in small steps, each under a pin of its own.
+
+mod planned;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -36,10 +38,10 @@ use crate::engine::Engine;
 use crate::event::Cause;
 use crate::fork;
 use crate::per_process::Renew;
-use crate::reclaim;
+use crate::reclaim::{self, Guard};
 use crate::record::{Record, RecordRef};
-use crate::sync::Ordering;
 use crate::table::Cursor;
+use planned::Planned;
 
 /// Slots that a cleanup looks at before it lets go of its pin.
 const CLEANUP_STEP: usize = 1_024;
@@ -55,6 +57,7 @@ const ROOMY: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Plan {
     moments: BinaryHeap<Reverse<Moment>>,
+    planned: Planned,
     /// How many moments there may be before those that no record has planned any
     /// more are sorted out.
     crowded: usize,
@@ -72,13 +75,22 @@ pub(crate) struct Plan {
 struct Moment {
     at: u64,
     hash: u64,
-    address: usize,
+    id: u64,
+}
+
+impl Moment {
+    fn find<'g>(&self, engine: &Engine, guard: &'g Guard) -> Option<&'g Record> {
+        engine
+            .table
+            .find(self.hash, guard, |record| record.id() == self.id)
+    }
 }
 
 impl Plan {
     pub(crate) fn new(now: u64) -> Self {
         Plan {
             moments: BinaryHeap::new(),
+            planned: Planned::default(),
             crowded: ROOMY,
             last_cleanup: now,
             cleanup: None,
@@ -123,7 +135,6 @@ impl Plan {
         self.last_cleanup = now;
         engine.for_each(|record| {
             engine.env.attention.erase_other_mark(record);
-            record.planned().store(0, Ordering::Relaxed);
             self.look_at(engine, record, now);
             if record.has_missed() {
                 self.late.push(record.share());
@@ -141,14 +152,10 @@ impl Plan {
         let Some(at) = record.expire(&engine.env, now) else {
             return;
         };
-        let planned = record.planned().load(Ordering::Relaxed);
-        if planned == 0 || at < planned {
-            record.planned().store(at, Ordering::Relaxed);
-            self.moments.push(Reverse(Moment {
-                at,
-                hash: record.hash(),
-                address: ptr::from_ref(record).addr(),
-            }));
+        let id = record.id();
+        if self.planned.plan(id, at) {
+            let hash = record.hash();
+            self.moments.push(Reverse(Moment { at, hash, id }));
         }
     }
 
@@ -157,14 +164,11 @@ impl Plan {
             && moment.at <= now
         {
             self.moments.pop();
+            if !self.planned.take(moment.id, moment.at) {
+                continue;
+            }
             let guard = reclaim::pin();
-            let address = ptr::without_provenance(moment.address);
-            // Another record may live at this address and hash by now. Looking
-            // at it does no harm: its own word decides.
-            if let Some(record) = engine.table.get_ptr(moment.hash, address, &guard)
-                && record.planned().load(Ordering::Relaxed) == moment.at
-            {
-                record.planned().store(0, Ordering::Relaxed);
+            if let Some(record) = moment.find(engine, &guard) {
                 self.look_at(engine, record, now);
             }
         }
@@ -176,12 +180,10 @@ impl Plan {
         if self.moments.len() < self.crowded {
             return;
         }
+        let planned = &mut self.planned;
         self.moments.retain(|Reverse(moment)| {
-            let address = ptr::without_provenance(moment.address);
-            engine
-                .table
-                .get_ptr(moment.hash, address, &reclaim::pin())
-                .is_some_and(|record| record.planned().load(Ordering::Relaxed) == moment.at)
+            let is_there = || moment.find(engine, &reclaim::pin()).is_some();
+            planned.is(moment.id, moment.at) && (is_there() || !planned.take(moment.id, moment.at))
         });
         self.crowded = ROOMY.max(2 * self.moments.len());
     }

@@ -208,7 +208,7 @@ impl Engine {
             return Err(Error::already_registered(key));
         }
         let version = self.env.version();
-        let record = RecordRef::new(Record::new(&self.env, key, profile));
+        let record = RecordRef::new(&self.env, key, profile);
         counter::reserve::refill();
         let guard = reclaim::pin();
         let entry = record.clone().into_raw();

@@ -155,7 +155,8 @@ impl Hasher {
     }
 
     /// Hashes both parts, each with its length, so that moving a character from
-    /// one to the other changes the hash.
+    /// one to the other changes the hash. Always inlined, because a look-up
+    /// by name does little else.
     #[inline(always)]
     pub(crate) fn hash(&self, key: Key<'_>) -> u64 {
         let [plain, scoped, _, right] = self.secret;

@@ -310,6 +310,7 @@ mod mailbox;
 mod manager;
 mod per_process;
 mod permit;
+mod pool;
 mod probes;
 mod reclaim;
 mod record;

@@ -16,6 +16,7 @@
 //!   writes the word in any case.
 //! - **times**, in monotonic ms plus one, so that zero means not yet.
 //! - **profile**: the settings and metadata of its own, swapped as a whole.
+//! - **[`cold`]**: what no call on a healthy circuit touches, on lines of its own.
 //!
 //! Records are shared by a count of references: one is the table's, given back
 //! through the epoch; others are held by handles, by permits acquired by name, by
@@ -29,19 +30,17 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use crate::config::Settings;
-use crate::counter::{Cell, Shared, Stripes, Totals};
+use crate::counter::{Cell, Owner, Shared, Stripes, Totals};
 use crate::env::Env;
 use crate::error::{Error, Rejected};
 use crate::event::{Cause, Report};
 use crate::expiry;
-use crate::inbox::Link;
 use crate::key::Key;
-use crate::probes::Probes;
 use crate::state::{Generation, NEVER, State, Word};
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
-use crate::window::Window;
 
 mod calls;
+mod cold;
 mod control;
 mod name;
 mod own;
@@ -52,6 +51,7 @@ mod tell;
 mod times;
 mod token;
 
+use cold::Cold;
 pub use control::OpenFor;
 use name::Name;
 pub(crate) use own::Profile;
@@ -61,12 +61,18 @@ use times::{Opening, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up
 /// reads and only a change writes; what the thread that reports most writes; what
-/// the others write; what belongs to changes. Its alignment is [`Record::LAYOUT`]'s
-/// and not the type's, whose size would be rounded up to it.
+/// the others write. What belongs to changes alone lies [elsewhere](Cold). The pool
+/// sees to its alignment.
 #[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
     hash: u64,
+    owner: Owner,
+    /// How far the cold part is away.
+    away: u16,
+    /// Counts the changes: the generation of the last one, continued beyond its 13
+    /// bits.
+    epoch: AtomicU32,
     stripes: Stripes,
     name: Name,
     /// The types of events that somebody wants of this connection.
@@ -79,12 +85,13 @@ pub(crate) struct Record {
     /// `version of the settings << 32 | failures in a row that open the circuit`,
     /// so that a failure need not look the settings up; 0 failures: it must.
     limit: AtomicU64,
-    /// The generation of the last change, continued beyond its 13 bits.
-    epoch: AtomicU64,
-    /// The moment the driver has planned for this record; 0: none. Only the
-    /// driver touches it.
-    planned: AtomicU64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
+    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
+    /// whether it belongs to the word it saw.
+    changed_at: AtomicU64,
+    /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
+    /// reader can tell whether it belongs to the deadline it saw.
+    lasting: AtomicU64,
 
     shared: Shared,
     failures: AtomicU64,
@@ -100,18 +107,6 @@ pub(crate) struct Record {
     told: AtomicU16,
     /// The types of kept events that found no room in the ring.
     missed: AtomicU16,
-
-    /// The last opening.
-    opened_at: AtomicU64,
-    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
-    /// whether it belongs to the word it saw.
-    changed_at: AtomicU64,
-    /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
-    /// reader can tell whether it belongs to the deadline it saw.
-    lasting: AtomicU64,
-    probes: Probes,
-    window: Window,
-    link: Link<Record>,
 }
 
 shipped! {
@@ -121,9 +116,7 @@ shipped! {
         // what all threads may write comes after both.
         assert!(offset_of!(Record, cell) == 64);
         assert!(offset_of!(Record, shared) == 128);
-        assert!(offset_of!(Record, opened_at) == 192);
-        // With the eight bytes that an allocator commonly keeps, four lines.
-        assert!(size_of::<Record>() <= 248);
+        assert!(size_of::<Record>() == 192 && size_of::<Cold>() == 40);
     };
 }
 
@@ -160,47 +153,48 @@ struct Applied<T> {
 }
 
 impl Record {
-    pub(crate) fn new(env: &Env, key: Key<'_>, profile: Option<Profile>) -> Self {
+    /// The part that lies in front; [`RecordRef::new`] makes the whole.
+    fn new(env: &Env, key: Key<'_>, profile: Option<Profile>, away: u16) -> Self {
         let registered_at = env.clock.now() + 1;
         let registration = Stamp {
             time: registered_at,
             generation: Word::NEW.generation(),
             is_registration: true,
         };
-        let record = Record {
+        Record {
             word: AtomicU64::new(Word::NEW.bits()),
             hash: env.hasher.hash(key),
+            owner: Owner::new(),
+            away,
+            epoch: AtomicU32::new(0),
+            stripes: Stripes::new(),
             name: Name::new(key),
             interest: AtomicU16::new(tell::UNKNOWN.0),
-            missed: AtomicU16::new(0),
             visited: AtomicU16::new(0),
-            profile: ManuallyDrop::new(ArcSwapOption::from(profile.map(Arc::new))),
-            stripes: Stripes::new(),
             cell: Cell::new(),
-            shared: Shared::new(),
             id: env.next_id(),
             limit: AtomicU64::new(0),
-            streak: AtomicU32::new(0),
-            ticks: AtomicU32::new(0),
-            told: AtomicU16::new(0),
-            epoch: AtomicU64::new(0),
+            profile: ManuallyDrop::new(ArcSwapOption::from(profile.map(Arc::new))),
+            changed_at: AtomicU64::new(registration.pack()),
+            lasting: AtomicU64::new(0),
+            shared: Shared::new(),
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             last_touch: AtomicU64::new(registered_at),
-            opened_at: AtomicU64::new(0),
-            changed_at: AtomicU64::new(registration.pack()),
-            lasting: AtomicU64::new(0),
-            probes: Probes::new(),
-            window: Window::new(),
-            link: Link::new(),
-            planned: AtomicU64::new(0),
             references: AtomicU32::new(1),
-        };
+            streak: AtomicU32::new(0),
+            ticks: AtomicU32::new(0),
+            told: AtomicU16::new(0),
+            missed: AtomicU16::new(0),
+        }
+    }
+
+    /// Makes the room that the settings ask for, and learns what a failure asks.
+    fn settle_in(&self, env: &Env) {
         let version = env.version();
-        let settings = record.settings(env);
-        record.make_room(&settings);
-        record.note_limit(version, &settings);
-        record
+        let settings = self.settings(env);
+        self.make_room(&settings);
+        self.note_limit(version, &settings);
     }
 
     #[inline]
@@ -286,14 +280,11 @@ impl Record {
         std::ptr::from_ref(&self.word).cast()
     }
 
-    pub(crate) fn planned(&self) -> &AtomicU64 {
-        &self.planned
-    }
-
     #[inline]
     fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.cell,
+            owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
         }
@@ -401,7 +392,9 @@ impl Record {
         };
         self.lasting.store(opening.pack(), Ordering::Relaxed);
         if applied.before.state() != State::Open {
-            self.opened_at.fetch_max(opening.at + 1, Ordering::Relaxed);
+            self.cold()
+                .opened_at
+                .fetch_max(opening.at + 1, Ordering::Relaxed);
         }
         let now = opening.at;
         self.after(env, applied, Happening { now, ..happening });

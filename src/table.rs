@@ -156,17 +156,6 @@ impl<T: Entry> Table<T> {
         self.array(guard).get(hash, #[inline(always)] |entry| entry.is(key))
     }
 
-    /// The entry at this very address, if it is in the table. The address may
-    /// be stale; it is compared, never followed.
-    pub(crate) fn get_ptr<'g>(
-        &self,
-        hash: u64,
-        address: *const T,
-        guard: &'g Guard,
-    ) -> Option<&'g T> {
-        self.array(guard).get(hash, |entry| ptr::eq(entry, address))
-    }
-
     /// The entry with this hash that `is` names.
     pub(crate) fn find<'g>(
         &self,

@@ -97,6 +97,57 @@ fn two_hundred_forks_in_a_storm_and_no_child_hangs() {
     brama.shutdown();
 }
 
+/// Other threads of the parent make and unmake records at the moment of the fork.
+#[test]
+fn connections_that_a_child_makes_are_each_their_own() {
+    let _alone = alone();
+    let brama = Brama::builder().background(false).build().expect("valid");
+    let make = |tag: &str| {
+        let connections = (0..400).map(|n| brama.register(&format!("{tag} {n}"), None));
+        let connections: Vec<_> = connections.collect::<Result<_, _>>()?;
+        for (n, connection) in (1..).zip(&connections) {
+            for _ in 0..n % 4 {
+                connection.failure("timeout")?;
+            }
+            connection.success()?;
+        }
+        for (n, connection) in (1..).zip(&connections) {
+            let status = connection.status()?;
+            if (status.total_failures, status.total_successes) != (n % 4, 1) {
+                return Ok(Some(format!("{status:?}")));
+            }
+        }
+        for n in 0..400 {
+            brama.unregister(&format!("{tag} {n}"))?;
+        }
+        Ok::<_, Error>(None)
+    };
+    let found = |tag: &str| match make(tag) {
+        Ok(None) => Ok(()),
+        Ok(Some(wrong)) => Err(wrong),
+        Err(error) => Err(error.to_string()),
+    };
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for who in ["one", "another"] {
+            let (over, found) = (&over, &found);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    found(who).expect("in the parent");
+                }
+            });
+        }
+        let _ends = Ends(&over);
+        for _ in 0..100 {
+            in_child(|| {
+                found("child")?;
+                in_child(|| found("grandchild"));
+                found("child")
+            });
+        }
+    });
+}
+
 #[test]
 fn threads_that_were_pinned_do_not_keep_the_child_from_freeing() {
     let _alone = alone();

@@ -9,6 +9,7 @@ use super::*;
 
 struct Record {
     primary: Cell,
+    owner: Owner,
     stripes: Stripes,
     shared: Shared,
 }
@@ -17,6 +18,7 @@ impl Record {
     fn new() -> Self {
         Record {
             primary: Cell::new(),
+            owner: Owner::new(),
             stripes: Stripes::new(),
             shared: Shared::new(),
         }
@@ -25,6 +27,7 @@ impl Record {
     fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.primary,
+            owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
         }
@@ -221,7 +224,7 @@ fn live_threads_have_different_indexes() {
             let record = Record::new();
             record.totals().rejected();
             barrier.wait();
-            record.stripes.owner()
+            record.owner.index()
         };
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(report)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()

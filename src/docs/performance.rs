@@ -17,6 +17,22 @@
 //!   reporting thread a push into a ring, whatever the number of subscribers; delivery
 //!   is the dispatcher's work and grows with it.
 //!
+//! # Memory
+//!
+//! A connection takes 232 bytes, or that and what its name takes if scope and identifier
+//! together have more than 24, and 11 to 37 bytes of the index, by how full that is.
+//! Settings and metadata of its own, several probes, a window, and a second thread that
+//! reports take more, once each.
+//!
+//! Records come from a pool of the process, shared by all managers. **It gives nothing
+//! back**: what the largest number of connections took that there ever were at once,
+//! those included that were removed and not yet reclaimed, is kept for connections to
+//! come, and each thread keeps up to 64 places at hand. The index, settings, metadata
+//! and long names are given back.
+//!
+//! In builds under a sanitizer or Miri (the build script sees that) there is no pool,
+//! and records come from the allocator, so that these tools see what becomes of them.
+//!
 //! # How it is measured
 //!
 //! Contestants take turns in one process, in laps of a few milliseconds whose order
@@ -76,11 +92,9 @@
 //!   to machine.
 //! - **A thousand names.** Half of a look-up is the epoch pin, one read-modify-write with
 //!   a full barrier. A map behind a lock that nobody else holds has one, too, and no more.
-//! - **Registration and memory.** The maps keep a name and one word; a connection is a
-//!   record of four cache lines with a state word, totals, times, settings and a name. It
-//!   is made, announced and given back through the epoch for each registration. What is
-//!   resident beyond what is allocated is the allocator's: glibc spends a hundred bytes on
-//!   every block that is aligned to a cache line.
+//! - **Registration.** The maps keep a name and one word; a connection is a record of
+//!   232 bytes with a state word, totals, times, settings and a name. It is made,
+//!   announced and given back through the epoch for each registration.
 //! - **From C.** A failure checks its reason for UTF-8, and a rejection leaves a message for
 //!   `brama_last_error_message`; a thread's own memory costs a call in a loaded library.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::env::Env;
 use crate::event::{Event, EventFilter, EventType, Report};
 use crate::mailbox::Mailbox;
-use crate::record::{OpenFor, Record, RecordRef};
+use crate::record::{OpenFor, RecordRef};
 use crate::state::State;
 use crate::subscriber::{Sink, Subscriber};
 
@@ -40,8 +40,8 @@ impl Shared {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         drop(env.bus.add(std::sync::Arc::new(subscriber)));
-        let filler = RecordRef::new(Record::new(&env, "filler".into(), None));
-        let early = RecordRef::new(Record::new(&env, "db".into(), None));
+        let filler = RecordRef::new(&env, "filler".into(), None);
+        let early = RecordRef::new(&env, "db".into(), None);
         filler.learn_interest(&env.bus);
         // Two fill it; a third makes it known as full.
         for _ in 0..if newcomer { 3 } else { 2 } {
@@ -49,7 +49,7 @@ impl Shared {
             filler.reset(&env).expect("registered");
         }
         let record = if newcomer {
-            RecordRef::new(Record::new(&env, "newcomer".into(), None))
+            RecordRef::new(&env, "newcomer".into(), None)
         } else {
             early
         };
@@ -68,7 +68,7 @@ impl Shared {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         drop(env.bus.add(std::sync::Arc::new(subscriber)));
-        let record = RecordRef::new(Record::new(&env, "db".into(), None));
+        let record = RecordRef::new(&env, "db".into(), None);
         Shared {
             env,
             record,

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use loom::thread;
 
 use crate::counter::reserve::{Reserve, live_blocks};
-use crate::counter::{Cell, Pool, Shared, Stripes, Totals};
+use crate::counter::{Cell, Owner, Pool, Shared, Stripes, Totals};
 
 struct Record<const SPARE: usize> {
     primary: Cell,
+    owner: Owner,
     stripes: Stripes,
     shared: Shared,
     reserve: Reserve<SPARE>,
@@ -23,6 +24,7 @@ impl<const SPARE: usize> Record<SPARE> {
     fn new() -> Arc<Self> {
         Arc::new(Record {
             primary: Cell::new(),
+            owner: Owner::new(),
             stripes: Stripes::new(),
             shared: Shared::new(),
             reserve: Reserve::new(),
@@ -32,6 +34,7 @@ impl<const SPARE: usize> Record<SPARE> {
     fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.primary,
+            owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
         }
@@ -81,7 +84,7 @@ fn the_primary_has_one_owner() {
         }));
         let sums = record.totals().sum();
         assert_eq!((sums.successes, sums.last_success_ms), (2, Some(2)));
-        record.stripes.owner()
+        record.owner.index()
     });
     assert_eq!(seen, BTreeSet::from([1, 2]));
 }

@@ -7,6 +7,7 @@ mod counter;
 mod gate;
 mod inbox;
 mod lock;
+mod pool;
 mod record;
 mod ring;
 mod sections;

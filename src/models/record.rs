@@ -33,7 +33,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConnectionOptions};
 use crate::env::Env;
 use crate::event::Report;
-use crate::record::{OpenFor, Profile, Record, RecordRef, Refusal, Ticket};
+use crate::record::{OpenFor, Profile, RecordRef, Refusal, Ticket};
 use crate::state::State;
 
 struct Circuit {
@@ -53,7 +53,7 @@ fn circuit() -> Circuit {
         overrides: options.overrides,
         ..Profile::default()
     };
-    let record = RecordRef::new(Record::new(&env, "db".into(), Some(profile)));
+    let record = RecordRef::new(&env, "db".into(), Some(profile));
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
     Circuit { env, record, clock }

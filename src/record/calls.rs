@@ -114,14 +114,15 @@ impl Record {
             .probe_timeout_ms
             .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()));
         let end = state::deadline(env.clock.now_upper(), lease).min(LAST_MOMENT);
-        let taken = self
-            .probes
-            .take(word.generation(), settings.half_open_max_calls, now, end);
+        let taken =
+            self.cold()
+                .probes
+                .take(word.generation(), settings.half_open_max_calls, now, end);
         // A place counts only in its generation; nobody is admitted to a
         // circuit that has opened meanwhile, nor rejected by one that has closed.
         if self.word_now().generation() != word.generation() {
             if let Ok(lease) = taken {
-                self.probes.free(lease);
+                self.cold().probes.free(lease);
             }
             return Ok(None);
         }
@@ -191,7 +192,7 @@ impl Record {
                         State::HalfOpen => self.settings(env).half_open_successes,
                         _ => 1,
                     };
-                    self.window.clear();
+                    self.cold().window.clear();
                     self.take_streak();
                     Ok(decide(word.succeeded(needed), ()))
                 })
@@ -275,9 +276,9 @@ impl Record {
             // have cleared it by then. A report that becomes stale in between leaves
             // its time in the window.
             let in_window = settings.window_ms.and_then(|window| match recorded {
-                Some(first) => Some(self.window.count(window, clock).clamp(1, first)),
+                Some(first) => Some(self.cold().window.count(window, clock).clamp(1, first)),
                 None => {
-                    recorded = self.window.record(window, clock);
+                    recorded = self.cold().window.record(window, clock);
                     recorded
                 }
             });
@@ -347,9 +348,9 @@ impl Record {
         let Some(lease) = ticket.and_then(Ticket::lease) else {
             return report();
         };
-        let lease = self.probes.claim(lease, now).ok_or(Refusal::Stale)?;
+        let lease = self.cold().probes.claim(lease, now).ok_or(Refusal::Stale)?;
         let answer = report();
-        self.probes.free(lease);
+        self.cold().probes.free(lease);
         answer
     }
 }

@@ -98,7 +98,7 @@ impl Record {
     pub(crate) fn reset(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
         let applied = self.apply(env, now, |word| {
-            self.window.clear();
+            self.cold().window.clear();
             self.take_streak();
             Ok(decide(word.reset(), ()))
         })?;

@@ -64,12 +64,14 @@ impl Record {
 
     /// Allocates what these settings need, so that no report has to.
     pub(crate) fn make_room(&self, settings: &Settings) {
-        self.probes.reserve(settings.half_open_max_calls);
+        self.cold().probes.reserve(settings.half_open_max_calls);
         if settings.window_ms.is_some() {
             // An unlimited circuit counts for the status only.
             let exact = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
             let unlimited = settings.max_attempts == UNLIMITED;
-            self.window.reserve(if unlimited { 1_024 } else { exact });
+            self.cold()
+                .window
+                .reserve(if unlimited { 1_024 } else { exact });
         }
     }
 }

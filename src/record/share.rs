@@ -4,32 +4,35 @@
 //! its line (an `Arc` puts a header before it) and so that a look-up can hand out a
 //! reference from a plain pointer.
 
-use std::alloc::{self, Layout};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::Record;
+use super::{Cold, Profile, Record};
+use crate::env::Env;
 use crate::inbox::{Link, Linked};
 use crate::key::Key;
+use crate::pool;
 use crate::sync::{Ordering, fence};
 use crate::table::{ALIGNMENT, Entry};
+
+const _: () = assert!(pool::ALIGNMENT.is_multiple_of(ALIGNMENT));
 
 /// One counted reference to a record.
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
-    pub(crate) fn new(record: Record) -> Self {
-        // SAFETY: the layout is not empty.
-        let place = unsafe { alloc::alloc(Record::LAYOUT) }.cast::<Record>();
-        let Some(place) = NonNull::new(place) else {
-            alloc::handle_alloc_error(Record::LAYOUT);
-        };
-        // SAFETY: fresh memory with the room and the alignment.
-        unsafe { place.write(record) };
-        // Exposed, because `share` makes a pointer from a `&Record`.
-        place.as_ptr().expose_provenance();
-        RecordRef(place)
+    /// A record with one reference. Its own settings are `profile`'s.
+    pub(crate) fn new(env: &Env, key: Key<'_>, profile: Option<Profile>) -> Self {
+        let slot = pool::take::<Record, Cold>();
+        let place = slot.hot();
+        // SAFETY: just taken: memory with the room and the alignment.
+        unsafe { place.write(Record::new(env, key, profile, slot.away())) };
+        // SAFETY: as above.
+        unsafe { Cold::fill(slot.cold()) };
+        let record = RecordRef(place);
+        record.settle_in(env);
+        record
     }
 
     /// # Safety
@@ -37,10 +40,14 @@ impl RecordRef {
     /// This was the last reference.
     #[cold]
     unsafe fn destroy(&self) {
-        // SAFETY: nobody else has a reference; `new` made it with this layout.
+        let away = self.away;
+        let cold = std::ptr::from_ref(self.cold()).cast_mut();
+        // SAFETY: nobody else has a reference; `new` took the slot and filled both
+        // parts of it.
         unsafe {
+            cold.drop_in_place();
             self.0.drop_in_place();
-            alloc::dealloc(self.0.as_ptr().cast(), Record::LAYOUT);
+            pool::give::<Record, Cold>(self.0, away);
         }
     }
 
@@ -58,12 +65,6 @@ impl RecordRef {
 }
 
 impl Record {
-    /// A record begins where a cache line does.
-    const LAYOUT: Layout = match Layout::from_size_align(size_of::<Record>(), ALIGNMENT) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a power of two"),
-    };
-
     /// One more reference. The caller has one, or is pinned and found the record
     /// in the table, whose reference is given back only when nobody is pinned.
     pub(crate) fn share(&self) -> RecordRef {
@@ -147,7 +148,7 @@ unsafe impl Linked for Record {
     type Ref = RecordRef;
 
     fn link(&self) -> &Link<Self> {
-        &self.link
+        &self.cold().link
     }
 
     fn into_raw(reference: RecordRef) -> NonNull<Self> {

@@ -99,7 +99,7 @@ impl Record {
         };
         let opened = match word.deadline() {
             Some(_) if !settled => now + 1,
-            _ => self.opened_at.load(Ordering::Relaxed),
+            _ => self.cold().opened_at.load(Ordering::Relaxed),
         };
         let settings = self.settings(env);
         let profile = self.profile.load();
@@ -115,7 +115,7 @@ impl Record {
             scope: key.scope().map(str::to_owned),
             state: word.state(),
             failure_count: match settings.window_ms {
-                Some(window) => self.window.count(window, || env.clock.now_exact()),
+                Some(window) => self.cold().window.count(window, || env.clock.now_exact()),
                 None => word
                     .failures()
                     .unwrap_or_else(|| self.streak.load(Ordering::Relaxed)),

@@ -201,16 +201,17 @@ impl Record {
     fn epoch(&self, generation: Generation) -> u64 {
         let mut known = self.epoch.load(Ordering::Relaxed);
         loop {
-            let last = Generation::from_bits(known);
+            let last = Generation::from_bits(u64::from(known));
             if !generation.follows(last) {
-                return known - last.since(generation);
+                let before = last.since(generation) as u32;
+                return u64::from(known.wrapping_sub(before));
             }
-            let next = known + generation.since(last);
+            let next = known.wrapping_add(generation.since(last) as u32);
             match self
                 .epoch
                 .compare_exchange(known, next, Ordering::Relaxed, Ordering::Relaxed)
             {
-                Ok(_) => return next,
+                Ok(_) => return u64::from(next),
                 Err(current) => known = current,
             }
         }

@@ -59,7 +59,7 @@ impl Record {
         let stamp = token & STAMP_MASK;
         // A lease has an end; what has none is a free slot.
         let is_it = |known: &u64| known & END_MASK != 0 && kept(*known) == stamp;
-        let known = self.probes.stamp(slot).filter(is_it);
+        let known = self.cold().probes.stamp(slot).filter(is_it);
         Ticket::of_lease(Lease {
             slot,
             // What the slot does not say, so that it refuses it.
@@ -74,15 +74,15 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{Config, ConnectionOptions};
     use crate::env::Env;
-    use crate::record::Profile;
+    use crate::record::{Profile, RecordRef};
 
-    fn record(env: &Env, probes: u32) -> Record {
+    fn record(env: &Env, probes: u32) -> RecordRef {
         let options = ConnectionOptions::new().half_open_max_calls(probes);
         let profile = Profile {
             overrides: options.overrides,
             ..Profile::default()
         };
-        Record::new(env, "db".into(), Some(profile))
+        RecordRef::new(env, "db".into(), Some(profile))
     }
 
     fn same(a: Ticket, b: Ticket) -> bool {

@@ -2,7 +2,7 @@
 //! run under AddressSanitizer too: it is what checks the reclamation.
 
 use std::collections::{HashMap, HashSet};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -217,7 +217,9 @@ fn agrees_with_the_standard_map() {
                 }
                 1 => {
                     let address = oracle.get(&key).copied().unwrap_or(std::ptr::null());
-                    let found = fixture.table.get_ptr(hash(key), address, &guard);
+                    let found = fixture
+                        .table
+                        .find(hash(key), &guard, |item| ptr::eq(item, address));
                     assert_eq!(found.is_some(), oracle.contains_key(&key));
                 }
                 choice if choice < 2 + bias => match fixture.insert(key, &guard) {

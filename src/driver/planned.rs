@@ -1,0 +1,100 @@
+//! Which moment is in force for which record.
+//!
+//! A map from the records' numbers, which are given one after the other and to which
+//! no stranger has a say. So they are their own hashes: those that were registered
+//! together lie together, and a million expiries at once don't miss a cache line each.
+//! Only the highest bits, which the map compares before it looks at a key, are mixed.
+//!
+//! After an outage most are taken out again. The map is then made anew: for its memory,
+//! and because the traces of what was there would have to be searched for whoever is not there.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// At most one moment for each record.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    moments: HashMap<u64, u64, BuildHasherDefault<Number>>,
+    /// How many there were at most since the map was made.
+    most: usize,
+}
+
+/// So few are not worth a new map.
+const FEW: usize = 1_024;
+
+impl Planned {
+    /// Whether this moment is the record's.
+    pub(super) fn is(&self, id: u64, at: u64) -> bool {
+        self.moments.get(&id) == Some(&at)
+    }
+
+    /// Plans a moment, unless the record has one that is not later. True if it did.
+    pub(super) fn plan(&mut self, id: u64, at: u64) -> bool {
+        let planned = self.moments.entry(id).or_insert(u64::MAX);
+        let is_earlier = at < *planned;
+        *planned = at.min(*planned);
+        self.most = self.most.max(self.moments.len());
+        is_earlier
+    }
+
+    /// Takes this moment out. True if it was the record's.
+    pub(super) fn take(&mut self, id: u64, at: u64) -> bool {
+        let mine = self.is(id, at);
+        if mine {
+            self.moments.remove(&id);
+            let left = self.moments.len();
+            if self.most > FEW && left < self.most / 8 {
+                self.moments.shrink_to(2 * left);
+                self.most = left;
+            }
+        }
+        mine
+    }
+}
+
+/// The hash of a number.
+#[derive(Default)]
+struct Number(u64);
+
+/// Where the map finds what it compares first.
+const TOP: u64 = 0x7f << 57;
+
+impl Hasher for Number {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TOP;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("numbers only");
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_moment_is_in_force() {
+        let mut planned = Planned::default();
+        assert!(planned.plan(1, 100) && planned.plan(2, 100));
+        assert!(!planned.plan(1, 100) && !planned.plan(1, 200));
+        assert!(planned.plan(1, 50));
+        assert!(!planned.is(1, 100) && planned.is(1, 50));
+        assert!(!planned.take(1, 100) && planned.take(1, 50));
+        assert!(!planned.take(1, 50) && planned.is(2, 100));
+        assert!(planned.plan(1, 300), "none is planned any more");
+    }
+
+    #[test]
+    fn many_are_kept_apart() {
+        let mut planned = Planned::default();
+        let numbers = || (0..10_000).map(|n: u64| n * n);
+        numbers().for_each(|id| assert!(planned.plan(id, id + 1)));
+        numbers().for_each(|id| assert!(planned.is(id, id + 1) && planned.take(id, id + 1)));
+        assert!(planned.moments.is_empty());
+    }
+}

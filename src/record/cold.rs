@@ -1,0 +1,50 @@
+//! What belongs to changes of state alone, apart from the record.
+//!
+//! Three cache lines hold what calls touch; these forty bytes would make it four, half
+//! of the last one being padding. So the pool keeps them elsewhere, side by side with
+//! those of other connections, and the record remembers how far away.
+
+use std::ptr::NonNull;
+
+use super::Record;
+use crate::inbox::Link;
+use crate::pool;
+use crate::probes::Probes;
+use crate::sync::{AtomicU64, Ordering};
+use crate::window::Window;
+
+#[repr(C)]
+pub(super) struct Cold {
+    /// The last opening. First, because the pool asks for an atomic there.
+    pub(super) opened_at: AtomicU64,
+    pub(super) probes: Probes,
+    pub(super) window: Window,
+    pub(super) link: Link<Record>,
+}
+
+impl Cold {
+    /// Fills the cold part of a slot.
+    ///
+    /// # Safety
+    ///
+    /// It was just taken from the [pool].
+    pub(super) unsafe fn fill(place: NonNull<Cold>) {
+        let place = place.as_ptr();
+        // SAFETY: the first word is an atomic, which the pool wants to be stored to; the
+        // rest is uninitialised memory of this thread alone.
+        unsafe {
+            (*place).opened_at.store(0, Ordering::Relaxed);
+            (&raw mut (*place).probes).write(Probes::new());
+            (&raw mut (*place).window).write(Window::new());
+            (&raw mut (*place).link).write(Link::new());
+        }
+    }
+}
+
+impl Record {
+    #[inline]
+    pub(super) fn cold(&self) -> &Cold {
+        // SAFETY: `RecordRef::new` has put both parts into a slot of this distance.
+        unsafe { pool::cold(self, self.away) }
+    }
+}
