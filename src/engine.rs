@@ -20,7 +20,7 @@ use crate::event::{Cause, EventFilter};
 use crate::key::Key;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
-use crate::record::{Profile, Record, RecordRef, Refusal, Status};
+use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
 use crate::subscriber::{Sink, Subscriber};
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::table::{Cursor, Table};
@@ -140,7 +140,7 @@ impl Engine {
         if !self.env.global.load().housekeeping.auto_register() {
             return Err(Error::not_found(key));
         }
-        match self.register(key, ConnectionOptions::new()) {
+        match self.register(key, None) {
             Ok(_) | Err(Error::AlreadyRegistered(_)) => Ok(()),
             Err(error) => Err(error),
         }
@@ -165,19 +165,15 @@ impl Engine {
             .and_then(question)
         {
             Some(answer) => Ok(answer),
-            None => {
-                self.refuse_if_shut()?;
-                key.validate()?;
-                Err(Error::not_found(key))
-            }
+            None => Err(self.unknown(key)),
         }
     }
 
-    fn is_registered(&self, key: Key<'_>) -> bool {
-        let guard = reclaim::pin();
-        self.table
-            .get(self.env.hasher.hash(key), key, &guard)
-            .is_some_and(|record| !record.is_retired())
+    /// What is wrong with a name that was not found.
+    #[cold]
+    fn unknown(&self, key: Key<'_>) -> Error {
+        let wrong = self.refuse_if_shut().and_then(|()| key.validate());
+        wrong.err().unwrap_or_else(|| Error::not_found(key))
     }
 
     /// The beginning of every operation that changes what there is.
@@ -192,25 +188,19 @@ impl Engine {
     pub(crate) fn register(
         &self,
         key: Key<'_>,
-        options: ConnectionOptions,
+        options: Option<ConnectionOptions>,
     ) -> Result<RecordRef, Error> {
         self.refuse_if_shut()?;
-        key.validate()?;
-        options.overrides.validate()?;
-        let global = self.env.global.load_full();
-        options.overrides.validate_over(&global.overrides)?;
-        let profile = (options != ConnectionOptions::new()).then(|| Profile {
-            overrides: options.overrides,
-            metadata: options.metadata.unwrap_or_default(),
-        });
-        // Before the work of making a record that nobody needs.
-        if self.is_registered(key) {
-            return Err(Error::already_registered(key));
-        }
-        let version = self.env.version();
-        let record = RecordRef::new(&self.env, key, profile);
+        let newcomer = Newcomer::new(&self.env, key, options)?;
+        let version = newcomer.version;
         counter::reserve::refill();
         let guard = reclaim::pin();
+        // Before the work of making a record that nobody needs.
+        let existing = self.table.get(newcomer.hash, key, &guard);
+        if existing.is_some_and(|record| !record.is_retired()) {
+            return Err(Error::already_registered(key));
+        }
+        let record = RecordRef::new(&self.env, newcomer);
         let entry = record.clone().into_raw();
         // SAFETY: the entry is new, its key is this one, and it hands over a
         // reference.
@@ -252,7 +242,7 @@ impl Engine {
                 Err(Error::NotFound(_)) => {}
                 answer => return answer,
             }
-            match self.register(key, options.clone()) {
+            match self.register(key, Some(options.clone())) {
                 Err(Error::AlreadyRegistered(_)) => {}
                 answer => return answer,
             }
@@ -260,14 +250,20 @@ impl Engine {
     }
 
     pub(crate) fn unregister(&self, key: Key<'_>) -> Result<(), Error> {
-        let record = self.find(key)?;
+        self.env.attend();
+        let hash = self.env.hasher.hash(key);
         let guard = reclaim::pin();
-        if !self.remove(&record, &guard) {
-            return Err(Error::not_found(key));
-        }
+        let Some(record) = self
+            .table
+            .get(hash, key, &guard)
+            .filter(|record| self.remove(record, &guard))
+        else {
+            drop(guard);
+            return Err(self.unknown(key));
+        };
         self.table.shrink(&guard);
-        drop(guard);
         record.tell_of_life(&self.env, Cause::Unregistered);
+        drop(guard);
         self.relieve_inbox();
         Ok(())
     }

@@ -80,10 +80,22 @@ impl<'a> Key<'a> {
 }
 
 pub(crate) fn validate_name(argument: &'static str, name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.as_bytes().contains(&0) {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || has_nul(name.as_bytes()) {
         return Err(Error::argument(argument, name, RULE));
     }
     Ok(())
+}
+
+/// Eight bytes at a time, of short names as two words that may overlap.
+fn has_nul(name: &[u8]) -> bool {
+    let is_in = |word: u64| {
+        const ONES: u64 = u64::from_ne_bytes([1; 8]);
+        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+    };
+    match name.len() {
+        8..=16 => is_in(word(name)) || is_in(word(&name[name.len() - 8..])),
+        _ => name.contains(&0),
+    }
 }
 
 impl KeyBuf {
@@ -272,6 +284,20 @@ mod tests {
         }
         assert!(Key::from(&long[1..]).validate().is_ok());
         assert!(Key::from(("ö", "日本")).validate().is_ok());
+    }
+
+    #[test]
+    fn a_nul_is_found_wherever_it_is() {
+        for length in 1..40 {
+            let mut name = vec![b'\x80'; length];
+            assert!(!has_nul(&name), "{length}");
+            for position in 0..length {
+                let before = std::mem::replace(&mut name[position], 0);
+                assert!(has_nul(&name), "{length}/{position}");
+                name[position] = before;
+            }
+        }
+        assert!(!has_nul("\u{1}\u{1}\u{1}\u{80}\u{1}\u{1}\u{1}".as_bytes()));
     }
 
     #[test]

@@ -87,8 +87,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         options: impl Into<Option<ConnectionOptions>>,
     ) -> Result<Connection, Error> {
-        let options = options.into().unwrap_or_default();
-        let record = self.engine().register(key.into(), options)?;
+        let record = self.engine().register(key.into(), options.into())?;
         Ok(Connection::new(self.owner.engine.clone(), record))
     }
 

@@ -24,7 +24,6 @@
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -43,6 +42,7 @@ mod calls;
 mod cold;
 mod control;
 mod name;
+mod newcomer;
 mod own;
 mod share;
 mod status;
@@ -54,6 +54,7 @@ mod token;
 use cold::Cold;
 pub use control::OpenFor;
 use name::Name;
+pub(crate) use newcomer::Newcomer;
 pub(crate) use own::Profile;
 pub(crate) use share::RecordRef;
 pub use status::Status;
@@ -154,7 +155,7 @@ struct Applied<T> {
 
 impl Record {
     /// The part that lies in front; [`RecordRef::new`] makes the whole.
-    fn new(env: &Env, key: Key<'_>, profile: Option<Profile>, away: u16) -> Self {
+    fn new(env: &Env, newcomer: Newcomer<'_>, away: u16) -> Self {
         let registered_at = env.clock.now() + 1;
         let registration = Stamp {
             time: registered_at,
@@ -163,18 +164,18 @@ impl Record {
         };
         Record {
             word: AtomicU64::new(Word::NEW.bits()),
-            hash: env.hasher.hash(key),
+            hash: newcomer.hash,
             owner: Owner::new(),
             away,
             epoch: AtomicU32::new(0),
             stripes: Stripes::new(),
-            name: Name::new(key),
+            name: Name::new(newcomer.key),
             interest: AtomicU16::new(tell::UNKNOWN.0),
             visited: AtomicU16::new(0),
             cell: Cell::new(),
             id: env.next_id(),
             limit: AtomicU64::new(0),
-            profile: ManuallyDrop::new(ArcSwapOption::from(profile.map(Arc::new))),
+            profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile)),
             changed_at: AtomicU64::new(registration.pack()),
             lasting: AtomicU64::new(0),
             shared: Shared::new(),
@@ -187,14 +188,6 @@ impl Record {
             told: AtomicU16::new(0),
             missed: AtomicU16::new(0),
         }
-    }
-
-    /// Makes the room that the settings ask for, and learns what a failure asks.
-    fn settle_in(&self, env: &Env) {
-        let version = env.version();
-        let settings = self.settings(env);
-        self.make_room(&settings);
-        self.note_limit(version, &settings);
     }
 
     #[inline]

@@ -153,7 +153,11 @@ impl<T: Entry> Table<T> {
     /// The entry of a key. `hash` is what [`Entry::hash`] says for this key.
     #[inline(always)]
     pub(crate) fn get<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
-        self.array(guard).get(hash, #[inline(always)] |entry| entry.is(key))
+        self.array(guard).get(
+            hash,
+            #[inline(always)]
+            |entry| entry.is(key),
+        )
     }
 
     /// The entry with this hash that `is` names.

@@ -153,6 +153,9 @@ shipped! {
     /// The process's reserve.
     static RESERVE: Reserve<SLOTS> = Reserve::new();
 
+    /// 1 if a block may be missing since the last refill. Relaxed: a hint.
+    static TOUCHED: AtomicU32 = AtomicU32::new(1);
+
     /// How many blocks lie ready after a refill.
     static READY: AtomicUsize = AtomicUsize::new(8);
 
@@ -171,6 +174,7 @@ shipped! {
             return None;
         }
         let block = RESERVE.take();
+        TOUCHED.store(1, Ordering::Relaxed);
         if block.is_none() {
             DEMAND.store(UNMET, Ordering::Relaxed);
         }
@@ -194,7 +198,16 @@ shipped! {
     }
 
     /// Fills the process's reserve.
+    #[inline]
     pub(crate) fn refill() {
+        if TOUCHED.load(Ordering::Relaxed) != 0 {
+            fill();
+        }
+    }
+
+    #[cold]
+    fn fill() {
+        TOUCHED.store(0, Ordering::Relaxed);
         let mut ready = READY.load(Ordering::Relaxed);
         let short = DEMAND.load(Ordering::Relaxed) != MET;
         if short {

@@ -22,9 +22,13 @@ use crate::config::Config;
 use crate::env::Env;
 use crate::event::{Event, EventFilter, EventType, Report};
 use crate::mailbox::Mailbox;
-use crate::record::{OpenFor, RecordRef};
+use crate::record::{Newcomer, OpenFor, RecordRef};
 use crate::state::State;
 use crate::subscriber::{Sink, Subscriber};
+
+fn record_of(env: &Env, name: &str) -> RecordRef {
+    RecordRef::new(env, Newcomer::new(env, name.into(), None).expect("valid"))
+}
 
 struct Shared {
     env: Env,
@@ -40,8 +44,8 @@ impl Shared {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         drop(env.bus.add(std::sync::Arc::new(subscriber)));
-        let filler = RecordRef::new(&env, "filler".into(), None);
-        let early = RecordRef::new(&env, "db".into(), None);
+        let filler = record_of(&env, "filler");
+        let early = record_of(&env, "db");
         filler.learn_interest(&env.bus);
         // Two fill it; a third makes it known as full.
         for _ in 0..if newcomer { 3 } else { 2 } {
@@ -49,7 +53,7 @@ impl Shared {
             filler.reset(&env).expect("registered");
         }
         let record = if newcomer {
-            RecordRef::new(&env, "newcomer".into(), None)
+            record_of(&env, "newcomer")
         } else {
             early
         };
@@ -68,7 +72,7 @@ impl Shared {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         drop(env.bus.add(std::sync::Arc::new(subscriber)));
-        let record = RecordRef::new(&env, "db".into(), None);
+        let record = record_of(&env, "db");
         Shared {
             env,
             record,

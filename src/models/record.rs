@@ -33,7 +33,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConnectionOptions};
 use crate::env::Env;
 use crate::event::Report;
-use crate::record::{OpenFor, Profile, RecordRef, Refusal, Ticket};
+use crate::record::{Newcomer, OpenFor, RecordRef, Refusal, Ticket};
 use crate::state::State;
 
 struct Circuit {
@@ -49,11 +49,8 @@ fn circuit() -> Circuit {
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
-    let profile = Profile {
-        overrides: options.overrides,
-        ..Profile::default()
-    };
-    let record = RecordRef::new(&env, "db".into(), Some(profile));
+    let newcomer = Newcomer::new(&env, "db".into(), Some(options)).expect("valid");
+    let record = RecordRef::new(&env, newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
     Circuit { env, record, clock }

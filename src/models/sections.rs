@@ -5,7 +5,8 @@
 //! - `enter` without its light barrier, `collect` without its heavy one (`passed` begins
 //!   as true): `what_a_reader_holds_is_not_destroyed`.
 //! - a bag that does not wait: `is_free_to_go` says true: the same.
-//! - `leave` with a Relaxed store: the same.
+//! - `leave` with a Relaxed store: the same, and where it goes its longer way,
+//!   `what_a_reader_holds_that_has_to_seal_is_not_destroyed`.
 //! - `enter` with a Relaxed store: `the_end_of_a_section_is_seen_through_the_next`.
 //! - `Awaited::is_over` without the comparison of sections does no harm to readers, only to
 //!   memory, and no model says so; it is in the unit tests.
@@ -58,12 +59,16 @@ impl Place {
     /// Follows the link inside a section.
     fn read(&self, reader: &Reader) {
         reader.enter();
+        self.follow();
+        reader.leave();
+    }
+
+    fn follow(&self) {
         // SAFETY: null, or an object that outlives the model; what is in it, loom checks.
         if let Some(object) = unsafe { self.link.load(Ordering::Acquire).as_ref() } {
             // SAFETY: as above.
             assert!(object.alive.with(|alive| unsafe { *alive }));
         }
-        reader.leave();
     }
 
     fn take_away(&self, reader: &Reader) {
@@ -106,6 +111,27 @@ fn what_a_reader_holds_is_not_destroyed() {
             move || place.read(other)
         });
         place.take_away(mine);
+        reading.join().unwrap();
+        place.is_destroyed_in_the_end();
+    });
+}
+
+#[test]
+fn what_a_reader_holds_that_has_to_seal_is_not_destroyed() {
+    check(3, || {
+        let place = Place::new();
+        let [mine, other] = [(); 2].map(|()| place.domain.take_reader());
+        let reading = thread::spawn({
+            let place = place.clone();
+            move || {
+                other.enter();
+                place.follow();
+                other.seal_soon();
+                other.leave();
+            }
+        });
+        place.take_away(mine);
+        mine.seal();
         reading.join().unwrap();
         place.is_destroyed_in_the_end();
     });
@@ -167,6 +193,8 @@ fn a_reader_changes_hands() {
             }
         });
         let next = place.domain.take_reader();
+        // Before a barrier could hide what is missing.
+        next.seal();
         place.read(next);
         place.domain.give_back(next);
         ending.join().unwrap();

@@ -39,11 +39,11 @@
 //!   have to look twice.
 //! - *Counting references of what is looked up*: two writes to a line that all share.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::{mem, ptr};
 
 use super::barrier;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, modelled, shipped};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, modelled, shipped};
 
 /// How many objects a bag holds before it is sealed.
 #[cfg(not(test))]
@@ -93,7 +93,8 @@ struct Retired {
 
 /// Objects that were retired one after the other.
 struct Bag {
-    objects: Vec<Retired>,
+    /// Touched by whoever has the bag. (A cell so that models see who that is.)
+    objects: UnsafeCell<Vec<Retired>>,
     /// The sections that have to be over, and none before it is sealed by a barrier.
     awaited: Option<Vec<Awaited>>,
     /// The next one in the stack.
@@ -117,7 +118,7 @@ impl Awaited {
 impl Bag {
     fn new() -> Box<Self> {
         Box::new(Bag {
-            objects: Vec::with_capacity(BAG),
+            objects: UnsafeCell::new(Vec::with_capacity(BAG)),
             awaited: None,
             next: ptr::null_mut(),
         })
@@ -130,11 +131,20 @@ impl Bag {
         })
     }
 
+    fn objects<R>(&mut self, work: impl FnOnce(&mut Vec<Retired>) -> R) -> R {
+        // SAFETY: `self` is borrowed exclusively.
+        self.objects
+            .with_mut(|objects| work(unsafe { &mut *objects }))
+    }
+
     fn destroy(&mut self) {
-        for retired in self.objects.drain(..) {
-            // SAFETY: as `retire` was promised: nobody can reach it, and it comes here once.
-            unsafe { (retired.destroy)(retired.object) };
-        }
+        self.objects(|objects| {
+            for retired in objects.drain(..) {
+                // SAFETY: as `retire` was promised: nobody can reach it, and it comes here
+                // once.
+                unsafe { (retired.destroy)(retired.object) };
+            }
+        });
     }
 }
 
@@ -194,10 +204,15 @@ impl Reader {
     /// section from now on finds the object. `destroy` may be called with it once, on any
     /// thread and at any later time; it must not panic.
     pub(crate) unsafe fn retire(&self, object: *mut (), destroy: unsafe fn(*mut ())) {
-        // SAFETY: only this thread touches the bag, and nothing below comes back here.
-        let bag = unsafe { &mut *self.bag.get() }.get_or_insert_with(Bag::new);
-        bag.objects.push(Retired { object, destroy });
-        if bag.objects.len() >= BAG {
+        let count = self.bag.with_mut(|bag| {
+            // SAFETY: only this thread touches the bag, and nothing here comes back to it.
+            let bag = unsafe { &mut *bag }.get_or_insert_with(Bag::new);
+            bag.objects(|objects| {
+                objects.push(Retired { object, destroy });
+                objects.len()
+            })
+        });
+        if count >= BAG {
             self.seal_soon();
         }
     }
@@ -207,14 +222,16 @@ impl Reader {
     pub(crate) fn seal(&self) {
         // SAFETY: only this thread touches the bag. It is taken out, for what is destroyed
         // may enter sections and retire.
-        let bag = unsafe { &mut *self.bag.get() }.take();
+        let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
         // SAFETY: a domain outlives its readers.
         let empty = unsafe { &*self.domain }.collect(bag);
-        // SAFETY: as above.
-        let place = unsafe { &mut *self.bag.get() };
-        if place.is_none() {
-            *place = empty;
-        }
+        self.bag.with_mut(|bag| {
+            // SAFETY: as above.
+            let bag = unsafe { &mut *bag };
+            if bag.is_none() {
+                *bag = empty;
+            }
+        });
     }
 }
 
@@ -339,7 +356,7 @@ impl Domain {
             // SAFETY: from a box, by `push` or above, and whoever empties the stack owns it.
             let mut bag = unsafe { Box::from_raw(next) };
             next = mem::replace(&mut bag.next, ptr::null_mut());
-            if !bag.objects.is_empty() {
+            if !bag.objects(|objects| objects.is_empty()) {
                 if bag.awaited.is_none() && *passed.get_or_insert_with(barrier::heavy) {
                     bag.awaited = Some(self.under_way());
                 }

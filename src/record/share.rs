@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::{Cold, Profile, Record};
+use super::{Cold, Newcomer, Record};
 use crate::env::Env;
 use crate::inbox::{Link, Linked};
 use crate::key::Key;
@@ -22,16 +22,18 @@ const _: () = assert!(pool::ALIGNMENT.is_multiple_of(ALIGNMENT));
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
-    /// A record with one reference. Its own settings are `profile`'s.
-    pub(crate) fn new(env: &Env, key: Key<'_>, profile: Option<Profile>) -> Self {
+    /// A record with one reference.
+    pub(crate) fn new(env: &Env, newcomer: Newcomer<'_>) -> Self {
+        let (version, settings) = (newcomer.version, newcomer.settings);
         let slot = pool::take::<Record, Cold>();
         let place = slot.hot();
         // SAFETY: just taken: memory with the room and the alignment.
-        unsafe { place.write(Record::new(env, key, profile, slot.away())) };
+        unsafe { place.write(Record::new(env, newcomer, slot.away())) };
         // SAFETY: as above.
         unsafe { Cold::fill(slot.cold()) };
         let record = RecordRef(place);
-        record.settle_in(env);
+        record.make_room(&settings);
+        record.note_limit(version, &settings);
         record
     }
 

@@ -59,7 +59,10 @@ impl Record {
 
     /// Learns what the subscribers want, once it is where they look for it.
     pub(crate) fn learn_interest(&self, bus: &Bus) {
-        self.add_interest(bus.interest_in(self.key()));
+        let interest = bus.interest_in(self.key());
+        if interest != EventMask::NONE {
+            self.add_interest(interest);
+        }
         // ORDERING: after the line above, for those who tell: no event falls
         // between not knowing and knowing.
         self.interest.fetch_and(!UNKNOWN.0, Ordering::Release);
@@ -78,6 +81,15 @@ impl Record {
 
     /// The registration or removal of the connection.
     pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
+        if cause.is_removal() {
+            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`: either
+            // that finds the record retired, or who delivers this removal finds
+            // the events that were missed.
+            fence(Ordering::SeqCst);
+        }
+        if !self.wants(cause.mask(true)) && !self.has_missed() {
+            return;
+        }
         let word = self.word_now();
         let (before, after) = if cause.is_removal() {
             (word.state(), State::Unknown)
@@ -85,12 +97,6 @@ impl Record {
             (State::Unknown, State::Closed)
         };
         let now = env.clock.now();
-        if cause.is_removal() {
-            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`: either
-            // that finds the record retired, or who delivers this removal finds
-            // the events that were missed.
-            fence(Ordering::SeqCst);
-        }
         self.tell(env, before, after, word, Happening::new(cause, now));
     }
 

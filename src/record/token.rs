@@ -74,15 +74,12 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{Config, ConnectionOptions};
     use crate::env::Env;
-    use crate::record::{Profile, RecordRef};
+    use crate::record::{Newcomer, RecordRef};
 
     fn record(env: &Env, probes: u32) -> RecordRef {
         let options = ConnectionOptions::new().half_open_max_calls(probes);
-        let profile = Profile {
-            overrides: options.overrides,
-            ..Profile::default()
-        };
-        RecordRef::new(env, "db".into(), Some(profile))
+        let newcomer = Newcomer::new(env, "db".into(), Some(options)).expect("valid");
+        RecordRef::new(env, newcomer)
     }
 
     fn same(a: Ticket, b: Ticket) -> bool {
