@@ -237,15 +237,21 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The current thread's cell, claimed if need be. What is inlined into every
-    /// report is only the look at the primary one.
-    #[inline]
-    fn cell(self) -> Option<&'a Cell> {
+    /// The current thread's cell, if it is easily found: the primary one, or the one
+    /// of the block where its probe begins.
+    #[inline(always)]
+    pub(crate) fn own(self) -> Option<&'a Cell> {
         let index = index::current();
         if self.is_primary(index) {
             return Some(self.primary);
         }
-        further(self.stripes, index).or_else(|| self.settle())
+        self.stripes.block()?.first(index)
+    }
+
+    /// The current thread's cell, claimed if need be.
+    #[inline]
+    fn cell(self) -> Option<&'a Cell> {
+        self.own().or_else(|| self.settle())
     }
 
     #[cold]
@@ -272,12 +278,6 @@ impl<'a> Totals<'a> {
     }
 }
 
-/// The cell of the block that `index` owns, if no probe has to seek it.
-#[inline(never)]
-fn further(stripes: &Stripes, index: u16) -> Option<&Cell> {
-    stripes.block()?.first(index)
-}
-
 #[cfg(test)]
 impl Stripes {
     pub(crate) fn owner(&self) -> u16 {
@@ -297,9 +297,10 @@ impl<'a> Totals<'a> {
     }
 
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        if self.is_primary(index) {
-            return Some(self.primary);
+        let own = self.stripes.block().and_then(|block| block.first(index));
+        match self.is_primary(index) {
+            true => Some(self.primary),
+            false => own.or_else(|| self.settle_as(index, store)),
         }
-        further(self.stripes, index).or_else(|| self.settle_as(index, store))
     }
 }

@@ -131,7 +131,8 @@ shipped! {
 /// move than fields of their own widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// `slot << 32 | what the permit owns << 30 | generation`.
+    /// The generation, where it is in the word; what the permit owns, where the word
+    /// has its trips. A probe's slot, and bits that no word has.
     place: u64,
     /// A probe's lease; 0 for the others.
     stamp: u64,

@@ -12,7 +12,7 @@ use crate::state::Word;
 #[inline]
 pub(crate) fn token_of_pass(upper_half: u32) -> Option<u64> {
     let word = Word::from_upper_half(upper_half);
-    word.passes_freely().then(|| word.generation().bits())
+    word.passes_freely().then(|| word.mark())
 }
 
 impl Connection {

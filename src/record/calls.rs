@@ -13,10 +13,11 @@ use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
 use crate::sync::Ordering;
 use crate::trip::{self, Evidence};
 
-/// In a ticket's `place`, between the generation and the slot.
-const OWNS_RECORD: u64 = 1 << 30;
-const OWNS_ENGINE: u64 = 1 << 31;
+/// In a ticket's `place`, where a word has its trips.
+const OWNS_RECORD: u64 = Word::UNMARKED & Word::UNMARKED.wrapping_neg();
+const OWNS_ENGINE: u64 = OWNS_RECORD << 1;
 const OWNING: u64 = OWNS_RECORD | OWNS_ENGINE;
+const _: () = assert!(OWNING & !Word::UNMARKED == 0);
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 const FAILED: EventMask = EventMask::of(EventType::Failure);
@@ -61,7 +62,10 @@ impl Record {
     pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
         match self.pass() {
             Some(ticket) => Ok(ticket),
-            None => self.acquire_unless_closed(env),
+            None => match self.reject_at_once(env) {
+                Some(wait) => Err(Refusal::Rejected(wait.into())),
+                None => self.acquire_unless_closed(env),
+            },
         }
     }
 
@@ -73,6 +77,26 @@ impl Record {
             self.mark_visited();
             Ticket::to_pass(word)
         })
+    }
+
+    /// Counts the rejection of an open circuit that nobody wants to hear of, or does
+    /// nothing: then [`Record::acquire_unless_closed`] has to do it. In an outage this
+    /// is what every call costs, so it answers in a register.
+    #[inline(never)]
+    pub(crate) fn reject_at_once(&self, env: &Env) -> Option<Wait> {
+        env.attend();
+        // The word first: what is not due later was not due then.
+        let deadline = self.word_now().standing_deadline()?;
+        if self.wants(REJECTED) {
+            return None;
+        }
+        let cell = self.totals().own()?;
+        let now = env.clock.now();
+        if deadline <= now {
+            return None;
+        }
+        cell.rejected();
+        Some(Wait::until(deadline, now))
     }
 
     #[inline(never)]
@@ -99,10 +123,7 @@ impl Record {
             if self.wants(REJECTED) {
                 self.tell_unmoved(env, word, Happening::new(Cause::Rejected, now));
             }
-            return Err(Refusal::Rejected(Rejected {
-                retry_after: (free_at != NEVER)
-                    .then(|| Duration::from_millis(free_at.saturating_sub(now))),
-            }));
+            return Err(Refusal::Rejected(Wait::until(free_at, now).into()));
         }
     }
 
@@ -130,34 +151,50 @@ impl Record {
         if self.wants(PROBED) {
             self.tell_unmoved(env, word, Happening::new(Cause::Probed, now));
         }
-        Ok(Some(Ticket::to_probe(word, lease)))
+        Ok(Some(Ticket::of_lease(lease)))
     }
 
     /// Counts a success that changes nothing but the totals, or does nothing:
     /// then [`Record::success`] has to do it. What a healthy call costs is this
     /// and [`Record::pass`].
-    ///
+    #[inline]
+    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
+        self.succeed_in_place(env, ticket.place)
+    }
+
     /// Not inlined, as the next: so the four words of a permit stay in registers in
     /// whatever code it is used.
     #[inline(never)]
-    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
-        self.succeed_at_once(env, |word| ticket.passes(word))
+    fn succeed_in_place(&self, env: &Env, place: u64) -> bool {
+        self.word_now().is_spotless_at(place) && self.succeed_at_once(env)
     }
 
     /// The same for a report without a permit.
     #[inline(never)]
     pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
-        self.succeed_at_once(env, |_| true)
+        self.word_now().is_spotless() && self.succeed_at_once(env)
     }
 
     #[inline(always)]
-    fn succeed_at_once(&self, env: &Env, passes: impl FnOnce(Word) -> bool) -> bool {
-        let word = self.word_now();
-        let at_once = word.is_spotless() && passes(word) && !self.wants(SUCCEEDED);
-        if at_once {
-            self.count_success(env, env.clock.now());
+    fn succeed_at_once(&self, env: &Env) -> bool {
+        if self.wants(SUCCEEDED) {
+            return false;
         }
-        at_once
+        // The cell first, so that the cell alone has to outlast the clock's call.
+        match self.totals().own() {
+            Some(cell) => {
+                cell.success(env.clock.now());
+                true
+            }
+            None => self.succeed_as_newcomer(env),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn succeed_as_newcomer(&self, env: &Env) -> bool {
+        self.count_success(env, env.clock.now());
+        true
     }
 
     #[inline]
@@ -354,6 +391,34 @@ impl Record {
     }
 }
 
+/// How long until asking again can make a difference, in ms; [`NEVER`]: it cannot.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait(u64);
+
+impl Wait {
+    fn until(moment: u64, now: u64) -> Self {
+        Wait(if moment == NEVER {
+            NEVER
+        } else {
+            moment.saturating_sub(now)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn ms(self) -> Option<u64> {
+        (self.0 != NEVER).then_some(self.0)
+    }
+}
+
+impl From<Wait> for Rejected {
+    #[inline]
+    fn from(wait: Wait) -> Self {
+        Rejected {
+            retry_after: wait.ms().map(Duration::from_millis),
+        }
+    }
+}
+
 /// A thread counts where others count, too: it is faster with a cell of its own.
 #[cold]
 fn want_cells(env: &Env) {
@@ -375,49 +440,39 @@ impl Ticket {
     #[inline]
     fn to_pass(word: Word) -> Self {
         Ticket {
-            place: word.generation().bits(),
+            place: word.mark(),
             stamp: 0,
         }
     }
 
-    fn to_probe(word: Word, lease: Lease) -> Self {
-        Ticket {
-            place: u64::from(lease.slot) << 32 | word.generation().bits(),
-            stamp: lease.stamp,
-        }
-    }
-
-    /// As if given to pass in the generation of these bits.
+    /// As if given to pass by a word with this mark.
     #[inline]
-    pub(crate) fn to_pass_in(generation: u64) -> Self {
-        Ticket {
-            place: Generation::from_bits(generation).bits(),
-            stamp: 0,
-        }
+    pub(crate) fn to_pass_at(mark: u64) -> Self {
+        Ticket::to_pass(Word::from_bits(mark))
     }
 
     pub(crate) fn of_lease(lease: Lease) -> Self {
         Ticket {
-            place: u64::from(lease.slot) << 32 | lease.generation().bits(),
+            place: Word::IMPOSSIBLE | lease.generation().mark() | u64::from(lease.slot),
             stamp: lease.stamp,
         }
     }
 
     pub(crate) fn generation(self) -> Generation {
-        Generation::from_bits(self.place)
+        Word::from_bits(self.place).generation()
+    }
+
+    /// The generation of a ticket to pass, where it is in the word.
+    #[inline]
+    pub(crate) fn mark(self) -> u64 {
+        Word::from_bits(self.place).mark()
     }
 
     pub(crate) fn lease(self) -> Option<Lease> {
         (self.stamp != 0).then_some(Lease {
-            slot: (self.place >> 32) as u32,
+            slot: self.place as u32,
             stamp: self.stamp,
         })
-    }
-
-    /// Whether it was given in this very closed state.
-    #[inline]
-    fn passes(self, word: Word) -> bool {
-        self.stamp == 0 && self.place & !OWNING == word.generation().bits()
     }
 
     /// The ticket of a permit that owns a reference to its record.
@@ -432,6 +487,11 @@ impl Ticket {
     pub(crate) fn with_engine(self) -> Self {
         let place = self.place | OWNS_ENGINE;
         Ticket { place, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn owns_something(self) -> bool {
+        self.place & OWNING != 0
     }
 
     #[inline]
