@@ -49,6 +49,7 @@ mod share;
 mod status;
 mod streak;
 mod tell;
+mod ticket;
 mod times;
 mod token;
 
@@ -57,6 +58,7 @@ use name::Name;
 pub(crate) use own::Profile;
 pub(crate) use share::RecordRef;
 pub use status::Status;
+pub(crate) use ticket::{Begun, Wait};
 use times::{Opening, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up

@@ -248,8 +248,9 @@ impl Word {
         }
     }
 
+    /// The count, if the circuit is closed.
     #[inline]
-    fn payload(self) -> u64 {
+    pub(crate) fn payload(self) -> u64 {
         self.0 & PAYLOAD_MASK
     }
 }

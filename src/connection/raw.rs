@@ -4,7 +4,7 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
-use crate::record::Ticket;
+use crate::record::{Begun, Ticket, Wait};
 use crate::state::Word;
 
 /// The token of a call that was let pass by whoever read this upper half of the state
@@ -20,6 +20,13 @@ impl Connection {
     #[inline]
     pub(crate) fn pass_token(&self) -> Option<u64> {
         self.record.pass().map(Ticket::token)
+    }
+
+    /// [`Connection::acquire`] where that is a rejection that nobody wants to hear of;
+    /// otherwise nothing.
+    #[inline]
+    pub(crate) fn reject_at_once(&self) -> Option<Wait> {
+        self.record.reject_at_once(&self.engine.env)
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
@@ -56,6 +63,30 @@ impl Connection {
         let ticket = Some(self.record.ticket(token));
         self.record
             .failure(&self.engine.env, ticket, report)
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is a
+    /// token: what nobody wants to hear of and changes no state is done at once.
+    #[inline]
+    pub(crate) fn begin_failure(&self, token: Option<u64>) -> Begun {
+        match token.map(Ticket::of_passing) {
+            None => self.record.fail_without_permit(&self.engine.env),
+            Some(Some(ticket)) => self.record.fail_with_permit(&self.engine.env, ticket),
+            Some(None) => Begun::Not,
+        }
+    }
+
+    /// Goes on with what [`Connection::begin_failure`] has begun.
+    pub(crate) fn go_on_with_failure(
+        &self,
+        token: Option<u64>,
+        report: &Report<'_>,
+        begun: Begun,
+    ) -> Result<u32, Error> {
+        let ticket = token.map(|token| self.record.ticket(token));
+        self.record
+            .failure_that_matters(&self.engine.env, ticket, report, begun)
             .map_err(|refusal| self.error(refusal))
     }
 

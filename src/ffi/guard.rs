@@ -13,7 +13,8 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::errors::*;
 use super::text;
-use crate::error::{Error, Rejected};
+use crate::error::Error;
+use crate::record::Wait;
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -78,7 +79,7 @@ thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
     /// A rejection later than the failure in `LAST`: the one failure that is part of a
     /// hot path. It owns nothing, so the thread need not be told to drop it.
-    static REJECTED: Cell<Option<Rejected>> = const { Cell::new(None) };
+    static REJECTED: Cell<Option<Wait>> = const { Cell::new(None) };
 }
 
 /// Runs an entry that answers with a code.
@@ -120,11 +121,17 @@ fn panicked(payload: &(dyn Any + Send)) -> Failure {
 
 /// Remembers a failure for the thread and answers its code.
 fn remember(failure: Failure) -> brama_result_t {
-    if let Failure::Error(Error::Rejected(rejected)) = failure {
-        REJECTED.set(Some(rejected));
-        return BRAMA_ERR_REJECTED;
+    if let Failure::Error(Error::Rejected(wait)) = failure {
+        return rejected(wait.into());
     }
     remember_in_full(failure)
+}
+
+/// Remembers a rejection for the thread and answers its code.
+#[inline]
+pub(super) fn rejected(wait: Wait) -> brama_result_t {
+    REJECTED.set(Some(wait));
+    BRAMA_ERR_REJECTED
 }
 
 #[cold]
@@ -141,8 +148,8 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(rejected) = REJECTED.take() {
-            last.failure = Some(Error::Rejected(rejected).into());
+        if let Some(wait) = REJECTED.take() {
+            last.failure = Some(Error::Rejected(wait.into()).into());
         }
         if let Some(failure) = last.failure.take() {
             last.message = Some(text::to_c(&failure.to_string()));
@@ -155,6 +162,7 @@ pub(super) fn last_message() -> *const c_char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Rejected;
     use std::ffi::CStr;
 
     fn message() -> String {

@@ -1,23 +1,13 @@
 //! What calls do: ask, pass, report.
 
-use std::time::Duration;
-
-use super::{Happening, Record, Refusal, Ticket, decide};
+use super::{Begun, Happening, Record, Refusal, Ticket, Wait, decide};
 use crate::counter::reserve;
 use crate::env::Env;
-use crate::error::Rejected;
 use crate::event::{Cause, EventMask, EventType, Report};
 use crate::expiry;
-use crate::probes::Lease;
-use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
+use crate::state::{self, LAST_MOMENT, State, Word};
 use crate::sync::Ordering;
 use crate::trip::{self, Evidence};
-
-/// In a ticket's `place`, where a word has its trips.
-const OWNS_RECORD: u64 = Word::UNMARKED & Word::UNMARKED.wrapping_neg();
-const OWNS_ENGINE: u64 = OWNS_RECORD << 1;
-const OWNING: u64 = OWNS_RECORD | OWNS_ENGINE;
-const _: () = assert!(OWNING & !Word::UNMARKED == 0);
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 const FAILED: EventMask = EventMask::of(EventType::Failure);
@@ -247,48 +237,89 @@ impl Record {
         ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<u32, Refusal> {
-        if self.is_retired() {
-            return Err(Refusal::Gone);
+        let begun = match ticket {
+            Some(ticket) => self.fail_with_permit(env, ticket),
+            None => self.fail_without_permit(env),
+        };
+        match begun {
+            Begun::Done(count) => Ok(count as u32),
+            _ => self.failure_that_matters(env, ticket, report, begun),
         }
+    }
+
+    /// Counts a failure that nobody wants to hear of and that does not open the
+    /// circuit. Any other has to be gone on with by [`Record::failure_that_matters`].
+    #[inline]
+    pub(crate) fn fail_with_permit(&self, env: &Env, ticket: Ticket) -> Begun {
+        self.fail_in_place(env, ticket.place)
+    }
+
+    #[inline(never)]
+    fn fail_in_place(&self, env: &Env, place: u64) -> Begun {
+        let generation = Word::from_bits(place).mark();
+        self.fail_at_once(env, |word| word.mark() == generation)
+    }
+
+    /// The same for a report without a permit.
+    #[inline(never)]
+    pub(crate) fn fail_without_permit(&self, env: &Env) -> Begun {
+        self.fail_at_once(env, |_| true)
+    }
+
+    #[inline(always)]
+    fn fail_at_once(&self, env: &Env, is_meant: impl Fn(Word) -> bool) -> Begun {
+        if self.wants(FAILED) {
+            return Begun::Not;
+        }
+        let limit = self.limit(env);
+        let counted = |word: Word| word.failed_below(limit).filter(|_| is_meant(word));
+        let mut word = self.word_now();
+        let Some(mut next) = counted(word) else {
+            return Begun::Not;
+        };
         let now = env.clock.now();
+        self.total_failure(now);
+        loop {
+            match self.swap(word, next) {
+                Ok(()) => return Begun::Done(next.payload()),
+                Err(current) => word = current,
+            }
+            match counted(word) {
+                Some(again) => next = again,
+                None => return Begun::Totalled(now),
+            }
+        }
+    }
+
+    /// A failure's place in the totals, before that in the word: nobody sees more
+    /// failures in a row than failures.
+    #[inline]
+    fn total_failure(&self, now: u64) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         // Load first: a storm of failures falls into one millisecond.
         if self.last_failure.load(Ordering::Relaxed) <= now {
             self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
         }
-        match self.fail_at_once(env, ticket) {
-            Some(count) => Ok(count),
-            None => self.failure_that_matters(env, ticket, report, now),
-        }
-    }
-
-    /// A failure that nobody wants to hear of and that does not open the circuit:
-    /// counted in the word. `None` for all others: nothing is done.
-    #[inline]
-    fn fail_at_once(&self, env: &Env, ticket: Option<Ticket>) -> Option<u32> {
-        if self.wants(FAILED) {
-            return None;
-        }
-        let limit = self.limit(env);
-        let mut word = self.word_now();
-        loop {
-            check(ticket, word).ok()?;
-            let next = word.failed_below(limit)?;
-            match self.swap(word, next) {
-                Ok(()) => return next.failures(),
-                Err(current) => word = current,
-            }
-        }
     }
 
     #[inline(never)]
-    fn failure_that_matters(
+    pub(crate) fn failure_that_matters(
         &self,
         env: &Env,
         ticket: Option<Ticket>,
         report: &Report<'_>,
-        now: u64,
+        begun: Begun,
     ) -> Result<u32, Refusal> {
+        let now = match begun {
+            Begun::Done(count) => return Ok(count as u32),
+            Begun::Totalled(now) => now,
+            Begun::Not if self.is_retired() => return Err(Refusal::Gone),
+            Begun::Not => {
+                let now = env.clock.now();
+                self.total_failure(now);
+                now
+            }
+        };
         let happening = Happening {
             report,
             ..Happening::new(Cause::Failure, now)
@@ -391,34 +422,6 @@ impl Record {
     }
 }
 
-/// How long until asking again can make a difference, in ms; [`NEVER`]: it cannot.
-#[derive(Clone, Copy)]
-pub(crate) struct Wait(u64);
-
-impl Wait {
-    fn until(moment: u64, now: u64) -> Self {
-        Wait(if moment == NEVER {
-            NEVER
-        } else {
-            moment.saturating_sub(now)
-        })
-    }
-
-    #[inline]
-    pub(crate) fn ms(self) -> Option<u64> {
-        (self.0 != NEVER).then_some(self.0)
-    }
-}
-
-impl From<Wait> for Rejected {
-    #[inline]
-    fn from(wait: Wait) -> Self {
-        Rejected {
-            retry_after: wait.ms().map(Duration::from_millis),
-        }
-    }
-}
-
 /// A thread counts where others count, too: it is faster with a cell of its own.
 #[cold]
 fn want_cells(env: &Env) {
@@ -433,74 +436,5 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     match ticket {
         Some(ticket) if ticket.generation() != word.generation() => Err(Refusal::Stale),
         _ => Ok(()),
-    }
-}
-
-impl Ticket {
-    #[inline]
-    fn to_pass(word: Word) -> Self {
-        Ticket {
-            place: word.mark(),
-            stamp: 0,
-        }
-    }
-
-    /// As if given to pass by a word with this mark.
-    #[inline]
-    pub(crate) fn to_pass_at(mark: u64) -> Self {
-        Ticket::to_pass(Word::from_bits(mark))
-    }
-
-    pub(crate) fn of_lease(lease: Lease) -> Self {
-        Ticket {
-            place: Word::IMPOSSIBLE | lease.generation().mark() | u64::from(lease.slot),
-            stamp: lease.stamp,
-        }
-    }
-
-    pub(crate) fn generation(self) -> Generation {
-        Word::from_bits(self.place).generation()
-    }
-
-    /// The generation of a ticket to pass, where it is in the word.
-    #[inline]
-    pub(crate) fn mark(self) -> u64 {
-        Word::from_bits(self.place).mark()
-    }
-
-    pub(crate) fn lease(self) -> Option<Lease> {
-        (self.stamp != 0).then_some(Lease {
-            slot: self.place as u32,
-            stamp: self.stamp,
-        })
-    }
-
-    /// The ticket of a permit that owns a reference to its record.
-    #[inline]
-    pub(crate) fn with_record(self) -> Self {
-        let place = self.place | OWNS_RECORD;
-        Ticket { place, ..self }
-    }
-
-    /// The ticket of a permit that owns a reference to its engine.
-    #[inline]
-    pub(crate) fn with_engine(self) -> Self {
-        let place = self.place | OWNS_ENGINE;
-        Ticket { place, ..self }
-    }
-
-    #[inline]
-    pub(crate) fn owns_something(self) -> bool {
-        self.place & OWNING != 0
-    }
-
-    #[inline]
-    pub(crate) fn owns_record(self) -> bool {
-        self.place & OWNS_RECORD != 0
-    }
-
-    #[inline]
-    pub(crate) fn owns_engine(self) -> bool {
-        self.place & OWNS_ENGINE != 0
     }
 }
