@@ -58,7 +58,7 @@ use name::Name;
 pub(crate) use own::Profile;
 pub(crate) use share::RecordRef;
 pub use status::Status;
-pub(crate) use ticket::{Begun, Wait};
+pub(crate) use ticket::{Begun, MaybeWait, Wait};
 use times::{Opening, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up

@@ -24,9 +24,9 @@ impl Connection {
 
     /// [`Connection::acquire`] where that is a rejection that nobody wants to hear of;
     /// otherwise nothing.
-    #[inline]
-    pub(crate) fn reject_at_once(&self) -> Option<Wait> {
-        self.record.reject_at_once(&self.engine.env)
+    #[inline(always)]
+    pub(crate) fn reject_inline(&self) -> Option<Wait> {
+        self.record.reject_inline(&self.engine.env)
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise

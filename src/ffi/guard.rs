@@ -14,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe};
 use super::errors::*;
 use super::text;
 use crate::error::Error;
-use crate::record::Wait;
+use crate::record::{MaybeWait, Wait};
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -79,7 +79,7 @@ thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
     /// A rejection later than the failure in `LAST`: the one failure that is part of a
     /// hot path. It owns nothing, so the thread need not be told to drop it.
-    static REJECTED: Cell<Option<Wait>> = const { Cell::new(None) };
+    static REJECTED: Cell<MaybeWait> = const { Cell::new(MaybeWait::NONE) };
 }
 
 /// Runs an entry that answers with a code.
@@ -130,7 +130,7 @@ fn remember(failure: Failure) -> brama_result_t {
 /// Remembers a rejection for the thread and answers its code.
 #[inline]
 pub(super) fn rejected(wait: Wait) -> brama_result_t {
-    REJECTED.set(Some(wait));
+    REJECTED.set(wait.into());
     BRAMA_ERR_REJECTED
 }
 
@@ -138,7 +138,7 @@ pub(super) fn rejected(wait: Wait) -> brama_result_t {
 #[inline(never)]
 fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
-    REJECTED.set(None);
+    REJECTED.set(MaybeWait::NONE);
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
     code
@@ -148,7 +148,7 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(wait) = REJECTED.take() {
+        if let Some(wait) = REJECTED.replace(MaybeWait::NONE).get() {
             last.failure = Some(Error::Rejected(wait.into()).into());
         }
         if let Some(failure) = last.failure.take() {

@@ -128,7 +128,7 @@ unsafe fn acquire_unless_closed(
     // SAFETY: the caller's promise.
     if let Some(handle) = unsafe { connection.as_ref() }
         && !permit.is_null()
-        && let Some(wait) = handle.connection.reject_at_once()
+        && let Some(wait) = handle.connection.reject_inline()
     {
         // SAFETY: as above. Nothing in it panics, so it needs no guard.
         unsafe { refuse(permit, retry_after_ms, wait.ms().unwrap_or(BRAMA_NEVER)) };

@@ -74,6 +74,13 @@ impl Record {
     /// is what every call costs, so it answers in a register.
     #[inline(never)]
     pub(crate) fn reject_at_once(&self, env: &Env) -> Option<Wait> {
+        self.reject_inline(env)
+    }
+
+    /// The same in the midst of the caller's code, for one that has something to do
+    /// with the thread's own memory too: in a shared library finding that is a call.
+    #[inline(always)]
+    pub(crate) fn reject_inline(&self, env: &Env) -> Option<Wait> {
         env.attend();
         // The word first: what is not due later was not due then.
         let deadline = self.word_now().standing_deadline()?;

@@ -91,6 +91,25 @@ impl Ticket {
 #[derive(Clone, Copy)]
 pub(crate) struct Wait(u64);
 
+/// A wait or none, in one word: a store, where an `Option` would be two.
+#[derive(Clone, Copy)]
+pub(crate) struct MaybeWait(u64);
+
+impl MaybeWait {
+    pub(crate) const NONE: MaybeWait = MaybeWait(0);
+
+    pub(crate) fn get(self) -> Option<Wait> {
+        self.0.checked_sub(1).map(Wait)
+    }
+}
+
+impl From<Wait> for MaybeWait {
+    #[inline]
+    fn from(wait: Wait) -> Self {
+        MaybeWait(wait.0 + 1)
+    }
+}
+
 impl Wait {
     pub(super) fn until(moment: u64, now: u64) -> Self {
         Wait(if moment == NEVER {
@@ -109,7 +128,7 @@ impl Wait {
 impl From<Rejected> for Wait {
     fn from(rejected: Rejected) -> Self {
         let wait = rejected.retry_after.map(clock::millis);
-        Wait(wait.unwrap_or(NEVER))
+        Wait(wait.map_or(NEVER, |wait| wait.min(NEVER)))
     }
 }
 
