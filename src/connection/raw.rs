@@ -31,9 +31,9 @@ impl Connection {
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
     /// nothing, and false.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn succeed_at_once(&self) -> bool {
-        self.record.succeed_without_permit(&self.engine.env)
+        self.record.succeed_inline(&self.engine.env, None)
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.
@@ -53,10 +53,10 @@ impl Connection {
 
     /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
     /// nothing, and false.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
-        Ticket::of_passing(token)
-            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
+        let ticket = Ticket::of_passing(token);
+        ticket.is_some() && self.record.succeed_inline(&self.engine.env, ticket)
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {

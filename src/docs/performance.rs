@@ -81,8 +81,8 @@
 //!   is made, announced and given back through the epoch for each registration. What is
 //!   resident beyond what is allocated is the allocator's: glibc spends a hundred bytes on
 //!   every block that is aligned to a cache line.
-//! - **From C.** A failure checks its reason for UTF-8, and a rejection leaves a message for
-//!   `brama_last_error_message`; a thread's own memory costs a call in a loaded library.
+//! - **From C.** A thread's own memory, where its index and its last rejection are, costs a
+//!   call in a loaded library.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
 //!

@@ -169,7 +169,18 @@ impl Record {
     /// The same for a report without a permit.
     #[inline(never)]
     pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
-        self.word_now().is_spotless() && self.succeed_at_once(env)
+        self.succeed_inline(env, None)
+    }
+
+    /// Either in the midst of the caller's code: for functions that do nothing else.
+    #[inline(always)]
+    pub(crate) fn succeed_inline(&self, env: &Env, ticket: Option<Ticket>) -> bool {
+        let word = self.word_now();
+        let spotless = match ticket {
+            Some(ticket) => word.is_spotless_at(ticket.place),
+            None => word.is_spotless(),
+        };
+        spotless && self.succeed_at_once(env)
     }
 
     #[inline(always)]
