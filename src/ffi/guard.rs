@@ -164,6 +164,7 @@ mod tests {
     use super::*;
     use crate::error::Rejected;
     use std::ffi::CStr;
+    use std::time::Duration;
 
     fn message() -> String {
         // SAFETY: this thread's, until its next failure.
@@ -189,6 +190,12 @@ mod tests {
         assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
         assert!(message().contains("held open"), "{}", message());
+        for ms in [0, 1, 1_500] {
+            let retry_after = Some(Duration::from_millis(ms));
+            let rejected = Rejected { retry_after };
+            assert_eq!(refuse(Error::Rejected(rejected)), BRAMA_ERR_REJECTED);
+            assert_eq!(message(), rejected.to_string());
+        }
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
         assert_eq!(refuse(Error::ShutDown), BRAMA_ERR_SHUT_DOWN);
         assert_eq!(message(), "the manager was shut down");
