@@ -12,7 +12,8 @@
 //! On Linux both readings call the function that the kernel maps into every process,
 //! found once, without the detour through the C library: every report reads the
 //! clock, and the detour is a quarter of the reading. Where it is not found the
-//! library is asked.
+//! library's takes its place. Which of the two it is lies in the [`Clock`], so that a
+//! report need not ask.
 //!
 //! A wall-clock jump opens and closes nothing, because no decision reads the
 //! wall clock. Times shown to people are Unix milliseconds, made from monotonic
@@ -33,22 +34,21 @@ use crate::sync::{AtomicU64, Ordering};
 /// Where a manager's time comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
-    System,
+    System(machine::Reader),
     Manual(ManualClock),
 }
 
 impl Clock {
     /// The machine's.
     pub(crate) fn system() -> Self {
-        machine::find();
-        Clock::System
+        Clock::System(machine::Reader::find())
     }
 
     /// Now, never ahead of the truth.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Clock::System => machine::coarse_ms(),
+            Clock::System(reader) => reader.coarse_ms(),
             Clock::Manual(clock) => clock.now_ms(),
         }
     }
@@ -56,7 +56,7 @@ impl Clock {
     /// Now, never behind the truth.
     pub(crate) fn now_upper(&self) -> u64 {
         match self {
-            Clock::System => millis_up(machine::exact()),
+            Clock::System(reader) => millis_up(reader.exact()),
             Clock::Manual(clock) => clock.now_ms(),
         }
     }
@@ -65,7 +65,7 @@ impl Clock {
     /// has just slept until an exact moment.
     pub(crate) fn now_exact(&self) -> u64 {
         match self {
-            Clock::System => millis(machine::exact()),
+            Clock::System(reader) => millis(reader.exact()),
             Clock::Manual(clock) => clock.now_ms(),
         }
     }
@@ -73,7 +73,7 @@ impl Clock {
     /// How to turn monotonic times into times of the wall clock as it is now.
     pub(crate) fn wall(&self) -> Wall {
         Wall(match self {
-            Clock::System => {
+            Clock::System(_) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
                 millis(now.unwrap_or_default()).saturating_sub(self.now_exact())
             }
@@ -106,50 +106,47 @@ pub(crate) fn millis_up(duration: Duration) -> u64 {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod machine {
-    use std::mem::{self, MaybeUninit};
-    use std::ptr;
+    use std::ffi::c_int;
+    use std::mem::MaybeUninit;
     use std::time::Duration;
 
-    pub(super) fn coarse_ms() -> u64 {
-        let time = read(libc::CLOCK_MONOTONIC_COARSE);
-        time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
-    }
+    type Read = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
 
-    pub(super) fn exact() -> Duration {
-        let time = read(libc::CLOCK_MONOTONIC);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    }
+    /// `clock_gettime`, the kernel's or the C library's.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Reader(Read);
 
-    #[inline]
-    fn read(clock: libc::clockid_t) -> libc::timespec {
-        let mut time = MaybeUninit::uninit();
-        // SAFETY: `time` is a valid place for the result, and both clocks exist
-        // on every kernel that Rust supports, so the call cannot fail. What was
-        // found is a function of this type, and stays mapped.
-        unsafe {
-            match kernel::FOUND.get() {
-                None => libc::clock_gettime(clock, time.as_mut_ptr()),
-                Some(found) => {
-                    let found = ptr::with_exposed_provenance::<()>(found.get());
-                    mem::transmute::<*const (), kernel::Read>(found)(clock, time.as_mut_ptr())
-                }
-            };
-            time.assume_init()
+    impl Reader {
+        pub(super) fn find() -> Self {
+            Reader(kernel::find().unwrap_or(libc::clock_gettime))
+        }
+
+        #[inline]
+        pub(super) fn coarse_ms(self) -> u64 {
+            let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
+            time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+        }
+
+        pub(super) fn exact(self) -> Duration {
+            let time = self.read(libc::CLOCK_MONOTONIC);
+            Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        }
+
+        #[inline]
+        fn read(self, clock: libc::clockid_t) -> libc::timespec {
+            let mut time = MaybeUninit::uninit();
+            // SAFETY: `time` is a valid place for the result, and both clocks exist
+            // on every kernel that Rust supports, so the call cannot fail. What was
+            // found stays mapped.
+            unsafe {
+                (self.0)(clock, time.as_mut_ptr());
+                time.assume_init()
+            }
         }
     }
 
-    pub(super) use kernel::find;
-
     mod kernel {
-        use std::ffi::c_int;
-
-        use once_cell::race::OnceNonZeroUsize;
-
-        pub(super) type Read = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
-
-        /// The address of the kernel's function. Set by a race, not under a lock,
-        /// which a fork could leave held.
-        pub(super) static FOUND: OnceNonZeroUsize = OnceNonZeroUsize::new();
+        use super::Read;
 
         /// Not in a static program, whose dynamic loader is not to be relied on.
         #[cfg(all(
@@ -157,29 +154,37 @@ mod machine {
             not(target_feature = "crt-static"),
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        pub(crate) fn find() {
-            use std::num::NonZeroUsize;
+        pub(super) fn find() -> Option<Read> {
+            use std::{mem, ptr};
+
+            use once_cell::race::OnceNonZeroUsize;
+
+            /// The address of the kernel's function, 1 for none. Set by a race, not
+            /// under a lock, which a fork could leave held.
+            static FOUND: OnceNonZeroUsize = OnceNonZeroUsize::new();
+            const NONE: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
             const NAME: &std::ffi::CStr = if cfg!(target_arch = "x86_64") {
                 c"__vdso_clock_gettime"
             } else {
                 c"__kernel_clock_gettime"
             };
-            if FOUND.get().is_some() {
-                return;
-            }
-            // SAFETY: plain calls with strings that live long enough. The object is
-            // not loaded by this, and so never unloaded; a missing one or a missing
-            // symbol is null.
-            unsafe {
-                let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD;
-                let object = libc::dlopen(c"linux-vdso.so.1".as_ptr(), flags);
-                if !object.is_null() {
-                    let function = libc::dlsym(object, NAME.as_ptr());
-                    if let Some(address) = NonZeroUsize::new(function.expose_provenance()) {
-                        let _ = FOUND.set(address);
+            let found = FOUND.get_or_init(|| {
+                // SAFETY: plain calls with strings that live long enough. The object
+                // is not loaded by this, and so never unloaded; a missing one or a
+                // missing symbol is null.
+                let function = unsafe {
+                    let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD;
+                    let object = libc::dlopen(c"linux-vdso.so.1".as_ptr(), flags);
+                    if object.is_null() {
+                        return NONE;
                     }
-                }
-            }
+                    libc::dlsym(object, NAME.as_ptr())
+                };
+                function.expose_provenance().try_into().unwrap_or(NONE)
+            });
+            let function = ptr::with_exposed_provenance::<()>(found.get());
+            // SAFETY: a function of this type.
+            (found != NONE).then(|| unsafe { mem::transmute::<*const (), Read>(function) })
         }
 
         #[cfg(not(all(
@@ -187,7 +192,9 @@ mod machine {
             not(target_feature = "crt-static"),
             any(target_arch = "x86_64", target_arch = "aarch64")
         )))]
-        pub(crate) fn find() {}
+        pub(super) fn find() -> Option<Read> {
+            None
+        }
     }
 }
 
@@ -201,14 +208,21 @@ mod machine {
     /// Set by a race, not under a lock, which a fork could leave held.
     static START: OnceBox<Instant> = OnceBox::new();
 
-    pub(super) fn coarse_ms() -> u64 {
-        super::millis(exact())
-    }
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Reader;
 
-    pub(super) fn find() {}
+    impl Reader {
+        pub(super) fn find() -> Self {
+            Reader
+        }
 
-    pub(super) fn exact() -> Duration {
-        START.get_or_init(|| Box::new(Instant::now())).elapsed()
+        pub(super) fn coarse_ms(self) -> u64 {
+            super::millis(self.exact())
+        }
+
+        pub(super) fn exact(self) -> Duration {
+            START.get_or_init(|| Box::new(Instant::now())).elapsed()
+        }
     }
 }
 
@@ -340,10 +354,11 @@ mod tests {
 
     #[test]
     fn the_coarse_reading_is_never_ahead_and_the_upper_never_behind() {
+        let clock = Clock::system();
         for _ in 0..10_000 {
-            let coarse = Clock::System.now();
-            let exact = Clock::System.now_exact();
-            let upper = Clock::System.now_upper();
+            let coarse = clock.now();
+            let exact = clock.now_exact();
+            let upper = clock.now_upper();
             assert!(
                 coarse <= exact && exact <= upper,
                 "{coarse} {exact} {upper}"

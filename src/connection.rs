@@ -62,6 +62,9 @@ impl Connection {
 
     #[inline]
     fn acquire_unless_closed(&self) -> Result<Permit<'_>, Error> {
+        if let Some(wait) = self.record.reject_at_once(&self.engine.env) {
+            return Err(Error::Rejected(wait.into()));
+        }
         match self.record.acquire_unless_closed(&self.engine.env) {
             Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
             Err(refusal) => Err(self.error(refusal)),

@@ -253,15 +253,21 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The current thread's cell, claimed if need be. What is inlined into every
-    /// report is only the look at the primary one.
-    #[inline]
-    fn cell(self) -> Option<&'a Cell> {
+    /// The current thread's cell, if it is easily found: the primary one, or the one
+    /// of the block where its probe begins.
+    #[inline(always)]
+    pub(crate) fn own(self) -> Option<&'a Cell> {
         let index = index::current();
         if self.owner.is(index) {
             return Some(self.primary);
         }
-        further(self.stripes, index)
+        self.stripes.block()?.first(index)
+    }
+
+    /// The current thread's cell, claimed if need be.
+    #[inline]
+    fn cell(self) -> Option<&'a Cell> {
+        self.own()
             .or_else(|| settle(self.primary, self.owner, self.stripes, self.shared))
     }
 
@@ -294,12 +300,6 @@ fn settle<'a>(
     totals.settle_as(index::claim_current()?, &Process)
 }
 
-/// The cell of the block that `index` owns, if no probe has to seek it.
-#[inline(never)]
-fn further(stripes: &Stripes, index: u16) -> Option<&Cell> {
-    stripes.block()?.first(index)
-}
-
 #[cfg(test)]
 impl Owner {
     pub(crate) fn index(&self) -> u16 {
@@ -319,9 +319,10 @@ impl<'a> Totals<'a> {
     }
 
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        if self.owner.is(index) {
-            return Some(self.primary);
+        let own = self.stripes.block().and_then(|block| block.first(index));
+        match self.owner.is(index) {
+            true => Some(self.primary),
+            false => own.or_else(|| self.settle_as(index, store)),
         }
-        further(self.stripes, index).or_else(|| self.settle_as(index, store))
     }
 }

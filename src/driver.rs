@@ -449,7 +449,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
     let now = env.clock.now_exact();
     if engine.is_idle() && !engine.is_shut() && now < moment && !env.bell.was_woken() {
         match env.clock {
-            Clock::System => thread::park_timeout(Duration::from_millis(moment - now)),
+            Clock::System(_) => thread::park_timeout(Duration::from_millis(moment - now)),
             // It moves only when told to, and wakes us then.
             Clock::Manual(_) => thread::park(),
         }

@@ -81,8 +81,14 @@ impl Env {
     #[inline]
     pub(crate) fn attend(&self) {
         if fork::incarnation() != 0 {
-            self.bell.attend();
+            self.attend_in_child();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn attend_in_child(&self) {
+        self.bell.attend();
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -97,10 +97,7 @@ impl<'a> Permit<'a> {
     #[inline]
     pub fn success(self) -> Result<(), Error> {
         let parts = self.into_parts();
-        if parts
-            .record()
-            .succeed_with_permit(parts.env(), parts.ticket)
-        {
+        if parts.succeeds_at_once() {
             parts.release();
             return Ok(());
         }
@@ -155,6 +152,18 @@ impl<'a> Permit<'a> {
         }
     }
 
+    /// Reports an outcome to which nobody waits for an answer: a stale report has
+    /// done what it could.
+    #[inline]
+    fn settle(self, outcome: Outcome) {
+        let parts = self.into_parts();
+        if outcome == Outcome::Success && parts.succeeds_at_once() {
+            parts.release();
+        } else {
+            Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
+        }
+    }
+
     /// Whoever takes the parts reports, and releases them: no drop does.
     #[inline]
     fn into_parts(self) -> Parts {
@@ -190,6 +199,11 @@ impl Parts {
     fn record(&self) -> &Record {
         // SAFETY: as in `env`.
         unsafe { self.record.as_ref() }
+    }
+
+    #[inline]
+    fn succeeds_at_once(&self) -> bool {
+        self.record().succeed_with_permit(self.env(), self.ticket)
     }
 
     fn success(&self, report: &Report<'_>) -> Result<(), Refusal> {
@@ -235,6 +249,9 @@ impl Parts {
     /// Gives back what is owned.
     #[inline]
     fn release(self) {
+        if !self.ticket.owns_something() {
+            return;
+        }
         if self.ticket.owns_record() {
             // SAFETY: the ticket says that the reference is ours; released once,
             // after the last use.
@@ -244,6 +261,21 @@ impl Parts {
             // SAFETY: as above; the pointer came from `Arc::into_raw`.
             drop(unsafe { Arc::from_raw(self.engine.as_ptr()) });
         }
+    }
+
+    #[inline(never)]
+    fn settled(engine: NonNull<Engine>, record: NonNull<Record>, ticket: Ticket, outcome: Outcome) {
+        let parts = Parts {
+            engine,
+            record,
+            ticket,
+        };
+        let _ = match outcome {
+            Outcome::Success => parts.success(&Report::NONE),
+            Outcome::Failure => parts.failure(&Report::NONE).map(drop),
+            Outcome::Ignored => parts.ignored(),
+        };
+        parts.release();
     }
 
     /// The report of a permit that was dropped.
@@ -327,11 +359,6 @@ fn conclude<T, E>(
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    // A stale report has done what it could; the caller wants the result.
-    let _ = match classify(&result) {
-        Outcome::Success => permit.success(),
-        Outcome::Failure => permit.failure(Report::NONE).map(drop),
-        Outcome::Ignored => permit.ignore(),
-    };
+    permit.settle(classify(&result));
     result.map_err(CallError::Inner)
 }

@@ -48,6 +48,7 @@ mod share;
 mod status;
 mod streak;
 mod tell;
+mod ticket;
 mod times;
 mod token;
 
@@ -58,6 +59,7 @@ pub(crate) use newcomer::Newcomer;
 pub(crate) use own::Profile;
 pub(crate) use share::RecordRef;
 pub use status::Status;
+pub(crate) use ticket::{Begun, MaybeWait, Wait};
 use times::{Opening, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up
@@ -125,7 +127,8 @@ shipped! {
 /// move than fields of their own widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// `slot << 32 | what the permit owns << 30 | generation`.
+    /// The generation, where it is in the word; what the permit owns, where the word
+    /// has its trips. A probe's slot, and bits that no word has.
     place: u64,
     /// A probe's lease; 0 for the others.
     stamp: u64,

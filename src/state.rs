@@ -112,6 +112,11 @@ impl Generation {
         u64::from(self.0)
     }
 
+    /// Where it is in the word.
+    pub(crate) fn mark(self) -> u64 {
+        self.bits() << PAYLOAD_BITS
+    }
+
     /// From the low bits; the others are ignored.
     pub(crate) fn from_bits(bits: u64) -> Self {
         Generation((bits & GENERATION_MASK) as u16)
@@ -170,7 +175,29 @@ impl Word {
     /// Closed, not retired, and no failure counted: a success changes nothing.
     #[inline]
     pub(crate) fn is_spotless(self) -> bool {
-        self.0 & !(TRIPS_MAX << TRIPS_SHIFT | GENERATION_MASK << PAYLOAD_BITS) == 0
+        self.0 & !(Self::UNMARKED | Self::MARK) == 0
+    }
+
+    /// Where the generation is: what a permit remembers.
+    pub(crate) const MARK: u64 = GENERATION_MASK << PAYLOAD_BITS;
+    /// Where the trips are, which matter to no permit: free for use in what is
+    /// compared by [`Word::is_spotless_at`].
+    pub(crate) const UNMARKED: u64 = TRIPS_MAX << TRIPS_SHIFT;
+    /// No word has these bits: there is no such mode.
+    pub(crate) const IMPOSSIBLE: u64 = 3 << MODE_SHIFT;
+
+    /// The generation, where it is in the word.
+    #[inline]
+    pub(crate) fn mark(self) -> u64 {
+        self.0 & Self::MARK
+    }
+
+    /// [Spotless](Word::is_spotless), and in the generation of this mark: both in one
+    /// comparison. The mark may have any [`UNMARKED`](Word::UNMARKED) bits; one that
+    /// has the [`IMPOSSIBLE`](Word::IMPOSSIBLE) ones is no word's.
+    #[inline]
+    pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
+        (self.0 ^ mark) & !Self::UNMARKED == 0
     }
 
     #[inline]
@@ -198,6 +225,14 @@ impl Word {
         matches!(self.mode(), Mode::Open).then_some(self.payload())
     }
 
+    /// [`Word::deadline`], unless the connection was removed.
+    #[inline]
+    pub(crate) fn standing_deadline(self) -> Option<u64> {
+        const OPEN: u64 = Mode::Open as u64;
+        // Mode and retirement lie side by side.
+        (self.0 >> (MODE_SHIFT - 1) == OPEN << 1).then_some(self.payload())
+    }
+
     /// Open, and the time is up: it counts as half-open from now on.
     #[inline]
     pub(crate) fn is_due(self, now: u64) -> bool {
@@ -213,8 +248,9 @@ impl Word {
         }
     }
 
+    /// The count, if the circuit is closed.
     #[inline]
-    fn payload(self) -> u64 {
+    pub(crate) fn payload(self) -> u64 {
         self.0 & PAYLOAD_MASK
     }
 }

@@ -4,7 +4,7 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
-use crate::record::Ticket;
+use crate::record::{Begun, Ticket, Wait};
 use crate::state::Word;
 
 /// The token of a call that was let pass by whoever read this upper half of the state
@@ -12,7 +12,7 @@ use crate::state::Word;
 #[inline]
 pub(crate) fn token_of_pass(upper_half: u32) -> Option<u64> {
     let word = Word::from_upper_half(upper_half);
-    word.passes_freely().then(|| word.generation().bits())
+    word.passes_freely().then(|| word.mark())
 }
 
 impl Connection {
@@ -22,11 +22,18 @@ impl Connection {
         self.record.pass().map(Ticket::token)
     }
 
+    /// [`Connection::acquire`] where that is a rejection that nobody wants to hear of;
+    /// otherwise nothing.
+    #[inline(always)]
+    pub(crate) fn reject_inline(&self) -> Option<Wait> {
+        self.record.reject_inline(&self.engine.env)
+    }
+
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
     /// nothing, and false.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn succeed_at_once(&self) -> bool {
-        self.record.succeed_without_permit(&self.engine.env)
+        self.record.succeed_inline(&self.engine.env, None)
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.
@@ -46,16 +53,40 @@ impl Connection {
 
     /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
     /// nothing, and false.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
-        Ticket::of_passing(token)
-            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
+        let ticket = Ticket::of_passing(token);
+        ticket.is_some() && self.record.succeed_inline(&self.engine.env, ticket)
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {
         let ticket = Some(self.record.ticket(token));
         self.record
             .failure(&self.engine.env, ticket, report)
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is a
+    /// token: what nobody wants to hear of and changes no state is done at once.
+    #[inline]
+    pub(crate) fn begin_failure(&self, token: Option<u64>) -> Begun {
+        match token.map(Ticket::of_passing) {
+            None => self.record.fail_without_permit(&self.engine.env),
+            Some(Some(ticket)) => self.record.fail_with_permit(&self.engine.env, ticket),
+            Some(None) => Begun::Not,
+        }
+    }
+
+    /// Goes on with what [`Connection::begin_failure`] has begun.
+    pub(crate) fn go_on_with_failure(
+        &self,
+        token: Option<u64>,
+        report: &Report<'_>,
+        begun: Begun,
+    ) -> Result<u32, Error> {
+        let ticket = token.map(|token| self.record.ticket(token));
+        self.record
+            .failure_that_matters(&self.engine.env, ticket, report, begun)
             .map_err(|refusal| self.error(refusal))
     }
 

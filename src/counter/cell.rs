@@ -44,16 +44,15 @@ impl Cell {
 
     /// For the owner only, as is the next.
     #[inline]
-    pub(super) fn success(&self, now_ms: u64) {
+    pub(crate) fn success(&self, now_ms: u64) {
         increment(&self.successes);
-        let stamp = stamp(now_ms);
-        if self.last_success.load(Relaxed) < stamp {
-            self.last_success.store(stamp, Relaxed);
+        if self.last_success.load(Relaxed) <= now_ms {
+            self.last_success.store(stamp(now_ms), Relaxed);
         }
     }
 
     #[inline]
-    pub(super) fn rejected(&self) {
+    pub(crate) fn rejected(&self) {
         increment(&self.rejected);
     }
 

@@ -94,9 +94,9 @@
 //!   a full barrier. A map behind a lock that nobody else holds has one, too, and no more.
 //! - **Registration.** The maps keep a name and one word; a connection is a record of
 //!   232 bytes with a state word, totals, times, settings and a name. It is made,
-//!   announced and given back through the epoch for each registration.
-//! - **From C.** A failure checks its reason for UTF-8, and a rejection leaves a message for
-//!   `brama_last_error_message`; a thread's own memory costs a call in a loaded library.
+//!   announced and given back for each registration.
+//! - **From C.** A thread's own memory, where its index and its last rejection are, costs a
+//!   call in a loaded library.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
 //!

@@ -5,11 +5,12 @@
 //! pointer that is not NULL points to what its type says, for as long as the call
 //! lasts.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 use std::fmt::Display;
 use std::{mem, ptr, slice, str};
 
 use super::handles::{brama_connection_t, brama_t};
+use super::strings;
 use super::types::brama_pair_t;
 use crate::error::Error;
 use crate::key::Key;
@@ -114,8 +115,27 @@ pub(super) unsafe fn key<'a>(
 #[inline(always)]
 unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a str, Error> {
     // SAFETY: a string, as the caller promises.
-    let bytes = unsafe { slice::from_raw_parts(text.cast(), libc::strlen(text)) };
-    utf8(argument, bytes)
+    let (bytes, is_ascii) = unsafe {
+        let (length, is_ascii) = strings::measure(text);
+        (slice::from_raw_parts(text.cast(), length), is_ascii)
+    };
+    if is_ascii {
+        // SAFETY: ASCII is UTF-8.
+        return Ok(unsafe { str::from_utf8_unchecked(bytes) });
+    }
+    utf8_beyond_ascii(argument, bytes)
+}
+
+/// Whether [`text`] would take it, and need not look at more than its bytes' highest
+/// bits for that.
+///
+/// # Safety
+///
+/// See the top of the file.
+#[inline]
+pub(super) unsafe fn is_plain(text: *const c_char) -> bool {
+    // SAFETY: a string, as the caller promises.
+    text.is_null() || unsafe { strings::measure(text) }.1
 }
 
 /// A text of any length, or NULL for none.
@@ -131,33 +151,8 @@ pub(super) unsafe fn text<'a>(
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: a string, as the caller promises.
-    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
-    utf8(argument, bytes).map(Some)
-}
-
-#[inline(always)]
-fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
-    if is_ascii(bytes) {
-        // SAFETY: ASCII is UTF-8.
-        return Ok(unsafe { str::from_utf8_unchecked(bytes) });
-    }
-    utf8_beyond_ascii(argument, bytes)
-}
-
-/// The standard library's test looks at short slices byte by byte, and names are
-/// short: this one takes two words of up to 16 bytes, which may overlap.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight"));
-    let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four"));
-    match bytes.len() {
-        0..4 => bytes.iter().all(u8::is_ascii),
-        length @ 4..8 => (half(0) | half(length - 4)) & HIGH as u32 == 0,
-        length @ 8..=16 => (word(0) | word(length - 8)) & HIGH == 0,
-        _ => bytes.is_ascii(),
-    }
+    // SAFETY: as above.
+    unsafe { name(argument, text) }.map(Some)
 }
 
 #[cold]
@@ -344,24 +339,6 @@ pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
             let blank = ptr::from_ref(&T::BLANK).cast::<u8>();
             ptr::copy_nonoverlapping(blank, place.cast::<u8>(), T::FIRST_SIZE);
             place.cast::<usize>().write(T::FIRST_SIZE);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_ascii_is_found_wherever_it_is() {
-        for length in 0..40 {
-            let mut bytes = vec![b'a'; length];
-            assert!(is_ascii(&bytes), "{length}");
-            for place in 0..length {
-                bytes[place] = 0xff;
-                assert!(!is_ascii(&bytes), "{length}/{place}");
-                bytes[place] = b'a';
-            }
         }
     }
 }

@@ -4,12 +4,13 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::Arc;
 
-use super::args::{handle, null};
+use super::args::{handle, is_plain, null};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
+use crate::record::Begun;
 use crate::state::Word;
 
 /// The bits of a state word that are zero if and only if the circuit is closed and the
@@ -171,12 +172,34 @@ pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
     reason: *const c_char,
 ) -> brama_result_t {
+    // SAFETY: NULL, or a handle that is held; NULL, or a string.
+    let (handle, is_plain) = unsafe { (connection.as_ref(), is_plain(reason)) };
+    let begun = match handle {
+        // Nothing in it panics, so it needs no guard.
+        Some(handle) if is_plain => handle.connection.begin_failure(None),
+        _ => Begun::Not,
+    };
+    match begun {
+        Begun::Done(_) => BRAMA_OK,
+        // SAFETY: as above.
+        _ => unsafe { failure_that_matters(handle, reason, begun) },
+    }
+}
+
+/// # Safety
+///
+/// The reason is NULL or a string.
+#[inline(never)]
+unsafe fn failure_that_matters(
+    handle: Option<&brama_connection_t>,
+    text: *const c_char,
+    begun: Begun,
+) -> brama_result_t {
     guard::result(|| {
+        let handle = handle.ok_or_else(|| null("connection"))?;
         // SAFETY: the caller's promise.
-        unsafe {
-            let (handle, report) = (handle(connection)?, report::reason(reason)?);
-            handle.connection.failure(report)?;
-        }
+        let report = unsafe { report::reason(text) }?;
+        handle.connection.go_on_with_failure(None, &report, begun)?;
         Ok(())
     })
 }

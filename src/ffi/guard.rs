@@ -13,7 +13,8 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::errors::*;
 use super::text;
-use crate::error::{Error, Rejected};
+use crate::error::Error;
+use crate::record::{MaybeWait, Wait};
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -78,7 +79,7 @@ thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
     /// A rejection later than the failure in `LAST`: the one failure that is part of a
     /// hot path. It owns nothing, so the thread need not be told to drop it.
-    static REJECTED: Cell<Option<Rejected>> = const { Cell::new(None) };
+    static REJECTED: Cell<MaybeWait> = const { Cell::new(MaybeWait::NONE) };
 }
 
 /// Runs an entry that answers with a code.
@@ -120,18 +121,24 @@ fn panicked(payload: &(dyn Any + Send)) -> Failure {
 
 /// Remembers a failure for the thread and answers its code.
 fn remember(failure: Failure) -> brama_result_t {
-    if let Failure::Error(Error::Rejected(rejected)) = failure {
-        REJECTED.set(Some(rejected));
-        return BRAMA_ERR_REJECTED;
+    if let Failure::Error(Error::Rejected(wait)) = failure {
+        return rejected(wait.into());
     }
     remember_in_full(failure)
+}
+
+/// Remembers a rejection for the thread and answers its code.
+#[inline]
+pub(super) fn rejected(wait: Wait) -> brama_result_t {
+    REJECTED.set(wait.into());
+    BRAMA_ERR_REJECTED
 }
 
 #[cold]
 #[inline(never)]
 fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
-    REJECTED.set(None);
+    REJECTED.set(MaybeWait::NONE);
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
     code
@@ -141,8 +148,8 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(rejected) = REJECTED.take() {
-            last.failure = Some(Error::Rejected(rejected).into());
+        if let Some(wait) = REJECTED.replace(MaybeWait::NONE).get() {
+            last.failure = Some(Error::Rejected(wait.into()).into());
         }
         if let Some(failure) = last.failure.take() {
             last.message = Some(text::to_c(&failure.to_string()));
@@ -155,7 +162,9 @@ pub(super) fn last_message() -> *const c_char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Rejected;
     use std::ffi::CStr;
+    use std::time::Duration;
 
     fn message() -> String {
         // SAFETY: this thread's, until its next failure.
@@ -181,6 +190,12 @@ mod tests {
         assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
         assert!(message().contains("held open"), "{}", message());
+        for ms in [0, 1, 1_500] {
+            let retry_after = Some(Duration::from_millis(ms));
+            let rejected = Rejected { retry_after };
+            assert_eq!(refuse(Error::Rejected(rejected)), BRAMA_ERR_REJECTED);
+            assert_eq!(message(), rejected.to_string());
+        }
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
         assert_eq!(refuse(Error::ShutDown), BRAMA_ERR_SHUT_DOWN);
         assert_eq!(message(), "the manager was shut down");

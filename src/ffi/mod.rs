@@ -10,7 +10,8 @@
 //!
 //! - Every entry is guarded ([`guard`]): no panic leaves it, and what went wrong is
 //!   remembered for `brama_last_error_message`. The calls of a healthy circuit on a
-//!   handle have nothing to remember and touch nothing of the thread's.
+//!   handle have nothing to remember and touch nothing of the thread's. What cannot
+//!   panic, and would be slower than what it guards, goes without.
 //! - No Rust enum crosses the boundary, in either direction: a number that is none
 //!   of its values would be undefined behaviour. Types are numbers, values constants.
 //! - Structs begin with their size and are only extended at their end
@@ -47,6 +48,7 @@ mod queue;
 mod report;
 mod snapshot;
 mod status;
+mod strings;
 mod subscribe;
 mod text;
 mod types;

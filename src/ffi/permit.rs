@@ -16,7 +16,7 @@
 use std::ffi::c_char;
 use std::mem::align_of;
 
-use super::args::{self, handle, invalid, key, place};
+use super::args::{self, handle, invalid, is_plain, key, place};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
@@ -25,6 +25,7 @@ use super::types::BRAMA_NEVER;
 use crate::error::Error;
 use crate::event::Report;
 use crate::manager::{Admission, Brama};
+use crate::record::Begun;
 
 /// An admission, to be reported once, on any thread. A plain value: it may be copied
 /// and needs no free, and one that is never reported is forgotten (a probe's place is
@@ -124,6 +125,42 @@ unsafe fn acquire_unless_closed(
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
+    // SAFETY: the caller's promise.
+    if let Some(handle) = unsafe { connection.as_ref() }
+        && !permit.is_null()
+        && let Some(wait) = handle.connection.reject_inline()
+    {
+        // SAFETY: as above. Nothing in it panics, so it needs no guard.
+        unsafe { refuse(permit, retry_after_ms, wait.ms().unwrap_or(BRAMA_NEVER)) };
+        return guard::rejected(wait);
+    }
+    // SAFETY: as above.
+    unsafe { acquire_guarded(connection, permit, retry_after_ms) }
+}
+
+/// # Safety
+///
+/// `permit` is a place, `retry_after_ms` may be NULL.
+#[inline]
+unsafe fn refuse(permit: *mut brama_permit_t, retry_after_ms: *mut u64, wait: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        permit.write(brama_permit_t { opaque: [0; 4] });
+        if !retry_after_ms.is_null() {
+            retry_after_ms.write(wait);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`brama_connection_acquire`].
+#[inline(never)]
+unsafe fn acquire_guarded(
+    connection: *const brama_connection_t,
+    permit: *mut brama_permit_t,
+    retry_after_ms: *mut u64,
+) -> brama_result_t {
     guard::result(|| {
         place("permit", permit)?;
         // SAFETY: the caller's promise.
@@ -169,20 +206,18 @@ unsafe fn answer(
     retry_after_ms: *mut u64,
 ) -> Result<(), Failure> {
     let wait = match &admitted {
-        Ok(()) => 0,
         Err(Error::Rejected(rejected)) => {
             let wait = rejected.retry_after;
             wait.map_or(BRAMA_NEVER, |wait| wait.as_millis() as u64)
         }
-        Err(_) => 0,
+        _ => 0,
     };
     // SAFETY: the caller's promise.
     unsafe {
         if admitted.is_err() {
-            permit.write(brama_permit_t { opaque: [0; 4] });
-        }
-        if !retry_after_ms.is_null() {
-            retry_after_ms.write(wait);
+            refuse(permit, retry_after_ms, wait);
+        } else if !retry_after_ms.is_null() {
+            retry_after_ms.write(0);
         }
     }
     Ok(admitted?)
@@ -244,12 +279,48 @@ pub unsafe extern "C" fn brama_permit_failure(
     permit: brama_permit_t,
     reason: *const c_char,
 ) -> brama_result_t {
+    let [owner, token, hash, id] = permit.opaque;
+    // SAFETY: the caller's promise.
+    let (handle, is_plain) = unsafe { (handle_of(owner), is_plain(reason)) };
+    let begun = match handle {
+        // Nothing in it panics, so it needs no guard.
+        Some(handle) if is_plain => handle.connection.begin_failure(Some(token)),
+        _ => Begun::Not,
+    };
+    match begun {
+        Begun::Done(_) => BRAMA_OK,
+        // SAFETY: as above.
+        _ => unsafe { failure_that_matters(owner, token, hash, id, reason, begun) },
+    }
+}
+
+/// # Safety
+///
+/// As [`brama_permit_failure`].
+#[inline(never)]
+unsafe fn failure_that_matters(
+    owner: u64,
+    token: u64,
+    hash: u64,
+    id: u64,
+    reason: *const c_char,
+    begun: Begun,
+) -> brama_result_t {
+    let permit = brama_permit_t {
+        opaque: [owner, token, hash, id],
+    };
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
             let report = report::reason(reason)?;
-            Granted::to(&permit)?.failure(&report)?;
-        }
+            match Granted::to(&permit)? {
+                Granted::ByHandle(handle, token) => {
+                    let handle = &handle.connection;
+                    handle.go_on_with_failure(Some(token), &report, begun)?
+                }
+                granted => granted.failure(&report)?,
+            }
+        };
         Ok(())
     })
 }

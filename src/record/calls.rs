@@ -1,22 +1,13 @@
 //! What calls do: ask, pass, report.
 
-use std::time::Duration;
-
-use super::{Happening, Record, Refusal, Ticket, decide};
+use super::{Begun, Happening, Record, Refusal, Ticket, Wait, decide};
 use crate::counter::reserve;
 use crate::env::Env;
-use crate::error::Rejected;
 use crate::event::{Cause, EventMask, EventType, Report};
 use crate::expiry;
-use crate::probes::Lease;
-use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
+use crate::state::{self, LAST_MOMENT, State, Word};
 use crate::sync::Ordering;
 use crate::trip::{self, Evidence};
-
-/// In a ticket's `place`, between the generation and the slot.
-const OWNS_RECORD: u64 = 1 << 30;
-const OWNS_ENGINE: u64 = 1 << 31;
-const OWNING: u64 = OWNS_RECORD | OWNS_ENGINE;
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 const FAILED: EventMask = EventMask::of(EventType::Failure);
@@ -61,7 +52,10 @@ impl Record {
     pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
         match self.pass() {
             Some(ticket) => Ok(ticket),
-            None => self.acquire_unless_closed(env),
+            None => match self.reject_at_once(env) {
+                Some(wait) => Err(Refusal::Rejected(wait.into())),
+                None => self.acquire_unless_closed(env),
+            },
         }
     }
 
@@ -73,6 +67,33 @@ impl Record {
             self.mark_visited();
             Ticket::to_pass(word)
         })
+    }
+
+    /// Counts the rejection of an open circuit that nobody wants to hear of, or does
+    /// nothing: then [`Record::acquire_unless_closed`] has to do it. In an outage this
+    /// is what every call costs, so it answers in a register.
+    #[inline(never)]
+    pub(crate) fn reject_at_once(&self, env: &Env) -> Option<Wait> {
+        self.reject_inline(env)
+    }
+
+    /// The same in the midst of the caller's code, for one that has something to do
+    /// with the thread's own memory too: in a shared library finding that is a call.
+    #[inline(always)]
+    pub(crate) fn reject_inline(&self, env: &Env) -> Option<Wait> {
+        env.attend();
+        // The word first: what is not due later was not due then.
+        let deadline = self.word_now().standing_deadline()?;
+        if self.wants(REJECTED) {
+            return None;
+        }
+        let cell = self.totals().own()?;
+        let now = env.clock.now();
+        if deadline <= now {
+            return None;
+        }
+        cell.rejected();
+        Some(Wait::until(deadline, now))
     }
 
     #[inline(never)]
@@ -99,10 +120,7 @@ impl Record {
             if self.wants(REJECTED) {
                 self.tell_unmoved(env, word, Happening::new(Cause::Rejected, now));
             }
-            return Err(Refusal::Rejected(Rejected {
-                retry_after: (free_at != NEVER)
-                    .then(|| Duration::from_millis(free_at.saturating_sub(now))),
-            }));
+            return Err(Refusal::Rejected(Wait::until(free_at, now).into()));
         }
     }
 
@@ -131,34 +149,61 @@ impl Record {
         if self.wants(PROBED) {
             self.tell_unmoved(env, word, Happening::new(Cause::Probed, now));
         }
-        Ok(Some(Ticket::to_probe(word, lease)))
+        Ok(Some(Ticket::of_lease(lease)))
     }
 
     /// Counts a success that changes nothing but the totals, or does nothing:
     /// then [`Record::success`] has to do it. What a healthy call costs is this
     /// and [`Record::pass`].
-    ///
+    #[inline]
+    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
+        self.succeed_in_place(env, ticket.place)
+    }
+
     /// Not inlined, as the next: so the four words of a permit stay in registers in
     /// whatever code it is used.
     #[inline(never)]
-    pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
-        self.succeed_at_once(env, |word| ticket.passes(word))
+    fn succeed_in_place(&self, env: &Env, place: u64) -> bool {
+        self.word_now().is_spotless_at(place) && self.succeed_at_once(env)
     }
 
     /// The same for a report without a permit.
     #[inline(never)]
     pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
-        self.succeed_at_once(env, |_| true)
+        self.succeed_inline(env, None)
+    }
+
+    /// Either in the midst of the caller's code: for functions that do nothing else.
+    #[inline(always)]
+    pub(crate) fn succeed_inline(&self, env: &Env, ticket: Option<Ticket>) -> bool {
+        let word = self.word_now();
+        let spotless = match ticket {
+            Some(ticket) => word.is_spotless_at(ticket.place),
+            None => word.is_spotless(),
+        };
+        spotless && self.succeed_at_once(env)
     }
 
     #[inline(always)]
-    fn succeed_at_once(&self, env: &Env, passes: impl FnOnce(Word) -> bool) -> bool {
-        let word = self.word_now();
-        let at_once = word.is_spotless() && passes(word) && !self.wants(SUCCEEDED);
-        if at_once {
-            self.count_success(env, env.clock.now());
+    fn succeed_at_once(&self, env: &Env) -> bool {
+        if self.wants(SUCCEEDED) {
+            return false;
         }
-        at_once
+        // The cell first, so that the cell alone has to outlast the clock's call.
+        match self.totals().own() {
+            Some(cell) => {
+                cell.success(env.clock.now());
+                true
+            }
+            None => self.succeed_as_newcomer(env),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn succeed_as_newcomer(&self, env: &Env) -> bool {
+        self.count_success(env, env.clock.now());
+        true
     }
 
     #[inline]
@@ -211,48 +256,89 @@ impl Record {
         ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<u32, Refusal> {
-        if self.is_retired() {
-            return Err(Refusal::Gone);
+        let begun = match ticket {
+            Some(ticket) => self.fail_with_permit(env, ticket),
+            None => self.fail_without_permit(env),
+        };
+        match begun {
+            Begun::Done(count) => Ok(count as u32),
+            _ => self.failure_that_matters(env, ticket, report, begun),
         }
+    }
+
+    /// Counts a failure that nobody wants to hear of and that does not open the
+    /// circuit. Any other has to be gone on with by [`Record::failure_that_matters`].
+    #[inline]
+    pub(crate) fn fail_with_permit(&self, env: &Env, ticket: Ticket) -> Begun {
+        self.fail_in_place(env, ticket.place)
+    }
+
+    #[inline(never)]
+    fn fail_in_place(&self, env: &Env, place: u64) -> Begun {
+        let generation = Word::from_bits(place).mark();
+        self.fail_at_once(env, |word| word.mark() == generation)
+    }
+
+    /// The same for a report without a permit.
+    #[inline(never)]
+    pub(crate) fn fail_without_permit(&self, env: &Env) -> Begun {
+        self.fail_at_once(env, |_| true)
+    }
+
+    #[inline(always)]
+    fn fail_at_once(&self, env: &Env, is_meant: impl Fn(Word) -> bool) -> Begun {
+        if self.wants(FAILED) {
+            return Begun::Not;
+        }
+        let limit = self.limit(env);
+        let counted = |word: Word| word.failed_below(limit).filter(|_| is_meant(word));
+        let mut word = self.word_now();
+        let Some(mut next) = counted(word) else {
+            return Begun::Not;
+        };
         let now = env.clock.now();
+        self.total_failure(now);
+        loop {
+            match self.swap(word, next) {
+                Ok(()) => return Begun::Done(next.payload()),
+                Err(current) => word = current,
+            }
+            match counted(word) {
+                Some(again) => next = again,
+                None => return Begun::Totalled(now),
+            }
+        }
+    }
+
+    /// A failure's place in the totals, before that in the word: nobody sees more
+    /// failures in a row than failures.
+    #[inline]
+    fn total_failure(&self, now: u64) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         // Load first: a storm of failures falls into one millisecond.
         if self.last_failure.load(Ordering::Relaxed) <= now {
             self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
         }
-        match self.fail_at_once(env, ticket) {
-            Some(count) => Ok(count),
-            None => self.failure_that_matters(env, ticket, report, now),
-        }
-    }
-
-    /// A failure that nobody wants to hear of and that does not open the circuit:
-    /// counted in the word. `None` for all others: nothing is done.
-    #[inline]
-    fn fail_at_once(&self, env: &Env, ticket: Option<Ticket>) -> Option<u32> {
-        if self.wants(FAILED) {
-            return None;
-        }
-        let limit = self.limit(env);
-        let mut word = self.word_now();
-        loop {
-            check(ticket, word).ok()?;
-            let next = word.failed_below(limit)?;
-            match self.swap(word, next) {
-                Ok(()) => return next.failures(),
-                Err(current) => word = current,
-            }
-        }
     }
 
     #[inline(never)]
-    fn failure_that_matters(
+    pub(crate) fn failure_that_matters(
         &self,
         env: &Env,
         ticket: Option<Ticket>,
         report: &Report<'_>,
-        now: u64,
+        begun: Begun,
     ) -> Result<u32, Refusal> {
+        let now = match begun {
+            Begun::Done(count) => return Ok(count as u32),
+            Begun::Totalled(now) => now,
+            Begun::Not if self.is_retired() => return Err(Refusal::Gone),
+            Begun::Not => {
+                let now = env.clock.now();
+                self.total_failure(now);
+                now
+            }
+        };
         let happening = Happening {
             report,
             ..Happening::new(Cause::Failure, now)
@@ -369,79 +455,5 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     match ticket {
         Some(ticket) if ticket.generation() != word.generation() => Err(Refusal::Stale),
         _ => Ok(()),
-    }
-}
-
-impl Ticket {
-    #[inline]
-    fn to_pass(word: Word) -> Self {
-        Ticket {
-            place: word.generation().bits(),
-            stamp: 0,
-        }
-    }
-
-    fn to_probe(word: Word, lease: Lease) -> Self {
-        Ticket {
-            place: u64::from(lease.slot) << 32 | word.generation().bits(),
-            stamp: lease.stamp,
-        }
-    }
-
-    /// As if given to pass in the generation of these bits.
-    #[inline]
-    pub(crate) fn to_pass_in(generation: u64) -> Self {
-        Ticket {
-            place: Generation::from_bits(generation).bits(),
-            stamp: 0,
-        }
-    }
-
-    pub(crate) fn of_lease(lease: Lease) -> Self {
-        Ticket {
-            place: u64::from(lease.slot) << 32 | lease.generation().bits(),
-            stamp: lease.stamp,
-        }
-    }
-
-    pub(crate) fn generation(self) -> Generation {
-        Generation::from_bits(self.place)
-    }
-
-    pub(crate) fn lease(self) -> Option<Lease> {
-        (self.stamp != 0).then_some(Lease {
-            slot: (self.place >> 32) as u32,
-            stamp: self.stamp,
-        })
-    }
-
-    /// Whether it was given in this very closed state.
-    #[inline]
-    fn passes(self, word: Word) -> bool {
-        self.stamp == 0 && self.place & !OWNING == word.generation().bits()
-    }
-
-    /// The ticket of a permit that owns a reference to its record.
-    #[inline]
-    pub(crate) fn with_record(self) -> Self {
-        let place = self.place | OWNS_RECORD;
-        Ticket { place, ..self }
-    }
-
-    /// The ticket of a permit that owns a reference to its engine.
-    #[inline]
-    pub(crate) fn with_engine(self) -> Self {
-        let place = self.place | OWNS_ENGINE;
-        Ticket { place, ..self }
-    }
-
-    #[inline]
-    pub(crate) fn owns_record(self) -> bool {
-        self.place & OWNS_RECORD != 0
-    }
-
-    #[inline]
-    pub(crate) fn owns_engine(self) -> bool {
-        self.place & OWNS_ENGINE != 0
     }
 }

@@ -1,7 +1,7 @@
 //! A ticket in one word, for permits that cross the C boundary by value.
 //!
 //! ```text
-//! to pass:  0 │ 0 …                                 │ generation (13)
+//! to pass:  0 │ 0 …            │ generation (13) │ 0 (40)
 //! to probe: 1 │ slot (16) │ generation (13) │ serial (11) │ low end of lease (23)
 //! ```
 //!
@@ -33,7 +33,7 @@ impl Ticket {
     #[inline]
     pub(crate) fn token(self) -> u64 {
         match self.lease() {
-            None => self.generation().bits(),
+            None => self.mark(),
             Some(lease) => PROBE | u64::from(lease.slot) << SLOT_SHIFT | kept(lease.stamp),
         }
     }
@@ -41,7 +41,7 @@ impl Ticket {
     /// The ticket of a token, if that is one to pass.
     #[inline]
     pub(crate) fn of_passing(token: u64) -> Option<Ticket> {
-        (token & PROBE == 0).then(|| Ticket::to_pass_in(token))
+        (token & PROBE == 0).then(|| Ticket::to_pass_at(token))
     }
 }
 

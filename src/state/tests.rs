@@ -165,3 +165,50 @@ fn counts_stop_instead_of_overflowing() {
         Some(State::Closed)
     );
 }
+
+#[test]
+fn a_mark_fits_the_spotless_words_of_its_generation_and_no_other() {
+    let generations = [0, 1, 2, 0x0fff, 0x1fff];
+    let words: Vec<Word> = generations
+        .iter()
+        .flat_map(|generation| {
+            let closed = Word::from_bits(generation << 40);
+            let tripped = Word::from_bits(7 << 53 | generation << 40);
+            let failed = closed.failed(|_| false, |_| 0).expect("counted");
+            let open = closed.opened_by_hand(|_| 9).expect("opened");
+            let removed = closed.retired().expect("was there");
+            [
+                closed,
+                tripped,
+                failed,
+                open,
+                removed,
+                Word::from_bits(1 << 62),
+            ]
+        })
+        .collect();
+    for one in &words {
+        for other in &words {
+            let fits = other.is_spotless() && one.generation() == other.generation();
+            for unmarked in [0, 1 << 53, Word::UNMARKED] {
+                assert_eq!(
+                    other.is_spotless_at(one.mark() | unmarked),
+                    fits,
+                    "{other:?}"
+                );
+            }
+            let probe = Word::IMPOSSIBLE | one.bits();
+            assert!(!other.is_spotless_at(probe), "{one:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_deadline_stands_while_the_connection_does() {
+    let open = Word::NEW.opened_by_hand(|_| 9).expect("opened");
+    assert_eq!(open.standing_deadline(), Some(9));
+    assert_eq!(open.retired().expect("was there").standing_deadline(), None);
+    assert_eq!(Word::NEW.standing_deadline(), None);
+    let half_open = open.expired(9).expect("due");
+    assert_eq!(half_open.standing_deadline(), None);
+}
