@@ -200,8 +200,8 @@ impl Engine {
         if existing.is_some_and(|record| !record.is_retired()) {
             return Err(Error::already_registered(key));
         }
-        let record = RecordRef::new(&self.env, newcomer);
-        let entry = record.clone().into_raw();
+        let [record, entry] = RecordRef::new(&self.env, newcomer);
+        let entry = entry.into_raw();
         // SAFETY: the entry is new, its key is this one, and it hands over a
         // reference.
         while let Err(existing) = unsafe { self.table.insert(entry, key, &guard) } {
@@ -261,7 +261,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        self.table.shrink(&guard);
+        self.table.shrink_at_times(&guard);
         record.tell_of_life(&self.env, Cause::Unregistered);
         drop(guard);
         self.relieve_inbox();

@@ -185,7 +185,7 @@ impl Record {
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             last_touch: AtomicU64::new(registered_at),
-            references: AtomicU32::new(1),
+            references: AtomicU32::new(2),
             streak: AtomicU32::new(0),
             ticks: AtomicU32::new(0),
             told: AtomicU16::new(0),

@@ -251,6 +251,13 @@ impl<T: Entry> Table<T> {
         }
     }
 
+    /// [`Table::shrink`] after one of many removals, at most of them nothing.
+    pub(crate) fn shrink_at_times(&self, guard: &Guard) {
+        if self.array(guard).is_turn() {
+            self.shrink(guard);
+        }
+    }
+
     fn rebuild(&self, array: &Array<T>, guard: &Guard) {
         self.replace(array, true, guard);
     }

@@ -27,7 +27,9 @@ use crate::state::State;
 use crate::subscriber::{Sink, Subscriber};
 
 fn record_of(env: &Env, name: &str) -> RecordRef {
-    RecordRef::new(env, Newcomer::new(env, name.into(), None).expect("valid"))
+    let newcomer = Newcomer::new(env, name.into(), None).expect("valid");
+    let [record, _] = RecordRef::new(env, newcomer);
+    record
 }
 
 struct Shared {

@@ -50,7 +50,7 @@ fn circuit() -> Circuit {
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
     let newcomer = Newcomer::new(&env, "db".into(), Some(options)).expect("valid");
-    let record = RecordRef::new(&env, newcomer);
+    let [record, _] = RecordRef::new(&env, newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
     Circuit { env, record, clock }

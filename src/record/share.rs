@@ -22,8 +22,8 @@ const _: () = assert!(pool::ALIGNMENT.is_multiple_of(ALIGNMENT));
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
-    /// A record with one reference.
-    pub(crate) fn new(env: &Env, newcomer: Newcomer<'_>) -> Self {
+    /// A record with two references, one of them for the table.
+    pub(crate) fn new(env: &Env, newcomer: Newcomer<'_>) -> [Self; 2] {
         let (version, settings) = (newcomer.version, newcomer.settings);
         let slot = pool::take::<Record, Cold>();
         let place = slot.hot();
@@ -34,7 +34,7 @@ impl RecordRef {
         let record = RecordRef(place);
         record.make_room(&settings);
         record.note_limit(version, &settings);
-        record
+        [RecordRef(place), record]
     }
 
     /// # Safety

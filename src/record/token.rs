@@ -79,7 +79,8 @@ mod tests {
     fn record(env: &Env, probes: u32) -> RecordRef {
         let options = ConnectionOptions::new().half_open_max_calls(probes);
         let newcomer = Newcomer::new(env, "db".into(), Some(options)).expect("valid");
-        RecordRef::new(env, newcomer)
+        let [record, _] = RecordRef::new(env, newcomer);
+        record
     }
 
     fn same(a: Ticket, b: Ticket) -> bool {

@@ -43,7 +43,7 @@ use std::ptr::NonNull;
 
 use super::Entry;
 use super::slot::{Word, kin};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{self, AtomicPtr, AtomicUsize, Ordering};
 
 /// A fixed number of slots, live until its successor is complete.
 pub(super) struct Array<T> {
@@ -67,18 +67,36 @@ struct Counts {
     /// Slots that are not empty: live ones and tombstones. Counted after the
     /// fact, so it lags behind by at most one for each inserting thread.
     used: AtomicUsize,
-    /// Tombstones. Lags like `used`, so it may for a moment exceed it, or be
-    /// negative (wrapped), as a tombstone is reused before it was counted.
-    dead: AtomicUsize,
+    /// Tombstones, counted by each thread in a place of its own, since names that come
+    /// and go change nothing else that all threads share. A place may be negative
+    /// (wrapped), and so may their sum for a moment, or exceed `used`.
+    dead: [Place; PLACES],
 }
 
+#[repr(align(128))]
+struct Place(AtomicUsize);
+
+const PLACES: usize = if cfg!(test) { 2 } else { 8 };
+
+/// A thread looks whether an array has become sparse when its own count of tombstones is
+/// a multiple of this.
+const TURN: usize = 16;
+
 impl Counts {
+    /// Where this thread counts tombstones.
+    fn dead(&self) -> &AtomicUsize {
+        &self.dead[sync::thread_token() % PLACES].0
+    }
+
     /// Used slots and tombstones.
     fn read(&self) -> (usize, usize) {
         // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
         // are exact for whoever has synchronised with all writers anyway.
-        let dead = self.dead.load(Ordering::Relaxed).cast_signed().max(0);
-        (self.used.load(Ordering::Relaxed), dead.cast_unsigned())
+        let dead = self.dead.iter().fold(0_usize, |sum, place| {
+            sum.wrapping_add(place.0.load(Ordering::Relaxed))
+        });
+        let dead = dead.cast_signed().max(0).cast_unsigned();
+        (self.used.load(Ordering::Relaxed), dead)
     }
 }
 
@@ -141,7 +159,7 @@ impl<T: Entry> Array<T> {
             reuses,
             counts: Counts {
                 used: AtomicUsize::new(used),
-                dead: AtomicUsize::new(0),
+                dead: std::array::from_fn(|_| Place(AtomicUsize::new(0))),
             },
         }
     }
@@ -258,7 +276,7 @@ impl<T: Entry> Array<T> {
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
         // ORDERING: Relaxed, counts (see `Counts::read`).
         if !word.is_empty() {
-            self.counts.dead.fetch_sub(1, Ordering::Relaxed);
+            self.counts.dead().fetch_sub(1, Ordering::Relaxed);
             return Inserted::Done { crowded: false };
         }
         let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
@@ -284,7 +302,7 @@ impl<T: Entry> Array<T> {
         ) {
             Ok(_) => {
                 // ORDERING: Relaxed, a count (see `Counts::read`).
-                self.counts.dead.fetch_add(1, Ordering::Relaxed);
+                self.counts.dead().fetch_add(1, Ordering::Relaxed);
                 Removed::Done(entry)
             }
             // The same entry still, but frozen.
@@ -298,6 +316,14 @@ impl<T: Entry> Array<T> {
     pub(super) fn is_sparse(&self) -> bool {
         let (used, dead) = self.counts.read();
         is_sparse(self.capacity(), used, dead)
+    }
+
+    /// Whether this thread, which has removed an entry, should ask that now.
+    pub(super) fn is_turn(&self) -> bool {
+        self.counts
+            .dead()
+            .load(Ordering::Relaxed)
+            .is_multiple_of(TURN)
     }
 
     /// Slots that are not empty.
