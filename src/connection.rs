@@ -1,5 +1,5 @@
 //! [`Connection`]: a handle, resolved once. Its operations need no hash, no look-up
-//! and no epoch.
+//! and no pin.
 
 use std::fmt;
 use std::future::Future;

@@ -272,13 +272,13 @@
 //!
 //! - No lock is taken and nothing is allocated by `available`, `acquire`,
 //!   `success`, `failure` and the reports of permits once a connection is
-//!   registered. Four exceptions that do not grow with the calls: each thread sets
-//!   up its own records in the epoch and in the settings' pointers the first time it
-//!   needs them; an operation by name may do its share of freeing what was
-//!   unregistered, for which the epoch now and then allocates; an error that
-//!   carries a name allocates it; and the child of a [fork](crate#forks) sets up its
-//!   own at the first use.
-//! - No lock is held and no epoch is pinned while your function runs.
+//!   registered. Three exceptions that do not grow with the calls: each thread sets
+//!   up its own records, of what it reads and of the settings' pointers, the first time
+//!   it needs them; an error that carries a name allocates it; and the child of a
+//!   [fork](crate#forks) sets up its own at the first use. Where the system has no
+//!   `membarrier` (it came with Linux 4.14, and a filter may forbid it), a fourth: an
+//!   operation by name may do its share of freeing what was unregistered.
+//! - No lock is held and nothing is pinned while your function runs.
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
 //! - Do not report from signal handlers: a report that interrupts another one on

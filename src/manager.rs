@@ -33,7 +33,7 @@ pub(crate) use raw::Admission;
 /// Managers are independent of each other. When the last clone is dropped, the
 /// manager is [shut down](Brama::shutdown); handles stay safe to use.
 ///
-/// Operations that take a key look it up: an epoch pin, a hash and a probe. A hot
+/// Operations that take a key look it up: a hash, a pin and a probe. A hot
 /// path keeps a [`Connection`] instead.
 #[derive(Clone)]
 pub struct Brama {

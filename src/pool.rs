@@ -3,7 +3,7 @@
 //! A record is aligned to a cache line and comes and goes with its connection. An
 //! allocator answers such requests on its slow path, spends a hundred bytes on each,
 //! and takes locks when another thread frees the block, which is the rule here, since
-//! the epoch lets any thread do that. So records have a pool of their own.
+//! any thread may be the one that frees. So records have a pool of their own.
 //!
 //! # Slots
 //!

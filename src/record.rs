@@ -19,7 +19,7 @@
 //! - **[`cold`]**: what no call on a healthy circuit touches, on lines of its own.
 //!
 //! Records are shared by a count of references: one is the table's, given back
-//! through the epoch; others are held by handles, by permits acquired by name, by
+//! when no reader can find it; others are held by handles, by permits acquired by name, by
 //! notices on their way, and by the driver's inbox.
 
 use std::collections::BTreeMap;

@@ -48,14 +48,15 @@
 //!
 //! # Memory
 //!
-//! The table owns one reference of each entry in it and gives it back through
-//! the epoch (see [`reclaim`]) after removal, like the replaced arrays. An
-//! entry that is returned can thus be looked at as long as the caller's guard
-//! lives, whether it is still in the table or not.
+//! The table owns one reference of each entry in it and gives it back after
+//! removal, when nobody is pinned any more who may have found the entry (see
+//! [`reclaim`]); so it does with the replaced arrays. An entry that is returned can
+//! thus be looked at as long as the caller's guard lives, whether it is still in the
+//! table or not.
 //!
 //! A rebuild flushes the thread's bag, which now holds an array. A removal
-//! does not: a flush costs more than the whole removal, and the bag flushes
-//! itself when it is full. So a thread that falls silent withholds at most 64
+//! does not: a flush costs more than the whole removal, and the bag is sealed
+//! when it is full. So a thread that falls silent withholds at most 64
 //! removed entries. Who removes rarely, or many at once, may flush its guard
 //! afterwards.
 //!
@@ -114,7 +115,7 @@ pub(crate) trait Entry: Sized + Send + Sync + 'static {
 
 /// The table. See the top of the file.
 pub(crate) struct Table<T: Entry> {
-    /// The current array, never null; owned, and retired through the epoch
+    /// The current array, never null; owned, and retired
     /// when replaced.
     root: AtomicPtr<Array<T>>,
     /// The capacity of the smallest array: a power of two, at least four.
