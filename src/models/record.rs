@@ -33,7 +33,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConnectionOptions};
 use crate::env::Env;
 use crate::event::Report;
-use crate::record::{Newcomer, OpenFor, RecordRef, Refusal, Ticket};
+use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
 use crate::state::State;
 
 struct Circuit {
