@@ -245,8 +245,8 @@
 //! that forks. So do the standard library's own locks, which this library keeps clear
 //! of and a callback may need: of the standard streams, thus also of the message of a
 //! panic, of the environment, of threads that begin or end. A callback may `fork`
-//! itself; when it returns in the child, the child
-//! goes on as above, and its events are delivered after that.
+//! itself; when it returns in the child, the child goes on as above, and its events are
+//! delivered after that.
 //!
 //! The first use after a fork allocates, and may start a thread. A child leaves some
 //! of the parent's memory unused, once for each fork between it and the first
