@@ -27,7 +27,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, Thread};
 use std::time::Duration;
 use std::{mem, ptr};
 
@@ -41,6 +41,7 @@ use crate::per_process::Renew;
 use crate::reclaim::{self, Guard};
 use crate::record::{Record, RecordRef};
 use crate::table::Cursor;
+use crate::thread::Running;
 use planned::Planned;
 
 /// Slots that a cleanup looks at before it lets go of its pin.
@@ -247,7 +248,7 @@ pub(crate) struct Post(Mutex<Holder>);
 
 enum Holder {
     Nobody,
-    Thread(JoinHandle<()>),
+    Thread(Running),
     /// The driver of the parent process, which forked inside a callback.
     Survivor,
 }
@@ -378,7 +379,7 @@ pub(crate) fn start(engine: &Arc<Engine>) {
     }
     // Before there is a driver that could lie down.
     engine.env.bell.get_up();
-    let thread = thread::Builder::new().name("brama-driver".into()).spawn({
+    let thread = Running::start(c"brama-driver", {
         let engine = engine.clone();
         move || drive(&engine)
     });
@@ -438,8 +439,7 @@ pub(crate) fn join(engine: &Engine) {
     if let Holder::Thread(thread) = mem::replace(&mut *holder, Holder::Nobody)
         && !ptr::eq(DRIVEN.get(), engine)
     {
-        // A driver that panicked has said so already.
-        let _ = thread.join();
+        thread.join();
     }
 }
 

@@ -20,6 +20,16 @@
 //!   nothing and takes no lock, so a child that only calls `exec` pays next to
 //!   nothing.
 //!
+//! What is not ours cannot be made anew, so the child's way keeps clear of it: the locks
+//! that the standard library has for the whole process. It takes one when a thread
+//! begins or ends, so the driver is a [thread of the system's](crate::thread); others
+//! for the environment, for the standard streams and for what is set up once, so none
+//! of these is used, and what is found out once is kept by a race. The library's
+//! mutexes and condition variables lie in what is made anew, or in a `Lock` or `Gate`.
+//! What is left of `std`'s (parking, handles of threads, seeds of hashing, clocks, the
+//! number of cores) has no lock of its own. The allocator and the C library see to
+//! theirs at a fork. Only a callback that panics brings back `std`'s: its hook prints.
+//!
 //! All lock-free structures that have no midst are carried over as they are: state
 //! words, totals, windows, places of probes, the table (whoever meets an unfinished
 //! rebuild does all of it). Lists of subscribers and settings are swapped whole. A

@@ -242,8 +242,11 @@
 //! A callback or filter that was running on another thread is cut off there in the
 //! child, and is called anew for the child's events. What it keeps is as it was at
 //! that moment, and a lock that it held stays held: see to these as in any program
-//! that forks. A callback may `fork` itself; when it returns in the child, the child
-//! goes on as above, and its events are delivered after that.
+//! that forks. So do the standard library's own locks, which this library keeps clear
+//! of and a callback may need: of the standard streams, thus also of the message of a
+//! panic, of the environment, of threads that begin or end. A callback may `fork`
+//! itself; when it returns in the child, the child goes on as above, and its events are
+//! delivered after that.
 //!
 //! The first use after a fork allocates, and may start a thread. A child leaves some
 //! of the parent's memory unused, once for each fork between it and the first
@@ -320,6 +323,7 @@ mod subscriber;
 mod subscription;
 mod sync;
 mod table;
+mod thread;
 mod trip;
 mod wake;
 mod window;

@@ -15,7 +15,8 @@ use std::thread;
 use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock, State};
 use common::events::{all, kinds, queue_of};
 use common::forks::{
-    Finding, a_bit_of_everything, changes, check, fork, fork_and_end, halves, in_child, same, soon,
+    Finding, a_bit_of_everything, beside, changes, check, fork, fork_and_end, halves, in_child,
+    same, soon,
 };
 use common::{fail, manager, ms, wait_until};
 
@@ -77,15 +78,12 @@ fn counts_of_threads_that_are_gone_count_in_the_child() {
             db.status().expect("registered").total_successes,
             8_000,
         )?;
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..1_000 {
-                        db.success().expect("registered");
-                    }
-                });
+        let report = || {
+            for _ in 0..1_000 {
+                db.success().expect("registered");
             }
-        });
+        };
+        beside(4, report, || Ok(()))?;
         same(
             "after",
             db.status().expect("registered").total_successes,
@@ -412,17 +410,17 @@ fn the_default_manager_may_be_in_the_making() {
     for _ in 0..20 {
         // A process in which nobody has asked for it yet.
         in_child(|| {
-            thread::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(brama::default);
-                }
+            let make = || {
+                brama::default();
+            };
+            beside(2, make, || {
                 in_child(|| {
                     brama::default().poll();
                     brama::default().shutdown();
                     Ok(())
                 });
-            });
-            Ok(())
+                Ok(())
+            })
         });
     }
 }

@@ -4,13 +4,13 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use brama::{Brama, Config, Error, State};
 use common::counting::{Counting, bytes_alive};
 use common::events::{all, queue_of};
-use common::forks::{a_bit_of_everything, check, in_child, same};
+use common::forks::{a_bit_of_everything, check, halves, in_child, same, soon};
 use common::ms;
 
 #[global_allocator]
@@ -143,6 +143,42 @@ fn connections_that_a_child_makes_are_each_their_own() {
                 found("child")?;
                 in_child(|| found("grandchild"));
                 found("child")
+            });
+        }
+    });
+}
+
+/// The child's driver was started by `std`, which takes locks of its own in a thread
+/// that begins or ends: held at the moment of the fork, they were held for ever.
+#[test]
+fn the_child_of_a_process_whose_threads_begin_and_end_has_a_driver() {
+    let _alone = alone();
+    let brama = Brama::builder().build().expect("valid");
+    let heard = Arc::new(AtomicBool::new(false));
+    let _subscription = brama.subscribe(halves().connection("child's"), {
+        let heard = heard.clone();
+        move |_| heard.store(true, Ordering::Relaxed)
+    });
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let many = [(); 32].map(|()| thread::spawn(|| ()));
+                    for thread in many {
+                        thread.join().expect("it does nothing");
+                    }
+                }
+            });
+        }
+        let _ends = Ends(&over);
+        for _ in 0..800 {
+            in_child(|| {
+                let own = brama.register("child's", None).expect("a new name");
+                own.open_circuit("in the child", ms(1)).expect("registered");
+                soon("expired", || heard.load(Ordering::Relaxed))?;
+                brama.shutdown();
+                same("shut", own.success(), Err(Error::ShutDown))
             });
         }
     });

@@ -7,11 +7,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use brama::Brama;
 use common::counting::{Counting, bytes_alive};
-use common::forks::{Finding, check, in_child};
+use common::forks::{Finding, beside, check, in_child};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -67,31 +66,30 @@ fn refuse_barriers() -> Finding {
 /// bytes that has left.
 fn churn(brama: &Brama) -> Result<isize, String> {
     brama.register("stays", None).map_err(|e| e.to_string())?;
-    let done = AtomicBool::new(false);
+    let [done, wrong] = [false; 2].map(AtomicBool::new);
     let before = bytes_alive();
-    let finding = thread::scope(|scope| {
-        let looking = scope.spawn(|| {
-            for n in 0.. {
-                brama.available(&name(n % PAIRS));
-                if !brama.available("stays") {
-                    return Err("it stays".to_owned());
-                }
-                if done.load(Ordering::Relaxed) {
-                    break;
-                }
+    let look = || {
+        for n in 0.. {
+            brama.available(&name(n % PAIRS));
+            if !brama.available("stays") {
+                wrong.store(true, Ordering::Relaxed);
             }
-            Ok(())
-        });
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    };
+    beside(1, look, || {
         let churned = (0..PAIRS).try_for_each(|n| {
             let name = name(n);
             brama.register(&name, None).map_err(|e| e.to_string())?;
             brama.unregister(&name).map_err(|e| e.to_string())
         });
         done.store(true, Ordering::Relaxed);
-        looking.join().map_err(|_| "a panic".to_owned())??;
         churned
-    });
-    finding.map(|()| bytes_alive() - before)
+    })?;
+    check(!wrong.into_inner(), || "it stays".to_owned())?;
+    Ok(bytes_alive() - before)
 }
 
 fn quiet() -> Brama {
@@ -155,14 +153,11 @@ fn what_a_thread_removed_is_freed_when_it_ends() {
         let mut left = Vec::new();
         for round in 0..200 {
             let before = bytes_alive();
-            let one = thread::scope(|scope| {
-                let removing = scope.spawn(|| {
-                    brama.register(&name(round), None)?;
-                    brama.unregister(&name(round))
-                });
-                removing.join()
-            });
-            one.map_err(|_| "a panic")?.map_err(|e| e.to_string())?;
+            let come_and_go = || {
+                brama.register(&name(round), None).expect("a new name");
+                brama.unregister(&name(round)).expect("registered");
+            };
+            beside(1, come_and_go, || Ok(()))?;
             left.push(bytes_alive() - before);
         }
         let sum: isize = left.iter().skip(1).sum();

@@ -120,6 +120,38 @@ pub fn in_child(work: impl FnOnce() -> Finding) {
     fork(work).join();
 }
 
+/// Does `work` on `count` new threads and `meanwhile` on this one. They are the
+/// system's: `std` takes locks of its own in a thread that begins or ends, which a child
+/// may have inherited held.
+pub fn beside<W: Fn() + Sync>(
+    count: usize,
+    work: W,
+    meanwhile: impl FnOnce() -> Finding,
+) -> Finding {
+    extern "C" fn begin<W: Fn()>(work: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: borrowed until all are joined.
+        unsafe { (*work.cast::<W>())() };
+        std::ptr::null_mut()
+    }
+    let threads: Vec<libc::pthread_t> = (0..count)
+        .map(|_| {
+            let mut thread = 0;
+            let work = (&raw const work).cast_mut().cast();
+            // SAFETY: a place for the answer, and a function that takes what it is given.
+            let made =
+                unsafe { libc::pthread_create(&mut thread, std::ptr::null(), begin::<W>, work) };
+            assert_eq!(made, 0, "a thread can be made");
+            thread
+        })
+        .collect();
+    let found = panic::catch_unwind(AssertUnwindSafe(meanwhile));
+    for thread in threads {
+        // SAFETY: made above.
+        unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+    }
+    found.unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
 /// A filter for circuits that expire.
 pub fn halves() -> EventFilter {
     EventFilter::new().types([EventType::CircuitHalfOpened])
