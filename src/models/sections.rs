@@ -101,60 +101,51 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-#[test]
-fn what_a_reader_holds_is_not_destroyed() {
-    check(3, || {
+/// One thread reads, the other takes away.
+fn side_by_side(reads: fn(&Place, &Reader), takes: fn(&Place, &Reader)) {
+    check(3, move || {
         let place = Place::new();
         let [mine, other] = [(); 2].map(|()| place.domain.take_reader());
         let reading = thread::spawn({
             let place = place.clone();
-            move || place.read(other)
+            move || reads(&place, other)
         });
-        place.take_away(mine);
+        takes(&place, mine);
         reading.join().unwrap();
         place.is_destroyed_in_the_end();
     });
+}
+
+#[test]
+fn what_a_reader_holds_is_not_destroyed() {
+    side_by_side(Place::read, Place::take_away);
 }
 
 #[test]
 fn what_a_reader_holds_that_has_to_seal_is_not_destroyed() {
-    check(3, || {
-        let place = Place::new();
-        let [mine, other] = [(); 2].map(|()| place.domain.take_reader());
-        let reading = thread::spawn({
-            let place = place.clone();
-            move || {
-                other.enter();
-                place.follow();
-                other.seal_soon();
-                other.leave();
-            }
-        });
-        place.take_away(mine);
-        mine.seal();
-        reading.join().unwrap();
-        place.is_destroyed_in_the_end();
-    });
+    let seals = |place: &Place, reader: &Reader| {
+        reader.enter();
+        place.follow();
+        reader.seal_soon();
+        reader.leave();
+    };
+    side_by_side(seals, take_away_and_look_again);
 }
 
 #[test]
 fn the_end_of_a_section_is_seen_through_the_next() {
-    check(3, || {
-        let place = Place::new();
-        let [mine, other] = [(); 2].map(|()| place.domain.take_reader());
-        let reading = thread::spawn({
-            let place = place.clone();
-            move || {
-                place.read(other);
-                other.enter();
-            }
-        });
-        place.take_away(mine);
-        mine.seal();
-        reading.join().unwrap();
-        other.leave();
-        place.is_destroyed_in_the_end();
-    });
+    let enters_again = |place: &Place, reader: &Reader| {
+        place.read(reader);
+        reader.enter();
+        reader.leave();
+    };
+    side_by_side(enters_again, take_away_and_look_again);
+}
+
+/// The bag may have to wait at first.
+fn take_away_and_look_again(place: &Place, reader: &Reader) {
+    place.take_away(reader);
+    reader.seal();
 }
 
 #[test]
