@@ -44,6 +44,7 @@ impl Engine {
         event_capacity: usize,
         starter: Option<Starter>,
     ) -> Self {
+        reclaim::prepare();
         let now = clock.now();
         let has_driver = starter.is_some();
         Engine {
@@ -105,7 +106,6 @@ impl Engine {
     #[inline(never)]
     fn available_by(&self, scope: Option<&str>, identifier: &str) -> bool {
         let key = Key::new(scope, identifier);
-        // Before the pin, which lets nothing after it begin before it is done.
         let hash = self.env.hasher.hash(key);
         let guard = reclaim::pin();
         if let Some(record) = self.table.get(hash, key, &guard) {
@@ -384,6 +384,10 @@ impl Engine {
     /// Visits every record, pinned for a while at a time. `visit` must not run
     /// user code.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
+        self.for_each_pinned(|record, _| visit(record));
+    }
+
+    fn for_each_pinned(&self, mut visit: impl FnMut(&Record, &Guard)) {
         self.env.attend();
         const STEP: usize = 1_024;
         let mut cursor = Some(Cursor::default());
@@ -391,7 +395,7 @@ impl Engine {
             let guard = reclaim::pin();
             cursor = self.table.walk(from, STEP, &guard, |record| {
                 if !record.is_retired() {
-                    visit(record);
+                    visit(record, &guard);
                 }
             });
         }
@@ -461,8 +465,11 @@ impl Engine {
         }
         // ORDERING: SeqCst, partner of the fence in `register`.
         fence(Ordering::SeqCst);
-        self.for_each(|record| {
-            self.remove(record, &reclaim::pin());
+        self.for_each_pinned(|record, guard| {
+            self.remove(record, guard);
+            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`, as when it is
+            // told of a removal.
+            fence(Ordering::SeqCst);
             // Nobody finds it in the table any more.
             if record.has_missed() {
                 self.env.attention.leave(record, || record.share());

@@ -32,8 +32,8 @@
 //!
 //! All lock-free structures that have no midst are carried over as they are: state
 //! words, totals, windows, places of probes, the table (whoever meets an unfinished
-//! rebuild does all of it). Lists of subscribers and settings are swapped whole. A
-//! thread that is gone leaves at most a few unfreed objects behind.
+//! rebuild does all of it). Lists of subscribers and settings are swapped whole. What
+//! the parent's threads had still to free is left alone.
 //!
 //! # What was rejected
 //!

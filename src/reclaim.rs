@@ -14,7 +14,7 @@
 //! A pin is a [section](sections), two stores and no barrier, where the kernel grants
 //! the [barrier] that it needs on the other side: Linux since 4.14, unless a filter
 //! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
-//! of them is decided once in a process, by the first pin.
+//! of them is decided once in a process, when its first manager is made.
 //!
 //! A forked child begins anew with either: a thread that was pinned in the parent and
 //! does not exist in the child would stop all reclamation there. What the parent had
@@ -35,6 +35,7 @@ shipped! {
     mod epochs;
 
     use std::cell::Cell;
+    use std::marker::PhantomData;
     use std::mem::ManuallyDrop;
     use std::ptr;
 
@@ -65,7 +66,10 @@ shipped! {
     }
 
     /// Proof that the current thread is pinned.
-    pub(crate) struct Guard(Pin);
+    pub(crate) struct Guard(Pin, NotSend);
+
+    /// A reader's word is its thread's alone.
+    type NotSend = PhantomData<*const ()>;
 
     enum Pin {
         Here(&'static Reader),
@@ -82,7 +86,7 @@ shipped! {
         match unsafe { HERE.get().as_ref() } {
             Some(reader) => {
                 reader.enter();
-                Guard(Pin::Here(reader))
+                Guard(Pin::Here(reader), PhantomData)
             }
             None => pin_otherwise(),
         }
@@ -92,15 +96,15 @@ shipped! {
     #[inline(never)]
     fn pin_otherwise() -> Guard {
         if !barrier::is_granted() {
-            return Guard(Pin::Epoch(ManuallyDrop::new(epochs::pin())));
+            return Guard(Pin::Epoch(ManuallyDrop::new(epochs::pin())), PhantomData);
         }
         let reader = DOMAIN.take_reader();
         reader.enter();
         if FAREWELL.try_with(|_| ()).is_err() {
-            return Guard(Pin::Lent(reader));
+            return Guard(Pin::Lent(reader), PhantomData);
         }
         HERE.set(reader);
-        Guard(Pin::Here(reader))
+        Guard(Pin::Here(reader), PhantomData)
     }
 
     impl Drop for Guard {
@@ -162,6 +166,13 @@ shipped! {
         }
     }
 
+    /// Asks the kernel for its barrier. In a process with several threads that may take
+    /// it some milliseconds, which is better spent where a manager is made than in the
+    /// first pin.
+    pub(crate) fn prepare() {
+        barrier::is_granted();
+    }
+
     /// Looks after what waits to be freed, if anything does. For a moment when the
     /// thread is not pinned and time does not matter.
     pub(crate) fn tidy() {
@@ -194,4 +205,6 @@ modelled! {
     }
 
     pub(crate) fn tidy() {}
+
+    pub(crate) fn prepare() {}
 }

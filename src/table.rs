@@ -252,7 +252,7 @@ impl<T: Entry> Table<T> {
         }
     }
 
-    /// [`Table::shrink`] after one of many removals, at most of them nothing.
+    /// For after one of many removals: [`Table::shrink`] at some of them.
     pub(crate) fn shrink_at_times(&self, guard: &Guard) {
         if self.array(guard).is_turn() {
             self.shrink(guard);

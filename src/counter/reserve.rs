@@ -153,30 +153,32 @@ shipped! {
     /// The process's reserve.
     static RESERVE: Reserve<SLOTS> = Reserve::new();
 
-    /// 1 if a block may be missing since the last refill. Relaxed: a hint.
-    static TOUCHED: AtomicU32 = AtomicU32::new(1);
-
     /// How many blocks lie ready after a refill.
     static READY: AtomicUsize = AtomicUsize::new(8);
 
-    /// Whether the reserve was found empty since the last refill, and whether
-    /// somebody has been woken for it, in which incarnation: who was woken in the
-    /// parent of a fork does nothing for the child. Relaxed throughout: a hint.
-    static DEMAND: AtomicU32 = AtomicU32::new(MET);
+    /// What the next refill finds: nothing to do, blocks that were taken, or an empty
+    /// reserve, and then whether somebody has been woken for it, in which incarnation: who
+    /// was woken in the parent of a fork does nothing for the child. Relaxed throughout: a
+    /// hint, which may be late but never says that there is nothing to do for ever, since
+    /// who finds the reserve empty writes last.
+    static DEMAND: AtomicU32 = AtomicU32::new(TAKEN);
     const MET: u32 = 0;
-    const UNMET: u32 = 1;
-    const CALLED_FOR: u32 = 2;
+    const TAKEN: u32 = 1;
+    const UNMET: u32 = 2;
+    const CALLED_FOR: u32 = 3;
 
     /// A block of the process's reserve.
     pub(super) fn take() -> Option<Box<Block>> {
         // Once it is known to be empty, nobody searches it.
-        if DEMAND.load(Ordering::Relaxed) != MET {
+        let demand = DEMAND.load(Ordering::Relaxed);
+        if demand >= UNMET {
             return None;
         }
         let block = RESERVE.take();
-        TOUCHED.store(1, Ordering::Relaxed);
         if block.is_none() {
             DEMAND.store(UNMET, Ordering::Relaxed);
+        } else if demand == MET {
+            DEMAND.store(TAKEN, Ordering::Relaxed);
         }
         block
     }
@@ -190,7 +192,7 @@ shipped! {
     pub(crate) fn wants_refill() -> bool {
         let demand = DEMAND.load(Ordering::Relaxed);
         let called_for = CALLED_FOR + fork::incarnation();
-        demand != MET
+        demand >= UNMET
             && demand != called_for
             && DEMAND
                 .compare_exchange(demand, called_for, Ordering::Relaxed, Ordering::Relaxed)
@@ -200,24 +202,21 @@ shipped! {
     /// Fills the process's reserve.
     #[inline]
     pub(crate) fn refill() {
-        if TOUCHED.load(Ordering::Relaxed) != 0 {
+        if DEMAND.load(Ordering::Relaxed) != MET {
             fill();
         }
     }
 
     #[cold]
     fn fill() {
-        TOUCHED.store(0, Ordering::Relaxed);
+        // Before the work: what is taken meanwhile is for the next one.
+        let demand = DEMAND.swap(MET, Ordering::Relaxed);
         let mut ready = READY.load(Ordering::Relaxed);
-        let short = DEMAND.load(Ordering::Relaxed) != MET;
-        if short {
+        if demand >= UNMET {
             ready = (2 * ready).min(SLOTS);
             READY.store(ready, Ordering::Relaxed);
         }
         RESERVE.refill(ready);
-        if short {
-            DEMAND.store(MET, Ordering::Relaxed);
-        }
     }
 
     impl<const SLOTS: usize> Reserve<SLOTS> {

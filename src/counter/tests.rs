@@ -6,6 +6,7 @@ use std::thread;
 
 use super::reserve::{self, Reserve, live_blocks};
 use super::*;
+use crate::sync::AtomicU32;
 
 struct Record {
     primary: Cell,
@@ -297,4 +298,28 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
     for record in &records {
         assert_eq!(record.totals().sum().successes, 1 + refills);
     }
+}
+
+#[test]
+fn a_reserve_that_is_emptied_while_it_is_filled_is_filled_again() {
+    let over = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while over.load(Ordering::Relaxed) == 0 {
+                    drop(reserve::take());
+                }
+            });
+        }
+        for _ in 0..20_000 {
+            reserve::refill();
+        }
+        over.store(1, Ordering::Relaxed);
+    });
+    // Other tests take from it, too.
+    let is_filled = || {
+        reserve::refill();
+        reserve::take().is_some()
+    };
+    assert!((0..1_000).any(|_| is_filled()));
 }

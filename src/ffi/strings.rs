@@ -17,7 +17,7 @@ use std::ffi::c_char;
 ///
 /// A string that ends with a NUL.
 #[inline]
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(brama_direct)))]
 pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
     let skipped = text.addr() % BLOCK;
     let mut block = text.wrapping_byte_sub(skipped).cast::<u8>();
@@ -41,7 +41,7 @@ pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
     (before + last as usize, all_high == 0)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(brama_direct)))]
 const BLOCK: usize = 16;
 
 /// Which of the bytes are NUL, and which have their highest bit set: one bit for each.
@@ -50,7 +50,7 @@ const BLOCK: usize = 16;
 ///
 /// Aligned, and one of the bytes may be read.
 #[inline]
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(brama_direct)))]
 unsafe fn look_at(block: *const u8) -> (u32, u32) {
     let (ends, high): (u32, u32);
     // SAFETY: an aligned block lies on one page, which may be read as one of its bytes
@@ -78,7 +78,7 @@ unsafe fn look_at(block: *const u8) -> (u32, u32) {
 /// # Safety
 ///
 /// A string that ends with a NUL.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(brama_direct))))]
 pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes();

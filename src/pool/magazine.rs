@@ -16,6 +16,7 @@ use std::ptr::{self, NonNull};
 use super::ALIGNMENT;
 use super::chunks::{COLD, Chunks, HOT};
 use super::stack::Stack;
+use crate::sync::AtomicU64;
 
 /// How many slots are moved together.
 pub(super) const BATCH: u32 = 32;
@@ -64,7 +65,7 @@ pub(super) unsafe fn give<Hot, Cold>(hot: NonNull<Hot>, away: u16) {
 
 const fn must_fit<Hot, Cold>() {
     assert!(size_of::<Hot>() <= HOT && align_of::<Hot>() <= ALIGNMENT);
-    assert!(size_of::<Cold>() <= COLD && align_of::<Cold>() <= align_of::<u64>());
+    assert!(size_of::<Cold>() <= COLD && align_of::<Cold>() <= align_of::<AtomicU64>());
 }
 
 #[cold]

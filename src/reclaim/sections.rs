@@ -14,20 +14,25 @@
 //! 3. when each of them is over, the objects are destroyed.
 //!
 //! Nearly always nobody is inside in step 2, and the objects are destroyed at once. The
-//! other bags lie in a common stack, and whoever seals the next bag looks at all of them
-//! again. The stack is emptied as a whole, so it has no ABA problem.
+//! other bags lie in a common stack, the latest in front, and whoever seals the next bag
+//! looks at them again, until it has met [`LOOKS`] that still have to wait: a section that
+//! lasts costs those who retire no more than that. The stack is only ever emptied as a
+//! whole and filled when it is empty, so it has no ABA problem.
 //!
 //! # What is promised
 //!
 //! - To enter and to leave is wait-free. To retire is lock-free as far as the allocator
 //!   and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
-//!   are left, by a thread that is outside of all sections.
+//!   are left.
 //! - A thread that falls silent keeps at most [`BAG`] objects to itself; when it ends,
-//!   none. A reader that never leaves its section holds back what was retired since.
+//!   none. (One whose first pin of all is in the destructor of a `pthread_key` has no
+//!   farewell: its reader and that bag are lost.) A reader that never leaves its section
+//!   holds back what is retired after that, and what had to wait already.
 //! - If the kernel refuses a barrier that it has granted before (a process can forbid
-//!   itself system calls), nothing retired is destroyed any more, and nothing is
-//!   destroyed too early.
+//!   itself system calls), what is retired from then on is not destroyed; nothing is
+//!   destroyed too early. A process that is killed for a `membarrier` must not have it
+//!   granted first, or forbid it before its first manager.
 //!
 //! # What was rejected
 //!
@@ -40,7 +45,7 @@
 //! - *Counting references of what is looked up*: two writes to a line that all share.
 
 use std::cell::Cell;
-use std::{mem, ptr};
+use std::ptr;
 
 use super::barrier;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, modelled, shipped};
@@ -51,12 +56,15 @@ pub(super) const BAG: usize = 64;
 #[cfg(test)]
 pub(super) const BAG: usize = 2;
 
+/// How many bags that have to wait on are looked at when one is sealed.
+const LOOKS: usize = 4;
+
 /// Sections inside each other, in the low bits of a reader's word.
-const DEPTH: u64 = 0x7f;
+const DEPTH: u64 = 0x7fff;
 /// The bag wants to be sealed when the reader is outside.
-const DUE: u64 = 0x80;
+const DUE: u64 = 0x8000;
 /// One section more that is over.
-const OVER: u64 = 0x100;
+const OVER: u64 = 0x1_0000;
 
 /// All readers, and the bags that wait for some of them.
 pub(crate) struct Domain {
@@ -97,9 +105,14 @@ struct Bag {
     objects: UnsafeCell<Vec<Retired>>,
     /// The sections that have to be over, and none before it is sealed by a barrier.
     awaited: Option<Vec<Awaited>>,
-    /// The next one in the stack.
+    /// The next one in its chain.
     next: *mut Bag,
+    /// The last one of the chain, if this is the first.
+    last: *mut Bag,
 }
+
+/// Bags one behind the other, owned by whoever has the first. Null: none.
+struct Chain(*mut Bag);
 
 /// A section that was under way.
 struct Awaited {
@@ -121,6 +134,7 @@ impl Bag {
             objects: UnsafeCell::new(Vec::with_capacity(BAG)),
             awaited: None,
             next: ptr::null_mut(),
+            last: ptr::null_mut(),
         })
     }
 
@@ -304,9 +318,6 @@ impl Domain {
 
     /// Takes a reader back from a thread that ends, outside of all sections.
     pub(crate) fn give_back(&self, reader: &Reader) {
-        // Twice: what the first destroys may have been the last use of something that
-        // is retired in turn.
-        reader.seal();
         reader.seal();
         // ORDERING: Release, partner of the Acquire in `take_reader`.
         reader.taken.store(0, Ordering::Release);
@@ -337,31 +348,28 @@ impl Domain {
         !self.sealed.load(Ordering::Relaxed).is_null()
     }
 
-    /// Frees what can be freed of all sealed bags and this one. Returns an empty bag, if
+    /// Frees what can be freed of this bag and of sealed ones. Returns an empty bag, if
     /// there is one.
     fn collect(&self, mine: Option<Box<Bag>>) -> Option<Box<Bag>> {
-        let mut next = ptr::null_mut();
-        if self.has_sealed() {
-            // ORDERING: Acquire, partner of the Release in `push`.
-            next = self.sealed.swap(ptr::null_mut(), Ordering::Acquire);
-        }
-        if let Some(mut bag) = mine {
-            bag.next = next;
-            next = Box::into_raw(bag);
+        let mut bags = self.take_sealed();
+        if let Some(bag) = mine {
+            bags.put(bag);
         }
         let mut empty = None;
+        let mut waiting = Chain::EMPTY;
+        let mut looks = 0;
         // One barrier is good for all that was unlinked before it.
         let mut passed = None;
-        while !next.is_null() {
-            // SAFETY: from a box, by `push` or above, and whoever empties the stack owns it.
-            let mut bag = unsafe { Box::from_raw(next) };
-            next = mem::replace(&mut bag.next, ptr::null_mut());
+        while looks < LOOKS
+            && let Some(mut bag) = bags.take()
+        {
             if !bag.objects(|objects| objects.is_empty()) {
                 if bag.awaited.is_none() && *passed.get_or_insert_with(barrier::heavy) {
                     bag.awaited = Some(self.under_way());
                 }
                 if !bag.is_free_to_go() {
-                    self.push(bag);
+                    waiting.put(bag);
+                    looks += 1;
                     continue;
                 }
                 bag.destroy();
@@ -369,23 +377,133 @@ impl Domain {
             }
             empty = Some(bag);
         }
+        self.put_back(waiting.and(bags));
         empty
     }
 
-    fn push(&self, bag: Box<Bag>) {
-        let bag = Box::into_raw(bag);
-        let mut first = self.sealed.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: ours until it is in the stack.
-            unsafe { (*bag).next = first };
-            // ORDERING: Release, partner of the Acquire in `collect`.
-            match self
-                .sealed
-                .compare_exchange(first, bag, Ordering::Release, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(now) => first = now,
-            }
+    fn take_sealed(&self) -> Chain {
+        let mut first = ptr::null_mut();
+        if self.has_sealed() {
+            // ORDERING: Acquire, partner of the Release in `put_back`.
+            first = self.sealed.swap(ptr::null_mut(), Ordering::Acquire);
         }
+        Chain(first)
+    }
+
+    fn put_back(&self, mut bags: Chain) {
+        while !bags.0.is_null() {
+            // ORDERING: Release, partner of the Acquire in `take_sealed`.
+            let put = self.sealed.compare_exchange(
+                ptr::null_mut(),
+                bags.0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if put.is_ok() {
+                return;
+            }
+            // Somebody else has put some there meanwhile.
+            bags = self.take_sealed().and(bags);
+        }
+    }
+}
+
+impl Chain {
+    const EMPTY: Self = Chain(ptr::null_mut());
+
+    /// Puts a bag in front.
+    fn put(&mut self, bag: Box<Bag>) {
+        let bag = Box::into_raw(bag);
+        // SAFETY: from a box; its links mean nothing as long as it is in no chain.
+        unsafe {
+            (*bag).next = ptr::null_mut();
+            (*bag).last = bag;
+        }
+        *self = Chain(bag).and(Chain(self.0));
+    }
+
+    /// Takes the first one.
+    fn take(&mut self) -> Option<Box<Bag>> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: whoever has a chain owns its bags, which came from boxes.
+        let bag = unsafe { Box::from_raw(self.0) };
+        self.0 = bag.next;
+        if !self.0.is_null() {
+            // SAFETY: as above.
+            unsafe { (*self.0).last = bag.last };
+        }
+        Some(bag)
+    }
+
+    /// This one, and behind it the other.
+    fn and(self, other: Self) -> Self {
+        if self.0.is_null() || other.0.is_null() {
+            return if self.0.is_null() { other } else { self };
+        }
+        // SAFETY: both are owned and not empty; the first bag knows the last.
+        unsafe {
+            (*(*self.0).last).next = other.0;
+            (*self.0).last = (*other.0).last;
+        }
+        self
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::sync::AtomicUsize;
+
+    unsafe fn count(object: *mut ()) {
+        // SAFETY: the count outlives the domain's use.
+        unsafe { &*object.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn retire(reader: &Reader, count_of: &AtomicUsize) {
+        reader.enter();
+        let object = ptr::from_ref(count_of).cast_mut().cast();
+        // SAFETY: counting it is no destruction.
+        unsafe { reader.retire(object, count) };
+        reader.leave();
+    }
+
+    #[test]
+    fn a_section_that_lasts_holds_back_what_is_retired_and_nothing_is_lost() {
+        assert!(barrier::is_granted(), "Linux 4.14 has membarrier");
+        let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
+        let [lasting, mine] = [(); 2].map(|()| domain.take_reader());
+        let destroyed = AtomicUsize::new(0);
+        let so_far = || destroyed.load(Ordering::Relaxed);
+        retire(mine, &destroyed);
+        mine.seal();
+        assert_eq!(so_far(), 1);
+        // Inside each other is one section.
+        lasting.enter();
+        lasting.enter();
+        for _ in 0..1_000 {
+            retire(mine, &destroyed);
+        }
+        lasting.leave();
+        mine.seal();
+        assert_eq!(so_far(), 1);
+        lasting.leave();
+        lasting.enter();
+        mine.seal();
+        assert_eq!(so_far(), 1_001, "a later section is another");
+        lasting.leave();
+    }
+
+    #[test]
+    fn what_a_thread_retired_is_destroyed_at_its_end() {
+        assert!(barrier::is_granted(), "Linux 4.14 has membarrier");
+        let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
+        let destroyed = AtomicUsize::new(0);
+        let first = domain.take_reader();
+        retire(first, &destroyed);
+        domain.give_back(first);
+        assert_eq!(destroyed.load(Ordering::Relaxed), 1);
+        assert!(ptr::eq(first, domain.take_reader()), "used again");
     }
 }

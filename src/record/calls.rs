@@ -275,8 +275,9 @@ impl Record {
 
     #[inline(never)]
     fn fail_in_place(&self, env: &Env, place: u64) -> Begun {
-        let generation = Word::from_bits(place).mark();
-        self.fail_at_once(env, |word| word.mark() == generation)
+        // A probe's ticket is of no closed circuit, whatever its generation.
+        let mark = place & (Word::IMPOSSIBLE | Word::MARK);
+        self.fail_at_once(env, |word| word.mark() == mark)
     }
 
     /// The same for a report without a permit.

@@ -41,6 +41,23 @@ impl Cold {
     }
 }
 
+impl Cold {
+    /// Drops what is in it, but for the first word, which the pool may be reading.
+    ///
+    /// # Safety
+    ///
+    /// It was filled, through a pointer that may write it, and nobody uses it any more.
+    pub(super) unsafe fn empty(place: NonNull<Cold>) {
+        let place = place.as_ptr();
+        // SAFETY: the caller's promise.
+        unsafe {
+            (&raw mut (*place).probes).drop_in_place();
+            (&raw mut (*place).window).drop_in_place();
+            (&raw mut (*place).link).drop_in_place();
+        }
+    }
+}
+
 impl Record {
     #[inline]
     pub(super) fn cold(&self) -> &Cold {

@@ -43,11 +43,11 @@ impl RecordRef {
     #[cold]
     unsafe fn destroy(&self) {
         let away = self.away;
-        let cold = std::ptr::from_ref(self.cold()).cast_mut();
+        let cold = original(std::ptr::from_ref(self.cold()).addr());
         // SAFETY: nobody else has a reference; `new` took the slot and filled both
         // parts of it.
         unsafe {
-            cold.drop_in_place();
+            Cold::empty(cold);
             self.0.drop_in_place();
             pool::give::<Record, Cold>(self.0, away);
         }
@@ -80,9 +80,9 @@ impl Record {
     }
 }
 
-/// The pointer that the record was made with: it must not be freed through one
-/// that comes from a `&Record`.
-fn original(address: usize) -> NonNull<Record> {
+/// The pointer that the record, or its cold part, was made with: it must not be freed
+/// through one that comes from a `&Record`.
+fn original<T>(address: usize) -> NonNull<T> {
     NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("not null")
 }
 
