@@ -282,6 +282,10 @@
 //!   `membarrier` (it came with Linux 4.14, and a filter may forbid it), a fourth: an
 //!   operation by name may do its share of freeing what was unregistered.
 //! - No lock is held and nothing is pinned while your function runs.
+//! - On Linux, unregistering and cleanup call `membarrier` now and then. A process that
+//!   restricts its system calls (seccomp) should allow it, or have it refused with an
+//!   error from before its first manager on. Refused later, the memory of what is
+//!   unregistered from then on is not given back; a filter that kills for it kills.
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
 //! - Do not report from signal handlers: a report that interrupts another one on

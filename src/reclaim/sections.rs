@@ -31,8 +31,7 @@
 //!   holds back what is retired after that, and what had to wait already.
 //! - If the kernel refuses a barrier that it has granted before (a process can forbid
 //!   itself system calls), what is retired from then on is not destroyed; nothing is
-//!   destroyed too early. A process that is killed for a `membarrier` must not have it
-//!   granted first, or forbid it before its first manager.
+//!   destroyed too early.
 //!
 //! # What was rejected
 //!
