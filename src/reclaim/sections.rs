@@ -21,7 +21,8 @@
 //!
 //! # What is promised
 //!
-//! - To enter and to leave is wait-free. To retire is lock-free as far as the allocator
+//! - To enter and to leave is wait-free, but for the sealing of a full bag. To retire and
+//!   to seal is lock-free as far as the allocator
 //!   and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
 //!   are left.
