@@ -108,4 +108,8 @@ modelled! {
         fence(Ordering::SeqCst);
         true
     }
+
+    pub(super) fn is_granted() -> bool {
+        true
+    }
 }
