@@ -193,6 +193,7 @@ impl Hasher {
     }
 
     /// Very short or rather long names.
+    #[cold]
     #[inline(never)]
     fn absorb_unusual(&self, mut state: u64, bytes: &[u8]) -> u64 {
         let [_, _, left, _] = self.secret;
@@ -233,6 +234,7 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Very short or rather long names.
+#[cold]
 #[inline(never)]
 fn same_unusual(a: &[u8], b: &[u8]) -> bool {
     a == b

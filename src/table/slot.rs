@@ -117,7 +117,7 @@ impl<T> Word<T> {
     /// The entry, if there is one whose hash has the same tag. Frozen or not.
     pub(super) fn candidate(self, hash: u64) -> Option<NonNull<T>> {
         if self.0.addr() & (TAG | DEAD) == kept(hash) & TAG {
-            self.entry()
+            NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
         } else {
             None
         }
