@@ -22,8 +22,7 @@
 //! # What is promised
 //!
 //! - To enter and to leave is wait-free, but for the sealing of a full bag. To retire and
-//!   to seal is lock-free as far as the allocator
-//!   and the kernel are.
+//!   to seal is lock-free as far as the allocator and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
 //!   are left.
 //! - A thread that falls silent keeps at most [`BAG`] objects to itself; when it ends,
@@ -49,6 +48,9 @@ use std::ptr;
 
 use super::barrier;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, modelled, shipped};
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 /// How many objects a bag holds before it is sealed.
 #[cfg(not(test))]
@@ -146,9 +148,10 @@ impl Bag {
     }
 
     fn objects<R>(&mut self, work: impl FnOnce(&mut Vec<Retired>) -> R) -> R {
-        // SAFETY: `self` is borrowed exclusively.
-        self.objects
-            .with_mut(|objects| work(unsafe { &mut *objects }))
+        self.objects.with_mut(|objects| {
+            // SAFETY: `self` is borrowed exclusively.
+            work(unsafe { &mut *objects })
+        })
     }
 
     fn destroy(&mut self) {
@@ -234,8 +237,8 @@ impl Reader {
     /// Seals the bag and frees what can be freed. Outside of all sections.
     #[cold]
     pub(crate) fn seal(&self) {
-        // SAFETY: only this thread touches the bag. It is taken out, for what is destroyed
-        // may enter sections and retire.
+        // Taken out, for what is destroyed may enter sections and retire.
+        // SAFETY: only this thread touches the bag.
         let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
         // SAFETY: a domain outlives its readers.
         let empty = unsafe { &*self.domain }.collect(bag);
@@ -448,62 +451,5 @@ impl Chain {
             (*self.0).last = (*other.0).last;
         }
         self
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-    use crate::sync::AtomicUsize;
-
-    unsafe fn count(object: *mut ()) {
-        // SAFETY: the count outlives the domain's use.
-        unsafe { &*object.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn retire(reader: &Reader, count_of: &AtomicUsize) {
-        reader.enter();
-        let object = ptr::from_ref(count_of).cast_mut().cast();
-        // SAFETY: counting it is no destruction.
-        unsafe { reader.retire(object, count) };
-        reader.leave();
-    }
-
-    #[test]
-    fn a_section_that_lasts_holds_back_what_is_retired_and_nothing_is_lost() {
-        assert!(barrier::is_granted(), "Linux 4.14 has membarrier");
-        let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
-        let [lasting, mine] = [(); 2].map(|()| domain.take_reader());
-        let destroyed = AtomicUsize::new(0);
-        let so_far = || destroyed.load(Ordering::Relaxed);
-        retire(mine, &destroyed);
-        mine.seal();
-        assert_eq!(so_far(), 1);
-        // Inside each other is one section.
-        lasting.enter();
-        lasting.enter();
-        for _ in 0..1_000 {
-            retire(mine, &destroyed);
-        }
-        lasting.leave();
-        mine.seal();
-        assert_eq!(so_far(), 1);
-        lasting.leave();
-        lasting.enter();
-        mine.seal();
-        assert_eq!(so_far(), 1_001, "a later section is another");
-        lasting.leave();
-    }
-
-    #[test]
-    fn what_a_thread_retired_is_destroyed_at_its_end() {
-        assert!(barrier::is_granted(), "Linux 4.14 has membarrier");
-        let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
-        let destroyed = AtomicUsize::new(0);
-        let first = domain.take_reader();
-        retire(first, &destroyed);
-        domain.give_back(first);
-        assert_eq!(destroyed.load(Ordering::Relaxed), 1);
-        assert!(ptr::eq(first, domain.take_reader()), "used again");
     }
 }
