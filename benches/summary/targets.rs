@@ -44,8 +44,8 @@ const WAVERING: f64 = 1.05;
 
 const LOAD: &[&str] = &["floor: atomic load"];
 const CALL: &[&str] = &["floor: fetch_add", "floor: coarse clock"];
-const NAME: &[&str] = &["floor: reading and hashing the name", "floor: epoch pin"];
-const WORD: &[&str] = &["floor: and one word at that place", "floor: epoch pin"];
+const NAME: &[&str] = &["floor: reading and hashing the name"];
+const WORD: &[&str] = &["floor: and one word at that place"];
 
 pub fn all() -> Vec<Target> {
     let mut all = Vec::new();

@@ -183,6 +183,12 @@ shipped! {
         block
     }
 
+    /// What [`take`] says when it finds nothing.
+    #[cfg(test)]
+    pub(super) fn say_empty() {
+        DEMAND.store(UNMET, Ordering::Relaxed);
+    }
+
     pub(super) fn give_back(block: Box<Block>) {
         RESERVE.give_back(block);
     }
@@ -238,6 +244,9 @@ shipped! {
 
 modelled! {
     const MAX_CELLS: usize = 2;
+
+    #[cfg(test)]
+    pub(super) fn say_empty() {}
 
     /// Models bring their own reserve; other files' models do without blocks.
     pub(super) fn take() -> Option<Box<Block>> {

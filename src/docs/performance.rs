@@ -47,8 +47,9 @@
 //! sees it: if threads don't disturb each other it stays the same.
 //!
 //! Floors are what an operation cannot do without: an atomic load, one read-modify-write
-//! (`fetch_add`), a reading of the coarse clock, an epoch pin, reading and hashing a
-//! name. "To the floor" is the ratio to the sum of those that apply.
+//! (`fetch_add`), a reading of the coarse clock, reading and hashing a name. "To the
+//! floor" is the ratio to the sum of those that apply. An epoch pin stands beside them:
+//! operations by name need it only where the system has no `membarrier`.
 //!
 //! Peers are used as their authors mean it, and where there is a choice the way that is
 //! fastest for them:
