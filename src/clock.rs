@@ -53,6 +53,15 @@ impl Clock {
         }
     }
 
+    /// [`Clock::now`], unconverted.
+    #[inline]
+    pub(crate) fn tick(&self) -> Tick {
+        match self {
+            Clock::System(reader) => reader.coarse_tick(),
+            Clock::Manual(clock) => clock.tick(),
+        }
+    }
+
     /// Now, never behind the truth.
     pub(crate) fn now_upper(&self) -> u64 {
         match self {
@@ -79,6 +88,44 @@ impl Clock {
             }
             Clock::Manual(clock) => clock.inner.epoch,
         })
+    }
+}
+
+/// A time as the machine's clock tells it: seconds, and nanoseconds in the lower 30
+/// bits. In the order of time. For what is kept far more often than it is looked at:
+/// to make milliseconds of it takes as long as all the rest of keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(u64);
+
+impl Tick {
+    const NANOS_BITS: u32 = 30;
+    const NANOS_MASK: u64 = (1 << Self::NANOS_BITS) - 1;
+    const LAST_SECOND: u64 = u64::MAX >> Self::NANOS_BITS;
+
+    #[inline]
+    fn new(seconds: u64, nanos: u64) -> Self {
+        Tick(seconds << Self::NANOS_BITS | nanos)
+    }
+
+    /// Saturating: a tick reaches 544 years.
+    pub(crate) fn from_ms(ms: u64) -> Self {
+        Tick::new((ms / 1_000).min(Self::LAST_SECOND), ms % 1_000 * 1_000_000)
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub(crate) fn ms(self) -> u64 {
+        (self.0 >> Self::NANOS_BITS) * 1_000 + (self.0 & Self::NANOS_MASK) / 1_000_000
+    }
+
+    /// For a word in which 0 means that there is no time.
+    #[inline]
+    pub(crate) fn to_word(self) -> u64 {
+        self.0 + 1
+    }
+
+    /// From [`Tick::to_word`].
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        word.checked_sub(1).map(Tick)
     }
 }
 
@@ -110,6 +157,8 @@ mod machine {
     use std::mem::MaybeUninit;
     use std::time::Duration;
 
+    use super::Tick;
+
     type Read = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
 
     /// `clock_gettime`, the kernel's or the C library's.
@@ -125,6 +174,12 @@ mod machine {
         pub(super) fn coarse_ms(self) -> u64 {
             let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
             time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+        }
+
+        #[inline]
+        pub(super) fn coarse_tick(self) -> Tick {
+            let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
+            Tick::new(time.tv_sec as u64, time.tv_nsec as u64)
         }
 
         pub(super) fn exact(self) -> Duration {
@@ -205,6 +260,8 @@ mod machine {
 
     use once_cell::race::OnceBox;
 
+    use super::Tick;
+
     /// Set by a race, not under a lock, which a fork could leave held.
     static START: OnceBox<Instant> = OnceBox::new();
 
@@ -218,6 +275,11 @@ mod machine {
 
         pub(super) fn coarse_ms(self) -> u64 {
             super::millis(self.exact())
+        }
+
+        pub(super) fn coarse_tick(self) -> Tick {
+            let time = self.exact();
+            Tick::new(time.as_secs(), time.subsec_nanos().into())
         }
 
         pub(super) fn exact(self) -> Duration {
@@ -317,6 +379,12 @@ impl ManualClock {
         self.inner.now.load(Ordering::Acquire)
     }
 
+    /// Not in the midst of what is said with the machine's clock.
+    #[cold]
+    fn tick(&self) -> Tick {
+        Tick::from_ms(self.now_ms())
+    }
+
     pub(crate) fn wake_on_advance(&self, thread: Thread) {
         self.sleepers().push(thread);
     }
@@ -376,6 +444,30 @@ mod tests {
         clock.advance(Duration::MAX);
         clock.advance(Duration::MAX);
         assert_eq!(clock.unix_ms(), 5 + crate::state::LAST_MOMENT);
+    }
+
+    #[test]
+    fn ticks_keep_milliseconds_and_are_in_the_order_of_time() {
+        let times = [0, 1, 999, 1_000, 1_001, 59_999, crate::state::LAST_MOMENT];
+        let ticks = times.map(Tick::from_ms);
+        assert_eq!(ticks.map(Tick::ms), times);
+        assert!(ticks.is_sorted());
+        assert_eq!(
+            ticks.map(|tick| Tick::from_word(tick.to_word())),
+            ticks.map(Some)
+        );
+        assert_eq!(Tick::from_word(0), None);
+        assert_eq!(Tick::new(3, 999_999_999).ms(), 3_999);
+        assert!(Tick::new(3, 999_999_999) < Tick::new(4, 0));
+        assert!(Tick::from_ms(u64::MAX) >= Tick::from_ms(crate::state::LAST_MOMENT));
+    }
+
+    #[test]
+    fn both_coarse_readings_are_of_one_clock() {
+        let clock = Clock::system();
+        let before = clock.now();
+        let tick = clock.tick().ms();
+        assert!((before..=clock.now()).contains(&tick));
     }
 
     #[test]

@@ -66,6 +66,7 @@ use std::ptr;
 pub(crate) use cell::{Cell, Shared};
 use reserve::Block;
 
+use crate::clock::Tick;
 use crate::sync::{AtomicPtr, AtomicU16, Ordering, shipped};
 
 #[cfg(test)]
@@ -204,12 +205,12 @@ pub(crate) struct Sums {
 }
 
 impl<'a> Totals<'a> {
-    /// Counts a success at `now_ms`. The time says when it was active. False if
+    /// Counts a success at `now`. The time says when it was active. False if
     /// the thread has no cell, so that it was slow.
     #[inline]
-    pub(crate) fn success(self, now_ms: u64) -> bool {
+    pub(crate) fn success(self, now: Tick) -> bool {
         let cell = self.cell();
-        self.add_success(cell, now_ms);
+        self.add_success(cell, now);
         cell.is_some()
     }
 
@@ -238,10 +239,10 @@ impl<'a> Totals<'a> {
     }
 
     #[inline]
-    fn add_success(self, cell: Option<&Cell>, now_ms: u64) {
+    fn add_success(self, cell: Option<&Cell>, now: Tick) {
         match cell {
-            Some(cell) => cell.success(now_ms),
-            None => self.shared.success(now_ms),
+            Some(cell) => cell.success(now),
+            None => self.shared.success(now),
         }
     }
 
@@ -311,7 +312,7 @@ impl Owner {
 #[cfg(test)]
 impl<'a> Totals<'a> {
     pub(crate) fn success_as(self, index: u16, store: &impl Store, now_ms: u64) {
-        self.add_success(self.cell_as(index, store), now_ms);
+        self.add_success(self.cell_as(index, store), Tick::from_ms(now_ms));
     }
 
     pub(crate) fn rejected_as(self, index: u16, store: &impl Store) {

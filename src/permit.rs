@@ -98,10 +98,9 @@ impl<'a> Permit<'a> {
     pub fn success(self) -> Result<(), Error> {
         let parts = self.into_parts();
         if parts.succeeds_at_once() {
-            parts.release();
             return Ok(());
         }
-        Parts::success_that_matters(parts.engine, parts.record, parts.ticket)
+        Parts::success_otherwise(parts.engine, parts.record, parts.ticket)
     }
 
     /// [`Permit::success`] with metadata for its events.
@@ -157,9 +156,7 @@ impl<'a> Permit<'a> {
     #[inline]
     fn settle(self, outcome: Outcome) {
         let parts = self.into_parts();
-        if outcome == Outcome::Success && parts.succeeds_at_once() {
-            parts.release();
-        } else {
+        if outcome != Outcome::Success || !parts.succeeds_at_once() {
             Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
         }
     }
@@ -201,9 +198,24 @@ impl Parts {
         unsafe { self.record.as_ref() }
     }
 
-    #[inline]
+    /// The report of a permit that owns nothing, if it changes nothing but the totals.
+    #[inline(always)]
     fn succeeds_at_once(&self) -> bool {
         self.record().succeed_with_permit(self.env(), self.ticket)
+    }
+
+    /// The same of a permit that owns something, and releases that.
+    #[inline(always)]
+    fn succeeds_as_owner(&self) -> bool {
+        let parts = Parts {
+            ticket: self.ticket.without_possessions(),
+            ..*self
+        };
+        let succeeds = self.ticket.owns_something() && parts.succeeds_at_once();
+        if succeeds {
+            self.release();
+        }
+        succeeds
     }
 
     fn success(&self, report: &Report<'_>) -> Result<(), Refusal> {
@@ -216,6 +228,24 @@ impl Parts {
 
     fn ignored(&self) -> Result<(), Refusal> {
         self.record().ignored(self.env(), self.ticket)
+    }
+
+    /// A success that [`Parts::succeeds_at_once`] leaves to others.
+    #[inline(never)]
+    fn success_otherwise(
+        engine: NonNull<Engine>,
+        record: NonNull<Record>,
+        ticket: Ticket,
+    ) -> Result<(), Error> {
+        let parts = Parts {
+            engine,
+            record,
+            ticket,
+        };
+        match parts.succeeds_as_owner() {
+            true => Ok(()),
+            false => Parts::success_that_matters(engine, record, ticket),
+        }
     }
 
     #[cold]
@@ -249,9 +279,6 @@ impl Parts {
     /// Gives back what is owned.
     #[inline]
     fn release(self) {
-        if !self.ticket.owns_something() {
-            return;
-        }
         if self.ticket.owns_record() {
             // SAFETY: the ticket says that the reference is ours; released once,
             // after the last use.
@@ -270,6 +297,9 @@ impl Parts {
             record,
             ticket,
         };
+        if outcome == Outcome::Success && parts.succeeds_as_owner() {
+            return;
+        }
         let _ = match outcome {
             Outcome::Success => parts.success(&Report::NONE),
             Outcome::Failure => parts.failure(&Report::NONE).map(drop),

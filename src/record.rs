@@ -127,8 +127,8 @@ shipped! {
 /// move than fields of their own widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// The generation, where it is in the word; what the permit owns, where the word
-    /// has its trips. A probe's slot, and bits that no word has.
+    /// The mark of the word, and what the permit owns in bits that no closed word has.
+    /// A probe's generation and slot, and bits that no word has.
     place: u64,
     /// A probe's lease; 0 for the others.
     stamp: u64,

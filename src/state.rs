@@ -113,7 +113,7 @@ impl Generation {
     }
 
     /// Where it is in the word.
-    pub(crate) fn mark(self) -> u64 {
+    pub(crate) fn in_word(self) -> u64 {
         self.bits() << PAYLOAD_BITS
     }
 
@@ -175,29 +175,28 @@ impl Word {
     /// Closed, not retired, and no failure counted: a success changes nothing.
     #[inline]
     pub(crate) fn is_spotless(self) -> bool {
-        self.0 & !(Self::UNMARKED | Self::MARK) == 0
+        self.0 & !Self::MARK == 0
     }
 
-    /// Where the generation is: what a permit remembers.
-    pub(crate) const MARK: u64 = GENERATION_MASK << PAYLOAD_BITS;
-    /// Where the trips are, which matter to no permit: free for use in what is
-    /// compared by [`Word::is_spotless_at`].
-    pub(crate) const UNMARKED: u64 = TRIPS_MAX << TRIPS_SHIFT;
+    /// Where trips and generation are: what a permit remembers. A spotless word is its
+    /// own mark.
+    pub(crate) const MARK: u64 = TRIPS_MAX << TRIPS_SHIFT | GENERATION_MASK << PAYLOAD_BITS;
+    /// No closed word has any of these bits: a count is shorter than a deadline.
+    pub(crate) const UNUSED: u64 = PAYLOAD_MASK & !COUNT_MAX;
     /// No word has these bits: there is no such mode.
     pub(crate) const IMPOSSIBLE: u64 = 3 << MODE_SHIFT;
 
-    /// The generation, where it is in the word.
+    /// Trips and generation, where they are in the word.
     #[inline]
     pub(crate) fn mark(self) -> u64 {
         self.0 & Self::MARK
     }
 
-    /// [Spotless](Word::is_spotless), and in the generation of this mark: both in one
-    /// comparison. The mark may have any [`UNMARKED`](Word::UNMARKED) bits; one that
-    /// has the [`IMPOSSIBLE`](Word::IMPOSSIBLE) ones is no word's.
+    /// [Spotless](Word::is_spotless), and with this mark: both in one comparison. What
+    /// has other bits than a mark's is refused.
     #[inline]
     pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
-        (self.0 ^ mark) & !Self::UNMARKED == 0
+        self.0 == mark
     }
 
     #[inline]

@@ -33,7 +33,7 @@ impl Connection {
     /// nothing, and false.
     #[inline(always)]
     pub(crate) fn succeed_at_once(&self) -> bool {
-        self.record.succeed_inline(&self.engine.env, None)
+        self.record.succeed_without_permit(&self.engine.env)
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.
@@ -55,8 +55,8 @@ impl Connection {
     /// nothing, and false.
     #[inline(always)]
     pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
-        let ticket = Ticket::of_passing(token);
-        ticket.is_some() && self.record.succeed_inline(&self.engine.env, ticket)
+        Ticket::of_passing(token)
+            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {

@@ -5,14 +5,16 @@
 //! everything around it; other threads only read. In a [`Shared`] any thread
 //! counts, and every increment is a read-modify-write.
 //!
-//! The time is written only when it changes, at most once a millisecond. A
-//! reader takes the latest time of all cells, and the sum of the rest.
+//! The time is written only when it changes, at most once for each tick of the coarse
+//! clock, and kept as that tells it. A reader takes the latest time of all cells, and
+//! the sum of the rest.
 //!
 //! Everything here is `Relaxed`. The counts publish nothing but themselves, and
 //! what makes them exact (that a cell's writers follow one another) is
 //! established where indexes change hands, in [`index`](super::index).
 
 use super::Sums;
+use crate::clock::Tick;
 use crate::sync::{AtomicU64, Ordering::Relaxed, shipped};
 
 /// Counts written by one thread at a time. All zeroes is a valid, empty cell.
@@ -20,7 +22,7 @@ use crate::sync::{AtomicU64, Ordering::Relaxed, shipped};
 pub(crate) struct Cell {
     successes: AtomicU64,
     rejected: AtomicU64,
-    /// Time of the last success plus one, so that 0 can mean "none". Only grows.
+    /// The time of the last success as a [`Tick`]'s word, 0 for none. Only grows.
     last_success: AtomicU64,
 }
 
@@ -44,10 +46,11 @@ impl Cell {
 
     /// For the owner only, as is the next.
     #[inline]
-    pub(crate) fn success(&self, now_ms: u64) {
+    pub(crate) fn success(&self, now: Tick) {
         increment(&self.successes);
-        if self.last_success.load(Relaxed) <= now_ms {
-            self.last_success.store(stamp(now_ms), Relaxed);
+        let now = now.to_word();
+        if self.last_success.load(Relaxed) < now {
+            self.last_success.store(now, Relaxed);
         }
     }
 
@@ -60,8 +63,8 @@ impl Cell {
     pub(super) fn add_to(&self, sums: &mut Sums) {
         sums.successes = sums.successes.wrapping_add(self.successes.load(Relaxed));
         sums.rejected = sums.rejected.wrapping_add(self.rejected.load(Relaxed));
-        let last = self.last_success.load(Relaxed).checked_sub(1);
-        sums.last_success_ms = sums.last_success_ms.max(last);
+        let last = Tick::from_word(self.last_success.load(Relaxed));
+        sums.last_success_ms = sums.last_success_ms.max(last.map(Tick::ms));
     }
 }
 
@@ -71,11 +74,11 @@ impl Shared {
     }
 
     #[cold]
-    pub(super) fn success(&self, now_ms: u64) {
+    pub(super) fn success(&self, now: Tick) {
         self.0.successes.fetch_add(1, Relaxed);
-        let stamp = stamp(now_ms);
-        if self.0.last_success.load(Relaxed) < stamp {
-            self.0.last_success.fetch_max(stamp, Relaxed);
+        let now = now.to_word();
+        if self.0.last_success.load(Relaxed) < now {
+            self.0.last_success.fetch_max(now, Relaxed);
         }
     }
 
@@ -103,9 +106,4 @@ impl Shared {
 #[inline]
 fn increment(count: &AtomicU64) {
     count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
-}
-
-#[inline]
-fn stamp(now_ms: u64) -> u64 {
-    now_ms.saturating_add(1)
 }

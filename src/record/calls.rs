@@ -52,10 +52,16 @@ impl Record {
     pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
         match self.pass() {
             Some(ticket) => Ok(ticket),
-            None => match self.reject_at_once(env) {
-                Some(wait) => Err(Refusal::Rejected(wait.into())),
-                None => self.acquire_unless_closed(env),
-            },
+            None => self.acquire_unless_passing(env),
+        }
+    }
+
+    /// [`Record::acquire`] after [`Record::pass`] did nothing.
+    #[inline(never)]
+    pub(crate) fn acquire_unless_passing(&self, env: &Env) -> Result<Ticket, Refusal> {
+        match self.reject_at_once(env) {
+            Some(wait) => Err(Refusal::Rejected(wait.into())),
+            None => self.acquire_unless_closed(env),
         }
     }
 
@@ -154,34 +160,17 @@ impl Record {
 
     /// Counts a success that changes nothing but the totals, or does nothing:
     /// then [`Record::success`] has to do it. What a healthy call costs is this
-    /// and [`Record::pass`].
-    #[inline]
+    /// and [`Record::pass`], so it lies in the midst of the caller's code. A ticket
+    /// that owns something is always for the other way.
+    #[inline(always)]
     pub(crate) fn succeed_with_permit(&self, env: &Env, ticket: Ticket) -> bool {
-        self.succeed_in_place(env, ticket.place)
-    }
-
-    /// Not inlined, as the next: so the four words of a permit stay in registers in
-    /// whatever code it is used.
-    #[inline(never)]
-    fn succeed_in_place(&self, env: &Env, place: u64) -> bool {
-        self.word_now().is_spotless_at(place) && self.succeed_at_once(env)
+        self.word_now().is_spotless_at(ticket.place) && self.succeed_at_once(env)
     }
 
     /// The same for a report without a permit.
-    #[inline(never)]
-    pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
-        self.succeed_inline(env, None)
-    }
-
-    /// Either in the midst of the caller's code: for functions that do nothing else.
     #[inline(always)]
-    pub(crate) fn succeed_inline(&self, env: &Env, ticket: Option<Ticket>) -> bool {
-        let word = self.word_now();
-        let spotless = match ticket {
-            Some(ticket) => word.is_spotless_at(ticket.place),
-            None => word.is_spotless(),
-        };
-        spotless && self.succeed_at_once(env)
+    pub(crate) fn succeed_without_permit(&self, env: &Env) -> bool {
+        self.word_now().is_spotless() && self.succeed_at_once(env)
     }
 
     #[inline(always)]
@@ -192,7 +181,7 @@ impl Record {
         // The cell first, so that the cell alone has to outlast the clock's call.
         match self.totals().own() {
             Some(cell) => {
-                cell.success(env.clock.now());
+                cell.success(env.clock.tick());
                 true
             }
             None => self.succeed_as_newcomer(env),
@@ -202,15 +191,18 @@ impl Record {
     #[cold]
     #[inline(never)]
     fn succeed_as_newcomer(&self, env: &Env) -> bool {
-        self.count_success(env, env.clock.now());
+        self.count_success(env);
         true
     }
 
+    /// Counts a success, and says when it was.
     #[inline]
-    fn count_success(&self, env: &Env, now: u64) {
+    fn count_success(&self, env: &Env) -> u64 {
+        let now = env.clock.tick();
         if !self.totals().success(now) {
             want_cells(env);
         }
+        now.ms()
     }
 
     /// Counts a success.
@@ -223,8 +215,7 @@ impl Record {
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
-        let now = env.clock.now();
-        self.count_success(env, now);
+        let now = self.count_success(env);
         let happening = Happening {
             report,
             ..Happening::new(Cause::Success, now)

@@ -12,11 +12,12 @@ use crate::error::Rejected;
 use crate::probes::Lease;
 use crate::state::{Generation, NEVER, Word};
 
-/// In a ticket's `place`, where a word has its trips.
-const OWNS_RECORD: u64 = Word::UNMARKED & Word::UNMARKED.wrapping_neg();
+/// In a ticket's `place`, where no closed word has anything: so a ticket that owns
+/// something takes no short way before it is [told apart](Ticket::without_possessions).
+const OWNS_RECORD: u64 = Word::UNUSED & Word::UNUSED.wrapping_neg();
 const OWNS_ENGINE: u64 = OWNS_RECORD << 1;
 const OWNING: u64 = OWNS_RECORD | OWNS_ENGINE;
-const _: () = assert!(OWNING & !Word::UNMARKED == 0);
+const _: () = assert!(OWNING & !Word::UNUSED == 0 && OWNING > u32::MAX as u64);
 
 impl Ticket {
     #[inline]
@@ -35,7 +36,7 @@ impl Ticket {
 
     pub(crate) fn of_lease(lease: Lease) -> Self {
         Ticket {
-            place: Word::IMPOSSIBLE | lease.generation().mark() | u64::from(lease.slot),
+            place: Word::IMPOSSIBLE | lease.generation().in_word() | u64::from(lease.slot),
             stamp: lease.stamp,
         }
     }
@@ -44,7 +45,7 @@ impl Ticket {
         Word::from_bits(self.place).generation()
     }
 
-    /// The generation of a ticket to pass, where it is in the word.
+    /// The mark of the word that a ticket to pass was given by.
     #[inline]
     pub(crate) fn mark(self) -> u64 {
         Word::from_bits(self.place).mark()
@@ -74,6 +75,13 @@ impl Ticket {
     #[inline]
     pub(crate) fn owns_something(self) -> bool {
         self.place & OWNING != 0
+    }
+
+    /// What there is to report, without what is owned.
+    #[inline]
+    pub(crate) fn without_possessions(self) -> Self {
+        let place = self.place & !OWNING;
+        Ticket { place, ..self }
     }
 
     #[inline]

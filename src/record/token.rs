@@ -1,7 +1,7 @@
 //! A ticket in one word, for permits that cross the C boundary by value.
 //!
 //! ```text
-//! to pass:  0 │ 0 …            │ generation (13) │ 0 (40)
+//! to pass:  0 │ 0 (2) │ trips (8) │ generation (13) │ 0 (40)
 //! to probe: 1 │ slot (16) │ generation (13) │ serial (11) │ low end of lease (23)
 //! ```
 //!
