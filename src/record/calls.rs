@@ -52,16 +52,10 @@ impl Record {
     pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
         match self.pass() {
             Some(ticket) => Ok(ticket),
-            None => self.acquire_unless_passing(env),
-        }
-    }
-
-    /// [`Record::acquire`] after [`Record::pass`] did nothing.
-    #[inline(never)]
-    pub(crate) fn acquire_unless_passing(&self, env: &Env) -> Result<Ticket, Refusal> {
-        match self.reject_at_once(env) {
-            Some(wait) => Err(Refusal::Rejected(wait.into())),
-            None => self.acquire_unless_closed(env),
+            None => match self.reject_at_once(env) {
+                Some(wait) => Err(Refusal::Rejected(wait.into())),
+                None => self.acquire_unless_closed(env),
+            },
         }
     }
 
