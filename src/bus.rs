@@ -42,7 +42,7 @@ use crate::per_process::{PerProcess, Renew};
 use crate::record::{Record, RecordRef};
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 mod dispatch;
 
@@ -82,6 +82,8 @@ pub struct EventCounts {
 pub(crate) struct Bus {
     ring: PerProcess<Ring<Notice>>,
     pub(crate) subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
+    /// 0 only if there is none, so that a registration need not look at them.
+    audience: AtomicUsize,
     /// Held by whoever adds or removes subscribers.
     changing: Lock<()>,
     /// Held by whoever dispatches, so that one thread at a time does.
@@ -104,6 +106,7 @@ impl Bus {
         Bus {
             ring: PerProcess::new(Ring::new(capacity)),
             subscribers: ArcSwap::default(),
+            audience: AtomicUsize::new(0),
             changing: Lock::new(()),
             dispatching: Lock::new(()),
             full_since: AtomicU64::new(0),
@@ -149,13 +152,11 @@ impl Bus {
             .map_or_else(|since| since, |_| next);
         let newcomer = record.id() >= full_since;
         let before = record.miss(kept);
-        // ORDERING: SeqCst, partner of the fence in `tell_of_life`.
-        fence(Ordering::SeqCst);
         self.coalesced
             .fetch_add(before.and(kept).len(), Ordering::Relaxed);
         if !newcomer {
             env.attention.leave(record, || record.share());
-        } else if record.is_retired() {
+        } else if record.is_retired_by_now() {
             self.settle(env, record);
         } else {
             // ORDERING: AcqRel, partner of the swap in `take_unlisted`.
@@ -192,8 +193,18 @@ impl Bus {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether anybody may be listening.
+    #[inline]
+    pub(crate) fn has_audience(&self) -> bool {
+        // Relaxed, as for the interest of a record: set before the list, and zeroed after.
+        self.audience.load(Ordering::Relaxed) != 0
+    }
+
     /// What all subscribers together want of this connection.
     pub(crate) fn interest_in(&self, key: Key<'_>) -> EventMask {
+        if !self.has_audience() {
+            return EventMask::NONE;
+        }
         self.subscribers
             .load()
             .iter()
@@ -208,6 +219,7 @@ impl Bus {
         let guard = self.changing.lock();
         let mut subscribers = Vec::clone(&self.subscribers.load());
         subscribers.push(subscriber);
+        self.audience.store(subscribers.len(), Ordering::Relaxed);
         self.subscribers.store(Arc::new(subscribers));
         guard
     }
@@ -228,7 +240,10 @@ impl Bus {
         let left = subscribers
             .iter()
             .filter(|subscriber| !ids.contains(&subscriber.id));
-        self.subscribers.store(Arc::new(left.cloned().collect()));
+        let left: Vec<_> = left.cloned().collect();
+        let audience = left.len();
+        self.subscribers.store(Arc::new(left));
+        self.audience.store(audience, Ordering::Relaxed);
         guard
     }
 

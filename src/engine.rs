@@ -22,9 +22,12 @@ use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
 use crate::subscriber::{Sink, Subscriber};
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, Ordering, fence, fence_after_rmw};
 use crate::table::{Cursor, Table};
 
+// On lines of its own: the count of those who share an engine stands before it, and
+// what every call reads stands here.
+#[repr(align(128))]
 pub(crate) struct Engine {
     pub(crate) env: Env,
     pub(crate) table: Table<Record>,
@@ -213,10 +216,11 @@ impl Engine {
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
-        // ORDERING: SeqCst, partner of the fences in `shut_down` and `configure`:
-        // either the walk there finds this record, or this thread finds the flag,
-        // or the new version.
-        fence(Ordering::SeqCst);
+        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and
+        // `subscribe`: either the walk there finds this record, or this thread finds the
+        // flag, or the new version, or the audience. The insertion is what must come
+        // before, and that was an exchange.
+        fence_after_rmw();
         if self.is_shut() {
             self.remove(&record, &guard);
             return Err(Error::ShutDown);
@@ -227,8 +231,11 @@ impl Engine {
         if self.env.version() != version {
             record.make_room(&record.settings(&self.env));
         }
-        record.learn_interest(&self.env.bus);
-        record.tell_of_life(&self.env, Cause::Registered);
+        // Otherwise whoever subscribes from now on finds the record.
+        if self.env.bus.has_audience() {
+            record.learn_interest(&self.env.bus);
+            record.tell_of_life(&self.env, Cause::Registered);
+        }
         Ok(record)
     }
 
@@ -314,7 +321,7 @@ impl Engine {
             || given.half_open_max_calls.is_some()
         {
             self.for_each(|record| {
-                let profile = record.profile().load();
+                let profile = record.profile();
                 let own = profile.as_deref().map(|profile| &profile.overrides);
                 record.make_room(&Overrides::resolve(own, global));
             });
@@ -349,7 +356,7 @@ impl Engine {
         }
         options.overrides.validate()?;
         loop {
-            let current = record.profile().load_full();
+            let current = record.profile();
             let before = current.as_deref().cloned().unwrap_or_default();
             let global = self.env.global.load_full();
             let overrides = before.overrides.updated_by(&options.overrides);
@@ -362,13 +369,7 @@ impl Engine {
                 overrides,
                 metadata: options.metadata.clone().unwrap_or(before.metadata),
             });
-            let previous = record.profile().compare_and_swap(&current, Some(next));
-            let unchanged = match (&*previous, &current) {
-                (None, None) => true,
-                (Some(previous), Some(current)) => Arc::ptr_eq(previous, current),
-                _ => false,
-            };
-            if unchanged {
+            if record.replace_profile(&current, next) {
                 self.env.next_version();
                 // ORDERING: SeqCst, partner of the fence in `configure`: either
                 // the walk there sees these settings, or this thread the new
@@ -424,8 +425,8 @@ impl Engine {
         let bus = &self.env.bus;
         let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
         let one_at_a_time = bus.add(subscriber.clone());
-        // ORDERING: SeqCst, partner of the fence in `shut_down`: either that finds
-        // this subscriber, or this thread the flag.
+        // ORDERING: SeqCst, partner of the fences in `shut_down` and `register`: either
+        // that one finds this subscriber, or this thread the flag, or the record.
         fence(Ordering::SeqCst);
         if self.is_shut() {
             drop(one_at_a_time);
@@ -467,9 +468,6 @@ impl Engine {
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);
-            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`, as when it is
-            // told of a removal.
-            fence(Ordering::SeqCst);
             // Nobody finds it in the table any more.
             if record.has_missed() {
                 self.env.attention.leave(record, || record.share());

@@ -18,8 +18,14 @@ use crate::fork;
 use crate::inbox::Inbox;
 use crate::key::{Hasher, scramble};
 use crate::per_process::PerProcess;
-use crate::record::Record;
+use crate::record::{Limit, Record};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Numbers the registrations, so that events tell apart connections that had the same
+/// name one after the other. On lines of its own: what stands beside it is read by
+/// every call.
+#[repr(align(128))]
+struct Ids(AtomicU64);
 
 pub(crate) struct Env {
     pub(crate) clock: Clock,
@@ -30,10 +36,11 @@ pub(crate) struct Env {
     /// missed events.
     pub(crate) attention: PerProcess<Inbox<Record>>,
     pub(crate) bell: PerProcess<Bell>,
-    /// Numbers the registrations, so that events tell apart connections that had
-    /// the same name one after the other.
-    ids: AtomicU64,
+    ids: Ids,
     dice: AtomicU64,
+    /// The [`Limit`] of connections that have no settings of their own, if they need no
+    /// room either.
+    plain: AtomicU64,
     /// Counts the changes of any settings, so that a record can tell whether what
     /// it remembers of its own still holds.
     version: AtomicU32,
@@ -54,8 +61,9 @@ impl Env {
             bus: Bus::new(event_capacity),
             attention: PerProcess::new(Inbox::new()),
             bell: PerProcess::new(Bell::new(starter)),
-            ids: AtomicU64::new(1),
+            ids: Ids(AtomicU64::new(1)),
             dice: AtomicU64::new(hasher.hash("dice".into())),
+            plain: AtomicU64::new(Limit::UNKNOWN.bits()),
             version: AtomicU32::new(1),
         }
     }
@@ -76,6 +84,17 @@ impl Env {
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// What connections without settings of their own remembered lately: to be compared
+    /// with a version that was read before.
+    pub(crate) fn plain_limit(&self) -> Limit {
+        // Relaxed: the word says of which version it is.
+        Limit::from_bits(self.plain.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_plain_limit(&self, limit: Limit) {
+        self.plain.store(limit.bits(), Ordering::Relaxed);
+    }
+
     /// Starts the driver anew if a fork has left it behind. For operations on which
     /// something may hinge that only a driver does in time.
     #[inline]
@@ -92,12 +111,12 @@ impl Env {
     }
 
     pub(crate) fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
+        self.ids.0.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The number of the connection that was registered last.
     pub(crate) fn last_id(&self) -> u64 {
-        self.ids.load(Ordering::Relaxed) - 1
+        self.ids.0.load(Ordering::Relaxed) - 1
     }
 
     /// What is in effect for a connection with these settings of its own.

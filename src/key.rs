@@ -94,6 +94,7 @@ fn has_nul(name: &[u8]) -> bool {
     };
     match name.len() {
         8..=16 => is_in(word(name)) || is_in(word(&name[name.len() - 8..])),
+        4..=7 => is_in(half(name) | half(&name[name.len() - 4..]) << 32),
         _ => name.contains(&0),
     }
 }

@@ -321,6 +321,7 @@ mod pool;
 mod probes;
 mod reclaim;
 mod record;
+mod references;
 mod ring;
 mod state;
 mod subscriber;

@@ -86,6 +86,9 @@ fn with_next_serial(stamp: u64) -> u64 {
 }
 
 impl Probes {
+    /// How many probes at once need no more room.
+    pub(crate) const AT_HAND: u32 = 1;
+
     pub(crate) fn new() -> Self {
         Probes {
             first: AtomicU64::new(0),
@@ -95,7 +98,7 @@ impl Probes {
 
     /// Makes room for `probes` at once. Allocates; called when settings are given.
     pub(crate) fn reserve(&self, probes: u32) {
-        let mut missing = probes.saturating_sub(1) as usize;
+        let mut missing = probes.saturating_sub(Self::AT_HAND) as usize;
         let mut link = &self.more;
         while missing > 0 {
             let next = link.load(Ordering::Acquire);

@@ -35,8 +35,9 @@ use crate::error::{Error, Rejected};
 use crate::event::{Cause, Report};
 use crate::expiry;
 use crate::key::Key;
+use crate::references::References;
 use crate::state::{Generation, NEVER, State, Word};
-use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
 
 mod calls;
 mod cold;
@@ -56,7 +57,7 @@ use cold::Cold;
 pub use control::OpenFor;
 use name::Name;
 pub(crate) use newcomer::Newcomer;
-pub(crate) use own::Profile;
+pub(crate) use own::{Limit, Profile};
 pub(crate) use share::RecordRef;
 pub use status::Status;
 pub(crate) use ticket::{Begun, MaybeWait, Wait};
@@ -81,12 +82,13 @@ pub(crate) struct Record {
     /// The types of events that somebody wants of this connection.
     interest: AtomicU16,
     /// 1 if a call was admitted since a cleanup last asked.
-    visited: AtomicU16,
+    visited: AtomicU8,
+    /// 1 if the connection may have something of its own, see [`own`].
+    has_profile: AtomicU8,
 
     cell: Cell,
     id: u64,
-    /// `version of the settings << 32 | failures in a row that open the circuit`,
-    /// so that a failure need not look the settings up; 0 failures: it must.
+    /// A [`Limit`], so that a failure need not look the settings up.
     limit: AtomicU64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
@@ -101,7 +103,7 @@ pub(crate) struct Record {
     last_failure: AtomicU64,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
-    references: AtomicU32,
+    references: References,
     /// Failures in a row while not closed.
     streak: AtomicU32,
     /// Events told within one generation, for their order.
@@ -174,10 +176,11 @@ impl Record {
             stripes: Stripes::new(),
             name: Name::new(newcomer.key),
             interest: AtomicU16::new(tell::UNKNOWN.0),
-            visited: AtomicU16::new(0),
+            visited: AtomicU8::new(0),
+            has_profile: AtomicU8::new(newcomer.profile.is_some().into()),
             cell: Cell::new(),
             id: env.next_id(),
-            limit: AtomicU64::new(0),
+            limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile)),
             changed_at: AtomicU64::new(registration.pack()),
             lasting: AtomicU64::new(0),
@@ -185,7 +188,7 @@ impl Record {
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
             last_touch: AtomicU64::new(registered_at),
-            references: AtomicU32::new(2),
+            references: References::new(2),
             streak: AtomicU32::new(0),
             ticks: AtomicU32::new(0),
             told: AtomicU16::new(0),
@@ -269,6 +272,16 @@ impl Record {
     #[inline]
     pub(crate) fn passes_freely(&self) -> bool {
         self.word_now().passes_freely()
+    }
+
+    /// Whether it was removed, asked by somebody who has marked events as missed: if not,
+    /// the one who removes it finds the marks.
+    pub(crate) fn is_retired_by_now(&self) -> bool {
+        // ORDERING: AcqRel, a write that changes nothing, so that it and the exchange in
+        // `retire` come one after the other, and the later one sees what was done before
+        // the earlier. Two loads could each miss the other's write. Who is removed often
+        // pays nothing for it; who finds the ring full does.
+        Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
     }
 
     /// The word itself, for whoever reads it without a call.

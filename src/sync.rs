@@ -16,10 +16,10 @@ pub(crate) use loom::sync::atomic::{
 };
 
 #[cfg(not(all(loom, test)))]
-pub(crate) use std::sync::{Condvar, Mutex, atomic::AtomicU16};
+pub(crate) use std::sync::{Condvar, Mutex, atomic::AtomicU8, atomic::AtomicU16};
 
 #[cfg(all(loom, test))]
-pub(crate) use loom::sync::{Condvar, Mutex, atomic::AtomicU16};
+pub(crate) use loom::sync::{Condvar, Mutex, atomic::AtomicU8, atomic::AtomicU16};
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::cell::UnsafeCell;
@@ -54,6 +54,23 @@ pub(crate) fn pause(times: u32) {
     }
     #[cfg(all(loom, test))]
     let _ = times;
+}
+
+/// A sequentially consistent fence after a read-modify-write of the same thread, which is
+/// all that may have to come before it. On x86 that was a full barrier already, whatever
+/// its ordering, and only the compiler has to be told.
+#[inline(always)]
+pub(crate) fn fence_after_rmw() {
+    #[cfg(all(
+        any(target_arch = "x86_64", target_arch = "x86"),
+        not(any(miri, all(loom, test)))
+    ))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(
+        any(target_arch = "x86_64", target_arch = "x86"),
+        not(any(miri, all(loom, test)))
+    )))]
+    fence(Ordering::SeqCst);
 }
 
 /// Items that exist in every build but the models': statics, which loom's

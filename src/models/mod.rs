@@ -9,6 +9,7 @@ mod inbox;
 mod lock;
 mod pool;
 mod record;
+mod references;
 mod ring;
 mod sections;
 mod table;

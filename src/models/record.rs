@@ -299,7 +299,7 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
                 overrides: options.overrides,
                 ..Profile::default()
             };
-            circuit.record.profile().store(Some(profile.into()));
+            assert!(circuit.record.replace_profile(&None, profile.into()));
             circuit.env.next_version();
             let _ = circuit.fail(None);
             circuit.record.state(&circuit.env)

@@ -9,11 +9,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-
 use super::Record;
 use crate::config::{MAX_WINDOW_ATTEMPTS, Metadata, Overrides, Settings, UNLIMITED};
 use crate::env::Env;
+use crate::probes::Probes;
 use crate::sync::Ordering;
 use crate::trip;
 
@@ -24,13 +23,70 @@ pub(crate) struct Profile {
     pub(crate) metadata: Metadata,
 }
 
+/// How many failures in a row open a circuit, and as of which version of the settings:
+/// `version << 32 | failures`; 0 failures: it takes more than that to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(u64);
+
+impl Limit {
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Limit(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Of no version: they begin with 1.
+    pub(crate) const UNKNOWN: Limit = Limit(0);
+
+    pub(crate) fn of(version: u32, settings: &Settings) -> Self {
+        let failures = trip::limit(settings).unwrap_or(0);
+        Limit(u64::from(version) << 32 | u64::from(failures))
+    }
+
+    #[inline]
+    pub(crate) fn is_of(self, version: u32) -> bool {
+        self.0 >> 32 == u64::from(version)
+    }
+
+    #[inline]
+    fn failures(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 impl Record {
-    pub(crate) fn profile(&self) -> &ArcSwapOption<Profile> {
-        &self.profile
+    /// What the connection has of its own.
+    pub(crate) fn profile(&self) -> Option<Arc<Profile>> {
+        self.may_have_profile().then(|| self.profile.load_full())?
+    }
+
+    /// Most connections have nothing of their own, which is told by a byte next to the
+    /// word. Once it has been set it stays.
+    fn may_have_profile(&self) -> bool {
+        // Relaxed: set before the pointer, so whoever has reason to expect a profile has
+        // reason to see it.
+        self.has_profile.load(Ordering::Relaxed) != 0
+    }
+
+    /// Puts `next` in the place of `current`, if that is what the connection still has.
+    pub(crate) fn replace_profile(
+        &self,
+        current: &Option<Arc<Profile>>,
+        next: Arc<Profile>,
+    ) -> bool {
+        self.has_profile.store(1, Ordering::Relaxed);
+        let previous = self.profile.compare_and_swap(current, Some(next));
+        match (&*previous, current) {
+            (None, None) => true,
+            (Some(previous), Some(current)) => Arc::ptr_eq(previous, current),
+            _ => false,
+        }
     }
 
     pub(crate) fn settings(&self, env: &Env) -> Settings {
-        let profile = self.profile.load();
+        let profile = self.profile();
         env.settings(profile.as_deref().map(|profile| &profile.overrides))
     }
 
@@ -38,9 +94,9 @@ impl Record {
     #[inline]
     pub(super) fn limit(&self, env: &Env) -> u32 {
         let version = env.version();
-        let known = self.limit.load(Ordering::Relaxed);
-        if known >> 32 == u64::from(version) {
-            return known as u32;
+        let known = Limit(self.limit.load(Ordering::Relaxed));
+        if known.is_of(version) {
+            return known.failures();
         }
         self.learn_limit(env, version)
     }
@@ -54,12 +110,14 @@ impl Record {
     /// at least as new. Whoever knows less may overwrite it; then it is learned once
     /// more.
     pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
-        let limit = trip::limit(settings).unwrap_or(0);
-        self.limit.store(
-            u64::from(version) << 32 | u64::from(limit),
-            Ordering::Relaxed,
-        );
-        limit
+        let limit = Limit::of(version, settings);
+        self.limit.store(limit.0, Ordering::Relaxed);
+        limit.failures()
+    }
+
+    /// Whether [`Record::make_room`] does nothing.
+    pub(crate) fn has_room(settings: &Settings) -> bool {
+        settings.half_open_max_calls <= Probes::AT_HAND && settings.window_ms.is_none()
     }
 
     /// Allocates what these settings need, so that no report has to.
@@ -80,6 +138,9 @@ impl Record {
 /// none: whoever reads the profile has a reference to its record.
 impl Drop for Record {
     fn drop(&mut self) {
+        if !self.may_have_profile() {
+            return;
+        }
         if let Some(profile) = self.profile.load_full() {
             // SAFETY: this is the reference that `self.profile` holds, which is not
             // dropped and not used any more; `profile` is another one.

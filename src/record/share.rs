@@ -13,7 +13,6 @@ use crate::env::Env;
 use crate::inbox::{Link, Linked};
 use crate::key::Key;
 use crate::pool;
-use crate::sync::{Ordering, fence};
 use crate::table::{ALIGNMENT, Entry};
 
 const _: () = assert!(pool::ALIGNMENT.is_multiple_of(ALIGNMENT));
@@ -23,8 +22,8 @@ pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
     /// A record with two references, one of them for the table.
-    pub(crate) fn new(env: &Env, newcomer: Newcomer<'_>) -> [Self; 2] {
-        let (version, settings) = (newcomer.version, newcomer.settings);
+    pub(crate) fn new(env: &Env, mut newcomer: Newcomer<'_>) -> [Self; 2] {
+        let roomy = newcomer.roomy.take();
         let slot = pool::take::<Record, Cold>();
         let place = slot.hot();
         // SAFETY: just taken: memory with the room and the alignment.
@@ -32,8 +31,9 @@ impl RecordRef {
         // SAFETY: as above.
         unsafe { Cold::fill(slot.cold()) };
         let record = RecordRef(place);
-        record.make_room(&settings);
-        record.note_limit(version, &settings);
+        if let Some(settings) = roomy {
+            record.make_room(&settings);
+        }
         [RecordRef(place), record]
     }
 
@@ -70,12 +70,7 @@ impl Record {
     /// One more reference. The caller has one, or is pinned and found the record
     /// in the table, whose reference is given back only when nobody is pinned.
     pub(crate) fn share(&self) -> RecordRef {
-        // Relaxed: a reference is made from one that is known to exist.
-        let before = self.references.fetch_add(1, Ordering::Relaxed);
-        if before > u32::MAX / 2 {
-            // Somebody leaks them, and the count must not come round to zero.
-            std::process::abort();
-        }
+        self.references.share();
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 }
@@ -104,10 +99,7 @@ impl Clone for RecordRef {
 
 impl Drop for RecordRef {
     fn drop(&mut self) {
-        // ORDERING: Release, so that all uses through this reference come before
-        // the last one's Acquire fence, and that before the destruction.
-        if self.references.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+        if self.references.give_back() {
             // SAFETY: the last reference is gone.
             unsafe { self.destroy() };
         }

@@ -2,7 +2,8 @@
 //!
 //! **Filtered at the source.** `interest` is the union of what all subscribers
 //! want of this connection, kept up to date by those who subscribe. A reporter
-//! loads it, on a line that it reads anyway, and is done if nobody wants to know.
+//! loads it, on a line that it reads anyway, and is done if nobody wants to know. A
+//! record that is registered while nobody listens learns it with its first report.
 //!
 //! **Order.** An event's sequence number is `epoch << 32 | rest`. The epoch counts
 //! changes of state: it is the word's generation, continued beyond its 13 bits. So
@@ -57,8 +58,21 @@ impl Record {
         EventMask(self.interest.load(Ordering::Relaxed))
     }
 
+    /// What the subscribers want, asked anew if it is not learned yet.
+    fn interest_now(&self, bus: &Bus) -> EventMask {
+        let interest = self.interest();
+        if interest.meets(UNKNOWN) && bus.has_audience() {
+            return bus.interest_in(self.key());
+        }
+        interest.without(UNKNOWN)
+    }
+
     /// Learns what the subscribers want, once it is where they look for it.
+    #[cold]
     pub(crate) fn learn_interest(&self, bus: &Bus) {
+        // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
+        // finds this record in the table, or this thread the subscriber.
+        fence(Ordering::SeqCst);
         let interest = bus.interest_in(self.key());
         if interest != EventMask::NONE {
             self.add_interest(interest);
@@ -81,13 +95,7 @@ impl Record {
 
     /// The registration or removal of the connection.
     pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
-        if cause.is_removal() {
-            // ORDERING: SeqCst, partner of the fence in `Bus::overflow`: either
-            // that finds the record retired, or who delivers this removal finds
-            // the events that were missed.
-            fence(Ordering::SeqCst);
-        }
-        if !self.wants(cause.mask(true)) && !self.has_missed() {
+        if !self.interest_now(&env.bus).meets(cause.mask(true)) && !self.has_missed() {
             return;
         }
         let word = self.word_now();
@@ -123,13 +131,10 @@ impl Record {
     ) {
         let cause = happening.cause;
         let moved = before != after;
-        let interest = self.interest();
-        let interest = if interest.meets(UNKNOWN) {
-            env.bus.interest_in(self.key())
-        } else {
-            interest
-        };
-        let wanted = interest.and(cause.mask(moved));
+        if self.interest().meets(UNKNOWN) {
+            self.learn_interest(&env.bus);
+        }
+        let wanted = self.interest().and(cause.mask(moved));
         // The epoch goes on with every change, told or not.
         let epoch = self.epoch(word.generation());
         if wanted == EventMask::NONE {
@@ -276,7 +281,9 @@ impl Record {
         EventMask(self.missed.swap(0, Ordering::AcqRel))
     }
 
+    /// To be asked after [`Record::retire`] by the one who did it.
     pub(crate) fn has_missed(&self) -> bool {
+        // Relaxed: see `is_retired_by_now`.
         self.missed.load(Ordering::Relaxed) != 0
     }
 }

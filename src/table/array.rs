@@ -71,32 +71,89 @@ struct Counts {
     /// and go change nothing else that all threads share. A place may be negative
     /// (wrapped), and so may their sum for a moment, or exceed `used`.
     dead: [Place; PLACES],
+    /// The same by threads that have no place of their own.
+    others: Place,
 }
 
+/// A count of tombstones. The first thread that counts here owns it, and counts with
+/// plain loads and stores; those that come too late share [`Counts::others`].
 #[repr(align(128))]
-struct Place(AtomicUsize);
+struct Place {
+    /// A thread's token; 0: nobody's yet. No token comes twice, so what is owned stays so.
+    owner: AtomicUsize,
+    count: AtomicUsize,
+    /// How often a thread has asked whether it is its turn; roughly, if several do.
+    turns: AtomicUsize,
+}
 
 const PLACES: usize = if cfg!(test) { 2 } else { 8 };
 
-/// A thread looks whether an array has become sparse when its own count of tombstones is
-/// a multiple of this.
+/// A thread looks whether an array has become sparse once in so many removals.
 const TURN: usize = 16;
 
 impl Counts {
-    /// Where this thread counts tombstones.
-    fn dead(&self) -> &AtomicUsize {
-        &self.dead[sync::thread_token() % PLACES].0
+    fn new(used: usize) -> Self {
+        Counts {
+            used: AtomicUsize::new(used),
+            dead: std::array::from_fn(|_| Place::new()),
+            others: Place::new(),
+        }
+    }
+
+    /// Where this thread counts.
+    fn place(&self) -> &Place {
+        let token = sync::thread_token();
+        let place = &self.dead[token % PLACES];
+        match place.belongs_to(token) {
+            true => place,
+            false => &self.others,
+        }
+    }
+
+    /// Counts so many tombstones more (or less, wrapped).
+    fn count_dead(&self, more: usize) {
+        let place = self.place();
+        if std::ptr::eq(place, &self.others) {
+            place.count.fetch_add(more, Ordering::Relaxed);
+        } else {
+            let count = place.count.load(Ordering::Relaxed).wrapping_add(more);
+            place.count.store(count, Ordering::Relaxed);
+        }
     }
 
     /// Used slots and tombstones.
     fn read(&self) -> (usize, usize) {
         // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
         // are exact for whoever has synchronised with all writers anyway.
-        let dead = self.dead.iter().fold(0_usize, |sum, place| {
-            sum.wrapping_add(place.0.load(Ordering::Relaxed))
+        let places = self.dead.iter().chain([&self.others]);
+        let dead = places.fold(0_usize, |sum, place| {
+            sum.wrapping_add(place.count.load(Ordering::Relaxed))
         });
         let dead = dead.cast_signed().max(0).cast_unsigned();
         (self.used.load(Ordering::Relaxed), dead)
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        Place {
+            owner: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+            turns: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the thread of this token owns it, which it does from now on if nobody did.
+    fn belongs_to(&self, token: usize) -> bool {
+        // ORDERING: Relaxed. The one value that matters, our own token, was written by
+        // this thread, and a place that nobody owned has no history to acquire.
+        match self.owner.load(Ordering::Relaxed) {
+            0 => self
+                .owner
+                .compare_exchange(0, token, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok(),
+            owner => owner == token,
+        }
     }
 }
 
@@ -157,10 +214,7 @@ impl<T: Entry> Array<T> {
             shift: u64::BITS - words.len().ilog2(),
             slots: words.into_iter().map(AtomicPtr::new).collect(),
             reuses,
-            counts: Counts {
-                used: AtomicUsize::new(used),
-                dead: std::array::from_fn(|_| Place(AtomicUsize::new(0))),
-            },
+            counts: Counts::new(used),
         }
     }
 
@@ -276,7 +330,7 @@ impl<T: Entry> Array<T> {
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
         // ORDERING: Relaxed, counts (see `Counts::read`).
         if !word.is_empty() {
-            self.counts.dead().fetch_sub(1, Ordering::Relaxed);
+            self.counts.count_dead(usize::MAX);
             return Inserted::Done { crowded: false };
         }
         let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
@@ -302,7 +356,7 @@ impl<T: Entry> Array<T> {
         ) {
             Ok(_) => {
                 // ORDERING: Relaxed, a count (see `Counts::read`).
-                self.counts.dead().fetch_add(1, Ordering::Relaxed);
+                self.counts.count_dead(1);
                 Removed::Done(entry)
             }
             // The same entry still, but frozen.
@@ -320,10 +374,10 @@ impl<T: Entry> Array<T> {
 
     /// Whether this thread, which has removed an entry, should ask that now.
     pub(super) fn is_turn(&self) -> bool {
-        self.counts
-            .dead()
-            .load(Ordering::Relaxed)
-            .is_multiple_of(TURN)
+        let place = self.counts.place();
+        let turns = place.turns.load(Ordering::Relaxed).wrapping_add(1);
+        place.turns.store(turns, Ordering::Relaxed);
+        turns.is_multiple_of(TURN)
     }
 
     /// Slots that are not empty.

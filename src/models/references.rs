@@ -1,0 +1,92 @@
+//! Models of counted references: an object is destroyed once, after its last use.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::references::References;
+
+struct Object {
+    references: References,
+    /// Read by every holder, written by the one who destroys.
+    content: UnsafeCell<u32>,
+}
+
+// SAFETY: the count says when the content may be written.
+unsafe impl Sync for Object {}
+// SAFETY: as above.
+unsafe impl Send for Object {}
+
+impl Object {
+    fn look(&self) {
+        // SAFETY: the caller has a reference.
+        self.content.with(|content| assert_eq!(unsafe { *content }, 0));
+    }
+
+    /// Whether it was destroyed by this.
+    fn give_back(&self) -> bool {
+        let last = self.references.give_back();
+        if last {
+            // SAFETY: nobody else has a reference.
+            self.content.with_mut(|content| unsafe { *content += 1 });
+        }
+        last
+    }
+}
+
+/// Two holders, of whom one makes a further reference, and all three are given back.
+///
+/// Mutations: in `give_back`, `Relaxed` instead of `Acquire` in the load, or in the
+/// fence, or instead of `Release`: the destruction overlaps with a look. A load of 2
+/// taken for the last: destroyed too early.
+#[test]
+fn the_last_one_destroys_after_all_have_looked() {
+    loom::model(|| {
+        let object = Arc::new(Object {
+            references: References::new(2),
+            content: UnsafeCell::new(0),
+        });
+        let one = {
+            let object = object.clone();
+            thread::spawn(move || {
+                object.references.share();
+                object.look();
+                let first = object.give_back();
+                object.look();
+                usize::from(first) + usize::from(object.give_back())
+            })
+        };
+        let other = {
+            let object = object.clone();
+            thread::spawn(move || {
+                object.look();
+                usize::from(object.give_back())
+            })
+        };
+        assert_eq!(one.join().unwrap() + other.join().unwrap(), 1);
+    });
+}
+
+/// The holders are on threads of their own, and each gives back what it has.
+///
+/// Mutation: `share` after the reference it is made from was given back.
+#[test]
+fn a_reference_outlives_the_one_that_it_was_made_from() {
+    loom::model(|| {
+        let object = Arc::new(Object {
+            references: References::new(2),
+            content: UnsafeCell::new(0),
+        });
+        let parties = [(); 2].map(|()| {
+            let object = object.clone();
+            thread::spawn(move || {
+                object.references.share();
+                let early = usize::from(object.give_back());
+                object.look();
+                early + usize::from(object.give_back())
+            })
+        });
+        let destroyed: usize = parties.into_iter().map(|party| party.join().unwrap()).sum();
+        assert_eq!(destroyed, 1);
+    });
+}

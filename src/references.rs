@@ -1,0 +1,44 @@
+//! A count of references, for objects that carry their own.
+//!
+//! Whoever gives a reference back while no other is left need not write the count: a
+//! reference is only ever made from one that is there, so a count of one, seen by the
+//! holder of that one, stays. Most records are given back for the last time by the
+//! table, and so with a load.
+
+use crate::sync::{AtomicU32, Ordering, fence};
+
+pub(crate) struct References(AtomicU32);
+
+impl References {
+    /// So many references, all of them the caller's.
+    pub(crate) fn new(count: u32) -> Self {
+        References(AtomicU32::new(count))
+    }
+
+    /// One more. The caller has one, or knows of one that is not given back meanwhile.
+    pub(crate) fn share(&self) {
+        // Relaxed: a reference is made from one that is known to exist.
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        if before > u32::MAX / 2 {
+            // Somebody leaks them, and the count must not come round to zero.
+            std::process::abort();
+        }
+    }
+
+    /// Gives one back. True: it was the last, and all uses through the others come
+    /// before what the caller does next.
+    #[must_use]
+    pub(crate) fn give_back(&self) -> bool {
+        // ORDERING: Acquire, here and in the fence, pairs with the Releases below:
+        // uses through a reference come before its return, and that before the
+        // destruction.
+        if self.0.load(Ordering::Acquire) == 1 {
+            return true;
+        }
+        let last = self.0.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            fence(Ordering::Acquire);
+        }
+        last
+    }
+}
