@@ -194,16 +194,15 @@ impl Engine {
         options: Option<ConnectionOptions>,
     ) -> Result<RecordRef, Error> {
         self.refuse_if_shut()?;
-        let newcomer = Newcomer::new(&self.env, key, options)?;
-        let version = newcomer.version;
         counter::reserve::refill();
+        let mut newcomer = Newcomer::new(&self.env, key);
         let guard = reclaim::pin();
-        // Before the work of making a record that nobody needs.
-        let existing = self.table.get(newcomer.hash, key, &guard);
-        if existing.is_some_and(|record| !record.is_retired()) {
-            return Err(Error::already_registered(key));
-        }
-        let [record, entry] = RecordRef::new(&self.env, newcomer);
+        // What takes longest is to fetch its place in a large table, so that is begun
+        // first, and nobody looks there whether the name is taken before it matters.
+        self.table.expect(newcomer.hash, &guard);
+        newcomer.with(&self.env, options)?;
+        let version = newcomer.version;
+        let [record, entry] = RecordRef::new(&self.env, &mut newcomer);
         let entry = entry.into_raw();
         // SAFETY: the entry is new, its key is this one, and it hands over a
         // reference.

@@ -308,6 +308,7 @@ mod expiry;
 mod ffi;
 mod fork;
 mod gate;
+mod ids;
 mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod integrations;

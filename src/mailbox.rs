@@ -80,7 +80,7 @@ impl Mailbox {
         }
     }
 
-    /// `newest`: the id of the connection that was registered last.
+    /// `newest`: no connection that is registered already has a larger id.
     pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
         let inside = &*self.inside;
         let mut letters = inside.lock();

@@ -160,7 +160,7 @@ struct Applied<T> {
 
 impl Record {
     /// The part that lies in front; [`RecordRef::new`] makes the whole.
-    fn new(env: &Env, newcomer: Newcomer<'_>, away: u16) -> Self {
+    fn new(env: &Env, newcomer: &mut Newcomer<'_>, away: u16) -> Self {
         let registered_at = env.clock.now() + 1;
         let registration = Stamp {
             time: registered_at,
@@ -179,9 +179,9 @@ impl Record {
             visited: AtomicU8::new(0),
             has_profile: AtomicU8::new(newcomer.profile.is_some().into()),
             cell: Cell::new(),
-            id: env.next_id(),
+            id: env.ids.next(),
             limit: AtomicU64::new(newcomer.limit.bits()),
-            profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile)),
+            profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
             changed_at: AtomicU64::new(registration.pack()),
             lasting: AtomicU64::new(0),
             shared: Shared::new(),

@@ -171,6 +171,12 @@ impl<T: Entry> Table<T> {
         self.array(guard).get(hash, is)
     }
 
+    /// An entry of this hash is about to be inserted.
+    #[inline]
+    pub(crate) fn expect(&self, hash: u64, guard: &Guard) {
+        self.array(guard).expect(hash);
+    }
+
     /// Inserts an entry unless there is one with the same key, and returns the
     /// one that is in the table now: `Ok` the given one, `Err` the other.
     ///

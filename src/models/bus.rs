@@ -27,8 +27,9 @@ use crate::state::State;
 use crate::subscriber::{Sink, Subscriber};
 
 fn record_of(env: &Env, name: &str) -> RecordRef {
-    let newcomer = Newcomer::new(env, name.into(), None).expect("valid");
-    let [record, _] = RecordRef::new(env, newcomer);
+    let mut newcomer = Newcomer::new(env, name.into());
+    newcomer.with(env, None).expect("valid");
+    let [record, _] = RecordRef::new(env, &mut newcomer);
     record
 }
 

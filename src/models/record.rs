@@ -49,8 +49,9 @@ fn circuit() -> Circuit {
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
-    let newcomer = Newcomer::new(&env, "db".into(), Some(options)).expect("valid");
-    let [record, _] = RecordRef::new(&env, newcomer);
+    let mut newcomer = Newcomer::new(&env, "db".into());
+    newcomer.with(&env, Some(options)).expect("valid");
+    let [record, _] = RecordRef::new(&env, &mut newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
     Circuit { env, record, clock }

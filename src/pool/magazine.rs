@@ -19,7 +19,7 @@ use super::stack::Stack;
 use crate::sync::AtomicU64;
 
 /// How many slots are moved together.
-pub(super) const BATCH: u32 = 32;
+pub(super) const BATCH: u32 = 64;
 
 static DEPOT: Depot = Depot::new();
 

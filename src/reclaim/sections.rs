@@ -54,7 +54,7 @@ mod tests;
 
 /// How many objects a bag holds before it is sealed.
 #[cfg(not(test))]
-pub(super) const BAG: usize = 64;
+pub(super) const BAG: usize = 128;
 #[cfg(test)]
 pub(super) const BAG: usize = 2;
 

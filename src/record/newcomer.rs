@@ -25,33 +25,41 @@ pub(crate) struct Newcomer<'a> {
 }
 
 impl<'a> Newcomer<'a> {
-    pub(crate) fn new(
-        env: &Env,
-        key: Key<'a>,
-        options: Option<ConnectionOptions>,
-    ) -> Result<Self, Error> {
-        key.validate()?;
-        // First: what is loaded after it is at least as new.
-        let version = env.version();
-        let hash = env.hasher.hash(key);
-        let plain = Newcomer {
+    /// One without settings of its own, of a name that nobody has looked at yet.
+    #[inline]
+    pub(crate) fn new(env: &Env, key: Key<'a>) -> Self {
+        Newcomer {
             key,
-            hash,
+            hash: env.hasher.hash(key),
             profile: None,
+            // Read after the version, so that what it is of is at least as new.
+            version: env.version(),
             limit: env.plain_limit(),
             roomy: None,
-            version,
-        };
+        }
+    }
+
+    /// Judges the name and the options, and works out what is in effect. In place: it
+    /// is built once and moved nowhere.
+    #[inline]
+    pub(crate) fn with(
+        &mut self,
+        env: &Env,
+        options: Option<ConnectionOptions>,
+    ) -> Result<(), Error> {
+        self.key.validate()?;
         match options {
-            Some(options) if options != ConnectionOptions::new() => plain.with(env, Some(options)),
-            _ if plain.limit.is_of(version) => Ok(plain),
-            _ => plain.with(env, None),
+            Some(options) if options != ConnectionOptions::new() => {
+                self.resolve(env, Some(options))
+            }
+            _ if self.limit.is_of(self.version) => Ok(()),
+            _ => self.resolve(env, None),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn with(self, env: &Env, options: Option<ConnectionOptions>) -> Result<Self, Error> {
+    fn resolve(&mut self, env: &Env, options: Option<ConnectionOptions>) -> Result<(), Error> {
         let global = env.global.load();
         let profile = match options {
             Some(options) => {
@@ -71,11 +79,7 @@ impl<'a> Newcomer<'a> {
         if profile.is_none() && roomy.is_none() {
             env.note_plain_limit(limit);
         }
-        Ok(Newcomer {
-            profile,
-            limit,
-            roomy,
-            ..self
-        })
+        (self.profile, self.limit, self.roomy) = (profile, limit, roomy);
+        Ok(())
     }
 }

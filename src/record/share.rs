@@ -22,7 +22,7 @@ pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
     /// A record with two references, one of them for the table.
-    pub(crate) fn new(env: &Env, mut newcomer: Newcomer<'_>) -> [Self; 2] {
+    pub(crate) fn new(env: &Env, newcomer: &mut Newcomer<'_>) -> [Self; 2] {
         let roomy = newcomer.roomy.take();
         let slot = pool::take::<Record, Cold>();
         let place = slot.hot();

@@ -78,8 +78,9 @@ mod tests {
 
     fn record(env: &Env, probes: u32) -> RecordRef {
         let options = ConnectionOptions::new().half_open_max_calls(probes);
-        let newcomer = Newcomer::new(env, "db".into(), Some(options)).expect("valid");
-        let [record, _] = RecordRef::new(env, newcomer);
+        let mut newcomer = Newcomer::new(env, "db".into());
+        newcomer.with(env, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(env, &mut newcomer);
         record
     }
 

@@ -39,7 +39,7 @@
 //! Every `SAFETY` comment in this file leans on this paragraph.
 
 use std::ops::Range;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::Entry;
 use super::slot::{Word, kin};
@@ -113,7 +113,7 @@ impl Counts {
     /// Counts so many tombstones more (or less, wrapped).
     fn count_dead(&self, more: usize) {
         let place = self.place();
-        if std::ptr::eq(place, &self.others) {
+        if ptr::eq(place, &self.others) {
             place.count.fetch_add(more, Ordering::Relaxed);
         } else {
             let count = place.count.load(Ordering::Relaxed).wrapping_add(more);
@@ -283,6 +283,19 @@ impl<T: Entry> Array<T> {
     #[inline(always)]
     pub(super) fn get(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
         self.find(hash, is).map(|(_, _, entry)| entry)
+    }
+
+    /// Has the place where the probe of a hash begins fetched, to be written.
+    #[inline]
+    pub(super) fn expect(&self, hash: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if let Some(slot) = self.slots.get(self.home(hash)) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: every such processor has the instruction, which changes nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(ptr::from_ref(slot).cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = hash;
     }
 
     pub(super) fn insert<'g>(
