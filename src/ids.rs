@@ -140,6 +140,9 @@ mod tests {
         ids.next();
         let last = ids.last();
         let later: Vec<u64> = (0..2 * BLOCK).map(|_| ids.next()).collect();
-        assert_eq!(later.iter().filter(|&&id| id <= last).count() as u64, BLOCK - 1);
+        assert_eq!(
+            later.iter().filter(|&&id| id <= last).count() as u64,
+            BLOCK - 1
+        );
     }
 }

@@ -159,7 +159,8 @@ struct Applied<T> {
 }
 
 impl Record {
-    /// The part that lies in front; [`RecordRef::new`] makes the whole.
+    /// The part that lies in front, still without a name; [`RecordRef::new`] makes the
+    /// whole.
     fn new(env: &Env, newcomer: &mut Newcomer<'_>, away: u16) -> Self {
         let registered_at = env.clock.now() + 1;
         let registration = Stamp {
@@ -174,7 +175,7 @@ impl Record {
             away,
             epoch: AtomicU32::new(0),
             stripes: Stripes::new(),
-            name: Name::new(newcomer.key),
+            name: Name::EMPTY,
             interest: AtomicU16::new(tell::UNKNOWN.0),
             visited: AtomicU8::new(0),
             has_profile: AtomicU8::new(newcomer.profile.is_some().into()),

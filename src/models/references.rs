@@ -20,7 +20,8 @@ unsafe impl Send for Object {}
 impl Object {
     fn look(&self) {
         // SAFETY: the caller has a reference.
-        self.content.with(|content| assert_eq!(unsafe { *content }, 0));
+        self.content
+            .with(|content| assert_eq!(unsafe { *content }, 0));
     }
 
     /// Whether it was destroyed by this.

@@ -27,36 +27,44 @@ pub(super) struct Name {
 }
 
 impl Name {
-    pub(super) fn new(key: Key<'_>) -> Self {
+    /// Nobody's.
+    pub(super) const EMPTY: Name = Name {
+        bytes: [MaybeUninit::new(0); INLINE],
+        len: 0,
+        scope_len: 0,
+    };
+
+    /// Makes an empty name that of this key. In place, since what is put together of
+    /// pieces is slow to move.
+    #[inline]
+    pub(super) fn fill(&mut self, key: Key<'_>) {
         let scope = key.scope().unwrap_or_default();
         let length = |text: &str| u16::try_from(text.len()).expect("validated: at most 1024");
-        let mut name = Name {
-            bytes: [MaybeUninit::new(0); INLINE],
-            len: length(scope) + length(key.identifier()),
-            scope_len: length(scope),
-        };
-        let text = if name.is_inline() {
-            name.bytes.as_mut_ptr().cast()
+        self.len = length(scope) + length(key.identifier());
+        self.scope_len = length(scope);
+        let text = if self.is_inline() {
+            self.bytes.as_mut_ptr().cast()
         } else {
-            // SAFETY: the layout is not empty.
-            let text = unsafe { alloc::alloc(name.layout()) };
-            if text.is_null() {
-                alloc::handle_alloc_error(name.layout());
-            }
-            // SAFETY: there is room for a pointer.
-            unsafe {
-                name.bytes
-                    .as_mut_ptr()
-                    .cast::<*mut u8>()
-                    .write_unaligned(text)
-            };
-            text
+            self.allocate()
         };
-        for (part, at) in [(scope, 0), (key.identifier(), scope.len())] {
-            // SAFETY: `text` has room for both, which do not overlap with it.
-            unsafe { ptr::copy_nonoverlapping(part.as_ptr(), text.add(at), part.len()) };
+        // SAFETY: `text` has room for both, which do not overlap with it.
+        unsafe {
+            copy(scope.as_bytes(), text);
+            copy(key.identifier().as_bytes(), text.add(scope.len()));
         }
-        name
+    }
+
+    #[cold]
+    fn allocate(&mut self) -> *mut u8 {
+        // SAFETY: the layout is not empty.
+        let text = unsafe { alloc::alloc(self.layout()) };
+        if text.is_null() {
+            alloc::handle_alloc_error(self.layout());
+        }
+        let bytes = self.bytes.as_mut_ptr();
+        // SAFETY: there is room for a pointer.
+        unsafe { bytes.cast::<*mut u8>().write_unaligned(text) };
+        text
     }
 
     #[inline]
@@ -113,6 +121,32 @@ impl Name {
     }
 }
 
+/// Copies usual lengths without a call, as two words that may overlap.
+///
+/// # Safety
+///
+/// `to` has room for them.
+#[inline]
+unsafe fn copy(from: &[u8], to: *mut u8) {
+    let (len, from) = (from.len(), from.as_ptr());
+    // SAFETY: the caller's promise; both words lie within the text.
+    unsafe {
+        match len {
+            8..=16 => {
+                let words = [from, from.add(len - 8)].map(|at| at.cast::<u64>().read_unaligned());
+                to.cast::<u64>().write_unaligned(words[0]);
+                to.add(len - 8).cast::<u64>().write_unaligned(words[1]);
+            }
+            4..=7 => {
+                let words = [from, from.add(len - 4)].map(|at| at.cast::<u32>().read_unaligned());
+                to.cast::<u32>().write_unaligned(words[0]);
+                to.add(len - 4).cast::<u32>().write_unaligned(words[1]);
+            }
+            _ => ptr::copy_nonoverlapping(from, to, len),
+        }
+    }
+}
+
 impl Drop for Name {
     fn drop(&mut self) {
         if !self.is_inline() {
@@ -134,11 +168,25 @@ mod tests {
 
     #[test]
     fn a_name_is_what_it_was_made_of() {
+        let make = |key| {
+            let mut name = Name::EMPTY;
+            name.fill(key);
+            name
+        };
+        let text = "0123456789abcdefghijklmnopqrstuvwxyz";
+        for (scope_len, len) in
+            (0..36).flat_map(|scope_len| (1..36).map(move |len| (scope_len, len)))
+        {
+            let scope = (scope_len > 0).then(|| &text[..scope_len]);
+            let key = Key::new(scope, &text[..len]);
+            let name = make(key);
+            assert!(name.key() == key && name.is(key), "{name:?}");
+        }
         let long = "long".repeat(256);
         for scope in [None, Some("s"), Some("exactly eleven"), Some(&*long)] {
             for identifier in ["i", "0123456789", "ein über 24 Byte langer Name", &long] {
                 let key = Key::new(scope, identifier);
-                let name = Name::new(key);
+                let name = make(key);
                 assert!(name.key() == key && name.is(key), "{name:?}");
                 assert!(!name.is(Key::new(Some("other"), identifier)), "{name:?}");
                 assert!(!name.is(Key::new(Some(""), identifier)), "{name:?}");

@@ -28,6 +28,8 @@ impl RecordRef {
         let place = slot.hot();
         // SAFETY: just taken: memory with the room and the alignment.
         unsafe { place.write(Record::new(env, newcomer, slot.away())) };
+        // SAFETY: written, and nobody else's yet.
+        unsafe { (*place.as_ptr()).name.fill(newcomer.key) };
         // SAFETY: as above.
         unsafe { Cold::fill(slot.cold()) };
         let record = RecordRef(place);

@@ -58,15 +58,6 @@ impl Record {
         EventMask(self.interest.load(Ordering::Relaxed))
     }
 
-    /// What the subscribers want, asked anew if it is not learned yet.
-    fn interest_now(&self, bus: &Bus) -> EventMask {
-        let interest = self.interest();
-        if interest.meets(UNKNOWN) && bus.has_audience() {
-            return bus.interest_in(self.key());
-        }
-        interest.without(UNKNOWN)
-    }
-
     /// Learns what the subscribers want, once it is where they look for it.
     #[cold]
     pub(crate) fn learn_interest(&self, bus: &Bus) {
@@ -94,10 +85,15 @@ impl Record {
     }
 
     /// The registration or removal of the connection.
+    #[inline]
     pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
-        if !self.interest_now(&env.bus).meets(cause.mask(true)) && !self.has_missed() {
-            return;
+        if env.bus.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
+            self.tell_of_life_now(env, cause);
         }
+    }
+
+    #[inline(never)]
+    fn tell_of_life_now(&self, env: &Env, cause: Cause) {
         let word = self.word_now();
         let (before, after) = if cause.is_removal() {
             (word.state(), State::Unknown)
