@@ -259,15 +259,11 @@ impl Engine {
         self.env.attend();
         let hash = self.env.hasher.hash(key);
         let guard = reclaim::pin();
-        let Some(record) = self
-            .table
-            .get(hash, key, &guard)
-            .filter(|record| self.remove(record, &guard))
-        else {
+        let removed = self.table.remove_claimed(hash, key, Record::retire, &guard);
+        let Some(record) = removed else {
             drop(guard);
             return Err(self.unknown(key));
         };
-        self.table.shrink_at_times(&guard);
         record.tell_of_life(&self.env, Cause::Unregistered);
         drop(guard);
         self.relieve_inbox();

@@ -72,7 +72,18 @@ impl<'a> Key<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        if is_valid(self.identifier) && self.scope.is_none_or(is_valid) {
+            return Ok(());
+        }
+        self.blame()
+    }
+
+    /// Says what is not valid.
+    #[cold]
+    #[inline(never)]
+    fn blame(&self) -> Result<(), Error> {
         validate_name("identifier", self.identifier)?;
         self.scope
             .map_or(Ok(()), |scope| validate_name("scope", scope))
@@ -80,13 +91,19 @@ impl<'a> Key<'a> {
 }
 
 pub(crate) fn validate_name(argument: &'static str, name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || has_nul(name.as_bytes()) {
-        return Err(Error::argument(argument, name, RULE));
+    match is_valid(name) {
+        true => Ok(()),
+        false => Err(Error::argument(argument, name, RULE)),
     }
-    Ok(())
+}
+
+#[inline]
+fn is_valid(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !has_nul(name.as_bytes())
 }
 
 /// Eight bytes at a time, of short names as two words that may overlap.
+#[inline]
 fn has_nul(name: &[u8]) -> bool {
     let is_in = |word: u64| {
         const ONES: u64 = u64::from_ne_bytes([1; 8]);
@@ -95,8 +112,15 @@ fn has_nul(name: &[u8]) -> bool {
     match name.len() {
         8..=16 => is_in(word(name)) || is_in(word(&name[name.len() - 8..])),
         4..=7 => is_in(half(name) | half(&name[name.len() - 4..]) << 32),
-        _ => name.contains(&0),
+        _ => has_nul_somewhere(name),
     }
+}
+
+/// Of very short or rather long names.
+#[cold]
+#[inline(never)]
+fn has_nul_somewhere(name: &[u8]) -> bool {
+    name.contains(&0)
 }
 
 impl KeyBuf {

@@ -218,34 +218,79 @@ impl<T: Entry> Table<T> {
     /// has its record at hand. The one caller who did it gets the entry.
     #[cfg(test)]
     pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
-        let entry = self.take(hash, |entry| entry.is(key), guard)?;
+        let entry = self.get(hash, key, guard)?;
+        let removed = self.remove_entry(entry, guard);
         self.shrink(guard);
+        removed.then_some(entry)
+    }
+
+    /// Removes the entry of a key, if this caller is the one who may: `claim` is asked
+    /// once, of the entry that is found. At times gives memory back, as
+    /// [`Table::shrink`].
+    #[inline]
+    pub(crate) fn remove_claimed<'g>(
+        &self,
+        hash: u64,
+        key: T::Key<'_>,
+        claim: impl FnOnce(&T) -> bool,
+        guard: &'g Guard,
+    ) -> Option<&'g T> {
+        let array = self.array(guard);
+        let found = array.find(
+            hash,
+            #[inline(always)]
+            |entry| entry.is(key),
+        )?;
+        let entry = found.entry;
+        if !claim(entry) {
+            return None;
+        }
+        match array.remove(&found, hash) {
+            Removed::Done { is_turn } => {
+                // SAFETY: this thread took it out.
+                unsafe { self.retire(entry, guard) };
+                if is_turn {
+                    self.shrink(guard);
+                }
+            }
+            // Whoever finds a claimed entry in his way may take it out.
+            Removed::Absent => {}
+            Removed::Refused => {
+                self.remove_entry(entry, guard);
+            }
+        }
         Some(entry)
     }
 
     /// Removes precisely this entry. True for the one caller who did it.
     pub(crate) fn remove_entry(&self, entry: &T, guard: &Guard) -> bool {
-        self.take(entry.hash(), |other| ptr::eq(other, entry), guard)
-            .is_some()
-    }
-
-    fn take<'g>(&self, hash: u64, is: impl Fn(&T) -> bool, guard: &'g Guard) -> Option<&'g T> {
+        let hash = entry.hash();
         loop {
             let array = self.array(guard);
-            match array.remove(hash, &is) {
-                Removed::Done(entry) => {
-                    let owned = ptr::from_ref(entry).cast_mut();
-                    // SAFETY: the entry came in by `insert`, and this thread
-                    // alone took it out. Threads that pin from now on don't
-                    // find it: not in this array, and if that is replaced
-                    // already, the copies were made without it.
-                    unsafe { guard.retire(owned, T::release) };
-                    return Some(entry);
+            let Some(found) = array.find(hash, |other| ptr::eq(other, entry)) else {
+                return false;
+            };
+            match array.remove(&found, hash) {
+                Removed::Done { .. } => {
+                    // SAFETY: this thread took it out.
+                    unsafe { self.retire(found.entry, guard) };
+                    return true;
                 }
-                Removed::Absent => return None,
+                Removed::Absent => return false,
                 Removed::Refused => self.rebuild(array, guard),
             }
         }
+    }
+
+    /// # Safety
+    ///
+    /// This thread has just taken the entry out.
+    unsafe fn retire(&self, entry: &T, guard: &Guard) {
+        let owned = ptr::from_ref(entry).cast_mut();
+        // SAFETY: the entry came in by `insert`, and this thread alone took it out.
+        // Threads that pin from now on don't find it: not in this array, and if that is
+        // replaced already, the copies were made without it.
+        unsafe { guard.retire(owned, T::release) };
     }
 
     /// Gives memory back if few entries are left. For after removals: not in the
@@ -255,13 +300,6 @@ impl<T: Entry> Table<T> {
         let array = self.array(guard);
         if array.is_sparse() && array.capacity() > self.minimum {
             self.rebuild(array, guard);
-        }
-    }
-
-    /// For after one of many removals: [`Table::shrink`] at some of them.
-    pub(crate) fn shrink_at_times(&self, guard: &Guard) {
-        if self.array(guard).is_turn() {
-            self.shrink(guard);
         }
     }
 

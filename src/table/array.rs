@@ -110,9 +110,24 @@ impl Counts {
         }
     }
 
-    /// Counts so many tombstones more (or less, wrapped).
-    fn count_dead(&self, more: usize) {
+    /// An entry came in the place of a tombstone.
+    fn count_reuse(&self) {
+        self.count(self.place(), usize::MAX);
+    }
+
+    /// An entry became a tombstone. Whether it is the thread's turn to see if the array
+    /// has become sparse.
+    fn count_removal(&self) -> bool {
         let place = self.place();
+        self.count(place, 1);
+        let turns = place.turns.load(Ordering::Relaxed).wrapping_add(1);
+        place.turns.store(turns, Ordering::Relaxed);
+        turns.is_multiple_of(TURN)
+    }
+
+    /// Counts so many tombstones more (or less, wrapped).
+    fn count(&self, place: &Place, more: usize) {
+        // ORDERING: Relaxed, counts (see `read`).
         if ptr::eq(place, &self.others) {
             place.count.fetch_add(more, Ordering::Relaxed);
         } else {
@@ -171,11 +186,19 @@ pub(super) enum Inserted<'g, T> {
     Collides,
 }
 
+/// Where an entry was found.
+pub(super) struct Found<'g, T> {
+    slot: &'g AtomicPtr<T>,
+    word: Word<T>,
+    pub(super) entry: &'g T,
+}
+
 /// What became of a removal.
 #[must_use]
-pub(super) enum Removed<'g, T> {
-    /// This caller is the one who removed it.
-    Done(&'g T),
+pub(super) enum Removed {
+    /// This caller is the one who removed it. `is_turn`: and who should see whether the
+    /// array has become sparse.
+    Done { is_turn: bool },
     /// No such entry, or somebody else removed it meanwhile.
     Absent,
     /// The entry's slot is frozen: it has to be removed from the successor.
@@ -254,7 +277,7 @@ impl<T: Entry> Array<T> {
     }
 
     #[inline(always)]
-    fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<(&AtomicPtr<T>, Word<T>, &T)> {
+    pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<Found<'_, T>> {
         let home = self.home(hash);
         for step in 0..self.slots.len() {
             let place = (home + step) & (self.slots.len() - 1);
@@ -265,7 +288,7 @@ impl<T: Entry> Array<T> {
                 // SAFETY: it was in a slot of this array: see the file's top.
                 let entry = unsafe { entry.as_ref() };
                 if is(entry) {
-                    return Some((slot, word, entry));
+                    return Some(Found { slot, word, entry });
                 }
             } else if self.ends(word, hash) {
                 return None;
@@ -282,7 +305,7 @@ impl<T: Entry> Array<T> {
 
     #[inline(always)]
     pub(super) fn get(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
-        self.find(hash, is).map(|(_, _, entry)| entry)
+        self.find(hash, is).map(|found| found.entry)
     }
 
     /// Has the place where the probe of a hash begins fetched, to be written.
@@ -343,7 +366,7 @@ impl<T: Entry> Array<T> {
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
         // ORDERING: Relaxed, counts (see `Counts::read`).
         if !word.is_empty() {
-            self.counts.count_dead(usize::MAX);
+            self.counts.count_reuse();
             return Inserted::Done { crowded: false };
         }
         let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
@@ -351,10 +374,10 @@ impl<T: Entry> Array<T> {
         Inserted::Done { crowded }
     }
 
-    pub(super) fn remove<'g>(&'g self, hash: u64, is: impl Fn(&T) -> bool) -> Removed<'g, T> {
-        let Some((slot, word, entry)) = self.find(hash, is) else {
-            return Removed::Absent;
-        };
+    /// Removes an entry that was found.
+    #[inline]
+    pub(super) fn remove(&self, found: &Found<'_, T>, hash: u64) -> Removed {
+        let Found { slot, word, .. } = *found;
         if word.is_frozen() {
             return Removed::Refused;
         }
@@ -368,9 +391,8 @@ impl<T: Entry> Array<T> {
             Ordering::Acquire,
         ) {
             Ok(_) => {
-                // ORDERING: Relaxed, a count (see `Counts::read`).
-                self.counts.count_dead(1);
-                Removed::Done(entry)
+                let is_turn = self.counts.count_removal();
+                Removed::Done { is_turn }
             }
             // The same entry still, but frozen.
             Err(now) if Word::from_raw(now).entry() == word.entry() => Removed::Refused,
@@ -383,14 +405,6 @@ impl<T: Entry> Array<T> {
     pub(super) fn is_sparse(&self) -> bool {
         let (used, dead) = self.counts.read();
         is_sparse(self.capacity(), used, dead)
-    }
-
-    /// Whether this thread, which has removed an entry, should ask that now.
-    pub(super) fn is_turn(&self) -> bool {
-        let place = self.counts.place();
-        let turns = place.turns.load(Ordering::Relaxed).wrapping_add(1);
-        place.turns.store(turns, Ordering::Relaxed);
-        turns.is_multiple_of(TURN)
     }
 
     /// Slots that are not empty.
