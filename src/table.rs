@@ -75,7 +75,7 @@
 //! - *Chains* (split-ordered lists): a pointer to chase at each step, in place
 //!   of eight slots to a cache line.
 //! - *Whole hashes beside the pointers*: double the memory of the slots, and
-//!   two words that must agree. Four bits in the pointer do nearly as well.
+//!   two words that must agree. A few bits in the pointer do nearly as well.
 
 mod array;
 mod slot;

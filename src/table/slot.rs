@@ -1,13 +1,14 @@
 //! What one slot of the table holds, as a plain value.
 //!
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
-//! addresses are free. A tombstone needs no address, so it keeps the hash of
-//! what it buried, but for the two lowest bits:
+//! addresses are free; on x86-64, where a program gets no address above 2⁴⁷ that it
+//! does not ask for, so are the high sixteen. A tombstone needs no address, so it keeps
+//! the hash of what it buried, but for the two lowest bits:
 //!
 //! ```text
-//!                 63 ..................... 6 | 5 ... 2 |  1   |   0
-//!  an entry       address of the entry       |   tag   |  0   | FROZEN
-//!  a tombstone    bits of the hash, in their places    | DEAD | FROZEN
+//!                 63 ... 48 | 47 ........... 6 | 5 ... 2 |  1   |   0
+//!  an entry          tag    |     address      |   tag   |  0   | FROZEN
+//!  a tombstone       bits of the hash, in their places   | DEAD | FROZEN
 //! ```
 //!
 //! | word                 | address or hash | DEAD      | may become               |
@@ -21,9 +22,10 @@
 //! two keys are with a probability of 2⁻⁶²; where addresses have 32 bits, so
 //! has what is kept of a hash, and it is 2⁻³⁰.
 //!
-//! The tag is bits 2 to 5 of the hash, the place in the array comes of the
-//! highest: 15 of 16 strangers on a probe's way are told apart without a look
-//! at the entry, which is a cache miss of its own.
+//! The tag is bits 2 to 5 of the hash, and on x86-64 bits 6 to 21 too; the place in the
+//! array comes of the highest. So all but one of a million strangers on a probe's way
+//! (elsewhere 15 of 16) are told apart without a look at the entry, which is a cache miss
+//! of its own.
 
 use std::ptr::{self, NonNull};
 
@@ -32,7 +34,16 @@ pub(crate) const ALIGNMENT: usize = 64;
 
 const FROZEN: usize = 0b01;
 const DEAD: usize = 0b10;
-const TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
+const LOW_TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
+/// The part of the tag where no address has anything.
+const HIGH_TAG: usize = if cfg!(target_arch = "x86_64") {
+    !(usize::MAX >> 16)
+} else {
+    0
+};
+const TAG: usize = LOW_TAG | HIGH_TAG;
+/// Of the hash's bits in the high part, from where they are.
+const SHIFT: u32 = usize::BITS - 16 - ALIGNMENT.ilog2();
 
 const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
 
@@ -53,6 +64,11 @@ fn kept(hash: u64) -> usize {
     hash as usize & !(DEAD | FROZEN)
 }
 
+/// What the word of an entry keeps of its hash.
+fn tag(hash: u64) -> usize {
+    kept(hash) & LOW_TAG | (hash as usize) << SHIFT & HIGH_TAG
+}
+
 /// Whether a tombstone cannot tell one hash from the other.
 pub(super) fn kin(one: u64, other: u64) -> bool {
     kept(one) == kept(other)
@@ -63,12 +79,8 @@ impl<T> Word<T> {
 
     /// The word of an entry that lies at a multiple of [`ALIGNMENT`].
     pub(super) fn of(entry: NonNull<T>, hash: u64) -> Self {
-        assert_eq!(entry.addr().get() % ALIGNMENT, 0);
-        Self(
-            entry
-                .as_ptr()
-                .map_addr(|address| address | (kept(hash) & TAG)),
-        )
+        assert_eq!(entry.addr().get() & (TAG | DEAD | FROZEN), 0);
+        Self(entry.as_ptr().map_addr(|address| address | tag(hash)))
     }
 
     /// What an entry with this hash leaves behind.
@@ -116,7 +128,7 @@ impl<T> Word<T> {
 
     /// The entry, if there is one whose hash has the same tag. Frozen or not.
     pub(super) fn candidate(self, hash: u64) -> Option<NonNull<T>> {
-        if self.0.addr() & (TAG | DEAD) == kept(hash) & TAG {
+        if self.0.addr() & (TAG | DEAD) == tag(hash) {
             NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
         } else {
             None
