@@ -11,10 +11,13 @@
 //! - Records that begin without interest instead of an unknown one, or that forget
 //!   that it is unknown before they have learned it:
 //!   `a_change_before_the_interest_is_learned_is_told`.
+//! - `learn_interest` or a registration without its fence, or an audience that is counted
+//!   after the list: `a_change_after_a_subscription_is_told`.
 
 use std::time::Duration;
 
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::clock::{Clock, ManualClock};
@@ -25,6 +28,7 @@ use crate::mailbox::Mailbox;
 use crate::record::{Newcomer, OpenFor, RecordRef};
 use crate::state::State;
 use crate::subscriber::{Sink, Subscriber};
+use crate::sync::{fence, fence_after_rmw};
 
 fn record_of(env: &Env, name: &str) -> RecordRef {
     let mut newcomer = Newcomer::new(env, name.into());
@@ -188,5 +192,63 @@ fn a_change_before_the_interest_is_learned_is_told() {
         }
         shared.round();
         assert_eq!(shared.told(), Some(State::Open));
+    });
+}
+
+/// A connection is registered, somebody subscribes, and somebody else reports, all at
+/// once. Whoever has subscribed and then changes something is told of it.
+#[test]
+fn a_change_after_a_subscription_is_told() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        let shared = Arc::new(Shared {
+            record: record_of(&env, "db"),
+            mailbox: std::sync::Arc::new(Mailbox::new(8)),
+            env,
+        });
+        // 1: the record can be found.
+        let table = Arc::new(AtomicU32::new(0));
+        let party = |work: fn(&Shared, &AtomicU32) -> bool| {
+            let (shared, table) = (shared.clone(), table.clone());
+            thread::spawn(move || work(&shared, &table))
+        };
+        let registers = party(|shared, table| {
+            table.swap(1, Ordering::AcqRel);
+            fence_after_rmw();
+            if shared.env.bus.has_audience() {
+                shared.record.learn_interest(&shared.env.bus);
+            }
+            false
+        });
+        let subscribes = party(|shared, table| {
+            let filter = EventFilter::new().types([EventType::StateChange]);
+            let interest = filter.interest_in(shared.record.key());
+            let sink = Sink::Mailbox(shared.mailbox.clone());
+            let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
+            let changing = shared.env.bus.add(subscriber);
+            fence(crate::sync::Ordering::SeqCst);
+            if table.load(Ordering::Acquire) == 1 {
+                shared.record.add_interest(interest);
+            }
+            drop(changing);
+            let changes = table.load(Ordering::Acquire) == 1;
+            if changes {
+                shared.change(State::HalfOpen);
+            }
+            changes
+        });
+        let reports = party(|shared, table| {
+            if table.load(Ordering::Acquire) == 1 {
+                shared.record.learn_interest(&shared.env.bus);
+            }
+            false
+        });
+        registers.join().unwrap();
+        reports.join().unwrap();
+        let changes = subscribes.join().unwrap();
+        shared.round();
+        assert_eq!(shared.told(), changes.then_some(State::HalfOpen));
     });
 }

@@ -32,7 +32,7 @@ use loom::thread;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConnectionOptions};
 use crate::env::Env;
-use crate::event::Report;
+use crate::event::{EventMask, EventType, Report};
 use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
 use crate::state::State;
 
@@ -300,7 +300,8 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
                 overrides: options.overrides,
                 ..Profile::default()
             };
-            assert!(circuit.record.replace_profile(&None, profile.into()));
+            let current = circuit.record.profile();
+            assert!(circuit.record.replace_profile(&current, profile.into()));
             circuit.env.next_version();
             let _ = circuit.fail(None);
             circuit.record.state(&circuit.env)
@@ -309,4 +310,23 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
         |_, state, _| state,
     );
     assert_eq!(seen, HashSet::from([State::Open]));
+}
+
+/// Whoever removes a connection finds what was missed of it, or whoever marked that finds
+/// it removed.
+///
+/// Mutation: a load in `is_retired_by_now`.
+#[test]
+fn a_removal_and_a_missed_event_do_not_miss_each_other() {
+    let seen = explore(
+        nothing,
+        |circuit| {
+            circuit.record.miss(EventMask::of(EventType::StateChange));
+            circuit.record.is_retired_by_now()
+        },
+        |circuit| circuit.record.retire() && circuit.record.has_missed(),
+        |_, is_gone, has_missed| (is_gone, has_missed),
+    );
+    let all = [(true, false), (false, true), (true, true)];
+    assert_eq!(seen, HashSet::from(all));
 }
