@@ -11,8 +11,8 @@
 //! - Records that begin without interest instead of an unknown one, or that forget
 //!   that it is unknown before they have learned it:
 //!   `a_change_before_the_interest_is_learned_is_told`.
-//! - `learn_interest` or a registration without its fence, or an audience that is counted
-//!   after the list: `a_change_after_a_subscription_is_told`.
+//! - `learn_interest` or a subscription without its fence:
+//!   `a_change_after_a_subscription_is_told`.
 
 use std::time::Duration;
 
