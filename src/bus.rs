@@ -88,9 +88,8 @@ pub(crate) struct Bus {
     changing: Lock<()>,
     /// Held by whoever dispatches, so that one thread at a time does.
     dispatching: Lock<()>,
-    /// A number that connections have from then on, when the ring ran full, since the
-    /// dispatcher last began a round; 0: it did not. (A few have smaller ones, see
-    /// [`ids`](crate::ids).)
+    /// The number of the next connection when the ring ran full, since the
+    /// dispatcher last began a round; 0: it did not.
     full_since: AtomicU64,
     /// 1: some connection in the table has missed events and is not in the inbox.
     unlisted: AtomicU32,
@@ -146,7 +145,7 @@ impl Bus {
         if kept == EventMask::NONE {
             return;
         }
-        let next = env.ids.last() + 1;
+        let next = env.last_id() + 1;
         let full_since = self
             .full_since
             .compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed)

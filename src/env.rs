@@ -15,12 +15,17 @@ use crate::clock::Clock;
 use crate::config::{Config, Overrides, Settings};
 use crate::expiry;
 use crate::fork;
-use crate::ids::Ids;
 use crate::inbox::Inbox;
 use crate::key::{Hasher, scramble};
 use crate::per_process::PerProcess;
 use crate::record::{Limit, Record};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Numbers the registrations, so that events tell apart connections that had the same
+/// name one after the other, and which came later. On lines of its own: what stands
+/// beside it is read by every call.
+#[repr(align(128))]
+struct Ids(AtomicU64);
 
 pub(crate) struct Env {
     pub(crate) clock: Clock,
@@ -31,8 +36,7 @@ pub(crate) struct Env {
     /// missed events.
     pub(crate) attention: PerProcess<Inbox<Record>>,
     pub(crate) bell: PerProcess<Bell>,
-    /// Of the registrations.
-    pub(crate) ids: Ids,
+    ids: Ids,
     dice: AtomicU64,
     /// The [`Limit`] of connections that have no settings of their own, if they need no
     /// room either.
@@ -57,7 +61,7 @@ impl Env {
             bus: Bus::new(event_capacity),
             attention: PerProcess::new(Inbox::new()),
             bell: PerProcess::new(Bell::new(starter)),
-            ids: Ids::new(),
+            ids: Ids(AtomicU64::new(1)),
             dice: AtomicU64::new(hasher.hash("dice".into())),
             plain: AtomicU64::new(Limit::UNKNOWN.bits()),
             version: AtomicU32::new(1),
@@ -104,6 +108,15 @@ impl Env {
     #[inline(never)]
     fn attend_in_child(&self) {
         self.bell.attend();
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the connection that was registered last.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.ids.0.load(Ordering::Relaxed) - 1
     }
 
     /// What is in effect for a connection with these settings of its own.

@@ -308,7 +308,6 @@ mod expiry;
 mod ffi;
 mod fork;
 mod gate;
-mod ids;
 mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod integrations;

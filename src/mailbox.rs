@@ -80,7 +80,7 @@ impl Mailbox {
         }
     }
 
-    /// `newest`: no connection that is registered already has a larger id.
+    /// `newest`: the id of the connection that was registered last.
     pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
         let inside = &*self.inside;
         let mut letters = inside.lock();

@@ -17,7 +17,7 @@
 //!
 //! Each thread has a [`magazine`] of free slots, at most two batches, and
 //! takes and gives there with a few plain instructions. Only when it runs out of them,
-//! or has too many, a batch of 32 moves from or to the [`stack`] that all threads
+//! or has too many, a batch of 64 moves from or to the [`stack`] that all threads
 //! share, with one compare-exchange. So a thread that only registers lives on what
 //! another one that only unregisters gives back. A thread that ends hands its magazine
 //! over.
@@ -25,7 +25,7 @@
 //! # What is promised
 //!
 //! - The memory of a slot is never given back to the allocator. The pool keeps the
-//!   largest number of connections that the process ever had at once, and up to 64
+//!   largest number of connections that the process ever had at once, and up to 128
 //!   more for each thread that lives.
 //! - Nothing waits: no lock is taken here but the allocator's own, for a new chunk.
 //! - In the child of a `fork` the one thread goes on with its magazine and the stack.

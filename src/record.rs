@@ -180,7 +180,7 @@ impl Record {
             visited: AtomicU8::new(0),
             has_profile: AtomicU8::new(newcomer.profile.is_some().into()),
             cell: Cell::new(),
-            id: env.ids.next(),
+            id: env.next_id(),
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
             changed_at: AtomicU64::new(registration.pack()),

@@ -73,8 +73,8 @@ impl Subscriber {
         }
     }
 
-    /// Offers an event whose type, identifier and scope are wanted. `newest`:
-    /// no connection that is registered already has a larger id.
+    /// Offers an event whose type, identifier and scope are wanted. `newest`: the
+    /// id of the connection that was registered last.
     pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
         self.inside.enter(|inside| {
             let wanted = match &inside.custom {

@@ -56,7 +56,7 @@
 //!
 //! A rebuild flushes the thread's bag, which now holds an array. A removal
 //! does not: a flush costs more than the whole removal, and the bag is sealed
-//! when it is full. So a thread that falls silent withholds at most 64
+//! when it is full. So a thread that falls silent withholds at most 128
 //! removed entries. Who removes rarely, or many at once, may flush its guard
 //! afterwards.
 //!

@@ -7,7 +7,7 @@
 //!   hashing the name, for comparing it, and for the misses of a table that does not fit
 //!   the caches. Names of 4 to 16 bytes, scope and identifier each, are the fastest.
 //! - **Unregistering** pays for the safety of those who look names up at that moment: once
-//!   in 64 removals of a thread a system call (`membarrier`) interrupts the process's
+//!   in 128 removals of a thread a system call (`membarrier`) interrupts the process's
 //!   other threads for a moment.
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
@@ -30,7 +30,7 @@
 //! Records come from a pool of the process, shared by all managers. **It gives nothing
 //! back**: what the largest number of connections took that there ever were at once,
 //! those included that were removed and not yet reclaimed, is kept for connections to
-//! come, and each thread keeps up to 64 places at hand. The index, settings, metadata
+//! come, and each thread keeps up to 128 places at hand. The index, settings, metadata
 //! and long names are given back.
 //!
 //! In builds under a sanitizer or Miri (the build script sees that) there is no pool,
