@@ -23,6 +23,9 @@
 //! | `all_meet_on_the_slot_of_a_key_that_comes_back`  | Release in `insert`; a tombstone's hash (any other is reused)  |
 //! | `who_reuses_sees_what_the_last_remover_did`      | Acquire in `insert`, on success                                |
 //! | `a_rebuild_keeps_a_racing_reuse`                 | freezing tombstones; `insert` refused by frozen ones           |
+//! | `one_of_two_who_claim_an_entry_removes_it`        | asking `claim` in `remove_claimed`                             |
+//! | `a_rebuild_keeps_a_racing_claimed_removal`       | going on in `remove_claimed` when it is refused                |
+//! | `who_meets_a_claimed_entry_takes_its_place`      | the inserter's removal of what is claimed                      |
 //! | `keys_with_one_hash_have_one_winner_each`        | `Collides`; `reuses`, when inserting and when looking up       |
 
 use std::collections::BTreeSet;
@@ -46,6 +49,8 @@ fn hash(key: u64) -> u64 {
 struct Item {
     key: u64,
     payload: UnsafeCell<u64>,
+    /// 1: somebody removes it.
+    claimed: AtomicUsize,
 }
 
 // SAFETY: the payload is written before the item is shared, and only then.
@@ -82,6 +87,7 @@ fn insert(table: &Items, key: u64, guard: &Guard) -> bool {
     let item = NonNull::from(Box::leak(Box::new(Item {
         key,
         payload: UnsafeCell::new(0),
+        claimed: AtomicUsize::new(0),
     })));
     // SAFETY: not shared yet.
     unsafe { item.as_ref() }
@@ -400,4 +406,67 @@ fn keys_with_one_hash_have_one_winner_each() {
         (a, b)
     });
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+impl Item {
+    fn claim(&self) -> bool {
+        self.claimed.swap(1, Ordering::AcqRel) == 0
+    }
+}
+
+fn remove_claimed(table: &Items, key: u64) -> bool {
+    let guard = pin();
+    let removed = table.remove_claimed(hash(key), key, Item::claim, &guard);
+    removed.inspect(|item| assert_eq!(item.payload(), key));
+    removed.is_some()
+}
+
+#[test]
+fn one_of_two_who_claim_an_entry_removes_it() {
+    let seen = outcomes(3, || {
+        let table = table(&[1]);
+        let a = spawn(&table, |table| remove_claimed(table, 1));
+        let b = spawn(&table, |table| remove_claimed(table, 1));
+        let won = (join(a), join(b));
+        assert_eq!(keys(&table), []);
+        won
+    });
+    assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+#[test]
+fn a_rebuild_keeps_a_racing_claimed_removal() {
+    outcomes(3, || {
+        let table = table(&[1, 2]);
+        let a = spawn(&table, |table| assert!(insert(table, 3, &pin())));
+        let b = spawn(&table, |table| assert!(remove_claimed(table, 1)));
+        join(a);
+        join(b);
+        assert_eq!(keys(&table), [2, 3]);
+    });
+}
+
+/// As a registration does it.
+#[test]
+fn who_meets_a_claimed_entry_takes_its_place() {
+    let seen = outcomes(2, || {
+        let table = table(&[1]);
+        let a = spawn(&table, |table| {
+            let guard = pin();
+            while !insert(table, 1, &guard) {
+                let met = table.get(hash(1), 1, &guard);
+                match met.filter(|item| item.claimed.load(Ordering::Acquire) == 1) {
+                    Some(item) => _ = table.remove_entry(item, &guard),
+                    None => return false,
+                }
+            }
+            true
+        });
+        let b = spawn(&table, |table| assert!(remove_claimed(table, 1)));
+        let inserted = join(a);
+        join(b);
+        assert_eq!(keys(&table), if inserted { vec![1] } else { vec![] });
+        inserted
+    });
+    assert_eq!(seen, BTreeSet::from([true, false]));
 }
