@@ -277,9 +277,10 @@ mod machine {
             super::millis(self.exact())
         }
 
+        /// To the millisecond: a tick that is written down each time it is another one
+        /// must not be another one each time.
         pub(super) fn coarse_tick(self) -> Tick {
-            let time = self.exact();
-            Tick::new(time.as_secs(), time.subsec_nanos().into())
+            Tick::from_ms(self.coarse_ms())
         }
 
         pub(super) fn exact(self) -> Duration {

@@ -201,6 +201,12 @@ impl Engine {
         // first, and nobody looks there whether the name is taken before it matters.
         self.table.expect(newcomer.hash, &guard);
         newcomer.with(&self.env, options)?;
+        if newcomer.is_costly()
+            && let Some(existing) = self.table.get(newcomer.hash, key, &guard)
+            && !existing.is_retired()
+        {
+            return Err(Error::already_registered(key));
+        }
         let version = newcomer.version;
         let [record, entry] = RecordRef::new(&self.env, &mut newcomer);
         let entry = entry.into_raw();
@@ -428,8 +434,13 @@ impl Engine {
             self.unsubscribe(|other| other.id == subscriber.id);
             return Err(Error::ShutDown);
         }
-        self.for_each(|record| record.add_interest(subscriber.filter.interest_in(record.key())));
+        self.for_each(|record| {
+            record.add_interest(subscriber.filter.interest_in(record.key()), bus);
+        });
         drop(one_at_a_time);
+        // ORDERING: SeqCst, partner of the fences in `Record::tell` and `tell_of_life`: what
+        // this thread still finds as it was, it will be told of when it changes.
+        fence(Ordering::SeqCst);
         Ok(subscriber)
     }
 

@@ -13,6 +13,10 @@
 //!   `a_change_before_the_interest_is_learned_is_told`.
 //! - `learn_interest` or a subscription without its fence:
 //!   `a_change_after_a_subscription_is_told`.
+//! - A change that asks who wants to know without a fence, or a subscription without its
+//!   last one: `a_change_that_a_subscriber_does_not_see_yet_is_told`.
+//! - `learn_interest` that adds what it has learned to what is there:
+//!   `interest_that_is_learned_late_is_not_stale`.
 
 use std::time::Duration;
 
@@ -23,7 +27,7 @@ use loom::thread;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::env::Env;
-use crate::event::{Event, EventFilter, EventType, Report};
+use crate::event::{Event, EventFilter, EventMask, EventType, Report};
 use crate::mailbox::Mailbox;
 use crate::record::{Newcomer, OpenFor, RecordRef};
 use crate::state::State;
@@ -230,9 +234,10 @@ fn a_change_after_a_subscription_is_told() {
             let changing = shared.env.bus.add(subscriber);
             fence(crate::sync::Ordering::SeqCst);
             if table.load(Ordering::Acquire) == 1 {
-                shared.record.add_interest(interest);
+                shared.record.add_interest(interest, &shared.env.bus);
             }
             drop(changing);
+            fence(crate::sync::Ordering::SeqCst);
             let changes = table.load(Ordering::Acquire) == 1;
             if changes {
                 shared.change(State::HalfOpen);
@@ -250,5 +255,71 @@ fn a_change_after_a_subscription_is_told() {
         let changes = subscribes.join().unwrap();
         shared.round();
         assert_eq!(shared.told(), changes.then_some(State::HalfOpen));
+    });
+}
+
+/// Whoever has subscribed and still finds the state as it was is told of its change.
+#[test]
+fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        let shared = Arc::new(Shared {
+            record: record_of(&env, "db"),
+            mailbox: std::sync::Arc::new(Mailbox::new(8)),
+            env,
+        });
+        let subscribes = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let filter = EventFilter::new().types([EventType::StateChange]);
+                let interest = filter.interest_in(shared.record.key());
+                let sink = Sink::Mailbox(shared.mailbox.clone());
+                let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
+                let changing = shared.env.bus.add(subscriber);
+                fence(crate::sync::Ordering::SeqCst);
+                shared.record.add_interest(interest, &shared.env.bus);
+                drop(changing);
+                fence(crate::sync::Ordering::SeqCst);
+                shared.record.state(&shared.env)
+            }
+        });
+        let changes = thread::spawn({
+            let shared = shared.clone();
+            move || shared.change(State::HalfOpen)
+        });
+        changes.join().unwrap();
+        let seen = subscribes.join().unwrap();
+        shared.round();
+        if seen == State::Closed {
+            assert_eq!(shared.told(), Some(State::HalfOpen));
+        }
+    });
+}
+
+/// The first report learns while somebody unsubscribes: what is left is what is wanted.
+#[test]
+fn interest_that_is_learned_late_is_not_stale() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let shared = Arc::new(Shared::just_registered());
+        let learns = thread::spawn({
+            let shared = shared.clone();
+            move || shared.record.learn_interest(&shared.env.bus)
+        });
+        let unsubscribes = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let bus = &shared.env.bus;
+                let _changing = bus.remove(&bus.find(|_| true));
+                let interest = bus.interest_in(shared.record.key());
+                shared.record.set_interest(interest);
+            }
+        });
+        learns.join().unwrap();
+        unsubscribes.join().unwrap();
+        assert_eq!(shared.record.interest(), EventMask::NONE);
     });
 }

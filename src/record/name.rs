@@ -112,7 +112,7 @@ impl Name {
         if self.is_inline() {
             return self.bytes.as_ptr().cast();
         }
-        // SAFETY: `new` wrote a pointer there.
+        // SAFETY: `allocate` wrote a pointer there.
         unsafe { self.bytes.as_ptr().cast::<*const u8>().read_unaligned() }
     }
 
@@ -150,7 +150,7 @@ unsafe fn copy(from: &[u8], to: *mut u8) {
 impl Drop for Name {
     fn drop(&mut self) {
         if !self.is_inline() {
-            // SAFETY: allocated by `new` with this layout, freed once.
+            // SAFETY: allocated by `allocate` with this layout, freed once.
             unsafe { alloc::dealloc(self.text().cast_mut(), self.layout()) };
         }
     }

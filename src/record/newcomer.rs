@@ -1,8 +1,8 @@
 //! What a record is made of, judged and worked out before it exists.
 //!
-//! A registration hashes the name once, and is refused before anything is allocated. The
-//! global settings are only looked at if they have changed since they last were, or if
-//! the connection has some of its own.
+//! A registration hashes the name once, and a bad one is refused before a record is made.
+//! The global settings are only looked at if they have changed since they last were, or
+//! need room, or if the connection has some of its own.
 
 use std::sync::Arc;
 
@@ -55,6 +55,12 @@ impl<'a> Newcomer<'a> {
             _ if self.limit.is_of(self.version) => Ok(()),
             _ => self.resolve(env, None),
         }
+    }
+
+    /// Whether its record takes more than a place in the pool.
+    #[inline]
+    pub(crate) fn is_costly(&self) -> bool {
+        self.profile.is_some() || self.roomy.is_some()
     }
 
     #[cold]

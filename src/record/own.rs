@@ -135,7 +135,7 @@ impl Record {
 }
 
 /// The pointer's own drop would look for readers in every thread's list. There are
-/// none: whoever reads the profile has a reference to its record.
+/// none: whoever reads the profile has a reference to its record, or is pinned.
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.may_have_profile() {

@@ -25,7 +25,7 @@ use crate::bus::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType, Facts, Text};
 use crate::state::{Generation, State, Word};
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, fence_after_rmw};
 
 /// In `interest`: not learned yet, ask the subscribers. A record is found by others
 /// from the moment it is in the table, and what they do to it must be told.
@@ -58,35 +58,54 @@ impl Record {
         EventMask(self.interest.load(Ordering::Relaxed))
     }
 
-    /// Learns what the subscribers want, once it is where they look for it.
+    /// Learns what the subscribers want, once it is where they look for it, unless that
+    /// is learned already.
     #[cold]
     pub(crate) fn learn_interest(&self, bus: &Bus) {
         // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
         // finds this record in the table, or this thread the subscriber.
         fence(Ordering::SeqCst);
-        let interest = bus.interest_in(self.key());
-        if interest != EventMask::NONE {
-            self.add_interest(interest);
+        let mut known = self.interest();
+        while known.meets(UNKNOWN) {
+            let wanted = bus.interest_in(self.key());
+            // Fails if somebody knows better who has changed the subscribers since.
+            match self.interest.compare_exchange(
+                known.0,
+                wanted.0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => known = EventMask(now),
+            }
         }
-        // ORDERING: after the line above, for those who tell: no event falls
-        // between not knowing and knowing.
-        self.interest.fetch_and(!UNKNOWN.0, Ordering::Release);
     }
 
-    pub(crate) fn add_interest(&self, mask: EventMask) {
-        self.interest.fetch_or(mask.0, Ordering::Relaxed);
+    /// Somebody more wants this. For whoever holds the lock of the subscribers, who are
+    /// all asked if the record has not learned yet what they want.
+    pub(crate) fn add_interest(&self, mask: EventMask, bus: &Bus) {
+        let known = self.interest();
+        self.set_interest(if known.meets(UNKNOWN) {
+            bus.interest_in(self.key())
+        } else {
+            known.or(mask)
+        });
     }
 
+    /// What the subscribers want, said by whoever holds their lock: so it is learned, and
+    /// only by others who do that it changes.
     pub(crate) fn set_interest(&self, mask: EventMask) {
-        let keep = |interest: u16| Some(interest & UNKNOWN.0 | mask.0);
-        let _ = self
-            .interest
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
+        // An exchange, as the one in `learn_interest`: they come one after the other.
+        self.interest.swap(mask.0, Ordering::Relaxed);
     }
 
     /// The registration or removal of the connection.
     #[inline]
     pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
+        // ORDERING: partner of the last fence in `Engine::subscribe`: whoever has
+        // subscribed, and looks, finds the connection as it is now, or is found here. A
+        // removal was an exchange, and so was a registration.
+        fence_after_rmw();
         if env.bus.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
             self.tell_of_life_now(env, cause);
         }
@@ -127,6 +146,10 @@ impl Record {
     ) {
         let cause = happening.cause;
         let moved = before != after;
+        if moved {
+            // ORDERING: as in `tell_of_life`. A change of state was an exchange.
+            fence_after_rmw();
+        }
         if self.interest().meets(UNKNOWN) {
             self.learn_interest(&env.bus);
         }
@@ -277,9 +300,10 @@ impl Record {
         EventMask(self.missed.swap(0, Ordering::AcqRel))
     }
 
-    /// To be asked after [`Record::retire`] by the one who did it.
+    /// Whether events are marked as missed.
     pub(crate) fn has_missed(&self) -> bool {
-        // Relaxed: see `is_retired_by_now`.
+        // Relaxed: whoever has removed the record need not miss a mark, see
+        // `is_retired_by_now`.
         self.missed.load(Ordering::Relaxed) != 0
     }
 }

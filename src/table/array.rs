@@ -71,17 +71,18 @@ struct Counts {
     /// and go change nothing else that all threads share. A place may be negative
     /// (wrapped), and so may their sum for a moment, or exceed `used`.
     dead: [Place; PLACES],
-    /// The same by threads that have no place of their own.
-    others: Place,
 }
 
-/// A count of tombstones. The first thread that counts here owns it, and counts with
-/// plain loads and stores; those that come too late share [`Counts::others`].
+/// A count of tombstones. The first thread that counts here owns the place, and counts
+/// with plain loads and stores; those that come too late share a count beside its own.
 #[repr(align(128))]
 struct Place {
     /// A thread's token; 0: nobody's yet. No token comes twice, so what is owned stays so.
     owner: AtomicUsize,
-    count: AtomicUsize,
+    /// The owner's count.
+    own: AtomicUsize,
+    /// That of the others.
+    others: AtomicUsize,
     /// How often a thread has asked whether it is its turn; roughly, if several do.
     turns: AtomicUsize,
 }
@@ -96,53 +97,47 @@ impl Counts {
         Counts {
             used: AtomicUsize::new(used),
             dead: std::array::from_fn(|_| Place::new()),
-            others: Place::new(),
-        }
-    }
-
-    /// Where this thread counts.
-    fn place(&self) -> &Place {
-        let token = sync::thread_token();
-        let place = &self.dead[token % PLACES];
-        match place.belongs_to(token) {
-            true => place,
-            false => &self.others,
         }
     }
 
     /// An entry came in the place of a tombstone.
     fn count_reuse(&self) {
-        self.count(self.place(), usize::MAX);
+        self.count(usize::MAX);
     }
 
     /// An entry became a tombstone. Whether it is the thread's turn to see if the array
     /// has become sparse.
     fn count_removal(&self) -> bool {
-        let place = self.place();
-        self.count(place, 1);
+        let place = self.count(1);
         let turns = place.turns.load(Ordering::Relaxed).wrapping_add(1);
         place.turns.store(turns, Ordering::Relaxed);
         turns.is_multiple_of(TURN)
     }
 
-    /// Counts so many tombstones more (or less, wrapped).
-    fn count(&self, place: &Place, more: usize) {
+    /// Counts so many tombstones more (or less, wrapped), where this thread counts.
+    fn count(&self, more: usize) -> &Place {
+        let token = sync::thread_token();
+        let place = &self.dead[token % PLACES];
         // ORDERING: Relaxed, counts (see `read`).
-        if ptr::eq(place, &self.others) {
-            place.count.fetch_add(more, Ordering::Relaxed);
+        if place.belongs_to(token) {
+            let count = place.own.load(Ordering::Relaxed).wrapping_add(more);
+            place.own.store(count, Ordering::Relaxed);
         } else {
-            let count = place.count.load(Ordering::Relaxed).wrapping_add(more);
-            place.count.store(count, Ordering::Relaxed);
+            place.others.fetch_add(more, Ordering::Relaxed);
         }
+        place
     }
 
     /// Used slots and tombstones.
     fn read(&self) -> (usize, usize) {
         // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
         // are exact for whoever has synchronised with all writers anyway.
-        let places = self.dead.iter().chain([&self.others]);
-        let dead = places.fold(0_usize, |sum, place| {
-            sum.wrapping_add(place.count.load(Ordering::Relaxed))
+        let counts = self
+            .dead
+            .iter()
+            .flat_map(|place| [&place.own, &place.others]);
+        let dead = counts.fold(0_usize, |sum, count| {
+            sum.wrapping_add(count.load(Ordering::Relaxed))
         });
         let dead = dead.cast_signed().max(0).cast_unsigned();
         (self.used.load(Ordering::Relaxed), dead)
@@ -153,7 +148,8 @@ impl Place {
     fn new() -> Self {
         Place {
             owner: AtomicUsize::new(0),
-            count: AtomicUsize::new(0),
+            own: AtomicUsize::new(0),
+            others: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
         }
     }

@@ -1,8 +1,8 @@
 //! What one slot of the table holds, as a plain value.
 //!
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
-//! addresses are free; on x86-64, where a program gets no address above 2⁴⁷ that it
-//! does not ask for, so are the high sixteen. A tombstone needs no address, so it keeps
+//! addresses are free. So are the high sixteen where a program gets no address above 2⁴⁷
+//! that it does not ask for ([`HIGH_TAG`]). A tombstone needs no address, so it keeps
 //! the hash of what it buried, but for the two lowest bits:
 //!
 //! ```text
@@ -22,10 +22,10 @@
 //! two keys are with a probability of 2⁻⁶²; where addresses have 32 bits, so
 //! has what is kept of a hash, and it is 2⁻³⁰.
 //!
-//! The tag is bits 2 to 5 of the hash, and on x86-64 bits 6 to 21 too; the place in the
-//! array comes of the highest. So all but one of a million strangers on a probe's way
-//! (elsewhere 15 of 16) are told apart without a look at the entry, which is a cache miss
-//! of its own.
+//! The tag is bits 2 to 5 of the hash, and in the high bits those from 6 to 21; the place
+//! in the array comes of the highest. So all but one of a million strangers on a probe's
+//! way (15 of 16 where the high bits are the address's) are told apart without a look at
+//! the entry, which is a cache miss of its own.
 
 use std::ptr::{self, NonNull};
 
@@ -35,8 +35,18 @@ pub(crate) const ALIGNMENT: usize = 64;
 const FROZEN: usize = 0b01;
 const DEAD: usize = 0b10;
 const LOW_TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
-/// The part of the tag where no address has anything.
-const HIGH_TAG: usize = if cfg!(target_arch = "x86_64") {
+/// The part of the tag where no address has anything. None in builds for tools that look
+/// for leaks, and take an address with a tag for none.
+pub(super) const HIGH_TAG: usize = if cfg!(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    any(
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "windows"
+    ),
+    not(brama_direct)
+)) {
     !(usize::MAX >> 16)
 } else {
     0

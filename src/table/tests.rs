@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::array::{capacity_for, is_sparse, limit};
-use super::slot::{Word, kin};
+use super::slot::{HIGH_TAG, Word, kin};
 use super::{Cursor, Entry, Table};
 use crate::reclaim::{Guard, pin};
 use crate::sync::{AtomicUsize, Ordering};
@@ -149,11 +149,7 @@ fn the_words_of_a_slot_are_told_apart() {
             assert_eq!(word.entry(), Some(entry));
             assert!(!word.is_empty());
             assert_eq!(word.candidate(hash), Some(entry));
-            let tag = if cfg!(target_arch = "x86_64") {
-                2..22
-            } else {
-                2..6
-            };
+            let tag = if HIGH_TAG == 0 { 2..6 } else { 2..22 };
             for bit in 0..64 {
                 let other = hash ^ 1 << bit;
                 let expected = (!tag.contains(&bit)).then_some(entry);
