@@ -6,15 +6,14 @@
 //! The allocator counts what the thread under test allocates while it says so.
 //! A thread's very first calls are let off: the first report and the first
 //! look-up may register that thread's farewell with the system and with the
-//! epochs, and the first failure its place among the readers of the settings
-//! (that the latter comes so late is a finding, kept as an ignored test).
+//! epochs, and the first failure its place among the readers of the settings.
 
 mod common;
 
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use brama::{Brama, Connection, ConnectionOptions, Error, ManualClock};
+use brama::{Brama, Connection, ConnectionOptions, Error, EventFilter, ManualClock};
 use common::counting::{Counting, allocations_of};
 use common::{manager, manager_with, ms};
 
@@ -266,6 +265,23 @@ fn on_two_threads_that_share_many_circuits_too() {
 }
 
 /// The leftovers of earlier removals are collected by whoever happens to pin.
+/// The record learns what is wanted of it from who subscribes, not on the way of a report.
+#[test]
+fn after_a_subscription_to_another_connection_too() {
+    let _alone = alone();
+    let (brama, _) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    brama.register("other", None).expect("a new name");
+    let filter = EventFilter::new().connection("other");
+    let _queue = brama.subscribe_queue(filter, 10).expect("valid");
+    thread::spawn(move || {
+        assert!(db.available());
+        assert_eq!(allocations_of(|| db.success().expect("registered")), 0);
+    })
+    .join()
+    .expect("nothing panics");
+}
+
 #[test]
 fn after_a_churn_of_registrations_too() {
     let _alone = alone();

@@ -16,7 +16,8 @@
 //!   memory that another thread's call uses, so threads
 //!   that share a circuit don't slow each other down.
 //! - A **failure** does: the count of consecutive failures is shared by its nature.
-//! - **Events** that nobody wants cost nothing. Those that somebody wants cost the
+//! - **Events** that nobody wants cost nothing, but that the first report on a connection
+//!   that was registered while nobody listened asks once. Those that somebody wants cost the
 //!   reporting thread a push into a ring, whatever the number of subscribers; delivery
 //!   is the dispatcher's work and grows with it.
 //!

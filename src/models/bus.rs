@@ -270,6 +270,8 @@ fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
             mailbox: std::sync::Arc::new(Mailbox::new(8)),
             env,
         });
+        // Nobody is there yet, so that it need not ask any more.
+        shared.record.learn_interest(&shared.env.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();
             move || {
