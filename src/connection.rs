@@ -52,7 +52,7 @@ impl Connection {
     ///
     /// [`Error::Rejected`] if the circuit is open, or half-open with all probes
     /// out; [`Error::NotFound`], [`Error::ShutDown`].
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
         match self.record.pass() {
             Some(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
@@ -127,7 +127,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
-    #[inline]
+    #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
         self.call_with(permit::by_result, f)
     }
@@ -152,7 +152,7 @@ impl Connection {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn call_with<T, E>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Outcome,

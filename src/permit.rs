@@ -94,7 +94,7 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    #[inline]
+    #[inline(always)]
     pub fn success(self) -> Result<(), Error> {
         let parts = self.into_parts();
         if parts.succeeds_at_once() {
@@ -153,7 +153,7 @@ impl<'a> Permit<'a> {
 
     /// Reports an outcome to which nobody waits for an answer: a stale report has
     /// done what it could.
-    #[inline]
+    #[inline(always)]
     fn settle(self, outcome: Outcome) {
         let parts = self.into_parts();
         if outcome != Outcome::Success || !parts.succeeds_at_once() {
@@ -162,7 +162,7 @@ impl<'a> Permit<'a> {
     }
 
     /// Whoever takes the parts reports, and releases them: no drop does.
-    #[inline]
+    #[inline(always)]
     fn into_parts(self) -> Parts {
         ManuallyDrop::new(self).parts
     }
@@ -363,7 +363,7 @@ pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn run<T, E>(
     permit: Permit<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -383,7 +383,7 @@ where
     conclude(permit, classify, f().await)
 }
 
-#[inline]
+#[inline(always)]
 fn conclude<T, E>(
     permit: Permit<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
