@@ -78,6 +78,7 @@
 //!   two words that must agree. A few bits in the pointer do nearly as well.
 
 mod array;
+mod counts;
 mod slot;
 #[cfg(test)]
 mod tests;

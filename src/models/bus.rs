@@ -91,6 +91,32 @@ impl Shared {
         }
     }
 
+    /// An empty ring, and nobody who listens.
+    fn unheard() -> Self {
+        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        Shared {
+            record: record_of(&env, "db"),
+            mailbox: std::sync::Arc::new(Mailbox::new(8)),
+            env,
+        }
+    }
+
+    /// What the engine does to subscribe, where `finds` says whether the record is found
+    /// in the table.
+    fn subscribe(&self, finds: impl FnOnce() -> bool) {
+        let filter = EventFilter::new().types([EventType::StateChange]);
+        let interest = filter.interest_in(self.record.key());
+        let sink = Sink::Mailbox(self.mailbox.clone());
+        let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
+        let changing = self.env.bus.add(subscriber);
+        fence(crate::sync::Ordering::SeqCst);
+        if finds() {
+            self.record.add_interest(interest, &self.env.bus);
+        }
+        drop(changing);
+        fence(crate::sync::Ordering::SeqCst);
+    }
+
     fn change(&self, to: State) {
         let record = &self.record;
         let done = match to {
@@ -206,12 +232,7 @@ fn a_change_after_a_subscription_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
-        let shared = Arc::new(Shared {
-            record: record_of(&env, "db"),
-            mailbox: std::sync::Arc::new(Mailbox::new(8)),
-            env,
-        });
+        let shared = Arc::new(Shared::unheard());
         // 1: the record can be found.
         let table = Arc::new(AtomicU32::new(0));
         let party = |work: fn(&Shared, &AtomicU32) -> bool| {
@@ -227,17 +248,7 @@ fn a_change_after_a_subscription_is_told() {
             false
         });
         let subscribes = party(|shared, table| {
-            let filter = EventFilter::new().types([EventType::StateChange]);
-            let interest = filter.interest_in(shared.record.key());
-            let sink = Sink::Mailbox(shared.mailbox.clone());
-            let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-            let changing = shared.env.bus.add(subscriber);
-            fence(crate::sync::Ordering::SeqCst);
-            if table.load(Ordering::Acquire) == 1 {
-                shared.record.add_interest(interest, &shared.env.bus);
-            }
-            drop(changing);
-            fence(crate::sync::Ordering::SeqCst);
+            shared.subscribe(|| table.load(Ordering::Acquire) == 1);
             let changes = table.load(Ordering::Acquire) == 1;
             if changes {
                 shared.change(State::HalfOpen);
@@ -264,26 +275,13 @@ fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
-        let shared = Arc::new(Shared {
-            record: record_of(&env, "db"),
-            mailbox: std::sync::Arc::new(Mailbox::new(8)),
-            env,
-        });
+        let shared = Arc::new(Shared::unheard());
         // Nobody is there yet, so that it need not ask any more.
         shared.record.learn_interest(&shared.env.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();
             move || {
-                let filter = EventFilter::new().types([EventType::StateChange]);
-                let interest = filter.interest_in(shared.record.key());
-                let sink = Sink::Mailbox(shared.mailbox.clone());
-                let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-                let changing = shared.env.bus.add(subscriber);
-                fence(crate::sync::Ordering::SeqCst);
-                shared.record.add_interest(interest, &shared.env.bus);
-                drop(changing);
-                fence(crate::sync::Ordering::SeqCst);
+                shared.subscribe(|| true);
                 shared.record.state(&shared.env)
             }
         });
