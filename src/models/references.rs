@@ -19,9 +19,11 @@ unsafe impl Send for Object {}
 
 impl Object {
     fn look(&self) {
-        // SAFETY: the caller has a reference.
-        self.content
-            .with(|content| assert_eq!(unsafe { *content }, 0));
+        self.content.with(|content| {
+            // SAFETY: the caller has a reference.
+            let content = unsafe { *content };
+            assert_eq!(content, 0);
+        });
     }
 
     /// Whether it was destroyed by this.
