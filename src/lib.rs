@@ -316,6 +316,7 @@ mod lock;
 mod mailbox;
 mod manager;
 mod per_process;
+mod per_thread;
 mod permit;
 mod pool;
 mod probes;

@@ -34,21 +34,15 @@ pub(crate) mod sections;
 shipped! {
     mod epochs;
 
-    use std::cell::Cell;
     use std::marker::PhantomData;
-    use std::mem::ManuallyDrop;
     use std::ptr;
 
+    use crate::per_thread::words;
     use sections::{Domain, Reader};
 
     static DOMAIN: Domain = Domain::new();
 
-    // Two, because a variable without a destructor is read without asking whether it
-    // is still there.
     thread_local! {
-        /// This thread's reader; null before its first pin, at its end, and where
-        /// pins are epochs.
-        static HERE: Cell<*const Reader> = const { Cell::new(ptr::null()) };
         static FAREWELL: Farewell = const { Farewell };
     }
 
@@ -58,35 +52,45 @@ shipped! {
     impl Drop for Farewell {
         fn drop(&mut self) {
             // Taken out first: what is destroyed may pin.
-            // SAFETY: null, or a reader, which is never freed.
-            if let Some(reader) = unsafe { HERE.replace(ptr::null()).as_ref() } {
+            if let Some(reader) = here() {
+                set_here(ptr::null());
                 DOMAIN.give_back(reader);
             }
         }
     }
 
-    /// Proof that the current thread is pinned.
-    pub(crate) struct Guard(Pin, NotSend);
+    /// This thread's reader. None before its first pin, at its end, and where pins are
+    /// epochs.
+    #[inline(always)]
+    fn here() -> Option<&'static Reader> {
+        // SAFETY: null, or a reader, which is never freed.
+        words(|words| unsafe { words.reader.get().cast::<Reader>().as_ref() })
+    }
+
+    fn set_here(reader: *const Reader) {
+        words(|words| words.reader.set(reader.cast()));
+    }
+
+    /// Proof that the current thread is pinned. In one word, so that it can stay in a
+    /// register: a reader, that of a thread about to end for this one pin ([`LENT`]), or
+    /// no reader where pins are epochs, which are taken for lent.
+    pub(crate) struct Guard(*const Reader, NotSend);
 
     /// A reader's word is its thread's alone.
     type NotSend = PhantomData<*const ()>;
 
-    enum Pin {
-        Here(&'static Reader),
-        /// Of a thread that is about to end, for this one pin.
-        Lent(&'static Reader),
-        Epoch(ManuallyDrop<crossbeam_epoch::Guard>),
-    }
+    /// In an address that is a multiple of more.
+    const LENT: usize = 1;
+    const _: () = assert!(align_of::<Reader>() > LENT);
 
     /// Pins the current thread: nothing retired from now on is destroyed before the
     /// guard is dropped. Nestable. The first pin of a thread may allocate.
     #[inline(always)]
     pub(crate) fn pin() -> Guard {
-        // SAFETY: null, or a reader, which is never freed.
-        match unsafe { HERE.get().as_ref() } {
+        match here() {
             Some(reader) => {
                 reader.enter();
-                Guard(Pin::Here(reader), PhantomData)
+                Guard(reader, PhantomData)
             }
             None => pin_otherwise(),
         }
@@ -96,42 +100,54 @@ shipped! {
     #[inline(never)]
     fn pin_otherwise() -> Guard {
         if !barrier::is_granted() {
-            return Guard(Pin::Epoch(ManuallyDrop::new(epochs::pin())), PhantomData);
+            epochs::enter();
+            return Guard(ptr::without_provenance(LENT), PhantomData);
         }
         let reader = DOMAIN.take_reader();
         reader.enter();
         if FAREWELL.try_with(|_| ()).is_err() {
-            return Guard(Pin::Lent(reader), PhantomData);
+            let lent = ptr::from_ref(reader).map_addr(|address| address | LENT);
+            return Guard(lent, PhantomData);
         }
-        HERE.set(reader);
-        Guard(Pin::Here(reader), PhantomData)
+        set_here(reader);
+        Guard(reader, PhantomData)
     }
 
     impl Drop for Guard {
         #[inline(always)]
         fn drop(&mut self) {
-            match &mut self.0 {
-                Pin::Here(reader) => reader.leave(),
-                other => unpin_otherwise(other),
+            match self.is_lent() {
+                // SAFETY: a reader, which is never freed.
+                false => unsafe { &*self.0 }.leave(),
+                true => unpin_otherwise(self.0),
             }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn unpin_otherwise(pin: &mut Pin) {
-        match pin {
-            Pin::Here(reader) => reader.leave(),
-            Pin::Lent(reader) => {
+    fn unpin_otherwise(lent: *const Reader) {
+        match reader_of(lent) {
+            Some(reader) => {
                 reader.leave();
                 DOMAIN.give_back(reader);
             }
-            // SAFETY: from the guard's drop, after which nobody uses it.
-            Pin::Epoch(guard) => unsafe { ManuallyDrop::drop(guard) },
+            None => epochs::leave(),
         }
     }
 
+    /// None: an epoch.
+    fn reader_of(guard: *const Reader) -> Option<&'static Reader> {
+        // SAFETY: a reader, which is never freed, but for its mark; or nothing but that.
+        unsafe { guard.map_addr(|address| address & !LENT).as_ref() }
+    }
+
     impl Guard {
+        #[inline(always)]
+        fn is_lent(&self) -> bool {
+            self.0.addr() & LENT != 0
+        }
+
         /// Runs `destroy` on the object once no thread pinned now is pinned any more.
         ///
         /// # Safety
@@ -139,8 +155,8 @@ shipped! {
         /// The object is unreachable for threads that pin from now on. `destroy` may be
         /// called with it once, on any thread and at any later time; it must not panic.
         pub(crate) unsafe fn retire<T>(&self, object: *mut T, destroy: unsafe fn(*mut T)) {
-            match &self.0 {
-                Pin::Here(reader) | Pin::Lent(reader) => {
+            match reader_of(self.0) {
+                Some(reader) => {
                     // SAFETY: functions that differ in what a thin pointer points to are
                     // called alike.
                     let destroy = unsafe {
@@ -150,18 +166,16 @@ shipped! {
                     unsafe { reader.retire(object.cast(), destroy) };
                 }
                 // SAFETY: the caller's promise.
-                Pin::Epoch(guard) => unsafe {
-                    guard.defer_unchecked(move || destroy(object));
-                },
+                None => unsafe { epochs::retire(object, destroy) },
             }
         }
 
         /// Does not wait for more to be retired: what this thread has retired is freed
         /// soon after it has unpinned. Called after rare, large retirements.
         pub(crate) fn flush(&self) {
-            match &self.0 {
-                Pin::Here(reader) | Pin::Lent(reader) => reader.seal_soon(),
-                Pin::Epoch(guard) => guard.flush(),
+            match reader_of(self.0) {
+                Some(reader) => reader.seal_soon(),
+                None => epochs::flush(),
             }
         }
     }
@@ -186,7 +200,7 @@ shipped! {
     pub(crate) fn begin_anew() {
         barrier::begin_anew();
         DOMAIN.begin_anew();
-        HERE.set(ptr::null());
+        set_here(ptr::null());
         epochs::begin_anew();
     }
 }

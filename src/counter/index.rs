@@ -78,21 +78,20 @@ pub(super) fn claim_cell(owner: &AtomicU16, index: u16) -> bool {
 }
 
 shipped! {
+    use crate::per_thread::{NO_INDEX, words};
+
     /// As an index: this thread has not asked for one. Owns nothing.
-    const UNASKED: u16 = u16::MAX;
+    const UNASKED: u16 = NO_INDEX;
 
     /// As an index: this thread has none and will get none. Owns nothing.
-    const REFUSED: u16 = u16::MAX - 1;
+    const REFUSED: u16 = NO_INDEX - 1;
 
     const WORDS: usize = 64;
     const _: () = assert!(64 * WORDS < REFUSED as usize);
 
     static POOL: Pool<WORDS> = Pool::new();
 
-    // Two, because a variable without a destructor is read without asking
-    // whether it is still there, and that is what every report does.
     thread_local! {
-        static INDEX: std::cell::Cell<u16> = const { std::cell::Cell::new(UNASKED) };
         static LEASE: Lease = const { Lease(std::cell::Cell::new(None)) };
     }
 
@@ -103,7 +102,7 @@ shipped! {
         fn drop(&mut self) {
             if let Some(index) = self.0.take() {
                 // Destructors that run after this one may still report.
-                let _ = INDEX.try_with(|current| current.set(REFUSED));
+                set_current(REFUSED);
                 POOL.release(index);
             }
         }
@@ -119,7 +118,11 @@ shipped! {
     /// The current thread's index, or a value that owns nothing.
     #[inline]
     pub(super) fn current() -> u16 {
-        INDEX.try_with(std::cell::Cell::get).unwrap_or(REFUSED)
+        words(|words| words.index.get())
+    }
+
+    fn set_current(index: u16) {
+        words(|words| words.index.set(index));
     }
 
     /// The current thread's index; takes one if it has not asked before.
@@ -134,7 +137,7 @@ shipped! {
                     index
                 });
                 let index = index.ok().flatten();
-                let _ = INDEX.try_with(|current| current.set(index.unwrap_or(REFUSED)));
+                set_current(index.unwrap_or(REFUSED));
                 index
             }
             index => Some(index),

@@ -5,15 +5,17 @@
 //! reason to allocate.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::thread;
 
 use super::errors::*;
 use super::text;
 use crate::error::Error;
+use crate::per_thread::words;
 use crate::record::{MaybeWait, Wait};
 
 /// Why an entry does not do what it was asked.
@@ -77,46 +79,61 @@ struct Last {
 
 thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
-    /// A rejection later than the failure in `LAST`: the one failure that is part of a
-    /// hot path. It owns nothing, so the thread need not be told to drop it.
-    static REJECTED: Cell<MaybeWait> = const { Cell::new(MaybeWait::NONE) };
+}
+
+/// A rejection later than the failure in `LAST`, which takes its place: the one failure
+/// that is part of a hot path.
+fn replace_rejection(rejection: MaybeWait) -> MaybeWait {
+    words(|words| MaybeWait::from_word(words.rejection.replace(rejection.to_word())))
 }
 
 /// Runs an entry that answers with a code.
 #[inline]
 pub(super) fn result(entry: impl FnOnce() -> Result<(), Failure>) -> brama_result_t {
-    match contained(entry) {
+    contained(|| match entry() {
         Ok(()) => BRAMA_OK,
         Err(failure) => remember(failure),
-    }
+    })
+    .unwrap_or_else(remember_panic)
 }
 
 /// Runs an entry that answers with a value, or `otherwise`.
 #[inline]
 pub(super) fn value<T>(otherwise: T, entry: impl FnOnce() -> Result<T, Failure>) -> T {
-    match contained(entry) {
-        Ok(value) => value,
+    let answer = contained(|| match entry() {
+        Ok(value) => Some(value),
         Err(failure) => {
             remember(failure);
+            None
+        }
+    });
+    match answer {
+        Ok(answer) => answer.unwrap_or(otherwise),
+        Err(payload) => {
+            remember_panic(payload);
             otherwise
         }
     }
 }
 
+/// What goes through here goes through memory, so it is small: a failure is remembered
+/// inside.
 #[inline]
-fn contained<T>(entry: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+fn contained<T>(entry: impl FnOnce() -> T) -> thread::Result<T> {
     // Unwind safe: what an entry shares with the outside are the library's own
     // structures, which are whole at every moment.
-    panic::catch_unwind(AssertUnwindSafe(entry)).unwrap_or_else(|payload| Err(panicked(&*payload)))
+    panic::catch_unwind(AssertUnwindSafe(entry))
 }
 
+/// Remembers a panic for the thread and answers its code.
 #[cold]
-fn panicked(payload: &(dyn Any + Send)) -> Failure {
+#[inline(never)]
+fn remember_panic(payload: Box<dyn Any + Send>) -> brama_result_t {
     let message = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    Failure::Panic(message.unwrap_or("panic").into())
+    remember(Failure::Panic(message.unwrap_or("panic").into()))
 }
 
 /// Remembers a failure for the thread and answers its code.
@@ -130,7 +147,7 @@ fn remember(failure: Failure) -> brama_result_t {
 /// Remembers a rejection for the thread and answers its code.
 #[inline]
 pub(super) fn rejected(wait: Wait) -> brama_result_t {
-    REJECTED.set(wait.into());
+    replace_rejection(wait.into());
     BRAMA_ERR_REJECTED
 }
 
@@ -138,7 +155,7 @@ pub(super) fn rejected(wait: Wait) -> brama_result_t {
 #[inline(never)]
 fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
-    REJECTED.set(MaybeWait::NONE);
+    replace_rejection(MaybeWait::NONE);
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
     code
@@ -148,7 +165,7 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(wait) = REJECTED.replace(MaybeWait::NONE).get() {
+        if let Some(wait) = replace_rejection(MaybeWait::NONE).get() {
             last.failure = Some(Error::Rejected(wait.into()).into());
         }
         if let Some(failure) = last.failure.take() {

@@ -9,7 +9,7 @@
 //! that forked with a new participant; what the old ones had still to free is left
 //! alone.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr;
 
@@ -23,11 +23,26 @@ static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
 // Two, because a variable without a destructor is read without asking whether
 // it is still there.
 thread_local! {
-    /// This thread's participant. Changed by this thread, never while it is
-    /// borrowed: only by its first pin, at its end, and after a fork.
-    static HERE: UnsafeCell<Option<ManuallyDrop<LocalHandle>>> =
-        const { UnsafeCell::new(None) };
+    static HERE: Here = const {
+        Here {
+            participant: UnsafeCell::new(None),
+            guard: UnsafeCell::new(None),
+            depth: Cell::new(0),
+        }
+    };
     static FAREWELL: Farewell = const { Farewell };
+}
+
+/// This thread's part.
+struct Here {
+    /// Changed by this thread, never while it is borrowed: only by its first pin, at its
+    /// end, and after a fork.
+    participant: UnsafeCell<Option<ManuallyDrop<LocalHandle>>>,
+    /// While the thread is pinned; and changed only where it was not or will not be. It
+    /// keeps what it needs of the participant.
+    guard: UnsafeCell<Option<ManuallyDrop<Guard>>>,
+    /// How many pins there are, inside each other.
+    depth: Cell<usize>,
 }
 
 /// Gives the participant up when the thread ends.
@@ -36,32 +51,80 @@ struct Farewell;
 impl Drop for Farewell {
     fn drop(&mut self) {
         // Taken out first: what the drop frees may pin.
-        // SAFETY: see `HERE`.
-        let handle = HERE.with(|here| unsafe { (*here.get()).take() });
-        if let Some(handle) = handle {
-            drop(ManuallyDrop::into_inner(handle));
+        // SAFETY: see `Here`.
+        let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
+        drop(participant.map(ManuallyDrop::into_inner));
+    }
+}
+
+/// Pins the thread until the [`leave`] that belongs to it.
+pub(super) fn enter() {
+    HERE.with(|here| {
+        if here.depth.get() == 0 {
+            // To pin may free something, which pins and unpins.
+            let guard = here.pin();
+            // SAFETY: see `Here`.
+            unsafe { *here.guard.get() = Some(ManuallyDrop::new(guard)) };
+        }
+        here.depth.set(here.depth.get() + 1);
+    });
+}
+
+pub(super) fn leave() {
+    HERE.with(|here| {
+        here.depth.set(here.depth.get() - 1);
+        if here.depth.get() == 0 {
+            // Taken out first: what the drop frees may pin.
+            // SAFETY: see `Here`.
+            let guard = unsafe { (*here.guard.get()).take() };
+            drop(guard.map(ManuallyDrop::into_inner));
+        }
+    });
+}
+
+impl Here {
+    fn pin(&self) -> Guard {
+        // SAFETY: see `Here`.
+        match unsafe { &*self.participant.get() } {
+            Some(participant) => participant.pin(),
+            None => self.pin_first(),
         }
     }
-}
 
-pub(super) fn pin() -> Guard {
-    // SAFETY: see `HERE`.
-    HERE.with(|here| match unsafe { &*here.get() } {
-        Some(handle) => handle.pin(),
-        None => pin_first(),
-    })
-}
-
-#[cold]
-fn pin_first() -> Guard {
-    let handle = collector().register();
-    let guard = handle.pin();
-    // A thread that is about to end does without: the guard keeps what it needs.
-    if FAREWELL.try_with(|_| ()).is_ok() {
-        // SAFETY: see `HERE`.
-        HERE.with(|here| unsafe { *here.get() = Some(ManuallyDrop::new(handle)) });
+    #[cold]
+    fn pin_first(&self) -> Guard {
+        let participant = collector().register();
+        let guard = participant.pin();
+        // A thread that is about to end does without.
+        if FAREWELL.try_with(|_| ()).is_ok() {
+            // SAFETY: see `Here`.
+            unsafe { *self.participant.get() = Some(ManuallyDrop::new(participant)) };
+        }
+        guard
     }
-    guard
+}
+
+/// The thread is pinned.
+fn with_guard(work: impl FnOnce(&Guard)) {
+    HERE.with(|here| {
+        // SAFETY: see `Here`.
+        let guard = unsafe { &*here.guard.get() };
+        work(guard.as_ref().expect("pinned"));
+    });
+}
+
+/// # Safety
+///
+/// The thread is pinned, and the object unreachable for threads that pin from now on.
+/// `destroy` may be called with it once, on any thread and at any later time.
+pub(super) unsafe fn retire<T>(object: *mut T, destroy: unsafe fn(*mut T)) {
+    // SAFETY: the caller's promise.
+    with_guard(|guard| unsafe { guard.defer_unchecked(move || destroy(object)) });
+}
+
+/// The thread is pinned.
+pub(super) fn flush() {
+    with_guard(|guard| guard.flush());
 }
 
 fn collector() -> &'static Collector {
@@ -93,6 +156,12 @@ fn collector() -> &'static Collector {
 /// frees nothing.
 pub(super) fn begin_anew() {
     COLLECTOR.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: see `HERE`. What is overwritten has no destructor.
-    HERE.with(|here| unsafe { *here.get() = None });
+    HERE.with(|here| {
+        here.depth.set(0);
+        // SAFETY: see `Here`. What is overwritten has no destructor.
+        unsafe {
+            *here.participant.get() = None;
+            *here.guard.get() = None;
+        }
+    });
 }

@@ -109,6 +109,16 @@ impl MaybeWait {
     pub(crate) fn get(self) -> Option<Wait> {
         self.0.checked_sub(1).map(Wait)
     }
+
+    /// For a word that is 0 where there is no wait.
+    pub(crate) fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// From [`MaybeWait::to_word`].
+    pub(crate) fn from_word(word: u64) -> Self {
+        MaybeWait(word)
+    }
 }
 
 impl From<Wait> for MaybeWait {

@@ -1,0 +1,40 @@
+//! Words that every thread has for itself, in one variable.
+//!
+//! In a shared library, which is what C and Python load, finding a thread's variable is
+//! a call, and takes as long as a third of a report. It is made once for all words of
+//! one variable; so what the hot paths need of their thread lies in this one, whoever it
+//! belongs to. Nobody else uses another's word.
+//!
+//! The words own nothing. A variable without a destructor is there to the thread's very
+//! end and is read without asking whether it is still there; what a word stands for is
+//! given back by a destructor of its owner's.
+
+use std::cell::Cell;
+use std::ptr;
+
+pub(crate) struct Words {
+    /// Where the thread says what it reads: `reclaim`.
+    pub(crate) reader: Cell<*const ()>,
+    /// The last rejection that a host has not asked about: `ffi`.
+    pub(crate) rejection: Cell<u64>,
+    /// Which cells are the thread's: `counter`. [`NO_INDEX`] at first.
+    pub(crate) index: Cell<u16>,
+}
+
+pub(crate) const NO_INDEX: u16 = u16::MAX;
+
+thread_local! {
+    static WORDS: Words = const {
+        Words {
+            reader: Cell::new(ptr::null()),
+            rejection: Cell::new(0),
+            index: Cell::new(NO_INDEX),
+        }
+    };
+}
+
+/// The words of the current thread.
+#[inline(always)]
+pub(crate) fn words<T>(use_them: impl FnOnce(&Words) -> T) -> T {
+    WORDS.with(use_them)
+}
