@@ -120,12 +120,14 @@ impl Engine {
             }
         }
         drop(guard);
-        self.available_at_first_use(key)
+        self.available_at_first_use(scope, identifier)
     }
 
     /// An unknown name is no error here, and asking for one often is cheap.
     #[cold]
-    fn available_at_first_use(&self, key: Key<'_>) -> bool {
+    #[inline(never)]
+    fn available_at_first_use(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let key = Key::new(scope, identifier);
         self.env.attend();
         self.env.global.load().housekeeping.auto_register()
             && self

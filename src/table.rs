@@ -2,8 +2,8 @@
 //!
 //! # What it promises
 //!
-//! - **Look-ups are wait-free**: at most as many steps as the array has slots
-//!   (a handful in practice), no retry, no write, no allocation. A reader
+//! - **Look-ups are wait-free**: no more steps than the array has slots, and a few
+//!   (nearly always only those few), no retry, no write, no allocation. A reader
 //!   finishes on the array it loaded and never notices a rebuild.
 //! - **[`insert`](Table::insert) and [removal](Table::remove_entry) are lock-free**
 //!   as far as the memory allocator is, which a rebuild calls: when one has to
@@ -158,7 +158,7 @@ impl<T: Entry> Table<T> {
         self.array(guard).get(
             hash,
             #[inline(always)]
-            |entry| entry.is(key),
+            move |entry| entry.is(key),
         )
     }
 
@@ -240,7 +240,7 @@ impl<T: Entry> Table<T> {
         let found = array.find(
             hash,
             #[inline(always)]
-            |entry| entry.is(key),
+            move |entry| entry.is(key),
         )?;
         let entry = found.entry;
         if !claim(entry) {

@@ -83,23 +83,28 @@ impl Name {
 
     #[inline(always)]
     pub(super) fn is(&self, key: Key<'_>) -> bool {
-        let scope = key.scope().unwrap_or_default().as_bytes();
-        let identifier = key.identifier().as_bytes();
-        let (len, scope_len) = (usize::from(self.len), usize::from(self.scope_len));
-        if scope_len != scope.len() || len - scope_len != identifier.len() {
+        let (scope, identifier) = (key.scope(), key.identifier());
+        let scope_len = scope.map_or(0, str::len);
+        let len = scope_len + identifier.len();
+        if len > INLINE {
+            return self.is_long(scope, identifier);
+        }
+        // Both lengths at once.
+        if (scope_len << 16 | len) != usize::from(self.scope_len) << 16 | usize::from(self.len) {
             return false;
         }
-        // SAFETY: as in `key`.
-        let (own, rest) = unsafe {
-            let text = std::slice::from_raw_parts(self.text(), len);
-            text.split_at_unchecked(scope_len)
-        };
-        // An empty scope is no scope's name, and not the same as none.
-        key::same(rest, identifier)
-            && match scope_len {
-                0 => key.scope().is_none(),
-                _ => key::same(own, scope),
-            }
+        // SAFETY: a name of these lengths lies in the record.
+        unsafe { reads(self.bytes.as_ptr().cast(), scope, identifier) }
+    }
+
+    /// Two names fit into registers, a key would go through memory.
+    #[inline(never)]
+    fn is_long(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let scope_len = scope.map_or(0, str::len);
+        usize::from(self.scope_len) == scope_len
+            && usize::from(self.len) - scope_len == identifier.len()
+            // SAFETY: a name of these lengths lies there.
+            && unsafe { reads(self.text(), scope, identifier) }
     }
 
     #[inline]
@@ -119,6 +124,29 @@ impl Name {
     fn layout(&self) -> Layout {
         Layout::array::<u8>(usize::from(self.len)).expect("a few kilobytes at most")
     }
+}
+
+/// Whether a text reads as these two, one after the other.
+///
+/// # Safety
+///
+/// There is a text, and it is as long as both.
+#[inline(always)]
+unsafe fn reads(text: *const u8, scope: Option<&str>, identifier: &str) -> bool {
+    let scope_len = scope.map_or(0, str::len);
+    // SAFETY: the caller's promise.
+    let (own, rest) = unsafe {
+        let rest = text.add(scope_len);
+        (
+            std::slice::from_raw_parts(text, scope_len),
+            std::slice::from_raw_parts(rest, identifier.len()),
+        )
+    };
+    key::same(rest, identifier.as_bytes())
+        && scope.is_none_or(|scope| {
+            // An empty scope is no scope's name, and not the same as none.
+            !scope.is_empty() && key::same(own, scope.as_bytes())
+        })
 }
 
 /// Copies usual lengths without a call, as two words that may overlap.

@@ -22,10 +22,11 @@
 //! two keys are with a probability of 2⁻⁶²; where addresses have 32 bits, so
 //! has what is kept of a hash, and it is 2⁻³⁰.
 //!
-//! The tag is bits 2 to 5 of the hash, and in the high bits those from 6 to 21; the place
-//! in the array comes of the highest. So all but one of a million strangers on a probe's
-//! way (15 of 16 where the high bits are the address's) are told apart without a look at
-//! the entry, which is a cache miss of its own.
+//! The tag is bits 20 to 23 of the hash, and in the high bits those from 2 to 17, which
+//! is one rotation; the place in the array comes of the highest. So all but one of a
+//! million strangers on a probe's way (15 of 16 where the high bits are the address's) are
+//! told apart without a look at the entry, which is a cache miss of its own. Kin have the
+//! same tag.
 
 use std::ptr::{self, NonNull};
 
@@ -52,8 +53,8 @@ pub(super) const HIGH_TAG: usize = if cfg!(all(
     0
 };
 const TAG: usize = LOW_TAG | HIGH_TAG;
-/// Of the hash's bits in the high part, from where they are.
-const SHIFT: u32 = usize::BITS - 16 - ALIGNMENT.ilog2();
+/// Turns the hash so that none of the bits that a tombstone leaves out is in the tag.
+const TURN: u32 = 18;
 
 const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
 
@@ -70,13 +71,13 @@ impl<T> Copy for Word<T> {}
 
 /// What a tombstone keeps of a hash.
 fn kept(hash: u64) -> usize {
-    // Truncation on 32-bit targets: the low bits are wanted, for the tag.
+    // Truncation on 32-bit targets: the low bits are wanted, which have the tag.
     hash as usize & !(DEAD | FROZEN)
 }
 
 /// What the word of an entry keeps of its hash.
 fn tag(hash: u64) -> usize {
-    kept(hash) & LOW_TAG | (hash as usize) << SHIFT & HIGH_TAG
+    hash.rotate_right(TURN) as usize & TAG
 }
 
 /// Whether a tombstone cannot tell one hash from the other.
@@ -125,7 +126,7 @@ impl<T> Word<T> {
 
     /// A tombstone of this hash or of its kin. Frozen or not.
     pub(super) fn is_tombstone_of(self, hash: u64) -> bool {
-        self.0.addr() & !FROZEN == kept(hash) | DEAD
+        self.0.addr() & DEAD != 0 && kept(self.0.addr() as u64) == kept(hash)
     }
 
     /// The entry, if there is one. Frozen or not.
@@ -133,15 +134,22 @@ impl<T> Word<T> {
         if self.0.addr() & DEAD != 0 {
             return None;
         }
+        self.address()
+    }
+
+    /// Of what is no tombstone.
+    pub(super) fn address(self) -> Option<NonNull<T>> {
         NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
+    }
+
+    /// Whether there is an entry whose hash has the same tag; or nothing, which has the
+    /// tag of some. Frozen or not.
+    pub(super) fn has_tag(self, hash: u64) -> bool {
+        self.0.addr() & (TAG | DEAD) == tag(hash)
     }
 
     /// The entry, if there is one whose hash has the same tag. Frozen or not.
     pub(super) fn candidate(self, hash: u64) -> Option<NonNull<T>> {
-        if self.0.addr() & (TAG | DEAD) == tag(hash) {
-            NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
-        } else {
-            None
-        }
+        self.entry().filter(|_| self.has_tag(hash))
     }
 }
