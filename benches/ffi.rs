@@ -198,12 +198,12 @@ fn by_handle(criterion: &mut Criterion) {
         .one("available, C", move |_| {
             black_box(c.connection_available)(black_box(handle))
         })
-        .one("success, Rust", move |_| black_box(rust).success())
+        .one("success, Rust", move |_| black_box(rust).success().is_ok())
         .one("success, C", move |_| {
             black_box(c.connection_success)(black_box(handle))
         })
         .one("acquire + success, Rust", move |_| {
-            black_box(rust).acquire().unwrap().success()
+            black_box(rust).acquire().unwrap().success().is_ok()
         })
         .one("acquire + success, C", move |_| {
             let mut permit = MaybeUninit::<Permit>::uninit();
@@ -219,7 +219,9 @@ fn by_handle(criterion: &mut Criterion) {
     rust.configure(brama::ConnectionOptions::new().unlimited_attempts())
         .unwrap();
     Race::new("ffi_failure")
-        .one("failure, Rust", move |_| black_box(rust).failure("timeout"))
+        .one("failure, Rust", move |_| {
+            black_box(rust).failure("timeout").is_ok()
+        })
         .one("failure, C", move |_| {
             black_box(c.connection_failure)(black_box(handle), c"timeout".as_ptr())
         })
@@ -260,14 +262,15 @@ fn by_name(criterion: &mut Criterion) {
             black_box(c.available)(manager, identifier, scope)
         })
         .one("success, Rust", move |turn| {
-            rust.success(sides.rust_name(turn))
+            rust.success(sides.rust_name(turn)).is_ok()
         })
         .one("success, C", move |turn| {
             let (identifier, scope) = sides.c_name(turn);
             black_box(c.success)(manager, identifier, scope)
         })
         .one("acquire + success, Rust", move |turn| {
-            rust.acquire(sides.rust_name(turn)).unwrap().success()
+            let permit = rust.acquire(sides.rust_name(turn)).unwrap();
+            permit.success().is_ok()
         })
         .one("acquire + success, C", move |turn| {
             let (identifier, scope) = sides.c_name(turn);

@@ -3,8 +3,10 @@
 //! They live as long as a race, each on a core of its own, so that what a library
 //! sets up for a thread is set up once, as in a server. They start through a gate;
 //! whoever is done first stops the others, so all of them are under way all the
-//! time that is measured. What the system says about waiting for a core
-//! (`/proc/thread-self/schedstat`) tells whether a lap was disturbed.
+//! time that is measured. Before that each waits, not for ever, until its core is
+//! quiet. Whether a lap was disturbed is told by what the system says about waiting for a
+//! core (`/proc/thread-self/schedstat`), and by the [pace](super::pace) that the core has
+//! then.
 
 use std::fs;
 use std::hint::{black_box, spin_loop};
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
+
+use super::pace::{QUIET, await_quiet, pace};
 
 /// What a contestant does on one thread: given who it is, and until when.
 pub type Work<'a> = dyn Fn(usize, &Lap) -> Ran + Sync + 'a;
@@ -34,14 +38,25 @@ pub struct Ran {
     elapsed: Duration,
     /// How long it waited for a core.
     waited: Duration,
+    /// How its core was before and after: the worse.
+    pace: f64,
 }
 
 /// What all threads of a lap did.
 pub struct Together {
     /// The time of a turn, as a thread sees it.
     pub ns: f64,
-    /// The worst thread's share of time without a core.
-    pub waited: f64,
+    /// How disturbed the worst thread was; up to 1 is as good as not at all.
+    pub disturbance: f64,
+}
+
+/// The share of a lap that a thread may be without a core.
+const WAITED: f64 = 0.03;
+
+/// How disturbed a thread is that was so long without a core, at this pace.
+pub fn disturbance(waited: Duration, elapsed: Duration, pace: f64) -> f64 {
+    let waited = waited.as_nanos() as f64 / elapsed.as_nanos().max(1) as f64;
+    (waited / WAITED).max((pace - 1.0) / (QUIET - 1.0))
 }
 
 impl Lap {
@@ -64,6 +79,7 @@ impl Lap {
         for turn in self.first..first {
             black_box(operation(turn));
         }
+        let before = await_quiet();
         self.gate.pass();
         let waited = waited_for_a_core();
         let start = Instant::now();
@@ -77,10 +93,22 @@ impl Lap {
         }
         let elapsed = start.elapsed();
         self.stop.store(true, Ordering::Relaxed);
+        let waited = waited_for_a_core().saturating_sub(waited);
         Ran {
             turns,
             elapsed,
-            waited: waited_for_a_core().saturating_sub(waited),
+            waited,
+            pace: before.max(pace()),
+        }
+    }
+
+    /// Only looks how quiet the core is, at once.
+    pub fn look(&self) -> Ran {
+        Ran {
+            turns: 0,
+            elapsed: Duration::ZERO,
+            waited: Duration::ZERO,
+            pace: pace(),
         }
     }
 }
@@ -134,13 +162,13 @@ impl<'a> Crew<'a> {
         assert_eq!(ran.len(), threads, "a contestant panicked");
         let nanos = |ran: &Ran| ran.elapsed.as_nanos().max(1) as f64;
         let rate: f64 = ran.iter().map(|ran| ran.turns as f64 / nanos(ran)).sum();
-        let waited = ran
+        let disturbance = ran
             .iter()
-            .map(|ran| ran.waited.as_nanos() as f64 / nanos(ran))
+            .map(|ran| disturbance(ran.waited, ran.elapsed, ran.pace))
             .fold(0.0, f64::max);
         Together {
             ns: threads as f64 / rate,
-            waited,
+            disturbance,
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Run one after the other, as Criterion does it, a slow second of a shared machine
 //! is one contestant's bad luck. Here they run in short laps that take turns, in an
 //! order that rotates, and the result is the median of the laps. A lap in which a
-//! thread had to wait for a core is run again. Criterion, where a bench uses it,
-//! sees the same closures: for its statistics and its comparison with the last run.
+//! thread had to wait for a core, or had one that was not quiet, is run again. Criterion,
+//! where a bench uses it, sees the same closures: for its statistics and its comparison
+//! with the last run.
 //!
 //! A free argument is a filter, as with Criterion:
 //! `cargo bench --bench hot_path -- by_name`.
@@ -13,6 +14,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod crew;
+mod pace;
 pub mod results;
 
 use std::env;
@@ -24,15 +26,12 @@ use criterion::Criterion;
 use serde_json::json;
 
 pub use crew::{Crew, Gate, cores, stay_on};
-use crew::{Lap, Ran, Together, Work, waited_for_a_core};
+use crew::{Lap, Ran, Together, Work, disturbance, waited_for_a_core};
 
 /// How often a lap that was disturbed is run again, and how often that may happen for
 /// each lap of a contestant, so that a race ends on a busy machine too.
-const RETRIES: usize = 6;
-const RETRIES_PER_LAP: usize = 2;
-
-/// The share of a lap that a thread may be without a core.
-const DISTURBED: f64 = 0.03;
+const RETRIES: usize = 8;
+const RETRIES_PER_LAP: usize = 3;
 
 /// Keeps what two threads write apart.
 #[repr(align(128))]
@@ -169,7 +168,8 @@ impl<'a> Race<'a> {
         let mut scores: Vec<Score> = all.iter().map(|_| Score::default()).collect();
         thread::scope(|scope| {
             let most = all.iter().map(|one| one.threads).max().unwrap_or(0);
-            let crew = Crew::new(scope, most);
+            // On every core, to look how quiet it is.
+            let crew = Crew::new(scope, most.max(cores()));
             if !measuring {
                 for one in all {
                     one.lap(&crew, 0..1);
@@ -233,12 +233,16 @@ impl Contestant<'_> {
             Run::Laps(work) => crew.run(self.threads, &**work, turns),
             Run::Custom(run) => {
                 let count = turns.end - turns.start;
-                let before = waited_for_a_core();
-                let elapsed = run(count).as_nanos().max(1) as f64;
-                let waited = waited_for_a_core().saturating_sub(before);
+                // Whatever threads it has: on any of the cores.
+                let before = crew.run(cores(), &|_, lap| lap.repeat(|_| ()), 0..0);
+                let waited = waited_for_a_core();
+                let elapsed = run(count);
+                let waited = waited_for_a_core().saturating_sub(waited);
+                let after = crew.run(cores(), &|_, lap| lap.look(), 0..0);
+                let own = disturbance(waited, elapsed, 1.0);
                 Together {
-                    ns: elapsed / count as f64,
-                    waited: waited.as_nanos() as f64 / elapsed,
+                    ns: elapsed.as_nanos() as f64 / count as f64,
+                    disturbance: own.max(before.disturbance).max(after.disturbance),
                 }
             }
         }
@@ -269,16 +273,16 @@ impl Score {
         // More threads than cores wait for each other, and that is no disturbance.
         let avoidable = one.threads <= cores();
         for _ in 0..RETRIES.min(self.retries) {
-            if best.waited <= DISTURBED || !avoidable {
+            if best.disturbance <= 1.0 || !avoidable {
                 break;
             }
             self.retries -= 1;
             let again = lap();
-            if again.waited < best.waited {
+            if again.disturbance < best.disturbance {
                 best = again;
             }
         }
-        self.disturbed += usize::from(best.waited > DISTURBED && avoidable);
+        self.disturbed += usize::from(best.disturbance > 1.0 && avoidable);
         self.samples.push(best.ns);
     }
 

@@ -1,0 +1,67 @@
+//! Whether a core is quiet: how fast it is at a fixed piece of arithmetic.
+//!
+//! The system tells when a thread had to wait for a core, and knows nothing of the other
+//! half of the core: a virtual machine's cores are hardware threads, and a neighbour on
+//! the same core takes up to half of what it can do, for a tenth of a second or for
+//! minutes. Contestants that keep the core busy suffer more from that than those that
+//! wait for memory or for a locked instruction, so that not even ratios hold. The piece
+//! keeps several independent chains going and touches no memory: alone on its core it
+//! takes the same every time.
+
+use std::hint::black_box;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// As many times as long as ever: no longer quiet.
+pub const QUIET: f64 = 1.15;
+
+/// How long a thread waits for its core to be quiet.
+const PATIENCE: Duration = Duration::from_millis(30);
+
+/// How long a process looks for the best pace before it measures.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+
+/// What the piece took at its best, in ns.
+static BEST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How many times as long as ever the piece takes now.
+pub fn pace() -> f64 {
+    static LOOKED: Once = Once::new();
+    LOOKED.call_once(|| {
+        let start = Instant::now();
+        while start.elapsed() < FIRST_LOOK {
+            BEST.fetch_min(piece(), Ordering::Relaxed);
+        }
+    });
+    let now = piece();
+    now as f64 / BEST.fetch_min(now, Ordering::Relaxed).min(now) as f64
+}
+
+/// Waits until the core is quiet, or no longer, and says how quiet it is.
+pub fn await_quiet() -> f64 {
+    let start = Instant::now();
+    loop {
+        let now = pace();
+        if now <= QUIET || start.elapsed() > PATIENCE {
+            return now;
+        }
+    }
+}
+
+/// Some 15 µs, in ns.
+fn piece() -> u64 {
+    let start = Instant::now();
+    // Of different kinds, so that they don't become one vector.
+    let (mut a, mut b, mut c, mut d, mut e, mut f) = black_box((1, 2, 3, 4, 5, 6));
+    for i in 0..10_000_u64 {
+        a = (a ^ i).wrapping_add(1);
+        b = u64::rotate_left(b, 7).wrapping_add(i);
+        c = u64::wrapping_sub(c, i) ^ 3;
+        d = u64::rotate_right(d, 5) ^ i;
+        e = u64::wrapping_add(e, i).rotate_left(9);
+        f = u64::wrapping_sub(i, f).rotate_left(3);
+    }
+    black_box((a, b, c, d, e, f));
+    start.elapsed().as_nanos() as u64
+}
