@@ -33,7 +33,7 @@
 //! - **Order**: values leave in the order in which their positions were
 //!   claimed. So a producer's values stay in its order, and a push that
 //!   happens before another leaves before it.
-//! - **A push is bounded.** It makes at most [`PUSH_ATTEMPTS`] (32) attempts,
+//! - **A push is bounded.** It makes at most [`PUSH_ATTEMPTS`] (10) attempts,
 //!   with a pause of fixed length after each that failed (some 20 µs in all if
 //!   every one does), then gives the value back. An attempt fails only because
 //!   another producer claimed the position first. It waits for nobody.
@@ -92,13 +92,13 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 24;
 
 /// How many times a push tries to claim a position before it reports full.
 /// Each failure is another producer's success.
-pub(crate) const PUSH_ATTEMPTS: u32 = 32;
+pub(crate) const PUSH_ATTEMPTS: u32 = 10;
 
-/// How long the loser of a race stands back, see [`pause`]: long enough for
-/// the winner to use the line it has won more than once. With shorter or
-/// growing pauses two producers tend to take it from each other at every push
-/// (two cores of a Zen 5 EPYC: 55 ns per push, against 12).
-const PAUSES: u32 = 16;
+/// How long the loser of a race stands back, see [`pause`]: some 2 µs, long enough
+/// for the winner to use the line it has won many times. With shorter or growing
+/// pauses two producers tend to take it from each other at every push (two cores of a
+/// Zen 5 EPYC: 55 ns per push, against 12).
+const PAUSES: u32 = 48;
 
 /// A counter that one side writes all the time, alone on its line. 128 bytes,
 /// because processors fetch lines of 64 in pairs.
