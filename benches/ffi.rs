@@ -191,9 +191,7 @@ fn by_handle(criterion: &mut Criterion) {
     let rust = &sides.rust_handle();
     let handle = c.handle(&sides.c_names[0]);
     Race::new("ffi_by_handle")
-        .one("a call that does nothing", move |_| {
-            black_box(c.abi_version)()
-        })
+        .one("a bare call", move |_| black_box(c.abi_version)())
         .one("available, Rust", move |_| black_box(rust).available())
         .one("available, C", move |_| {
             black_box(c.connection_available)(black_box(handle))
@@ -219,6 +217,7 @@ fn by_handle(criterion: &mut Criterion) {
     rust.configure(brama::ConnectionOptions::new().unlimited_attempts())
         .unwrap();
     Race::new("ffi_failure")
+        .one("a bare call", move |_| black_box(c.abi_version)())
         .one("failure, Rust", move |_| {
             black_box(rust).failure("timeout").is_ok()
         })
@@ -240,6 +239,7 @@ fn rejected(criterion: &mut Criterion) {
     (c.open_circuit)(manager, identifier, scope, c"outage".as_ptr(), u64::MAX);
     let handle = c.handle(&down);
     Race::new("ffi_rejected")
+        .one("a bare call", move |_| black_box(c.abi_version)())
         .one("acquire, Rust", move |_| black_box(rust).acquire().is_err())
         .one("acquire, C", move |_| {
             let mut permit = MaybeUninit::<Permit>::uninit();
@@ -254,6 +254,7 @@ fn by_name(criterion: &mut Criterion) {
     let rust = &sides.rust;
     let manager = DEFAULT;
     Race::new("ffi_by_name")
+        .one("a bare call", move |_| black_box(c.abi_version)())
         .one("available, Rust", move |turn| {
             rust.available(sides.rust_name(turn))
         })

@@ -129,7 +129,7 @@ impl Engine {
     fn available_at_first_use(&self, scope: Option<&str>, identifier: &str) -> bool {
         let key = Key::new(scope, identifier);
         self.env.attend();
-        self.env.global.load().housekeeping.auto_register()
+        self.env.auto_register()
             && self
                 .with(key, |record, _| match record.available(&self.env) {
                     false if record.is_retired() => Err(Refusal::Gone),
@@ -142,7 +142,7 @@ impl Engine {
     fn register_at_first_use(&self, key: Key<'_>) -> Result<(), Error> {
         self.refuse_if_shut()?;
         key.validate()?;
-        if !self.env.global.load().housekeeping.auto_register() {
+        if !self.env.auto_register() {
             return Err(Error::not_found(key));
         }
         match self.register(key, None) {

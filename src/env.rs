@@ -41,6 +41,9 @@ pub(crate) struct Env {
     /// The [`Limit`] of connections that have no settings of their own, if they need no
     /// room either.
     plain: AtomicU64,
+    /// Whether an unknown name is registered, in the lowest bit, and above it of which
+    /// version that is.
+    auto_register: AtomicU64,
     /// Counts the changes of any settings, so that a record can tell whether what
     /// it remembers of its own still holds.
     version: AtomicU32,
@@ -64,6 +67,7 @@ impl Env {
             ids: Ids(AtomicU64::new(1)),
             dice: AtomicU64::new(hasher.hash("dice".into())),
             plain: AtomicU64::new(Limit::UNKNOWN.bits()),
+            auto_register: AtomicU64::new(u64::MAX),
             version: AtomicU32::new(1),
         }
     }
@@ -93,6 +97,28 @@ impl Env {
 
     pub(crate) fn note_plain_limit(&self, limit: Limit) {
         self.plain.store(limit.bits(), Ordering::Relaxed);
+    }
+
+    /// Whether an unknown name is registered by its first use. Asking for unknown names is
+    /// no reason to read the settings.
+    #[inline]
+    pub(crate) fn auto_register(&self) -> bool {
+        let version = u64::from(self.version());
+        let known = self.auto_register.load(Ordering::Relaxed);
+        match known >> 1 == version {
+            true => known & 1 == 1,
+            false => self.learn_auto_register(version),
+        }
+    }
+
+    /// The settings are read after the version: they may be newer, which is no harm, since
+    /// the version goes on then.
+    #[cold]
+    fn learn_auto_register(&self, version: u64) -> bool {
+        let answer = self.global.load().housekeeping.auto_register();
+        let known = version << 1 | u64::from(answer);
+        self.auto_register.store(known, Ordering::Relaxed);
+        answer
     }
 
     /// Starts the driver anew if a fork has left it behind. For operations on which

@@ -38,6 +38,26 @@ fn auto_register_makes_a_connection_at_its_first_use() {
 }
 
 #[test]
+fn auto_register_can_be_turned_on_and_off_at_any_time() {
+    let (brama, _clock) = manager();
+    for turn in 0..3 {
+        let [unknown, new] = [format!("unknown_{turn}"), format!("new_{turn}")];
+        assert!(!brama.available(&unknown));
+        brama
+            .configure(Config::new().auto_register(true))
+            .expect("valid");
+        assert!(brama.available(&new));
+        assert_eq!(brama.failure(&unknown, None), Ok(1));
+        brama
+            .configure(Config::new().auto_register(false))
+            .expect("valid");
+        let refused = brama.success("another");
+        assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    }
+    assert_eq!(brama.snapshot().len(), 6);
+}
+
+#[test]
 fn registering_twice_leaves_the_first_as_it_is() {
     let (brama, _clock) = manager();
     let db = brama.register("db", None).expect("a new name");

@@ -190,7 +190,9 @@ impl<T: Entry> Array<T> {
     /// slots are read whether they are needed or not, and chosen from without a branch.
     ///
     /// An entry is as good if a slot before it was empty or a tombstone when that was
-    /// read: it was in the table at the moment when its own slot was.
+    /// read: it was in the table at the moment when its own slot was. And one of them that
+    /// was empty is as good an end as in order: whatever was nearer home then was read
+    /// later, so if it was the entry, it is gone.
     #[inline(always)]
     fn find_near(&self, hash: u64) -> Option<Found<'_, T>> {
         // Read once: nothing that is behind a pointer is remembered over an acquire.
@@ -201,14 +203,19 @@ impl<T: Entry> Array<T> {
         let read = |step: usize| Self::read(unsafe { slots.get_unchecked(at(step)) });
         let mut place = at(NEAR - 1);
         let mut word = read(NEAR - 1);
+        let mut has_end = word.is_empty();
         for step in (0..NEAR - 1).rev() {
             let nearer = read(step);
+            has_end |= nearer.is_empty();
             let has_tag = nearer.has_tag(hash);
             word = select_unpredictable(has_tag, nearer, word);
             place = select_unpredictable(has_tag, at(step), place);
         }
         if !word.has_tag(hash) {
-            return self.find_from(home, hash);
+            return match has_end {
+                true => None,
+                false => self.find_from(home, hash),
+            };
         }
         // SAFETY: it was in a slot of this array: see the file's top.
         let entry = unsafe { word.address()?.as_ref() };
