@@ -28,7 +28,7 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{CallError, Error};
 use crate::event::Report;
-use crate::record::{Record, RecordRef, Refusal, Ticket};
+use crate::record::{Begun, Record, RecordRef, Refusal, Ticket};
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,11 +121,17 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
+    #[inline]
     pub fn failure<'r>(self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
         // As above.
         let report = report.into();
         let parts = self.into_parts();
-        parts.conclude(parts.failure(&report))
+        match parts.fails_at_once() {
+            Begun::Done(count) => Ok(count as u32),
+            begun => {
+                Parts::failure_otherwise(parts.engine, parts.record, parts.ticket, begun, &report)
+            }
+        }
     }
 
     /// Gives the permit back: neither success nor failure.
@@ -220,6 +226,39 @@ impl Parts {
 
     fn success(&self, report: &Report<'_>) -> Result<(), Refusal> {
         self.record().success(self.env(), Some(self.ticket), report)
+    }
+
+    /// The report of a permit that owns nothing, as far as it goes without what the report
+    /// says.
+    #[inline]
+    fn fails_at_once(&self) -> Begun {
+        match self.ticket.owns_something() {
+            true => Begun::Not,
+            false => self.record().fail_with_permit(self.env(), self.ticket),
+        }
+    }
+
+    /// What is left of a failure after [`Parts::fails_at_once`].
+    #[inline(never)]
+    fn failure_otherwise(
+        engine: NonNull<Engine>,
+        record: NonNull<Record>,
+        ticket: Ticket,
+        begun: Begun,
+        report: &Report<'_>,
+    ) -> Result<u32, Error> {
+        let parts = Parts {
+            engine,
+            record,
+            ticket,
+        };
+        parts.conclude(match ticket.owns_something() {
+            true => parts.failure(report),
+            false => {
+                let (record, env) = (parts.record(), parts.env());
+                record.failure_that_matters(env, Some(ticket), report, begun)
+            }
+        })
     }
 
     fn failure(&self, report: &Report<'_>) -> Result<u32, Refusal> {
