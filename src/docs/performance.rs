@@ -42,10 +42,16 @@
 //! Contestants take turns in one process, in laps of a few milliseconds whose order
 //! rotates; a figure is the median of the laps. Threads are pinned to a core each, live
 //! as long as the race, pass a gate together, and the first one to finish stops the
-//! others. A lap in which a thread waited for a core for more than 3 % of the time (as
-//! `/proc/thread-self/schedstat` tells) is run again, and if it stays so it is counted
-//! as disturbed. With several threads a time is that of one operation as one of them
-//! sees it: if threads don't disturb each other it stays the same.
+//! others. With several threads a time is that of one operation as one of them sees it:
+//! if threads don't disturb each other it stays the same.
+//!
+//! A lap is run again, a few times, if a thread waited for a core for more than 3 % of it
+//! (as `/proc/thread-self/schedstat` tells), or if its core was not quiet before and
+//! after: slower than 1.15 times its best at a fixed piece of arithmetic. A virtual
+//! machine's core is often half a core; while somebody else's thread keeps the other half
+//! busy, work of many instructions takes up to twice as long and a read-modify-write,
+//! which waits, hardly longer, so that such laps would shift the ratios too. Each bench
+//! says how many laps of a median stayed disturbed.
 //!
 //! Floors are what an operation cannot do without: an atomic load, one read-modify-write
 //! (`fetch_add`), a reading of the coarse clock, reading and hashing a name. "To the
