@@ -111,8 +111,9 @@ impl Env {
         }
     }
 
-    /// The settings are read after the version: they may be newer, which is no harm, since
-    /// the version goes on then.
+    /// The settings are read after the version, so they are at least as new. If they are
+    /// newer, the change is not over: until it is, and the version has gone on, one thread
+    /// may be answered as before it and another as after it.
     #[cold]
     fn learn_auto_register(&self, version: u64) -> bool {
         let answer = self.global.load().housekeeping.auto_register();

@@ -161,8 +161,9 @@
 //! there is no room they are told late and together, and then
 //! [say so](Event::is_coalesced):
 //!
-//! - **The ring is full** ([`event_capacity`](Builder::event_capacity) happenings).
-//!   Droppable events are dropped. Of the others, those of one type and connection
+//! - **The ring is full** ([`event_capacity`](Builder::event_capacity) happenings), or
+//!   a thread that reports has lost 32 races in a row for a place in it, which takes
+//!   some 60 µs and many others that report. Droppable events are dropped. Of the others, those of one type and connection
 //!   become one event, made later with the state that then holds, without reason
 //!   and metadata. A connection that was registered since the ring ran full and
 //!   removed before anybody heard of it leaves no event.

@@ -5,9 +5,11 @@
 //! one variable; so what the hot paths need of their thread lies in this one, whoever it
 //! belongs to. Nobody else uses another's word.
 //!
-//! The words own nothing. A variable without a destructor is there to the thread's very
-//! end and is read without asking whether it is still there; what a word stands for is
-//! given back by a destructor of its owner's.
+//! The words own nothing. Where the target has thread-local variables of its own, one
+//! without a destructor is there to the thread's very end and is read without asking
+//! whether it is still there; what a word stands for is given back by a destructor of its
+//! owner's. On other targets (Windows with GNU tools, Android) the library's substitute
+//! may be made anew while a thread ends, and what it stood for is then not used again.
 
 use std::cell::Cell;
 use std::ptr;

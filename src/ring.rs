@@ -33,8 +33,8 @@
 //! - **Order**: values leave in the order in which their positions were
 //!   claimed. So a producer's values stay in its order, and a push that
 //!   happens before another leaves before it.
-//! - **A push is bounded.** It makes at most [`PUSH_ATTEMPTS`] (10) attempts,
-//!   with a pause of fixed length after each that failed (some 20 µs in all if
+//! - **A push is bounded.** It makes at most [`PUSH_ATTEMPTS`] (32) attempts,
+//!   with a pause of fixed length after each that failed (some 60 µs in all if
 //!   every one does), then gives the value back. An attempt fails only because
 //!   another producer claimed the position first. It waits for nobody.
 //! - **A pop is lock-free among consumers**: it goes round again only when
@@ -92,7 +92,7 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 24;
 
 /// How many times a push tries to claim a position before it reports full.
 /// Each failure is another producer's success.
-pub(crate) const PUSH_ATTEMPTS: u32 = 10;
+pub(crate) const PUSH_ATTEMPTS: u32 = 32;
 
 /// How long the loser of a race stands back, see [`pause`]: some 2 µs, long enough
 /// for the winner to use the line it has won many times. With shorter or growing
@@ -135,7 +135,7 @@ const _: () = {
             == size_of::<AtomicU64>() + size_of::<UnsafeCell<MaybeUninit<[u64; 15]>>>(),
         "a slot costs a stamp and no padding"
     );
-    assert!(PUSH_ATTEMPTS * PAUSES <= 512, "some 20 µs");
+    assert!(PUSH_ATTEMPTS * PAUSES <= 1_536, "some 60 µs");
 };
 
 // SAFETY: a value is touched only by the thread that has claimed its position,

@@ -46,8 +46,8 @@
 //! if threads don't disturb each other it stays the same.
 //!
 //! A lap is run again, a few times, if a thread waited for a core for more than 3 % of it
-//! (as `/proc/thread-self/schedstat` tells), or if its core was not quiet before and
-//! after: slower than 1.15 times its best at a fixed piece of arithmetic. A virtual
+//! (as `/proc/thread-self/schedstat` tells), or if its core was not quiet before or
+//! after it: slower than 1.15 times its best at a fixed piece of arithmetic. A virtual
 //! machine's core is often half a core; while somebody else's thread keeps the other half
 //! busy, work of many instructions takes up to twice as long and a read-modify-write,
 //! which waits, hardly longer, so that such laps would shift the ratios too. Each bench

@@ -1,8 +1,8 @@
 //! The table: who wins, what a rebuild keeps, what a reader sees.
 //!
 //! All keys have home 0 in every small array, so they form one cluster and share
-//! its first empty slot. Keys below 16 have different hashes, and key 16 + n has
-//! that of key n. An array of four slots is replaced when the third is used: two
+//! its first empty slot. Keys below 16 have different hashes and tags, key 16 + n has
+//! the hash of key n, and keys from 32 on have different hashes with one tag. An array of four slots is replaced when the third is used: two
 //! entries are put in beforehand, and a third insertion in a model is what starts
 //! its rebuild.
 //!
@@ -27,6 +27,7 @@
 //! | `a_rebuild_keeps_a_racing_claimed_removal`       | going on in `remove_claimed` when it is refused                |
 //! | `who_meets_a_claimed_entry_takes_its_place`      | the inserter's removal of what is claimed                      |
 //! | `keys_with_one_hash_have_one_winner_each`        | `Collides`; `reuses`, when inserting and when looking up       |
+//! | `a_stranger_who_comes_and_goes_hides_nobody`     | only an empty slot as an end in `find_near`; the nearer first  |
 
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -42,7 +43,10 @@ use crate::table::{Entry, Table};
 
 /// With nothing in the two bits that a tombstone leaves out.
 fn hash(key: u64) -> u64 {
-    (key % 16) << 2
+    match key {
+        0..32 => (key % 16) << 2,
+        _ => key << 24,
+    }
 }
 
 #[repr(align(64))]
@@ -406,6 +410,31 @@ fn keys_with_one_hash_have_one_winner_each() {
         (a, b)
     });
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
+}
+
+/// One key of a pair comes and goes, in front of the other or behind it, while that one
+/// is looked up, and a third that is not there.
+#[test]
+fn a_stranger_who_comes_and_goes_hides_nobody() {
+    // With tags of their own, and with one.
+    for [one, two, three] in [[1, 2, 3], [33, 34, 35]] {
+        for (stranger, stays) in [(one, two), (two, one)] {
+            outcomes(2, move || {
+                let table = table(&[one, two]);
+                let a = spawn(&table, move |table| {
+                    assert!(remove(table, stranger));
+                    assert!(insert(table, stranger, &pin()));
+                });
+                let b = spawn(&table, move |table| {
+                    assert!(get(table, stays));
+                    assert!(!get(table, three));
+                });
+                join(a);
+                join(b);
+                assert_eq!(keys(&table), [one, two]);
+            });
+        }
+    }
 }
 
 impl Item {

@@ -20,8 +20,8 @@ use crate::sync::{AtomicPtr, Ordering};
 /// Null until the first pin of the process. Never freed.
 static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
 
-// Two, because a variable without a destructor is read without asking whether
-// it is still there.
+// Two variables, because one without a destructor is read without asking whether it is
+// still there.
 thread_local! {
     static HERE: Here = const {
         Here {
@@ -72,7 +72,8 @@ pub(super) fn enter() {
 
 pub(super) fn leave() {
     HERE.with(|here| {
-        here.depth.set(here.depth.get() - 1);
+        // Nothing to leave, if the thread has forked inside and this is the child.
+        here.depth.set(here.depth.get().saturating_sub(1));
         if here.depth.get() == 0 {
             // Taken out first: what the drop frees may pin.
             // SAFETY: see `Here`.

@@ -387,7 +387,7 @@ impl<T: Entry> Array<T> {
         self.reuses
     }
 
-    /// How many slots a look-up of an absent key with this hash reads.
+    /// How many slots there are to the end of the probe of an absent key with this hash.
     #[cfg(test)]
     pub(super) fn probe_length(&self, hash: u64) -> usize {
         self.slots_from(self.home(hash))
