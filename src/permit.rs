@@ -126,8 +126,13 @@ impl<'a> Permit<'a> {
         // As above.
         let report = report.into();
         let parts = self.into_parts();
-        match parts.fails_at_once() {
-            Begun::Done(count) => Ok(count as u32),
+        match parts.record().fail_with_permit(parts.env(), parts.ticket) {
+            Begun::Done(count) => {
+                if parts.ticket.owns_something() {
+                    parts.release();
+                }
+                Ok(count as u32)
+            }
             begun => {
                 Parts::failure_otherwise(parts.engine, parts.record, parts.ticket, begun, &report)
             }
@@ -228,17 +233,7 @@ impl Parts {
         self.record().success(self.env(), Some(self.ticket), report)
     }
 
-    /// The report of a permit that owns nothing, as far as it goes without what the report
-    /// says.
-    #[inline]
-    fn fails_at_once(&self) -> Begun {
-        match self.ticket.owns_something() {
-            true => Begun::Not,
-            false => self.record().fail_with_permit(self.env(), self.ticket),
-        }
-    }
-
-    /// What is left of a failure after [`Parts::fails_at_once`].
+    /// What is left of a failure that has come so far, and of the permit.
     #[inline(never)]
     fn failure_otherwise(
         engine: NonNull<Engine>,
@@ -252,13 +247,8 @@ impl Parts {
             record,
             ticket,
         };
-        parts.conclude(match ticket.owns_something() {
-            true => parts.failure(report),
-            false => {
-                let (record, env) = (parts.record(), parts.env());
-                record.failure_that_matters(env, Some(ticket), report, begun)
-            }
-        })
+        let (record, env) = (parts.record(), parts.env());
+        parts.conclude(record.failure_that_matters(env, Some(ticket), report, begun))
     }
 
     fn failure(&self, report: &Report<'_>) -> Result<u32, Refusal> {

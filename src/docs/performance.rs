@@ -96,20 +96,26 @@
 //! # Reading the figures
 //!
 //! Where a target is not reached, its ratio is bold. Most are ratios to others, and these
-//! differ from machine to machine and from hour to hour: on a virtual machine whose core
-//! is shared with somebody else's thread, work of many instructions takes half as long
-//! again, and a read-modify-write, which waits, does not. What one should know:
+//! differ from machine to machine, and with more laps disturbed than not also from hour to
+//! hour: what waits for memory is slowed by what neighbours do to the shared cache, and no
+//! lap is quiet enough to escape that. What one should know:
 //!
 //! - **A guarded call.** More than half of it is reading the clock, for the time of the
-//!   last success; the fastest peer keeps neither times nor totals. On such a machine the
-//!   ratio with one thread was between 1/1.8 and 1/2.3 over an afternoon.
-//! - **A rejected call** reads the same clock, and was between 1/3.4 and 1/4.1. A thousand
-//!   **names**, which fit the caches, were between 0.79 and 0.86.
+//!   last success; the fastest peer keeps neither times nor totals.
+//! - **A rejected call** reads the same clock.
+//! - **A failure** is two read-modify-writes and a reading of the clock, for the total, the
+//!   count in a row and the time of the last. `recloser`, which keeps a rate and no time,
+//!   is faster with one thread, and slower with two on one circuit.
+//! - **Names.** How many steps a probe takes cannot be guessed, and a wrong guess costs as
+//!   much as the rest of a look-up in a table that fits the caches; so four slots are read
+//!   at once and chosen from without a branch. A name that is not there is answered
+//!   without touching a record.
 //! - **Registration.** The maps keep a name and one word; a connection is a record of
 //!   232 bytes with a state word, totals, times, settings and a name. What is left of it
 //!   is seven read-modify-writes and a miss, for its place in the table.
-//! - **From C.** A thread's own memory, where its index and its last rejection are, costs a
-//!   call in a loaded library; these targets are nanoseconds and not ratios.
+//! - **From C.** A call through a loaded library is compared with the same of Rust's and
+//!   what a bare call costs. A thread's own memory, where its index, its reader and its
+//!   last rejection are, costs one call more there. By name, strings have to be measured.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
 //!
