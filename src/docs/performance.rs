@@ -107,7 +107,7 @@
 //!   count in a row and the time of the last. `recloser`, which keeps a rate and no time,
 //!   is faster with one thread, and slower with two on one circuit.
 //! - **Names.** How many steps a probe takes cannot be guessed, and a wrong guess costs as
-//!   much as the rest of a look-up in a table that fits the caches; so four slots are read
+//!   much as the rest of a look-up in a table that fits the caches; so two slots are read
 //!   at once and chosen from without a branch. A name that is not there is answered
 //!   without touching a record.
 //! - **Registration.** The maps keep a name and one word; a connection is a record of
