@@ -8,10 +8,10 @@
 //! ```
 //!
 //! A reporter that somebody listens to puts one [`Notice`] into the ring and goes
-//! on. If the ring is full, or too many others are faster, droppable events are dropped and counted. Kept ones
-//! leave a bit each in the record, and the record in the driver's inbox: memory is
-//! bounded by the number of connections, whatever the number of events. The
-//! dispatcher later makes one event for each bit, with the state that then holds.
+//! on. If the ring is full, or too many others are faster, droppable events are dropped
+//! and counted. Kept ones leave a bit each in the record, and the record in the driver's
+//! inbox: memory is bounded by the number of connections, whatever the number of events.
+//! The dispatcher later makes one event for each bit, with the state that then holds.
 //!
 //! Connections that come and go while the dispatcher does not get to run would
 //! still fill the inbox. So one that was registered since the ring ran full is not

@@ -6,8 +6,8 @@
 //! counts, and every increment is a read-modify-write.
 //!
 //! The time is written only when it changes, at most once for each tick of the coarse
-//! clock or each millisecond, and kept as the clock tells it. A reader takes the latest time of all cells, and
-//! the sum of the rest.
+//! clock or each millisecond, and kept as the clock tells it. A reader takes the latest
+//! time of all cells, and the sum of the rest.
 //!
 //! Everything here is `Relaxed`. The counts publish nothing but themselves, and
 //! what makes them exact (that a cell's writers follow one another) is

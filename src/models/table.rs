@@ -412,8 +412,7 @@ fn keys_with_one_hash_have_one_winner_each() {
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
 }
 
-/// One key of a pair comes and goes, in front of the other or behind it, while that one
-/// is looked up, and a third that is not there.
+/// One comes and goes while the other is looked up, and a third that is not there.
 #[test]
 fn a_stranger_who_comes_and_goes_hides_nobody() {
     // With tags of their own, and with one.
