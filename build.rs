@@ -1,14 +1,4 @@
-//! How the shared library is linked:
-//!
-//! - A **SONAME** with the version of the binary interface, so that a program finds a
-//!   library that it can work with, or none: `libbrama.so.0.MINOR` before 1.0, when every
-//!   minor version may change it, and `libbrama.so.MAJOR` from then on.
-//! - **nodelete**: threads keep destructors in the library for when they end, so it must
-//!   not be unloaded.
-//! - **Bsymbolic-functions**: what the library calls of its own cannot be replaced by a
-//!   function of the same name in the program, and need not be looked up.
-//!
-//! And whether records come from a pool or directly from the allocator, `brama_direct`:
+//! Decides whether records come from a pool or directly from the allocator, `brama_direct`:
 //! the latter where something looks for uses of freed memory, or models atomics.
 
 use std::env;
@@ -19,23 +9,5 @@ fn main() {
     let watched = ["SANITIZE", "MIRI", "LOOM"];
     if watched.map(|cfg| env::var_os(format!("CARGO_CFG_{cfg}"))) != [None, None, None] {
         println!("cargo::rustc-cfg=brama_direct");
-    }
-    let of = |name: &str| env::var(name).unwrap_or_default();
-    let major = of("CARGO_PKG_VERSION_MAJOR");
-    let abi = match major.as_str() {
-        "0" => format!("0.{}", of("CARGO_PKG_VERSION_MINOR")),
-        _ => major,
-    };
-    let arguments = match of("CARGO_CFG_TARGET_OS").as_str() {
-        "linux" | "android" | "freebsd" | "netbsd" | "openbsd" | "dragonfly" => vec![
-            format!("-Wl,-soname,libbrama.so.{abi}"),
-            "-Wl,-z,nodelete".to_owned(),
-            "-Wl,-Bsymbolic-functions".to_owned(),
-        ],
-        "macos" => vec![format!("-Wl,-install_name,@rpath/libbrama.{abi}.dylib")],
-        _ => vec![],
-    };
-    for argument in arguments {
-        println!("cargo::rustc-cdylib-link-arg={argument}");
     }
 }

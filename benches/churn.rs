@@ -1,4 +1,4 @@
-//! Connections that come and go: `cargo bench --bench churn`.
+//! Connections that come and go: `cargo bench -p brama-bench --bench churn`.
 //!
 //! A turn registers a name and unregisters it, while a hundred thousand others
 //! stand. Two threads have names of their own. The maps insert and remove a key and

@@ -1,4 +1,4 @@
-//! What events cost those who report: `cargo bench --bench events`.
+//! What events cost those who report: `cargo bench -p brama-bench --bench events`.
 //!
 //! The ring is private to the crate, so its source is compiled in here once more.
 

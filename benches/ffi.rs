@@ -1,4 +1,4 @@
-//! What a call costs through the C ABI: `cargo bench --bench ffi`.
+//! What a call costs through the C ABI: `cargo bench -p brama-bench --bench ffi`.
 //!
 //! The functions are found with `dlsym` in the shared library, as a host of another
 //! language would, and stand beside the same calls of Rust.
@@ -116,7 +116,13 @@ fn find<F: Copy>(library: *mut c_void, name: &CStr) -> F {
 /// Where the shared library is.
 fn build() -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--lib", "--message-format=json"])
+        .args([
+            "build",
+            "--release",
+            "-p",
+            "brama-capi",
+            "--message-format=json",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");

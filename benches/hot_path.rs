@@ -1,4 +1,4 @@
-//! What a call pays: `cargo bench --bench hot_path`.
+//! What a call pays: `cargo bench -p brama-bench --bench hot_path`.
 //!
 //! Every group puts the operation beside its floors (what it cannot do without)
 //! and beside other breakers, all set so that the circuit stays as it is. Two

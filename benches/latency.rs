@@ -1,4 +1,4 @@
-//! How long news takes: `cargo bench --bench latency`.
+//! How long news takes: `cargo bench -p brama-bench --bench latency`.
 //!
 //! From just before a failure is reported to when a subscriber has its event: a
 //! callback, a thread in `next_timeout`, a thread that waits for the queue's file

@@ -1,4 +1,4 @@
-//! Finding a connection by name: `cargo bench --bench lookup`.
+//! Finding a connection by name: `cargo bench -p brama-bench --bench lookup`.
 //!
 //! A thousand, a hundred thousand and a million names, asked for in random order,
 //! there or not there, beside concurrent maps that keep one word for each name.

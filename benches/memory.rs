@@ -1,4 +1,4 @@
-//! What a connection weighs: `cargo bench --bench memory`.
+//! What a connection weighs: `cargo bench -p brama-bench --bench memory`.
 //!
 //! A million connections with names of sixteen bytes, without a scope. Each
 //! contestant has a process of its own, so that nobody inherits another's pages.

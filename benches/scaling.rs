@@ -1,4 +1,4 @@
-//! What grows with what: `cargo bench --bench scaling`.
+//! What grows with what: `cargo bench -p brama-bench --bench scaling`.
 //!
 //! The cost of a guarded call with the number of threads (on one circuit, and with a
 //! circuit each), of a look-up with the number of connections, and of a report with

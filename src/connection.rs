@@ -14,8 +14,10 @@ use crate::permit::{self, Outcome, Permit};
 use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::state::State;
 
+#[cfg(feature = "capi")]
 mod raw;
 
+#[cfg(feature = "capi")]
 pub(crate) use raw::token_of_pass;
 
 /// A connection, resolved: what one keeps for a hot path.

@@ -306,6 +306,7 @@ mod env;
 mod error;
 mod event;
 mod expiry;
+#[cfg(feature = "capi")]
 mod ffi;
 mod fork;
 mod gate;

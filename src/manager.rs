@@ -24,7 +24,9 @@ use crate::record::{OpenFor, Record, Refusal, Status};
 use crate::state::State;
 
 mod events;
+#[cfg(feature = "capi")]
 mod raw;
+#[cfg(feature = "capi")]
 pub(crate) use raw::Admission;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
@@ -58,6 +60,7 @@ pub fn default() -> &'static Brama {
 }
 
 /// The process-wide manager, if it was ever used.
+#[cfg(feature = "capi")]
 pub(crate) fn default_if_made() -> Option<&'static Brama> {
     DEFAULT.get()
 }

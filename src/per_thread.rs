@@ -18,6 +18,7 @@ pub(crate) struct Words {
     /// Where the thread says what it reads: `reclaim`.
     pub(crate) reader: Cell<*const ()>,
     /// The last rejection that a host has not asked about: `ffi`.
+    #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
     /// Which cells are the thread's: `counter`. [`NO_INDEX`] at first.
     pub(crate) index: Cell<u16>,
@@ -29,6 +30,7 @@ thread_local! {
     static WORDS: Words = const {
         Words {
             reader: Cell::new(ptr::null()),
+            #[cfg(feature = "capi")]
             rejection: Cell::new(0),
             index: Cell::new(NO_INDEX),
         }

@@ -216,6 +216,7 @@ impl Probes {
     }
 
     /// What a slot says now, if there is one of this number.
+    #[cfg(feature = "capi")]
     pub(crate) fn stamp(&self, slot: u32) -> Option<u64> {
         let slot = self.slots().nth(slot as usize)?;
         Some(slot.load(Ordering::Relaxed))

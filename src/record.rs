@@ -51,6 +51,7 @@ mod streak;
 mod tell;
 mod ticket;
 mod times;
+#[cfg(feature = "capi")]
 mod token;
 
 use cold::Cold;
@@ -60,7 +61,9 @@ pub(crate) use newcomer::Newcomer;
 pub(crate) use own::{Limit, Profile};
 pub(crate) use share::RecordRef;
 pub use status::Status;
-pub(crate) use ticket::{Begun, MaybeWait, Wait};
+#[cfg(feature = "capi")]
+pub(crate) use ticket::MaybeWait;
+pub(crate) use ticket::{Begun, Wait};
 use times::{Opening, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up
@@ -270,6 +273,7 @@ impl Record {
     }
 
     /// Closed and not removed: a call passes, whatever the time.
+    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn passes_freely(&self) -> bool {
         self.word_now().passes_freely()
@@ -286,6 +290,7 @@ impl Record {
     }
 
     /// The word itself, for whoever reads it without a call.
+    #[cfg(feature = "capi")]
     pub(crate) fn word(&self) -> *const u64 {
         std::ptr::from_ref(&self.word).cast()
     }

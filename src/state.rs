@@ -149,6 +149,7 @@ impl Word {
     }
 
     /// From its upper half: everything but a closed circuit's count.
+    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn from_upper_half(bits: u32) -> Self {
         Word(u64::from(bits) << 32)
@@ -164,6 +165,7 @@ impl Word {
     }
 
     /// The bits that are zero if and only if a word [passes freely](Word::passes_freely).
+    #[cfg(feature = "capi")]
     pub(crate) const NOT_FREE: u64 = !(RETIRED - 1);
 
     /// Closed and not retired: the question of every healthy call.

@@ -1,4 +1,5 @@
 //! Events as `tracing` events: target, levels, fields.
+#![cfg(feature = "tracing")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

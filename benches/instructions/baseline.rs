@@ -4,13 +4,13 @@ use std::fs;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-/// Where they are, from the root of the crate.
-pub const FILE: &str = "benches/instructions.baseline";
+/// Where they are, from the root of this package.
+pub const FILE: &str = "instructions.baseline";
 
 const COMMENT: &str = "\
 # Instructions per operation, and how often an operation writes a cache line that
 # another thread's operation uses. Written by
-# cargo bench --bench instructions -- --rewrite
+# cargo bench -p brama-bench --bench instructions -- --rewrite
 ";
 
 /// How much a count may grow, at most.
@@ -118,8 +118,8 @@ impl Baseline {
         }
         if !fine {
             println!(
-                "to agree to these counts: cargo bench --bench instructions -- --rewrite, and \
-                 commit {FILE}"
+                "to agree to these counts: cargo bench -p brama-bench --bench instructions -- \
+                 --rewrite, and commit benches/{FILE}"
             );
         }
         fine

@@ -1,4 +1,4 @@
-//! Instructions per operation: `cargo bench --bench instructions`.
+//! Instructions per operation: `cargo bench -p brama-bench --bench instructions`.
 //!
 //! Time wavers on a shared machine; instructions do not. Each path runs in a process
 //! of its own under callgrind, with a clock that stands still and random numbers that
@@ -8,8 +8,8 @@
 //! cache line that the same operation of another thread uses.
 //!
 //! `instructions.baseline` beside this folder has the counts that were agreed on.
-//! `cargo bench --bench instructions -- --check` fails if a count has grown by more
-//! than three in a hundred; `-- --rewrite` makes the counts of today the baseline.
+//! `cargo bench -p brama-bench --bench instructions -- --check` fails if a count has grown
+//! by more than three in a hundred; `-- --rewrite` makes the counts of today the baseline.
 
 #[path = "../peers/names.rs"]
 #[allow(dead_code)]

@@ -8,7 +8,7 @@
 //! with the last run.
 //!
 //! A free argument is a filter, as with Criterion:
-//! `cargo bench --bench hot_path -- by_name`.
+//! `cargo bench -p brama-bench --bench hot_path -- by_name`.
 
 // Each bench compiles it anew and needs a part of it.
 #![allow(dead_code, unused_imports)]

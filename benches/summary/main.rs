@@ -1,9 +1,9 @@
-//! What all of it amounts to: `cargo bench` ends here, `cargo bench --bench summary`
-//! does it again.
+//! What all of it amounts to. `cargo bench -p brama-bench` ends here;
+//! `cargo bench -p brama-bench --bench summary` does it again.
 //!
 //! Reads what the other benches have kept, prints each target beside what was
-//! reached, and writes the figures of the documentation: `benches/results.md` and
-//! `benches/charts`. What was not measured yet is left out.
+//! reached, and writes the figures of the documentation: `results.md` and charts, in
+//! `src/docs/figures`. What was not measured yet is left out.
 
 #[path = "../race/results.rs"]
 #[allow(dead_code)]
@@ -27,11 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{table}");
     let measuring = env::args().any(|argument| argument == "--bench");
     if measuring {
-        let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-        fs::write(benches.join("results.md"), report::markdown(&book))?;
-        fs::create_dir_all(benches.join("charts"))?;
-        charts::draw(&book, &benches.join("charts"))?;
-        println!("written: benches/results.md, benches/charts");
+        let figures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/docs/figures");
+        fs::write(figures.join("results.md"), report::markdown(&book))?;
+        charts::draw(&book, &figures)?;
+        println!("written: src/docs/figures");
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Sheet {
 /// One table for each question. The headings stand below the chapter's title.
 pub fn markdown(book: &Book) -> String {
     let mut text = format!(
-        "Measured by `cargo bench` on {} cores of {}, {}, {}. Times are medians.\n",
+        "Measured by `cargo bench -p brama-bench` on {} cores of {}, {}, {}. Times are medians.\n",
         book.machine("cores"),
         book.machine("processor"),
         book.machine("system"),

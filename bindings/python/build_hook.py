@@ -1,18 +1,22 @@
-"""Puts the shared library beside the package, in wheels and editable installs.
+"""Puts the shared library into wheels and editable installs, and its source into sdists.
 
-It is compiled by `cargo`, from the crate that this folder lies in, or from the copy of it
-that the source distribution carries in `rust/`. `$BRAMA_PREBUILT` names a library to take
-instead. The wheel works with every Python 3, so that its tag names only the platform.
+The library is the workspace's package `brama-capi`. `cargo` compiles it from the workspace
+that this folder lies in, or from the copy that a source distribution carries in `rust/`.
+That copy has only the members that the library needs, so its manifest names only those.
+`$BRAMA_PREBUILT` names a library to take instead. The wheel works with every Python 3, so
+its tag names only the platform.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +24,34 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = {"win32": "brama.dll", "darwin": "libbrama.dylib"}.get(sys.platform, "libbrama.so")
 
+#: The workspace's members that a source distribution carries, beside the root.
+MEMBERS = ["bindings/c"]
 
-class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
+
+class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name == "sdist":
+            self.add_manifest(build_data)
+        else:
+            self.add_library(version, build_data)
+
+    def add_manifest(self, build_data: dict[str, Any]) -> None:
+        """Adds the workspace's manifest, reduced to the members that go with it."""
+        manifest = (Path(self.root).parents[1] / "Cargo.toml").read_text("utf-8")
+        members = f"members = {json.dumps(MEMBERS)}"
+        reduced, found = re.subn(r"^members = \[.*\]$", members, manifest, flags=re.MULTILINE)
+        if found != 1:
+            raise SystemExit("brama: the workspace's manifest has no line `members = [...]`")
+        self.scratch = tempfile.TemporaryDirectory()
+        path = Path(self.scratch.name, "Cargo.toml")
+        path.write_text(reduced, "utf-8")
+        build_data["force_include"][str(path)] = "rust/Cargo.toml"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if self.target_name == "sdist":
+            self.scratch.cleanup()
+
+    def add_library(self, version: str, build_data: dict[str, Any]) -> None:
         prebuilt = os.environ.get("BRAMA_PREBUILT")
         library = Path(prebuilt).resolve() if prebuilt else self.compile()
         if not library.is_file():
@@ -36,16 +65,20 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{platform}"
 
     def compile(self) -> Path:
-        root = Path(self.root)
-        crate = next(
-            (c for c in (root / "rust", root.parents[1]) if (c / "Cargo.toml").is_file()), None
-        )
-        if crate is None:
-            raise SystemExit(f"brama: the Rust sources are not where {root} is")
+        carried = Path(self.root, "rust")
+        checkout = Path(self.root).parents[1]
         cargo = os.environ.get("CARGO", "cargo")
-        command = [cargo, "build", "--release", "--lib", "--locked", "--message-format=json"]
+        command = [cargo, "build", "--release", "-p", "brama-capi", "--message-format=json"]
+        if (carried / "Cargo.toml").is_file():
+            # Cargo drops from the lock file what only the missing members need.
+            workspace = carried
+        elif (checkout / "Cargo.toml").is_file():
+            workspace = checkout
+            command.append("--locked")
+        else:
+            raise SystemExit(f"brama: the Rust sources are not where {self.root} is")
         try:
-            built = subprocess.run(command, cwd=crate, stdout=subprocess.PIPE, check=True)
+            built = subprocess.run(command, cwd=workspace, stdout=subprocess.PIPE, check=True)
         except FileNotFoundError:
             raise SystemExit(
                 "brama: building needs Rust, and there is no `cargo` (https://rustup.rs)"
@@ -60,5 +93,5 @@ class SharedLibrary(BuildHookInterface):  # type: ignore[type-arg]
         raise SystemExit(f"brama: {' '.join(command)} has built no {LIBRARY}")
 
 
-def get_build_hook() -> type[SharedLibrary]:
-    return SharedLibrary
+def get_build_hook() -> type[BuildHook]:
+    return BuildHook

@@ -82,16 +82,16 @@
 //! # Again, on your machine
 //!
 //! ```sh
-//! cargo bench                                        # everything; ends with the targets
-//! cargo bench --bench hot_path -- success            # one group of one bench
-//! cargo bench --bench summary                        # the targets again, figures and charts
-//! cargo bench --bench instructions -- --check        # against benches/instructions.baseline
-//! cargo bench --bench instructions -- --rewrite      # today's counts become the baseline
-//! BRAMA_BENCH_10M=1 cargo bench --bench scaling      # with ten million connections
+//! cargo bench -p brama-bench                     # everything; writes the figures below
+//! cargo bench -p brama-bench --bench hot_path -- success       # one group of one bench
+//! cargo bench -p brama-bench --bench summary                   # the figures, written again
+//! cargo bench -p brama-bench --bench instructions -- --check   # against the baseline
+//! cargo bench -p brama-bench --bench instructions -- --rewrite # the counts become the baseline
+//! BRAMA_BENCH_10M=1 cargo bench -p brama-bench --bench scaling # ten million connections
 //! ```
 //!
-//! `cargo bench` writes the figures below (`benches/results.md`) and the charts
-//! (`benches/charts`) anew. The instructions need valgrind.
+//! The figures are `src/docs/figures/results.md` and the charts beside it; the baseline is
+//! `benches/instructions.baseline`. Counting instructions needs valgrind.
 //!
 //! # Reading the figures
 //!
@@ -121,4 +121,4 @@
 //!
 //! # Figures
 //!
-#![doc = include_str!("../../benches/results.md")]
+#![doc = include_str!("figures/results.md")]

@@ -223,7 +223,7 @@ pub(super) unsafe trait Extensible: Copy {
     /// What its `_init` function is called.
     const INIT: &'static str;
     /// The size in the first version of this interface: when a field is added, what it
-    /// was before. `tests/c/layout.c` has the numbers.
+    /// was before. `bindings/c/tests/c/layout.txt` has the numbers.
     const FIRST_SIZE: usize;
     /// With every field as its `_init` function leaves it.
     const BLANK: Self;

@@ -25,7 +25,7 @@
 //!
 //! # The header
 //!
-//! `tests/header.rs` makes it: the introduction from `cbindgen.toml`, then one
+//! `bindings/c/tests/header.rs` makes it: the introduction from `cbindgen.toml`, then one
 //! section for each file.
 #![allow(non_camel_case_types, reason = "the names are C's")]
 

@@ -1,6 +1,6 @@
 //! Models of the lock-free protocols, explored by loom. Each names the mutation
 //! that makes it fail. Run with
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib models`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p brama --release --lib models`.
 
 mod bus;
 mod counter;

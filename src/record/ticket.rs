@@ -29,6 +29,7 @@ impl Ticket {
     }
 
     /// As if given to pass by a word with this mark.
+    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn to_pass_at(mark: u64) -> Self {
         Ticket::to_pass(Word::from_bits(mark))
@@ -46,6 +47,7 @@ impl Ticket {
     }
 
     /// The mark of the word that a ticket to pass was given by.
+    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn mark(self) -> u64 {
         Word::from_bits(self.place).mark()
@@ -100,9 +102,11 @@ impl Ticket {
 pub(crate) struct Wait(u64);
 
 /// A wait or none, in one word: a store, where an `Option` would be two.
+#[cfg(feature = "capi")]
 #[derive(Clone, Copy)]
 pub(crate) struct MaybeWait(u64);
 
+#[cfg(feature = "capi")]
 impl MaybeWait {
     pub(crate) const NONE: MaybeWait = MaybeWait(0);
 
@@ -121,6 +125,7 @@ impl MaybeWait {
     }
 }
 
+#[cfg(feature = "capi")]
 impl From<Wait> for MaybeWait {
     #[inline]
     fn from(wait: Wait) -> Self {

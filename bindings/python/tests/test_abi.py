@@ -11,7 +11,7 @@ from brama import _abi
 from conftest import SOURCE
 
 HEADER = (SOURCE.parents[1] / "include" / "brama.h").read_text()
-LAYOUT = (SOURCE.parents[1] / "tests" / "c" / "layout.txt").read_text()
+LAYOUT = (SOURCE.parent / "c" / "tests" / "c" / "layout.txt").read_text()
 
 
 def constant(name: str) -> int:

@@ -69,16 +69,20 @@ def test_a_wheel_fits_every_python_3_of_its_platform(tmp_path: Path) -> None:
 
 
 def test_an_sdist_has_what_the_library_is_built_of(sdist: Path, tmp_path: Path) -> None:
-    crate = SOURCE.parents[1]
-    assert relative(sdist / "rust/src", "*.rs") == relative(crate / "src", "*.rs")
-    for file in ("Cargo.toml", "Cargo.lock", "build.rs", "include/brama.h"):
-        assert (sdist / "rust" / file).read_bytes() == (crate / file).read_bytes()
+    workspace = SOURCE.parents[1]
+    for folder in ("src", "bindings/c/src"):
+        assert relative(sdist / "rust" / folder, "*.rs") == relative(workspace / folder, "*.rs")
+    for file in ("Cargo.lock", "build.rs", "bindings/c/Cargo.toml", "bindings/c/build.rs"):
+        assert (sdist / "rust" / file).read_bytes() == (workspace / file).read_bytes()
     assert not list(sdist.rglob("*.so"))
-    # Every target that the manifest names is there.
-    cargo = os.environ.get("CARGO", "cargo")
-    command = (cargo, "metadata", "--no-deps", "--format-version=1", "--offline")
-    assert '"name":"brama"' in run(*command, cwd=sdist / "rust")
     assert build("wheel", sdist, tmp_path).is_file()
+
+
+def test_cargo_finds_the_library_in_an_sdist(sdist: Path) -> None:
+    """No member and no target that the manifests name is missing."""
+    cargo = os.environ.get("CARGO", "cargo")
+    check = (cargo, "check", "-p", "brama-capi", "--offline", "--target-dir", sdist / "target")
+    run(*check, cwd=sdist / "rust")
 
 
 def test_an_editable_install(sdist: Path, tmp_path: Path) -> None:

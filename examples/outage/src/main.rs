@@ -8,9 +8,9 @@
 //! spared. Both sides are measured, none is estimated.
 //!
 //! ```text
-//! cargo run --example outage            # 12 seconds
-//! cargo run --example outage -- --fast  # 4 seconds
-//! cargo run --example outage -- --json --seconds 30
+//! cargo run --release -p outage            # 12 seconds
+//! cargo run --release -p outage -- --fast  # 4 seconds
+//! cargo run --release -p outage -- --json --seconds 30
 //! ```
 
 mod client;
@@ -27,7 +27,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use brama::{EventFilter, EventType};
-use clap::Parser;
+use clap::{Arg, ArgAction, Command, value_parser};
 
 use client::{Client, PAUSE};
 use report::{Report, Row, Screen, Versus};
@@ -42,22 +42,31 @@ const THREADS: u32 = 4;
 /// State changes that can wait to be shown.
 const QUEUE: usize = 1_024;
 
-/// Shows what brama does while three HTTP services go through an outage.
-#[derive(Parser)]
-#[command(name = "outage")]
-struct Arguments {
-    /// Length of the run in seconds, 1 to 600
-    #[arg(long, value_name = "N", default_value_t = 12,
-          value_parser = clap::value_parser!(u32).range(1..=600))]
-    seconds: u32,
-
-    /// A run of 4 seconds
-    #[arg(long, conflicts_with = "seconds")]
-    fast: bool,
-
-    /// Print one JSON document at the end and nothing else
-    #[arg(long)]
-    json: bool,
+/// The command line. Built without clap's macros, which take as long to compile as clap.
+fn command() -> Command {
+    Command::new("outage")
+        .about("Shows what brama does while three HTTP services go through an outage")
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .value_name("N")
+                .default_value("12")
+                .value_parser(value_parser!(u32).range(1..=600))
+                .help("Length of the run in seconds, 1 to 600"),
+        )
+        .arg(
+            Arg::new("fast")
+                .long("fast")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("seconds")
+                .help("A run of 4 seconds"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print one JSON document at the end and nothing else"),
+        )
 }
 
 /// What a run is made with; the times follow from its length.
@@ -81,10 +90,13 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let seconds = if arguments.fast { 4 } else { arguments.seconds };
-    let settings = Settings::new(Duration::from_secs(seconds.into()));
-    match outage(settings, arguments.json) {
+    let arguments = command().get_matches();
+    let seconds = match arguments.get_flag("fast") {
+        true => 4,
+        false => *arguments.get_one("seconds").expect("it has a default"),
+    };
+    let settings = Settings::new(Duration::from_secs(u32::into(seconds)));
+    match outage(settings, arguments.get_flag("json")) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader had enough, as in `outage | head`.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,

@@ -7,8 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+/// The root of the workspace.
 pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("it is in bindings/c")
+}
+
+/// A folder of programs that the tests build.
+pub fn programs(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder)
 }
 
 /// The library, both ways, in a folder where linkers and programs find it.
@@ -24,18 +33,9 @@ pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--lib", "--message-format=json"]);
+        cargo.args(["build", "-p", "brama-capi", "--message-format=json"]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
-        }
-        // As this program was built: the library has one place, whatever its features.
-        for (on, feature) in [
-            (cfg!(feature = "metrics"), "metrics"),
-            (cfg!(feature = "tracing"), "tracing"),
-        ] {
-            if on {
-                cargo.args(["--features", feature]);
-            }
         }
         let output = run(cargo.current_dir(root()));
         let messages = String::from_utf8(output.stdout).expect("UTF-8");
@@ -195,9 +195,9 @@ pub fn start(program: &Path) {
     run(&mut command);
 }
 
-/// The sources in a folder of `tests`.
+/// The sources in a folder of programs.
 pub fn sources(folder: &str, ending: &str) -> Vec<PathBuf> {
-    let files = fs::read_dir(root().join("tests").join(folder)).expect("it exists");
+    let files = fs::read_dir(programs(folder)).expect("it exists");
     let mut files: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
     files.retain(|file| file.extension().is_some_and(|found| found == ending));
     files.sort();

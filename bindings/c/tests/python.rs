@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn package() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("bindings/python")
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("python")
 }
 
 /// Runs a command to its end; one that cannot run or fails is a failing test.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use super::tools::{Compiler, Language, Linkage, header, root, run, scratch};
+use super::tools::{Compiler, Language, Linkage, header, programs, run, scratch};
 
 /// A program that prints everything.
 fn program() -> String {
@@ -64,7 +64,7 @@ int main(void) {{
 fn the_layout_is_what_it_was() {
     let source = scratch("layout").join("layout.c");
     fs::write(&source, program()).expect("it can be written");
-    let record = root().join("tests/c/layout.txt");
+    let record = programs("c").join("layout.txt");
     for compiler in Compiler::all(Language::C) {
         let program = compiler.program(&source, Linkage::Static, &[]);
         let output = run(&mut Command::new(program));
@@ -81,7 +81,7 @@ fn the_layout_is_what_it_was() {
             found == pinned,
             "the layout is not that of tests/c/layout.txt, from {first:?} on: programs that \
              were built with this version of the interface would break. If it may change, \
-             `BRAMA_BLESS=1 cargo test --test ffi` and commit what changed."
+             `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` and commit what changed."
         );
     }
 }

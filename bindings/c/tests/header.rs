@@ -1,5 +1,5 @@
 //! `include/brama.h` is what the source says: it is generated anew, section by section,
-//! and compared. `BRAMA_BLESS=1 cargo test --test header` rewrites it.
+//! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ const TYPE_MACROS: &str = "\
 ";
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn generate() -> String {
@@ -146,7 +146,7 @@ fn the_header_is_what_the_source_says() {
     assert!(
         committed == generated,
         "include/brama.h is not what src/ffi says, from {differing} on: \
-         run `BRAMA_BLESS=1 cargo test --test header` and commit what changed"
+         run `BRAMA_BLESS=1 cargo test -p brama-capi --test header` and commit what changed"
     );
 }
 

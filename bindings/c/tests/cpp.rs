@@ -9,7 +9,7 @@ mod tools;
 
 use std::fs;
 
-use tools::{Compiler, Language, Linkage, root, run, scratch, sources, start};
+use tools::{Compiler, Language, Linkage, programs, root, run, scratch, sources, start};
 
 /// Not optimised: that takes most of the time.
 const SANITIZED: [&str; 3] = [
@@ -60,9 +60,9 @@ fn the_header_is_clean_by_itself() {
 
 #[test]
 fn several_translation_units_use_the_header() {
-    let other = root().join("tests/cpp/units/other.cpp");
+    let other = programs("cpp").join("units/other.cpp");
     for compiler in Compiler::all(Language::Cpp) {
-        let main = root().join("tests/cpp/units/main.cpp");
+        let main = programs("cpp").join("units/main.cpp");
         let other = other.to_str().expect("UTF-8");
         start(&compiler.program_of(&main, Linkage::Shared, &[other], "units"));
     }
@@ -70,7 +70,7 @@ fn several_translation_units_use_the_header() {
 
 #[test]
 fn the_try_forms_need_no_exceptions() {
-    let main = root().join("tests/cpp/no_exceptions/main.cpp");
+    let main = programs("cpp").join("no_exceptions/main.cpp");
     for compiler in Compiler::all(Language::Cpp) {
         let flags = ["-fno-exceptions"];
         start(&compiler.program_of(&main, Linkage::Static, &flags, "no-exceptions"));

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use tools::{Compiler, Language, Linkage, functions, library, root, run, sources, start};
+use tools::{Compiler, Language, Linkage, functions, library, programs, root, run, sources, start};
 
 #[test]
 fn c_programs_do_what_they_say() {
@@ -99,7 +99,7 @@ fn the_shared_library_says_which_interface_it_has() {
 
 #[test]
 fn bad_input_is_tried_on_every_function() {
-    let read = |name| fs::read_to_string(root().join("tests/c").join(name)).expect("it exists");
+    let read = |name| fs::read_to_string(programs("c").join(name)).expect("it exists");
     let program = read("bad_input.c") + &read("check.h");
     for function in functions() {
         let called = program.contains(&format!("{function}("));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tools::{Compiler, Language, root, run};
+use tools::{Compiler, Language, programs, root, run};
 
 /// A tool, or which package has it.
 fn tool(name: &str) -> Command {
@@ -74,7 +74,7 @@ fn works(program: &Path, libraries: Option<&Path>) {
 
 /// The sources of the programs that use it.
 fn source(name: &str) -> PathBuf {
-    root().join("tests/install").join(name)
+    programs("install").join(name)
 }
 
 fn through_pkg_config(prefix: &Path, compiler: &Compiler, language: Language, folder: &Path) {
@@ -116,7 +116,7 @@ fn programs_are_built_through_pkg_config() {
 
 fn configure(build: &Path, setting: &str) -> Command {
     let mut cmake = tool("cmake");
-    cmake.arg("-S").arg(root().join("tests/install"));
+    cmake.arg("-S").arg(programs("install"));
     cmake.arg("-B").arg(build).arg(setting);
     cmake
 }
