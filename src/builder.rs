@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, ManualClock};
-use crate::config::{Config, Housekeeping, Overrides, housekeeping_setters, settings_setters};
+use crate::config::{
+    Changes, Config, Global, Housekeeping, housekeeping_setters, setters, setting_table,
+};
 use crate::driver;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -32,7 +34,7 @@ const EVENT_CAPACITY: usize = 1_024;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
-    overrides: Overrides,
+    changes: Changes,
     housekeeping: Housekeeping,
     clock: Clock,
     background: bool,
@@ -42,7 +44,7 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new() -> Self {
         Builder {
-            overrides: Overrides::default(),
+            changes: Changes::NONE,
             housekeeping: Housekeeping::default(),
             clock: Clock::system(),
             background: true,
@@ -50,12 +52,12 @@ impl Builder {
         }
     }
 
-    settings_setters!();
+    setting_table!(setters);
     housekeeping_setters!();
 
     /// All global settings at once, over those given before.
     pub fn config(mut self, config: Config) -> Self {
-        self.overrides = self.overrides.updated_by(&config.overrides);
+        self.changes = self.changes.and(&config.changes);
         self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
         self
     }
@@ -89,8 +91,8 @@ impl Builder {
     ///
     /// [`Error::InvalidConfig`] if a setting is out of range.
     pub fn build(self) -> Result<Brama, Error> {
-        let config = Config::new().updated_by(&Config {
-            overrides: self.overrides,
+        let config = Global::default().updated_by(&Config {
+            changes: self.changes,
             housekeeping: self.housekeeping,
         })?;
         capacity("event_capacity", self.event_capacity)?;

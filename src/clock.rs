@@ -17,7 +17,7 @@
 //!
 //! A wall-clock jump opens and closes nothing, because no decision reads the
 //! wall clock. Times shown to people are Unix milliseconds, made from monotonic
-//! ones at the moment of showing.
+//! ones ([`wall`](crate::wall)).
 //!
 //! [`ManualClock`] stands in for the machine's clock in tests: it moves only
 //! when told to, and is exact in both readings.
@@ -26,10 +26,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::per_process::{PerProcess, Renew};
 use crate::sync::{AtomicU64, Ordering};
+use crate::wall::wall;
 
 /// Where a manager's time comes from.
 #[derive(Clone, Debug)]
@@ -70,6 +71,22 @@ impl Clock {
         }
     }
 
+    /// Now, exactly and never behind the truth: for the start of what is to be measured.
+    pub(crate) fn micros_upper(&self) -> Micros {
+        match self {
+            Clock::System(reader) => Micros::up(reader.exact()),
+            Clock::Manual(clock) => Micros::from_ms(clock.now_ms()),
+        }
+    }
+
+    /// Now, exactly and never ahead of the truth: for the end of what is measured.
+    pub(crate) fn micros(&self) -> Micros {
+        match self {
+            Clock::System(reader) => Micros::down(reader.exact()),
+            Clock::Manual(clock) => Micros::from_ms(clock.now_ms()),
+        }
+    }
+
     /// Now to the millisecond, never ahead of the truth: for the driver, which
     /// has just slept until an exact moment.
     pub(crate) fn now_exact(&self) -> u64 {
@@ -79,15 +96,12 @@ impl Clock {
         }
     }
 
-    /// How to turn monotonic times into times of the wall clock as it is now.
-    pub(crate) fn wall(&self) -> Wall {
-        Wall(match self {
-            Clock::System(_) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                millis(now.unwrap_or_default()).saturating_sub(self.now_exact())
-            }
-            Clock::Manual(clock) => clock.inner.epoch,
-        })
+    /// The Unix time, in ms, of a past moment or the present one. The same at each call.
+    pub(crate) fn unix_ms(&self, moment: u64) -> u64 {
+        match self {
+            Clock::System(reader) => wall().unix_ms(moment, || reader.exact()),
+            Clock::Manual(clock) => clock.inner.epoch.saturating_add(moment),
+        }
     }
 }
 
@@ -107,9 +121,13 @@ impl Tick {
         Tick(seconds << Self::NANOS_BITS | nanos)
     }
 
-    /// Saturating: a tick reaches 544 years.
+    /// Saturating: a tick reaches 544 years. One nanosecond later than it is, so that no
+    /// moment is 0.
     pub(crate) fn from_ms(ms: u64) -> Self {
-        Tick::new((ms / 1_000).min(Self::LAST_SECOND), ms % 1_000 * 1_000_000)
+        Tick::new(
+            (ms / 1_000).min(Self::LAST_SECOND),
+            ms % 1_000 * 1_000_000 + 1,
+        )
     }
 
     /// Whole milliseconds, rounded down.
@@ -117,26 +135,39 @@ impl Tick {
         (self.0 >> Self::NANOS_BITS) * 1_000 + (self.0 & Self::NANOS_MASK) / 1_000_000
     }
 
-    /// For a word in which 0 means that there is no time.
+    /// For a word in which 0 means that there is no time. (The machine's clock shows 0 only at
+    /// the moment of its start.)
     #[inline]
     pub(crate) fn to_word(self) -> u64 {
-        self.0 + 1
+        self.0
     }
 
     /// From [`Tick::to_word`].
     pub(crate) fn from_word(word: u64) -> Option<Self> {
-        word.checked_sub(1).map(Tick)
+        (word != 0).then_some(Tick(word))
     }
 }
 
-/// The Unix time, in ms, at which the monotonic clock showed zero.
-#[derive(Clone, Copy)]
-pub(crate) struct Wall(u64);
+/// Microseconds of the monotonic clock, to measure how long a call lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Micros(u64);
 
-impl Wall {
-    /// What a wall clock showed, or would have shown, at monotonic `ms`.
-    pub(crate) fn unix_ms(self, ms: u64) -> u64 {
-        self.0.saturating_add(ms)
+impl Micros {
+    pub(crate) fn from_ms(ms: u64) -> Self {
+        Micros(ms.saturating_mul(1_000))
+    }
+
+    fn down(time: Duration) -> Self {
+        Micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn up(time: Duration) -> Self {
+        let partial = !time.subsec_nanos().is_multiple_of(1_000);
+        Micros(Micros::down(time).0.saturating_add(partial.into()))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
     }
 }
 

@@ -3,15 +3,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
+use crate::call;
 use crate::config::ConnectionOptions;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
 use crate::key::KeyBuf;
-use crate::permit::{self, Outcome, Permit};
-use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
+use crate::permit::{Outcome, Permit};
+use crate::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::state::State;
 
 #[cfg(feature = "capi")]
@@ -56,18 +58,23 @@ impl Connection {
     /// out; [`Error::NotFound`], [`Error::ShutDown`].
     #[inline(always)]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
-        match self.record.pass() {
-            Some(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
-            None => self.acquire_unless_closed(),
+        let word = self.record.word_now();
+        let ticket = if word.is_spotless() {
+            Some(Ticket::at_spotless(word))
+        } else if word.is_open() {
+            if let Some(refused) = self.record.try_reject(&self.engine.env, word) {
+                return Err(Error::Rejected(refused.into()));
+            }
+            None
+        } else {
+            Record::try_pass_by(word)
+        };
+        if let Some(ticket) = ticket
+            && !std::thread::panicking()
+        {
+            return Ok(Permit::lent(&self.engine, &self.record, ticket));
         }
-    }
-
-    #[inline]
-    fn acquire_unless_closed(&self) -> Result<Permit<'_>, Error> {
-        if let Some(wait) = self.record.reject_at_once(&self.engine.env) {
-            return Err(Error::Rejected(wait.into()));
-        }
-        match self.record.acquire_unless_closed(&self.engine.env) {
+        match self.record.acquire_for_permit(&self.engine.env).ticket() {
             Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
             Err(refusal) => Err(self.error(refusal)),
         }
@@ -76,7 +83,7 @@ impl Connection {
     /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
     /// anywhere.
     pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
-        match self.record.acquire(&self.engine.env) {
+        match self.record.acquire_for_permit(&self.engine.env).ticket() {
             Ok(ticket) => {
                 let (engine, record) = (self.engine.clone(), self.record.clone());
                 Ok(Permit::owned(engine, record, ticket))
@@ -93,9 +100,15 @@ impl Connection {
     /// [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn success(&self) -> Result<(), Error> {
-        if self.record.succeed_without_permit(&self.engine.env) {
-            return Ok(());
+        match self.record.try_success_without_permit(&self.engine.env) {
+            true => Ok(()),
+            false => self.finish_success(),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_success(&self) -> Result<(), Error> {
         self.success_with(Report::NONE)
     }
 
@@ -124,14 +137,18 @@ impl Connection {
     }
 
     /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
-    /// failure and a panic as failure. Nothing is locked or pinned meanwhile.
+    /// failure and a panic as failure. An `Err` that is the rejection of a circuit is ignored.
+    /// Nothing is locked or pinned meanwhile.
+    ///
+    /// A guarded call of the same circuit inside of `f` shares its admission while the circuit
+    /// is half-open.
     ///
     /// # Errors
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
     #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_with(permit::by_result, f)
+        self.call_with(call::by_result, f)
     }
 
     /// [`Connection::call`] in which `classify` says what a result means.
@@ -160,16 +177,28 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        permit::run(self.acquire()?, classify, f)
+        // Told apart here, so that a healthy call is all that is inlined.
+        if let Some(ticket) = self.record.try_pass() {
+            let permit = Permit::lent(&self.engine, &self.record, ticket);
+            return call::conclude(permit, classify, f());
+        }
+        let admitted = call::admit_unless_closed(&self.engine, &self.record);
+        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
+        let entry = admitted.entry(&self.engine, &self.record);
+        call::run_entry(&self.record, entry, classify, f)
     }
 
     /// [`Connection::call`] for a future. Dropped before it is done, it is
-    /// ignored: a cancelled caller is no failing dependency.
+    /// ignored, or a failure if the setting `cancelled_after` says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
     pub async fn call_async<T, E, F>(&self, f: impl FnOnce() -> F) -> Result<T, CallError<E>>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(permit::by_result, f).await
+        self.call_async_with(call::by_result, f).await
     }
 
     /// [`Connection::call_with`] for a future.
@@ -181,7 +210,10 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        permit::run_async(self.acquire()?, classify, f).await
+        let admitted = call::admit(&self.engine, &self.record);
+        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
+        let entry = admitted.entry(&self.engine, &self.record);
+        call::run_entry_async(&self.record, entry, classify, f).await
     }
 
     /// Everything that is known of the connection.
@@ -262,10 +294,11 @@ impl Connection {
         operation(&self.record, &self.engine).map_err(|refusal| self.error(refusal))
     }
 
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn error(&self, refusal: Refusal) -> Error {
         match refusal {
-            Refusal::Rejected(rejected) => Error::Rejected(rejected),
+            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
             refusal => self.engine.error(refusal, self.record.key()),
         }
     }
@@ -280,13 +313,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl OpenFor {
-    pub(crate) fn validate(self) -> Result<(), Error> {
-        match self {
-            OpenFor::Custom(length) if crate::config::given_ms(length) == 0 => Err(
-                Error::argument("expiry", &format!("{length:?}"), "must be at least 1 ms"),
-            ),
-            _ => Ok(()),
-        }
-    }
-}
+// What a panic may interrupt are whole operations: the library's structures are whole at every
+// moment.
+impl UnwindSafe for Connection {}
+impl RefUnwindSafe for Connection {}

@@ -262,6 +262,7 @@ impl<'a> Totals<'a> {
         if self.owner.is(index) {
             return Some(self.primary);
         }
+        unlikely();
         self.stripes.block()?.first(index)
     }
 
@@ -281,6 +282,11 @@ impl<'a> Totals<'a> {
         block.or_else(|| self.stripes.attach(store))?.claim(index)
     }
 }
+
+/// Tells the compiler which way the code goes on without a jump.
+#[cold]
+#[inline(always)]
+fn unlikely() {}
 
 /// Claims a cell for the current thread. Given its parts, since the whole would go
 /// through memory.

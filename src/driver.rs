@@ -100,20 +100,19 @@ impl Plan {
         }
     }
 
-    /// Does what is due, and at most one step of a cleanup. Returns the next
-    /// moment at which something will be.
-    pub(crate) fn turn(&mut self, engine: &Engine) -> u64 {
+    /// Lets the expiries happen that are due.
+    pub(crate) fn turn(&mut self, engine: &Engine) {
         let now = engine.env.clock.now_exact();
         self.take_in(engine, now);
         self.expire_due(engine, now);
-        let next_cleanup = self.step_cleanup(engine, now);
         counter::reserve::refill();
         reclaim::tidy();
-        let next_expiry = self
-            .moments
-            .peek()
-            .map_or(u64::MAX, |Reverse(next)| next.at);
-        next_expiry.min(next_cleanup)
+    }
+
+    /// When the next expiry is due.
+    fn next_expiry(&self) -> u64 {
+        let next = self.moments.peek();
+        next.map_or(u64::MAX, |Reverse(next)| next.at)
     }
 
     /// Empties the inbox into the plan.
@@ -189,19 +188,21 @@ impl Plan {
         self.crowded = ROOMY.max(2 * self.moments.len());
     }
 
-    /// One step, if a cleanup is due or under way. Returns when the next is.
-    fn step_cleanup(&mut self, engine: &Engine, now: u64) -> u64 {
+    /// One step, if a cleanup is due or under way. Returns whether it removed something, and when
+    /// the next step is due.
+    fn step_cleanup(&mut self, engine: &Engine) -> (bool, u64) {
+        let now = engine.env.clock.now_exact();
         let housekeeping = engine.env.global.load().housekeeping;
         let next = self
             .last_cleanup
             .saturating_add(housekeeping.cleanup_interval());
         let Some(threshold) = housekeeping.inactive_threshold() else {
             self.cleanup = None;
-            return u64::MAX;
+            return (false, u64::MAX);
         };
         let cursor = match self.cleanup {
             Some(cursor) => cursor,
-            None if now < next => return next,
+            None if now < next => return (false, next),
             None => {
                 self.last_cleanup = now;
                 Cursor::default()
@@ -211,7 +212,11 @@ impl Plan {
         let mut removed = false;
         self.cleanup = engine.table.walk(cursor, CLEANUP_STEP, &guard, |record| {
             let idle = now.saturating_sub(record.last_activity(now));
-            if idle >= threshold && !record.is_held_open() && engine.remove(record, &guard) {
+            if idle >= threshold
+                && !record.is_busy(&engine.env, now)
+                && record.claim_unheld()
+                && engine.remove(record, &guard)
+            {
                 removed = true;
                 record.tell_of_life(&engine.env, Cause::CleanedUp);
             }
@@ -222,12 +227,13 @@ impl Plan {
         if self.cleanup.is_none() {
             engine.table.shrink(&guard);
         }
-        match self.cleanup {
+        let next = match self.cleanup {
             Some(_) => now,
             None => self
                 .last_cleanup
                 .saturating_add(housekeeping.cleanup_interval()),
-        }
+        };
+        (removed, next)
     }
 }
 
@@ -334,7 +340,18 @@ impl Engine {
 
     /// One turn; returns when the next is due.
     fn turn(&self) -> u64 {
-        let next = self.plan().turn(self);
+        self.plan().turn(self);
+        // Before a cleanup: a notice on its way holds its record, as a handle does.
+        self.deliver();
+        let (removed, next_cleanup) = self.plan().step_cleanup(self);
+        if removed {
+            self.deliver();
+        }
+        self.plan().next_expiry().min(next_cleanup)
+    }
+
+    /// Hands everything out that waits.
+    fn deliver(&self) {
         let late = || {
             let mut late = mem::take(&mut self.plan().late);
             if self.env.bus.take_unlisted() {
@@ -354,7 +371,6 @@ impl Engine {
             ids
         };
         self.env.bus.dispatch(&self.env, late, &alive);
-        next
     }
 }
 

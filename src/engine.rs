@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bell::Starter;
 use crate::clock::Clock;
-use crate::config::{Config, ConnectionOptions, Overrides};
+use crate::config::{Config, ConnectionOptions, Global, Overrides};
 use crate::counter;
 use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
@@ -43,7 +43,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         clock: Clock,
-        config: Config,
+        config: Global,
         event_capacity: usize,
         starter: Option<Starter>,
     ) -> Self {
@@ -153,7 +153,7 @@ impl Engine {
 
     /// The record of this name, if it is registered.
     pub(crate) fn find(&self, key: Key<'_>) -> Result<RecordRef, Error> {
-        self.look_up(key, |record| Some(record.share()))
+        self.look_up(key, Record::try_hold)
     }
 
     /// Asks the record of this name a question that registers nothing.
@@ -237,6 +237,7 @@ impl Engine {
         // be found.
         if self.env.version() != version {
             record.make_room(&record.settings(&self.env));
+            record.watch(&self.env);
         }
         // Otherwise whoever subscribes from now on finds the record.
         if self.env.bus.has_audience() {
@@ -307,10 +308,13 @@ impl Engine {
             let previous = self.env.global.compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
                 self.env.next_version();
-                // ORDERING: SeqCst, partner of the fences in `configure_record` and
-                // `register`.
+                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
+                // `Record::shut`.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
+                if config.changes.concern_starts() {
+                    self.for_each(|record| record.watch(&self.env));
+                }
                 self.env.bell.wake();
                 return Ok(());
             }
@@ -318,17 +322,14 @@ impl Engine {
     }
 
     fn make_room_everywhere(&self, config: &Config, global: &Overrides) {
-        let given = &config.overrides;
-        if given.window_ms.is_some()
-            || given.max_attempts.is_some()
-            || given.half_open_max_calls.is_some()
-        {
-            self.for_each(|record| {
-                let profile = record.profile();
-                let own = profile.as_deref().map(|profile| &profile.overrides);
-                record.make_room(&Overrides::resolve(own, global));
-            });
+        if !config.changes.concern_room() {
+            return;
         }
+        self.for_each(|record| {
+            let profile = record.profile();
+            let own = profile.as_deref().map(|profile| &profile.overrides);
+            record.make_room(&Overrides::resolve(own, global));
+        });
     }
 
     pub(crate) fn configure_by_name(
@@ -339,9 +340,8 @@ impl Engine {
         let global = self.env.global.load_full();
         let record = match self.find(key) {
             Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
-                // Judged first: an invalid call changes nothing.
-                options.overrides.validate()?;
-                options.overrides.validate_over(&global.overrides)?;
+                // Validated first: an invalid call changes nothing.
+                options.applied_to(&Overrides::NONE, &global.overrides)?;
                 self.get_or_register(key, &ConnectionOptions::new())?
             }
             found => found?,
@@ -357,16 +357,11 @@ impl Engine {
         if record.is_retired() {
             return Err(self.error(Refusal::Gone, record.key()));
         }
-        options.overrides.validate()?;
         loop {
             let current = record.profile();
             let before = current.as_deref().cloned().unwrap_or_default();
             let global = self.env.global.load_full();
-            let overrides = before.overrides.updated_by(&options.overrides);
-            // Judged as a whole, blamed on what is given now.
-            options
-                .overrides
-                .validate_over(&global.overrides.updated_by(&before.overrides))?;
+            let overrides = options.applied_to(&before.overrides, &global.overrides)?;
             record.make_room(&Overrides::resolve(Some(&overrides), &global.overrides));
             let next = Arc::new(Profile {
                 overrides,
@@ -374,11 +369,12 @@ impl Engine {
             });
             if record.replace_profile(&current, next) {
                 self.env.next_version();
-                // ORDERING: SeqCst, partner of the fence in `configure`: either
-                // the walk there sees these settings, or this thread the new
+                // ORDERING: SeqCst, partner of the fences in `configure` and `Record::shut`:
+                // either the walk there sees these settings, or this thread the new
                 // global ones.
                 fence(Ordering::SeqCst);
                 record.make_room(&record.settings(&self.env));
+                record.watch(&self.env);
                 record.touch_now(&self.env);
                 return Ok(());
             }

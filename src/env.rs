@@ -6,18 +6,20 @@
 //! between a manager and what it manages.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::bell::{Bell, Starter};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::config::{Config, Overrides, Settings};
+use crate::config::{Global, Overrides, Settings};
+use crate::counter::reserve;
 use crate::expiry;
 use crate::fork;
 use crate::inbox::Inbox;
 use crate::key::{Hasher, scramble};
-use crate::per_process::PerProcess;
+use crate::per_process::{PerProcess, Renew};
 use crate::record::{Limit, Record};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -27,17 +29,37 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 #[repr(align(128))]
 struct Ids(AtomicU64);
 
+/// Random numbers, for the jitter. Each process draws its own: the child of a fork would
+/// otherwise draw the numbers of its parent, and of its siblings.
+struct Dice(AtomicU64);
+
+impl Dice {
+    fn roll(&self) -> u64 {
+        scramble(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Renew for Dice {
+    fn renew(&self) -> Self {
+        // Differs between siblings by the process, and across namespaces by the moment.
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = moment.map_or(0, |since| since.subsec_nanos());
+        let process = u64::from(std::process::id()) << 32 | u64::from(nanos);
+        Dice(AtomicU64::new(scramble(process) ^ self.roll()))
+    }
+}
+
 pub(crate) struct Env {
     pub(crate) clock: Clock,
     pub(crate) hasher: Hasher,
-    pub(crate) global: ArcSwap<Config>,
+    pub(crate) global: ArcSwap<Global>,
     pub(crate) bus: Bus,
     /// Records that the driver has to look at: their circuit opened, or they have
     /// missed events.
     pub(crate) attention: PerProcess<Inbox<Record>>,
     pub(crate) bell: PerProcess<Bell>,
     ids: Ids,
-    dice: AtomicU64,
+    dice: PerProcess<Dice>,
     /// The [`Limit`] of connections that have no settings of their own, if they need no
     /// room either.
     plain: AtomicU64,
@@ -52,7 +74,7 @@ pub(crate) struct Env {
 impl Env {
     pub(crate) fn new(
         clock: Clock,
-        config: Config,
+        config: Global,
         event_capacity: usize,
         starter: Option<Starter>,
     ) -> Self {
@@ -65,7 +87,7 @@ impl Env {
             attention: PerProcess::new(Inbox::new()),
             bell: PerProcess::new(Bell::new(starter)),
             ids: Ids(AtomicU64::new(1)),
-            dice: AtomicU64::new(hasher.hash("dice".into())),
+            dice: PerProcess::new(Dice(AtomicU64::new(hasher.hash("dice".into())))),
             plain: AtomicU64::new(Limit::UNKNOWN.bits()),
             auto_register: AtomicU64::new(u64::MAX),
             version: AtomicU32::new(1),
@@ -137,6 +159,16 @@ impl Env {
         self.bell.attend();
     }
 
+    /// A thread counts where others count, too: it is faster with a cell of its own.
+    #[cold]
+    pub(crate) fn want_cells(&self) {
+        // Without a driver no thread would come, and the call of another manager's thread
+        // must not be taken for done.
+        if self.bell.has_driver() && reserve::wants_refill() {
+            self.bell.wake();
+        }
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.0.fetch_add(1, Ordering::Relaxed)
     }
@@ -157,7 +189,6 @@ impl Env {
         if settings.jitter == 0.0 {
             return expiry;
         }
-        let random = scramble(self.dice.fetch_add(1, Ordering::Relaxed));
-        expiry::with_jitter(expiry, settings.jitter, random)
+        expiry::with_jitter(expiry, settings.jitter, self.dice.roll())
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong, said so that a person can act on it.
 //!
 //! Every error that a caller caused names the argument or field, the value that
-//! was given, and what is allowed. The enum is two words wide: the rejected call
+//! was given, and what is allowed. The enum is three words wide: the rejected call
 //! of an open circuit returns one on a hot path, so anything that needs text
 //! boxes it, and only errors that need text allocate.
 //!
@@ -106,12 +106,29 @@ pub struct Invalid {
 
 /// A call that the circuit did not admit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejected {
-    /// How long until asking again can make a difference: until the circuit's
-    /// expiry when it is open, until the earliest probe's lease ends when it is
-    /// half-open and full (a probe that reports earlier frees its slot earlier).
-    /// `None`: the circuit stays open until somebody closes or resets it.
+    /// How long to wait before asking again.
+    ///
+    /// Of an open circuit it is a promise: a caller that waits so long is admitted, unless
+    /// other callers take the probes. It is at most what the opening was given, plus 1 ms. Of a
+    /// half-open circuit whose probes are all out it is a hint: the time until the first
+    /// lease ends, 1 ms to 1 s. `None`: the circuit is held open by hand.
     pub retry_after: Option<Duration>,
+    /// Why the call was not admitted.
+    pub kind: RejectionKind,
+}
+
+/// Why a call is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// The circuit is open until its expiry.
+    Open = 0,
+    /// The circuit was opened by hand without an expiry.
+    HeldOpen = 1,
+    /// The circuit is half-open, and all probes are out.
+    ProbesOut = 2,
 }
 
 /// Why a guarded call has no result.
@@ -208,9 +225,40 @@ impl fmt::Display for Invalid {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            RejectionKind::Open => "rejected: the circuit is open",
+            RejectionKind::HeldOpen => {
+                "rejected: the circuit is held open until it is closed by hand"
+            }
+            RejectionKind::ProbesOut => "rejected: all probes are out",
+        })?;
         match self.retry_after {
-            Some(wait) => write!(f, "rejected: the circuit is open, retry after {wait:?}"),
-            None => f.write_str("rejected: the circuit is held open until it is closed by hand"),
+            Some(wait) => write!(f, ", retry after {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E> CallError<E> {
+    /// Whether the circuit did not admit the call.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, CallError::Rejected(_))
+    }
+
+    /// How long to wait before asking again, if the call was rejected, and not by a circuit that
+    /// is held open: [`Rejected::retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            CallError::Rejected(rejected) => rejected.retry_after,
+            _ => None,
+        }
+    }
+
+    /// The error of the function, if it ran.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            CallError::Inner(error) => Some(error),
+            _ => None,
         }
     }
 }
@@ -218,9 +266,9 @@ impl fmt::Display for Rejected {
 impl<E: fmt::Display> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Rejected(rejected) => rejected.fmt(f),
-            CallError::Inner(error) => error.fmt(f),
-            CallError::Unusable(error) => error.fmt(f),
+            CallError::Rejected(_) => f.write_str("the call was not admitted"),
+            CallError::Inner(_) => f.write_str("the call failed"),
+            CallError::Unusable(_) => f.write_str("the call was not made"),
         }
     }
 }
@@ -232,22 +280,13 @@ impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             CallError::Inner(error) => Some(error),
-            CallError::Rejected(_) | CallError::Unusable(_) => None,
+            CallError::Rejected(rejected) => Some(rejected),
+            CallError::Unusable(error) => Some(error),
         }
     }
 }
 
-impl<E> From<Error> for CallError<E> {
-    #[inline]
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Rejected(rejected) => CallError::Rejected(rejected),
-            other => CallError::Unusable(other),
-        }
-    }
-}
-
-const _: () = assert!(size_of::<Error>() <= 16);
+const _: () = assert!(size_of::<Error>() <= 24);
 
 #[cfg(test)]
 mod tests {

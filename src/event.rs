@@ -157,8 +157,12 @@ impl EventMask {
         EventMask(self.0 & !other.0)
     }
 
-    pub(crate) fn or(self, other: EventMask) -> EventMask {
+    pub(crate) const fn or(self, other: EventMask) -> EventMask {
         EventMask(self.0 | other.0)
+    }
+
+    pub(crate) const fn bits(self) -> u32 {
+        self.0 as u32
     }
 
     pub(crate) fn len(self) -> u64 {

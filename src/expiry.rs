@@ -14,10 +14,10 @@ use crate::config::{ExpiryStrategy, Settings};
 /// counted from 1, before jitter.
 pub(crate) fn expiry_ms(settings: &Settings, trips: u32) -> u64 {
     match settings.expiry_strategy {
-        ExpiryStrategy::Fixed => settings.expiry_ms,
+        ExpiryStrategy::Fixed => settings.expiry,
         ExpiryStrategy::Progressive => progressive_ms(
-            settings.initial_expiry_ms,
-            settings.max_expiry_ms,
+            settings.initial_expiry,
+            settings.max_expiry,
             settings.backoff_factor,
             trips.saturating_sub(1),
         ),
@@ -63,8 +63,8 @@ mod tests {
         expiry_ms(
             &Settings {
                 expiry_strategy: ExpiryStrategy::Progressive,
-                initial_expiry_ms: initial,
-                max_expiry_ms: max,
+                initial_expiry: initial,
+                max_expiry: max,
                 backoff_factor: factor,
                 ..Settings::DEFAULT
             },

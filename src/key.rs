@@ -11,9 +11,9 @@
 //! costs a comparison, never an answer.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
 use crate::error::Error;
+use crate::sync::{modelled, shipped};
 
 /// The longest identifier or scope, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
@@ -181,13 +181,27 @@ pub(crate) struct Hasher {
     secret: [u64; 4],
 }
 
-impl Hasher {
-    /// Secrets nobody else knows.
-    pub(crate) fn new() -> Self {
+shipped! {
+    fn random_words() -> [u64; 4] {
+        use std::hash::{BuildHasher, RandomState};
         let state = RandomState::new();
+        [0_u64, 1, 2, 3].map(|number| state.hash_one(number))
+    }
+}
+
+modelled! {
+    /// The same in every run of a model.
+    fn random_words() -> [u64; 4] {
+        [0x9e37_79b9, 0x7f4a_7c15, 0x85eb_ca6b, 0xc2b2_ae35].map(|word: u64| word << 32 | word)
+    }
+}
+
+impl Hasher {
+    /// Secrets that no other process knows.
+    pub(crate) fn new() -> Self {
         // Odd secrets keep the products from collapsing to zero.
         Hasher {
-            secret: [0_u64, 1, 2, 3].map(|i| state.hash_one(i) | 1),
+            secret: random_words().map(|word| word | 1),
         }
     }
 

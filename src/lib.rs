@@ -295,6 +295,7 @@
 mod bell;
 mod builder;
 mod bus;
+mod call;
 mod clock;
 mod config;
 mod connection;
@@ -322,18 +323,22 @@ mod per_thread;
 mod permit;
 mod pool;
 mod probes;
+mod publish_once;
 mod reclaim;
 mod record;
 mod references;
+mod rejection;
 mod ring;
 mod state;
 mod subscriber;
 mod subscription;
 mod sync;
 mod table;
+mod tally;
 mod thread;
 mod trip;
 mod wake;
+mod wall;
 mod window;
 
 #[cfg(all(loom, test))]
@@ -344,10 +349,10 @@ pub use bus::EventCounts;
 pub use clock::ManualClock;
 pub use config::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
-    Settings,
+    Setting, Settings,
 };
 pub use connection::Connection;
-pub use error::{CallError, Details, Error, Invalid, Rejected};
+pub use error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
 pub use event::{Event, EventFilter, EventType, Report};
 pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
 pub use manager::{Brama, StateCounts, default};

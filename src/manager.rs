@@ -6,11 +6,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
+use crate::call::{self, Admitted};
 use crate::config::{Config, ConnectionOptions};
 use crate::connection::Connection;
 use crate::driver;
@@ -19,8 +21,8 @@ use crate::error::{CallError, Error};
 use crate::event::Report;
 use crate::gate;
 use crate::key::Key;
-use crate::permit::{self, Outcome, Permit};
-use crate::record::{OpenFor, Record, Refusal, Status};
+use crate::permit::{Outcome, Permit};
+use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::state::State;
 
 mod events;
@@ -130,7 +132,7 @@ impl Brama {
             if record.is_retired() {
                 return Err(Refusal::Gone);
             }
-            Ok(record.share())
+            record.try_hold().ok_or(Refusal::Gone)
         })?;
         Ok(Connection::new(self.owner.engine.clone(), record))
     }
@@ -151,8 +153,12 @@ impl Brama {
     pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
         engine.with(key, |record, _| {
-            let ticket = record.acquire(&engine.env)?;
-            Ok(Permit::by_name(engine, record.share(), ticket))
+            let held = record.try_hold().ok_or(Refusal::Gone)?;
+            let ticket = match record.try_pass() {
+                Some(ticket) if !std::thread::panicking() => ticket,
+                _ => record.acquire_for_permit(&engine.env).ticket()?,
+            };
+            Ok(Permit::by_name(engine, held, ticket))
         })
     }
 
@@ -164,7 +170,7 @@ impl Brama {
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
         engine.with(key.into(), |record, _| {
-            if record.succeed_without_permit(&engine.env) {
+            if record.try_success_without_permit(&engine.env) {
                 return Ok(());
             }
             record.success(&engine.env, None, &Report::NONE)
@@ -213,7 +219,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_with(key, permit::by_result, f)
+        self.call_with(key, call::by_result, f)
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
@@ -227,7 +233,9 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        permit::run(self.acquire(key)?, classify, f)
+        let (record, admitted) = self.enter(key.into())?;
+        let entry = admitted.entry(self.engine(), &record);
+        call::run_entry(&record, entry, classify, f)
     }
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`].
@@ -243,7 +251,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(key, permit::by_result, f).await
+        self.call_async_with(key, call::by_result, f).await
     }
 
     /// [`Brama::call_with`] for a future.
@@ -260,7 +268,18 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        permit::run_async(self.acquire(key)?, classify, f).await
+        let (record, admitted) = self.enter(key.into())?;
+        let entry = admitted.entry(self.engine(), &record);
+        call::run_entry_async(&record, entry, classify, f).await
+    }
+
+    /// Lets a guarded call in. The record is held as long as the call lasts.
+    fn enter(&self, key: Key<'_>) -> Result<(RecordRef, Admitted), Error> {
+        let engine = self.engine();
+        engine.with(key, |record, _| {
+            let held = record.try_hold().ok_or(Refusal::Gone)?;
+            call::admit(engine, record).map(|admitted| (held, admitted))
+        })
     }
 
     /// Everything that is known of a connection. Registers nothing.
@@ -454,6 +473,11 @@ impl Drop for Owner {
         self.shut_down();
     }
 }
+
+// What a panic may interrupt are whole operations: the library's structures are whole at every
+// moment.
+impl UnwindSafe for Brama {}
+impl RefUnwindSafe for Brama {}
 
 impl fmt::Debug for Brama {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,10 @@
 //! reporting touch no count of references; one by name holds a reference to its
 //! record; an owned one holds all it needs and may be sent anywhere.
 //!
-//! A permit reports once. Dropped without a report it is ignored, or a failure if
-//! the thread is panicking, so an early return and a panic both do what one means.
+//! A permit reports once. Dropped without a report it is ignored, or a failure if a panic
+//! drops it, so an early return and a panic both do what one means. A permit that was acquired
+//! while the thread was panicking already, by a destructor say, is ignored: that panic is
+//! not the dependency's.
 //!
 //! # Four words in registers
 //!
@@ -18,7 +20,6 @@
 //! was twice as slow as all the rest of the call.
 
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -26,9 +27,10 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::env::Env;
-use crate::error::{CallError, Error};
+use crate::error::Error;
 use crate::event::Report;
 use crate::record::{Begun, Record, RecordRef, Refusal, Ticket};
+use crate::state::Generation;
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,10 +45,11 @@ pub enum Outcome {
 
 /// An admission, to be reported once, from any thread.
 ///
-/// Dropped, it is [ignored](Permit::ignore), or a failure if the thread is
-/// panicking. A report that comes when the state of the admission is gone, or
-/// after a probe's lease has ended, counts in the totals only and answers
-/// [`Error::Stale`].
+/// Dropped without a report it counts as cancelled: it is [ignored](Permit::ignore), or a failure
+/// if the setting `cancelled_after` says so of a call that lasted as long. Dropped by a panic
+/// that began after it was acquired it is a failure. A report that comes when the state of
+/// the admission is gone counts in the totals only and answers [`Error::Stale`]. A probe that
+/// reports after its lease has ended counts, as long as the circuit is still half-open.
 #[must_use = "dropping a permit reports it as ignored"]
 pub struct Permit<'a> {
     parts: Parts,
@@ -126,9 +129,12 @@ impl<'a> Permit<'a> {
         // As above.
         let report = report.into();
         let parts = self.into_parts();
-        match parts.record().fail_with_permit(parts.env(), parts.ticket) {
+        match parts
+            .record()
+            .try_failure_with_permit(parts.env(), parts.ticket)
+        {
             Begun::Done(count) => {
-                if parts.ticket.owns_something() {
+                if parts.ticket.owns_record() {
                     parts.release();
                 }
                 Ok(count as u32)
@@ -162,17 +168,28 @@ impl<'a> Permit<'a> {
         }
     }
 
-    /// Reports an outcome to which nobody waits for an answer: a stale report has
+    /// Whether this is a probe: the circuit is half-open, and the call tests the
+    /// dependency. A client may shorten its time-out then.
+    pub fn is_probe(&self) -> bool {
+        self.parts.ticket.is_probe()
+    }
+
+    /// The generation of the state that it was acquired in.
+    pub(crate) fn generation(&self) -> Generation {
+        self.parts.ticket.generation()
+    }
+
+    /// Reports an outcome whose caller waits for no answer: a stale report has
     /// done what it could.
     #[inline(always)]
-    fn settle(self, outcome: Outcome) {
+    pub(crate) fn settle(self, outcome: Outcome) {
         let parts = self.into_parts();
         if outcome != Outcome::Success || !parts.succeeds_at_once() {
             Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
         }
     }
 
-    /// Whoever takes the parts reports, and releases them: no drop does.
+    /// The caller reports, and releases the parts: no drop does.
     #[inline(always)]
     fn into_parts(self) -> Parts {
         ManuallyDrop::new(self).parts
@@ -188,7 +205,7 @@ impl Permit<'static> {
             parts: Parts {
                 engine,
                 record: record.into_raw(),
-                ticket: ticket.with_record().with_engine(),
+                ticket: ticket.with_record_and_engine(),
             },
             lender: PhantomData,
         }
@@ -212,17 +229,18 @@ impl Parts {
     /// The report of a permit that owns nothing, if it changes nothing but the totals.
     #[inline(always)]
     fn succeeds_at_once(&self) -> bool {
-        self.record().succeed_with_permit(self.env(), self.ticket)
+        self.record()
+            .try_success_with_permit(self.env(), self.ticket)
     }
 
     /// The same of a permit that owns something, and releases that.
     #[inline(always)]
     fn succeeds_as_owner(&self) -> bool {
         let parts = Parts {
-            ticket: self.ticket.without_possessions(),
+            ticket: Ticket::to_pass_at(self.ticket.mark()),
             ..*self
         };
-        let succeeds = self.ticket.owns_something() && parts.succeeds_at_once();
+        let succeeds = self.ticket.is_owning_pass() && parts.succeeds_at_once();
         if succeeds {
             self.release();
         }
@@ -248,7 +266,7 @@ impl Parts {
             ticket,
         };
         let (record, env) = (parts.record(), parts.env());
-        parts.conclude(record.failure_that_matters(env, Some(ticket), report, begun))
+        parts.conclude(record.finish_failure(env, Some(ticket), report, begun))
     }
 
     fn failure(&self, report: &Report<'_>) -> Result<u32, Refusal> {
@@ -346,11 +364,11 @@ impl Parts {
             record,
             ticket,
         };
-        // Nobody is left to hear of a refusal.
-        let _ = if std::thread::panicking() {
-            parts.failure(&"panic".into()).map(drop)
-        } else {
-            parts.ignored()
+        let by_panic = std::thread::panicking() && !ticket.was_acquired_while_panicking();
+        // No caller is left to hear of a refusal.
+        let _ = match by_panic {
+            true => parts.failure(&"panic".into()).map(drop),
+            false => parts.record().cancelled(parts.env(), ticket),
         };
         parts.release();
     }
@@ -367,13 +385,13 @@ impl Drop for Permit<'_> {
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Engine>();
-    shared::<RecordRef>();
+    shared::<Record>();
 };
 
-// SAFETY: a permit is references to an engine and a record, lent or counted, and
-// both may be used and released by any thread.
+// SAFETY: a permit is references to an engine and a record, lent or counted. Both are `Send` and
+// `Sync`, as the assertion above shows, so any thread may use and release them.
 unsafe impl Send for Permit<'_> {}
-// SAFETY: as above; a shared permit can only be looked at.
+// SAFETY: by the same assertion; a shared permit can only be looked at.
 unsafe impl Sync for Permit<'_> {}
 
 impl fmt::Debug for Permit<'_> {
@@ -382,42 +400,4 @@ impl fmt::Debug for Permit<'_> {
             .field("connection", &self.parts.record().key().to_buf())
             .finish()
     }
-}
-
-/// The usual meaning of a result.
-pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(_) => Outcome::Failure,
-    }
-}
-
-#[inline(always)]
-pub(crate) fn run<T, E>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    f: impl FnOnce() -> Result<T, E>,
-) -> Result<T, CallError<E>> {
-    conclude(permit, classify, f())
-}
-
-pub(crate) async fn run_async<T, E, F>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    f: impl FnOnce() -> F,
-) -> Result<T, CallError<E>>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    conclude(permit, classify, f().await)
-}
-
-#[inline(always)]
-fn conclude<T, E>(
-    permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
-    result: Result<T, E>,
-) -> Result<T, CallError<E>> {
-    permit.settle(classify(&result));
-    result.map_err(CallError::Inner)
 }

@@ -1,18 +1,18 @@
 //! One connection: the word that decides, and all that is known beside it.
 //!
-//! Every change of the word goes through one loop, [`Record::apply`]: it loads
-//! the word, lets an expiry that is due happen first, asks a pure transition of
-//! [`state`](mod@crate::state) for the next word, and swaps it in. The one thread
-//! whose CAS succeeds also does what belongs to that change: it writes the times,
-//! moves the count, tells the driver, and publishes. What calls do is in
-//! [`calls`], what hands do in [`control`], what others hear of it in [`tell`].
+//! Every change of the state goes the same way. A thread reads what is
+//! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
+//! of [`state`](mod@crate::state), [`tally`](crate::tally) and [`trip`](crate::trip) what comes
+//! next, and swaps it in. If another thread was faster, it decides again. The thread whose
+//! exchange succeeds also does what belongs to the change: it writes the times, tells the
+//! driver, and publishes. Nothing of that is done before.
 //!
-//! Beside the word:
+//! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
+//! [`reports`], what hands do in [`control`], what others hear of it in [`tell`]. Beside the word:
 //!
-//! - **[`streak`]**: failures in a row while the circuit is not closed (closed,
-//!   they are in the word).
+//! - **[`parked`]**: the failures that count while the circuit is not closed.
 //! - **totals**: successes and rejections in cells that scale
-//!   ([`counter`](crate::counter)); failures with a plain RMW, since a failure
+//!   ([`counter`](crate::counter)); failures with a plain read-modify-write, since a failure
 //!   writes the word in any case.
 //! - **times**, in monotonic ms plus one, so that zero means not yet.
 //! - **profile**: the settings and metadata of its own, swapped as a whole.
@@ -31,40 +31,45 @@ use arc_swap::ArcSwapOption;
 use crate::config::Settings;
 use crate::counter::{Cell, Owner, Shared, Stripes, Totals};
 use crate::env::Env;
-use crate::error::{Error, Rejected};
+use crate::error::Error;
 use crate::event::{Cause, Report};
 use crate::expiry;
 use crate::key::Key;
 use crate::references::References;
-use crate::state::{Generation, NEVER, State, Word};
-use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
+use crate::state::{NEVER, State, Word};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
 
-mod calls;
+mod admission;
 mod cold;
 mod control;
+mod failure;
 mod name;
 mod newcomer;
 mod own;
+mod parked;
+mod rare;
+mod reports;
 mod share;
 mod status;
-mod streak;
 mod tell;
 mod ticket;
 mod times;
 #[cfg(feature = "capi")]
 mod token;
+mod transition;
 
 use cold::Cold;
 pub use control::OpenFor;
 use name::Name;
 pub(crate) use newcomer::Newcomer;
 pub(crate) use own::{Limit, Profile};
+use parked::Seen;
+#[cfg(feature = "metrics")]
+pub(crate) use share::Observed;
 pub(crate) use share::RecordRef;
 pub use status::Status;
-#[cfg(feature = "capi")]
-pub(crate) use ticket::MaybeWait;
-pub(crate) use ticket::{Begun, Wait};
-use times::{Opening, Stamp};
+pub(crate) use ticket::{Begun, Refused};
+use times::Stamp;
 
 /// One connection's record, by cache lines: what every call and every look-up
 /// reads and only a change writes; what the thread that reports most writes; what
@@ -82,21 +87,18 @@ pub(crate) struct Record {
     epoch: AtomicU32,
     stripes: Stripes,
     name: Name,
-    /// The types of events that somebody wants of this connection.
-    interest: AtomicU16,
-    /// 1 if a call was admitted since a cleanup last asked.
-    visited: AtomicU8,
-    /// 1 if the connection may have something of its own, see [`own`].
-    has_profile: AtomicU8,
+    /// What an operation has to look at beside the word: the types of events that subscribers
+    /// want of this connection, [`tell`]; [`VISITED`], [`FRESH`] and
+    /// [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers, [`share`].
+    flags: AtomicU32,
 
     cell: Cell,
     id: u64,
     /// A [`Limit`], so that a failure need not look the settings up.
     limit: AtomicU64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
-    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
-    /// whether it belongs to the word it saw.
-    changed_at: AtomicU64,
+    /// Registration, configuration, manual control, admission to a probe.
+    last_touch: AtomicU64,
     /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
     /// reader can tell whether it belongs to the deadline it saw.
     lasting: AtomicU64,
@@ -104,11 +106,12 @@ pub(crate) struct Record {
     shared: Shared,
     failures: AtomicU64,
     last_failure: AtomicU64,
-    /// Registration, configuration, manual control, admission to a probe.
-    last_touch: AtomicU64,
+    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
+    /// whether it belongs to the word it saw.
+    changed_at: AtomicU64,
     references: References,
-    /// Failures in a row while not closed.
-    streak: AtomicU32,
+    /// Calls whose outcome was neither success nor failure. Stops at 2³² − 1.
+    ignored: AtomicU32,
     /// Events told within one generation, for their order.
     ticks: AtomicU32,
     /// What subscribers know of the connection, see [`tell`].
@@ -128,14 +131,17 @@ shipped! {
     };
 }
 
+/// In a record's flags: a call was admitted since a cleanup last asked.
+const VISITED: u32 = 1 << 16;
+/// In a record's flags: the circuit may have opened since the coarse clock last moved. Then the
+/// wait until its deadline seems longer by that clock than what the opening was given.
+const FRESH: u32 = 1 << 17;
+
 /// What a permit remembers of its admission: two full words, which cost less to
-/// move than fields of their own widths.
+/// move than fields of their own widths. What is in them: [`ticket`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// The mark of the word, and what the permit owns in bits that no closed word has.
-    /// A probe's generation and slot, and bits that no word has.
     place: u64,
-    /// A probe's lease; 0 for the others.
     stamp: u64,
 }
 
@@ -144,21 +150,8 @@ pub(crate) struct Ticket {
 pub(crate) enum Refusal {
     /// The connection was removed.
     Gone,
-    Rejected(Rejected),
+    Rejected(Refused),
     Stale,
-}
-
-/// What a transition wants done with the word, and what it answers.
-enum Decision<T> {
-    Leave(T),
-    Write(Word, T),
-}
-
-/// What became of the word.
-struct Applied<T> {
-    before: Word,
-    after: Word,
-    answer: T,
 }
 
 impl Record {
@@ -172,28 +165,29 @@ impl Record {
             is_registration: true,
         };
         Record {
-            word: AtomicU64::new(Word::NEW.bits()),
+            word: AtomicU64::new(newcomer.word.bits()),
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
             epoch: AtomicU32::new(0),
             stripes: Stripes::new(),
             name: Name::EMPTY,
-            interest: AtomicU16::new(tell::UNKNOWN.0),
-            visited: AtomicU8::new(0),
-            has_profile: AtomicU8::new(newcomer.profile.is_some().into()),
+            flags: AtomicU32::new(match newcomer.profile {
+                Some(_) => u32::from(tell::UNKNOWN.0) | own::HAS_PROFILE,
+                None => tell::UNKNOWN.0.into(),
+            }),
             cell: Cell::new(),
             id: env.next_id(),
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
-            changed_at: AtomicU64::new(registration.pack()),
+            last_touch: AtomicU64::new(registered_at),
             lasting: AtomicU64::new(0),
             shared: Shared::new(),
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
-            last_touch: AtomicU64::new(registered_at),
+            changed_at: AtomicU64::new(registration.pack()),
             references: References::new(2),
-            streak: AtomicU32::new(0),
+            ignored: AtomicU32::new(0),
             ticks: AtomicU32::new(0),
             told: AtomicU16::new(0),
             missed: AtomicU16::new(0),
@@ -227,23 +221,26 @@ impl Record {
         word.deadline().filter(|deadline| *deadline != NEVER)
     }
 
-    /// Notes that a call was admitted, which is activity, without a clock. The
-    /// mark lies beside the word: the line is read in any case, and written once
-    /// between two cleanups.
+    /// Notes that a call was admitted whose permit holds no reference, which is activity,
+    /// without a clock. The mark lies beside the word: the line is read in any case, and written
+    /// once between two cleanups.
+    #[cfg(feature = "capi")]
     #[inline]
-    fn mark_visited(&self) {
+    pub(crate) fn mark_visited(&self) {
         // Relaxed: an admission that overlaps with a cleanup may count for the time
         // before it only.
-        if self.visited.load(Ordering::Relaxed) == 0 {
-            self.visited.store(1, Ordering::Relaxed);
+        if self.flags.load(Ordering::Relaxed) & VISITED == 0 {
+            self.flags.fetch_or(VISITED, Ordering::Relaxed);
         }
     }
 
     /// Monotonic ms of the last activity. An admission that has not reported
     /// yet leaves only a mark, which counts as activity now.
     pub(crate) fn last_activity(&self, now: u64) -> u64 {
-        // The swap, not the load, decides: a mark set in between is taken too.
-        if self.visited.load(Ordering::Relaxed) != 0 && self.visited.swap(0, Ordering::Relaxed) != 0
+        let is_visited = |flags: u32| flags & VISITED != 0;
+        // The exchange, not the load, decides: a mark set in between is taken too.
+        if is_visited(self.flags.load(Ordering::Relaxed))
+            && is_visited(self.flags.fetch_and(!VISITED, Ordering::Relaxed))
         {
             self.touch(now);
         }
@@ -260,10 +257,13 @@ impl Record {
         .saturating_sub(1)
     }
 
-    /// Open until somebody closes it: an instruction that stands, however long
-    /// nobody calls.
-    pub(crate) fn is_held_open(&self) -> bool {
-        self.word_now().deadline() == Some(NEVER)
+    /// Whether the circuit is in a state that lasts by itself: open with time still to run or
+    /// held open by hand, or half-open with a probe whose lease still runs.
+    pub(crate) fn is_busy(&self, env: &Env, now: u64) -> bool {
+        let word = self.word_at(env, now);
+        word.deadline().is_some()
+            || word.successes().is_some()
+                && self.probes().last_end(word.generation(), now).is_some()
     }
 
     pub(crate) fn touch_now(&self, env: &Env) -> u64 {
@@ -313,153 +313,10 @@ impl Record {
     }
 
     #[inline]
-    fn word_now(&self) -> Word {
+    pub(crate) fn word_now(&self) -> Word {
         // ORDERING: Acquire, partner of the AcqRel in `apply`: whoever sees a
         // state also sees the count and the window that led to it.
         Word::from_bits(self.word.load(Ordering::Acquire))
-    }
-
-    /// The word as of `now`: an expiry that is due has happened.
-    fn word_at(&self, env: &Env, now: u64) -> Word {
-        let mut word = self.word_now();
-        while !word.is_retired()
-            && let Some(next) = word.expired(now)
-        {
-            match self.swap(word, next) {
-                Ok(()) => {
-                    let applied = Applied {
-                        before: word,
-                        after: next,
-                        answer: (),
-                    };
-                    // It happened when it was due, whoever sees it first.
-                    let deadline = word.deadline();
-                    let happening = Happening {
-                        deadline,
-                        ..Happening::new(Cause::Expiry, deadline.unwrap_or(now))
-                    };
-                    self.after(env, &applied, happening);
-                    return next;
-                }
-                Err(current) => word = current,
-            }
-        }
-        word
-    }
-
-    fn swap(&self, before: Word, after: Word) -> Result<(), Word> {
-        // ORDERING: AcqRel, partner of itself and of `word_now`.
-        self.word
-            .compare_exchange(
-                before.bits(),
-                after.bits(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
-            .map(drop)
-            .map_err(Word::from_bits)
-    }
-
-    /// The one loop: every change of the word but its expiry and retirement,
-    /// which need no decision, is made here.
-    fn apply<T>(
-        &self,
-        env: &Env,
-        now: u64,
-        mut decide: impl FnMut(Word) -> Result<Decision<T>, Refusal>,
-    ) -> Result<Applied<T>, Refusal> {
-        loop {
-            let before = self.word_at(env, now);
-            if before.is_retired() {
-                return Err(Refusal::Gone);
-            }
-            let (after, answer) = match decide(before)? {
-                Decision::Leave(answer) => (before, answer),
-                Decision::Write(next, answer) if self.swap(before, next).is_ok() => (next, answer),
-                Decision::Write(..) => continue,
-            };
-            return Ok(Applied {
-                before,
-                after,
-                answer,
-            });
-        }
-    }
-
-    fn opening(&self, env: &Env, settings: &Settings, trips: u32) -> Opening {
-        Opening {
-            at: env.clock.now_upper(),
-            lasting: env.roll_expiry(settings, trips),
-        }
-    }
-
-    /// What the winner of an opening does after it, or of a failure that may
-    /// have been one.
-    fn after_opening<T>(
-        &self,
-        env: &Env,
-        applied: &Applied<T>,
-        happening: Happening<'_>,
-        opening: Option<Opening>,
-    ) {
-        let Some(opening) = opening.filter(|_| applied.after.deadline().is_some()) else {
-            return self.after(env, applied, happening);
-        };
-        self.lasting.store(opening.pack(), Ordering::Relaxed);
-        if applied.before.state() != State::Open {
-            self.cold()
-                .opened_at
-                .fetch_max(opening.at + 1, Ordering::Relaxed);
-        }
-        let now = opening.at;
-        self.after(env, applied, Happening { now, ..happening });
-        let deadline = opening.deadline();
-        if deadline != NEVER {
-            env.attention.leave(self, || self.share());
-            // Somebody may have set an earlier one, and found this thread half
-            // way through leaving the record: then it is this thread that rings.
-            let latest = self.word_now().deadline().unwrap_or(deadline);
-            env.bell.ring(deadline.min(latest));
-        }
-    }
-
-    /// How long the opening until `deadline` was to last: `None` if that is not
-    /// written down yet, or for ever.
-    fn lasting(&self, deadline: u64) -> Option<u64> {
-        let bits = self.lasting.load(Ordering::Relaxed);
-        let same = bits >> NEVER.count_ones() == deadline & (u64::MAX >> NEVER.count_ones());
-        (same && deadline != NEVER).then_some(bits & NEVER)
-    }
-
-    /// Writes down when the change to `generation` was, unless a later one is
-    /// written already. The coarse clock lags behind the exact one of openings,
-    /// so the generations decide which is later, and times never go back.
-    fn note_change(&self, generation: Generation, now: u64) {
-        // ORDERING: Release, partner of the Acquire in `status`: who finds this
-        // change's stamp finds the times written before it.
-        let _ = self
-            .changed_at
-            .fetch_update(Ordering::Release, Ordering::Relaxed, |bits| {
-                let last = Stamp::unpack(bits);
-                generation.follows(last.generation).then(|| {
-                    let time = last.time.max(now + 1);
-                    Stamp {
-                        time,
-                        generation,
-                        is_registration: false,
-                    }
-                    .pack()
-                })
-            });
-    }
-
-    /// What the winner of a change does after it, and who reported without one.
-    fn after<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) {
-        let (before, after) = (applied.before, applied.after);
-        if before.state() != after.state() {
-            self.note_change(after.generation(), happening.now);
-        }
-        self.tell(env, before.state(), after.state(), after, happening);
     }
 }
 
@@ -487,18 +344,11 @@ impl Happening<'_> {
     }
 }
 
-fn decide<T>(next: Option<Word>, answer: T) -> Decision<T> {
-    match next {
-        Some(next) => Decision::Write(next, answer),
-        None => Decision::Leave(answer),
-    }
-}
-
 impl Refusal {
     pub(crate) fn into_error(self, key: Key<'_>) -> Error {
         match self {
             Refusal::Gone => Error::not_found(key),
-            Refusal::Rejected(rejected) => Error::Rejected(rejected),
+            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
             Refusal::Stale => Error::Stale,
         }
     }

@@ -1,39 +1,55 @@
 //! The state word: all that decides whether a call may pass, in 64 bits.
 //!
 //! ```text
-//!  63  62   61        60 … 53   52 … 40      39 … 0
-//! ┌──────┬─────────┬─────────┬────────────┬──────────────────────────────────┐
-//! │ mode │ retired │  trips  │ generation │ closed: failures in a row (32)   │
-//! │      │         │         │            │ open: deadline, monotonic ms     │
-//! │      │         │         │            │ half-open: successes so far (32) │
-//! └──────┴─────────┴─────────┴────────────┴──────────────────────────────────┘
+//!  63 … 61   60 … 53   52 … 40      39 … 0
+//! ┌────────┬─────────┬────────────┬───────────────────────────────────────────┐
+//! │  mode  │  trips  │ generation │ closed, watched: the tally of failures     │
+//! │        │         │            │ open: the deadline in monotonic ms         │
+//! │        │         │            │ probing: closing (2), successes so far (16)│
+//! │        │         │            │ retired: the mode and the count before     │
+//! └────────┴─────────┴────────────┴───────────────────────────────────────────┘
 //! ```
 //!
-//! Everything here is a value: a transition takes a word and what it needs to
-//! know and returns the next word, or none where nothing is to be written. The
-//! atomics that apply them are in [`record`](crate::record), in one loop.
+//! | mode | is | state |
+//! |---|---|---|
+//! | 0 | closed | closed |
+//! | 1 | watched: closed, and a call needs the time of its start | closed |
+//! | 2 | probing | half-open |
+//! | 2 | closing: closed, and its tally still has to be taken over | closed |
+//! | 5 | retired: the connection was removed | – |
+//! | 6 | open, by hand | open |
+//! | 7 | open, by a failure | open |
 //!
-//! - **mode**: closed is 0, so that "closed and not retired" is one comparison:
-//!   `word < 1 << 61`.
-//! - **retired**: the connection was removed. Final; every operation answers
-//!   `NotFound`.
-//! - **trips**: openings since the circuit was last healthy, for the backoff.
-//!   Stops at 255, where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the mode changes. A permit carries
-//!   the generation it was given in, which is how a late report is told from a
-//!   timely one. It wraps: a permit kept while its circuit changes state exactly
-//!   8192 times (or a multiple) is taken for a current one.
-//! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value
-//!   means never, and so does any expiry that would end later.
+//! The modes are numbered so that the questions of a call are one comparison each. A call
+//! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 1 << 62`, and open
+//! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
+//! first comparison. 4 is the mode of no word: tickets use it.
 //!
-//! The count of failures lives in the word only while the circuit is closed:
-//! that is when a success, a failure and an opening must agree on it. An open
-//! circuit needs the room for its deadline, and its count decides nothing; it
-//! waits beside the word. Rejected: a second word with count and trips next to
-//! this one, which needs a protocol of its own to move in step; and deadlines
-//! relative to a per-record base, which are two fields pretending to be one.
+//! Everything here is a value: a transition takes a word and what it needs to know, and
+//! returns the next word. [`record`](crate::record) applies it by one exchange.
+//!
+//! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
+//!   where every sensible progression has met its maximum.
+//! - **generation**: goes on by one whenever the state changes. A permit carries the generation
+//!   it was given in, which tells a late report from a timely one. It wraps after
+//!   8192 changes: of permits that are kept while their circuit changes its state so often, one
+//!   in 8192 is taken for a current one, and its one report counts.
+//! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value means
+//!   never, and so does any expiry that would end later.
+//! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::tally)).
+//!   In the other states the word has no room for it and no use: it is parked beside the word
+//!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
+//!   has to be added to what is parked.
+//! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
+//!   beside the word. The first step decides. Whoever finds the word in between takes the second.
+//!
+//! Rejected: deadlines relative to a base in each record, which are two fields that pretend
+//! to be one; a flag for removal beside the mode, since no other question is asked of a
+//! removed connection.
 
 use std::fmt;
+
+use crate::tally::Tally;
 
 /// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,19 +94,24 @@ const GENERATION_BITS: u32 = 13;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 const TRIPS_SHIFT: u32 = PAYLOAD_BITS + GENERATION_BITS;
 const TRIPS_MAX: u64 = 0xff;
-const RETIRED: u64 = 1 << 61;
-const MODE_SHIFT: u32 = 62;
-const COUNT_MAX: u64 = u32::MAX as u64;
+const MODE_SHIFT: u32 = 61;
+const SUCCESSES_MASK: u64 = 0xffff;
+// Flags of a word that is closing: that it is, and that its failures are forgotten.
+const CLOSING: u64 = 1 << (PAYLOAD_BITS - 1);
+const FORGETTING: u64 = 1 << (PAYLOAD_BITS - 2);
+const COUNT_BITS: u32 = 32;
 
-const _: () = assert!(TRIPS_SHIFT + 8 == 61, "the fields fill the word");
+const CLOSED: u64 = 0;
+const WATCHED: u64 = 1;
+const PROBING: u64 = 2;
+const RETIRED: u64 = 5;
+const OPEN: u64 = 6;
+const OPEN_BY_FAILURE: u64 = 7;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u64)]
-enum Mode {
-    Closed = 0,
-    HalfOpen = 1,
-    Open = 2,
-}
+const _: () = {
+    assert!(TRIPS_SHIFT + 8 == MODE_SHIFT, "the fields fill the word");
+    assert!(Tally::BITS == PAYLOAD_BITS, "a tally fills the payload");
+};
 
 /// The deadline of an opening at `now` that lasts `expiry`, both in ms.
 pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
@@ -105,6 +126,22 @@ pub(crate) struct Word(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u16);
 
+/// Who opens a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenedBy {
+    Hand,
+    Failure,
+}
+
+/// What becomes of the tally when a circuit is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// By hand: the failures and the trips stay. The dependency was not seen healthy.
+    Keeping,
+    /// By a recovery or a reset: no failure counts, and the next opening is the first.
+    Forgetting,
+}
+
 impl Generation {
     pub(crate) const BITS: u32 = GENERATION_BITS;
 
@@ -112,14 +149,14 @@ impl Generation {
         u64::from(self.0)
     }
 
-    /// Where it is in the word.
-    pub(crate) fn in_word(self) -> u64 {
-        self.bits() << PAYLOAD_BITS
-    }
-
     /// From the low bits; the others are ignored.
     pub(crate) fn from_bits(bits: u64) -> Self {
         Generation((bits & GENERATION_MASK) as u16)
+    }
+
+    /// The one after this.
+    pub(crate) fn next(self) -> Self {
+        Generation::from_bits(self.bits() + 1)
     }
 
     /// How many generations it is after `other`, modulo a round.
@@ -155,55 +192,66 @@ impl Word {
         Word(u64::from(bits) << 32)
     }
 
-    /// The state as the word says; what time makes of it is [`Word::is_due`]'s.
+    /// The stored state. It does not account for a deadline that has passed: see
+    /// [`Word::is_due`]. `Unknown` if the connection was removed.
     pub(crate) fn state(self) -> State {
         match self.mode() {
-            Mode::Closed => State::Closed,
-            Mode::HalfOpen => State::HalfOpen,
-            Mode::Open => State::Open,
+            CLOSED | WATCHED => State::Closed,
+            PROBING if self.is_closing().is_some() => State::Closed,
+            PROBING => State::HalfOpen,
+            OPEN | OPEN_BY_FAILURE => State::Open,
+            _ => State::Unknown,
         }
     }
 
     /// The bits that are zero if and only if a word [passes freely](Word::passes_freely).
     #[cfg(feature = "capi")]
-    pub(crate) const NOT_FREE: u64 = !(RETIRED - 1);
+    pub(crate) const NOT_FREE: u64 = !((1 << MODE_SHIFT) - 1);
 
-    /// Closed and not retired: the question of every healthy call.
+    /// Closed and not watched: the question of every healthy call.
     #[inline]
     pub(crate) fn passes_freely(self) -> bool {
-        self.0 < RETIRED
+        self.mode() == CLOSED
     }
 
-    /// Closed, not retired, and no failure counted: a success changes nothing.
+    /// Closed, not watched, no trips, and no failure counted: a success changes nothing.
     #[inline]
     pub(crate) fn is_spotless(self) -> bool {
         self.0 & !Self::MARK == 0
     }
 
-    /// Where trips and generation are: what a permit remembers. A spotless word is its
-    /// own mark.
-    pub(crate) const MARK: u64 = TRIPS_MAX << TRIPS_SHIFT | GENERATION_MASK << PAYLOAD_BITS;
-    /// No closed word has any of these bits: a count is shorter than a deadline.
-    pub(crate) const UNUSED: u64 = PAYLOAD_MASK & !COUNT_MAX;
-    /// No word has these bits: there is no such mode.
-    pub(crate) const IMPOSSIBLE: u64 = 3 << MODE_SHIFT;
+    /// What a permit remembers of a closed word: everything but mode, trips and the low digit
+    /// of the count. A spotless word is its own mark, so one comparison answers two questions.
+    /// Is the circuit still as it was? Is it spotless?
+    pub(crate) const MARK: u64 = GENERATION_MASK << PAYLOAD_BITS | PAYLOAD_MASK & !Tally::COUNTED;
 
-    /// Trips and generation, where they are in the word.
     #[inline]
     pub(crate) fn mark(self) -> u64 {
         self.0 & Self::MARK
     }
 
-    /// [Spotless](Word::is_spotless), and with this mark: both in one comparison. What
-    /// has other bits than a mark's is refused.
+    /// [Spotless](Word::is_spotless), and with this mark. False for what is no mark.
     #[inline]
     pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
         self.0 == mark
     }
 
+    /// Closed, not watched, and of the generation of this mark. False for what is no mark and
+    /// has a mode.
+    #[inline]
+    pub(crate) fn is_closed_at(self, mark: u64) -> bool {
+        const BITS: u64 = 7 << MODE_SHIFT | GENERATION_MASK << PAYLOAD_BITS;
+        (self.0 ^ mark) & BITS == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_watched(self) -> bool {
+        self.mode() == WATCHED
+    }
+
     #[inline]
     pub(crate) fn is_retired(self) -> bool {
-        self.0 & RETIRED != 0
+        self.mode() == RETIRED
     }
 
     #[inline]
@@ -216,174 +264,183 @@ impl Word {
         (self.0 >> TRIPS_SHIFT & TRIPS_MAX) as u32
     }
 
-    /// Failures in a row, if the circuit is closed.
-    pub(crate) fn failures(self) -> Option<u32> {
-        matches!(self.mode(), Mode::Closed).then_some(self.payload() as u32)
+    /// The failures that count, if the circuit is closed.
+    #[inline]
+    pub(crate) fn tally(self) -> Option<Tally> {
+        (self.mode() <= WATCHED).then(|| Tally::from_bits(self.payload()))
+    }
+
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.0 >= OPEN << MODE_SHIFT
     }
 
     /// When the opening ends, if the circuit is open; [`NEVER`] if only by hand.
+    #[inline]
     pub(crate) fn deadline(self) -> Option<u64> {
-        matches!(self.mode(), Mode::Open).then_some(self.payload())
+        self.is_open().then_some(self.payload())
     }
 
-    /// [`Word::deadline`], unless the connection was removed.
+    /// [`Word::deadline`] of a word that is known to be open.
     #[inline]
-    pub(crate) fn standing_deadline(self) -> Option<u64> {
-        const OPEN: u64 = Mode::Open as u64;
-        // Mode and retirement lie side by side.
-        (self.0 >> (MODE_SHIFT - 1) == OPEN << 1).then_some(self.payload())
+    pub(crate) fn deadline_of_open(self) -> u64 {
+        debug_assert!(self.is_open());
+        self.payload()
+    }
+
+    /// Whether a failure opened the circuit, and has to be added to the parked tally.
+    pub(crate) fn is_opened_by_failure(self) -> bool {
+        self.mode() == OPEN_BY_FAILURE
+    }
+
+    /// Successes of probes so far, if the circuit is half-open.
+    pub(crate) fn successes(self) -> Option<u32> {
+        let is_probing = self.mode() == PROBING && self.0 & CLOSING == 0;
+        is_probing.then_some((self.payload() & SUCCESSES_MASK) as u32)
+    }
+
+    /// Whether the circuit was closed, and its tally still has to be taken over.
+    pub(crate) fn is_closing(self) -> Option<Closing> {
+        let is_closing = self.mode() == PROBING && self.0 & CLOSING != 0;
+        is_closing.then_some(match self.0 & FORGETTING {
+            0 => Closing::Keeping,
+            _ => Closing::Forgetting,
+        })
+    }
+
+    /// Of a removed connection: the state and the failures in a row before.
+    pub(crate) fn before_removal(self) -> Option<(State, u32)> {
+        self.is_retired().then(|| {
+            let mode = self.payload() >> COUNT_BITS;
+            (Word(mode << MODE_SHIFT).state(), self.payload() as u32)
+        })
     }
 
     /// Open, and the time is up: it counts as half-open from now on.
     #[inline]
     pub(crate) fn is_due(self, now: u64) -> bool {
-        matches!(self.mode(), Mode::Open) && self.payload() != NEVER && self.payload() <= now
+        self.deadline()
+            .is_some_and(|deadline| deadline <= now && deadline != NEVER)
     }
 
     #[inline]
-    fn mode(self) -> Mode {
-        match self.0 >> MODE_SHIFT {
-            0 => Mode::Closed,
-            1 => Mode::HalfOpen,
-            _ => Mode::Open,
-        }
+    fn mode(self) -> u64 {
+        self.0 >> MODE_SHIFT
     }
 
-    /// The count, if the circuit is closed.
     #[inline]
-    pub(crate) fn payload(self) -> u64 {
+    fn payload(self) -> u64 {
         self.0 & PAYLOAD_MASK
     }
 }
 
-// Transitions: `None` where there is nothing to write.
+// Transitions.
 impl Word {
-    /// The expiry was reached.
-    #[must_use]
-    pub(crate) fn expired(self, now: u64) -> Option<Word> {
-        self.is_due(now)
-            .then(|| self.moved(Mode::HalfOpen, self.trips(), 0))
-    }
-
-    /// A success was reported. `needed` successes close a half-open circuit.
-    #[must_use]
-    pub(crate) fn succeeded(self, needed: u32) -> Option<Word> {
-        match self.mode() {
-            Mode::Closed if self.payload() == 0 => None,
-            Mode::Closed => Some(self.with_payload(0)),
-            Mode::Open => None,
-            Mode::HalfOpen => {
-                let successes = (self.payload() + 1).min(COUNT_MAX);
-                Some(if successes >= u64::from(needed) {
-                    self.moved(Mode::Closed, 0, 0)
-                } else {
-                    self.with_payload(successes)
-                })
-            }
-        }
-    }
-
-    /// A failure was reported. `trips` says whether the trip rule asks for an
-    /// opening, given the failures in a row including this one; `until` the
-    /// deadline of the n-th opening in a row.
-    #[must_use]
-    pub(crate) fn failed(
-        self,
-        trips: impl FnOnce(u32) -> bool,
-        until: impl FnOnce(u32) -> u64,
-    ) -> Option<Word> {
-        match self.mode() {
-            Mode::Closed => {
-                let failures = (self.payload() + 1).min(COUNT_MAX);
-                Some(if trips(failures as u32) {
-                    self.opened(until)
-                } else {
-                    self.with_payload(failures)
-                })
-            }
-            Mode::HalfOpen => Some(self.opened(until)),
-            Mode::Open => None,
-        }
-    }
-
-    /// A failure was reported to a closed circuit, and `limit` in a row would open
-    /// it: the next word, unless it is not closed or this is the one that opens it.
+    /// A failure in a row was added to a closed circuit that is not watched, whose tally is
+    /// plain and remains below `limit`, which is at most [`Tally::SMALL`] plus one: the next word
+    /// and the count. `None` for all others.
     #[must_use]
     #[inline]
-    pub(crate) fn failed_below(self, limit: u32) -> Option<Word> {
-        let failures = (self.payload() as u32).saturating_add(1);
-        (self.passes_freely() && failures < limit).then(|| self.with_payload(u64::from(failures)))
+    pub(crate) fn with_failure_below(self, limit: u32) -> Option<(Word, u32)> {
+        const { assert!(Tally::SMALL as u64 == Tally::COUNTED) };
+        // Timed tallies and large plain ones are numbers above that.
+        debug_assert!(limit <= Tally::SMALL + 1);
+        let count = self.payload() + 1;
+        let is_below = count < u64::from(limit);
+        (self.passes_freely() && is_below).then_some((Word(self.0 + 1), count as u32))
     }
 
-    /// Failures counted beside the word come into it, if the circuit is closed.
+    /// The closed circuit, with another tally.
     #[must_use]
-    pub(crate) fn with_failures(self, failures: u32) -> Option<Word> {
-        let count = self.failures()?.saturating_add(failures);
-        Some(self.with_payload(u64::from(count)))
+    pub(crate) fn with_tally(self, tally: Tally) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        self.with_payload(tally.bits())
     }
 
-    /// Somebody opens the circuit, or moves an open one's deadline, which is no
-    /// new opening.
+    /// The closed circuit, watched or not. The permits of its generation stay good.
     #[must_use]
-    pub(crate) fn opened_by_hand(self, until: impl FnOnce(u32) -> u64) -> Option<Word> {
-        match self.mode() {
-            Mode::Open => Some(self.with_payload(until(self.trips()))),
-            Mode::Closed | Mode::HalfOpen => Some(self.opened(until)),
+    pub(crate) fn watched(self, watched: bool) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        Word(self.0 & !(7 << MODE_SHIFT) | u64::from(watched) << MODE_SHIFT)
+    }
+
+    /// How many trips there are after one more opening.
+    pub(crate) fn next_trips(self) -> u32 {
+        (self.trips() + 1).min(TRIPS_MAX as u32)
+    }
+
+    /// Opens the circuit. The tally must have been parked.
+    #[must_use]
+    pub(crate) fn opened(self, by: OpenedBy, deadline: u64) -> Word {
+        let mode = match by {
+            OpenedBy::Hand => OPEN,
+            OpenedBy::Failure => OPEN_BY_FAILURE,
+        };
+        self.moved(mode, self.next_trips(), deadline.min(NEVER))
+    }
+
+    /// An open circuit, with another deadline. This is no new opening.
+    #[must_use]
+    pub(crate) fn rearmed(self, deadline: u64) -> Word {
+        debug_assert!(self.deadline().is_some());
+        self.with_payload(deadline.min(NEVER))
+    }
+
+    /// Admits probes from now on.
+    #[must_use]
+    pub(crate) fn probing(self) -> Word {
+        self.moved(PROBING, self.trips(), 0)
+    }
+
+    /// One probe more was successful.
+    #[must_use]
+    pub(crate) fn with_success(self) -> Word {
+        let successes = u64::from(self.successes().unwrap_or_default()) + 1;
+        self.with_payload(successes.min(SUCCESSES_MASK))
+    }
+
+    /// Closes the circuit: the first step.
+    #[must_use]
+    pub(crate) fn closing(self, closing: Closing) -> Word {
+        match closing {
+            Closing::Keeping => self.moved(PROBING, self.trips(), CLOSING),
+            Closing::Forgetting => self.moved(PROBING, 0, CLOSING | FORGETTING),
         }
     }
 
-    /// Somebody closes the circuit; `failures` were counted in a row until now.
-    /// The trips stay: nobody has seen the dependency healthy.
+    /// The second step of closing.
     #[must_use]
-    pub(crate) fn closed_by_hand(self, failures: u32) -> Option<Word> {
-        match self.mode() {
-            Mode::Closed => None,
-            Mode::Open | Mode::HalfOpen => {
-                Some(self.moved(Mode::Closed, self.trips(), u64::from(failures)))
-            }
-        }
+    pub(crate) fn closed(self, tally: Tally, watched: bool) -> Word {
+        debug_assert!(self.is_closing().is_some());
+        Word(self.0 & !(7 << MODE_SHIFT | PAYLOAD_MASK) | tally.bits()).watched(watched)
     }
 
-    /// Somebody asks for probes.
+    /// A closed circuit whose failures and trips are forgotten. Its permits stay good.
     #[must_use]
-    pub(crate) fn half_opened_by_hand(self) -> Option<Word> {
-        match self.mode() {
-            Mode::HalfOpen => None,
-            Mode::Closed | Mode::Open => Some(self.moved(Mode::HalfOpen, self.trips(), 0)),
-        }
+    pub(crate) fn zeroed(self) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        let tally = Tally::from_bits(self.payload()).cleared();
+        Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT | PAYLOAD_MASK) | tally.bits())
     }
 
-    /// Back to the beginning, whatever was. A closed circuit stays in its
-    /// generation: its permits are still good.
+    /// The connection is removed; `failures` were counted in a row. Final.
     #[must_use]
-    pub(crate) fn reset(self) -> Option<Word> {
-        match self.mode() {
-            Mode::Closed => {
-                let zeroed = Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT | PAYLOAD_MASK));
-                (zeroed != self).then_some(zeroed)
-            }
-            Mode::Open | Mode::HalfOpen => Some(self.moved(Mode::Closed, 0, 0)),
-        }
-    }
-
-    /// The connection is removed.
-    #[must_use]
-    pub(crate) fn retired(self) -> Option<Word> {
-        (!self.is_retired()).then_some(Word(self.0 | RETIRED))
-    }
-
-    fn opened(self, until: impl FnOnce(u32) -> u64) -> Word {
-        let trips = (self.trips() + 1).min(TRIPS_MAX as u32);
-        self.moved(Mode::Open, trips, until(trips).min(NEVER))
-    }
-
-    fn moved(self, mode: Mode, trips: u32, payload: u64) -> Word {
-        let generation = (self.generation().bits() + 1) & GENERATION_MASK;
+    #[inline]
+    pub(crate) fn retired(self, failures: u32) -> Word {
+        let mode = self.mode() << COUNT_BITS;
         Word(
-            (mode as u64) << MODE_SHIFT
-                | self.0 & RETIRED
+            self.0 & !(7 << MODE_SHIFT | PAYLOAD_MASK)
+                | RETIRED << MODE_SHIFT
+                | mode
+                | u64::from(failures),
+        )
+    }
+
+    fn moved(self, mode: u64, trips: u32, payload: u64) -> Word {
+        Word(
+            mode << MODE_SHIFT
                 | u64::from(trips) << TRIPS_SHIFT
-                | generation << PAYLOAD_BITS
+                | self.generation().next().bits() << PAYLOAD_BITS
                 | payload,
         )
     }
@@ -397,7 +454,7 @@ impl fmt::Debug for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Word")
             .field("state", &self.state())
-            .field("retired", &self.is_retired())
+            .field("mode", &self.mode())
             .field("trips", &self.trips())
             .field("generation", &self.generation().0)
             .field("payload", &self.payload())

@@ -17,10 +17,7 @@ pub(crate) struct Evidence {
 
 /// How many failures in a row open the circuit, if nothing else does.
 pub(crate) fn limit(settings: &Settings) -> Option<u32> {
-    settings
-        .window_ms
-        .is_none()
-        .then_some(settings.max_attempts)
+    settings.window.is_none().then_some(settings.max_attempts)
 }
 
 /// Whether the circuit has to open.

@@ -142,7 +142,7 @@ fn settings_out_of_range_are_refused_wherever_they_are_given() {
         "expiry": expiry(tiny),
         "initial_expiry": initial_expiry(Duration::ZERO),
         "max_expiry": max_expiry(Duration::ZERO),
-        "max_expiry": max_expiry(ms(59_999)),
+        "cancelled_after": cancelled_after(tiny),
         "backoff_factor": backoff_factor(f64::NAN),
         "backoff_factor": backoff_factor(f64::INFINITY),
         "backoff_factor": backoff_factor(f64::NEG_INFINITY),
@@ -189,21 +189,33 @@ fn settings_out_of_range_are_refused_wherever_they_are_given() {
     }
 }
 
+/// The cap is one of the progressive strategy, and of the level that gives it.
 #[test]
-fn a_maximum_below_the_initial_expiry_is_refused_across_levels() {
+fn a_maximum_below_the_initial_expiry_is_refused_where_it_is_heeded() {
     let (brama, _clock) = manager_with(|b| b.max_expiry(ms(100_000)));
-    let above = ConnectionOptions::new().initial_expiry(ms(100_001));
-    let error = brama.register("db", above).expect_err("above the cap");
-    assert!(is_about(&error, "max_expiry"), "{error}");
-    let both = ConnectionOptions::new()
-        .initial_expiry(ms(10))
-        .max_expiry(ms(9));
+    let progressive = ConnectionOptions::new().expiry_strategy(ExpiryStrategy::Progressive);
+    let both = progressive.clone().initial_expiry(ms(10)).max_expiry(ms(9));
     let error = brama.register("db", both).expect_err("max < initial");
+    assert!(is_about(&error, "max_expiry"), "{error}");
     assert!(error.to_string().contains("10 ms"), "{error}");
-    let equal = ConnectionOptions::new()
+    let equal = progressive
+        .clone()
         .initial_expiry(ms(10))
         .max_expiry(ms(10));
-    brama.register("db", equal).expect("equal is allowed");
+    brama.register("equal", equal).expect("equal is allowed");
+    let fixed = ConnectionOptions::new().expiry(ms(10)).max_expiry(ms(9));
+    brama.register("fixed", fixed).expect("nothing heeds it");
+
+    let longer = progressive.expiry(ms(100_001));
+    let db = brama
+        .register("db", longer)
+        .expect("it raises the inherited cap");
+    for _ in 0..2 {
+        db.open_circuit(None, None).expect("registered");
+        let status = db.status().expect("registered");
+        assert_eq!(status.expiry, Some(ms(100_001)));
+        db.half_open_circuit().expect("registered");
+    }
 }
 
 #[test]
@@ -380,24 +392,6 @@ fn handles_and_permits_after_unregister_answer_not_found() {
         assert!(not_found(&brama.unregister("db").expect_err("gone")));
         brama.register("db", None).expect("the name is free");
         all_by_handle(&db, not_found);
-    }
-}
-
-#[test]
-fn handles_and_permits_after_a_cleanup_answer_not_found() {
-    for (_, bring) in STATES {
-        let (brama, clock) = manager_with(|b| b.inactive_threshold(ms(20_000)));
-        let db = brama.register("db", None).expect("a new name");
-        bring(&db);
-        let end = || {
-            for _ in 0..8 {
-                clock.advance(ms(10_000));
-                brama.poll();
-            }
-        };
-        outlive(&brama, &db, end, |error| {
-            not_found(error) || *error == Error::Stale
-        });
     }
 }
 

@@ -335,47 +335,62 @@ fn pass(brama: &brama::Brama, clock: &brama::ManualClock, seconds: u64) {
     }
 }
 
+/// A service that is quiet over a weekend does not find its circuit gone.
 #[test]
-fn what_nobody_uses_is_removed_and_its_handle_stays_safe() {
-    let (brama, clock) =
-        manager_with(|b| b.inactive_threshold(ms(60_000)).cleanup_interval(ms(5_000)));
-    let idle = brama.register("idle", None).expect("a new name");
+fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
+    let idle = |b: brama::Builder| b.inactive_threshold(ms(60_000)).cleanup_interval(ms(5_000));
+    let (brama, clock) = manager_with(idle);
+    let held = brama.register("held", None).expect("a new name");
+    let other = held.clone();
+    brama.register("borrowed", None).expect("a new name");
+    let permit = brama.acquire("borrowed").expect("closed");
+    brama.register("idle", None).expect("a new name");
     brama.register("busy", None).expect("a new name");
-    let permit = idle.acquire().expect("closed");
     for _ in 0..80 {
         pass(&brama, &clock, 1);
         brama.success("busy").expect("registered");
     }
     assert_eq!(brama.state("idle"), State::Unknown);
-    assert_eq!(brama.state("busy"), State::Closed);
-    assert!(!idle.available());
-    assert!(matches!(permit.success(), Err(Error::NotFound(_))));
     assert!(brama.register("idle", None).is_ok(), "the name is free");
+    assert_eq!(brama.state("busy"), State::Closed);
+    drop(held);
+    assert!(
+        other.call(|| Ok::<_, ()>(())).is_ok(),
+        "one handle is enough"
+    );
+    permit.success().expect("it kept its connection");
+    drop(other);
+    pass(&brama, &clock, 80);
+    assert_eq!(brama.state("held"), State::Unknown);
+    assert_eq!(brama.state("borrowed"), State::Unknown);
 }
 
 #[test]
 fn every_kind_of_activity_keeps_a_connection() {
-    type Act = fn(&brama::Connection) -> bool;
+    type Act = fn(&brama::Brama) -> bool;
     let acts: [(&str, Act); 8] = [
-        ("success", |db| db.success().is_ok()),
-        ("failure", |db| db.failure(None).is_ok()),
-        ("admission", |db| db.acquire().is_ok()),
-        ("rejection", |db| {
-            db.open_circuit(None, ms(3_600_000)).is_ok() && db.acquire().is_err()
+        ("success", |brama| brama.success("db").is_ok()),
+        ("failure", |brama| brama.failure("db", None).is_ok()),
+        ("admission", |brama| brama.acquire("db").is_ok()),
+        ("ignored", |brama| {
+            brama
+                .acquire("db")
+                .is_ok_and(|permit| permit.ignore().is_ok())
         }),
-        ("open", |db| db.open_circuit(None, None).is_ok()),
-        ("close", |db| db.close_circuit().is_ok()),
-        ("reset", |db| db.reset_circuit().is_ok()),
-        ("configure", |db| {
-            db.configure(ConnectionOptions::new()).is_ok()
+        ("half-open", |brama| brama.half_open_circuit("db").is_ok()),
+        ("close", |brama| brama.close_circuit("db").is_ok()),
+        ("reset", |brama| brama.reset_circuit("db").is_ok()),
+        ("configure", |brama| {
+            let same = ConnectionOptions::new();
+            brama.configure_connection("db", same).is_ok()
         }),
     ];
     for (name, act) in acts {
         let (brama, clock) =
             manager_with(|b| b.inactive_threshold(ms(30_000)).cleanup_interval(ms(1_000)));
-        let db = brama.register("db", None).expect("a new name");
+        brama.register("db", None).expect("a new name");
         pass(&brama, &clock, 29);
-        assert!(act(&db), "{name}");
+        assert!(act(&brama), "{name}");
         pass(&brama, &clock, 28);
         assert_ne!(brama.state("db"), State::Unknown, "{name}");
         pass(&brama, &clock, 4);
@@ -383,28 +398,55 @@ fn every_kind_of_activity_keeps_a_connection() {
     }
 }
 
+/// An opening that lasts longer than the threshold is not forgotten, and a dependency that is
+/// down is not called again because of it.
 #[test]
-fn an_expiry_is_a_transition_and_thus_activity() {
+fn an_opening_lasts_as_long_as_it_was_given() {
     let (brama, clock) = manager_with(|b| {
         b.inactive_threshold(ms(30_000))
             .cleanup_interval(ms(1_000))
-            .expiry(ms(20_000))
+            .expiry(ms(120_000))
+    });
+    brama.register("db", None).expect("a new name");
+    for _ in 0..5 {
+        brama.failure("db", None).expect("registered");
+    }
+    pass(&brama, &clock, 119);
+    assert_eq!(brama.state("db"), State::Open);
+    assert!(brama.acquire("db").is_err());
+    // The expiry is a transition, and thus activity.
+    pass(&brama, &clock, 29);
+    assert_eq!(brama.state("db"), State::HalfOpen);
+    pass(&brama, &clock, 3);
+    assert_eq!(brama.state("db"), State::Unknown);
+}
+
+#[test]
+fn a_probe_that_is_out_keeps_its_connection_until_its_lease_ends() {
+    let (brama, clock) = manager_with(|b| {
+        b.inactive_threshold(ms(30_000))
+            .cleanup_interval(ms(1_000))
+            .probe_timeout(ms(90_000))
     });
     let db = brama.register("db", None).expect("a new name");
-    fail(&db, 5);
-    pass(&brama, &clock, 49);
+    db.half_open_circuit().expect("registered");
+    // Its caller is gone, and never reports.
+    std::mem::forget(db.acquire().expect("a probe"));
+    drop(db);
+    pass(&brama, &clock, 89);
     assert_eq!(brama.state("db"), State::HalfOpen);
-    pass(&brama, &clock, 2);
+    pass(&brama, &clock, 3);
     assert_eq!(brama.state("db"), State::Unknown);
 }
 
 #[test]
 fn looking_is_no_activity_and_never_is_never() {
     let (brama, clock) = manager_with(|b| b.inactive_threshold(ms(30_000)));
-    let db = brama.register("db", None).expect("a new name");
+    brama.register("db", None).expect("a new name");
     for _ in 0..41 {
         pass(&brama, &clock, 1);
-        let _ = (db.available(), db.state(), db.status(), brama.snapshot());
+        let _ = (brama.available("db"), brama.state("db"));
+        let _ = (brama.status("db"), brama.snapshot());
     }
     assert_eq!(brama.state("db"), State::Unknown);
 
@@ -431,8 +473,8 @@ fn the_threshold_and_the_interval_can_change_at_run_time() {
 #[test]
 fn an_old_success_does_not_keep_a_connection_at_the_first_sweep() {
     let (brama, clock) = manager_with(|b| b.inactive_threshold(ms(30_000)));
-    let db = brama.register("db", None).expect("a new name");
-    db.success().expect("registered");
+    brama.register("db", None).expect("a new name");
+    brama.success("db").expect("registered");
     clock.advance(ms(3_600_000));
     brama.poll();
     assert_eq!(brama.state("db"), State::Unknown);

@@ -272,6 +272,7 @@ fn a_callback_that_parks_its_thread_keeps_no_work_from_the_driver() {
         })
         .unwrap();
     db.success().unwrap();
+    drop(db);
     has_entered.recv().unwrap();
     let settings = Config::new().cleanup_interval(ms(1));
     let settings = settings.inactive_threshold(ms(1));

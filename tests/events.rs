@@ -177,6 +177,7 @@ fn a_cleanup() {
     let (brama, clock) = manager_with(|b| b.inactive_threshold(ms(1_000)).cleanup_interval(ms(10)));
     let (db, watch) = watched(&brama);
     db.failure(None).expect("registered");
+    drop(db);
     watch.events();
     clock.advance(ms(1_010));
     assert_eq!(
@@ -186,7 +187,7 @@ fn a_cleanup() {
             "connection_removed closed>unknown n=1 - @1010"
         ]
     );
-    assert!(matches!(db.status(), Err(Error::NotFound(_))));
+    assert_eq!(brama.state(DB), State::Unknown);
 }
 
 #[test]
@@ -368,9 +369,11 @@ fn stale_reports_are_told_as_reports_and_change_nothing() {
     assert_eq!(one.success(), Err(Error::Stale));
     assert!(matches!(two.failure("late"), Err(Error::Stale)));
     clock.advance(ms(500));
-    let probe = db.acquire().expect("half-open");
+    let late = db.acquire().expect("half-open");
     clock.advance(ms(50));
-    assert_eq!(probe.success(), Err(Error::Stale), "its lease has ended");
+    let next = db.acquire().expect("its lease has ended");
+    next.failure("still down").expect("timely");
+    assert_eq!(late.success(), Err(Error::Stale), "its state is gone");
     assert_eq!(
         watch.told(),
         [
@@ -380,7 +383,11 @@ fn stale_reports_are_told_as_reports_and_change_nothing() {
             "state_change open>half_open n=5 500ms @500",
             "circuit_half_opened open>half_open n=5 500ms @500",
             "probe half_open>half_open n=5 - @500",
-            "success half_open>half_open n=5 - @550"
+            "probe half_open>half_open n=5 - @550",
+            "failure half_open>open n=6 500ms @550 'still down'",
+            "state_change half_open>open n=6 500ms @550 'still down'",
+            "circuit_opened half_open>open n=6 500ms @550 'still down'",
+            "success open>open n=6 500ms @550"
         ]
     );
 }

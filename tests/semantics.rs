@@ -448,20 +448,46 @@ fn a_rejected_caller_learns_when_the_earliest_probe_loses_its_place() {
     );
 }
 
+/// A dependency that answers slowly when it is well must be able to close its circuit.
 #[test]
-fn a_probe_s_lease_is_the_expiry_unless_told_otherwise() {
-    let (brama, clock) = manager_with(|b| b.expiry(ms(700)));
+fn a_probe_s_lease_is_the_expiry_and_at_least_a_second_unless_told_otherwise() {
+    for (expiry, timeout, lease) in [
+        (100, None, 1_000),
+        (1_700, None, 1_700),
+        (1_700, Some(9), 9),
+    ] {
+        let (brama, clock) = manager_with(|b| match timeout {
+            Some(timeout) => b.expiry(ms(expiry)).probe_timeout(ms(timeout)),
+            None => b.expiry(ms(expiry)),
+        });
+        let db = circuit(&brama);
+        db.half_open_circuit().expect("registered");
+        let lost = db.acquire().expect("free");
+        clock.advance(ms(lease - 1));
+        assert_eq!(retry_after(&db), Some(1));
+        clock.advance(ms(1));
+        let next = db.acquire().expect("the lease has ended");
+        lost.ignore().expect("late, and of the same state");
+        assert!(db.acquire().is_err(), "the slot is its successor's");
+        next.success().expect("timely");
+        assert_eq!(db.state(), State::Closed);
+    }
+}
+
+#[test]
+fn a_result_that_comes_after_its_lease_counts_in_the_same_half_open_state() {
+    let (brama, clock) = manager_with(|b| b.probe_timeout(ms(50)));
     let db = circuit(&brama);
     db.half_open_circuit().expect("registered");
-    let lost = db.acquire().expect("free");
-    clock.advance(ms(699));
-    assert_eq!(retry_after(&db), Some(1));
-    clock.advance(ms(1));
-    let next = db.acquire().expect("the lease has ended");
-    assert_eq!(lost.success(), Err(Error::Stale));
-    assert_eq!(db.state(), State::HalfOpen, "it closed nothing");
-    assert_eq!(db.status().expect("registered").total_successes, 1);
-    next.success().expect("timely");
+    let [late, later] = [(); 2].map(|()| {
+        let probe = db.acquire().expect("the lease before has ended");
+        clock.advance(ms(50));
+        probe
+    });
+    late.success().expect("late, and it counts");
+    assert_eq!(db.state(), State::Closed);
+    assert_eq!(later.success(), Err(Error::Stale), "its state is gone");
+    assert_eq!(db.status().expect("registered").total_successes, 2);
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Bus {
         record.note_told(facts.after);
         let name = Arc::new(record.key().to_buf());
         let newest = env.last_id();
-        let unix_ms = env.clock.wall().unix_ms(facts.time);
+        let unix_ms = env.clock.unix_ms(facts.time);
         // Not a guard: a callback may subscribe, which swaps the list.
         let subscribers = self.subscribers.load_full();
         for (place, kind) in (0..).zip(kinds) {

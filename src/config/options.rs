@@ -2,98 +2,11 @@
 //! for a manager.
 //!
 //! Setters cannot fail and keep no history: they write one optional field. What
-//! was given is judged when it is used, as a whole, where an error has somebody
-//! to go to. The setters are the same for every holder of settings (also the
-//! builder), so they are written once, as a macro.
+//! was given is validated when it is used, as a whole, where an error has a caller
+//! to go to.
 
-use super::{Metadata, Overrides, duration};
+use super::{Changes, Metadata, Overrides, range, setters, setting_table};
 use crate::error::Error;
-
-/// The setters that every holder of settings shares.
-macro_rules! settings_setters {
-    () => {
-        /// Failures that open the circuit: in a row, or within the window if
-        /// there is one. At least 1; with a window at most 65 536. Default 5.
-        pub fn max_attempts(mut self, attempts: u32) -> Self {
-            self.overrides.max_attempts = Some(attempts);
-            self
-        }
-
-        /// The circuit never opens by itself.
-        pub fn unlimited_attempts(mut self) -> Self {
-            self.overrides.max_attempts = Some(crate::config::UNLIMITED);
-            self
-        }
-
-        /// How long an opening lasts. At least 1 ms; fractions of a millisecond
-        /// round up. Default 60 s.
-        pub fn expiry(mut self, expiry: std::time::Duration) -> Self {
-            self.overrides.expiry_ms = Some(crate::config::given_ms(expiry));
-            self
-        }
-
-        /// How the expiry grows while the dependency stays down. Default fixed.
-        pub fn expiry_strategy(mut self, strategy: crate::config::ExpiryStrategy) -> Self {
-            self.overrides.expiry_strategy = Some(strategy);
-            self
-        }
-
-        /// The first expiry of the progressive strategy. At least 1 ms. Default:
-        /// the expiry.
-        pub fn initial_expiry(mut self, expiry: std::time::Duration) -> Self {
-            self.overrides.initial_expiry_ms = Some(crate::config::given_ms(expiry));
-            self
-        }
-
-        /// The longest expiry of the progressive strategy. At least the initial
-        /// one. Default: ten times the initial one.
-        pub fn max_expiry(mut self, expiry: std::time::Duration) -> Self {
-            self.overrides.max_expiry_ms = Some(crate::config::given_ms(expiry));
-            self
-        }
-
-        /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
-        pub fn backoff_factor(mut self, factor: f64) -> Self {
-            self.overrides.backoff_factor = Some(factor);
-            self
-        }
-
-        /// Prolongs every automatic expiry by a random part of up to `jitter`
-        /// times itself, so that a fleet does not probe in step. 0.0 to 1.0.
-        /// Default 0.
-        pub fn jitter(mut self, jitter: f64) -> Self {
-            self.overrides.jitter = Some(jitter);
-            self
-        }
-
-        /// Failures count if they happened less than this long ago. `None`:
-        /// failures in a row count, however old. At least 1 ms. Default none.
-        pub fn window(mut self, window: impl Into<Option<std::time::Duration>>) -> Self {
-            self.overrides.window_ms = Some(window.into().map(crate::config::given_ms));
-            self
-        }
-
-        /// Probes admitted at once while half-open. 1 to 65 535. Default 1.
-        pub fn half_open_max_calls(mut self, calls: u32) -> Self {
-            self.overrides.half_open_max_calls = Some(calls);
-            self
-        }
-
-        /// Successes that close a half-open circuit. At least 1. Default 1.
-        pub fn half_open_successes(mut self, successes: u32) -> Self {
-            self.overrides.half_open_successes = Some(successes);
-            self
-        }
-
-        /// How long a probe may take before it loses its slot. `None`: as long
-        /// as the current expiry. At least 1 ms. Default none.
-        pub fn probe_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
-            self.overrides.probe_timeout_ms = Some(timeout.into().map(crate::config::given_ms));
-            self
-        }
-    };
-}
-pub(crate) use settings_setters;
 
 /// Settings of one connection. A field that is not given follows the manager's.
 ///
@@ -111,7 +24,7 @@ pub(crate) use settings_setters;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct ConnectionOptions {
-    pub(crate) overrides: Overrides,
+    pub(crate) changes: Changes,
     pub(crate) metadata: Option<Metadata>,
 }
 
@@ -121,7 +34,7 @@ impl ConnectionOptions {
         Self::default()
     }
 
-    settings_setters!();
+    setting_table!(setters);
 
     /// The connection's metadata, as a whole: it replaces what was there.
     pub fn metadata<K: Into<String>, V: Into<String>>(
@@ -143,6 +56,13 @@ impl ConnectionOptions {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Config {
+    pub(crate) changes: Changes,
+    pub(crate) housekeeping: Housekeeping,
+}
+
+/// What a manager has of global settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Global {
     pub(crate) overrides: Overrides,
     pub(crate) housekeeping: Housekeeping,
 }
@@ -171,8 +91,8 @@ impl Housekeeping {
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        duration("cleanup_interval", self.cleanup_interval_ms)?;
-        duration("inactive_threshold", self.inactive_threshold_ms.flatten())
+        range::optional_time("cleanup_interval", self.cleanup_interval_ms)?;
+        range::optional_time("inactive_threshold", self.inactive_threshold_ms.flatten())
     }
 
     pub(crate) fn cleanup_interval(&self) -> u64 {
@@ -199,8 +119,9 @@ macro_rules! housekeeping_setters {
             self
         }
 
-        /// A connection without activity for this long is removed. `None`:
-        /// never. At least 1 ms. Default 24 h.
+        /// A connection without activity for this long is removed, unless a handle or a permit
+        /// of it is held, its circuit is open, or a probe is out. `None`: never. At least 1 ms.
+        /// Default 24 h.
         pub fn inactive_threshold(
             mut self,
             threshold: impl Into<Option<std::time::Duration>>,
@@ -226,17 +147,34 @@ impl Config {
         Self::default()
     }
 
-    settings_setters!();
+    setting_table!(setters);
     housekeeping_setters!();
+}
 
-    /// This level, changed by what `newer` gives; or what is wrong with that.
-    pub(crate) fn updated_by(&self, newer: &Config) -> Result<Config, Error> {
-        newer.overrides.validate()?;
-        newer.housekeeping.validate()?;
-        newer.overrides.validate_over(&self.overrides)?;
-        Ok(Config {
-            overrides: self.overrides.updated_by(&newer.overrides),
-            housekeeping: self.housekeeping.updated_by(&newer.housekeeping),
+impl Global {
+    /// These settings, changed by what `config` gives; or what is wrong with that.
+    pub(crate) fn updated_by(&self, config: &Config) -> Result<Global, Error> {
+        config.changes.validate()?;
+        config.housekeeping.validate()?;
+        let overrides = self.overrides.updated_by(&config.changes);
+        config.changes.validate_in(&overrides, &Overrides::NONE)?;
+        Ok(Global {
+            overrides,
+            housekeeping: self.housekeeping.updated_by(&config.housekeeping),
         })
+    }
+}
+
+impl ConnectionOptions {
+    /// What these options make of a connection's own settings; or what is wrong with that.
+    pub(crate) fn applied_to(
+        &self,
+        own: &Overrides,
+        global: &Overrides,
+    ) -> Result<Overrides, Error> {
+        self.changes.validate()?;
+        let overrides = own.updated_by(&self.changes);
+        self.changes.validate_in(&overrides, global)?;
+        Ok(overrides)
     }
 }

@@ -2,13 +2,23 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// What these options make of a connection without settings of its own.
+fn applied(options: &ConnectionOptions, global: &Overrides) -> Result<Overrides, Error> {
+    options.applied_to(&Overrides::NONE, global)
+}
+
+fn own(options: ConnectionOptions) -> Overrides {
+    Overrides::NONE.updated_by(&options.changes)
+}
+
 fn refused(options: ConnectionOptions) -> String {
-    options
-        .overrides
-        .validate()
-        .and_then(|()| options.overrides.validate_over(&Overrides::NONE))
+    applied(&options, &Overrides::NONE)
         .expect_err("should be refused")
         .to_string()
+}
+
+fn progressive() -> ConnectionOptions {
+    ConnectionOptions::new().expiry_strategy(ExpiryStrategy::Progressive)
 }
 
 #[test]
@@ -31,7 +41,15 @@ fn every_setting_out_of_range_is_refused_by_name_value_and_rule() {
         (new().max_expiry(Duration::ZERO), "`max_expiry`"),
         (new().window(Duration::ZERO), "`window`"),
         (new().probe_timeout(Duration::ZERO), "`probe_timeout`"),
-        (new().half_open_successes(0), "`half_open_successes` = 0"),
+        (
+            new().half_open_successes(0),
+            "`half_open_successes` = 0: must be 1 to 65535",
+        ),
+        (
+            new().half_open_successes(65_536),
+            "`half_open_successes` = 65536",
+        ),
+        (new().cancelled_after(Duration::ZERO), "`cancelled_after`"),
         (
             new().half_open_max_calls(0),
             "`half_open_max_calls` = 0: must be 1 to 65535",
@@ -54,11 +72,11 @@ fn every_setting_out_of_range_is_refused_by_name_value_and_rule() {
         (new().jitter(1.1), "`jitter` = 1.1"),
         (new().jitter(f64::NAN), "`jitter` = NaN"),
         (
-            new().initial_expiry(2 * SECOND).max_expiry(SECOND),
+            progressive().initial_expiry(2 * SECOND).max_expiry(SECOND),
             "`max_expiry` = 1000 ms: must be at least initial_expiry (2000 ms)",
         ),
         (
-            new().max_expiry(SECOND),
+            progressive().max_expiry(SECOND),
             "must be at least initial_expiry (60000 ms)",
         ),
         (
@@ -82,17 +100,17 @@ fn the_extremes_of_every_range_are_accepted() {
         .backoff_factor(1e308)
         .jitter(1.0)
         .half_open_max_calls(65_535)
-        .half_open_successes(u32::MAX)
+        .half_open_successes(65_535)
+        .cancelled_after(Duration::MAX)
         .probe_timeout(Duration::from_millis(1));
-    options.overrides.validate().unwrap();
-    options.overrides.validate_over(&Overrides::NONE).unwrap();
+    applied(&options, &Overrides::NONE).unwrap();
 }
 
 #[test]
 fn defaults_are_those_of_the_manual() {
     let settings = Overrides::resolve(None, &Overrides::NONE);
     assert_eq!(settings, Settings::DEFAULT);
-    let config = Config::new().housekeeping;
+    let config = Housekeeping::default();
     assert_eq!(config.cleanup_interval(), 10_000);
     assert_eq!(config.inactive_threshold(), Some(86_400_000));
     assert!(!config.auto_register());
@@ -100,7 +118,7 @@ fn defaults_are_those_of_the_manual() {
 
 #[test]
 fn initial_follows_expiry_and_max_is_ten_times_initial() {
-    let global = ConnectionOptions::new().expiry(3 * SECOND).overrides;
+    let global = own(ConnectionOptions::new().expiry(3 * SECOND));
     let settings = Overrides::resolve(None, &global);
     assert_eq!(settings.initial_expiry(), 3 * SECOND);
     assert_eq!(settings.max_expiry(), 30 * SECOND);
@@ -108,14 +126,8 @@ fn initial_follows_expiry_and_max_is_ten_times_initial() {
 
 #[test]
 fn the_connection_wins_over_the_global_setting_and_that_over_the_default() {
-    let global = ConnectionOptions::new()
-        .max_attempts(7)
-        .jitter(0.5)
-        .overrides;
-    let own = ConnectionOptions::new()
-        .max_attempts(2)
-        .window(None)
-        .overrides;
+    let global = own(ConnectionOptions::new().max_attempts(7).jitter(0.5));
+    let own = own(ConnectionOptions::new().max_attempts(2).window(None));
     let settings = Overrides::resolve(Some(&own), &global);
     assert_eq!(settings.max_attempts(), Some(2));
     assert_eq!(settings.jitter(), 0.5);
@@ -124,52 +136,83 @@ fn the_connection_wins_over_the_global_setting_and_that_over_the_default() {
 
 #[test]
 fn an_explicit_absence_wins_over_an_inherited_window() {
-    let global = ConnectionOptions::new().window(SECOND).overrides;
-    let own = ConnectionOptions::new().window(None).overrides;
+    let global = own(ConnectionOptions::new().window(SECOND));
+    let own = own(ConnectionOptions::new().window(None));
     assert_eq!(Overrides::resolve(Some(&own), &global).window(), None);
     assert_eq!(Overrides::resolve(None, &global).window(), Some(SECOND));
 }
 
 #[test]
 fn levels_that_contradict_each_other_later_never_shorten_an_opening() {
-    let own = ConnectionOptions::new().max_expiry(70 * SECOND).overrides;
-    own.validate_over(&Overrides::NONE).unwrap();
-    let global = ConnectionOptions::new()
-        .initial_expiry(100 * SECOND)
-        .overrides;
-    let settings = Overrides::resolve(Some(&own), &global);
+    let own_level = applied(&progressive().max_expiry(70 * SECOND), &Overrides::NONE).unwrap();
+    let global = own(ConnectionOptions::new().initial_expiry(100 * SECOND));
+    let settings = Overrides::resolve(Some(&own_level), &global);
     assert_eq!(settings.max_expiry(), 100 * SECOND);
 }
 
 #[test]
+fn a_longer_expiry_of_a_connection_raises_an_inherited_cap() {
+    let global = own(progressive().expiry(SECOND).max_expiry(5 * SECOND));
+    let longer = ConnectionOptions::new().expiry(20 * SECOND);
+    let level = applied(&longer, &global).expect("not refused");
+    let settings = Overrides::resolve(Some(&level), &global);
+    assert_eq!(settings.max_expiry(), 20 * SECOND);
+    let contradictory = longer.max_expiry(5 * SECOND);
+    assert!(applied(&contradictory, &global).is_err(), "its own cap");
+}
+
+#[test]
+fn the_fixed_strategy_heeds_no_cap() {
+    let fixed = ConnectionOptions::new()
+        .expiry(20 * SECOND)
+        .max_expiry(SECOND);
+    let level = applied(&fixed, &Overrides::NONE).expect("not refused");
+    let message = progressive()
+        .applied_to(&level, &Overrides::NONE)
+        .expect_err("from now on it is heeded")
+        .to_string();
+    assert!(message.contains("`max_expiry` = 1000 ms"), "{message}");
+}
+
+#[test]
+fn a_setting_can_be_taken_back() {
+    let global = own(ConnectionOptions::new().max_attempts(7).window(SECOND));
+    let level = own(ConnectionOptions::new()
+        .max_attempts(2)
+        .window(None)
+        .jitter(0.5));
+    let back = ConnectionOptions::new()
+        .inherit(Setting::MaxAttempts)
+        .inherit(Setting::Window);
+    let level = back.applied_to(&level, &global).unwrap();
+    let settings = Overrides::resolve(Some(&level), &global);
+    assert_eq!(settings.max_attempts(), Some(7));
+    assert_eq!(settings.window(), Some(SECOND));
+    assert_eq!(settings.jitter(), 0.5, "what is not named stays");
+}
+
+#[test]
 fn an_update_changes_only_what_it_names_and_an_invalid_one_nothing() {
-    let before = Config::new().max_attempts(3).cleanup_interval(SECOND);
+    let config = || Config::new().max_attempts(3).cleanup_interval(SECOND);
+    let before = Global::default().updated_by(&config()).unwrap();
     let after = before.updated_by(&Config::new().jitter(0.1)).unwrap();
-    assert_eq!(after, before.clone().jitter(0.1));
-    assert!(
-        before
-            .updated_by(&Config::new().jitter(0.2).max_attempts(0))
-            .is_err()
-    );
-    assert!(
-        before
-            .updated_by(&Config::new().cleanup_interval(Duration::ZERO))
-            .is_err()
-    );
-    assert!(
-        before
-            .updated_by(&Config::new().inactive_threshold(Duration::ZERO))
-            .is_err()
-    );
-    assert!(
-        before
-            .updated_by(&Config::new().max_expiry(SECOND))
-            .is_err()
-    );
+    let expected = Global::default().updated_by(&config().jitter(0.1));
+    assert_eq!(after, expected.unwrap());
+    let invalid = [
+        Config::new().jitter(0.2).max_attempts(0),
+        Config::new().cleanup_interval(Duration::ZERO),
+        Config::new().inactive_threshold(Duration::ZERO),
+        Config::new()
+            .expiry_strategy(ExpiryStrategy::Progressive)
+            .max_expiry(SECOND),
+    ];
+    for config in invalid {
+        assert!(before.updated_by(&config).is_err(), "{config:?}");
+    }
 }
 
 #[test]
 fn fractions_of_a_millisecond_round_up() {
     let options = ConnectionOptions::new().expiry(Duration::from_micros(1_001));
-    assert_eq!(options.overrides.expiry_ms, Some(2));
+    assert_eq!(own(options).expiry, Some(2));
 }

@@ -4,7 +4,7 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
-use crate::record::{Begun, Ticket, Wait};
+use crate::record::{Begun, Refused, Ticket};
 use crate::state::Word;
 
 /// The token of a call that was let pass by whoever read this upper half of the state
@@ -19,21 +19,25 @@ impl Connection {
     /// [`Connection::acquire_token`] where the circuit is closed; otherwise none.
     #[inline]
     pub(crate) fn pass_token(&self) -> Option<u64> {
-        self.record.pass().map(Ticket::token)
+        self.record.try_pass().map(Ticket::token)
     }
 
-    /// [`Connection::acquire`] where that is a rejection that nobody wants to hear of;
-    /// otherwise nothing.
+    /// [`Connection::acquire`] where that is a rejection that no subscriber wants to hear of;
+    /// otherwise `None`, and nothing is done.
     #[inline(always)]
-    pub(crate) fn reject_inline(&self) -> Option<Wait> {
-        self.record.reject_inline(&self.engine.env)
+    pub(crate) fn try_reject(&self) -> Option<Refused> {
+        let word = self.record.word_now();
+        match word.is_open() {
+            true => self.record.try_reject_inline(&self.engine.env, word),
+            false => None,
+        }
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
-    /// nothing, and false.
+    /// false, and nothing is done.
     #[inline(always)]
-    pub(crate) fn succeed_at_once(&self) -> bool {
-        self.record.succeed_without_permit(&self.engine.env)
+    pub(crate) fn try_success(&self) -> bool {
+        self.record.try_success_without_permit(&self.engine.env)
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.
@@ -52,11 +56,13 @@ impl Connection {
     }
 
     /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
-    /// nothing, and false.
+    /// false, and nothing is done.
     #[inline(always)]
-    pub(crate) fn succeed_at_once_of(&self, token: u64) -> bool {
-        Ticket::of_passing(token)
-            .is_some_and(|ticket| self.record.succeed_with_permit(&self.engine.env, ticket))
+    pub(crate) fn try_success_of(&self, token: u64) -> bool {
+        Ticket::of_passing(token).is_some_and(|ticket| {
+            self.record
+                .try_success_with_permit(&self.engine.env, ticket)
+        })
     }
 
     pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {
@@ -71,8 +77,10 @@ impl Connection {
     #[inline]
     pub(crate) fn begin_failure(&self, token: Option<u64>) -> Begun {
         match token.map(Ticket::of_passing) {
-            None => self.record.fail_without_permit(&self.engine.env),
-            Some(Some(ticket)) => self.record.fail_with_permit(&self.engine.env, ticket),
+            None => self.record.try_failure_without_permit(&self.engine.env),
+            Some(Some(ticket)) => self
+                .record
+                .try_failure_with_permit(&self.engine.env, ticket),
             Some(None) => Begun::Not,
         }
     }
@@ -86,7 +94,7 @@ impl Connection {
     ) -> Result<u32, Error> {
         let ticket = token.map(|token| self.record.ticket(token));
         self.record
-            .failure_that_matters(&self.engine.env, ticket, report, begun)
+            .finish_failure(&self.engine.env, ticket, report, begun)
             .map_err(|refusal| self.error(refusal))
     }
 

@@ -336,8 +336,10 @@ pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
     if !place.is_null() {
         // SAFETY: the caller's promise; never more than there was at first.
         unsafe {
-            let blank = ptr::from_ref(&T::BLANK).cast::<u8>();
-            ptr::copy_nonoverlapping(blank, place.cast::<u8>(), T::FIRST_SIZE);
+            // A variable: a constant of a type parameter's is a temporary, which a pointer outlives.
+            let blank = T::BLANK;
+            let bytes = ptr::from_ref(&blank).cast::<u8>();
+            ptr::copy_nonoverlapping(bytes, place.cast::<u8>(), T::FIRST_SIZE);
             place.cast::<usize>().write(T::FIRST_SIZE);
         }
     }

@@ -11,7 +11,7 @@ use super::handles::{brama_clock_t, brama_connection_t, brama_t};
 use super::types::*;
 use crate::builder::Builder;
 use crate::config::{
-    Config, ConnectionOptions, ExpiryStrategy, Housekeeping, Overrides, UNLIMITED,
+    Changes, Config, ConnectionOptions, ExpiryStrategy, Given, Housekeeping, UNLIMITED,
 };
 use crate::error::Error;
 
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn brama_configure(
         )?;
         refuse_if_given("clock", !config.clock.is_null())?;
         let given = Config {
-            overrides: config.settings().overrides()?,
+            changes: config.settings().changes()?,
             housekeeping: config.housekeeping()?,
         };
         // SAFETY: as above.
@@ -278,28 +278,29 @@ macro_rules! settings_of {
 }
 
 impl Settings {
-    fn overrides(&self) -> Result<Overrides, Error> {
+    fn changes(&self) -> Result<Changes, Error> {
         const { assert!(UNLIMITED == BRAMA_UNLIMITED) };
-        Ok(Overrides {
-            max_attempts: u32_given(self.max_attempts),
-            expiry_ms: ms_given("expiry", self.expiry_ms)?,
+        Ok(Changes {
+            max_attempts: u32_given(self.max_attempts).into(),
+            expiry: ms_given("expiry", self.expiry_ms)?.into(),
             expiry_strategy: match self.expiry_strategy {
-                BRAMA_NOT_GIVEN_I32 => None,
-                BRAMA_EXPIRY_FIXED => Some(ExpiryStrategy::Fixed),
-                BRAMA_EXPIRY_PROGRESSIVE => Some(ExpiryStrategy::Progressive),
+                BRAMA_NOT_GIVEN_I32 => Given::Keep,
+                BRAMA_EXPIRY_FIXED => Given::Value(ExpiryStrategy::Fixed),
+                BRAMA_EXPIRY_PROGRESSIVE => Given::Value(ExpiryStrategy::Progressive),
                 other => {
                     let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
                     return Err(Error::config("expiry_strategy", other, allowed));
                 }
             },
-            initial_expiry_ms: ms_given("initial_expiry", self.initial_expiry_ms)?,
-            max_expiry_ms: ms_given("max_expiry", self.max_expiry_ms)?,
-            backoff_factor: f64_given(self.backoff_factor),
-            jitter: f64_given(self.jitter),
-            window_ms: ms_or_none_given(self.window_ms),
-            half_open_max_calls: u32_given(self.half_open_max_calls),
-            half_open_successes: u32_given(self.half_open_successes),
-            probe_timeout_ms: ms_or_none_given(self.probe_timeout_ms),
+            initial_expiry: ms_given("initial_expiry", self.initial_expiry_ms)?.into(),
+            max_expiry: ms_given("max_expiry", self.max_expiry_ms)?.into(),
+            backoff_factor: f64_given(self.backoff_factor).into(),
+            jitter: f64_given(self.jitter).into(),
+            window: ms_or_none_given(self.window_ms).into(),
+            half_open_max_calls: u32_given(self.half_open_max_calls).into(),
+            half_open_successes: u32_given(self.half_open_successes).into(),
+            probe_timeout: ms_or_none_given(self.probe_timeout_ms).into(),
+            ..Changes::NONE
         })
     }
 }
@@ -316,7 +317,7 @@ impl brama_options_t {
     /// The metadata is what it says.
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
         let options = ConnectionOptions {
-            overrides: settings_of!(self).overrides()?,
+            changes: settings_of!(self).changes()?,
             metadata: None,
         };
         // SAFETY: the caller's promise.
@@ -334,7 +335,7 @@ impl brama_config_t {
         // SAFETY: the caller's promise.
         let given = unsafe { read_or_blank("config", config) }?;
         let mut builder = Builder::new().config(Config {
-            overrides: given.settings().overrides()?,
+            changes: given.settings().changes()?,
             housekeeping: given.housekeeping()?,
         });
         if let Some(on) = flag("background", given.background)? {

@@ -133,7 +133,7 @@ pub unsafe extern "C" fn brama_connection_success(
     // SAFETY: NULL, or a handle that is held.
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
-    if handle.is_some_and(|handle| handle.connection.succeed_at_once()) {
+    if handle.is_some_and(|handle| handle.connection.try_success()) {
         return BRAMA_OK;
     }
     success_that_matters(handle)

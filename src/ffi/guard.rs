@@ -16,7 +16,7 @@ use super::errors::*;
 use super::text;
 use crate::error::Error;
 use crate::per_thread::words;
-use crate::record::{MaybeWait, Wait};
+use crate::record::Refused;
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -83,8 +83,9 @@ thread_local! {
 
 /// A rejection later than the failure in `LAST`, which takes its place: the one failure
 /// that is part of a hot path.
-fn replace_rejection(rejection: MaybeWait) -> MaybeWait {
-    words(|words| MaybeWait::from_word(words.rejection.replace(rejection.to_word())))
+fn replace_rejection(rejection: Option<Refused>) -> Option<Refused> {
+    let word = rejection.map_or(0, Refused::to_word);
+    words(|words| Refused::from_word(words.rejection.replace(word)))
 }
 
 /// Runs an entry that answers with a code.
@@ -138,16 +139,16 @@ fn remember_panic(payload: Box<dyn Any + Send>) -> brama_result_t {
 
 /// Remembers a failure for the thread and answers its code.
 fn remember(failure: Failure) -> brama_result_t {
-    if let Failure::Error(Error::Rejected(wait)) = failure {
-        return rejected(wait.into());
+    if let Failure::Error(Error::Rejected(refused)) = failure {
+        return rejected(refused.into());
     }
     remember_in_full(failure)
 }
 
 /// Remembers a rejection for the thread and answers its code.
 #[inline]
-pub(super) fn rejected(wait: Wait) -> brama_result_t {
-    replace_rejection(wait.into());
+pub(super) fn rejected(refused: Refused) -> brama_result_t {
+    replace_rejection(Some(refused));
     BRAMA_ERR_REJECTED
 }
 
@@ -155,7 +156,7 @@ pub(super) fn rejected(wait: Wait) -> brama_result_t {
 #[inline(never)]
 fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
-    replace_rejection(MaybeWait::NONE);
+    replace_rejection(None);
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
     code
@@ -165,8 +166,8 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(wait) = replace_rejection(MaybeWait::NONE).get() {
-            last.failure = Some(Error::Rejected(wait.into()).into());
+        if let Some(refused) = replace_rejection(None) {
+            last.failure = Some(Error::Rejected(refused.into()).into());
         }
         if let Some(failure) = last.failure.take() {
             last.message = Some(text::to_c(&failure.to_string()));
@@ -179,7 +180,7 @@ pub(super) fn last_message() -> *const c_char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Rejected;
+    use crate::error::{Rejected, RejectionKind};
     use std::ffi::CStr;
     use std::time::Duration;
 
@@ -202,14 +203,20 @@ mod tests {
 
     #[test]
     fn the_last_failure_is_told_whatever_it_was() {
-        let rejected = || Error::Rejected(Rejected { retry_after: None });
+        let rejected = || {
+            Error::Rejected(Rejected {
+                retry_after: None,
+                kind: RejectionKind::HeldOpen,
+            })
+        };
         let refuse = |error: Error| result(|| Err(error.into()));
         assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
         assert!(message().contains("held open"), "{}", message());
         for ms in [0, 1, 1_500] {
             let retry_after = Some(Duration::from_millis(ms));
-            let rejected = Rejected { retry_after };
+            let kind = RejectionKind::ProbesOut;
+            let rejected = Rejected { retry_after, kind };
             assert_eq!(refuse(Error::Rejected(rejected)), BRAMA_ERR_REJECTED);
             assert_eq!(message(), rejected.to_string());
         }

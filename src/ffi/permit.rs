@@ -128,11 +128,17 @@ unsafe fn acquire_unless_closed(
     // SAFETY: the caller's promise.
     if let Some(handle) = unsafe { connection.as_ref() }
         && !permit.is_null()
-        && let Some(wait) = handle.connection.reject_inline()
+        && let Some(refused) = handle.connection.try_reject()
     {
         // SAFETY: as above. Nothing in it panics, so it needs no guard.
-        unsafe { refuse(permit, retry_after_ms, wait.ms().unwrap_or(BRAMA_NEVER)) };
-        return guard::rejected(wait);
+        unsafe {
+            refuse(
+                permit,
+                retry_after_ms,
+                refused.wait().unwrap_or(BRAMA_NEVER),
+            )
+        };
+        return guard::rejected(refused);
     }
     // SAFETY: as above.
     unsafe { acquire_guarded(connection, permit, retry_after_ms) }
@@ -235,7 +241,7 @@ pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_r
     let [owner, token, hash, id] = permit.opaque;
     // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
     if let Some(handle) = unsafe { handle_of(owner) }
-        && handle.connection.succeed_at_once_of(token)
+        && handle.connection.try_success_of(token)
     {
         return BRAMA_OK;
     }
@@ -401,9 +407,7 @@ impl<'a> Granted<'a> {
     #[inline]
     fn success(self, report: &Report<'_>) -> Result<(), Failure> {
         match self {
-            Granted::ByHandle(handle, token) if handle.connection.succeed_at_once_of(token) => {
-                Ok(())
-            }
+            Granted::ByHandle(handle, token) if handle.connection.try_success_of(token) => Ok(()),
             Granted::ByHandle(handle, token) => Ok(handle.connection.success_of(token, report)?),
             Granted::ByName(brama, admission) => found(brama.success_of(admission, report)),
         }

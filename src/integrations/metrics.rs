@@ -66,7 +66,7 @@ use crate::event::{Event, EventFilter, EventType};
 use crate::key::{Key, KeyBuf};
 use crate::lock::Lock;
 use crate::per_process::Renew;
-use crate::record::{Record, RecordRef};
+use crate::record::{Observed, Record, RecordRef};
 use crate::state::State;
 use crate::{Brama, Error, Subscription};
 
@@ -220,7 +220,7 @@ impl Renew for Ledger {
 /// No handles of the facade's are kept: a recorder that dropped an idle series
 /// would not hear of it any more through an old handle.
 struct Account {
-    record: RecordRef,
+    record: Observed,
     labels: Vec<Label>,
     /// In the order of [`TOTALS`].
     told: [u64; 3],
@@ -308,7 +308,7 @@ impl Account {
     fn new(record: RecordRef) -> Self {
         Account {
             labels: labels(record.key()),
-            record,
+            record: Observed::new(record),
             told: [0; 3],
             sequence: 0,
             opened: None,

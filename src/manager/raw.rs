@@ -26,6 +26,8 @@ impl Brama {
         let engine = self.engine();
         engine.with(key, |record, _| {
             let ticket = record.acquire(&engine.env)?;
+            // The admission holds no reference that would keep the connection registered.
+            record.mark_visited();
             Ok(Admission {
                 hash: record.hash(),
                 id: record.id(),
@@ -42,7 +44,7 @@ impl Brama {
     ) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket| {
             // Then nobody wants to hear of it, nor what the report says.
-            if record.succeed_with_permit(&engine.env, ticket) {
+            if record.try_success_with_permit(&engine.env, ticket) {
                 return Ok(());
             }
             record.success(&engine.env, Some(ticket), report)

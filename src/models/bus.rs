@@ -25,7 +25,7 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::clock::{Clock, ManualClock};
-use crate::config::Config;
+use crate::config::Global;
 use crate::env::Env;
 use crate::event::{Event, EventFilter, EventMask, EventType, Report};
 use crate::mailbox::Mailbox;
@@ -50,7 +50,12 @@ struct Shared {
 impl Shared {
     /// A ring of two, full, and a subscriber for changes of state.
     fn new(newcomer: bool) -> Self {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            2,
+            None,
+        );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
@@ -78,7 +83,12 @@ impl Shared {
 
     /// An empty ring, and a record that does not know yet what is wanted of it.
     fn just_registered() -> Self {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            2,
+            None,
+        );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
@@ -93,7 +103,12 @@ impl Shared {
 
     /// An empty ring, and nobody who listens.
     fn unheard() -> Self {
-        let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            2,
+            None,
+        );
         Shared {
             record: record_of(&env, "db"),
             mailbox: std::sync::Arc::new(Mailbox::new(8)),

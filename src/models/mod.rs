@@ -3,11 +3,15 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p brama --release --lib models`.
 
 mod bus;
+mod circuit;
+mod closing;
 mod counter;
+mod engine;
 mod gate;
 mod inbox;
 mod lock;
 mod pool;
+mod probes;
 mod record;
 mod references;
 mod ring;

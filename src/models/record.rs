@@ -1,142 +1,14 @@
-//! The state word and the loop around it: [`record`](crate::record) with
-//! [`probes`](crate::probes).
-//!
-//! Mutations these models catch (each made by hand, each failing as named):
-//!
-//! - `Record::swap` as load, compare, store: `the_last_failure_opens_once`,
-//!   `a_success_and_the_last_failure_agree`, `a_late_report_changes_nothing`.
-//! - `apply` that reports `Write` as done although the swap failed:
-//!   `the_last_failure_opens_once`.
-//! - No `check` of the ticket's generation inside the loop:
-//!   `a_late_report_changes_nothing`.
-//! - `Probes::take` as a load and a store: `one_probe_at_a_time`.
-//! - `is_free` for every other generation, not only for earlier ones:
-//!   `who_missed_a_change_takes_no_place`.
-//! - `Record::close` that takes the count before it knows that it closes:
-//!   `closing_by_hand_keeps_the_count`.
-//! - `add_to_streak` that does not look at the word afterwards, or with Relaxed
-//!   orderings: `a_failure_beside_the_word_is_not_lost`.
-//! - `close` that does not put back what it did not need:
-//!   `closing_by_hand_keeps_the_count`.
-//! - `limit` that takes the version after the settings, or `next_version` before
-//!   them: `a_failure_after_a_change_of_settings_obeys_it`.
+//! The state word and the loop around it: [`record`](crate::record).
 
 use std::collections::HashSet;
-use std::hash::Hash;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use loom::sync::Arc;
-use loom::thread;
-
-use crate::clock::{Clock, ManualClock};
-use crate::config::{Config, ConnectionOptions};
-use crate::env::Env;
-use crate::event::{EventMask, EventType, Report};
-use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
+use super::circuit::{Circuit, explore, explore_with, half_open, nothing, open};
+use crate::config::ConnectionOptions;
+use crate::event::{EventMask, EventType};
 use crate::state::State;
 
-struct Circuit {
-    env: Env,
-    record: RecordRef,
-    clock: ManualClock,
-}
-
-/// A circuit that opens at the second failure, for 100 ms.
-fn circuit() -> Circuit {
-    let clock = ManualClock::new();
-    let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2, None);
-    let options = ConnectionOptions::new()
-        .max_attempts(2)
-        .expiry(Duration::from_millis(100));
-    let mut newcomer = Newcomer::new(&env, "db".into());
-    newcomer.with(&env, Some(options)).expect("valid");
-    let [record, _] = RecordRef::new(&env, &mut newcomer);
-    // Nobody wants to hear of it: reports take the shortest way.
-    record.learn_interest(&env.bus);
-    Circuit { env, record, clock }
-}
-
-impl Circuit {
-    fn fail(&self, ticket: Option<Ticket>) -> Result<u32, Refusal> {
-        self.record.failure(&self.env, ticket, &Report::NONE)
-    }
-
-    fn succeed(&self, ticket: Option<Ticket>) -> Result<(), Refusal> {
-        self.record.success(&self.env, ticket, &Report::NONE)
-    }
-
-    fn acquire(&self) -> Result<Ticket, Refusal> {
-        self.record.acquire(&self.env)
-    }
-
-    /// State, failure count, trips.
-    fn seen(&self) -> (State, u32, u32) {
-        let status = self.record.status(&self.env).expect("registered");
-        (status.state, status.failure_count, status.trips)
-    }
-}
-
-impl Drop for Circuit {
-    fn drop(&mut self) {
-        // Records in the inbox refer to atomics of this execution.
-        self.env.attention.take_all().for_each(drop);
-    }
-}
-
-type Outcomes<T> = std::sync::Arc<Mutex<HashSet<T>>>;
-
-/// Runs both parties on a circuit in all interleavings, and returns the set of
-/// what `finally` saw.
-fn explore<A, B, T>(
-    prepare: fn(&Circuit),
-    first: fn(&Circuit) -> A,
-    second: fn(&Circuit) -> B,
-    finally: fn(&Circuit, A, B) -> T,
-) -> HashSet<T>
-where
-    A: 'static,
-    B: 'static,
-    T: Eq + Hash + Clone + Send + 'static,
-{
-    let outcomes = Outcomes::default();
-    let seen = outcomes.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(move || {
-        let circuit = Arc::new(circuit());
-        prepare(&circuit);
-        let one = thread::spawn({
-            let circuit = circuit.clone();
-            move || first(&circuit)
-        });
-        let two = thread::spawn({
-            let circuit = circuit.clone();
-            move || second(&circuit)
-        });
-        let (one, two) = (one.join().unwrap(), two.join().unwrap());
-        seen.lock().unwrap().insert(finally(&circuit, one, two));
-    });
-    outcomes.lock().unwrap().clone()
-}
-
-fn nothing(_: &Circuit) {}
-
-fn one_failure(circuit: &Circuit) {
-    circuit.fail(None).expect("counted");
-}
-
-fn half_open(circuit: &Circuit) {
-    circuit.record.half_open(&circuit.env).expect("registered");
-}
-
-fn open(circuit: &Circuit) {
-    let by_hand = circuit
-        .record
-        .open(&circuit.env, &Report::NONE, OpenFor::Configured);
-    by_hand.expect("registered");
-}
-
+/// Mutation: `Record::exchange` as load, compare, store.
 #[test]
 fn the_last_failure_opens_once() {
     let seen = explore(
@@ -155,24 +27,7 @@ fn the_last_failure_opens_once() {
     assert_eq!(seen, [(1, 2, State::Open, 1)].into());
 }
 
-#[test]
-fn a_success_and_the_last_failure_agree() {
-    let seen = explore(
-        one_failure,
-        |circuit| circuit.succeed(None).unwrap(),
-        |circuit| circuit.fail(None).unwrap(),
-        |circuit, (), count| (count, circuit.seen()),
-    );
-    // The success before the failure, or after it; a success after the opening
-    // may or may not come in time to find the count beside the word.
-    assert!(seen.contains(&(1, (State::Closed, 1, 0))), "{seen:?}");
-    assert!(seen.contains(&(2, (State::Open, 0, 1))), "{seen:?}");
-    for (count, (state, _, trips)) in &seen {
-        let opened = *state == State::Open;
-        assert_eq!((*count == 2, *trips == 1), (opened, opened), "{seen:?}");
-    }
-}
-
+/// Mutation: `seen_at` that tells of an expiry although its exchange failed.
 #[test]
 fn an_expiry_happens_once() {
     let seen = explore(
@@ -191,6 +46,7 @@ fn an_expiry_happens_once() {
     assert_eq!(seen, [(State::HalfOpen, State::HalfOpen, 2)].into());
 }
 
+/// Mutation: `Probes::take` as a load and a store.
 #[test]
 fn one_probe_at_a_time() {
     let seen = explore(
@@ -202,6 +58,7 @@ fn one_probe_at_a_time() {
     assert_eq!(seen, [(false, true), (true, false)].into());
 }
 
+/// Mutation: no `check` of the ticket inside the loops of `apply_success` and `apply_failure`.
 #[test]
 fn a_late_report_changes_nothing() {
     // A probe reports its failure while somebody resets the circuit.
@@ -211,7 +68,7 @@ fn a_late_report_changes_nothing() {
             let ticket = circuit.acquire().expect("a place, or closed");
             (ticket.lease().is_some(), circuit.fail(Some(ticket)).is_ok())
         },
-        |circuit| circuit.record.reset(&circuit.env).expect("registered"),
+        Circuit::reset,
         |circuit, report, ()| (report, circuit.seen()),
     );
     let expected = [
@@ -225,6 +82,8 @@ fn a_late_report_changes_nothing() {
     assert_eq!(seen, expected.into());
 }
 
+/// Mutation: `Probes::take` that does not look at the word again before it takes the slot of
+/// another generation.
 #[test]
 fn who_missed_a_change_takes_no_place() {
     // One party asks for a probe while the other one fails the circuit, asks
@@ -252,57 +111,17 @@ fn who_missed_a_change_takes_no_place() {
     assert!(seen.contains(&(Some(true), State::Closed)));
 }
 
-#[test]
-fn closing_by_hand_keeps_the_count() {
-    let seen = explore(
-        |circuit| {
-            one_failure(circuit);
-            open(circuit);
-        },
-        |circuit| circuit.record.close(&circuit.env).expect("registered"),
-        |circuit| circuit.record.close(&circuit.env).expect("registered"),
-        |circuit, (), ()| circuit.seen(),
-    );
-    assert!(seen.contains(&(State::Closed, 1, 1)), "{seen:?}");
-    assert_eq!(seen.len(), 1, "{seen:?}");
-}
-
-#[test]
-fn a_failure_beside_the_word_is_not_lost() {
-    let seen = explore(
-        |circuit| {
-            one_failure(circuit);
-            open(circuit);
-        },
-        |circuit| circuit.record.close(&circuit.env).expect("registered"),
-        |circuit| circuit.fail(None).expect("counted"),
-        |circuit, (), count| (count, circuit.seen()),
-    );
-    // Before the closing, which keeps the count; or after it, which makes it the
-    // second in a row and opens the circuit. A failure that comes while the count
-    // is carried may answer without it.
-    let before = (2, (State::Closed, 2, 1));
-    let meanwhile = (1, (State::Closed, 2, 1));
-    let after = (2, (State::Open, 2, 2));
-    assert_eq!(seen, [before, meanwhile, after].into());
-}
-
 /// Two were allowed until now, one from now on: the failure after the change opens
 /// the circuit, whatever another one is just learning.
+///
+/// Mutation: `limit` that reads the version after the settings.
 #[test]
 fn a_failure_after_a_change_of_settings_obeys_it() {
     let forget = |circuit: &Circuit| circuit.env.next_version();
     let seen = explore(
         forget,
         |circuit| {
-            let options = ConnectionOptions::new().max_attempts(1);
-            let profile = Profile {
-                overrides: options.overrides,
-                ..Profile::default()
-            };
-            let current = circuit.record.profile();
-            assert!(circuit.record.replace_profile(&current, profile.into()));
-            circuit.env.next_version();
+            circuit.configure(&ConnectionOptions::new().max_attempts(1));
             let _ = circuit.fail(None);
             circuit.record.state(&circuit.env)
         },
@@ -329,4 +148,36 @@ fn a_removal_and_a_missed_event_do_not_miss_each_other() {
     );
     let all = [(true, false), (false, true), (true, true)];
     assert_eq!(seen, HashSet::from(all));
+}
+
+/// A failure whose permit is of a state that is gone is in no window; every other one is.
+///
+/// Mutation: `apply_failure` that writes the time before the exchange.
+#[test]
+fn a_stale_failure_is_in_no_window_and_every_other_one_is() {
+    let seen = explore_with(
+        |options| options.window(Duration::from_secs(60)).max_attempts(9),
+        2,
+        nothing,
+        |circuit| {
+            let ticket = circuit.acquire().expect("closed or half-open");
+            (ticket.is_probe(), circuit.fail(Some(ticket)).ok())
+        },
+        |circuit| {
+            half_open(circuit);
+            circuit.close();
+        },
+        |circuit, report, ()| (report, circuit.seen()),
+    );
+    let closed = |failures| (State::Closed, failures, 0);
+    let expected = [
+        // In time, whichever closed state it was.
+        ((false, Some(1)), closed(1)),
+        // Admitted before, reported after.
+        ((false, None), closed(0)),
+        ((true, None), closed(0)),
+        // A failed probe opens, and is closed by hand.
+        ((true, Some(1)), (State::Closed, 1, 1)),
+    ];
+    assert_eq!(seen, expected.into());
 }

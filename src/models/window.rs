@@ -1,13 +1,8 @@
-//! The sliding window.
+//! The times of failures: [`window`](crate::window) with [`tally`](crate::tally).
 //!
-//! Mutations these models catch:
-//!
-//! - `record` that claims with a load and a store: all three.
-//! - `fill` that fills only its own slot: `simultaneous_failures_count_once_each`.
-//! - `start_at` that stores instead of comparing: `a_clear_falls_between_two_failures`.
-//!
-//! `settle` compares before it writes so that who counts with a time and who reads
-//! it agree; a store there would still leave the times in order.
+//! Here a word of its own stands for the state word: a failure takes its position by an exchange
+//! of the tally in it, as `Record::apply_failure` does. No party runs in a model's main thread,
+//! which loom explores incompletely.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -16,26 +11,72 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::window::Window;
+use crate::tally::{Position, Tally};
+use crate::window::{Stamping, Window};
 
 struct Shared {
     window: Window,
+    tally: AtomicU64,
     clock: AtomicU64,
 }
 
 impl Shared {
     fn new() -> Arc<Shared> {
         let window = Window::new();
-        window.reserve(4);
+        window.reserve(4, Position::ZERO);
         Arc::new(Shared {
             window,
+            tally: AtomicU64::new(Tally::empty_at(Position::ZERO).bits()),
             clock: AtomicU64::new(1),
         })
     }
 
+    fn tally(&self) -> Tally {
+        Tally::from_bits(self.tally.load(Ordering::Acquire))
+    }
+
+    fn exchange(&self, before: Tally, after: Tally) -> bool {
+        self.tally
+            .compare_exchange(
+                before.bits(),
+                after.bits(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns how many are inside `span` with it.
     fn fail(&self, span: u64) -> u32 {
-        let now = || self.clock.fetch_add(1, Ordering::Relaxed);
-        self.window.record(span, now).expect("reserved")
+        loop {
+            let tally = self.tally();
+            let before = tally.timed().expect("timed");
+            let time = self.now();
+            let count = self.window.count(before, span, time, || self.now()) + 1;
+            if self.exchange(tally, tally.plus_failure()) {
+                let clock = || self.now();
+                self.window.write(before, time, Stamping::Timed, clock);
+                return count;
+            }
+        }
+    }
+
+    fn succeed(&self) {
+        loop {
+            let tally = self.tally();
+            if self.exchange(tally, tally.cleared()) {
+                return;
+            }
+        }
+    }
+
+    fn count(&self, span: u64, time: u64) -> u32 {
+        let timed = self.tally().timed().expect("timed");
+        self.window.count(timed, span, time, || self.now())
     }
 }
 
@@ -45,55 +86,55 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+fn failing(shared: &Arc<Shared>) -> thread::JoinHandle<u32> {
+    let shared = shared.clone();
+    thread::spawn(move || shared.fail(u64::MAX))
+}
+
+/// Mutation: `Ring::exchange` that stores without comparing.
 #[test]
 fn simultaneous_failures_count_once_each() {
     check(3, || {
         let shared = Shared::new();
-        let failures: Vec<_> = (0..2)
-            .map(|_| {
-                let shared = shared.clone();
-                thread::spawn(move || shared.fail(u64::MAX))
-            })
-            .collect();
+        let failures = [(); 2].map(|()| failing(&shared));
         let counts: BTreeSet<u32> = failures.into_iter().map(|f| f.join().unwrap()).collect();
         assert_eq!(counts, [1, 2].into());
-        assert_eq!(shared.window.count(u64::MAX, || 100), 2);
+        assert_eq!(shared.count(u64::MAX, 100), 2);
     });
 }
 
+/// Whoever reads a tally finds a time of every failure in it.
+///
+/// Mutations: `fill` that looks at the last position only; `Ring::read`, or the exchange of a
+/// slot, Relaxed.
 #[test]
-fn times_agree_whoever_fills_the_slot() {
+fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
     check(2, || {
         let shared = Shared::new();
-        let failures: Vec<_> = (0..2)
-            .map(|_| {
-                let shared = shared.clone();
-                thread::spawn(move || shared.fail(u64::MAX))
-            })
-            .collect();
-        let reader = thread::spawn({
+        let failures = [(); 2].map(|()| failing(&shared));
+        let counting = thread::spawn({
             let shared = shared.clone();
             move || {
-                let now = || shared.clock.load(Ordering::Relaxed);
-                shared.window.count(u64::MAX, now)
+                let timed = shared.tally().timed().expect("timed");
+                let count = shared.window.count(timed, u64::MAX, 50, || shared.now());
+                assert_eq!(count, timed.count);
             }
         });
         for failure in failures {
             failure.join().unwrap();
         }
-        assert!(reader.join().unwrap() <= 2);
-        // As seen later, the younger a span, the fewer failures it holds.
+        counting.join().unwrap();
+        // The younger a span, the fewer failures it holds.
         let end = shared.clock.load(Ordering::Relaxed);
-        let counts: Vec<u32> = (1..=end)
-            .map(|span| shared.window.count(span, || end))
-            .collect();
+        let counts: Vec<u32> = (1..=end).map(|span| shared.count(span, end)).collect();
         assert!(counts.is_sorted(), "{counts:?}");
         assert_eq!(counts.last(), Some(&2));
     });
 }
 
+/// Mutation: `Tally::cleared` that goes back to the first position.
 #[test]
-fn a_clear_falls_between_two_failures() {
+fn a_success_falls_between_two_failures() {
     let outcomes = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
     let seen = outcomes.clone();
     check(3, move || {
@@ -102,18 +143,48 @@ fn a_clear_falls_between_two_failures() {
             let shared = shared.clone();
             move || (shared.fail(u64::MAX), shared.fail(u64::MAX))
         });
-        let clearing = thread::spawn({
+        let succeeding = thread::spawn({
             let shared = shared.clone();
-            move || shared.window.clear()
+            move || shared.succeed()
         });
         let counts = failing.join().unwrap();
-        clearing.join().unwrap();
-        let left = shared.window.count(u64::MAX, || 100);
-        // No position was lost: the next failure gets one of its own.
-        shared.window.record(1, || 200);
-        assert_eq!(shared.window.count(1, || 200), 1);
+        succeeding.join().unwrap();
+        let left = shared.count(u64::MAX, 100);
         seen.lock().unwrap().insert((counts, left));
     });
     let expected = [((1, 2), 2), ((1, 1), 1), ((1, 2), 0)];
     assert_eq!(*outcomes.lock().unwrap(), expected.into());
+}
+
+/// A larger ring comes while a failure is about to write its time into the smaller one: the time
+/// is found in the larger one, and is the same for everybody.
+///
+/// Mutations: `give_up` that leaves an empty slot as it is; `write` that does not look for a newer
+/// ring; `known` that does not ask the older ring.
+#[test]
+fn no_time_is_lost_while_the_ring_grows() {
+    check(3, || {
+        let shared = Shared::new();
+        shared.fail(u64::MAX);
+        let early = shared.clock.load(Ordering::Relaxed);
+        let failure = failing(&shared);
+        let growing = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let next = shared.tally().timed().expect("timed").next;
+                shared.window.reserve(8, next);
+                shared.count(u64::MAX, 100)
+            }
+        });
+        assert_eq!(failure.join().unwrap(), 2);
+        let counted = growing.join().unwrap();
+        assert!((1..=2).contains(&counted));
+        // The first failure has kept its time, the second has got a later one.
+        assert_eq!(
+            shared.count(100 - early + 1, 100),
+            1,
+            "younger than the first"
+        );
+        assert_eq!(shared.count(u64::MAX, 100), 2);
+    });
 }

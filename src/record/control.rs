@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Happening, Opening, Record, Refusal, decide};
+use super::transition::Change;
+use super::{Happening, Record, Refusal};
 use crate::config;
 use crate::env::Env;
+use crate::error::Error;
 use crate::event::{Cause, Report};
-use crate::state::{State, Word};
-use crate::sync::Ordering;
+use crate::state::{Closing, OpenedBy, State};
+use crate::tally::Tally;
 
-/// For how long somebody opens a circuit by hand.
+/// For how long a circuit is opened by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OpenFor {
     /// As long as the settings say, backoff and jitter included.
@@ -17,7 +19,7 @@ pub enum OpenFor {
     Configured,
     /// This long, for this one opening. At least 1 ms.
     Custom(Duration),
-    /// Until somebody closes or resets it.
+    /// Until it is closed or reset by hand.
     Never,
 }
 
@@ -34,6 +36,19 @@ impl From<Option<Duration>> for OpenFor {
     }
 }
 
+impl OpenFor {
+    pub(crate) fn validate(self) -> Result<(), Error> {
+        match self {
+            OpenFor::Custom(length) if config::given_ms(length) == 0 => Err(Error::argument(
+                "expiry",
+                &format!("{length:?}"),
+                "must be at least 1 ms",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Record {
     pub(crate) fn open(
         &self,
@@ -43,76 +58,116 @@ impl Record {
     ) -> Result<(), Refusal> {
         let now = self.touch_now(env);
         let settings = self.settings(env);
-        let applied = self.apply(env, now, |word| {
-            let mut opening = None;
-            let next = word.opened_by_hand(|trips| {
-                let planned = match how_long {
-                    OpenFor::Configured => self.opening(env, &settings, trips),
-                    OpenFor::Custom(length) => Opening {
-                        at: env.clock.now_upper(),
-                        lasting: config::given_ms(length),
-                    },
-                    OpenFor::Never => Opening {
-                        at: env.clock.now_upper(),
-                        lasting: u64::MAX,
-                    },
-                };
-                opening.insert(planned).deadline()
-            });
-            Ok(decide(next, opening))
-        })?;
-        self.carry_count_out(&applied);
-        let opening = applied.answer;
         let happening = Happening {
             report,
             ..Happening::new(Cause::OpenedByHand, now)
         };
-        self.after_opening(env, &applied, happening, opening);
-        Ok(())
+        loop {
+            let seen = self.look(env, now)?;
+            let before = seen.word;
+            let is_open = before.state() == State::Open;
+            let trips = match is_open {
+                true => before.trips(),
+                false => before.next_trips(),
+            };
+            let opening = match how_long {
+                OpenFor::Configured => self.opening(env, &settings, trips),
+                OpenFor::Custom(length) => self.opening_for(env, config::given_ms(length)),
+                OpenFor::Never => self.opening_for(env, u64::MAX),
+            };
+            let (after, done) = match is_open {
+                true => {
+                    let after = before.rearmed(opening.deadline());
+                    (after, self.swap(before, after))
+                }
+                false => {
+                    let after = before.opened(OpenedBy::Hand, opening.deadline());
+                    (after, self.leave(seen, after))
+                }
+            };
+            if done {
+                self.after_opening(env, Change { before, after }, happening, opening);
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn close(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
-        let mut carried = 0_u32;
-        let applied = self.apply(env, now, |word| {
-            if word.state() != State::Closed {
-                carried = carried.saturating_add(self.take_streak());
+        let happening = Happening::new(Cause::ClosedByHand, now);
+        let change = loop {
+            let seen = self.look(env, now)?;
+            if seen.word.tally().is_some() {
+                break Change::none(seen.word);
             }
-            Ok(decide(word.closed_by_hand(carried), ()))
-        });
-        let wrote = matches!(&applied, Ok(applied) if applied.before != applied.after);
-        let back = if wrote { 0 } else { carried };
-        self.add_to_streak(env, back, now);
-        self.after(env, &applied?, Happening::new(Cause::ClosedByHand, now));
+            if let Some(change) = self.shut(env, seen, Closing::Keeping) {
+                break change;
+            }
+        };
+        self.after(env, change, happening);
         Ok(())
     }
 
     pub(crate) fn half_open(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
-        let applied = self.apply(env, now, |word| Ok(decide(word.half_opened_by_hand(), ())))?;
-        self.carry_count_out(&applied);
-        self.after(env, &applied, Happening::new(Cause::HalfOpenedByHand, now));
+        let happening = Happening::new(Cause::HalfOpenedByHand, now);
+        let change = loop {
+            let seen = self.look(env, now)?;
+            let before = seen.word;
+            if before.successes().is_some() {
+                break Change::none(before);
+            }
+            let after = before.probing();
+            if self.leave(seen, after) {
+                break Change { before, after };
+            }
+        };
+        self.after(env, change, happening);
         Ok(())
     }
 
     pub(crate) fn reset(&self, env: &Env) -> Result<(), Refusal> {
         let now = self.touch_now(env);
-        let applied = self.apply(env, now, |word| {
-            self.cold().window.clear();
-            self.take_streak();
-            Ok(decide(word.reset(), ()))
-        })?;
-        self.forget_streak();
-        self.after(env, &applied, Happening::new(Cause::Reset, now));
+        let happening = Happening::new(Cause::Reset, now);
+        let change = loop {
+            let seen = self.look(env, now)?;
+            let before = seen.word;
+            if before.tally().is_none() {
+                if let Some(change) = self.shut(env, seen, Closing::Forgetting) {
+                    break change;
+                }
+                continue;
+            }
+            let after = before.zeroed();
+            if after == before || self.swap(before, after) {
+                break Change { before, after };
+            }
+        };
+        self.after(env, change, happening);
         Ok(())
     }
 
     /// Marks the connection as removed. True for the one who did it.
+    #[inline]
     pub(crate) fn retire(&self) -> bool {
-        self.word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |bits| {
-                Word::from_bits(bits).retired().map(Word::bits)
-            })
-            .is_ok()
+        let word = self.word_now();
+        word.is_spotless() && self.swap(word, word.retired(0)) || self.retire_with_failures()
+    }
+
+    #[inline(never)]
+    fn retire_with_failures(&self) -> bool {
+        let mut word = self.word_now();
+        while !word.is_retired() {
+            let failures = self.count(word);
+            let last = match word.is_closing() {
+                Some(_) => word.closed(Tally::NONE, false),
+                None => word,
+            };
+            match self.exchange(word, last.retired(failures)) {
+                Ok(()) => return true,
+                Err(current) => word = current,
+            }
+        }
+        false
     }
 }

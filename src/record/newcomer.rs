@@ -11,6 +11,8 @@ use crate::config::{ConnectionOptions, Overrides, Settings};
 use crate::env::Env;
 use crate::error::Error;
 use crate::key::Key;
+use crate::state::Word;
+use crate::tally::{Position, Tally};
 
 pub(crate) struct Newcomer<'a> {
     pub(crate) key: Key<'a>,
@@ -20,6 +22,8 @@ pub(crate) struct Newcomer<'a> {
     pub(super) limit: Limit,
     /// These, if a record needs room for them. Seldom, and large, so apart.
     pub(super) roomy: Option<Box<Settings>>,
+    /// The word that the record begins with.
+    pub(super) word: Word,
     /// As of which version.
     pub(crate) version: u32,
 }
@@ -36,6 +40,7 @@ impl<'a> Newcomer<'a> {
             version: env.version(),
             limit: env.plain_limit(),
             roomy: None,
+            word: Word::NEW,
         }
     }
 
@@ -68,21 +73,22 @@ impl<'a> Newcomer<'a> {
     fn resolve(&mut self, env: &Env, options: Option<ConnectionOptions>) -> Result<(), Error> {
         let global = env.global.load();
         let profile = match options {
-            Some(options) => {
-                options.overrides.validate()?;
-                options.overrides.validate_over(&global.overrides)?;
-                Some(Arc::new(Profile {
-                    overrides: options.overrides,
-                    metadata: options.metadata.unwrap_or_default(),
-                }))
-            }
+            Some(options) => Some(Arc::new(Profile {
+                overrides: options.applied_to(&Overrides::NONE, &global.overrides)?,
+                metadata: options.metadata.unwrap_or_default(),
+            })),
             None => None,
         };
         let own = profile.as_deref().map(|profile| &profile.overrides);
         let settings = Overrides::resolve(own, &global.overrides);
         let limit = Limit::of(self.version, &settings);
         let roomy = (!Record::has_room(&settings)).then(|| Box::new(settings));
-        if profile.is_none() && roomy.is_none() {
+        let tally = match settings.window {
+            Some(_) => Tally::empty_at(Position::ZERO),
+            None => Tally::NONE,
+        };
+        self.word = Word::NEW.with_tally(tally).watched(settings.is_watched());
+        if profile.is_none() && roomy.is_none() && self.word == Word::NEW {
             env.note_plain_limit(limit);
         }
         (self.profile, self.limit, self.roomy) = (profile, limit, roomy);

@@ -10,11 +10,14 @@
 use std::sync::Arc;
 
 use super::Record;
-use crate::config::{MAX_WINDOW_ATTEMPTS, Metadata, Overrides, Settings, UNLIMITED};
+use crate::config::{Metadata, Overrides, Settings};
 use crate::env::Env;
-use crate::probes::Probes;
 use crate::sync::Ordering;
+use crate::tally::Tally;
 use crate::trip;
+
+/// In a record's flags: it may have a [`Profile`].
+pub(super) const HAS_PROFILE: u32 = 1 << 18;
 
 /// What a connection has of its own.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +27,8 @@ pub(crate) struct Profile {
 }
 
 /// How many failures in a row open a circuit, and as of which version of the settings:
-/// `version << 32 | failures`; 0 failures: it takes more than that to say.
+/// `version << 32 | failures`. 0 failures, or as many as [`Tally::SMALL`] plus one: it takes more
+/// than that to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(u64);
 
@@ -41,7 +45,8 @@ impl Limit {
     pub(crate) const UNKNOWN: Limit = Limit(0);
 
     pub(crate) fn of(version: u32, settings: &Settings) -> Self {
-        let failures = trip::limit(settings).unwrap_or(0);
+        // More are counted the long way.
+        let failures = trip::limit(settings).unwrap_or(0).min(Tally::SMALL + 1);
         Limit(u64::from(version) << 32 | u64::from(failures))
     }
 
@@ -67,7 +72,7 @@ impl Record {
     fn may_have_profile(&self) -> bool {
         // Relaxed: set before the pointer, so whoever has reason to expect a profile has
         // reason to see it.
-        self.has_profile.load(Ordering::Relaxed) != 0
+        self.has_flag(HAS_PROFILE)
     }
 
     /// Puts `next` in the place of `current`, if that is what the connection still has.
@@ -76,7 +81,7 @@ impl Record {
         current: &Option<Arc<Profile>>,
         next: Arc<Profile>,
     ) -> bool {
-        self.has_profile.store(1, Ordering::Relaxed);
+        self.flags.fetch_or(HAS_PROFILE, Ordering::Relaxed);
         let previous = self.profile.compare_and_swap(current, Some(next));
         match (&*previous, current) {
             (None, None) => true,
@@ -113,24 +118,6 @@ impl Record {
         let limit = Limit::of(version, settings);
         self.limit.store(limit.0, Ordering::Relaxed);
         limit.failures()
-    }
-
-    /// Whether [`Record::make_room`] does nothing.
-    pub(crate) fn has_room(settings: &Settings) -> bool {
-        settings.half_open_max_calls <= Probes::AT_HAND && settings.window_ms.is_none()
-    }
-
-    /// Allocates what these settings need, so that no report has to.
-    pub(crate) fn make_room(&self, settings: &Settings) {
-        self.cold().probes.reserve(settings.half_open_max_calls);
-        if settings.window_ms.is_some() {
-            // An unlimited circuit counts for the status only.
-            let exact = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
-            let unlimited = settings.max_attempts == UNLIMITED;
-            self.cold()
-                .window
-                .reserve(if unlimited { 1_024 } else { exact });
-        }
     }
 }
 

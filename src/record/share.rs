@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::inbox::{Link, Linked};
 use crate::key::Key;
 use crate::pool;
+use crate::sync::Ordering;
 use crate::table::{ALIGNMENT, Entry};
 
 const _: () = assert!(pool::ALIGNMENT.is_multiple_of(ALIGNMENT));
@@ -69,11 +70,62 @@ impl RecordRef {
 }
 
 impl Record {
-    /// One more reference. The caller has one, or is pinned and found the record
-    /// in the table, whose reference is given back only when nobody is pinned.
+    /// One more reference, for a moment. The caller has one, or is pinned and found the record
+    /// in the table, whose reference is given back only when no thread is pinned.
     pub(crate) fn share(&self) -> RecordRef {
         self.references.share();
         RecordRef(original(std::ptr::from_ref(self).addr()))
+    }
+
+    /// One more reference, for a handle or a permit, unless the connection is being cleaned up.
+    /// For callers as of [`Record::share`].
+    #[inline]
+    pub(crate) fn try_hold(&self) -> Option<RecordRef> {
+        let is_free = self.references.share();
+        let record = RecordRef(original(std::ptr::from_ref(self).addr()));
+        is_free.then_some(record)
+    }
+
+    /// Claims the record for its removal: no handle and no permit holds it, and from now on
+    /// none can. False if one does.
+    pub(crate) fn claim_unheld(&self) -> bool {
+        // Relaxed: who begins to observe adds a reference first, and counts itself then; who
+        // ends does it the other way round. So these are never more than there are.
+        let observers = self.flags.load(Ordering::Relaxed) / OBSERVER;
+        self.references.claim(1 + observers)
+    }
+}
+
+/// In a record's flags: one observer.
+const OBSERVER: u32 = 1 << 24;
+
+/// A reference that keeps a record's totals readable, and not its connection registered.
+#[cfg(feature = "metrics")]
+#[derive(Debug)]
+pub(crate) struct Observed(RecordRef);
+
+#[cfg(feature = "metrics")]
+impl Observed {
+    pub(crate) fn new(record: RecordRef) -> Self {
+        // Relaxed, see `claim_unheld`; Release keeps the order there.
+        record.flags.fetch_add(OBSERVER, Ordering::Release);
+        Observed(record)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.0.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Deref for Observed {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.0
     }
 }
 

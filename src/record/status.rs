@@ -1,11 +1,11 @@
 //! What is known of a connection, at one moment.
 //!
-//! The word is read before and after everything else, and the reading repeated
-//! if a change came between. A thread that changed the word and was stopped
-//! before it wrote the times would make that go on for ever, so after a few
-//! tries the times of such a change are taken from the word and the clock: it
-//! is happening just now.
+//! Both words are read before and after everything else, and the reading repeated
+//! if a change came between. A thread that changed the word may be stopped before it wrote the
+//! time of the change. Then the reader writes it in the other's stead, so that the change
+//! has one time for everybody from then on.
 
+use super::transition::Change;
 use super::*;
 
 /// The health of one connection: consistent with itself, and already past when
@@ -27,6 +27,9 @@ pub struct Status {
     pub total_failures: u64,
     /// Calls rejected since registration.
     pub total_rejections: u64,
+    /// Permits that were given back without a success or a failure since registration:
+    /// cancelled calls, and those ignored on purpose. Stops at 2³² − 1.
+    pub total_ignored: u64,
     /// Successes / (successes + failures); none before the first report.
     pub success_rate: Option<f64>,
     /// Unix ms of the last success; none before the first.
@@ -59,16 +62,16 @@ impl Record {
     /// Everything, or `None` if the connection was removed.
     pub(crate) fn status(&self, env: &Env) -> Option<Status> {
         let now = env.clock.now_exact();
-        let mut word = self.word_at(env, now);
+        let mut seen = self.seen_at(env, now);
         for _ in 0..TRIES {
-            let status = self.read(env, word, now);
-            let again = self.word_at(env, now);
-            if again == word && self.has_settled(word) {
+            let status = self.read(env, seen, now);
+            let again = self.seen_at(env, now);
+            if again.word == seen.word && again.parked == seen.parked {
                 return status;
             }
-            word = again;
+            seen = again;
         }
-        self.read(env, word, now)
+        self.read(env, seen, now)
     }
 
     /// Successes, failures and rejections so far, also of a removed connection.
@@ -79,52 +82,51 @@ impl Record {
         [sums.successes, failures, sums.rejected]
     }
 
-    /// Whether the times of the change that led to `word` are written.
-    fn has_settled(&self, word: Word) -> bool {
-        Stamp::unpack(self.changed_at.load(Ordering::Acquire)).generation == word.generation()
-    }
-
-    fn read(&self, env: &Env, word: Word, now: u64) -> Option<Status> {
+    fn read(&self, env: &Env, seen: Seen, now: u64) -> Option<Status> {
+        let word = seen.word;
         if word.is_retired() {
             return None;
         }
-        // ORDERING: Acquire, partner of the Release in `after`.
-        let change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
-        let settled = change.generation == word.generation();
-        let since = if settled { change.time } else { now + 1 };
-        let changed = if settled && change.is_registration {
-            0
-        } else {
-            since
+        // ORDERING: Acquire, partner of the Release in `note_change`.
+        let mut change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
+        if word.generation().follows(change.generation) {
+            self.note_change(Change::none(word), now);
+            // ORDERING: Acquire, as before.
+            change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
+        }
+        let since = change.time;
+        let changed = match change.is_registration {
+            true => 0,
+            false => since,
         };
-        let opened = match word.deadline() {
-            Some(_) if !settled => now + 1,
-            _ => self.cold().opened_at.load(Ordering::Relaxed),
-        };
+        let opened = self.cold().opened_at.load(Ordering::Relaxed);
+        let tally = seen.parked.tally(word);
         let settings = self.settings(env);
         let profile = self.profile.load();
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
-        // One look at the wall clock for all times.
-        let wall = env.clock.wall();
-        let unix = |stored: u64| stored.checked_sub(1).map(|ms| wall.unix_ms(ms));
+        let unix = |stored: u64| stored.checked_sub(1).map(|ms| env.clock.unix_ms(ms));
         let key = self.key();
         Some(Status {
             identifier: key.identifier().to_owned(),
             scope: key.scope().map(str::to_owned),
             state: word.state(),
-            failure_count: match settings.window_ms {
-                Some(window) => self.cold().window.count(window, || env.clock.now_exact()),
-                None => word
-                    .failures()
-                    .unwrap_or_else(|| self.streak.load(Ordering::Relaxed)),
+            failure_count: match (settings.window, self.window(), tally.timed()) {
+                (None, ..) => tally.in_a_row(),
+                (Some(span), Some(window), Some(timed)) => {
+                    let clock = || env.clock.now_exact();
+                    window.count(timed, span, clock(), clock)
+                }
+                // None was reported since there is a window.
+                _ => 0,
             },
             total_successes: sums.successes,
             total_failures: failures,
             total_rejections: sums.rejected,
+            total_ignored: self.ignored.load(Ordering::Relaxed).into(),
             success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
-            last_success_time: sums.last_success_ms.map(|ms| wall.unix_ms(ms)),
+            last_success_time: sums.last_success_ms.map(|ms| env.clock.unix_ms(ms)),
             last_failure_time: unix(self.last_failure.load(Ordering::Relaxed)),
             opened_at: unix(opened),
             last_state_change: unix(changed),
@@ -132,9 +134,9 @@ impl Record {
             expiry: match word.deadline() {
                 Some(NEVER) => None,
                 Some(deadline) => {
-                    let left = deadline.saturating_sub(now);
-                    let lasting = self.lasting(deadline).filter(|_| settled);
-                    Some(Duration::from_millis(lasting.unwrap_or(left)))
+                    let since_then = || (deadline + 1).saturating_sub(since);
+                    let lasting = self.lasting(deadline).unwrap_or_else(since_then);
+                    Some(Duration::from_millis(lasting))
                 }
                 None => {
                     let trips = word.trips().max(1);

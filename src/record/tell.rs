@@ -20,7 +20,7 @@
 //! remembers the last state that the dispatcher told of, so that an event that
 //! stands for several can say from where to where.
 
-use super::{Happening, Record, Refusal};
+use super::{Happening, Record, Refusal, Stamp};
 use crate::bus::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType, Facts, Text};
@@ -49,13 +49,19 @@ impl Record {
     /// Whether somebody may want one of these.
     #[inline]
     pub(crate) fn wants(&self, events: EventMask) -> bool {
-        self.interest().meets(events.or(UNKNOWN))
+        self.has_flag(events.or(UNKNOWN).bits())
     }
 
     #[inline]
     pub(crate) fn interest(&self) -> EventMask {
-        // Relaxed: who subscribes cannot tell whether a report came before.
-        EventMask(self.interest.load(Ordering::Relaxed))
+        // Relaxed: a subscriber cannot tell whether a report came before.
+        EventMask(self.flags.load(Ordering::Relaxed) as u16)
+    }
+
+    /// Whether one of these flags is set.
+    #[inline]
+    pub(super) fn has_flag(&self, flags: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flags != 0
     }
 
     /// Learns what the subscribers want, once it is where they look for it, unless that
@@ -68,15 +74,10 @@ impl Record {
         let mut known = self.interest();
         while known.meets(UNKNOWN) {
             let wanted = bus.interest_in(self.key());
-            // Fails if somebody knows better who has changed the subscribers since.
-            match self.interest.compare_exchange(
-                known.0,
-                wanted.0,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
+            // Declined if a thread that has changed the subscribers since knows better.
+            match self.exchange_interest(|now| (now == known).then_some(wanted)) {
                 Ok(_) => return,
-                Err(now) => known = EventMask(now),
+                Err(now) => known = now,
             }
         }
     }
@@ -96,7 +97,21 @@ impl Record {
     /// only by others who do that it changes.
     pub(crate) fn set_interest(&self, mask: EventMask) {
         // An exchange, as the one in `learn_interest`: they come one after the other.
-        self.interest.swap(mask.0, Ordering::Relaxed);
+        let _ = self.exchange_interest(|_| Some(mask));
+    }
+
+    /// Replaces the interest, and leaves the other flags.
+    fn exchange_interest(
+        &self,
+        next: impl Fn(EventMask) -> Option<EventMask>,
+    ) -> Result<EventMask, EventMask> {
+        const MASK: u32 = 0xffff;
+        let interest = |flags: u32| EventMask((flags & MASK) as u16);
+        let replace = |flags| next(interest(flags)).map(|next| flags & !MASK | next.bits());
+        self.flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace)
+            .map(interest)
+            .map_err(interest)
     }
 
     /// The registration or removal of the connection.
@@ -114,10 +129,9 @@ impl Record {
     #[inline(never)]
     fn tell_of_life_now(&self, env: &Env, cause: Cause) {
         let word = self.word_now();
-        let (before, after) = if cause.is_removal() {
-            (word.state(), State::Unknown)
-        } else {
-            (State::Unknown, State::Closed)
+        let (before, after) = match word.before_removal() {
+            Some((state, _)) if cause.is_removal() => (state, State::Unknown),
+            _ => (State::Unknown, State::Closed),
         };
         let now = env.clock.now();
         self.tell(env, before, after, word, Happening::new(cause, now));
@@ -163,7 +177,10 @@ impl Record {
             return;
         }
         let facts = Facts {
-            time: happening.now,
+            time: match moved {
+                true => happening.now,
+                false => self.not_before_the_change(happening.now),
+            },
             sequence: if cause.is_removal() {
                 epoch << 32 | LAST
             } else if cause.is_life() {
@@ -176,11 +193,12 @@ impl Record {
             before,
             after,
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
-            expiry: happening
-                .deadline
-                .or(word.deadline())
-                .and_then(|deadline| self.lasting(deadline))
-                .unwrap_or(u64::MAX),
+            expiry: match happening.deadline.or(word.deadline()) {
+                Some(deadline) => self.lasting(deadline),
+                None if cause.is_removal() && before == State::Open => self.last_lasting(),
+                None => None,
+            }
+            .unwrap_or(u64::MAX),
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };
@@ -206,11 +224,7 @@ impl Record {
                 self.sequence(epoch, EventType::ALL.len() as u32 + 1)
             },
             before: self.told_state(),
-            after: if word.is_retired() {
-                State::Unknown
-            } else {
-                word.state()
-            },
+            after: word.state(),
             failures: self.count(word),
             expiry: word
                 .deadline()
@@ -221,9 +235,28 @@ impl Record {
         }
     }
 
-    fn count(&self, word: Word) -> u32 {
-        word.failures()
-            .unwrap_or_else(|| self.streak.load(Ordering::Relaxed))
+    /// Failures in a row.
+    #[inline]
+    pub(super) fn count(&self, word: Word) -> u32 {
+        match word.tally() {
+            Some(tally) => tally.in_a_row(),
+            None => self.count_unless_closed(word),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_unless_closed(&self, word: Word) -> u32 {
+        match word.before_removal() {
+            Some((_, failures)) => failures,
+            None => self.seen().parked.tally(word).in_a_row(),
+        }
+    }
+
+    /// `now`, or the last change of state if the clock that was read lags behind its.
+    fn not_before_the_change(&self, now: u64) -> u64 {
+        let change = Stamp::unpack(self.changed_at.load(Ordering::Relaxed));
+        now.max(change.time.saturating_sub(1))
     }
 
     /// The number of changes that led to `generation`, which is the latest one

@@ -1,7 +1,7 @@
 //! A ticket in one word, for permits that cross the C boundary by value.
 //!
 //! ```text
-//! to pass:  0 │ 0 (2) │ trips (8) │ generation (13) │ 0 (40)
+//! to pass:  0 │ 0 (10) │ generation (13) │ high digit of the tally (23) │ 0 (17)
 //! to probe: 1 │ slot (16) │ generation (13) │ serial (11) │ low end of lease (23)
 //! ```
 //!
@@ -59,7 +59,7 @@ impl Record {
         let stamp = token & STAMP_MASK;
         // A lease has an end; what has none is a free slot.
         let is_it = |known: &u64| known & END_MASK != 0 && kept(*known) == stamp;
-        let known = self.cold().probes.stamp(slot).filter(is_it);
+        let known = self.probes().stamp(slot).filter(is_it);
         Ticket::of_lease(Lease {
             slot,
             // What the slot does not say, so that it refuses it.
@@ -72,7 +72,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::config::{Config, ConnectionOptions};
+    use crate::config::{ConnectionOptions, Global};
     use crate::env::Env;
     use crate::record::{Newcomer, RecordRef};
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_ticket_comes_back_whole() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Config::new(), 2, None);
+        let env = Env::new(clock, Global::default(), 2, None);
         let record = record(&env, 5);
         for round in 0..9_000 {
             let ticket = record.acquire(&env).expect("closed");
@@ -108,21 +108,25 @@ mod tests {
     #[test]
     fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
         let clock = ManualClock::new();
-        let env = Env::new(Clock::Manual(clock.clone()), Config::new(), 2, None);
+        let env = Env::new(Clock::Manual(clock.clone()), Global::default(), 2, None);
         let record = record(&env, 1);
         record.half_open(&env).expect("registered");
         let lost = record.acquire(&env).expect("a probe").token();
         clock.advance(std::time::Duration::from_secs(60));
         let next = record.acquire(&env).expect("a probe");
         assert!(!same(next, record.ticket(lost)));
-        assert!(record.ignored(&env, record.ticket(lost)).is_err());
+        let late = record.ignored(&env, record.ticket(lost));
+        assert!(late.is_ok(), "it is late, and of the same half-open state");
+        assert!(record.acquire(&env).is_err(), "the slot is another's");
         assert!(record.ignored(&env, record.ticket(next.token())).is_ok());
+        let again = record.ignored(&env, record.ticket(next.token()));
+        assert!(again.is_err(), "reported before");
     }
 
     #[test]
     fn no_word_is_taken_for_a_lease_that_was_never_given() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Config::new(), 2, None);
+        let env = Env::new(clock, Global::default(), 2, None);
         let record = record(&env, 3);
         for word in [PROBE, PROBE | 1 << SLOT_SHIFT, u64::MAX, PROBE | 1] {
             assert!(

@@ -34,6 +34,8 @@ pub struct Admission {
     pub period: u64,
     /// None if the circuit was closed.
     pub lease: Option<u64>,
+    /// When it was given, where a setting asks for that.
+    started: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,14 +52,13 @@ pub struct Circuit {
     successes: u64,
     failures: u64,
     rejections: u64,
+    ignored: u64,
     registered_at: u64,
     last_success: Option<u64>,
     last_failure: Option<u64>,
     opened_at: Option<u64>,
     changed_at: Option<u64>,
     pub active_at: u64,
-    /// Admitted while closed since the last cleanup.
-    pub used: bool,
 }
 
 impl Circuit {
@@ -73,13 +74,13 @@ impl Circuit {
             successes: 0,
             failures: 0,
             rejections: 0,
+            ignored: 0,
             registered_at: now,
             last_success: None,
             last_failure: None,
             opened_at: None,
             changed_at: None,
             active_at: now,
-            used: false,
         }
     }
 
@@ -98,9 +99,13 @@ impl Circuit {
         }
     }
 
-    /// An instruction that stands, however long nobody calls.
-    pub fn is_held_open(&self) -> bool {
-        matches!(self.mode, Mode::Open { until: None, .. })
+    /// A state that lasts by itself, however long nobody calls.
+    pub fn is_busy(&self) -> bool {
+        match &self.mode {
+            Mode::Closed => false,
+            Mode::Open { .. } => true,
+            Mode::HalfOpen { leases, .. } => !leases.is_empty(),
+        }
     }
 
     fn change(&mut self, mode: Mode, now: u64) {
@@ -149,9 +154,9 @@ impl Circuit {
         }
         match (&mut self.mode, permit.lease) {
             (Mode::HalfOpen { leases, .. }, Some(id)) => {
-                let before = leases.len();
+                // A probe whose lease has ended counts all the same.
                 leases.retain(|lease| lease.id != id);
-                leases.len() < before
+                true
             }
             _ => true,
         }
@@ -170,11 +175,15 @@ impl Circuit {
             return Answer::Stale;
         }
         self.forget_failures();
-        if let Mode::HalfOpen { successes, .. } = &mut self.mode {
-            *successes += 1;
-            if *successes >= settings.half_open_successes {
-                self.trips = 0;
-                self.change(Mode::Closed, now);
+        match &mut self.mode {
+            Mode::Closed => self.trips = 0,
+            Mode::Open { .. } => {}
+            Mode::HalfOpen { successes, .. } => {
+                *successes += 1;
+                if *successes >= settings.half_open_successes {
+                    self.trips = 0;
+                    self.change(Mode::Closed, now);
+                }
             }
         }
         Answer::Done
@@ -214,11 +223,22 @@ impl Circuit {
     }
 
     pub fn ignored(&mut self, now: u64, permit: &Admission) -> Answer {
+        self.ignored += 1;
         self.active_at = now;
         if self.settle(Some(permit)) {
             Answer::Done
         } else {
             Answer::Stale
+        }
+    }
+
+    /// A call that its caller gave up.
+    pub fn cancelled(&mut self, settings: &Effective, now: u64, permit: &Admission) -> Answer {
+        match (permit.started, settings.cancelled_after) {
+            (Some(started), Some(limit)) if now - started >= limit => {
+                self.failure(settings, now, Some(permit))
+            }
+            _ => self.ignored(now, permit),
         }
     }
 
@@ -232,15 +252,14 @@ impl Circuit {
         let period = self.period;
         let length = settings
             .probe_timeout
-            .unwrap_or(settings.expiry_at(self.trips));
+            .unwrap_or(settings.expiry_at(self.trips).max(1_000));
+        let started = settings.cancelled_after.map(|_| now);
         match &mut self.mode {
-            Mode::Closed => {
-                self.used = true;
-                Ok(Admission {
-                    period,
-                    lease: None,
-                })
-            }
+            Mode::Closed => Ok(Admission {
+                period,
+                lease: None,
+                started,
+            }),
             Mode::HalfOpen { leases, .. }
                 if leases.len() < settings.half_open_max_calls as usize =>
             {
@@ -252,11 +271,14 @@ impl Circuit {
                 Ok(Admission {
                     period,
                     lease: Some(next_id),
+                    started,
                 })
             }
             Mode::HalfOpen { leases, .. } => {
                 self.rejections += 1;
-                Err(leases.iter().map(|lease| lease.ends - now).min())
+                self.active_at = now;
+                let first = leases.iter().map(|lease| lease.ends - now).min();
+                Err(first.map(|wait| wait.clamp(1, 1_000)))
             }
             Mode::Open { until, .. } => {
                 self.rejections += 1;
@@ -323,6 +345,7 @@ impl Circuit {
             total_successes: self.successes,
             total_failures: self.failures,
             total_rejections: self.rejections,
+            total_ignored: self.ignored,
             success_rate: (reports > 0).then(|| self.successes as f64 / reports as f64),
             last_success_time: unix(self.last_success),
             last_failure_time: unix(self.last_failure),

@@ -31,10 +31,10 @@ fn neither_a_past_success_nor_a_rejection_is_activity_at_the_next_cleanup() -> R
         .inactive_threshold(ms(50))
         .build()?;
     brama.register("succeeded", None)?.success()?;
-    let held = brama.register("held", None)?;
-    held.open_circuit(None, std::time::Duration::from_secs(3_600))?;
-    assert!(held.acquire().is_err());
-    clock.advance(ms(50));
+    brama.register("rejected", None)?;
+    brama.open_circuit("rejected", None, ms(1))?;
+    assert!(brama.acquire("rejected").is_err());
+    clock.advance(ms(51));
     brama.poll();
     assert_eq!(brama.snapshot(), []);
     Ok(())

@@ -1,7 +1,7 @@
 //! The reference model: a whole manager, naive and single-threaded, written
 //! from what the guide promises and not from the implementation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use brama::State;
 
@@ -14,12 +14,12 @@ use crate::view::{Answer, View};
 #[derive(Clone, Copy, Debug)]
 pub struct Handle {
     pub name: Name,
-    id: u64,
+    pub id: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Permit {
-    handle: Handle,
+    pub handle: Handle,
     admission: Admission,
 }
 
@@ -104,7 +104,7 @@ impl Manager {
 
     pub fn register(&mut self, name: Name, given: &Given) -> Result<Handle, Answer> {
         name.check()?;
-        if let Some(field) = given.flaw_over(&self.global) {
+        if let Some(field) = given.flaw_over(&Given::default(), &self.global) {
             return Err(Answer::InvalidConfig(field));
         }
         if self.is_registered(name) {
@@ -205,6 +205,14 @@ impl Manager {
         self.report(Who::Handle(permit.handle), Some(&permit.admission), outcome)
     }
 
+    pub fn cancel(&mut self, permit: &Permit) -> Answer {
+        let now = self.now;
+        match self.find(Who::Handle(permit.handle), true) {
+            Ok((circuit, settings)) => circuit.cancelled(&settings, now, &permit.admission),
+            Err(answer) => answer,
+        }
+    }
+
     fn control(&mut self, who: Who, act: impl FnOnce(&mut Circuit, &Effective, u64)) -> Answer {
         let now = self.now;
         match self.find(who, true) {
@@ -244,7 +252,7 @@ impl Manager {
     }
 
     pub fn configure(&mut self, given: &Given) -> Answer {
-        if let Some(field) = given.flaw_over(&self.global) {
+        if let Some(field) = given.flaw_over(&self.global, &Given::default()) {
             return Answer::InvalidConfig(field);
         }
         self.global = self.global.updated_by(given);
@@ -253,7 +261,7 @@ impl Manager {
 
     pub fn configure_connection(&mut self, who: Who, given: &Given) -> Answer {
         let now = self.now;
-        let below = match self.find(who, false) {
+        let own = match self.find(who, false) {
             Ok((circuit, _)) => circuit.own.clone(),
             Err(answer) => match who {
                 // A first use that is invalid registers nothing.
@@ -265,7 +273,7 @@ impl Manager {
                 _ => return answer,
             },
         };
-        if let Some(field) = given.flaw_over(&self.global.updated_by(&below)) {
+        if let Some(field) = given.flaw_over(&own, &self.global) {
             return Answer::InvalidConfig(field);
         }
         self.control(who, |circuit, _, _| {
@@ -274,7 +282,8 @@ impl Manager {
         })
     }
 
-    pub fn poll(&mut self) {
+    /// `held`: the numbers of the connections of which somebody holds a handle or a permit.
+    pub fn poll(&mut self, held: &HashSet<u64>) {
         let (Some(threshold), now) = (self.threshold(), self.now) else {
             return;
         };
@@ -283,10 +292,8 @@ impl Manager {
         }
         self.last_cleanup = now;
         self.circuits.retain(|_, circuit| {
-            if std::mem::take(&mut circuit.used) {
-                circuit.active_at = now;
-            }
-            now - circuit.active_at < threshold || circuit.is_held_open()
+            let is_idle = now - circuit.active_at >= threshold;
+            !is_idle || circuit.is_busy() || held.contains(&circuit.id)
         });
     }
 

@@ -21,6 +21,7 @@ pub struct Given {
     pub half_open_max_calls: Option<u32>,
     pub half_open_successes: Option<u32>,
     pub probe_timeout: Option<Option<u64>>,
+    pub cancelled_after: Option<Option<u64>>,
     /// Only for a connection.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Only for the manager, as the two below.
@@ -44,6 +45,7 @@ impl Given {
             half_open_max_calls: newer.half_open_max_calls.or(self.half_open_max_calls),
             half_open_successes: newer.half_open_successes.or(self.half_open_successes),
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
+            cancelled_after: newer.cancelled_after.or(self.cancelled_after),
             metadata: newer.metadata.or(self.metadata.clone()),
             cleanup_interval: newer.cleanup_interval.or(self.cleanup_interval),
             inactive_threshold: newer.inactive_threshold.or(self.inactive_threshold),
@@ -51,9 +53,9 @@ impl Given {
         }
     }
 
-    /// The field that makes a call with these settings invalid, over those that
-    /// are in force without it.
-    pub fn flaw_over(&self, below: &Given) -> Option<&'static str> {
+    /// The field that makes a call with these settings invalid: the level has `level` without it,
+    /// and the level below has `below`.
+    pub fn flaw_over(&self, level: &Given, below: &Given) -> Option<&'static str> {
         let outside = |factor: f64| !(factor.is_finite() && factor >= 1.0);
         let flaws = [
             ("max_attempts", self.max_attempts == Some(Some(0))),
@@ -62,7 +64,12 @@ impl Given {
             ("max_expiry", self.max_expiry == Some(0)),
             ("window", self.window == Some(Some(0))),
             ("probe_timeout", self.probe_timeout == Some(Some(0))),
-            ("half_open_successes", self.half_open_successes == Some(0)),
+            ("cancelled_after", self.cancelled_after == Some(Some(0))),
+            (
+                "half_open_successes",
+                self.half_open_successes
+                    .is_some_and(|successes| successes == 0 || successes > 65_535),
+            ),
             (
                 "half_open_max_calls",
                 self.half_open_max_calls
@@ -78,21 +85,26 @@ impl Given {
                 "inactive_threshold",
                 self.inactive_threshold == Some(Some(0)),
             ),
-            ("max_expiry", self.contradicts(below)),
+            ("max_expiry", self.contradicts(level, below)),
         ];
         flaws
             .into_iter()
             .find_map(|(name, flawed)| flawed.then_some(name))
     }
 
-    /// It names an expiry, and together with `below` the maximum would be under
-    /// the initial one.
-    fn contradicts(&self, below: &Given) -> bool {
-        let names_one =
-            self.expiry.is_some() || self.initial_expiry.is_some() || self.max_expiry.is_some();
-        let all = below.updated_by(self);
+    /// It has to do with a progressive expiry, and the maximum of this level would be under the
+    /// initial one.
+    fn contradicts(&self, level: &Given, below: &Given) -> bool {
+        let names_one = self.expiry.is_some()
+            || self.initial_expiry.is_some()
+            || self.max_expiry.is_some()
+            || self.progressive.is_some();
+        let level = level.updated_by(self);
+        let all = below.updated_by(&level);
         let initial = all.initial_expiry.or(all.expiry).unwrap_or(60_000);
-        names_one && all.max_expiry.is_some_and(|max| max < initial)
+        names_one
+            && all.progressive == Some(true)
+            && level.max_expiry.is_some_and(|max| max < initial)
     }
 
     pub fn as_options(&self) -> ConnectionOptions {
@@ -130,7 +142,7 @@ impl fmt::Debug for Given {
             };
         }
         given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
-            window half_open_max_calls half_open_successes probe_timeout metadata
+            window half_open_max_calls half_open_successes probe_timeout cancelled_after metadata
             cleanup_interval inactive_threshold auto_register);
         out.finish()
     }
@@ -188,6 +200,9 @@ macro_rules! setters {
                 if let Some(timeout) = given.probe_timeout {
                     self = self.probe_timeout(timeout.map(ms));
                 }
+                if let Some(limit) = given.cancelled_after {
+                    self = self.cancelled_after(limit.map(ms));
+                }
                 self
             }
         }
@@ -215,6 +230,7 @@ pub struct Effective {
     pub half_open_max_calls: u32,
     pub half_open_successes: u32,
     pub probe_timeout: Option<u64>,
+    pub cancelled_after: Option<u64>,
 }
 
 impl Effective {
@@ -239,6 +255,7 @@ impl Effective {
             half_open_max_calls: all.half_open_max_calls.unwrap_or(1),
             half_open_successes: all.half_open_successes.unwrap_or(1),
             probe_timeout: all.probe_timeout.unwrap_or(None),
+            cancelled_after: all.cancelled_after.unwrap_or(None),
         }
     }
 
@@ -256,6 +273,7 @@ impl Effective {
             half_open_max_calls: settings.half_open_max_calls(),
             half_open_successes: settings.half_open_successes(),
             probe_timeout: settings.probe_timeout().map(in_ms),
+            cancelled_after: settings.cancelled_after().map(in_ms),
         }
     }
 

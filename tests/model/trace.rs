@@ -287,17 +287,18 @@ fn valid_settings() -> impl Strategy<Value = Given> {
             0.4,
             prop_oneof![1 => Just(None), 2 => (1..31_u64).prop_map(Some)],
         ),
+        option::weighted(
+            0.2,
+            prop_oneof![1 => Just(None), 2 => (1..31_u64).prop_map(Some)],
+        ),
         option::weighted(0.2, prop::sample::select(vec!["x", "y"])),
     )
         .prop_map(
-            |(attempts, expiry, growth, window, calls, successes, timeout, note)| Given {
+            |(attempts, expiry, growth, window, calls, successes, timeout, limit, note)| Given {
                 max_attempts: attempts,
                 expiry: expiry.0,
                 initial_expiry: expiry.1,
-                // A manager has to be made of valid settings.
-                max_expiry: expiry
-                    .2
-                    .map(|max| max + 60_000 * u64::from(expiry.0.is_none())),
+                max_expiry: expiry.2,
                 progressive: growth.0,
                 backoff_factor: growth.1,
                 jitter: growth.2,
@@ -305,12 +306,16 @@ fn valid_settings() -> impl Strategy<Value = Given> {
                 half_open_max_calls: calls,
                 half_open_successes: successes,
                 probe_timeout: timeout,
+                cancelled_after: limit,
                 metadata: note.map(|note| [("note".to_owned(), note.to_owned())].into()),
                 ..Given::default()
             },
         )
         .prop_map(|mut given| {
-            if given.flaw_over(&Given::default()).is_some() {
+            if given
+                .flaw_over(&Given::default(), &Given::default())
+                .is_some()
+            {
                 given.max_expiry = None;
             }
             given
@@ -338,6 +343,8 @@ fn settings() -> impl Strategy<Value = Given> {
         1 => spoilt(|given| given.half_open_max_calls = Some(0)),
         1 => spoilt(|given| given.half_open_max_calls = Some(65_536)),
         1 => spoilt(|given| given.half_open_successes = Some(0)),
+        1 => spoilt(|given| given.half_open_successes = Some(65_536)),
+        1 => spoilt(|given| given.cancelled_after = Some(Some(0))),
         1 => spoilt(|given| given.probe_timeout = Some(Some(0))),
     ];
     (valid_settings(), spoil).prop_map(|(mut given, spoil)| {

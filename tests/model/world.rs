@@ -171,7 +171,9 @@ impl<'a> World<'a> {
 
     fn poll(&mut self) {
         self.brama.poll();
-        self.model.poll();
+        let handles = self.handles.iter().flatten().map(|(_, handle)| handle.id);
+        let permits = self.permits.iter().map(|(_, permit)| permit.handle.id);
+        self.model.poll(&handles.chain(permits).collect());
     }
 
     fn apply(&mut self, op: &Op) -> (Answer, Answer) {
@@ -354,7 +356,7 @@ impl<'a> World<'a> {
             }
             Settle::Drop => {
                 drop(permit);
-                self.model.settle(&expected, Outcome::Ignored);
+                self.model.cancel(&expected);
                 (Answer::Done, Answer::Done)
             }
             Settle::Panic => {

@@ -211,13 +211,13 @@ def test_unused_connections_are_cleaned_up() -> None:
     manager = brama.Brama(
         clock=clock, background=False, inactive_threshold=1_000, cleanup_interval=100
     )
-    call = manager.circuit("x")(lambda: 1)
+    call = manager.circuit("held")(lambda: 1)
     call()
+    manager.register("named")
     clock.advance(2_000)
     manager.poll()
-    assert manager.state("x") == "unknown"
-    assert call() == 1
-    assert manager.state("x") == "closed"
+    assert manager.state("named") == "unknown"
+    assert manager.state("held") == "closed", "a decorated function holds its connection"
 
 
 def test_the_clock() -> None:

@@ -329,7 +329,6 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     SETTING(expiry_ms, BRAMA_NEVER, "expiry");
     SETTING(initial_expiry_ms, 0, "initial_expiry");
     SETTING(max_expiry_ms, 0, "max_expiry");
-    SETTING(max_expiry_ms, 59999, "max_expiry");
     SETTING(expiry_strategy, 2, "expiry_strategy");
     SETTING(expiry_strategy, -2, "expiry_strategy");
     SETTING(backoff_factor, 0.99, "backoff_factor");
@@ -344,6 +343,7 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     SETTING(half_open_max_calls, 0, "half_open_max_calls");
     SETTING(half_open_max_calls, 65536, "half_open_max_calls");
     SETTING(half_open_successes, 0, "half_open_successes");
+    SETTING(half_open_successes, 65536, "half_open_successes");
 
 #define CONFIG(field, value, blamed)                                                  \
     do {                                                                              \

@@ -1,0 +1,165 @@
+//! One circuit, and two parties that do something to it at once.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{ConnectionOptions, Global, Overrides};
+use crate::env::Env;
+use crate::event::Report;
+use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
+use crate::state::State;
+use crate::sync::{Ordering, fence};
+
+pub(super) struct Circuit {
+    pub(super) env: Env,
+    pub(super) record: RecordRef,
+    pub(super) clock: ManualClock,
+}
+
+/// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
+fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
+    let clock = ManualClock::new();
+    let env = Env::new(Clock::Manual(clock.clone()), Global::default(), 2, None);
+    let options = ConnectionOptions::new()
+        .max_attempts(2)
+        .expiry(Duration::from_millis(100));
+    let mut newcomer = Newcomer::new(&env, "db".into());
+    newcomer.with(&env, Some(more(options))).expect("valid");
+    let [record, _] = RecordRef::new(&env, &mut newcomer);
+    // Nobody wants to hear of it: reports take the shortest way.
+    record.learn_interest(&env.bus);
+    Circuit { env, record, clock }
+}
+
+impl Circuit {
+    pub(super) fn fail(&self, ticket: Option<Ticket>) -> Result<u32, Refusal> {
+        self.record.failure(&self.env, ticket, &Report::NONE)
+    }
+
+    pub(super) fn succeed(&self, ticket: Option<Ticket>) -> Result<(), Refusal> {
+        self.record.success(&self.env, ticket, &Report::NONE)
+    }
+
+    pub(super) fn acquire(&self) -> Result<Ticket, Refusal> {
+        self.record.acquire(&self.env)
+    }
+
+    pub(super) fn close(&self) {
+        self.record.close(&self.env).expect("registered");
+    }
+
+    pub(super) fn reset(&self) {
+        self.record.reset(&self.env).expect("registered");
+    }
+
+    /// Gives the circuit these settings, as `Engine::configure_record` does.
+    pub(super) fn configure(&self, options: &ConnectionOptions) {
+        let current = self.record.profile();
+        let before = current.as_deref().cloned().unwrap_or_default();
+        let overrides = options.applied_to(&before.overrides, &Overrides::NONE);
+        let next = Profile {
+            overrides: overrides.expect("valid"),
+            ..before
+        };
+        assert!(self.record.replace_profile(&current, next.into()));
+        self.env.next_version();
+        fence(Ordering::SeqCst);
+        self.record.watch(&self.env);
+    }
+
+    /// State, failure count, trips.
+    pub(super) fn seen(&self) -> (State, u32, u32) {
+        let status = self.record.status(&self.env).expect("registered");
+        (status.state, status.failure_count, status.trips)
+    }
+}
+
+impl Drop for Circuit {
+    fn drop(&mut self) {
+        // Records in the inbox refer to atomics of this execution.
+        self.env.attention.take_all().for_each(drop);
+    }
+}
+
+type Outcomes<T> = std::sync::Arc<Mutex<HashSet<T>>>;
+
+/// Runs both parties on a circuit in all interleavings, and returns the set of
+/// what `finally` saw.
+pub(super) fn explore<A, B, T>(
+    prepare: fn(&Circuit),
+    first: fn(&Circuit) -> A,
+    second: fn(&Circuit) -> B,
+    finally: fn(&Circuit, A, B) -> T,
+) -> HashSet<T>
+where
+    A: 'static,
+    B: 'static,
+    T: Eq + Hash + Clone + Send + 'static,
+{
+    explore_with(|options| options, 3, prepare, first, second, finally)
+}
+
+/// [`explore`] of a circuit with further settings, and so many preemptions.
+pub(super) fn explore_with<A, B, T>(
+    settings: fn(ConnectionOptions) -> ConnectionOptions,
+    preemptions: usize,
+    prepare: fn(&Circuit),
+    first: fn(&Circuit) -> A,
+    second: fn(&Circuit) -> B,
+    finally: fn(&Circuit, A, B) -> T,
+) -> HashSet<T>
+where
+    A: 'static,
+    B: 'static,
+    T: Eq + Hash + Clone + Send + 'static,
+{
+    let outcomes = Outcomes::default();
+    let seen = outcomes.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        let circuit = Arc::new(circuit(settings));
+        prepare(&circuit);
+        let one = thread::spawn({
+            let circuit = circuit.clone();
+            move || first(&circuit)
+        });
+        // Neither runs in the model's main thread, which loom explores incompletely.
+        let two = thread::spawn({
+            let circuit = circuit.clone();
+            move || second(&circuit)
+        });
+        let (one, two) = (one.join().unwrap(), two.join().unwrap());
+        seen.lock().unwrap().insert(finally(&circuit, one, two));
+    });
+    outcomes.lock().unwrap().clone()
+}
+
+pub(super) fn nothing(_: &Circuit) {}
+
+pub(super) fn one_failure(circuit: &Circuit) {
+    circuit.fail(None).expect("counted");
+}
+
+pub(super) fn half_open(circuit: &Circuit) {
+    circuit.record.half_open(&circuit.env).expect("registered");
+}
+
+pub(super) fn open(circuit: &Circuit) {
+    let by_hand = circuit
+        .record
+        .open(&circuit.env, &Report::NONE, OpenFor::Configured);
+    by_hand.expect("registered");
+}
+
+/// One failure, and then opened by hand.
+pub(super) fn open_with_one_failure(circuit: &Circuit) {
+    one_failure(circuit);
+    open(circuit);
+}

@@ -1,0 +1,203 @@
+//! Closing a circuit takes two words: [`parked`](crate::record) with the state word.
+
+use std::time::Duration;
+
+use super::circuit::{Circuit, explore, half_open, one_failure, open, open_with_one_failure};
+use crate::config::ConnectionOptions;
+use crate::state::State;
+
+/// Mutation: `shut` that takes the parked tally from before it marked the closing.
+#[test]
+fn closing_by_hand_keeps_the_count() {
+    let seen = explore(
+        open_with_one_failure,
+        Circuit::close,
+        Circuit::close,
+        |circuit, (), ()| circuit.seen(),
+    );
+    assert_eq!(seen, [(State::Closed, 1, 1)].into());
+}
+
+/// A failure of an open circuit comes before the closing, which keeps the count; or after it, and
+/// opens the circuit again.
+///
+/// Mutations: `apply_failure` without `help_to_close`; `park` as load, compare, store; `seen` that
+/// reads the word first.
+#[test]
+fn a_failure_beside_a_closing_is_not_lost() {
+    let seen = explore(
+        open_with_one_failure,
+        Circuit::close,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let before = (2, (State::Closed, 2, 1));
+    let after = (2, (State::Open, 2, 2));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// The failure that opens is counted whether the closing comes before it or after it.
+///
+/// Mutation: `Parked::tally` that leaves out the failure that opened.
+#[test]
+fn the_failure_that_opens_is_not_lost_in_a_closing() {
+    let seen = explore(
+        one_failure,
+        Circuit::close,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let before = (2, (State::Closed, 2, 1));
+    let after = (2, (State::Open, 2, 1));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// Mutation: `zeroed` that keeps the count.
+#[test]
+fn a_success_and_the_last_failure_agree() {
+    let seen = explore(
+        one_failure,
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    // The success before the failure, or after the opening, where it clears the count.
+    let before = (1, (State::Closed, 1, 0));
+    let after = (2, (State::Open, 0, 1));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// Mutation: `success_while_open` that clears what is parked by a store.
+#[test]
+fn a_success_and_a_failure_of_an_open_circuit_agree() {
+    let seen = explore(
+        open_with_one_failure,
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let before = (1, (State::Open, 1, 1));
+    let after = (2, (State::Open, 0, 1));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// A success that should clear the count does so, before or after the closing.
+///
+/// Mutation: `success_while_open` without `help_to_close`.
+#[test]
+fn no_failure_is_left_that_a_success_should_have_cleared() {
+    let seen = explore(
+        open_with_one_failure,
+        Circuit::close,
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit, (), ()| circuit.seen(),
+    );
+    let before = (State::Closed, 0, 1);
+    // It sees the dependency healthy, so that the next opening is the first.
+    let after = (State::Closed, 0, 0);
+    assert_eq!(seen, [before, after].into());
+}
+
+/// Mutation: `reset` that closes without a mark.
+#[test]
+fn a_failure_beside_a_reset_is_forgotten_or_the_first() {
+    let seen = explore(
+        open_with_one_failure,
+        Circuit::reset,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let before = (2, (State::Closed, 0, 0));
+    let after = (1, (State::Closed, 1, 0));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// Mutation: `success_while_half_open` that closes although its exchange failed.
+#[test]
+fn a_recovery_and_a_failure_agree() {
+    let seen = explore(
+        |circuit| {
+            open_with_one_failure(circuit);
+            half_open(circuit);
+        },
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let before = (1, (State::Closed, 1, 0));
+    let after = (2, (State::Open, 0, 2));
+    assert_eq!(seen, [before, after].into());
+}
+
+/// Mutation: `leave` that does not write out what counts.
+#[test]
+fn a_failure_beside_the_end_of_an_opening_counts_in_one_of_both_states() {
+    let seen = explore(
+        open_with_one_failure,
+        half_open,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let while_open = (2, (State::HalfOpen, 2, 1));
+    let while_half_open = (2, (State::Open, 2, 2));
+    assert_eq!(seen, [while_open, while_half_open].into());
+}
+
+/// Mutation: `leave` that does not write out what counts.
+#[test]
+fn a_failing_probe_and_an_opening_by_hand_agree() {
+    let seen = explore(
+        |circuit| {
+            open_with_one_failure(circuit);
+            half_open(circuit);
+        },
+        open,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    // Whichever is first opens. The failure counts while half-open or while open.
+    assert_eq!(seen, [(2, (State::Open, 2, 2))].into());
+}
+
+/// Two states that begin in one: closed by one party, half-open by the other.
+///
+/// Mutation: `is_closing` that does not compare generations.
+#[test]
+fn a_closing_is_finished_only_in_its_state() {
+    let seen = explore(
+        open_with_one_failure,
+        Circuit::close,
+        |circuit| {
+            half_open(circuit);
+            circuit.fail(None).expect("counted")
+        },
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let expected = [
+        // Closed first: half-open without an opening, and then opened.
+        (2, (State::Open, 2, 2)),
+        // Half-open, closed, and the second failure in a row opens.
+        (2, (State::Open, 2, 2)),
+        // Half-open, opened, closed.
+        (2, (State::Closed, 2, 2)),
+    ];
+    assert_eq!(seen, expected.into());
+}
+
+/// Settings that need the start of each call come while the circuit is closed by hand: it is
+/// watched in the end, whichever comes first.
+///
+/// Mutations: `shut`, or `watch`, that does not look at the version again.
+#[test]
+fn a_circuit_that_closes_beside_a_change_of_settings_is_watched() {
+    let seen = explore(
+        open,
+        Circuit::close,
+        |circuit| {
+            let patient = Duration::from_millis(50);
+            circuit.configure(&ConnectionOptions::new().cancelled_after(patient));
+        },
+        |circuit, (), ()| (circuit.record.word_now().is_watched(), circuit.seen().0),
+    );
+    assert_eq!(seen, [(true, State::Closed)].into());
+}

@@ -1,0 +1,59 @@
+//! Registrations beside what changes for all connections: [`engine`](crate::engine).
+//!
+//! No party runs in a model's main thread, which loom explores incompletely.
+
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{Config, Global};
+use crate::engine::Engine;
+
+fn engine() -> Arc<Engine> {
+    let clock = Clock::Manual(ManualClock::new());
+    Arc::new(Engine::new(clock, Global::default(), 2, None))
+}
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+/// Mutation: `register` without its second look at the shutdown.
+#[test]
+fn a_registration_and_a_shutdown_do_not_miss_each_other() {
+    check(|| {
+        let engine = engine();
+        let shutting = thread::spawn({
+            let engine = engine.clone();
+            move || engine.shut_down()
+        });
+        let registering = thread::spawn(move || engine.register("db".into(), None));
+        shutting.join().unwrap();
+        if let Ok(record) = registering.join().unwrap() {
+            assert!(record.is_retired(), "left behind by the shutdown");
+        }
+    });
+}
+
+/// Mutation: `register` without its second look at the settings.
+#[test]
+fn a_registration_and_a_change_of_settings_do_not_miss_each_other() {
+    check(|| {
+        let engine = engine();
+        let configuring = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                let patient = Config::new().cancelled_after(Duration::from_millis(50));
+                engine.configure(&patient).expect("valid");
+            }
+        });
+        let registering = thread::spawn(move || engine.register("db".into(), None));
+        configuring.join().unwrap();
+        let record = registering.join().unwrap().expect("a new name");
+        assert!(record.word_now().is_watched(), "it knows the new settings");
+    });
+}

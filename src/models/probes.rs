@@ -1,0 +1,136 @@
+//! The slots for probes: [`probes`](crate::probes).
+//!
+//! Here a word of its own stands for the state word: the present generation. No party runs in
+//! a model's main thread, which loom explores incompletely.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::probes::{Claim, Lease, NoSlot, Probes};
+use crate::state::{Generation, Word};
+use crate::sync::{AtomicU64, Ordering};
+
+struct Circuit {
+    slot: AtomicU64,
+    generation: AtomicU64,
+}
+
+impl Circuit {
+    fn probes(&self) -> Probes<'_> {
+        Probes::new(&self.slot, None)
+    }
+
+    fn is(&self, generation: Generation) -> bool {
+        self.generation.load(Ordering::Acquire) == generation.bits()
+    }
+
+    /// Makes the circuit half-open in `next`, unless another thread was faster.
+    fn half_open(&self, before: Generation, next: Generation) {
+        self.probes().forget(next, || self.is(before));
+        let (before, next) = (before.bits(), next.bits());
+        let _ = self
+            .generation
+            .compare_exchange(before, next, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn take(&self, present: Generation, now: u64, end: u64) -> Result<Lease, NoSlot> {
+        self.probes()
+            .take(present, 1, now, end, || self.is(present))
+    }
+}
+
+/// A lease of 8192 changes ago is in the slot, of a probe that never reported. Two threads make
+/// the circuit half-open at once, and one of them probes.
+///
+/// Mutations: `forget` that does nothing; `forget` that does not look at the word after the slot.
+#[test]
+fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
+    loom::model(|| {
+        let before = Word::NEW.generation();
+        let next = before.next();
+        let circuit = Arc::new(Circuit {
+            slot: AtomicU64::new(0),
+            generation: AtomicU64::new(next.bits()),
+        });
+        circuit.take(next, 0, 1_000).expect("free");
+        circuit.generation.store(before.bits(), Ordering::Release);
+        let other = thread::spawn({
+            let circuit = circuit.clone();
+            move || circuit.half_open(before, next)
+        });
+        let probing = thread::spawn({
+            let circuit = circuit.clone();
+            move || {
+                circuit.half_open(before, next);
+                circuit.take(next, 10, 2_000).expect("nobody else probes")
+            }
+        });
+        other.join().unwrap();
+        let lease = probing.join().unwrap();
+        assert_eq!(
+            circuit.take(next, 20, 3_000),
+            Err(NoSlot::Until(2_000)),
+            "it is out"
+        );
+        assert!(matches!(circuit.probes().claim(lease), Claim::Held(_)));
+    });
+}
+
+/// A probe reports at the moment at which its lease ends and another call takes the slot.
+///
+/// Mutations: `free`, or `claim`, as a store.
+#[test]
+fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
+    loom::model(|| {
+        let present = Word::NEW.generation().next();
+        let circuit = Arc::new(Circuit {
+            slot: AtomicU64::new(0),
+            generation: AtomicU64::new(present.bits()),
+        });
+        let late = circuit.take(present, 0, 100).expect("free");
+        let reporting = thread::spawn({
+            let circuit = circuit.clone();
+            move || match circuit.probes().claim(late) {
+                Claim::Held(lease) => circuit.probes().free(lease),
+                Claim::Late => {}
+                Claim::Reported => panic!("it reports once"),
+            }
+        });
+        let next = circuit
+            .take(present, 100, 200)
+            .expect("the lease has ended");
+        reporting.join().unwrap();
+        assert_eq!(circuit.take(present, 150, 300), Err(NoSlot::Until(200)));
+        assert!(matches!(circuit.probes().claim(next), Claim::Held(_)));
+    });
+}
+
+/// Mutation: `claim` that does not change the slot.
+#[test]
+fn a_permit_that_two_threads_report_is_reported_once() {
+    loom::model(|| {
+        let present = Word::NEW.generation().next();
+        let circuit = Arc::new(Circuit {
+            slot: AtomicU64::new(0),
+            generation: AtomicU64::new(present.bits()),
+        });
+        let lease = circuit.take(present, 0, 100).expect("free");
+        let report = move |circuit: &Circuit| match circuit.probes().claim(lease) {
+            Claim::Held(lease) => {
+                circuit.probes().free(lease);
+                1
+            }
+            _ => 0,
+        };
+        let reports = [(); 2].map(|()| {
+            let circuit = circuit.clone();
+            thread::spawn(move || report(&circuit))
+        });
+        let counted: u32 = reports
+            .into_iter()
+            .map(|report| report.join().unwrap())
+            .sum();
+        assert_eq!(counted, 1);
+        assert!(circuit.take(present, 10, 300).is_ok(), "it is free");
+    });
+}

@@ -1,0 +1,267 @@
+//! Asking for admission: whether a call may pass.
+//!
+//! Each operation has two ways. The short one is for what changes no state and what no
+//! subscriber wants to hear of. It is inlined, and declines everything else (`try_…`). The long one
+//! can do everything.
+//!
+//! The coarse clock lags behind the exact one by some ms. Close to a deadline the exact clock is
+//! read, so that a caller who waited as long as it was asked to is admitted.
+
+use super::tell::UNKNOWN;
+use super::ticket::Answer;
+use super::{FRESH, Happening, Record, Refusal, Refused, Ticket};
+use crate::env::Env;
+use crate::event::{Cause, EventMask, EventType};
+use crate::expiry;
+use crate::fork;
+use crate::probes::NoSlot;
+use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
+use crate::sync::Ordering;
+
+const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
+const PROBED: EventMask = EventMask::of(EventType::Probe);
+
+/// A default lease is at least this long, in ms: a dependency that answers slowly when
+/// it is well must be able to close its circuit.
+const SHORTEST_LEASE: u64 = 1_000;
+
+/// So many ms before a deadline the exact clock is read. More than any coarse clock lags.
+const NEAR: u64 = 20;
+
+impl Record {
+    /// Whether a call may pass now.
+    #[inline]
+    pub(crate) fn available(&self, env: &Env) -> bool {
+        let word = self.word_now();
+        word.passes_freely() || self.available_unless_closed(env)
+    }
+
+    #[cold]
+    fn available_unless_closed(&self, env: &Env) -> bool {
+        env.attend();
+        let word = self.word_for_call(env);
+        !word.is_retired() && word.state() != State::Open
+    }
+
+    /// The state as of now, or `Unknown` if the connection was removed.
+    pub(crate) fn state(&self, env: &Env) -> State {
+        let word = self.word_now();
+        if word.passes_freely() {
+            return State::Closed;
+        }
+        self.word_for_call(env).state()
+    }
+
+    /// The word as of now: close to a deadline by the exact clock.
+    fn word_for_call(&self, env: &Env) -> Word {
+        let now = env.clock.now();
+        let deadline = self.word_now().deadline();
+        self.word_at(env, exact_near(env, now, deadline))
+    }
+
+    /// The present generation, if the circuit is half-open as of now.
+    pub(crate) fn probing_generation(&self, env: &Env) -> Option<Generation> {
+        let word = self.word_for_call(env);
+        word.successes().map(|_| word.generation())
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.word_now().is_retired()
+    }
+
+    /// Admits a call, or says why not.
+    #[inline]
+    pub(crate) fn acquire(&self, env: &Env) -> Result<Ticket, Refusal> {
+        let word = self.word_now();
+        if let Some(ticket) = Record::try_pass_by(word) {
+            return Ok(ticket);
+        }
+        if word.is_open()
+            && let Some(refused) = self.try_reject(env, word)
+        {
+            return Err(Refusal::Rejected(refused));
+        }
+        self.acquire_unless_closed(env)
+    }
+
+    /// [`Record::acquire`] for a permit, which remembers whether its thread is panicking. Answered
+    /// in registers: what goes through memory here would drag the permits of healthy calls
+    /// there, too.
+    #[inline(never)]
+    pub(crate) fn acquire_for_permit(&self, env: &Env) -> Answer {
+        let ticket = self.acquire(env);
+        match std::thread::panicking() {
+            true => ticket.map(Ticket::acquired_while_panicking).into(),
+            false => ticket.into(),
+        }
+    }
+
+    /// Admits a call to a closed circuit. `None` if it is not closed, or is watched.
+    #[inline]
+    pub(crate) fn try_pass(&self) -> Option<Ticket> {
+        Record::try_pass_by(self.word_now())
+    }
+
+    /// [`Record::try_pass`] by a word that was just read.
+    #[inline]
+    pub(crate) fn try_pass_by(word: Word) -> Option<Ticket> {
+        // Spotless first: such a word is its own mark.
+        if word.is_spotless() {
+            return Some(Ticket::at_spotless(word));
+        }
+        word.passes_freely().then(|| Ticket::to_pass(word))
+    }
+
+    /// Counts the rejection of a circuit that is open by this word, or returns `None` if there
+    /// is more to it: a subscriber wants to hear of it, or the deadline is near. Then
+    /// [`Record::acquire_unless_closed`] has to do it. In an outage this is what every call
+    /// costs, so it answers in registers.
+    #[inline(never)]
+    pub(crate) fn try_reject(&self, env: &Env, word: Word) -> Option<Refused> {
+        self.try_reject_inline(env, word)
+    }
+
+    /// [`Record::try_reject`], forced inline, for FFI callers that touch thread-local storage
+    /// themselves: inlined, both accesses share one look-up of it.
+    #[inline(always)]
+    pub(crate) fn try_reject_inline(&self, env: &Env, word: Word) -> Option<Refused> {
+        match fork::incarnation() {
+            0 => self.try_reject_attended(env, word),
+            _ => self.try_reject_in_child(env, word),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_reject_in_child(&self, env: &Env, word: Word) -> Option<Refused> {
+        env.attend();
+        self.try_reject_attended(env, word)
+    }
+
+    #[inline(always)]
+    fn try_reject_attended(&self, env: &Env, word: Word) -> Option<Refused> {
+        if self.has_flag(REJECTED.or(UNKNOWN).bits() | FRESH) {
+            return None;
+        }
+        let cell = self.totals().own()?;
+        // After the word was read: what is not due now was not due then.
+        let now = env.clock.now();
+        let deadline = word.deadline_of_open();
+        // Both are far below 2^63, so their difference has a sign.
+        let wait = deadline.wrapping_sub(now);
+        if wait.cast_signed() <= NEAR.cast_signed() {
+            return None;
+        }
+        cell.rejected();
+        Some(Refused::waiting(deadline, wait))
+    }
+
+    /// The refusal of an open circuit, as long as this one may be fresh.
+    fn refuse_until(&self, word: Word, deadline: u64, now: u64) -> Refused {
+        let refused = Refused::until(deadline, now);
+        let given = self.lasting(deadline);
+        // Relaxed, here and below: a rejection that misses a mark tells a wait that is longer by
+        // a tick.
+        if self.has_flag(FRESH) && given.is_none_or(|given| deadline <= now + given) {
+            self.flags.fetch_and(!FRESH, Ordering::Relaxed);
+            if self.word_now() != word {
+                // The mark may have been that of another opening.
+                self.flags.fetch_or(FRESH, Ordering::Relaxed);
+            }
+        }
+        given.map_or(refused, |given| refused.at_most(given + 1))
+    }
+
+    #[inline(never)]
+    pub(crate) fn acquire_unless_closed(&self, env: &Env) -> Result<Ticket, Refusal> {
+        env.attend();
+        let mut now = env.clock.now();
+        loop {
+            let word = self.word_at(env, now);
+            if word.is_retired() {
+                return Err(Refusal::Gone);
+            }
+            if word.tally().is_some() {
+                return Ok(self.pass_with_start(env, word));
+            }
+            let refused = match word.deadline() {
+                Some(deadline) => {
+                    let exact = exact_near(env, now, Some(deadline));
+                    if deadline <= exact && deadline != NEVER {
+                        now = exact;
+                        continue;
+                    }
+                    self.refuse_until(word, deadline, exact)
+                }
+                None => match self.probe(env, word, now) {
+                    Ok(ticket) => return Ok(ticket),
+                    Err(NoSlot::Changed) => continue,
+                    Err(NoSlot::Until(end)) => {
+                        self.touch(now);
+                        Refused::probes_out(end, now)
+                    }
+                },
+            };
+            if !self.totals().rejected() {
+                env.want_cells();
+            }
+            if self.wants(REJECTED) {
+                self.tell_unmoved(env, word, Happening::new(Cause::Rejected, now));
+            }
+            return Err(Refusal::Rejected(refused));
+        }
+    }
+
+    /// A watched circuit wants to know when its calls begin.
+    fn pass_with_start(&self, env: &Env, word: Word) -> Ticket {
+        let ticket = Ticket::to_pass(word);
+        match word.is_watched() {
+            true => ticket.starting(env.clock.micros_upper()),
+            false => ticket,
+        }
+    }
+
+    /// Takes a slot for a probe under the half-open `word`.
+    fn probe(&self, env: &Env, word: Word, now: u64) -> Result<Ticket, NoSlot> {
+        let settings = self.settings(env);
+        let lease = settings
+            .probe_timeout
+            .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()).max(SHORTEST_LEASE));
+        let end = state::deadline(env.clock.now_upper(), lease).min(LAST_MOMENT);
+        let is_present = || self.word_now().generation() == word.generation();
+        let taken = self.probes().take(
+            word.generation(),
+            settings.half_open_max_calls,
+            now,
+            end,
+            is_present,
+        );
+        // A slot counts only in its generation: no call is admitted to a circuit that has
+        // opened meanwhile, nor rejected by one that has closed.
+        if !is_present() {
+            if let Ok(lease) = taken {
+                self.probes().free(lease);
+            }
+            return Err(NoSlot::Changed);
+        }
+        let lease = taken?;
+        self.touch(now);
+        if self.wants(PROBED) {
+            self.tell_unmoved(env, word, Happening::new(Cause::Probed, now));
+        }
+        let ticket = Ticket::of_lease(lease);
+        Ok(match settings.is_watched() {
+            true => ticket.starting(env.clock.micros_upper()),
+            false => ticket,
+        })
+    }
+}
+
+/// `now`, or the exact time if the deadline is near.
+#[inline]
+fn exact_near(env: &Env, now: u64, deadline: Option<u64>) -> u64 {
+    match deadline {
+        Some(deadline) if deadline.saturating_sub(now) <= NEAR => env.clock.now_exact().max(now),
+        _ => now,
+    }
+}

@@ -1,0 +1,278 @@
+//! Changing the word: the loop around the pure functions of [`state`](mod@crate::state).
+//!
+//! Everybody reads both words ([`Record::look`]), decides, and exchanges ([`Record::leave`],
+//! [`Record::shut`], [`Record::swap`]). If another thread was faster, nothing has happened, and the
+//! caller reads again. The thread whose exchange succeeds calls [`Record::after`], which writes the
+//! times and publishes.
+
+use super::parked::{Parked, Seen};
+use super::times::{Opening, Stamp};
+use super::{FRESH, Happening, Record, Refusal};
+use crate::config::Settings;
+use crate::env::Env;
+use crate::event::Cause;
+use crate::state::{Closing, NEVER, Word};
+use crate::sync::{Ordering, fence_after_rmw};
+
+/// What became of the word.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    pub(super) before: Word,
+    pub(super) after: Word,
+}
+
+impl Change {
+    /// None.
+    pub(super) fn none(word: Word) -> Self {
+        Change {
+            before: word,
+            after: word,
+        }
+    }
+}
+
+impl Record {
+    /// The word as of `now`: an expiry that is due has happened, and a closing is finished.
+    #[inline]
+    pub(super) fn word_at(&self, env: &Env, now: u64) -> Word {
+        let word = self.word_now();
+        if word.is_due(now) || word.is_closing().is_some() {
+            return self.seen_at(env, now).word;
+        }
+        word
+    }
+
+    /// Both words as of `now`: an expiry that is due has happened, and a closing is finished.
+    pub(super) fn seen_at(&self, env: &Env, now: u64) -> Seen {
+        loop {
+            let seen = self.seen();
+            let word = seen.word;
+            if word.is_closing().is_some() {
+                self.finish_closing(env);
+                continue;
+            }
+            if !word.is_due(now) {
+                return seen;
+            }
+            let next = word.probing();
+            if !self.leave(seen, next) {
+                continue;
+            }
+            // It happened when it was due, whichever thread sees it first.
+            let deadline = word.deadline();
+            let happening = Happening {
+                deadline,
+                ..Happening::new(Cause::Expiry, deadline.unwrap_or(now))
+            };
+            let change = Change {
+                before: word,
+                after: next,
+            };
+            self.after(env, change, happening);
+        }
+    }
+
+    /// [`Record::seen_at`], unless the connection was removed.
+    pub(super) fn look(&self, env: &Env, now: u64) -> Result<Seen, Refusal> {
+        let seen = self.seen_at(env, now);
+        match seen.word.is_retired() {
+            true => Err(Refusal::Gone),
+            false => Ok(seen),
+        }
+    }
+
+    /// Swaps the word. False if it has changed since it was read.
+    pub(super) fn swap(&self, before: Word, after: Word) -> bool {
+        self.exchange(before, after).is_ok()
+    }
+
+    #[inline]
+    pub(super) fn exchange(&self, before: Word, after: Word) -> Result<(), Word> {
+        // ORDERING: AcqRel, partner of itself and of `word_now`.
+        self.word
+            .compare_exchange(
+                before.bits(),
+                after.bits(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .map(drop)
+            .map_err(Word::from_bits)
+    }
+
+    /// Leaves a state for one that is not closed; what counts is parked first. False if
+    /// another thread changed something meanwhile.
+    pub(super) fn leave(&self, seen: Seen, next: Word) -> bool {
+        let parked = match seen.word.tally() {
+            Some(tally) => seen.parked.with(seen.word, tally),
+            None => seen.parked.settled(seen.word),
+        };
+        self.leave_with(seen, parked, next)
+    }
+
+    /// [`Record::leave`] with another form of the same tally.
+    pub(super) fn leave_with(&self, seen: Seen, parked: Parked, next: Word) -> bool {
+        if !self.park(seen, parked) {
+            return false;
+        }
+        if next.successes().is_some() {
+            let is_present = || self.word_now() == seen.word;
+            self.probes().forget(next.generation(), is_present);
+        }
+        self.swap(seen.word, next)
+    }
+
+    /// Closes the circuit, if another thread changes nothing meanwhile.
+    pub(super) fn shut(&self, env: &Env, seen: Seen, closing: Closing) -> Option<Change> {
+        let (before, parked) = (seen.word, seen.parked.settled(seen.word));
+        let word = before.closing(closing);
+        if !self.park(seen, parked) || !self.swap(before, word) {
+            return None;
+        }
+        // If another thread finishes it, failures that it finds parked last are not in this tally.
+        let finished = self.finish_closing(env);
+        let after = finished.unwrap_or_else(|| word.closed(parked.tally(word), false));
+        Some(Change { before, after })
+    }
+
+    /// Takes the tally of a circuit that is closing into the word. `None` if another thread has.
+    pub(super) fn finish_closing(&self, env: &Env) -> Option<Word> {
+        loop {
+            let seen = self.seen();
+            let word = seen.word;
+            word.is_closing()?;
+            let parked = seen.parked.sealed(word);
+            if !self.park(seen, parked) {
+                continue;
+            }
+            let version = env.version();
+            let watched = self.settings(env).is_watched();
+            let closed = word.closed(parked.tally(word), watched);
+            if !self.swap(word, closed) {
+                return None;
+            }
+            // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
+            // there finds this closed word, or this thread the new version.
+            fence_after_rmw();
+            if env.version() != version {
+                self.watch(env);
+            }
+            return Some(closed);
+        }
+    }
+
+    /// Makes a closed circuit watched if the settings in effect ask for it, or not watched. The
+    /// permits that are out stay good.
+    pub(crate) fn watch(&self, env: &Env) {
+        loop {
+            let version = env.version();
+            let watched = self.settings(env).is_watched();
+            let word = self.word_now();
+            let done = match word.tally() {
+                Some(_) if word.is_watched() != watched => self.swap(word, word.watched(watched)),
+                // Otherwise the thread that closes the circuit sees to it.
+                _ => true,
+            };
+            // ORDERING: SeqCst, as in `shut`.
+            fence_after_rmw();
+            if done && env.version() == version {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn opening(&self, env: &Env, settings: &Settings, trips: u32) -> Opening {
+        self.opening_for(env, env.roll_expiry(settings, trips))
+    }
+
+    /// An opening that begins now. Marked before it is made, so that no rejection misses the
+    /// mark.
+    pub(super) fn opening_for(&self, env: &Env, lasting: u64) -> Opening {
+        self.flags.fetch_or(FRESH, Ordering::Relaxed);
+        Opening {
+            at: env.clock.now_upper(),
+            lasting,
+        }
+    }
+
+    /// What the winner of an opening does after it, or of a new deadline.
+    pub(super) fn after_opening(
+        &self,
+        env: &Env,
+        change: Change,
+        happening: Happening<'_>,
+        opening: Opening,
+    ) {
+        self.lasting.store(opening.pack(), Ordering::Relaxed);
+        let now = opening.at;
+        self.after(env, change, Happening { now, ..happening });
+        let deadline = opening.deadline();
+        if deadline != NEVER {
+            env.attention.leave(self, || self.share());
+            // Another thread may have set an earlier one, and found this thread half
+            // way through leaving the record: then it is this thread that rings.
+            let latest = self.word_now().deadline().unwrap_or(deadline);
+            env.bell.ring(deadline.min(latest));
+        }
+    }
+
+    /// How long the opening until `deadline` was to last: `None` if that is not
+    /// written down yet, or for ever.
+    pub(super) fn lasting(&self, deadline: u64) -> Option<u64> {
+        let bits = self.lasting.load(Ordering::Relaxed);
+        let same = bits >> NEVER.count_ones() == deadline & (u64::MAX >> NEVER.count_ones());
+        (same && deadline != NEVER).then_some(bits & NEVER)
+    }
+
+    /// How long the last opening was to last. For a removed connection, whose word has no deadline
+    /// any more.
+    pub(super) fn last_lasting(&self) -> Option<u64> {
+        let lasting = self.lasting.load(Ordering::Relaxed) & NEVER;
+        (lasting != NEVER).then_some(lasting)
+    }
+
+    /// Writes down when the change of state was, unless a later one is written already, and
+    /// returns the moment that stands for it from now on, in its stamp and in its events. Moments
+    /// of one connection never go back, although the coarse clock lags behind the exact one of
+    /// openings: the generations decide which change is later.
+    pub(super) fn note_change(&self, change: Change, now: u64) -> u64 {
+        let generation = change.after.generation();
+        let opens = change.after.deadline().is_some();
+        let mut known = self.changed_at.load(Ordering::Relaxed);
+        loop {
+            let last = Stamp::unpack(known);
+            if !generation.follows(last.generation) {
+                return now.min(last.time.saturating_sub(1));
+            }
+            let time = last.time.max(now + 1);
+            if opens {
+                self.cold().opened_at.fetch_max(time, Ordering::Relaxed);
+            }
+            let stamp = Stamp {
+                time,
+                generation,
+                is_registration: false,
+            };
+            // ORDERING: Release, partner of the Acquire in `status`: who finds this
+            // change's stamp finds the times written before it.
+            match self.changed_at.compare_exchange(
+                known,
+                stamp.pack(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return time - 1,
+                Err(current) => known = current,
+            }
+        }
+    }
+
+    /// What the winner of a change does after it, and who reported without one.
+    pub(super) fn after(&self, env: &Env, change: Change, mut happening: Happening<'_>) {
+        let Change { before, after } = change;
+        if before.state() != after.state() {
+            happening.now = self.note_change(change, happening.now);
+        }
+        self.tell(env, before.state(), after.state(), after, happening);
+    }
+}
