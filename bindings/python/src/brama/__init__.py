@@ -70,8 +70,9 @@ from ._errors import (
 )
 from ._events import Event, EventType
 from ._ffi import version as _version
+from ._guard import Guard, GuardedCall
 from ._manager import Brama
-from ._permit import Guard, Permit
+from ._permit import Permit
 from ._policy import Outcome
 from ._settings import (
     NEVER,
@@ -81,7 +82,8 @@ from ._settings import (
     ManagerSettings,
 )
 from ._status import EventCounts, Settings, State, StateCounts, Status
-from ._subscription import EventStream, Subscription
+from ._stream import EventStream
+from ._subscription import Subscription
 from ._values import NO_SCOPE, Duration
 
 __version__ = _version()
@@ -103,6 +105,7 @@ __all__ = [
     "EventType",
     "ExpiryStrategy",
     "Guard",
+    "GuardedCall",
     "InvalidArgument",
     "InvalidConfig",
     "ManagerSettings",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
 
-from . import _abi, _ffi, _settings, _values
-from ._circuit import Circuit, F
+from . import _ffi, _settings, _values
+from ._circuit import F, Identifier, decorated
 from ._clock import ManualClock
-from ._connection import Connection, expiry_of, rejected
-from ._errors import InvalidArgument
-from ._permit import Guard, Permit
-from ._policy import Classifier, Exceptions, Policy
-from ._settings import ConnectionSettings, ManagerSettings, Never
+from ._connection import Connection, expiry_of
+from ._errors import CircuitOpen, InvalidArgument, NotFound
+from ._fallback import FallbackOn, check as check_fallback
+from ._guard import Guard, guard_of
+from ._handle import Handle
+from ._names import TRIES, Names
+from ._permit import Permit
+from ._policy import DEFAULT, Classifier, Exceptions, machine_ms, policy_of
 from ._publisher import Publisher
+from ._settings import ConnectionSettings, ManagerSettings, Never, Unpack
 from ._status import State, StateCounts, Status, state_of, status_of
+from ._subscription import is_inside_callback, serve_all
 from ._values import Duration, key
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Brama(Publisher):
@@ -50,13 +54,23 @@ class Brama(Publisher):
             given["clock"] = clock
         fields = _settings.of_new_manager({**given, **settings})
         super().__init__(_ffi.Manager(fields), background)
+        self._begin(machine_ms if clock is None else clock._clock.unix_ms)
+
+    _instead = "make one there, or use its circuits by name"
 
     @classmethod
     def _of_process(cls) -> Brama:
         """The process-wide one, which the library makes on first use."""
         manager = cls.__new__(cls)
         Publisher.__init__(manager, _ffi.Manager(None), True)
+        manager._begin(machine_ms)
         return manager
+
+    def _begin(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._names = Names(self._native)
+        #: Guards of healthy circuits, by identifier, and by identifier and scope.
+        self._guards: Dict[Any, Guard] = {}
 
     # Connections.
 
@@ -79,8 +93,8 @@ class Brama(Publisher):
             InvalidArgument, InvalidConfig, ShutDown
             TypeError: an unknown setting, or a wrong type.
         """
-        name, given = key(identifier, scope), _settings.of_connection(settings)
-        return Connection(self, self._native.register(name, *given), identifier, scope)
+        given = _settings.of_connection(settings)
+        return Connection(self, self._names.register(identifier, scope, *given))
 
     def get_or_register(
         self,
@@ -90,8 +104,8 @@ class Brama(Publisher):
         **settings: Unpack[ConnectionSettings],
     ) -> Connection:
         """`register`, or the existing connection, whose settings stay as they are."""
-        name, given = key(identifier, scope), _settings.of_connection(settings)
-        return Connection(self, self._native.get_or_register(name, *given), identifier, scope)
+        given = _settings.of_connection(settings)
+        return Connection(self, self._names.get_or_register(identifier, scope, *given))
 
     def connection(self, identifier: str, *, scope: Optional[str] = None) -> Connection:
         """A handle of a registered connection.
@@ -99,7 +113,7 @@ class Brama(Publisher):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        return Connection(self, self._native.connection(key(identifier, scope)), identifier, scope)
+        return Connection(self, self._names.connection(identifier, scope))
 
     def unregister(self, identifier: str, *, scope: Optional[str] = None) -> None:
         """Removes a connection. Its handles raise `NotFound` from now on.
@@ -213,15 +227,20 @@ class Brama(Publisher):
             CircuitOpen: the circuit does not admit the call.
             NotFound, InvalidArgument, ShutDown
         """
-        return Permit(self._admit(identifier, scope))
-
-    def _admit(self, identifier: str, scope: Optional[str]) -> _ffi.Ticket:
-        code, ticket, wait = self._native.acquire(key(identifier, scope))
-        if code == _abi.OK:
-            return ticket
-        if code == _abi.REJECTED:
-            raise rejected(wait, identifier, scope)
-        raise _ffi.failed(code)
+        names = self._names
+        for _ in range(TRIES):
+            known = names.recent(identifier, scope)
+            handle = known or names.keep(names.connection(identifier, scope))
+            answer = handle.admit(handle.word.value, riding=False)
+            if isinstance(answer, CircuitOpen):
+                try:
+                    raise answer
+                finally:
+                    del answer  # Else it would refer to itself, by its traceback.
+            if answer is not None:
+                return Permit(answer)
+            names.forget(handle)
+        raise NotFound(f"connection {identifier!r} is unregistered again and again")
 
     def guard(
         self,
@@ -231,52 +250,111 @@ class Brama(Publisher):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
     ) -> Guard:
         """A block whose outcome is reported: `with brama.guard("payment_api"):`.
 
         Also for `async with`. The name must be registered (or the manager's
-        `auto_register` on).
+        `auto_register` on). The guard may be used again, and by several threads and tasks
+        at once. While the circuit is half-open, a block inside another guarded call of it
+        rides on that one: it takes no place and reports nothing.
 
         Args:
-            include: exceptions that count as failures; None: every `Exception`.
+            include: exceptions that count as failures, a class or several, of whatever
+                kind; None: every `Exception` but rejections.
             exclude: exceptions that do not.
-            classify: given the exception, answers an `Outcome`, or None to leave it to
-                `include` and `exclude`.
+            classify: given the exception, or what the block gives to `result`, answers an
+                `Outcome`, or None to leave it to `include` and `exclude`. It is asked about
+                cancellations, too.
+            cancelled_after: a cancellation counts as a failure if the block had lasted so
+                long. None: cancellations are ignored.
 
         Raises, when entered:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
+        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
         key(identifier, scope)  # What can be no name is told here.
-        policy = Policy(include, exclude, classify)
-        return Guard(lambda: self._admit(identifier, scope), policy)
+        known = None
+        name: Any = None
+        if policy is DEFAULT:
+            name = identifier if scope is None else (identifier, scope)
+            guard = self._guards.get(name)
+            if guard is not None:
+                return guard
+            known = self._names.recent(identifier, scope)
+        me, names = weakref.ref(self), self._names
+
+        def resolve() -> Handle:
+            return names.keep(names.connection(identifier, scope))
+
+        def forget() -> None:
+            manager = me()
+            if manager is not None and policy is DEFAULT:
+                manager._guards.pop(name, None)
+
+        guard = guard_of(known, policy, resolve, forget)
+        if known is not None and known.passes() is not None:
+            names.bound(self._guards)
+            self._guards[name] = guard
+        return guard
+
+    if not TYPE_CHECKING:
+        _guard = guard
+
+        # The guard of a healthy circuit, by its name alone, in the shortest time.
+        @functools.wraps(_guard)
+        def guard(self, identifier, **options):
+            if not options:
+                try:
+                    return self._guards[identifier]
+                except (KeyError, TypeError):
+                    pass
+            return self._guard(identifier, **options)
 
     def circuit(
         self,
-        identifier: str,
+        identifier: Identifier,
         *,
         scope: Optional[str] = None,
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
         fallback: Optional[Callable[..., Any]] = None,
+        fallback_on: FallbackOn = "rejection",
         **settings: Unpack[ConnectionSettings],
     ) -> Callable[[F], F]:
         """Decorates a function, `def` or `async def`, whose calls are then guarded.
 
         The connection is registered unless it is; then its settings stay as they are.
         What is raised passes through; an `Exception` is a failure unless it is told
-        otherwise here. `asyncio.CancelledError`, `KeyboardInterrupt`, `SystemExit` and
-        `GeneratorExit` are always ignored.
+        otherwise here. What is no `Exception` is ignored, `asyncio.CancelledError` for
+        example; so is a rejection by another circuit.
+
+        A plain function may return an awaitable; the outcome is then that of the awaitable.
+        Generators and context managers made of them are refused.
+
+        While the circuit is half-open, a call inside another guarded call of it rides on
+        that one: it takes no place and reports nothing.
 
         Args:
-            include: exceptions that count as failures; None: every `Exception`. Others
-                are ignored: neither success nor failure.
+            identifier: the connection's, or a function of the call's arguments that answers
+                it: a circuit for each host, for example.
+            include: exceptions that count as failures, a class or several, of whatever
+                kind; None: every `Exception` but rejections. Others are ignored: neither
+                success nor failure.
             exclude: exceptions that are ignored.
             classify: given the result or the exception, answers an `Outcome`, or None to
-                leave it to `include` and `exclude`.
-            fallback: called with the same arguments instead, when the circuit does not
-                admit the call. For an `async def` it may be one too.
+                leave it to `include` and `exclude`. It is asked about cancellations, too,
+                and about each exception of a group.
+            cancelled_after: a cancellation counts as a failure if the call had lasted so
+                long. None: cancellations are ignored.
+            fallback: called with the same arguments instead. For an `async def` it may be
+                one too. If it has a keyword-only parameter `error`, it is given the
+                exception, or None if `classify` has called a result a failure.
+            fallback_on: when it is called: on a `"rejection"`, on a `"failure"`, or on
+                `"both"`.
             settings: see `ConnectionSettings`.
 
         Raises, when the decorated function is called:
@@ -287,17 +365,28 @@ class Brama(Publisher):
             TypeError: not a function, or a generator, whose call does no work.
             InvalidArgument, InvalidConfig, ShutDown
         """
-        if callable(identifier):
-            raise TypeError('a circuit needs a name: @circuit("payment_api")')
-        policy = Policy(include, exclude, classify)
+        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
         # The connection is registered once the function is known to be one.
-        _settings.of_connection(settings)
-        key(identifier, scope)
+        fields, pairs = _settings.of_connection(settings)
+        if not callable(identifier):
+            key(identifier, scope)
+        elif scope is not None:
+            _values.name("scope", scope)
+        check_fallback(fallback_on, fallback)
 
         def decorate(function: F) -> F:
-            circuit = Circuit(self, identifier, scope, dict(settings), policy, fallback, function)
-            decorated: F = circuit.decorated
-            return decorated
+            guarded: F = decorated(
+                function,
+                self._names,
+                identifier,
+                scope,
+                fields,
+                pairs,
+                policy,
+                fallback,
+                fallback_on,
+            )
+            return guarded
 
         return decorate
 
@@ -396,9 +485,10 @@ class Brama(Publisher):
     # Time passes, and ends.
 
     def poll(self) -> None:
-        """Does what is due: expiries, cleanup, and without a background thread callbacks.
+        """Does what is due: expiries, cleanup, and callbacks that have no thread.
 
-        Inside a callback it does nothing. With a background thread it is harmless.
+        Inside a callback it does nothing. With a background thread it is harmless. A
+        `KeyboardInterrupt` in a callback comes out when all have been served.
 
         Raises:
             ShutDown
@@ -406,19 +496,18 @@ class Brama(Publisher):
         if self._is_inside_callback():
             return
         self._native.poll()
-        if not self._background:
-            for served in list(self._served):
-                served.serve()
+        serve_all(list(self._served))
 
     def shutdown(self) -> None:
         """Shuts the manager down: no call is admitted any more, every operation raises
         `ShutDown`, its threads are joined, what waits is delivered, subscriptions end.
 
-        Inside a callback it returns at once, and the rest happens when the callback has
-        returned. Further calls do nothing. May wait for a callback under way.
+        Inside a callback, of whatever manager, it does not wait, and the rest happens when
+        the callback has returned. Further calls do nothing. May wait for a callback under
+        way.
         """
         self._native.shutdown()
-        if self._is_inside_callback():
+        if is_inside_callback():
             return
         for served in list(self._served):
             served.finish()
