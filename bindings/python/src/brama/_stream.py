@@ -9,6 +9,7 @@ away by itself when the descriptor is readable and no task waits.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional
@@ -40,6 +41,7 @@ class EventStream(Subscription):
         super().__init__(manager, queue, predicate, errors)
         self._kept = manager  # Who iterates may hold nothing else of it.
         self._waiting: Dict[Any, _Waiters] = {}
+        self._turn = threading.Lock()
 
     def drain(self) -> List[Event]:
         """Takes all events that wait, without waiting for more."""
@@ -78,7 +80,18 @@ class EventStream(Subscription):
             if not self._background:
                 # Then it is this thread that does what is due.
                 left = _waiting.SLICE if left is None else min(left, _waiting.SLICE)
-            _waiting.until_readable(self.fileno, left)
+            self._wait(left)
+
+    def _wait(self, seconds: Optional[float]) -> None:
+        # One thread waits for the descriptor, the others for their turn: eventlet allows
+        # one waiter for each. Whoever is woken looks again.
+        if self._turn.acquire(blocking=False):
+            try:
+                _waiting.until_readable(self.fileno, seconds)
+            finally:
+                self._turn.release()
+        elif self._turn.acquire(timeout=-1 if seconds is None else seconds):
+            self._turn.release()
 
     def _take(self) -> Optional[Event]:
         """An event that is here already."""
@@ -153,6 +166,7 @@ class EventStream(Subscription):
     def _after_fork(self) -> None:
         super()._after_fork()
         self._waiting = {}
+        self._turn = threading.Lock()
 
     async def __aenter__(self) -> Self:
         return self
