@@ -170,10 +170,18 @@ def _is_asynchronous(function: object) -> bool:
 
 
 def _is_generator_function(function: object) -> bool:
-    looked_at = (function, getattr(type(function), "__call__", None))
-    return any(map(inspect.isgeneratorfunction, looked_at)) or any(
-        map(inspect.isasyncgenfunction, looked_at)
-    )
+    for looked_at in (function, getattr(type(function), "__call__", None)):
+        if inspect.isasyncgenfunction(looked_at):
+            return True
+        if inspect.isgeneratorfunction(looked_at):
+            # `types.coroutine` makes a generator that is awaited.
+            flags = getattr(looked_at, "__code__", _no_code.__code__).co_flags
+            return not flags & inspect.CO_ITERABLE_COROUTINE
+    return False
+
+
+def _no_code() -> None:
+    pass
 
 
 def _makes_context_managers(function: Any) -> bool:
