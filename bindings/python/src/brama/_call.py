@@ -201,8 +201,8 @@ class Rider(Call):
     __slots__ = ("outer",)
 
     def __init__(self, outer: Call) -> None:
-        super().__init__(outer.handle, None, outer.since)
         self.outer = outer
+        super().__init__(outer.handle, None, outer.since)
         # What is inside of this one rides on this one.
         self.generation = outer.generation
 
@@ -228,7 +228,8 @@ class Rider(Call):
         return outcome
 
     def __del__(self) -> None:
-        if not self.ended:
+        # It may have been interrupted before it had any attribute.
+        if not getattr(self, "ended", False) and hasattr(self, "outer"):
             self.outer.ridden = False
 
 

@@ -21,6 +21,10 @@ and calls what it gets with the instance; so the metaclass answers functions tha
 A block reports by itself: an exception as the policy says, and otherwise a success. On what
 `with` gives it, it may report before. Such a report raises nothing if it is late.
 
+A program may keep a guard of its own. While the circuit is half-open, it then owns the
+place of a probe together with the block: an interrupt at the first instruction of `leave`
+costs that place until its lease ends. Guards that are made for one block do not.
+
 Rejected: an object for each block, in its place (a block by name then costs 40 % more);
 the states of the blocks in a list by thread (tasks take turns on one thread).
 """

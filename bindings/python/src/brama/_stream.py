@@ -84,7 +84,7 @@ class EventStream(Subscription):
 
     def _wait(self, seconds: Optional[float]) -> None:
         # One thread waits for the descriptor, the others for their turn: eventlet allows
-        # one waiter for each. Whoever is woken looks again.
+        # one waiter for each descriptor. A thread that is woken looks again.
         if self._turn.acquire(blocking=False):
             try:
                 _waiting.until_readable(self.fileno, seconds)
