@@ -23,9 +23,12 @@ The functions of this module are the methods of one process-wide manager; `Brama
 others. Names are an identifier and optionally a scope.
 
 Lengths of time are milliseconds as `int`, or a `datetime.timedelta`; what is answered is
-milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, but for wrong
+milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except wrong
 types, which are a `TypeError`.
 """
+
+import sys
+import typing
 
 from ._clock import ManualClock
 from ._connection import Connection
@@ -149,8 +152,19 @@ __all__ = [
     "unsubscribe",
 ]
 
-# They are this package's, whatever file they are written in.
+
+
+def _adopt(kind: type) -> None:
+    """Makes a class this package's, whatever file it is written in."""
+    written_in = vars(sys.modules[kind.__module__])
+    own = vars(kind).get("__annotations__", {})
+    # They are evaluated where its module says that it is. There the names are others.
+    hints = typing.get_type_hints(kind, written_in)
+    own.update({name: hints[name] for name in own if name in hints})
+    kind.__module__ = __name__
+
+
 for _name in __all__:
     if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
+        _adopt(globals()[_name])
 del _name

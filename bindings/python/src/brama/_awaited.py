@@ -17,11 +17,10 @@ import collections.abc
 import contextlib
 import inspect
 import types
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Generator, Optional, Set
+from typing import Any, Callable, Coroutine, Generator, Optional, Set
 
-if TYPE_CHECKING:
-    from ._call import Call
-    from ._policy import Policy
+from ._call import Call
+from ._policy import Policy
 
 #: Classes of results that are results.
 plain: Set[type] = set()
@@ -35,7 +34,7 @@ _MANAGERS: Any = tuple(
 )
 
 #: Judges a coroutine: given it, answers one that reports on the call.
-Judge = Callable[["Call", Any], Coroutine[Any, Any, Any]]
+Judge = Callable[[Call, Any], Coroutine[Any, Any, Any]]
 
 
 def pending(result: Any, call: Call, policy: Policy, judge: Judge, futures: bool) -> Optional[Any]:

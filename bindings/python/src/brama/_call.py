@@ -36,16 +36,15 @@ import os
 import weakref
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
+
+import brama
 
 from . import _abi, _ffi
 from ._abi import Pairs
 from ._policy import FAILURE, IGNORED, SUCCESS, Outcome, Policy, reason_of
 from ._words import Ticket, Words, report_failure, report_failure_uncounted, report_ignored
 from ._words import report_success
-
-if TYPE_CHECKING:
-    from ._handle import Handle
 
 _Link = Optional["weakref.ref[Call]"]
 #: The innermost call that is open here; `Call.below` leads on.
@@ -82,19 +81,23 @@ class Call:
     )
 
     def __init__(
-        self, handle: Handle, ticket: Ticket, since: int, words: Optional[Words] = None
+        self,
+        handle: brama._handle.Handle,
+        ticket: Ticket,
+        since: int,
+        words: Optional[Words] = None,
     ) -> None:
-        self.handle = handle
-        self.ticket = ticket
+        self.handle: brama._handle.Handle = handle
+        self.ticket: Ticket = ticket
         #: Of the permit, if it has one of its own.
-        self.words = words
+        self.words: Optional[Words] = words
         #: `last_failure` when it began.
-        self.since = since
+        self.since: int = since
         #: Of the half-open circuit that admitted it; None: it cannot be ridden on.
         self.generation: Optional[int] = None
-        self.ended = False
+        self.ended: bool = False
         #: Whether another call rides on it now.
-        self.ridden = False
+        self.ridden: bool = False
         #: Why a rider failed.
         self.failed: Optional[bytes] = None
         self.below: _Link = None
@@ -201,7 +204,7 @@ class Rider(Call):
     __slots__ = ("outer",)
 
     def __init__(self, outer: Call) -> None:
-        self.outer = outer
+        self.outer: Call = outer
         super().__init__(outer.handle, None, outer.since)
         # What is inside of this one rides on this one.
         self.generation = outer.generation
@@ -238,7 +241,7 @@ def _check(code: int) -> None:
         raise _ffi.failed(code)
 
 
-def ride(handle: Handle, number: int) -> Optional[Rider]:
+def ride(handle: brama._handle.Handle, number: int) -> Optional[Rider]:
     """A ride on the innermost call that is open here and can be ridden on.
 
     Args:

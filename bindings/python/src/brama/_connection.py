@@ -6,6 +6,8 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, TypeVar, Union
 
+import brama
+
 from . import _abi, _settings, _values
 from ._circuit import F
 from ._errors import CircuitOpen, InvalidArgument, NotFound
@@ -20,9 +22,6 @@ from ._run import Runner
 from ._settings import ConnectionSettings, Never, Unpack
 from ._status import State, Status, state_of, status_of
 from ._values import Duration
-
-if TYPE_CHECKING:
-    from ._manager import Brama
 
 T = TypeVar("T")
 
@@ -48,7 +47,7 @@ class Connection(Unshared):
 
     _instead = "call `get_or_register` with its identifier and scope there"
 
-    def __init__(self, manager: Brama, handle: Handle) -> None:
+    def __init__(self, manager: brama.Brama, handle: Handle) -> None:
         self._manager = manager
         self._handle = handle
         self._guard: Optional[Guard] = None

@@ -168,11 +168,11 @@ class Guard(Unshared, metaclass=_AskedForMethods):
     once. Inside the block the methods report on the block.
     """
 
-    __slots__ = ("__enter__", "__exit__", "_current")
-
     _instead = "make one where it is used"
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:
+        __slots__ = ("__enter__", "__exit__", "_current")
+    else:
 
         def __enter__(self) -> GuardedCall:
             """Asks for admission.
@@ -181,6 +181,7 @@ class Guard(Unshared, metaclass=_AskedForMethods):
                 CircuitOpen: the circuit does not admit the call.
                 NotFound, ShutDown
             """
+            raise NotImplementedError
 
         def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
             """Reports what became of the block."""

@@ -73,11 +73,11 @@ class Handle(Owner):
     def __init__(self, manager: _ffi.Manager, address: int, key: Key) -> None:
         super().__init__(address)
         #: Kept: a handle does not keep its manager by itself.
-        self.manager = manager
-        self.identifier = key[0].decode()
-        self.scope = None if key[1] is None else key[1].decode()
+        self.manager: _ffi.Manager = manager
+        self.identifier: str = key[0].decode()
+        self.scope: Optional[str] = None if key[1] is None else key[1].decode()
         #: The same for all handles of one registration, and of no other.
-        self.number = _ffi.connection_pass_word(address)
+        self.number: int = _ffi.connection_pass_word(address)
         #: The handle in the form that `ctypes` passes on without converting it.
         self.argument: Any = byref(_Target.from_address(address))
         self.word: Any = PassWord.from_address(self.number)

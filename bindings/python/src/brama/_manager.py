@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import overload
 
 from . import _ffi, _settings, _values
 from ._circuit import F, Identifier, decorated
@@ -122,6 +123,18 @@ class Brama(Publisher):
             NotFound, InvalidArgument, ShutDown
         """
         self._native.unregister(key(identifier, scope))
+
+    @overload
+    def configure(
+        self,
+        identifier: str,
+        *,
+        scope: Optional[str] = None,
+        **settings: Unpack[ConnectionSettings],
+    ) -> None: ...
+
+    @overload
+    def configure(self, identifier: None = None, **settings: Unpack[ManagerSettings]) -> None: ...
 
     def configure(
         self,

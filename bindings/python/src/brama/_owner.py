@@ -27,9 +27,9 @@ class Unshared:
     __slots__ = ()
 
     #: What to do instead of copying it.
-    _instead = "make one there"
+    _instead: str = "make one there"
 
-    def _refuse(self, *_: object) -> NoReturn:
+    def _refuse(self) -> NoReturn:
         kind = type(self).__name__
         raise TypeError(
             f"a brama.{kind} belongs to its process and cannot be copied or pickled: "
@@ -39,7 +39,14 @@ class Unshared:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         self._refuse()
 
-    __reduce__ = __copy__ = __deepcopy__ = _refuse
+    def __reduce__(self) -> NoReturn:
+        self._refuse()
+
+    def __copy__(self) -> NoReturn:
+        self._refuse()
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self._refuse()
 
 
 class Owner(Unshared):

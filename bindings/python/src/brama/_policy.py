@@ -31,8 +31,6 @@ from ._values import Duration, milliseconds
 _Class = Type[BaseException]
 #: An exception class, or several.
 Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]
-#: Given a result or an exception; None leaves the decision to `include` and `exclude`.
-Classifier = Callable[[Any], Union["Outcome", str, None]]
 
 #: More of an exception's text is not worth a reason.
 _REASON_LENGTH = 200
@@ -52,6 +50,9 @@ class Outcome(StrEnum):
     IGNORED = "ignored"
     """Neither: it says nothing about the dependency."""
 
+
+#: Given a result or an exception; None leaves the decision to `include` and `exclude`.
+Classifier = Callable[[Any], Union[Outcome, str, None]]
 
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
 
@@ -85,15 +86,16 @@ class Policy:
         cancelled_after: Optional[Duration] = None,
         now: Callable[[], int] = machine_ms,
     ) -> None:
+        self.include: Optional[Tuple[_Class, ...]]
         self.include = None if include is None else _classes("include", include)
-        self.exclude = _classes("exclude", exclude)
+        self.exclude: Tuple[_Class, ...] = _classes("exclude", exclude)
         if classify is not None:
             refuse_coroutines("classify", classify)
-        self.classify = classify
-        self.cancelled_after = (
+        self.classify: Optional[Classifier] = classify
+        self.cancelled_after: Optional[int] = (
             None if cancelled_after is None else milliseconds("cancelled_after", cancelled_after)
         )
-        self.now = now
+        self.now: Callable[[], int] = now
         #: What follows from a class alone.
         self.known: Dict[type, Outcome] = {}
         #: The classes among them that are failures, and their names.

@@ -9,10 +9,13 @@ away by itself when the descriptor is readable and no task waits.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional, TypeVar
+
+import brama
 
 from . import _ffi, _waiting
 from ._errors import InvalidArgument
@@ -20,10 +23,12 @@ from ._events import Event
 from ._subscription import Errors, Predicate, Subscription
 from ._values import Duration, milliseconds
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Self
+elif TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ._publisher import Publisher
+else:
+    Self = TypeVar("Self")  # So that annotations can be evaluated.
 
 _Waiters = Deque["asyncio.Future[None]"]
 
@@ -36,7 +41,11 @@ class EventStream(Subscription):
     """
 
     def __init__(
-        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
+        self,
+        manager: brama._publisher.Publisher,
+        queue: _ffi.Queue,
+        predicate: Optional[Predicate],
+        errors: Errors,
     ) -> None:
         super().__init__(manager, queue, predicate, errors)
         self._kept = manager  # Who iterates may hold nothing else of it.

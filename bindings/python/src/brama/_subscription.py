@@ -20,20 +20,25 @@ What makes the promise of `unsubscribe`: the thread that delivers to a callback 
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Deque, List, Optional, Set
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Set, TypeVar
+
+import brama
 
 from . import _ffi, _waiting
 from ._errors import BramaError
 from ._events import Event, event_of
 from ._owner import Unshared
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Self
+elif TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ._publisher import Publisher
+else:
+    Self = TypeVar("Self")  # So that annotations can be evaluated.
 
 Predicate = Callable[[Event], object]
 
@@ -51,7 +56,7 @@ class Errors:
     """Counts what callbacks and filters raise, and passes it to `sys.unraisablehook`."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
 
     def tell(self, error: BaseException) -> None:
         self.count += 1
@@ -63,7 +68,7 @@ class _Unraisable:
     version of Python has."""
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException = error
 
     def __del__(self) -> None:
         raise self.error
@@ -80,7 +85,11 @@ class Subscription(Unshared):
     _instead = "subscribe there"
 
     def __init__(
-        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
+        self,
+        manager: brama._publisher.Publisher,
+        queue: _ffi.Queue,
+        predicate: Optional[Predicate],
+        errors: Errors,
     ) -> None:
         self._manager = weakref.ref(manager)
         self._background = manager._background
@@ -165,7 +174,7 @@ class CallbackSubscription(Subscription):
 
     def __init__(
         self,
-        manager: Publisher,
+        manager: brama._publisher.Publisher,
         queue: _ffi.Queue,
         predicate: Optional[Predicate],
         errors: Errors,

@@ -17,8 +17,8 @@ class Words(PermitWords):
     """
 
     #: Whether there is nothing to give back.
-    reported = True
-    _handle = 0
+    reported: bool = True
+    _handle: int = 0
 
     def hold(self, handle: int) -> None:
         self._handle = _ffi.connection_retain(handle)
@@ -35,10 +35,8 @@ class Words(PermitWords):
             self.opaque[0] = 0  # From now on it is refused.
             release(handle)
 
-    def _refuse(self, *_: object) -> NoReturn:
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a permit cannot be copied")
-
-    __reduce_ex__ = __reduce__ = __copy__ = __deepcopy__ = _refuse
 
 
 #: A permit, as `byref` makes it of its `Words`.
