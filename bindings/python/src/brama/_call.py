@@ -36,7 +36,7 @@ import os
 import weakref
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 import brama
 
@@ -53,6 +53,7 @@ _open: ContextVar[_Link] = ContextVar("brama_open_calls", default=None)
 #: The serial number of the last exception that was counted, of any circuit.
 last_failure = [0]
 _serials: Iterator[int]
+_permit_failure = _ffi.permit_failure
 #: On an exception: a circuit, the serial number that it was counted with there, and what
 #: was here before.
 _COUNTED = "_brama_counted"
@@ -305,8 +306,6 @@ def failed(
     ticket: Ticket,
     error: BaseException,
     since: int,
-    *,
-    report: Callable[[Any, bytes], object] = _ffi.permit_failure,
 ) -> bool:
     """The end of a call on the short way that an exception has left.
 
@@ -326,7 +325,7 @@ def failed(
         text = str(error)
     except Exception:  # Its text is the user's code.
         text = ""
-    report(ticket._obj, reason_of(error, kind) if text else kind)
+    _permit_failure(ticket._obj, reason_of(error, kind) if text else kind)
     return True
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from typing import TYPE_CHECKING, Final
 
 from ._manager import Brama
-
 
 _default = Brama._of_process()
 
@@ -28,7 +28,22 @@ state: Final = _default.state
 success: Final = _default.success
 failure: Final = _default.failure
 acquire: Final = _default.acquire
-guard: Final = _default.guard
+if TYPE_CHECKING:
+    guard: Final = _default.guard
+else:
+    # `Brama.guard` in a twentieth less time: it needs neither `self` nor a bound method.
+    _guards, _guard = _default._guards, _default._guard
+
+    @functools.wraps(_guard)
+    def guard(identifier, **options):
+        if not options:
+            try:
+                return _guards[identifier]
+            except (KeyError, TypeError):
+                pass
+        return _guard(identifier, **options)
+
+
 circuit: Final = _default.circuit
 open_circuit: Final = _default.open_circuit
 close_circuit: Final = _default.close_circuit

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, TypeVa
 from . import _ffi, _values
 from ._call import Call, innermost, last_failure
 from ._errors import CircuitOpen, NotFound, Stale
-from ._handle import Handle, Latest
+from ._handle import Handle
 from ._names import TRIES
 from ._owner import Unshared
 from ._policy import FAILURE, IGNORED, SUCCESS, Policy
@@ -238,15 +238,13 @@ def guard_of(
     others: Dict[Call, None] = {}
     #: What the context variable knows this guard by.
     mark = object()
-    #: What lets calls pass the short way; None while they must not.
-    latest: Optional[Latest] = None
-    word: Any = None
+    #: What lets calls pass the short way, -1 while they must not; and their ticket.
     number, ticket = -1, None
     here: Any = handle if handle is not None else _Nowhere
 
     def enter() -> GuardedCall:
         nonlocal short
-        if short is None and here.latest is latest and word.value == number:
+        if short is None and here.word.value == number:
             short = call = spare
             (call._since,) = last
             return call
@@ -266,14 +264,13 @@ def guard_of(
             leave_the_long_way(error)
 
     def enter_the_long_way() -> GuardedCall:
-        nonlocal short, spare, latest, word, number, ticket
+        nonlocal short, spare, number, ticket
         call = admit()
         guarded = new()
         passes = None if policy.measures else here.passes()
         if passes is not None and call.ticket is passes[2]:
             if short is None and first is None and not others:
-                latest = passes
-                word, number, ticket = passes
+                _, number, ticket = passes
                 (guarded._since,) = last
                 short = spare = guarded
                 return guarded
@@ -311,8 +308,8 @@ def guard_of(
 
     def push_aside() -> None:
         """Takes the block on the short way off it, and lets no other take it."""
-        nonlocal short, spare, first, latest
-        latest = None
+        nonlocal short, spare, first, number
+        number = -1
         if short is not None:
             guarded, passed, short = short, ticket, None
             first = guarded._call = Call(here, passed, guarded._since)
@@ -397,7 +394,8 @@ class _Ways:
 class _Nowhere:
     """In place of a handle that is still to be found."""
 
-    latest = ()
+    class word:
+        value = -2
 
 
 def _references() -> int:
