@@ -27,9 +27,6 @@ milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except
 types, which are a `TypeError`.
 """
 
-import sys
-import typing
-
 from ._clock import ManualClock
 from ._connection import Connection
 from ._default import (
@@ -152,19 +149,10 @@ __all__ = [
     "unsubscribe",
 ]
 
-
-
-def _adopt(kind: type) -> None:
-    """Makes a class this package's, whatever file it is written in."""
-    written_in = vars(sys.modules[kind.__module__])
-    own = vars(kind).get("__annotations__", {})
-    # They are evaluated where its module says that it is. There the names are others.
-    hints = typing.get_type_hints(kind, written_in)
-    own.update({name: hints[name] for name in own if name in hints})
-    kind.__module__ = __name__
-
-
+# Tracebacks name errors as programs do. (Not so the other classes: tools look for the text
+# of a class where its module says that it is.)
 for _name in __all__:
-    if isinstance(globals()[_name], type):
-        _adopt(globals()[_name])
-del _name
+    _kind = globals()[_name]
+    if isinstance(_kind, type) and issubclass(_kind, BaseException):
+        _kind.__module__ = __name__
+del _name, _kind
