@@ -427,3 +427,90 @@ def test_a_child_in_which_no_thread_starts_polls_and_ends(program: Program) -> N
     """
     )
     assert out == "0\n"
+
+
+def test_nothing_is_left_to_the_collector(program: Program) -> None:
+    """Neither a rejection, nor a failure, nor a guard, nor a manager is part of a cycle."""
+    out = program(
+        """
+    import asyncio, gc
+    import brama
+    from brama import _ffi
+    gc.collect(); gc.disable()
+    def managers():
+        return sum(isinstance(thing, _ffi.Manager) for thing in gc.get_objects())
+    before = managers()
+
+    def fail():
+        raise OSError
+
+    def awaited(made):
+        # A loop's own cycles are not what this is about.
+        try: made.send(None)
+        except StopIteration: pass
+
+    def use():
+        manager = brama.Brama(max_attempts=2)
+        x = manager.register("x")
+        manager.register("y")
+        call = manager.circuit("x")(fail)
+        async def afail():
+            fail()
+        acall = manager.circuit("x")(afail)
+        judged = manager.circuit("x", classify=lambda _: None)(fail)
+        def block():
+            with manager.guard("x") as guarded: fail()
+        def nested():
+            with x.guard(), manager.guard("x", exclude=KeyError), x.guard(): fail()
+        def by_hand():
+            manager.acquire("x").failure(); fail()
+        for state in ("closed", "half_open", "open"):
+            for one in (call, lambda: awaited(acall()), judged, block, nested, by_hand,
+                        lambda: x.call(fail), lambda: x.acquire().ignore()):
+                x.reset_circuit()
+                if state == "half_open": x.half_open_circuit()
+                if state == "open": x.open_circuit()
+                for _ in range(3):
+                    try: one()
+                    except (OSError, brama.CircuitOpen): pass
+            for _ in range(3):
+                with manager.guard("y") as guarded: pass
+                with manager.guard("y"): guarded = None
+
+    use()
+    print(managers() - before)
+    """
+    )
+    assert out == "0\n"
+
+
+def test_a_rejection_is_no_garbage(program: Program) -> None:
+    out = program(
+        """
+    import gc
+    import brama
+    x = brama.register("x")
+    x.open_circuit()
+    call = brama.circuit("x")(lambda: 1)
+    judged = brama.circuit("x", classify=lambda _: None)(lambda: 1)
+    def block():
+        with brama.guard("x"): pass
+    coroutines = []
+    for policy in ({}, {"classify": lambda _: None}):
+        @brama.circuit("x", **policy)
+        async def coroutine(): pass
+        coroutines.append(coroutine)
+    def awaited(made):
+        try: made.send(None)
+        except StopIteration: pass
+    gc.collect(); gc.disable(); gc.set_debug(gc.DEBUG_SAVEALL)
+    for one in (call, judged, block, x.acquire, lambda: brama.acquire("x"), lambda: x.call(int),
+                lambda: awaited(coroutines[0]()), lambda: awaited(coroutines[1]())):
+        for _ in range(3):
+            try: one()
+            except brama.CircuitOpen: pass
+    gc.collect()
+    print(*[type(thing).__name__ for thing in gc.garbage])
+    """
+    )
+    assert out == "\n"

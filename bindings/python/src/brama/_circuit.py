@@ -111,7 +111,10 @@ def _asynchronous(function: Any, runner: Runner, source: Registered) -> Any:
         if read != number:
             admitted = handle.admit(read) or again()
             if type(admitted) is CircuitOpen:
-                return await awaited(runner.rejected(admitted, args, kwargs))
+                try:
+                    return await awaited(runner.rejected(admitted, args, kwargs))
+                finally:
+                    del admitted
             return await runner.run_async(admitted, function, args, kwargs)  # type: ignore[arg-type]
         (since,) = last
         try:

@@ -54,13 +54,19 @@ class Runner:
     def call(self, function: Any, args: Args, kwargs: Kwargs) -> Any:
         admitted = self.admit(args, kwargs)
         if isinstance(admitted, CircuitOpen):
-            return self.rejected(admitted, args, kwargs)
+            try:
+                return self.rejected(admitted, args, kwargs)
+            finally:
+                del admitted  # Else it would refer to itself, by its traceback.
         return self.run(admitted, function, args, kwargs)
 
     async def call_async(self, function: Any, args: Args, kwargs: Kwargs) -> Any:
         admitted = self.admit(args, kwargs)
         if isinstance(admitted, CircuitOpen):
-            return await awaited(self.rejected(admitted, args, kwargs))
+            try:
+                return await awaited(self.rejected(admitted, args, kwargs))
+            finally:
+                del admitted
         return await self.run_async(admitted, function, args, kwargs)
 
     def run(self, call: Call, function: Any, args: Args, kwargs: Kwargs) -> Any:
