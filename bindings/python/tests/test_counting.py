@@ -323,11 +323,17 @@ def test_an_exception_that_comes_from_another_process_counts(manager: brama.Bram
         with pytest.raises(OSError):
             call()
     _shared["call"] = call
+    manager.register("y", max_attempts=brama.UNLIMITED)
     pool = multiprocessing.get_context("fork").Pool(1)
 
     @manager.circuit("x")
     def ask() -> None:
-        pool.apply(_in_worker, (3,))
+        answer = pool.apply_async(_in_worker, (3,))
+        answer.wait(20)
+        for _ in range(9):
+            with pytest.raises(OSError), manager.guard("y"):
+                raise OSError
+        answer.get(20)
 
     with pytest.raises(OSError):
         ask()

@@ -341,6 +341,31 @@ def test_handles_are_kept_for_a_bounded_number_of_names(world: World) -> None:
     assert "0" not in manager._guards and "1099" in manager._guards
 
 
+def test_a_context_that_was_copied_inside_of_a_block_outlives_it(world: World) -> None:
+    world.manager.register("x", max_attempts=brama.UNLIMITED)
+    guard = world.manager.guard("x")
+    with guard:
+        with guard as kept:
+            context = contextvars.copy_context()
+
+    def later() -> None:
+        with pytest.raises(OSError), guard:
+            raise OSError
+
+    context.run(later)
+    assert kept.reported and totals(world) == (2, 1)
+
+
+def test_a_permit_by_name_after_the_name_was_registered_again(world: World) -> None:
+    for n in range(3):
+        world.manager.register("x")
+        world.manager.acquire("x").success()
+        assert totals(world) == (1, 0)
+        world.manager.unregister("x")
+        with pytest.raises(brama.NotFound):
+            world.manager.acquire("x")
+
+
 def test_an_exit_stack_enters_and_leaves_for_others(world: World) -> None:
     world.manager.register("x", max_attempts=brama.UNLIMITED)
     guard = world.manager.guard("x")

@@ -4,6 +4,7 @@ in any state: an exception at worst."""
 from __future__ import annotations
 
 import copy
+import ctypes
 import pickle
 from typing import Any, Callable
 
@@ -55,6 +56,48 @@ def test_what_owns_an_address_is_not_copied(world: World, kind: str) -> None:
     if kind in brama.__all__:
         with pytest.raises(TypeError, match=rf"a brama\.{kind} belongs to its process.*: \w+"):
             copy.deepcopy(thing)
+
+
+def test_an_address_is_given_back_once_and_then_everything_raises() -> None:
+    clock = brama.ManualClock()
+    things = owners(World(clock, brama.Brama(clock=clock, background=False)))
+    handle, permit = things["Handle"], things["permit"]
+    word = handle.word
+    for name in ("Handle", "Queue", "Manager", "Clock"):
+        freed: list[int] = []
+        owner = things[name]
+        address = owner.address
+
+        class Counting(type(owner)):  # type: ignore[misc]
+            __slots__ = ()
+            _free = freed.append
+
+        owner.__class__ = Counting
+        owner.give_back()
+        owner.give_back()
+        owner.__del__()
+        assert freed == [address]
+        with pytest.raises(brama.BramaError, match="was given back"):
+            owner.address
+        assert handle.word is not word or name != "Handle"
+        type(owner).__base__._free(address)
+    for use in (
+        handle.available,
+        handle.state,
+        handle.status,
+        handle.passes,
+        lambda: handle.success(None),
+        lambda: handle.failure(None, None),
+        lambda: handle.admit(handle.word.value),
+        lambda: handle.control("reset"),
+    ):
+        with pytest.raises((brama.BramaError, ctypes.ArgumentError), match="was given back"):
+            use()
+    # A permit has a reference of its own.
+    assert permit.opaque[0] != 0
+    permit.__del__()
+    assert permit.opaque[0] == 0
+    permit.__del__()
 
 
 def test_an_object_of_a_user_that_has_a_manager_is_not_copied(world: World) -> None:
