@@ -83,7 +83,7 @@ def test_a_reference_is_made_of_the_docstrings(tmp_path: Path) -> None:
     page = (tmp_path / "brama.html").read_text()
     for name in brama.__all__:
         assert f'id="{name}"' in page, name
-    for method in ("Brama.circuit", "Connection.guard", "GuardedCall.result", "Status.trips"):
+    for method in ("Brama.status", "Connection.guard", "GuardedCall.result", "Status.trips"):
         assert f'id="{method}"' in page, method
     # What is written below an attribute.
     assert "Openings since the circuit was last healthy" in page

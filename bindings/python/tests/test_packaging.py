@@ -83,9 +83,25 @@ def test_what_is_published(tmp_path: Path) -> None:
         assert re.fullmatch(wheel, names[0]), names
     assert names[1:] == [f"brama-{brama.__version__}.tar.gz"]
     options = ("--no-deps", "--no-index", "--target", tmp_path / "site")
-    run(sys.executable, "-m", "pip", "install", "-q", *options, tmp_path / "dist" / names[0], cwd=tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        *options,
+        tmp_path / "dist" / names[0],
+        cwd=tmp_path,
+    )
     code = "import brama; brama.register('x'); print(brama.__file__, brama.available('x'))"
-    out = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"), BRAMA_LIBRARY="")
+    out = run(
+        sys.executable,
+        "-c",
+        code,
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path / "site"),
+        BRAMA_LIBRARY="",
+    )
     assert out.split() == [str(tmp_path / "site" / "brama" / "__init__.py"), "True"]
 
 

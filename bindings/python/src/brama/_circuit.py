@@ -4,7 +4,7 @@ A call through a healthy circuit costs one read of memory and one call of the li
 `_handle.py`). A circuit that is not closed takes the long way, and so does a function whose
 results or durations are judged.
 
-A connection that was unregistered or cleaned up is registered anew by the next call.
+A connection that was unregistered or cleaned up is registered again by the next call.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 What is called by name (`guard`, `acquire`, a circuit for each argument) goes through a
 handle, so that it costs no look-up in the library. A handle keeps its connection from
 being cleaned up. So the number of handles that are kept is bounded: of the names that were
-used first, the handles are let go, and their connections can be cleaned up if nobody uses
-them.
+used first, the handles are let go. Their connections can then be cleaned up if they are
+idle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._values import key
 
 #: For so many names handles are kept.
 LIMIT = 1_024
-#: A name may be unregistered again and again while somebody asks for it.
+#: A name may be unregistered again and again while a caller asks for it.
 TRIES = 16
 
 

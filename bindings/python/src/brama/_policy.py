@@ -3,14 +3,14 @@
 Exceptions are asked about in this order; the first that has an answer decides:
 
 1. A group of exceptions is what its leaves are: a failure if one of them is.
-2. `classify`, but for `KeyboardInterrupt`, `SystemExit` and `GeneratorExit`.
+2. `classify`. It is not asked about `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`.
 3. `exclude`: ignored.
 4. `include`: a failure, whatever kind of exception it names.
 5. A rejection by a circuit, of this name or another: ignored. It says that a call was not
    made. `include` counts it only if it names `CircuitOpen` or a base of brama's own.
 6. Every other `Exception` is a failure, unless there is an `include`.
 7. A cancellation is ignored, unless the call had lasted `cancelled_after`. Cancellations
-   are all exceptions that are no `Exception`, but for the three above: asyncio's, trio's,
+   are all exceptions that are no `Exception`, except the three above: asyncio's, trio's,
    gevent's time-outs.
 8. All others are ignored.
 
@@ -239,7 +239,7 @@ def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
     return reason.replace(b"\0", b" ") if b"\0" in reason else reason
 
 
-#: Every `Exception` is a failure, but for rejections.
+#: Every `Exception` is a failure, except rejections.
 DEFAULT = Policy()
 
 

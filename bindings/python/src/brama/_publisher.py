@@ -21,7 +21,7 @@ class Publisher(Unshared):
         self._native = native
         self._background = background
         self._errors = Errors()
-        #: They last until they are ended, whether or not somebody else keeps them.
+        #: They last until they are ended, whether or not a program keeps them.
         self._served: Set[CallbackSubscription] = set()
 
     @overload

@@ -197,9 +197,7 @@ class CallbackSubscription(Subscription):
 
     def _start(self) -> None:
         """Raises RuntimeError if no thread can be started."""
-        thread = threading.Thread(
-            target=self._serve_until_closed, name="brama-events", daemon=True
-        )
+        thread = threading.Thread(target=self._serve_until_closed, name="brama-events", daemon=True)
         self._thread = thread
         try:
             thread.start()
@@ -288,5 +286,3 @@ def serve_all(subscriptions: List[CallbackSubscription]) -> None:
                 interrupt = error
     if interrupt is not None:
         raise interrupt
-
-

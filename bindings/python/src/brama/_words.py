@@ -55,9 +55,7 @@ def report_failure(
 ) -> Tuple[int, int]:
     """Also answers how many failures count now."""
     words = ticket._obj
-    return _ffi.counting(
-        lambda report: _ffi.permit_failure_with(words, report), reason, metadata
-    )
+    return _ffi.counting(lambda report: _ffi.permit_failure_with(words, report), reason, metadata)
 
 
 def report_failure_uncounted(ticket: Ticket, reason: Optional[bytes]) -> int:
