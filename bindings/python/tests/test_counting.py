@@ -310,6 +310,28 @@ def test_an_exception_object_that_is_raised_again_and_again_counts_each_time(
     assert totals(world) == (0, 8)
 
 
+def test_an_exception_object_that_is_raised_for_years_keeps_few_marks(world: World) -> None:
+    import pickle
+
+    error = ConnectionError("down")
+    calls = [
+        world.manager.circuit(str(n), max_attempts=brama.UNLIMITED)(raising(error))
+        for n in range(50)
+    ]
+    for n in range(5_000):
+        with pytest.raises(ConnectionError):
+            calls[n % 50]()
+        with pytest.raises(ConnectionError), world.manager.guard(str(n % 2)):
+            raise error
+        error.__traceback__ = None
+    marks, depth = error._brama_counted, 0  # type: ignore[attr-defined]
+    while marks is not None:
+        marks, depth = marks[2], depth + 1
+    assert depth <= 9
+    assert pickle.loads(pickle.dumps(error)).args == error.args
+    assert sum(status.total_failures for status in world.manager.snapshot()) == 10_000
+
+
 def test_an_exception_that_comes_from_another_process_counts(manager: brama.Brama) -> None:
     """It was counted there, in a circuit of the same name and at the same address."""
     import multiprocessing

@@ -57,6 +57,8 @@ _permit_failure = _ffi.permit_failure
 #: On an exception: a circuit, the serial number that it was counted with there, and what
 #: was here before.
 _COUNTED = "_brama_counted"
+#: So many circuits, besides the last one.
+_MARKS = 8
 
 #: What a report may answer that a guarded call has no use for: the books are right. The
 #: last one is the answer if the permit was collected before the call, in one cycle.
@@ -287,8 +289,20 @@ def is_first(error: BaseException, circuit: int, since: int) -> bool:
     if counted is not None and _is_counted(counted, circuit, since):
         return False
     last_failure[0] = serial = next(_serials)
-    attributes[_COUNTED] = circuit, serial, counted
+    attributes[_COUNTED] = circuit, serial, _without(counted, circuit)
     return True
+
+
+def _without(counted: Any, circuit: int) -> Any:
+    """What is kept of former marks: so that an exception that is raised for years has few."""
+    kept: Any = None
+    left = _MARKS
+    while counted is not None and left:
+        number, serial, counted = counted
+        if number != circuit:
+            kept = number, serial, kept
+            left -= 1
+    return kept
 
 
 def _is_counted(counted: Any, circuit: int, since: int) -> bool:
@@ -320,6 +334,8 @@ def failed(
     if counted is not None and _is_counted(counted, circuit, since):
         return False
     last_failure[0] = serial = next(_serials)
+    if counted is not None:
+        counted = _without(counted, circuit)
     attributes[_COUNTED] = circuit, serial, counted
     try:
         text = str(error)

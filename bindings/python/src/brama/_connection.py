@@ -158,7 +158,7 @@ class Connection(Unshared):
                 connection._guard = None
 
         guard = guard_of(handle, policy, resolve, forget)
-        if policy is DEFAULT and handle.passes() is not None:
+        if policy is DEFAULT and handle.is_closed():
             self._guard = guard
         return guard
 

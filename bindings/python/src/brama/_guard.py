@@ -36,6 +36,7 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, TypeVar
 
 from . import _ffi, _values
+from ._abi import HALF_OPEN_FROM
 from ._call import Call, innermost, last_failure
 from ._errors import CircuitOpen, NotFound, Stale
 from ._handle import Handle
@@ -224,7 +225,7 @@ def guard_of(
     Args:
         handle: the connection; None if it is still to be found.
         resolve: finds it, also after it was unregistered. Raises `NotFound`.
-        forget: called when the circuit is not healthy. From then on nothing may keep the
+        forget: called when the circuit is not closed. From then on nothing may keep the
             guard for others: the place of a probe must belong to its block alone.
     """
     success, references, last = _ffi.report_success, getrefcount, last_failure
@@ -266,6 +267,8 @@ def guard_of(
     def enter_the_long_way() -> GuardedCall:
         nonlocal short, spare, number, ticket
         call = admit()
+        if call.is_probe:  # The state may have changed after it was read.
+            forget()
         guarded = new()
         passes = None if policy.measures else here.passes()
         if passes is not None and call.ticket is passes[2]:
@@ -293,9 +296,10 @@ def guard_of(
         for _ in range(TRIES):
             if here is _Nowhere:
                 here = resolve()
-            if here.passes() is None:
+            read = here.word.value
+            if read >= HALF_OPEN_FROM:
                 forget()
-            answer = here.admit(here.word.value)
+            answer = here.admit(read)
             if type(answer) is CircuitOpen:
                 try:
                     raise answer

@@ -111,7 +111,7 @@ class GuardedCalls(Publisher):
                 manager._guards.pop(name, None)
 
         guard = guard_of(known, policy, resolve, forget)
-        if known is not None and known.passes() is not None:
+        if known is not None and known.is_closed():
             names.bound(self._guards)
             self._guards[name] = guard
         return guard

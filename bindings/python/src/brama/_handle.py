@@ -102,6 +102,10 @@ class Handle(Owner):
         self.latest = (self.word, number, ticket)
         return True
 
+    def is_closed(self) -> bool:
+        """Whether no call is a probe now."""
+        return bool(self.word.value < HALF_OPEN_FROM)
+
     def passes(self) -> Optional[Latest]:
         """`latest`, if calls pass now."""
         latest = self.latest
