@@ -1,17 +1,24 @@
 //! The Python package as its users get it: built by `pip` from the source tree, installed
-//! into a virtual environment, and tested from there by pytest and `mypy --strict`.
+//! into virtual environments, and tested from there.
 //!
-//! The environment is made once and kept in the target folder, under a name made of what
-//! is installed into it; the package is built and installed every time. `$PYTHON` names
-//! another interpreter than `python3`.
+//! On the default interpreter (`$PYTHON`, or `python3`) everything runs: all tests, `mypy
+//! --strict`, pyright, the reference by pdoc, the wheels, the test suites of peers. On one of
+//! each other version of CPython from 3.9 on that is found (pyenv's, and `python3.N` on the
+//! path) those tests run that need no further tools: what the package does, crashes, ends of
+//! the interpreter, gevent. CPython 3.11 or later has to be among them.
+//!
+//! The environments are made once and kept in the target folder, under names made of what
+//! is installed into them; the package is built and installed every time.
 #![cfg(unix)]
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("python")
@@ -32,30 +39,89 @@ fn run(command: &mut Command, purpose: &str) -> Output {
     output
 }
 
-/// A virtual environment with the tools; its interpreter.
-fn environment() -> PathBuf {
+/// An interpreter, and the minor version of CPython 3 that it is.
+#[derive(Debug)]
+struct Interpreter {
+    program: OsString,
+    minor: u32,
+}
+
+/// Prints the minor version, if the package and its tests can run on it.
+const CHECK: &str = "import sys, venv, ensurepip; \
+    assert sys.version_info >= (3, 9) and sys.implementation.name == 'cpython'; \
+    assert getattr(sys, '_is_gil_enabled', lambda: True)(); \
+    print(sys.version_info.minor)";
+
+/// `None` if it cannot be run, is no CPython from 3.9 on, or lacks `venv` or `ensurepip`.
+fn interpreter(program: OsString) -> Option<Interpreter> {
+    let output = Command::new(&program).args(["-c", CHECK]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let minor = text.trim().parse().ok()?;
+    output
+        .status
+        .success()
+        .then_some(Interpreter { program, minor })
+}
+
+fn default_interpreter() -> Interpreter {
     let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let required = "the tests of the Python package need Python 3.9 or newer with `venv` and `pip`";
-    let check =
-        "import sys, venv, ensurepip; assert sys.version_info >= (3, 9); print(sys.version)";
-    let version = run(Command::new(&python).args(["-c", check]), required).stdout;
-    let requirements = package().join("tests/requirements.txt");
+    interpreter(python).unwrap_or_else(|| {
+        panic!(
+            "the tests of the Python package need CPython 3.9 or newer with `venv` and `pip`: \
+             `$PYTHON` or `python3` is none"
+        )
+    })
+}
+
+/// One interpreter of each minor version that the default one is not.
+fn other_interpreters() -> Vec<Interpreter> {
+    let pyenv = env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let pyenv = pyenv.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pyenv")));
+    let versions = pyenv.map(|root| root.join("versions"));
+    let mut programs: Vec<OsString> = (9..30).map(|n| format!("python3.{n}").into()).collect();
+    for version in versions.iter().flat_map(fs::read_dir).flatten().flatten() {
+        programs.push(version.path().join("bin/python").into());
+    }
+    let mut found = vec![default_interpreter()];
+    for other in programs.into_iter().filter_map(interpreter) {
+        if found.iter().all(|known| known.minor != other.minor) {
+            found.push(other);
+        }
+    }
+    assert!(
+        found.iter().any(|known| known.minor >= 11),
+        "the package has to be tested on CPython 3.11 or later; found: {found:?}"
+    );
+    found.split_off(1)
+}
+
+/// A virtual environment of an interpreter with what a file of requirements names; its
+/// interpreter.
+fn environment(python: &Interpreter, requirements: &str) -> PathBuf {
+    let tests = package().join("tests");
     let mut hasher = DefaultHasher::new();
-    (
-        &python,
-        &version,
-        fs::read(&requirements).expect("it exists"),
-    )
-        .hash(&mut hasher);
+    (&python.program, python.minor, requirements).hash(&mut hasher);
+    for file in ["requirements.txt", "requirements-core.txt"] {
+        fs::read(tests.join(file))
+            .expect("it exists")
+            .hash(&mut hasher);
+    }
     let name = format!("python-{:016x}", hasher.finish());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let (inside, complete) = (folder.join("bin/python"), folder.join("complete"));
+    // The tests of this file run at once.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().expect("no other test has failed");
     if !complete.exists() {
-        let mut make = Command::new(&python);
-        run(make.args(["-m", "venv", "--clear"]).arg(&folder), required);
+        let mut make = Command::new(&python.program);
+        let purpose = "making a virtual environment";
+        run(make.args(["-m", "venv", "--clear"]).arg(&folder), purpose);
         let mut install = Command::new(&inside);
         install.args(["-m", "pip", "install", "--quiet", "-r"]);
-        run(install.arg(&requirements), "installing the test tools");
+        run(
+            install.arg(tests.join(requirements)),
+            "installing the test tools",
+        );
         fs::write(complete, "").expect("it can be written");
     }
     inside
@@ -67,48 +133,51 @@ fn target() -> PathBuf {
     folder.expect("it is in the target folder").to_owned()
 }
 
-#[test]
-fn the_python_package_passes_its_tests() {
-    let python = environment();
-    let outside = target().join("tmp/python-outside");
-    fs::create_dir_all(&outside).expect("it can be made");
-    let here = || {
-        let mut command = Command::new(&python);
-        command
-            .current_dir(&outside)
-            .env("CARGO", env!("CARGO"))
-            .env("CARGO_TARGET_DIR", target())
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env_remove("PYTHONPATH")
-            .env_remove("BRAMA_LIBRARY")
-            .env_remove("BRAMA_PREBUILT");
-        command
-    };
-    let mut install = here();
-    install.args(["-m", "pip", "install", "--quiet", "--force-reinstall"]);
-    install.args(["--no-deps", "--no-index", "--no-build-isolation"]);
-    run(
-        install.arg(package()),
-        "building and installing the package",
-    );
+/// A command of an environment's interpreter, run outside of the source tree.
+fn outside(python: &Path) -> Command {
+    let folder = target().join("tmp/python-outside");
+    fs::create_dir_all(&folder).expect("it can be made");
+    let mut command = Command::new(python);
+    command
+        .current_dir(&folder)
+        .env("CARGO", env!("CARGO"))
+        .env("CARGO_TARGET_DIR", target())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("PYTHONPATH")
+        .env_remove("BRAMA_LIBRARY")
+        .env_remove("BRAMA_PREBUILT");
+    command
+}
 
-    let mut pytest = here();
+fn install(python: &Path, what: &Path, more: &[&str]) {
+    let mut install = outside(python);
+    install.args(["-m", "pip", "install", "--quiet", "--force-reinstall"]);
+    install.args(["--no-deps", "--no-index"]).args(more);
+    run(install.arg(what), "building and installing the package");
+}
+
+fn pytest(python: &Path, files: &[PathBuf]) {
+    let mut pytest = outside(python);
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir"]);
     pytest
         .arg(package())
         .arg("-c")
         .arg(package().join("pyproject.toml"));
-    run(
-        pytest.arg(package().join("tests")),
-        "the tests of the package",
-    );
+    run(pytest.args(files), "the tests of the package");
+}
+
+#[test]
+fn the_python_package_passes_its_tests() {
+    let python = environment(&default_interpreter(), "requirements.txt");
+    install(&python, &package(), &["--no-build-isolation"]);
+    pytest(&python, &[package().join("tests")]);
 
     for files in ["src/brama", "examples"] {
-        let mut mypy = here();
+        let mut mypy = outside(&python);
         mypy.args(["-m", "mypy", "--strict", "--cache-dir=mypy"]);
         run(mypy.arg(package().join(files)), "types");
     }
-    let mut stubs = here();
+    let mut stubs = outside(&python);
     stubs.args(["-m", "mypy", "--strict", "--cache-dir=mypy", "-c"]);
     let user = "import brama\n\
                 @brama.circuit('x', expiry=5)\n\
@@ -116,4 +185,44 @@ fn the_python_package_passes_its_tests() {
                 b: str = f(1)\n\
                 s: brama.Status = brama.status('x')\n";
     run(stubs.arg(user), "the types that a user sees");
+}
+
+/// They need tools that the other interpreters are spared: type checkers, pdoc, the build
+/// backend, peers.
+const OF_THE_DEFAULT_INTERPRETER: [&str; 3] =
+    ["test_documents.py", "test_packaging.py", "test_types.py"];
+
+#[test]
+fn the_python_package_works_on_every_python_that_is_found() {
+    let others = other_interpreters();
+    // One wheel fits all.
+    let builder = environment(&default_interpreter(), "requirements.txt");
+    let wheels = target().join("tmp/python-wheels");
+    let mut build = outside(&builder);
+    build.args(["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]);
+    build.args(["--no-build-isolation", "-w"]).arg(&wheels);
+    run(build.arg(package()), "building the wheel");
+    let built = fs::read_dir(&wheels).expect("it was made").flatten();
+    let wheel = built
+        .map(|file| file.path())
+        .max_by_key(|path| fs::metadata(path).and_then(|of| of.modified()).ok())
+        .expect("a wheel was built");
+
+    let mut files: Vec<PathBuf> = fs::read_dir(package().join("tests"))
+        .expect("it exists")
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("test_") && !OF_THE_DEFAULT_INTERPRETER.contains(&&*name)
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 11, "{files:?}");
+    for other in &others {
+        println!("CPython 3.{}: {:?}", other.minor, other.program);
+        let python = environment(other, "requirements-core.txt");
+        install(&python, &wheel, &[]);
+        pytest(&python, &files);
+    }
 }

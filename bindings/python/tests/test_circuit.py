@@ -222,6 +222,20 @@ def test_a_classifier_that_raises_or_answers_nonsense_is_the_callers_error(world
     assert manager.connection("x").acquire(), "the probe's place is free"
 
 
+def test_a_place_is_free_while_the_error_is_kept(world: World) -> None:
+    """With its traceback, and the frames of the guarded call."""
+    x = world.manager.register("x")
+    x.half_open_circuit()
+    call = world.manager.circuit("x", classify=lambda _: 1 / 0)(lambda: 1)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ZeroDivisionError) as kept:
+        call()
+    x.acquire().ignore()
+    with pytest.raises(KeyboardInterrupt) as also_kept, x.guard():
+        raise KeyboardInterrupt
+    x.acquire().ignore()
+    assert kept.value is not also_kept.value
+
+
 def test_a_fallback_answers_rejected_calls_only(world: World) -> None:
     @world.manager.circuit("x", max_attempts=1, fallback=lambda n: -n)
     def call(n: int) -> int:
@@ -341,7 +355,7 @@ def test_what_cannot_be_decorated_is_refused_when_decorating(world: World) -> No
     with pytest.raises(TypeError, match="int"):
         circuit("x")(3)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="needs a name"):
-        circuit(fail)  # type: ignore[arg-type]
+        circuit(fail)(3)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="exclude"):
         circuit("x", exclude="OSError")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="classify"):
@@ -415,17 +429,6 @@ def test_async_guards(world: World) -> None:
 
     asyncio.run(main())
     assert x.state() == "open"
-
-
-def test_a_guard_is_for_one_block_at_a_time(world: World) -> None:
-    guard = world.manager.register("x").guard()
-    with guard:
-        with pytest.raises(brama.BramaError, match="in use"), guard:
-            pass
-    with guard:
-        pass
-    with pytest.raises(brama.NotFound), world.manager.guard("unknown"):
-        pass
 
 
 def test_permits(world: World) -> None:

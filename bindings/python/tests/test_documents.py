@@ -6,6 +6,9 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
+import subprocess
+import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,17 @@ from conftest import SOURCE, Program
 
 README = (SOURCE / "README.md").read_text()
 COMING_FROM = (SOURCE / "docs" / "coming-from.md").read_text()
+IN_PRODUCTION = (SOURCE / "docs" / "in-production.md").read_text()
+PAGES = ("README.md", "docs/coming-from.md", "docs/in-production.md")
+
+
+def printing(text: str) -> list[tuple[str, str]]:
+    """Snippets, and what the page says that they print."""
+    found: list[tuple[str, str]] = re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    )
+    assert len(found) == len(blocks(text, "python"))
+    return found
 
 
 def blocks(text: str, kind: str) -> list[str]:
@@ -23,12 +37,56 @@ def blocks(text: str, kind: str) -> list[str]:
 
 def test_the_readme_prints_what_it_says(program: Program) -> None:
     """One after the other, in one program, as somebody who follows it does."""
-    snippets = re.findall(
-        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
-    )
-    assert len(snippets) == len(blocks(README, "python")) >= 6
+    snippets = printing(README)
+    assert len(snippets) >= 8
     out = program("\n".join(code for code, _ in snippets))
     assert out == "".join(text for _, text in snippets)
+
+
+def test_the_page_in_production_prints_what_it_says(program: Program) -> None:
+    snippets = printing(IN_PRODUCTION)
+    assert len(snippets) >= 2
+    for code, text in snippets:
+        assert program(code) == text
+
+
+def test_all_settings_are_in_the_readme() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    settings = {*typing.get_type_hints(brama.ConnectionSettings)}
+    settings |= {*typing.get_type_hints(brama.ManagerSettings)}
+    settings |= {"background", "event_capacity", "clock"}
+    assert sorted(rows) == sorted(settings)
+    named = re.findall(r"^\| `(\w+)=", README, re.MULTILINE)
+    assert set(named) <= set(inspect.signature(brama.circuit).parameters)
+    assert {"include", "exclude", "classify", "cancelled_after", "fallback"} <= set(named)
+
+
+def test_the_table_of_speeds_is_of_one_run_of_the_bench() -> None:
+    """It is written by it: each row that the bench measures, in its order."""
+    found = re.search(
+        r"^<!-- speeds, written by benches/guarded_calls.py -->\n(.*?)^<!-- end of speeds -->$",
+        README,
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found
+    rows = [line.split(" | ")[0].lstrip("| ") for line in found[1].splitlines()[2:]]
+    bench = (SOURCE / "benches" / "guarded_calls.py").read_text()
+    assert len(rows) == 7
+    for row in rows:
+        assert row.replace("4 threads", "{THREADS} threads") in bench, row
+
+
+def test_a_reference_is_made_of_the_docstrings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pdoc", "-d", "google", "brama", "-o", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Warn" not in done.stderr, done.stderr
+    page = (tmp_path / "brama.html").read_text()
+    for name in brama.__all__:
+        assert f'id="{name}"' in page, name
+    for method in ("Brama.status", "Connection.guard", "GuardedCall.result", "Status.trips"):
+        assert f'id="{method}"' in page, method
+    # What is written below an attribute.
+    assert "Openings since the circuit was last healthy" in page
 
 
 def test_the_readme_of_the_project_has_a_snippet_that_runs(program: Program) -> None:
@@ -46,7 +104,7 @@ def test_both_sides_of_a_comparison_do_the_same(program: Program) -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for page in ("README.md", "docs/coming-from.md"):
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", (SOURCE / page).read_text()):
             assert (SOURCE / page).parent.joinpath(link).exists(), link
 

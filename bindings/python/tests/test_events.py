@@ -229,11 +229,13 @@ def test_an_interrupted_poll_loses_no_event(world: World) -> None:
             raise KeyboardInterrupt
 
     world.manager.subscribe(callback)
+    others: list[Event] = []
+    world.manager.subscribe(others.append)
     world.manager.register("x")
     with pytest.raises(KeyboardInterrupt):
         world.manager.poll()
-    world.manager.poll()
-    assert types(got) == ["registration", "connection_registered"]
+    assert types(got) == types(others) == ["registration", "connection_registered"]
+    assert world.manager.event_counts().callback_errors == 1
 
 
 def test_event_counts(world: World) -> None:

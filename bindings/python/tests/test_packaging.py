@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 import tarfile
@@ -66,6 +68,41 @@ def test_a_wheel_fits_every_python_3_of_its_platform(tmp_path: Path) -> None:
     assert {f"brama/{path.name}" for path in (SOURCE / "src/brama").glob("*.py")} <= names
     assert sum("/licenses/LICENSE" in name for name in names) == 3
     assert "Requires-Dist" not in metadata and "License-Expression: MIT OR Apache-2.0" in metadata
+    assert "Author: The brama maintainers" in metadata and "Requires-Python: >=3.9" in metadata
+    assert "http" not in metadata.split("\n\n")[0], "no address is invented"
+
+
+def test_what_is_published(tmp_path: Path) -> None:
+    """A wheel with a manylinux tag, which `pip` installs, and a source distribution."""
+    run(sys.executable, SOURCE / "build_wheels.py", tmp_path / "dist", cwd=tmp_path)
+    version = re.escape(brama.__version__)
+    names = sorted(path.name for path in (tmp_path / "dist").iterdir())
+    machine = re.escape(platform.machine())
+    wheel = rf"brama-{version}-py3-none-manylinux_2_\d+_{machine}\.whl"
+    if sys.platform == "linux":
+        assert re.fullmatch(wheel, names[0]), names
+    assert names[1:] == [f"brama-{brama.__version__}.tar.gz"]
+    options = ("--no-deps", "--no-index", "--target", tmp_path / "site")
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        *options,
+        tmp_path / "dist" / names[0],
+        cwd=tmp_path,
+    )
+    code = "import brama; brama.register('x'); print(brama.__file__, brama.available('x'))"
+    out = run(
+        sys.executable,
+        "-c",
+        code,
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path / "site"),
+        BRAMA_LIBRARY="",
+    )
+    assert out.split() == [str(tmp_path / "site" / "brama" / "__init__.py"), "True"]
 
 
 def test_an_sdist_has_what_the_library_is_built_of(sdist: Path, tmp_path: Path) -> None:

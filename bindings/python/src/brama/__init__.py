@@ -23,7 +23,7 @@ The functions of this module are the methods of one process-wide manager; `Brama
 others. Names are an identifier and optionally a scope.
 
 Lengths of time are milliseconds as `int`, or a `datetime.timedelta`; what is answered is
-milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, but for wrong
+milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except wrong
 types, which are a `TypeError`.
 """
 
@@ -70,8 +70,9 @@ from ._errors import (
 )
 from ._events import Event, EventType
 from ._ffi import version as _version
+from ._guard import Guard, GuardedCall
 from ._manager import Brama
-from ._permit import Guard, Permit
+from ._permit import Permit
 from ._policy import Outcome
 from ._settings import (
     NEVER,
@@ -81,7 +82,8 @@ from ._settings import (
     ManagerSettings,
 )
 from ._status import EventCounts, Settings, State, StateCounts, Status
-from ._subscription import EventStream, Subscription
+from ._stream import EventStream
+from ._subscription import Subscription
 from ._values import NO_SCOPE, Duration
 
 __version__ = _version()
@@ -103,6 +105,7 @@ __all__ = [
     "EventType",
     "ExpiryStrategy",
     "Guard",
+    "GuardedCall",
     "InvalidArgument",
     "InvalidConfig",
     "ManagerSettings",
@@ -146,8 +149,10 @@ __all__ = [
     "unsubscribe",
 ]
 
-# They are this package's, whatever file they are written in.
+# Tracebacks name errors as programs do. (Not so the other classes: tools look for the text
+# of a class where its module says that it is.)
 for _name in __all__:
-    if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
-del _name
+    _kind = globals()[_name]
+    if isinstance(_kind, type) and issubclass(_kind, BaseException):
+        _kind.__module__ = __name__
+del _name, _kind

@@ -39,6 +39,35 @@ COALESCED = 1
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
+# What else the number says: it is the upper half of the state word.
+_STATE_SHIFT = 29
+#: From here on, and below `OPEN_FROM`, the circuit is half-open.
+HALF_OPEN_FROM = 2 << _STATE_SHIFT
+#: From here on it is open, or not registered.
+OPEN_FROM = 4 << _STATE_SHIFT
+_GENERATION_SHIFT = 8
+_GENERATION_MASK = 0x1FFF
+
+
+def generation_of(number: int) -> int:
+    """Goes on by one with every change of state, and wraps."""
+    return number >> _GENERATION_SHIFT & _GENERATION_MASK
+
+
+def half_open_generation(before: int, after: int) -> Optional[int]:
+    """The generation of the half-open circuit that admitted a call between two readings of
+    the pass word.
+
+    None if another circuit than a half-open one did, and where the state changed so often
+    meanwhile that it cannot be known.
+    """
+    if not HALF_OPEN_FROM <= after < OPEN_FROM:
+        return None
+    generation = generation_of(after)
+    steps = (generation - generation_of(before)) & _GENERATION_MASK
+    # The admission itself may have made an open circuit half-open, when its time was up.
+    return generation if steps == (1 if before >= OPEN_FROM else 0) else None
+
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
@@ -109,8 +138,6 @@ class Report(Structure):
 
 class PermitWords(Structure):
     _fields_ = [("opaque", c_uint64 * 4)]
-    #: What the permit refers to.
-    owner: object
 
 
 class EffectiveSettings(Structure):

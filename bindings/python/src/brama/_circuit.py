@@ -1,178 +1,152 @@
 """The decorator.
 
-A call through a healthy circuit costs one read of memory and one call of the library.
-The number that is read lets the call pass and says in which state it did. There is one
-permit for all calls that it lets pass, and that is what they report on: what comes back
-late is stale. A circuit that is not closed takes the long way.
+A call through a healthy circuit costs one read of memory and one call of the library (see
+`_handle.py`). A circuit that is not closed takes the long way, and so does a function whose
+results or durations are judged.
 
-A connection that was unregistered or cleaned up is registered anew by the next call.
+A connection that was unregistered or cleaned up is registered again by the next call.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar, Union
 
-from . import _abi, _ffi
+from . import _ffi
+from ._abi import Fields, Pairs
+from ._awaited import plain
+from ._call import Call, failed, last_failure
 from ._errors import CircuitOpen
-from ._permit import settle
-from ._policy import Outcome, Policy
-
-if TYPE_CHECKING:
-    from ._manager import Brama
+from ._fallback import Fallback
+from ._names import Names, Registered, RegisteredByArgument, Source
+from ._policy import Policy, is_coroutine_function
+from ._run import Runner, awaited
+from ._words import Ticket
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: A name may be unregistered again and again while somebody tries to register it.
-_TRIES = 16
-
-
-class Circuit:
-    """A connection as a decorated function sees it."""
-
-    def __init__(
-        self,
-        manager: Brama,
-        identifier: str,
-        scope: Optional[str],
-        settings: Dict[str, Any],
-        policy: Policy,
-        fallback: Optional[Callable[..., Any]],
-        function: Any,
-    ) -> None:
-        wrapper = _asynchronous if _is_asynchronous(function) else _synchronous
-        if fallback is not None and not callable(fallback):
-            raise TypeError(f"fallback must be callable, not {type(fallback).__name__}")
-        self._manager = manager
-        self._identifier = identifier
-        self._scope = scope
-        self._settings = settings
-        self._policy = policy
-        self._fallback = fallback
-        self._handle = self._resolve()
-        self.decorated = wrapper(self, function)
-
-    def _resolve(self) -> _ffi.Handle:
-        """Registers the connection if it is not."""
-        manager, name = self._manager, self._identifier
-        return manager.get_or_register(name, scope=self._scope, **self._settings)._handle
-
-    def acquire(self) -> Optional[_ffi.Ticket]:
-        """Asks for admission.
-
-        Returns:
-            None if the circuit does not admit the call and there is a fallback.
-
-        Raises:
-            CircuitOpen: it does not, and there is none.
-        """
-        for _ in range(_TRIES):
-            code, ticket, wait = self._handle.acquire()
-            if code == _abi.OK:
-                return ticket
-            if code == _abi.REJECTED:
-                if self._fallback is not None:
-                    return None
-                after = None if wait == _abi.NEVER else wait
-                raise CircuitOpen(after, self._identifier, self._scope)
-            if code != _abi.NOT_FOUND:
-                break
-            self._handle = self._resolve()
-        raise _ffi.failed(code)
-
-    @property
-    def latest_pass(self) -> _ffi.Pass:
-        return self._handle.latest_pass
-
-    def raised(self, ticket: _ffi.Ticket, error: BaseException) -> None:
-        outcome = Outcome.IGNORED  # If the classifier raises.
-        try:
-            outcome = self._policy.of_error(error)
-        finally:
-            settle(ticket, outcome, error)
-
-    def returned(self, ticket: _ffi.Ticket, result: object) -> None:
-        outcome = Outcome.IGNORED  # If the classifier raises.
-        try:
-            outcome = self._policy.of_result(result)
-        finally:
-            settle(ticket, outcome)
+#: A name, or a function of a call's arguments that answers it.
+Identifier = Union[str, Callable[..., str]]
 
 
-def _synchronous(circuit: Circuit, function: Any) -> Any:
-    success = _ffi.report_success
-    # Results that are to be classified take the long way.
-    classified = circuit._policy.classify is not None
-    latest_pass = (circuit.latest_pass[0], -1, None) if classified else circuit.latest_pass
-    fallback = circuit._fallback
+def decorated(
+    function: Any,
+    names: Names,
+    identifier: Identifier,
+    scope: Optional[str],
+    fields: Fields,
+    metadata: Pairs,
+    policy: Policy,
+    fallback: Optional[Callable[..., Any]],
+    fallback_on: str,
+) -> Any:
+    """The guarded function. Registers the connection, if it has one name."""
+    asynchronous = _is_asynchronous(function)
+    instead = None if fallback is None else Fallback(fallback, fallback_on, asynchronous)
+    source: Source
+    if isinstance(identifier, str):
+        source = one = Registered(names, identifier, scope, fields, metadata)
+        runner = Runner(source, policy, instead)
+        if not (policy.asks_about_results or policy.measures or runner.answers_failures):
+            return (_asynchronous if asynchronous else _synchronous)(function, runner, one)
+    else:
+        source = RegisteredByArgument(names, identifier, scope, fields, metadata)
+        runner = Runner(source, policy, instead)
+    return (_long_asynchronous if asynchronous else _long_synchronous)(function, runner)
+
+
+def _synchronous(function: Any, runner: Runner, source: Registered) -> Any:
+    handle = source.handle
+    success, known, last = _ffi.report_success, plain, last_failure
+    failures = runner.policy.failures
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        word, number, ticket = latest_pass
-        if word.value != number:
-            return otherwise(args, kwargs)
+        word, number, ticket = handle.latest
+        read = word.value
+        if read != number:
+            admitted = handle.admit(read) or again()
+            if type(admitted) is CircuitOpen:
+                if runner.fallback is not None:
+                    return runner.rejected(admitted, args, kwargs)
+                try:
+                    raise admitted
+                finally:
+                    del admitted  # Else it would refer to itself, by its traceback.
+            return runner.run(admitted, function, args, kwargs)  # type: ignore[arg-type]
+        (since,) = last
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            circuit.raised(ticket, error)
+            if not failed(failures, handle.number, ticket, error, since):
+                runner.raised(handle, ticket, error, since)
             raise
+        if result is not None and type(result) not in known:
+            return otherwise(ticket, since, result, args, kwargs)
         success(ticket)
         return result
 
-    def otherwise(args: Any, kwargs: Any) -> Any:
-        nonlocal latest_pass
-        ticket = circuit.acquire()
-        if ticket is None and fallback is not None:
-            return fallback(*args, **kwargs)
-        if not classified:
-            latest_pass = circuit.latest_pass
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            circuit.raised(ticket, error)
-            raise
-        circuit.returned(ticket, result)
-        return result
+    def again() -> Union[Call, CircuitOpen]:
+        """The connection is not registered any more."""
+        nonlocal handle
+        admitted = runner.admit((), {})
+        handle = source.handle
+        return admitted
+
+    def otherwise(ticket: Ticket, since: int, result: Any, args: Any, kwargs: Any) -> Any:
+        return runner.run(Call(handle, ticket, since), lambda *_, **__: result, args, kwargs)
 
     return guarded
 
 
-def _asynchronous(circuit: Circuit, function: Any) -> Any:
-    success = _ffi.report_success
-    # Results that are to be classified take the long way.
-    classified = circuit._policy.classify is not None
-    latest_pass = (circuit.latest_pass[0], -1, None) if classified else circuit.latest_pass
-    fallback = circuit._fallback
+def _asynchronous(function: Any, runner: Runner, source: Registered) -> Any:
+    handle = source.handle
+    success, last = _ffi.report_success, last_failure
+    failures = runner.policy.failures
 
     @functools.wraps(function)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        word, number, ticket = latest_pass
-        if word.value != number:
-            return await otherwise(args, kwargs)
+        word, number, ticket = handle.latest
+        read = word.value
+        if read != number:
+            admitted = handle.admit(read) or again()
+            if type(admitted) is CircuitOpen:
+                try:
+                    return await awaited(runner.rejected(admitted, args, kwargs))
+                finally:
+                    del admitted
+            return await runner.run_async(admitted, function, args, kwargs)  # type: ignore[arg-type]
+        (since,) = last
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            circuit.raised(ticket, error)
+            if not failed(failures, handle.number, ticket, error, since):
+                runner.raised(handle, ticket, error, since)
             raise
         success(ticket)
         return result
 
-    async def otherwise(args: Any, kwargs: Any) -> Any:
-        nonlocal latest_pass
-        ticket = circuit.acquire()
-        if ticket is None and fallback is not None:
-            instead = fallback(*args, **kwargs)
-            return await instead if inspect.isawaitable(instead) else instead
-        if not classified:
-            latest_pass = circuit.latest_pass
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            circuit.raised(ticket, error)
-            raise
-        circuit.returned(ticket, result)
-        return result
+    def again() -> Union[Call, CircuitOpen]:
+        nonlocal handle
+        admitted = runner.admit((), {})
+        handle = source.handle
+        return admitted
+
+    return guarded
+
+
+def _long_synchronous(function: Any, runner: Runner) -> Any:
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return runner.call(function, args, kwargs)
+
+    return guarded
+
+
+def _long_asynchronous(function: Any, runner: Runner) -> Any:
+    @functools.wraps(function)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        return await runner.call_async(function, args, kwargs)
 
     return guarded
 
@@ -183,16 +157,37 @@ def _is_asynchronous(function: object) -> bool:
         kind = type(function).__name__
         raise TypeError(f"put @circuit below @{kind}, not above it")
     if not callable(function):
-        raise TypeError(f"a circuit decorates functions, not {type(function).__name__}")
+        raise TypeError(
+            f"a circuit decorates functions, not {type(function).__name__}, and needs a name: "
+            '@circuit("payment_api")'
+        )
     if inspect.isclass(function):
         raise TypeError(f"a circuit decorates functions, not the class {function.__name__}")
-    call = getattr(type(function), "__call__", None)
-    looked_at = (function, call)
-    if any(map(inspect.isgeneratorfunction, looked_at)) or any(
-        map(inspect.isasyncgenfunction, looked_at)
-    ):
+    if _is_generator_function(function) or _makes_context_managers(function):
         raise TypeError(
-            "a circuit cannot decorate a generator: its call returns before any work is done. "
-            "Guard the work inside it: `with brama.guard(...):`"
+            "a circuit cannot decorate a generator, nor a context manager made of one: its "
+            "call returns before any work is done. Guard the work inside it: `with "
+            "brama.guard(...):`"
         )
-    return any(map(inspect.iscoroutinefunction, looked_at))
+    return is_coroutine_function(function)
+
+
+def _is_generator_function(function: object) -> bool:
+    for looked_at in (function, getattr(type(function), "__call__", None)):
+        if inspect.isasyncgenfunction(looked_at):
+            return True
+        if inspect.isgeneratorfunction(looked_at):
+            # `types.coroutine` makes a generator that is awaited.
+            flags = getattr(looked_at, "__code__", _no_code.__code__).co_flags
+            return not flags & inspect.CO_ITERABLE_COROUTINE
+    return False
+
+
+def _no_code() -> None:
+    pass
+
+
+def _makes_context_managers(function: Any) -> bool:
+    """Whether `contextlib.contextmanager` or its asynchronous sister made it."""
+    made_in = getattr(function, "__globals__", {}).get("__name__")
+    return made_in == "contextlib" and _is_generator_function(inspect.unwrap(function))

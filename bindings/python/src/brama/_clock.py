@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from . import _ffi
 from ._errors import InvalidArgument
+from ._owner import Unshared
 from ._values import LARGEST_U64, Duration, milliseconds, whole
 
 
-class ManualClock:
+class ManualClock(Unshared):
     """A clock that moves only when told to, for tests without sleeping.
 
     Give it to a manager, preferably one without a background thread::

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Optional, TypeVar, Union
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, TypeVar, Union
 
-from . import _abi, _ffi, _settings, _values
+import brama
+
+from . import _abi, _settings, _values
 from ._circuit import F
-from ._errors import CircuitOpen, InvalidArgument
-from ._permit import Guard, Permit
-from ._policy import DEFAULT, Classifier, Exceptions, Policy
-from ._settings import ConnectionSettings, Never
+from ._errors import CircuitOpen, InvalidArgument, NotFound
+from ._fallback import FallbackOn
+from ._guard import Guard, guard_of
+from ._handle import Handle
+from ._names import Fixed
+from ._owner import Unshared
+from ._permit import Permit
+from ._policy import DEFAULT, Classifier, Exceptions, policy_of
+from ._run import Runner
+from ._settings import ConnectionSettings, Never, Unpack
 from ._status import State, Status, state_of, status_of
 from ._values import Duration
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ._manager import Brama
 
 T = TypeVar("T")
 
@@ -30,11 +35,7 @@ def expiry_of(expiry: Union[Duration, Never, None]) -> int:
     return _values.milliseconds("expiry", expiry, InvalidArgument)
 
 
-def rejected(wait: int, identifier: str, scope: Optional[str]) -> CircuitOpen:
-    return CircuitOpen(None if wait == _abi.NEVER else wait, identifier, scope)
-
-
-class Connection:
+class Connection(Unshared):
     """A handle of a connection, for hot paths. Any number of threads may share it.
 
     Made by `Brama.register`, `get_or_register` and `connection`. It stays safe to use
@@ -42,25 +43,25 @@ class Connection:
     and `state` raises `NotFound`; and `ShutDown` after the manager was shut down.
     """
 
-    __slots__ = ("_handle", "_identifier", "_manager", "_scope")
+    __slots__ = ("__weakref__", "_guard", "_handle", "_manager", "_runner")
 
-    def __init__(
-        self, manager: Brama, handle: _ffi.Handle, identifier: str, scope: Optional[str]
-    ) -> None:
+    _instead = "call `get_or_register` with its identifier and scope there"
+
+    def __init__(self, manager: brama.Brama, handle: Handle) -> None:
         self._manager = manager
         self._handle = handle
-        self._identifier = identifier
-        self._scope = scope
+        self._guard: Optional[Guard] = None
+        self._runner: Optional[Runner] = None
 
     @property
     def identifier(self) -> str:
         """The connection's identifier."""
-        return self._identifier
+        return self._handle.identifier
 
     @property
     def scope(self) -> Optional[str]:
         """The connection's scope, or None."""
-        return self._scope
+        return self._handle.scope
 
     def available(self) -> bool:
         """Whether a call would be admitted now. A pure question: it takes no permit."""
@@ -77,7 +78,7 @@ class Connection:
             NotFound, ShutDown
         """
         words, metadata = self._handle.status()
-        return status_of(words, metadata, self._identifier, self._scope)
+        return status_of(words, metadata, self.identifier, self.scope)
 
     def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
         """Reports a success without a permit. While half-open it counts like a probe's.
@@ -117,18 +118,20 @@ class Connection:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
-        return Permit(self._admit())
+        answer = self._handle.admit(self._handle.word.value, riding=False)
+        if isinstance(answer, CircuitOpen):
+            try:
+                raise answer
+            finally:
+                del answer  # Else it would refer to itself, by its traceback.
+        if answer is None:
+            raise self._gone()
+        return Permit(answer)
 
-    def _admit(self) -> _ffi.Ticket:
-        word, number, ticket = self._handle.latest_pass
-        if word.value == number:
-            return ticket
-        code, ticket, wait = self._handle.acquire()
-        if code == _abi.OK:
-            return ticket
-        if code == _abi.REJECTED:
-            raise rejected(wait, self._identifier, self._scope)
-        raise _ffi.failed(code)
+    def _gone(self) -> Exception:
+        """Raises what says that the connection is not registered any more."""
+        self._handle.status()
+        return NotFound(f"connection {self.identifier!r} is not registered any more")
 
     def guard(
         self,
@@ -136,11 +139,36 @@ class Connection:
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
     ) -> Guard:
         """A block whose outcome is reported; see `Brama.guard`."""
-        if include is None and not exclude and classify is None:
-            return Guard(self._admit, DEFAULT)
-        return Guard(self._admit, Policy(include, exclude, classify))
+        now = self._manager._now
+        policy = policy_of(include, exclude, classify, cancelled_after, now)
+        if policy is DEFAULT and self._guard is not None:
+            return self._guard
+        handle, me = self._handle, weakref.ref(self)
+
+        def resolve() -> Handle:
+            handle.status()  # Raises `NotFound`.
+            return handle
+
+        def forget() -> None:
+            connection = me()
+            if connection is not None:
+                connection._guard = None
+
+        guard = guard_of(handle, policy, resolve, forget)
+        if policy is DEFAULT and handle.is_closed():
+            self._guard = guard
+        return guard
+
+    if not TYPE_CHECKING:
+        _make_guard = guard
+
+        # The guard of a healthy circuit in the shortest time.
+        @functools.wraps(_make_guard)
+        def guard(self, **options):
+            return self._guard if not options and self._guard else self._make_guard(**options)
 
     def circuit(
         self,
@@ -148,27 +176,36 @@ class Connection:
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
         fallback: Optional[Callable[..., Any]] = None,
+        fallback_on: FallbackOn = "rejection",
     ) -> Callable[[F], F]:
         """A decorator; see `Brama.circuit`."""
         return self._manager.circuit(
-            self._identifier,
-            scope=self._scope,
+            self.identifier,
+            scope=self.scope,
             include=include,
             exclude=exclude,
             classify=classify,
+            cancelled_after=cancelled_after,
             fallback=fallback,
+            fallback_on=fallback_on,
         )
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Calls a function, guarded: an `Exception` is a failure.
 
+        If the function returns an awaitable, so does this, and its outcome counts.
+
         Raises:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
-        with Guard(self._admit, DEFAULT):
-            return function(*args, **kwargs)
+        runner = self._runner
+        if runner is None:
+            runner = self._runner = Runner(Fixed(self._handle), DEFAULT, None)
+        result: T = runner.call(function, args, kwargs)
+        return result
 
     def open_circuit(
         self,
@@ -216,8 +253,5 @@ class Connection:
         self._handle.configure(*_settings.of_connection(settings))
 
     def __repr__(self) -> str:
-        scope = "" if self._scope is None else f" in scope {self._scope!r}"
-        return f"<brama.Connection {self._identifier!r}{scope}, {self.state()}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a brama.Connection belongs to its process and cannot be pickled")
+        scope = "" if self.scope is None else f" in scope {self.scope!r}"
+        return f"<brama.Connection {self.identifier!r}{scope}, {self.state()}>"

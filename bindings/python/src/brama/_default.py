@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ._manager import Brama
+import functools
+from typing import TYPE_CHECKING, Final
 
+from ._manager import Brama
 
 _default = Brama._of_process()
 
@@ -16,29 +18,44 @@ def default() -> Brama:
     return _default
 
 
-register = _default.register
-get_or_register = _default.get_or_register
-connection = _default.connection
-unregister = _default.unregister
-configure = _default.configure
-available = _default.available
-state = _default.state
-success = _default.success
-failure = _default.failure
-acquire = _default.acquire
-guard = _default.guard
-circuit = _default.circuit
-open_circuit = _default.open_circuit
-close_circuit = _default.close_circuit
-half_open_circuit = _default.half_open_circuit
-reset_circuit = _default.reset_circuit
-reset_all = _default.reset_all
-status = _default.status
-snapshot = _default.snapshot
-state_counts = _default.state_counts
-event_counts = _default.event_counts
-subscribe = _default.subscribe
-events = _default.events
-unsubscribe = _default.unsubscribe
-poll = _default.poll
-shutdown = _default.shutdown
+register: Final = _default.register
+get_or_register: Final = _default.get_or_register
+connection: Final = _default.connection
+unregister: Final = _default.unregister
+configure: Final = _default.configure
+available: Final = _default.available
+state: Final = _default.state
+success: Final = _default.success
+failure: Final = _default.failure
+acquire: Final = _default.acquire
+if TYPE_CHECKING:
+    guard: Final = _default.guard
+else:
+    # `Brama.guard` in a twentieth less time: it needs neither `self` nor a bound method.
+    _guards, _guard = _default._guards, _default._guard
+
+    @functools.wraps(_guard)
+    def guard(identifier, **options):
+        if not options:
+            try:
+                return _guards[identifier]
+            except (KeyError, TypeError):
+                pass
+        return _guard(identifier, **options)
+
+
+circuit: Final = _default.circuit
+open_circuit: Final = _default.open_circuit
+close_circuit: Final = _default.close_circuit
+half_open_circuit: Final = _default.half_open_circuit
+reset_circuit: Final = _default.reset_circuit
+reset_all: Final = _default.reset_all
+status: Final = _default.status
+snapshot: Final = _default.snapshot
+state_counts: Final = _default.state_counts
+event_counts: Final = _default.event_counts
+subscribe: Final = _default.subscribe
+events: Final = _default.events
+unsubscribe: Final = _default.unsubscribe
+poll: Final = _default.poll
+shutdown: Final = _default.shutdown

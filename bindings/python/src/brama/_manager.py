@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union, overload
 
-from . import _abi, _ffi, _settings, _values
-from ._circuit import Circuit, F
+from . import _ffi, _settings, _values
 from ._clock import ManualClock
-from ._connection import Connection, expiry_of, rejected
+from ._connection import Connection, expiry_of
 from ._errors import InvalidArgument
-from ._permit import Guard, Permit
-from ._policy import Classifier, Exceptions, Policy
-from ._settings import ConnectionSettings, ManagerSettings, Never
-from ._publisher import Publisher
+from ._guarded_calls import GuardedCalls
+from ._policy import machine_ms
+from ._settings import ConnectionSettings, ManagerSettings, Never, Unpack
 from ._status import State, StateCounts, Status, state_of, status_of
+from ._subscription import is_inside_callback, serve_all
 from ._values import Duration, key
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
-
-class Brama(Publisher):
+class Brama(GuardedCalls):
     """A manager: registers connections, decides which calls may pass, keeps the books.
 
-    Any number of threads may share it. One that nobody refers to any more is shut down.
+    Any number of threads may share it. One that is referred to no more is shut down.
 
     Args:
         clock: tells the time instead of the machine's clock.
-        background: whether a thread of the manager's does what is due when nobody calls.
+        background: whether a thread of the manager's does what is due without calls.
             Without it, call `poll` now and then; correctness does not depend on it.
         event_capacity: how many happenings can wait to be delivered, 1 to 16 777 216.
         settings: see `ManagerSettings`. They hold for connections that do not set them.
@@ -49,13 +45,16 @@ class Brama(Publisher):
         if clock is not None:
             given["clock"] = clock
         fields = _settings.of_new_manager({**given, **settings})
-        super().__init__(_ffi.Manager(fields), background)
+        now = machine_ms if clock is None else clock._clock.unix_ms
+        super().__init__(_ffi.Manager(fields), background, now)
+
+    _instead = "make one there, or use its circuits by name"
 
     @classmethod
     def _of_process(cls) -> Brama:
         """The process-wide one, which the library makes on first use."""
         manager = cls.__new__(cls)
-        Publisher.__init__(manager, _ffi.Manager(None), True)
+        GuardedCalls.__init__(manager, _ffi.Manager(None), True, machine_ms)
         return manager
 
     # Connections.
@@ -79,8 +78,8 @@ class Brama(Publisher):
             InvalidArgument, InvalidConfig, ShutDown
             TypeError: an unknown setting, or a wrong type.
         """
-        name, given = key(identifier, scope), _settings.of_connection(settings)
-        return Connection(self, self._native.register(name, *given), identifier, scope)
+        given = _settings.of_connection(settings)
+        return Connection(self, self._names.register(identifier, scope, *given))
 
     def get_or_register(
         self,
@@ -90,8 +89,8 @@ class Brama(Publisher):
         **settings: Unpack[ConnectionSettings],
     ) -> Connection:
         """`register`, or the existing connection, whose settings stay as they are."""
-        name, given = key(identifier, scope), _settings.of_connection(settings)
-        return Connection(self, self._native.get_or_register(name, *given), identifier, scope)
+        given = _settings.of_connection(settings)
+        return Connection(self, self._names.get_or_register(identifier, scope, *given))
 
     def connection(self, identifier: str, *, scope: Optional[str] = None) -> Connection:
         """A handle of a registered connection.
@@ -99,7 +98,7 @@ class Brama(Publisher):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        return Connection(self, self._native.connection(key(identifier, scope)), identifier, scope)
+        return Connection(self, self._names.connection(identifier, scope))
 
     def unregister(self, identifier: str, *, scope: Optional[str] = None) -> None:
         """Removes a connection. Its handles raise `NotFound` from now on.
@@ -108,6 +107,18 @@ class Brama(Publisher):
             NotFound, InvalidArgument, ShutDown
         """
         self._native.unregister(key(identifier, scope))
+
+    @overload
+    def configure(
+        self,
+        identifier: str,
+        *,
+        scope: Optional[str] = None,
+        **settings: Unpack[ConnectionSettings],
+    ) -> None: ...
+
+    @overload
+    def configure(self, identifier: None = None, **settings: Unpack[ManagerSettings]) -> None: ...
 
     def configure(
         self,
@@ -201,106 +212,6 @@ class Brama(Publisher):
         text, pairs = _values.reason(reason), _values.metadata(metadata)
         return self._native.failure(key(identifier, scope), text, pairs)
 
-    # Guarded calls.
-
-    def acquire(self, identifier: str, *, scope: Optional[str] = None) -> Permit:
-        """Asks for admission.
-
-        Returns:
-            A permit, to be reported once.
-
-        Raises:
-            CircuitOpen: the circuit does not admit the call.
-            NotFound, InvalidArgument, ShutDown
-        """
-        return Permit(self._admit(identifier, scope))
-
-    def _admit(self, identifier: str, scope: Optional[str]) -> _ffi.Ticket:
-        code, ticket, wait = self._native.acquire(key(identifier, scope))
-        if code == _abi.OK:
-            return ticket
-        if code == _abi.REJECTED:
-            raise rejected(wait, identifier, scope)
-        raise _ffi.failed(code)
-
-    def guard(
-        self,
-        identifier: str,
-        *,
-        scope: Optional[str] = None,
-        include: Optional[Exceptions] = None,
-        exclude: Exceptions = (),
-        classify: Optional[Classifier] = None,
-    ) -> Guard:
-        """A block whose outcome is reported: `with brama.guard("payment_api"):`.
-
-        Also for `async with`. The name must be registered (or the manager's
-        `auto_register` on).
-
-        Args:
-            include: exceptions that count as failures; None: every `Exception`.
-            exclude: exceptions that do not.
-            classify: given the exception, answers an `Outcome`, or None to leave it to
-                `include` and `exclude`.
-
-        Raises, when entered:
-            CircuitOpen: the circuit does not admit the call.
-            NotFound, ShutDown
-        """
-        key(identifier, scope)  # What can be no name is told here.
-        policy = Policy(include, exclude, classify)
-        return Guard(lambda: self._admit(identifier, scope), policy)
-
-    def circuit(
-        self,
-        identifier: str,
-        *,
-        scope: Optional[str] = None,
-        include: Optional[Exceptions] = None,
-        exclude: Exceptions = (),
-        classify: Optional[Classifier] = None,
-        fallback: Optional[Callable[..., Any]] = None,
-        **settings: Unpack[ConnectionSettings],
-    ) -> Callable[[F], F]:
-        """Decorates a function, `def` or `async def`, whose calls are then guarded.
-
-        The connection is registered unless it is; then its settings stay as they are.
-        What is raised passes through; an `Exception` is a failure unless it is told
-        otherwise here. `asyncio.CancelledError`, `KeyboardInterrupt`, `SystemExit` and
-        `GeneratorExit` are always ignored.
-
-        Args:
-            include: exceptions that count as failures; None: every `Exception`. Others
-                are ignored: neither success nor failure.
-            exclude: exceptions that are ignored.
-            classify: given the result or the exception, answers an `Outcome`, or None to
-                leave it to `include` and `exclude`.
-            fallback: called with the same arguments instead, when the circuit does not
-                admit the call. For an `async def` it may be one too.
-            settings: see `ConnectionSettings`.
-
-        Raises, when the decorated function is called:
-            CircuitOpen: the circuit does not admit the call, and there is no fallback.
-            ShutDown
-
-        Raises, when decorating:
-            TypeError: not a function, or a generator, whose call does no work.
-            InvalidArgument, InvalidConfig, ShutDown
-        """
-        if callable(identifier):
-            raise TypeError('a circuit needs a name: @circuit("payment_api")')
-        policy = Policy(include, exclude, classify)
-        # The connection is registered once the function is known to be one.
-        _settings.of_connection(settings)
-        key(identifier, scope)
-
-        def decorate(function: F) -> F:
-            circuit = Circuit(self, identifier, scope, dict(settings), policy, fallback, function)
-            decorated: F = circuit.decorated
-            return decorated
-
-        return decorate
-
     # Circuits by hand.
 
     def open_circuit(
@@ -316,7 +227,7 @@ class Brama(Publisher):
 
         Args:
             reason: why, for the events.
-            expiry: how long it stays open this time; `NEVER`: until somebody closes or
+            expiry: how long it stays open this time; `NEVER`: until a program closes or
                 resets it; None: as its settings say.
             metadata: strings for the events.
 
@@ -396,9 +307,10 @@ class Brama(Publisher):
     # Time passes, and ends.
 
     def poll(self) -> None:
-        """Does what is due: expiries, cleanup, and without a background thread callbacks.
+        """Does what is due: expiries, cleanup, and callbacks that have no thread.
 
-        Inside a callback it does nothing. With a background thread it is harmless.
+        Inside a callback it does nothing. With a background thread it is harmless. A
+        `KeyboardInterrupt` in a callback comes out when all have been served.
 
         Raises:
             ShutDown
@@ -406,19 +318,18 @@ class Brama(Publisher):
         if self._is_inside_callback():
             return
         self._native.poll()
-        if not self._background:
-            for served in list(self._served):
-                served.serve()
+        serve_all(list(self._served))
 
     def shutdown(self) -> None:
         """Shuts the manager down: no call is admitted any more, every operation raises
         `ShutDown`, its threads are joined, what waits is delivered, subscriptions end.
 
-        Inside a callback it returns at once, and the rest happens when the callback has
-        returned. Further calls do nothing. May wait for a callback under way.
+        Inside a callback, of whatever manager, it does not wait, and the rest happens when
+        the callback has returned. Further calls do nothing. May wait for a callback under
+        way.
         """
         self._native.shutdown()
-        if self._is_inside_callback():
+        if is_inside_callback():
             return
         for served in list(self._served):
             served.finish()

@@ -1,30 +1,18 @@
-"""Guarded calls: an admission, reported once."""
+"""Permits by hand: an admission, reported once."""
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional
+from typing import Mapping, Optional
 
 from . import _abi, _ffi, _values
-from ._errors import BramaError, Stale
-from ._policy import DEFAULT, Outcome, Policy, reason_of
-
-#: What a report may answer that its caller need not know: the books are right.
-_LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN)
-
-
-def settle(ticket: _ffi.Ticket, outcome: Outcome, error: Optional[BaseException] = None) -> None:
-    """Reports for somebody who has no use for `Stale`."""
-    if outcome is Outcome.SUCCESS:
-        code = _ffi.ticket_success(ticket)
-    elif outcome is Outcome.FAILURE:
-        code = _ffi.ticket_failure(ticket, None if error is None else reason_of(error))
-    else:
-        code = _ffi.ticket_ignore(ticket)
-    if code not in _LATE:
-        raise _ffi.failed(code)
+from ._abi import Pairs
+from ._call import Call
+from ._errors import Stale
+from ._owner import Unshared
+from ._policy import DEFAULT, FAILURE, IGNORED, SUCCESS, Outcome
 
 
-class Permit:
+class Permit(Unshared):
     """An admission to make a call, to be reported once, on any thread.
 
     One that is never reported is ignored when it is collected. As a context manager it
@@ -32,12 +20,12 @@ class Permit:
     ignored, and otherwise the call succeeded, unless it was reported inside the block.
     """
 
-    # None once it was taken for a report; two threads that take it at once are told
-    # apart by the library, if it is a probe's.
-    __slots__ = ("_ticket",)
+    __slots__ = ("_call",)
 
-    def __init__(self, ticket: _ffi.Ticket) -> None:
-        self._ticket: Optional[_ffi.Ticket] = ticket
+    _instead = "report on it where it was given"
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
 
     def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
         """Reports that the call succeeded.
@@ -50,8 +38,7 @@ class Permit:
             NotFound: the connection is not registered any more.
             ShutDown: the manager was shut down.
         """
-        pairs = _values.metadata(metadata)
-        _ffi.check(_ffi.ticket_success(self._take(), pairs))
+        self._report(SUCCESS, None, _values.metadata(metadata))
 
     def failure(
         self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
@@ -68,8 +55,7 @@ class Permit:
         Raises:
             Stale, NotFound, ShutDown: as for `success`.
         """
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
-        return _ffi.ticket_failure_counted(self._take(), text, pairs)
+        return self._report(FAILURE, _values.reason(reason), _values.metadata(metadata))
 
     def ignore(self) -> None:
         """Gives the permit back, neither success nor failure.
@@ -77,81 +63,51 @@ class Permit:
         Raises:
             Stale, NotFound, ShutDown: as for `success`.
         """
-        _ffi.check(_ffi.ticket_ignore(self._take()))
+        self._report(IGNORED)
+
+    def _report(
+        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+    ) -> int:
+        if self._call.ended:
+            raise Stale("the permit has been reported already")
+        code, failures = self._call.report(outcome, reason, metadata)
+        if code == _abi.INVALID_ARGUMENT:
+            raise Stale("the permit was collected as garbage, and so ignored")
+        _ffi.check(code)
+        return failures
 
     @property
     def reported(self) -> bool:
         """Whether it has reported."""
-        return self._ticket is None
+        return self._call.ended
 
-    def _take(self) -> _ffi.Ticket:
-        ticket, self._ticket = self._ticket, None
-        if ticket is None:
-            raise Stale("the permit has been reported already")
-        return ticket
-
-    def _close(self, error: Optional[BaseException], policy: Policy = DEFAULT) -> None:
-        """The end of a guarded block."""
-        ticket, self._ticket = self._ticket, None
-        if ticket is None:
-            return  # Reported inside the block.
-        if error is None:
-            _ffi.report_success(ticket)
-            return
-        outcome = Outcome.IGNORED  # If the classifier raises.
-        try:
-            outcome = policy.of_error(error)
-        finally:
-            settle(ticket, outcome, error)
+    @property
+    def is_probe(self) -> bool:
+        """Whether the call tests a half-open circuit, so that a shorter time-out is wise."""
+        return self._call.is_probe
 
     def __enter__(self) -> Permit:
         return self
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        self._close(error)
+        call = self._call
+        if error is not None:
+            try:
+                call.raised(DEFAULT, error)
+            finally:
+                call.leave()
+        elif not call.ended:
+            call.settle(SUCCESS)
 
     async def __aenter__(self) -> Permit:
         return self
-
-    async def __aexit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        self._close(error)
-
-    def __del__(self, ignore: Callable[[_ffi.Ticket], int] = _ffi.ticket_ignore) -> None:
-        if self._ticket is not None:
-            ignore(self._ticket)
-
-    def __repr__(self) -> str:
-        return f"<brama.Permit, {'reported' if self.reported else 'not yet reported'}>"
-
-
-class Guard(Permit):
-    """A block whose outcome is reported: `with brama.guard("payment_api"):`.
-
-    Inside the block it is the permit, on which the block may report by itself. It may be
-    used again, but not while it is in use.
-    """
-
-    __slots__ = ("_admit", "_in_use", "_policy")
-
-    def __init__(self, admit: Callable[[], _ffi.Ticket], policy: Policy) -> None:
-        self._ticket = None
-        self._admit = admit
-        self._policy = policy
-        self._in_use = False
-
-    def __enter__(self) -> Permit:
-        if self._in_use:
-            raise BramaError("the guard is in use: make one for each block")
-        self._ticket = self._admit()
-        self._in_use = True
-        return self
-
-    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        self._in_use = False
-        self._close(error, self._policy)
-
-    async def __aenter__(self) -> Permit:
-        return self.__enter__()
 
     async def __aexit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
         self.__exit__(kind, error, trace)
+
+    def __del__(self) -> None:
+        if not self._call.ended:
+            self._call.settle(IGNORED)
+
+    def __repr__(self) -> str:
+        return f"<brama.Permit, {'reported' if self.reported else 'not yet reported'}>"

@@ -1,17 +1,43 @@
-"""What a result or an exception says about the dependency."""
+"""What a result or an exception says about the dependency.
+
+Exceptions are asked about in this order; the first that has an answer decides:
+
+1. A group of exceptions is what its leaves are: a failure if one of them is.
+2. `classify`. It is not asked about `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`.
+3. `exclude`: ignored.
+4. `include`: a failure, whatever kind of exception it names.
+5. A rejection by a circuit, of this name or another: ignored. It says that a call was not
+   made. `include` counts it only if it names `CircuitOpen` or a base of brama's own.
+6. Every other `Exception` is a failure, unless there is an `include`.
+7. A cancellation is ignored, unless the call had lasted `cancelled_after`. Cancellations
+   are all exceptions that are no `Exception`, except the three above: asyncio's, trio's,
+   gevent's time-outs.
+8. All others are ignored.
+
+What follows from the class of an exception alone is decided once for each class.
+"""
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple, Type, Union
+import inspect
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
 
+from ._errors import BramaError, CircuitOpen
 from ._settings import StrEnum
+from ._values import Duration, milliseconds
 
-Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
-#: Given a result or an exception; None leaves the decision to `include` and `exclude`.
-Classifier = Callable[[object], Union["Outcome", str, None]]
+_Class = Type[BaseException]
+#: An exception class, or several.
+Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]
 
 #: More of an exception's text is not worth a reason.
 _REASON_LENGTH = 200
+#: So many classes of exceptions are remembered.
+_CLASSES = 256
+#: They end a program or a coroutine, and say nothing about a dependency.
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Outcome(StrEnum):
@@ -25,36 +51,116 @@ class Outcome(StrEnum):
     """Neither: it says nothing about the dependency."""
 
 
+#: Given a result or an exception; None leaves the decision to `include` and `exclude`.
+Classifier = Callable[[Any], Union[Outcome, str, None]]
+
+SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
+
+#: The outcome, and the exceptions that make it a failure.
+Verdict = Tuple[Outcome, Sequence[BaseException]]
+
+
+def machine_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 class Policy:
-    """Decides what counts. Exceptions that are not an `Exception` never do: a caller that
-    was cancelled or interrupted is no failing dependency."""
+    """Decides what counts."""
+
+    __slots__ = (
+        "_names_ours",
+        "cancelled_after",
+        "classify",
+        "exclude",
+        "failures",
+        "include",
+        "known",
+        "now",
+    )
 
     def __init__(
         self,
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
+        now: Callable[[], int] = machine_ms,
     ) -> None:
-        self.include = None if include is None else _types("include", include)
-        self.exclude = _types("exclude", exclude)
-        if classify is not None and not callable(classify):
-            raise TypeError(f"classify must be callable, not {type(classify).__name__}")
-        self.classify = classify
+        self.include: Optional[Tuple[_Class, ...]]
+        self.include = None if include is None else _classes("include", include)
+        self.exclude: Tuple[_Class, ...] = _classes("exclude", exclude)
+        if classify is not None:
+            refuse_coroutines("classify", classify)
+        self.classify: Optional[Classifier] = classify
+        self.cancelled_after: Optional[int] = (
+            None if cancelled_after is None else milliseconds("cancelled_after", cancelled_after)
+        )
+        self.now: Callable[[], int] = now
+        #: What follows from a class alone.
+        self.known: Dict[type, Outcome] = {}
+        #: The classes among them that are failures, and their names.
+        self.failures: Dict[type, bytes] = {}
+        self._names_ours = any(issubclass(one, BramaError) for one in self.include or ())
+
+    @property
+    def asks_about_results(self) -> bool:
+        return self.classify is not None
+
+    @property
+    def measures(self) -> bool:
+        """Whether it needs to know how long a call lasted."""
+        return self.cancelled_after is not None
 
     def of_result(self, result: object) -> Outcome:
-        return self._classified(result) or Outcome.SUCCESS
+        return self._classified(result) or SUCCESS
 
-    def of_error(self, error: BaseException) -> Outcome:
-        if not isinstance(error, Exception):
-            return Outcome.IGNORED
-        known = self._classified(error)
-        if known is not None:
-            return known
+    def of_error(self, error: BaseException, started: Optional[int]) -> Verdict:
+        """Args: error, and when the call started, if the policy measures."""
+        kind = type(error)
+        outcome = self.known.get(kind)
+        if outcome is None:
+            leaves = leaves_of(error)
+            if leaves is not None:
+                return self._of_group(leaves, started)
+            outcome = self._of_one(error, started)
+            by_class = self.classify is None and not (self.measures and _is_cancellation(error))
+            if by_class:
+                if len(self.known) >= _CLASSES:
+                    self.known.clear()
+                    self.failures.clear()
+                self.known[kind] = outcome
+                if outcome is FAILURE:
+                    self.failures[kind] = kind.__name__.encode("utf-8", "replace")
+        return outcome, (error,) if outcome is FAILURE else ()
+
+    def _of_group(self, leaves: Sequence[BaseException], started: Optional[int]) -> Verdict:
+        outcomes: Set[Outcome] = set()
+        failures: List[BaseException] = []
+        for leaf in leaves:
+            outcome, failed = self.of_error(leaf, started)
+            outcomes.add(outcome)
+            failures += failed
+        if FAILURE in outcomes:
+            return FAILURE, failures
+        return (SUCCESS if SUCCESS in outcomes else IGNORED), ()
+
+    def _of_one(self, error: BaseException, started: Optional[int]) -> Outcome:
+        if not isinstance(error, _ENDS):
+            known = self._classified(error)
+            if known is not None:
+                return known
         if isinstance(error, self.exclude):
-            return Outcome.IGNORED
-        if self.include is not None and not isinstance(error, self.include):
-            return Outcome.IGNORED
-        return Outcome.FAILURE
+            return IGNORED
+        rejection = isinstance(error, CircuitOpen)
+        if self.include is not None:
+            if isinstance(error, self.include) and (self._names_ours or not rejection):
+                return FAILURE
+        elif isinstance(error, Exception) and not rejection:
+            return FAILURE
+        if _is_cancellation(error) and self.cancelled_after is not None and started is not None:
+            if self.now() - started >= self.cancelled_after:
+                return FAILURE
+        return IGNORED
 
     def _classified(self, value: object) -> Optional[Outcome]:
         if self.classify is None:
@@ -70,26 +176,81 @@ class Policy:
             ) from None
 
 
-def _types(name: str, given: Exceptions) -> Tuple[Type[BaseException], ...]:
-    types = given if isinstance(given, tuple) else (given,)
-    for one in types:
+def _is_cancellation(error: BaseException) -> bool:
+    return not isinstance(error, (Exception, *_ENDS))
+
+
+def leaves_of(error: BaseException) -> Optional[Sequence[BaseException]]:
+    """The exceptions of a group; None for one that is no group."""
+    if sys.version_info >= (3, 11):
+        group: Any = BaseExceptionGroup
+    else:
+        # What trio and anyio raise there.
+        group = getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", ())
+    if not isinstance(error, group):
+        return None
+    leaves: Sequence[BaseException] = error.exceptions  # type: ignore[attr-defined, unused-ignore]
+    return leaves
+
+
+def _classes(name: str, given: Exceptions) -> Tuple[_Class, ...]:
+    classes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    for one in classes:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise TypeError(
-                f"{name} must be an exception class or a tuple of them, not {one!r:.80}"
+                f"{name} must be an exception class, or a tuple or a list of them, not {one!r:.80}"
             )
-    return types
+    return classes
 
 
-def reason_of(error: BaseException) -> bytes:
-    """What an event says of an exception: its type and text."""
-    kind = type(error).__name__
+def is_coroutine_function(function: object) -> bool:
+    """Whether its call returns a coroutine: also of an object with an `async __call__`."""
+    call = getattr(type(function), "__call__", None)
+    return any(map(inspect.iscoroutinefunction, (function, call)))
+
+
+def refuse_coroutines(name: str, function: object) -> None:
+    """Raises TypeError for what is not callable, or returns a coroutine when called."""
+    if not callable(function):
+        raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+    if is_coroutine_function(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{name} must be a plain function: nothing would await what an `async def` returns"
+        )
+
+
+def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
+    """What an event says of an exception: its type and text.
+
+    Args:
+        kind: the name of its class, if it is at hand.
+    """
+    if kind is None:
+        kind = type(error).__name__.encode("utf-8", "replace")
     try:
         text = str(error)
     except Exception:  # Its text is the user's code.
-        text = ""
-    reason = f"{kind}: {text}" if text else kind
-    return reason[:_REASON_LENGTH].replace("\0", " ").encode("utf-8", "replace")
+        return kind
+    if not text:
+        return kind
+    if len(text) + len(kind) > _REASON_LENGTH - 2:
+        text = text[: max(0, _REASON_LENGTH - 2 - len(kind))]
+    reason = b"%b: %b" % (kind, text.encode("utf-8", "replace"))
+    return reason.replace(b"\0", b" ") if b"\0" in reason else reason
 
 
-#: Every `Exception` is a failure.
+#: Every `Exception` is a failure, except rejections.
 DEFAULT = Policy()
+
+
+def policy_of(
+    include: Optional[Exceptions],
+    exclude: Exceptions,
+    classify: Optional[Classifier],
+    cancelled_after: Optional[Duration],
+    now: Callable[[], int],
+) -> Policy:
+    given = include is not None or classify is not None or cancelled_after is not None
+    if not given and exclude == ():
+        return DEFAULT
+    return Policy(include, exclude, classify, cancelled_after, now)

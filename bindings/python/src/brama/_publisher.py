@@ -7,18 +7,21 @@ from typing import Callable, Optional, Set, Tuple, overload
 
 from . import _ffi, _lifecycle, _values
 from ._events import Event, EventTypes, bits_of
+from ._owner import Unshared
+from ._policy import refuse_coroutines
 from ._status import EventCounts
-from ._subscription import CallbackSubscription, Errors, EventStream, Predicate, Subscription
+from ._stream import EventStream
+from ._subscription import CallbackSubscription, Errors, Predicate, Subscription
 
 
-class Publisher:
+class Publisher(Unshared):
     """The part of a `Brama` that has to do with events."""
 
     def __init__(self, native: _ffi.Manager, background: bool) -> None:
         self._native = native
         self._background = background
         self._errors = Errors()
-        #: They last until they are ended, whether or not somebody else keeps them.
+        #: They last until they are ended, whether or not a program keeps them.
         self._served: Set[CallbackSubscription] = set()
 
     @overload
@@ -59,7 +62,7 @@ class Publisher:
 
         With a callback it is called for every event, one at a time, on a thread of the
         subscription's own; without a background thread, on the one that calls `poll`. It
-        may call anything in this package. What it raises goes to `sys.unraisablehook`,
+        may call anything in this package. Whatever it raises goes to `sys.unraisablehook`,
         is counted (`event_counts`), and stops nothing.
 
         Without a callback the answer is an `EventStream`, to be iterated over.
@@ -77,10 +80,12 @@ class Publisher:
 
         Raises:
             InvalidArgument, InvalidConfig, ShutDown
+            TypeError: the callback or the filter is an `async def`, or not callable.
+            BramaError: the callback needs a thread, and none can be started.
         """
         for name, function in (("callback", callback), ("filter", filter)):
-            if function is not None and not callable(function):
-                raise _values.wrong_type(name, function, "callable")
+            if function is not None:
+                refuse_coroutines(name, function)
         pattern = self._pattern(connection, scope, events)
         room = _values.whole("capacity", capacity, _values.LARGEST_U64)
         queue = self._native.queue(*pattern, room)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, TypedDict
+from typing import Union
 
 from . import _abi
 from ._clock import ManualClock
@@ -22,11 +23,25 @@ from ._values import (
 
 if sys.version_info >= (3, 11):
     from enum import StrEnum as StrEnum
+    from typing import Unpack as Unpack
 else:
 
     class StrEnum(str, Enum):
-        __str__ = str.__str__
-        __format__ = str.__format__
+        def __str__(self) -> str:
+            return str.__str__(self)
+
+        def __format__(self, format_spec: str) -> str:
+            return str.__format__(self, format_spec)
+
+    if TYPE_CHECKING:
+        from typing_extensions import Unpack as Unpack
+    else:
+
+        class Unpack:
+            """`Unpack[T]`, where `typing` has none: annotations can be evaluated."""
+
+            def __class_getitem__(cls, item):
+                return item
 
 
 class Never(Enum):
@@ -162,7 +177,7 @@ def _flag(name: str, value: Any) -> int:
 def _clock(name: str, value: Any) -> int:
     if not isinstance(value, ManualClock):
         raise wrong_type(name, value, "a brama.ManualClock")
-    return value._clock.address
+    return int(value._clock.address)
 
 
 _OF_BOTH: Dict[str, Field] = {

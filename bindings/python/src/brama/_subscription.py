@@ -1,53 +1,62 @@
-"""Subscriptions: events by callback, by iteration, by `async for`.
+"""Subscriptions: events by callback and by iteration. `async for` is in `_stream.py`.
 
-All three take events out of a queue of the library's, on a thread of Python's:
+Both take events out of a queue of the library's, on a thread of Python's:
 
-- A callback has a daemon thread of its own, which waits inside the library without the
-  GIL. In a manager without a background thread it has none, and runs inside `poll`.
-- An `EventStream` is drained by whoever iterates over it. Without a background thread
-  somebody has to poll while it waits, and a blocking wait does so itself.
-- With `async for` the event loop watches the queue's file descriptor.
+- A callback has a daemon thread of its own. In a manager without a background thread, and
+  where no thread can be started, it has none, and runs inside `poll`.
+- An `EventStream` is drained by the thread that iterates over it.
+
+All of them wait for the queue's file descriptor through the standard library's `select`.
+So does gevent's and eventlet's patched one: a greenlet that waits lets the others run, and
+a callback's thread is a greenlet.
 
 The custom filter runs where the events are taken out, so that the library's own thread
 never enters the interpreter.
 
-What makes the promise of `unsubscribe`: whoever delivers to a callback holds `_serving`,
-and looks at `_ended` under it before every call.
+What makes the promise of `unsubscribe`: the thread that delivers to a callback holds
+`_serving`, and looks at `_ended` under it before every call.
 """
 
 from __future__ import annotations
 
-import asyncio
-import select
+import inspect
+import sys
 import threading
-import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Set, TypeVar
 
-from . import _abi, _ffi
-from ._errors import InvalidArgument
+import brama
+
+from . import _ffi, _waiting
+from ._errors import BramaError
 from ._events import Event, event_of
-from ._values import Duration, milliseconds
+from ._owner import Unshared
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Self
+elif TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ._publisher import Publisher
+else:
+    Self = TypeVar("Self")  # So that annotations can be evaluated.
 
 Predicate = Callable[[Event], object]
 
-#: How long a wait lasts that nothing but time would end, before it looks around.
-_SLICE_MS = 50
-#: The longest that `poll` can be asked for; who waits longer asks again.
-_LONGEST_POLL_MS = 0x7FFF_FFFF
+#: The threads that run a callback of any manager.
+_inside: Set[int] = set()
+
+
+def is_inside_callback() -> bool:
+    """Whether this thread runs a callback, of whatever manager. It must not wait for another
+    one, which may wait for it."""
+    return threading.get_ident() in _inside
 
 
 class Errors:
-    """Counts what callbacks and filters raise, and tells `sys.unraisablehook` of it."""
+    """Counts what callbacks and filters raise, and passes it to `sys.unraisablehook`."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
 
     def tell(self, error: BaseException) -> None:
         self.count += 1
@@ -55,17 +64,17 @@ class Errors:
 
 
 class _Unraisable:
-    """Raises where nobody can catch: the one way to `sys.unraisablehook` that every
+    """Raises where no caller can catch: the one way to `sys.unraisablehook` that every
     version of Python has."""
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException = error
 
     def __del__(self) -> None:
         raise self.error
 
 
-class Subscription:
+class Subscription(Unshared):
     """A subscription to events of a manager.
 
     It lasts until `unsubscribe`, or the manager's `shutdown`. One with a callback is kept
@@ -73,14 +82,22 @@ class Subscription:
     the block.
     """
 
+    _instead = "subscribe there"
+
     def __init__(
-        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
+        self,
+        manager: brama._publisher.Publisher,
+        queue: _ffi.Queue,
+        predicate: Optional[Predicate],
+        errors: Errors,
     ) -> None:
         self._manager = weakref.ref(manager)
         self._background = manager._background
         self._queue = queue
         self._predicate = predicate
         self._errors = errors
+        #: Drained, and not yet delivered. None: of a type that this package does not know.
+        self._pending: Deque[Optional[Event]] = deque()
 
     @property
     def active(self) -> bool:
@@ -90,8 +107,8 @@ class Subscription:
     def unsubscribe(self) -> None:
         """Ends the subscription. Further calls do nothing.
 
-        When it has returned (called from outside the callback), the callback is not
-        running and never will again.
+        When it has returned (called from outside callbacks), the callback is not running
+        and never will again.
         """
         self._queue.close()
         self._settle()
@@ -102,25 +119,45 @@ class Subscription:
     def _settle(self) -> None:
         """Sees to it that nothing of a subscription that has ended is delivered any more."""
 
-    def _drain(self) -> List[Event]:
-        events = []
-        for event in self._queue.drain(event_of):
+    def _next(self) -> Optional[Event]:
+        """The next event that waits and is wanted."""
+        while True:
+            if not self._pending:
+                self._pending.extend(self._queue.drain(event_of))
+            try:
+                event = self._pending.popleft()
+            except IndexError:  # There is none, or another thread was faster.
+                return None
             if event is not None and self._wants(event):
-                events.append(event)
-        return events
+                return event
 
     def _wants(self, event: Event) -> bool:
-        if self._predicate is None:
-            return True
+        return self._predicate is None or bool(self._contained(self._predicate, event))
+
+    def _contained(self, function: Callable[[Event], object], event: Event) -> object:
+        """What a callback or a filter answers. What it raises is counted and ends here.
+
+        A `KeyboardInterrupt` is counted and goes on: the user wants to end what this thread
+        does. On a callback's own thread it is an error like any other.
+        """
         try:
-            return bool(self._predicate(event))
-        except Exception as error:
+            answer = function(event)
+            if inspect.iscoroutine(answer):
+                answer.close()
+                raise TypeError("a callback or filter has returned a coroutine: nothing awaits it")
+            return answer
+        except BaseException as error:
+            here = threading.current_thread()
+            if isinstance(error, KeyboardInterrupt) and here is not self._thread:
+                self._errors.count += 1
+                raise
             self._errors.tell(error)
-            return False
+            return None
 
     def _after_fork(self) -> None:
         """In the child: locks that other threads held stay locked, and those are gone."""
         self._queue.renew()
+        self._pending.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +174,7 @@ class CallbackSubscription(Subscription):
 
     def __init__(
         self,
-        manager: Publisher,
+        manager: brama._publisher.Publisher,
         queue: _ffi.Queue,
         predicate: Optional[Predicate],
         errors: Errors,
@@ -146,48 +183,63 @@ class CallbackSubscription(Subscription):
         super().__init__(manager, queue, predicate, errors)
         self._callback = callback
         self._ended = False
-        #: Drained, and not yet delivered.
-        self._pending: Deque[Optional[Event]] = deque()
         self._serving = threading.Lock()
         self._server: Optional[int] = None
-        self._start()
+        if self._background:
+            try:
+                self._start()
+            except RuntimeError as error:
+                queue.close()
+                raise BramaError(
+                    f"a callback needs a thread: {error}. `events` needs none, nor does a "
+                    "manager without a background thread"
+                ) from None
 
     def _start(self) -> None:
-        if self._background:
-            self._thread = threading.Thread(
-                target=self._serve_until_closed, name="brama-events", daemon=True
-            )
-            self._thread.start()
+        """Raises RuntimeError if no thread can be started."""
+        thread = threading.Thread(target=self._serve_until_closed, name="brama-events", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            raise
 
     def _serve_until_closed(self) -> None:
-        queue = self._queue
-        while not self._ended and (queue.wait(_abi.NEVER) or not queue.is_closed()):
+        while not self._ended:
+            # Asked first: what came before the end is found after it.
+            closed = self._queue.is_closed()
             self.serve()
+            if closed:
+                return
+            _waiting.until_readable(self._queue.fileno, None)
 
     def serve(self) -> None:
-        """Delivers what waits, unless somebody is at it."""
+        """Delivers what waits, unless another thread is at it."""
         if not self._serving.acquire(blocking=False):
             return
+        here = threading.get_ident()
+        outermost = here not in _inside
+        interrupt = None
         try:
-            self._server = threading.get_ident()
+            self._server = here
+            _inside.add(here)
             # Looked at each time: a callback may end its own subscription.
             while not self._ended:
-                if not self._pending:
-                    self._pending.extend(self._queue.drain(event_of))
-                    if not self._pending:
+                try:
+                    event = self._next()
+                    if event is None:
                         break
-                event = self._pending.popleft()
-                if event is not None and self._wants(event):
-                    self._call(event)
+                    self._contained(self._callback, event)
+                except KeyboardInterrupt as error:
+                    interrupt = error
         finally:
+            if outermost:
+                _inside.discard(here)
             self._server = None
             self._serving.release()
-
-    def _call(self, event: Event) -> None:
-        try:
-            self._callback(event)
-        except (Exception, SystemExit) as error:
-            self._errors.tell(error)
+        if interrupt is not None:
+            raise interrupt
 
     @property
     def is_being_served_here(self) -> bool:
@@ -195,11 +247,10 @@ class CallbackSubscription(Subscription):
 
     def _settle(self) -> None:
         self._ended = True
-        manager = self._manager()
-        # Callbacks that end each other's subscriptions must not wait for each other.
-        if manager is None or not manager._is_inside_callback():
+        if not is_inside_callback():
             with self._serving:
                 pass
+        manager = self._manager()
         if manager is not None:
             manager._forget(self)
 
@@ -216,150 +267,22 @@ class CallbackSubscription(Subscription):
             return  # Forked inside the callback: this thread goes on serving.
         self._serving = threading.Lock()
         self._server = None
-        self._pending.clear()
-        if not self._queue.is_closed():
-            self._start()
+        self._thread = None
+        if self._background and not self._queue.is_closed():
+            try:
+                self._start()
+            except RuntimeError:
+                pass  # `poll` and `shutdown` deliver instead.
 
 
-class EventStream(Subscription):
-    """Events, to be iterated over: `for event in stream`, `async for event in stream`.
-
-    Up to `capacity` events wait in order. The iteration ends when the subscription has
-    ended and what waited has been taken.
-    """
-
-    def __init__(
-        self, manager: Publisher, queue: _ffi.Queue, predicate: Optional[Predicate], errors: Errors
-    ) -> None:
-        super().__init__(manager, queue, predicate, errors)
-        self._kept = manager  # Who iterates may hold nothing else of it.
-        self._ready: Deque[Event] = deque()
-        self._waiting: Dict[Any, Deque[asyncio.Future[None]]] = {}
-
-    def drain(self) -> List[Event]:
-        """Takes all events that wait, without waiting for more."""
-        taken = []
-        while self._ready:
-            taken.append(self._ready.popleft())
-        while True:
-            more = self._drain()
-            taken += more
-            if not more and not self._queue.wait(0):
-                return taken
-
-    def get(self, timeout: Optional[Duration] = None) -> Optional[Event]:
-        """Waits for the next event.
-
-        Args:
-            timeout: at most so long, in milliseconds or as a timedelta; None: for ever.
-
-        Returns:
-            None if the time is over or the subscription has ended.
-
-        Raises:
-            InvalidArgument: the time is negative.
-        """
-        deadline = None
-        if timeout is not None:
-            ms = milliseconds("timeout", timeout, InvalidArgument)
-            deadline = time.monotonic() + ms / 1000
-        while True:
-            # Asked first: what came before the end is found after it.
-            ended = not self.active
-            event = self._take()
-            if event is not None or ended:
-                return event
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if left == 0.0:
-                return None
-            self._wait(left)
-
-    def _take(self) -> Optional[Event]:
-        """An event that is here already."""
-        while not self._ready:
-            self._ready.extend(self._drain())
-            if not self._ready and not self._queue.wait(0):
-                return None
-        try:
-            return self._ready.popleft()
-        except IndexError:  # Another thread was faster.
-            return self._take()
-
-    def _wait(self, seconds: Optional[float]) -> None:
-        ms = _abi.NEVER if seconds is None else max(1, round(seconds * 1000))
-        if threading.current_thread() is not threading.main_thread():
-            self._queue.wait(ms)
-        elif self._background and hasattr(select, "poll"):
-            # Signals end this wait, so that Ctrl-C works.
-            poller = select.poll()
-            poller.register(self._queue.fileno(), select.POLLIN)
-            poller.poll(None if seconds is None else min(ms, _LONGEST_POLL_MS))
-        else:
-            self._queue.wait(min(ms, _SLICE_MS))
-
-    def fileno(self) -> int:
-        """A file descriptor that is readable while events wait, and for ever once the
-        subscription has ended: for `select`, `selectors` and event loops. It belongs to
-        the subscription: do not read from it, do not close it, `drain` instead.
-
-        Raises:
-            BramaError: the system has none to give.
-        """
-        return self._queue.fileno()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        event = self.get()
-        if event is None:
-            raise StopIteration
-        return event
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        while True:
-            ended = not self.active
-            event = self._take()
-            if event is not None:
-                return event
-            if ended:
-                raise StopAsyncIteration
-            await self._readable()
-
-    async def _readable(self) -> None:
-        """Waits until the event loop finds the descriptor readable."""
-        loop = asyncio.get_running_loop()
-        waiting = self._waiting.get(loop)
-        if waiting is None:
-            waiting = self._waiting[loop] = deque()
-            loop.add_reader(self.fileno(), self._wake, loop)
-        wake = loop.create_future()
-        waiting.append(wake)
-        try:
-            await wake
-        finally:
-            if wake in waiting:
-                waiting.remove(wake)
-            if not waiting and self._waiting.get(loop) is waiting:
-                del self._waiting[loop]
-                loop.remove_reader(self.fileno())
-
-    def _wake(self, loop: Any) -> None:
-        # All of them: who finds nothing waits again.
-        for wake in self._waiting.get(loop, ()):
-            if not wake.done():
-                wake.set_result(None)
-
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        self._ready.clear()
-        self._waiting = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.unsubscribe()
+def serve_all(subscriptions: List[CallbackSubscription]) -> None:
+    """Runs the callbacks that have no thread. A `KeyboardInterrupt` comes out at the end."""
+    interrupt: Optional[KeyboardInterrupt] = None
+    for subscription in subscriptions:
+        if subscription._thread is None:
+            try:
+                subscription.serve()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt

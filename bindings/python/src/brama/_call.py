@@ -1,0 +1,358 @@
+"""Calls that were admitted the long way; which call rides on which; what is counted once.
+
+The short way is that of healthy circuits: see `_handle.py`. Everything else is a `Call`: a
+probe, a call of a circuit whose number has changed, a call whose result is judged.
+
+Nested calls
+    While a circuit is half-open, a call inside of another one of the same circuit would
+    find the probe's place taken, by the call around it. Both would fail, for ever. So it
+    rides on the other: it takes no place and reports nothing. The call around it reports
+    its own outcome; if that is *ignored* and a rider failed, a failure.
+
+    A context variable leads to the calls that are open here. Only calls that can be ridden
+    on set it, so healthy ones do not pay for it. Tasks inherit it, and the threads of
+    `asyncio.to_thread`. A call that has reported is ridden on no more.
+
+One exception is counted once
+    It may leave several guarded calls of one circuit, one inside of the other. Each report
+    of an exception has a serial number, which is written on the exception. A call that is
+    left by an exception with a higher number than the one at its beginning knows that a
+    call inside of it has counted that exception. So an exception object that is raised
+    again and again, as mocks do, is counted each time.
+
+    Rejected: a set of the exceptions that were counted, which keeps them and their frames
+    alive; a list of the calls under way, which costs every healthy call.
+
+Who owns a probe's place
+    The words of its permit (`_words.py`). Only the `Call` holds them, and only the guarded
+    call itself holds that, in its frame or in its `with` statement. The context variable
+    refers to it weakly. So a call that an exception ends at any instruction, a
+    `KeyboardInterrupt` for example, gives its place back.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, Iterator, Mapping, Optional, Tuple
+
+import brama
+
+from . import _abi, _ffi
+from ._abi import Pairs
+from ._policy import FAILURE, IGNORED, SUCCESS, Outcome, Policy, reason_of
+from ._words import Ticket, Words, report_failure, report_failure_uncounted, report_ignored
+from ._words import report_success
+
+_Link = Optional["weakref.ref[Call]"]
+#: The innermost call that is open here; `Call.below` leads on.
+_open: ContextVar[_Link] = ContextVar("brama_open_calls", default=None)
+
+#: The serial number of the last exception that was counted, of any circuit.
+last_failure = [0]
+_serials: Iterator[int]
+_permit_failure = _ffi.permit_failure
+#: On an exception: a circuit, the serial number that it was counted with there, and what
+#: was here before.
+_COUNTED = "_brama_counted"
+#: So many circuits, besides the last one.
+_MARKS = 8
+
+#: What a report may answer that a guarded call has no use for: the books are right. The
+#: last one is the answer if the permit was collected before the call, in one cycle.
+_LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN, _abi.INVALID_ARGUMENT)
+
+
+class Call:
+    """One admitted call, reported once."""
+
+    __slots__ = (
+        "__weakref__",
+        "below",
+        "ended",
+        "failed",
+        "generation",
+        "guard",
+        "handle",
+        "ridden",
+        "since",
+        "started",
+        "ticket",
+        "words",
+    )
+
+    def __init__(
+        self,
+        handle: brama._handle.Handle,
+        ticket: Ticket,
+        since: int,
+        words: Optional[Words] = None,
+    ) -> None:
+        self.handle: brama._handle.Handle = handle
+        self.ticket: Ticket = ticket
+        #: Of the permit, if it has one of its own.
+        self.words: Optional[Words] = words
+        #: `last_failure` when it began.
+        self.since: int = since
+        #: Of the half-open circuit that admitted it; None: it cannot be ridden on.
+        self.generation: Optional[int] = None
+        self.ended: bool = False
+        #: Whether another call rides on it now.
+        self.ridden: bool = False
+        #: Why a rider failed.
+        self.failed: Optional[bytes] = None
+        self.below: _Link = None
+        #: When it started, if its policy measures.
+        self.started: Optional[int] = None
+        #: The guard whose block it is, while that is open.
+        self.guard: object = None
+
+    @property
+    def is_probe(self) -> bool:
+        return self.generation is not None
+
+    def report(
+        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+    ) -> Tuple[int, int]:
+        """The library's code, and how many failures count now, if it is a failure."""
+        if outcome is IGNORED and self.failed is not None:
+            outcome, reason = FAILURE, self.failed
+        failures = 0
+        if outcome is SUCCESS:
+            code = report_success(self.ticket, metadata)
+        elif outcome is FAILURE:
+            code, failures = report_failure(self.ticket, reason, metadata)
+        else:
+            code = report_ignored(self.ticket)
+        self._end()
+        return code, failures
+
+    def report_in_block(
+        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+    ) -> int:
+        """Reports by hand in a guarded block, which has no use for `Stale`. Answers how
+        many failures count now."""
+        code, failures = self.report(outcome, reason, metadata)
+        _check(code)
+        return failures
+
+    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
+        """Reports for a guarded call."""
+        if outcome is IGNORED and self.failed is not None:
+            outcome, reason = FAILURE, self.failed
+        if outcome is SUCCESS:
+            code = report_success(self.ticket)
+        elif outcome is FAILURE:
+            code = report_failure_uncounted(self.ticket, reason)
+        else:
+            code = report_ignored(self.ticket)
+        self._end()
+        _check(code)
+
+    def _end(self) -> None:
+        # After the report: if that is interrupted, the words give the place back.
+        self.ended = True
+        if self.words is not None:
+            self.words.reported = True
+
+    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+        """Reports that an exception has left it. Raises what the policy's code raises."""
+        outcome, failures = policy.of_error(error, self.started)
+        if self.ended:  # By hand, meanwhile.
+            return outcome
+        if not failures:
+            self.settle(outcome)
+            return outcome
+        # All of them: each counts as counted from now on.
+        first = [is_first(failure, self.handle.number, self.since) for failure in failures]
+        if any(first):
+            self.settle(FAILURE, reason_of(failures[first.index(True)]))
+        else:
+            self.settle(IGNORED)
+        return outcome
+
+    def returned(self, policy: Policy, result: object) -> Outcome:
+        outcome = policy.of_result(result)
+        if not self.ended:
+            self.settle(outcome)
+        return outcome
+
+    def enter(self) -> None:
+        """From now on calls inside of it find it."""
+        self.below = _open.get()
+        _open.set(weakref.ref(self))
+
+    def step_out(self) -> None:
+        """Ends what `enter` began."""
+        # In a context that was copied meanwhile the link stays.
+        self.guard = None
+        link = _open.get()
+        if link is not None and link() is self:
+            _open.set(self.below)
+
+    def leave(self) -> None:
+        """The end of the call: what has not been reported is ignored."""
+        try:
+            self.step_out()
+        finally:
+            if not self.ended:
+                self.settle(IGNORED)
+
+
+class Rider(Call):
+    """A call that rides on another."""
+
+    __slots__ = ("outer",)
+
+    def __init__(self, outer: Call) -> None:
+        self.outer: Call = outer
+        super().__init__(outer.handle, None, outer.since)
+        # What is inside of this one rides on this one.
+        self.generation = outer.generation
+
+    def report(
+        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+    ) -> Tuple[int, int]:
+        if outcome is IGNORED and self.failed is not None:
+            outcome, reason = FAILURE, self.failed
+        if outcome is FAILURE:
+            self.outer.failed = reason or b""
+        self.ended = True
+        self.outer.ridden = False
+        return _abi.OK, 0
+
+    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
+        self.report(outcome, reason)
+
+    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+        # It is the call around this one that counts the exception.
+        outcome, failures = policy.of_error(error, self.started)
+        if not self.ended:
+            self.settle(outcome, reason_of(failures[0]) if failures else None)
+        return outcome
+
+    def __del__(self) -> None:
+        # It may have been interrupted before it had any attribute.
+        if not getattr(self, "ended", False) and hasattr(self, "outer"):
+            self.outer.ridden = False
+
+
+def _check(code: int) -> None:
+    if code not in _LATE:
+        raise _ffi.failed(code)
+
+
+def ride(handle: brama._handle.Handle, number: int) -> Optional[Rider]:
+    """A ride on the innermost call that is open here and can be ridden on.
+
+    Args:
+        number: the number that was read, of a half-open circuit.
+    """
+    generation = _abi.generation_of(number)
+    link = _open.get()
+    while link is not None:
+        call = link()
+        if call is None:
+            return None
+        if (
+            call.generation == generation
+            and call.handle.number == handle.number
+            and not call.ended
+            and not call.ridden
+        ):
+            call.ridden = True
+            return Rider(call)
+        link = call.below
+    return None
+
+
+def innermost(guard: object) -> Optional[Call]:
+    """The innermost call of a guard's that is open here."""
+    link = _open.get()
+    while link is not None:
+        call = link()
+        if call is None:
+            return None
+        if call.guard is guard:
+            return call
+        link = call.below
+    return None
+
+
+def is_first(error: BaseException, circuit: int, since: int) -> bool:
+    """Whether no call of the circuit has counted an exception since then. Then this one
+    counts it."""
+    attributes = error.__dict__
+    counted = attributes.get(_COUNTED)
+    if counted is not None and _is_counted(counted, circuit, since):
+        return False
+    last_failure[0] = serial = next(_serials)
+    attributes[_COUNTED] = circuit, serial, _without(counted, circuit)
+    return True
+
+
+def _without(counted: Any, circuit: int) -> Any:
+    """What is kept of former marks: so that an exception that is raised for years has few."""
+    kept: Any = None
+    left = _MARKS
+    while counted is not None and left:
+        number, serial, counted = counted
+        if number != circuit:
+            kept = number, serial, kept
+            left -= 1
+    return kept
+
+
+def _is_counted(counted: Any, circuit: int, since: int) -> bool:
+    while counted is not None:
+        number, serial, counted = counted
+        # Numbers of another process mean nothing here, and are out of this range.
+        if number == circuit and since < serial <= last_failure[0]:
+            return True
+    return False
+
+
+def failed(
+    failures: Mapping[type, bytes],
+    circuit: int,
+    ticket: Ticket,
+    error: BaseException,
+    since: int,
+) -> bool:
+    """The end of a call on the short way that an exception has left.
+
+    `Call.raised`, in one frame, for exceptions that are failures by their class. False for
+    all others, and for those that were counted: nothing is reported then.
+    """
+    kind = failures.get(type(error))
+    if kind is None:
+        return False
+    attributes = error.__dict__
+    counted = attributes.get(_COUNTED)
+    if counted is not None and _is_counted(counted, circuit, since):
+        return False
+    last_failure[0] = serial = next(_serials)
+    if counted is not None:
+        counted = _without(counted, circuit)
+    attributes[_COUNTED] = circuit, serial, counted
+    try:
+        text = str(error)
+    except Exception:  # Its text is the user's code.
+        text = ""
+    _permit_failure(ticket._obj, reason_of(error, kind) if text else kind)
+    return True
+
+
+def _in_child() -> None:
+    """Exceptions travel from a child to its parent, pickled."""
+    global _serials
+    start = int.from_bytes(os.urandom(7), "little")
+    last_failure[0] = start
+    _serials = count(start + 1)
+
+
+_in_child()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,208 @@
+"""What a manager does about guarded calls."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+
+from . import _ffi, _settings, _values
+from ._circuit import F, Identifier, decorated
+from ._errors import CircuitOpen, NotFound
+from ._fallback import FallbackOn, check as check_fallback
+from ._guard import Guard, guard_of
+from ._handle import Handle
+from ._names import TRIES, Names
+from ._permit import Permit
+from ._policy import DEFAULT, Classifier, Exceptions, policy_of
+from ._publisher import Publisher
+from ._settings import ConnectionSettings, Unpack
+from ._values import Duration, key
+
+
+class GuardedCalls(Publisher):
+    """The part of a `Brama` that has to do with guarded calls.
+
+    Args:
+        now: the manager's time in ms, to measure how long calls last.
+    """
+
+    def __init__(self, native: _ffi.Manager, background: bool, now: Callable[[], int]) -> None:
+        super().__init__(native, background)
+        self._now = now
+        self._names = Names(native)
+        #: Guards of healthy circuits, by identifier, and by identifier and scope.
+        self._guards: Dict[Any, Guard] = {}
+
+    def acquire(self, identifier: str, *, scope: Optional[str] = None) -> Permit:
+        """Asks for admission.
+
+        Returns:
+            A permit, to be reported once.
+
+        Raises:
+            CircuitOpen: the circuit does not admit the call.
+            NotFound, InvalidArgument, ShutDown
+        """
+        names = self._names
+        for _ in range(TRIES):
+            known = names.recent(identifier, scope)
+            handle = known or names.keep(names.connection(identifier, scope))
+            answer = handle.admit(handle.word.value, riding=False)
+            if isinstance(answer, CircuitOpen):
+                try:
+                    raise answer
+                finally:
+                    del answer  # Else it would refer to itself, by its traceback.
+            if answer is not None:
+                return Permit(answer)
+            names.forget(handle)
+        raise NotFound(f"connection {identifier!r} is unregistered again and again")
+
+    def guard(
+        self,
+        identifier: str,
+        *,
+        scope: Optional[str] = None,
+        include: Optional[Exceptions] = None,
+        exclude: Exceptions = (),
+        classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
+    ) -> Guard:
+        """A block whose outcome is reported: `with brama.guard("payment_api"):`.
+
+        Also for `async with`. The name must be registered (or the manager's
+        `auto_register` on). The guard may be used again, and by several threads and tasks
+        at once. While the circuit is half-open, a block inside another guarded call of it
+        rides on that one: it takes no place and reports nothing.
+
+        Args:
+            include: exceptions that count as failures, a class or several, of whatever
+                kind; None: every `Exception` but rejections.
+            exclude: exceptions that do not.
+            classify: given the exception, or what the block gives to `result`, answers an
+                `Outcome`, or None to leave it to `include` and `exclude`. It is asked about
+                cancellations, too.
+            cancelled_after: a cancellation counts as a failure if the block had lasted so
+                long. None: cancellations are ignored.
+
+        Raises, when entered:
+            CircuitOpen: the circuit does not admit the call.
+            NotFound, ShutDown
+        """
+        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
+        key(identifier, scope)  # Raises for what can be no name.
+        known = None
+        name: Any = None
+        if policy is DEFAULT:
+            name = identifier if scope is None else (identifier, scope)
+            guard = self._guards.get(name)
+            if guard is not None:
+                return guard
+            known = self._names.recent(identifier, scope)
+        me, names = weakref.ref(self), self._names
+
+        def resolve() -> Handle:
+            return names.keep(names.connection(identifier, scope))
+
+        def forget() -> None:
+            manager = me()
+            if manager is not None and policy is DEFAULT:
+                manager._guards.pop(name, None)
+
+        guard = guard_of(known, policy, resolve, forget)
+        if known is not None and known.is_closed():
+            names.bound(self._guards)
+            self._guards[name] = guard
+        return guard
+
+    if not TYPE_CHECKING:
+        _guard = guard
+
+        # The guard of a healthy circuit, by its name alone, in the shortest time.
+        @functools.wraps(_guard)
+        def guard(self, identifier, **options):
+            if not options:
+                try:
+                    return self._guards[identifier]
+                except (KeyError, TypeError):
+                    pass
+            return self._guard(identifier, **options)
+
+    def circuit(
+        self,
+        identifier: Identifier,
+        *,
+        scope: Optional[str] = None,
+        include: Optional[Exceptions] = None,
+        exclude: Exceptions = (),
+        classify: Optional[Classifier] = None,
+        cancelled_after: Optional[Duration] = None,
+        fallback: Optional[Callable[..., Any]] = None,
+        fallback_on: FallbackOn = "rejection",
+        **settings: Unpack[ConnectionSettings],
+    ) -> Callable[[F], F]:
+        """Decorates a function, `def` or `async def`, whose calls are then guarded.
+
+        The connection is registered unless it is; then its settings stay as they are.
+        What is raised passes through; an `Exception` is a failure unless the arguments
+        say otherwise. What is no `Exception` is ignored, `asyncio.CancelledError` for
+        example; so is a rejection by another circuit.
+
+        A plain function may return an awaitable; the outcome is then that of the awaitable.
+        Generators and context managers made of them are refused.
+
+        While the circuit is half-open, a call inside another guarded call of it rides on
+        that one: it takes no place and reports nothing.
+
+        Args:
+            identifier: the connection's, or a function of the call's arguments that answers
+                it: a circuit for each host, for example.
+            include: exceptions that count as failures, a class or several, of whatever
+                kind; None: every `Exception` but rejections. Others are ignored: neither
+                success nor failure.
+            exclude: exceptions that are ignored.
+            classify: given the result or the exception, answers an `Outcome`, or None to
+                leave it to `include` and `exclude`. It is asked about cancellations, too,
+                and about each exception of a group.
+            cancelled_after: a cancellation counts as a failure if the call had lasted so
+                long. None: cancellations are ignored.
+            fallback: called with the same arguments instead. For an `async def` it may be
+                one too. If it has a keyword-only parameter `error`, it is given the
+                exception, or None if `classify` has called a result a failure.
+            fallback_on: when it is called: on a `"rejection"`, on a `"failure"`, or on
+                `"both"`.
+            settings: see `ConnectionSettings`.
+
+        Raises, when the decorated function is called:
+            CircuitOpen: the circuit does not admit the call, and there is no fallback.
+            ShutDown
+
+        Raises, when decorating:
+            TypeError: not a function, or a generator, whose call does no work.
+            InvalidArgument, InvalidConfig, ShutDown
+        """
+        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
+        # The connection is registered once the function is known to be one.
+        fields, pairs = _settings.of_connection(settings)
+        if not callable(identifier):
+            key(identifier, scope)
+        elif scope is not None:
+            _values.name("scope", scope)
+        check_fallback(fallback_on, fallback)
+
+        def decorate(function: F) -> F:
+            guarded: F = decorated(
+                function,
+                self._names,
+                identifier,
+                scope,
+                fields,
+                pairs,
+                policy,
+                fallback,
+                fallback_on,
+            )
+            return guarded
+
+        return decorate

@@ -1,0 +1,199 @@
+"""A connection of the library's, resolved.
+
+What a guarded call needs of a healthy circuit is `Handle.latest`, three things that belong
+together and are replaced together: the number in the library's memory that lets calls
+pass; the value that it had; and the ticket of all calls that this value lets pass. While
+the number has that value the circuit is closed and in the same generation, so what comes
+back late is stale. A reader takes all three in one step.
+"""
+
+from __future__ import annotations
+
+from ctypes import byref, c_char, c_uint32, c_uint64
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from . import _ffi
+from ._abi import HALF_OPEN_FROM, NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED
+from ._abi import Fields, Key, Pairs, half_open_generation
+from ._call import Call, last_failure, ride
+from ._errors import CircuitOpen
+from ._owner import Owner, gone
+from ._structs import make_status, metadata_of, options_of, report_of
+from ._words import Ticket, Words
+
+_acquire = _ffi.connection_acquire
+
+
+class _Target(c_char):
+    """What a handle points to."""
+
+
+class PassWord(c_uint32):
+    """The number that lets calls pass, where the library has it."""
+
+
+class _Gone:
+    """In place of what leads to the library's memory, after a handle was given back."""
+
+    @property
+    def value(self) -> int:
+        raise gone(self)
+
+    @property
+    def _as_parameter_(self) -> object:
+        raise gone(self)
+
+
+_Gone.__name__ = "Handle"  # For its errors.
+
+#: See the head of this file.
+Latest = Tuple[Any, int, Ticket]
+#: A call that was admitted; or the rejection, which is returned, not raised, so that it
+#: has fewer frames; or None if the connection is not registered any more.
+Answer = Union[Call, CircuitOpen, None]
+
+
+class Handle(Owner):
+    """A connection of the library's, resolved."""
+
+    __slots__ = (
+        "argument",
+        "identifier",
+        "latest",
+        "manager",
+        "number",
+        "scope",
+        "spare",
+        "word",
+    )
+    _free = _ffi.connection_release
+
+    latest: Latest
+
+    def __init__(self, manager: _ffi.Manager, address: int, key: Key) -> None:
+        super().__init__(address)
+        #: Kept: a handle does not keep its manager by itself.
+        self.manager: _ffi.Manager = manager
+        self.identifier: str = key[0].decode()
+        self.scope: Optional[str] = None if key[1] is None else key[1].decode()
+        #: The same for all handles of one registration, and of no other.
+        self.number: int = _ffi.connection_pass_word(address)
+        #: The handle in the form that `ctypes` passes on without converting it.
+        self.argument: Any = byref(_Target.from_address(address))
+        self.word: Any = PassWord.from_address(self.number)
+        self.spare: List[Tuple[Words, c_uint64, Ticket, Any]] = []
+        self.latest = (self.word, -1, None)
+        self.renew(self.word.value)
+
+    def give_back(self) -> None:
+        # All that leads to the library's memory.
+        self.word = self.argument = nowhere = _Gone()
+        self.latest = (nowhere, -1, None)
+        super().give_back()
+
+    def renew(self, number: int) -> bool:
+        """Makes `latest` of a number that was read. False if it lets nothing pass."""
+        if number >= PASS_LIMIT:
+            return False
+        words = Words()
+        words.hold(self.address)
+        ticket = byref(words)
+        _ffi.check(_ffi.pass_permit(self.argument, number, ticket))
+        self.latest = (self.word, number, ticket)
+        return True
+
+    def is_closed(self) -> bool:
+        """Whether no call is a probe now."""
+        return bool(self.word.value < HALF_OPEN_FROM)
+
+    def passes(self) -> Optional[Latest]:
+        """`latest`, if calls pass now."""
+        latest = self.latest
+        number = latest[0].value
+        if number == latest[1]:
+            return latest
+        return self.latest if self.renew(number) else None
+
+    def admit(self, read: int, riding: bool = True) -> Answer:
+        """Asks for admission the long way.
+
+        Args:
+            read: the number at the word.
+            riding: whether the call may ride on another one.
+
+        Raises:
+            ShutDown
+        """
+        if read < OPEN_FROM:
+            if read < PASS_LIMIT:
+                if read != self.latest[1]:
+                    self.renew(read)
+                return Call(self, self.latest[2], last_failure[0])
+            if read >= HALF_OPEN_FROM and riding:
+                rider = ride(self, read)
+                if rider is not None:
+                    return rider
+        try:
+            spare = self.spare.pop()
+        except IndexError:
+            spare = self._another()
+        words, wait, ticket, wait_place = spare
+        code = _acquire(self.argument, ticket, wait_place)
+        if code == REJECTED:
+            after = wait.value
+            # Nobody else has them: they serve the next rejection.
+            self.spare.append(spare)
+            return CircuitOpen(None if after == NEVER else after, self.identifier, self.scope)
+        if code == OK:
+            call = Call(self, ticket, last_failure[0], words)
+            call.generation = half_open_generation(read, self.word.value)
+            return call
+        self.spare.append(spare)
+        if code == NOT_FOUND:
+            return None
+        raise _ffi.failed(code)
+
+    def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
+        words, wait = Words(), c_uint64()
+        words.hold(self.address)
+        # Words of zeroes have nothing to give back. So what the library fills in belongs
+        # to them from the first moment on.
+        words.reported = False
+        return words, wait, byref(words), byref(wait)
+
+    # By hand.
+
+    def available(self) -> bool:
+        return self.word.value < PASS_LIMIT or bool(_ffi.connection_available(self.argument))
+
+    def state(self) -> int:
+        return int(_ffi.connection_state(self.argument))
+
+    def success(self, metadata: Pairs) -> None:
+        if metadata:
+            report = report_of(None, metadata)
+            _ffi.check(_ffi.connection_success_with(self.address, report))
+        else:
+            _ffi.check(_ffi.connection_success(self.argument))
+
+    def failure(self, reason: Optional[bytes], metadata: Pairs) -> int:
+        address = self.address
+        code, failures = _ffi.counting(
+            lambda report: _ffi.connection_failure_with(address, report), reason, metadata
+        )
+        _ffi.check(code)
+        return failures
+
+    def open(self, reason: Optional[bytes], metadata: Pairs, expiry: int) -> None:
+        _ffi.check(_ffi.connection_open(self.address, report_of(reason, metadata), expiry))
+
+    def control(self, verb: str) -> None:
+        _ffi.check(_ffi.CONTROLS[verb][1](self.address))
+
+    def configure(self, fields: Fields, metadata: Pairs) -> None:
+        _ffi.check(_ffi.connection_configure(self.address, options_of(fields, metadata)))
+
+    def status(self) -> Tuple[Any, Dict[str, str]]:
+        status = make_status()
+        _ffi.check(_ffi.connection_status(self.address, byref(status)))
+        return status, metadata_of(status)

@@ -1,0 +1,157 @@
+"""The handles that a manager keeps for names.
+
+What is called by name (`guard`, `acquire`, a circuit for each argument) goes through a
+handle, so that it costs no look-up in the library. A handle keeps its connection from
+being cleaned up. So the number of handles that are kept is bounded: of the names that were
+used first, the handles are let go. Their connections can then be cleaned up if they are
+idle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from . import _ffi
+from ._abi import Fields, Pairs
+from ._handle import Handle
+from ._values import key
+
+#: For so many names handles are kept.
+LIMIT = 1_024
+#: A name may be unregistered again and again while a caller asks for it.
+TRIES = 16
+
+
+class Names:
+    """The handles of one manager."""
+
+    __slots__ = ("_kept", "native")
+
+    def __init__(self, native: _ffi.Manager) -> None:
+        self.native = native
+        self._kept: Dict[Tuple[str, Optional[str]], Handle] = {}
+
+    def register(
+        self, identifier: str, scope: Optional[str], fields: Fields, metadata: Pairs
+    ) -> Handle:
+        name = key(identifier, scope)
+        return Handle(self.native, self.native.register(name, fields, metadata), name)
+
+    def get_or_register(
+        self, identifier: str, scope: Optional[str], fields: Fields, metadata: Pairs
+    ) -> Handle:
+        name = key(identifier, scope)
+        address = self.native.get_or_register(name, fields, metadata)
+        return Handle(self.native, address, name)
+
+    def connection(self, identifier: str, scope: Optional[str]) -> Handle:
+        """Raises: NotFound, InvalidArgument, ShutDown"""
+        name = key(identifier, scope)
+        return Handle(self.native, self.native.connection(name), name)
+
+    def recent(self, identifier: str, scope: Optional[str]) -> Optional[Handle]:
+        """The handle that is kept, if one is. Its connection may be gone."""
+        try:
+            return self._kept.get((identifier, scope))
+        except TypeError:  # It cannot be hashed, so it is no name.
+            return None
+
+    def keep(self, handle: Handle) -> Handle:
+        self.bound(self._kept)
+        self._kept[handle.identifier, handle.scope] = handle
+        return handle
+
+    def forget(self, handle: Handle) -> None:
+        name = handle.identifier, handle.scope
+        if self._kept.get(name) is handle:
+            self._kept.pop(name, None)
+
+    @staticmethod
+    def bound(kept: Dict[Any, Any]) -> None:
+        """Lets the oldest go, so that there is room for another one."""
+        if len(kept) >= LIMIT:
+            try:
+                kept.pop(next(iter(kept)), None)
+            except RuntimeError:  # Another thread has changed it meanwhile.
+                pass
+
+
+class Source:
+    """Where a guarded function has its handle from."""
+
+    __slots__ = ()
+
+    def handle_for(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Handle:
+        """The handle for a call with these arguments."""
+        raise NotImplementedError
+
+    def again(self, handle: Handle) -> Handle:
+        """Another one, after the connection of this one was unregistered."""
+        raise NotImplementedError
+
+
+class Fixed(Source):
+    """A handle that was given."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+
+    def handle_for(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Handle:
+        return self.handle
+
+    def again(self, handle: Handle) -> Handle:
+        handle.status()  # Raises `NotFound`.
+        return handle
+
+
+class Registered(Source):
+    """One connection, registered unless it is."""
+
+    __slots__ = ("_names", "_scope", "_settings", "handle")
+
+    def __init__(
+        self, names: Names, identifier: str, scope: Optional[str], fields: Fields, metadata: Pairs
+    ) -> None:
+        self._names = names
+        self._scope = scope
+        self._settings = fields, metadata
+        self.handle = names.get_or_register(identifier, scope, fields, metadata)
+
+    def handle_for(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Handle:
+        return self.handle
+
+    def again(self, handle: Handle) -> Handle:
+        self.handle = self._names.get_or_register(handle.identifier, self._scope, *self._settings)
+        return self.handle
+
+
+class RegisteredByArgument(Source):
+    """A connection for each name that a function makes of a call's arguments."""
+
+    __slots__ = ("_name_of", "_names", "_scope", "_settings")
+
+    def __init__(
+        self,
+        names: Names,
+        name_of: Callable[..., str],
+        scope: Optional[str],
+        fields: Fields,
+        metadata: Pairs,
+    ) -> None:
+        self._names = names
+        self._name_of = name_of
+        self._scope = scope
+        self._settings = fields, metadata
+
+    def handle_for(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Handle:
+        name = self._name_of(*args, **kwargs)
+        return self._names.recent(name, self._scope) or self._register(name)
+
+    def again(self, handle: Handle) -> Handle:
+        return self._register(handle.identifier)
+
+    def _register(self, name: str) -> Handle:
+        handle = self._names.get_or_register(name, self._scope, *self._settings)
+        return self._names.keep(handle)

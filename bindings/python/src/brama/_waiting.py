@@ -1,0 +1,39 @@
+"""Waiting for a queue's file descriptor.
+
+Through the functions of the standard library's `select` and `time`, which are looked up at
+each call: gevent and eventlet replace them, and a wait then lets other greenlets run. A
+signal ends such a wait, so that Ctrl-C works.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from typing import Callable, Optional
+
+from ._errors import BramaError
+
+#: How long a wait lasts that nothing but time would end, before it looks around.
+SLICE = 0.05
+#: The longest that `poll` can be asked for, in ms; who waits longer asks again.
+_LONGEST_POLL = 0x7FFF_FFFF
+
+
+def until_readable(fileno: Callable[[], int], seconds: Optional[float]) -> None:
+    """Waits until a descriptor is readable, at most so long; None: for ever.
+
+    May return earlier.
+    """
+    try:
+        descriptor = fileno()
+    except BramaError:  # The system has none left.
+        time.sleep(SLICE if seconds is None else min(seconds, SLICE))
+        return
+    # eventlet has no `poll`. Without it, `select` takes only small numbers.
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        poller.poll(None if seconds is None else min(math.ceil(seconds * 1000), _LONGEST_POLL))
+    else:
+        select.select([descriptor], [], [], seconds)

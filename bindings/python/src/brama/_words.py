@@ -1,0 +1,67 @@
+"""The words of permits, and what is reported on them."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NoReturn, Optional, Tuple
+
+from . import _ffi
+from ._abi import Pairs, PermitWords
+from ._structs import report_of
+
+
+class Words(PermitWords):
+    """A permit, with a reference of its own to the handle that it was given by.
+
+    So it can be reported whatever has become of other objects. It owns the place of a
+    probe until it is reported: it gives the place back when it is collected.
+    """
+
+    #: Whether there is nothing to give back.
+    reported: bool = True
+    _handle: int = 0
+
+    def hold(self, handle: int) -> None:
+        self._handle = _ffi.connection_retain(handle)
+
+    def __del__(
+        self,
+        ignore: Callable[[Any], object] = _ffi.permit_ignore,
+        release: Callable[[int], object] = _ffi.connection_release,
+    ) -> None:
+        handle, self._handle = self._handle, 0
+        if handle:
+            if not self.reported:
+                ignore(self)
+            self.opaque[0] = 0  # From now on it is refused.
+            release(handle)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a permit cannot be copied")
+
+
+#: A permit, as `byref` makes it of its `Words`.
+Ticket = Any
+
+
+def report_success(ticket: Ticket, metadata: Pairs = None) -> int:
+    """Answers the library's code, as do the other reports."""
+    if metadata:
+        return int(_ffi.permit_success_with(ticket._obj, report_of(None, metadata)))
+    return int(_ffi.permit_success(ticket))
+
+
+def report_failure(
+    ticket: Ticket, reason: Optional[bytes], metadata: Pairs = None
+) -> Tuple[int, int]:
+    """Also answers how many failures count now."""
+    words = ticket._obj
+    return _ffi.counting(lambda report: _ffi.permit_failure_with(words, report), reason, metadata)
+
+
+def report_failure_uncounted(ticket: Ticket, reason: Optional[bytes]) -> int:
+    """In a fifth of the time."""
+    return int(_ffi.permit_failure(ticket._obj, reason))
+
+
+def report_ignored(ticket: Ticket) -> int:
+    return int(_ffi.permit_ignore(ticket._obj))
