@@ -100,6 +100,7 @@ pub(crate) struct Stripes {
 }
 
 shipped! {
+    #[cfg(target_pointer_width = "64")]
     const _: () = assert!(size_of::<Owner>() == 2 && size_of::<Stripes>() == 8);
 }
 

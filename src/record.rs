@@ -121,6 +121,7 @@ pub(crate) struct Record {
 }
 
 shipped! {
+    #[cfg(target_pointer_width = "64")]
     const _: () = {
         use std::mem::offset_of;
         // What every call reads ends where what one thread writes begins, and

@@ -40,7 +40,7 @@
 
 use std::hint::select_unpredictable;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use super::Entry;
 use super::counts::Counts;
@@ -281,7 +281,7 @@ impl<T: Entry> Array<T> {
         if let Some(slot) = self.slots.get(self.home(hash)) {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
             // SAFETY: every such processor has the instruction, which changes nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(ptr::from_ref(slot).cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(slot).cast()) };
         }
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         let _ = hash;
