@@ -9,28 +9,106 @@
 //!
 //! A reporter that somebody listens to puts one [`Notice`] into the ring and goes
 //! on. If the ring is full, or too many others are faster, droppable events are dropped
-//! and counted. Kept ones leave a bit each in the record, and the record in the driver's
-//! inbox: memory is bounded by the number of connections, whatever the number of events.
-//! The dispatcher later makes one event for each bit, with the state that then holds.
-//!
-//! Connections that come and go while the dispatcher does not get to run would
-//! still fill the inbox. So one that was registered since the ring ran full is not
-//! left there: the dispatcher finds it in the table, if it still is. One that was
-//! registered and removed in between, and of which nobody has heard, leaves no
-//! event at all.
+//! and counted. Kept ones leave a bit each in the record: memory is bounded by the number
+//! of connections, whatever the number of events. The dispatcher later makes one *late*
+//! event for each bit, with the state that then holds.
 //!
 //! Filtering happens twice: by type, identifier and scope before the reporter does
-//! anything ([`Record::interest`]), by everything before delivery.
+//! anything (see `record::tell`), by everything before delivery.
 //!
-//! In the child of a `fork` the subscribers are the same, and the ring is a new one:
-//! what waited in the old one is the parent's to deliver.
+//! # What is promised
 //!
-//! Rejected: subscribers that run on the reporting thread (a slow one would slow
-//! down the calls it watches); a queue for each subscriber at the reporter (its
-//! cost would grow with them); an unbounded queue.
+//! Whatever the capacities, the timing and the stalls, each subscriber finds that
+//!
+//! 1. every kept event arrives, or one of its type and connection that says what holds
+//!    later arrives for it;
+//! 2. what it hears of a registration is ordered: the registration first, and numbers
+//!    that grow; of two events the later one tells the later state;
+//! 3. if it hears of a registration, it hears of its removal. The exception of both 1 and
+//!    3 is the connection that leaves no event at all, see "What is forgotten".
+//!
+//! # Who writes and reads what
+//!
+//! | | written by | read by |
+//! |---|---|---|
+//! | the ring | reporters push | the dispatcher pops |
+//! | `Record::missed`, one bit for each type | reporters set bits | the dispatcher takes them all |
+//! | `Env::attention`, the driver's inbox | reporters leave records that have missed events | the driver's plan takes them, for the dispatcher |
+//! | [`Bus::unlisted`] | reporters, for records that are not to be kept | the dispatcher, which then searches the table |
+//! | [`Bus::full_since`] | the first reporter that finds the ring full; the dispatcher zeroes it | reporters |
+//! | `Record::told` | the dispatcher; who forgets the connection | both |
+//! | the token in `Record::interest` | who registers; the dispatcher | both |
+//!
+//! One thread at a time is the dispatcher: whoever holds [`Bus::dispatching`].
+//!
+//! # A round
+//!
+//! The dispatcher works in rounds. A round
+//!
+//! 1. takes the bits of all records that have missed events, and with them the facts that
+//!    hold now;
+//! 2. notes the ring's tail, and tells what waits before it;
+//! 3. tells the late events of step 1;
+//! 4. ends the batches.
+//!
+//! A notice that was pushed before a bit of the same record was set lies before the tail
+//! of step 2, since the bit was seen in step 1. So it is told before the late event. One
+//! that is pushed after step 1 tells of something later, and is told in this round or
+//! the next. A removal ends what there is to find of a record in the table, so when a
+//! removal's notice is told, what the record has missed is told right before it.
+//!
+//! Three things may come out of order all the same: a notice of a thread that was
+//! stopped between its change and its push, a notice that hides in the ring behind one
+//! that is not published yet, and a bit that was set while a round was under way. No
+//! order of the ring can help there, because it is not the order of the changes. So the
+//! dispatcher compares each notice with what it has told of the connection
+//! (`record::told`): one that is outdated is told as a late event, with what holds now.
+//! And it tells a registration before anything else of the connection, even if its own
+//! notice comes last (`record::tell`).
+//!
+//! Numbers are given by the dispatcher when it tells an event. They need no more than
+//! that to grow.
+//!
+//! Promise 3 has one more enemy: a subscriber that comes late. It may be offered a
+//! registration that was told for the sake of another one, while nobody wanted to hear of
+//! the removal. So a subscriber is offered nothing before all records know what it wants,
+//! and the dispatcher that has told a registration looks whether the connection is gone
+//! and nobody is going to tell (`record::told`). A shutdown tells of no removal.
+//!
+//! # What is forgotten
+//!
+//! Records that wait in the inbox are kept alive by it. Connections that come and go
+//! while the dispatcher does not get to run would fill it. So a connection that was
+//! registered since the ring ran full is not left there: the dispatcher finds it in the
+//! table, if it still is there. If it is removed before, it leaves no event at all,
+//! unless a subscriber has heard of it. That is decided by one exchange of `told`,
+//! between the thread that removes and a dispatcher that is about to tell; so subscribers
+//! hear of the connection and of its end, or of neither.
+//!
+//! # In the child of a `fork`
+//!
+//! The subscribers are the same, and the ring is a new one: what waited in the old one is
+//! the parent's to deliver.
+//!
+//! # What was rejected
+//!
+//! - *Subscribers that run on the reporting thread*: a slow one would slow down the calls
+//!   it watches. *A queue for each subscriber at the reporter*: its cost would grow with
+//!   them. *An unbounded queue.*
+//! - *Numbers given by the reporter*: a thread takes its number before or after it
+//!   changes the word, and another one's change can come between. Numbers made of the
+//!   generation order the changes, but then the order of delivery is another one, and
+//!   within a generation a counter must have room for a billion reports.
+//! - *A reporter that marks all events of a record as missed until the dispatcher has
+//!   taken its bits*: that keeps the order of one record, and tells everything late that
+//!   comes in between, though there is room.
+//! - *A mark for each notice in the ring, so that its connection is not forgotten*: a
+//!   count in the record that has to be taken back when the push fails. Forgetting the
+//!   connection and its notices together is as true, and needs no count.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -39,12 +117,16 @@ use crate::event::{Cause, EventMask, Facts};
 use crate::key::Key;
 use crate::lock::{Held, Lock};
 use crate::per_process::{PerProcess, Renew};
-use crate::record::{Record, RecordRef};
+use crate::record::RecordRef;
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 mod dispatch;
+mod end;
+mod overflow;
+
+pub(crate) use dispatch::{Dispatched, is_inside_user_code};
 
 /// What happened, on its way to the dispatcher.
 pub(crate) struct Notice {
@@ -70,13 +152,20 @@ pub struct EventCounts {
     /// Deliveries: an event that three subscribers got counts three times.
     pub delivered: u64,
     /// Droppable events that found the ring full, and those that found a
-    /// subscriber's queue full (once for each such subscriber).
+    /// subscriber's queue full (once for each such subscriber); and all events that were
+    /// left when the time of a [shutdown](crate::Brama::shutdown_within) was over.
     pub dropped: u64,
     /// Kept events that were told by a later one of the same type and connection,
     /// or that nobody needs to hear of because the connection came and went.
     pub coalesced: u64,
     /// Callbacks and filters that panicked.
     pub panics: u64,
+    /// Whether the background thread runs in this process. False if the manager was
+    /// [made without](crate::Builder::background), if the system has no thread to give,
+    /// in the child of a [fork](crate#forks) until the manager is used, and after the
+    /// shutdown. While it is false, events are delivered and expiries are told when
+    /// somebody calls [`Brama::poll`](crate::Brama::poll) or takes from a queue.
+    pub background_running: bool,
 }
 
 pub(crate) struct Bus {
@@ -93,7 +182,20 @@ pub(crate) struct Bus {
     full_since: AtomicU64,
     /// 1: some connection in the table has missed events and is not in the inbox.
     unlisted: AtomicU32,
+    /// 1 from the beginning of the shutdown: connections end without being told of.
+    closing: AtomicU32,
+    /// The number of the last event that was told.
+    sequence: AtomicU64,
     ids: AtomicU64,
+    /// When the bus was made: `limit` counts from here.
+    born: Instant,
+    /// Until when events are delivered, in microseconds: `u64::MAX`, unless a shutdown
+    /// has limited it.
+    limit: AtomicU64,
+    /// Events that the dispatcher has taken and not told yet.
+    in_hand: AtomicU64,
+    /// Events that were not told because the time was over.
+    left: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) dropped: AtomicU64,
@@ -111,7 +213,13 @@ impl Bus {
             dispatching: Lock::new(()),
             full_since: AtomicU64::new(0),
             unlisted: AtomicU32::new(0),
+            closing: AtomicU32::new(0),
+            sequence: AtomicU64::new(0),
             ids: AtomicU64::new(1),
+            born: Instant::now(),
+            limit: AtomicU64::new(u64::MAX),
+            in_hand: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             published: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -120,71 +228,14 @@ impl Bus {
         }
     }
 
-    /// Sends a notice on its way. Never waits.
-    pub(crate) fn publish(&self, env: &Env, record: &Record, notice: Notice) {
-        // Before, so that nobody takes the connection for unheard of while its
-        // first notice waits.
-        let announced = record.announce();
+    /// Sends a notice on its way. Never waits. The caller rings for the dispatcher.
+    pub(crate) fn publish(&self, env: &Env, notice: Notice) {
         if let Err(notice) = self.ring.push(notice) {
-            if announced {
-                record.unannounce();
-            }
             self.overflow(env, &notice);
         }
-        env.bell.ring(0);
     }
 
-    #[cold]
-    fn overflow(&self, env: &Env, notice: &Notice) {
-        let record = &notice.record;
-        let dropped = notice.wanted.and(EventMask::DROPPABLE);
-        let kept = notice.wanted.without(EventMask::DROPPABLE);
-        self.published
-            .fetch_add(notice.wanted.len(), Ordering::Relaxed);
-        self.dropped.fetch_add(dropped.len(), Ordering::Relaxed);
-        if kept == EventMask::NONE {
-            return;
-        }
-        let next = env.last_id() + 1;
-        let full_since = self
-            .full_since
-            .compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed)
-            .map_or_else(|since| since, |_| next);
-        let newcomer = record.id() >= full_since;
-        let before = record.miss(kept);
-        self.coalesced
-            .fetch_add(before.and(kept).len(), Ordering::Relaxed);
-        if !newcomer {
-            env.attention.leave(record, || record.share());
-        } else if record.is_retired_by_now() {
-            self.settle(env, record);
-        } else {
-            // ORDERING: AcqRel, partner of the swap in `take_unlisted`.
-            self.unlisted.swap(1, Ordering::AcqRel);
-        }
-    }
-
-    /// Sees to what a removed connection missed, which nobody will find in the
-    /// table: it is told if the connection was ever told of.
-    #[cold]
-    pub(crate) fn settle(&self, env: &Env, record: &Record) {
-        if record.is_announced() {
-            env.attention.leave(record, || record.share());
-            env.bell.ring(0);
-        } else {
-            let forgotten = record.take_missed();
-            self.coalesced.fetch_add(forgotten.len(), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the table has to be searched for connections that missed events.
-    pub(crate) fn take_unlisted(&self) -> bool {
-        // ORDERING: AcqRel, partner of the swap in `overflow`: who takes the flag
-        // sees the bits of those who set it.
-        self.unlisted.swap(0, Ordering::AcqRel) == 1
-    }
-
-    /// Whether the dispatcher has anything to do.
+    /// Whether the dispatcher has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.ring.len() == 0 && self.unlisted.load(Ordering::Relaxed) == 0
     }
@@ -213,15 +264,22 @@ impl Bus {
             })
     }
 
-    /// Adds a subscriber. The records learn of it next, by the caller, who holds
-    /// on to the guard until then.
-    pub(crate) fn add(&self, subscriber: Arc<Subscriber>) -> Held<'_, ()> {
+    /// The manager is shutting down.
+    pub(crate) fn begin_closing(&self) {
+        self.closing.store(1, Ordering::Relaxed);
+    }
+
+    /// Adds a subscriber, and says whether it is the only one. The records learn of it
+    /// next, by the caller, who holds on to the guard until then, and who then lets the
+    /// subscriber [begin](Subscriber::begin).
+    pub(crate) fn add(&self, subscriber: Arc<Subscriber>) -> (Held<'_, ()>, bool) {
         let guard = self.changing.lock();
         let mut subscribers = Vec::clone(&self.subscribers.load());
         subscribers.push(subscriber);
-        self.audience.store(subscribers.len(), Ordering::Relaxed);
+        let audience = subscribers.len();
+        self.audience.store(audience, Ordering::Relaxed);
         self.subscribers.store(Arc::new(subscribers));
-        guard
+        (guard, audience == 1)
     }
 
     /// Those that `which` names.
@@ -253,7 +311,15 @@ impl Bus {
         self.coalesced.fetch_add(events, Ordering::Relaxed);
     }
 
-    pub(crate) fn counts(&self) -> EventCounts {
+    /// So many events of these types are not told: the connection was forgotten.
+    fn count_forgotten(&self, events: EventMask) {
+        let dropped = events.and(EventMask::DROPPABLE);
+        let kept = events.without(EventMask::DROPPABLE);
+        self.dropped.fetch_add(dropped.len(), Ordering::Relaxed);
+        self.coalesced.fetch_add(kept.len(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self, background_running: bool) -> EventCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EventCounts {
             published: read(&self.published),
@@ -261,6 +327,7 @@ impl Bus {
             dropped: read(&self.dropped),
             coalesced: read(&self.coalesced),
             panics: read(&self.panics),
+            background_running,
         }
     }
 }

@@ -335,6 +335,7 @@ impl Settings {
     }
 }
 
+mod differences;
 mod options;
 pub use options::{Config, ConnectionOptions};
 pub(crate) use options::{Housekeeping, housekeeping_setters, settings_setters};

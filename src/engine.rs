@@ -7,17 +7,19 @@
 //! look-up by name finds a retired record and treats it as absent; whoever wants
 //! to register the name anew takes it out himself and goes on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::bell::Starter;
+use crate::bus::is_inside_user_code;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Overrides};
 use crate::counter;
 use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
 use crate::error::Error;
-use crate::event::{Cause, EventFilter};
+use crate::event::{Cause, EventFilter, EventType};
 use crate::key::Key;
+use crate::lock::Lock;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
@@ -35,6 +37,9 @@ pub(crate) struct Engine {
     /// whoever polls, never by a thread that calls or reports.
     plan: PerProcess<Planning>,
     pub(crate) driver: PerProcess<Post>,
+    /// Held by the one of those who wait for a queue that does what a driver would, where
+    /// there is none.
+    pub(crate) pumping: Lock<()>,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
     has_driver: bool,
@@ -55,13 +60,23 @@ impl Engine {
             table: Table::new(),
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(Post::new()),
+            pumping: Lock::new(()),
             shut: AtomicU32::new(0),
             has_driver,
         }
     }
 
+    /// Whether there is to be a background thread.
     pub(crate) fn has_driver(&self) -> bool {
         self.has_driver
+    }
+
+    /// Whether a background thread does what is due. Starts it if it is missing.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.has_driver && {
+            self.env.bell.attend();
+            self.driver.is_running()
+        }
     }
 
     pub(crate) fn is_shut(&self) -> bool {
@@ -240,8 +255,7 @@ impl Engine {
         }
         // Otherwise whoever subscribes from now on finds the record.
         if self.env.bus.has_audience() {
-            record.learn_interest(&self.env.bus);
-            record.tell_of_life(&self.env, Cause::Registered);
+            record.tell_registration(&self.env);
         }
         Ok(record)
     }
@@ -253,13 +267,45 @@ impl Engine {
     ) -> Result<RecordRef, Error> {
         loop {
             match self.find(key) {
+                Ok(record) => {
+                    self.warn_of_other_settings(&record, options);
+                    return Ok(record);
+                }
                 Err(Error::NotFound(_)) => {}
-                answer => return answer,
+                Err(error) => return Err(error),
             }
             match self.register(key, Some(options.clone())) {
                 Err(Error::AlreadyRegistered(_)) => {}
                 answer => return answer,
             }
+        }
+    }
+
+    /// The first settings of a connection are kept. Who gives others later is told so,
+    /// once for each connection: by a notice, since the call does what its name says.
+    fn warn_of_other_settings(&self, record: &Record, options: &ConnectionOptions) {
+        if *options == ConnectionOptions::new() || record.has_warned() {
+            return;
+        }
+        // Kept for when somebody listens.
+        if !record.is_wanted(&self.env.bus, EventType::Notice) {
+            return;
+        }
+        let profile = record.profile();
+        let mut others = options.overrides.not_in(&record.settings(&self.env));
+        let metadata = profile.as_deref().map(|profile| &profile.metadata);
+        if let Some(given) = &options.metadata
+            && metadata.map_or(!given.is_empty(), |metadata| metadata != given)
+        {
+            others.push("metadata");
+        }
+        if !others.is_empty() && record.begin_warning() {
+            let text = format!(
+                "get_or_register was given other settings than the connection has: {}; \
+                 the connection keeps its own",
+                others.join(", ")
+            );
+            record.tell_notice(&self.env, &text);
         }
     }
 
@@ -272,7 +318,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        record.tell_of_life(&self.env, Cause::Unregistered);
+        record.tell_removal(&self.env, Cause::Unregistered);
         drop(guard);
         self.relieve_inbox();
         Ok(())
@@ -281,10 +327,8 @@ impl Engine {
     /// Looks through the inbox if the driver does not: it may be inside a callback
     /// for long, and the inbox keeps what is removed meanwhile.
     fn relieve_inbox(&self) {
-        if !self.env.attention.is_empty()
-            && let Ok(mut plan) = self.plan.0.try_lock()
-        {
-            plan.take_in(self, self.env.clock.now_exact());
+        if !self.env.attention.is_empty() {
+            self.try_with_plan(|plan| plan.take_in(self, self.env.clock.now_exact()));
         }
     }
 
@@ -425,9 +469,12 @@ impl Engine {
         sink: Sink,
     ) -> Result<Arc<Subscriber>, Error> {
         self.refuse_if_shut()?;
+        if !matches!(sink, Sink::Mailbox(_)) {
+            self.refuse_without_a_thread()?;
+        }
         let bus = &self.env.bus;
         let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
-        let one_at_a_time = bus.add(subscriber.clone());
+        let (one_at_a_time, is_first) = bus.add(subscriber.clone());
         // ORDERING: SeqCst, partner of the fences in `shut_down` and `register`: either
         // that one finds this subscriber, or this thread the flag, or the record.
         fence(Ordering::SeqCst);
@@ -437,17 +484,33 @@ impl Engine {
             return Err(Error::ShutDown);
         }
         self.for_each(|record| {
-            record.add_interest(subscriber.filter.interest_in(record.key()), bus);
+            let wanted = subscriber.filter.interest_in(record.key());
+            record.add_interest(wanted, is_first, bus);
         });
+        subscriber.begin();
         drop(one_at_a_time);
-        // ORDERING: SeqCst, partner of the fences in `Record::tell` and `tell_of_life`: what
-        // this thread still finds as it was, it will be told of when it changes.
+        // ORDERING: SeqCst, partner of the fences in `Record::tell_quietly` and
+        // `tell_removal`: what this thread still finds as it was, it will be told of when
+        // it changes.
         fence(Ordering::SeqCst);
         Ok(subscriber)
     }
 
-    /// Ends the subscriptions that `which` names. From outside a callback, nothing
-    /// of them runs any more when this returns.
+    /// Callbacks run on the background thread. If there shall be one and the system has
+    /// none to give, they would never run, and nobody would know.
+    fn refuse_without_a_thread(&self) -> Result<(), Error> {
+        if !self.has_driver || self.driver.is_running() {
+            return Ok(());
+        }
+        self.env.bell.attend();
+        match self.driver.refusal() {
+            Some(reason) => Err(Error::NoThread(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the subscriptions that `which` names. From outside user code, nothing of them
+    /// runs any more when this returns, unless the time of a shutdown is over.
     pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
         let bus = &self.env.bus;
         let gone = bus.find(which);
@@ -457,14 +520,34 @@ impl Engine {
         // Before they leave the list: whoever else ends one of them still finds it
         // there, and waits too.
         for subscriber in &gone {
-            subscriber.close(!bus.is_dispatching_here());
+            subscriber.close(!is_inside_user_code() && !bus.is_out_of_time());
         }
         let _one_at_a_time = bus.remove(&gone);
         self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
     }
 
-    pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Works on the plan. This and [`Engine::try_with_plan`] are the only ways to it, so
+    /// that whoever moves work into the plan wakes a driver that sleeps for longer.
+    pub(crate) fn with_plan<T>(&self, work: impl FnOnce(&mut Plan) -> T) -> T {
+        let plan = self.plan.0.lock();
+        self.work_on(plan.unwrap_or_else(PoisonError::into_inner), work)
+    }
+
+    /// Works on the plan, unless another thread does.
+    fn try_with_plan(&self, work: impl FnOnce(&mut Plan)) {
+        match self.plan.0.try_lock() {
+            Ok(plan) => self.work_on(plan, work),
+            Err(TryLockError::Poisoned(plan)) => self.work_on(plan.into_inner(), work),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn work_on<T>(&self, mut plan: MutexGuard<'_, Plan>, work: impl FnOnce(&mut Plan) -> T) -> T {
+        let answer = work(&mut plan);
+        let due = plan.due();
+        drop(plan);
+        self.env.bell.ring(due);
+        answer
     }
 
     /// Refuses everything from now on: handles answer `ShutDown`.
@@ -472,7 +555,8 @@ impl Engine {
         if self.shut.swap(1, Ordering::AcqRel) == 1 {
             return;
         }
-        // ORDERING: SeqCst, partner of the fence in `register`.
+        self.env.bus.begin_closing();
+        // ORDERING: SeqCst, partner of the fences in `register` and `do_all_due`.
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);

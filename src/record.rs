@@ -37,7 +37,7 @@ use crate::expiry;
 use crate::key::Key;
 use crate::references::References;
 use crate::state::{Generation, NEVER, State, Word};
-use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, shipped};
 
 mod calls;
 mod cold;
@@ -53,6 +53,7 @@ mod ticket;
 mod times;
 #[cfg(feature = "capi")]
 mod token;
+mod told;
 
 use cold::Cold;
 pub use control::OpenFor;
@@ -61,6 +62,7 @@ pub(crate) use newcomer::Newcomer;
 pub(crate) use own::{Limit, Profile};
 pub(crate) use share::RecordRef;
 pub use status::Status;
+pub(crate) use tell::{REGISTRATION, Registration};
 #[cfg(feature = "capi")]
 pub(crate) use ticket::MaybeWait;
 pub(crate) use ticket::{Begun, Wait};
@@ -77,13 +79,11 @@ pub(crate) struct Record {
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
-    /// Counts the changes: the generation of the last one, continued beyond its 13
-    /// bits.
-    epoch: AtomicU32,
+    /// The types of events that somebody wants of this connection, and whether its
+    /// registration is still to be told, see [`tell`].
+    interest: AtomicU32,
     stripes: Stripes,
     name: Name,
-    /// The types of events that somebody wants of this connection.
-    interest: AtomicU16,
     /// 1 if a call was admitted since a cleanup last asked.
     visited: AtomicU8,
     /// 1 if the connection may have something of its own, see [`own`].
@@ -109,12 +109,10 @@ pub(crate) struct Record {
     references: References,
     /// Failures in a row while not closed.
     streak: AtomicU32,
-    /// Events told within one generation, for their order.
-    ticks: AtomicU32,
     /// What subscribers know of the connection, see [`tell`].
-    told: AtomicU16,
+    told: AtomicU32,
     /// The types of kept events that found no room in the ring.
-    missed: AtomicU16,
+    missed: AtomicU32,
 }
 
 shipped! {
@@ -176,10 +174,9 @@ impl Record {
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
-            epoch: AtomicU32::new(0),
+            interest: AtomicU32::new(tell::AT_BIRTH),
             stripes: Stripes::new(),
             name: Name::EMPTY,
-            interest: AtomicU16::new(tell::UNKNOWN.0),
             visited: AtomicU8::new(0),
             has_profile: AtomicU8::new(newcomer.profile.is_some().into()),
             cell: Cell::new(),
@@ -194,9 +191,8 @@ impl Record {
             last_touch: AtomicU64::new(registered_at),
             references: References::new(2),
             streak: AtomicU32::new(0),
-            ticks: AtomicU32::new(0),
-            told: AtomicU16::new(0),
-            missed: AtomicU16::new(0),
+            told: AtomicU32::new(0),
+            missed: AtomicU32::new(0),
         }
     }
 
@@ -411,11 +407,15 @@ impl Record {
                 .opened_at
                 .fetch_max(opening.at + 1, Ordering::Relaxed);
         }
-        let now = opening.at;
-        self.after(env, applied, Happening { now, ..happening });
-        let deadline = opening.deadline();
+        let (now, deadline) = (opening.at, opening.deadline());
+        let has_told = self.after_quietly(env, applied, Happening { now, ..happening });
         if deadline != NEVER {
             env.attention.leave(self, || self.share());
+        }
+        // Once, for the notice and for the deadline.
+        if has_told {
+            env.bell.ring(0);
+        } else if deadline != NEVER {
             // Somebody may have set an earlier one, and found this thread half
             // way through leaving the record: then it is this thread that rings.
             let latest = self.word_now().deadline().unwrap_or(deadline);
@@ -455,11 +455,19 @@ impl Record {
 
     /// What the winner of a change does after it, and who reported without one.
     fn after<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) {
+        if self.after_quietly(env, applied, happening) {
+            env.bell.ring(0);
+        }
+    }
+
+    /// [`Record::after`], except that the caller has to ring for the dispatcher if this
+    /// returns true.
+    fn after_quietly<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) -> bool {
         let (before, after) = (applied.before, applied.after);
         if before.state() != after.state() {
             self.note_change(after.generation(), happening.now);
         }
-        self.tell(env, before.state(), after.state(), after, happening);
+        self.tell_quietly(env, before.state(), after.state(), after, happening)
     }
 }
 

@@ -13,4 +13,5 @@ mod references;
 mod ring;
 mod sections;
 mod table;
+mod told;
 mod window;
