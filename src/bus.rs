@@ -196,6 +196,8 @@ pub(crate) struct Bus {
     in_hand: AtomicU64,
     /// Events that were not told because the time was over.
     left: AtomicU64,
+    /// Events in batches whose callback had not returned then.
+    in_callbacks: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) dropped: AtomicU64,
@@ -220,6 +222,7 @@ impl Bus {
             limit: AtomicU64::new(u64::MAX),
             in_hand: AtomicU64::new(0),
             left: AtomicU64::new(0),
+            in_callbacks: AtomicU64::new(0),
             published: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),

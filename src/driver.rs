@@ -115,6 +115,8 @@ impl Engine {
             plan.take_in(self, self.env.clock.now_exact());
             mem::take(&mut plan.late)
         });
+        // Whoever sends a notice from now on takes it away again.
+        self.env.bell.end();
         self.env.bus.discard(late);
         self.unsubscribe(|_| true);
     }

@@ -122,6 +122,14 @@ impl Env {
         answer
     }
 
+    /// Sees to it that a notice, which was sent or found no room, is told. If nobody tells
+    /// any more, it is counted.
+    pub(crate) fn call_dispatcher(&self) {
+        if self.bell.ring(0) {
+            self.bus.discard(Vec::new());
+        }
+    }
+
     /// Starts the driver anew if a fork has left it behind. For operations on which
     /// something may hinge that only a driver does in time.
     #[inline]

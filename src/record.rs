@@ -414,7 +414,7 @@ impl Record {
         }
         // Once, for the notice and for the deadline.
         if has_told {
-            env.bell.ring(0);
+            env.call_dispatcher();
         } else if deadline != NEVER {
             // Somebody may have set an earlier one, and found this thread half
             // way through leaving the record: then it is this thread that rings.
@@ -456,7 +456,7 @@ impl Record {
     /// What the winner of a change does after it, and who reported without one.
     fn after<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) {
         if self.after_quietly(env, applied, happening) {
-            env.bell.ring(0);
+            env.call_dispatcher();
         }
     }
 

@@ -92,9 +92,18 @@ impl Subscriber {
         self.ready.load(Ordering::Acquire) == 1
     }
 
-    /// How many events wait for the rest of their batch.
-    pub(crate) fn in_batch(&self) -> u64 {
-        self.in_batch.load(Ordering::Relaxed)
+    /// The end: what waits in its batch is not handed over any more. Returns how many
+    /// events its callback has, if that is running.
+    pub(crate) fn discard_batch(&self, bus: &Bus) -> u64 {
+        let discard = |inside: &mut Inside| {
+            if let Sink::Batches { batch, .. } = &mut inside.sink {
+                bus.count_left(mem::take(batch.events()).len() as u64);
+            }
+        };
+        match self.inside.enter(discard) {
+            Some(()) => 0,
+            None => self.in_batch.load(Ordering::Relaxed),
+        }
     }
 
     /// Offers an event whose type, identifier and scope are wanted. `newest`: the
@@ -191,8 +200,7 @@ impl Sink {
             && !events.is_empty()
         {
             if bus.is_out_of_time() {
-                bus.count_left(events.len() as u64);
-                events.clear();
+                // The last round discards them.
                 return;
             }
             bus.delivered

@@ -35,7 +35,7 @@ impl Bus {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Takes away what waits, and what these records have missed.
+    /// Takes away what waits, what these records have missed, and what is in batches.
     pub(crate) fn discard(&self, late: Vec<RecordRef>) {
         while let Some(notice) = self.ring.pop() {
             self.published
@@ -45,6 +45,12 @@ impl Bus {
         for record in late {
             self.count_left(record.take_missed().len());
         }
+        if self.is_out_of_time() {
+            let subscribers = self.subscribers.load();
+            let batches = subscribers.iter().map(|one| one.discard_batch(self));
+            self.in_callbacks
+                .fetch_max(batches.sum(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn count_left(&self, events: u64) {
@@ -53,11 +59,13 @@ impl Bus {
     }
 
     /// How many events were not delivered to everybody because the time was over. Those
-    /// count that the dispatcher has in hand, and those in batches, once for each batch.
+    /// count that the dispatcher has in hand, and those in a batch whose callback has not
+    /// returned.
     pub(crate) fn left(&self) -> u64 {
-        let subscribers = self.subscribers.load();
-        let in_batches: u64 = subscribers.iter().map(|one| one.in_batch()).sum();
-        self.left.load(Ordering::Relaxed) + self.in_hand.load(Ordering::Relaxed) + in_batches
+        [&self.left, &self.in_hand, &self.in_callbacks]
+            .map(|count| count.load(Ordering::Relaxed))
+            .iter()
+            .sum()
     }
 
     /// How many happenings wait: about as many as there are events, for somebody who must

@@ -181,7 +181,7 @@ impl Record {
         }
         let facts = self.facts_of_registration(env.clock.now());
         self.publish(env, Cause::Registered, true, wanted, facts);
-        env.bell.ring(0);
+        env.call_dispatcher();
     }
 
     /// Tells of the removal of the connection.
@@ -229,7 +229,7 @@ impl Record {
 
     fn tell(&self, env: &Env, before: State, after: State, word: Word, happening: Happening<'_>) {
         if self.tell_quietly(env, before, after, word, happening) {
-            env.bell.ring(0);
+            env.call_dispatcher();
         }
     }
 
