@@ -119,6 +119,11 @@ impl EventType {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// Whether it tells that the connection is gone.
+    pub(crate) fn is_of_removal(self) -> bool {
+        matches!(self, Cleanup | ConnectionUnregistered | ConnectionRemoved)
+    }
+
     /// Whether it may be dropped (and counted) under overload. All others are
     /// delivered at least once.
     pub fn is_droppable(self) -> bool {
@@ -269,6 +274,9 @@ pub struct Event {
     pub(crate) sequence: u64,
     pub(crate) unix_ms: u64,
     pub(crate) late: bool,
+    /// The last one that tells of its connection: whatever comes later says only that it
+    /// is gone.
+    pub(crate) is_last: bool,
     pub(crate) facts: Facts,
 }
 

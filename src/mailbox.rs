@@ -8,9 +8,8 @@
 //! Of a connection that was registered and removed while the mailbox was full nothing is
 //! kept, so memory is bounded by the capacity and by the connections there were when it
 //! filled up or are now. Such a connection is recognised by its number: the host may have
-//! heard of those up to `known`, and of no other. Its removal is the event that forgets
-//! it, because that is the last one that tells anything of it; whatever comes even later
-//! says only that it is gone. A subscriber that does not hear of removals has to
+//! heard of those up to `known`, and of no other. Its [last](Event::is_last) event is what
+//! forgets it; whatever comes even later says only that it is gone. A subscriber that does not hear of removals has to
 //! [sort out](Mailbox::sort_out) instead.
 //!
 //! Between the dispatcher and the host there is a mutex, held for a few moves.
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-use crate::event::{Event, EventType};
+use crate::event::Event;
 use crate::per_process::{PerProcess, Renew};
 use crate::state::State;
 use crate::sync::{AtomicU32, Ordering};
@@ -305,7 +304,7 @@ impl Letters {
 
     fn put_aside(&mut self, event: &Event) -> Posted {
         if event.id > self.known {
-            if event.kind == EventType::ConnectionRemoved {
+            if event.is_last {
                 return Posted::Forgotten(self.forget(event.id));
             }
             if !self.aside.contains_key(&event.id) && is_epilogue(event) {
@@ -362,12 +361,7 @@ impl Letters {
 /// Whether the event says no more than that the connection is gone, and is not one of
 /// those that tell of it.
 fn is_epilogue(event: &Event) -> bool {
-    use EventType::{Cleanup, ConnectionRemoved, ConnectionUnregistered};
-    event.new_state() == State::Unknown
-        && !matches!(
-            event.kind,
-            Cleanup | ConnectionRemoved | ConnectionUnregistered
-        )
+    event.new_state() == State::Unknown && !event.kind.is_of_removal()
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Subscriber {
                 inside.sink.deliver(bus, event, newest);
                 self.note_batch(&mut inside.sink);
             } else if let Sink::Mailbox(mailbox) = &inside.sink
-                && event.event_type() == EventType::ConnectionRemoved
+                && event.is_last
             {
                 bus.take_back(mailbox.forget(event.id));
             }

@@ -10,8 +10,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
-use std::ptr;
 use std::sync::Arc;
+use std::{mem, ptr};
 
 use super::{Bus, Notice};
 use crate::env::Env;
@@ -91,12 +91,44 @@ struct Late {
     facts: Facts,
 }
 
+/// What is to be told of one record, at once.
+struct Telling<'k> {
+    /// What there is to tell, in this order.
+    kinds: &'k [EventType],
+    /// What of it somebody wants.
+    wanted: EventMask,
+    facts: Facts,
+    late: bool,
+    /// A removal among them is the last thing to be told of the connection.
+    may_end: bool,
+}
+
+impl Telling<'_> {
+    fn registration(record: &Record, wanted: EventMask, time: u64) -> Self {
+        Telling {
+            kinds: Cause::Registered.events(true),
+            wanted,
+            facts: record.facts_of_registration(time),
+            late: false,
+            may_end: false,
+        }
+    }
+
+    fn kinds_told(&self) -> impl Iterator<Item = EventType> {
+        let kinds = self.kinds.iter().copied();
+        kinds.filter(|kind| self.wanted.contains(*kind))
+    }
+}
+
 /// One round of the dispatcher.
 struct Round<'a> {
     bus: &'a Bus,
     env: &'a Env,
     /// By the numbers of the connections, so in the order of their registrations.
     late: BTreeMap<u64, Late>,
+    /// For each happening again: which subscribers want which of its events. Empty between
+    /// two.
+    audience: Vec<(usize, EventMask)>,
 }
 
 impl Bus {
@@ -167,6 +199,7 @@ impl<'a> Round<'a> {
             bus,
             env,
             late: BTreeMap::new(),
+            audience: Vec::new(),
         };
         for record in records {
             let missed = record.take_missed();
@@ -192,7 +225,7 @@ impl<'a> Round<'a> {
             && let Some(notice) = ring.pop_before(tail)
         {
             self.take_in_hand(notice.wanted);
-            self.tell_notice(&notice);
+            self.tell_notice(notice);
         }
     }
 
@@ -204,7 +237,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn tell_notice(&mut self, notice: &Notice) {
+    fn tell_notice(&mut self, notice: Notice) {
         let Notice {
             record,
             cause,
@@ -212,9 +245,7 @@ impl<'a> Round<'a> {
             wanted,
             facts,
         } = notice;
-        self.bus
-            .published
-            .fetch_add(wanted.len(), Ordering::Relaxed);
+        self.count_published(wanted);
         if cause.is_removal() {
             // What it missed has to be told now: nobody will find it in the table.
             if let Some(late) = self.late.remove(&record.id()) {
@@ -232,11 +263,16 @@ impl<'a> Round<'a> {
                 });
             }
         }
-        if *cause == Cause::Registered {
-            self.tell_registration(record, *wanted, facts, false);
-        } else {
-            let kinds = cause.events(*moved);
-            self.tell(record, kinds, *wanted, facts.clone(), false);
+        let happening = Telling {
+            kinds: cause.events(moved),
+            wanted,
+            facts,
+            late: false,
+            may_end: true,
+        };
+        match cause {
+            Cause::Registered => self.tell_registration(&record, happening),
+            _ => self.tell(&record, happening),
         }
     }
 
@@ -248,74 +284,49 @@ impl<'a> Round<'a> {
         } = late;
         let registration = missed.and(REGISTRATION);
         if registration != EventMask::NONE {
-            let facts = record.facts_of_registration(facts.time);
-            self.tell_registration(&record, registration, &facts, true);
+            let mut happening = Telling::registration(&record, registration, facts.time);
+            happening.late = true;
+            self.tell_registration(&record, happening);
         }
         let others = missed.without(REGISTRATION);
         if others != EventMask::NONE {
-            self.tell(&record, &MISSED, others, facts, true);
+            let happening = Telling {
+                kinds: &MISSED,
+                wanted: others,
+                facts,
+                late: true,
+                may_end: true,
+            };
+            self.tell(&record, happening);
         }
     }
 
     /// Tells a registration, unless that was done before something else of its connection.
-    fn tell_registration(&mut self, record: &Record, wanted: EventMask, facts: &Facts, late: bool) {
+    fn tell_registration(&mut self, record: &Record, registration: Telling<'_>) {
         if !record.begin_telling() {
-            self.forget(wanted);
+            self.forget(registration.wanted);
         } else if record.take_registration() == Registration::Settled {
-            self.let_go(wanted);
+            self.let_go(registration.wanted);
         } else {
-            self.offer_registration(record, wanted, facts, late);
-        }
-    }
-
-    fn offer_registration(
-        &mut self,
-        record: &Record,
-        wanted: EventMask,
-        facts: &Facts,
-        late: bool,
-    ) {
-        self.offer(record, Cause::Registered.events(true), wanted, facts, late);
-        if self.bus.closing.load(Ordering::Relaxed) == 0 && record.take_removal() {
-            let removed = EventMask::of(EventType::ConnectionRemoved);
-            let wanted = self.bus.interest_in(record.key()).and(removed);
-            self.take_in_hand(wanted);
-            self.bus
-                .published
-                .fetch_add(wanted.len(), Ordering::Relaxed);
-            let facts = record.facts_now(self.env);
-            self.offer(
-                record,
-                &[EventType::ConnectionRemoved],
-                wanted,
-                &facts,
-                true,
-            );
+            self.offer_registration(record, &registration);
         }
     }
 
     /// Tells what happened, or what holds now if that is outdated.
-    fn tell(
-        &mut self,
-        record: &Record,
-        kinds: &[EventType],
-        wanted: EventMask,
-        mut facts: Facts,
-        mut late: bool,
-    ) {
+    fn tell(&mut self, record: &Record, mut happening: Telling<'_>) {
         if !record.begin_telling() {
-            return self.forget(wanted);
+            return self.forget(happening.wanted);
         }
-        self.tell_registration_first(record, facts.time);
-        if record.is_outdated(&facts) {
-            facts = record.facts_now(self.env);
-            late = true;
+        self.tell_registration_first(record, happening.facts.time);
+        if record.is_outdated(&happening.facts) {
+            happening.facts = record.facts_now(self.env);
+            happening.late = true;
         }
-        if late {
+        if happening.late {
             // From what was told last, which may be more than one change ago.
-            facts.before = record.told_state();
+            happening.facts.before = record.told_state();
         }
-        self.offer(record, kinds, wanted, &facts, late);
+        self.offer(record, &happening);
     }
 
     /// Something else of this connection is about to be told, and its registration is
@@ -328,23 +339,34 @@ impl<'a> Round<'a> {
         let wanted = record.interest().and(REGISTRATION);
         self.take_in_hand(wanted);
         if registration == Registration::New {
-            self.bus
-                .published
-                .fetch_add(wanted.len(), Ordering::Relaxed);
+            self.count_published(wanted);
         }
-        let facts = record.facts_of_registration(time);
-        self.offer_registration(record, wanted, &facts, false);
+        self.offer_registration(record, &Telling::registration(record, wanted, time));
     }
 
-    /// Makes events of those `kinds` that are `wanted`, and offers them.
-    fn offer(
-        &mut self,
-        record: &Record,
-        kinds: &[EventType],
-        wanted: EventMask,
-        facts: &Facts,
-        late: bool,
-    ) {
+    /// Tells the registration, and the removal if nobody else does.
+    fn offer_registration(&mut self, record: &Record, registration: &Telling<'_>) {
+        self.offer(record, registration);
+        if self.bus.closing.load(Ordering::Relaxed) == 0 && record.take_removal() {
+            let removed = EventMask::of(EventType::ConnectionRemoved);
+            let wanted = self.bus.interest_in(record.key()).and(removed);
+            self.take_in_hand(wanted);
+            self.count_published(wanted);
+            let removal = Telling {
+                kinds: &[EventType::ConnectionRemoved],
+                wanted,
+                facts: record.facts_now(self.env),
+                late: true,
+                // Whoever removes the connection may yet say why.
+                may_end: false,
+            };
+            self.offer(record, &removal);
+        }
+    }
+
+    /// Makes the events, and offers them.
+    fn offer(&mut self, record: &Record, happening: &Telling<'_>) {
+        let facts = &happening.facts;
         record.note_told(facts);
         let bus = self.bus;
         let name = Arc::new(record.key().to_buf());
@@ -352,31 +374,49 @@ impl<'a> Round<'a> {
         let unix_ms = self.env.clock.wall().unix_ms(facts.time);
         // Not a guard: a callback may subscribe, which swaps the list.
         let subscribers = bus.subscribers.load_full();
-        for kind in kinds {
-            if !wanted.contains(*kind) {
-                continue;
-            }
+        // Once for all events of the happening: who begins to listen in between hears the
+        // next one.
+        let mut audience = mem::take(&mut self.audience);
+        audience.extend(
+            subscribers
+                .iter()
+                .enumerate()
+                .filter_map(|(n, subscriber)| {
+                    let wanted = subscriber.filter.interest_in(name.as_key());
+                    (wanted.meets(happening.wanted) && subscriber.is_ready()).then_some((n, wanted))
+                }),
+        );
+        let mut kinds = happening.kinds_told().peekable();
+        while let Some(kind) = kinds.next() {
             if bus.is_out_of_time() {
-                self.leave(EventMask::of(*kind));
+                self.leave(EventMask::of(kind));
                 continue;
             }
             let event = Event {
-                kind: *kind,
+                kind,
                 name: name.clone(),
                 id: record.id(),
                 sequence: bus.next_sequence(),
                 unix_ms,
-                late,
+                late: happening.late,
+                is_last: happening.may_end && kind.is_of_removal() && kinds.peek().is_none(),
                 facts: facts.clone(),
             };
-            for subscriber in subscribers.iter() {
-                let is_wanted = || subscriber.filter.interest_in(name.as_key()).contains(*kind);
-                if subscriber.is_ready() && is_wanted() && !is_the_parents() {
-                    subscriber.offer(bus, &event, newest);
+            for (n, wanted) in &audience {
+                if wanted.contains(kind) && !is_the_parents() {
+                    subscribers[*n].offer(bus, &event, newest);
                 }
             }
-            self.let_go(EventMask::of(*kind));
+            self.let_go(EventMask::of(kind));
         }
+        audience.clear();
+        self.audience = audience;
+    }
+
+    fn count_published(&self, events: EventMask) {
+        self.bus
+            .published
+            .fetch_add(events.len(), Ordering::Relaxed);
     }
 
     fn take_in_hand(&self, events: EventMask) {

@@ -1,7 +1,7 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::event::{Facts, Text};
+use crate::event::{EventType, Facts, Text};
 use crate::key::Key;
 use crate::state::{Generation, State};
 
@@ -13,6 +13,7 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
         sequence,
         unix_ms: 0,
         late: false,
+        is_last: kind == EventType::ConnectionRemoved,
         facts: Facts {
             time: 0,
             before: State::Closed,
