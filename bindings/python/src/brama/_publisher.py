@@ -153,6 +153,7 @@ class Publisher:
             counts.dropped,
             counts.coalesced,
             self._errors.count,
+            bool(counts.background_running),
         )
 
     def _is_inside_callback(self) -> bool:
