@@ -43,6 +43,7 @@ mod planned;
 mod post;
 
 use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
@@ -63,6 +64,30 @@ const PAUSE: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_millis(20);
 
 impl Engine {
+    /// Works on the plan. This and [`Engine::try_with_plan`] are the only ways to it, so
+    /// that whoever moves work into the plan wakes a driver that sleeps for longer.
+    pub(crate) fn with_plan<T>(&self, work: impl FnOnce(&mut Plan) -> T) -> T {
+        let plan = self.plan.0.lock();
+        self.work_on(plan.unwrap_or_else(PoisonError::into_inner), work)
+    }
+
+    /// Works on the plan, unless another thread does.
+    pub(crate) fn try_with_plan(&self, work: impl FnOnce(&mut Plan)) {
+        match self.plan.0.try_lock() {
+            Ok(plan) => self.work_on(plan, work),
+            Err(TryLockError::Poisoned(plan)) => self.work_on(plan.into_inner(), work),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn work_on<T>(&self, mut plan: MutexGuard<'_, Plan>, work: impl FnOnce(&mut Plan) -> T) -> T {
+        let answer = work(&mut plan);
+        let due = plan.due();
+        drop(plan);
+        self.env.bell.ring(due);
+        answer
+    }
+
     /// Everything that is due now: expiries, a whole cleanup, events. Returns the
     /// next moment at which something will be. Inside a callback of this manager
     /// nothing: the thread is at it.
@@ -186,3 +211,6 @@ impl Engine {
         (next, dispatched)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

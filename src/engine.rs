@@ -7,23 +7,23 @@
 //! look-up by name finds a retired record and treats it as absent; whoever wants
 //! to register the name anew takes it out himself and goes on.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+mod audience;
+
+use std::sync::{Arc, Mutex};
 
 use crate::bell::Starter;
-use crate::bus::is_inside_user_code;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Overrides};
 use crate::counter;
 use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
 use crate::error::Error;
-use crate::event::{Cause, EventFilter, EventType};
+use crate::event::Cause;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
-use crate::subscriber::{Sink, Subscriber};
 use crate::sync::{AtomicU32, Ordering, fence, fence_after_rmw};
 use crate::table::{Cursor, Table};
 
@@ -34,8 +34,9 @@ pub(crate) struct Engine {
     pub(crate) env: Env,
     pub(crate) table: Table<Record>,
     /// The driver's own state. Held for one turn by the driver's thread or by
-    /// whoever polls, never by a thread that calls or reports.
-    plan: PerProcess<Planning>,
+    /// whoever polls, never by a thread that calls or reports. The way to it is
+    /// [`Engine::with_plan`].
+    pub(crate) plan: PerProcess<Planning>,
     pub(crate) driver: PerProcess<Post>,
     /// Held by the one of those who wait for a queue that does what a driver would, where
     /// there is none.
@@ -281,34 +282,6 @@ impl Engine {
         }
     }
 
-    /// The first settings of a connection are kept. Who gives others later is told so,
-    /// once for each connection: by a notice, since the call does what its name says.
-    fn warn_of_other_settings(&self, record: &Record, options: &ConnectionOptions) {
-        if *options == ConnectionOptions::new() || record.has_warned() {
-            return;
-        }
-        // Kept for when somebody listens.
-        if !record.is_wanted(&self.env.bus, EventType::Notice) {
-            return;
-        }
-        let profile = record.profile();
-        let mut others = options.overrides.not_in(&record.settings(&self.env));
-        let metadata = profile.as_deref().map(|profile| &profile.metadata);
-        if let Some(given) = &options.metadata
-            && metadata.map_or(!given.is_empty(), |metadata| metadata != given)
-        {
-            others.push("metadata");
-        }
-        if !others.is_empty() && record.begin_warning() {
-            let text = format!(
-                "get_or_register was given other settings than the connection has: {}; \
-                 the connection keeps its own",
-                others.join(", ")
-            );
-            record.tell_notice(&self.env, &text);
-        }
-    }
-
     pub(crate) fn unregister(&self, key: Key<'_>) -> Result<(), Error> {
         self.env.attend();
         let hash = self.env.hasher.hash(key);
@@ -460,94 +433,6 @@ impl Engine {
         seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
         seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
         seen
-    }
-
-    /// Adds a subscriber and tells every record what it wants.
-    pub(crate) fn subscribe(
-        &self,
-        filter: EventFilter,
-        sink: Sink,
-    ) -> Result<Arc<Subscriber>, Error> {
-        self.refuse_if_shut()?;
-        if !matches!(sink, Sink::Mailbox(_)) {
-            self.refuse_without_a_thread()?;
-        }
-        let bus = &self.env.bus;
-        let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
-        let (one_at_a_time, is_first) = bus.add(subscriber.clone());
-        // ORDERING: SeqCst, partner of the fences in `shut_down` and `register`: either
-        // that one finds this subscriber, or this thread the flag, or the record.
-        fence(Ordering::SeqCst);
-        if self.is_shut() {
-            drop(one_at_a_time);
-            self.unsubscribe(|other| other.id == subscriber.id);
-            return Err(Error::ShutDown);
-        }
-        self.for_each(|record| {
-            let wanted = subscriber.filter.interest_in(record.key());
-            record.add_interest(wanted, is_first, bus);
-        });
-        subscriber.begin();
-        drop(one_at_a_time);
-        // ORDERING: SeqCst, partner of the fences in `Record::tell_quietly` and
-        // `tell_removal`: what this thread still finds as it was, it will be told of when
-        // it changes.
-        fence(Ordering::SeqCst);
-        Ok(subscriber)
-    }
-
-    /// Callbacks run on the background thread. If there shall be one and the system has
-    /// none to give, they would never run, and nobody would know.
-    fn refuse_without_a_thread(&self) -> Result<(), Error> {
-        if !self.has_driver || self.driver.is_running() {
-            return Ok(());
-        }
-        self.env.bell.attend();
-        match self.driver.refusal() {
-            Some(reason) => Err(Error::NoThread(reason)),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends the subscriptions that `which` names. From outside user code, nothing of them
-    /// runs any more when this returns, unless the time of a shutdown is over.
-    pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
-        let bus = &self.env.bus;
-        let gone = bus.find(which);
-        if gone.is_empty() {
-            return;
-        }
-        // Before they leave the list: whoever else ends one of them still finds it
-        // there, and waits too.
-        for subscriber in &gone {
-            subscriber.close(!is_inside_user_code() && !bus.is_out_of_time());
-        }
-        let _one_at_a_time = bus.remove(&gone);
-        self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
-    }
-
-    /// Works on the plan. This and [`Engine::try_with_plan`] are the only ways to it, so
-    /// that whoever moves work into the plan wakes a driver that sleeps for longer.
-    pub(crate) fn with_plan<T>(&self, work: impl FnOnce(&mut Plan) -> T) -> T {
-        let plan = self.plan.0.lock();
-        self.work_on(plan.unwrap_or_else(PoisonError::into_inner), work)
-    }
-
-    /// Works on the plan, unless another thread does.
-    fn try_with_plan(&self, work: impl FnOnce(&mut Plan)) {
-        match self.plan.0.try_lock() {
-            Ok(plan) => self.work_on(plan, work),
-            Err(TryLockError::Poisoned(plan)) => self.work_on(plan.into_inner(), work),
-            Err(TryLockError::WouldBlock) => {}
-        }
-    }
-
-    fn work_on<T>(&self, mut plan: MutexGuard<'_, Plan>, work: impl FnOnce(&mut Plan) -> T) -> T {
-        let answer = work(&mut plan);
-        let due = plan.due();
-        drop(plan);
-        self.env.bell.ring(due);
-        answer
     }
 
     /// Refuses everything from now on: handles answer `ShutDown`.

@@ -249,10 +249,12 @@ impl Record {
             // ORDERING: as in `tell_removal`. A change of state was an exchange.
             fence_after_rmw();
         }
-        if !self.has_learned_interest() {
+        let mut interest = self.interest_word();
+        if interest & UNKNOWN.0 != 0 {
             self.learn_interest(&env.bus);
+            interest = self.interest_word();
         }
-        let mut wanted = self.interest().and(cause.mask(moved));
+        let mut wanted = EventMask(interest).and(cause.mask(moved));
         if cause.is_removal() {
             if wanted != EventMask::NONE && !self.claim_removal() {
                 wanted = wanted.without(EventMask::of(EventType::ConnectionRemoved));
