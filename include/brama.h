@@ -71,7 +71,7 @@
  * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
  * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and
  * brama_queue_free, and until its time is over brama_shutdown_within: do not hold a lock
- * meanwhile that a callback takes. None of them waits when a callback calls it. Permits
+ * meanwhile that a callback takes. Called from a callback they wait for nothing. Permits
  * and reports take no lock. They allocate only if somebody listens and the reason is
  * longer than 38 bytes or there is metadata.
  *
@@ -699,7 +699,8 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
 
 /**
  * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
- * on error: brama_last_error_message names the field. Any thread.
+ * on error: brama_last_error_message names the field. That the system starts no
+ * background thread is no error here: brama_event_counts says so. Any thread.
  */
 brama_t *brama_new(const brama_config_t *config);
 
@@ -823,7 +824,9 @@ brama_result_t brama_register(brama_t *manager,
 
 /**
  * brama_register, or a handle of the existing connection, whose settings stay as they
- * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
+ * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
+ * settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
+ * connection, when somebody listens.
  */
 brama_result_t brama_get_or_register(brama_t *manager,
                                      const char *identifier,

@@ -151,7 +151,7 @@ impl EventQueue {
     ) -> T {
         let begin = Instant::now();
         loop {
-            let engine = self.engine.upgrade();
+            let engine = self.engine.upgrade().filter(|_| !self.mailbox.is_closed());
             let left = || timeout.saturating_sub(begin.elapsed());
             let Some(engine) = engine.filter(|engine| !engine.is_driven()) else {
                 return look(&self.mailbox, left());
@@ -159,7 +159,7 @@ impl EventQueue {
             engine.do_all_due();
             let answer = look(&self.mailbox, Duration::ZERO);
             let left = left();
-            if found(&answer) || left.is_zero() || self.mailbox.is_closed() {
+            if found(&answer) || left.is_zero() {
                 return answer;
             }
             engine.pump_and_sleep(left, &self.mailbox);
@@ -195,7 +195,8 @@ impl EventQueue {
     }
 
     fn pump(&self) {
-        if let Some(engine) = self.engine.upgrade()
+        if !self.mailbox.is_closed()
+            && let Some(engine) = self.engine.upgrade()
             && !engine.is_driven()
         {
             engine.do_all_due();

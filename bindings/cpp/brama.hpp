@@ -1404,7 +1404,8 @@ public:
     Result<Connection> try_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_register, key, options);
     }
-    /// Registers a connection, or gives the existing one as it is. Errors: InvalidConfig.
+    /// Registers a connection, or gives the existing one as it is: other settings than it
+    /// has make an event of type notice. Errors: InvalidConfig.
     Connection get_or_register(Key key, const Options& options = {}) const { return try_get_or_register(key, options).value(); }
     Result<Connection> try_get_or_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_get_or_register, key, options);

@@ -11,7 +11,8 @@ use super::handles::brama_t;
 use crate::manager;
 
 /// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
-/// on error: brama_last_error_message names the field. Any thread.
+/// on error: brama_last_error_message names the field. That the system starts no
+/// background thread is no error here: brama_event_counts says so. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
     guard::value(ptr::null_mut(), || {

@@ -10,13 +10,15 @@
 //! - A subscriber that is the first and does not take the token of what it finds, or one
 //!   that is not the first and does: `a_first_subscriber_hears_of_what_it_did_not_find`,
 //!   `a_registration_is_owed_to_a_subscriber_that_another_follows`.
-//! - `forget` or `begin_telling` as a load and a store, or a dispatcher that does not
-//!   begin: `a_connection_that_comes_and_goes_is_told_whole_or_not_at_all`.
+//! - `forget` or `begin_telling` as a load and a store, or one that does not ask for the
+//!   other, or a dispatcher that begins after it has told:
+//!   `a_registration_that_waits_in_the_ring_is_told_whole_or_not_at_all`.
 //! - A dispatcher that does not `take_removal` of what it has told, or a subscriber that
 //!   is offered events before it begins: `a_first_subscriber_hears_of_what_it_did_not_find`,
 //!   `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted`.
 //! - A `settle` that forgets what subscribers have heard of, or a round that does not
-//!   look for what a removed record has missed: the same.
+//!   look for what a removed record has missed:
+//!   `a_connection_that_comes_and_goes_is_told_whole_or_not_at_all`.
 
 use std::collections::BTreeSet;
 
@@ -85,6 +87,16 @@ impl World {
             .iter()
             .for_each(|one| one.tell_registration(&world.env));
         world.record = record_of(&world.env, "db");
+        world
+    }
+
+    /// With a subscriber, a ring that has run full before the connection was registered
+    /// and is full again, and the registration waiting in it.
+    fn with_the_last_room() -> Self {
+        let world = World::without_room();
+        world.env.bus.discard(Vec::new());
+        world.register();
+        record_of(&world.env, "filler").tell_registration(&world.env);
         world
     }
 
@@ -227,6 +239,13 @@ fn a_connection_that_comes_and_goes_is_told_whole_or_not_at_all() {
         world
     };
     let heard = outcomes(3, begin, &[unregisters, dispatches]);
+    let expected = [vec![], vec![COMES, GOES]];
+    assert_eq!(heard, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_registration_that_waits_in_the_ring_is_told_whole_or_not_at_all() {
+    let heard = outcomes(3, World::with_the_last_room, &[unregisters, dispatches]);
     let expected = [vec![], vec![COMES, GOES]];
     assert_eq!(heard, BTreeSet::from(expected));
 }

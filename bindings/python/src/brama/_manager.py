@@ -89,7 +89,10 @@ class Brama(Publisher):
         scope: Optional[str] = None,
         **settings: Unpack[ConnectionSettings],
     ) -> Connection:
-        """`register`, or the existing connection, whose settings stay as they are."""
+        """`register`, or the existing connection, whose settings stay as they are.
+
+        If it was given others, an event of type `notice` says so, once for each connection.
+        """
         name, given = key(identifier, scope), _settings.of_connection(settings)
         return Connection(self, self._native.get_or_register(name, *given), identifier, scope)
 
