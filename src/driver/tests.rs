@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::env::Env;
 use crate::event::{EventFilter, EventType, Report};
 use crate::mailbox::Mailbox;
@@ -76,5 +77,37 @@ fn an_opening_rings_once() {
         };
         let told = u32::from(wanted == Some(EventType::CircuitOpened));
         assert_eq!(counted.wakes_of(for_ever), told, "{wanted:?}");
+    }
+}
+
+/// A reporter has left work and is stopped before it rings. Whoever takes the work out of
+/// the inbox meanwhile wakes the driver, which sleeps for longer.
+#[test]
+fn who_moves_work_into_the_plan_wakes_the_driver() {
+    type Move = fn(&Engine);
+    let moves: [Move; 3] = [
+        |engine| drop(engine.with_plan(|plan| plan.take_in(engine, 0))),
+        |engine| drop(engine.do_all_due()),
+        |engine| engine.unregister("other".into()).expect("registered"),
+    ];
+    for moves in moves {
+        let config = Config::new().inactive_threshold(None);
+        let engine = Engine::new(Clock::Manual(ManualClock::new()), config, 8, None);
+        engine.register("other".into(), None).expect("a new name");
+        let record = engine.register("db".into(), None).expect("a new name");
+        assert_eq!(engine.do_all_due(), u64::MAX, "nothing to do");
+        let for_a_while = OpenFor::Custom(Duration::from_millis(5));
+        record
+            .open(&engine.env, &Report::NONE, for_a_while)
+            .expect("there");
+        // The driver has not seen it: it was left after it lay down.
+        let left: Vec<_> = engine.env.attention.take_all().collect();
+        engine.env.bell.get_up();
+        engine.env.bell.lie_down(1_000);
+        assert!(!engine.env.bell.was_woken());
+        left.iter()
+            .for_each(|record| engine.env.attention.leave(record, || record.share()));
+        moves(&engine);
+        assert!(engine.env.bell.was_woken(), "it sleeps on");
     }
 }
