@@ -72,7 +72,7 @@
  * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and
  * brama_queue_free, and until its time is over brama_shutdown_within: do not hold a lock
  * meanwhile that a callback takes. Called from a callback they wait for nothing. Permits
- * and reports take no lock. They allocate only if somebody listens and the reason is
+ * and reports take no lock. They allocate only if there is a subscriber and the reason is
  * longer than 38 bytes or there is metadata.
  *
  * A manager's background thread is called "brama-driver" and blocks all signals. If the
@@ -81,8 +81,8 @@
  * without a background thread.
  *
  * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained
- * before). It must call no function of this library: an expiry that it finds may be told,
- * which can start a thread; the first use by a thread allocates; a report that interrupts
+ * before). It must call no function of this library: an expiry that it finds may be
+ * reported, which can start a thread; the first use by a thread allocates; a report that interrupts
  * another one may lose a count.
  *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
@@ -826,7 +826,7 @@ brama_result_t brama_register(brama_t *manager,
  * brama_register, or a handle of the existing connection, whose settings stay as they
  * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
  * settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
- * connection, when somebody listens.
+ * connection, when there is a subscriber.
  */
 brama_result_t brama_get_or_register(brama_t *manager,
                                      const char *identifier,

@@ -9,9 +9,9 @@
 //! the driver sleeps. With a sequentially consistent fence between the two steps
 //! on both sides, at least one of them sees the other.
 //!
-//! A driver that does not exist counts as one that sleeps for ever: whoever has
-//! work for it starts it. So it is at the beginning, and in the child of a `fork`. So it
-//! is also at the end, when nobody will do the work any more: whoever rings is told.
+//! A driver that does not exist counts as one that sleeps for ever: a thread that has work
+//! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
+//! after the end: then a ring answers that no driver comes any more.
 
 use std::sync::Arc;
 use std::thread::Thread;
@@ -36,7 +36,7 @@ pub(crate) struct Bell {
     /// 1: the driver was woken since it last got up. The wake itself may have gone to
     /// a callback that slept.
     woken: AtomicU32,
-    /// 1: nobody comes any more.
+    /// 1: no driver comes any more.
     ended: AtomicU32,
     sleeper: ArcSwapOption<Thread>,
     /// None: the manager has no driver.
@@ -61,7 +61,7 @@ impl Bell {
     }
 
     /// There is work that must be done at `moment`. Called after it was left. True if
-    /// nobody comes any more.
+    /// no driver comes any more.
     pub(crate) fn ring(&self, moment: u64) -> bool {
         self.is_asleep_past(moment) && {
             self.wake();
@@ -122,7 +122,7 @@ impl Bell {
         self.was_woken();
     }
 
-    /// Nobody comes any more. Whoever calls this looks for work once more afterwards.
+    /// No driver comes any more. The caller looks for work once more afterwards.
     pub(crate) fn end(&self) {
         self.ended.store(1, Ordering::Relaxed);
         self.asleep_until.store(ABSENT, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The way from those who report to those who want to know.
+//! The way of an event from the reporter to the subscribers.
 //!
 //! ```text
 //! reporter ──▶ ring ──▶ dispatcher ──▶ callbacks
@@ -7,104 +7,107 @@
 //!  a bit in the record ─────┘
 //! ```
 //!
-//! A reporter that somebody listens to puts one [`Notice`] into the ring and goes
-//! on. If the ring is full, or too many others are faster, droppable events are dropped
-//! and counted. Kept ones leave a bit each in the record: memory is bounded by the number
-//! of connections, whatever the number of events. The dispatcher later makes one *late*
-//! event for each bit, with the state that then holds.
+//! A reporter pushes one [`Notice`] into the ring, if a subscriber wants one of the events
+//! that follow from it, and goes on. If the ring is full, or other reporters are faster too
+//! often, droppable events are dropped and counted. Kept events set a bit each in the
+//! record: memory is bounded by the number of connections, whatever the number of events.
+//! The dispatcher later makes one *late* event for each bit, with the state that then
+//! holds.
 //!
-//! Filtering happens twice: by type, identifier and scope before the reporter does
-//! anything (see `record::tell`), by everything before delivery.
+//! Events are filtered twice: by type, identifier and scope before the reporter does
+//! anything (see `record::tell`), by the whole filter before delivery.
 //!
-//! # What is promised
+//! # Promises
 //!
-//! Whatever the capacities, the timing and the stalls, each subscriber finds that
+//! Whatever the capacities, the timing and the stalls, for each subscriber:
 //!
-//! 1. every kept event arrives, or one of its type and connection that says what holds
-//!    later arrives for it;
-//! 2. what it hears of a registration is ordered: the registration first, and numbers
-//!    that grow; of two events the later one tells the later state;
-//! 3. if it hears of a registration, it hears of its removal. The exception of both 1 and
-//!    3 is the connection that leaves no event at all, see "What is forgotten".
+//! 1. Every kept event arrives, or a later event of the same type and connection arrives
+//!    for it and has the state that then holds.
+//! 2. The events of one connection arrive in order: the registration first, and sequence
+//!    numbers that grow. Of two events the later one has the later state.
+//! 3. A subscriber that hears of a registration hears of the removal.
+//!
+//! One exception to 1 and 3: a connection that leaves no event at all, see "Forgotten
+//! connections".
 //!
 //! # Who writes and reads what
 //!
 //! | | written by | read by |
 //! |---|---|---|
 //! | the ring | reporters push | the dispatcher pops |
-//! | `Record::missed`, one bit for each type | reporters set bits | the dispatcher takes them all |
+//! | `Record::missed`, one bit for each type | reporters set bits | the dispatcher takes all of them |
 //! | `Env::attention`, the driver's inbox | reporters leave records that have missed events | the driver's plan takes them, for the dispatcher |
-//! | [`Bus::unlisted`] | reporters, for records that are not to be kept | the dispatcher, which then searches the table |
+//! | [`Bus::unlisted`] | reporters, for records that must not wait in the inbox | the dispatcher, which then searches the table |
 //! | [`Bus::full_since`] | the first reporter that finds the ring full; the dispatcher zeroes it | reporters |
-//! | `Record::told` | the dispatcher; who forgets the connection | both |
-//! | the token in `Record::interest` | who registers; the dispatcher | both |
+//! | `Record::delivered` | the dispatcher; the thread that forgets the connection | both |
+//! | the token in `Record::interest` | the thread that registers; the dispatcher | both |
 //!
-//! One thread at a time is the dispatcher: whoever holds [`Bus::dispatching`].
+//! One thread at a time is the dispatcher: the one that holds [`Bus::dispatching`].
 //!
 //! # A round
 //!
 //! The dispatcher works in rounds. A round
 //!
-//! 1. takes the bits of all records that have missed events, and with them the facts that
-//!    hold now;
-//! 2. notes the ring's tail, and tells what waits before it;
-//! 3. tells the late events of step 1;
+//! 1. takes the bits of all records that have missed events, and reads the facts that hold
+//!    for each of them now;
+//! 2. reads the ring's tail, and delivers the notices before it;
+//! 3. delivers the late events of step 1;
 //! 4. ends the batches.
 //!
-//! A notice that was pushed before a bit of the same record was set lies before the tail
-//! of step 2, since the bit was seen in step 1. So it is told before the late event. One
-//! that is pushed after step 1 tells of something later, and is told in this round or
-//! the next. A removal ends what there is to find of a record in the table, so when a
-//! removal's notice is told, what the record has missed is told right before it.
+//! If a reporter pushed a notice before it set a bit of the same record, the notice lies
+//! before the tail of step 2, because the bit was seen in step 1. So the notice is delivered
+//! before the late event. A notice that is pushed after step 1 is about something later, and
+//! is delivered in this round or the next. The table no longer leads to a removed record. So
+//! when the dispatcher delivers a removal, it delivers first what the record has missed.
 //!
-//! Three things may come out of order all the same: a notice of a thread that was
-//! stopped between its change and its push, a notice that hides in the ring behind one
-//! that is not published yet, and a bit that was set while a round was under way. No
-//! order of the ring can help there, because it is not the order of the changes. So the
-//! dispatcher compares each notice with what it has told of the connection
-//! (`record::told`): one that is outdated is told as a late event, with what holds now.
-//! And it tells a registration before anything else of the connection, even if its own
-//! notice comes last (`record::tell`).
+//! Three things can still come out of order: the notice of a thread that was stopped between
+//! its change and its push; a notice that hides in the ring behind one that is not
+//! published yet; and a bit that was set during the round. The order of the ring cannot
+//! help, because it is not the order of the changes. So the dispatcher compares each notice
+//! with what it has delivered of the connection (`record::delivered`), and makes a late
+//! event with what holds now of an outdated one. It delivers a registration before
+//! anything else of the connection, even if the registration's own notice comes last
+//! (`record::tell`).
 //!
-//! Numbers are given by the dispatcher when it tells an event. They need no more than
-//! that to grow.
+//! The dispatcher numbers the events as it delivers them. So the numbers grow.
 //!
-//! Promise 3 has one more enemy: a subscriber that comes late. It may be offered a
-//! registration that was told for the sake of another one, while nobody wanted to hear of
-//! the removal. So a subscriber is offered nothing before all records know what it wants,
-//! and the dispatcher that has told a registration looks whether the connection is gone
-//! and nobody is going to tell (`record::told`). A shutdown tells of no removal.
+//! Promise 3 has one more enemy: a subscriber that comes late. The ring may hold a
+//! registration that an earlier subscriber wanted, while no subscriber wanted the removal.
+//! So a subscriber is offered nothing before all records have learned what it wants. And
+//! when the dispatcher has delivered a registration, it checks whether the connection is
+//! removed and no thread is going to report that (`record::delivered`). A shutdown reports
+//! no removals.
 //!
-//! # What is forgotten
+//! # Forgotten connections
 //!
-//! Records that wait in the inbox are kept alive by it. Connections that come and go
-//! while the dispatcher does not get to run would fill it. So a connection that was
-//! registered since the ring ran full is not left there: the dispatcher finds it in the
-//! table, if it still is there. If it is removed before, it leaves no event at all,
-//! unless a subscriber has heard of it. That is decided by one exchange of `told`,
-//! between the thread that removes and a dispatcher that is about to tell; so subscribers
-//! hear of the connection and of its end, or of neither.
+//! The inbox keeps the records alive that wait in it. Connections that come and go while the
+//! dispatcher is stalled would fill it. So a connection that was registered since the ring
+//! ran full is not left there: if it still exists, the dispatcher finds it in the table. If
+//! it is removed before that, it leaves no event at all, unless a subscriber has heard of
+//! it. One exchange of `Record::delivered` decides that, between the thread that removes and
+//! a dispatcher that is about to deliver. So subscribers hear of the connection and of its
+//! end, or of neither.
 //!
 //! # In the child of a `fork`
 //!
-//! The subscribers are the same, and the ring is a new one: what waited in the old one is
-//! the parent's to deliver.
+//! The subscribers are the same, and the ring is a new one: the parent delivers what waits
+//! in the old one.
 //!
 //! # What was rejected
 //!
 //! - *Subscribers that run on the reporting thread*: a slow one would slow down the calls
 //!   it watches. *A queue for each subscriber at the reporter*: its cost would grow with
 //!   them. *An unbounded queue.*
-//! - *Numbers given by the reporter*: a thread takes its number before or after it
-//!   changes the word, and another one's change can come between. Numbers made of the
-//!   generation order the changes, but then the order of delivery is another one, and
-//!   within a generation a counter must have room for a billion reports.
+//! - *Sequence numbers from the reporter*: a thread takes its number before or after it
+//!   changes the word, and another thread's change can come between. Numbers made of the
+//!   generation follow the changes, but then they do not follow the order of delivery; and
+//!   within a generation their counter must have room for billions of reports.
 //! - *A reporter that marks all events of a record as missed until the dispatcher has
-//!   taken its bits*: that keeps the order of one record, and tells everything late that
-//!   comes in between, though there is room.
-//! - *A mark for each notice in the ring, so that its connection is not forgotten*: a
-//!   count in the record that has to be taken back when the push fails. Forgetting the
-//!   connection and its notices together is as true, and needs no count.
+//!   taken its bits*: that keeps the order of one record, and makes every event late that
+//!   comes in between, though there is room for it.
+//! - *A count of a connection's notices in the ring, so that it is not forgotten*: a push
+//!   that fails has to take its count back. Forgetting the connection together with its
+//!   notices is equally correct, and needs no count.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -134,7 +137,7 @@ pub(crate) struct Notice {
     pub(crate) cause: Cause,
     /// Whether the state changed.
     pub(crate) moved: bool,
-    /// The events that somebody wanted when it happened.
+    /// The events that subscribers wanted when it happened.
     pub(crate) wanted: EventMask,
     pub(crate) facts: Facts,
 }
@@ -146,7 +149,7 @@ pub(crate) struct Notice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventCounts {
-    /// Events that somebody wanted when they happened. Each was offered to the
+    /// Events that a subscriber wanted when they happened. Each was offered to the
     /// subscribers, or dropped, or coalesced.
     pub published: u64,
     /// Deliveries: an event that three subscribers got counts three times.
@@ -155,16 +158,16 @@ pub struct EventCounts {
     /// subscriber's queue full (once for each such subscriber); and all events that were
     /// left when the time of a [shutdown](crate::Brama::shutdown_within) was over.
     pub dropped: u64,
-    /// Kept events that were told by a later one of the same type and connection,
-    /// or that nobody needs to hear of because the connection came and went.
+    /// Kept events for which a later one of the same type and connection was delivered,
+    /// and those of connections that came and went unheard.
     pub coalesced: u64,
     /// Callbacks and filters that panicked.
     pub panics: u64,
     /// Whether the background thread runs in this process. False if the manager was
     /// [made without](crate::Builder::background), if the system has no thread to give,
     /// in the child of a [fork](crate#forks) until the manager is used, and after the
-    /// shutdown. While it is false, events are delivered and expiries are told when
-    /// somebody calls [`Brama::poll`](crate::Brama::poll) or takes from a queue.
+    /// shutdown. While it is false, events and expiries are delivered by
+    /// [`Brama::poll`](crate::Brama::poll) and by taking from a queue.
     pub background_running: bool,
 }
 
@@ -173,18 +176,18 @@ pub(crate) struct Bus {
     pub(crate) subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
     /// 0 only if there is none, so that a registration need not look at them.
     audience: AtomicUsize,
-    /// Held by whoever adds or removes subscribers.
+    /// Held by the thread that adds or removes subscribers.
     changing: Lock<()>,
-    /// Held by whoever dispatches, so that one thread at a time does.
+    /// Held by the dispatcher.
     dispatching: Lock<()>,
     /// The number of the next connection when the ring ran full, since the
     /// dispatcher last began a round; 0: it did not.
     full_since: AtomicU64,
     /// 1: some connection in the table has missed events and is not in the inbox.
     unlisted: AtomicU32,
-    /// 1 from the beginning of the shutdown: connections end without being told of.
+    /// 1 from the beginning of the shutdown: removals are not reported any more.
     closing: AtomicU32,
-    /// The number of the last event that was told.
+    /// The number of the last event.
     sequence: AtomicU64,
     ids: AtomicU64,
     /// When the bus was made: `limit` counts from here.
@@ -192,9 +195,9 @@ pub(crate) struct Bus {
     /// Until when events are delivered, in microseconds: `u64::MAX`, unless a shutdown
     /// has limited it.
     limit: AtomicU64,
-    /// Events that the dispatcher has taken and not told yet.
+    /// Events that the dispatcher has taken and not delivered yet.
     in_hand: AtomicU64,
-    /// Events that were not told because the time was over.
+    /// Events that were not delivered because the time was over.
     left: AtomicU64,
     /// Events in batches whose callback had not returned then.
     in_callbacks: AtomicU64,
@@ -231,7 +234,8 @@ impl Bus {
         }
     }
 
-    /// Sends a notice on its way. Never waits. The caller rings for the dispatcher.
+    /// Pushes a notice, or marks its events as missed. Never waits. The caller rings for
+    /// the dispatcher.
     pub(crate) fn publish(&self, env: &Env, notice: Notice) {
         if let Err(notice) = self.ring.push(notice) {
             self.overflow(env, &notice);
@@ -247,7 +251,7 @@ impl Bus {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether anybody may be listening.
+    /// Whether there may be a subscriber.
     #[inline]
     pub(crate) fn has_audience(&self) -> bool {
         // Relaxed, as for the interest of a record: set before the list, and zeroed after.
@@ -308,13 +312,13 @@ impl Bus {
         guard
     }
 
-    /// So many events that were counted as delivered will not be.
+    /// Counts events as coalesced that were counted as delivered.
     pub(crate) fn take_back(&self, events: u64) {
         self.delivered.fetch_sub(events, Ordering::Relaxed);
         self.coalesced.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// So many events of these types are not told: the connection was forgotten.
+    /// Counts events that are not delivered: their connection was forgotten.
     fn count_forgotten(&self, events: EventMask) {
         let dropped = events.and(EventMask::DROPPABLE);
         let kept = events.without(EventMask::DROPPABLE);

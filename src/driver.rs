@@ -11,30 +11,29 @@
 //! costs what is due in it, however many circuits are open, and however often
 //! they were opened in between.
 //!
-//! **No wake is lost.** Work is left in the inbox, and whoever leaves it rings the bell.
-//! It may be moved into the plan by another thread than the driver: one that polls, or
-//! one that unregisters while the driver is inside a callback. So the driver, once it has
-//! announced until when it sleeps, looks for work again: first in the inbox, then in the
-//! plan. Whoever moves work from the one to the other holds the plan's lock meanwhile, so
-//! the driver finds it in one of them. And whoever has held that lock rings for what is
-//! then the earliest moment ([`Engine::with_plan`]), so that a thread that is stopped
-//! between leaving work and ringing delays nobody but itself.
+//! **No wake is lost.** A reporter leaves work in the inbox and rings the bell. Another
+//! thread than the driver may move the work into the plan: one that polls, or one that
+//! unregisters while the driver is inside a callback. So the driver announces until when it
+//! sleeps, and then looks for work again: first in the inbox, then in the plan. A thread
+//! that moves work holds the plan's lock meanwhile, so the driver finds the work in one of
+//! the two. And each thread that has held that lock rings for the earliest moment in the
+//! plan ([`Engine::with_plan`]). So a reporter that is stopped before it rings delays
+//! nothing.
 //!
 //! **The end.** A shutdown waits until the driver has delivered what waits, or until its
-//! time is over. It waits for nobody if it is called by user code: inside a callback, a
-//! filter, or the destructor of one, of whatever manager. The driver, or whoever polls,
-//! then does the rest. Otherwise two managers whose callbacks end each other would wait
-//! for each other.
+//! time is over. Called from user code (a callback, a filter, or the destructor of one, of
+//! any manager) it does not wait, and the driver or a polling thread does the rest.
+//! Otherwise two managers whose callbacks end each other would wait for each other.
 //!
 //! Rejected: a scan of all connections (a million of them, every few
 //! milliseconds); a timer wheel, which is worth its slots when most timers are
 //! cancelled, while openings mostly run to their end.
 //!
-//! In the child of a `fork` the driver does not exist; whoever has work for it starts
-//! another. Its plan is made anew from the table. One that forked itself, inside a
-//! callback, goes on in the child, unless another has been started there meanwhile. If
-//! the system has no thread to give, the manager works on without one: queues pump
-//! themselves, `poll` and `shutdown` do all that a driver would.
+//! In the child of a `fork` the driver does not exist. The first thread that has work for it
+//! starts another one, whose plan is made from the table. A driver that forked itself,
+//! inside a callback, goes on in the child, unless another one was started there meanwhile.
+//! If the system starts no thread, the manager works without one: queues are filled by the
+//! threads that take from them, and `poll` and `shutdown` do all that a driver would.
 //!
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
@@ -64,14 +63,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_millis(20);
 
 impl Engine {
-    /// Works on the plan. This and [`Engine::try_with_plan`] are the only ways to it, so
-    /// that whoever moves work into the plan wakes a driver that sleeps for longer.
+    /// Runs `work` on the plan. This and [`Engine::try_with_plan`] are the only ways to it,
+    /// so that a thread that moves work into the plan wakes a driver that sleeps for longer.
     pub(crate) fn with_plan<T>(&self, work: impl FnOnce(&mut Plan) -> T) -> T {
         let plan = self.plan.0.lock();
         self.work_on(plan.unwrap_or_else(PoisonError::into_inner), work)
     }
 
-    /// Works on the plan, unless another thread does.
+    /// Runs `work` on the plan, unless another thread does so.
     pub(crate) fn try_with_plan(&self, work: impl FnOnce(&mut Plan)) {
         match self.plan.0.try_lock() {
             Ok(plan) => self.work_on(plan, work),
@@ -101,8 +100,8 @@ impl Engine {
         while self.with_plan(|plan| plan.is_cleaning()) {
             next = self.turn();
         }
-        // ORDERING: partner of the fence in `shut_down`: either this thread, which was at
-        // it, finds the flag, or the one that shuts down finds nobody at it.
+        // ORDERING: partner of the fence in `shut_down`: either this thread, which was the
+        // dispatcher, finds the flag, or the thread that shuts down finds no dispatcher.
         fence(Ordering::SeqCst);
         if self.is_shut() {
             self.say_goodbye();
@@ -110,9 +109,9 @@ impl Engine {
         next
     }
 
-    /// After the shutdown: delivers what waits, as long as there is time, and ends all
-    /// subscriptions. If another thread is delivering, and this one is inside user code,
-    /// that one does so.
+    /// Delivers what waits after the shutdown, as long as there is time, and ends all
+    /// subscriptions. Inside user code, if another thread is the dispatcher, that thread does
+    /// so.
     pub(crate) fn say_goodbye(&self) {
         let begin = Instant::now();
         for round in 0.. {
@@ -140,15 +139,15 @@ impl Engine {
             plan.take_in(self, self.env.clock.now_exact());
             mem::take(&mut plan.late)
         });
-        // Whoever sends a notice from now on takes it away again.
+        // A reporter that sends a notice from now on takes it away again.
         self.env.bell.end();
         self.env.bus.discard(late);
         self.unsubscribe(|_| true);
     }
 
-    /// What one does who waits for a queue that no driver fills, at most for `longest`:
-    /// sleeps until something is due or left, to come back and do it. Others who wait
-    /// sleep beside that one until it puts something into their queue.
+    /// Sleeps until something is due or left, at most for `longest`: for a thread that waits
+    /// for a queue that no driver fills. One thread at a time is woken by the bell, comes
+    /// back and does what a driver would. The others sleep until it has filled their queue.
     pub(crate) fn pump_and_sleep(&self, longest: Duration, mailbox: &Mailbox) {
         let nap = longest.min(NAP);
         let pump = self.pumping.try_lock();

@@ -34,7 +34,7 @@ pub(crate) struct Engine {
     pub(crate) env: Env,
     pub(crate) table: Table<Record>,
     /// The driver's own state. Held for one turn by the driver's thread or by
-    /// whoever polls, never by a thread that calls or reports. The way to it is
+    /// a thread that polls, never by a thread that calls or reports. The way to it is
     /// [`Engine::with_plan`].
     pub(crate) plan: PerProcess<Planning>,
     pub(crate) driver: PerProcess<Post>,

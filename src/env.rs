@@ -122,8 +122,8 @@ impl Env {
         answer
     }
 
-    /// Sees to it that a notice, which was sent or found no room, is told. If nobody tells
-    /// any more, it is counted.
+    /// Wakes the dispatcher for a notice, after it was pushed or has found no room. After the
+    /// end, when no dispatcher comes any more, the notice is counted instead.
     pub(crate) fn call_dispatcher(&self) {
         if self.bell.ring(0) {
             self.bus.discard(Vec::new());

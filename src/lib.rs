@@ -197,8 +197,8 @@
 //!
 //! **The end.** [`Brama::shutdown`] delivers what waits and ends all subscriptions;
 //! [`Brama::shutdown_within`] does so within a time, and says how many events were left.
-//! The drop of the last [`Brama`] is a shutdown. Nobody drops the process-wide
-//! [default] manager: a program that wants its last events calls
+//! The drop of the last [`Brama`] is a shutdown. The process-wide [default]
+//! manager is never dropped: a program that wants its last events calls
 //! `brama::default().shutdown_within(…)` before `main` returns. Until then the background
 //! thread runs on, also while destructors of statics run.
 //!
@@ -305,7 +305,7 @@
 //! - **No lock** is taken by `available`, `acquire`, `success`, `failure` and the reports of
 //!   permits once a connection is registered. No lock is held and nothing is pinned while
 //!   your function runs.
-//! - **Nothing is allocated** by them, whether or not somebody listens. The exceptions:
+//! - **Nothing is allocated** by them, whether or not there is a subscriber. The exceptions:
 //!   1. A reason of more than 38 bytes, if a subscriber wants an event that carries it: one
 //!      allocation of at most 1 KiB. [`Report::metadata`] allocates what it is given.
 //!   2. An error that contains a name (`NotFound`, `AlreadyRegistered`).
@@ -327,7 +327,7 @@
 //!   do failures, probes, and every report that a subscriber wants to hear of.
 //! - **Signal handlers** may read a circuit's state where C's pass word is
 //!   ([from C](crate#from-c-and-other-languages)), and do nothing else with this library.
-//!   Any other operation may find an expiry that has to be told, which can start a thread;
+//!   Any other operation may find an expiry that has to be reported, which can start a thread;
 //!   the first use by a thread allocates, and hangs if the handler has interrupted the
 //!   allocator; a report that interrupts another one on the same thread may lose a count.
 //! - If you install a seccomp filter on Linux, either allow `membarrier`, or make it fail

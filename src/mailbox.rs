@@ -108,8 +108,8 @@ impl Mailbox {
         posted
     }
 
-    /// The connection is gone, and its host does not want to be told. Returns how many
-    /// events are not kept for it any more.
+    /// Forgets what was put aside of a connection that is gone, if the host has not heard of
+    /// it. Returns how many events those were. For a filter that refuses the removal.
     pub(crate) fn forget(&self, id: u64) -> u64 {
         let mut letters = self.inside.lock();
         let forgotten = match id > letters.known {
@@ -178,7 +178,7 @@ impl Mailbox {
         any
     }
 
-    /// Sleeps until an event waits, at most for `timeout`. For one who looks afterwards.
+    /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
     pub(crate) fn await_any(&self, timeout: Duration) {
         drop(self.wait_until_any(timeout));
         self.inside.arrived.notify_one();

@@ -98,7 +98,7 @@ impl Brama {
     /// matter only in that case. If the connection was there and has other settings than
     /// the options give, it keeps them, and an event of type
     /// [`Notice`](crate::EventType::Notice) says so: once for each connection, when
-    /// somebody listens.
+    /// there is a subscriber.
     ///
     /// # Errors
     ///

@@ -42,6 +42,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, shipped};
 mod calls;
 mod cold;
 mod control;
+mod delivered;
 mod name;
 mod newcomer;
 mod own;
@@ -53,7 +54,6 @@ mod ticket;
 mod times;
 #[cfg(feature = "capi")]
 mod token;
-mod told;
 
 use cold::Cold;
 pub use control::OpenFor;
@@ -79,8 +79,8 @@ pub(crate) struct Record {
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
-    /// The types of events that somebody wants of this connection, and whether its
-    /// registration is still to be told, see [`tell`].
+    /// The types of events that subscribers want of this connection, and whether its
+    /// registration is still to be delivered, see [`tell`].
     interest: AtomicU32,
     stripes: Stripes,
     name: Name,
@@ -109,8 +109,8 @@ pub(crate) struct Record {
     references: References,
     /// Failures in a row while not closed.
     streak: AtomicU32,
-    /// What subscribers know of the connection, see [`tell`].
-    told: AtomicU32,
+    /// What has been delivered of the connection, see [`delivered`].
+    delivered: AtomicU32,
     /// The types of kept events that found no room in the ring.
     missed: AtomicU32,
 }
@@ -191,7 +191,7 @@ impl Record {
             last_touch: AtomicU64::new(registered_at),
             references: References::new(2),
             streak: AtomicU32::new(0),
-            told: AtomicU32::new(0),
+            delivered: AtomicU32::new(0),
             missed: AtomicU32::new(0),
         }
     }
@@ -453,7 +453,7 @@ impl Record {
             });
     }
 
-    /// What the winner of a change does after it, and who reported without one.
+    /// What a thread does after it has won a change, or has reported without one.
     fn after<T>(&self, env: &Env, applied: &Applied<T>, happening: Happening<'_>) {
         if self.after_quietly(env, applied, happening) {
             env.call_dispatcher();

@@ -77,8 +77,8 @@
 //! - *Closures that build or use a value inside its slot*: they save one copy
 //!   of a few lines, and put user code, its panics and its slowness between
 //!   claim and publication.
-//! - *Claiming several values with one compare-and-swap*: whoever takes them one by one
-//!   may stop in between, and those claimed would have to wait somewhere else.
+//! - *Claiming several values with one compare-and-swap*: a consumer that stops in between would
+//!   have to keep those that it has claimed somewhere else.
 //! - *Padding each slot to lines of its own*: no faster in measurements with
 //!   two cores, for up to twice the memory.
 

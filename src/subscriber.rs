@@ -82,8 +82,8 @@ impl Subscriber {
 
     /// All records know what it wants: events are offered from now on.
     pub(crate) fn begin(&self) {
-        // ORDERING: Release, partner of the Acquire in `is_ready`: whoever offers it an
-        // event has seen all that it wants.
+        // ORDERING: Release, partner of the Acquire in `is_ready`: the dispatcher that
+        // offers it an event sees the interest that it has added.
         self.ready.store(1, Ordering::Release);
     }
 

@@ -52,7 +52,7 @@
  * one is contained and counted, and given to a handler if there is one.
  *
  * THE END. A Brama's destructor delivers what waits, however long that takes;
- * shutdown_within() before it bounds the time. Nobody destroys the default manager: its
+ * shutdown_within() before it bounds the time. The default manager is never destroyed: its
  * thread runs on while static objects are destroyed, and what waits is lost. A program
  * whose last events matter, or whose callbacks use static objects, calls
  * brama_shutdown_within(nullptr, ms, nullptr) at the end of main.
@@ -1629,8 +1629,8 @@ public:
         if (raw_) brama_shutdown(native());
     }
     /// shutdown() within this time; says how many events were left. A callback under way
-    /// when the time is over is left alone, and nobody waits for it any more: what it uses
-    /// must outlive it.
+    /// when the time is over is left alone, and no later call waits for it: what it uses must
+    /// outlive it.
     std::uint64_t shutdown_within(Milliseconds time) const noexcept {
         std::uint64_t left = 0;
         const auto ms = time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());

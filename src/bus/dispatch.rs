@@ -65,12 +65,12 @@ pub(crate) enum Dispatched {
     Done,
     /// This thread is inside a callback of the same manager.
     Nested,
-    /// Another thread is at it, and this one must not wait.
+    /// Another thread is the dispatcher, and this one must not wait.
     Busy,
 }
 
-/// The order in which events that were missed are told. The registration comes before
-/// all of them.
+/// The order in which missed events are delivered. The registration comes before all of
+/// them.
 const MISSED: [EventType; 10] = [
     EventType::Expiry,
     EventType::StateChange,
@@ -91,21 +91,21 @@ struct Late {
     facts: Facts,
 }
 
-/// What is to be told of one record, at once.
-struct Telling<'k> {
-    /// What there is to tell, in this order.
+/// The events of one happening, to be delivered one after the other.
+struct Delivery<'k> {
+    /// All of them, in this order.
     kinds: &'k [EventType],
-    /// What of it somebody wants.
+    /// Those that a subscriber wanted.
     wanted: EventMask,
     facts: Facts,
     late: bool,
-    /// A removal among them is the last thing to be told of the connection.
+    /// A removal among them is the last event of the connection.
     may_end: bool,
 }
 
-impl Telling<'_> {
+impl Delivery<'_> {
     fn registration(record: &Record, wanted: EventMask, time: u64) -> Self {
-        Telling {
+        Delivery {
             kinds: Cause::Registered.events(true),
             wanted,
             facts: record.facts_of_registration(time),
@@ -114,7 +114,7 @@ impl Telling<'_> {
         }
     }
 
-    fn kinds_told(&self) -> impl Iterator<Item = EventType> {
+    fn kinds_delivered(&self) -> impl Iterator<Item = EventType> {
         let kinds = self.kinds.iter().copied();
         kinds.filter(|kind| self.wanted.contains(*kind))
     }
@@ -126,7 +126,7 @@ struct Round<'a> {
     env: &'a Env,
     /// By the numbers of the connections, so in the order of their registrations.
     late: BTreeMap<u64, Late>,
-    /// For each happening again: which subscribers want which of its events. Empty between
+    /// For each delivery again: which subscribers want which of its events. Empty between
     /// two.
     audience: Vec<(usize, EventMask)>,
 }
@@ -172,8 +172,8 @@ impl Bus {
         self.full_since.store(0, Ordering::Relaxed);
         self.in_hand.store(0, Ordering::Relaxed);
         let mut round = Round::begin(self, env, late());
-        round.tell_ring();
-        round.tell_late();
+        round.deliver_ring();
+        round.deliver_late();
         for subscriber in self.subscribers.load_full().iter() {
             if !is_the_parents() {
                 subscriber.flush(self, alive);
@@ -217,7 +217,7 @@ impl<'a> Round<'a> {
         round
     }
 
-    fn tell_ring(&mut self) {
+    fn deliver_ring(&mut self) {
         let ring = &*self.bus.ring;
         // A callback that reports must not keep this from ending.
         let tail = ring.tail();
@@ -225,19 +225,19 @@ impl<'a> Round<'a> {
             && let Some(notice) = ring.pop_before(tail)
         {
             self.take_in_hand(notice.wanted);
-            self.tell_notice(notice);
+            self.deliver_notice(notice);
         }
     }
 
-    fn tell_late(&mut self) {
+    fn deliver_late(&mut self) {
         while !is_the_parents()
             && let Some((_, late)) = self.late.pop_first()
         {
-            self.tell_one_late(late);
+            self.deliver_one_late(late);
         }
     }
 
-    fn tell_notice(&mut self, notice: Notice) {
+    fn deliver_notice(&mut self, notice: Notice) {
         let Notice {
             record,
             cause,
@@ -247,23 +247,23 @@ impl<'a> Round<'a> {
         } = notice;
         self.count_published(wanted);
         if cause.is_removal() {
-            // What it missed has to be told now: nobody will find it in the table.
+            // What it missed is delivered now: the table does not lead to it any more.
             if let Some(late) = self.late.remove(&record.id()) {
-                self.tell_one_late(late);
+                self.deliver_one_late(late);
             }
             let missed = record.take_missed();
             if missed != EventMask::NONE {
                 self.take_in_hand(missed);
                 let facts = record.facts_now(self.env);
                 let record = record.clone();
-                self.tell_one_late(Late {
+                self.deliver_one_late(Late {
                     record,
                     missed,
                     facts,
                 });
             }
         }
-        let happening = Telling {
+        let delivery = Delivery {
             kinds: cause.events(moved),
             wanted,
             facts,
@@ -271,12 +271,12 @@ impl<'a> Round<'a> {
             may_end: true,
         };
         match cause {
-            Cause::Registered => self.tell_registration(&record, happening),
-            _ => self.tell(&record, happening),
+            Cause::Registered => self.deliver_registration(&record, delivery),
+            _ => self.deliver(&record, delivery),
         }
     }
 
-    fn tell_one_late(&mut self, late: Late) {
+    fn deliver_one_late(&mut self, late: Late) {
         let Late {
             record,
             missed,
@@ -284,26 +284,26 @@ impl<'a> Round<'a> {
         } = late;
         let registration = missed.and(REGISTRATION);
         if registration != EventMask::NONE {
-            let mut happening = Telling::registration(&record, registration, facts.time);
-            happening.late = true;
-            self.tell_registration(&record, happening);
+            let mut delivery = Delivery::registration(&record, registration, facts.time);
+            delivery.late = true;
+            self.deliver_registration(&record, delivery);
         }
         let others = missed.without(REGISTRATION);
         if others != EventMask::NONE {
-            let happening = Telling {
+            let delivery = Delivery {
                 kinds: &MISSED,
                 wanted: others,
                 facts,
                 late: true,
                 may_end: true,
             };
-            self.tell(&record, happening);
+            self.deliver(&record, delivery);
         }
     }
 
-    /// Tells a registration, unless that was done before something else of its connection.
-    fn tell_registration(&mut self, record: &Record, registration: Telling<'_>) {
-        if !record.begin_telling() {
+    /// Delivers a registration, unless that was done before another event of its connection.
+    fn deliver_registration(&mut self, record: &Record, registration: Delivery<'_>) {
+        if !record.begin_delivery() {
             self.forget(registration.wanted);
         } else if record.take_registration() == Registration::Settled {
             self.let_go(registration.wanted);
@@ -312,26 +312,25 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Tells what happened, or what holds now if that is outdated.
-    fn tell(&mut self, record: &Record, mut happening: Telling<'_>) {
-        if !record.begin_telling() {
-            return self.forget(happening.wanted);
+    /// Delivers what happened, or what holds now if that is outdated.
+    fn deliver(&mut self, record: &Record, mut delivery: Delivery<'_>) {
+        if !record.begin_delivery() {
+            return self.forget(delivery.wanted);
         }
-        self.tell_registration_first(record, happening.facts.time);
-        if record.is_outdated(&happening.facts) {
-            happening.facts = record.facts_now(self.env);
-            happening.late = true;
+        self.deliver_registration_first(record, delivery.facts.time);
+        if record.is_outdated(&delivery.facts) {
+            delivery.facts = record.facts_now(self.env);
+            delivery.late = true;
         }
-        if happening.late {
-            // From what was told last, which may be more than one change ago.
-            happening.facts.before = record.told_state();
+        if delivery.late {
+            // From what was delivered last, which may be more than one change ago.
+            delivery.facts.before = record.delivered_state();
         }
-        self.offer(record, &happening);
+        self.offer(record, &delivery);
     }
 
-    /// Something else of this connection is about to be told, and its registration is
-    /// not. The time is that of the other thing, at the latest.
-    fn tell_registration_first(&mut self, record: &Record, time: u64) {
+    /// Delivers the registration if that was not done, before another event of this time.
+    fn deliver_registration_first(&mut self, record: &Record, time: u64) {
         let registration = record.take_registration();
         if registration == Registration::Settled {
             return;
@@ -341,23 +340,23 @@ impl<'a> Round<'a> {
         if registration == Registration::New {
             self.count_published(wanted);
         }
-        self.offer_registration(record, &Telling::registration(record, wanted, time));
+        self.offer_registration(record, &Delivery::registration(record, wanted, time));
     }
 
-    /// Tells the registration, and the removal if nobody else does.
-    fn offer_registration(&mut self, record: &Record, registration: &Telling<'_>) {
+    /// Offers the registration, and the removal if no thread reports it.
+    fn offer_registration(&mut self, record: &Record, registration: &Delivery<'_>) {
         self.offer(record, registration);
         if self.bus.closing.load(Ordering::Relaxed) == 0 && record.take_removal() {
             let removed = EventMask::of(EventType::ConnectionRemoved);
             let wanted = self.bus.interest_in(record.key()).and(removed);
             self.take_in_hand(wanted);
             self.count_published(wanted);
-            let removal = Telling {
+            let removal = Delivery {
                 kinds: &[EventType::ConnectionRemoved],
                 wanted,
                 facts: record.facts_now(self.env),
                 late: true,
-                // Whoever removes the connection may yet say why.
+                // The thread that removes the connection may yet report why.
                 may_end: false,
             };
             self.offer(record, &removal);
@@ -365,16 +364,16 @@ impl<'a> Round<'a> {
     }
 
     /// Makes the events, and offers them.
-    fn offer(&mut self, record: &Record, happening: &Telling<'_>) {
-        let facts = &happening.facts;
-        record.note_told(facts);
+    fn offer(&mut self, record: &Record, delivery: &Delivery<'_>) {
+        let facts = &delivery.facts;
+        record.note_delivered(facts);
         let bus = self.bus;
         let name = Arc::new(record.key().to_buf());
         let newest = self.env.last_id();
         let unix_ms = self.env.clock.wall().unix_ms(facts.time);
         // Not a guard: a callback may subscribe, which swaps the list.
         let subscribers = bus.subscribers.load_full();
-        // Once for all events of the happening: who begins to listen in between hears the
+        // Once for all events of the delivery: who begins to listen in between hears the
         // next one.
         let mut audience = mem::take(&mut self.audience);
         audience.extend(
@@ -383,10 +382,10 @@ impl<'a> Round<'a> {
                 .enumerate()
                 .filter_map(|(n, subscriber)| {
                     let wanted = subscriber.filter.interest_in(name.as_key());
-                    (wanted.meets(happening.wanted) && subscriber.is_ready()).then_some((n, wanted))
+                    (wanted.meets(delivery.wanted) && subscriber.is_ready()).then_some((n, wanted))
                 }),
         );
-        let mut kinds = happening.kinds_told().peekable();
+        let mut kinds = delivery.kinds_delivered().peekable();
         while let Some(kind) = kinds.next() {
             if bus.is_out_of_time() {
                 self.leave(EventMask::of(kind));
@@ -398,8 +397,8 @@ impl<'a> Round<'a> {
                 id: record.id(),
                 sequence: bus.next_sequence(),
                 unix_ms,
-                late: happening.late,
-                is_last: happening.may_end && kind.is_of_removal() && kinds.peek().is_none(),
+                late: delivery.late,
+                is_last: delivery.may_end && kind.is_of_removal() && kinds.peek().is_none(),
                 facts: facts.clone(),
             };
             for (n, wanted) in &audience {

@@ -1,10 +1,10 @@
 //! The end of delivery: a shutdown may be limited in time.
 //!
-//! The limit is a moment, set once and for all by whoever shuts down, and looked at
-//! before each event is told. What is not told by then is *left*, and counted. The
-//! thread that shuts down cannot wait for a callback that does not return: it takes what
-//! still waits in the ring away from the dispatcher, who stops as soon as the callback
-//! returns. Both count what they take, and no event is taken twice.
+//! The thread that shuts down sets the limit, and the dispatcher checks it before each
+//! event. What is not delivered by then is *left*, and counted. The thread that shuts down
+//! cannot wait for a callback that does not return. It takes what still waits in the ring
+//! away from the dispatcher, which stops as soon as the callback returns. Both count what
+//! they take, and no event is taken twice.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::sync::Ordering;
 const NO_LIMIT: u64 = u64::MAX;
 
 impl Bus {
-    /// Nothing is delivered any more when so much time is over.
+    /// Sets the limit, unless an earlier one is set.
     pub(crate) fn set_limit(&self, time: Duration) {
         let limit = self.born.elapsed().saturating_add(time).as_micros();
         let limit = u64::try_from(limit).unwrap_or(NO_LIMIT);
         self.limit.fetch_min(limit, Ordering::Relaxed);
     }
 
-    /// When delivery ends, if that is limited.
+    /// The limit; `None` if there is none.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.limit.load(Ordering::Relaxed) {
             NO_LIMIT => None,
@@ -35,7 +35,8 @@ impl Bus {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Takes away what waits, what these records have missed, and what is in batches.
+    /// Takes away what waits in the ring, what these records have missed, and, if the time
+    /// is over, what is in batches.
     pub(crate) fn discard(&self, late: Vec<RecordRef>) {
         while let Some(notice) = self.ring.pop() {
             self.published
@@ -58,9 +59,9 @@ impl Bus {
         self.left.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// How many events were not delivered to everybody because the time was over. Those
-    /// count that the dispatcher has in hand, and those in a batch whose callback has not
-    /// returned.
+    /// The number of events that were not delivered to all subscribers because the time was
+    /// over. It includes those that the dispatcher has in hand, and those in a batch whose
+    /// callback has not returned.
     pub(crate) fn left(&self) -> u64 {
         [&self.left, &self.in_hand, &self.in_callbacks]
             .map(|count| count.load(Ordering::Relaxed))
@@ -68,8 +69,7 @@ impl Bus {
             .sum()
     }
 
-    /// How many happenings wait: about as many as there are events, for somebody who must
-    /// not take them away.
+    /// The number of happenings that wait, for a caller that must not take them away.
     pub(crate) fn waiting(&self) -> u64 {
         self.ring.len() as u64
     }

@@ -33,7 +33,7 @@ impl Bus {
         }
     }
 
-    /// Whether the connection was registered since the ring ran full, which it is now.
+    /// Whether the connection was registered since the ring ran full. The ring is full now.
     fn is_newcomer(&self, env: &Env, record: &Record) -> bool {
         let next = env.last_id() + 1;
         // Relaxed, here and below: whatever it is, the ring was full at some moment after
@@ -45,9 +45,8 @@ impl Bus {
         record.id() >= full_since
     }
 
-    /// Sees to what a removed connection has missed and the dispatcher would not find: it
-    /// is forgotten if it came while the ring was full and nobody has heard of it. The
-    /// caller rings for the dispatcher, unless it was called by the one who removes.
+    /// Leaves a removed connection that has missed events where the dispatcher finds it, or
+    /// forgets it if it came while the ring was full and no subscriber has heard of it.
     #[cold]
     pub(crate) fn settle(&self, env: &Env, record: &Record) {
         let full_since = self.full_since.load(Ordering::Relaxed);

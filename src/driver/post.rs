@@ -16,7 +16,7 @@ use crate::per_process::Renew;
 use crate::sync::{AtomicU32, Ordering};
 use crate::thread::Running;
 
-/// How long the system is left alone after it has refused a thread.
+/// How long no thread is asked for after the system has refused one.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Who is the driver, in this process.
@@ -25,12 +25,12 @@ pub(crate) struct Post {
     holder: Mutex<Holder>,
     /// 1 while there is a driver.
     running: AtomicU32,
-    /// Whoever shuts down waits here until there is none.
+    /// Threads that shut down wait here until there is none.
     room: Room,
 }
 
 enum Holder {
-    Nobody,
+    Vacant,
     /// The system had no thread to give, then and for this reason.
     Refused(Instant, i32),
     Thread(Running),
@@ -47,7 +47,7 @@ impl Holder {
 impl Post {
     pub(crate) fn new() -> Self {
         Post {
-            holder: Mutex::new(Holder::Nobody),
+            holder: Mutex::new(Holder::Vacant),
             running: AtomicU32::new(0),
             room: Room::new(),
         }
@@ -59,8 +59,8 @@ impl Post {
 
     /// Whether there is a driver in this process.
     pub(crate) fn is_running(&self) -> bool {
-        // ORDERING: Acquire, partner of the Release in `leave`: who finds no driver any
-        // more finds what it did.
+        // ORDERING: Acquire, partner of the Release in `leave`: a thread that finds no driver
+        // any more finds what the driver did.
         self.running.load(Ordering::Acquire) == 1
     }
 
@@ -86,7 +86,7 @@ impl Post {
     /// Waits until there is no driver, at most until `deadline`. Returns whether there is
     /// none.
     fn await_none(&self, deadline: Option<Instant>) -> bool {
-        // Who is starting one, with this held, has done so afterwards.
+        // A thread that holds this is starting a driver, and has done so afterwards.
         drop(self.lock());
         let is_over = || !self.is_running();
         match deadline {
@@ -98,11 +98,12 @@ impl Post {
         }
     }
 
-    /// Joins the thread, which has done its work. All who do return when it has ended.
+    /// Joins the thread, which has done its work. Returns when it has ended, also if another
+    /// thread joins it.
     fn join(&self) {
         let mut holder = self.lock();
         if let Holder::Thread(_) = *holder
-            && let Holder::Thread(thread) = std::mem::replace(&mut *holder, Holder::Nobody)
+            && let Holder::Thread(thread) = std::mem::replace(&mut *holder, Holder::Vacant)
         {
             thread.join();
         }
@@ -125,10 +126,10 @@ pub(crate) fn starter(engine: Weak<Engine>) -> Starter {
 }
 
 /// Starts the thread, unless there is one in this process or the engine is shut. If
-/// the system has no thread to give, whoever rings a while later tries again.
+/// the system refuses, a later ring tries again.
 pub(crate) fn start(engine: &Arc<Engine>) {
     let post = &*engine.driver;
-    // Who holds it is starting the thread, or joining it.
+    // Another thread is starting the driver, or joining it.
     let Ok(mut holder) = post.holder.try_lock() else {
         return;
     };
@@ -213,7 +214,7 @@ fn drive(engine: &Engine) {
     engine.say_goodbye();
 }
 
-/// Says whom to wake.
+/// Says which thread to wake.
 fn take_up(engine: &Engine, me: &Thread) {
     engine.env.bell.hang(me.clone());
     if let Clock::Manual(clock) = &engine.env.clock {
@@ -229,7 +230,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
     if may_sleep() && !env.bell.was_woken() {
         match env.clock {
             Clock::System(_) => thread::park_timeout(Duration::from_millis(moment - now)),
-            // It moves only when told to, and wakes us then.
+            // It moves only when advanced, and wakes us then.
             Clock::Manual(_) => thread::park(),
         }
     }
@@ -239,7 +240,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
 /// Ends the engine: refuses everything, delivers what waits, at most for so long, and
 /// ends all subscriptions. Returns how many events were left.
 ///
-/// Inside user code it returns at once, and the driver, or whoever polls, does the rest.
+/// Inside user code it returns at once, and the driver or a polling thread does the rest.
 pub(crate) fn end(engine: &Engine, time: Option<Duration>) -> u64 {
     let bus = &engine.env.bus;
     if let Some(time) = time {

@@ -13,7 +13,7 @@ use crate::record::{Newcomer, OpenFor, RecordRef};
 use crate::subscriber::{Sink, Subscriber};
 use crate::sync::{AtomicU32, Ordering};
 
-/// A record, and a driver that is always absent: whoever wakes it is counted.
+/// A record, and a driver that is always absent: each attempt to wake it is counted.
 struct Counted {
     env: Env,
     record: RecordRef,
@@ -75,19 +75,21 @@ fn an_opening_rings_once() {
                 .open(env, &Report::NONE, OpenFor::Never)
                 .expect("there");
         };
-        let told = u32::from(wanted == Some(EventType::CircuitOpened));
-        assert_eq!(counted.wakes_of(for_ever), told, "{wanted:?}");
+        let rung = u32::from(wanted == Some(EventType::CircuitOpened));
+        assert_eq!(counted.wakes_of(for_ever), rung, "{wanted:?}");
     }
 }
 
-/// A reporter has left work and is stopped before it rings. Whoever takes the work out of
-/// the inbox meanwhile wakes the driver, which sleeps for longer.
+/// A reporter has left work and is stopped before it rings. Another thread that takes the
+/// work out of the inbox meanwhile wakes the driver, which sleeps for longer.
 #[test]
-fn who_moves_work_into_the_plan_wakes_the_driver() {
+fn a_thread_that_moves_work_into_the_plan_wakes_the_driver() {
     type Move = fn(&Engine);
     let moves: [Move; 3] = [
-        |engine| drop(engine.with_plan(|plan| plan.take_in(engine, 0))),
-        |engine| drop(engine.do_all_due()),
+        |engine| engine.with_plan(|plan| plan.take_in(engine, 0)),
+        |engine| {
+            engine.do_all_due();
+        },
         |engine| engine.unregister("other".into()).expect("registered"),
     ];
     for moves in moves {

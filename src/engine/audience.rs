@@ -1,5 +1,5 @@
-//! Those who listen to the connections of an engine: how they come and go, and what they
-//! are told that is no report.
+//! The subscribers of an engine: how they come and go, and the notices that are made for
+//! them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::sync::Ordering;
 use crate::sync::fence;
 
 impl Engine {
-    /// Adds a subscriber and tells every record what it wants.
+    /// Adds a subscriber, and adds what it wants to the interest of every record.
     pub(crate) fn subscribe(
         &self,
         filter: EventFilter,
@@ -42,14 +42,14 @@ impl Engine {
         subscriber.begin();
         drop(one_at_a_time);
         // ORDERING: SeqCst, partner of the fences in `Record::tell_quietly` and
-        // `tell_removal`: what this thread still finds as it was, it will be told of when
-        // it changes.
+        // `tell_removal`: if this thread still finds the old state, the thread that changes
+        // it finds the subscriber.
         fence(Ordering::SeqCst);
         Ok(subscriber)
     }
 
-    /// Callbacks run on the background thread. If there shall be one and the system has
-    /// none to give, they would never run, and nobody would know.
+    /// Refuses a callback that would never run: the manager is to have a background thread,
+    /// and the system starts none.
     fn refuse_without_a_thread(&self) -> Result<(), Error> {
         if !self.has_driver || self.driver.is_running() {
             return Ok(());
@@ -69,7 +69,7 @@ impl Engine {
         if gone.is_empty() {
             return;
         }
-        // Before they leave the list: whoever else ends one of them still finds it
+        // Before they leave the list: another thread that ends one of them still finds it
         // there, and waits too.
         for subscriber in &gone {
             subscriber.close(!is_inside_user_code() && !bus.is_out_of_time());
@@ -78,13 +78,13 @@ impl Engine {
         self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
     }
 
-    /// The first settings of a connection are kept. Who gives others later is told so,
-    /// once for each connection: by a notice, since the call does what its name says.
+    /// Makes a notice, once for each connection, if `get_or_register` is given other settings
+    /// than the connection has. Those that it has are kept.
     pub(super) fn warn_of_other_settings(&self, record: &Record, options: &ConnectionOptions) {
         if *options == ConnectionOptions::new() || record.has_warned() {
             return;
         }
-        // Kept for when somebody listens.
+        // Without a subscriber the notice waits for a later call.
         if !record.is_wanted(&self.env.bus, EventType::Notice) {
             return;
         }

@@ -1,12 +1,12 @@
-//! The overflow path: a kept event that found the ring full is told all the same. What
-//! subscribers hear of registrations and removals is in [`told`](super::told).
+//! The overflow path: a kept event that found the ring full is delivered all the same. What
+//! subscribers hear of registrations and removals is in [`lifetimes`](super::lifetimes).
 //!
 //! Mutations these models catch:
 //!
 //! - `Record::miss` or `take_missed` as a load and a store:
 //!   `two_changes_without_room_are_told`.
 //! - A dispatcher that tells outdated notices as they are, or an `is_outdated` that does
-//!   not ask whether the latest state was told: `two_changes_with_room_are_told`.
+//!   not ask whether the latest state was delivered: `two_changes_with_room_are_told`.
 //! - `overflow` that leaves the record in the inbox before it marks the bits:
 //!   `a_change_that_found_no_room_is_told`.
 //! - `overflow` that sets `unlisted` before it marks the bits, or `take_unlisted`
@@ -151,7 +151,7 @@ impl Shared {
         assert_eq!(dispatched, Dispatched::Done);
     }
 
-    /// The state that the subscriber was told last.
+    /// The state that the subscriber has heard of last.
     fn told(&self) -> Option<State> {
         let name = self.record.key().to_buf();
         let events = self.mailbox.drain(64);

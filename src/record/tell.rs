@@ -1,25 +1,25 @@
-//! What others hear of a connection: the reporter's side. The dispatcher's is in
-//! [`told`](super::told), the way between them in [`bus`](crate::bus).
+//! What subscribers hear of a connection: the reporter's side. The dispatcher's side is in
+//! [`delivered`](super::delivered), the way between them in [`bus`](crate::bus).
 //!
 //! **Filtered at the source.** The low bits of `interest` are the union of what all
-//! subscribers want of this connection, kept up to date by those who subscribe. A
-//! reporter loads it, on a line that it reads anyway, and is done if nobody wants to
-//! know. A record that is registered while nobody listens learns it with its first
-//! report.
+//! subscribers want of this connection. The threads that subscribe keep it up to date. A
+//! reporter loads it, on a line that it reads anyway, and is done if no subscriber wants
+//! the event. A record that is registered while there is no subscriber learns its interest
+//! with its first report.
 //!
-//! **The registration is told once, and first.** A connection can be found in the table
-//! before the thread that registers it has told of it, and what other threads do to it
-//! meanwhile may reach the dispatcher earlier. So the highest bits of `interest` are a
-//! token, and whoever takes it decides the matter:
+//! **The registration is delivered once, and first.** Other threads can find a connection
+//! in the table before the thread that registers it has reported that, and their reports may
+//! reach the dispatcher earlier. So the highest bits of `interest` are a token, and the
+//! thread that takes the token decides:
 //!
-//! | token | means | who takes it |
+//! | token | means | taken by |
 //! |---|---|---|
-//! | [`NEW`] | nothing is decided | the thread that registers, if there is an audience (it leaves [`OWED`] where somebody wants the registration); the dispatcher, which then tells the registration before anything else; the first subscriber, which has found the connection in the table |
-//! | [`OWED`] | its notice waits in the ring, or is marked as missed, or will be in a moment | the dispatcher, with the notice or with the first other thing it has to tell |
-//! | neither | it is told, or nobody needs to be told | |
+//! | [`NEW`] | nothing is decided | the thread that registers, if there is a subscriber (it leaves [`OWED`] if one wants the registration); the dispatcher, which then delivers the registration before anything else; the first subscriber, which has found the connection in the table |
+//! | [`OWED`] | the notice waits in the ring, or its bit is set, or one of the two is about to happen | the dispatcher, with the notice or before the first other event |
+//! | neither | the registration was delivered, or no subscriber needs to hear of it | |
 //!
-//! Every step is a read-modify-write of one word, so there is one taker. A connection
-//! that is registered while nobody listens stays `NEW` and pays nothing.
+//! Every step is a read-modify-write of one word, so there is one taker. A connection that
+//! is registered while there is no subscriber stays `NEW` and pays nothing.
 //!
 //! **What was missed.** A kept event that finds the ring full leaves a bit in `missed`,
 //! and the record where the dispatcher finds it (see [`bus`](crate::bus)). Both sides
@@ -51,19 +51,19 @@ pub(crate) const REGISTRATION: EventMask = EventMask(
     EventMask::of(EventType::Registration).0 | EventMask::of(EventType::ConnectionRegistered).0,
 );
 
-/// Who has to account for a registration that the dispatcher tells.
+/// What accounts for a registration that the dispatcher delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registration {
-    /// There is nothing to tell.
+    /// There is nothing to deliver.
     Settled,
-    /// The dispatcher: nobody else will tell of it.
+    /// The dispatcher: no thread will report it.
     New,
     /// The notice, or the mark of a missed one.
     Owed,
 }
 
 impl Record {
-    /// Whether somebody may want one of these.
+    /// Whether a subscriber may want one of these.
     #[inline]
     pub(crate) fn wants(&self, events: EventMask) -> bool {
         self.interest_word() & (events.0 | UNKNOWN.0) != 0
@@ -71,11 +71,11 @@ impl Record {
 
     #[inline]
     fn interest_word(&self) -> u32 {
-        // Relaxed: who subscribes cannot tell whether a report came before.
+        // Relaxed: a subscriber cannot know whether a report came before.
         self.interest.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody wants to hear of this.
+    /// Whether a subscriber wants this.
     pub(crate) fn is_wanted(&self, bus: &Bus, kind: EventType) -> bool {
         if !self.has_learned_interest() {
             self.learn_interest(bus);
@@ -102,7 +102,7 @@ impl Record {
         let mut known = self.interest_word();
         while known & UNKNOWN.0 != 0 {
             let wanted = bus.interest_in(self.key());
-            // Fails if somebody knows better who has changed the subscribers since.
+            // Fails if a thread that has changed the subscribers since knows better.
             match self.interest.compare_exchange(
                 known,
                 known & TOKEN | wanted.0,
@@ -127,8 +127,8 @@ impl Record {
         self.change_interest(wanted, if is_first { OWED } else { TOKEN });
     }
 
-    /// What the subscribers want, said by whoever holds their lock: so it is learned, and
-    /// only by others who do that it changes.
+    /// Sets what the subscribers want. The caller holds their lock, so from now on only
+    /// other holders change it.
     pub(crate) fn set_interest(&self, mask: EventMask) {
         self.change_interest(mask, TOKEN);
     }
@@ -141,24 +141,24 @@ impl Record {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Takes the token if nothing is decided about telling the registration, and leaves
-    /// word that it will be told, if it will. True for the one who did.
+    /// Takes the token if nothing is decided, and leaves [`OWED`] if a notice follows. True
+    /// if it did.
     fn claim_registration(&self, will_tell: bool) -> bool {
         let claim = |word: u32| {
             let next = word & !TOKEN | if will_tell { OWED } else { 0 };
             (word & NEW != 0).then_some(next)
         };
-        // ORDERING: Relaxed, here and below: one word, and what is told is either in the
-        // notice or made of the record as it then is.
+        // ORDERING: Relaxed, here and below: it is one word, and the facts are in the notice
+        // or read from the record as it then is.
         self.interest
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim)
             .is_ok()
     }
 
-    /// Takes the token, to tell the registration now if there is one to be told. For the
-    /// dispatcher.
+    /// Takes the token, for the dispatcher: unless it is settled, the registration has to be
+    /// delivered now.
     pub(crate) fn take_registration(&self) -> Registration {
-        // Load first: most have been told long ago.
+        // Load first: most were delivered long ago.
         if self.interest_word() & TOKEN == 0 {
             return Registration::Settled;
         }
@@ -170,7 +170,8 @@ impl Record {
         }
     }
 
-    /// Tells of the registration, for the thread that registers, if there is an audience.
+    /// Reports the registration, if a subscriber wants it. For the thread that registers,
+    /// if there is a subscriber.
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_registration(&self, env: &Env) {
@@ -184,12 +185,12 @@ impl Record {
         env.call_dispatcher();
     }
 
-    /// Tells of the removal of the connection.
+    /// Reports the removal of the connection.
     #[inline]
     pub(crate) fn tell_removal(&self, env: &Env, cause: Cause) {
-        // ORDERING: partner of the last fence in `Engine::subscribe`: whoever has
-        // subscribed, and looks, finds the connection as it is now, or is found here; and
-        // of the fence in `take_removal`. A removal was an exchange.
+        // ORDERING: partner of the last fence in `Engine::subscribe` (either the subscriber
+        // that looks finds the connection removed, or this thread finds the subscriber),
+        // and of the fence in `take_removal`. A removal was an exchange.
         fence_after_rmw();
         if env.bus.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
             self.tell_removal_now(env, cause);
@@ -203,7 +204,7 @@ impl Record {
         self.tell(env, word.state(), State::Unknown, word, happening);
     }
 
-    /// Tells the user of the connection something.
+    /// Reports something that the user of the connection should know.
     pub(crate) fn tell_notice(&self, env: &Env, text: &str) {
         let word = self.word_now();
         let report = Report::from(text);
@@ -233,8 +234,8 @@ impl Record {
         }
     }
 
-    /// Sends a notice of what happened, if somebody wants to know. The caller has to ring
-    /// for the dispatcher if this returns true.
+    /// Sends a notice of what happened, if a subscriber wants it. The caller has to ring for
+    /// the dispatcher if this returns true.
     pub(super) fn tell_quietly(
         &self,
         env: &Env,
@@ -303,8 +304,8 @@ impl Record {
 
     /// Marks events as missed; returns those that were marked before.
     pub(crate) fn miss(&self, events: EventMask) -> EventMask {
-        // ORDERING: AcqRel, partner of `take_missed`: who takes the mark sees
-        // the change it stands for.
+        // ORDERING: AcqRel, partner of `take_missed`: the thread that takes the mark sees
+        // the change that it stands for.
         EventMask(self.missed.fetch_or(events.0, Ordering::AcqRel))
     }
 
@@ -315,8 +316,8 @@ impl Record {
 
     /// Whether events are marked as missed.
     pub(crate) fn has_missed(&self) -> bool {
-        // Relaxed: whoever has removed the record need not miss a mark, see
-        // `is_retired_by_now`.
+        // Relaxed: the thread that has removed the record finds the mark, or the thread that
+        // marks finds it removed, see `is_retired_by_now`.
         self.missed.load(Ordering::Relaxed) != 0
     }
 }

@@ -5,20 +5,20 @@
 //!
 //! - A dispatcher that tells a removal without asking for the registration
 //!   (`tell_registration_first`), or tells a registration that is settled:
-//!   `a_registration_is_told_before_the_removal`.
+//!   `a_registration_is_delivered_before_the_removal`.
 //! - `claim_registration` or `take_registration` as a load and a store: the same.
 //! - A subscriber that is the first and does not take the token of what it finds, or one
 //!   that is not the first and does: `a_first_subscriber_hears_of_what_it_did_not_find`,
 //!   `a_registration_is_owed_to_a_subscriber_that_another_follows`.
-//! - `forget` or `begin_telling` as a load and a store, or one that does not ask for the
-//!   other, or a dispatcher that begins after it has told:
-//!   `a_registration_that_waits_in_the_ring_is_told_whole_or_not_at_all`.
-//! - A dispatcher that does not `take_removal` of what it has told, or a subscriber that
+//! - `forget` or `begin_delivery` as a load and a store, or one that does not ask for the
+//!   other, or a dispatcher that begins after it has delivered:
+//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
+//! - A dispatcher that does not `take_removal` of what it has delivered, or a subscriber that
 //!   is offered events before it begins: `a_first_subscriber_hears_of_what_it_did_not_find`,
 //!   `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted`.
 //! - A `settle` that forgets what subscribers have heard of, or a round that does not
 //!   look for what a removed record has missed:
-//!   `a_connection_that_comes_and_goes_is_told_whole_or_not_at_all`.
+//!   `a_connection_that_comes_and_goes_is_delivered_whole_or_not_at_all`.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ fn record_of(env: &Env, name: &str) -> RecordRef {
 }
 
 impl World {
-    /// With nobody who listens.
+    /// Without a subscriber.
     fn new() -> Self {
         let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
         let mailbox = std::sync::Arc::new(Mailbox::new(16));
@@ -153,7 +153,7 @@ impl World {
         assert_eq!(dispatched, Dispatched::Done);
     }
 
-    /// What was told of the connection, in the end.
+    /// What was delivered of the connection, in the end.
     fn heard(&self) -> Vec<EventType> {
         self.round();
         self.round();
@@ -220,7 +220,7 @@ fn dispatches(world: &World) {
 }
 
 #[test]
-fn a_registration_is_told_before_the_removal() {
+fn a_registration_is_delivered_before_the_removal() {
     let begin = || {
         let world = World::new();
         world.subscribe(0);
@@ -232,7 +232,7 @@ fn a_registration_is_told_before_the_removal() {
 }
 
 #[test]
-fn a_connection_that_comes_and_goes_is_told_whole_or_not_at_all() {
+fn a_connection_that_comes_and_goes_is_delivered_whole_or_not_at_all() {
     let begin = || {
         let world = World::without_room();
         world.register();
@@ -244,14 +244,14 @@ fn a_connection_that_comes_and_goes_is_told_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_registration_that_waits_in_the_ring_is_told_whole_or_not_at_all() {
+fn a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all() {
     let heard = outcomes(3, World::with_the_last_room, &[unregisters, dispatches]);
     let expected = [vec![], vec![COMES, GOES]];
     assert_eq!(heard, BTreeSet::from(expected));
 }
 
 #[test]
-fn without_room_too_a_registration_is_told_before_the_removal() {
+fn without_room_too_a_registration_is_delivered_before_the_removal() {
     let heard = outcomes(
         1,
         World::without_room,
@@ -261,8 +261,8 @@ fn without_room_too_a_registration_is_told_before_the_removal() {
     assert_eq!(heard, BTreeSet::from(expected));
 }
 
-/// Somebody subscribes while the connection comes and goes. What it has not found, it
-/// hears of from the beginning.
+/// A subscriber comes while the connection comes and goes. It hears from the beginning of
+/// what it has not found.
 #[test]
 fn a_first_subscriber_hears_of_what_it_did_not_find() {
     let mut builder = loom::model::Builder::new();
@@ -292,14 +292,14 @@ fn a_first_subscriber_hears_of_what_it_did_not_find() {
             [] => assert!(found || world.record.is_retired()),
             [COMES, GOES] => {}
             [COMES] => assert!(!world.record.is_retired()),
-            [GOES] => assert!(found, "it was not there, and its registration is not told"),
+            [GOES] => assert!(found, "it was not there, and its registration is missing"),
             _ => panic!("{heard:?}"),
         }
     });
 }
 
-/// Another one subscribes and finds the connection before its registration is told to
-/// the one who was there.
+/// Another subscriber comes, and finds the connection before its registration is delivered
+/// to the one that was there.
 #[test]
 fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
     let begin = || {
@@ -314,8 +314,8 @@ fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
     assert!(!heard.contains(&vec![]), "{heard:?}");
 }
 
-/// The registration waits in the ring for one subscriber, nobody wants to hear of the
-/// removal, and then somebody comes who wants both.
+/// The registration waits in the ring for one subscriber, no subscriber wants the removal,
+/// and then one comes that wants both.
 #[test]
 fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
     let begin = || {
