@@ -318,8 +318,9 @@ impl Bus {
         self.coalesced.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// Counts events that are not delivered: their connection was forgotten.
-    fn count_forgotten(&self, events: EventMask) {
+    /// Counts events that are not delivered: their connection was forgotten, or another event
+    /// stands for them.
+    fn count_undelivered(&self, events: EventMask) {
         let dropped = events.and(EventMask::DROPPABLE);
         let kept = events.without(EventMask::DROPPABLE);
         self.dropped.fetch_add(dropped.len(), Ordering::Relaxed);

@@ -9,7 +9,8 @@
 //! round is the parent's, and the child's own events wait in another ring.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 use std::{mem, ptr};
 
@@ -204,17 +205,34 @@ impl<'a> Round<'a> {
         for record in records {
             let missed = record.take_missed();
             if missed != EventMask::NONE {
-                let facts = record.facts_now(env);
-                round.take_in_hand(missed);
-                let late = Late {
-                    record,
-                    missed,
-                    facts,
-                };
-                round.late.insert(late.record.id(), late);
+                round.note_late(record, missed);
             }
         }
         round
+    }
+
+    /// Notes what a record has missed. It may be noted already: a record can be found in the
+    /// inbox and in the table.
+    fn note_late(&mut self, record: RecordRef, missed: EventMask) {
+        let facts = record.facts_now(self.env);
+        match self.late.entry(record.id()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Late {
+                    record,
+                    missed,
+                    facts,
+                });
+                self.take_in_hand(missed);
+            }
+            Entry::Occupied(mut occupied) => {
+                let late = occupied.get_mut();
+                let again = late.missed.and(missed);
+                late.missed = late.missed.or(missed);
+                late.facts = facts;
+                self.bus.count_undelivered(again);
+                self.take_in_hand(missed.without(again));
+            }
+        }
     }
 
     fn deliver_ring(&mut self) {
@@ -430,7 +448,7 @@ impl<'a> Round<'a> {
     }
 
     fn forget(&self, events: EventMask) {
-        self.bus.count_forgotten(events);
+        self.bus.count_undelivered(events);
         self.let_go(events);
     }
 

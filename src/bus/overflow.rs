@@ -52,7 +52,7 @@ impl Bus {
         let full_since = self.full_since.load(Ordering::Relaxed);
         let is_newcomer = full_since != 0 && record.id() >= full_since;
         if is_newcomer && record.forget() {
-            self.count_forgotten(record.take_missed());
+            self.count_undelivered(record.take_missed());
             return;
         }
         env.attention.leave(record, || record.share());

@@ -5,6 +5,8 @@
 //!
 //! - `Record::miss` or `take_missed` as a load and a store:
 //!   `two_changes_without_room_are_told`.
+//! - A dispatcher that forgets what it has noted of a record when it finds it again:
+//!   `a_record_that_is_found_twice_loses_nothing`.
 //! - A dispatcher that tells outdated notices as they are, or an `is_outdated` that does
 //!   not ask whether the latest state was delivered: `two_changes_with_room_are_told`.
 //! - `overflow` that leaves the record in the inbox before it marks the bits:
@@ -54,9 +56,14 @@ struct Shared {
 impl Shared {
     /// A ring of two, full, and a subscriber for changes of state.
     fn new(newcomer: bool) -> Self {
+        Self::without_room(newcomer, &[EventType::StateChange])
+    }
+
+    /// A ring of two, full, and a subscriber.
+    fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
         let env = Env::new(Clock::Manual(ManualClock::new()), Config::new(), 2, None);
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
-        let filter = EventFilter::new().types([EventType::StateChange]);
+        let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         subscriber.begin();
         drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
@@ -139,12 +146,18 @@ impl Shared {
 
     /// What the driver does in a turn.
     fn round(&self) {
+        self.round_with(&[]);
+    }
+
+    /// [`Shared::round`], where these records were found before, in the inbox.
+    fn round_with(&self, found: &[RecordRef]) {
         let late = || {
             let waiting = self.env.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
             if self.env.bus.take_unlisted() && self.record.has_missed() {
                 late.push(self.record.share());
             }
+            late.extend_from_slice(found);
             late
         };
         let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
@@ -221,6 +234,36 @@ fn two_changes_with_room_are_told() {
 #[test]
 fn a_newcomer_s_change_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(true));
+}
+
+/// It is found in the inbox twice, and misses another event in between.
+#[test]
+fn a_record_that_is_found_twice_loses_nothing() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let wanted = [EventType::CircuitHalfOpened, EventType::CircuitReset];
+        let shared = Arc::new(Shared::without_room(false, &wanted));
+        shared.change(State::HalfOpen);
+        let changes = thread::spawn({
+            let shared = shared.clone();
+            move || shared.change(State::Closed)
+        });
+        let dispatches = thread::spawn({
+            let shared = shared.clone();
+            move || shared.round_with(&[shared.record.share(), shared.record.share()])
+        });
+        changes.join().unwrap();
+        dispatches.join().unwrap();
+        shared.round();
+        let events = shared.mailbox.drain(64);
+        let heard = events
+            .iter()
+            .filter(|event| event.id == shared.record.id())
+            .map(Event::event_type);
+        let heard: std::collections::BTreeSet<_> = heard.collect();
+        assert_eq!(heard, wanted.into());
+    });
 }
 
 #[test]
