@@ -16,9 +16,8 @@
 //! - A dispatcher that does not `take_removal` of what it has delivered, or a subscriber that
 //!   is offered events before it begins: `a_first_subscriber_hears_of_what_it_did_not_find`,
 //!   `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted`.
-//! - A `settle` that forgets what subscribers have heard of, or a round that does not
-//!   look for what a removed record has missed:
-//!   `a_connection_that_comes_and_goes_is_delivered_whole_or_not_at_all`.
+//! - A `settle` that forgets what subscribers have heard of:
+//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
 
 use std::collections::BTreeSet;
 
