@@ -13,7 +13,7 @@ use std::time::Duration;
 use brama::{Brama, Error, EventType, State};
 use common::events::{all, queue_of};
 use common::forks::{check, in_child, same, soon};
-use common::{ms, wait_until};
+use common::ms;
 
 /// One test at a time: they look at all threads of the process, and fork.
 fn alone() -> MutexGuard<'static, ()> {
@@ -53,17 +53,23 @@ fn everything() -> u64 {
 #[test]
 fn the_library_s_threads_block_all_signals_and_have_a_name() {
     let _alone = alone();
-    let before = of_threads("Tgid").len();
-    let managers: Vec<_> = (0..3)
-        .map(|_| Brama::builder().build().expect("valid"))
-        .collect();
-    wait_until("all have named themselves", || drivers().len() == 3);
-    assert_eq!(of_threads("Tgid").len(), before + 3, "they have no others");
-    for (name, mask) in drivers() {
-        let mask = u64::from_str_radix(&mask, 16).expect("a mask");
-        assert_eq!(mask & everything(), everything(), "{name}: {mask:x}");
-    }
-    drop(managers);
+    // In a child, which has no threads of the tests.
+    in_child(|| {
+        same("threads", of_threads("Tgid").len(), 1)?;
+        let managers: Vec<_> = (0..3)
+            .map(|_| Brama::builder().build().expect("valid"))
+            .collect();
+        soon("all have named themselves", || drivers().len() == 3)?;
+        same("threads", of_threads("Tgid").len(), 4)?;
+        for (name, mask) in drivers() {
+            let mask = u64::from_str_radix(&mask, 16).expect("a mask");
+            check(mask & everything() == everything(), || {
+                format!("{name}: {mask:x}")
+            })?;
+        }
+        drop(managers);
+        Ok(())
+    });
 }
 
 /// The mask is the thread's before its first instruction, and the starter's is its own
