@@ -97,7 +97,7 @@ impl<T> Gate<T> {
         }
         entered.ok()?;
         // Left also if `operation` unwinds, or closers would wait for ever.
-        let _leaves = Inside { gate: self, busy };
+        let _leaves = Visit { gate: self, busy };
         self.content.with_mut(|content| {
             // SAFETY: the state is busy by this thread's hand, see above.
             unsafe { (*content).as_mut() }.map(|content| operation(content))
@@ -162,12 +162,12 @@ impl<T> Gate<T> {
 }
 
 /// The thread that is inside of a gate, until it leaves.
-struct Inside<'a, T> {
+struct Visit<'a, T> {
     gate: &'a Gate<T>,
     busy: usize,
 }
 
-impl<T> Drop for Inside<'_, T> {
+impl<T> Drop for Visit<'_, T> {
     fn drop(&mut self) {
         // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
         let left =
