@@ -64,27 +64,50 @@
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
  * An opening that would last longer than 34 years lasts until it is closed by hand.
  *
- * THREADS. Every function may be called from any thread at any time, but two kinds: one
- * that frees must be the last to use its pointer, and one thread at a time drains a
- * queue. Calls, reports and questions never wait. Those that may wait for a callback
- * that is running on another thread are brama_poll (and brama_queue_drain and
- * brama_queue_wait where there is no background thread), brama_shutdown, brama_free,
- * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and brama_queue_free:
- * do not hold a lock meanwhile that a callback takes. Permits and reports take no lock
- * and allocate nothing for a reason of up to 38 bytes. Call nothing of this library in
- * signal handlers.
+ * THREADS. Every function may be called from any thread at any time, with two exceptions:
+ * a _free or _release call must be the last use of its pointer, and only one thread at a
+ * time may drain a given queue. Calls, reports and questions never wait. Those that may
+ * wait for a callback that is running on another thread are brama_poll (and
+ * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
+ * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and
+ * brama_queue_free, and until its time is over brama_shutdown_within: do not hold a lock
+ * meanwhile that a callback takes. Called from a callback they wait for nothing. Permits
+ * and reports take no lock. They allocate only if there is a subscriber and the reason is
+ * longer than 38 bytes or there is metadata.
+ *
+ * A manager's background thread is called "brama-driver" and blocks all signals. If the
+ * system starts none, brama_subscribe answers BRAMA_ERR_UNSUPPORTED,
+ * brama_event_counts_t.background_running is 0, and everything else works as in a manager
+ * without a background thread.
+ *
+ * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained
+ * before). It must call no function of this library: an expiry that it finds may be
+ * reported, which can start a thread; the first use by a thread allocates; a report that interrupts
+ * another one may lose a count.
  *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
  * of the functions just named that may wait; never on one that reports. They may call
- * anything in this library. They must return: no longjmp, no C++ exception may leave
- * them.
+ * anything in this library, and no call of theirs waits for another callback, of this
+ * manager or any other. They must return: no longjmp, no C++ exception may leave them. On
+ * the manager's thread all signals are blocked, also in what a callback starts there; a
+ * fault in a callback ends the process without a handler.
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
  * every drop is counted. All other types are delivered at least once to every
  * subscriber they match; where there is no room, those of one type and connection are
  * told late and by the latest of them (BRAMA_EVENT_COALESCED), and a connection that
- * came and went meanwhile leaves none. So memory is bounded by the capacities and the
- * number of connections.
+ * came and went meanwhile leaves none. Who hears of a registration hears of the removal,
+ * afterwards. Memory is bounded by the capacities and the number of connections, since
+ * reasons and metadata are bounded, too (brama_report_t).
+ *
+ * THE END OF THE PROCESS. Nothing is delivered by exit() or by returning from main: the
+ * background thread runs on until the system ends it, wherever it is, also while atexit
+ * functions and destructors of static objects run. So a program that wants its last
+ * events, or whose callbacks use what such functions destroy, calls
+ * brama_shutdown_within(manager, timeout_ms, &left), with NULL for the default manager,
+ * before it returns from main or calls exit. It may be registered with atexit: functions
+ * that were registered later, and destructors of static objects that were made later,
+ * have then run already.
  *
  * FORK. In the child of a fork() everything works on with the state that it had:
  * managers, handles, permits, subscriptions, queues. The background thread restarts by
@@ -181,7 +204,7 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_PANIC (-8)
 
 /**
- * The system does not do what this needs.
+ * The operating system does not support, or refused, what this function needs.
  */
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
@@ -410,6 +433,12 @@ typedef struct brama_pair_t {
  * A probe was admitted. May be dropped under overload.
  */
 #define BRAMA_EVENT_PROBE 15
+
+/**
+ * Something that the user of the connection should know and that is no change of its
+ * state: the event's reason says it.
+ */
+#define BRAMA_EVENT_NOTICE 16
 
 /**
  * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
@@ -670,14 +699,14 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
 
 /**
  * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
- * on error: brama_last_error_message names the field. Any thread.
+ * on error: brama_last_error_message names the field. That the system starts no
+ * background thread is no error here: brama_event_counts says so. Any thread.
  */
 brama_t *brama_new(const brama_config_t *config);
 
 /**
  * The process-wide manager, made with the default settings on first use. It is what
- * NULL stands for. Never freed: brama_free leaves it as it is. NULL only if the system
- * cannot start its thread; whoever asks next tries again. Any thread.
+ * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
  */
 brama_t *brama_default(void);
 
@@ -685,21 +714,45 @@ brama_t *brama_default(void);
  * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
  * queues stay valid until they are released; permits by name do not. NULL is fine:
  * nothing happens, as for the default manager. No other thread may be using the
- * pointer. May be called inside a callback; those that are due are still called then,
- * and must not use the pointer.
+ * pointer. It waits as long as the callbacks take: call brama_shutdown_within first where
+ * that may be too long. May be called from a callback: callbacks for events already
+ * queued still run afterwards, and must not use the pointer.
  */
 void brama_free(brama_t *manager);
 
 /**
- * Shuts a manager down: all its connections are gone, whatever is asked of one is
- * answered by BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are
- * delivered, and all subscriptions end. Inside a callback it returns at once, and the
- * rest happens when the callback has returned; so also inside a brama_destroy_fn, if
- * there is a background thread. Further calls do nothing. NULL: the default manager,
- * for the rest of the process. May block until a callback under way has returned. Any
- * thread.
+ * Shuts a manager down: all connections are removed, any later operation on them returns
+ * BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
+ * thread is joined. Further calls do nothing. NULL: the default manager, for the rest of
+ * the process. Any thread.
+ *
+ * It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
+ * callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
+ * nothing and returns at once; the rest is done by the background thread, or by the
+ * thread that runs the callback, when that has returned.
  */
 brama_result_t brama_shutdown(brama_t *manager);
+
+/**
+ * Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: however
+ * long that takes). If left is not NULL, *left becomes the number of events that were
+ * not delivered: 0 if all were.
+ *
+ * When the time is over, what waits is not delivered any more, and a callback under way
+ * is left alone: it may still be running when this returns, and its destroy function is
+ * called by its thread afterwards. Later calls of brama_shutdown, brama_free and
+ * brama_unsubscribe do not wait for it. An event is left if it was not offered to every
+ * subscriber, or its last callback has not returned; events in batches that were not
+ * handed over count once for each batch.
+ *
+ * Without a background thread the callbacks run on the calling thread, and the time is
+ * looked at between two of them. Called from a callback it returns at once, as
+ * brama_shutdown does, and *left is how many happenings wait. NULL: the default manager,
+ * for the rest of the process. Any thread.
+ */
+brama_result_t brama_shutdown_within(brama_t *manager,
+                                     uint64_t timeout_ms,
+                                     uint64_t *left);
 
 /**
  * Does what is due: expiries, cleanup, delivery of events. Needed without a
@@ -713,6 +766,12 @@ brama_result_t brama_poll(brama_t *manager);
 /**
  * What a report says beyond its outcome, for the `_with` functions. It goes into the
  * events; everything is copied by the call.
+ *
+ * Text never costs a report. What is too long is cut at a character's boundary, and the
+ * event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
+ * the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
+ * taken in the order of their keys, and one that does not fit any more, or has a key of
+ * more than 1 KiB, is left out.
  */
 typedef struct brama_report_t {
     /**
@@ -765,7 +824,9 @@ brama_result_t brama_register(brama_t *manager,
 
 /**
  * brama_register, or a handle of the existing connection, whose settings stay as they
- * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
+ * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
+ * settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
+ * connection, when there is a subscriber.
  */
 brama_result_t brama_get_or_register(brama_t *manager,
                                      const char *identifier,
@@ -1405,6 +1466,12 @@ void brama_snapshot_free(brama_snapshot_t *snapshot);
 #define BRAMA_EVENT_COALESCED 1
 
 /**
+ * In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. It
+ * was cut or left out to keep the bounds that brama_report_t names, or made valid text.
+ */
+#define BRAMA_EVENT_TRUNCATED 2
+
+/**
  * One thing that happened to one connection.
  */
 typedef struct brama_event_t {
@@ -1429,7 +1496,8 @@ typedef struct brama_event_t {
      */
     uint32_t failure_count;
     /**
-     * BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+     * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
+     * ignore them.
      */
     uint32_t flags;
     /**
@@ -1438,12 +1506,13 @@ typedef struct brama_event_t {
     uint32_t reserved;
     /**
      * Orders the events of one connection: of two, the one with the larger number
-     * tells the later state. Says nothing across connections.
+     * tells the later state. Grows in the order of delivery. No order between
+     * connections is promised.
      */
     uint64_t sequence;
     /**
-     * Numbers the registrations of a manager: a name that is registered anew has a
-     * larger number, and its sequence starts over.
+     * Numbers the registrations of a manager: a name that is registered again has a
+     * larger number.
      */
     uint64_t registration;
     /**
@@ -1464,7 +1533,7 @@ typedef struct brama_event_t {
      */
     const char *scope;
     /**
-     * Why, as the reporter said; NULL: not said.
+     * Why, as the reporter said, or what a notice says; NULL: nothing.
      */
     const char *reason;
     /**
@@ -1545,7 +1614,7 @@ typedef struct brama_event_counts_t {
      */
     uint64_t delivered;
     /**
-     * Events that may be dropped and found no room.
+     * Events that may be dropped and found no room, and all that a shutdown left.
      */
     uint64_t dropped;
     /**
@@ -1557,6 +1626,17 @@ typedef struct brama_event_counts_t {
      * Callbacks of Rust subscribers that panicked.
      */
     uint64_t panics;
+    /**
+     * 1 while the background thread runs in this process, otherwise 0: the manager was
+     * made without, or was shut down, or the system has no thread to give, or this is
+     * the child of a fork that has not used it yet. Events are then delivered by
+     * brama_poll and by draining a queue.
+     */
+    uint32_t background_running;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } brama_event_counts_t;
 
 /**
@@ -1582,9 +1662,15 @@ typedef void (*brama_events_fn)(const brama_event_t *events,
 void brama_filter_init(brama_filter_t *filter);
 
 /**
- * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ * Sets the size and zeroes, for programs that were built when the struct ended with
+ * `panics`. Others get brama_event_counts_init_2 under this name.
  */
 void brama_event_counts_init(brama_event_counts_t *counts);
+
+/**
+ * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ */
+void brama_event_counts_init_2(brama_event_counts_t *counts);
 
 /**
  * Calls callback for every event that filter lets pass, until the subscription ends:
@@ -1600,7 +1686,9 @@ void brama_event_counts_init(brama_event_counts_t *counts);
  * as the manager. A NULL manager is the default one, a NULL filter lets everything
  * pass, a NULL callback is refused.
  *
- * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
+ * callback could never run, because the manager is to have a background thread and the
+ * system starts none. Any thread.
  */
 brama_result_t brama_subscribe(brama_t *manager,
                                const brama_filter_t *filter,
@@ -1625,8 +1713,13 @@ brama_result_t brama_subscribe_batched(brama_t *manager,
 /**
  * Ends a subscription and frees it. When this has returned, the callback is not
  * running and never will again, and destroy has been called: it waits for a callback
- * under way. Inside a callback of the same manager it returns at once, and that is so
- * when the callback that is running has returned. NULL is fine. Any thread, once.
+ * under way on another thread.
+ *
+ * Called from a callback, predicate or brama_destroy_fn, of this manager or any other,
+ * it waits for nothing and returns at once. The guarantee holds once the callback under
+ * way has returned, and destroy is called by the thread that runs it. So free user data
+ * in destroy, not after this call. The same is so when the time of a
+ * brama_shutdown_within was over. NULL is fine. Any thread, once.
  */
 void brama_unsubscribe(brama_subscription_t *subscription);
 
@@ -1649,11 +1742,14 @@ brama_result_t brama_unsubscribe_matching(brama_t *manager,
                                           const brama_filter_t *pattern);
 
 /**
- * Counts what became of a manager's events. Exact when nothing is on its way, after
+ * Counts what became of a manager's events, and says whether its thread runs. Exact when nothing is on its way, after
  * brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
  * is the default one, NULL counts are refused. Any thread.
  */
-brama_result_t brama_event_counts(brama_t *manager, brama_event_counts_t *counts);
+brama_result_t brama_event_counts(brama_t *manager,
+                                  brama_event_counts_t *counts);
+#define brama_event_counts_init(counts) brama_event_counts_init_2(counts)
+
 
 /* -- Queues of events ---------------------------------------------------------------- */
 

@@ -9,8 +9,9 @@
 //! the driver sleeps. With a sequentially consistent fence between the two steps
 //! on both sides, at least one of them sees the other.
 //!
-//! A driver that does not exist counts as one that sleeps for ever: whoever has
-//! work for it starts it. So it is at the beginning, and in the child of a `fork`.
+//! A driver that does not exist counts as one that sleeps for ever: a thread that has work
+//! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
+//! after the end: then a ring answers that no driver comes any more.
 
 use std::sync::Arc;
 use std::thread::Thread;
@@ -35,6 +36,8 @@ pub(crate) struct Bell {
     /// 1: the driver was woken since it last got up. The wake itself may have gone to
     /// a callback that slept.
     woken: AtomicU32,
+    /// 1: no driver comes any more.
+    ended: AtomicU32,
     sleeper: ArcSwapOption<Thread>,
     /// None: the manager has no driver.
     starter: Option<Starter>,
@@ -46,6 +49,7 @@ impl Bell {
         Bell {
             asleep_until: AtomicU64::new(asleep_until),
             woken: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
             sleeper: ArcSwapOption::empty(),
             starter,
         }
@@ -56,10 +60,12 @@ impl Bell {
         self.sleeper.store(Some(Arc::new(thread)));
     }
 
-    /// There is work that must be done at `moment`. Called after it was left.
-    pub(crate) fn ring(&self, moment: u64) {
-        if self.is_asleep_past(moment) {
+    /// There is work that must be done at `moment`. Called after it was left. True if
+    /// no driver comes any more.
+    pub(crate) fn ring(&self, moment: u64) -> bool {
+        self.is_asleep_past(moment) && {
             self.wake();
+            self.ended.load(Ordering::Relaxed) == 1
         }
     }
 
@@ -110,8 +116,18 @@ impl Bell {
 
     /// All that the driver was woken for until now is looked at after this.
     pub(crate) fn get_up(&self) {
-        self.asleep_until.store(AWAKE, Ordering::Relaxed);
+        let is_over = self.ended.load(Ordering::Relaxed) == 1;
+        let until = if is_over { ABSENT } else { AWAKE };
+        self.asleep_until.store(until, Ordering::Relaxed);
         self.was_woken();
+    }
+
+    /// No driver comes any more. The caller looks for work once more afterwards.
+    pub(crate) fn end(&self) {
+        self.ended.store(1, Ordering::Relaxed);
+        self.asleep_until.store(ABSENT, Ordering::Relaxed);
+        // ORDERING: SeqCst, partner of the fence in `is_asleep_past`.
+        fence(Ordering::SeqCst);
     }
 
     /// The driver could not be started.

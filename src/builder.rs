@@ -84,8 +84,10 @@ impl Builder {
         self
     }
 
-    /// Makes the manager. If the system cannot start another thread now, whoever has
-    /// work for the background thread tries again.
+    /// Makes the manager. If the system starts no background thread now, the manager
+    /// works without one and tries again when there is work for it; meanwhile
+    /// [`background_running`](crate::EventCounts::background_running) is false and
+    /// [`Brama::subscribe`] answers an error.
     ///
     /// # Errors
     ///

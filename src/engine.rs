@@ -7,7 +7,9 @@
 //! look-up by name finds a retired record and treats it as absent; whoever wants
 //! to register the name anew takes it out himself and goes on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod audience;
+
+use std::sync::{Arc, Mutex};
 
 use crate::bell::Starter;
 use crate::clock::Clock;
@@ -16,12 +18,12 @@ use crate::counter;
 use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
 use crate::error::Error;
-use crate::event::{Cause, EventFilter};
+use crate::event::Cause;
 use crate::key::Key;
+use crate::lock::Lock;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
-use crate::subscriber::{Sink, Subscriber};
 use crate::sync::{AtomicU32, Ordering, fence, fence_after_rmw};
 use crate::table::{Cursor, Table};
 
@@ -32,9 +34,13 @@ pub(crate) struct Engine {
     pub(crate) env: Env,
     pub(crate) table: Table<Record>,
     /// The driver's own state. Held for one turn by the driver's thread or by
-    /// whoever polls, never by a thread that calls or reports.
-    plan: PerProcess<Planning>,
+    /// a thread that polls, never by a thread that calls or reports. The way to it is
+    /// [`Engine::with_plan`].
+    pub(crate) plan: PerProcess<Planning>,
     pub(crate) driver: PerProcess<Post>,
+    /// Held by the one of those who wait for a queue that does what a driver would, where
+    /// there is none.
+    pub(crate) pumping: Lock<()>,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
     has_driver: bool,
@@ -55,13 +61,23 @@ impl Engine {
             table: Table::new(),
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(Post::new()),
+            pumping: Lock::new(()),
             shut: AtomicU32::new(0),
             has_driver,
         }
     }
 
+    /// Whether there is to be a background thread.
     pub(crate) fn has_driver(&self) -> bool {
         self.has_driver
+    }
+
+    /// Whether a background thread does what is due. Starts it if it is missing.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.has_driver && {
+            self.env.bell.attend();
+            self.driver.is_running()
+        }
     }
 
     pub(crate) fn is_shut(&self) -> bool {
@@ -241,8 +257,7 @@ impl Engine {
         }
         // Otherwise whoever subscribes from now on finds the record.
         if self.env.bus.has_audience() {
-            record.learn_interest(&self.env.bus);
-            record.tell_of_life(&self.env, Cause::Registered);
+            record.tell_registration(&self.env);
         }
         Ok(record)
     }
@@ -254,8 +269,12 @@ impl Engine {
     ) -> Result<RecordRef, Error> {
         loop {
             match self.find(key) {
+                Ok(record) => {
+                    self.warn_of_other_settings(&record, options);
+                    return Ok(record);
+                }
                 Err(Error::NotFound(_)) => {}
-                answer => return answer,
+                Err(error) => return Err(error),
             }
             match self.register(key, Some(options.clone())) {
                 Err(Error::AlreadyRegistered(_)) => {}
@@ -273,7 +292,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        record.tell_of_life(&self.env, Cause::Unregistered);
+        record.tell_removal(&self.env, Cause::Unregistered);
         drop(guard);
         self.relieve_inbox();
         Ok(())
@@ -282,10 +301,8 @@ impl Engine {
     /// Looks through the inbox if the driver does not: it may be inside a callback
     /// for long, and the inbox keeps what is removed meanwhile.
     fn relieve_inbox(&self) {
-        if !self.env.attention.is_empty()
-            && let Ok(mut plan) = self.plan.0.try_lock()
-        {
-            plan.take_in(self, self.env.clock.now_exact());
+        if !self.env.attention.is_empty() {
+            self.try_with_plan(|plan| plan.take_in(self, self.env.clock.now_exact()));
         }
     }
 
@@ -414,61 +431,13 @@ impl Engine {
         seen
     }
 
-    /// Adds a subscriber and tells every record what it wants.
-    pub(crate) fn subscribe(
-        &self,
-        filter: EventFilter,
-        sink: Sink,
-    ) -> Result<Arc<Subscriber>, Error> {
-        self.refuse_if_shut()?;
-        let bus = &self.env.bus;
-        let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
-        let one_at_a_time = bus.add(subscriber.clone());
-        // ORDERING: SeqCst, partner of the fences in `shut_down` and `register`: either
-        // that one finds this subscriber, or this thread the flag, or the record.
-        fence(Ordering::SeqCst);
-        if self.is_shut() {
-            drop(one_at_a_time);
-            self.unsubscribe(|other| other.id == subscriber.id);
-            return Err(Error::ShutDown);
-        }
-        self.for_each(|record| {
-            record.add_interest(subscriber.filter.interest_in(record.key()), bus);
-        });
-        drop(one_at_a_time);
-        // ORDERING: SeqCst, partner of the fences in `Record::tell` and `tell_of_life`: what
-        // this thread still finds as it was, it will be told of when it changes.
-        fence(Ordering::SeqCst);
-        Ok(subscriber)
-    }
-
-    /// Ends the subscriptions that `which` names. From outside a callback, nothing
-    /// of them runs any more when this returns.
-    pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
-        let bus = &self.env.bus;
-        let gone = bus.find(which);
-        if gone.is_empty() {
-            return;
-        }
-        // Before they leave the list: whoever else ends one of them still finds it
-        // there, and waits too.
-        for subscriber in &gone {
-            subscriber.close(!bus.is_dispatching_here());
-        }
-        let _one_at_a_time = bus.remove(&gone);
-        self.for_each(|record| record.set_interest(bus.interest_in(record.key())));
-    }
-
-    pub(crate) fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Refuses everything from now on: handles answer `ShutDown`.
     pub(crate) fn shut_down(&self) {
         if self.shut.swap(1, Ordering::AcqRel) == 1 {
             return;
         }
-        // ORDERING: SeqCst, partner of the fence in `register`.
+        self.env.bus.begin_closing();
+        // ORDERING: SeqCst, partner of the fences in `register` and `do_all_due`.
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);

@@ -144,6 +144,14 @@ impl Env {
         answer
     }
 
+    /// Wakes the dispatcher for a notice, after it was pushed or has found no room. After the
+    /// end, when no dispatcher comes any more, the notice is counted instead.
+    pub(crate) fn call_dispatcher(&self) {
+        if self.bell.ring(0) {
+            self.bus.discard(Vec::new());
+        }
+    }
+
     /// Starts the driver anew if a fork has left it behind. For operations on which
     /// something may hinge that only a driver does in time.
     #[inline]

@@ -35,6 +35,11 @@ pub enum Error {
     Stale,
     /// The manager was shut down.
     ShutDown,
+    /// The manager is to have a background thread, and the system refuses to start one,
+    /// for the reason with this number (`errno`): the callback would never run. Nothing
+    /// was subscribed. Try again when there are threads to spare, subscribe with a queue,
+    /// or make the manager [without a thread](crate::Builder::background) and poll.
+    NoThread(i32),
 }
 
 /// A boxed part of an error. Reads like what is in it.
@@ -213,6 +218,13 @@ impl fmt::Display for Error {
                 "stale permit: the state it was given in is gone, the report counts in the totals only",
             ),
             Error::ShutDown => f.write_str("the manager was shut down"),
+            Error::NoThread(reason) => {
+                let reason = std::io::Error::from_raw_os_error(*reason);
+                write!(
+                    f,
+                    "the system starts no background thread, so callbacks would never run: {reason}"
+                )
+            }
         }
     }
 }

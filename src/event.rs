@@ -8,8 +8,9 @@
 //! them arrive or none.
 //!
 //! The types fall in two classes. Those that change a state are *kept*: a
-//! subscriber gets each at least once, whatever the load. The others (`success`,
-//! `failure`, `probe`, `call_rejected`) are *droppable*, and every drop is counted.
+//! subscriber gets each at least once, whatever the load. So is `notice`. The others
+//! (`success`, `failure`, `probe`, `call_rejected`) are *droppable*, and every drop is
+//! counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::config::Metadata;
 use crate::key::KeyBuf;
-use crate::state::State;
+use crate::state::{Generation, State};
 
 mod filter;
 mod report;
@@ -62,13 +63,17 @@ pub enum EventType {
     CallRejected = 14,
     /// A probe was admitted. Droppable.
     Probe = 15,
+    /// Something that the user of the connection should know and that is no change of
+    /// its state; [`Event::reason`] says it. (Settings that `get_or_register` was given
+    /// and that the connection does not have.)
+    Notice = 16,
 }
 
 use EventType::*;
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 15] = [
+    pub const ALL: [EventType; 16] = [
         StateChange,
         Registration,
         Failure,
@@ -84,6 +89,7 @@ impl EventType {
         ConnectionRemoved,
         CallRejected,
         Probe,
+        Notice,
     ];
 
     /// The type's name, such as `"state_change"`.
@@ -104,12 +110,18 @@ impl EventType {
             ConnectionRemoved => "connection_removed",
             CallRejected => "call_rejected",
             Probe => "probe",
+            Notice => "notice",
         }
     }
 
     /// The type of this name.
     pub fn from_name(name: &str) -> Option<EventType> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether it tells that the connection is gone.
+    pub(crate) fn is_of_removal(self) -> bool {
+        matches!(self, Cleanup | ConnectionUnregistered | ConnectionRemoved)
     }
 
     /// Whether it may be dropped (and counted) under overload. All others are
@@ -125,19 +137,21 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A set of event types.
+/// A set of event types: the bit of a type is its number. Bit 0, and those from
+/// [`EventMask::FIRST_UNUSED`] on, stand for no type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct EventMask(pub(crate) u16);
+pub(crate) struct EventMask(pub(crate) u32);
 
 impl EventMask {
-    pub(crate) const ALL: EventMask = EventMask(0xfffe);
+    pub(crate) const FIRST_UNUSED: u32 = EventType::ALL.len() as u32 + 1;
+    pub(crate) const ALL: EventMask = EventMask((1 << Self::FIRST_UNUSED) - 2);
     pub(crate) const NONE: EventMask = EventMask(0);
     pub(crate) const DROPPABLE: EventMask = EventMask(
         Self::of(Success).0 | Self::of(Failure).0 | Self::of(Probe).0 | Self::of(CallRejected).0,
     );
 
     pub(crate) const fn of(kind: EventType) -> EventMask {
-        EventMask(1 << kind as u16)
+        EventMask(1 << kind as u32)
     }
 
     pub(crate) fn contains(self, kind: EventType) -> bool {
@@ -159,10 +173,6 @@ impl EventMask {
 
     pub(crate) const fn or(self, other: EventMask) -> EventMask {
         EventMask(self.0 | other.0)
-    }
-
-    pub(crate) const fn bits(self) -> u32 {
-        self.0 as u32
     }
 
     pub(crate) fn len(self) -> u64 {
@@ -193,6 +203,8 @@ pub(crate) enum Cause {
     Reset,
     Rejected,
     Probed,
+    /// There is something to say, in the report's reason.
+    Noticed,
 }
 
 impl Cause {
@@ -217,6 +229,7 @@ impl Cause {
             (Cause::Reset, true) => &[StateChange, CircuitReset],
             (Cause::Rejected, _) => &[CallRejected],
             (Cause::Probed, _) => &[Probe],
+            (Cause::Noticed, _) => &[Notice],
         }
     }
 
@@ -225,25 +238,22 @@ impl Cause {
         self.events(moved).iter().copied().collect()
     }
 
-    /// Whether the connection itself came or went.
-    pub(crate) fn is_life(self) -> bool {
-        self.is_removal() || self == Cause::Registered
-    }
-
     pub(crate) fn is_removal(self) -> bool {
         matches!(self, Cause::Unregistered | Cause::CleanedUp)
     }
 }
 
-/// The fields of an event but its type and connection.
+/// The fields of an event except its type, connection and number.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     /// Monotonic ms.
     pub(crate) time: u64,
-    /// See [`Event::sequence`]; of the first event of the happening.
-    pub(crate) sequence: u64,
     pub(crate) before: State,
     pub(crate) after: State,
+    /// Which state `after` is, of all that the circuit has been in.
+    pub(crate) generation: Generation,
+    /// The text or the metadata is not as it was given.
+    pub(crate) is_altered: bool,
     pub(crate) failures: u32,
     /// Of the opening, in ms; `u64::MAX` if it has none.
     pub(crate) expiry: u64,
@@ -261,8 +271,12 @@ pub struct Event {
     pub(crate) name: Arc<KeyBuf>,
     /// Distinguishes connections that had the same name one after the other.
     pub(crate) id: u64,
+    pub(crate) sequence: u64,
     pub(crate) unix_ms: u64,
     pub(crate) late: bool,
+    /// The last one that tells of its connection: whatever comes later says only that it
+    /// is gone.
+    pub(crate) is_last: bool,
     pub(crate) facts: Facts,
 }
 
@@ -279,14 +293,15 @@ impl Event {
     }
 
     /// Orders the events of one connection: of two, the one with the larger
-    /// number tells the later state. Numbers grow, but not by ones, and say
-    /// nothing across connections.
+    /// number tells the later state. The manager numbers its events in the order in
+    /// which it delivers them, so a subscriber never sees a number go back. Numbers do
+    /// not grow by ones, and no order between connections is promised.
     pub fn sequence(&self) -> u64 {
-        self.facts.sequence
+        self.sequence
     }
 
-    /// Numbers the registrations of a manager: a name that is registered anew is
-    /// another connection, with a larger number, and its sequence starts over.
+    /// Numbers the registrations of a manager: a name that is registered again is
+    /// another connection, with a larger number.
     pub fn registration(&self) -> u64 {
         self.id
     }
@@ -311,7 +326,7 @@ impl Event {
         self.facts.after
     }
 
-    /// Why, as the reporter said.
+    /// Why, as the reporter said; at most 1 KiB of it. What a notice says.
     pub fn reason(&self) -> Option<&str> {
         self.facts.reason.get()
     }
@@ -327,7 +342,8 @@ impl Event {
         (self.facts.expiry != u64::MAX).then(|| Duration::from_millis(self.facts.expiry))
     }
 
-    /// The metadata that came with the report.
+    /// The metadata that came with the report, within the bounds of
+    /// [`Report::metadata`].
     pub fn metadata(&self) -> Option<&Metadata> {
         self.facts.metadata.as_deref()
     }
@@ -338,6 +354,21 @@ impl Event {
     /// metadata may be missing.
     pub fn is_coalesced(&self) -> bool {
         self.late
+    }
+
+    /// Whether the reason or the metadata is not as the reporter gave it: it was cut or
+    /// left out to keep the [bounds](Report), or made valid text.
+    pub fn is_truncated(&self) -> bool {
+        self.facts.is_altered
+    }
+
+    /// Takes over from an earlier event of the same type and connection that was
+    /// not delivered.
+    pub(crate) fn stand_for(&mut self, earlier: &Event) {
+        self.late = true;
+        if self.facts.before != State::Unknown {
+            self.facts.before = earlier.facts.before;
+        }
     }
 }
 

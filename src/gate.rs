@@ -61,7 +61,7 @@ thread_local! {
     static FINISHING: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether this thread is dropping what was in a gate, and others may wait for that.
+/// Whether this thread is dropping what was in a gate, and others may be waiting for that.
 pub(crate) fn is_finishing_here() -> bool {
     FINISHING.get() > 0
 }
@@ -81,7 +81,6 @@ impl<T> Gate<T> {
     }
 
     /// Lets `operation` use the content, unless the gate is closed or busy.
-    /// `operation` must not unwind.
     pub(crate) fn enter<R>(&self, operation: impl FnOnce(&mut T) -> R) -> Option<R> {
         let busy = busy();
         // ORDERING: Acquire, partner of the Release by which the last user left.
@@ -97,18 +96,12 @@ impl<T> Gate<T> {
                     .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
         }
         entered.ok()?;
-        let answer = self.content.with_mut(|content| {
-            // SAFETY: the state is busy by this thread's hand.
+        // Left also if `operation` unwinds, or closers would wait for ever.
+        let _leaves = Visit { gate: self, busy };
+        self.content.with_mut(|content| {
+            // SAFETY: the state is busy by this thread's hand, see above.
             unsafe { (*content).as_mut() }.map(|content| operation(content))
-        });
-        // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
-        let left = self
-            .state
-            .compare_exchange(busy, OPEN, Ordering::Release, Ordering::Relaxed);
-        if left.is_err() {
-            self.finish();
-        }
-        answer
+        })
     }
 
     /// Closes the gate for ever. With `wait`, returns when nobody is inside any
@@ -165,6 +158,25 @@ impl<T> Gate<T> {
         // ORDERING: Release, partner of the Acquire in `close`.
         self.state.fetch_or(SHUT, Ordering::Release);
         self.room.tell();
+    }
+}
+
+/// The thread that is inside of a gate, until it leaves.
+struct Visit<'a, T> {
+    gate: &'a Gate<T>,
+    busy: usize,
+}
+
+impl<T> Drop for Visit<'_, T> {
+    fn drop(&mut self) {
+        // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
+        let left =
+            self.gate
+                .state
+                .compare_exchange(self.busy, OPEN, Ordering::Release, Ordering::Relaxed);
+        if left.is_err() {
+            self.gate.finish();
+        }
     }
 }
 

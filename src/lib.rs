@@ -1,8 +1,8 @@
 //! `brama` ("gate") keeps track of the health of an application's connections to
 //! what it depends on, and stops calls to what is failing: circuit breaking,
-//! self-healing, monitoring. The core is lock-free; a call through a healthy
-//! circuit allocates nothing and writes nothing that another thread's call reads,
-//! but for a mark, once between two cleanups, that it was admitted.
+//! self-healing, monitoring. The core is lock-free. A call by handle through a healthy
+//! circuit takes no lock, allocates nothing, and does not write to cache lines that
+//! other threads' calls read. The few exceptions are [listed](#what-is-promised).
 //!
 //! # Quick start
 //!
@@ -120,11 +120,11 @@
 //!
 //! # Events
 //!
-//! Who wants to know subscribes, with a filter by [type](EventType), connection,
-//! scope, or a function: with a callback ([`Brama::subscribe`], or
-//! [`Brama::subscribe_batched`]), or with a queue to drain
-//! ([`Brama::subscribe_queue`]), which an event loop can wait for by its
-//! [file descriptor](EventQueue::as_raw_fd).
+//! To receive events, subscribe with a filter: by [type](EventType), connection, scope, or
+//! a predicate. Events go to a callback ([`Brama::subscribe`], or
+//! [`Brama::subscribe_batched`]), or to a queue that you drain
+//! ([`Brama::subscribe_queue`]). The queue has a [file descriptor](EventQueue::as_raw_fd)
+//! that an event loop can poll.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -149,41 +149,58 @@
 //! # }
 //! ```
 //!
-//! A thread that reports never runs a subscriber and never waits for one. If
-//! somebody wants what it has to tell, it puts a notice into the manager's ring;
-//! if nobody does, that costs one load. Callbacks and filter functions run on the
-//! background thread, or on one that polls. They may call anything in this
-//! library; while one runs, no other event is delivered. A panic in one is caught
-//! and counted, and the others get the event.
+//! A thread that reports never runs a subscriber and never waits for one. If any
+//! subscriber wants the event, the reporting thread pushes a notice onto the manager's
+//! ring. If none does, the check costs one load. Callbacks and predicates run on the
+//! background thread, or on one that polls. They may call anything in this library. While
+//! one runs, no other event of the manager is delivered. A panic in one is caught and
+//! counted, and the others get the event.
 //!
-//! `success`, `failure`, `probe` and `call_rejected` are *droppable*. All other
-//! types are delivered at least once to every subscriber they match, but where
-//! there is no room they are told late and together, and then
-//! [say so](Event::is_coalesced):
+//! **What arrives.** `success`, `failure`, `probe` and `call_rejected` are *droppable*: under
+//! overload they may be dropped, and every drop is counted. All other types are *kept*:
+//! each is delivered at least once to every subscriber that it matches. Where there is no
+//! room, a kept event is delivered late, and several of one type and connection become
+//! one, which [says so](Event::is_coalesced):
 //!
-//! - **The ring is full** ([`event_capacity`](Builder::event_capacity) happenings), or
-//!   a thread that reports has lost 32 races in a row for a place in it, which takes
-//!   some 60 µs and many others that report. Droppable events are dropped. Of the others, those of one type and connection
-//!   become one event, made later with the state that then holds, without reason
-//!   and metadata. A connection that was registered since the ring ran full and
-//!   removed before anybody heard of it leaves no event.
-//! - **A queue is full** (the capacity given to `subscribe_queue`). Droppable
-//!   events are dropped. Of the others the latest of each type and connection is
-//!   kept, with the previous state of the first it stands for, and comes after
-//!   what waits. A connection that was registered and removed while the queue was
-//!   full leaves no event.
+//! - **The ring is full** ([`event_capacity`](Builder::event_capacity) happenings), or the
+//!   reporting thread has lost 32 consecutive races for a slot (about 60 µs under heavy
+//!   contention). Kept events of one type and connection become one event, made later with
+//!   the state that then holds, without reason and metadata. A connection that was
+//!   registered since the ring ran full, and removed before any subscriber heard of it,
+//!   leaves no event.
+//! - **A queue is full** (the capacity given to `subscribe_queue`). The latest kept event of
+//!   each type and connection stays, with the previous state of the first that it stands
+//!   for, and comes after what waits. A connection that was registered and removed while
+//!   the queue was full leaves no event.
+//! - **A notice is outdated**: a thread was stopped between a change and its notice, and a
+//!   later state was delivered first. The event then has the state that holds now.
 //!
-//! So memory is bounded by the capacities and by the connections that there are, or
-//! were when a queue filled up. [`Brama::event_counts`] counts every drop and every
-//! event that was told by another one. No order is promised between connections; of two events of one
-//! connection, [`Event::sequence`] tells which is the later state. Nothing is kept
-//! for those who subscribe later.
+//! **In which order.** A subscriber hears of a registration before anything else of that
+//! connection. If it hears of a registration, it hears of the removal, afterwards; whatever
+//! is delivered even later says that the connection is gone
+//! ([`State::Unknown`]). [Sequence numbers](Event::sequence) of a connection grow in the
+//! order of delivery, and the last event of a connection tells the state that holds. No
+//! order is promised between connections. Nothing is kept for those who subscribe later,
+//! and a [shutdown](Brama::shutdown) tells of no removal.
 //!
-//! When [`Subscription::unsubscribe`] or its drop has returned, the callback is not
-//! running and never will again, and what it held has been dropped. (Inside a
-//! callback of the same manager it returns at once, and that is true when the
-//! callback that is running returns.) [`Brama::shutdown`] delivers what waits and
-//! ends all subscriptions.
+//! **Memory** is bounded by the configured capacities plus the number of connections
+//! (counting those that were registered when the ring or a queue filled up): each event is
+//! bounded, because reasons are cut at 1 KiB and [metadata](Report) at 8 KiB.
+//! [`Brama::event_counts`] counts every drop and every event that another one stands for.
+//!
+//! **Ending a subscription.** When [`Subscription::unsubscribe`] or its drop has returned,
+//! the callback is not running and never will again, and what it held has been dropped: it
+//! waits for a callback under way. Called from *user code* (a callback, a predicate, or the
+//! destructor of one, of any manager) it waits for nothing. It returns at once, and the
+//! promise holds from the moment that the callback under way returns. So does every call
+//! that user code makes: none waits for user code of another manager.
+//!
+//! **The end.** [`Brama::shutdown`] delivers what waits and ends all subscriptions;
+//! [`Brama::shutdown_within`] does so within a time, and says how many events were left.
+//! The drop of the last [`Brama`] is a shutdown. The process-wide [default]
+//! manager is never dropped: a program that wants its last events calls
+//! `brama::default().shutdown_within(…)` before `main` returns. Until then the background
+//! thread runs on, also while destructors of statics run.
 //!
 //! # By hand
 //!
@@ -214,6 +231,16 @@
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
 //!
+//! The thread is called `brama-driver` and blocks all signals, so that signal handlers run
+//! on threads of the program. Threads and processes that a callback starts inherit that
+//! mask, and a fault in a callback (`SIGSEGV` and the like) ends the process without a
+//! handler.
+//!
+//! If the system has no thread to give, the manager works as one without: it tries again
+//! when there is work for the thread, [`Brama::subscribe`] answers [`Error::NoThread`]
+//! instead of promising callbacks that would never run, queues are filled by those who take
+//! from them, and [`background_running`](EventCounts::background_running) is false.
+//!
 //! # Forks
 //!
 //! After `fork` (pre-forking servers, `multiprocessing`) both processes go on, each
@@ -230,7 +257,8 @@
 //! - **Subscriptions** live on in both processes, each of which is told of its own
 //!   changes. Events that wait at the fork, for the background thread, in a batch or
 //!   in a queue, are the parent's; in the child queues are empty. (An event that had
-//!   found the ring full may be told in both.) A parent that forks only to exit, to
+//!   found the ring full, and a registration that was not delivered before the fork, may be
+//!   delivered in both.) A parent that forks only to exit, to
 //!   become a daemon, calls [`Brama::poll`] and drains its queues before.
 //!   [`Brama::event_counts`] go on from the parent's; events that were on their way
 //!   are missing in the child's balance.
@@ -274,23 +302,40 @@
 //!
 //! # What is promised
 //!
-//! - No lock is taken and nothing is allocated by `available`, `acquire`,
-//!   `success`, `failure` and the reports of permits once a connection is
-//!   registered. Three exceptions that do not grow with the calls: each thread sets
-//!   up its own records, of what it reads and of the settings' pointers, the first time
-//!   it needs them; an error that carries a name allocates it; and the child of a
-//!   [fork](crate#forks) sets up its own at the first use. Where the system has no
-//!   `membarrier` (it came with Linux 4.14, and a filter may forbid it), a fourth: an
-//!   operation by name may do its share of freeing what was unregistered.
-//! - No lock is held and nothing is pinned while your function runs.
-//! - On Linux, unregistering and cleanup call `membarrier` now and then. A process that
-//!   restricts its system calls (seccomp) should allow it, or have it refused with an
-//!   error from before its first manager on. Refused later, the memory of what is
-//!   unregistered from then on is not given back; a filter that kills for it kills.
+//! - **No lock** is taken by `available`, `acquire`, `success`, `failure` and the reports of
+//!   permits once a connection is registered. No lock is held and nothing is pinned while
+//!   your function runs.
+//! - **Nothing is allocated** by them, whether or not there is a subscriber. The exceptions:
+//!   1. A reason of more than 38 bytes, if a subscriber wants an event that carries it: one
+//!      allocation of at most 1 KiB. [`Report::metadata`] allocates what it is given.
+//!   2. An error that contains a name (`NotFound`, `AlreadyRegistered`).
+//!   3. A thread's first use of the library, and the first use in the child of a
+//!      [fork](crate#forks).
+//!   4. Starting the background thread, where it is missing: in the child of a fork, or
+//!      again after the system has refused one.
+//!   5. Where the system has no `membarrier` (it came with Linux 4.14, and a filter may
+//!      forbid it): an operation by name may do its share of freeing what was unregistered.
+//! - **No shared cache line is written** by a guarded call that succeeds on a closed circuit,
+//!   if it is made by handle with [`call`](Connection::call) or
+//!   [`acquire`](Connection::acquire). The exceptions: a *recently used* flag, set at most
+//!   once per cleanup interval; and the total, for threads that found no cell of their own
+//!   in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
+//!   more; a thread keeps the cell that it has taken).
+//! - **Shared cache lines are written** by permits by name ([`Brama::acquire`],
+//!   [`Brama::call`] and its kin) and by owned ones ([`Connection::acquire_owned`]): they
+//!   count a reference to the connection when they are made and when they are reported. So
+//!   do failures, probes, and every report that a subscriber wants to hear of.
+//! - **Signal handlers** may read a circuit's state where C's pass word is
+//!   ([from C](crate#from-c-and-other-languages)), and do nothing else with this library.
+//!   Any other operation may find an expiry that has to be reported, which can start a thread;
+//!   the first use by a thread allocates, and hangs if the handler has interrupted the
+//!   allocator; a report that interrupts another one on the same thread may lose a count.
+//! - If you install a seccomp filter on Linux, either allow `membarrier`, or make it fail
+//!   with an error *before* the first manager is made: brama then uses its fallback. If it
+//!   starts failing later, memory of connections unregistered after that point is leaked. A
+//!   filter that kills the process on `membarrier` will do so.
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
-//! - Do not report from signal handlers: a report that interrupts another one on
-//!   the same thread may lose a count.
 
 mod bell;
 mod builder;

@@ -14,6 +14,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use crate::fork;
 use crate::per_process::{PerProcess, Renew};
@@ -51,23 +52,32 @@ impl<T: Renew> Lock<T> {
             if let Some(held) = self.try_lock() {
                 return held;
             }
-            self.room.wait_until(|| {
-                let word = self.word.load(Ordering::Relaxed);
-                // Marked before the sleep, so that who lets go tells. If the word has
-                // changed meanwhile it is worth another try.
-                Self::may_take(word)
-                    || word & AWAITED == 0
-                        && self
-                            .word
-                            .compare_exchange(
-                                word,
-                                word | AWAITED,
-                                Ordering::Relaxed,
-                                Ordering::Relaxed,
-                            )
-                            .is_err()
-            });
+            self.room.wait_until(|| self.is_worth_a_try());
         }
+    }
+
+    /// [`Lock::lock`], if that is possible before the deadline.
+    pub(crate) fn lock_before(&self, deadline: Instant) -> Option<Held<'_, T>> {
+        loop {
+            if let Some(held) = self.try_lock() {
+                return Some(held);
+            }
+            if !self.room.wait_before(deadline, || self.is_worth_a_try()) {
+                return None;
+            }
+        }
+    }
+
+    /// Asked before a sleep: false marks the lock, so that who lets go tells.
+    fn is_worth_a_try(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        let mark = || {
+            let marked = word | AWAITED;
+            self.word
+                .compare_exchange(word, marked, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        // If the word has changed meanwhile it is worth another try.
+        Self::may_take(word) || word & AWAITED == 0 && mark().is_err()
     }
 
     pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
@@ -162,6 +172,21 @@ impl Room {
                 .wait(guard)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// [`Room::wait_until`], at most until `deadline`. Returns whether it is done.
+    pub(crate) fn wait_before(&self, deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
+        let seats = &*self.0;
+        let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let woken = seats.told.wait_timeout(guard, left);
+            guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// What somebody may be waiting for has become true.

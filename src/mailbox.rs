@@ -3,9 +3,14 @@
 //! Bounded: up to `capacity` events wait in order. When they do, a droppable event
 //! is dropped, and a kept one is *put aside*: for each connection at most one event
 //! of each type, the latest, which stands for the earlier ones. What was put aside
-//! comes after what waits. Of a connection that was registered and removed while
-//! the mailbox was full nothing is kept, so memory is bounded by the capacity and
-//! by the connections there were when it filled up or are now.
+//! comes after what waits.
+//!
+//! Of a connection that was registered and removed while the mailbox was full nothing is
+//! kept, so memory is bounded by the capacity and by the connections there were when it
+//! filled up or are now. Such a connection is recognised by its number: the host may have
+//! heard of those up to `known`, and of no other. Its [last](Event::is_last) event is what
+//! forgets it; whatever comes even later says only that it is gone. A subscriber that does not hear of removals has to
+//! [sort out](Mailbox::sort_out) instead.
 //!
 //! Between the dispatcher and the host there is a mutex, held for a few moves.
 //! Reporters never come here.
@@ -14,7 +19,9 @@
 //! to take.
 //!
 //! A host that sleeps waits on the condition variable, or on a file descriptor of
-//! its own event loop, which is readable while anything waits.
+//! its own event loop, which is readable while anything waits. An event wakes one
+//! sleeper. One that only looks, and leaves the event for another to take, wakes the
+//! next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -23,8 +30,9 @@ use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-use crate::event::{Event, EventType};
+use crate::event::Event;
 use crate::per_process::{PerProcess, Renew};
+use crate::state::State;
 use crate::sync::{AtomicU32, Ordering};
 use crate::wake::Wake;
 
@@ -49,8 +57,10 @@ struct Inside {
 struct Letters {
     waiting: VecDeque<Event>,
     capacity: usize,
-    /// By the connection's id, in order of its first event put aside.
+    /// By the connection's id.
     aside: HashMap<u64, Vec<Event>>,
+    /// The ids in order of the first event that was put aside; some may not be there any
+    /// more.
     order: VecDeque<u64>,
     /// The largest id there was when the mailbox was not full, or of which the host
     /// has heard since. A connection with a larger id came while it was full.
@@ -84,6 +94,9 @@ impl Mailbox {
     pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
         let inside = &*self.inside;
         let mut letters = inside.lock();
+        if self.is_closed() {
+            return Posted::Forgotten(0);
+        }
         let posted = letters.post(event, newest);
         if letters.waiting.len() == 1
             && let Some(wake) = self.wake.get()
@@ -95,9 +108,21 @@ impl Mailbox {
         posted
     }
 
+    /// Forgets what was put aside of a connection that is gone, if the host has not heard of
+    /// it. Returns how many events those were. For a filter that refuses the removal.
+    pub(crate) fn forget(&self, id: u64) -> u64 {
+        let mut letters = self.inside.lock();
+        let forgotten = match id > letters.known {
+            true => letters.forget(id),
+            false => 0,
+        };
+        self.clear_if_empty(&letters);
+        forgotten
+    }
+
     pub(crate) fn is_crowded(&self) -> bool {
         let letters = self.inside.lock();
-        letters.order.len() >= letters.crowded
+        letters.aside.len() >= letters.crowded
     }
 
     /// Forgets what was put aside of connections that came while it was full and
@@ -118,7 +143,7 @@ impl Mailbox {
             keep
         });
         order.retain(|id| aside.contains_key(id));
-        *crowded = ROOMY.max(2 * order.len());
+        *crowded = ROOMY.max(2 * aside.len());
         self.clear_if_empty(&letters);
         forgotten
     }
@@ -143,9 +168,20 @@ impl Mailbox {
         self.take_from(letters)
     }
 
-    /// Whether an event waits, after waiting for one likewise.
+    /// Whether an event waits, after waiting for one likewise. It is left there.
     pub(crate) fn wait_for_any(&self, timeout: Duration) -> bool {
-        !self.wait_until_any(timeout).is_empty()
+        let any = !self.wait_until_any(timeout).is_empty();
+        if any {
+            // The event that has woken this thread may have been meant for one that takes.
+            self.inside.arrived.notify_one();
+        }
+        any
+    }
+
+    /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
+    pub(crate) fn await_any(&self, timeout: Duration) {
+        drop(self.wait_until_any(timeout));
+        self.inside.arrived.notify_one();
     }
 
     fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Letters> {
@@ -254,7 +290,7 @@ impl Renew for Inside {
 
 impl Letters {
     fn post(&mut self, event: &Event, newest: u64) -> Posted {
-        let is_full = self.waiting.len() >= self.capacity || !self.order.is_empty();
+        let is_full = self.waiting.len() >= self.capacity || !self.aside.is_empty();
         if !is_full {
             self.known = self.known.max(newest);
             self.waiting.push_back(event.clone());
@@ -267,14 +303,13 @@ impl Letters {
     }
 
     fn put_aside(&mut self, event: &Event) -> Posted {
-        let is_removal = event.kind == EventType::ConnectionRemoved;
-        if is_removal && event.id > self.known {
-            let forgotten = self
-                .aside
-                .remove(&event.id)
-                .map_or(0, |events| events.len());
-            self.order.retain(|id| *id != event.id);
-            return Posted::Forgotten(forgotten as u64);
+        if event.id > self.known {
+            if event.is_last {
+                return Posted::Forgotten(self.forget(event.id));
+            }
+            if !self.aside.contains_key(&event.id) && is_epilogue(event) {
+                return Posted::Forgotten(0);
+            }
         }
         let aside = self.aside.entry(event.id).or_insert_with(|| {
             self.order.push_back(event.id);
@@ -295,20 +330,38 @@ impl Letters {
         }
     }
 
+    /// Forgets what was put aside of a connection; returns how many events.
+    fn forget(&mut self, id: u64) -> u64 {
+        let Some(events) = self.aside.remove(&id) else {
+            return 0;
+        };
+        if self.order.len() > ROOMY.max(2 * self.aside.len()) {
+            self.order.retain(|id| self.aside.contains_key(id));
+        }
+        events.len() as u64
+    }
+
     fn take(&mut self) -> Option<Event> {
-        if self.waiting.is_empty()
+        while self.waiting.is_empty()
             && let Some(id) = self.order.pop_front()
         {
-            self.known = self.known.max(id);
-            let aside = self.aside.remove(&id).unwrap_or_default();
-            self.waiting.extend(aside);
+            if let Some(aside) = self.aside.remove(&id) {
+                self.known = self.known.max(id);
+                self.waiting.extend(aside);
+            }
         }
         self.waiting.pop_front()
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.order.is_empty()
+        self.waiting.is_empty() && self.aside.is_empty()
     }
+}
+
+/// Whether the event says no more than that the connection is gone, and is not one of
+/// those that tell of it.
+fn is_epilogue(event: &Event) -> bool {
+    event.new_state() == State::Unknown && !event.kind.is_of_removal()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::time::Duration;
 
 use once_cell::race::OnceBox;
 
@@ -19,7 +20,6 @@ use crate::driver;
 use crate::engine::Engine;
 use crate::error::{CallError, Error};
 use crate::event::Report;
-use crate::gate;
 use crate::key::Key;
 use crate::permit::{Outcome, Permit};
 use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
@@ -97,7 +97,10 @@ impl Brama {
     }
 
     /// The connection of this name, registered now if it was not. The options
-    /// matter only in that case.
+    /// matter only in that case. If the connection was there and has other settings than
+    /// the options give, it keeps them, and an event of type
+    /// [`Notice`](crate::EventType::Notice) says so: once for each connection, when
+    /// there is a subscriber.
     ///
     /// # Errors
     ///
@@ -416,17 +419,41 @@ impl Brama {
     /// Does what is due: expiries, cleanup, delivery of events. Needed without a background
     /// thread, harmless with one.
     pub fn poll(&self) {
-        self.engine().poll();
+        self.engine().do_all_due();
     }
 
     /// Shuts the manager down: no call is admitted any more, every operation
-    /// answers [`Error::ShutDown`], the background thread is joined, the events that
-    /// wait are delivered, and all subscriptions end. Inside a callback it returns
-    /// at once, and the rest happens when the callback has returned; so also inside the
-    /// destructor of a callback, if there is a background thread. Further calls do
-    /// nothing.
+    /// answers [`Error::ShutDown`], the events that wait are delivered, all subscriptions
+    /// end, and the background thread is joined. Further calls do nothing.
+    ///
+    /// It waits for as long as the callbacks take; [`Brama::shutdown_within`] does not.
+    /// Inside user code (a callback, a filter or the destructor of one, of this manager
+    /// or any other) it waits for nothing: it returns at once, and the rest is done by
+    /// the background thread, or by the thread that runs the callback, when that has
+    /// returned. The drop of the last clone is a shutdown, too.
+    ///
+    /// Not called before the process ends, it leaves undelivered what waits: the system
+    /// ends the background thread wherever it is.
     pub fn shutdown(&self) {
-        self.owner.shut_down();
+        driver::end(&self.owner.engine, None);
+    }
+
+    /// [`Brama::shutdown`] that takes no longer than `time`, and returns how many events
+    /// were left: 0 if every one was delivered.
+    ///
+    /// When the time is over, what waits is not delivered any more, a callback under way
+    /// is left alone, and no subscription waits for one. Such a callback may still be
+    /// running when this returns, and is dropped by its thread when it returns. Later
+    /// shutdowns and drops do not wait either. The events that are left count as
+    /// [dropped](crate::EventCounts::dropped).
+    ///
+    /// An event counts as left if it was not offered to every subscriber, or its last
+    /// callback has not returned; those in batches that were not handed over count once
+    /// for each batch. Without a background thread the callbacks run on this thread, and
+    /// the time is looked at between two of them. Inside user code it returns at once,
+    /// as `shutdown` does, with the number of happenings that wait.
+    pub fn shutdown_within(&self, time: Duration) -> u64 {
+        driver::end(&self.owner.engine, Some(time))
     }
 
     #[cfg(feature = "metrics")]
@@ -451,26 +478,9 @@ pub struct StateCounts {
     pub half_open: usize,
 }
 
-impl Owner {
-    fn shut_down(&self) {
-        self.engine.shut_down();
-        if self.engine.env.bus.is_dispatching_here() {
-            // Inside a callback, on the driver's thread or one that polls.
-            return;
-        }
-        if self.engine.has_driver() && gate::is_finishing_here() {
-            // A callback is being dropped: by the driver, which cannot join itself, or
-            // by a thread that the driver may be waiting for. It does the rest.
-            return;
-        }
-        driver::join(&self.engine);
-        self.engine.say_goodbye();
-    }
-}
-
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shut_down();
+        driver::end(&self.engine, None);
     }
 }
 

@@ -37,11 +37,12 @@ use crate::expiry;
 use crate::key::Key;
 use crate::references::References;
 use crate::state::{NEVER, State, Word};
-use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering, shipped};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, shipped};
 
 mod admission;
 mod cold;
 mod control;
+mod delivered;
 mod failure;
 mod name;
 mod newcomer;
@@ -68,6 +69,7 @@ use parked::Seen;
 pub(crate) use share::Observed;
 pub(crate) use share::RecordRef;
 pub use status::Status;
+pub(crate) use tell::{REGISTRATION, Registration};
 pub(crate) use ticket::{Begun, Refused};
 use times::Stamp;
 
@@ -82,14 +84,12 @@ pub(crate) struct Record {
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
-    /// Counts the changes: the generation of the last one, continued beyond its 13
-    /// bits.
-    epoch: AtomicU32,
     stripes: Stripes,
     name: Name,
     /// What an operation has to look at beside the word: the types of events that subscribers
-    /// want of this connection, [`tell`]; [`VISITED`], [`FRESH`] and
-    /// [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers, [`share`].
+    /// want of this connection, and whether its registration is still to be delivered, [`tell`];
+    /// [`VISITED`], [`FRESH`] and [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers,
+    /// [`share`].
     flags: AtomicU32,
 
     cell: Cell,
@@ -112,12 +112,10 @@ pub(crate) struct Record {
     references: References,
     /// Calls whose outcome was neither success nor failure. Stops at 2³² − 1.
     ignored: AtomicU32,
-    /// Events told within one generation, for their order.
-    ticks: AtomicU32,
-    /// What subscribers know of the connection, see [`tell`].
-    told: AtomicU16,
+    /// What has been delivered of the connection, see [`delivered`].
+    delivered: AtomicU32,
     /// The types of kept events that found no room in the ring.
-    missed: AtomicU16,
+    missed: AtomicU32,
 }
 
 shipped! {
@@ -133,10 +131,13 @@ shipped! {
 }
 
 /// In a record's flags: a call was admitted since a cleanup last asked.
-const VISITED: u32 = 1 << 16;
+const VISITED: u32 = 1 << 17;
 /// In a record's flags: the circuit may have opened since the coarse clock last moved. Then the
 /// wait until its deadline seems longer by that clock than what the opening was given.
-const FRESH: u32 = 1 << 17;
+const FRESH: u32 = 1 << 18;
+
+/// The flags that [`tell`] leaves alone.
+const OTHER_FLAGS: u32 = VISITED | FRESH | own::HAS_PROFILE | share::OBSERVERS;
 
 /// What a permit remembers of its admission: two full words, which cost less to
 /// move than fields of their own widths. What is in them: [`ticket`].
@@ -170,12 +171,11 @@ impl Record {
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
-            epoch: AtomicU32::new(0),
             stripes: Stripes::new(),
             name: Name::EMPTY,
             flags: AtomicU32::new(match newcomer.profile {
-                Some(_) => u32::from(tell::UNKNOWN.0) | own::HAS_PROFILE,
-                None => tell::UNKNOWN.0.into(),
+                Some(_) => tell::AT_BIRTH | own::HAS_PROFILE,
+                None => tell::AT_BIRTH,
             }),
             cell: Cell::new(),
             id: env.next_id(),
@@ -189,9 +189,8 @@ impl Record {
             changed_at: AtomicU64::new(registration.pack()),
             references: References::new(2),
             ignored: AtomicU32::new(0),
-            ticks: AtomicU32::new(0),
-            told: AtomicU16::new(0),
-            missed: AtomicU16::new(0),
+            delivered: AtomicU32::new(0),
+            missed: AtomicU32::new(0),
         }
     }
 

@@ -77,8 +77,8 @@
 //! - *Closures that build or use a value inside its slot*: they save one copy
 //!   of a few lines, and put user code, its panics and its slowness between
 //!   claim and publication.
-//! - *Claiming several values with one compare-and-swap* in [`Ring::drain`]: a
-//!   closure that panics would take down those claimed but not yet handed over.
+//! - *Claiming several values with one compare-and-swap*: a consumer that stops in between would
+//!   have to keep those that it has claimed somewhere else.
 //! - *Padding each slot to lines of its own*: no faster in measurements with
 //!   two cores, for up to twice the memory.
 
@@ -217,9 +217,19 @@ impl<T> Ring<T> {
     /// has not finished yet.
     #[inline]
     pub(crate) fn pop(&self) -> Option<T> {
+        self.pop_before(u64::MAX)
+    }
+
+    /// Takes the oldest value, if its position is before `end`; [`pop`](Self::pop)
+    /// otherwise.
+    #[inline]
+    pub(crate) fn pop_before(&self, end: u64) -> Option<T> {
         loop {
             // ORDERING: Relaxed, for the same reasons as in `push_within`.
             let position = self.head.0.load(Ordering::Relaxed);
+            if position >= end {
+                return None;
+            }
             let slot = self.slot(position);
             // ORDERING: Acquire pairs with the Release in `push_within`: the
             // value is written. It also pairs with the Release below: if the
@@ -246,21 +256,12 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Hands values to `each`, oldest first, until `max` are done or none is
-    /// ready. Returns how many it handed over.
-    ///
-    /// Each value leaves the ring right before its call: producers get the
-    /// room while the batch is still going on, other consumers may take their
-    /// share of it, and a panic in `each` loses only the value it was given.
-    #[inline]
-    pub(crate) fn drain(&self, max: usize, mut each: impl FnMut(T)) -> usize {
-        for done in 0..max {
-            match self.pop() {
-                Some(value) => each(value),
-                None => return done,
-            }
-        }
-        max
+    /// The position that the next push will claim. A push that happens before this call
+    /// has claimed an earlier one.
+    pub(crate) fn tail(&self) -> u64 {
+        // ORDERING: Relaxed: who knows of a push by other means sees a tail that counts
+        // it, since the claim happened before.
+        self.tail.0.load(Ordering::Relaxed)
     }
 
     /// How many positions are taken, those being written included. Exact when

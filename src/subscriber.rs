@@ -10,11 +10,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use crate::bus::Bus;
-use crate::event::{Custom, Event, EventFilter};
+use crate::event::{Custom, Event, EventFilter, EventMask, EventType};
 use crate::fork;
 use crate::gate::Gate;
 use crate::mailbox::{Mailbox, Posted};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) type Callback = Box<dyn FnMut(&Event) + Send>;
 pub(crate) type BatchCallback = Box<dyn FnMut(&[Event]) + Send>;
@@ -24,6 +24,11 @@ pub(crate) struct Subscriber {
     /// Without its custom function, which is user code and thus inside.
     pub(crate) filter: EventFilter,
     inside: Gate<Inside>,
+    /// 1 once all records know what it wants. Before, it might hear of a registration and
+    /// not of the removal.
+    ready: AtomicU32,
+    /// How many events wait in its batch.
+    in_batch: AtomicU64,
 }
 
 /// What only the dispatcher touches, and what is dropped when it is over.
@@ -70,6 +75,34 @@ impl Subscriber {
             id,
             filter,
             inside: Gate::new(Inside { custom, sink }),
+            ready: AtomicU32::new(0),
+            in_batch: AtomicU64::new(0),
+        }
+    }
+
+    /// All records know what it wants: events are offered from now on.
+    pub(crate) fn begin(&self) {
+        // ORDERING: Release, partner of the Acquire in `is_ready`: the dispatcher that
+        // offers it an event sees the interest that it has added.
+        self.ready.store(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        // ORDERING: Acquire, see `begin`.
+        self.ready.load(Ordering::Acquire) == 1
+    }
+
+    /// The end: what waits in its batch is not handed over any more. Returns how many
+    /// events its callback has, if that is running.
+    pub(crate) fn discard_batch(&self, bus: &Bus) -> u64 {
+        let discard = |inside: &mut Inside| {
+            if let Sink::Batches { batch, .. } = &mut inside.sink {
+                bus.count_left(mem::take(batch.events()).len() as u64);
+            }
+        };
+        match self.inside.enter(discard) {
+            Some(()) => 0,
+            None => self.in_batch.load(Ordering::Relaxed),
         }
     }
 
@@ -83,20 +116,42 @@ impl Subscriber {
             };
             if wanted {
                 inside.sink.deliver(bus, event, newest);
+                self.note_batch(&mut inside.sink);
+            } else if let Sink::Mailbox(mailbox) = &inside.sink
+                && event.is_last
+            {
+                bus.take_back(mailbox.forget(event.id));
             }
         });
+    }
+
+    fn note_batch(&self, sink: &mut Sink) {
+        if let Sink::Batches { batch, .. } = sink {
+            let waiting = batch.events().len() as u64;
+            self.in_batch.store(waiting, Ordering::Relaxed);
+        }
     }
 
     /// The end of a round: nothing more comes for now. `alive` names the
     /// connections that are registered.
     pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
         self.inside.enter(|inside| match &inside.sink {
-            Sink::Mailbox(mailbox) if mailbox.is_crowded() => {
+            Sink::Mailbox(mailbox) if !self.hears_of_removals() && mailbox.is_crowded() => {
                 let forgotten = mailbox.sort_out(&alive());
                 bus.take_back(forgotten);
             }
-            _ => inside.sink.flush(bus),
+            _ => {
+                inside.sink.flush(bus);
+                self.note_batch(&mut inside.sink);
+            }
         });
+    }
+
+    /// Whether it is offered each connection's removal, and so need not ask which are
+    /// there.
+    fn hears_of_removals(&self) -> bool {
+        let types = self.filter.types.unwrap_or(EventMask::ALL);
+        types.contains(EventType::ConnectionRemoved)
     }
 
     /// No delivery from now on. With `wait`, also none under way when it returns.
@@ -144,6 +199,10 @@ impl Sink {
             && let events = batch.events()
             && !events.is_empty()
         {
+            if bus.is_out_of_time() {
+                // The last round discards them.
+                return;
+            }
             bus.delivered
                 .fetch_add(events.len() as u64, Ordering::Relaxed);
             contained(bus, || callback(events));

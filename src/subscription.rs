@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::bus::is_inside_user_code;
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::mailbox::Mailbox;
@@ -12,11 +13,17 @@ use crate::subscriber::Subscriber;
 /// A subscription with a callback. Dropping it unsubscribes.
 ///
 /// Once [`Subscription::unsubscribe`] (or the drop) has returned, the callback is
-/// not running, never will again, and has been dropped with all it holds. The one
-/// exception: inside a callback of the same manager it returns at once, and that
-/// becomes true when the callback that is running returns. May be made and dropped
-/// on any thread, also inside a callback. The subscription does not keep its
-/// manager alive.
+/// not running, never will again, and has been dropped with all it holds: it waits for a
+/// callback under way on another thread.
+///
+/// Inside user code it never waits: inside a callback, a filter or the destructor of one,
+/// of this manager or any other. (Two callbacks that end each other would wait for ever.)
+/// It returns at once, and the promise holds as soon as the callback that is running has
+/// returned; whatever thread runs it then drops the callback. The same is so when a
+/// [shutdown](crate::Brama::shutdown_within) has run out of time.
+///
+/// May be made and dropped on any thread. The subscription does not keep its manager
+/// alive.
 #[must_use = "dropping a subscription unsubscribes it"]
 pub struct Subscription {
     engine: Weak<Engine>,
@@ -54,8 +61,8 @@ fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
         engine.unsubscribe(|other| other.id == subscriber.id);
     }
     // Also if somebody else has ended it, and its callback is still running.
-    let inside = engine.is_some_and(|engine| engine.env.bus.is_dispatching_here());
-    subscriber.close(!inside);
+    let is_over = engine.is_some_and(|engine| engine.env.bus.is_out_of_time());
+    subscriber.close(!is_inside_user_code() && !is_over);
 }
 
 impl fmt::Debug for Subscription {
@@ -115,41 +122,47 @@ impl EventQueue {
     /// The next event, waiting for it at most `timeout`. None also when the
     /// manager was shut down and nothing waits.
     pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
-        let begin = Instant::now();
-        loop {
-            self.pump();
-            let left = timeout.saturating_sub(begin.elapsed());
-            match self.engine.upgrade().filter(|engine| !engine.has_driver()) {
-                None => return self.mailbox.wait(left),
-                Some(engine) => {
-                    let event = self.mailbox.take();
-                    if event.is_some() || left.is_zero() || self.mailbox.is_closed() {
-                        return event;
-                    }
-                    engine.poll_and_sleep(left, || self.mailbox.has_any());
-                }
-            }
-        }
+        self.wait_for(
+            timeout,
+            |mailbox, left| mailbox.wait(left),
+            |event| event.is_some(),
+        )
     }
 
     /// Waits at most `timeout` until an event can be taken, and says whether one
     /// can. Another thread may take it first. False also, at once, when the queue
     /// is closed and nothing waits.
     pub fn wait(&self, timeout: Duration) -> bool {
+        self.wait_for(
+            timeout,
+            |mailbox, left| mailbox.wait_for_any(left),
+            |any| *any,
+        )
+    }
+
+    /// Waits by `look`, which may sleep so long, until it is `found`, the time is over, or
+    /// nothing more will come. Where there is no driver, one of those who wait does its
+    /// work.
+    fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        look: impl Fn(&Mailbox, Duration) -> T,
+        found: impl Fn(&T) -> bool,
+    ) -> T {
         let begin = Instant::now();
         loop {
-            self.pump();
-            let left = timeout.saturating_sub(begin.elapsed());
-            match self.engine.upgrade().filter(|engine| !engine.has_driver()) {
-                None => return self.mailbox.wait_for_any(left),
-                Some(engine) => {
-                    let any = self.mailbox.has_any();
-                    if any || left.is_zero() || self.mailbox.is_closed() {
-                        return any;
-                    }
-                    engine.poll_and_sleep(left, || self.mailbox.has_any());
-                }
+            let engine = self.engine.upgrade().filter(|_| !self.mailbox.is_closed());
+            let left = || timeout.saturating_sub(begin.elapsed());
+            let Some(engine) = engine.filter(|engine| !engine.is_driven()) else {
+                return look(&self.mailbox, left());
+            };
+            engine.do_all_due();
+            let answer = look(&self.mailbox, Duration::ZERO);
+            let left = left();
+            if found(&answer) || left.is_zero() {
+                return answer;
             }
+            engine.pump_and_sleep(left, &self.mailbox);
         }
     }
 
@@ -157,6 +170,8 @@ impl EventQueue {
     /// woken. What waits can still be taken.
     pub fn close(&self) {
         end(&self.engine, &self.subscriber);
+        // Even while its filter is running, for which user code does not wait.
+        self.mailbox.close();
     }
 
     /// Whether nothing more will come: the subscription was ended or the manager
@@ -180,12 +195,11 @@ impl EventQueue {
     }
 
     fn pump(&self) {
-        if let Some(engine) = self.engine.upgrade() {
-            if engine.has_driver() {
-                engine.env.attend();
-            } else {
-                engine.do_all_due();
-            }
+        if !self.mailbox.is_closed()
+            && let Some(engine) = self.engine.upgrade()
+            && !engine.is_driven()
+        {
+            engine.do_all_due();
         }
     }
 }

@@ -15,7 +15,12 @@
 //! knows it by its name), the message about its stack, without which an overflow ends
 //! the process all the same, and a size by `RUST_MIN_STACK`.
 //!
-//! Signals are as they are in the thread that starts it.
+//! It blocks all signals, from before its first instruction on: a handler of the host's
+//! runs on threads of the host, which expects it there, and a signal that the host waits
+//! for by `sigwait` reaches that thread. A thread inherits its mask, so the starter blocks
+//! all signals while it asks for one. What a callback starts on this thread inherits the
+//! mask as well. A fault in a callback (`SIGSEGV` and its like, which the system raises for
+//! an instruction) ends the process without a handler, since blocked it cannot be handled.
 //!
 //! Rejected: `std`'s thread in the first process and the system's in children. A
 //! driver that forks inside a callback is `std`'s in the child as well, and has to
@@ -61,6 +66,7 @@ mod unix {
                 return Err(io::Error::from_raw_os_error(failed));
             }
             let beginning = Box::into_raw(Box::new(Beginning { name, life }));
+            let blocked = Blocked::all();
             let mut thread = MaybeUninit::uninit();
             let mut create = |attributes| {
                 // SAFETY: a place for the answer, attributes that were made or none, and
@@ -81,6 +87,7 @@ mod unix {
                 // The program's thread-locals need more than that; the system knows.
                 failed = create(ptr::null());
             }
+            drop(blocked);
             // SAFETY: they were made above and are not used any more.
             unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
             if failed != 0 {
@@ -105,6 +112,30 @@ mod unix {
         fn drop(&mut self) {
             // SAFETY: started by `start` and not joined.
             unsafe { libc::pthread_detach(self.0) };
+        }
+    }
+
+    /// This thread blocks all signals; dropped, those that it blocked before.
+    struct Blocked(libc::sigset_t);
+
+    impl Blocked {
+        fn all() -> Self {
+            let mut all = MaybeUninit::uninit();
+            let mut before = MaybeUninit::uninit();
+            // SAFETY: a place for a set, which is then full, and one for the mask of this
+            // thread. Neither call can fail for these.
+            unsafe {
+                libc::sigfillset(all.as_mut_ptr());
+                libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+                Blocked(before.assume_init())
+            }
+        }
+    }
+
+    impl Drop for Blocked {
+        fn drop(&mut self) {
+            // SAFETY: the mask that this thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
         }
     }
 

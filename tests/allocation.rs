@@ -299,3 +299,30 @@ fn after_a_churn_of_registrations_too() {
     });
     assert_eq!(allocations, 0);
 }
+
+/// As the guide says: only a reason that does not fit into the notice, and only for a
+/// subscriber that wants to hear it.
+#[test]
+fn a_long_reason_allocates_once_if_a_subscriber_wants_it() {
+    let _alone = alone();
+    let (brama, _clock) = manager_with(|b| b.unlimited_attempts());
+    let db = brama.register("db", None).expect("a new name");
+    let (short, long) = ("x".repeat(38), "x".repeat(39));
+    let page = "x".repeat(1 << 20);
+    first_calls(&brama, "db");
+    let fail = |reason: &str| {
+        db.failure(reason).expect("registered");
+    };
+    let allocations = |reason: &str| allocations_of(|| fail(reason));
+    for reason in [&short, &long, &page] {
+        assert_eq!(allocations(reason), 0, "no subscriber");
+    }
+    let other = EventFilter::new().types([brama::EventType::Success]);
+    let _other = brama.subscribe_queue(other, 8).expect("valid");
+    assert_eq!(allocations(&page), 0, "it is not wanted");
+    let failures = EventFilter::new().types([brama::EventType::Failure]);
+    let _queue = brama.subscribe_queue(failures, 8).expect("valid");
+    assert_eq!(allocations(&short), 0);
+    assert_eq!(allocations(&long), 1);
+    assert_eq!(allocations(&page), 1);
+}

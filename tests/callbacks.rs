@@ -1,5 +1,6 @@
 //! What a callback may do: everything. What could deadlock runs
-//! with a deadline.
+//! with a deadline. Callbacks of two managers that end each other are in
+//! `between_managers.rs`.
 
 mod common;
 

@@ -143,17 +143,19 @@ fn a_queue_without_a_driver_pumps_itself() {
 fn next_timeout_wakes_for_an_event_and_for_the_end() {
     let brama = Brama::builder().build().expect("valid");
     let queue = queue_of(&brama, 100);
+    let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
+        let queue = &queue;
+        let waiter = scope.spawn(move || {
             let first = queue.next_timeout(ms(60_000)).expect("it comes");
             assert_eq!(first.event_type(), EventType::Registration);
             assert!(queue.next_timeout(ms(60_000)).is_some());
             assert!(!queue.is_closed());
+            tell.send(()).expect("it is heard");
             queue.next_timeout(std::time::Duration::MAX)
         });
-        thread::sleep(ms(20));
         brama.register("db", None).expect("a new name");
-        thread::sleep(ms(20));
+        told.recv().expect("both have come");
         brama.shutdown();
         assert!(waiter.join().expect("no panic").is_none());
     });

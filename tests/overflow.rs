@@ -221,6 +221,56 @@ fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     assert_eq!(late, expected);
 }
 
+/// It misses events after the round has begun, and is gone from the table before the next
+/// one: only its removal leads to what it has missed.
+#[test]
+fn what_a_newcomer_has_missed_comes_with_its_removal() {
+    let (brama, _clock) = manager_with(|b| b.event_capacity(2));
+    let db = brama.register("db", None).expect("a new name");
+    let queue = queue_of(&brama, 1_000);
+    let (manager, own) = (brama.clone(), db.clone());
+    let successes = AtomicU32::new(0);
+    let acts = all().connection("db").custom(move |_| {
+        match successes.fetch_add(1, Ordering::Relaxed) {
+            0 => {
+                // The ring is full again. The first that finds no room is remembered.
+                own.success().expect("registered");
+                manager.register("first", None).expect("a new name");
+                let late = manager.register("late", None).expect("a new name");
+                late.half_open_circuit().expect("registered");
+            }
+            // There is room for one.
+            1 => manager.unregister("late").expect("registered"),
+            _ => {}
+        }
+        false
+    });
+    let _acts = brama.subscribe(acts, |_| ()).expect("running");
+    db.success().expect("registered");
+    db.success().expect("registered");
+    let told = heard(&brama, &queue);
+    let late: Vec<_> = told
+        .iter()
+        .filter(|event| event.connection() == "late")
+        .map(|event| event.event_type().as_str())
+        .collect();
+    let expected = [
+        "registration",
+        "connection_registered",
+        "state_change",
+        "circuit_half_opened",
+        "connection_unregistered",
+        "connection_removed",
+    ];
+    assert_eq!(late, expected);
+    assert_numbers_grow(
+        &told
+            .into_iter()
+            .filter(|event| event.connection() == "late")
+            .collect::<Vec<_>>(),
+    );
+}
+
 /// Found while reading: newcomers were looked for in the table, which a shutdown
 /// empties.
 #[test]

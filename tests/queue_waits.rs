@@ -86,3 +86,80 @@ fn closing_wakes_who_waits_and_leaves_what_waits() {
     assert_eq!(kinds(&queue.drain(10)), ["success"]);
     assert!(!queue.wait(Duration::MAX));
 }
+
+/// A thread that waits for `wait`, and is asleep.
+#[cfg(target_os = "linux")]
+fn asleep<T: Send + 'static>(
+    wait: impl FnOnce() -> T + Send + 'static,
+) -> std::sync::mpsc::Receiver<T> {
+    use std::sync::mpsc;
+
+    let (tell, told) = mpsc::channel();
+    let (begin, has_begun) = mpsc::channel();
+    thread::spawn(move || {
+        // SAFETY: asks for this thread's number.
+        let _ = begin.send(unsafe { libc::gettid() });
+        let _ = tell.send(wait());
+    });
+    let thread = has_begun.recv().unwrap();
+    let path = format!("/proc/self/task/{thread}/stat");
+    common::wait_until("it sleeps", || {
+        let stat = std::fs::read_to_string(&path).unwrap();
+        stat.split_once(") ").unwrap().1.starts_with('S')
+    });
+    told
+}
+
+/// One looks and one takes: the wake for the event went to the one that only looks, and
+/// the other slept beside it.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_looks_and_who_takes_both_wake() {
+    use std::sync::Arc;
+
+    for background in [true, false] {
+        for round in 0..40 {
+            let brama = Brama::builder().background(background).build().unwrap();
+            let db = brama.register("db", None).unwrap();
+            let queue = Arc::new(queue_of(&brama, 10));
+            let look = || {
+                let queue = queue.clone();
+                asleep(move || queue.wait(Duration::MAX))
+            };
+            // Who sleeps longest is woken first.
+            let first = (round % 2 == 0).then(look);
+            let own = queue.clone();
+            let takes = asleep(move || own.next_timeout(Duration::MAX));
+            let others = [(); 2].map(|()| look());
+            db.success().unwrap();
+            let taken = takes.recv_timeout(LONG).expect("it wakes");
+            assert!(taken.is_some());
+            // Those who look have woken, or found the event gone and sleep on.
+            queue.close();
+            for looks in others.into_iter().chain(first) {
+                looks.recv_timeout(LONG).expect("it wakes");
+            }
+        }
+    }
+}
+
+/// As many as there are events for wake.
+#[cfg(target_os = "linux")]
+#[test]
+fn each_of_several_who_take_gets_one() {
+    use std::sync::Arc;
+
+    let brama = Brama::builder().build().unwrap();
+    let db = brama.register("db", None).unwrap();
+    let queue = Arc::new(queue_of(&brama, 10));
+    let takers = [(); 3].map(|()| {
+        let queue = queue.clone();
+        asleep(move || queue.next_timeout(Duration::MAX).is_some())
+    });
+    for _ in 0..3 {
+        db.success().unwrap();
+    }
+    for taker in takers {
+        assert_eq!(taker.recv_timeout(LONG), Ok(true));
+    }
+}

@@ -46,12 +46,16 @@ fn told(queue: &EventQueue) -> Vec<(EventType, Option<String>, String)> {
         .collect()
 }
 
-/// Everything there is: fifteen types, on each of these names.
+/// Everything there is: sixteen types, on each of these names.
 fn a_life(brama: &Brama, clock: &brama::ManualClock, names: &[(Option<&str>, &str)]) {
     for (scope, name) in names {
         let db = brama
             .register(brama::Key::new(*scope, name), None)
             .expect("a new name");
+        let others = brama::ConnectionOptions::new().max_attempts(99);
+        brama
+            .get_or_register(brama::Key::new(*scope, name), others)
+            .expect("registered");
         db.failure("timeout").expect("registered");
         db.success().expect("registered");
         db.open_circuit(None, ms(10)).expect("registered");

@@ -51,6 +51,12 @@
  * CALLBACKS run on the manager's thread, or on one that polls. An exception that leaves
  * one is contained and counted, and given to a handler if there is one.
  *
+ * THE END. A Brama's destructor delivers what waits, however long that takes;
+ * shutdown_within() before it bounds the time. The default manager is never destroyed: its
+ * thread runs on while static objects are destroyed, and what waits is lost. A program
+ * whose last events matter, or whose callbacks use static objects, calls
+ * brama_shutdown_within(nullptr, ms, nullptr) at the end of main.
+ *
  * WITHOUT EXCEPTIONS (-fno-exceptions) the try_ forms work as they are; the others end
  * the program with the message instead of throwing.
  */
@@ -152,6 +158,7 @@ enum class EventType : brama_event_type_t {
     connection_removed = BRAMA_EVENT_CONNECTION_REMOVED,
     call_rejected = BRAMA_EVENT_CALL_REJECTED,
     probe = BRAMA_EVENT_PROBE,
+    notice = BRAMA_EVENT_NOTICE,
 };
 
 /// "closed", "open", "half_open" or "unknown". Valid for ever.
@@ -718,8 +725,11 @@ struct StateCounts {
 struct EventCounts {
     std::uint64_t published = 0;  ///< that somebody wanted when they happened
     std::uint64_t delivered = 0;  ///< once for each subscriber
-    std::uint64_t dropped = 0;    ///< that may be dropped, and found no room
+    std::uint64_t dropped = 0;    ///< that may be dropped and found no room, or that a shutdown left
     std::uint64_t coalesced = 0;  ///< told by a later one
+    /// Whether the background thread runs in this process. While it does not, events are
+    /// delivered by poll() and by draining a queue.
+    bool background_running = false;
 };
 
 /* -- Events ------------------------------------------------------------------------------ */
@@ -741,6 +751,7 @@ struct Event {
     std::optional<Milliseconds> expiry;
     bool coalesced;
     Metadata metadata;
+    bool truncated = false;
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -756,19 +767,21 @@ public:
     State previous_state() const noexcept { return static_cast<State>(raw_->previous_state); }
     /// State::unknown for a removal.
     State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
-    /// Why, as the reporter said.
+    /// Why, as the reporter said; what a notice says.
     std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
     /// Orders the events of one connection: the larger number tells the later state.
     std::uint64_t sequence() const noexcept { return raw_->sequence; }
-    /// Larger for a name that is registered anew, and its sequence starts over.
+    /// Larger for a name that is registered again.
     std::uint64_t registration() const noexcept { return raw_->registration; }
     Time timestamp() const noexcept { return detail::time(raw_->timestamp_ms).value_or(Time()); }
     /// How long the opening lasts; none if the circuit is not open, or until closed by hand.
     std::optional<Milliseconds> expiry() const noexcept { return detail::span(raw_->expiry_ms); }
     /// Whether it stands for several of its type and connection that found no room.
     bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
+    /// Whether the reason or the metadata was cut, or made valid text.
+    bool is_truncated() const noexcept { return (raw_->flags & BRAMA_EVENT_TRUNCATED) != 0; }
     /// What came with the report under this key.
     std::optional<std::string_view> metadata(std::string_view key) const noexcept {
         for (std::size_t i = 0; i < raw_->metadata_count; ++i)
@@ -783,7 +796,7 @@ public:
         return Event{type(),          std::string(connection()), detail::copy(raw_->scope), previous_state(),
                      new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
                      registration(),  timestamp(),                expiry(),                 is_coalesced(),
-                     metadata()};
+                     metadata(),      is_truncated()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }
@@ -1263,8 +1276,10 @@ private:
 
 /// A subscription with a callback: lasts until it is destroyed. When its destructor or
 /// unsubscribe() has returned, the callback is not running and never will again, and has
-/// been destroyed: they wait for it. Inside a callback of the same manager they return
-/// at once, and that is so when the callback that is running has returned.
+/// been destroyed: they wait for it. Inside a callback, a predicate or the destructor of
+/// one, of whatever manager, they wait for nothing and return at once; that is then so
+/// when the callback that is running has returned. The same is so after a
+/// Brama::shutdown_within() that has run out of time.
 class Subscription {
 public:
     /// Of nothing.
@@ -1389,7 +1404,8 @@ public:
     Result<Connection> try_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_register, key, options);
     }
-    /// Registers a connection, or gives the existing one as it is. Errors: InvalidConfig.
+    /// Registers a connection, or gives the existing one as it is: other settings than it
+    /// has make an event of type notice. Errors: InvalidConfig.
     Connection get_or_register(Key key, const Options& options = {}) const { return try_get_or_register(key, options).value(); }
     Result<Connection> try_get_or_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_get_or_register, key, options);
@@ -1537,17 +1553,20 @@ public:
         if (raw_) brama_state_counts(native(), &counts);
         return {counts.closed, counts.open, counts.half_open};
     }
-    /// What became of the events. Exact when nothing is on its way, after poll(), say.
+    /// What became of the events, and whether the background thread runs. Exact when nothing
+    /// is on its way, after poll(), say.
     EventCounts event_counts() const noexcept {
         brama_event_counts_t counts;
         brama_event_counts_init(&counts);
         if (raw_) brama_event_counts(native(), &counts);
-        return {counts.published, counts.delivered, counts.dropped, counts.coalesced};
+        return {counts.published, counts.delivered, counts.dropped, counts.coalesced, counts.background_running != 0};
     }
 
     /// Calls callback(const EventView&) for every event that the filter lets pass, until
     /// the subscription ends. An exception that leaves it is counted and given to
-    /// on_exception. Errors: InvalidArgument, ShutDown; what copying the functions throws.
+    /// on_exception. Errors: InvalidArgument, ShutDown; Unsupported if the callback could
+    /// never run, because the system starts no background thread; what copying the
+    /// functions throws.
     template <class F> [[nodiscard]] Subscription subscribe(const Filter& filter, F&& callback, ExceptionHandler on_exception = {}) const {
         return try_subscribe(filter, std::forward<F>(callback), std::move(on_exception)).value();
     }
@@ -1603,11 +1622,20 @@ public:
     void poll() const noexcept {
         if (raw_) brama_poll(native());
     }
-    /// No call is admitted any more, the thread is joined, the events that wait are
-    /// delivered, and all subscriptions end. Waits for a callback under way, except inside
-    /// a callback. Further calls do nothing.
+    /// No call is admitted any more, the events that wait are delivered, all subscriptions
+    /// end, and the thread is joined. Waits as long as the callbacks take, except inside a
+    /// callback, of whatever manager. Further calls do nothing.
     void shutdown() const noexcept {
         if (raw_) brama_shutdown(native());
+    }
+    /// shutdown() within this time; says how many events were left. A callback under way
+    /// when the time is over is left alone, and no later call waits for it: what it uses must
+    /// outlive it.
+    std::uint64_t shutdown_within(Milliseconds time) const noexcept {
+        std::uint64_t left = 0;
+        const auto ms = time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
+        if (raw_) brama_shutdown_within(native(), ms, &left);
+        return left;
     }
     /// C's, still owned by this; NULL after a move.
     brama_t* native() const noexcept { return raw_.get(); }

@@ -206,6 +206,15 @@ macro_rules! holders {
                 Ok(())
             }
 
+            /// The names of the given values that are not in effect.
+            pub(crate) fn not_in(&self, effective: &Settings) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if matches!(self.$name, Given::Value(value) if value != effective.$name) {
+                    names.push(stringify!($name));
+                })*
+                names
+            }
+
             /// These changes, and over them `newer`.
             pub(crate) fn and(&self, newer: &Changes) -> Changes {
                 Changes {

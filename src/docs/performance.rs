@@ -11,10 +11,11 @@
 //!   other threads for a moment.
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
-//!   [`call`](crate::Connection::call)) reads a coarse clock and adds one to a total of
-//!   its own thread. But for a mark once between two cleanups it writes no
-//!   memory that another thread's call uses, so threads
-//!   that share a circuit don't slow each other down.
+//!   [`call`](crate::Connection::call)) by handle reads a coarse clock and adds one to a
+//!   total of its own thread. Except for a *recently used* flag once per cleanup interval,
+//!   it does not write to cache lines that other threads' calls read, so threads that share
+//!   a circuit don't slow each other down. By name, and with an owned permit, it counts a
+//!   reference to the connection on a line that all threads share.
 //! - A **failure** does: the count of consecutive failures is shared by its nature.
 //! - **Events** that nobody wants cost nothing, but that the first report on a connection
 //!   that was registered while nobody listened asks once. Those that somebody wants cost the

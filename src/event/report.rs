@@ -1,8 +1,22 @@
 //! What comes with a report, and how it is kept.
+//!
+//! **Bounded.** Events wait in rings and queues whose capacity is a number of events.
+//! That bounds memory only if an event is bounded, too. So a reason is cut at 1 KiB, and
+//! metadata is limited as a whole: see [`Report`]. A report is never refused for its
+//! text; the event says that something was cut ([`Event::is_truncated`]).
+//!
+//! [`Event::is_truncated`]: crate::Event::is_truncated
 
 use std::sync::Arc;
 
 use crate::config::Metadata;
+
+/// Bytes of a reason, of a key, and of a value that are kept.
+const TEXT_BYTES: usize = 1_024;
+/// Pairs of metadata that are kept.
+const PAIRS: usize = 64;
+/// Bytes of metadata that are kept, keys and values together.
+const METADATA_BYTES: usize = 8_192;
 
 /// A report's reason: inline if it is short.
 #[derive(Clone, Debug)]
@@ -16,6 +30,7 @@ impl Text {
     /// Bytes that need no allocation.
     pub(crate) const SHORT: usize = 38;
 
+    /// As much of it as is kept.
     pub(crate) fn new(text: Option<&str>) -> Self {
         match text {
             None => Text::None,
@@ -24,7 +39,7 @@ impl Text {
                 bytes[..text.len()].copy_from_slice(text.as_bytes());
                 Text::Short(text.len() as u8, bytes)
             }
-            Some(text) => Text::Long(text.into()),
+            Some(text) => Text::Long(beginning(text).into()),
         }
     }
 
@@ -40,10 +55,25 @@ impl Text {
     }
 }
 
+/// As much of a text as is kept: whole characters.
+fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// What comes with a report: a reason, metadata.
 ///
 /// Wherever a report is taken, a plain `&str` is a reason, and `None` is nothing.
 /// A reason of up to 38 bytes is kept without allocating.
+///
+/// Text never costs a report. What is too long is cut at a character's boundary, and the
+/// event [says so](crate::Event::is_truncated): a reason, and each value of the metadata,
+/// at 1 KiB. Of the metadata at most 64 pairs and 8 KiB are kept, keys and values
+/// together: pairs are taken in the order of their keys, and one that does not fit any
+/// more, or has a key of more than 1 KiB, is left out.
 ///
 /// ```
 /// # use brama::{Brama, Report};
@@ -61,12 +91,15 @@ impl Text {
 pub struct Report<'r> {
     pub(crate) reason: Option<&'r str>,
     pub(crate) metadata: Option<Arc<Metadata>>,
+    /// The metadata, or the reason even before it is cut, is not what was given.
+    pub(crate) is_altered: bool,
 }
 
 impl<'r> Report<'r> {
     pub(crate) const NONE: Report<'static> = Report {
         reason: None,
         metadata: None,
+        is_altered: false,
     };
 
     /// Nothing.
@@ -80,16 +113,45 @@ impl<'r> Report<'r> {
         self
     }
 
-    /// User strings that the events of this report carry.
+    /// User strings that the events of this report carry. [`Report`] says how many.
     pub fn metadata<K: Into<String>, V: Into<String>>(
         mut self,
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let pairs = pairs.into_iter();
         let pairs = pairs.map(|(key, value)| (key.into(), value.into()));
-        self.metadata = Some(Arc::new(pairs.collect()));
+        let (kept, is_altered) = within_bounds(pairs.collect());
+        self.metadata = Some(Arc::new(kept));
+        self.is_altered |= is_altered;
         self
     }
+
+    /// Whether the events of this report carry less or something else than was given.
+    pub(crate) fn is_altered(&self) -> bool {
+        self.is_altered || self.reason.is_some_and(|reason| reason.len() > TEXT_BYTES)
+    }
+}
+
+/// As much of the metadata as is kept, and whether that is less than all. What is kept
+/// has no capacity to spare: a user's string may have a megabyte of it.
+fn within_bounds(given: Metadata) -> (Metadata, bool) {
+    let mut kept = Metadata::new();
+    let (mut left, mut is_altered) = (METADATA_BYTES, false);
+    for (mut key, mut value) in given {
+        let cut = beginning(&value).len();
+        let bytes = key.len() + cut;
+        if key.len() > TEXT_BYTES || bytes > left || kept.len() == PAIRS {
+            is_altered = true;
+            continue;
+        }
+        is_altered |= cut < value.len();
+        value.truncate(cut);
+        value.shrink_to_fit();
+        key.shrink_to_fit();
+        left -= bytes;
+        kept.insert(key, value);
+    }
+    (kept, is_altered)
 }
 
 impl<'r> From<&'r str> for Report<'r> {
@@ -102,7 +164,7 @@ impl<'r> From<Option<&'r str>> for Report<'r> {
     fn from(reason: Option<&'r str>) -> Self {
         Report {
             reason,
-            metadata: None,
+            ..Report::new()
         }
     }
 }

@@ -327,20 +327,31 @@ pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
     }
 }
 
-/// What an `_init` function does.
+/// What the first `_init` function of a struct does.
 ///
 /// # Safety
 ///
-/// NULL, or room for the struct.
+/// NULL, or room for the struct as it was at first.
 pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
+    // SAFETY: never more than there was at first, for which the caller has room.
+    unsafe { init_as_of(place, T::FIRST_SIZE) }
+}
+
+/// What an `_init` function does that was made when the struct had this size.
+///
+/// # Safety
+///
+/// NULL, or room for so much of the struct.
+pub(super) unsafe fn init_as_of<T: Extensible>(place: *mut T, size: usize) {
+    debug_assert!((T::FIRST_SIZE..=mem::size_of::<T>()).contains(&size));
     if !place.is_null() {
-        // SAFETY: the caller's promise; never more than there was at first.
+        // A variable of its own: the address of a constant may be that of a temporary.
+        let blank = T::BLANK;
+        // SAFETY: the caller's promise, and no more than the blank one has.
         unsafe {
-            // A variable: a constant of a type parameter's is a temporary, which a pointer outlives.
-            let blank = T::BLANK;
-            let bytes = ptr::from_ref(&blank).cast::<u8>();
-            ptr::copy_nonoverlapping(bytes, place.cast::<u8>(), T::FIRST_SIZE);
-            place.cast::<usize>().write(T::FIRST_SIZE);
+            let from = ptr::from_ref(&blank).cast::<u8>();
+            ptr::copy_nonoverlapping(from, place.cast::<u8>(), size);
+            place.cast::<usize>().write(size);
         }
     }
 }

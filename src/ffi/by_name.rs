@@ -45,7 +45,9 @@ pub unsafe extern "C" fn brama_register(
 }
 
 /// brama_register, or a handle of the existing connection, whose settings stay as they
-/// are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED.
+/// are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
+/// settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
+/// connection, when there is a subscriber.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_get_or_register(
     manager: *mut brama_t,

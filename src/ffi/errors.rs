@@ -26,7 +26,7 @@ pub const BRAMA_ERR_INVALID_CONFIG: brama_result_t = -6;
 pub const BRAMA_ERR_SHUT_DOWN: brama_result_t = -7;
 /// A defect of the library. It is contained: other calls still work.
 pub const BRAMA_ERR_PANIC: brama_result_t = -8;
-/// The system does not do what this needs.
+/// The operating system does not support, or refused, what this function needs.
 pub const BRAMA_ERR_UNSUPPORTED: brama_result_t = -9;
 /// The system lacks memory for what it was asked for. Where the process itself runs out
 /// of memory, it is aborted.

@@ -15,6 +15,9 @@ use crate::event::Event;
 /// that found no room. It tells the state that held when it was made, which may be
 /// later than the change it is named after; its reason and metadata may be missing.
 pub const BRAMA_EVENT_COALESCED: u32 = 1;
+/// In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. It
+/// was cut or left out to keep the bounds that brama_report_t names, or made valid text.
+pub const BRAMA_EVENT_TRUNCATED: u32 = 2;
 
 /// One thing that happened to one connection.
 #[repr(C)]
@@ -30,15 +33,17 @@ pub struct brama_event_t {
     pub new_state: brama_state_t,
     /// Failures in a row, or inside the window, when it happened.
     pub failure_count: u32,
-    /// BRAMA_EVENT_COALESCED or 0. Other bits may come: ignore them.
+    /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
+    /// ignore them.
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
     /// Orders the events of one connection: of two, the one with the larger number
-    /// tells the later state. Says nothing across connections.
+    /// tells the later state. Grows in the order of delivery. No order between
+    /// connections is promised.
     pub sequence: u64,
-    /// Numbers the registrations of a manager: a name that is registered anew has a
-    /// larger number, and its sequence starts over.
+    /// Numbers the registrations of a manager: a name that is registered again has a
+    /// larger number.
     pub registration: u64,
     /// When it happened, in Unix ms, to a few ms.
     pub timestamp_ms: u64,
@@ -49,7 +54,7 @@ pub struct brama_event_t {
     pub connection: *const c_char,
     /// The connection's scope; NULL: none.
     pub scope: *const c_char,
-    /// Why, as the reporter said; NULL: not said.
+    /// Why, as the reporter said, or what a notice says; NULL: nothing.
     pub reason: *const c_char,
     /// What came with the report; NULL if nothing did.
     pub metadata: *const brama_pair_t,
@@ -103,11 +108,8 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         previous_state: types::state(event.previous_state()),
         new_state: types::state(event.new_state()),
         failure_count: event.failure_count(),
-        flags: if event.is_coalesced() {
-            BRAMA_EVENT_COALESCED
-        } else {
-            0
-        },
+        flags: flag(event.is_coalesced(), BRAMA_EVENT_COALESCED)
+            | flag(event.is_truncated(), BRAMA_EVENT_TRUNCATED),
         reserved: 0,
         sequence: event.sequence(),
         registration: event.registration(),
@@ -119,6 +121,10 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         metadata,
         metadata_count,
     }
+}
+
+fn flag(is_set: bool, flag: u32) -> u32 {
+    if is_set { flag } else { 0 }
 }
 
 pub(super) fn translate_one(event: &Event, texts: &mut Texts) -> brama_event_t {

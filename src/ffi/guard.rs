@@ -46,6 +46,7 @@ impl Failure {
                 Error::Rejected(_) => BRAMA_ERR_REJECTED,
                 Error::Stale => BRAMA_ERR_STALE,
                 Error::ShutDown => BRAMA_ERR_SHUT_DOWN,
+                Error::NoThread(_) => BRAMA_ERR_UNSUPPORTED,
             },
             Failure::PermitGone => BRAMA_ERR_NOT_FOUND,
             Failure::System(error) if error.kind() == io::ErrorKind::OutOfMemory => {

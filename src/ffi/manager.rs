@@ -1,6 +1,7 @@
 //! Managers.
 
 use std::ptr;
+use std::time::Duration;
 
 use super::args;
 use super::config::brama_config_t;
@@ -10,7 +11,8 @@ use super::handles::brama_t;
 use crate::manager;
 
 /// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
-/// on error: brama_last_error_message names the field. Any thread.
+/// on error: brama_last_error_message names the field. That the system starts no
+/// background thread is no error here: brama_event_counts says so. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
@@ -21,8 +23,7 @@ pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_
 }
 
 /// The process-wide manager, made with the default settings on first use. It is what
-/// NULL stands for. Never freed: brama_free leaves it as it is. NULL only if the system
-/// cannot start its thread; whoever asks next tries again. Any thread.
+/// NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_default() -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
@@ -33,8 +34,9 @@ pub extern "C" fn brama_default() -> *mut brama_t {
 /// Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
 /// queues stay valid until they are released; permits by name do not. NULL is fine:
 /// nothing happens, as for the default manager. No other thread may be using the
-/// pointer. May be called inside a callback; those that are due are still called then,
-/// and must not use the pointer.
+/// pointer. It waits as long as the callbacks take: call brama_shutdown_within first where
+/// that may be too long. May be called from a callback: callbacks for events already
+/// queued still run afterwards, and must not use the pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
     guard::value((), || {
@@ -50,18 +52,53 @@ pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
     });
 }
 
-/// Shuts a manager down: all its connections are gone, whatever is asked of one is
-/// answered by BRAMA_ERR_SHUT_DOWN, its thread is joined, the events that wait are
-/// delivered, and all subscriptions end. Inside a callback it returns at once, and the
-/// rest happens when the callback has returned; so also inside a brama_destroy_fn, if
-/// there is a background thread. Further calls do nothing. NULL: the default manager,
-/// for the rest of the process. May block until a callback under way has returned. Any
-/// thread.
+/// Shuts a manager down: all connections are removed, any later operation on them returns
+/// BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
+/// thread is joined. Further calls do nothing. NULL: the default manager, for the rest of
+/// the process. Any thread.
+///
+/// It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
+/// callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
+/// nothing and returns at once; the rest is done by the background thread, or by the
+/// thread that runs the callback, when that has returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe { args::kept_manager(manager) }.shutdown();
+        Ok(())
+    })
+}
+
+/// Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: however
+/// long that takes). If left is not NULL, *left becomes the number of events that were
+/// not delivered: 0 if all were.
+///
+/// When the time is over, what waits is not delivered any more, and a callback under way
+/// is left alone: it may still be running when this returns, and its destroy function is
+/// called by its thread afterwards. Later calls of brama_shutdown, brama_free and
+/// brama_unsubscribe do not wait for it. An event is left if it was not offered to every
+/// subscriber, or its last callback has not returned; events in batches that were not
+/// handed over count once for each batch.
+///
+/// Without a background thread the callbacks run on the calling thread, and the time is
+/// looked at between two of them. Called from a callback it returns at once, as
+/// brama_shutdown does, and *left is how many happenings wait. NULL: the default manager,
+/// for the rest of the process. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_shutdown_within(
+    manager: *mut brama_t,
+    timeout_ms: u64,
+    left: *mut u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        let brama = unsafe { args::kept_manager(manager) };
+        let events = brama.shutdown_within(Duration::from_millis(timeout_ms));
+        if !left.is_null() {
+            // SAFETY: a place, as the caller promises.
+            unsafe { left.write(events) };
+        }
         Ok(())
     })
 }

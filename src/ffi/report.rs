@@ -11,6 +11,12 @@ use crate::event::Report;
 
 /// What a report says beyond its outcome, for the `_with` functions. It goes into the
 /// events; everything is copied by the call.
+///
+/// Text never costs a report. What is too long is cut at a character's boundary, and the
+/// event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
+/// the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
+/// taken in the order of their keys, and one that does not fit any more, or has a key of
+/// more than 1 KiB, is left out.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_t {

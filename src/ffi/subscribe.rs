@@ -1,10 +1,12 @@
 //! Who wants which events, and subscriptions with a callback.
 
 use std::ffi::{c_char, c_void};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ptr;
 
-use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
+use super::args::{
+    self, Extensible, init, init_as_of, invalid, judge_place, null, read_or_blank, write,
+};
 use super::callback::UserData;
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate, translate_one};
@@ -77,13 +79,20 @@ pub struct brama_event_counts_t {
     pub published: u64,
     /// Deliveries: an event that three subscribers got counts three times.
     pub delivered: u64,
-    /// Events that may be dropped and found no room.
+    /// Events that may be dropped and found no room, and all that a shutdown left.
     pub dropped: u64,
     /// Events of the other types that are told by a later one, or that nobody needs to
     /// hear of because the connection came and went.
     pub coalesced: u64,
     /// Callbacks of Rust subscribers that panicked.
     pub panics: u64,
+    /// 1 while the background thread runs in this process, otherwise 0: the manager was
+    /// made without, or was shut down, or the system has no thread to give, or this is
+    /// the child of a fork that has not used it yet. Events are then delivered by
+    /// brama_poll and by draining a queue.
+    pub background_running: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 // SAFETY: numbers and pointers after the size; no function is NULL.
@@ -107,7 +116,7 @@ unsafe impl Extensible for brama_filter_t {
 unsafe impl Extensible for brama_event_counts_t {
     const NAME: &'static str = "brama_event_counts_t";
     const INIT: &'static str = "brama_event_counts_init";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = offset_of!(Self, background_running);
     const BLANK: Self = brama_event_counts_t {
         size: size_of::<Self>(),
         published: 0,
@@ -115,6 +124,8 @@ unsafe impl Extensible for brama_event_counts_t {
         dropped: 0,
         coalesced: 0,
         panics: 0,
+        background_running: 0,
+        reserved: 0,
     };
 }
 
@@ -125,11 +136,19 @@ pub unsafe extern "C" fn brama_filter_init(filter: *mut brama_filter_t) {
     unsafe { init(filter) }
 }
 
-/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+/// Sets the size and zeroes, for programs that were built when the struct ended with
+/// `panics`. Others get brama_event_counts_init_2 under this name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts_t) {
-    // SAFETY: NULL, or room for the struct.
+    // SAFETY: NULL, or room for the struct as it was then.
     unsafe { init(counts) }
+}
+
+/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_event_counts_init_2(counts: *mut brama_event_counts_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init_as_of(counts, size_of::<brama_event_counts_t>()) }
 }
 
 /// Calls callback for every event that filter lets pass, until the subscription ends:
@@ -145,7 +164,9 @@ pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts
 /// as the manager. A NULL manager is the default one, a NULL filter lets everything
 /// pass, a NULL callback is refused.
 ///
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
+/// callback could never run, because the manager is to have a background thread and the
+/// system starts none. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscribe(
     manager: *mut brama_t,
@@ -217,8 +238,13 @@ pub unsafe extern "C" fn brama_subscribe_batched(
 
 /// Ends a subscription and frees it. When this has returned, the callback is not
 /// running and never will again, and destroy has been called: it waits for a callback
-/// under way. Inside a callback of the same manager it returns at once, and that is so
-/// when the callback that is running has returned. NULL is fine. Any thread, once.
+/// under way on another thread.
+///
+/// Called from a callback, predicate or brama_destroy_fn, of this manager or any other,
+/// it waits for nothing and returns at once. The guarantee holds once the callback under
+/// way has returned, and destroy is called by the thread that runs it. So free user data
+/// in destroy, not after this call. The same is so when the time of a
+/// brama_shutdown_within was over. NULL is fine. Any thread, once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription_t) {
     guard::value((), || {
@@ -267,7 +293,7 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
     })
 }
 
-/// Counts what became of a manager's events. Exact when nothing is on its way, after
+/// Counts what became of a manager's events, and says whether its thread runs. Exact when nothing is on its way, after
 /// brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
 /// is the default one, NULL counts are refused. Any thread.
 #[unsafe(no_mangle)]
@@ -286,6 +312,7 @@ pub unsafe extern "C" fn brama_event_counts(
                 dropped: known.dropped,
                 coalesced: known.coalesced,
                 panics: known.panics,
+                background_running: known.background_running.into(),
                 ..Extensible::BLANK
             };
             write(counts, &known);

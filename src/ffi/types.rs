@@ -68,6 +68,9 @@ pub const BRAMA_EVENT_CONNECTION_REMOVED: brama_event_type_t = 13;
 pub const BRAMA_EVENT_CALL_REJECTED: brama_event_type_t = 14;
 /// A probe was admitted. May be dropped under overload.
 pub const BRAMA_EVENT_PROBE: brama_event_type_t = 15;
+/// Something that the user of the connection should know and that is no change of its
+/// state: the event's reason says it.
+pub const BRAMA_EVENT_NOTICE: brama_event_type_t = 16;
 
 /// A number that was not given, in a field of type uint32_t.
 pub const BRAMA_NOT_GIVEN_U32: u32 = 0xfffffffe;
@@ -132,6 +135,7 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
         BRAMA_EVENT_CONNECTION_REMOVED => c"connection_removed",
         BRAMA_EVENT_CALL_REJECTED => c"call_rejected",
         BRAMA_EVENT_PROBE => c"probe",
+        BRAMA_EVENT_NOTICE => c"notice",
         _ => c"unknown",
     };
     name.as_ptr()
@@ -162,4 +166,5 @@ const _: () = {
     assert!(EventType::ConnectionRemoved as i32 == BRAMA_EVENT_CONNECTION_REMOVED);
     assert!(EventType::CallRejected as i32 == BRAMA_EVENT_CALL_REJECTED);
     assert!(EventType::Probe as i32 == BRAMA_EVENT_PROBE);
+    assert!(EventType::Notice as i32 == BRAMA_EVENT_NOTICE);
 };

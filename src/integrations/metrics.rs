@@ -224,8 +224,6 @@ struct Account {
     labels: Vec<Label>,
     /// In the order of [`TOTALS`].
     told: [u64; 3],
-    /// Of the latest change of state.
-    sequence: u64,
     /// Monotonic ms of the opening that lasts, if it is known.
     opened: Option<u64>,
 }
@@ -266,11 +264,10 @@ impl Ledger {
         let state = event.new_state();
         let account = self.accounts.get_mut(&*event.name);
         if let Some(account) = account.filter(|account| account.record.id() == event.id) {
-            if event.sequence() <= account.sequence {
+            if event.previous_state() == state {
                 // Told before, by an event that stood for it.
                 return;
             }
-            account.sequence = event.sequence();
             let known = !event.is_coalesced();
             if let Some(opened) = account.opened.take().filter(|_| known) {
                 let lasted = event.facts.time.saturating_sub(opened);
@@ -310,7 +307,6 @@ impl Account {
             labels: labels(record.key()),
             record: Observed::new(record),
             told: [0; 3],
-            sequence: 0,
             opened: None,
         }
     }

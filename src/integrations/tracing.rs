@@ -19,7 +19,7 @@
 //!
 //! | level | types |
 //! |---|---|
-//! | `WARN` | `circuit_opened` |
+//! | `WARN` | `circuit_opened`, `notice` |
 //! | `INFO` | `circuit_half_opened`, `circuit_closed`, `circuit_reset`, `registration`, `connection_registered`, `connection_unregistered`, `connection_removed`, `cleanup` |
 //! | `DEBUG` | `state_change`, `expiry`, `failure`, `call_rejected`, `probe` |
 //! | `TRACE` | `success` |
@@ -55,7 +55,7 @@ use crate::{Brama, Error, Subscription};
 ///
 /// # Errors
 ///
-/// [`Error::ShutDown`].
+/// As [`Brama::subscribe`].
 pub fn subscribe(brama: &Brama, filter: EventFilter) -> Result<Subscription, Error> {
     brama.subscribe(filter, emit)
 }
@@ -82,7 +82,7 @@ macro_rules! emit_at {
 
 fn emit(event: &Event) {
     match event.event_type() {
-        EventType::CircuitOpened => emit_at!(Level::WARN, event),
+        EventType::CircuitOpened | EventType::Notice => emit_at!(Level::WARN, event),
         EventType::CircuitHalfOpened
         | EventType::CircuitClosed
         | EventType::CircuitReset

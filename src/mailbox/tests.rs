@@ -1,22 +1,25 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::event::{Facts, Text};
+use crate::event::{EventType, Facts, Text};
 use crate::key::Key;
-use crate::state::State;
+use crate::state::{Generation, State};
 
 fn event(id: u64, kind: EventType, sequence: u64) -> Event {
     Event {
         kind,
         name: Arc::new(Key::from("db").to_buf()),
         id,
+        sequence,
         unix_ms: 0,
         late: false,
+        is_last: kind == EventType::ConnectionRemoved,
         facts: Facts {
             time: 0,
-            sequence,
             before: State::Closed,
             after: State::Open,
+            generation: Generation::from_bits(1),
+            is_altered: false,
             failures: 0,
             expiry: u64::MAX,
             reason: Text::None,

@@ -32,7 +32,8 @@ impl Brama {
     ///
     /// # Errors
     ///
-    /// [`Error::ShutDown`].
+    /// [`Error::ShutDown`]. [`Error::NoThread`] if the callback could never run, because
+    /// the manager is to have a background thread and the system starts none.
     pub fn subscribe(
         &self,
         filter: EventFilter,
@@ -46,7 +47,8 @@ impl Brama {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`].
+    /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`],
+    /// [`Error::NoThread`] as [`Brama::subscribe`].
     pub fn subscribe_batched(
         &self,
         filter: EventFilter,
@@ -95,8 +97,10 @@ impl Brama {
             .unsubscribe(|subscriber| subscriber.filter.falls_under(pattern));
     }
 
-    /// How many events were published, delivered, dropped and coalesced.
+    /// How many events were published, delivered, dropped and coalesced, and whether the
+    /// background thread runs.
     pub fn event_counts(&self) -> EventCounts {
-        self.engine().env.bus.counts()
+        let engine = self.engine();
+        engine.env.bus.counts(engine.driver.is_running())
     }
 }

@@ -1,9 +1,14 @@
-//! The overflow path: a kept event that found the ring full is told all the same.
+//! The overflow path: a kept event that found the ring full is delivered all the same. What
+//! subscribers hear of registrations and removals is in [`lifetimes`](super::lifetimes).
 //!
 //! Mutations these models catch:
 //!
-//! - `Record::miss` or `take_missed` as a load and a store, and sequence numbers from
-//!   a plain counter: `two_changes_without_room_are_told`.
+//! - `Record::miss` or `take_missed` as a load and a store:
+//!   `two_changes_without_room_are_told`.
+//! - A dispatcher that forgets what it has noted of a record when it finds it again:
+//!   `a_record_that_is_found_twice_loses_nothing`.
+//! - A dispatcher that tells outdated notices as they are, or an `is_outdated` that does
+//!   not ask whether the latest state was delivered: `two_changes_with_room_are_told`.
 //! - `overflow` that leaves the record in the inbox before it marks the bits:
 //!   `a_change_that_found_no_room_is_told`.
 //! - `overflow` that sets `unlisted` before it marks the bits, or `take_unlisted`
@@ -24,6 +29,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
+use crate::bus::Dispatched;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
@@ -50,6 +56,11 @@ struct Shared {
 impl Shared {
     /// A ring of two, full, and a subscriber for changes of state.
     fn new(newcomer: bool) -> Self {
+        Self::without_room(newcomer, &[EventType::StateChange])
+    }
+
+    /// A ring of two, full, and a subscriber.
+    fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
@@ -57,9 +68,10 @@ impl Shared {
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
-        let filter = EventFilter::new().types([EventType::StateChange]);
+        let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
-        drop(env.bus.add(std::sync::Arc::new(subscriber)));
+        subscriber.begin();
+        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
         let filler = record_of(&env, "filler");
         let early = record_of(&env, "db");
         filler.learn_interest(&env.bus);
@@ -92,7 +104,8 @@ impl Shared {
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types([EventType::StateChange]);
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
-        drop(env.bus.add(std::sync::Arc::new(subscriber)));
+        subscriber.begin();
+        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
         let record = record_of(&env, "db");
         Shared {
             env,
@@ -123,11 +136,12 @@ impl Shared {
         let interest = filter.interest_in(self.record.key());
         let sink = Sink::Mailbox(self.mailbox.clone());
         let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-        let changing = self.env.bus.add(subscriber);
+        let (changing, is_first) = self.env.bus.add(subscriber.clone());
         fence(crate::sync::Ordering::SeqCst);
         if finds() {
-            self.record.add_interest(interest, &self.env.bus);
+            self.record.add_interest(interest, is_first, &self.env.bus);
         }
+        subscriber.begin();
         drop(changing);
         fence(crate::sync::Ordering::SeqCst);
     }
@@ -147,27 +161,33 @@ impl Shared {
 
     /// What the driver does in a turn.
     fn round(&self) {
+        self.round_with(&[]);
+    }
+
+    /// [`Shared::round`], where these records were found before, in the inbox.
+    fn round_with(&self, found: &[RecordRef]) {
         let late = || {
             let waiting = self.env.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
             if self.env.bus.take_unlisted() && self.record.has_missed() {
                 late.push(self.record.share());
             }
+            late.extend_from_slice(found);
             late
         };
-        self.env.bus.dispatch(&self.env, late, &Default::default);
+        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        assert_eq!(dispatched, Dispatched::Done);
     }
 
-    /// The state that the subscriber was told last, by the order of the events.
+    /// The state that the subscriber has heard of last.
     fn told(&self) -> Option<State> {
         let name = self.record.key().to_buf();
         let events = self.mailbox.drain(64);
+        assert!(events.is_sorted_by(|one, next| one.sequence() < next.sequence()));
         let of_record = events
             .iter()
             .filter(|event| event.connection() == name.identifier);
-        of_record
-            .max_by_key(|event| event.sequence())
-            .map(Event::new_state)
+        of_record.last().map(Event::new_state)
     }
 }
 
@@ -177,12 +197,16 @@ impl Drop for Shared {
     }
 }
 
-fn check(newcomer: bool, preemptions: usize, changes: &'static [State]) {
+fn check(
+    preemptions: usize,
+    changes: &'static [State],
+    begin: impl Fn() -> Shared + Sync + Send + 'static,
+) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(move || {
-        let shared = Arc::new(Shared::new(newcomer));
+        let shared = Arc::new(begin());
         let mut parties: Vec<_> = changes
             .iter()
             .map(|to| {
@@ -205,17 +229,56 @@ fn check(newcomer: bool, preemptions: usize, changes: &'static [State]) {
 // Not an opening, which leaves the record in the inbox for its expiry in any case.
 #[test]
 fn a_change_that_found_no_room_is_told() {
-    check(false, 2, &[State::HalfOpen]);
+    check(2, &[State::HalfOpen], || Shared::new(false));
 }
 
 #[test]
 fn two_changes_without_room_are_told() {
-    check(false, 1, &[State::Open, State::HalfOpen]);
+    check(1, &[State::Open, State::HalfOpen], || Shared::new(false));
+}
+
+#[test]
+fn two_changes_with_room_are_told() {
+    check(2, &[State::Open, State::HalfOpen], || {
+        let shared = Shared::just_registered();
+        shared.record.learn_interest(&shared.env.bus);
+        shared
+    });
 }
 
 #[test]
 fn a_newcomer_s_change_is_told() {
-    check(true, 2, &[State::HalfOpen]);
+    check(2, &[State::HalfOpen], || Shared::new(true));
+}
+
+/// It is found in the inbox twice, and misses another event in between.
+#[test]
+fn a_record_that_is_found_twice_loses_nothing() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let wanted = [EventType::CircuitHalfOpened, EventType::CircuitReset];
+        let shared = Arc::new(Shared::without_room(false, &wanted));
+        shared.change(State::HalfOpen);
+        let changes = thread::spawn({
+            let shared = shared.clone();
+            move || shared.change(State::Closed)
+        });
+        let dispatches = thread::spawn({
+            let shared = shared.clone();
+            move || shared.round_with(&[shared.record.share(), shared.record.share()])
+        });
+        changes.join().unwrap();
+        dispatches.join().unwrap();
+        shared.round();
+        let events = shared.mailbox.drain(64);
+        let heard = events
+            .iter()
+            .filter(|event| event.id == shared.record.id())
+            .map(Event::event_type);
+        let heard: std::collections::BTreeSet<_> = heard.collect();
+        assert_eq!(heard, wanted.into());
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod counter;
 mod engine;
 mod gate;
 mod inbox;
+mod lifetimes;
 mod lock;
 mod pool;
 mod probes;

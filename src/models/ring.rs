@@ -64,9 +64,7 @@ fn consume(ring: &Ring<u32>, times: usize) -> Vec<u32> {
 }
 
 fn rest(ring: &Shared) -> Vec<u32> {
-    let mut values = Vec::new();
-    ring.drain(usize::MAX, |value| values.push(value));
-    values
+    std::iter::from_fn(|| ring.pop()).collect()
 }
 
 fn sorted(mut values: Vec<u32>) -> Vec<u32> {

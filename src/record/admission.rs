@@ -140,7 +140,7 @@ impl Record {
 
     #[inline(always)]
     fn try_reject_attended(&self, env: &Env, word: Word) -> Option<Refused> {
-        if self.has_flag(REJECTED.or(UNKNOWN).bits() | FRESH) {
+        if self.has_flag(REJECTED.or(UNKNOWN).0 | FRESH) {
             return None;
         }
         let cell = self.totals().own()?;

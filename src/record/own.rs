@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use crate::trip;
 
 /// In a record's flags: it may have a [`Profile`].
-pub(super) const HAS_PROFILE: u32 = 1 << 18;
+pub(super) const HAS_PROFILE: u32 = 1 << 19;
 
 /// What a connection has of its own.
 #[derive(Clone, Debug, Default)]

@@ -91,13 +91,14 @@ impl Record {
     pub(crate) fn claim_unheld(&self) -> bool {
         // Relaxed: who begins to observe adds a reference first, and counts itself then; who
         // ends does it the other way round. So these are never more than there are.
-        let observers = self.flags.load(Ordering::Relaxed) / OBSERVER;
+        let observers = (self.flags.load(Ordering::Relaxed) & OBSERVERS) / OBSERVER;
         self.references.claim(1 + observers)
     }
 }
 
-/// In a record's flags: one observer.
-const OBSERVER: u32 = 1 << 24;
+/// In a record's flags: the number of observers, and one of them.
+pub(super) const OBSERVERS: u32 = 0xff << 20;
+const OBSERVER: u32 = 1 << 20;
 
 /// A reference that keeps a record's totals readable, and not its connection registered.
 #[cfg(feature = "metrics")]

@@ -1,67 +1,106 @@
-//! What others hear of a connection.
+//! What subscribers hear of a connection: the reporter's side. The dispatcher's side is in
+//! [`delivered`](super::delivered), the way between them in [`bus`](crate::bus).
 //!
-//! **Filtered at the source.** `interest` is the union of what all subscribers
-//! want of this connection, kept up to date by those who subscribe. A reporter
-//! loads it, on a line that it reads anyway, and is done if nobody wants to know. A
-//! record that is registered while nobody listens learns it with its first report.
+//! **Filtered at the source.** The low bits of a record's flags, its *interest*, are the union of
+//! what all subscribers want of this connection. The threads that subscribe keep it up to date. A
+//! reporter loads it, on a line that it reads anyway, and is done if no subscriber wants
+//! the event. A record that is registered while there is no subscriber learns its interest
+//! with its first report.
 //!
-//! **Order.** An event's sequence number is `epoch << 32 | rest`. The epoch counts
-//! changes of state: it is the word's generation, continued beyond its 13 bits. So
-//! a number made from a later state is larger, whichever thread was faster to tell
-//! it, and the event with the largest number tells the state that holds. Within an
-//! epoch the change itself comes first, then everything else as it is told; the
-//! registration has the smallest number of all, the removal the largest. A
-//! plain counter would not do: a thread takes its number before or after it changes
-//! the word, and in both cases another one's change can come between.
+//! **The registration is delivered once, and first.** Other threads can find a connection
+//! in the table before the thread that registers it has reported that, and their reports may
+//! reach the dispatcher earlier. So the highest bits of the flags are a token, and the
+//! thread that takes the token decides:
 //!
-//! **What was missed.** A kept event that finds the ring full leaves a bit in
-//! `missed`, and the record in the driver's inbox. Both sides touch the bits by
-//! RMW, so no bit is lost between the driver's look and a reporter's mark. `told`
-//! remembers the last state that the dispatcher told of, so that an event that
-//! stands for several can say from where to where.
+//! | token | means | taken by |
+//! |---|---|---|
+//! | [`NEW`] | nothing is decided | the thread that registers, if there is a subscriber (it leaves [`OWED`] if one wants the registration); the dispatcher, which then delivers the registration before anything else; the first subscriber, which has found the connection in the table |
+//! | [`OWED`] | the notice waits in the ring, or its bit is set, or one of the two is about to happen | the dispatcher, with the notice or before the first other event |
+//! | neither | the registration was delivered, or no subscriber needs to hear of it | |
+//!
+//! Every step is a read-modify-write of one word, so there is one taker. A connection that
+//! is registered while there is no subscriber stays `NEW` and pays nothing.
+//!
+//! **What was missed.** A kept event that finds the ring full leaves a bit in `missed`,
+//! and the record where the dispatcher finds it (see [`bus`](crate::bus)). Both sides
+//! touch the bits by read-modify-writes, so no bit is lost between the dispatcher's look
+//! and a reporter's mark.
 
-use super::{Happening, Record, Refusal, Stamp};
+use super::times::Stamp;
+use super::{Happening, Record, Refusal};
 use crate::bus::{Bus, Notice};
 use crate::env::Env;
-use crate::event::{Cause, EventMask, EventType, Facts, Text};
-use crate::state::{Generation, State, Word};
+use crate::event::{Cause, EventMask, EventType, Facts, Report, Text};
+use crate::state::{State, Word};
 use crate::sync::{Ordering, fence, fence_after_rmw};
 
-/// In `interest`: not learned yet, ask the subscribers. A record is found by others
+/// In the flags: the interest is not learned yet, ask the subscribers. A record is found by others
 /// from the moment it is in the table, and what they do to it must be told.
 pub(super) const UNKNOWN: EventMask = EventMask(1);
+/// In the flags: see the top of the file.
+const NEW: u32 = 1 << 31;
+const OWED: u32 = 1 << 30;
+const TOKEN: u32 = NEW | OWED;
 
-/// In `told`: one notice of this connection that was sent. Below it, the state
-/// last told.
-const ANNOUNCED: u16 = 0x100;
+/// All that this file is about.
+const INTEREST: u32 = EventMask::ALL.0 | UNKNOWN.0;
 
-/// Sequence numbers within an epoch that belong to the change itself.
-const FOR_THE_CHANGE: u64 = 4;
-/// Those of the registration, in the epoch before the first change.
-const FIRST: u64 = 1;
-/// Those for what is told in between; they wrap.
-const TICKS: u32 = 0x7fff_ffff;
-/// Those of a removed connection, for what it missed and for the removal itself.
-const LAST_MISSED: u64 = 0xffff_fff0;
-const LAST: u64 = 0xffff_fffc;
+const _: () = assert!(EventMask::ALL.0 & (TOKEN | UNKNOWN.0) == 0);
+const _: () = assert!(super::OTHER_FLAGS & (TOKEN | INTEREST) == 0);
+
+/// Of the flags of a record that was just made.
+pub(super) const AT_BIRTH: u32 = NEW | UNKNOWN.0;
+
+/// The events that tell of a registration.
+pub(crate) const REGISTRATION: EventMask = EventMask(
+    EventMask::of(EventType::Registration).0 | EventMask::of(EventType::ConnectionRegistered).0,
+);
+
+/// What accounts for a registration that the dispatcher delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registration {
+    /// There is nothing to deliver.
+    Settled,
+    /// The dispatcher: no thread will report it.
+    New,
+    /// The notice, or the mark of a missed one.
+    Owed,
+}
 
 impl Record {
-    /// Whether somebody may want one of these.
+    /// Whether a subscriber may want one of these.
     #[inline]
     pub(crate) fn wants(&self, events: EventMask) -> bool {
-        self.has_flag(events.or(UNKNOWN).bits())
-    }
-
-    #[inline]
-    pub(crate) fn interest(&self) -> EventMask {
-        // Relaxed: a subscriber cannot tell whether a report came before.
-        EventMask(self.flags.load(Ordering::Relaxed) as u16)
+        self.has_flag(events.0 | UNKNOWN.0)
     }
 
     /// Whether one of these flags is set.
     #[inline]
     pub(super) fn has_flag(&self, flags: u32) -> bool {
-        self.flags.load(Ordering::Relaxed) & flags != 0
+        self.flags_now() & flags != 0
+    }
+
+    #[inline]
+    fn flags_now(&self) -> u32 {
+        // Relaxed: a subscriber cannot know whether a report came before.
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Whether a subscriber wants this.
+    pub(crate) fn is_wanted(&self, bus: &Bus, kind: EventType) -> bool {
+        if !self.has_learned_interest() {
+            self.learn_interest(bus);
+        }
+        self.interest().contains(kind)
+    }
+
+    /// What the subscribers want of this connection, as far as it is learned.
+    pub(crate) fn interest(&self) -> EventMask {
+        EventMask(self.flags_now() & EventMask::ALL.0)
+    }
+
+    fn has_learned_interest(&self) -> bool {
+        self.flags_now() & UNKNOWN.0 == 0
     }
 
     /// Learns what the subscribers want, once it is where they look for it, unless that
@@ -71,70 +110,124 @@ impl Record {
         // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
         // finds this record in the table, or this thread the subscriber.
         fence(Ordering::SeqCst);
-        let mut known = self.interest();
-        while known.meets(UNKNOWN) {
+        let mut known = self.flags_now();
+        while known & UNKNOWN.0 != 0 {
             let wanted = bus.interest_in(self.key());
-            // Declined if a thread that has changed the subscribers since knows better.
-            match self.exchange_interest(|now| (now == known).then_some(wanted)) {
+            // Fails if a thread that has changed the subscribers since knows better.
+            match self.flags.compare_exchange(
+                known,
+                known & !INTEREST | wanted.0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(now) => known = now,
             }
         }
     }
 
-    /// Somebody more wants this. For whoever holds the lock of the subscribers, who are
-    /// all asked if the record has not learned yet what they want.
-    pub(crate) fn add_interest(&self, mask: EventMask, bus: &Bus) {
-        let known = self.interest();
-        self.set_interest(if known.meets(UNKNOWN) {
-            bus.interest_in(self.key())
-        } else {
-            known.or(mask)
-        });
+    /// Adds what a new subscriber wants. The caller holds the lock of the subscribers,
+    /// who are all asked if the record has not learned yet what they want. `is_first`:
+    /// before this subscriber there was none, so the record that it has found was
+    /// registered before it came.
+    pub(crate) fn add_interest(&self, mask: EventMask, is_first: bool, bus: &Bus) {
+        let wanted = match self.has_learned_interest() {
+            true => self.interest().or(mask),
+            false => bus.interest_in(self.key()),
+        };
+        self.change_interest(wanted, if is_first { NEW } else { 0 });
     }
 
-    /// What the subscribers want, said by whoever holds their lock: so it is learned, and
-    /// only by others who do that it changes.
+    /// Sets what the subscribers want. The caller holds their lock, so from now on only
+    /// other holders change it.
     pub(crate) fn set_interest(&self, mask: EventMask) {
+        self.change_interest(mask, 0);
+    }
+
+    /// Replaces the interest, and takes those other flags.
+    fn change_interest(&self, wanted: EventMask, taken: u32) {
         // An exchange, as the one in `learn_interest`: they come one after the other.
-        let _ = self.exchange_interest(|_| Some(mask));
+        let change = |flags: u32| Some(flags & !(INTEREST | taken) | wanted.0);
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Replaces the interest, and leaves the other flags.
-    fn exchange_interest(
-        &self,
-        next: impl Fn(EventMask) -> Option<EventMask>,
-    ) -> Result<EventMask, EventMask> {
-        const MASK: u32 = 0xffff;
-        let interest = |flags: u32| EventMask((flags & MASK) as u16);
-        let replace = |flags| next(interest(flags)).map(|next| flags & !MASK | next.bits());
+    /// Takes the token if nothing is decided, and leaves [`OWED`] if a notice follows. True
+    /// if it did.
+    fn claim_registration(&self, will_tell: bool) -> bool {
+        let claim = |flags: u32| {
+            let next = flags & !TOKEN | if will_tell { OWED } else { 0 };
+            (flags & NEW != 0).then_some(next)
+        };
+        // ORDERING: Relaxed, here and below: it is one word, and the facts are in the notice
+        // or read from the record as it then is.
         self.flags
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace)
-            .map(interest)
-            .map_err(interest)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim)
+            .is_ok()
     }
 
-    /// The registration or removal of the connection.
+    /// Takes the token, for the dispatcher: unless it is settled, the registration has to be
+    /// delivered now.
+    pub(crate) fn take_registration(&self) -> Registration {
+        // Load first: most were delivered long ago.
+        if self.flags_now() & TOKEN == 0 {
+            return Registration::Settled;
+        }
+        let before = self.flags.fetch_and(!TOKEN, Ordering::Relaxed);
+        match (before & NEW != 0, before & OWED != 0) {
+            (true, _) => Registration::New,
+            (_, true) => Registration::Owed,
+            _ => Registration::Settled,
+        }
+    }
+
+    /// Reports the registration, if a subscriber wants it. For the thread that registers,
+    /// if there is a subscriber.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_registration(&self, env: &Env) {
+        self.learn_interest(&env.bus);
+        let wanted = self.interest().and(REGISTRATION);
+        if !self.claim_registration(wanted != EventMask::NONE) || wanted == EventMask::NONE {
+            return;
+        }
+        let facts = self.facts_of_registration(env.clock.now());
+        self.publish(env, Cause::Registered, true, wanted, facts);
+        env.call_dispatcher();
+    }
+
+    /// Reports the removal of the connection.
     #[inline]
-    pub(crate) fn tell_of_life(&self, env: &Env, cause: Cause) {
-        // ORDERING: partner of the last fence in `Engine::subscribe`: whoever has
-        // subscribed, and looks, finds the connection as it is now, or is found here. A
-        // removal was an exchange, and so was a registration.
+    pub(crate) fn tell_removal(&self, env: &Env, cause: Cause) {
+        // ORDERING: partner of the last fence in `Engine::subscribe` (either the subscriber
+        // that looks finds the connection removed, or this thread finds the subscriber),
+        // and of the fence in `take_removal`. A removal was an exchange.
         fence_after_rmw();
         if env.bus.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
-            self.tell_of_life_now(env, cause);
+            self.tell_removal_now(env, cause);
         }
     }
 
     #[inline(never)]
-    fn tell_of_life_now(&self, env: &Env, cause: Cause) {
+    fn tell_removal_now(&self, env: &Env, cause: Cause) {
         let word = self.word_now();
-        let (before, after) = match word.before_removal() {
-            Some((state, _)) if cause.is_removal() => (state, State::Unknown),
-            _ => (State::Unknown, State::Closed),
+        let before = word
+            .before_removal()
+            .map_or(word.state(), |(state, _)| state);
+        let happening = Happening::new(cause, env.clock.now());
+        self.tell(env, before, State::Unknown, word, happening);
+    }
+
+    /// Reports something that the user of the connection should know.
+    pub(crate) fn tell_notice(&self, env: &Env, text: &str) {
+        let word = self.word_now();
+        let report = Report::from(text);
+        let happening = Happening {
+            report: &report,
+            ..Happening::new(Cause::Noticed, env.clock.now())
         };
-        let now = env.clock.now();
-        self.tell(env, before, after, word, Happening::new(cause, now));
+        self.tell_unmoved(env, word, happening);
     }
 
     /// Something that happened in a state and changed nothing.
@@ -150,48 +243,54 @@ impl Record {
         }
     }
 
-    pub(super) fn tell(
+    fn tell(&self, env: &Env, before: State, after: State, word: Word, happening: Happening<'_>) {
+        if self.tell_quietly(env, before, after, word, happening) {
+            env.call_dispatcher();
+        }
+    }
+
+    /// Sends a notice of what happened, if a subscriber wants it. The caller has to ring for
+    /// the dispatcher if this returns true.
+    pub(super) fn tell_quietly(
         &self,
         env: &Env,
         before: State,
         after: State,
         word: Word,
         happening: Happening<'_>,
-    ) {
+    ) -> bool {
         let cause = happening.cause;
         let moved = before != after;
         if moved {
-            // ORDERING: as in `tell_of_life`. A change of state was an exchange.
+            // ORDERING: as in `tell_removal`. A change of state was an exchange.
             fence_after_rmw();
         }
-        if self.interest().meets(UNKNOWN) {
+        let mut interest = self.flags_now();
+        if interest & UNKNOWN.0 != 0 {
             self.learn_interest(&env.bus);
+            interest = self.flags_now();
         }
-        let wanted = self.interest().and(cause.mask(moved));
-        // The epoch goes on with every change, told or not.
-        let epoch = self.epoch(word.generation());
-        if wanted == EventMask::NONE {
-            if cause.is_removal() && self.has_missed() {
+        let mut wanted = EventMask(interest).and(cause.mask(moved));
+        if cause.is_removal() {
+            if wanted != EventMask::NONE && !self.claim_removal() {
+                wanted = wanted.without(EventMask::of(EventType::ConnectionRemoved));
+            }
+            if wanted == EventMask::NONE && self.has_missed() {
                 env.bus.settle(env, self);
             }
-            return;
+        }
+        if wanted == EventMask::NONE {
+            return false;
         }
         let facts = Facts {
             time: match moved {
                 true => happening.now,
                 false => self.not_before_the_change(happening.now),
             },
-            sequence: if cause.is_removal() {
-                epoch << 32 | LAST
-            } else if cause.is_life() {
-                FIRST
-            } else if moved {
-                epoch << 32
-            } else {
-                self.sequence(epoch, 2)
-            },
             before,
             after,
+            generation: word.generation(),
+            is_altered: happening.report.is_altered(),
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
             expiry: match happening.deadline.or(word.deadline()) {
                 Some(deadline) => self.lasting(deadline),
@@ -202,6 +301,11 @@ impl Record {
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };
+        self.publish(env, cause, moved, wanted, facts);
+        true
+    }
+
+    fn publish(&self, env: &Env, cause: Cause, moved: bool, wanted: EventMask, facts: Facts) {
         let notice = Notice {
             record: self.share(),
             cause,
@@ -209,30 +313,7 @@ impl Record {
             wanted,
             facts,
         };
-        env.bus.publish(env, self, notice);
-    }
-
-    /// The facts that hold now, for events that stand for missed ones.
-    pub(crate) fn facts_now(&self, env: &Env) -> Facts {
-        let word = self.word_now();
-        let epoch = self.epoch(word.generation());
-        Facts {
-            time: env.clock.now(),
-            sequence: if word.is_retired() {
-                epoch << 32 | LAST_MISSED
-            } else {
-                self.sequence(epoch, EventType::ALL.len() as u32 + 1)
-            },
-            before: self.told_state(),
-            after: word.state(),
-            failures: self.count(word),
-            expiry: word
-                .deadline()
-                .and_then(|deadline| self.lasting(deadline))
-                .unwrap_or(u64::MAX),
-            reason: Text::None,
-            metadata: None,
-        }
+        env.bus.publish(env, notice);
     }
 
     /// Failures in a row.
@@ -254,77 +335,15 @@ impl Record {
     }
 
     /// `now`, or the last change of state if the clock that was read lags behind its.
-    fn not_before_the_change(&self, now: u64) -> u64 {
+    pub(super) fn not_before_the_change(&self, now: u64) -> u64 {
         let change = Stamp::unpack(self.changed_at.load(Ordering::Relaxed));
         now.max(change.time.saturating_sub(1))
     }
 
-    /// The number of changes that led to `generation`, which is the latest one
-    /// or one of the last few thousand.
-    fn epoch(&self, generation: Generation) -> u64 {
-        let mut known = self.epoch.load(Ordering::Relaxed);
-        loop {
-            let last = Generation::from_bits(u64::from(known));
-            if !generation.follows(last) {
-                let before = last.since(generation) as u32;
-                return u64::from(known.wrapping_sub(before));
-            }
-            let next = known.wrapping_add(generation.since(last) as u32);
-            match self
-                .epoch
-                .compare_exchange(known, next, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return u64::from(next),
-                Err(current) => known = current,
-            }
-        }
-    }
-
-    /// The first of as many numbers within `epoch`, none of them the change's.
-    fn sequence(&self, epoch: u64, numbers: u32) -> u64 {
-        let tick = self.ticks.fetch_add(numbers, Ordering::Relaxed);
-        epoch << 32 | (FOR_THE_CHANGE + u64::from(tick & TICKS))
-    }
-
-    /// A notice is about to be sent. True if that was noted, to be taken back by
-    /// [`Record::unannounce`] if the notice finds no room.
-    pub(crate) fn announce(&self) -> bool {
-        // After so many there is no doubt.
-        let note = |told: u16| (told < 64 * ANNOUNCED).then_some(told + ANNOUNCED);
-        self.told
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, note)
-            .is_ok()
-    }
-
-    pub(crate) fn unannounce(&self) {
-        self.told.fetch_sub(ANNOUNCED, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_announced(&self) -> bool {
-        self.told.load(Ordering::Relaxed) >= ANNOUNCED
-    }
-
-    /// The dispatcher is about to tell of this state.
-    pub(crate) fn note_told(&self, state: State) {
-        let tell = |told: u16| Some(told & !(ANNOUNCED - 1) | state as u16);
-        let _ = self
-            .told
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, tell);
-    }
-
-    fn told_state(&self) -> State {
-        match self.told.load(Ordering::Relaxed) & (ANNOUNCED - 1) {
-            2 => State::Open,
-            3 => State::HalfOpen,
-            // Every connection begins closed.
-            _ => State::Closed,
-        }
-    }
-
     /// Marks events as missed; returns those that were marked before.
     pub(crate) fn miss(&self, events: EventMask) -> EventMask {
-        // ORDERING: AcqRel, partner of `take_missed`: who takes the mark sees
-        // the change it stands for.
+        // ORDERING: AcqRel, partner of `take_missed`: the thread that takes the mark sees
+        // the change that it stands for.
         EventMask(self.missed.fetch_or(events.0, Ordering::AcqRel))
     }
 
@@ -335,8 +354,8 @@ impl Record {
 
     /// Whether events are marked as missed.
     pub(crate) fn has_missed(&self) -> bool {
-        // Relaxed: whoever has removed the record need not miss a mark, see
-        // `is_retired_by_now`.
+        // Relaxed: the thread that has removed the record finds the mark, or the thread that
+        // marks finds it removed, see `is_retired_by_now`.
         self.missed.load(Ordering::Relaxed) != 0
     }
 }

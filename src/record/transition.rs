@@ -205,10 +205,15 @@ impl Record {
     ) {
         self.lasting.store(opening.pack(), Ordering::Relaxed);
         let now = opening.at;
-        self.after(env, change, Happening { now, ..happening });
+        let has_told = self.after_quietly(env, change, Happening { now, ..happening });
         let deadline = opening.deadline();
         if deadline != NEVER {
             env.attention.leave(self, || self.share());
+        }
+        // Once, for the notice and for the deadline.
+        if has_told {
+            env.call_dispatcher();
+        } else if deadline != NEVER {
             // Another thread may have set an earlier one, and found this thread half
             // way through leaving the record: then it is this thread that rings.
             let latest = self.word_now().deadline().unwrap_or(deadline);
@@ -267,12 +272,20 @@ impl Record {
         }
     }
 
-    /// What the winner of a change does after it, and who reported without one.
-    pub(super) fn after(&self, env: &Env, change: Change, mut happening: Happening<'_>) {
+    /// What a thread does after it has won a change, or has reported without one.
+    pub(super) fn after(&self, env: &Env, change: Change, happening: Happening<'_>) {
+        if self.after_quietly(env, change, happening) {
+            env.call_dispatcher();
+        }
+    }
+
+    /// [`Record::after`], except that the caller has to ring for the dispatcher if this
+    /// returns true.
+    fn after_quietly(&self, env: &Env, change: Change, mut happening: Happening<'_>) -> bool {
         let Change { before, after } = change;
         if before.state() != after.state() {
             happening.now = self.note_change(change, happening.now);
         }
-        self.tell(env, before.state(), after.state(), after, happening);
+        self.tell_quietly(env, before.state(), after.state(), after, happening)
     }
 }

@@ -6,6 +6,8 @@ pub mod counting;
 pub mod events;
 #[cfg(target_os = "linux")]
 pub mod forks;
+#[cfg(target_os = "linux")]
+pub mod preempt;
 
 use std::time::{Duration, Instant};
 

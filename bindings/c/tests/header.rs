@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
-/// and the macros that it is given.
+/// and the macros that it is given. [`AFTER`] has those that come at a section's end.
 const SECTIONS: [(&str, &str, &str); 19] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
@@ -43,6 +43,13 @@ const TYPE_MACROS: &str = "\
 
 ";
 
+/// Structs that have grown: programs that are built now call the function that sets the
+/// whole struct.
+const AFTER: [(&str, &str); 1] = [(
+    "subscribe",
+    "#define brama_event_counts_init(counts) brama_event_counts_init_2(counts)\n\n",
+)];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -67,6 +74,8 @@ fn generate() -> String {
             &config,
             &root().join(format!("src/ffi/{file}.rs")),
         ));
+        let after = AFTER.iter().filter(|(section, _)| *section == file);
+        after.for_each(|(_, macros)| header.push_str(macros));
     }
     header.push_str("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* BRAMA_H */\n");
     header

@@ -383,6 +383,88 @@ static void full_queues_tell_less_and_say_so(void) {
     free_world(world);
 }
 
+static void long_text_is_cut_and_says_so(void) {
+    struct world world = make_world();
+    brama_connection_t *db = made(world, "db", 100);
+    brama_queue_t *queue;
+    brama_event_t events[2];
+    size_t count;
+    static char page[100000];
+    memset(page, 'x', sizeof page - 1);
+    brama_pair_t pairs[] = {{"page", page}, {"short", "kept"}};
+    brama_report_t report;
+    brama_report_init(&report);
+    report.metadata = pairs;
+    report.metadata_count = 2;
+    OK(brama_queue_new(world.manager, NULL, 10, &queue));
+    OK(brama_connection_failure(db, page));
+    OK(brama_connection_failure_with(db, &report));
+    OK(brama_queue_drain(queue, events, sizeof *events, 2, &count));
+    CHECK(count == 2);
+    CHECK(events[0].flags == BRAMA_EVENT_TRUNCATED && events[1].flags == BRAMA_EVENT_TRUNCATED);
+    CHECK(strlen(events[0].reason) == 1024 && events[0].failure_count == 1);
+    CHECK(events[1].metadata_count == 2 && strlen(events[1].metadata[0].value) == 1024);
+    CHECK(strcmp(events[1].metadata[1].value, "kept") == 0);
+    brama_queue_free(queue);
+    brama_connection_release(db);
+    free_world(world);
+}
+
+static void other_settings_are_noticed(void) {
+    struct world world = make_world();
+    brama_connection_t *db = made(world, "db", 3);
+    brama_queue_t *queue;
+    brama_event_t event;
+    size_t count;
+    brama_filter_t filter;
+    brama_options_t options;
+    brama_filter_init(&filter);
+    filter.event_types = BRAMA_EVENT_BIT(BRAMA_EVENT_NOTICE);
+    OK(brama_queue_new(world.manager, &filter, 10, &queue));
+    brama_options_init(&options);
+    options.max_attempts = 3;
+    OK(brama_get_or_register(world.manager, "db", NULL, &options, NULL));
+    options.max_attempts = 4;
+    OK(brama_get_or_register(world.manager, "db", NULL, &options, NULL));
+    OK(brama_get_or_register(world.manager, "db", NULL, &options, NULL));
+    OK(brama_queue_drain(queue, &event, sizeof event, 1, &count));
+    CHECK(count == 1 && event.event_type == BRAMA_EVENT_NOTICE);
+    CHECK(strstr(event.reason, "max_attempts") != NULL);
+    CHECK(strcmp(brama_event_type_name(BRAMA_EVENT_NOTICE), "notice") == 0);
+    OK(brama_queue_drain(queue, &event, sizeof event, 1, &count));
+    CHECK(count == 0);
+    brama_queue_free(queue);
+    brama_connection_release(db);
+    free_world(world);
+}
+
+static void a_shutdown_says_what_is_left(void) {
+    struct world world = make_world();
+    struct log log = {0};
+    uint64_t left = 7;
+    brama_event_counts_t counts;
+    brama_connection_t *db = made(world, "db", 100);
+    OK(brama_subscribe(world.manager, NULL, on_event, &log, destroy, NULL));
+    OK(brama_connection_success(db));
+    OK(brama_shutdown_within(world.manager, 0, &left));
+    CHECK(left == 1 && log.calls == 0 && log.destroyed == 1);
+    ANSWERS(BRAMA_ERR_SHUT_DOWN, brama_connection_success(db));
+    OK(brama_shutdown_within(world.manager, BRAMA_NEVER, NULL));
+    brama_connection_release(db);
+    free_world(world);
+
+    brama_t *m = brama_new(NULL);
+    brama_event_counts_init(&counts);
+    CHECK(counts.size == sizeof counts);
+    OK(brama_event_counts(m, &counts));
+    CHECK(counts.background_running == 1 && counts.reserved == 0);
+    OK(brama_shutdown_within(m, 60000, &left));
+    CHECK(left == 0);
+    OK(brama_event_counts(m, &counts));
+    CHECK(counts.background_running == 0);
+    brama_free(m);
+}
+
 int main(void) {
     fields();
     in_order_and_filtered();
@@ -392,5 +474,8 @@ int main(void) {
     a_callback_may_free_its_manager();
     queues();
     full_queues_tell_less_and_say_so();
+    long_text_is_cut_and_says_so();
+    other_settings_are_noticed();
+    a_shutdown_says_what_is_left();
     return 0;
 }

@@ -2,8 +2,10 @@
 #include "check.h"
 
 /* Tries one kind of struct in a call: sizes that are none, a tail that is known to be
- * empty, and one that says something this library does not know. */
-#define TRY(type, init, call)                                                         \
+ * empty, and one that says something this library does not know. `oldest` is the size that
+ * it had at first. */
+#define TRY(type, init, call) TRY_SINCE(sizeof(type), type, init, call)
+#define TRY_SINCE(oldest, type, init, call)                                           \
     do {                                                                              \
         struct {                                                                      \
             type known;                                                               \
@@ -14,7 +16,7 @@
         init(given);                                                                  \
         CHECK(given->size == sizeof(type));                                           \
         OK(call);                                                                     \
-        size_t wrong[] = {0, 1, sizeof(size_t), sizeof(type) - 1, 4097, SIZE_MAX};    \
+        size_t wrong[] = {0, 1, sizeof(size_t), (oldest) - 1, 4097, SIZE_MAX};        \
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {                   \
             given->size = wrong[i];                                                   \
             ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, call);                                \
@@ -63,7 +65,18 @@ int main(void) {
     TRY_INPUT(brama_filter_t, brama_filter_init, brama_unsubscribe_matching(m, given));
     TRY(brama_status_t, brama_status_init, brama_connection_status(db, given));
     TRY(brama_state_counts_t, brama_state_counts_init, brama_state_counts(m, given));
-    TRY(brama_event_counts_t, brama_event_counts_init, brama_event_counts(m, given));
+    TRY_SINCE(48, brama_event_counts_t, brama_event_counts_init, brama_event_counts(m, given));
+
+    /* A program that was built before event counts have grown: it has no room for more. */
+    struct {
+        brama_event_counts_t known;
+        unsigned char tail[16];
+    } counts;
+    memset(&counts, 7, sizeof counts);
+    (brama_event_counts_init)(&counts.known);
+    CHECK(counts.known.size == 48);
+    OK(brama_event_counts(m, &counts.known));
+    CHECK(counts.known.panics == 0 && counts.known.background_running == 0x07070707);
 
     /* What only the caller knows is left as it is. */
     struct {

@@ -27,6 +27,7 @@ void a_lambda_hears_of_everything() {
     const auto& failure = seen[2];
     CHECK(failure.type == EventType::failure && failure.connection == "api" && failure.scope == "billing");
     CHECK(failure.reason == "HTTP 503" && failure.failure_count == 1 && !failure.coalesced);
+    CHECK(!failure.truncated);
     CHECK(failure.metadata == (brama::Metadata{{"attempt", "3"}, {"host", "a"}}));
     const auto& opened = seen[4];
     CHECK(opened.type == EventType::circuit_opened && opened.new_state == brama::State::open);
@@ -240,6 +241,42 @@ void queues() {
     CHECK(empty.drain().empty() && empty.exceptions() == 1);
 }
 
+void a_shutdown_within_a_time_says_what_is_left() {
+    World world;
+    int heard = 0;
+    auto subscription = world.gate.subscribe({}, [&](const EventView&) { ++heard; });
+    const auto api = world.gate.register_connection("api", fragile());
+    api.success();
+    CHECK(!world.gate.event_counts().background_running);
+    CHECK(world.gate.shutdown_within(Milliseconds(0)) == 3 && heard == 0);
+    CHECK(world.gate.shutdown_within(brama::never) == 3);
+
+    brama::Brama running;
+    CHECK(running.event_counts().background_running);
+    CHECK(running.shutdown_within(std::chrono::minutes(1)) == 0);
+    CHECK(!running.event_counts().background_running);
+}
+
+void long_text_is_cut_and_other_settings_are_noticed() {
+    World world;
+    std::vector<brama::Event> seen;
+    brama::Filter filter;
+    filter.types = {EventType::failure, EventType::notice};
+    auto subscription = world.gate.subscribe(filter, [&](const EventView& event) {
+        CHECK(event.is_truncated() == (event.type() == EventType::failure));
+        seen.push_back(event.copy());
+    });
+    const auto api = world.gate.register_connection("api", fragile());
+    api.failure(std::string(5000, 'x'));
+    brama::Options others;
+    others.jitter = 0.5;
+    world.gate.get_or_register("api", others);
+    world.gate.poll();
+    CHECK(seen.size() == 2 && seen[0].truncated && seen[0].reason->size() == 1024);
+    CHECK(seen[1].type == EventType::notice && !seen[1].truncated);
+    CHECK(seen[1].reason->find("jitter") != std::string::npos);
+}
+
 }  // namespace
 
 int main() {
@@ -251,4 +288,6 @@ int main() {
     the_destructor_waits_for_the_callback();
     batches();
     queues();
+    a_shutdown_within_a_time_says_what_is_left();
+    long_text_is_cut_and_other_settings_are_noticed();
 }

@@ -36,6 +36,7 @@ NEVER = NONE = 0xFFFF_FFFF_FFFF_FFFF
 NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
 COALESCED = 1
+TRUNCATED = 2
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
@@ -87,6 +88,7 @@ EVENT_TYPES = (
     "connection_removed",
     "call_rejected",
     "probe",
+    "notice",
 )
 
 
@@ -219,6 +221,8 @@ class EventCountWords(Structure):
         ("dropped", c_uint64),
         ("coalesced", c_uint64),
         ("panics", c_uint64),
+        ("background_running", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 

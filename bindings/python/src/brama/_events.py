@@ -44,6 +44,9 @@ class EventType(StrEnum):
     """A call was not admitted. May be dropped under overload."""
     PROBE = "probe"
     """A probe was admitted. May be dropped under overload."""
+    NOTICE = "notice"
+    """Something that the connection's user should know and that is no change of its state:
+    the reason says it."""
 
 
 _TYPES = {number: EventType(name) for number, name in enumerate(_abi.EVENT_TYPES, 1)}
@@ -63,10 +66,11 @@ class Event:
     type: EventType
     timestamp: int
     sequence: int
-    """Orders the events of one connection; says nothing across connections."""
+    """Orders the events of one connection. Grows in the order of delivery; no order
+    between connections is promised."""
     registration: int
-    """Numbers the registrations of a manager. A name that is registered anew has a larger
-    number, and its sequence starts over."""
+    """Numbers the registrations of a manager. A name that is registered again has a larger
+    number."""
     connection: str
     """The connection's identifier."""
     scope: Optional[str]
@@ -83,6 +87,9 @@ class Event:
     """What came with the report."""
     coalesced: bool
     """It stands for one or more of its type and connection that found no room."""
+    truncated: bool = False
+    """The reason or the metadata is not as it was given: it was cut or left out to keep its
+    bounds, or made valid text."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
@@ -104,6 +111,7 @@ def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
         expiry=some(words.expiry_ms),
         metadata=metadata,
         coalesced=bool(words.flags & _abi.COALESCED),
+        truncated=bool(words.flags & _abi.TRUNCATED),
     )
 
 

@@ -88,7 +88,10 @@ class Brama(GuardedCalls):
         scope: Optional[str] = None,
         **settings: Unpack[ConnectionSettings],
     ) -> Connection:
-        """`register`, or the existing connection, whose settings stay as they are."""
+        """`register`, or the existing connection, whose settings stay as they are.
+
+        If it was given others, an event of type `notice` says so, once for each connection.
+        """
         given = _settings.of_connection(settings)
         return Connection(self, self._names.get_or_register(identifier, scope, *given))
 

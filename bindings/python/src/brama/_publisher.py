@@ -158,6 +158,7 @@ class Publisher(Unshared):
             counts.dropped,
             counts.coalesced,
             self._errors.count,
+            bool(counts.background_running),
         )
 
     def _is_inside_callback(self) -> bool:

@@ -103,11 +103,14 @@ class EventCounts:
     delivered: int
     """Deliveries to a subscription: an event that three of them got counts three times."""
     dropped: int
-    """Events that may be dropped and found no room."""
+    """Events that may be dropped and found no room, and those that a shutdown left."""
     coalesced: int
     """Events of the other types that are told by a later one."""
     callback_errors: int
     """Callbacks and filters of this manager's subscriptions that raised."""
+    background_running: bool = False
+    """Whether the library's thread runs in this process. While it does not, events are
+    delivered by `poll` and to those who take them."""
 
 
 def some(number: int) -> Optional[int]:

@@ -1,0 +1,338 @@
+//! What subscribers hear of a connection's life: its registration first and once, its
+//! removal if they have heard of its registration, both or neither.
+//!
+//! Mutations these models catch:
+//!
+//! - A dispatcher that tells a removal without asking for the registration
+//!   (`tell_registration_first`), or tells a registration that is settled:
+//!   `a_registration_is_delivered_before_the_removal`.
+//! - `claim_registration` or `take_registration` as a load and a store: the same.
+//! - A subscriber that is the first and does not take the token of what it finds, or one
+//!   that is not the first and does: `a_first_subscriber_hears_of_what_it_did_not_find`,
+//!   `a_registration_is_owed_to_a_subscriber_that_another_follows`.
+//! - `forget` or `begin_delivery` as a load and a store, or one that does not ask for the
+//!   other, or a dispatcher that begins after it has delivered:
+//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
+//! - A dispatcher that does not `take_removal` of what it has delivered, or a subscriber that
+//!   is offered events before it begins: `a_first_subscriber_hears_of_what_it_did_not_find`,
+//!   `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted`.
+//! - A `settle` that forgets what subscribers have heard of:
+//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
+
+use std::collections::BTreeSet;
+
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+use crate::bus::Dispatched;
+use crate::clock::{Clock, ManualClock};
+use crate::config::Global;
+use crate::env::Env;
+use crate::event::{Cause, EventFilter, EventType};
+use crate::mailbox::Mailbox;
+use crate::record::{Newcomer, RecordRef};
+use crate::subscriber::{Sink, Subscriber};
+use crate::sync::{fence, fence_after_rmw};
+
+/// One connection that comes and goes, and those who listen.
+struct World {
+    env: Env,
+    record: RecordRef,
+    /// 1: the record can be found.
+    table: AtomicU32,
+    mailbox: std::sync::Arc<Mailbox>,
+    /// Two who post to the mailbox. Made beforehand: loom does not see how the list of
+    /// subscribers is handed over.
+    subscribers: [std::sync::Arc<Subscriber>; 2],
+}
+
+fn life() -> EventFilter {
+    EventFilter::new().types([EventType::Registration, EventType::ConnectionRemoved])
+}
+
+fn record_of(env: &Env, name: &str) -> RecordRef {
+    let mut newcomer = Newcomer::new(env, name.into());
+    newcomer.with(env, None).expect("valid");
+    let [record, _] = RecordRef::new(env, &mut newcomer);
+    record
+}
+
+impl World {
+    /// Without a subscriber.
+    fn new() -> Self {
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            2,
+            None,
+        );
+        let mailbox = std::sync::Arc::new(Mailbox::new(16));
+        let subscribers = [1, 2].map(|id| {
+            let sink = Sink::Mailbox(mailbox.clone());
+            std::sync::Arc::new(Subscriber::new(id, life(), sink))
+        });
+        World {
+            record: record_of(&env, "db"),
+            table: AtomicU32::new(0),
+            mailbox,
+            subscribers,
+            env,
+        }
+    }
+
+    /// With a subscriber, and a ring that has run full before the connection was made.
+    fn without_room() -> Self {
+        let mut world = World::new();
+        world.subscribe(0);
+        let fillers = [(); 3].map(|()| record_of(&world.env, "filler"));
+        // Two fill it; the third makes it known as full.
+        fillers
+            .iter()
+            .for_each(|one| one.tell_registration(&world.env));
+        world.record = record_of(&world.env, "db");
+        world
+    }
+
+    /// With a subscriber, a ring that has run full before the connection was registered
+    /// and is full again, and the registration waiting in it.
+    fn with_the_last_room() -> Self {
+        let world = World::without_room();
+        world.env.bus.discard(Vec::new());
+        world.register();
+        record_of(&world.env, "filler").tell_registration(&world.env);
+        world
+    }
+
+    /// What the engine does to register.
+    fn register(&self) {
+        self.table.swap(1, Ordering::AcqRel);
+        fence_after_rmw();
+        if self.env.bus.has_audience() {
+            self.record.tell_registration(&self.env);
+        }
+    }
+
+    /// What the engine does to unregister. False if there is nothing.
+    fn unregister(&self) -> bool {
+        let found = self.table.load(Ordering::Acquire) == 1 && self.record.retire();
+        if found {
+            self.record.tell_removal(&self.env, Cause::Unregistered);
+        }
+        found
+    }
+
+    fn is_there(&self) -> bool {
+        self.table.load(Ordering::Acquire) == 1 && !self.record.is_retired()
+    }
+
+    /// What the engine does to subscribe. Returns whether it finds the connection.
+    fn subscribe(&self, number: usize) -> bool {
+        let bus = &self.env.bus;
+        let subscriber = &self.subscribers[number];
+        let (changing, is_first) = bus.add(subscriber.clone());
+        fence(crate::sync::Ordering::SeqCst);
+        let finds = self.is_there();
+        if finds {
+            let wanted = life().interest_in(self.record.key());
+            self.record.add_interest(wanted, is_first, bus);
+        }
+        subscriber.begin();
+        drop(changing);
+        fence(crate::sync::Ordering::SeqCst);
+        finds
+    }
+
+    /// What the driver does in a turn.
+    fn round(&self) {
+        let late = || {
+            let waiting = self.env.attention.take_all();
+            let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
+            if self.env.bus.take_unlisted() && self.is_there() && self.record.has_missed() {
+                late.push(self.record.share());
+            }
+            late
+        };
+        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        assert_eq!(dispatched, Dispatched::Done);
+    }
+
+    /// What was delivered of the connection, in the end.
+    fn heard(&self) -> Vec<EventType> {
+        self.round();
+        self.round();
+        let events = self.mailbox.drain(64);
+        assert!(events.is_sorted_by_key(|event| event.sequence()));
+        let of_it = events.iter().filter(|event| event.id == self.record.id());
+        of_it.map(|event| event.event_type()).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.env.attention.take_all().for_each(drop);
+    }
+}
+
+/// Runs `parties` at once; returns what the subscriber may come to hear.
+fn outcomes(
+    preemptions: usize,
+    begin: fn() -> World,
+    parties: &'static [fn(&World)],
+) -> BTreeSet<Vec<&'static str>> {
+    let all = std::sync::Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let seen = all.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        let world = Arc::new(begin());
+        let running: Vec<_> = parties
+            .iter()
+            .map(|party| {
+                let world = world.clone();
+                thread::spawn(move || party(&world))
+            })
+            .collect();
+        for party in running {
+            party.join().unwrap();
+        }
+        let heard = world.heard().iter().map(|kind| kind.as_str()).collect();
+        seen.lock().unwrap().insert(heard);
+    });
+    let outcomes = all.lock().unwrap().clone();
+    outcomes
+}
+
+const COMES: &str = "registration";
+const GOES: &str = "connection_removed";
+
+fn registers(world: &World) {
+    world.register();
+}
+
+fn unregisters(world: &World) {
+    world.unregister();
+}
+
+fn subscribes(world: &World) {
+    world.subscribe(1);
+}
+
+fn dispatches(world: &World) {
+    world.round();
+}
+
+#[test]
+fn a_registration_is_delivered_before_the_removal() {
+    let begin = || {
+        let world = World::new();
+        world.subscribe(0);
+        world
+    };
+    let heard = outcomes(2, begin, &[registers, unregisters, dispatches]);
+    let expected = [vec![COMES], vec![COMES, GOES]];
+    assert_eq!(heard, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_connection_that_comes_and_goes_is_delivered_whole_or_not_at_all() {
+    let begin = || {
+        let world = World::without_room();
+        world.register();
+        world
+    };
+    let heard = outcomes(3, begin, &[unregisters, dispatches]);
+    let expected = [vec![], vec![COMES, GOES]];
+    assert_eq!(heard, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all() {
+    let heard = outcomes(3, World::with_the_last_room, &[unregisters, dispatches]);
+    let expected = [vec![], vec![COMES, GOES]];
+    assert_eq!(heard, BTreeSet::from(expected));
+}
+
+#[test]
+fn without_room_too_a_registration_is_delivered_before_the_removal() {
+    let heard = outcomes(
+        1,
+        World::without_room,
+        &[registers, unregisters, dispatches],
+    );
+    let expected = [vec![], vec![COMES], vec![COMES, GOES]];
+    assert_eq!(heard, BTreeSet::from(expected));
+}
+
+/// A subscriber comes while the connection comes and goes. It hears from the beginning of
+/// what it has not found.
+#[test]
+fn a_first_subscriber_hears_of_what_it_did_not_find() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.max_branches = 20_000;
+    builder.check(|| {
+        let world = Arc::new(World::new());
+        let found = Arc::new(Mutex::new(false));
+        let party = |work: fn(&World, &Mutex<bool>)| {
+            let (world, found) = (world.clone(), found.clone());
+            thread::spawn(move || work(&world, &found))
+        };
+        let parties = [
+            party(|world, _| world.register()),
+            party(|world, _| {
+                world.unregister();
+            }),
+            party(|world, found| *found.lock().unwrap() = world.subscribe(1)),
+        ];
+        for party in parties {
+            party.join().unwrap();
+        }
+        let heard: Vec<_> = world.heard().iter().map(|kind| kind.as_str()).collect();
+        let found = *found.lock().unwrap();
+        match heard[..] {
+            // It was there before, or is gone.
+            [] => assert!(found || world.record.is_retired()),
+            [COMES, GOES] => {}
+            [COMES] => assert!(!world.record.is_retired()),
+            [GOES] => assert!(found, "it was not there, and its registration is missing"),
+            _ => panic!("{heard:?}"),
+        }
+    });
+}
+
+/// Another subscriber comes, and finds the connection before its registration is delivered
+/// to the one that was there.
+#[test]
+fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
+    let begin = || {
+        let world = World::new();
+        world.subscribe(0);
+        world
+    };
+    let heard = outcomes(2, begin, &[registers, subscribes]);
+    // Both post to the same mailbox.
+    let expected = [vec![COMES], vec![COMES, COMES]];
+    assert!(heard.is_subset(&BTreeSet::from(expected)), "{heard:?}");
+    assert!(!heard.contains(&vec![]), "{heard:?}");
+}
+
+/// The registration waits in the ring for one subscriber, no subscriber wants the removal,
+/// and then one comes that wants both.
+#[test]
+fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
+    let begin = || {
+        let world = World::new();
+        let filter = EventFilter::new().types([EventType::Registration]);
+        let elsewhere = Sink::Mailbox(std::sync::Arc::new(Mailbox::new(16)));
+        let subscriber = std::sync::Arc::new(Subscriber::new(7, filter, elsewhere));
+        subscriber.begin();
+        drop(world.env.bus.add(subscriber).0);
+        world.register();
+        world
+    };
+    let heard = outcomes(2, begin, &[unregisters, subscribes, dispatches]);
+    assert!(heard.contains(&vec![COMES, GOES]), "{heard:?}");
+    assert!(!heard.contains(&vec![COMES]), "{heard:?}");
+}
