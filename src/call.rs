@@ -13,13 +13,13 @@
 //! - the circuit still is in the state in which the outer call was admitted;
 //! - no other call rides on the outer one now.
 //!
-//! Otherwise it asks for itself. The outer call reports its own outcome. If that is *ignored*, it
-//! reports a failure if a rider failed.
+//! Otherwise it asks for itself. A rider can be ridden on in its turn. The outer call reports its
+//! own outcome. If that is *ignored*, it reports a failure if a rider failed.
 //!
-//! The probes under way are a list on each thread ([`Frame`]), from the innermost outwards. Only
-//! calls that are probes enter it, so that healthy calls know nothing of it. A rider remembers its
-//! frame by number and looks for it each time: a future that rides may be moved out of the
-//! outer call, and outlive it.
+//! The probes and riders under way are a list on each thread ([`Frame`]), from the innermost
+//! outwards. Healthy calls know nothing of it. A rider remembers the frame that it rides on by
+//! number and looks for it each time: a future that rides may be moved out of the outer call,
+//! and outlive it.
 //!
 //! Permits taken by hand do not share, nor do other threads and spawned tasks.
 
@@ -49,15 +49,21 @@ pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
 /// How a call was let in.
 pub(crate) enum Admitted {
     With(Ticket),
-    /// It rides on the call with this number.
-    Rider(u64),
+    Riding(Ride),
 }
 
 /// A call that was let in, with its permit.
 pub(crate) enum Entry<'a> {
     Permit(Permit<'a>),
-    /// It rides on the call with this number.
-    Rider(u64),
+    Riding(Ride),
+}
+
+/// What a call rides on.
+pub(crate) struct Ride {
+    /// The frame's.
+    number: u64,
+    /// Of the state in which the outermost call was admitted.
+    generation: Generation,
 }
 
 impl Admitted {
@@ -65,7 +71,7 @@ impl Admitted {
     pub(crate) fn entry<'a>(self, engine: &'a Engine, record: &'a Record) -> Entry<'a> {
         match self {
             Admitted::With(ticket) => Entry::Permit(Permit::lent(engine, record, ticket)),
-            Admitted::Rider(number) => Entry::Rider(number),
+            Admitted::Riding(ride) => Entry::Riding(ride),
         }
     }
 }
@@ -92,7 +98,10 @@ pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Ad
     if let Some(generation) = record.probing_generation(env)
         && let Some(frame) = find(|frame| frame.carries(record, generation))
     {
-        return Ok(Admitted::Rider(frame.number));
+        return Ok(Admitted::Riding(Ride {
+            number: frame.number,
+            generation,
+        }));
     }
     record.acquire_unless_closed(env).map(Admitted::With)
 }
@@ -111,10 +120,11 @@ pub(crate) fn run_entry<T, E>(
             conclude(permit, |result| frame.judge(classify(result)), result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f()),
-        Entry::Rider(number) => {
+        Entry::Riding(Ride { number, generation }) => {
             let rider = Rider { number };
-            let result = f();
-            rider.alight(classify(&result) == Outcome::Failure);
+            let frame = Frame::new(record, generation);
+            let result = frame.inside(f);
+            rider.alight(frame.judge(classify(&result)));
             wrap(result)
         }
     }
@@ -133,15 +143,15 @@ where
     match entry {
         Entry::Permit(permit) if permit.is_probe() => {
             let frame = Frame::new(record, permit.generation());
-            let mut future = pin!(frame.inside(f));
-            let result = poll_fn(|context| frame.inside(|| future.as_mut().poll(context))).await;
+            let result = frame.around(f).await;
             conclude(permit, |result| frame.judge(classify(result)), result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f().await),
-        Entry::Rider(number) => {
+        Entry::Riding(Ride { number, generation }) => {
             let rider = Rider { number };
-            let result = f().await;
-            rider.alight(classify(&result) == Outcome::Failure);
+            let frame = Frame::new(record, generation);
+            let result = frame.around(f).await;
+            rider.alight(frame.judge(classify(&result)));
             wrap(result)
         }
     }
@@ -168,11 +178,11 @@ fn wrap<T, E>(result: Result<T, E>) -> Result<T, CallError<E>> {
     })
 }
 
-/// A guarded call that is a probe, while its function runs. In the list of its thread only
-/// then.
+/// A guarded call that is a probe, or rides on one, while its function runs. In the list of its
+/// thread only then.
 struct Frame {
     number: u64,
-    /// To be compared. The call's permit keeps the record alive.
+    /// To be compared. The caller keeps the record alive.
     record: *const Record,
     generation: Generation,
     /// A call rides on this one.
@@ -266,6 +276,12 @@ impl Frame {
         f()
     }
 
+    /// Makes a future, and runs it with this frame in the list of the thread that polls.
+    async fn around<F: Future>(&self, f: impl FnOnce() -> F) -> F::Output {
+        let mut future = pin!(self.inside(f));
+        poll_fn(|context| self.inside(|| future.as_mut().poll(context))).await
+    }
+
     /// What this call reports, given its own outcome.
     fn judge(&self, outcome: Outcome) -> Outcome {
         match outcome {
@@ -281,10 +297,10 @@ struct Rider {
 }
 
 impl Rider {
-    fn alight(self, failed: bool) {
+    fn alight(self, outcome: Outcome) {
         let number = self.number;
         std::mem::forget(self);
-        Rider::leave(number, failed);
+        Rider::leave(number, outcome == Outcome::Failure);
     }
 
     fn leave(number: u64, failed: bool) {

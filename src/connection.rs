@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::call;
@@ -312,8 +311,3 @@ impl fmt::Debug for Connection {
             .finish()
     }
 }
-
-// What a panic may interrupt are whole operations: the library's structures are whole at every
-// moment.
-impl UnwindSafe for Connection {}
-impl RefUnwindSafe for Connection {}

@@ -9,6 +9,7 @@
 
 mod audience;
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 
 use crate::bell::Starter;
@@ -45,6 +46,11 @@ pub(crate) struct Engine {
     shut: AtomicU32,
     has_driver: bool,
 }
+
+// No user code runs while a structure of the library is half changed. So a panic of user code leaves
+// them whole, and whatever refers to an engine or a record may cross `catch_unwind`.
+impl UnwindSafe for Engine {}
+impl RefUnwindSafe for Engine {}
 
 impl Engine {
     pub(crate) fn new(

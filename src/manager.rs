@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -483,11 +482,6 @@ impl Drop for Owner {
         driver::end(&self.engine, None);
     }
 }
-
-// What a panic may interrupt are whole operations: the library's structures are whole at every
-// moment.
-impl UnwindSafe for Brama {}
-impl RefUnwindSafe for Brama {}
 
 impl fmt::Debug for Brama {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

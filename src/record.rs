@@ -24,6 +24,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -155,6 +156,10 @@ pub(crate) enum Refusal {
     Rejected(Refused),
     Stale,
 }
+
+// As for an engine: no user code runs while a record is half changed.
+impl UnwindSafe for Record {}
+impl RefUnwindSafe for Record {}
 
 impl Record {
     /// The part that lies in front, still without a name; [`RecordRef::new`] makes the

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::mem;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::bus::Bus;
@@ -67,6 +67,10 @@ impl Batch {
         &mut self.events
     }
 }
+
+// A callback that panics is contained: it leaves the subscriber whole.
+impl UnwindSafe for Subscriber {}
+impl RefUnwindSafe for Subscriber {}
 
 impl Subscriber {
     pub(crate) fn new(id: u64, mut filter: EventFilter, sink: Sink) -> Self {
