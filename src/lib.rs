@@ -364,6 +364,8 @@ mod lock;
 mod mailbox;
 mod manager;
 mod per_process;
+// Threads of a model have no variables of the system's threads.
+#[cfg(any(not(all(loom, test)), feature = "capi"))]
 mod per_thread;
 mod permit;
 mod pool;

@@ -60,14 +60,18 @@ impl Circuit {
 
     /// Gives the circuit these settings, as `Engine::configure_record` does.
     pub(super) fn configure(&self, options: &ConnectionOptions) {
-        let current = self.record.profile();
-        let before = current.as_deref().cloned().unwrap_or_default();
-        let overrides = options.applied_to(&before.overrides, &Overrides::NONE);
-        let next = Profile {
-            overrides: overrides.expect("valid"),
-            ..before
-        };
-        assert!(self.record.replace_profile(&current, next.into()));
+        loop {
+            let current = self.record.profile();
+            let before = current.as_deref().cloned().unwrap_or_default();
+            let overrides = options.applied_to(&before.overrides, &Overrides::NONE);
+            let next = Profile {
+                overrides: overrides.expect("valid"),
+                ..before
+            };
+            if self.record.replace_profile(&current, next.into()) {
+                break;
+            }
+        }
         self.env.next_version();
         fence(Ordering::SeqCst);
         self.record.watch(&self.env);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::circuit::{Circuit, explore, half_open, one_failure, open, open_with_one_failure};
+use super::circuit::{
+    Circuit, explore, half_open, nothing, one_failure, open, open_with_one_failure,
+};
 use crate::config::ConnectionOptions;
 use crate::state::State;
 
@@ -143,6 +145,66 @@ fn a_failure_beside_the_end_of_an_opening_counts_in_one_of_both_states() {
     assert_eq!(seen, [while_open, while_half_open].into());
 }
 
+/// The same of an opening by a failure, which has to be written out when it ends.
+///
+/// Mutations: `leaving-without-writing-out`, `leaving-despite-a-failed-parking`.
+#[test]
+fn the_failure_that_opened_counts_after_the_opening() {
+    let seen = explore(
+        |circuit| {
+            one_failure(circuit);
+            one_failure(circuit);
+        },
+        half_open,
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, (), count| (count, circuit.seen()),
+    );
+    let while_open = (3, (State::HalfOpen, 3, 1));
+    let while_half_open = (3, (State::Open, 3, 2));
+    assert_eq!(seen, [while_open, while_half_open].into());
+}
+
+/// Mutation: `looking-without-a-second-look`.
+#[test]
+fn a_success_beside_an_opening_clears_the_count() {
+    let seen = explore(
+        one_failure,
+        open,
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit, (), ()| circuit.seen(),
+    );
+    assert_eq!(seen, [(State::Open, 0, 1)].into());
+}
+
+/// Mutation: `looking-without-a-second-look`.
+#[test]
+fn who_looks_sees_both_words_of_one_moment() {
+    let seen = explore(
+        one_failure,
+        |circuit| circuit.fail(None).expect("counted"),
+        Circuit::seen,
+        |_, _, seen| seen,
+    );
+    assert_eq!(seen, [(State::Closed, 1, 0), (State::Open, 2, 1)].into());
+}
+
+/// One party has read what is parked, and parks its own when the other one has cleared the count
+/// and is about to change the state, or has changed it.
+///
+/// Mutations: `parked-without-a-serial`, `leaving-despite-a-failed-parking`.
+#[test]
+fn a_success_before_a_change_of_state_is_not_undone() {
+    explore(
+        one_failure,
+        half_open,
+        |circuit| {
+            circuit.succeed(None).expect("counted");
+            half_open(circuit);
+        },
+        |circuit, (), ()| assert_eq!(circuit.seen(), (State::HalfOpen, 0, 0)),
+    );
+}
+
 /// Mutation: `leave` that does not write out what counts.
 #[test]
 fn a_failing_probe_and_an_opening_by_hand_agree() {
@@ -187,7 +249,7 @@ fn a_closing_is_finished_only_in_its_state() {
 /// Settings that need the start of each call come while the circuit is closed by hand: it is
 /// watched in the end, whichever comes first.
 ///
-/// Mutations: `shut`, or `watch`, that does not look at the version again.
+/// Mutations: `closing-without-a-second-look-at-the-settings`, `closing-without-a-fence`.
 #[test]
 fn a_circuit_that_closes_beside_a_change_of_settings_is_watched() {
     let seen = explore(
@@ -200,4 +262,27 @@ fn a_circuit_that_closes_beside_a_change_of_settings_is_watched() {
         |circuit, (), ()| (circuit.record.word_now().is_watched(), circuit.seen().0),
     );
     assert_eq!(seen, [(true, State::Closed)].into());
+}
+
+/// Of two changes of settings the last one decides whether the circuit is watched.
+///
+/// Mutation: `watching-without-a-second-look`.
+#[test]
+fn a_circuit_is_watched_as_the_last_of_two_changes_of_settings_says() {
+    let seen = explore(
+        nothing,
+        |circuit| {
+            let patient = Duration::from_millis(50);
+            circuit.configure(&ConnectionOptions::new().cancelled_after(patient));
+        },
+        |circuit| circuit.configure(&ConnectionOptions::new().cancelled_after(None)),
+        |circuit, (), ()| {
+            let settings = circuit.record.settings(&circuit.env);
+            (
+                settings.is_watched(),
+                circuit.record.word_now().is_watched(),
+            )
+        },
+    );
+    assert_eq!(seen, [(false, false), (true, true)].into());
 }

@@ -6,18 +6,27 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::probes::{Claim, Lease, NoSlot, Probes};
+use crate::probes::{Claim, Lease, MoreProbes, NoSlot, Probes};
 use crate::state::{Generation, Word};
 use crate::sync::{AtomicU64, Ordering};
 
 struct Circuit {
     slot: AtomicU64,
+    more: MoreProbes,
     generation: AtomicU64,
 }
 
 impl Circuit {
+    fn new(generation: Generation) -> Arc<Self> {
+        Arc::new(Circuit {
+            slot: AtomicU64::new(0),
+            more: MoreProbes::new(),
+            generation: AtomicU64::new(generation.bits()),
+        })
+    }
+
     fn probes(&self) -> Probes<'_> {
-        Probes::new(&self.slot, None)
+        Probes::new(&self.slot, Some(&self.more))
     }
 
     fn is(&self, generation: Generation) -> bool {
@@ -34,8 +43,19 @@ impl Circuit {
     }
 
     fn take(&self, present: Generation, now: u64, end: u64) -> Result<Lease, NoSlot> {
+        self.take_of(1, present, now, end)
+    }
+
+    /// If fewer than `limit` are taken.
+    fn take_of(
+        &self,
+        limit: u32,
+        present: Generation,
+        now: u64,
+        end: u64,
+    ) -> Result<Lease, NoSlot> {
         self.probes()
-            .take(present, 1, now, end, || self.is(present))
+            .take(present, limit, now, end, || self.is(present))
     }
 }
 
@@ -48,10 +68,7 @@ fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
     loom::model(|| {
         let before = Word::NEW.generation();
         let next = before.next();
-        let circuit = Arc::new(Circuit {
-            slot: AtomicU64::new(0),
-            generation: AtomicU64::new(next.bits()),
-        });
+        let circuit = Circuit::new(next);
         circuit.take(next, 0, 1_000).expect("free");
         circuit.generation.store(before.bits(), Ordering::Release);
         let other = thread::spawn({
@@ -83,10 +100,7 @@ fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
 fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
     loom::model(|| {
         let present = Word::NEW.generation().next();
-        let circuit = Arc::new(Circuit {
-            slot: AtomicU64::new(0),
-            generation: AtomicU64::new(present.bits()),
-        });
+        let circuit = Circuit::new(present);
         let late = circuit.take(present, 0, 100).expect("free");
         let reporting = thread::spawn({
             let circuit = circuit.clone();
@@ -96,10 +110,16 @@ fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
                 Claim::Reported => panic!("it reports once"),
             }
         });
-        let next = circuit
-            .take(present, 100, 200)
-            .expect("the lease has ended");
+        let probing = thread::spawn({
+            let circuit = circuit.clone();
+            move || {
+                circuit
+                    .take(present, 100, 200)
+                    .expect("the lease has ended")
+            }
+        });
         reporting.join().unwrap();
+        let next = probing.join().unwrap();
         assert_eq!(circuit.take(present, 150, 300), Err(NoSlot::Until(200)));
         assert!(matches!(circuit.probes().claim(next), Claim::Held(_)));
     });
@@ -110,10 +130,7 @@ fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
 fn a_permit_that_two_threads_report_is_reported_once() {
     loom::model(|| {
         let present = Word::NEW.generation().next();
-        let circuit = Arc::new(Circuit {
-            slot: AtomicU64::new(0),
-            generation: AtomicU64::new(present.bits()),
-        });
+        let circuit = Circuit::new(present);
         let lease = circuit.take(present, 0, 100).expect("free");
         let report = move |circuit: &Circuit| match circuit.probes().claim(lease) {
             Claim::Held(lease) => {
@@ -132,5 +149,49 @@ fn a_permit_that_two_threads_report_is_reported_once() {
             .sum();
         assert_eq!(counted, 1);
         assert!(circuit.take(present, 10, 300).is_ok(), "it is free");
+    });
+}
+
+/// Two threads give a circuit a second slot at once, and both probe.
+///
+/// Mutation: `slots-added-by-a-store`.
+#[test]
+fn slots_that_two_threads_add_are_not_lost() {
+    loom::model(|| {
+        let present = Word::NEW.generation().next();
+        let circuit = Circuit::new(present);
+        let probes = [(); 2].map(|()| {
+            let circuit = circuit.clone();
+            thread::spawn(move || {
+                circuit.more.reserve(2);
+                circuit.take_of(2, present, 0, 100).expect("two are free")
+            })
+        });
+        let [one, two] = probes.map(|probe| probe.join().unwrap());
+        assert_ne!(one.slot, two.slot);
+        let third = circuit.take_of(2, present, 10, 200);
+        assert_eq!(third, Err(NoSlot::Until(100)), "both are out");
+    });
+}
+
+/// The limit was lowered from three to two while the probe in the third slot is out. Two threads
+/// ask for the one place that is left.
+///
+/// Mutation: `taking-below-the-limit-without-comparing`.
+#[test]
+fn of_two_probes_below_a_lowered_limit_one_is_admitted() {
+    loom::model(|| {
+        let present = Word::NEW.generation().next();
+        let circuit = Circuit::new(present);
+        circuit.more.reserve(3);
+        let [one, two, _] = [(); 3].map(|()| circuit.take_of(3, present, 0, 100).expect("free"));
+        circuit.probes().free(one);
+        circuit.probes().free(two);
+        let probes = [(); 2].map(|()| {
+            let circuit = circuit.clone();
+            thread::spawn(move || circuit.take_of(2, present, 10, 200).is_ok())
+        });
+        let admitted = probes.map(|probe| probe.join().unwrap());
+        assert_ne!(admitted[0], admitted[1]);
     });
 }

@@ -52,6 +52,10 @@ impl Shared {
 
     /// Returns how many are inside `span` with it.
     fn fail(&self, span: u64) -> u32 {
+        self.fail_with(span, Stamping::Timed)
+    }
+
+    fn fail_with(&self, span: u64, stamping: Stamping) -> u32 {
         loop {
             let tally = self.tally();
             let before = tally.timed().expect("timed");
@@ -59,7 +63,7 @@ impl Shared {
             let count = self.window.count(before, span, time, || self.now()) + 1;
             if self.exchange(tally, tally.plus_failure()) {
                 let clock = || self.now();
-                self.window.write(before, time, Stamping::Timed, clock);
+                self.window.write(before, time, stamping, clock);
                 return count;
             }
         }
@@ -154,6 +158,28 @@ fn a_success_falls_between_two_failures() {
     });
     let expected = [((1, 2), 2), ((1, 1), 1), ((1, 2), 0)];
     assert_eq!(*outcomes.lock().unwrap(), expected.into());
+}
+
+/// A failure that has no time is in no window, unless the thread that counts has written a time for
+/// it: then it is in the window for every other thread, too.
+///
+/// Mutation: `a-gap-marked-too-late`.
+#[test]
+fn a_failure_without_a_time_is_in_no_window() {
+    check(3, || {
+        let shared = Shared::new();
+        let failing = thread::spawn({
+            let shared = shared.clone();
+            move || shared.fail_with(u64::MAX, Stamping::Untimed)
+        });
+        let counting = thread::spawn({
+            let shared = shared.clone();
+            move || shared.count(u64::MAX, 50)
+        });
+        failing.join().unwrap();
+        let counted = counting.join().unwrap();
+        assert_eq!(counted, shared.count(u64::MAX, 100));
+    });
 }
 
 /// A larger ring comes while a failure is about to write its time into the smaller one: the time

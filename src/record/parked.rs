@@ -29,9 +29,9 @@
 //! the word. So nobody waits for a thread that is stopped between the steps, and every failure is
 //! counted once, before the closing or after it.
 //!
-//! Everybody reads the parked word before the state word, and writes it by an exchange with what
-//! was read. So a write that succeeds was decided from a state word at least as new as what it
-//! replaces. The serial goes on with each write, so that an equal value is not mistaken for
+//! Everybody reads the parked word before the state word and once more after it, so that both are
+//! of one moment, and writes it by an exchange with what was read. So a write that succeeds was
+//! decided from a state word at least as new as what it replaces. The serial goes on with each write, so that an equal value is not mistaken for
 //! an untouched one (it wraps after 1024 writes within two instructions of another thread).
 //!
 //! Rejected: closing by one exchange of the word, after a mark in what is parked. Who helps to
@@ -126,14 +126,22 @@ impl Parked {
 }
 
 impl Record {
-    /// Both words as they are now.
+    /// Both words as they were at one moment.
     pub(super) fn seen(&self) -> Seen {
         // ORDERING: Acquire, partner of the Release in `park`, and so that the word is read
-        // after it: a parked word is never read together with a state word that is older
-        // than the one it was decided from.
-        let parked = Parked(self.cold().parked.load(Ordering::Acquire));
-        let word = self.word_now();
-        Seen { parked, word }
+        // between both reads: a parked word is never read together with a state word that is
+        // older than the one it was decided from, nor with one that came after what
+        // has replaced it. A report that finds nothing to change relies on that.
+        let mut bits = self.cold().parked.load(Ordering::Acquire);
+        loop {
+            let word = self.word_now();
+            let again = self.cold().parked.load(Ordering::Acquire);
+            if again == bits {
+                let parked = Parked(bits);
+                return Seen { parked, word };
+            }
+            bits = again;
+        }
     }
 
     /// Replaces what is parked, if it still is what was seen. True also if there is nothing to
