@@ -1,0 +1,47 @@
+//! Storms with threads that are stopped at random instructions, for every protocol of a circuit
+//! and of the table. Each takes some seconds here; a long run is
+//!
+//! ```sh
+//! BRAMA_STORM_SECONDS=600 cargo test --release --test preempted
+//! ```
+//!
+//! No oracle counts on luck: each says why it must hold for every interleaving. Which
+//! interleavings come about, the system decides.
+
+// Only Linux has timers that send a signal to one thread.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+#[path = "preempted/circuit.rs"]
+mod circuit;
+#[path = "preempted/contract.rs"]
+mod contract;
+#[path = "preempted/themes.rs"]
+mod themes;
+
+use common::storm::storm;
+
+/// How long a storm lasts if the environment does not say.
+const SECONDS: u64 = 10;
+
+#[test]
+fn a_window_holds_the_failures_that_count_and_no_others() {
+    storm("window", SECONDS, |seed| {
+        circuit::tempest(&themes::WINDOW, seed)
+    });
+}
+
+#[test]
+fn a_count_tells_every_failure_once() {
+    storm("count", SECONDS, |seed| {
+        circuit::tempest(&themes::COUNT, seed)
+    });
+}
+
+#[test]
+fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
+    storm("probes", SECONDS, |seed| {
+        circuit::tempest(&themes::PROBES, seed)
+    });
+}
