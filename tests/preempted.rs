@@ -17,6 +17,10 @@ mod common;
 mod circuit;
 #[path = "preempted/contract.rs"]
 mod contract;
+#[path = "preempted/name.rs"]
+mod name;
+#[path = "preempted/names.rs"]
+mod names;
 #[path = "preempted/themes.rs"]
 mod themes;
 
@@ -43,5 +47,19 @@ fn a_count_tells_every_failure_once() {
 fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
     storm("probes", SECONDS, |seed| {
         circuit::tempest(&themes::PROBES, seed)
+    });
+}
+
+#[test]
+fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
+    storm("table", SECONDS, |seed| {
+        names::tempest(&themes::TABLE, seed)
+    });
+}
+
+#[test]
+fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
+    storm("registration", SECONDS, |seed| {
+        names::tempest(&themes::REGISTRATION, seed)
     });
 }

@@ -1,7 +1,8 @@
-//! What the three storms on a circuit do.
+//! What the storms do.
 
 use super::circuit::{Kind, Theme};
 use super::contract::{Op, Outcome, Rules};
+use super::names;
 use crate::common::random::Random;
 
 fn rules(random: &mut Random) -> Rules {
@@ -122,4 +123,37 @@ pub const PROBES: Theme = Theme {
         3 => storm.quietly(Op::HalfOpen).map(drop),
         _ => Ok(()),
     },
+};
+
+/// Names that come and go while crowds of others make the table larger and smaller.
+pub const TABLE: names::Theme = names::Theme {
+    ops: &[
+        (names::Kind::Register, 4),
+        (names::Kind::Unregister, 4),
+        (names::Kind::Find, 2),
+        (names::Kind::IsKnown, 2),
+        (names::Kind::Use, 2),
+        (names::Kind::Crowd, 6),
+        (names::Kind::Walk, 1),
+    ],
+    rounds: 100,
+    configures: false,
+    shuts_down: false,
+};
+
+/// All ways to register, beside changes of the settings, and a shutdown in the end.
+pub const REGISTRATION: names::Theme = names::Theme {
+    ops: &[
+        (names::Kind::Register, 5),
+        (names::Kind::GetOrRegister, 3),
+        (names::Kind::Touch, 3),
+        (names::Kind::Unregister, 5),
+        (names::Kind::Find, 1),
+        (names::Kind::IsKnown, 1),
+        (names::Kind::Use, 4),
+        (names::Kind::Crowd, 1),
+    ],
+    rounds: 12,
+    configures: true,
+    shuts_down: true,
 };

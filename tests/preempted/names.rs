@@ -1,0 +1,560 @@
+//! Storms on the names of one manager: threads register, look up and remove them at once.
+//!
+//! After each round the answers are explained for each name by itself (`name.rs`), and what is
+//! there when all is quiet is compared with what can be. Beside them each thread registers and
+//! removes crowds of names that are its own, so that the table is rebuilt all the time, larger and
+//! smaller; of those it knows at each moment which are there.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::mem;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use brama::{
+    Brama, Config, Connection, ConnectionOptions, Error, ManualClock, RejectionKind, State,
+};
+
+use crate::common::explain::explain;
+use crate::common::random::Random;
+use crate::common::storm::{self, Rounds};
+use crate::common::{manager_with, ms};
+use crate::name::{Answer, Around, Deed, Id, Met, Name, is_tagged};
+
+const THREADS: usize = 3;
+const NAMES: usize = 3;
+
+/// What distinguishes one storm from another.
+pub struct Theme {
+    /// What threads do, and how likely it is.
+    pub ops: &'static [(Kind, u64)],
+    pub rounds: u64,
+    /// Whether the settings change.
+    pub configures: bool,
+    /// Whether the manager is shut down in the end.
+    pub shuts_down: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Register,
+    GetOrRegister,
+    Touch,
+    Unregister,
+    Find,
+    IsKnown,
+    Use,
+    Crowd,
+    Walk,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// To one of the names.
+    To(usize, Deed),
+    /// So many names of the thread's own come; or all that it has, go.
+    Crowd(usize),
+    Walk,
+    Configure(u32),
+    Shutdown,
+}
+
+#[derive(Clone, Debug)]
+pub enum Told {
+    Answer(Answer),
+    /// Which of the names there were.
+    Listed([bool; NAMES]),
+    /// What is wrong with names that no other thread knows.
+    Wrong(String),
+}
+
+type Call = storm::Call<Op, Told>;
+
+const SHARED: [&str; NAMES] = ["mine", "yours", "ours"];
+
+/// Settings that a record needs room for, or has to know of, in some of these.
+fn config(number: u32) -> Config {
+    let is = |bit: u32| number & bit != 0;
+    Config::new()
+        .max_attempts(100 + number)
+        .window(is(1).then_some(ms(60_000)))
+        .cancelled_after(is(2).then_some(ms(5)))
+        .half_open_max_calls(if is(4) { 40 } else { 1 })
+}
+
+/// A thread's way to the manager, with the handles and the names that are its own.
+struct Hands<'a> {
+    brama: &'a Brama,
+    number: usize,
+    handles: Vec<(Id, Connection)>,
+    crowd: Vec<String>,
+    /// How many names its crowds have had.
+    born: usize,
+    /// How many names there are in all crowds.
+    crowds: &'a AtomicUsize,
+}
+
+fn answer(result: Result<Answer, Error>) -> Answer {
+    match result {
+        Ok(answer) => answer,
+        Err(Error::NotFound(_)) => Answer::NotFound,
+        Err(Error::AlreadyRegistered(_)) => Answer::AlreadyRegistered,
+        Err(Error::ShutDown) => Answer::ShutDown,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn options(id: Id) -> ConnectionOptions {
+    ConnectionOptions::new().metadata([("id", id.to_string())])
+}
+
+fn met(status: Result<brama::Status, Error>) -> Result<Met, Error> {
+    let tag = status?.metadata.get("id").map(|id| id.parse());
+    Ok(tag.map_or(Met::Plain, |id| Met::Tagged(id.expect("a number"))))
+}
+
+impl Hands<'_> {
+    fn act(&mut self, op: Op) -> Told {
+        match op {
+            Op::To(name, deed) => Told::Answer(self.to(SHARED[name], deed)),
+            Op::Crowd(many) => match self.crowd(many) {
+                Ok(()) => Told::Answer(Answer::Done),
+                Err(wrong) => Told::Wrong(wrong),
+            },
+            Op::Walk => {
+                let all = self.brama.snapshot();
+                let is_there = |name: &str| all.iter().any(|status| status.identifier == name);
+                Told::Listed(SHARED.map(is_there))
+            }
+            Op::Configure(number) => {
+                let done = self.brama.configure(config(number));
+                Told::Answer(answer(done.map(|()| Answer::Done)))
+            }
+            Op::Shutdown => {
+                self.brama.shutdown();
+                Told::Answer(Answer::Done)
+            }
+        }
+    }
+
+    fn to(&mut self, name: &str, deed: Deed) -> Answer {
+        let brama = self.brama;
+        let done = |()| Answer::Done;
+        answer(match deed {
+            Deed::Register(id) => {
+                let registered = brama.register(name, is_tagged(id).then(|| options(id)));
+                registered.map(|handle| {
+                    self.handles.push((id, handle));
+                    Answer::Done
+                })
+            }
+            Deed::GetOrRegister(id) => {
+                let got = brama.get_or_register(name, options(id));
+                got.map(|handle| {
+                    let met = met(handle.status()).unwrap_or(Met::Vanished);
+                    if met == Met::Tagged(id) {
+                        self.handles.push((id, handle));
+                    }
+                    Answer::Met(met)
+                })
+            }
+            Deed::Touch(_) => brama.success(name).map(done),
+            Deed::Unregister => brama.unregister(name).map(done),
+            Deed::Find => met(brama.status(name)).map(Answer::Met),
+            Deed::IsKnown => Ok(match brama.state(name) {
+                State::Unknown => Answer::No,
+                _ => Answer::Yes,
+            }),
+            Deed::Use(id) => match self.handles.iter().find(|(other, _)| *other == id) {
+                Some((_, handle)) => handle.success().map(done),
+                None => Ok(Answer::NoHandle),
+            },
+            Deed::IsListed | Deed::Shutdown => unreachable!("no thread is asked this"),
+        })
+    }
+
+    /// So many come, or all go. Each that there should be is there, and no other one.
+    fn crowd(&mut self, many: usize) -> Result<(), String> {
+        let brama = self.brama;
+        let is_there = |name: &String| brama.state(name.as_str()) == State::Closed;
+        if many == 0 {
+            for name in mem::take(&mut self.crowd) {
+                if !is_there(&name) {
+                    return Err(format!("{name} is lost"));
+                }
+                let removed = brama.unregister(name.as_str());
+                self.crowds.fetch_sub(1, Ordering::Relaxed);
+                if removed.is_err() || is_there(&name) {
+                    return Err(format!("{name} does not go: {removed:?}"));
+                }
+            }
+            return Ok(());
+        }
+        for _ in 0..many {
+            self.born += 1;
+            let name = format!("{} of {}", self.born, self.number);
+            let registered = brama.register(name.as_str(), None);
+            self.crowds.fetch_add(1, Ordering::Relaxed);
+            if registered.is_err() || !is_there(&name) {
+                return Err(format!("{name} does not come: {registered:?}"));
+            }
+            self.crowd.push(name);
+        }
+        match self.crowd.iter().find(|name| !is_there(name)) {
+            Some(lost) => Err(format!("{lost} is lost")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A storm on the names of one manager.
+struct Storm<'a> {
+    theme: &'a Theme,
+    random: Random,
+    brama: &'a Brama,
+    clock: &'a ManualClock,
+    crowds: &'a AtomicUsize,
+    auto_register: bool,
+    rounds_left: u64,
+    /// What each name can be.
+    names: [HashSet<Name>; NAMES],
+    is_shut: bool,
+    settings: u32,
+    last_id: Id,
+    /// The registrations of which each thread may have a handle.
+    held: Vec<Vec<(usize, Id)>>,
+}
+
+/// One storm with this seed: how many rounds it had, or what is wrong.
+pub fn tempest(theme: &Theme, seed: u64) -> Result<u64, String> {
+    let mut random = Random::new(seed);
+    let auto_register = random.once_in(2);
+    let (brama, clock) =
+        manager_with(|builder| builder.config(config(0).auto_register(auto_register)));
+    let crowds = AtomicUsize::new(0);
+    let mut storm = Storm {
+        theme,
+        random,
+        brama: &brama,
+        clock: &clock,
+        crowds: &crowds,
+        auto_register,
+        rounds_left: theme.rounds,
+        names: [(); NAMES].map(|()| HashSet::from([Name::default()])),
+        is_shut: false,
+        settings: 0,
+        last_id: 0,
+        held: vec![Vec::new(); THREADS],
+    };
+    storm::play(&mut storm, THREADS, seed, |number| {
+        let mut hands = Hands {
+            brama: &brama,
+            number,
+            handles: Vec::new(),
+            crowd: Vec::new(),
+            born: 0,
+            crowds: &crowds,
+        };
+        move |op: &Op| hands.act(*op)
+    })
+    .map_err(|wrong| format!("{wrong}\nauto_register: {auto_register}"))
+}
+
+impl Storm<'_> {
+    fn id(&mut self, is_wanted: impl Fn(Id) -> bool) -> Id {
+        self.last_id += 1;
+        while !is_wanted(self.last_id) {
+            self.last_id += 1;
+        }
+        self.last_id
+    }
+
+    fn op(&mut self, thread: usize) -> Op {
+        let name = self.random.below(NAMES as u64) as usize;
+        let deed = match self.random.weigh(self.theme.ops) {
+            Kind::Register => {
+                let id = self.id(|_| true);
+                self.held[thread].push((name, id));
+                Deed::Register(id)
+            }
+            Kind::GetOrRegister => {
+                let id = self.id(is_tagged);
+                self.held[thread].push((name, id));
+                Deed::GetOrRegister(id)
+            }
+            Kind::Touch => Deed::Touch(self.id(|id| !is_tagged(id))),
+            Kind::Unregister => Deed::Unregister,
+            Kind::Use if !self.held[thread].is_empty() => {
+                // Nearly always one of the last.
+                let held = &self.held[thread];
+                let back = self.random.below(held.len() as u64);
+                let back = self.random.below(back + 1) as usize;
+                let (name, id) = held[held.len() - 1 - back];
+                return Op::To(name, Deed::Use(id));
+            }
+            Kind::Find | Kind::Use => Deed::Find,
+            Kind::IsKnown => Deed::IsKnown,
+            Kind::Crowd => {
+                return Op::Crowd(match self.random.once_in(3) {
+                    true => 0,
+                    false => 1 + self.random.below(40) as usize,
+                });
+            }
+            Kind::Walk => return Op::Walk,
+        };
+        Op::To(name, deed)
+    }
+
+    /// For a manager that was shut down.
+    fn op_without_handles(&mut self) -> Op {
+        let name = self.random.below(NAMES as u64) as usize;
+        let id = self.id(is_tagged);
+        Op::To(
+            name,
+            self.random.pick(&[
+                Deed::Register(id),
+                Deed::GetOrRegister(id),
+                Deed::Touch(id),
+                Deed::Unregister,
+                Deed::Find,
+                Deed::IsKnown,
+            ]),
+        )
+    }
+
+    /// What the calls say of one name.
+    fn calls_to(name: usize, threads: &[Vec<Call>]) -> Vec<Vec<storm::Call<Deed, Answer>>> {
+        let may_change = |call: &Call| match call.op {
+            Op::To(other, deed) if other == name => {
+                !matches!(deed, Deed::Find | Deed::IsKnown | Deed::Use(_))
+            }
+            Op::Shutdown => true,
+            _ => false,
+        };
+        let changes: Vec<_> = threads.iter().flatten().filter(|c| may_change(c)).collect();
+        let is_beside = |call: &Call| {
+            let overlaps = |other: &&Call| other.began < call.ended && call.began < other.ended;
+            changes.iter().any(overlaps)
+        };
+        let of_it = |call: &Call| {
+            let (op, answer) = match (call.op, &call.answer) {
+                (Op::To(other, deed), Told::Answer(answer)) if other == name => (deed, *answer),
+                (Op::Shutdown, Told::Answer(answer)) => (Deed::Shutdown, *answer),
+                (Op::Walk, Told::Listed(listed)) if !is_beside(call) => {
+                    let answer = if listed[name] {
+                        Answer::Yes
+                    } else {
+                        Answer::No
+                    };
+                    (Deed::IsListed, answer)
+                }
+                _ => return None,
+            };
+            let (began, ended) = (call.began, call.ended);
+            Some(storm::Call {
+                op,
+                answer,
+                began,
+                ended,
+            })
+        };
+        let thread = |calls: &Vec<Call>| calls.iter().filter_map(of_it).collect();
+        threads.iter().map(thread).collect()
+    }
+
+    /// Explains the calls, and keeps what each name can be after them.
+    fn account(&mut self, threads: &[Vec<Call>]) -> Result<(), String> {
+        let all = || threads.iter().flatten();
+        let shutdown = all().find(|call| matches!(call.op, Op::Shutdown));
+        let closes = match (self.is_shut, shutdown) {
+            (true, _) => 0,
+            (false, Some(call)) => call.began,
+            (false, None) => u64::MAX,
+        };
+        for call in all() {
+            match (&call.answer, call.op) {
+                // Of a shutdown, those who come and go learn somehow.
+                (Told::Wrong(wrong), _) if call.ended < closes => return Err(wrong.clone()),
+                (Told::Answer(Answer::Done), Op::Configure(number)) => self.settings = number,
+                (_, Op::Configure(_)) if call.ended < closes => {
+                    return Err(format!("no settings: {call:?}"));
+                }
+                _ => {}
+            }
+        }
+        for (name, before) in self.names.iter_mut().enumerate() {
+            let calls = Self::calls_to(name, threads);
+            let after = explain(before, &calls, |state, call| {
+                let is_beside = |other: &&storm::Call<Deed, Answer>| {
+                    let overlaps = other.began < call.ended && call.began < other.ended;
+                    overlaps && other.began != call.began
+                };
+                let beside = || calls.iter().flatten().filter(is_beside);
+                let use_of = |call: &storm::Call<Deed, Answer>| match call.op {
+                    Deed::Touch(id) if self.auto_register => Some(id),
+                    _ => None,
+                };
+                let uses: Vec<Id> = beside().filter_map(use_of).collect();
+                let around = Around {
+                    auto_register: self.auto_register,
+                    uses: &uses,
+                    is_closing: closes < call.ended,
+                    is_refusing: beside().any(|other| other.answer == Answer::ShutDown),
+                };
+                state.after(call.op, call.answer, around)
+            });
+            if after.is_empty() {
+                let name = SHARED[name];
+                return Err(format!(
+                    "{name}: no order explains\n{calls:#?}\nafter\n{before:?}"
+                ));
+            }
+            *before = after;
+        }
+        self.is_shut |= shutdown.is_some();
+        Ok(())
+    }
+
+    /// Compares what there is with what can be, when all is quiet.
+    fn look(&mut self) -> Result<(), String> {
+        let listed = self.brama.snapshot();
+        let mut shared = 0;
+        for (name, states) in SHARED.into_iter().zip(&mut self.names) {
+            let is_there = self.brama.state(name) != State::Unknown;
+            let is_listed = listed.iter().filter(|one| one.identifier == name).count();
+            if is_listed != usize::from(is_there) {
+                return Err(format!(
+                    "{name} is listed {is_listed} times, found: {is_there}"
+                ));
+            }
+            let before = states.clone();
+            states.retain(|state| state.current.is_some() == is_there);
+            if states.is_empty() {
+                return Err(format!(
+                    "{name}: found is {is_there}, and it can be {before:?}"
+                ));
+            }
+            shared += is_listed;
+        }
+        let crowds = self.crowds.load(Ordering::Relaxed);
+        match listed.len() - shared {
+            others if self.is_shut && others == 0 => Ok(()),
+            others if !self.is_shut && others == crowds => Ok(()),
+            others => Err(format!("{others} names of threads' own, not {crowds}")),
+        }
+    }
+
+    /// Every connection obeys the settings that are in effect.
+    fn obey(&self) -> Result<(), String> {
+        for name in SHARED {
+            if self.brama.state(name) != State::Unknown {
+                let obeyed = self.obeys(&self.brama.connection(name).expect("registered"));
+                obeyed
+                    .map_err(|wrong| format!("{name}, settings {:#b}: {wrong}", self.settings))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn obeys(&self, db: &Connection) -> Result<(), String> {
+        let is = |bit: u32| self.settings & bit != 0;
+        let status = || db.status().expect("registered");
+        let before = status();
+        let attempts = before.settings.max_attempts();
+        if attempts != Some(100 + self.settings) {
+            return Err(format!("{attempts:?} attempts"));
+        }
+        // First, while the circuit is closed as it was registered.
+        {
+            let mut call = pin!(db.call_async(pending::<Result<(), ()>>));
+            let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if polled != Poll::Pending {
+                return Err(format!("a call is {polled:?}"));
+            }
+            self.clock.advance(ms(5));
+        }
+        let cancelled = status().total_failures - before.total_failures;
+        if cancelled != u64::from(is(2)) {
+            return Err(format!("a call that was cancelled is {cancelled} failures"));
+        }
+        db.success().expect("registered");
+        let counts = [(); 3].map(|()| db.failure(None).expect("registered"));
+        let shown = status().failure_count;
+        if (counts, shown) != ([1, 2, 3], 3) {
+            return Err(format!("failures count {counts:?}, and show as {shown}"));
+        }
+        db.half_open_circuit().expect("registered");
+        let room = if is(4) { 40 } else { 1 };
+        let probes: Vec<_> = (0..room).map(|_| db.acquire()).collect();
+        let refused = probes.iter().position(Result::is_err);
+        let one_more = db.acquire().map(|permit| permit.is_probe());
+        let is_full = matches!(&one_more, Err(Error::Rejected(rejected))
+            if rejected.kind == RejectionKind::ProbesOut);
+        drop(probes);
+        db.reset_circuit().expect("registered");
+        match (refused, is_full) {
+            (None, true) => Ok(()),
+            _ => Err(format!(
+                "of {room} probes {refused:?} is refused; then {one_more:?}"
+            )),
+        }
+    }
+}
+
+impl Rounds for Storm<'_> {
+    type Op = Op;
+    type Answer = Told;
+
+    fn next(&mut self) -> Option<Vec<Vec<Op>>> {
+        if self.is_shut {
+            // Once every handle, and every way in.
+            let held = mem::take(&mut self.held);
+            if held.is_empty() {
+                return None;
+            }
+            let all = |held: Vec<(usize, Id)>| {
+                let mut ops: Vec<Op> = (0..6).map(|_| self.op_without_handles()).collect();
+                ops.extend(
+                    held.into_iter()
+                        .map(|(name, id)| Op::To(name, Deed::Use(id))),
+                );
+                ops
+            };
+            return Some(held.into_iter().map(all).collect());
+        }
+        let left = self.rounds_left.checked_sub(1);
+        if left.is_none() && !self.theme.shuts_down {
+            return None;
+        }
+        let mut todo: Vec<Vec<Op>> = (0..THREADS)
+            .map(|thread| {
+                let many = 1 + self.random.below(4);
+                (0..many).map(|_| self.op(thread)).collect()
+            })
+            .collect();
+        let change = match left {
+            None => Op::Shutdown,
+            Some(left) => {
+                self.rounds_left = left;
+                if !self.theme.configures || !self.random.once_in(2) {
+                    return Some(todo);
+                }
+                Op::Configure(self.random.below(8) as u32)
+            }
+        };
+        let place = self.random.below(todo[0].len() as u64 + 1) as usize;
+        todo[0].insert(place, change);
+        Some(todo)
+    }
+
+    fn judge(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {
+        let explain = |wrong| format!("{wrong}\n{calls:#?}");
+        self.account(&calls)?;
+        self.look().map_err(explain)?;
+        match self.is_shut {
+            true => Ok(()),
+            false => self.obey().map_err(explain),
+        }
+    }
+}
