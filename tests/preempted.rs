@@ -13,10 +13,14 @@
 
 mod common;
 
+#[path = "preempted/calls.rs"]
+mod calls;
 #[path = "preempted/circuit.rs"]
 mod circuit;
 #[path = "preempted/contract.rs"]
 mod contract;
+#[path = "preempted/hands.rs"]
+mod hands;
 #[path = "preempted/name.rs"]
 mod name;
 #[path = "preempted/names.rs"]

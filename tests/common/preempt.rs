@@ -1,7 +1,7 @@
 //! Stops threads at random instructions.
 //!
 //! A timer of its own sends a thread a signal after a random time. The handler stops the
-//! thread: it gives the processor away, spins, or sleeps, for up to some hundred microseconds
+//! thread: it gives the processor away, spins, or sleeps, for up to a hundred microseconds
 //! and seldom for some milliseconds. Then it sets the timer again. So a thread is stopped
 //! between any two instructions, thousands of times a second. What plain load meets once in
 //! days, this meets in seconds.
@@ -83,11 +83,11 @@ extern "C" fn stop(_: libc::c_int) {
     // SAFETY: the address of this thread's `errno`.
     let errno = unsafe { *libc::__errno_location() };
     STOPS.fetch_add(1, Ordering::Relaxed);
-    match random(64) {
+    match random(256) {
         0 => sleep(4_000_000),
-        1..=16 => sleep(300_000),
-        17..=32 => (0..random(300)).for_each(|_| spin_loop()),
-        33..=40 => (0..random(10_000)).for_each(|_| spin_loop()),
+        1..=63 => sleep(100_000),
+        64..=127 => (0..random(300)).for_each(|_| spin_loop()),
+        128..=159 => (0..random(10_000)).for_each(|_| spin_loop()),
         _ => {
             // SAFETY: it has no arguments.
             unsafe { libc::sched_yield() };

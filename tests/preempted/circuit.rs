@@ -12,11 +12,12 @@ use brama::{
     Status,
 };
 
+use crate::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
 use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager, ms};
-use crate::contract::{Answer, Circuit, Id, Length, Op, Outcome, Rules, Shown, When};
+use crate::contract::{Circuit, When};
 
 pub const THREADS: usize = 3;
 /// So many states may be possible at once before a reset makes them one. Each failure whose time

@@ -12,18 +12,18 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use brama::{
-    Brama, Config, Connection, ConnectionOptions, Error, ManualClock, RejectionKind, State,
-};
+use brama::{Brama, Connection, Error, ManualClock, RejectionKind, State};
 
 use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager_with, ms};
-use crate::name::{Answer, Around, Deed, Id, Met, Name, is_tagged};
+use crate::hands::{Hands, NAMES, Op, SHARED, Told, config};
+use crate::name::{Answer, Around, Deed, Id, Name, is_tagged};
 
 const THREADS: usize = 3;
-const NAMES: usize = 3;
+
+type Call = storm::Call<Op, Told>;
 
 /// What distinguishes one storm from another.
 pub struct Theme {
@@ -47,165 +47,6 @@ pub enum Kind {
     Use,
     Crowd,
     Walk,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Op {
-    /// To one of the names.
-    To(usize, Deed),
-    /// So many names of the thread's own come; or all that it has, go.
-    Crowd(usize),
-    Walk,
-    Configure(u32),
-    Shutdown,
-}
-
-#[derive(Clone, Debug)]
-pub enum Told {
-    Answer(Answer),
-    /// Which of the names there were.
-    Listed([bool; NAMES]),
-    /// What is wrong with names that no other thread knows.
-    Wrong(String),
-}
-
-type Call = storm::Call<Op, Told>;
-
-const SHARED: [&str; NAMES] = ["mine", "yours", "ours"];
-
-/// Settings that a record needs room for, or has to know of, in some of these.
-fn config(number: u32) -> Config {
-    let is = |bit: u32| number & bit != 0;
-    Config::new()
-        .max_attempts(100 + number)
-        .window(is(1).then_some(ms(60_000)))
-        .cancelled_after(is(2).then_some(ms(5)))
-        .half_open_max_calls(if is(4) { 40 } else { 1 })
-}
-
-/// A thread's way to the manager, with the handles and the names that are its own.
-struct Hands<'a> {
-    brama: &'a Brama,
-    number: usize,
-    handles: Vec<(Id, Connection)>,
-    crowd: Vec<String>,
-    /// How many names its crowds have had.
-    born: usize,
-    /// How many names there are in all crowds.
-    crowds: &'a AtomicUsize,
-}
-
-fn answer(result: Result<Answer, Error>) -> Answer {
-    match result {
-        Ok(answer) => answer,
-        Err(Error::NotFound(_)) => Answer::NotFound,
-        Err(Error::AlreadyRegistered(_)) => Answer::AlreadyRegistered,
-        Err(Error::ShutDown) => Answer::ShutDown,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn options(id: Id) -> ConnectionOptions {
-    ConnectionOptions::new().metadata([("id", id.to_string())])
-}
-
-fn met(status: Result<brama::Status, Error>) -> Result<Met, Error> {
-    let tag = status?.metadata.get("id").map(|id| id.parse());
-    Ok(tag.map_or(Met::Plain, |id| Met::Tagged(id.expect("a number"))))
-}
-
-impl Hands<'_> {
-    fn act(&mut self, op: Op) -> Told {
-        match op {
-            Op::To(name, deed) => Told::Answer(self.to(SHARED[name], deed)),
-            Op::Crowd(many) => match self.crowd(many) {
-                Ok(()) => Told::Answer(Answer::Done),
-                Err(wrong) => Told::Wrong(wrong),
-            },
-            Op::Walk => {
-                let all = self.brama.snapshot();
-                let is_there = |name: &str| all.iter().any(|status| status.identifier == name);
-                Told::Listed(SHARED.map(is_there))
-            }
-            Op::Configure(number) => {
-                let done = self.brama.configure(config(number));
-                Told::Answer(answer(done.map(|()| Answer::Done)))
-            }
-            Op::Shutdown => {
-                self.brama.shutdown();
-                Told::Answer(Answer::Done)
-            }
-        }
-    }
-
-    fn to(&mut self, name: &str, deed: Deed) -> Answer {
-        let brama = self.brama;
-        let done = |()| Answer::Done;
-        answer(match deed {
-            Deed::Register(id) => {
-                let registered = brama.register(name, is_tagged(id).then(|| options(id)));
-                registered.map(|handle| {
-                    self.handles.push((id, handle));
-                    Answer::Done
-                })
-            }
-            Deed::GetOrRegister(id) => {
-                let got = brama.get_or_register(name, options(id));
-                got.map(|handle| {
-                    let met = met(handle.status()).unwrap_or(Met::Vanished);
-                    if met == Met::Tagged(id) {
-                        self.handles.push((id, handle));
-                    }
-                    Answer::Met(met)
-                })
-            }
-            Deed::Touch(_) => brama.success(name).map(done),
-            Deed::Unregister => brama.unregister(name).map(done),
-            Deed::Find => met(brama.status(name)).map(Answer::Met),
-            Deed::IsKnown => Ok(match brama.state(name) {
-                State::Unknown => Answer::No,
-                _ => Answer::Yes,
-            }),
-            Deed::Use(id) => match self.handles.iter().find(|(other, _)| *other == id) {
-                Some((_, handle)) => handle.success().map(done),
-                None => Ok(Answer::NoHandle),
-            },
-            Deed::IsListed | Deed::Shutdown => unreachable!("no thread is asked this"),
-        })
-    }
-
-    /// So many come, or all go. Each that there should be is there, and no other one.
-    fn crowd(&mut self, many: usize) -> Result<(), String> {
-        let brama = self.brama;
-        let is_there = |name: &String| brama.state(name.as_str()) == State::Closed;
-        if many == 0 {
-            for name in mem::take(&mut self.crowd) {
-                if !is_there(&name) {
-                    return Err(format!("{name} is lost"));
-                }
-                let removed = brama.unregister(name.as_str());
-                self.crowds.fetch_sub(1, Ordering::Relaxed);
-                if removed.is_err() || is_there(&name) {
-                    return Err(format!("{name} does not go: {removed:?}"));
-                }
-            }
-            return Ok(());
-        }
-        for _ in 0..many {
-            self.born += 1;
-            let name = format!("{} of {}", self.born, self.number);
-            let registered = brama.register(name.as_str(), None);
-            self.crowds.fetch_add(1, Ordering::Relaxed);
-            if registered.is_err() || !is_there(&name) {
-                return Err(format!("{name} does not come: {registered:?}"));
-            }
-            self.crowd.push(name);
-        }
-        match self.crowd.iter().find(|name| !is_there(name)) {
-            Some(lost) => Err(format!("{lost} is lost")),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A storm on the names of one manager.
@@ -248,14 +89,7 @@ pub fn tempest(theme: &Theme, seed: u64) -> Result<u64, String> {
         held: vec![Vec::new(); THREADS],
     };
     storm::play(&mut storm, THREADS, seed, |number| {
-        let mut hands = Hands {
-            brama: &brama,
-            number,
-            handles: Vec::new(),
-            crowd: Vec::new(),
-            born: 0,
-            crowds: &crowds,
-        };
+        let mut hands = Hands::new(&brama, number, &crowds);
         move |op: &Op| hands.act(*op)
     })
     .map_err(|wrong| format!("{wrong}\nauto_register: {auto_register}"))
@@ -270,14 +104,16 @@ impl Storm<'_> {
         self.last_id
     }
 
+    fn register(&mut self, thread: usize, name: usize) -> Op {
+        let id = self.id(|_| true);
+        self.held[thread].push((name, id));
+        Op::To(name, Deed::Register(id))
+    }
+
     fn op(&mut self, thread: usize) -> Op {
         let name = self.random.below(NAMES as u64) as usize;
         let deed = match self.random.weigh(self.theme.ops) {
-            Kind::Register => {
-                let id = self.id(|_| true);
-                self.held[thread].push((name, id));
-                Deed::Register(id)
-            }
+            Kind::Register => return self.register(thread, name),
             Kind::GetOrRegister => {
                 let id = self.id(is_tagged);
                 self.held[thread].push((name, id));
@@ -527,10 +363,17 @@ impl Rounds for Storm<'_> {
         if left.is_none() && !self.theme.shuts_down {
             return None;
         }
+        // Now and then all begin with the same name.
+        let duel = self
+            .random
+            .once_in(2)
+            .then(|| self.random.below(NAMES as u64) as usize);
         let mut todo: Vec<Vec<Op>> = (0..THREADS)
             .map(|thread| {
                 let many = 1 + self.random.below(4);
-                (0..many).map(|_| self.op(thread)).collect()
+                let first = duel.map(|name| self.register(thread, name));
+                let others = (0..many).map(|_| self.op(thread));
+                first.into_iter().chain(others).collect()
             })
             .collect();
         let change = match left {

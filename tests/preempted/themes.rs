@@ -1,7 +1,7 @@
 //! What the storms do.
 
+use super::calls::{Op, Outcome, Rules};
 use super::circuit::{Kind, Theme};
-use super::contract::{Op, Outcome, Rules};
 use super::names;
 use crate::common::random::Random;
 
