@@ -189,7 +189,7 @@ fn open_later(circuit: &Circuit) {
     open(circuit);
 }
 
-/// A thread that read the clock before the time went on is not told that time, too.
+/// A thread that read the clock before the time went on does not add that time to the wait.
 ///
 /// Mutation: `a-wait-from-an-old-reading`.
 #[test]

@@ -1,7 +1,7 @@
 //! Storms: rounds of random operations on threads that are stopped at random instructions.
 //!
 //! In each round every thread carries out a few operations, all at once. Then all wait, and one
-//! judges what was answered. `BRAMA_STORM_SECONDS` says how long a storm lasts.
+//! checks what was answered. `BRAMA_STORM_SECONDS` says how long a storm lasts.
 //! `BRAMA_STORM_SEED` repeats the operations and the stops of a storm that has failed, as far as
 //! the system's scheduler lets it.
 
@@ -87,8 +87,8 @@ pub trait Rounds {
     /// The operations of each thread in the next round. `None` ends the storm.
     fn next(&mut self) -> Option<Vec<Vec<Self::Op>>>;
 
-    /// Judges a round, when no thread is at work.
-    fn judge(&mut self, calls: Vec<Vec<Call<Self::Op, Self::Answer>>>) -> Result<(), String>;
+    /// Checks a round, when no thread is at work.
+    fn check(&mut self, calls: Vec<Vec<Call<Self::Op, Self::Answer>>>) -> Result<(), String>;
 }
 
 struct Seat<O, A> {
@@ -174,7 +174,7 @@ pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
                 .iter()
                 .map(|seat| std::mem::take(&mut lock(seat).done));
             count += 1;
-            if let Err(wrong) = rounds.judge(calls.collect()) {
+            if let Err(wrong) = rounds.check(calls.collect()) {
                 // Nothing to do is the end.
                 begin.wait();
                 break Some(wrong);

@@ -51,7 +51,7 @@ pub enum Op {
     Cycle(u64),
 }
 
-/// What a status tells of the circuit itself.
+/// What a status says of the circuit itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub state: State,

@@ -455,7 +455,7 @@ impl Rounds for Storm<'_> {
         Some(todo)
     }
 
-    fn judge(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {
+    fn check(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {
         self.account(calls)?;
         let failures = self.states.iter().map(Circuit::failures).max();
         if self.states.len() > MANY || failures > Some(REMEMBERED) {

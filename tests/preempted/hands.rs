@@ -22,7 +22,7 @@ pub enum Op {
 }
 
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Reply {
     Answer(Answer),
     /// Which of the names there were.
     Listed([bool; NAMES]),
@@ -85,25 +85,25 @@ impl<'a> Hands<'a> {
         }
     }
 
-    pub fn act(&mut self, op: Op) -> Told {
+    pub fn act(&mut self, op: Op) -> Reply {
         match op {
-            Op::To(name, deed) => Told::Answer(self.to(SHARED[name], deed)),
+            Op::To(name, deed) => Reply::Answer(self.to(SHARED[name], deed)),
             Op::Crowd(many) => match self.crowd(many) {
-                Ok(()) => Told::Answer(Answer::Done),
-                Err(wrong) => Told::Wrong(wrong),
+                Ok(()) => Reply::Answer(Answer::Done),
+                Err(wrong) => Reply::Wrong(wrong),
             },
             Op::Walk => {
                 let all = self.brama.snapshot();
                 let is_there = |name: &str| all.iter().any(|status| status.identifier == name);
-                Told::Listed(SHARED.map(is_there))
+                Reply::Listed(SHARED.map(is_there))
             }
             Op::Configure(number) => {
                 let done = self.brama.configure(config(number));
-                Told::Answer(answer(done.map(|()| Answer::Done)))
+                Reply::Answer(answer(done.map(|()| Answer::Done)))
             }
             Op::Shutdown => {
                 self.brama.shutdown();
-                Told::Answer(Answer::Done)
+                Reply::Answer(Answer::Done)
             }
         }
     }

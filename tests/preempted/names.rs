@@ -18,12 +18,12 @@ use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager_with, ms};
-use crate::hands::{Hands, NAMES, Op, SHARED, Told, config};
+use crate::hands::{Hands, NAMES, Op, Reply, SHARED, config};
 use crate::name::{Answer, Around, Deed, Id, Name, is_tagged};
 
 const THREADS: usize = 3;
 
-type Call = storm::Call<Op, Told>;
+type Call = storm::Call<Op, Reply>;
 
 /// What distinguishes one storm from another.
 pub struct Theme {
@@ -175,9 +175,9 @@ impl Storm<'_> {
         };
         let of_it = |call: &Call| {
             let (op, answer) = match (call.op, &call.answer) {
-                (Op::To(other, deed), Told::Answer(answer)) if other == name => (deed, *answer),
-                (Op::Shutdown, Told::Answer(answer)) => (Deed::Shutdown, *answer),
-                (Op::Walk, Told::Listed(listed)) if !is_beside(call) => {
+                (Op::To(other, deed), Reply::Answer(answer)) if other == name => (deed, *answer),
+                (Op::Shutdown, Reply::Answer(answer)) => (Deed::Shutdown, *answer),
+                (Op::Walk, Reply::Listed(listed)) if !is_beside(call) => {
                     let answer = if listed[name] {
                         Answer::Yes
                     } else {
@@ -211,8 +211,8 @@ impl Storm<'_> {
         for call in all() {
             match (&call.answer, call.op) {
                 // Of a shutdown, those who come and go learn somehow.
-                (Told::Wrong(wrong), _) if call.ended < closes => return Err(wrong.clone()),
-                (Told::Answer(Answer::Done), Op::Configure(number)) => self.settings = number,
+                (Reply::Wrong(wrong), _) if call.ended < closes => return Err(wrong.clone()),
+                (Reply::Answer(Answer::Done), Op::Configure(number)) => self.settings = number,
                 (_, Op::Configure(_)) if call.ended < closes => {
                     return Err(format!("no settings: {call:?}"));
                 }
@@ -340,7 +340,7 @@ impl Storm<'_> {
 
 impl Rounds for Storm<'_> {
     type Op = Op;
-    type Answer = Told;
+    type Answer = Reply;
 
     fn next(&mut self) -> Option<Vec<Vec<Op>>> {
         if self.is_shut {
@@ -391,7 +391,7 @@ impl Rounds for Storm<'_> {
         Some(todo)
     }
 
-    fn judge(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {
+    fn check(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {
         let explain = |wrong| format!("{wrong}\n{calls:#?}");
         self.account(&calls)?;
         self.look().map_err(explain)?;
