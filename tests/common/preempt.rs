@@ -87,7 +87,7 @@ extern "C" fn stop(_: libc::c_int) {
         0 => sleep(4_000_000),
         1..=63 => sleep(100_000),
         64..=127 => (0..random(300)).for_each(|_| spin_loop()),
-        128..=159 => (0..random(10_000)).for_each(|_| spin_loop()),
+        128..=159 => (0..random(2_000)).for_each(|_| spin_loop()),
         _ => {
             // SAFETY: it has no arguments.
             unsafe { libc::sched_yield() };
