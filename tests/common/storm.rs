@@ -1,6 +1,7 @@
 //! Storms: rounds of random operations on threads that are stopped at random instructions.
 //!
-//! In each round every thread carries out a few operations, all at once. Then all wait, and one
+//! A round has several stages. In each of them every thread carries out a few operations, all at
+//! once. Between two stages the threads meet, which is quick. After the last one all wait, and one
 //! checks what was answered. `BRAMA_STORM_SECONDS` says how long a storm lasts.
 //! `BRAMA_STORM_SEED` repeats the operations and the stops of a storm that has failed, as far as
 //! the system's scheduler lets it.
@@ -84,15 +85,16 @@ pub trait Rounds {
     type Op: Clone + Debug + Send;
     type Answer: Clone + Debug + Send;
 
-    /// The operations of each thread in the next round. `None` ends the storm.
-    fn next(&mut self) -> Option<Vec<Vec<Self::Op>>>;
+    /// The stages of the next round: what each thread does in each. `None` ends the storm.
+    fn next(&mut self) -> Option<Vec<Vec<Vec<Self::Op>>>>;
 
     /// Checks a round, when no thread is at work.
     fn check(&mut self, calls: Vec<Vec<Call<Self::Op, Self::Answer>>>) -> Result<(), String>;
 }
 
 struct Seat<O, A> {
-    todo: Option<Vec<O>>,
+    /// Its part of each stage.
+    todo: Option<Vec<Vec<O>>>,
     done: Vec<Call<O, A>>,
 }
 
@@ -125,24 +127,25 @@ pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
             let Some(todo) = lock(&seats[number]).todo.take() else {
                 return;
             };
-            let mut done = Vec::with_capacity(todo.len());
-            // The barrier wakes one after the other. Here they meet.
-            meetings += threads;
-            preempted.soon();
-            arrived.fetch_add(1, Ordering::SeqCst);
-            while arrived.load(Ordering::SeqCst) < meetings {
-                thread::yield_now();
-            }
-            for op in todo {
-                let began = clock.fetch_add(1, Ordering::SeqCst);
-                let answer = hands(&op);
-                let ended = clock.fetch_add(1, Ordering::SeqCst);
-                done.push(Call {
-                    op,
-                    answer,
-                    began,
-                    ended,
-                });
+            let mut done = Vec::with_capacity(todo.iter().map(Vec::len).sum());
+            for stage in todo {
+                meetings += threads;
+                arrived.fetch_add(1, Ordering::SeqCst);
+                preempted.soon();
+                while arrived.load(Ordering::SeqCst) < meetings {
+                    thread::yield_now();
+                }
+                for op in stage {
+                    let began = clock.fetch_add(1, Ordering::SeqCst);
+                    let answer = hands(&op);
+                    let ended = clock.fetch_add(1, Ordering::SeqCst);
+                    done.push(Call {
+                        op,
+                        answer,
+                        began,
+                        ended,
+                    });
+                }
             }
             lock(&seats[number]).done = done;
             end.wait();
@@ -160,10 +163,12 @@ pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
         }
         let mut count = 0;
         let wrong = loop {
-            let todo = rounds.next();
-            let is_over = todo.is_none();
-            for (seat, todo) in seats.iter().zip(todo.into_iter().flatten()) {
-                lock(seat).todo = Some(todo);
+            let stages = rounds.next();
+            let is_over = stages.is_none();
+            for stage in stages.into_iter().flatten() {
+                for (seat, part) in seats.iter().zip(stage) {
+                    lock(seat).todo.get_or_insert_default().push(part);
+                }
             }
             begin.wait();
             if is_over {

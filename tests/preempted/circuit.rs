@@ -20,6 +20,7 @@ use crate::common::{manager, ms};
 use crate::contract::{Circuit, When};
 
 pub const THREADS: usize = 3;
+const STAGES: usize = 4;
 /// So many states may be possible at once before a reset makes them one. Each failure whose time
 /// is not certain may double them.
 const MANY: usize = 200;
@@ -326,6 +327,24 @@ impl Storm<'_> {
         }
     }
 
+    fn stage(&mut self) -> Vec<Vec<Op>> {
+        let mut todo: Vec<Vec<Op>> = (0..THREADS)
+            .map(|thread| {
+                let many = 1 + self.random.below(3);
+                (0..many).map(|_| self.op(thread)).collect()
+            })
+            .collect();
+        // One thread changes what is around them.
+        let change = match self.random.below(8) {
+            0 => Op::Advance(1 + self.random.below(3)),
+            1 => Op::Configure(self.next_rules()),
+            _ => return todo,
+        };
+        let place = self.random.below(todo[0].len() as u64 + 1) as usize;
+        todo[0].insert(place, change);
+        todo
+    }
+
     /// Explains calls, and keeps what the circuit can be after them.
     fn account(&mut self, threads: Vec<Vec<Call>>) -> Result<(), String> {
         let (mut times, mut rules) = (vec![self.now], vec![self.current]);
@@ -436,23 +455,9 @@ impl Rounds for Storm<'_> {
     type Op = Op;
     type Answer = Answer;
 
-    fn next(&mut self) -> Option<Vec<Vec<Op>>> {
+    fn next(&mut self) -> Option<Vec<Vec<Vec<Op>>>> {
         self.rounds_left = self.rounds_left.checked_sub(1)?;
-        let mut todo: Vec<Vec<Op>> = (0..THREADS)
-            .map(|thread| {
-                let many = 1 + self.random.below(3);
-                (0..many).map(|_| self.op(thread)).collect()
-            })
-            .collect();
-        // One thread changes what is around them.
-        let change = match self.random.below(8) {
-            0 => Op::Advance(1 + self.random.below(3)),
-            1 => Op::Configure(self.next_rules()),
-            _ => return Some(todo),
-        };
-        let place = self.random.below(todo[0].len() as u64 + 1) as usize;
-        todo[0].insert(place, change);
-        Some(todo)
+        Some((0..STAGES).map(|_| self.stage()).collect())
     }
 
     fn check(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {

@@ -22,6 +22,7 @@ use crate::hands::{Hands, NAMES, Op, Reply, SHARED, config};
 use crate::name::{Answer, Around, Deed, Id, Name, is_tagged};
 
 const THREADS: usize = 3;
+const STAGES: usize = 3;
 
 type Call = storm::Call<Op, Reply>;
 
@@ -140,6 +141,38 @@ impl Storm<'_> {
             Kind::Walk => return Op::Walk,
         };
         Op::To(name, deed)
+    }
+
+    fn stage(&mut self) -> Vec<Vec<Op>> {
+        let number = self.random.below(2 * NAMES as u64) as usize;
+        // Now and then all begin with the same name.
+        let duel = Some(number).filter(|name| *name < NAMES);
+        let part = |thread| {
+            let many = 1 + self.random.below(4);
+            let first = duel.map(|name| self.register(thread, name));
+            let others = (0..many).map(|_| self.op(thread));
+            first.into_iter().chain(others).collect()
+        };
+        (0..THREADS).map(part).collect()
+    }
+
+    /// One thread changes what is around all of them.
+    fn insert(&mut self, stage: &mut [Vec<Op>], change: Op) {
+        let place = self.random.below(stage[0].len() as u64 + 1) as usize;
+        stage[0].insert(place, change);
+    }
+
+    /// Every handle once, and every way in.
+    fn after_shutdown(&mut self) -> Option<Vec<Vec<Op>>> {
+        let held = mem::take(&mut self.held);
+        let part = |held: Vec<(usize, Id)>| {
+            let mut ops: Vec<Op> = (0..6).map(|_| self.op_without_handles()).collect();
+            let uses = held.into_iter();
+            ops.extend(uses.map(|(name, id)| Op::To(name, Deed::Use(id))));
+            ops
+        };
+        let stage: Vec<Vec<Op>> = held.into_iter().map(part).collect();
+        (!stage.is_empty()).then_some(stage)
     }
 
     /// For a manager that was shut down.
@@ -342,53 +375,25 @@ impl Rounds for Storm<'_> {
     type Op = Op;
     type Answer = Reply;
 
-    fn next(&mut self) -> Option<Vec<Vec<Op>>> {
+    fn next(&mut self) -> Option<Vec<Vec<Vec<Op>>>> {
         if self.is_shut {
-            // Once every handle, and every way in.
-            let held = mem::take(&mut self.held);
-            if held.is_empty() {
-                return None;
-            }
-            let all = |held: Vec<(usize, Id)>| {
-                let mut ops: Vec<Op> = (0..6).map(|_| self.op_without_handles()).collect();
-                ops.extend(
-                    held.into_iter()
-                        .map(|(name, id)| Op::To(name, Deed::Use(id))),
-                );
-                ops
-            };
-            return Some(held.into_iter().map(all).collect());
+            return self.after_shutdown().map(|stage| vec![stage]);
         }
-        let left = self.rounds_left.checked_sub(1);
-        if left.is_none() && !self.theme.shuts_down {
-            return None;
-        }
-        // Now and then all begin with the same name.
-        let duel = self
-            .random
-            .once_in(2)
-            .then(|| self.random.below(NAMES as u64) as usize);
-        let mut todo: Vec<Vec<Op>> = (0..THREADS)
-            .map(|thread| {
-                let many = 1 + self.random.below(4);
-                let first = duel.map(|name| self.register(thread, name));
-                let others = (0..many).map(|_| self.op(thread));
-                first.into_iter().chain(others).collect()
-            })
-            .collect();
-        let change = match left {
-            None => Op::Shutdown,
-            Some(left) => {
-                self.rounds_left = left;
-                if !self.theme.configures || !self.random.once_in(2) {
-                    return Some(todo);
-                }
-                Op::Configure(self.random.below(8) as u32)
-            }
+        let Some(left) = self.rounds_left.checked_sub(1) else {
+            return self.theme.shuts_down.then(|| {
+                let mut stage = self.stage();
+                self.insert(&mut stage, Op::Shutdown);
+                vec![stage]
+            });
         };
-        let place = self.random.below(todo[0].len() as u64 + 1) as usize;
-        todo[0].insert(place, change);
-        Some(todo)
+        self.rounds_left = left;
+        let mut stages: Vec<_> = (0..STAGES).map(|_| self.stage()).collect();
+        if self.theme.configures {
+            let change = Op::Configure(self.random.below(8) as u32);
+            // In the last one: nothing makes good afterwards what a registration has missed.
+            self.insert(&mut stages[STAGES - 1], change);
+        }
+        Some(stages)
     }
 
     fn check(&mut self, calls: Vec<Vec<Call>>) -> Result<(), String> {

@@ -49,7 +49,7 @@ pub const WINDOW: Theme = Theme {
         (Kind::Status, 1),
     ],
     outcomes: &[Outcome::Failure, Outcome::Failure, Outcome::Success],
-    rounds: 60,
+    rounds: 20,
     before: |storm| {
         // The ring goes round, and a position is in any of its slots.
         let failures = storm.random.below(600);
@@ -83,7 +83,7 @@ pub const COUNT: Theme = Theme {
         Outcome::Ignored,
         Outcome::Dropped,
     ],
-    rounds: 200,
+    rounds: 50,
     before: |_| Ok(()),
     between: |storm| match storm.random.below(8) {
         0 => storm.pass(12),
@@ -111,9 +111,9 @@ pub const PROBES: Theme = Theme {
         Outcome::Ignored,
         Outcome::Dropped,
     ],
-    rounds: 200,
+    rounds: 50,
     before: |_| Ok(()),
-    between: |storm| match storm.random.below(16) {
+    between: |storm| match storm.random.below(6) {
         0 | 1 => storm.pass(30),
         2 => {
             // Short of the generation of a lease that may still be out.
@@ -136,7 +136,7 @@ pub const TABLE: names::Theme = names::Theme {
         (names::Kind::Crowd, 6),
         (names::Kind::Walk, 1),
     ],
-    rounds: 100,
+    rounds: 30,
     configures: false,
     shuts_down: false,
 };
@@ -153,7 +153,7 @@ pub const REGISTRATION: names::Theme = names::Theme {
         (names::Kind::Use, 4),
         (names::Kind::Crowd, 1),
     ],
-    rounds: 12,
+    rounds: 6,
     configures: true,
     shuts_down: true,
 };
