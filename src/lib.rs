@@ -322,10 +322,9 @@
 //!
 //! # Platforms
 //!
-//! - **Run**: all tests run on Linux on x86-64 with glibc. The library's unit tests also run
-//!   as a 32-bit program there (`i686-unknown-linux-gnu`).
-//! - **Only checked** by the compiler, with each change: `aarch64-unknown-linux-gnu`,
-//!   `aarch64-apple-darwin`, `x86_64-pc-windows-gnu`.
+//! - **Run**: all tests run on Linux on x86-64 with glibc.
+//! - **Only checked** by the compiler, with each change: `i686-unknown-linux-gnu`,
+//!   `aarch64-unknown-linux-gnu`, `aarch64-apple-darwin`, `x86_64-pc-windows-gnu`.
 //! - **Neither**: all others. The library needs a processor with atomic operations on 64 bits.
 //!
 //! Where the system is no Unix there are no descriptors of queues, no signals to block, and no
