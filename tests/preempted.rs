@@ -6,7 +6,8 @@
 //! ```
 //!
 //! No oracle counts on luck: each says why it must hold for every interleaving. Which
-//! interleavings come about, the system decides.
+//! interleavings come about, the system decides. So a mutation named here (`tests/mutations`) was
+//! seen to fail within seconds; the guard that its first line names fails for certain.
 
 // Only Linux has timers that send a signal to one thread.
 #![cfg(target_os = "linux")]
@@ -33,6 +34,7 @@ use common::storm::storm;
 /// How long a storm lasts if the environment does not say.
 const SECONDS: u64 = 10;
 
+/// Mutation: `parking-by-a-store`.
 #[test]
 fn a_window_holds_the_failures_that_count_and_no_others() {
     storm("window", SECONDS, |seed| {
@@ -40,6 +42,7 @@ fn a_window_holds_the_failures_that_count_and_no_others() {
     });
 }
 
+/// Mutation: `exchanging-the-word-by-a-store`.
 #[test]
 fn a_count_tells_every_failure_once() {
     storm("count", SECONDS, |seed| {
@@ -47,6 +50,7 @@ fn a_count_tells_every_failure_once() {
     });
 }
 
+/// Mutation: `forgetting-no-lease`.
 #[test]
 fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
     storm("probes", SECONDS, |seed| {
@@ -54,6 +58,7 @@ fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
     });
 }
 
+/// Mutations: `rebuilding-without-freezing`, `inserting-behind-the-winner`.
 #[test]
 fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
     storm("table", SECONDS, |seed| {
@@ -61,6 +66,7 @@ fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
     });
 }
 
+/// Mutations: `registering-without-a-second-look-at-the-shutdown`, and `-at-the-settings`.
 #[test]
 fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
     storm("registration", SECONDS, |seed| {
