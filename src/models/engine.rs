@@ -22,7 +22,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// Mutation: `register` without its second look at the shutdown.
+/// Mutation: `registering-without-a-second-look-at-the-shutdown`.
 #[test]
 fn a_registration_and_a_shutdown_do_not_miss_each_other() {
     check(|| {
@@ -39,7 +39,7 @@ fn a_registration_and_a_shutdown_do_not_miss_each_other() {
     });
 }
 
-/// Mutation: `register` without its second look at the settings.
+/// Mutation: `registering-without-a-second-look-at-the-settings`.
 #[test]
 fn a_registration_and_a_change_of_settings_do_not_miss_each_other() {
     check(|| {
