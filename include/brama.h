@@ -771,7 +771,8 @@ brama_result_t brama_poll(brama_t *manager);
  * event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
  * the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
  * taken in the order of their keys, and one that does not fit any more, or has a key of
- * more than 1 KiB, is left out.
+ * more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
+ * value is left out, and so is all metadata if the array is NULL or larger than memory.
  */
 typedef struct brama_report_t {
     /**
@@ -893,8 +894,8 @@ brama_result_t brama_success_with(brama_t *manager,
 
 /**
  * Reports a failure without a permit; brama_failure_with tells how many count now. While
- * half-open it counts like a probe's. The reason goes into the events; NULL: none;
- * what is not UTF-8 is refused, and then nothing is counted.
+ * half-open it counts like a probe's. The reason goes into the events; NULL: none.
+ * It never costs the report: see brama_report_t.
  *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -1054,8 +1055,8 @@ brama_result_t brama_permit_success_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
 /**
- * Reports that the admitted call failed. The reason goes into the events; NULL: none;
- * what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
+ * Reports that the admitted call failed. The reason goes into the events; NULL: none.
+ * Errors as brama_permit_success. Any thread.
  */
 brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
 
@@ -1070,6 +1071,31 @@ brama_result_t brama_permit_failure_with(brama_permit_t permit,
  * failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
  */
 brama_result_t brama_permit_ignore(brama_permit_t permit);
+
+/**
+ * Whether the call is a probe: the circuit is half-open, and the call tests the
+ * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+ * thread.
+ */
+bool brama_permit_is_probe(brama_permit_t permit);
+
+/**
+ * Whether a guarded call of a connection may ride on the call that this permit was given
+ * to. Ask it for a call that is made inside the other one. True while the circuit is
+ * half-open and the permit is that of a probe of the same circuit, in the same half-open
+ * state; it was not reported yet.
+ *
+ * A call that rides needs no permit and reports nothing: the outer call reports for both.
+ * Without that a probe whose work makes a call of its own circuit would be rejected by it,
+ * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * rides can be ridden on. If the outer call has nothing to report itself and the inner one
+ * failed, it reports a failure. brama.hpp does all this.
+ *
+ * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+ * tells). Any thread.
+ */
+bool brama_permit_covers(brama_permit_t permit,
+                         const brama_connection_t *connection);
 
 /* -- Guarded calls by reading -------------------------------------------------------- */
 

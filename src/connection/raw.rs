@@ -4,8 +4,15 @@
 use super::Connection;
 use crate::error::Error;
 use crate::event::Report;
+use crate::manager::{Admission, Brama};
 use crate::record::{Begun, Refused, Ticket};
 use crate::state::Word;
+
+/// Whether a token is a probe's.
+#[inline]
+pub(crate) fn is_probe(token: u64) -> bool {
+    Ticket::of_passing(token).is_none()
+}
 
 /// The token of a call that was let pass by whoever read this upper half of the state
 /// word; `None` if the word does not let calls pass.
@@ -102,6 +109,25 @@ impl Connection {
         self.record
             .ignored(&self.engine.env, self.record.ticket(token))
             .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Whether a guarded call of this circuit may ride on the call that the token admitted, to
+    /// `other`: that is a probe of the same circuit, in the half-open state that it has now.
+    pub(crate) fn is_covered_by(&self, other: &Connection, token: u64) -> bool {
+        std::ptr::eq(&*self.record, &*other.record) && self.is_in_state_of(token)
+    }
+
+    /// [`Connection::is_covered_by`] of an admission by name.
+    pub(crate) fn is_covered_by_name(&self, brama: &Brama, admission: Admission) -> bool {
+        brama.owns(&self.engine)
+            && self.record.id() == admission.id
+            && self.is_in_state_of(admission.token)
+    }
+
+    fn is_in_state_of(&self, token: u64) -> bool {
+        let ticket = self.record.ticket(token);
+        ticket.is_probe()
+            && self.record.probing_generation(&self.engine.env) == Some(ticket.generation())
     }
 
     /// Whether the circuit is closed, which is all of [`Connection::available`] that

@@ -126,16 +126,18 @@ unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a st
     utf8_beyond_ascii(argument, bytes)
 }
 
-/// Whether [`text`] would take it, and need not look at more than its bytes' highest
-/// bits for that.
+/// The bytes of a string before its NUL, whatever they are; `None` for NULL.
 ///
 /// # Safety
 ///
 /// See the top of the file.
 #[inline]
-pub(super) unsafe fn is_plain(text: *const c_char) -> bool {
+pub(super) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
+    if text.is_null() {
+        return None;
+    }
     // SAFETY: a string, as the caller promises.
-    text.is_null() || unsafe { strings::measure(text) }.1
+    Some(unsafe { slice::from_raw_parts(text.cast(), strings::measure(text).0) })
 }
 
 /// A text of any length, or NULL for none.

@@ -119,7 +119,7 @@ unsafe fn report(
         BRAMA_OUTCOME_SUCCESS => connection.success(),
         BRAMA_OUTCOME_FAILURE => {
             // SAFETY: as above.
-            let report = unsafe { report::reason(reason) }?;
+            let report = unsafe { report::reason(reason) };
             connection.failure(report).map(drop)
         }
         other => {

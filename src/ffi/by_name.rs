@@ -196,8 +196,8 @@ pub unsafe extern "C" fn brama_success_with(
 }
 
 /// Reports a failure without a permit; brama_failure_with tells how many count now. While
-/// half-open it counts like a probe's. The reason goes into the events; NULL: none;
-/// what is not UTF-8 is refused, and then nothing is counted.
+/// half-open it counts like a probe's. The reason goes into the events; NULL: none.
+/// It never costs the report: see brama_report_t.
 ///
 /// A NULL manager is the default one, a NULL scope is none. Errors:
 /// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn brama_failure(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
+            let (key, report) = (key(identifier, scope)?, report::reason(reason));
             args::manager(manager).failure(key, report)?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::Arc;
 
-use super::args::{handle, is_plain, null};
+use super::args::{handle, null};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
@@ -172,13 +172,10 @@ pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held; NULL, or a string.
-    let (handle, is_plain) = unsafe { (connection.as_ref(), is_plain(reason)) };
-    let begun = match handle {
-        // Nothing in it panics, so it needs no guard.
-        Some(handle) if is_plain => handle.connection.begin_failure(None),
-        _ => Begun::Not,
-    };
+    // SAFETY: NULL, or a handle that is held.
+    let handle = unsafe { connection.as_ref() };
+    // Nothing in it panics, so it needs no guard.
+    let begun = handle.map_or(Begun::Not, |handle| handle.connection.begin_failure(None));
     match begun {
         Begun::Done(_) => BRAMA_OK,
         // SAFETY: as above.
@@ -198,7 +195,7 @@ unsafe fn failure_that_matters(
     guard::result(|| {
         let handle = handle.ok_or_else(|| null("connection"))?;
         // SAFETY: the caller's promise.
-        let report = unsafe { report::reason(text) }?;
+        let report = unsafe { report::reason(text) };
         handle.connection.go_on_with_failure(None, &report, begun)?;
         Ok(())
     })

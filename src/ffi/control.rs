@@ -30,7 +30,7 @@ pub unsafe extern "C" fn brama_open_circuit(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
+            let (key, report) = (key(identifier, scope)?, report::reason(reason));
             args::manager(manager).open_circuit(key, report, how_long(expiry_ms))?;
         }
         Ok(())
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (handle, report) = (handle(connection)?, report::reason(reason)?);
+            let (handle, report) = (handle(connection)?, report::reason(reason));
             handle
                 .connection
                 .open_circuit(report, how_long(expiry_ms))?;

@@ -16,12 +16,13 @@
 use std::ffi::c_char;
 use std::mem::align_of;
 
-use super::args::{self, handle, invalid, is_plain, key, place};
+use super::args::{self, handle, invalid, key, place};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types::BRAMA_NEVER;
+use crate::connection::is_probe;
 use crate::error::Error;
 use crate::event::Report;
 use crate::manager::{Admission, Brama};
@@ -278,8 +279,8 @@ pub unsafe extern "C" fn brama_permit_success_with(
     })
 }
 
-/// Reports that the admitted call failed. The reason goes into the events; NULL: none;
-/// what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
+/// Reports that the admitted call failed. The reason goes into the events; NULL: none.
+/// Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure(
     permit: brama_permit_t,
@@ -287,12 +288,11 @@ pub unsafe extern "C" fn brama_permit_failure(
 ) -> brama_result_t {
     let [owner, token, hash, id] = permit.opaque;
     // SAFETY: the caller's promise.
-    let (handle, is_plain) = unsafe { (handle_of(owner), is_plain(reason)) };
-    let begun = match handle {
-        // Nothing in it panics, so it needs no guard.
-        Some(handle) if is_plain => handle.connection.begin_failure(Some(token)),
-        _ => Begun::Not,
-    };
+    let handle = unsafe { handle_of(owner) };
+    // Nothing in it panics, so it needs no guard.
+    let begun = handle.map_or(Begun::Not, |handle| {
+        handle.connection.begin_failure(Some(token))
+    });
     match begun {
         Begun::Done(_) => BRAMA_OK,
         // SAFETY: as above.
@@ -318,7 +318,7 @@ unsafe fn failure_that_matters(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let report = report::reason(reason)?;
+            let report = report::reason(reason);
             match Granted::to(&permit)? {
                 Granted::ByHandle(handle, token) => {
                     let handle = &handle.connection;
@@ -354,6 +354,43 @@ pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_re
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe { Granted::to(&permit)?.ignored() }
+    })
+}
+
+/// Whether the call is a probe: the circuit is half-open, and the call tests the
+/// dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
+    permit.opaque[0] != 0 && is_probe(permit.opaque[1])
+}
+
+/// Whether a guarded call of a connection may ride on the call that this permit was given
+/// to. Ask it for a call that is made inside the other one. True while the circuit is
+/// half-open and the permit is that of a probe of the same circuit, in the same half-open
+/// state; it was not reported yet.
+///
+/// A call that rides needs no permit and reports nothing: the outer call reports for both.
+/// Without that a probe whose work makes a call of its own circuit would be rejected by it,
+/// and the circuit would never close. One call at a time rides on a permit, and a call that
+/// rides can be ridden on. If the outer call has nothing to report itself and the inner one
+/// failed, it reports a failure. brama.hpp does all this.
+///
+/// False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+/// tells). Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_covers(
+    permit: brama_permit_t,
+    connection: *const brama_connection_t,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller promises both; a permit's handle or manager is still there.
+        let (connection, granted) = unsafe { (handle(connection)?, Granted::to(&permit)?) };
+        let connection = &connection.connection;
+        Ok(match granted {
+            Granted::ByHandle(outer, token) => connection.is_covered_by(&outer.connection, token),
+            Granted::ByName(brama, admission) => connection.is_covered_by_name(brama, admission),
+        })
     })
 }
 

@@ -22,6 +22,11 @@ pub(crate) struct Admission {
 }
 
 impl Brama {
+    /// Whether this is the manager of an engine.
+    pub(crate) fn owns(&self, engine: &Engine) -> bool {
+        std::ptr::eq(self.engine(), engine)
+    }
+
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
         let engine = self.engine();
         engine.with(key, |record, _| {

@@ -143,6 +143,51 @@ static void late_reports_are_told_so(void) {
     free_world(world);
 }
 
+static void a_permit_says_which_calls_may_ride_on_it(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_connection_t *db = made(world, "db", 1), *other = made(world, "other", 1), *same;
+    OK(brama_connection_get(m, "db", NULL, &same));
+    brama_t *another = brama_new(NULL);
+    brama_connection_t *namesake;
+    OK(brama_register(another, "db", NULL, NULL, &namesake));
+    OK(brama_half_open_circuit(another, "db", NULL));
+    brama_permit_t held, named;
+    OK(brama_connection_acquire(db, &held, NULL));
+    CHECK(!brama_permit_is_probe(held) && !brama_permit_covers(held, db));
+    OK(brama_connection_half_open_circuit(other));
+    for (int by_name = 0; by_name < 2; by_name++) {
+        OK(brama_connection_half_open_circuit(db));
+        if (by_name)
+            OK(brama_acquire(m, "db", NULL, &named, NULL));
+        else
+            OK(brama_connection_acquire(db, &named, NULL));
+        CHECK(brama_permit_is_probe(named));
+        CHECK(brama_permit_covers(named, db) && brama_permit_covers(named, same));
+        CHECK(!brama_permit_covers(named, other) && !brama_permit_covers(named, namesake));
+        CHECK(!brama_permit_covers(held, db));
+        /* Also when its lease is over: a late report counts. */
+        OK(brama_clock_advance(world.clock, 600000));
+        CHECK(brama_permit_covers(named, db));
+        /* Not in another half-open state. */
+        OK(brama_connection_open_circuit(db, NULL, 1));
+        CHECK(brama_permit_is_probe(named) && !brama_permit_covers(named, db));
+        OK(brama_clock_advance(world.clock, 1));
+        CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
+        CHECK(!brama_permit_covers(named, db));
+        OK(brama_connection_close_circuit(db));
+        CHECK(!brama_permit_covers(named, db));
+    }
+    OK(brama_unregister(m, "db", NULL));
+    CHECK(!brama_permit_covers(named, db));
+    brama_connection_release(namesake);
+    brama_free(another);
+    brama_connection_release(same);
+    brama_connection_release(other);
+    brama_connection_release(db);
+    free_world(world);
+}
+
 static void many_probes_keep_their_places(void) {
     enum { PROBES = 40 };
     struct world world = make_world();
@@ -359,6 +404,7 @@ int main(void) {
     trips_expires_and_recovers();
     by_name_is_the_same();
     late_reports_are_told_so();
+    a_permit_says_which_calls_may_ride_on_it();
     many_probes_keep_their_places();
     by_hand();
     settings_on_both_levels();
