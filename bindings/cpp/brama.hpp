@@ -31,9 +31,22 @@
  * fails changes nothing, unless it says so.
  *
  * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports: that it returned is a
- * success, that it threw is a failure, and the exception travels on. A Permit of one's
- * own is reported by its success(), failure() or ignore(); one that is destroyed
- * unreported is ignored, or counted as a failure if an exception is destroying it.
+ * success, that it threw is a failure, and the exception travels on. A rejection, of this
+ * or another circuit, that leaves fn as its exception is ignored, and so is the end of a
+ * thread that is cancelled inside fn. A brama::Result that fn returns counts as what it
+ * holds: a rejection is ignored, any other error is a failure.
+ *
+ * A guarded call of the same circuit inside fn, on its thread, shares its admission while
+ * the circuit is half-open. Such a call takes no probe's place and reports nothing; the
+ * outer call reports for both. If that has nothing to report itself (it is ignored), it
+ * reports a failure if an inner call failed. fn returns on the thread that it was called on.
+ *
+ * A Permit of one's own is reported by its success(), failure() or ignore(); one that is
+ * destroyed unreported is ignored, or counted as a failure if an exception is destroying it
+ * that began after it was acquired. Guarded calls do not share it.
+ *
+ * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
+ * NUL or are too long are made valid and cut, and the event says so (is_truncated).
  *
  * OWNERSHIP. Brama, Permit, Subscription, Queue and ManualClock can be moved and not
  * copied; Connection can be copied (counted). Connections, subscriptions and queues may
@@ -74,6 +87,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <forward_list>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -86,6 +100,10 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#if defined(__GLIBCXX__)
+#include <cxxabi.h>
+#endif
 
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define BRAMA_HPP_TRY try
@@ -368,6 +386,7 @@ public:
 
 namespace detail {
 class Terminated;
+class ReportText;
 }
 
 /// A string on its way into the library, or none: an argument's type, that takes
@@ -393,6 +412,7 @@ public:
 
 private:
     friend class detail::Terminated;
+    friend class detail::ReportText;
     static bool contains_nul(std::string_view text) noexcept {
         return text.find('\0') != std::string_view::npos;
     }
@@ -483,6 +503,67 @@ private:
     Answer answer_;
     std::unique_ptr<brama_pair_t[]> pairs_;
     std::size_t count_;
+};
+
+/// Text of a report as C has it. It is never refused: what is not terminated is copied, as
+/// much as an event keeps and a little more. A NUL becomes a byte that is no UTF-8, so that
+/// the library replaces it and the event says so.
+class ReportText {
+public:
+    explicit ReportText(const Text& text) noexcept {
+        if (text.terminated_ || text.data_ == nullptr) {
+            c_str_ = text.data_;
+            return;
+        }
+        const std::size_t size = text.size_ < sizeof small_ ? text.size_ : sizeof small_ - 1;
+        for (std::size_t i = 0; i < size; ++i) small_[i] = text.data_[i] == '\0' ? no_utf8 : text.data_[i];
+        small_[size] = '\0';
+        c_str_ = small_;
+    }
+    ReportText(const ReportText&) = delete;
+    ReportText& operator=(const ReportText&) = delete;
+
+    /// NULL for none.
+    const char* c_str() const noexcept { return c_str_; }
+
+    static constexpr char no_utf8 = '\xff';
+
+private:
+    const char* c_str_ = nullptr;
+    char small_[1024 + 4 + 1];
+};
+
+/// Metadata of a report as C has it, while the map is there and stays as it is. What there is
+/// no memory for is left out, and the event says so.
+class ReportPairs {
+public:
+    explicit ReportPairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
+        if (count_ == 0) return;
+        pairs_.reset(new (std::nothrow) brama_pair_t[count_]);
+        if (!pairs_) return;
+        std::size_t next = 0;
+        for (const auto& [key, value] : metadata) pairs_[next++] = {shown(key), shown(value)};
+    }
+
+    const brama_pair_t* data() const noexcept { return pairs_.get(); }
+    std::size_t count() const noexcept { return count_; }
+
+private:
+    const char* shown(const std::string& text) noexcept {
+        if (text.find('\0') == std::string::npos) return text.c_str();
+        BRAMA_HPP_TRY {
+            std::string& copy = copies_.emplace_front(text);
+            for (char& one : copy)
+                if (one == '\0') one = ReportText::no_utf8;
+            return copy.c_str();
+        }
+        BRAMA_HPP_CATCH(...) {}
+        return nullptr;
+    }
+
+    std::unique_ptr<brama_pair_t[]> pairs_;
+    std::size_t count_;
+    std::forward_list<std::string> copies_;
 };
 
 inline Metadata to_metadata(const brama_pair_t* pairs, std::size_t count) {
@@ -632,25 +713,23 @@ inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& 
     if (!expiry) return BRAMA_NOT_GIVEN_U64;
     Answer negative;
     const std::uint64_t length = ms(negative, Code::invalid_argument, "expiry", *expiry);
-    if (answer) answer = negative;
+    answer = negative;
     return length;
 }
 
 struct NativeReport {
     brama_report_t raw;
-    Answer answer;
 
-    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text("reason", reason), pairs(metadata) {
+    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text(reason), pairs(metadata) {
         brama_report_init(&raw);
         raw.reason = text.c_str();
         raw.metadata = pairs.data();
         raw.metadata_count = pairs.count();
-        answer = text.answer() ? pairs.answer() : text.answer();
     }
 
 private:
-    Terminated text;
-    Pairs pairs;
+    ReportText text;
+    ReportPairs pairs;
 };
 
 }  // namespace detail
@@ -992,17 +1071,18 @@ private:
 /* -- Guarded calls ----------------------------------------------------------------------- */
 
 /// An admission, to be reported once. Destroyed unreported it is ignored, or counted as
-/// a failure if an exception is destroying it. No longer than the Connection or Brama
-/// that gave it (one of a Connection needs that very handle, or a copy of it, to be
-/// there). One thread at a time, but any.
+/// a failure if an exception is destroying it that began after it was acquired. No longer
+/// than the Connection or Brama that gave it (one of a Connection needs that very handle, or
+/// a copy of it, to be there). One thread at a time, but any.
 class Permit {
 public:
     explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
-    Permit(Permit&& other) noexcept : raw_(other.release()) {}
+    Permit(Permit&& other) noexcept : raw_(other.release()), unwinding_(other.unwinding_) {}
     Permit& operator=(Permit&& other) noexcept {
         if (this != &other) {
             drop();
             raw_ = other.release();
+            unwinding_ = other.unwinding_;
         }
         return *this;
     }
@@ -1011,6 +1091,10 @@ public:
     /// Whether it is still to be reported.
     explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
 
+    /// Whether the call is a probe: the circuit is half-open, and the call tests the
+    /// dependency. A client may shorten its time-out then.
+    bool is_probe() const noexcept { return brama_permit_is_probe(raw_); }
+
     /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
     /// reported already.
     void success() { try_success().value(); }
@@ -1018,23 +1102,19 @@ public:
     Result<void> try_success() noexcept { return Answer(brama_permit_success(release())); }
     Result<void> try_success(const Metadata& metadata) noexcept {
         const detail::NativeReport report({}, metadata);
-        if (!report.answer) return report.answer;
-        return done(brama_permit_success_with(raw_, &report.raw));
+        return Answer(brama_permit_success_with(release(), &report.raw));
     }
 
-    /// The call failed, for this reason. Errors as success(); InvalidArgument also for a
-    /// reason that is not UTF-8, and then the permit is still to be reported.
+    /// The call failed, for this reason. Errors as success().
     void failure(Text reason = {}) { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) noexcept {
-        const detail::Terminated text("reason", reason);
-        if (!text.answer()) return text.answer();
-        return done(brama_permit_failure(raw_, text.c_str()));
+        const detail::ReportText text(reason);
+        return Answer(brama_permit_failure(release(), text.c_str()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) noexcept {
         const detail::NativeReport report(reason, metadata);
-        if (!report.answer) return report.answer;
-        return done(brama_permit_failure_with(raw_, &report.raw));
+        return Answer(brama_permit_failure_with(release(), &report.raw));
     }
 
     /// Gives it back, neither success nor failure: a cancelled caller is no failing
@@ -1046,10 +1126,6 @@ public:
     brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
 
 private:
-    Answer done(brama_result_t result) noexcept {
-        if (result != BRAMA_ERR_INVALID_ARGUMENT) release();
-        return Answer(result);
-    }
     void drop() noexcept {
         if (!*this) return;
         if (std::uncaught_exceptions() > unwinding_)
@@ -1059,37 +1135,142 @@ private:
     }
 
     brama_permit_t raw_;
+    /// Exceptions under way when it was acquired: they are not the call's.
     int unwinding_ = std::uncaught_exceptions();
 };
 
 namespace detail {
 
-inline void report(Permit& permit, Outcome outcome) noexcept {
-    switch (outcome) {
-    case Outcome::success: permit.try_success(); return;
-    case Outcome::failure: permit.try_failure(); return;
-    case Outcome::ignored: break;
+/// A guarded call that is a probe, or rides on one, while its function runs.
+struct Frame {
+    /// The probe's, to be compared.
+    brama_permit_t permit;
+    Frame* outer;
+    bool a_rider_failed;
+};
+
+/// The probes and riders under way on this thread, from the innermost outwards. Healthy
+/// calls are not listed.
+inline thread_local Frame* innermost = nullptr;
+
+/// How a guarded call was let in: with a permit, or riding on another call.
+struct Entry {
+    brama_permit_t permit;
+    Frame* mount = nullptr;
+    bool may_be_probe = false;
+};
+
+/// Lets a call ride on one of this thread's, if one of them covers it. One at a time rides on
+/// another: it is further in, and so the next one finds it first.
+inline bool mount(Entry& entry, const brama_connection_t* connection) noexcept {
+    for (Frame* frame = innermost; frame != nullptr; frame = frame->outer) {
+        if (!brama_permit_covers(frame->permit, connection)) continue;
+        entry.mount = frame;
+        return true;
     }
-    permit.try_ignore();
+    return false;
+}
+
+/// A guarded call from its admission to its report.
+class Guarded {
+public:
+    explicit Guarded(Entry& entry) noexcept : entry_(entry) {
+        if (entry.mount != nullptr)
+            list(entry.mount->permit);
+        else if (entry.may_be_probe && brama_permit_is_probe(entry.permit))
+            list(entry.permit);
+    }
+    Guarded(const Guarded&) = delete;
+    Guarded& operator=(const Guarded&) = delete;
+    /// What the function returns is made where the caller wants it, so a success that has no
+    /// classifier is reported on the way out.
+    ~Guarded() {
+        if (!is_over_) conclude(Outcome::success);
+    }
+
+    void conclude(Outcome outcome, const char* reason = nullptr) noexcept {
+        is_over_ = true;
+        if (is_listed_) outcome = unlist(outcome);
+        if (entry_.mount != nullptr) {
+            if (outcome == Outcome::failure) entry_.mount->a_rider_failed = true;
+            return;
+        }
+        switch (outcome) {
+        case Outcome::success: brama_permit_success(entry_.permit); return;
+        case Outcome::failure: brama_permit_failure(entry_.permit, reason); return;
+        case Outcome::ignored: brama_permit_ignore(entry_.permit); return;
+        }
+    }
+
+private:
+    void list(const brama_permit_t& permit) noexcept {
+        frame_ = {permit, innermost, false};
+        innermost = &frame_;
+        is_listed_ = true;
+    }
+    /// What the call reports, given its own outcome.
+    Outcome unlist(Outcome outcome) noexcept {
+        for (Frame** at = &innermost; *at != nullptr; at = &(*at)->outer) {
+            if (*at != &frame_) continue;
+            *at = frame_.outer;
+            break;
+        }
+        return outcome == Outcome::ignored && frame_.a_rider_failed ? Outcome::failure : outcome;
+    }
+
+    Entry& entry_;
+    bool is_over_ = false;
+    bool is_listed_ = false;
+    Frame frame_;
+};
+
+/// Stands for a classifier: a Result counts as what it holds, everything else is a success.
+struct ByItself {};
+inline constexpr ByItself by_itself;
+
+template <class R, class Classify> void conclude(Guarded& call, const R& result, Classify&& classify) {
+    if constexpr (std::is_same_v<std::decay_t<Classify>, ByItself>) {
+        const Answer& answer = result;
+        if (answer)
+            call.conclude(Outcome::success);
+        else if (answer.code() == Code::rejected)
+            call.conclude(Outcome::ignored);
+        else
+            call.conclude(Outcome::failure, answer.message().data());
+    } else {
+        call.conclude(std::invoke(std::forward<Classify>(classify), result));
+    }
+}
+
+/// Whether an exception was made of a rejection by std::throw_with_nested.
+inline bool wraps_rejection(const std::exception& exception) noexcept {
+#if defined(__cpp_rtti) && (defined(__cpp_exceptions) || defined(_CPPUNWIND))
+    const auto* nested = dynamic_cast<const std::nested_exception*>(&exception);
+    if (nested == nullptr || nested->nested_ptr() == nullptr) return false;
+    try {
+        nested->rethrow_nested();
+    } catch (const Rejected&) {
+        return true;
+    } catch (const std::exception& inner) {
+        return wraps_rejection(inner);
+    } catch (...) {
+    }
+#else
+    static_cast<void>(exception);
+#endif
+    return false;
 }
 
 /// Runs a call and reports what became of it; `classify` is asked if it returns.
-template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit, F&& fn, Classify&& classify) {
+template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
-    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, std::nullptr_t>;
-    // What fn returns is made where the caller wants it, so a success that nobody is
-    // asked about is reported on the way out.
-    struct Leaving {
-        Permit& permit;
-        ~Leaving() { if (!asks && permit) permit.try_success(); }
-    };
-    const Leaving leaving{permit};
-    (void)leaving;
+    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, ByItself> || std::is_base_of_v<Answer, std::decay_t<R>>;
+    Guarded call(entry);
     BRAMA_HPP_TRY {
         if constexpr (asks) {
             static_assert(!std::is_void_v<R>, "there is nothing to classify: fn returns void");
             R result = std::invoke(std::forward<F>(fn));
-            report(permit, std::invoke(std::forward<Classify>(classify), std::as_const(result)));
+            conclude(call, std::as_const(result), std::forward<Classify>(classify));
             if constexpr (std::is_reference_v<R>)
                 return static_cast<R>(result);
             else
@@ -1099,11 +1280,23 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit
         }
     }
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
-    catch (const std::exception& exception) {
-        if (permit && !permit.try_failure(exception.what()) && permit) permit.try_failure("exception");
+#if defined(__GLIBCXX__)
+    catch (const abi::__forced_unwind&) {
+        // The thread is cancelled.
+        call.conclude(Outcome::ignored);
+        throw;
+    }
+#endif
+    catch (const Rejected&) {
+        call.conclude(Outcome::ignored);
+        throw;
+    } catch (const std::exception& exception) {
+        call.conclude(wraps_rejection(exception) ? Outcome::ignored : Outcome::failure, exception.what());
         throw;
     } catch (...) {
-        if (permit) permit.try_failure("exception");
+        // What unwinds and is no exception of C++ is the end of the thread.
+        const bool is_exception = std::current_exception() != nullptr;
+        call.conclude(is_exception ? Outcome::failure : Outcome::ignored, "exception");
         throw;
     }
 #endif
@@ -1111,21 +1304,25 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit
 
 /// The same for a try_ form.
 template <class F, class Classify>
-Result<std::invoke_result_t<F>> try_guarded(Result<Permit> permit, F&& fn, Classify&& classify) {
+Result<std::invoke_result_t<F>> try_guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
     static_assert(!std::is_reference_v<R>, "a Result holds a value: let fn return one");
-    if (!permit) return static_cast<const Answer&>(permit);
     if constexpr (std::is_void_v<R>) {
-        guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify));
+        guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
         return {};
     } else {
-        return Result<R>(guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify)));
+        return Result<R>(guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify)));
     }
+}
+
+/// Why a call is not admitted.
+inline Answer refused(brama_result_t result, std::uint64_t retry_after_ms) noexcept {
+    return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
 }
 
 inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit, std::uint64_t retry_after_ms) noexcept {
     if (result == BRAMA_OK) return Permit(permit);
-    return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
+    return refused(result, retry_after_ms);
 }
 
 }  // namespace detail
@@ -1156,12 +1353,7 @@ public:
 
     /// Whether a call would be admitted now. A pure question: takes no permit. One load
     /// while the circuit is closed.
-    bool available() const noexcept {
-#if defined(__GNUC__)
-        if (word_ != nullptr && (__atomic_load_n(word_, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0) return true;
-#endif
-        return brama_connection_available(native());
-    }
+    bool available() const noexcept { return passes_freely() || brama_connection_available(native()); }
 
     /// The state as of now; State::unknown if the connection is gone.
     State state() const noexcept { return static_cast<State>(brama_connection_state(native())); }
@@ -1186,22 +1378,28 @@ public:
     Result<Permit> try_acquire() const&& = delete;
 
     /// Runs fn if the circuit admits it, and answers what it answers. That it returns is
-    /// a success; that it throws is a failure, whose reason is the exception's what(),
-    /// and the exception travels on. Errors: as acquire().
+    /// a success, unless it is a Result without a value; that it throws is a failure, whose
+    /// reason is the exception's what(), and the exception travels on. A rejection is ignored,
+    /// thrown or returned. Errors: as acquire().
     template <class F> std::invoke_result_t<F> call(F&& fn) const {
-        return detail::guarded(admission().value(), std::forward<F>(fn), nullptr);
+        return call_with(detail::by_itself, std::forward<F>(fn));
     }
     /// call() with a function that looks at the result and says what it means.
     template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
-        return detail::guarded(admission().value(), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        enter(entry).or_throw();
+        return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     /// The same, but a call that is not admitted is answered by a Result without a value.
     /// What fn throws is thrown.
     template <class F> Result<std::invoke_result_t<F>> try_call(F&& fn) const {
-        return detail::try_guarded(admission(), std::forward<F>(fn), nullptr);
+        return try_call_with(detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F> Result<std::invoke_result_t<F>> try_call_with(Classify&& classify, F&& fn) const {
-        return detail::try_guarded(admission(), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        const Answer answer = enter(entry);
+        if (!answer) return answer;
+        return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
     /// Reports a success without a permit: ask available(), call, report. Errors:
@@ -1211,20 +1409,19 @@ public:
     Result<void> try_success() const noexcept { return Answer(brama_connection_success(native())); }
     Result<void> try_success(const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
-        return report.answer ? Answer(brama_connection_success_with(native(), &report.raw)) : report.answer;
+        return Answer(brama_connection_success_with(native(), &report.raw));
     }
 
-    /// Reports a failure without a permit. Errors: NotFound, ShutDown; InvalidArgument
-    /// for a reason that is not UTF-8, and then nothing is counted.
+    /// Reports a failure without a permit. Errors: NotFound, ShutDown.
     void failure(Text reason = {}) const { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) const { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) const noexcept {
-        const detail::Terminated text("reason", reason);
-        return text.answer() ? Answer(brama_connection_failure(native(), text.c_str())) : text.answer();
+        const detail::ReportText text(reason);
+        return Answer(brama_connection_failure(native(), text.c_str()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
-        return report.answer ? Answer(brama_connection_failure_with(native(), &report.raw)) : report.answer;
+        return Answer(brama_connection_failure_with(native(), &report.raw));
     }
 
     /// Opens the circuit, or moves the deadline of an open one: for this long this time,
@@ -1234,9 +1431,10 @@ public:
         try_open_circuit(reason, expiry, metadata).value();
     }
     Result<void> try_open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
-        detail::NativeReport report(reason, metadata);
-        const auto length = detail::opening(report.answer, expiry);
-        return report.answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : report.answer;
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::opening(answer, expiry);
+        return answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : answer;
     }
 
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
@@ -1266,6 +1464,29 @@ private:
         std::uint64_t retry_after_ms;
         const brama_result_t result = brama_connection_acquire(native(), &permit, &retry_after_ms);
         return detail::admitted(result, permit, retry_after_ms);
+    }
+
+    /// Lets a guarded call in.
+    Answer enter(detail::Entry& entry) const noexcept {
+        if (detail::innermost != nullptr && detail::mount(entry, native())) return {};
+        std::uint64_t retry_after_ms;
+        const brama_result_t result = brama_connection_acquire(native(), &entry.permit, &retry_after_ms);
+        // A circuit that is closed now has no probes: either the call is none, or its
+        // half-open state is over.
+        if (result == BRAMA_OK) {
+            entry.may_be_probe = !passes_freely();
+            return {};
+        }
+        return detail::refused(result, retry_after_ms);
+    }
+
+    /// Whether the circuit is closed, as far as one load tells.
+    bool passes_freely() const noexcept {
+#if defined(__GNUC__)
+        return word_ != nullptr && (__atomic_load_n(word_, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0;
+#else
+        return false;
+#endif
     }
 
     detail::Handle<brama_connection_t, brama_connection_release> raw_;
@@ -1451,26 +1672,29 @@ public:
     [[nodiscard]] Permit acquire(Key key) const { return try_acquire(key).value(); }
     [[nodiscard]] Result<Permit> try_acquire(Key key) const noexcept {
         brama_permit_t permit = {};
-        std::uint64_t retry_after_ms = BRAMA_NONE;
-        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
-        if (answer || answer.code() == Code::rejected)
-            return detail::admitted(static_cast<brama_result_t>(answer.code()), permit, retry_after_ms);
-        return answer;
+        const Answer answer = admission(key, permit);
+        if (!answer) return answer;
+        return Permit(permit);
     }
 
     /// As Connection::call, by name.
     template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {
-        return detail::guarded(acquire(key), std::forward<F>(fn), nullptr);
+        return call_with(key, detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F> std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
-        return detail::guarded(acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        enter(key, entry).or_throw();
+        return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     template <class F> Result<std::invoke_result_t<F>> try_call(Key key, F&& fn) const {
-        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), nullptr);
+        return try_call_with(key, detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F>
     Result<std::invoke_result_t<F>> try_call_with(Key key, Classify&& classify, F&& fn) const {
-        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        const Answer answer = enter(key, entry);
+        if (!answer) return answer;
+        return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
     /// Reports without a permit: ask available(), call, report. Errors: NotFound.
@@ -1479,19 +1703,16 @@ public:
     Result<void> try_success(Key key) const noexcept { return by_name(key, brama_success); }
     Result<void> try_success(Key key, const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
-        if (!report.answer) return report.answer;
         return by_name(key, [&](auto... name) { return brama_success_with(name..., &report.raw); });
     }
     void failure(Key key, Text reason = {}) const { try_failure(key, reason).value(); }
     void failure(Key key, Text reason, const Metadata& metadata) const { try_failure(key, reason, metadata).value(); }
     Result<void> try_failure(Key key, Text reason = {}) const noexcept {
-        const detail::Terminated text("reason", reason);
-        if (!text.answer()) return text.answer();
+        const detail::ReportText text(reason);
         return by_name(key, [&](auto... name) { return brama_failure(name..., text.c_str()); });
     }
     Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
-        if (!report.answer) return report.answer;
         return by_name(key, [&](auto... name) { return brama_failure_with(name..., &report.raw); });
     }
 
@@ -1500,9 +1721,10 @@ public:
         try_open_circuit(key, reason, expiry, metadata).value();
     }
     Result<void> try_open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
-        detail::NativeReport report(reason, metadata);
-        const auto length = detail::opening(report.answer, expiry);
-        if (!report.answer) return report.answer;
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::opening(answer, expiry);
+        if (!answer) return answer;
         return by_name(key, [&](auto... name) { return brama_open_circuit_with(name..., &report.raw, length); });
     }
     void close_circuit(Key key) const { try_close_circuit(key).value(); }
@@ -1683,6 +1905,22 @@ private:
         if (!scope.answer()) return scope.answer();
         if (!raw_) return gone();
         return Answer(function(native(), identifier.c_str(), scope.c_str()));
+    }
+
+    Answer admission(const Key& key, brama_permit_t& permit) const noexcept {
+        std::uint64_t retry_after_ms = BRAMA_NONE;
+        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
+        return answer.code() == Code::rejected ? detail::refused(BRAMA_ERR_REJECTED, retry_after_ms) : answer;
+    }
+
+    /// Lets a guarded call in.
+    Answer enter(const Key& key, detail::Entry& entry) const noexcept {
+        if (detail::innermost != nullptr) {
+            const auto named = try_connection(key);
+            if (named && detail::mount(entry, named->native())) return {};
+        }
+        entry.may_be_probe = true;
+        return admission(key, entry.permit);
     }
 
     template <class F> Result<Connection> make(F* function, const Key& key, const Options& options) const noexcept {
