@@ -19,7 +19,7 @@ use crate::state::State;
 mod raw;
 
 #[cfg(feature = "capi")]
-pub(crate) use raw::{is_probe, token_of_pass};
+pub(crate) use raw::token_of_pass;
 
 /// A connection, resolved: what one keeps for a hot path.
 ///

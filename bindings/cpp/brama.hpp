@@ -42,8 +42,9 @@
  * reports a failure if an inner call failed. fn returns on the thread that it was called on.
  *
  * A Permit of one's own is reported by its success(), failure() or ignore(); one that is
- * destroyed unreported is ignored, or counted as a failure if an exception is destroying it
- * that began after it was acquired. Guarded calls do not share it.
+ * destroyed unreported is cancelled, or counted as a failure if an exception is destroying it
+ * that began after it was acquired. Guarded calls do not share it. What is cancelled is
+ * ignored, or a failure if it lasted as long as the setting cancelled_after says.
  *
  * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
  * NUL or are too long are made valid and cut, and the event says so (is_truncated).
@@ -76,6 +77,10 @@
 
 #ifndef BRAMA_HPP
 #define BRAMA_HPP
+
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "brama.hpp needs C++17: compile with -std=c++17 or newer"
+#else
 
 #include <brama.h>
 
@@ -129,9 +134,9 @@ using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 /// `inactive_threshold` that removes nobody, a `wait` without a limit.
 inline constexpr Milliseconds never = Milliseconds::max();
 
-/// `window` and `probe_timeout` that are not there, where a manager's setting is to be
-/// overruled.
-inline constexpr Milliseconds none = Milliseconds::max();
+/// `window`, `probe_timeout` and `cancelled_after` that are not there, where a manager's
+/// setting is to be overruled.
+inline constexpr Milliseconds none = Milliseconds::max() - Milliseconds(1);
 
 /// `max_attempts` of a circuit that never opens by itself.
 inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
@@ -155,6 +160,16 @@ enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
     progressive = BRAMA_EXPIRY_PROGRESSIVE,
 };
+
+/// Takes a setting back: `options.expiry = brama::inherit`. A connection follows its manager
+/// again, a manager the default.
+struct Inherit {
+    constexpr operator std::uint32_t() const noexcept { return BRAMA_INHERIT_U32; }
+    constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
+    constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
+    constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
+};
+inline constexpr Inherit inherit;
 
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
@@ -207,6 +222,7 @@ enum class Code : brama_result_t {
     panic = BRAMA_ERR_PANIC,
     unsupported = BRAMA_ERR_UNSUPPORTED,
     out_of_memory = BRAMA_ERR_OUT_OF_MEMORY,
+    limit = BRAMA_ERR_LIMIT,
 };
 
 /// The base of all that this header throws. what() names the argument or setting, its
@@ -257,15 +273,18 @@ class InvalidConfig : public detail::Coded<Code::invalid_config> { using Coded::
 class ShutDown : public detail::Coded<Code::shut_down> { using Coded::Coded; };
 /// A defect of the library, contained: other calls still work.
 class InternalError : public detail::Coded<Code::panic> { using Coded::Coded; };
-/// The system does not do what this needs.
+/// The operating system does not support, or refuses, what this needs.
 class Unsupported : public detail::Coded<Code::unsupported> { using Coded::Coded; };
 /// There is not enough memory.
 class OutOfMemory : public detail::Coded<Code::out_of_memory> { using Coded::Coded; };
+/// A limit of the process or the system is reached: of open files, say.
+class LimitReached : public detail::Coded<Code::limit> { using Coded::Coded; };
 
 namespace detail {
 
+/// None for BRAMA_NONE and BRAMA_NEVER.
 inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
-    if (ms == BRAMA_NONE) return std::nullopt;
+    if (ms == BRAMA_NONE || ms == BRAMA_NEVER) return std::nullopt;
     return Milliseconds(static_cast<Milliseconds::rep>(ms));
 }
 
@@ -340,6 +359,7 @@ private:
         case Code::panic: BRAMA_HPP_THROW(InternalError(text));
         case Code::unsupported: BRAMA_HPP_THROW(Unsupported(text));
         case Code::out_of_memory: BRAMA_HPP_THROW(OutOfMemory(text));
+        case Code::limit: BRAMA_HPP_THROW(LimitReached(text));
         case Code::ok: break;
         }
         BRAMA_HPP_THROW(Error(code_, text));
@@ -586,8 +606,9 @@ inline std::optional<std::string> copy(const char* text) {
 
 /* -- Settings ---------------------------------------------------------------------------- */
 
-/// Settings of one connection. What is not given follows the manager's setting, also
-/// when that changes later. brama.h says what each means and what is allowed.
+/// Settings of one connection. What is not given follows the manager's setting, even when
+/// that changes later; `inherit` takes one back that was given. brama.h says what each means
+/// and what is allowed.
 struct Options {
     std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
     std::optional<ExpiryStrategy> expiry_strategy = {};
@@ -600,6 +621,7 @@ struct Options {
     std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -619,6 +641,7 @@ struct Config {
     std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
     std::optional<bool> auto_register = {};
@@ -640,6 +663,7 @@ struct Settings {
     std::optional<Milliseconds> probe_timeout;  ///< none: the current expiry
     std::uint32_t half_open_max_calls;
     std::uint32_t half_open_successes;
+    std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
 };
 
 namespace detail {
@@ -647,6 +671,8 @@ namespace detail {
 /// A length of time for C; `name` is for the answer if it is negative.
 inline std::uint64_t ms(Answer& answer, Code code, const char* name, Milliseconds given) noexcept {
     if (given == never) return BRAMA_NEVER;
+    if (given == none) return BRAMA_NONE;
+    if (given == Milliseconds(inherit)) return BRAMA_INHERIT_U64;
     if (given >= Milliseconds::zero()) return static_cast<std::uint64_t>(given.count());
     char value[32];
     std::snprintf(value, sizeof value, "%lld ms", static_cast<long long>(given.count()));
@@ -683,6 +709,7 @@ struct Filler {
         put("probe_timeout", to.probe_timeout_ms, from.probe_timeout);
         put("half_open_max_calls", to.half_open_max_calls, from.half_open_max_calls);
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
+        put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
     }
 };
 
@@ -746,6 +773,7 @@ struct Status {
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
+    std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
@@ -759,7 +787,7 @@ struct Status {
 
     /// From C's; copies.
     static Status from(const brama_status_t& raw) {
-        const auto& set = raw.settings;
+        const auto& set = *raw.settings;
         const auto length = [](std::uint64_t ms) { return detail::span(ms).value_or(never); };
         Settings settings{set.max_attempts,
                           static_cast<ExpiryStrategy>(set.expiry_strategy),
@@ -771,7 +799,8 @@ struct Status {
                           detail::span(set.window_ms),
                           detail::span(set.probe_timeout_ms),
                           set.half_open_max_calls,
-                          set.half_open_successes};
+                          set.half_open_successes,
+                          detail::span(set.cancelled_after_ms)};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),
@@ -780,6 +809,7 @@ struct Status {
                       raw.total_successes,
                       raw.total_failures,
                       raw.total_rejections,
+                      raw.total_ignored,
                       raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
                       detail::time(raw.last_success_time_ms),
                       detail::time(raw.last_failure_time_ms),
@@ -1042,7 +1072,7 @@ public:
         const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
         if (!answer) return answer;
         brama_clock_t* raw = brama_clock_new(ms);
-        if (raw == nullptr) return Answer(BRAMA_ERR_OUT_OF_MEMORY);
+        if (raw == nullptr) return Answer(brama_last_error_code());
         return ManualClock(raw);
     }
 
@@ -1070,8 +1100,8 @@ private:
 
 /* -- Guarded calls ----------------------------------------------------------------------- */
 
-/// An admission, to be reported once. Destroyed unreported it is ignored, or counted as
-/// a failure if an exception is destroying it that began after it was acquired. No longer
+/// An admission, to be reported once. Destroyed unreported it counts as cancelled(); or as a
+/// failure if an exception is destroying it that began after it was acquired. No longer
 /// than the Connection or Brama that gave it (one of a Connection needs that very handle, or
 /// a copy of it, to be there). One thread at a time, but any.
 class Permit {
@@ -1093,7 +1123,7 @@ public:
 
     /// Whether the call is a probe: the circuit is half-open, and the call tests the
     /// dependency. A client may shorten its time-out then.
-    bool is_probe() const noexcept { return brama_permit_is_probe(raw_); }
+    bool is_probe() const noexcept { return brama_permit_is_probe_at(&raw_); }
 
     /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
     /// reported already.
@@ -1122,6 +1152,11 @@ public:
     void ignore() { try_ignore().value(); }
     Result<void> try_ignore() noexcept { return Answer(brama_permit_ignore(release())); }
 
+    /// The caller has given the call up: ignored, or a failure if the call has lasted as long
+    /// as the setting `cancelled_after` says. Errors as success().
+    void cancelled() { try_cancelled().value(); }
+    Result<void> try_cancelled() noexcept { return Answer(brama_permit_cancelled(release())); }
+
     /// Gives C's permit away, to be reported with brama_permit_success and so on.
     brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
 
@@ -1131,7 +1166,7 @@ private:
         if (std::uncaught_exceptions() > unwinding_)
             brama_permit_failure(release(), "exception");
         else
-            brama_permit_ignore(release());
+            brama_permit_cancelled(release());
     }
 
     brama_permit_t raw_;
@@ -1164,7 +1199,7 @@ struct Entry {
 /// another: it is further in, and so the next one finds it first.
 inline bool mount(Entry& entry, const brama_connection_t* connection) noexcept {
     for (Frame* frame = innermost; frame != nullptr; frame = frame->outer) {
-        if (!brama_permit_covers(frame->permit, connection)) continue;
+        if (!brama_permit_covers_at(&frame->permit, connection)) continue;
         entry.mount = frame;
         return true;
     }
@@ -1177,7 +1212,7 @@ public:
     explicit Guarded(Entry& entry) noexcept : entry_(entry) {
         if (entry.mount != nullptr)
             list(entry.mount->permit);
-        else if (entry.may_be_probe && brama_permit_is_probe(entry.permit))
+        else if (entry.may_be_probe && brama_permit_is_probe_at(&entry.permit))
             list(entry.permit);
     }
     Guarded(const Guarded&) = delete;
@@ -1189,6 +1224,13 @@ public:
     }
 
     void conclude(Outcome outcome, const char* reason = nullptr) noexcept {
+        end(outcome, reason, brama_permit_ignore_at);
+    }
+    /// The caller's thread is cancelled.
+    void cancelled() noexcept { end(Outcome::ignored, nullptr, brama_permit_cancelled_at); }
+
+private:
+    void end(Outcome outcome, const char* reason, brama_result_t (*ignore)(const brama_permit_t*)) noexcept {
         is_over_ = true;
         if (is_listed_) outcome = unlist(outcome);
         if (entry_.mount != nullptr) {
@@ -1196,13 +1238,11 @@ public:
             return;
         }
         switch (outcome) {
-        case Outcome::success: brama_permit_success(entry_.permit); return;
-        case Outcome::failure: brama_permit_failure(entry_.permit, reason); return;
-        case Outcome::ignored: brama_permit_ignore(entry_.permit); return;
+        case Outcome::success: brama_permit_success_at(&entry_.permit); return;
+        case Outcome::failure: brama_permit_failure_at(&entry_.permit, reason); return;
+        case Outcome::ignored: ignore(&entry_.permit); return;
         }
     }
-
-private:
     void list(const brama_permit_t& permit) noexcept {
         frame_ = {permit, innermost, false};
         innermost = &frame_;
@@ -1282,8 +1322,7 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry,
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #if defined(__GLIBCXX__)
     catch (const abi::__forced_unwind&) {
-        // The thread is cancelled.
-        call.conclude(Outcome::ignored);
+        call.cancelled();
         throw;
     }
 #endif
@@ -1295,8 +1334,10 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry,
         throw;
     } catch (...) {
         // What unwinds and is no exception of C++ is the end of the thread.
-        const bool is_exception = std::current_exception() != nullptr;
-        call.conclude(is_exception ? Outcome::failure : Outcome::ignored, "exception");
+        if (std::current_exception() != nullptr)
+            call.conclude(Outcome::failure, "exception");
+        else
+            call.cancelled();
         throw;
     }
 #endif
@@ -1335,14 +1376,14 @@ inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& perm
 class Connection {
 public:
     /// Takes over a reference of C's.
-    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), word_(brama_connection_state_word(raw)) {}
+    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), pass_word_(brama_connection_pass_word(raw)) {}
     Connection(const Connection& other) noexcept
-        : raw_(brama_connection_retain(other.raw_.get())), word_(other.word_) {}
+        : raw_(brama_connection_retain(other.raw_.get())), pass_word_(other.pass_word_) {}
     Connection(Connection&& other) noexcept
-        : raw_(std::move(other.raw_)), word_(std::exchange(other.word_, nullptr)) {}
+        : raw_(std::move(other.raw_)), pass_word_(std::exchange(other.pass_word_, nullptr)) {}
     Connection& operator=(Connection other) noexcept {
         raw_.swap(other.raw_);
-        std::swap(word_, other.word_);
+        std::swap(pass_word_, other.pass_word_);
         return *this;
     }
     ~Connection() = default;
@@ -1483,14 +1524,14 @@ private:
     /// Whether the circuit is closed, as far as one load tells.
     bool passes_freely() const noexcept {
 #if defined(__GNUC__)
-        return word_ != nullptr && (__atomic_load_n(word_, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0;
+        return pass_word_ != nullptr && __atomic_load_n(pass_word_, __ATOMIC_ACQUIRE) < BRAMA_PASS_LIMIT;
 #else
         return false;
 #endif
     }
 
     detail::Handle<brama_connection_t, brama_connection_release> raw_;
-    const std::uint64_t* word_;
+    const std::uint32_t* pass_word_;
 };
 
 /* -- Subscriptions ----------------------------------------------------------------------- */
@@ -1608,13 +1649,14 @@ private:
 /// ShutDown after shutdown().
 class Brama {
 public:
-    /// Makes a manager. Errors: InvalidConfig, which names the setting.
+    /// Makes a manager. Errors: InvalidConfig, which names the setting; OutOfMemory for a large
+    /// event_capacity.
     explicit Brama(const Config& config = {}) : Brama(try_make(config).value()) {}
     static Result<Brama> try_make(const Config& config = {}) noexcept {
         const NativeConfig given(config);
         if (!given.answer) return given.answer;
         brama_t* raw = brama_new(&given.raw);
-        if (raw == nullptr) return Answer(BRAMA_ERR_INVALID_CONFIG);
+        if (raw == nullptr) return Answer(brama_last_error_code());
         return Brama(raw);
     }
     /// Takes over a manager of C's.
@@ -1961,4 +2003,5 @@ inline Brama& default_manager() {
 #undef BRAMA_HPP_CATCH
 #undef BRAMA_HPP_THROW
 
+#endif  // C++17
 #endif  // BRAMA_HPP

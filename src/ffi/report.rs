@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
 
-use super::args::{self, Extensible, init, read_or_blank};
+use super::args::{self, Extensible, TERMINATED, init, read_or_blank};
 use super::types::brama_pair_t;
 use crate::error::Error;
 use crate::event::{Report, TEXT_BYTES, valid_beginning};
@@ -32,6 +32,9 @@ pub struct brama_report_t {
     /// If not NULL, and a failure was counted, gets how many failures count now: in a
     /// row, or inside the window if there is one.
     pub failure_count: *mut u32,
+    /// Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
+    /// with a NUL.
+    pub reason_length: usize,
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -45,6 +48,7 @@ unsafe impl Extensible for brama_report_t {
         metadata: ptr::null(),
         metadata_count: 0,
         failure_count: ptr::null_mut(),
+        reason_length: TERMINATED,
     };
 }
 
@@ -77,7 +81,7 @@ impl brama_report_t {
         // SAFETY: the caller's promise.
         unsafe {
             let given = read_or_blank("report", report)?;
-            let report = reason(given.reason);
+            let report = reason(given.reason, given.reason_length);
             let report = with_metadata(report, given.metadata, given.metadata_count);
             Ok((report, CountPlace(given.failure_count)))
         }
@@ -99,14 +103,15 @@ impl CountPlace {
     }
 }
 
-/// A report that is only a reason, NULL for none. Whatever its bytes are, it counts.
+/// A report that is only a reason of this length, NULL for none. Whatever its bytes are, it
+/// counts.
 ///
 /// # Safety
 ///
 /// See [`args`].
-pub(super) unsafe fn reason<'a>(reason: *const c_char) -> Report<'a> {
+pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Report<'a> {
     // SAFETY: the caller's promise.
-    let Some(bytes) = (unsafe { args::bytes(reason) }) else {
+    let Some(bytes) = (unsafe { args::bytes(reason, length) }) else {
         return Report::NONE;
     };
     let (reason, is_altered) = valid_beginning(bytes);
@@ -140,7 +145,7 @@ unsafe fn with_metadata(
     let mut is_altered = report.is_altered;
     let mut text = |text: *const c_char| {
         // SAFETY: the caller's promise.
-        let given = unsafe { args::bytes(text) };
+        let given = unsafe { args::bytes(text, TERMINATED) };
         let valid = given.map(|bytes| {
             let (text, is_other) = valid_beginning(bytes);
             // A key that is too long is left out as it is, and not merged with another one.

@@ -110,7 +110,7 @@ void an_outer_call_that_has_nothing_to_report_reports_the_failure_of_an_inner_on
     const auto db = half_open(world, "db");
     const auto ignored = [](int) { return Outcome::ignored; };
     CHECK(db.call_with(ignored, [&] { return db.call([] { return 3; }); }) == 3);
-    CHECK(db.state() == State::half_open);
+    CHECK(db.state() == State::half_open && db.status().total_ignored == 1);
     db.call_with(ignored, [&] {
         THROWN(std::runtime_error, db.call(down));
         return 1;
@@ -149,7 +149,7 @@ void a_rejection_that_leaves_a_call_is_no_failure_of_its_dependency() {
     CHECK(!cache.call([&] { return db.try_call([] { return 1; }); }));
     CHECK(!*cache.try_call([&] { return db.try_call([] {}); }));
     CHECK(cache.state() == State::closed && cache.status().total_failures == 0);
-    CHECK(cache.status().total_successes == 0);
+    CHECK(cache.status().total_successes == 0 && cache.status().total_ignored == 4);
     // A classifier may say otherwise; and other errors are failures, thrown or returned.
     CHECK(!cache.call_with([](const auto&) { return Outcome::success; }, [&] { return db.try_call([] {}); }));
     CHECK(cache.status().total_successes == 1);
@@ -199,13 +199,53 @@ void a_thread_that_is_cancelled_inside_a_call_is_no_failure() {
     });
     const auto status = db.status();
     CHECK(status.state == State::closed && status.total_failures == 0);
-    CHECK(status.total_successes == 0);
+    CHECK(status.total_successes == 0 && status.total_ignored == 4);
     // Its place is free again, also of a call that rides, and its thread had its own list.
     db.half_open_circuit();
     cancelled([&](auto wait) { db.call([&] { db.call(wait); }); });
     CHECK(db.state() == State::half_open);
     db.call([] {});
     CHECK(db.state() == State::closed);
+}
+
+void a_cancelled_call_that_lasted_long_is_a_failure_if_that_is_set() {
+    World world;
+    auto options = fragile();
+    options.cancelled_after = Milliseconds(500);
+    const auto db = world.gate.register_connection("db", options);
+    const auto lasting = [&](long ms) {
+        auto permit = db.acquire();
+        world.clock.advance(Milliseconds(ms));
+        return permit;
+    };
+    { auto dropped = lasting(499); }
+    lasting(1).cancelled();
+    lasting(500).ignore();
+    CHECK(db.state() == State::closed && db.status().total_ignored == 3);
+    lasting(500).cancelled();
+    CHECK(db.state() == State::open);
+    db.reset_circuit();
+    { auto dropped = lasting(500); }
+    CHECK(db.state() == State::open);
+    db.reset_circuit();
+    cancelled([&](auto wait) { db.call([&] { world.clock.advance(Milliseconds(499)); wait(); }); });
+    CHECK(db.state() == State::closed);
+    cancelled([&](auto wait) { db.call([&] { world.clock.advance(Milliseconds(500)); wait(); }); });
+    CHECK(db.state() == State::open);
+    // By name, and as a probe.
+    db.half_open_circuit();
+    auto probe = *world.gate.try_acquire("db");
+    world.clock.advance(Milliseconds(500));
+    CHECK(probe.is_probe() && probe.try_cancelled() && db.state() == State::open);
+    // Taken back, it is ignored again.
+    db.reset_circuit();
+    options = {};
+    options.cancelled_after = brama::inherit;
+    options.max_attempts = brama::inherit;
+    db.configure(options);
+    CHECK(!db.status().settings.cancelled_after && db.status().settings.max_attempts == 5);
+    lasting(500).cancelled();
+    CHECK(db.state() == State::closed && db.status().total_ignored == 5);
 }
 
 void a_permit_of_an_unwinding_that_began_before_it_is_ignored() {
@@ -226,7 +266,7 @@ void a_permit_of_an_unwinding_that_began_before_it_is_ignored() {
         throw 1;
     } catch (int) {
     }
-    CHECK(db.state() == State::closed);
+    CHECK(db.state() == State::closed && db.status().total_ignored == 1);
     // Moved about, it stays what it was when it was acquired.
     struct Mover {
         brama::Permit& permit;
@@ -291,6 +331,7 @@ int main() {
     an_outer_call_that_has_nothing_to_report_reports_the_failure_of_an_inner_one();
     a_rejection_that_leaves_a_call_is_no_failure_of_its_dependency();
     a_thread_that_is_cancelled_inside_a_call_is_no_failure();
+    a_cancelled_call_that_lasted_long_is_a_failure_if_that_is_set();
     a_permit_of_an_unwinding_that_began_before_it_is_ignored();
     a_permit_says_whether_it_is_a_probe();
     return 0;
