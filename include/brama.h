@@ -7,22 +7,23 @@
  *     #include <brama.h>
  *     #include <stdio.h>
  *
+ *     static bool charge(void) { return false; }  // the dependency
+ *
  *     int main(void) {
  *         brama_connection_t *payments;
- *         brama_options_t options;
- *         brama_options_init(&options);
+ *         brama_options_t options = BRAMA_OPTIONS_INIT;
  *         options.max_attempts = 3;
  *         if (brama_register(NULL, "payment_api", NULL, &options, &payments) != BRAMA_OK) {
  *             fprintf(stderr, "%s\n", brama_last_error_message());
  *             return 1;
  *         }
  *         brama_permit_t permit;
- *         if (brama_connection_acquire(payments, &permit, NULL) == BRAMA_OK) {
- *             if (charge())
- *                 brama_permit_success(permit);
- *             else
- *                 brama_permit_failure(permit, "HTTP 503");
- *         }
+ *         if (brama_connection_acquire(payments, &permit, NULL) != BRAMA_OK)
+ *             printf("not tried: %s\n", brama_last_error_message());
+ *         else if (charge())
+ *             brama_permit_success(permit);
+ *         else
+ *             brama_permit_failure(permit, "HTTP 503");
  *         brama_connection_release(payments);
  *         return 0;
  *     }
@@ -37,28 +38,54 @@
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
  * (brama_available), call, report (brama_success, brama_failure): simpler to add to
- * existing code, but half-open everybody who asks is told yes. Both exist by name, and
+ * existing code, but while half-open every caller that asks is admitted. Both exist by name, and
  * on a handle, which costs no look-up: keep one for a hot path.
  *
  * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL)
  * and ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of
- * UTF-8. All strings that go in are NUL-terminated UTF-8 and copied where they are
- * kept; all strings that come out are NUL-terminated, and say how long they are valid.
+ * UTF-8. Strings that go in are NUL-terminated UTF-8; functions whose name ends in _n take
+ * lengths instead. The library copies what it keeps. All strings that come out are
+ * NUL-terminated, and their function says how long they are valid.
+ *
+ * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is no UTF-8 or too long
+ * is made valid and cut; the report counts, and its event has BRAMA_EVENT_TRUNCATED.
  *
  * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a
- * negative code; a function that returns a pointer returns NULL. After a failure
- * brama_last_error_message() says what was wrong, on this thread. A pointer argument
+ * negative code; a function that returns a pointer returns NULL. After a failure, and
+ * after a question that was answered no, brama_last_error_message() says what was wrong, and
+ * brama_last_error_code() is its code, on this thread. A pointer argument
  * must not be NULL unless its function says what NULL means: then the answer is
  * BRAMA_ERR_INVALID_ARGUMENT, and nothing was done. A call that fails changes nothing,
  * unless it says so.
  *
- * OWNERSHIP. Opaque types are made and freed by the functions that their comment
- * names; everything else is the caller's own memory. Handles, subscriptions and queues
- * may outlive their manager.
+ * OWNERSHIP. What a function makes is given back once; everything else is the caller's own
+ * memory. NULL may be given back.
  *
- * STRUCTS. Call brama_X_init on a struct before you fill it in: it sets its size, by
- * which later versions of the library know what you know of it, and sets every field
- * to "not given" (BRAMA_NOT_GIVEN_...).
+ *     made by                                        given back by
+ *     brama_new                                      brama_free
+ *     brama_register, brama_get_or_register,         brama_connection_release
+ *       brama_connection_get, _retain
+ *     brama_subscribe, brama_subscribe_batched       brama_unsubscribe (ends it), or
+ *                                                    brama_subscription_detach (leaves it)
+ *     brama_queue_new                                brama_queue_free
+ *     brama_snapshot_new                             brama_snapshot_free
+ *     brama_clock_new                                brama_clock_free
+ *
+ * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
+ * subscriptions and queues may outlive their manager.
+ *
+ * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared
+ * or with brama_X_init. That sets `size`, which tells a newer library which fields your
+ * program was compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...).
+ * BRAMA_INHERIT_... takes a setting back that was given before.
+ *
+ * VERSIONS. Structs with a size only grow at their end, and constants keep their values, as
+ * long as BRAMA_ABI_VERSION stays the same: before version 1.0 as long as the minor version
+ * does, from then on as long as the major version does. The SONAME is libbrama.so.0.MINOR
+ * before 1.0 and libbrama.so.MAJOR from then on, so a program finds a library that it can
+ * work with, or none. A program that loads the library itself compares brama_abi_version()
+ * with BRAMA_ABI_VERSION. A program that sets a field which an older library does not know
+ * gets BRAMA_ERR_INVALID_ARGUMENT.
  *
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
@@ -85,6 +112,16 @@
  * reported, which can start a thread; the first use by a thread allocates; a report that interrupts
  * another one may lose a count.
  *
+ * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of
+ * this library: disable cancellation, or cancel where you wait for the dependency. What such
+ * a thread should report is brama_permit_cancelled.
+ *
+ * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with
+ * per-thread state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks
+ * or dies. Use a queue and drain it on a thread of the interpreter's (brama_queue_fd wakes
+ * event loops), brama_snapshot_new in place of brama_for_each where a callback is awkward,
+ * permits by pointer (the functions that end in _at), and brama_connection_pass_word.
+ *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
  * of the functions just named that may wait; never on one that reports. They may call
  * anything in this library, and no call of theirs waits for another callback, of this
@@ -94,8 +131,8 @@
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
  * every drop is counted. All other types are delivered at least once to every
- * subscriber they match; where there is no room, those of one type and connection are
- * told late and by the latest of them (BRAMA_EVENT_COALESCED), and a connection that
+ * subscriber they match; where there is no room, those of one type and connection arrive
+ * late and merged into the latest of them (BRAMA_EVENT_COALESCED), and a connection that
  * came and went meanwhile leaves none. Who hears of a registration hears of the removal,
  * afterwards. Memory is bounded by the capacities and the number of connections, since
  * reasons and metadata are bounded, too (brama_report_t).
@@ -112,7 +149,7 @@
  * FORK. In the child of a fork() everything works on with the state that it had:
  * managers, handles, permits, subscriptions, queues. The background thread restarts by
  * itself. Events that were waiting are the parent's; the descriptor of a queue keeps its
- * number and is the child's own, to be registered anew with an event loop.
+ * number and is the child's own, to be registered again with an event loop.
  */
 
 #ifndef BRAMA_H

@@ -286,3 +286,38 @@ fn the_header_speaks_c() {
         assert!(!header.contains(foreign), "the header says {foreign:?}");
     }
 }
+
+/// What each function's comment says of threads, itself or by the function that it names
+/// first.
+#[test]
+fn every_function_says_which_threads_may_call_it() {
+    let header = std::fs::read_to_string(root().join("include/brama.h")).expect("exists");
+    let mut comments = std::collections::HashMap::new();
+    for part in header.split("/**").skip(1) {
+        let (comment, code) = part.split_once("*/").expect("comments end");
+        let name = code
+            .split_once('(')
+            .and_then(|(before, _)| before.split([' ', '*', '\n']).next_back());
+        if let Some(name) = name.filter(|name| name.starts_with("brama_") && !code.contains('{')) {
+            comments.insert(name.to_owned(), comment.to_owned());
+        }
+    }
+    assert!(comments.len() > 100, "{}", comments.len());
+    let says = |comment: &str| {
+        let comment = comment.to_lowercase();
+        comment.contains("thread") || comment.contains("the last to use its pointer")
+    };
+    for (name, comment) in &comments {
+        let mut at = comment;
+        let mut steps = 0;
+        while !says(at) {
+            let other = at
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .find(|word| comments.contains_key(*word) && word != name)
+                .unwrap_or_else(|| panic!("{name} does not say which threads may call it"));
+            at = &comments[other];
+            steps += 1;
+            assert!(steps < 5, "{name} refers in a circle");
+        }
+    }
+}
