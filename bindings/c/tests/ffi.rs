@@ -26,6 +26,16 @@ fn c_programs_do_what_they_say() {
     }
 }
 
+/// Not under a sanitizer, which takes more memory than these programs leave to themselves.
+#[test]
+fn programs_at_the_limits_of_the_system_get_what_is_documented() {
+    for compiler in Compiler::all(Language::C) {
+        for source in sources("c/system", "c") {
+            start(&compiler.program(&source, Linkage::Shared, &[]));
+        }
+    }
+}
+
 /// Also finds what is never freed: the library's memory comes from the same allocator.
 #[test]
 fn c_programs_are_clean_under_the_sanitizers() {
