@@ -143,7 +143,7 @@ unsafe fn report(item: *const brama_report_item_t) -> Result<(), Error> {
         BRAMA_OUTCOME_FAILURE => {
             // SAFETY: the caller's promise.
             let report = unsafe { report::reason(item.reason, item.reason_length) };
-            connection.failure(report).map(drop)
+            connection.failure(&report).map(drop)
         }
         other => {
             let allowed = "must be BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE";

@@ -10,6 +10,7 @@ use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
+use crate::event::Report;
 use crate::record::Begun;
 
 /// One more reference to a handle, to be released once more. Returns the same pointer;
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn brama_connection_success_with(
         // SAFETY: the caller's promise.
         unsafe {
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
-            handle.connection.success_with(report)?;
+            handle.connection.success_with(&report)?;
         }
         Ok(())
     })
@@ -202,7 +203,9 @@ unsafe fn failure_that_matters(
         let handle = handle.ok_or_else(|| null("connection"))?;
         // SAFETY: the caller's promise.
         let report = unsafe { report::reason(text, length) };
-        handle.connection.go_on_with_failure(None, &report, begun)?;
+        handle
+            .connection
+            .go_on_with_failure(None, &Report::from(&report), begun)?;
         Ok(())
     })
 }
@@ -218,7 +221,7 @@ pub unsafe extern "C" fn brama_connection_failure_with(
         unsafe {
             let handle = handle(connection)?;
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(handle.connection.failure(report)?);
+            count.put(handle.connection.failure(&report)?);
         }
         Ok(())
     })

@@ -33,7 +33,7 @@ pub unsafe extern "C" fn brama_open_circuit(
         unsafe {
             let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
             args::manager(manager)
-                .open_circuit(key, report, how_long(expiry_ms))
+                .open_circuit(key, &report, how_long(expiry_ms))
                 .map_err(in_c)?;
         }
         Ok(())
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn brama_open_circuit_with(
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
             args::manager(manager)
-                .open_circuit(key, report, how_long(expiry_ms))
+                .open_circuit(key, &report, how_long(expiry_ms))
                 .map_err(in_c)?;
         }
         Ok(())
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
             let (handle, report) = (handle(connection)?, report::reason(reason, TERMINATED));
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))
+                .open_circuit(&report, how_long(expiry_ms))
                 .map_err(in_c)?;
         }
         Ok(())
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))
+                .open_circuit(&report, how_long(expiry_ms))
                 .map_err(in_c)?;
         }
         Ok(())

@@ -352,7 +352,7 @@ pub unsafe extern "C" fn brama_permit_success_with_at(
         // SAFETY: the caller's promise.
         unsafe {
             let report = brama_report_t::given(report)?;
-            Granted::to(permit)?.success(&report)
+            Granted::to(permit)?.success(&Report::from(&report))
         }
     })
 }
@@ -430,9 +430,9 @@ unsafe fn failure_that_matters(
             match Granted::to(permit)? {
                 Granted::ByHandle(handle, token) => {
                     let handle = &handle.connection;
-                    handle.go_on_with_failure(Some(token), &report, begun)?
+                    handle.go_on_with_failure(Some(token), &Report::from(&report), begun)?
                 }
-                granted => granted.failure(&report)?,
+                granted => granted.failure(&Report::from(&report))?,
             }
         };
         Ok(())
@@ -459,7 +459,7 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
         // SAFETY: the caller's promise.
         unsafe {
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(Granted::to(permit)?.failure(&report)?);
+            count.put(Granted::to(permit)?.failure(&Report::from(&report))?);
         }
         Ok(())
     })
