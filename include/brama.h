@@ -1286,6 +1286,49 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
                                         uint64_t *retry_after_ms);
 
 /**
+ * Whether the call is a probe: the circuit is half-open, and the call tests the
+ * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+ * thread.
+ */
+BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
+
+/**
+ * brama_permit_is_probe with the permit by pointer. False for NULL.
+ */
+BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
+
+/**
+ * Whether a guarded call of a connection may ride on the call that this permit was given
+ * to. Ask it for a call that is made inside the other one. True while the circuit is
+ * half-open and the permit is that of a probe of the same circuit, in the same half-open
+ * state; it was not reported yet.
+ *
+ * A call that rides needs no permit and reports nothing: the outer call reports for both.
+ * Without that a probe whose work makes a call of its own circuit would be rejected by it,
+ * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * rides can be ridden on. If the outer call has nothing to report itself and the inner one
+ * failed, it reports a failure. brama.hpp does all this.
+ *
+ * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+ * tells). Any thread.
+ */
+BRAMA_API
+bool brama_permit_covers(brama_permit_t permit,
+                         const brama_connection_t *connection);
+
+/**
+ * brama_permit_covers with the permit by pointer. False for NULL.
+ */
+BRAMA_API
+bool brama_permit_covers_at(const brama_permit_t *permit,
+                            const brama_connection_t *connection);
+/** A permit of zeroes as an initialiser. */
+#define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }
+
+
+/* -- What became of a guarded call --------------------------------------------------- */
+
+/**
  * Reports that the admitted call succeeded.
  *
  * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
@@ -1323,9 +1366,7 @@ brama_result_t brama_permit_success_with_at(const brama_permit_t *permit,
  * Reports that the admitted call failed. The reason goes into the events; NULL: none.
  * Errors as brama_permit_success. Any thread.
  */
-BRAMA_API
-brama_result_t brama_permit_failure(brama_permit_t permit,
-                                    const char *reason);
+BRAMA_API brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
 
 /**
  * brama_permit_failure with the permit by pointer; see brama_permit_success_at.
@@ -1381,47 +1422,6 @@ brama_result_t brama_permit_cancelled(brama_permit_t permit);
  * brama_permit_cancelled with the permit by pointer; see brama_permit_success_at.
  */
 BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit);
-
-/**
- * Whether the call is a probe: the circuit is half-open, and the call tests the
- * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
- * thread.
- */
-BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
-
-/**
- * brama_permit_is_probe with the permit by pointer. False for NULL.
- */
-BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
-
-/**
- * Whether a guarded call of a connection may ride on the call that this permit was given
- * to. Ask it for a call that is made inside the other one. True while the circuit is
- * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state; it was not reported yet.
- *
- * A call that rides needs no permit and reports nothing: the outer call reports for both.
- * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close. One call at a time rides on a permit, and a call that
- * rides can be ridden on. If the outer call has nothing to report itself and the inner one
- * failed, it reports a failure. brama.hpp does all this.
- *
- * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
- * tells). Any thread.
- */
-BRAMA_API
-bool brama_permit_covers(brama_permit_t permit,
-                         const brama_connection_t *connection);
-
-/**
- * brama_permit_covers with the permit by pointer. False for NULL.
- */
-BRAMA_API
-bool brama_permit_covers_at(const brama_permit_t *permit,
-                            const brama_connection_t *connection);
-/** A permit of zeroes as an initialiser. */
-#define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }
-
 
 /* -- Guarded calls by reading -------------------------------------------------------- */
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 19] = [
+const SECTIONS: [(&str, &str, &str); 20] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -21,6 +21,7 @@ const SECTIONS: [(&str, &str, &str); 19] = [
     ("by_name", "Connections by name", ""),
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
+    ("permit_report", "What became of a guarded call", ""),
     ("pass", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
