@@ -293,7 +293,8 @@ BRAMA_API const char *brama_strerror(brama_result_t result);
 
 /**
  * The code of this thread's last call that failed, for functions that return a pointer or a
- * bool; BRAMA_OK if none has. Calls that succeed leave it as it is. Each thread has its own.
+ * bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
+ * it as it is. Each thread has its own.
  */
 BRAMA_API
 brama_result_t brama_last_error_code(void);
@@ -895,7 +896,7 @@ brama_result_t brama_shutdown_within(brama_t *manager,
 /**
  * Does what is due: expiries, cleanup, delivery of events. Needed without a
  * background thread, harmless with one. Runs callbacks on the calling thread. Inside
- * a callback it does nothing. NULL: the default manager. Any thread.
+ * a callback it does nothing. NULL: the default manager. Never fails. Any thread.
  */
 BRAMA_API brama_result_t brama_poll(brama_t *manager);
 
@@ -1525,7 +1526,7 @@ brama_result_t brama_reset_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Resets every circuit of a manager. NULL: the default one. Any thread.
+ * Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
  */
 BRAMA_API brama_result_t brama_reset_all(brama_t *manager);
 
@@ -1828,7 +1829,7 @@ brama_result_t brama_for_each(brama_t *manager,
 /**
  * Counts the connections in each state. The struct has been through
  * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
- * Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API
 brama_result_t brama_state_counts(brama_t *manager,
@@ -2160,7 +2161,7 @@ brama_result_t brama_unsubscribe_matching(brama_t *manager,
 /**
  * Counts what became of a manager's events, and says whether its thread runs. Exact when
  * nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
- * is the default one, NULL counts are refused. Any thread.
+ * is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API
 brama_result_t brama_event_counts(brama_t *manager,

@@ -77,9 +77,19 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
     available_unless_closed(handle)
 }
 
-#[cold]
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
+    // In an outage this is what every question costs. Nothing in it panics.
+    if let Some(refused) = handle.and_then(|handle| handle.connection.try_tell_open()) {
+        guard::rejected(refused);
+        return false;
+    }
+    available_guarded(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
     guard::value(false, || {
         let connection = &handle.ok_or_else(|| null("connection"))?.connection;
         if connection.available() {

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn brama_reset_circuit(
     })
 }
 
-/// Resets every circuit of a manager. NULL: the default one. Any thread.
+/// Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {

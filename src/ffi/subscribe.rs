@@ -284,7 +284,7 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
 
 /// Counts what became of a manager's events, and says whether its thread runs. Exact when
 /// nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
-/// is the default one, NULL counts are refused. Any thread.
+/// is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts(
     manager: *mut brama_t,

@@ -8,6 +8,7 @@
 mod tools;
 
 use std::fs;
+use std::process::Command;
 
 use tools::{Compiler, Language, Linkage, programs, root, run, scratch, sources, start};
 
@@ -55,6 +56,22 @@ fn the_header_is_clean_by_itself() {
                 run(call.args(["-fsyntax-only", "-x", "c++"]).arg(&header));
             }
         }
+    }
+}
+
+/// One error that says what to do, not a hundred from inside of it.
+#[test]
+fn an_older_standard_is_refused_in_one_sentence() {
+    let header = root().join("bindings/cpp/brama.hpp");
+    for compiler in Compiler::all(Language::Cpp) {
+        let mut call = Command::new(&compiler.command);
+        call.args(["-std=c++14", "-fsyntax-only", "-x", "c++", "-I"]);
+        let output = call.arg(root().join("include")).arg(&header).output();
+        let output = output.expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(said.contains("compile with -std=c++17 or newer"), "{said}");
     }
 }
 
