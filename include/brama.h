@@ -491,7 +491,7 @@ typedef struct brama_pair_t {
 #define BRAMA_EVENT_EXPIRY 5
 
 /**
- * A connection was removed because nobody used it.
+ * A connection was removed because it was not used.
  */
 #define BRAMA_EVENT_CLEANUP 6
 
@@ -753,7 +753,7 @@ typedef struct brama_config_t {
      */
     int32_t auto_register;
     /**
-     * 1 (default): a thread of the manager's does what is due when nobody calls. 0:
+     * 1 (default): a thread of the manager's does what is due while no call comes. 0:
      * call brama_poll now and then. The thread's signal mask is that of who starts it:
      * of the caller of brama_new, and in the child of a fork() of the first to use the
      * manager. Only for brama_new.
@@ -1474,8 +1474,8 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
  * Opens a circuit, or moves the deadline of an open one.
  *
  * expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
- * its settings say, backoff and jitter included; BRAMA_NEVER: until somebody closes or
- * resets it. The reason goes into the events; NULL: none.
+ * its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
+ * reset. The reason goes into the events; NULL: none.
  *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -2026,7 +2026,7 @@ typedef struct brama_event_counts_t {
      */
     size_t size;
     /**
-     * Events that somebody wanted when they happened.
+     * Events that a subscriber wanted when they happened.
      */
     uint64_t published;
     /**
@@ -2038,8 +2038,8 @@ typedef struct brama_event_counts_t {
      */
     uint64_t dropped;
     /**
-     * Events of the other types that are told by a later one, or that nobody needs to
-     * hear of because the connection came and went.
+     * Events of the other types that were merged into a later one, or that no subscriber
+     * needs because the connection came and went.
      */
     uint64_t coalesced;
     /**
@@ -2233,7 +2233,7 @@ BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
- * Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
+ * Ends the queue's subscription: nothing more comes, and waiting threads are woken. What
  * waits can still be drained. Further calls do nothing. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
@@ -2336,7 +2336,7 @@ BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
  * Moves the time on by so many ms. It stops 34 years after its start. What became
- * due happens for whoever looks first; brama_poll makes it happen now. NULL:
+ * due takes effect at the next call, on any thread; brama_poll does it now. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);

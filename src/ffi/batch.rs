@@ -1,4 +1,4 @@
-//! Many handles in one call, for hosts to which a call of a foreign function is dear.
+//! Many handles in one call, for hosts where calling a C function is expensive.
 
 use std::ffi::c_char;
 use std::mem::size_of;

@@ -72,14 +72,14 @@ pub struct brama_filter_t {
 pub struct brama_event_counts_t {
     /// Bytes of this struct; set by brama_event_counts_init.
     pub size: usize,
-    /// Events that somebody wanted when they happened.
+    /// Events that a subscriber wanted when they happened.
     pub published: u64,
     /// Deliveries: an event that three subscribers got counts three times.
     pub delivered: u64,
     /// Events that may be dropped and found no room, and all that a shutdown left.
     pub dropped: u64,
-    /// Events of the other types that are told by a later one, or that nobody needs to
-    /// hear of because the connection came and went.
+    /// Events of the other types that were merged into a later one, or that no subscriber
+    /// needs because the connection came and went.
     pub coalesced: u64,
     /// Callbacks of Rust subscribers that panicked.
     pub panics: u64,

@@ -109,7 +109,11 @@ static void by_hand(void) {
     OK(brama_connection_open_circuit(db, NULL, BRAMA_NOT_GIVEN_U64));
     CHECK(status_of(db).retry_after_ms == 60000);
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_open_circuit(m, "db", NULL, NULL, 0));
-    MESSAGE_HAS("expiry");
+    MESSAGE_HAS("`expiry_ms` = 0: must be at least 1");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_open_circuit(db, NULL, BRAMA_NONE));
+    MESSAGE_HAS("`expiry_ms` = BRAMA_NONE: must be");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_open_circuit(db, NULL, BRAMA_INHERIT_U64));
+    MESSAGE_HAS("`expiry_ms` = BRAMA_INHERIT_U64: must be");
     OK(brama_half_open_circuit(m, "db", NULL));
     CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
     OK(brama_close_circuit(m, "db", NULL));
