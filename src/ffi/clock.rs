@@ -12,6 +12,7 @@ use crate::clock::ManualClock;
 /// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
 /// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
 /// NULL on error. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
     guard::value(ptr::null_mut(), || {
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
 }
 
 /// Moves the time on by so many ms. It stops 34 years after its start. What became
-/// due happens for whoever looks first; brama_poll makes it happen now. NULL:
+/// due takes effect at the next call, on any thread; brama_poll does it now. NULL:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {

@@ -1,13 +1,16 @@
 //! What comes with a report beyond its outcome.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
+use std::sync::Arc;
 
-use super::args::{self, Extensible, init, pairs, read_or_blank};
+use super::args::{self, Extensible, TERMINATED, init, read_or_blank};
 use super::types::brama_pair_t;
+use crate::config::Metadata;
 use crate::error::Error;
-use crate::event::Report;
+use crate::event::{Report, TEXT_BYTES, valid_beginning};
 
 /// What a report says beyond its outcome, for the `_with` functions. It goes into the
 /// events; everything is copied by the call.
@@ -16,7 +19,8 @@ use crate::event::Report;
 /// event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
 /// the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
 /// taken in the order of their keys, and one that does not fit any more, or has a key of
-/// more than 1 KiB, is left out.
+/// more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
+/// value is left out, and so is all metadata if the array is NULL or larger than memory.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_t {
@@ -31,6 +35,9 @@ pub struct brama_report_t {
     /// If not NULL, and a failure was counted, gets how many failures count now: in a
     /// row, or inside the window if there is one.
     pub failure_count: *mut u32,
+    /// Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
+    /// with a NUL.
+    pub reason_length: usize,
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -44,6 +51,7 @@ unsafe impl Extensible for brama_report_t {
         metadata: ptr::null(),
         metadata_count: 0,
         failure_count: ptr::null_mut(),
+        reason_length: TERMINATED,
     };
 }
 
@@ -54,13 +62,31 @@ pub unsafe extern "C" fn brama_report_init(report: *mut brama_report_t) {
     unsafe { init(report) }
 }
 
+/// A report of C's, whose texts were made valid: what was replaced is its own.
+#[derive(Default)]
+pub(super) struct Valid<'a> {
+    reason: Option<Cow<'a, str>>,
+    metadata: Option<Arc<Metadata>>,
+    is_altered: bool,
+}
+
+impl<'r> From<&'r Valid<'_>> for Report<'r> {
+    fn from(valid: &'r Valid<'_>) -> Self {
+        Report {
+            reason: valid.reason.as_deref(),
+            metadata: valid.metadata.clone(),
+            is_altered: valid.is_altered,
+        }
+    }
+}
+
 impl brama_report_t {
     /// What a caller means by a report, NULL for an empty one.
     ///
     /// # Safety
     ///
     /// See [`args`].
-    pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Report<'a>, Error> {
+    pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Valid<'a>, Error> {
         // SAFETY: the caller's promise.
         Ok(unsafe { Self::given_with_place(report) }?.0)
     }
@@ -72,15 +98,12 @@ impl brama_report_t {
     /// See [`args`].
     pub(super) unsafe fn given_with_place<'a>(
         report: *const Self,
-    ) -> Result<(Report<'a>, CountPlace), Error> {
+    ) -> Result<(Valid<'a>, CountPlace), Error> {
         // SAFETY: the caller's promise.
         unsafe {
             let given = read_or_blank("report", report)?;
-            let report = Report::from(args::text("reason", given.reason)?);
-            let report = match pairs(given.metadata, given.metadata_count)? {
-                Some(pairs) => report.metadata(pairs),
-                None => report,
-            };
+            let mut report = reason(given.reason, given.reason_length);
+            report.put_metadata(given.metadata, given.metadata_count);
             Ok((report, CountPlace(given.failure_count)))
         }
     }
@@ -101,12 +124,58 @@ impl CountPlace {
     }
 }
 
-/// A report that is only a reason, NULL for none.
+/// A report that is only a reason of this length, NULL for none. Whatever its bytes are, it
+/// counts.
 ///
 /// # Safety
 ///
 /// See [`args`].
-pub(super) unsafe fn reason<'a>(reason: *const c_char) -> Result<Report<'a>, Error> {
+pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'a> {
     // SAFETY: the caller's promise.
-    Ok(unsafe { args::text("reason", reason) }?.into())
+    let Some(bytes) = (unsafe { args::bytes(reason, length) }) else {
+        return Valid::default();
+    };
+    let (reason, is_altered) = valid_beginning(bytes);
+    Valid {
+        reason: Some(reason),
+        is_altered,
+        metadata: None,
+    }
+}
+
+impl Valid<'_> {
+    /// Adds metadata, NULL and 0 for none.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
+    unsafe fn put_metadata(&mut self, first: *const brama_pair_t, count: usize) {
+        if first.is_null() && count == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise.
+        let Ok(pairs) = (unsafe { args::array("metadata", first, count) }) else {
+            self.is_altered = true;
+            return;
+        };
+        let pairs: Vec<_> = pairs.iter().filter_map(|pair| self.valid(pair)).collect();
+        let report = Report::new().metadata(pairs);
+        self.is_altered |= report.is_altered;
+        self.metadata = report.metadata;
+    }
+
+    /// A pair that can be kept. A key that is too long is left out whole, not merged with
+    /// another one of the same beginning.
+    fn valid<'p>(&mut self, pair: &brama_pair_t) -> Option<(Cow<'p, str>, Cow<'p, str>)> {
+        let mut text = |text: *const c_char, longest: usize| {
+            // SAFETY: NULL or a string, as the caller of `put_metadata` promises.
+            let bytes = unsafe { args::bytes(text, TERMINATED) };
+            let fitting = bytes.filter(|bytes| bytes.len() <= longest);
+            let (valid, is_altered) = fitting.map(valid_beginning).unzip();
+            self.is_altered |= is_altered.unwrap_or(true);
+            valid
+        };
+        let (key, value) = (text(pair.key, TEXT_BYTES), text(pair.value, usize::MAX));
+        Some((key?, value?))
+    }
 }

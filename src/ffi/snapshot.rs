@@ -1,4 +1,4 @@
-//! All connections, for hosts to which a callback is dear or dangerous.
+//! All connections, for hosts where a callback is expensive or dangerous.
 //!
 //! `brama_for_each` with the loop on the caller's side: an interpreter may end a
 //! thread that is inside a callback, and foreign frames are no place for that.
@@ -20,6 +20,7 @@ use super::text::Texts;
 /// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
 /// NULL manager is the default one, out must not be NULL. Errors:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_new(
     manager: *mut brama_t,

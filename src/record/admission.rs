@@ -65,6 +65,33 @@ impl Record {
         word.successes().map(|_| word.generation())
     }
 
+    /// The refusal of a circuit that is open by now and stays so for a while; `None` if that
+    /// takes more than a look. Counts nothing.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn try_tell_open(&self, env: &Env) -> Option<Refused> {
+        let word = self.word_now();
+        if !word.is_open() || self.has_flag(FRESH) || fork::incarnation() != 0 {
+            return None;
+        }
+        let deadline = word.deadline_of_open();
+        // As in `try_reject_attended`.
+        let wait = deadline.wrapping_sub(env.clock.now());
+        (wait.cast_signed() > NEAR.cast_signed()).then(|| Refused::waiting(deadline, wait))
+    }
+
+    /// Why a call would not be admitted now. Counts nothing.
+    #[cfg(feature = "capi")]
+    pub(crate) fn why_unavailable(&self, env: &Env) -> Option<Refusal> {
+        let word = self.word_for_call(env);
+        if word.is_retired() {
+            return Some(Refusal::Gone);
+        }
+        let deadline = word.deadline()?;
+        let now = exact_near(env, env.clock.now(), Some(deadline));
+        Some(Refusal::Rejected(self.refuse_until(word, deadline, now)))
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.word_now().is_retired()
     }

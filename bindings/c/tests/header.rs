@@ -1,12 +1,13 @@
 //! `include/brama.h` is what the source says: it is generated anew, section by section,
 //! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 19] = [
+const SECTIONS: [(&str, &str, &str); 20] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -21,6 +22,7 @@ const SECTIONS: [(&str, &str, &str); 19] = [
     ("by_name", "Connections by name", ""),
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
+    ("permit_report", "What became of a guarded call", ""),
     ("pass", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
@@ -41,14 +43,109 @@ const TYPE_MACROS: &str = "\
  */
 #define BRAMA_NO_SCOPE \"\"
 
+/**
+ * Instead of the length of a string: it ends with a NUL.
+ */
+#define BRAMA_TERMINATED SIZE_MAX
+
 ";
 
-/// Structs that have grown: programs that are built now call the function that sets the
-/// whole struct.
-const AFTER: [(&str, &str); 1] = [(
-    "subscribe",
-    "#define brama_event_counts_init(counts) brama_event_counts_init_2(counts)\n\n",
-)];
+/// The macros that initialise each struct, at the end of the section that has it. `structs.c`
+/// compares them with what the `_init` functions do.
+const AFTER: [(&str, &str); 6] = [
+    ("config", CONFIG_MACROS),
+    (
+        "report",
+        "/** brama_report_init as an initialiser. */\n\
+         #define BRAMA_REPORT_INIT \\\n    \
+         { sizeof(brama_report_t), NULL, NULL, 0, NULL, BRAMA_TERMINATED }\n\n",
+    ),
+    (
+        "permit",
+        "/** A permit of zeroes as an initialiser. */\n\
+         #define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }\n\n",
+    ),
+    ("status", STATUS_MACROS),
+    (
+        "subscribe",
+        "/** brama_filter_init as an initialiser. */\n\
+         #define BRAMA_FILTER_INIT \\\n    \
+         { sizeof(brama_filter_t), 0, 0, NULL, NULL, NULL, NULL, NULL }\n\n\
+         /** brama_event_counts_init as an initialiser. */\n\
+         #define BRAMA_EVENT_COUNTS_INIT { sizeof(brama_event_counts_t), 0, 0, 0, 0, 0, 0, 0 }\n\n",
+    ),
+    (
+        "batch",
+        "/** brama_report_item_init as an initialiser. */\n\
+         #define BRAMA_REPORT_ITEM_INIT \\\n    \
+         { sizeof(brama_report_item_t), NULL, NULL, BRAMA_TERMINATED, 0, BRAMA_OK }\n\n",
+    ),
+];
+
+const CONFIG_MACROS: &str = "\
+/** brama_options_init as an initialiser. */
+#define BRAMA_OPTIONS_INIT \\
+    { sizeof(brama_options_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
+      BRAMA_NOT_GIVEN_U64, NULL, 0 }
+
+/** brama_config_init as an initialiser. */
+#define BRAMA_CONFIG_INIT \\
+    { sizeof(brama_config_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
+
+";
+
+const STATUS_MACROS: &str = "\
+/** brama_settings_init as an initialiser. */
+#define BRAMA_SETTINGS_INIT \\
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
+      BRAMA_NONE }
+
+/** brama_status_init as an initialiser. */
+#define BRAMA_STATUS_INIT \\
+    { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
+      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE }
+
+/** brama_state_counts_init as an initialiser. */
+#define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
+
+";
+
+/// How functions are declared.
+const DECLARATIONS: &str = "\
+/**
+ * Before every declaration. Define it yourself before you include this header if your
+ * compiler needs something else.
+ */
+#ifndef BRAMA_API
+#if defined(_WIN32) && !defined(BRAMA_STATIC)
+#define BRAMA_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define BRAMA_API __attribute__((visibility(\"default\")))
+#else
+#define BRAMA_API
+#endif
+#endif
+
+/**
+ * Before functions whose answer must be looked at.
+ */
+#ifndef BRAMA_MUST_USE
+#if defined(__GNUC__)
+#define BRAMA_MUST_USE __attribute__((warn_unused_result))
+#else
+#define BRAMA_MUST_USE
+#endif
+#endif
+
+";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -68,6 +165,7 @@ fn generate() -> String {
         write!(header, "\n/* -- {title} {rule} */\n\n").expect("a string");
         if file == "version" {
             header.push_str(&versions());
+            header.push_str(DECLARATIONS);
         }
         header.push_str(macros);
         header.push_str(&section(
@@ -132,6 +230,9 @@ fn versions() -> String {
          #define BRAMA_VERSION_MINOR {minor}\n\
          #define BRAMA_VERSION_PATCH {patch}\n\
          #define BRAMA_VERSION_STRING \"{}\"\n\n\
+         /** The version as one number, for #if: 1002003 is 1.2.3. */\n\
+         #define BRAMA_VERSION \\\n    \
+         (BRAMA_VERSION_MAJOR * 1000000 + BRAMA_VERSION_MINOR * 1000 + BRAMA_VERSION_PATCH)\n\n\
          /** The version of the binary interface that this header describes. */\n\
          #define BRAMA_ABI_VERSION {abi}\n\n",
         env!("CARGO_PKG_VERSION")
@@ -186,4 +287,62 @@ fn the_header_speaks_c() {
     ] {
         assert!(!header.contains(foreign), "the header says {foreign:?}");
     }
+}
+
+/// The comment of each function, and how it is declared.
+fn comments() -> HashMap<String, (String, String)> {
+    let header = std::fs::read_to_string(root().join("include/brama.h")).expect("exists");
+    let mut comments = HashMap::new();
+    for part in header.split("/**").skip(1) {
+        let (comment, code) = part.split_once("*/").expect("comments end");
+        let Some((before, _)) = code.split_once('(') else {
+            continue;
+        };
+        let name = before.split([' ', '*', '\n']).next_back().expect("one");
+        if name.starts_with("brama_") && !code.contains('{') {
+            comments.insert(name.to_owned(), (comment.to_lowercase(), before.to_owned()));
+        }
+    }
+    assert!(comments.len() > 100, "{}", comments.len());
+    comments
+}
+
+/// Finds the functions of these for which neither their own comment nor that of the function
+/// it names first says what is asked.
+fn silent(wanted: impl Fn(&str) -> bool, says: impl Fn(&str) -> bool) -> Vec<String> {
+    let comments = comments();
+    let is_silent = |name: &String| {
+        let mut at = name.clone();
+        for _ in 0..5 {
+            let comment = &comments[&at].0;
+            if says(comment) {
+                return false;
+            }
+            let words = comment.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let mut others = words.filter(|word| comments.contains_key(*word) && *word != at);
+            match others.next() {
+                Some(other) => at = other.to_owned(),
+                None => return true,
+            }
+        }
+        true
+    };
+    let of_those = comments.iter().filter(|(_, (_, code))| wanted(code));
+    let names = of_those.map(|(name, _)| name);
+    names.filter(|name| is_silent(name)).cloned().collect()
+}
+
+#[test]
+fn every_function_says_which_threads_may_call_it() {
+    let says = |comment: &str| {
+        comment.contains("thread") || comment.contains("the last to use its pointer")
+    };
+    assert_eq!(silent(|_| true, says), [""; 0]);
+}
+
+#[test]
+fn every_function_that_answers_a_code_says_which() {
+    let wanted = |code: &str| code.contains("brama_result_t");
+    let says = |comment: &str| comment.contains("brama_err_") || comment.contains("never fails");
+    assert_eq!(silent(wanted, says), [""; 0]);
 }

@@ -51,7 +51,7 @@ static void trips_expires_and_recovers(void) {
     CHECK(status.last_state_change_ms == START + 60000 && status.time_in_state_ms == 0);
     CHECK(status.retry_after_ms == BRAMA_NONE && status.expiry_ms == 60000);
     CHECK(status.trips == 0 && status.failure_count == 0);
-    CHECK(status.settings.max_attempts == 2 && status.settings.window_ms == BRAMA_NONE);
+    CHECK(status.settings->max_attempts == 2 && status.settings->window_ms == BRAMA_NONE);
 
     brama_connection_release(db);
     free_world(world);
@@ -94,86 +94,6 @@ static void by_name_is_the_same(void) {
     free_world(world);
 }
 
-static void late_reports_are_told_so(void) {
-    struct world world = make_world();
-    brama_t *m = world.manager;
-    brama_connection_t *db = made(world, "db", 1);
-    brama_permit_t early, named;
-    OK(brama_connection_acquire(db, &early, NULL));
-    OK(brama_acquire(m, "db", NULL, &named, NULL));
-    OK(brama_connection_failure(db, "down"));
-    ANSWERS(BRAMA_ERR_STALE, brama_permit_success(early));
-    ANSWERS(BRAMA_ERR_STALE, brama_permit_success(named));
-    CHECK(brama_connection_state(db) == BRAMA_STATE_OPEN);
-    CHECK(status_of(db).total_successes == 2);
-
-    /* A probe that does not report loses its place, and is told if its state is gone. */
-    OK(brama_clock_advance(world.clock, 60000));
-    OK(brama_connection_acquire(db, &early, NULL));
-    OK(brama_clock_advance(world.clock, 60000));
-    OK(brama_acquire(m, "db", NULL, &named, NULL));
-    OK(brama_permit_failure(named, "still down"));
-    CHECK(brama_connection_state(db) == BRAMA_STATE_OPEN);
-    ANSWERS(BRAMA_ERR_STALE, brama_permit_failure(named, "twice"));
-    ANSWERS(BRAMA_ERR_STALE, brama_permit_success(early));
-
-    /* In the same half-open state it counts, however late it comes. */
-    OK(brama_clock_advance(world.clock, 60000));
-    OK(brama_connection_acquire(db, &early, NULL));
-    OK(brama_clock_advance(world.clock, 60000));
-    OK(brama_acquire(m, "db", NULL, &named, NULL));
-    OK(brama_permit_success(early));
-    CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
-    ANSWERS(BRAMA_ERR_STALE, brama_permit_success(named));
-
-    /* A name that is registered anew is another connection. */
-    OK(brama_reset_circuit(m, "db", NULL));
-    OK(brama_acquire(m, "db", NULL, &named, NULL));
-    OK(brama_connection_acquire(db, &early, NULL));
-    OK(brama_unregister(m, "db", NULL));
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_permit_success(named));
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_permit_success(early));
-    OK(brama_register(m, "db", NULL, NULL, NULL));
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_permit_failure(named, NULL));
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_permit_ignore(named));
-    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_connection_success(db));
-    CHECK(!brama_connection_available(db));
-    CHECK(brama_connection_state(db) == BRAMA_STATE_UNKNOWN);
-    brama_connection_release(db);
-    free_world(world);
-}
-
-static void many_probes_keep_their_places(void) {
-    enum { PROBES = 40 };
-    struct world world = make_world();
-    brama_options_t options;
-    brama_options_init(&options);
-    options.half_open_max_calls = PROBES;
-    options.half_open_successes = PROBES;
-    options.probe_timeout_ms = UINT64_C(100000000000);
-    brama_connection_t *db;
-    OK(brama_register(world.manager, "db", NULL, &options, &db));
-    OK(brama_connection_half_open_circuit(db));
-    brama_permit_t permits[PROBES], more;
-    for (int i = 0; i < PROBES; i++) {
-        if (i % 2)
-            OK(brama_acquire(world.manager, "db", NULL, &permits[i], NULL));
-        else
-            OK(brama_connection_acquire(db, &permits[i], NULL));
-        OK(brama_clock_advance(world.clock, 9999999));
-    }
-    ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &more, NULL));
-    OK(brama_permit_ignore(permits[17]));
-    OK(brama_connection_acquire(db, &permits[17], NULL));
-    for (int i = PROBES - 1; i >= 0; i--) {
-        CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
-        OK(brama_permit_success(permits[i]));
-    }
-    CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
-    brama_connection_release(db);
-    free_world(world);
-}
-
 static void by_hand(void) {
     struct world world = make_world();
     brama_t *m = world.manager;
@@ -182,14 +102,18 @@ static void by_hand(void) {
     uint64_t wait;
     OK(brama_open_circuit(m, "db", NULL, "maintenance", BRAMA_NEVER));
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &permit, &wait));
-    CHECK(wait == BRAMA_NEVER);
-    CHECK(status_of(db).expiry_ms == BRAMA_NEVER);
+    CHECK(wait == BRAMA_NEVER && BRAMA_NEVER != BRAMA_NONE);
+    CHECK(status_of(db).expiry_ms == BRAMA_NEVER && status_of(db).retry_after_ms == BRAMA_NEVER);
     OK(brama_open_circuit(m, "db", NULL, NULL, 5000));
     CHECK(status_of(db).retry_after_ms == 5000 && status_of(db).trips == 1);
     OK(brama_connection_open_circuit(db, NULL, BRAMA_NOT_GIVEN_U64));
     CHECK(status_of(db).retry_after_ms == 60000);
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_open_circuit(m, "db", NULL, NULL, 0));
-    MESSAGE_HAS("expiry");
+    MESSAGE_HAS("`expiry_ms` = 0: must be at least 1");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_open_circuit(db, NULL, BRAMA_NONE));
+    MESSAGE_HAS("`expiry_ms` = BRAMA_NONE: must be");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_open_circuit(db, NULL, BRAMA_INHERIT_U64));
+    MESSAGE_HAS("`expiry_ms` = BRAMA_INHERIT_U64: must be");
     OK(brama_half_open_circuit(m, "db", NULL));
     CHECK(brama_connection_state(db) == BRAMA_STATE_HALF_OPEN);
     OK(brama_close_circuit(m, "db", NULL));
@@ -208,76 +132,88 @@ static void by_hand(void) {
     free_world(world);
 }
 
-static void settings_on_both_levels(void) {
+static void strings_may_have_lengths_instead_of_ends(void) {
     struct world world = make_world();
     brama_t *m = world.manager;
-    brama_connection_t *db = made(world, "db", 3);
-    brama_config_t config;
-    brama_config_init(&config);
-    config.max_attempts = 9;
-    config.expiry_ms = 5000;
-    config.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
-    config.backoff_factor = 3.0;
-    OK(brama_configure(m, &config));
-    brama_settings_t settings = status_of(db).settings;
-    CHECK(settings.max_attempts == 3 && settings.expiry_ms == 5000);
-    CHECK(settings.initial_expiry_ms == 5000 && settings.max_expiry_ms == 50000);
-    CHECK(settings.expiry_strategy == BRAMA_EXPIRY_PROGRESSIVE);
-    CHECK(settings.backoff_factor == 3.0 && settings.jitter == 0.0);
-
-    brama_pair_t pairs[] = {{"team", "billing"}, {"tier", "1"}};
-    brama_options_t options;
-    brama_options_init(&options);
-    options.metadata = pairs;
-    options.metadata_count = 2;
-    options.max_attempts = BRAMA_UNLIMITED;
-    options.window_ms = 1000;
-    OK(brama_configure_connection(m, "db", NULL, &options));
-    brama_status_t status = status_of(db);
-    CHECK(status.settings.max_attempts == BRAMA_UNLIMITED);
-    CHECK(status.settings.window_ms == 1000 && status.settings.expiry_ms == 5000);
-    CHECK(status.metadata_count == 2);
-    CHECK(strcmp(status.metadata[1].key, "tier") == 0);
-    CHECK(strcmp(status.metadata[1].value, "1") == 0);
-
-    brama_options_init(&options);
-    options.window_ms = BRAMA_NONE;
-    OK(brama_connection_configure(db, &options));
-    CHECK(status_of(db).settings.window_ms == BRAMA_NONE);
-    CHECK(status_of(db).metadata_count == 2);
-    options.metadata = pairs;
-    options.metadata_count = 0;
-    OK(brama_connection_configure(db, &options));
-    CHECK(status_of(db).metadata_count == 0 && status_of(db).metadata == NULL);
-
-    brama_options_init(&options);
-    options.jitter = 1.5;
-    options.max_attempts = 1;
-    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
-    CHECK(strcmp(brama_last_error_message(),
-                 "invalid setting `jitter` = 1.5: must be 0.0 to 1.0") == 0);
-    CHECK(status_of(db).settings.max_attempts == BRAMA_UNLIMITED);
-    brama_connection_release(db);
+    const char *text = "payment_api/billing";
+    brama_connection_t *api, *same, *plain;
+    OK(brama_register_n(m, text, 11, text + 12, 7, NULL, &api));
+    CHECK(strcmp(brama_connection_identifier(api), "payment_api") == 0);
+    CHECK(strcmp(brama_connection_scope(api), "billing") == 0);
+    OK(brama_get_or_register_n(m, text, 11, text + 12, BRAMA_TERMINATED, NULL, &same));
+    OK(brama_get_or_register_n(m, text, 7, NULL, 99, NULL, &plain));
+    CHECK(brama_available(m, "payment", NULL) && brama_available_n(m, text, 7, NULL, 0));
+    CHECK(!brama_available_n(m, text, 8, NULL, 0));
+    MESSAGE_HAS("\"payment_\"");
+    OK(brama_success_n(m, text, 11, text + 12, 7));
+    brama_queue_t *queue;
+    OK(brama_queue_new(m, NULL, 8, &queue));
+    OK(brama_failure_n(m, text, 11, text + 12, 7, "down\0and out", 8));
+    OK(brama_connection_failure_n(api, "downtown", 4));
+    brama_event_t events[2];
+    size_t count;
+    OK(brama_queue_drain(queue, events, sizeof *events, 2, &count));
+    CHECK(count == 2 && strcmp(events[0].reason, "down\xef\xbf\xbd" "and") == 0);
+    CHECK(events[0].flags == BRAMA_EVENT_TRUNCATED);
+    CHECK(strcmp(events[1].reason, "down") == 0 && events[1].flags == 0);
+    brama_permit_t permit;
+    uint64_t wait = 7;
+    OK(brama_acquire_n(m, text, 11, text + 12, 7, &permit, &wait));
+    OK(brama_permit_success_at(&permit));
+    CHECK(wait == 0 && status_of(api).total_successes == 2);
+    brama_connection_t *got;
+    OK(brama_connection_get_n(m, text, 11, text + 12, 7, &got));
+    OK(brama_connection_success(got));
+    CHECK(status_of(same).total_successes == 3);
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_register_n(m, text, 0, NULL, 0, NULL, NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_register_n(m, "a\0b", 3, NULL, 0, NULL, NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_register_n(m, LATIN1, 4, NULL, 0, NULL, NULL));
+    MESSAGE_HAS("must be UTF-8");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_register_n(m, text, SIZE_MAX / 2 + 1, NULL, 0, NULL, NULL));
+    ANSWERS(BRAMA_ERR_NOT_FOUND, brama_acquire_n(m, text, 11, NULL, 0, &permit, &wait));
+    CHECK(wait == BRAMA_NONE);
+    brama_queue_free(queue);
+    brama_connection_release(got);
+    brama_connection_release(plain);
+    brama_connection_release(same);
+    brama_connection_release(api);
     free_world(world);
 }
 
-static void the_state_word_tells_closed(void) {
+static void a_question_that_is_answered_no_says_why(void) {
     struct world world = make_world();
-    brama_connection_t *db = made(world, "db", 2);
-    const uint64_t *word = brama_connection_state_word(db);
-    CHECK(word != NULL);
-#define CLOSED (((*(const volatile uint64_t *)word) & BRAMA_STATE_WORD_MASK) == 0)
-    CHECK(CLOSED);
-    OK(brama_connection_failure(db, NULL));
-    CHECK(CLOSED);
-    OK(brama_connection_failure(db, NULL));
-    CHECK(!CLOSED);
-    OK(brama_connection_half_open_circuit(db));
-    CHECK(!CLOSED);
-    OK(brama_connection_reset_circuit(db));
-    CHECK(CLOSED);
-    OK(brama_unregister(world.manager, "db", NULL));
-    CHECK(!CLOSED);
+    brama_t *m = world.manager;
+    brama_connection_t *db = made(world, "db", 1);
+    for (int by_name = 0; by_name < 2; by_name++) {
+#define AVAILABLE (by_name ? brama_available(m, "db", NULL) : brama_connection_available(db))
+        ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
+        OK(brama_connection_open_circuit(db, NULL, 5000));
+        CHECK(!AVAILABLE);
+        CHECK(strcmp(brama_last_error_message(), "rejected: the circuit is open, retry after 5s") == 0);
+        CHECK(brama_last_error_code() == BRAMA_ERR_REJECTED);
+        OK(brama_connection_open_circuit(db, NULL, BRAMA_NEVER));
+        CHECK(!AVAILABLE);
+        MESSAGE_HAS("held open");
+        CHECK(status_of(db).total_rejections == 0);
+        OK(brama_connection_reset_circuit(db));
+        CHECK(AVAILABLE);
+    }
+    CHECK(!brama_available(m, "nobody", NULL));
+    MESSAGE_HAS("no connection \"nobody\"");
+    CHECK(brama_last_error_code() == BRAMA_ERR_NOT_FOUND);
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
+    CHECK(brama_state(m, "nobody", NULL) == BRAMA_STATE_UNKNOWN);
+    MESSAGE_HAS("no connection \"nobody\"");
+    OK(brama_unregister(m, "db", NULL));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
+    CHECK(!brama_connection_available(db));
+    MESSAGE_HAS("no connection \"db\"");
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
+    CHECK(brama_connection_state(db) == BRAMA_STATE_UNKNOWN);
+    MESSAGE_HAS("no connection \"db\"");
+    OK(brama_shutdown(m));
+    CHECK(!brama_available(m, "db", NULL));
+    MESSAGE_HAS("shut down");
     brama_connection_release(db);
     free_world(world);
 }
@@ -323,7 +259,7 @@ static void names_of_numbers(void) {
     CHECK(strcmp(brama_state_name(77), "unknown") == 0);
     CHECK(strcmp(brama_event_type_name(BRAMA_EVENT_CALL_REJECTED), "call_rejected") == 0);
     CHECK(strcmp(brama_event_type_name(-1), "unknown") == 0);
-    for (int code = BRAMA_OK; code >= BRAMA_ERR_OUT_OF_MEMORY; code--) {
+    for (int code = BRAMA_OK; code >= BRAMA_ERR_LIMIT; code--) {
         CHECK(strcmp(brama_strerror(code), "unknown result code") != 0);
         for (int other = BRAMA_OK; other > code; other--)
             CHECK(strcmp(brama_strerror(code), brama_strerror(other)) != 0);
@@ -358,11 +294,9 @@ static void unknown_names_at_their_first_use(void) {
 int main(void) {
     trips_expires_and_recovers();
     by_name_is_the_same();
-    late_reports_are_told_so();
-    many_probes_keep_their_places();
     by_hand();
-    settings_on_both_levels();
-    the_state_word_tells_closed();
+    strings_may_have_lengths_instead_of_ends();
+    a_question_that_is_answered_no_says_why();
     all_of_them();
     names_of_numbers();
     unknown_names_at_their_first_use();
