@@ -89,7 +89,9 @@ impl Record {
         }
         let deadline = word.deadline()?;
         let now = exact_near(env, env.clock.now(), Some(deadline));
-        Some(Refusal::Rejected(self.refuse_until(word, deadline, now)))
+        Some(Refusal::Rejected(
+            self.refuse_until(env, word, deadline, now),
+        ))
     }
 
     pub(crate) fn is_retired(&self) -> bool {
