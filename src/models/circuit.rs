@@ -20,6 +20,8 @@ pub(super) struct Circuit {
     pub(super) env: Env,
     pub(super) record: RecordRef,
     pub(super) clock: ManualClock,
+    /// A ticket that is out.
+    pub(super) ticket: Mutex<Option<Ticket>>,
 }
 
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
@@ -34,7 +36,12 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let [record, _] = RecordRef::new(&env, &mut newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
-    Circuit { env, record, clock }
+    Circuit {
+        env,
+        record,
+        clock,
+        ticket: Mutex::default(),
+    }
 }
 
 impl Circuit {
@@ -124,24 +131,33 @@ where
     T: Eq + Hash + Clone + Send + 'static,
 {
     let outcomes = Outcomes::default();
-    let seen = outcomes.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(move || {
-        let circuit = Arc::new(circuit(settings));
-        prepare(&circuit);
-        let one = thread::spawn({
-            let circuit = circuit.clone();
-            move || first(&circuit)
+    // The party that is spawned first runs first, and loom misses some of the executions in which
+    // it comes later. Neither runs in the model's main thread, which loom explores incompletely.
+    for is_swapped in [false, true] {
+        let seen = outcomes.clone();
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(move || {
+            let circuit = Arc::new(circuit(settings));
+            prepare(&circuit);
+            let one = || {
+                let circuit = circuit.clone();
+                thread::spawn(move || first(&circuit))
+            };
+            let two = || {
+                let circuit = circuit.clone();
+                thread::spawn(move || second(&circuit))
+            };
+            let (one, two) = if is_swapped {
+                let two = two();
+                (one(), two)
+            } else {
+                (one(), two())
+            };
+            let (one, two) = (one.join().unwrap(), two.join().unwrap());
+            seen.lock().unwrap().insert(finally(&circuit, one, two));
         });
-        // Neither runs in the model's main thread, which loom explores incompletely.
-        let two = thread::spawn({
-            let circuit = circuit.clone();
-            move || second(&circuit)
-        });
-        let (one, two) = (one.join().unwrap(), two.join().unwrap());
-        seen.lock().unwrap().insert(finally(&circuit, one, two));
-    });
+    }
     outcomes.lock().unwrap().clone()
 }
 
@@ -153,6 +169,12 @@ pub(super) fn one_failure(circuit: &Circuit) {
 
 pub(super) fn half_open(circuit: &Circuit) {
     circuit.record.half_open(&circuit.env).expect("registered");
+}
+
+/// Half-open, and the only probe is out.
+pub(super) fn probing(circuit: &Circuit) {
+    half_open(circuit);
+    *circuit.ticket.lock().unwrap() = circuit.acquire().ok();
 }
 
 pub(super) fn open(circuit: &Circuit) {
