@@ -95,6 +95,11 @@ impl Shared {
 
     /// An empty ring, and a record that does not know yet what is wanted of it.
     fn just_registered() -> Self {
+        Self::heard(&[EventType::StateChange])
+    }
+
+    /// [`Shared::just_registered`], where the subscriber wants these.
+    fn heard(wanted: &[EventType]) -> Self {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
@@ -102,7 +107,7 @@ impl Shared {
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
-        let filter = EventFilter::new().types([EventType::StateChange]);
+        let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         subscriber.begin();
         drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
@@ -249,6 +254,32 @@ fn two_changes_with_room_are_told() {
 #[test]
 fn a_newcomer_s_change_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(true));
+}
+
+/// Two threads find that an opening is over.
+///
+/// Mutation: `expiring-despite-a-failed-exchange`.
+#[test]
+fn an_expiry_that_two_threads_see_is_told_once() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let shared = Arc::new(Shared::heard(&[EventType::Expiry]));
+        shared.change(State::Open);
+        let Clock::Manual(clock) = &shared.env.clock else {
+            unreachable!("models keep to a manual clock");
+        };
+        clock.advance(Duration::from_millis(5));
+        let parties = [(); 2].map(|()| {
+            let shared = shared.clone();
+            thread::spawn(move || shared.record.state(&shared.env))
+        });
+        for party in parties {
+            assert_eq!(party.join().unwrap(), State::HalfOpen);
+        }
+        shared.round();
+        assert_eq!(shared.mailbox.drain(64).len(), 1);
+    });
 }
 
 /// It is found in the inbox twice, and misses another event in between.
