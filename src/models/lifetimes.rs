@@ -237,6 +237,11 @@ fn subscribes(world: &World) {
     world.subscribe(1);
 }
 
+fn finds_and_unregisters(world: &World) {
+    assert!(world.subscribe(1), "it is there");
+    world.unregister();
+}
+
 fn dispatches(world: &World) {
     world.round();
 }
@@ -322,11 +327,7 @@ fn a_first_subscriber_hears_no_registration_of_what_was_there() {
         world.register();
         world
     };
-    let goes = |world: &World| {
-        assert!(world.subscribe(1), "it is there");
-        world.unregister();
-    };
-    expect(2, begin, &[goes, dispatches], &[&[GOES]]);
+    expect(2, begin, &[finds_and_unregisters, dispatches], &[&[GOES]]);
 }
 
 /// Another subscriber comes, and finds the connection before its registration is delivered
