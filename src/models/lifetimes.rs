@@ -1,23 +1,13 @@
 //! What subscribers hear of a connection's life: its registration first and once, its
 //! removal if they have heard of its registration, both or neither.
 //!
-//! Mutations these models catch:
-//!
-//! - A dispatcher that tells a removal without asking for the registration
-//!   (`tell_registration_first`), or tells a registration that is settled:
-//!   `a_registration_is_delivered_before_the_removal`.
-//! - `claim_registration` or `take_registration` as a load and a store: the same.
-//! - A subscriber that is the first and does not take the token of what it finds, or one
-//!   that is not the first and does: `a_first_subscriber_hears_of_what_it_did_not_find`,
-//!   `a_registration_is_owed_to_a_subscriber_that_another_follows`.
-//! - `forget` or `begin_delivery` as a load and a store, or one that does not ask for the
-//!   other, or a dispatcher that begins after it has delivered:
-//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
-//! - A dispatcher that does not `take_removal` of what it has delivered, or a subscriber that
-//!   is offered events before it begins: `a_first_subscriber_hears_of_what_it_did_not_find`,
-//!   `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted`.
-//! - A `settle` that forgets what subscribers have heard of:
-//!   `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all`.
+//! | mutation | caught by |
+//! |---|---|
+//! | `no-registration-first`, `a-settled-registration-delivered`, `claiming-a-registration-by-a-store`, `taking-a-registration-by-a-store` | `a_registration_is_delivered_before_the_removal` |
+//! | `a-first-subscriber-without-the-token` | `a_first_subscriber_hears_no_registration_of_what_was_there` |
+//! | `a-later-subscriber-with-the-token` | `a_registration_is_owed_to_a_subscriber_that_another_follows` |
+//! | `forgetting-by-a-store`, `beginning-delivery-by-a-store`, `forgetting-what-was-heard-of`, `delivering-what-was-forgotten` | `a_registration_that_waits_in_the_ring_is_delivered_whole_or_not_at_all` |
+//! | `a-registration-without-its-removal`, `taking-a-removal-without-a-fence`, `telling-a-removal-without-a-fence`, `claiming-a-removal-by-a-store`, `offering-before-the-beginning` | `who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted` |
 
 use std::collections::BTreeSet;
 

@@ -12,6 +12,7 @@ mod gate;
 mod inbox;
 mod lifetimes;
 mod lock;
+mod mailbox;
 mod per_process;
 mod pool;
 mod probes;
