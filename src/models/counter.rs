@@ -164,8 +164,7 @@ fn a_hand_over_survives_its_neighbours() {
 /// One block is attached, another one taken for nothing goes back, and each
 /// thread gets a cell of its own.
 ///
-/// Mutations: `attaching-by-a-store` (a count is lost with the block that was overwritten),
-/// `taking-a-block-by-a-load` (both get the same block).
+/// Mutation: `attaching-by-a-store` (a count is lost with the block that was overwritten).
 #[test]
 fn one_block_is_attached() {
     let seen = outcomes(None, || {
