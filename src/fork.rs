@@ -77,19 +77,27 @@ shipped! {
     /// Sees to it that forks are noticed from now on.
     pub(crate) fn watch() {
         // ORDERING: Acquire, partner of the Release below: the handler is in place.
-        #[cfg(unix)]
-        if WATCHED.load(Ordering::Acquire) == 0 {
-            // Two threads may both register it: run twice it does no harm. A thread
-            // that waited for the other could wait in vain in a child.
-            // SAFETY: the handler is a plain function that lives as long as the code.
-            let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-            if failed == 0 {
-                WATCHED.store(1, Ordering::Release);
-            }
+        //
+        // Two threads may both register it: run twice it does no harm. A thread
+        // that waited for the other could wait in vain in a child.
+        if WATCHED.load(Ordering::Acquire) == 0 && register(in_child) {
+            WATCHED.store(1, Ordering::Release);
         }
     }
 
+    /// Whether the handler is run in the child of every fork from now on.
     #[cfg(unix)]
+    fn register(handler: unsafe extern "C" fn()) -> bool {
+        // SAFETY: the handler is a plain function that lives as long as the code.
+        unsafe { libc::pthread_atfork(None, None, Some(handler)) == 0 }
+    }
+
+    /// Where there are no forks there is nothing to notice.
+    #[cfg(not(unix))]
+    fn register(_handler: unsafe extern "C" fn()) -> bool {
+        true
+    }
+
     unsafe extern "C" fn in_child() {
         INCARNATION.fetch_add(1, Ordering::Relaxed);
         SURVIVOR.store(sync::thread_token(), Ordering::Relaxed);

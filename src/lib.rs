@@ -46,8 +46,8 @@
 //! # Two ways to use a circuit
 //!
 //! **Guarded calls**: [`Connection::call`], or [`Connection::acquire`] and a
-//! report on the [`Permit`]. A permit knows in which state it was given, so a
-//! result that comes too late changes the totals and nothing else.
+//! report on the [`Permit`]. A permit knows in which state it was given. A result that
+//! comes when that state is gone changes the totals and nothing else.
 //!
 //! ```
 //! # use brama::Brama;
@@ -69,6 +69,31 @@
 //! [`success`](Connection::success) or [`failure`](Connection::failure). Simpler
 //! to add to existing code; half-open, everybody who asks is told yes, so the
 //! number of probes is not limited.
+//!
+//! **Probes.** Half-open, [`half_open_max_calls`](ConnectionOptions::half_open_max_calls)
+//! permits may be out at once. Each is a probe with a lease of
+//! [`probe_timeout`](ConnectionOptions::probe_timeout). When the lease ends, another call may
+//! take the place. A probe that reports later still counts as long as the circuit is half-open,
+//! so a dependency that is healthy but slow becomes reachable again. One success closes the
+//! circuit ([`half_open_successes`](ConnectionOptions::half_open_successes)), one failure
+//! opens it. [`Permit::is_probe`] tells a client that it may shorten its time-out.
+//!
+//! **Nested calls.** A guarded call ([`call`](Connection::call) and its kin) inside a probe of
+//! the same circuit *rides* on it, if it runs on the same thread, or within the same poll. It
+//! takes no place of its own, and the outer call reports its outcome for both: failure if
+//! it would have been ignored and the inner call failed. One call at a time rides on
+//! another. Permits taken by hand, other threads and spawned tasks ask for themselves.
+//!
+//! **What a call reports.** `Ok` is a success, `Err` and a panic are failures. The rejection of a
+//! circuit ([`Error::Rejected`], [`CallError::Rejected`]) says nothing about this
+//! dependency and is ignored; [`call_with`](Connection::call_with) can decide otherwise. A
+//! call that is cancelled is ignored, or a failure if it lasted
+//! [`cancelled_after`](ConnectionOptions::cancelled_after).
+//!
+//! **When to come back.** [`Rejected::retry_after`] is a promise while the circuit is open: a
+//! caller who waits that long and asks again is not refused because of the same opening.
+//! When all probes are out it is a hint, the time until the first lease ends, at most 1 s. It
+//! is `None` if the circuit is held open until it is closed by hand.
 //!
 //! Every operation exists by name, on [`Brama`], and on a handle, [`Connection`],
 //! which costs no look-up. A name is an identifier, or a scope and an identifier:
@@ -226,8 +251,9 @@
 //! # The background thread
 //!
 //! A manager has one, unless built with [`background(false)`](Builder::background):
-//! it lets expiries happen without traffic and removes connections that nobody has
-//! used for [`inactive_threshold`](Builder::inactive_threshold). Without it call
+//! it lets expiries happen without traffic, and removes connections that were not used for
+//! [`inactive_threshold`](Builder::inactive_threshold). It removes none that is open before
+//! its time, none that is held open by hand, and none of which a handle or a permit exists. Without it call
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
 //!
@@ -293,6 +319,16 @@
 //! guarded call in C. A permit is there a plain struct that needs no free, and NULL
 //! is the [process-wide manager](default); hosts to which a foreign call is dear can
 //! read a circuit's state without one.
+//!
+//! # Platforms
+//!
+//! - **Run**: all tests run on Linux on x86-64 with glibc.
+//! - **Only checked** by the compiler, with each change: `i686-unknown-linux-gnu`,
+//!   `aarch64-unknown-linux-gnu`, `aarch64-apple-darwin`, `x86_64-pc-windows-gnu`.
+//! - **Neither**: all others. The library needs a processor with atomic operations on 64 bits.
+//!
+//! Where the system is no Unix there are no descriptors of queues, no signals to block, and no
+//! forks to notice.
 //!
 //! # Features
 //!

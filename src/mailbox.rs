@@ -24,7 +24,6 @@
 //! next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -228,7 +227,7 @@ impl Mailbox {
 
     /// A descriptor that is readable while events wait, made on the first call.
     #[cfg(unix)]
-    pub(crate) fn descriptor(&self) -> io::Result<std::os::fd::RawFd> {
+    pub(crate) fn descriptor(&self) -> std::io::Result<std::os::fd::RawFd> {
         let letters = self.inside.lock();
         let wake = match self.wake.get() {
             Some(wake) => wake,

@@ -53,7 +53,7 @@ mod chunks;
 mod direct;
 #[cfg(not(brama_direct))]
 mod magazine;
-#[cfg(any(test, not(brama_direct)))]
+#[cfg(any(all(test, loom), not(brama_direct)))]
 pub(crate) mod stack;
 #[cfg(all(test, not(brama_direct)))]
 mod tests;

@@ -1,5 +1,5 @@
 //! Who is registered, settings that change at run time, what the books
-//! say, and the removal of what nobody uses. Time is a manual clock throughout.
+//! say, and the removal of what is not used. Time is a manual clock, but in one test.
 
 mod common;
 
@@ -270,6 +270,46 @@ fn the_books_of_an_outage() {
     assert_eq!((status.state, status.trips), (State::Closed, 0));
     assert_eq!(status.last_state_change, Some(START + 61_250));
     assert_eq!(status.time_in_state, ms(10));
+}
+
+/// By the system's clocks: the coarse one, which most changes read, lags behind the exact one that
+/// openings read.
+#[test]
+fn one_change_has_one_stamp_and_stamps_never_run_backwards() {
+    let brama = brama::Brama::builder().build().expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    let filter = brama::EventFilter::new().types([
+        brama::EventType::StateChange,
+        brama::EventType::CircuitOpened,
+        brama::EventType::CircuitClosed,
+    ]);
+    let queue = brama.subscribe_queue(filter, 10_000).expect("valid");
+    let mut last = 0;
+    for round in 0..1_000 {
+        let changes: [fn(&brama::Connection); 2] = [
+            |db| db.open_circuit(None, None).expect("registered"),
+            |db| db.close_circuit().expect("registered"),
+        ];
+        for change in changes {
+            change(&db);
+            let status = db.status().expect("registered");
+            let stamp = status.last_state_change.expect("it changed");
+            assert!(stamp >= last, "round {round}: {last}, then {stamp}");
+            if status.state == State::Open {
+                assert_eq!(status.opened_at, Some(stamp), "round {round}");
+            }
+            let events: Vec<_> = (0..2)
+                .map(|_| {
+                    queue
+                        .next_timeout(ms(60_000))
+                        .expect("both are kept events")
+                })
+                .collect();
+            let told: Vec<_> = events.iter().map(|event| event.timestamp()).collect();
+            assert_eq!(told, [stamp, stamp], "round {round}: {events:?}");
+            last = stamp;
+        }
+    }
 }
 
 #[test]

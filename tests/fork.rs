@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
@@ -16,7 +16,7 @@ use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock
 use common::events::{all, kinds, queue_of};
 use common::forks::{
     Finding, a_bit_of_everything, beside, changes, check, fork, fork_and_end, halves, in_child,
-    same, soon,
+    same, shared_numbers, soon,
 };
 use common::{fail, manager, ms, wait_until};
 
@@ -60,6 +60,30 @@ fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
     assert_eq!(db.status().expect("registered"), expected);
     db.failure(None).expect("registered");
     assert_eq!(db.state(), State::Open);
+}
+
+#[test]
+fn processes_draw_their_jitter_independently() {
+    let (brama, _clock) = common::manager_with(|b| b.expiry(ms(3_600_000)).jitter(1.0));
+    let db = brama.register("db", None).expect("a new name");
+    let draw = || {
+        db.reset_circuit().expect("registered");
+        fail(&db, 5);
+        let lasting = db.status().expect("registered").expiry;
+        lasting.expect("it is open").as_millis() as u64
+    };
+    let drawn: &[_; 8] = shared_numbers();
+    for place in drawn {
+        in_child(|| {
+            place.store(draw(), Ordering::Relaxed);
+            Ok(())
+        });
+    }
+    let mut all: Vec<_> = drawn.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+    all.push(draw());
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 9, "of an hour: {all:?}");
 }
 
 #[test]
@@ -292,20 +316,7 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
             .expect("valid");
         let db = brama.register("db", None).expect("a new name");
         let parent = std::process::id();
-        // Shared by both processes.
-        // SAFETY: a fresh mapping of one page.
-        let page = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                4_096,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        // SAFETY: zeroed, aligned, and there until the process ends.
-        let [in_parent, in_child, done]: &'static [AtomicU64; 3] = unsafe { &*page.cast() };
+        let [in_parent, in_child, done] = shared_numbers();
         let forked = AtomicBool::new(false);
         let inner = brama.clone();
         let id = Arc::new(AtomicU32::new(0));

@@ -145,6 +145,45 @@ fn a_failure_beside_the_end_of_an_opening_counts_in_one_of_both_states() {
     assert_eq!(seen, [while_open, while_half_open].into());
 }
 
+/// A failure that was too slow for the open state is one of the half-open state, and opens. It does
+/// not change the count of a half-open circuit that another thread has read.
+///
+/// Mutation: `half-open-without-taking-over`.
+#[test]
+fn a_failure_of_an_open_circuit_is_not_counted_later() {
+    let seen = explore(
+        open_with_one_failure,
+        |circuit| {
+            half_open(circuit);
+            circuit.seen()
+        },
+        |circuit| circuit.fail(None).expect("counted"),
+        |circuit, half_open, count| (count, half_open, circuit.seen()),
+    );
+    let (one, two) = ((State::HalfOpen, 1, 1), (State::HalfOpen, 2, 1));
+    let opened = (State::Open, 2, 2);
+    let expected = [(2, two, two), (2, one, opened), (2, opened, opened)];
+    assert_eq!(seen, expected.into());
+}
+
+/// Mutation: `half-open-without-taking-over`.
+#[test]
+fn a_success_of_an_open_circuit_clears_nothing_later() {
+    let seen = explore(
+        open_with_one_failure,
+        |circuit| {
+            half_open(circuit);
+            circuit.seen()
+        },
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit, half_open, ()| (half_open, circuit.seen()),
+    );
+    let (one, none) = ((State::HalfOpen, 1, 1), (State::HalfOpen, 0, 1));
+    let closed = (State::Closed, 0, 0);
+    let expected = [(none, none), (one, closed), (closed, closed)];
+    assert_eq!(seen, expected.into());
+}
+
 /// The same of an opening by a failure, which has to be written out when it ends.
 ///
 /// Mutations: `leaving-without-writing-out`, `leaving-despite-a-failed-parking`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::circuit::{Circuit, explore, explore_with, half_open, nothing, open, probing};
 use crate::config::ConnectionOptions;
 use crate::event::{EventMask, EventType};
+use crate::record::Refusal;
 use crate::state::State;
 
 /// Mutation: `exchanging-the-word-by-a-store`.
@@ -217,4 +218,43 @@ fn a_stale_failure_leaves_no_time_behind() {
         },
     );
     assert_eq!(seen, [false, true].into());
+}
+
+/// Time goes on, and then the open circuit gets another 100 ms.
+fn open_later(circuit: &Circuit) {
+    circuit.clock.advance(Duration::from_millis(50));
+    open(circuit);
+}
+
+/// A thread that read the clock before the time went on does not add that time to the wait.
+///
+/// Mutation: `a-wait-from-an-old-reading`.
+#[test]
+fn a_rejection_tells_no_longer_a_wait_than_the_opening_was_given() {
+    let seen = explore(
+        open,
+        open_later,
+        |circuit| match circuit.acquire() {
+            Err(Refusal::Rejected(refused)) => refused.wait(),
+            _ => None,
+        },
+        |_, (), wait| wait,
+    );
+    assert_eq!(seen, [50, 100, 101].map(Some).into());
+}
+
+/// Mutation: `a-wait-from-an-old-reading`.
+#[test]
+fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
+    let seen = explore(
+        open,
+        open_later,
+        |circuit| {
+            let status = circuit.record.status(&circuit.env);
+            let wait = status.expect("registered").retry_after;
+            wait.map(|wait| wait.as_millis())
+        },
+        |_, (), wait| wait,
+    );
+    assert_eq!(seen, [50, 100, 101].map(Some).into());
 }

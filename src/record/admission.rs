@@ -157,8 +157,7 @@ impl Record {
     }
 
     /// The refusal of an open circuit, as long as this one may be fresh.
-    fn refuse_until(&self, word: Word, deadline: u64, now: u64) -> Refused {
-        let refused = Refused::until(deadline, now);
+    fn refuse_until(&self, env: &Env, word: Word, deadline: u64, now: u64) -> Refused {
         let given = self.lasting(deadline);
         // Relaxed, here and below: a rejection that misses a mark tells a wait that is longer by
         // a tick.
@@ -169,7 +168,7 @@ impl Record {
                 self.flags.fetch_or(FRESH, Ordering::Relaxed);
             }
         }
-        given.map_or(refused, |given| refused.at_most(given + 1))
+        Refused::waiting(deadline, self.wait(env, deadline, now))
     }
 
     #[inline(never)]
@@ -191,7 +190,7 @@ impl Record {
                         now = exact;
                         continue;
                     }
-                    self.refuse_until(word, deadline, exact)
+                    self.refuse_until(env, word, deadline, exact)
                 }
                 None => match self.probe(env, word, now) {
                     Ok(ticket) => return Ok(ticket),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, State};
@@ -118,6 +118,25 @@ impl Child {
 /// Does `work` in a child and waits for it.
 pub fn in_child(work: impl FnOnce() -> Finding) {
     fork(work).join();
+}
+
+/// Numbers that the process and its children share, 0 at first.
+pub fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
+    let size = size_of::<[AtomicU64; N]>();
+    // SAFETY: a fresh mapping.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(page, libc::MAP_FAILED, "memory can be shared");
+    // SAFETY: zeroed, aligned to a page, large enough, and there until the process ends.
+    unsafe { &*page.cast() }
 }
 
 /// Does `work` on `count` new threads and `meanwhile` on this one. They are the

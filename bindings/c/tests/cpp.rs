@@ -9,7 +9,10 @@ mod tools;
 
 use std::fs;
 
-use tools::{Compiler, Language, Linkage, programs, root, run, scratch, sources, start};
+use tools::{
+    Compiler, Language, Linkage, programs, root, run, sanitized_library, scratch, sources, start,
+    start_with,
+};
 
 /// Not optimised: that takes most of the time.
 const SANITIZED: [&str; 3] = [
@@ -30,12 +33,13 @@ fn programs_do_what_they_say() {
     }
 }
 
-/// Also finds what is never freed.
+/// On both sides of the border. Also finds what is never freed.
 #[test]
 fn programs_are_clean_under_the_sanitizers() {
     let compiler = &Compiler::all(Language::Cpp)[0];
     for source in sources("cpp", "cpp") {
-        start(&compiler.program(&source, Linkage::Shared, &SANITIZED));
+        let program = compiler.program(&source, Linkage::Sanitized, &SANITIZED);
+        start_with(&program, sanitized_library());
     }
 }
 

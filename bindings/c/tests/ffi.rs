@@ -13,7 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use tools::{Compiler, Language, Linkage, functions, library, programs, root, run, sources, start};
+use tools::{
+    Compiler, Language, Linkage, functions, library, programs, root, run, sanitized_library,
+    sources, start, start_with,
+};
 
 #[test]
 fn c_programs_do_what_they_say() {
@@ -26,7 +29,7 @@ fn c_programs_do_what_they_say() {
     }
 }
 
-/// Also finds what is never freed: the library's memory comes from the same allocator.
+/// On both sides of the border. Also finds what is never freed.
 #[test]
 fn c_programs_are_clean_under_the_sanitizers() {
     let compiler = &Compiler::all(Language::C)[0];
@@ -37,8 +40,8 @@ fn c_programs_are_clean_under_the_sanitizers() {
         if source.file_stem().is_some_and(|name| name == "fork") {
             continue;
         }
-        let program = compiler.program(&source, Linkage::Shared, &flags);
-        start(&program);
+        let program = compiler.program(&source, Linkage::Sanitized, &flags);
+        start_with(&program, sanitized_library());
     }
 }
 

@@ -162,8 +162,10 @@ def test_forks_while_everything_is_busy(program: Program) -> None:
     program(
         START
         + """
+    from collections import deque
     manager = brama.Brama(expiry=1)
-    delivered = []
+    # Bounded: each child has to free what it finds in there.
+    delivered = deque(maxlen=1_000)
     manager.subscribe(delivered.append)
     stream = manager.events()
     stop = False
@@ -189,17 +191,19 @@ def test_forks_while_everything_is_busy(program: Program) -> None:
         thread.start()
 
     def work():
-        del delivered[:]
+        delivered.clear()
         stream.drain()
         manager.register("child")
-        wait_until(lambda: any(event.connection == "child" for event in delivered))
+        wait_until(lambda: any(event.connection == "child" for event in list(delivered)))
         coming = iter(lambda: stream.get(timeout=5_000), None)
         assert any(event.connection == "child" for event in coming)
         manager.shutdown()
 
-    for _ in range(20):
-        in_child(work)
-    stop = True
+    try:
+        for _ in range(20):
+            in_child(work)
+    finally:
+        stop = True
     for thread in threads:
         thread.join(20)
         assert not thread.is_alive()

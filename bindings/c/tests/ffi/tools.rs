@@ -31,32 +31,64 @@ pub struct Library {
 /// Builds it as it is now: what lies around in the target folder may be older.
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| build(&mut Command::new(env!("CARGO")), "lib"))
+}
+
+/// The same with AddressSanitizer in the Rust code. The program has to bring the sanitizer's
+/// runtime: a shared library has none.
+pub fn sanitized_library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "-p", "brama-capi", "--message-format=json"]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let output = run(cargo.current_dir(root()));
-        let messages = String::from_utf8(output.stdout).expect("UTF-8");
-        let find = |name: &str| {
-            let ends = format!("/{name}");
-            let found = messages.split('"').rfind(|word| word.ends_with(&ends));
-            PathBuf::from(found.unwrap_or_else(|| panic!("cargo builds {name}")))
-        };
-        let (shared, archive) = (find("libbrama.so"), find("libbrama.a"));
-        let folder = scratch("lib");
-        for name in ["libbrama.so".to_owned(), soname()] {
-            let link = folder.join(name);
-            let _ = fs::remove_file(&link);
-            std::os::unix::fs::symlink(&shared, &link).expect("a link can be made");
-        }
-        Library {
-            shared,
-            archive,
-            folder,
-        }
+        // A compiler that is no nightly takes the flag, too, if it is asked to.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+        cargo.env("RUSTFLAGS", "-Zsanitizer=address");
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        cargo.env("CARGO_TARGET_DIR", scratch("sanitized-target"));
+        // Named, so that programs which run while it is built are left as they are.
+        cargo.env("CARGO_BUILD_TARGET", host());
+        build(&mut cargo, "sanitized-lib")
     })
+}
+
+/// The target for which the compiler compiles if it is not told.
+fn host() -> String {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let output = run(rustc.arg("-vV").current_dir(root()));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("rustc names its host").to_owned()
+}
+
+fn build(cargo: &mut Command, folder: &str) -> Library {
+    cargo.args(["build", "-p", "brama-capi", "--message-format=json"]);
+    // The gate asks for one that is optimised and has all assertions.
+    let profile = env::var("BRAMA_PROFILE").ok();
+    let own = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
+    cargo.args(["--profile", profile.as_deref().unwrap_or(own)]);
+    let output = run(cargo.current_dir(root()));
+    let messages = String::from_utf8(output.stdout).expect("UTF-8");
+    let find = |name: &str| {
+        let ends = format!("/{name}");
+        let found = messages.split('"').rfind(|word| word.ends_with(&ends));
+        PathBuf::from(found.unwrap_or_else(|| panic!("cargo builds {name}")))
+    };
+    let (shared, archive) = (find("libbrama.so"), find("libbrama.a"));
+    let folder = scratch(folder);
+    for name in ["libbrama.so".to_owned(), soname()] {
+        let link = folder.join(name);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&shared, &link).expect("a link can be made");
+    }
+    Library {
+        shared,
+        archive,
+        folder,
+    }
 }
 
 /// The name under which programs look for the library.
@@ -101,6 +133,17 @@ pub enum Language {
 pub enum Linkage {
     Shared,
     Static,
+    /// With the shared library of [`sanitized_library`].
+    Sanitized,
+}
+
+impl Linkage {
+    pub fn library(self) -> &'static Library {
+        match self {
+            Linkage::Shared | Linkage::Static => library(),
+            Linkage::Sanitized => sanitized_library(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -174,13 +217,15 @@ impl Compiler {
 
     /// The same, with something of its own in the name of its folder.
     pub fn program_of(&self, source: &Path, linkage: Linkage, extra: &[&str], of: &str) -> PathBuf {
-        let library = library();
+        let library = linkage.library();
         let kind = format!("{}-{linkage:?}{of}", self.command.replace('/', "_"));
         let program = scratch(&kind).join(source.file_stem().expect("a file"));
         let mut call = self.call();
         call.args(extra).arg("-o").arg(&program).arg(source);
         match linkage {
-            Linkage::Shared => call.arg("-L").arg(&library.folder).arg("-lbrama"),
+            Linkage::Shared | Linkage::Sanitized => {
+                call.arg("-L").arg(&library.folder).arg("-lbrama")
+            }
             Linkage::Static => call.arg(&library.archive).args(["-ldl", "-lm"]),
         };
         run(call.arg("-pthread"));
@@ -190,8 +235,13 @@ impl Compiler {
 
 /// Runs a program that finds the shared library.
 pub fn start(program: &Path) {
+    start_with(program, library());
+}
+
+/// Runs a program that finds this shared library.
+pub fn start_with(program: &Path, library: &Library) {
     let mut command = Command::new(program);
-    command.env("LD_LIBRARY_PATH", &library().folder);
+    command.env("LD_LIBRARY_PATH", &library.folder);
     run(&mut command);
 }
 
