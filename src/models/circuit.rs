@@ -1,6 +1,7 @@
 //! One circuit, and two parties that do something to it at once.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -159,6 +160,13 @@ where
         });
     }
     outcomes.lock().unwrap().clone()
+}
+
+/// Asserts that an outcome is one of these. Inside of the executions, so that a model which is
+/// broken fails at once.
+pub(super) fn one_of<T: PartialEq + Debug>(allowed: &[T], seen: T) -> T {
+    assert!(allowed.contains(&seen), "{seen:?}");
+    seen
 }
 
 pub(super) fn nothing(_: &Circuit) {}
