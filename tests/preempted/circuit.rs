@@ -173,12 +173,21 @@ fn alone(op: Op, answer: Answer) -> Call {
     }
 }
 
-fn acquisitions_beside(threads: &[Vec<Call>], call: &Call) -> usize {
+/// How many calls overlap with this one that do such a thing.
+fn beside(threads: &[Vec<Call>], call: &Call, does: impl Fn(Op) -> bool) -> usize {
     let is_beside = |other: &&Call| {
         let overlaps = other.began < call.ended && call.began < other.ended;
-        overlaps && other.began != call.began && matches!(other.op, Op::Acquire(_))
+        overlaps && other.began != call.began && does(other.op)
     };
     threads.iter().flatten().filter(is_beside).count()
+}
+
+fn is_acquisition(op: Op) -> bool {
+    matches!(op, Op::Acquire(_))
+}
+
+fn is_failure(op: Op) -> bool {
+    matches!(op, Op::Failure | Op::Report(_, Outcome::Failure))
 }
 
 fn configure(brama: &Brama, db: &Connection, is_global: bool, rules: &Rules) {
@@ -377,8 +386,8 @@ impl Storm<'_> {
             let when = When {
                 times: &times[may_see(&advances, call)],
                 rules: &rules[may_see(&configures, call)],
-                has_window,
-                acquisitions: acquisitions_beside(&threads, call),
+                may_be_timed: has_window || beside(&threads, call, is_failure) > 0,
+                acquisitions: beside(&threads, call, is_acquisition),
             };
             state.after(call.op, call.answer, when)
         });
@@ -420,7 +429,7 @@ impl Storm<'_> {
         let when = When {
             times: &[self.now],
             rules: &[self.hands.rules[self.current]],
-            has_window: false,
+            may_be_timed: false,
             acquisitions: 0,
         };
         let possible = mem::take(&mut self.states);

@@ -22,8 +22,9 @@ pub struct When<'a> {
     /// What the clock showed, in order.
     pub times: &'a [u64],
     pub rules: &'a [Rules],
-    /// Whether some call beside it may have seen a window.
-    pub has_window: bool,
+    /// Whether a call beside it may give a failure a time: one that sees a window, or another
+    /// failure, which does not know whether there is one.
+    pub may_be_timed: bool,
     /// How many acquisitions overlap with it. One that meets a change of state may have had a
     /// probe's place for a moment.
     pub acquisitions: usize,
@@ -287,14 +288,14 @@ impl Circuit {
     }
 
     /// With the time of one failure more, which lies within its report and is no earlier than that
-    /// of the failure before. A failure without a window has no time, unless another call finds
-    /// a window and gives it one.
+    /// of the failure before. A failure without a window has no time, unless a call beside it
+    /// gives it one.
     fn timed(&self, rules: &Rules, when: When<'_>) -> Vec<Circuit> {
         let mut out = Vec::new();
         if rules.window.is_none() {
             out.push(self.clone());
         }
-        if when.has_window {
+        if when.may_be_timed {
             out.extend(when.times.iter().map(|time| {
                 let mut next = self.clone();
                 let last = next.times.last().copied().unwrap_or_default();
