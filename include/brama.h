@@ -134,21 +134,50 @@ extern "C" {
 #define BRAMA_VERSION_PATCH 0
 #define BRAMA_VERSION_STRING "0.1.0"
 
+/** The version as one number, for #if: 1002003 is 1.2.3. */
+#define BRAMA_VERSION \
+    (BRAMA_VERSION_MAJOR * 1000000 + BRAMA_VERSION_MINOR * 1000 + BRAMA_VERSION_PATCH)
+
 /** The version of the binary interface that this header describes. */
 #define BRAMA_ABI_VERSION 1
+
+/**
+ * Before every declaration. Define it yourself before you include this header if your
+ * compiler needs something else.
+ */
+#ifndef BRAMA_API
+#if defined(_WIN32) && !defined(BRAMA_STATIC)
+#define BRAMA_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define BRAMA_API __attribute__((visibility("default")))
+#else
+#define BRAMA_API
+#endif
+#endif
+
+/**
+ * Before functions whose answer must be looked at.
+ */
+#ifndef BRAMA_MUST_USE
+#if defined(__GNUC__)
+#define BRAMA_MUST_USE __attribute__((warn_unused_result))
+#else
+#define BRAMA_MUST_USE
+#endif
+#endif
 
 /**
  * The version of the library that is loaded, such as "0.1.0"; that of the header is
  * BRAMA_VERSION_STRING. Never NULL, valid for ever. Any thread.
  */
-const char *brama_version(void);
+BRAMA_API const char *brama_version(void);
 
 /**
  * The version of the binary interface of the library that is loaded; a program
  * works with it if this equals the header's BRAMA_ABI_VERSION. It is major * 1000,
  * before version 1.0 + minor. Any thread.
  */
-uint32_t brama_abi_version(void);
+BRAMA_API uint32_t brama_abi_version(void);
 
 /* -- Results and errors -------------------------------------------------------------- */
 
@@ -204,21 +233,33 @@ typedef int32_t brama_result_t;
 #define BRAMA_ERR_PANIC (-8)
 
 /**
- * The operating system does not support, or refused, what this function needs.
+ * The operating system does not support, or refuses, what this function needs.
  */
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
 /**
- * The system lacks memory for what it was asked for. Where the process itself runs out
- * of memory, it is aborted.
+ * There is no memory for what the caller gave the size of, or the system has none. Where
+ * the process runs out of memory otherwise, it is aborted.
  */
 #define BRAMA_ERR_OUT_OF_MEMORY (-10)
 
 /**
- * What a result code means in general, in English: a short sentence without
- * details, also for numbers that are no code. Never NULL, valid for ever. Any thread.
+ * A limit of the process or the system is reached: of open files, say.
  */
-const char *brama_strerror(brama_result_t result);
+#define BRAMA_ERR_LIMIT (-11)
+
+/**
+ * What a result code means in general, in English: a short sentence without
+ * details, even for numbers that are no code. Never NULL, valid for ever. Any thread.
+ */
+BRAMA_API const char *brama_strerror(brama_result_t result);
+
+/**
+ * The code of this thread's last call that failed, for functions that return a pointer or a
+ * bool; BRAMA_OK if none has. Calls that succeed leave it as it is. Each thread has its own.
+ */
+BRAMA_API
+brama_result_t brama_last_error_code(void);
 
 /**
  * What went wrong in this thread's last call that failed, with the argument, its
@@ -230,7 +271,7 @@ const char *brama_strerror(brama_result_t result);
  * as it is. Valid until the next call of this thread that fails, or its end. Each
  * thread has its own.
  */
-const char *brama_last_error_message(void);
+BRAMA_API const char *brama_last_error_message(void);
 
 /* -- States, types of events, numbers with a meaning --------------------------------- */
 
@@ -241,6 +282,11 @@ const char *brama_last_error_message(void);
  * In brama_filter_t.scope and brama_for_each: only connections without a scope.
  */
 #define BRAMA_NO_SCOPE ""
+
+/**
+ * Instead of the length of a string: it ends with a NUL.
+ */
+#define BRAMA_TERMINATED SIZE_MAX
 
 /**
  * A number that was not given, in a field of type uint32_t.
@@ -263,6 +309,27 @@ const char *brama_last_error_message(void);
 #define BRAMA_NOT_GIVEN_F64 (-1.0e300)
 
 /**
+ * In a setting of type uint32_t: takes it back. A connection follows its manager again, a
+ * manager the default.
+ */
+#define BRAMA_INHERIT_U32 UINT32_C(0xfffffffd)
+
+/**
+ * Takes a setting of type uint64_t back.
+ */
+#define BRAMA_INHERIT_U64 UINT64_C(0xfffffffffffffffc)
+
+/**
+ * Takes a setting of type int32_t back.
+ */
+#define BRAMA_INHERIT_I32 (-2)
+
+/**
+ * Takes a setting of type double back.
+ */
+#define BRAMA_INHERIT_F64 (-2.0e300)
+
+/**
  * `max_attempts` of a circuit that never opens by itself.
  */
 #define BRAMA_UNLIMITED UINT32_C(0xffffffff)
@@ -275,7 +342,7 @@ const char *brama_last_error_message(void);
 /**
  * No value: a time before its first occurrence, a window that is not there.
  */
-#define BRAMA_NONE UINT64_C(0xffffffffffffffff)
+#define BRAMA_NONE UINT64_C(0xfffffffffffffffd)
 
 /**
  * The state of a circuit: one of the BRAMA_STATE_ values.
@@ -306,6 +373,7 @@ typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
  * Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
+ * Pairs come in arrays, so this struct never grows.
  */
 typedef struct brama_pair_t {
     /**
@@ -444,13 +512,13 @@ typedef struct brama_pair_t {
  * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
  * Never NULL, valid for ever. Any thread.
  */
-const char *brama_state_name(brama_state_t state);
+BRAMA_API const char *brama_state_name(brama_state_t state);
 
 /**
  * The name of an event type, such as "state_change"; "unknown" for other numbers.
  * Never NULL, valid for ever. Any thread.
  */
-const char *brama_event_type_name(brama_event_type_t event_type);
+BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
 
 /* -- Opaque types -------------------------------------------------------------------- */
 
@@ -500,8 +568,9 @@ typedef struct brama_t brama_t;
 /* -- Settings ------------------------------------------------------------------------ */
 
 /**
- * Settings of one connection. What is not given follows the manager's setting, also
- * when that changes later.
+ * Settings of one connection. What is not given follows the manager's setting, even when
+ * that changes later. A setting that was given is taken back with BRAMA_INHERIT_U32,
+ * BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64.
  */
 typedef struct brama_options_t {
     /**
@@ -545,8 +614,8 @@ typedef struct brama_options_t {
      */
     uint64_t window_ms;
     /**
-     * How long a probe may take before it loses its slot. At least 1; BRAMA_NONE
-     * (default): as long as the current expiry.
+     * How long a probe may take before another call may take its place. At least 1;
+     * BRAMA_NONE (default): as long as the current expiry, at least 1000.
      */
     uint64_t probe_timeout_ms;
     /**
@@ -554,9 +623,14 @@ typedef struct brama_options_t {
      */
     uint32_t half_open_max_calls;
     /**
-     * Successes that close a half-open circuit. At least 1. Default 1.
+     * Successes that close a half-open circuit. 1 to 65535. Default 1.
      */
     uint32_t half_open_successes;
+    /**
+     * A call that its caller gives up (brama_permit_cancelled) counts as a failure if it
+     * lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
+     */
+    uint64_t cancelled_after_ms;
     /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
@@ -570,7 +644,7 @@ typedef struct brama_options_t {
 
 /**
  * Settings of a manager. What is not given has its default, or stays as it is in
- * brama_configure.
+ * brama_configure. BRAMA_INHERIT_U32 and its kin stand for the default.
  */
 typedef struct brama_config_t {
     /**
@@ -578,8 +652,8 @@ typedef struct brama_config_t {
      */
     size_t size;
     /**
-     * As in brama_options_t, for connections that do not set it, like all until
-     * half_open_successes.
+     * Default for connections that do not set their own. Fields up to cancelled_after_ms
+     * have the meaning and limits given in brama_options_t.
      */
     uint32_t max_attempts;
     /**
@@ -622,6 +696,10 @@ typedef struct brama_config_t {
      * As in brama_options_t.
      */
     uint32_t half_open_successes;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t cancelled_after_ms;
     /**
      * How often unused connections are looked for. At least 1. Default 10000.
      */
@@ -658,12 +736,12 @@ typedef struct brama_config_t {
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_options_init(brama_options_t *options);
+BRAMA_API void brama_options_init(brama_options_t *options);
 
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_config_init(brama_config_t *config);
+BRAMA_API void brama_config_init(brama_config_t *config);
 
 /**
  * Changes the manager's settings that are given, all at once; the others stay. Its
@@ -674,7 +752,9 @@ void brama_config_init(brama_config_t *config);
  * BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
  * BRAMA_ERR_SHUT_DOWN. Any thread.
  */
-brama_result_t brama_configure(brama_t *manager, const brama_config_t *config);
+BRAMA_API
+brama_result_t brama_configure(brama_t *manager,
+                               const brama_config_t *config);
 
 /**
  * Changes the settings of one connection that are given, all at once; the others
@@ -684,6 +764,7 @@ brama_result_t brama_configure(brama_t *manager, const brama_config_t *config);
  * NULL. Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed),
  * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_configure_connection(brama_t *manager,
                                           const char *identifier,
                                           const char *scope,
@@ -692,23 +773,42 @@ brama_result_t brama_configure_connection(brama_t *manager,
 /**
  * brama_configure_connection on a handle. Neither may be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_configure(const brama_connection_t *connection,
                                           const brama_options_t *options);
+/** brama_options_init as an initialiser. */
+#define BRAMA_OPTIONS_INIT \
+    { sizeof(brama_options_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
+      BRAMA_NOT_GIVEN_U64, NULL, 0 }
+
+/** brama_config_init as an initialiser. */
+#define BRAMA_CONFIG_INIT \
+    { sizeof(brama_config_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
+
 
 /* -- Managers ------------------------------------------------------------------------ */
 
 /**
  * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
- * on error: brama_last_error_message names the field. That the system starts no
+ * on error: brama_last_error_message names the field, or says that there is no memory for
+ * event_capacity. That the system starts no
  * background thread is no error here: brama_event_counts says so. Any thread.
  */
-brama_t *brama_new(const brama_config_t *config);
+BRAMA_API BRAMA_MUST_USE brama_t *brama_new(const brama_config_t *config);
 
 /**
  * The process-wide manager, made with the default settings on first use. It is what
  * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
  */
-brama_t *brama_default(void);
+BRAMA_API brama_t *brama_default(void);
 
 /**
  * Shuts a manager down, see brama_shutdown, and frees it. Handles, subscriptions and
@@ -718,7 +818,7 @@ brama_t *brama_default(void);
  * that may be too long. May be called from a callback: callbacks for events already
  * queued still run afterwards, and must not use the pointer.
  */
-void brama_free(brama_t *manager);
+BRAMA_API void brama_free(brama_t *manager);
 
 /**
  * Shuts a manager down: all connections are removed, any later operation on them returns
@@ -731,7 +831,7 @@ void brama_free(brama_t *manager);
  * nothing and returns at once; the rest is done by the background thread, or by the
  * thread that runs the callback, when that has returned.
  */
-brama_result_t brama_shutdown(brama_t *manager);
+BRAMA_API brama_result_t brama_shutdown(brama_t *manager);
 
 /**
  * Shuts a manager down as brama_shutdown does, within timeout_ms (BRAMA_NEVER: however
@@ -750,6 +850,7 @@ brama_result_t brama_shutdown(brama_t *manager);
  * brama_shutdown does, and *left is how many happenings wait. NULL: the default manager,
  * for the rest of the process. Any thread.
  */
+BRAMA_API
 brama_result_t brama_shutdown_within(brama_t *manager,
                                      uint64_t timeout_ms,
                                      uint64_t *left);
@@ -759,7 +860,7 @@ brama_result_t brama_shutdown_within(brama_t *manager,
  * background thread, harmless with one. Runs callbacks on the calling thread. Inside
  * a callback it does nothing. NULL: the default manager. Any thread.
  */
-brama_result_t brama_poll(brama_t *manager);
+BRAMA_API brama_result_t brama_poll(brama_t *manager);
 
 /* -- What comes with a report -------------------------------------------------------- */
 
@@ -771,7 +872,8 @@ brama_result_t brama_poll(brama_t *manager);
  * event has BRAMA_EVENT_TRUNCATED: a reason, and each value of the metadata, at 1 KiB. Of
  * the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
  * taken in the order of their keys, and one that does not fit any more, or has a key of
- * more than 1 KiB, is left out.
+ * more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
+ * value is left out, and so is all metadata if the array is NULL or larger than memory.
  */
 typedef struct brama_report_t {
     /**
@@ -795,12 +897,21 @@ typedef struct brama_report_t {
      * row, or inside the window if there is one.
      */
     uint32_t *failure_count;
+    /**
+     * Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
+     * with a NUL.
+     */
+    size_t reason_length;
 } brama_report_t;
 
 /**
  * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
  */
-void brama_report_init(brama_report_t *report);
+BRAMA_API void brama_report_init(brama_report_t *report);
+/** brama_report_init as an initialiser. */
+#define BRAMA_REPORT_INIT \
+    { sizeof(brama_report_t), NULL, NULL, 0, NULL, BRAMA_TERMINATED }
+
 
 /* -- Connections by name ------------------------------------------------------------- */
 
@@ -816,6 +927,7 @@ void brama_report_init(brama_report_t *report);
  * BRAMA_ERR_ALREADY_REGISTERED (the existing connection is left as it is),
  * BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_register(brama_t *manager,
                               const char *identifier,
                               const char *scope,
@@ -823,16 +935,43 @@ brama_result_t brama_register(brama_t *manager,
                               brama_connection_t **out);
 
 /**
+ * brama_register with strings that need no NUL at their end: identifier_length and
+ * scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. The
+ * length of a NULL scope does not matter. For hosts whose strings have lengths.
+ */
+BRAMA_API
+brama_result_t brama_register_n(brama_t *manager,
+                                const char *identifier,
+                                size_t identifier_length,
+                                const char *scope,
+                                size_t scope_length,
+                                const brama_options_t *options,
+                                brama_connection_t **out);
+
+/**
  * brama_register, or a handle of the existing connection, whose settings stay as they
  * are. As brama_register, without BRAMA_ERR_ALREADY_REGISTERED. If options give other
  * settings than the connection has, a BRAMA_EVENT_NOTICE says so: once for each
  * connection, when there is a subscriber.
  */
+BRAMA_API
 brama_result_t brama_get_or_register(brama_t *manager,
                                      const char *identifier,
                                      const char *scope,
                                      const brama_options_t *options,
                                      brama_connection_t **out);
+
+/**
+ * brama_get_or_register with a name of these lengths; see brama_register_n.
+ */
+BRAMA_API
+brama_result_t brama_get_or_register_n(brama_t *manager,
+                                       const char *identifier,
+                                       size_t identifier_length,
+                                       const char *scope,
+                                       size_t scope_length,
+                                       const brama_options_t *options,
+                                       brama_connection_t **out);
 
 /**
  * Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
@@ -841,6 +980,7 @@ brama_result_t brama_get_or_register(brama_t *manager,
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_unregister(brama_t *manager,
                                 const char *identifier,
                                 const char *scope);
@@ -853,26 +993,59 @@ brama_result_t brama_unregister(brama_t *manager,
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
  * thread.
  */
+BRAMA_API
+BRAMA_MUST_USE
 brama_result_t brama_connection_get(brama_t *manager,
                                     const char *identifier,
                                     const char *scope,
                                     brama_connection_t **out);
 
 /**
- * Whether a call would be admitted now: true if the circuit is closed or half-open.
- * A pure question: it takes no permit. False also if no connection of this name is
- * registered, if the manager was shut down, and if an argument is invalid (then
- * brama_last_error_message tells). A NULL manager is the default one, a NULL scope is
- * none. Any thread.
+ * brama_connection_get with a name of these lengths; see brama_register_n.
  */
-bool brama_available(brama_t *manager, const char *identifier, const char *scope);
+BRAMA_API
+BRAMA_MUST_USE
+brama_result_t brama_connection_get_n(brama_t *manager,
+                                      const char *identifier,
+                                      size_t identifier_length,
+                                      const char *scope,
+                                      size_t scope_length,
+                                      brama_connection_t **out);
 
 /**
- * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is
- * registered, or if an argument is invalid. Registers nothing. A NULL manager is the
- * default one, a NULL scope is none. Any thread.
+ * Whether a call would be admitted now: true if the circuit is closed or half-open.
+ * A pure question: it takes no permit. If it is false, brama_last_error_message says why:
+ * the circuit is open, no connection of this name is registered, the manager was shut
+ * down, or an argument is invalid. A NULL manager is the default one, a NULL scope is none.
+ * Any thread.
  */
-brama_state_t brama_state(brama_t *manager, const char *identifier, const char *scope);
+BRAMA_API
+BRAMA_MUST_USE
+bool brama_available(brama_t *manager,
+                     const char *identifier,
+                     const char *scope);
+
+/**
+ * brama_available with a name of these lengths; see brama_register_n.
+ */
+BRAMA_API
+BRAMA_MUST_USE
+bool brama_available_n(brama_t *manager,
+                       const char *identifier,
+                       size_t identifier_length,
+                       const char *scope,
+                       size_t scope_length);
+
+/**
+ * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
+ * the manager was shut down, or an argument is invalid: brama_last_error_message says
+ * which. Registers nothing. A NULL manager is the default one, a NULL scope is none. Any
+ * thread.
+ */
+BRAMA_API
+brama_state_t brama_state(brama_t *manager,
+                          const char *identifier,
+                          const char *scope);
 
 /**
  * Reports a success without a permit (ask, call, report). While half-open it counts
@@ -881,11 +1054,15 @@ brama_state_t brama_state(brama_t *manager, const char *identifier, const char *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
-brama_result_t brama_success(brama_t *manager, const char *identifier, const char *scope);
+BRAMA_API
+brama_result_t brama_success(brama_t *manager,
+                             const char *identifier,
+                             const char *scope);
 
 /**
  * brama_success with more to tell; a NULL report tells nothing more.
  */
+BRAMA_API
 brama_result_t brama_success_with(brama_t *manager,
                                   const char *identifier,
                                   const char *scope,
@@ -893,20 +1070,44 @@ brama_result_t brama_success_with(brama_t *manager,
 
 /**
  * Reports a failure without a permit; brama_failure_with tells how many count now. While
- * half-open it counts like a probe's. The reason goes into the events; NULL: none;
- * what is not UTF-8 is refused, and then nothing is counted.
+ * half-open it counts like a probe's. The reason goes into the events; NULL: none.
+ * It never costs the report: see brama_report_t.
  *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_failure(brama_t *manager,
                              const char *identifier,
                              const char *scope,
                              const char *reason);
 
 /**
+ * brama_success with a name of these lengths; see brama_register_n.
+ */
+BRAMA_API
+brama_result_t brama_success_n(brama_t *manager,
+                               const char *identifier,
+                               size_t identifier_length,
+                               const char *scope,
+                               size_t scope_length);
+
+/**
+ * brama_failure with a name and a reason of these lengths; see brama_register_n.
+ */
+BRAMA_API
+brama_result_t brama_failure_n(brama_t *manager,
+                               const char *identifier,
+                               size_t identifier_length,
+                               const char *scope,
+                               size_t scope_length,
+                               const char *reason,
+                               size_t reason_length);
+
+/**
  * brama_failure with more to tell; a NULL report tells nothing more.
  */
+BRAMA_API
 brama_result_t brama_failure_with(brama_t *manager,
                                   const char *identifier,
                                   const char *scope,
@@ -915,69 +1116,52 @@ brama_result_t brama_failure_with(brama_t *manager,
 /* -- Connections by handle ----------------------------------------------------------- */
 
 /**
- * The bits of a state word that are zero if and only if the circuit is closed and the
- * connection registered, so that a call passes. See brama_connection_state_word.
- */
-#define BRAMA_STATE_WORD_MASK UINT64_C(0xe000000000000000)
-
-/**
  * One more reference to a handle, to be released once more. Returns the same pointer;
  * NULL for NULL. Any thread.
  */
+BRAMA_API
 brama_connection_t *brama_connection_retain(const brama_connection_t *connection);
 
 /**
  * Gives a reference to a handle back; with the last one the handle is freed. The
  * connection stays registered. NULL is fine. Any thread.
  */
-void brama_connection_release(brama_connection_t *connection);
+BRAMA_API void brama_connection_release(brama_connection_t *connection);
 
 /**
  * The connection's identifier: valid as long as the handle is held. NULL for NULL.
  * Any thread.
  */
-const char *brama_connection_identifier(const brama_connection_t *connection);
+BRAMA_API const char *brama_connection_identifier(const brama_connection_t *connection);
 
 /**
  * The connection's scope: valid as long as the handle is held; NULL if it has none,
  * and for NULL. Any thread.
  */
-const char *brama_connection_scope(const brama_connection_t *connection);
+BRAMA_API const char *brama_connection_scope(const brama_connection_t *connection);
 
 /**
- * Where the connection's state is, for hosts to which a call of a foreign function is
- * dear. Read it atomically (acquire):
- *
- *   if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
- *     the circuit is closed, brama_connection_available would be true
- *   else
- *     ask brama_connection_available: time may have changed the state
- *
- * All other bits may change their meaning. Never write to it. Valid as long as the
- * handle is held, also after the connection was unregistered (then the bits are not
- * zero). NULL for NULL. Any thread.
+ * brama_available on a handle. False for NULL. Any thread.
  */
-const uint64_t *brama_connection_state_word(const brama_connection_t *connection);
-
-/**
- * brama_available on a handle. NULL: false. Any thread.
- */
+BRAMA_API
+BRAMA_MUST_USE
 bool brama_connection_available(const brama_connection_t *connection);
 
 /**
  * brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
  */
-brama_state_t brama_connection_state(const brama_connection_t *connection);
+BRAMA_API brama_state_t brama_connection_state(const brama_connection_t *connection);
 
 /**
  * brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
-brama_result_t brama_connection_success(const brama_connection_t *connection);
+BRAMA_API brama_result_t brama_connection_success(const brama_connection_t *connection);
 
 /**
  * brama_success_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
  */
+BRAMA_API
 brama_result_t brama_connection_success_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
@@ -985,12 +1169,22 @@ brama_result_t brama_connection_success_with(const brama_connection_t *connectio
  * brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
  * also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_connection_failure(const brama_connection_t *connection,
                                         const char *reason);
 
 /**
+ * brama_connection_failure with a reason of this length, or BRAMA_TERMINATED.
+ */
+BRAMA_API
+brama_result_t brama_connection_failure_n(const brama_connection_t *connection,
+                                          const char *reason,
+                                          size_t reason_length);
+
+/**
  * brama_failure_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
  */
+BRAMA_API
 brama_result_t brama_connection_failure_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
@@ -1000,29 +1194,32 @@ brama_result_t brama_connection_failure_with(const brama_connection_t *connectio
  * An admission, to be reported once, on any thread. A plain value: it may be copied
  * and needs no free, and one that is never reported is forgotten (a probe's place is
  * free again after probe_timeout_ms). A permit from a handle is reported while the
- * handle is held, one by name while its manager is not freed. A permit of zeroes is
- * refused.
+ * handle is held, one by name while its manager is not freed. A permit of zeroes
+ * (BRAMA_PERMIT_INIT) is refused.
  */
 typedef struct brama_permit_t {
     /**
-     * The library's.
+     * Opaque; do not read or write.
      */
-    uint64_t opaque[4];
+    uint64_t opaque[6];
 } brama_permit_t;
 
 /**
  * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
  * half-open with a probe's place free.
  *
- * BRAMA_ERR_REJECTED: do not call; the rejection is counted. If retry_after_ms is not
- * NULL, it gets how long until asking again can make a difference (0 if admitted;
- * BRAMA_NEVER if the circuit is held open until it is closed by hand), and *permit is
- * zero.
+ * BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
+ * retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
+ * long is admitted unless other callers take the probes; of a half-open one whose probes
+ * are all out a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
+ * by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  * Any thread.
  */
+BRAMA_API
+BRAMA_MUST_USE
 brama_result_t brama_acquire(brama_t *manager,
                              const char *identifier,
                              const char *scope,
@@ -1030,8 +1227,23 @@ brama_result_t brama_acquire(brama_t *manager,
                              uint64_t *retry_after_ms);
 
 /**
+ * brama_acquire with a name of these lengths; see brama_register_n.
+ */
+BRAMA_API
+BRAMA_MUST_USE
+brama_result_t brama_acquire_n(brama_t *manager,
+                               const char *identifier,
+                               size_t identifier_length,
+                               const char *scope,
+                               size_t scope_length,
+                               brama_permit_t *permit,
+                               uint64_t *retry_after_ms);
+
+/**
  * brama_acquire on a handle, which must not be NULL.
  */
+BRAMA_API
+BRAMA_MUST_USE
 brama_result_t brama_connection_acquire(const brama_connection_t *connection,
                                         brama_permit_t *permit,
                                         uint64_t *retry_after_ms);
@@ -1040,36 +1252,139 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
  * Reports that the admitted call succeeded.
  *
  * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
- * whose time was over or that has reported before; the report is counted in the totals
- * and changes nothing else. (A permit of a closed circuit that reports twice counts
- * twice.) BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
- * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * that has reported before; the report is counted in the totals and changes nothing else.
+ * (A permit of a closed circuit that reports twice counts twice.) A probe that reports
+ * after its time, in the same half-open state, counts. BRAMA_ERR_NOT_FOUND: the connection
+ * is not registered any more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes,
+ * BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_permit_success(brama_permit_t permit);
+
+/**
+ * brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
+ * for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
+ */
+BRAMA_API
+brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
 /**
  * brama_permit_success with more to tell; a NULL report tells nothing more.
  */
+BRAMA_API
 brama_result_t brama_permit_success_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
 /**
- * Reports that the admitted call failed. The reason goes into the events; NULL: none;
- * what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
+ * brama_permit_success_with with the permit by pointer; see brama_permit_success_at.
  */
-brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
+BRAMA_API
+brama_result_t brama_permit_success_with_at(const brama_permit_t *permit,
+                                            const brama_report_t *report);
+
+/**
+ * Reports that the admitted call failed. The reason goes into the events; NULL: none.
+ * Errors as brama_permit_success. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure(brama_permit_t permit,
+                                    const char *reason);
+
+/**
+ * brama_permit_failure with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_at(const brama_permit_t *permit,
+                                       const char *reason);
+
+/**
+ * brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_n(const brama_permit_t *permit,
+                                      const char *reason,
+                                      size_t reason_length);
 
 /**
  * brama_permit_failure with more to tell; a NULL report tells nothing more.
  */
+BRAMA_API
 brama_result_t brama_permit_failure_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
 /**
- * Gives the permit back, neither success nor failure: a cancelled caller is no
- * failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
+ * brama_permit_failure_with with the permit by pointer; see brama_permit_success_at.
  */
+BRAMA_API
+brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
+                                            const brama_report_t *report);
+
+/**
+ * Gives the permit back, neither success nor failure: what happened says nothing about the
+ * dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
+ */
+BRAMA_API
 brama_result_t brama_permit_ignore(brama_permit_t permit);
+
+/**
+ * brama_permit_ignore with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API brama_result_t brama_permit_ignore_at(const brama_permit_t *permit);
+
+/**
+ * Reports that the caller has given the call up, at a time-out of its own, say. That is
+ * ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or,
+ * if cancelled_after_ms is set and the call has lasted at least so long, it is a failure.
+ * Errors as brama_permit_success. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_permit_cancelled(brama_permit_t permit);
+
+/**
+ * brama_permit_cancelled with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit);
+
+/**
+ * Whether the call is a probe: the circuit is half-open, and the call tests the
+ * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+ * thread.
+ */
+BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
+
+/**
+ * brama_permit_is_probe with the permit by pointer. False for NULL.
+ */
+BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
+
+/**
+ * Whether a guarded call of a connection may ride on the call that this permit was given
+ * to. Ask it for a call that is made inside the other one. True while the circuit is
+ * half-open and the permit is that of a probe of the same circuit, in the same half-open
+ * state; it was not reported yet.
+ *
+ * A call that rides needs no permit and reports nothing: the outer call reports for both.
+ * Without that a probe whose work makes a call of its own circuit would be rejected by it,
+ * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * rides can be ridden on. If the outer call has nothing to report itself and the inner one
+ * failed, it reports a failure. brama.hpp does all this.
+ *
+ * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+ * tells). Any thread.
+ */
+BRAMA_API
+bool brama_permit_covers(brama_permit_t permit,
+                         const brama_connection_t *connection);
+
+/**
+ * brama_permit_covers with the permit by pointer. False for NULL.
+ */
+BRAMA_API
+bool brama_permit_covers_at(const brama_permit_t *permit,
+                            const brama_connection_t *connection);
+/** A permit of zeroes as an initialiser. */
+#define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }
+
 
 /* -- Guarded calls by reading -------------------------------------------------------- */
 
@@ -1079,8 +1394,8 @@ brama_result_t brama_permit_ignore(brama_permit_t permit);
 #define BRAMA_PASS_LIMIT 536870912
 
 /**
- * Where a number is that lets calls pass, for hosts to which a call of a foreign
- * function is dear. Read it in one piece, before the guarded call:
+ * Returns a pointer to the connection's pass word, for hosts where calling a C function is
+ * expensive (interpreters). Read it in one piece, before the guarded call:
  *
  *   uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
  *   if (pass < BRAMA_PASS_LIMIT)
@@ -1093,9 +1408,12 @@ brama_result_t brama_permit_ignore(brama_permit_t permit);
  * read in is gone. It need not be reported. It counts as activity of the connection
  * when it is reported, not when it is read.
  *
- * All else about the number may change its meaning. Never write to it. Valid as long
- * as the handle is held. NULL for NULL. Any thread.
+ * A number below the limit also says that the circuit is closed; one that is not says that
+ * brama_connection_available has to be asked. All else about the number may change its
+ * meaning. Never write to it. Valid as long as the handle is held, also after the
+ * connection was unregistered (then it lets nothing pass). NULL for NULL. Any thread.
  */
+BRAMA_API
 const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
 
 /**
@@ -1107,15 +1425,10 @@ const uint32_t *brama_connection_pass_word(const brama_connection_t *connection)
  * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
  * lets nothing pass; *permit is then zero. Any thread.
  */
+BRAMA_API
 brama_result_t brama_connection_pass_permit(const brama_connection_t *connection,
                                             uint32_t pass,
                                             brama_permit_t *permit);
-
-/**
- * brama_permit_success, for hosts to which handing over a struct is dear. NULL:
- * BRAMA_ERR_INVALID_ARGUMENT.
- */
-brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
 /* -- Circuits by hand ---------------------------------------------------------------- */
 
@@ -1129,6 +1442,7 @@ brama_result_t brama_permit_success_at(const brama_permit_t *permit);
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_open_circuit(brama_t *manager,
                                   const char *identifier,
                                   const char *scope,
@@ -1138,6 +1452,7 @@ brama_result_t brama_open_circuit(brama_t *manager,
 /**
  * brama_open_circuit with more to tell; a NULL report tells nothing more.
  */
+BRAMA_API
 brama_result_t brama_open_circuit_with(brama_t *manager,
                                        const char *identifier,
                                        const char *scope,
@@ -1150,6 +1465,7 @@ brama_result_t brama_open_circuit_with(brama_t *manager,
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
 brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *identifier,
                                    const char *scope);
@@ -1157,6 +1473,7 @@ brama_result_t brama_close_circuit(brama_t *manager,
 /**
  * Lets probes through now. Arguments and errors as brama_close_circuit.
  */
+BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,
                                        const char *identifier,
                                        const char *scope);
@@ -1165,6 +1482,7 @@ brama_result_t brama_half_open_circuit(brama_t *manager,
  * Closes a circuit and forgets its count, its window and its openings; the totals
  * stay. Arguments and errors as brama_close_circuit.
  */
+BRAMA_API
 brama_result_t brama_reset_circuit(brama_t *manager,
                                    const char *identifier,
                                    const char *scope);
@@ -1172,11 +1490,12 @@ brama_result_t brama_reset_circuit(brama_t *manager,
 /**
  * Resets every circuit of a manager. NULL: the default one. Any thread.
  */
-brama_result_t brama_reset_all(brama_t *manager);
+BRAMA_API brama_result_t brama_reset_all(brama_t *manager);
 
 /**
  * brama_open_circuit on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_open_circuit(const brama_connection_t *connection,
                                              const char *reason,
                                              uint64_t expiry_ms);
@@ -1184,6 +1503,7 @@ brama_result_t brama_connection_open_circuit(const brama_connection_t *connectio
 /**
  * brama_open_circuit_with on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_open_circuit_with(const brama_connection_t *connection,
                                                   const brama_report_t *report,
                                                   uint64_t expiry_ms);
@@ -1191,16 +1511,19 @@ brama_result_t brama_connection_open_circuit_with(const brama_connection_t *conn
 /**
  * brama_close_circuit on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_close_circuit(const brama_connection_t *connection);
 
 /**
  * brama_half_open_circuit on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_half_open_circuit(const brama_connection_t *connection);
 
 /**
  * brama_reset_circuit on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
 
 /* -- Status -------------------------------------------------------------------------- */
@@ -1209,6 +1532,10 @@ brama_result_t brama_connection_reset_circuit(const brama_connection_t *connecti
  * The settings in effect for a connection; the fields are those of brama_options_t.
  */
 typedef struct brama_settings_t {
+    /**
+     * Bytes of this struct; set by brama_settings_init.
+     */
+    size_t size;
     /**
      * BRAMA_UNLIMITED: never opens by itself.
      */
@@ -1242,7 +1569,7 @@ typedef struct brama_settings_t {
      */
     uint64_t window_ms;
     /**
-     * BRAMA_NONE: the current expiry.
+     * BRAMA_NONE: the current expiry, at least 1000.
      */
     uint64_t probe_timeout_ms;
     /**
@@ -1253,6 +1580,10 @@ typedef struct brama_settings_t {
      * See brama_options_t.
      */
     uint32_t half_open_successes;
+    /**
+     * BRAMA_NONE: a call that is given up is ignored.
+     */
+    uint64_t cancelled_after_ms;
 } brama_settings_t;
 
 /**
@@ -1281,6 +1612,11 @@ typedef struct brama_status_t {
      */
     size_t metadata_count;
     /**
+     * The settings in effect, as brama_connection_settings tells them; not NULL. Their size
+     * says which fields are filled in.
+     */
+    const brama_settings_t *settings;
+    /**
      * As of now.
      */
     brama_state_t state;
@@ -1308,6 +1644,11 @@ typedef struct brama_status_t {
      * Calls rejected since registration.
      */
     uint64_t total_rejections;
+    /**
+     * Permits given back without a success or a failure since registration: calls that
+     * were cancelled or ignored. Stops at 4294967295.
+     */
+    uint64_t total_ignored;
     /**
      * Successes / (successes + failures); negative before the first report.
      */
@@ -1339,13 +1680,9 @@ typedef struct brama_status_t {
     uint64_t expiry_ms;
     /**
      * While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
-     * BRAMA_NONE, the same number, if it is not open.
+     * BRAMA_NONE if it is not open.
      */
     uint64_t retry_after_ms;
-    /**
-     * What is in effect.
-     */
-    brama_settings_t settings;
 } brama_status_t;
 
 /**
@@ -1379,16 +1716,22 @@ typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 /**
  * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
  */
-void brama_status_init(brama_status_t *status);
+BRAMA_API void brama_status_init(brama_status_t *status);
+
+/**
+ * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
+ */
+BRAMA_API
+void brama_settings_init(brama_settings_t *settings);
 
 /**
  * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
  */
-void brama_state_counts_init(brama_state_counts_t *counts);
+BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
  * Fills in everything that is known of a connection; registers nothing. The struct has
- * been through brama_status_init. Its strings and metadata belong to the library and
+ * been through brama_status_init. Its strings, metadata and settings belong to the library and
  * are valid until this thread's next call of brama_status or brama_connection_status,
  * or its end.
  *
@@ -1397,6 +1740,7 @@ void brama_state_counts_init(brama_state_counts_t *counts);
  * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
  * is then as it was. Any thread.
  */
+BRAMA_API
 brama_result_t brama_status(brama_t *manager,
                             const char *identifier,
                             const char *scope,
@@ -1405,8 +1749,29 @@ brama_result_t brama_status(brama_t *manager,
 /**
  * brama_status on a handle, which must not be NULL.
  */
+BRAMA_API
 brama_result_t brama_connection_status(const brama_connection_t *connection,
                                        brama_status_t *status);
+
+/**
+ * Fills in the settings that are in effect for a connection; registers nothing. The struct
+ * has been through brama_settings_init.
+ *
+ * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_settings(brama_t *manager,
+                              const char *identifier,
+                              const char *scope,
+                              brama_settings_t *settings);
+
+/**
+ * brama_settings on a handle, which must not be NULL.
+ */
+BRAMA_API
+brama_result_t brama_connection_settings(const brama_connection_t *connection,
+                                         brama_settings_t *settings);
 
 /**
  * Calls back with the status of every connection, ordered by scope and identifier. A
@@ -1417,6 +1782,7 @@ brama_result_t brama_connection_status(const brama_connection_t *connection,
  * NULL manager is the default one, a NULL callback is refused. Errors:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread; the callback runs on the calling one.
  */
+BRAMA_API
 brama_result_t brama_for_each(brama_t *manager,
                               const char *scope,
                               brama_status_fn callback,
@@ -1427,7 +1793,22 @@ brama_result_t brama_for_each(brama_t *manager,
  * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
  * Any thread.
  */
-brama_result_t brama_state_counts(brama_t *manager, brama_state_counts_t *counts);
+BRAMA_API
+brama_result_t brama_state_counts(brama_t *manager,
+                                  brama_state_counts_t *counts);
+/** brama_settings_init as an initialiser. */
+#define BRAMA_SETTINGS_INIT \
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, BRAMA_NONE, 0, 0, \
+      BRAMA_NONE }
+
+/** brama_status_init as an initialiser. */
+#define BRAMA_STATUS_INIT \
+    { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
+      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE }
+
+/** brama_state_counts_init as an initialiser. */
+#define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
+
 
 /* -- All connections, one after the other -------------------------------------------- */
 
@@ -1440,6 +1821,8 @@ brama_result_t brama_state_counts(brama_t *manager, brama_state_counts_t *counts
  * NULL manager is the default one, out must not be NULL. Errors:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
+BRAMA_API
+BRAMA_MUST_USE
 brama_result_t brama_snapshot_new(brama_t *manager,
                                   const char *scope,
                                   brama_snapshot_t **out);
@@ -1449,12 +1832,12 @@ brama_result_t brama_snapshot_new(brama_t *manager,
  * brama_status_init. Its strings and metadata belong to the snapshot and are valid
  * until the next call with it. False also for NULL. One thread at a time.
  */
-bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
+BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
 
 /**
  * Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
  */
-void brama_snapshot_free(brama_snapshot_t *snapshot);
+BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
 
 /* -- Events -------------------------------------------------------------------------- */
 
@@ -1588,11 +1971,10 @@ typedef struct brama_filter_t {
      */
     void *predicate_data;
     /**
-     * Called with predicate_data when the subscription has ended, or if it cannot
-     * begin: once for each call that is given this struct to subscribe with (but not
-     * if its size is refused, or what lies beyond the size that this library knows, for
-     * then it is not looked into). At once if there is no predicate. NULL: nothing is
-     * to be done.
+     * Called with predicate_data when the subscription has ended, or if it cannot begin:
+     * exactly once per subscribe call that accepted this struct. It is not called if the
+     * struct was rejected because of its size or because unknown trailing bytes were not
+     * zero. Called immediately if there is no predicate. NULL: nothing is to be done.
      */
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
@@ -1659,18 +2041,12 @@ typedef void (*brama_events_fn)(const brama_event_t *events,
 /**
  * Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
  */
-void brama_filter_init(brama_filter_t *filter);
-
-/**
- * Sets the size and zeroes, for programs that were built when the struct ended with
- * `panics`. Others get brama_event_counts_init_2 under this name.
- */
-void brama_event_counts_init(brama_event_counts_t *counts);
+BRAMA_API void brama_filter_init(brama_filter_t *filter);
 
 /**
  * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
  */
-void brama_event_counts_init_2(brama_event_counts_t *counts);
+BRAMA_API void brama_event_counts_init(brama_event_counts_t *counts);
 
 /**
  * Calls callback for every event that filter lets pass, until the subscription ends:
@@ -1690,6 +2066,7 @@ void brama_event_counts_init_2(brama_event_counts_t *counts);
  * callback could never run, because the manager is to have a background thread and the
  * system starts none. Any thread.
  */
+BRAMA_API
 brama_result_t brama_subscribe(brama_t *manager,
                                const brama_filter_t *filter,
                                brama_event_fn callback,
@@ -1702,6 +2079,7 @@ brama_result_t brama_subscribe(brama_t *manager,
  * are when all that waited has been delivered. `most` is 1 to 16777216, or
  * BRAMA_ERR_INVALID_CONFIG.
  */
+BRAMA_API
 brama_result_t brama_subscribe_batched(brama_t *manager,
                                        const brama_filter_t *filter,
                                        size_t most,
@@ -1721,13 +2099,13 @@ brama_result_t brama_subscribe_batched(brama_t *manager,
  * in destroy, not after this call. The same is so when the time of a
  * brama_shutdown_within was over. NULL is fine. Any thread, once.
  */
-void brama_unsubscribe(brama_subscription_t *subscription);
+BRAMA_API void brama_unsubscribe(brama_subscription_t *subscription);
 
 /**
  * Frees a subscription without ending it: it lasts as long as the manager. NULL is
  * fine. Any thread, once.
  */
-void brama_subscription_detach(brama_subscription_t *subscription);
+BRAMA_API void brama_subscription_detach(brama_subscription_t *subscription);
 
 /**
  * Ends every subscription, of queues too, that falls under a pattern: it agrees with
@@ -1738,17 +2116,24 @@ void brama_subscription_detach(brama_subscription_t *subscription);
  *
  * A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
+BRAMA_API
 brama_result_t brama_unsubscribe_matching(brama_t *manager,
                                           const brama_filter_t *pattern);
 
 /**
- * Counts what became of a manager's events, and says whether its thread runs. Exact when nothing is on its way, after
- * brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
+ * Counts what became of a manager's events, and says whether its thread runs. Exact when
+ * nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
  * is the default one, NULL counts are refused. Any thread.
  */
+BRAMA_API
 brama_result_t brama_event_counts(brama_t *manager,
                                   brama_event_counts_t *counts);
-#define brama_event_counts_init(counts) brama_event_counts_init_2(counts)
+/** brama_filter_init as an initialiser. */
+#define BRAMA_FILTER_INIT \
+    { sizeof(brama_filter_t), 0, 0, NULL, NULL, NULL, NULL, NULL }
+
+/** brama_event_counts_init as an initialiser. */
+#define BRAMA_EVENT_COUNTS_INIT { sizeof(brama_event_counts_t), 0, 0, 0, 0, 0, 0, 0 }
 
 
 /* -- Queues of events ---------------------------------------------------------------- */
@@ -1762,6 +2147,8 @@ brama_result_t brama_event_counts(brama_t *manager,
  * be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
  * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
+BRAMA_API
+BRAMA_MUST_USE
 brama_result_t brama_queue_new(brama_t *manager,
                                const brama_filter_t *filter,
                                size_t capacity,
@@ -1779,6 +2166,7 @@ brama_result_t brama_queue_new(brama_t *manager,
  * No pointer may be NULL, except events if capacity is 0. Errors:
  * BRAMA_ERR_INVALID_ARGUMENT. Works after brama_queue_close and brama_shutdown.
  */
+BRAMA_API
 brama_result_t brama_queue_drain(brama_queue_t *queue,
                                  brama_event_t *events,
                                  size_t event_size,
@@ -1793,30 +2181,31 @@ brama_result_t brama_queue_drain(brama_queue_t *queue,
  * nothing arrives meanwhile: do not wait for ever there. Any number of threads, except
  * in destructors that run because a thread ends: there it may answer false at once.
  */
-bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
+BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 
 /**
  * Gives into *fd a file descriptor that is readable while events wait, and for ever
  * once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
  * closed with it: do not read from it, do not close it, drain the queue instead.
  *
- * Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_UNSUPPORTED if
- * the system has none to give. Any thread.
+ * Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many
+ * files are open, BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no
+ * such descriptor. Any thread.
  */
-brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
+BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
  * Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
  * waits can still be drained. Further calls do nothing. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
-brama_result_t brama_queue_close(brama_queue_t *queue);
+BRAMA_API brama_result_t brama_queue_close(brama_queue_t *queue);
 
 /**
  * Whether nothing more will come: the queue was closed, its subscription ended, or its
  * manager shut down. Events may still wait. True for NULL. Any thread.
  */
-bool brama_queue_is_closed(const brama_queue_t *queue);
+BRAMA_API bool brama_queue_is_closed(const brama_queue_t *queue);
 
 /**
  * Closes a queue and frees it, with its descriptor and the strings of its events. NULL
@@ -1824,7 +2213,7 @@ bool brama_queue_is_closed(const brama_queue_t *queue);
  * May be called inside a callback, also one that runs because the queue is drained:
  * that call then gives no events.
  */
-void brama_queue_free(brama_queue_t *queue);
+BRAMA_API void brama_queue_free(brama_queue_t *queue);
 
 /* -- Many handles in one call -------------------------------------------------------- */
 
@@ -1833,6 +2222,10 @@ void brama_queue_free(brama_queue_t *queue);
  */
 typedef struct brama_report_item_t {
     /**
+     * Bytes of this struct; set by brama_report_item_init.
+     */
+    size_t size;
+    /**
      * Which connection; not NULL.
      */
     const brama_connection_t *connection;
@@ -1840,6 +2233,10 @@ typedef struct brama_report_item_t {
      * Why it failed, UTF-8. NULL: not said. Not looked at for a success.
      */
     const char *reason;
+    /**
+     * Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL.
+     */
+    size_t reason_length;
     /**
      * BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
      */
@@ -1852,11 +2249,17 @@ typedef struct brama_report_item_t {
 } brama_report_item_t;
 
 /**
- * brama_connection_available for count handles: the answers go into an array of as
- * many. Where a handle is NULL the answer is false, and BRAMA_ERR_INVALID_ARGUMENT is
- * returned when all others have been answered; as it is, with nothing answered, if an
- * array is NULL and count is not 0. Any thread.
+ * Makes an item that reports nothing yet. NULL is fine: nothing happens. Any thread.
  */
+BRAMA_API void brama_report_item_init(brama_report_item_t *item);
+
+/**
+ * brama_connection_available for count handles: the answers go into an array of as many.
+ * A NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after
+ * answering the others. If an array is NULL and count is not 0, nothing is written and
+ * BRAMA_ERR_INVALID_ARGUMENT is returned. Any thread.
+ */
+BRAMA_API
 brama_result_t brama_available_many(const brama_connection_t *const *connections,
                                     size_t count,
                                     bool *answers);
@@ -1864,13 +2267,19 @@ brama_result_t brama_available_many(const brama_connection_t *const *connections
 /**
  * Reports for count connections, in order; each item gets its own result. Every item
  * is tried; the answer is BRAMA_OK, or the first result that is not. item_size is
- * sizeof(brama_report_item_t): the step from one item to the next. If items is NULL
- * and count is not 0, or item_size is too small, nothing is done:
+ * sizeof(brama_report_item_t): the step from one item to the next. Each item has been
+ * through brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT.
+ * If items is NULL and count is not 0, or item_size is too small, nothing is done:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
+BRAMA_API
 brama_result_t brama_report_many(brama_report_item_t *items,
                                  size_t item_size,
                                  size_t count);
+/** brama_report_item_init as an initialiser. */
+#define BRAMA_REPORT_ITEM_INIT \
+    { sizeof(brama_report_item_t), NULL, NULL, BRAMA_TERMINATED, 0, BRAMA_OK }
+
 
 /* -- Time that a test decides -------------------------------------------------------- */
 
@@ -1879,25 +2288,25 @@ brama_result_t brama_report_many(brama_report_item_t *items,
  * brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
  * NULL on error. Any thread.
  */
-brama_clock_t *brama_clock_new(uint64_t unix_ms);
+BRAMA_API BRAMA_MUST_USE brama_clock_t *brama_clock_new(uint64_t unix_ms);
 
 /**
  * Frees a clock. Managers that use it keep the time that it shows. NULL is fine. No
  * other thread may be using the pointer.
  */
-void brama_clock_free(brama_clock_t *clock);
+BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
  * Moves the time on by so many ms. It stops 34 years after its start. What became
  * due happens for whoever looks first; brama_poll makes it happen now. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
-brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
+BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
 
 /**
  * The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. Any thread.
  */
-uint64_t brama_clock_unix_ms(const brama_clock_t *clock);
+BRAMA_API uint64_t brama_clock_unix_ms(const brama_clock_t *clock);
 
 #ifdef __cplusplus
 }

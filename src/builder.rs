@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{
     Changes, Config, Global, Housekeeping, housekeeping_setters, setters, setting_table,
@@ -91,16 +92,18 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidConfig`] if a setting is out of range.
+    /// [`Error::InvalidConfig`] if a setting is out of range; [`Error::OutOfMemory`] if there is
+    /// no memory for so many events.
     pub fn build(self) -> Result<Brama, Error> {
         let config = Global::default().updated_by(&Config {
             changes: self.changes,
             housekeeping: self.housekeeping,
         })?;
         capacity("event_capacity", self.event_capacity)?;
+        let notices = Notices::try_new(self.event_capacity).map_err(Error::OutOfMemory)?;
         let engine = Arc::new_cyclic(|engine| {
             let starter = self.background.then(|| driver::starter(engine.clone()));
-            Engine::new(self.clock, config, self.event_capacity, starter)
+            Engine::new(self.clock, config, notices, starter)
         });
         if self.background {
             driver::start(&engine);

@@ -144,6 +144,9 @@ pub(crate) struct Notice {
 
 /// How many events went which way, since the manager was made.
 ///
+/// Where notices wait for the dispatcher.
+pub(crate) type Notices = Ring<Notice>;
+
 /// Counted when an event leaves the ring or fails to enter it, so quiescent (after
 /// [`Brama::poll`](crate::Brama::poll), say) it is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,7 +175,7 @@ pub struct EventCounts {
 }
 
 pub(crate) struct Bus {
-    ring: PerProcess<Ring<Notice>>,
+    ring: PerProcess<Notices>,
     pub(crate) subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
     /// 0 only if there is none, so that a registration need not look at them.
     audience: AtomicUsize,
@@ -209,9 +212,9 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(notices: Notices) -> Self {
         Bus {
-            ring: PerProcess::new(Ring::new(capacity)),
+            ring: PerProcess::new(notices),
             subscribers: ArcSwap::default(),
             audience: AtomicUsize::new(0),
             changing: Lock::new(()),

@@ -83,6 +83,15 @@ impl<T> Given<T> {
         }
     }
 
+    #[cfg(feature = "capi")]
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Given::Keep => Given::Keep,
+            Given::Inherit => Given::Inherit,
+            Given::Value(value) => Given::Value(f(value)),
+        }
+    }
+
     fn is_given(&self) -> bool {
         !matches!(self, Given::Keep)
     }

@@ -13,6 +13,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 
 use crate::bell::Starter;
+use crate::bus::Notices;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Global, Overrides};
 use crate::counter;
@@ -56,14 +57,14 @@ impl Engine {
     pub(crate) fn new(
         clock: Clock,
         config: Global,
-        event_capacity: usize,
+        notices: Notices,
         starter: Option<Starter>,
     ) -> Self {
         reclaim::prepare();
         let now = clock.now();
         let has_driver = starter.is_some();
         Engine {
-            env: Env::new(clock, config, event_capacity, starter),
+            env: Env::new(clock, config, notices, starter),
             table: Table::new(),
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(Post::new()),

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::bell::{Bell, Starter};
-use crate::bus::Bus;
+use crate::bus::{Bus, Notices};
 use crate::clock::Clock;
 use crate::config::{Global, Overrides, Settings};
 use crate::counter::reserve;
@@ -75,7 +75,7 @@ impl Env {
     pub(crate) fn new(
         clock: Clock,
         config: Global,
-        event_capacity: usize,
+        notices: Notices,
         starter: Option<Starter>,
     ) -> Self {
         let hasher = Hasher::new();
@@ -83,7 +83,7 @@ impl Env {
             clock,
             hasher,
             global: ArcSwap::new(Arc::new(config)),
-            bus: Bus::new(event_capacity),
+            bus: Bus::new(notices),
             attention: PerProcess::new(Inbox::new()),
             bell: PerProcess::new(Bell::new(starter)),
             ids: Ids(AtomicU64::new(1)),

@@ -40,6 +40,9 @@ pub enum Error {
     /// was subscribed. Try again when there are threads to spare, subscribe with a queue,
     /// or make the manager [without a thread](crate::Builder::background) and poll.
     NoThread(i32),
+    /// There is no memory for the events of a manager: so many bytes were asked for. Give a
+    /// smaller [`event_capacity`](crate::Builder::event_capacity).
+    OutOfMemory(usize),
 }
 
 /// A boxed part of an error. Reads like what is in it.
@@ -218,6 +221,10 @@ impl fmt::Display for Error {
                 "stale permit: the state it was given in is gone, the report counts in the totals only",
             ),
             Error::ShutDown => f.write_str("the manager was shut down"),
+            Error::OutOfMemory(bytes) => write!(
+                f,
+                "out of memory: {bytes} bytes for `event_capacity`; give a smaller one"
+            ),
             Error::NoThread(reason) => {
                 let reason = std::io::Error::from_raw_os_error(*reason);
                 write!(

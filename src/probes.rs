@@ -95,6 +95,11 @@ impl Lease {
     pub(crate) fn generation(self) -> Generation {
         Generation::from_bits(self.stamp >> GENERATION_SHIFT)
     }
+
+    #[cfg(feature = "capi")]
+    pub(crate) fn has_end(self) -> bool {
+        self.stamp & END_MASK != 0
+    }
 }
 
 fn generation(stamp: u64) -> Generation {
@@ -241,13 +246,6 @@ impl<'a> Probes<'a> {
     pub(crate) fn free(self, lease: Lease) {
         // A failure means that the lease ended and the slot was taken again.
         let _ = self.replace(lease, lease.stamp & !END_MASK);
-    }
-
-    /// What a slot says now, if there is one of this number.
-    #[cfg(feature = "capi")]
-    pub(crate) fn stamp(self, slot: u32) -> Option<u64> {
-        let slot = self.slots().nth(slot as usize)?;
-        Some(slot.load(Ordering::Relaxed))
     }
 
     /// The latest end of a lease of this generation that has not ended, if there is one.

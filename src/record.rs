@@ -73,6 +73,8 @@ pub use status::Status;
 pub(crate) use tell::{REGISTRATION, Registration};
 pub(crate) use ticket::{Begun, Refused};
 use times::Stamp;
+#[cfg(feature = "capi")]
+pub(crate) use token::Token;
 
 /// One connection's record, by cache lines: what every call and every look-up
 /// reads and only a change writes; what the thread that reports most writes; what

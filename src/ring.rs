@@ -156,21 +156,36 @@ impl<T> Ring<T> {
     ///
     /// If `capacity` exceeds [`MAX_CAPACITY`].
     pub(crate) fn new(capacity: usize) -> Self {
+        match Self::try_new(capacity) {
+            Ok(ring) => ring,
+            Err(bytes) => panic!("no memory for a ring: {bytes} bytes"),
+        }
+    }
+
+    /// [`Ring::new`], or how many bytes there is no memory for.
+    ///
+    /// # Panics
+    ///
+    /// As `new`.
+    pub(crate) fn try_new(capacity: usize) -> Result<Self, usize> {
         assert!(
             capacity <= MAX_CAPACITY,
             "a ring of {capacity} slots exceeds the maximum of {MAX_CAPACITY}"
         );
-        let capacity = capacity.max(2).next_power_of_two() as u64;
-        Self {
+        let capacity = capacity.max(2).next_power_of_two();
+        let mut slots = Vec::new();
+        if slots.try_reserve_exact(capacity).is_err() {
+            return Err(capacity * size_of::<Slot<T>>());
+        }
+        slots.extend((0..capacity as u64).map(|position| Slot {
+            stamp: AtomicU64::new(position),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+        }));
+        Ok(Self {
             head: Counter(AtomicU64::new(0)),
             tail: Counter(AtomicU64::new(0)),
-            slots: (0..capacity)
-                .map(|position| Slot {
-                    stamp: AtomicU64::new(position),
-                    value: UnsafeCell::new(MaybeUninit::uninit()),
-                })
-                .collect(),
-        }
+            slots: slots.into_boxed_slice(),
+        })
     }
 
     /// Appends `value`, or gives it back when the ring is full or when

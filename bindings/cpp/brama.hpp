@@ -31,9 +31,23 @@
  * fails changes nothing, unless it says so.
  *
  * GUARDED CALLS. call(fn) acquires a permit, runs fn and reports: that it returned is a
- * success, that it threw is a failure, and the exception travels on. A Permit of one's
- * own is reported by its success(), failure() or ignore(); one that is destroyed
- * unreported is ignored, or counted as a failure if an exception is destroying it.
+ * success, that it threw is a failure, and the exception travels on. A rejection, of this
+ * or another circuit, that leaves fn as its exception is ignored, and so is the end of a
+ * thread that is cancelled inside fn. A brama::Result that fn returns counts as what it
+ * holds: a rejection is ignored, any other error is a failure.
+ *
+ * A guarded call of the same circuit inside fn, on its thread, shares its admission while
+ * the circuit is half-open. Such a call takes no probe's place and reports nothing; the
+ * outer call reports for both. If that has nothing to report itself (it is ignored), it
+ * reports a failure if an inner call failed. fn returns on the thread that it was called on.
+ *
+ * A Permit of one's own is reported by its success(), failure() or ignore(); one that is
+ * destroyed unreported is cancelled, or counted as a failure if an exception is destroying it
+ * that began after it was acquired. Guarded calls do not share it. What is cancelled is
+ * ignored, or a failure if it lasted as long as the setting cancelled_after says.
+ *
+ * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
+ * NUL or are too long are made valid and cut, and the event says so (is_truncated).
  *
  * OWNERSHIP. Brama, Permit, Subscription, Queue and ManualClock can be moved and not
  * copied; Connection can be copied (counted). Connections, subscriptions and queues may
@@ -64,6 +78,10 @@
 #ifndef BRAMA_HPP
 #define BRAMA_HPP
 
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "brama.hpp needs C++17: compile with -std=c++17 or newer"
+#else
+
 #include <brama.h>
 
 #include <atomic>
@@ -74,6 +92,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <forward_list>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -86,6 +105,10 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#if defined(__GLIBCXX__)
+#include <cxxabi.h>
+#endif
 
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define BRAMA_HPP_TRY try
@@ -111,9 +134,9 @@ using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 /// `inactive_threshold` that removes nobody, a `wait` without a limit.
 inline constexpr Milliseconds never = Milliseconds::max();
 
-/// `window` and `probe_timeout` that are not there, where a manager's setting is to be
-/// overruled.
-inline constexpr Milliseconds none = Milliseconds::max();
+/// `window`, `probe_timeout` and `cancelled_after` that are not there, where a manager's
+/// setting is to be overruled.
+inline constexpr Milliseconds none = Milliseconds::max() - Milliseconds(1);
 
 /// `max_attempts` of a circuit that never opens by itself.
 inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
@@ -137,6 +160,16 @@ enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
     progressive = BRAMA_EXPIRY_PROGRESSIVE,
 };
+
+/// Takes a setting back: `options.expiry = brama::inherit`. A connection follows its manager
+/// again, a manager the default.
+struct Inherit {
+    constexpr operator std::uint32_t() const noexcept { return BRAMA_INHERIT_U32; }
+    constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
+    constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
+    constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
+};
+inline constexpr Inherit inherit;
 
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
@@ -189,6 +222,7 @@ enum class Code : brama_result_t {
     panic = BRAMA_ERR_PANIC,
     unsupported = BRAMA_ERR_UNSUPPORTED,
     out_of_memory = BRAMA_ERR_OUT_OF_MEMORY,
+    limit = BRAMA_ERR_LIMIT,
 };
 
 /// The base of all that this header throws. what() names the argument or setting, its
@@ -239,15 +273,18 @@ class InvalidConfig : public detail::Coded<Code::invalid_config> { using Coded::
 class ShutDown : public detail::Coded<Code::shut_down> { using Coded::Coded; };
 /// A defect of the library, contained: other calls still work.
 class InternalError : public detail::Coded<Code::panic> { using Coded::Coded; };
-/// The system does not do what this needs.
+/// The operating system does not support, or refuses, what this needs.
 class Unsupported : public detail::Coded<Code::unsupported> { using Coded::Coded; };
 /// There is not enough memory.
 class OutOfMemory : public detail::Coded<Code::out_of_memory> { using Coded::Coded; };
+/// A limit of the process or the system is reached: of open files, say.
+class LimitReached : public detail::Coded<Code::limit> { using Coded::Coded; };
 
 namespace detail {
 
+/// None for BRAMA_NONE and BRAMA_NEVER.
 inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
-    if (ms == BRAMA_NONE) return std::nullopt;
+    if (ms == BRAMA_NONE || ms == BRAMA_NEVER) return std::nullopt;
     return Milliseconds(static_cast<Milliseconds::rep>(ms));
 }
 
@@ -322,6 +359,7 @@ private:
         case Code::panic: BRAMA_HPP_THROW(InternalError(text));
         case Code::unsupported: BRAMA_HPP_THROW(Unsupported(text));
         case Code::out_of_memory: BRAMA_HPP_THROW(OutOfMemory(text));
+        case Code::limit: BRAMA_HPP_THROW(LimitReached(text));
         case Code::ok: break;
         }
         BRAMA_HPP_THROW(Error(code_, text));
@@ -368,6 +406,7 @@ public:
 
 namespace detail {
 class Terminated;
+class ReportText;
 }
 
 /// A string on its way into the library, or none: an argument's type, that takes
@@ -393,6 +432,7 @@ public:
 
 private:
     friend class detail::Terminated;
+    friend class detail::ReportText;
     static bool contains_nul(std::string_view text) noexcept {
         return text.find('\0') != std::string_view::npos;
     }
@@ -485,6 +525,67 @@ private:
     std::size_t count_;
 };
 
+/// Text of a report as C has it. It is never refused: what is not terminated is copied, as
+/// much as an event keeps and a little more. A NUL becomes a byte that is no UTF-8, so that
+/// the library replaces it and the event says so.
+class ReportText {
+public:
+    explicit ReportText(const Text& text) noexcept {
+        if (text.terminated_ || text.data_ == nullptr) {
+            c_str_ = text.data_;
+            return;
+        }
+        const std::size_t size = text.size_ < sizeof small_ ? text.size_ : sizeof small_ - 1;
+        for (std::size_t i = 0; i < size; ++i) small_[i] = text.data_[i] == '\0' ? no_utf8 : text.data_[i];
+        small_[size] = '\0';
+        c_str_ = small_;
+    }
+    ReportText(const ReportText&) = delete;
+    ReportText& operator=(const ReportText&) = delete;
+
+    /// NULL for none.
+    const char* c_str() const noexcept { return c_str_; }
+
+    static constexpr char no_utf8 = '\xff';
+
+private:
+    const char* c_str_ = nullptr;
+    char small_[1024 + 4 + 1];
+};
+
+/// Metadata of a report as C has it, while the map is there and stays as it is. What there is
+/// no memory for is left out, and the event says so.
+class ReportPairs {
+public:
+    explicit ReportPairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
+        if (count_ == 0) return;
+        pairs_.reset(new (std::nothrow) brama_pair_t[count_]);
+        if (!pairs_) return;
+        std::size_t next = 0;
+        for (const auto& [key, value] : metadata) pairs_[next++] = {shown(key), shown(value)};
+    }
+
+    const brama_pair_t* data() const noexcept { return pairs_.get(); }
+    std::size_t count() const noexcept { return count_; }
+
+private:
+    const char* shown(const std::string& text) noexcept {
+        if (text.find('\0') == std::string::npos) return text.c_str();
+        BRAMA_HPP_TRY {
+            std::string& copy = copies_.emplace_front(text);
+            for (char& one : copy)
+                if (one == '\0') one = ReportText::no_utf8;
+            return copy.c_str();
+        }
+        BRAMA_HPP_CATCH(...) {}
+        return nullptr;
+    }
+
+    std::unique_ptr<brama_pair_t[]> pairs_;
+    std::size_t count_;
+    std::forward_list<std::string> copies_;
+};
+
 inline Metadata to_metadata(const brama_pair_t* pairs, std::size_t count) {
     Metadata metadata;
     for (std::size_t i = 0; i < count; ++i) metadata.emplace(pairs[i].key, pairs[i].value);
@@ -505,8 +606,9 @@ inline std::optional<std::string> copy(const char* text) {
 
 /* -- Settings ---------------------------------------------------------------------------- */
 
-/// Settings of one connection. What is not given follows the manager's setting, also
-/// when that changes later. brama.h says what each means and what is allowed.
+/// Settings of one connection. What is not given follows the manager's setting, even when
+/// that changes later; `inherit` takes one back that was given. brama.h says what each means
+/// and what is allowed.
 struct Options {
     std::optional<std::uint32_t> max_attempts = {};  ///< or `unlimited`
     std::optional<ExpiryStrategy> expiry_strategy = {};
@@ -519,6 +621,7 @@ struct Options {
     std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -538,6 +641,7 @@ struct Config {
     std::optional<Milliseconds> probe_timeout = {};  ///< or `none`
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
+    std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
     std::optional<bool> auto_register = {};
@@ -559,6 +663,7 @@ struct Settings {
     std::optional<Milliseconds> probe_timeout;  ///< none: the current expiry
     std::uint32_t half_open_max_calls;
     std::uint32_t half_open_successes;
+    std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
 };
 
 namespace detail {
@@ -566,6 +671,8 @@ namespace detail {
 /// A length of time for C; `name` is for the answer if it is negative.
 inline std::uint64_t ms(Answer& answer, Code code, const char* name, Milliseconds given) noexcept {
     if (given == never) return BRAMA_NEVER;
+    if (given == none) return BRAMA_NONE;
+    if (given == Milliseconds(inherit)) return BRAMA_INHERIT_U64;
     if (given >= Milliseconds::zero()) return static_cast<std::uint64_t>(given.count());
     char value[32];
     std::snprintf(value, sizeof value, "%lld ms", static_cast<long long>(given.count()));
@@ -602,6 +709,7 @@ struct Filler {
         put("probe_timeout", to.probe_timeout_ms, from.probe_timeout);
         put("half_open_max_calls", to.half_open_max_calls, from.half_open_max_calls);
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
+        put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
     }
 };
 
@@ -632,25 +740,23 @@ inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& 
     if (!expiry) return BRAMA_NOT_GIVEN_U64;
     Answer negative;
     const std::uint64_t length = ms(negative, Code::invalid_argument, "expiry", *expiry);
-    if (answer) answer = negative;
+    answer = negative;
     return length;
 }
 
 struct NativeReport {
     brama_report_t raw;
-    Answer answer;
 
-    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text("reason", reason), pairs(metadata) {
+    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text(reason), pairs(metadata) {
         brama_report_init(&raw);
         raw.reason = text.c_str();
         raw.metadata = pairs.data();
         raw.metadata_count = pairs.count();
-        answer = text.answer() ? pairs.answer() : text.answer();
     }
 
 private:
-    Terminated text;
-    Pairs pairs;
+    ReportText text;
+    ReportPairs pairs;
 };
 
 }  // namespace detail
@@ -667,6 +773,7 @@ struct Status {
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
+    std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
@@ -680,7 +787,7 @@ struct Status {
 
     /// From C's; copies.
     static Status from(const brama_status_t& raw) {
-        const auto& set = raw.settings;
+        const auto& set = *raw.settings;
         const auto length = [](std::uint64_t ms) { return detail::span(ms).value_or(never); };
         Settings settings{set.max_attempts,
                           static_cast<ExpiryStrategy>(set.expiry_strategy),
@@ -692,7 +799,8 @@ struct Status {
                           detail::span(set.window_ms),
                           detail::span(set.probe_timeout_ms),
                           set.half_open_max_calls,
-                          set.half_open_successes};
+                          set.half_open_successes,
+                          detail::span(set.cancelled_after_ms)};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),
@@ -701,6 +809,7 @@ struct Status {
                       raw.total_successes,
                       raw.total_failures,
                       raw.total_rejections,
+                      raw.total_ignored,
                       raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
                       detail::time(raw.last_success_time_ms),
                       detail::time(raw.last_failure_time_ms),
@@ -963,7 +1072,7 @@ public:
         const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
         if (!answer) return answer;
         brama_clock_t* raw = brama_clock_new(ms);
-        if (raw == nullptr) return Answer(BRAMA_ERR_OUT_OF_MEMORY);
+        if (raw == nullptr) return Answer(brama_last_error_code());
         return ManualClock(raw);
     }
 
@@ -991,18 +1100,19 @@ private:
 
 /* -- Guarded calls ----------------------------------------------------------------------- */
 
-/// An admission, to be reported once. Destroyed unreported it is ignored, or counted as
-/// a failure if an exception is destroying it. No longer than the Connection or Brama
-/// that gave it (one of a Connection needs that very handle, or a copy of it, to be
-/// there). One thread at a time, but any.
+/// An admission, to be reported once. Destroyed unreported it counts as cancelled(); or as a
+/// failure if an exception is destroying it that began after it was acquired. No longer
+/// than the Connection or Brama that gave it (one of a Connection needs that very handle, or
+/// a copy of it, to be there). One thread at a time, but any.
 class Permit {
 public:
     explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
-    Permit(Permit&& other) noexcept : raw_(other.release()) {}
+    Permit(Permit&& other) noexcept : raw_(other.release()), unwinding_(other.unwinding_) {}
     Permit& operator=(Permit&& other) noexcept {
         if (this != &other) {
             drop();
             raw_ = other.release();
+            unwinding_ = other.unwinding_;
         }
         return *this;
     }
@@ -1011,6 +1121,10 @@ public:
     /// Whether it is still to be reported.
     explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
 
+    /// Whether the call is a probe: the circuit is half-open, and the call tests the
+    /// dependency. A client may shorten its time-out then.
+    bool is_probe() const noexcept { return brama_permit_is_probe_at(&raw_); }
+
     /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
     /// reported already.
     void success() { try_success().value(); }
@@ -1018,23 +1132,19 @@ public:
     Result<void> try_success() noexcept { return Answer(brama_permit_success(release())); }
     Result<void> try_success(const Metadata& metadata) noexcept {
         const detail::NativeReport report({}, metadata);
-        if (!report.answer) return report.answer;
-        return done(brama_permit_success_with(raw_, &report.raw));
+        return Answer(brama_permit_success_with(release(), &report.raw));
     }
 
-    /// The call failed, for this reason. Errors as success(); InvalidArgument also for a
-    /// reason that is not UTF-8, and then the permit is still to be reported.
+    /// The call failed, for this reason. Errors as success().
     void failure(Text reason = {}) { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) noexcept {
-        const detail::Terminated text("reason", reason);
-        if (!text.answer()) return text.answer();
-        return done(brama_permit_failure(raw_, text.c_str()));
+        const detail::ReportText text(reason);
+        return Answer(brama_permit_failure(release(), text.c_str()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) noexcept {
         const detail::NativeReport report(reason, metadata);
-        if (!report.answer) return report.answer;
-        return done(brama_permit_failure_with(raw_, &report.raw));
+        return Answer(brama_permit_failure_with(release(), &report.raw));
     }
 
     /// Gives it back, neither success nor failure: a cancelled caller is no failing
@@ -1042,54 +1152,165 @@ public:
     void ignore() { try_ignore().value(); }
     Result<void> try_ignore() noexcept { return Answer(brama_permit_ignore(release())); }
 
+    /// The caller has given the call up: ignored, or a failure if the call has lasted as long
+    /// as the setting `cancelled_after` says. Errors as success().
+    void cancelled() { try_cancelled().value(); }
+    Result<void> try_cancelled() noexcept { return Answer(brama_permit_cancelled(release())); }
+
     /// Gives C's permit away, to be reported with brama_permit_success and so on.
     brama_permit_t release() noexcept { return std::exchange(raw_, brama_permit_t{}); }
 
 private:
-    Answer done(brama_result_t result) noexcept {
-        if (result != BRAMA_ERR_INVALID_ARGUMENT) release();
-        return Answer(result);
-    }
     void drop() noexcept {
         if (!*this) return;
         if (std::uncaught_exceptions() > unwinding_)
             brama_permit_failure(release(), "exception");
         else
-            brama_permit_ignore(release());
+            brama_permit_cancelled(release());
     }
 
     brama_permit_t raw_;
+    /// Exceptions under way when it was acquired: they are not the call's.
     int unwinding_ = std::uncaught_exceptions();
 };
 
 namespace detail {
 
-inline void report(Permit& permit, Outcome outcome) noexcept {
-    switch (outcome) {
-    case Outcome::success: permit.try_success(); return;
-    case Outcome::failure: permit.try_failure(); return;
-    case Outcome::ignored: break;
+/// A guarded call that is a probe, or rides on one, while its function runs.
+struct Frame {
+    /// The probe's, to be compared.
+    brama_permit_t permit;
+    Frame* outer;
+    bool a_rider_failed;
+};
+
+/// The probes and riders under way on this thread, from the innermost outwards. Healthy
+/// calls are not listed.
+inline thread_local Frame* innermost = nullptr;
+
+/// How a guarded call was let in: with a permit, or riding on another call.
+struct Entry {
+    brama_permit_t permit;
+    Frame* mount = nullptr;
+    bool may_be_probe = false;
+};
+
+/// Lets a call ride on one of this thread's, if one of them covers it. One at a time rides on
+/// another: it is further in, and so the next one finds it first.
+inline bool mount(Entry& entry, const brama_connection_t* connection) noexcept {
+    for (Frame* frame = innermost; frame != nullptr; frame = frame->outer) {
+        if (!brama_permit_covers_at(&frame->permit, connection)) continue;
+        entry.mount = frame;
+        return true;
     }
-    permit.try_ignore();
+    return false;
+}
+
+/// A guarded call from its admission to its report.
+class Guarded {
+public:
+    explicit Guarded(Entry& entry) noexcept : entry_(entry) {
+        if (entry.mount != nullptr)
+            list(entry.mount->permit);
+        else if (entry.may_be_probe && brama_permit_is_probe_at(&entry.permit))
+            list(entry.permit);
+    }
+    Guarded(const Guarded&) = delete;
+    Guarded& operator=(const Guarded&) = delete;
+    /// What the function returns is made where the caller wants it, so a success that has no
+    /// classifier is reported on the way out.
+    ~Guarded() {
+        if (!is_over_) conclude(Outcome::success);
+    }
+
+    void conclude(Outcome outcome, const char* reason = nullptr) noexcept {
+        end(outcome, reason, brama_permit_ignore_at);
+    }
+    /// The caller's thread is cancelled.
+    void cancelled() noexcept { end(Outcome::ignored, nullptr, brama_permit_cancelled_at); }
+
+private:
+    void end(Outcome outcome, const char* reason, brama_result_t (*ignore)(const brama_permit_t*)) noexcept {
+        is_over_ = true;
+        if (is_listed_) outcome = unlist(outcome);
+        if (entry_.mount != nullptr) {
+            if (outcome == Outcome::failure) entry_.mount->a_rider_failed = true;
+            return;
+        }
+        switch (outcome) {
+        case Outcome::success: brama_permit_success_at(&entry_.permit); return;
+        case Outcome::failure: brama_permit_failure_at(&entry_.permit, reason); return;
+        case Outcome::ignored: ignore(&entry_.permit); return;
+        }
+    }
+    void list(const brama_permit_t& permit) noexcept {
+        frame_ = {permit, innermost, false};
+        innermost = &frame_;
+        is_listed_ = true;
+    }
+    /// What the call reports, given its own outcome.
+    Outcome unlist(Outcome outcome) noexcept {
+        for (Frame** at = &innermost; *at != nullptr; at = &(*at)->outer) {
+            if (*at != &frame_) continue;
+            *at = frame_.outer;
+            break;
+        }
+        return outcome == Outcome::ignored && frame_.a_rider_failed ? Outcome::failure : outcome;
+    }
+
+    Entry& entry_;
+    bool is_over_ = false;
+    bool is_listed_ = false;
+    Frame frame_;
+};
+
+/// Stands for a classifier: a Result counts as what it holds, everything else is a success.
+struct ByItself {};
+inline constexpr ByItself by_itself;
+
+template <class R, class Classify> void conclude(Guarded& call, const R& result, Classify&& classify) {
+    if constexpr (std::is_same_v<std::decay_t<Classify>, ByItself>) {
+        const Answer& answer = result;
+        if (answer)
+            call.conclude(Outcome::success);
+        else if (answer.code() == Code::rejected)
+            call.conclude(Outcome::ignored);
+        else
+            call.conclude(Outcome::failure, answer.message().data());
+    } else {
+        call.conclude(std::invoke(std::forward<Classify>(classify), result));
+    }
+}
+
+/// Whether an exception was made of a rejection by std::throw_with_nested.
+inline bool wraps_rejection(const std::exception& exception) noexcept {
+#if defined(__cpp_rtti) && (defined(__cpp_exceptions) || defined(_CPPUNWIND))
+    const auto* nested = dynamic_cast<const std::nested_exception*>(&exception);
+    if (nested == nullptr || nested->nested_ptr() == nullptr) return false;
+    try {
+        nested->rethrow_nested();
+    } catch (const Rejected&) {
+        return true;
+    } catch (const std::exception& inner) {
+        return wraps_rejection(inner);
+    } catch (...) {
+    }
+#else
+    static_cast<void>(exception);
+#endif
+    return false;
 }
 
 /// Runs a call and reports what became of it; `classify` is asked if it returns.
-template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit, F&& fn, Classify&& classify) {
+template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
-    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, std::nullptr_t>;
-    // What fn returns is made where the caller wants it, so a success that nobody is
-    // asked about is reported on the way out.
-    struct Leaving {
-        Permit& permit;
-        ~Leaving() { if (!asks && permit) permit.try_success(); }
-    };
-    const Leaving leaving{permit};
-    (void)leaving;
+    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, ByItself> || std::is_base_of_v<Answer, std::decay_t<R>>;
+    Guarded call(entry);
     BRAMA_HPP_TRY {
         if constexpr (asks) {
             static_assert(!std::is_void_v<R>, "there is nothing to classify: fn returns void");
             R result = std::invoke(std::forward<F>(fn));
-            report(permit, std::invoke(std::forward<Classify>(classify), std::as_const(result)));
+            conclude(call, std::as_const(result), std::forward<Classify>(classify));
             if constexpr (std::is_reference_v<R>)
                 return static_cast<R>(result);
             else
@@ -1099,11 +1320,24 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit
         }
     }
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
-    catch (const std::exception& exception) {
-        if (permit && !permit.try_failure(exception.what()) && permit) permit.try_failure("exception");
+#if defined(__GLIBCXX__)
+    catch (const abi::__forced_unwind&) {
+        call.cancelled();
+        throw;
+    }
+#endif
+    catch (const Rejected&) {
+        call.conclude(Outcome::ignored);
+        throw;
+    } catch (const std::exception& exception) {
+        call.conclude(wraps_rejection(exception) ? Outcome::ignored : Outcome::failure, exception.what());
         throw;
     } catch (...) {
-        if (permit) permit.try_failure("exception");
+        // What unwinds and is no exception of C++ is the end of the thread.
+        if (std::current_exception() != nullptr)
+            call.conclude(Outcome::failure, "exception");
+        else
+            call.cancelled();
         throw;
     }
 #endif
@@ -1111,21 +1345,25 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Permit permit
 
 /// The same for a try_ form.
 template <class F, class Classify>
-Result<std::invoke_result_t<F>> try_guarded(Result<Permit> permit, F&& fn, Classify&& classify) {
+Result<std::invoke_result_t<F>> try_guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
     static_assert(!std::is_reference_v<R>, "a Result holds a value: let fn return one");
-    if (!permit) return static_cast<const Answer&>(permit);
     if constexpr (std::is_void_v<R>) {
-        guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify));
+        guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
         return {};
     } else {
-        return Result<R>(guarded(std::move(*permit), std::forward<F>(fn), std::forward<Classify>(classify)));
+        return Result<R>(guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify)));
     }
+}
+
+/// Why a call is not admitted.
+inline Answer refused(brama_result_t result, std::uint64_t retry_after_ms) noexcept {
+    return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
 }
 
 inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit, std::uint64_t retry_after_ms) noexcept {
     if (result == BRAMA_OK) return Permit(permit);
-    return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
+    return refused(result, retry_after_ms);
 }
 
 }  // namespace detail
@@ -1138,14 +1376,14 @@ inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& perm
 class Connection {
 public:
     /// Takes over a reference of C's.
-    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), word_(brama_connection_state_word(raw)) {}
+    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), pass_word_(brama_connection_pass_word(raw)) {}
     Connection(const Connection& other) noexcept
-        : raw_(brama_connection_retain(other.raw_.get())), word_(other.word_) {}
+        : raw_(brama_connection_retain(other.raw_.get())), pass_word_(other.pass_word_) {}
     Connection(Connection&& other) noexcept
-        : raw_(std::move(other.raw_)), word_(std::exchange(other.word_, nullptr)) {}
+        : raw_(std::move(other.raw_)), pass_word_(std::exchange(other.pass_word_, nullptr)) {}
     Connection& operator=(Connection other) noexcept {
         raw_.swap(other.raw_);
-        std::swap(word_, other.word_);
+        std::swap(pass_word_, other.pass_word_);
         return *this;
     }
     ~Connection() = default;
@@ -1156,12 +1394,7 @@ public:
 
     /// Whether a call would be admitted now. A pure question: takes no permit. One load
     /// while the circuit is closed.
-    bool available() const noexcept {
-#if defined(__GNUC__)
-        if (word_ != nullptr && (__atomic_load_n(word_, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0) return true;
-#endif
-        return brama_connection_available(native());
-    }
+    bool available() const noexcept { return passes_freely() || brama_connection_available(native()); }
 
     /// The state as of now; State::unknown if the connection is gone.
     State state() const noexcept { return static_cast<State>(brama_connection_state(native())); }
@@ -1186,22 +1419,28 @@ public:
     Result<Permit> try_acquire() const&& = delete;
 
     /// Runs fn if the circuit admits it, and answers what it answers. That it returns is
-    /// a success; that it throws is a failure, whose reason is the exception's what(),
-    /// and the exception travels on. Errors: as acquire().
+    /// a success, unless it is a Result without a value; that it throws is a failure, whose
+    /// reason is the exception's what(), and the exception travels on. A rejection is ignored,
+    /// thrown or returned. Errors: as acquire().
     template <class F> std::invoke_result_t<F> call(F&& fn) const {
-        return detail::guarded(admission().value(), std::forward<F>(fn), nullptr);
+        return call_with(detail::by_itself, std::forward<F>(fn));
     }
     /// call() with a function that looks at the result and says what it means.
     template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
-        return detail::guarded(admission().value(), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        enter(entry).or_throw();
+        return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     /// The same, but a call that is not admitted is answered by a Result without a value.
     /// What fn throws is thrown.
     template <class F> Result<std::invoke_result_t<F>> try_call(F&& fn) const {
-        return detail::try_guarded(admission(), std::forward<F>(fn), nullptr);
+        return try_call_with(detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F> Result<std::invoke_result_t<F>> try_call_with(Classify&& classify, F&& fn) const {
-        return detail::try_guarded(admission(), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        const Answer answer = enter(entry);
+        if (!answer) return answer;
+        return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
     /// Reports a success without a permit: ask available(), call, report. Errors:
@@ -1211,20 +1450,19 @@ public:
     Result<void> try_success() const noexcept { return Answer(brama_connection_success(native())); }
     Result<void> try_success(const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
-        return report.answer ? Answer(brama_connection_success_with(native(), &report.raw)) : report.answer;
+        return Answer(brama_connection_success_with(native(), &report.raw));
     }
 
-    /// Reports a failure without a permit. Errors: NotFound, ShutDown; InvalidArgument
-    /// for a reason that is not UTF-8, and then nothing is counted.
+    /// Reports a failure without a permit. Errors: NotFound, ShutDown.
     void failure(Text reason = {}) const { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) const { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) const noexcept {
-        const detail::Terminated text("reason", reason);
-        return text.answer() ? Answer(brama_connection_failure(native(), text.c_str())) : text.answer();
+        const detail::ReportText text(reason);
+        return Answer(brama_connection_failure(native(), text.c_str()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
-        return report.answer ? Answer(brama_connection_failure_with(native(), &report.raw)) : report.answer;
+        return Answer(brama_connection_failure_with(native(), &report.raw));
     }
 
     /// Opens the circuit, or moves the deadline of an open one: for this long this time,
@@ -1234,9 +1472,10 @@ public:
         try_open_circuit(reason, expiry, metadata).value();
     }
     Result<void> try_open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
-        detail::NativeReport report(reason, metadata);
-        const auto length = detail::opening(report.answer, expiry);
-        return report.answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : report.answer;
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::opening(answer, expiry);
+        return answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : answer;
     }
 
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
@@ -1268,8 +1507,31 @@ private:
         return detail::admitted(result, permit, retry_after_ms);
     }
 
+    /// Lets a guarded call in.
+    Answer enter(detail::Entry& entry) const noexcept {
+        if (detail::innermost != nullptr && detail::mount(entry, native())) return {};
+        std::uint64_t retry_after_ms;
+        const brama_result_t result = brama_connection_acquire(native(), &entry.permit, &retry_after_ms);
+        // A circuit that is closed now has no probes: either the call is none, or its
+        // half-open state is over.
+        if (result == BRAMA_OK) {
+            entry.may_be_probe = !passes_freely();
+            return {};
+        }
+        return detail::refused(result, retry_after_ms);
+    }
+
+    /// Whether the circuit is closed, as far as one load tells.
+    bool passes_freely() const noexcept {
+#if defined(__GNUC__)
+        return pass_word_ != nullptr && __atomic_load_n(pass_word_, __ATOMIC_ACQUIRE) < BRAMA_PASS_LIMIT;
+#else
+        return false;
+#endif
+    }
+
     detail::Handle<brama_connection_t, brama_connection_release> raw_;
-    const std::uint64_t* word_;
+    const std::uint32_t* pass_word_;
 };
 
 /* -- Subscriptions ----------------------------------------------------------------------- */
@@ -1387,13 +1649,14 @@ private:
 /// ShutDown after shutdown().
 class Brama {
 public:
-    /// Makes a manager. Errors: InvalidConfig, which names the setting.
+    /// Makes a manager. Errors: InvalidConfig, which names the setting; OutOfMemory for a large
+    /// event_capacity.
     explicit Brama(const Config& config = {}) : Brama(try_make(config).value()) {}
     static Result<Brama> try_make(const Config& config = {}) noexcept {
         const NativeConfig given(config);
         if (!given.answer) return given.answer;
         brama_t* raw = brama_new(&given.raw);
-        if (raw == nullptr) return Answer(BRAMA_ERR_INVALID_CONFIG);
+        if (raw == nullptr) return Answer(brama_last_error_code());
         return Brama(raw);
     }
     /// Takes over a manager of C's.
@@ -1451,26 +1714,29 @@ public:
     [[nodiscard]] Permit acquire(Key key) const { return try_acquire(key).value(); }
     [[nodiscard]] Result<Permit> try_acquire(Key key) const noexcept {
         brama_permit_t permit = {};
-        std::uint64_t retry_after_ms = BRAMA_NONE;
-        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
-        if (answer || answer.code() == Code::rejected)
-            return detail::admitted(static_cast<brama_result_t>(answer.code()), permit, retry_after_ms);
-        return answer;
+        const Answer answer = admission(key, permit);
+        if (!answer) return answer;
+        return Permit(permit);
     }
 
     /// As Connection::call, by name.
     template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {
-        return detail::guarded(acquire(key), std::forward<F>(fn), nullptr);
+        return call_with(key, detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F> std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
-        return detail::guarded(acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        enter(key, entry).or_throw();
+        return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     template <class F> Result<std::invoke_result_t<F>> try_call(Key key, F&& fn) const {
-        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), nullptr);
+        return try_call_with(key, detail::by_itself, std::forward<F>(fn));
     }
     template <class Classify, class F>
     Result<std::invoke_result_t<F>> try_call_with(Key key, Classify&& classify, F&& fn) const {
-        return detail::try_guarded(try_acquire(key), std::forward<F>(fn), std::forward<Classify>(classify));
+        detail::Entry entry;
+        const Answer answer = enter(key, entry);
+        if (!answer) return answer;
+        return detail::try_guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
 
     /// Reports without a permit: ask available(), call, report. Errors: NotFound.
@@ -1479,19 +1745,16 @@ public:
     Result<void> try_success(Key key) const noexcept { return by_name(key, brama_success); }
     Result<void> try_success(Key key, const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
-        if (!report.answer) return report.answer;
         return by_name(key, [&](auto... name) { return brama_success_with(name..., &report.raw); });
     }
     void failure(Key key, Text reason = {}) const { try_failure(key, reason).value(); }
     void failure(Key key, Text reason, const Metadata& metadata) const { try_failure(key, reason, metadata).value(); }
     Result<void> try_failure(Key key, Text reason = {}) const noexcept {
-        const detail::Terminated text("reason", reason);
-        if (!text.answer()) return text.answer();
+        const detail::ReportText text(reason);
         return by_name(key, [&](auto... name) { return brama_failure(name..., text.c_str()); });
     }
     Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
-        if (!report.answer) return report.answer;
         return by_name(key, [&](auto... name) { return brama_failure_with(name..., &report.raw); });
     }
 
@@ -1500,9 +1763,10 @@ public:
         try_open_circuit(key, reason, expiry, metadata).value();
     }
     Result<void> try_open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
-        detail::NativeReport report(reason, metadata);
-        const auto length = detail::opening(report.answer, expiry);
-        if (!report.answer) return report.answer;
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::opening(answer, expiry);
+        if (!answer) return answer;
         return by_name(key, [&](auto... name) { return brama_open_circuit_with(name..., &report.raw, length); });
     }
     void close_circuit(Key key) const { try_close_circuit(key).value(); }
@@ -1685,6 +1949,22 @@ private:
         return Answer(function(native(), identifier.c_str(), scope.c_str()));
     }
 
+    Answer admission(const Key& key, brama_permit_t& permit) const noexcept {
+        std::uint64_t retry_after_ms = BRAMA_NONE;
+        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
+        return answer.code() == Code::rejected ? detail::refused(BRAMA_ERR_REJECTED, retry_after_ms) : answer;
+    }
+
+    /// Lets a guarded call in.
+    Answer enter(const Key& key, detail::Entry& entry) const noexcept {
+        if (detail::innermost != nullptr) {
+            const auto named = try_connection(key);
+            if (named && detail::mount(entry, named->native())) return {};
+        }
+        entry.may_be_probe = true;
+        return admission(key, entry.permit);
+    }
+
     template <class F> Result<Connection> make(F* function, const Key& key, const Options& options) const noexcept {
         const detail::NativeOptions given(options);
         if (!given.answer) return given.answer;
@@ -1723,4 +2003,5 @@ inline Brama& default_manager() {
 #undef BRAMA_HPP_CATCH
 #undef BRAMA_HPP_THROW
 
+#endif  // C++17
 #endif  // BRAMA_HPP

@@ -1,25 +1,27 @@
 //! Permits as plain words, on a handle: for callers who cannot hold a
 //! [`Permit`](crate::Permit).
 
-use super::Connection;
+use super::{Connection, Refusal};
 use crate::error::Error;
 use crate::event::Report;
-use crate::record::{Begun, Refused, Ticket};
+use crate::manager::{Admission, Brama};
+use crate::record::{Begun, Refused, Ticket, Token};
 use crate::state::Word;
 
 /// The token of a call that was let pass by whoever read this upper half of the state
 /// word; `None` if the word does not let calls pass.
 #[inline]
-pub(crate) fn token_of_pass(upper_half: u32) -> Option<u64> {
+pub(crate) fn token_of_pass(upper_half: u32) -> Option<Token> {
     let word = Word::from_upper_half(upper_half);
-    word.passes_freely().then(|| word.mark())
+    word.passes_freely().then(|| Token::to_pass(word.mark()))
 }
 
 impl Connection {
-    /// [`Connection::acquire_token`] where the circuit is closed; otherwise none.
+    /// [`Connection::acquire_token`] where the circuit is closed and a permit is its mark;
+    /// otherwise none.
     #[inline]
-    pub(crate) fn pass_token(&self) -> Option<u64> {
-        self.record.try_pass().map(Ticket::token)
+    pub(crate) fn pass_mark(&self) -> Option<u64> {
+        self.record.try_pass().map(Ticket::mark)
     }
 
     /// [`Connection::acquire`] where that is a rejection that no subscriber wants to hear of;
@@ -41,15 +43,15 @@ impl Connection {
     }
 
     /// [`Connection::acquire`], answered by a token instead of a permit.
-    pub(crate) fn acquire_token(&self) -> Result<u64, Error> {
+    pub(crate) fn acquire_token(&self) -> Result<Token, Error> {
         match self.record.acquire(&self.engine.env) {
             Ok(ticket) => Ok(ticket.token()),
             Err(refusal) => Err(self.error(refusal)),
         }
     }
 
-    pub(crate) fn success_of(&self, token: u64, report: &Report<'_>) -> Result<(), Error> {
-        let ticket = Some(self.record.ticket(token));
+    pub(crate) fn success_of(&self, token: Token, report: &Report<'_>) -> Result<(), Error> {
+        let ticket = Some(token.ticket());
         self.record
             .success(&self.engine.env, ticket, report)
             .map_err(|refusal| self.error(refusal))
@@ -58,25 +60,25 @@ impl Connection {
     /// [`Connection::success_of`] where that changes nothing but the totals; otherwise
     /// false, and nothing is done.
     #[inline(always)]
-    pub(crate) fn try_success_of(&self, token: u64) -> bool {
-        Ticket::of_passing(token).is_some_and(|ticket| {
+    pub(crate) fn try_success_of(&self, place: u64) -> bool {
+        Ticket::of_passing(place).is_some_and(|ticket| {
             self.record
                 .try_success_with_permit(&self.engine.env, ticket)
         })
     }
 
-    pub(crate) fn failure_of(&self, token: u64, report: &Report<'_>) -> Result<u32, Error> {
-        let ticket = Some(self.record.ticket(token));
+    pub(crate) fn failure_of(&self, token: Token, report: &Report<'_>) -> Result<u32, Error> {
+        let ticket = Some(token.ticket());
         self.record
             .failure(&self.engine.env, ticket, report)
             .map_err(|refusal| self.error(refusal))
     }
 
-    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is a
-    /// token: what nobody wants to hear of and changes no state is done at once.
+    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is the first
+    /// word of a token: what nobody wants to hear of and changes no state is done at once.
     #[inline]
-    pub(crate) fn begin_failure(&self, token: Option<u64>) -> Begun {
-        match token.map(Ticket::of_passing) {
+    pub(crate) fn begin_failure(&self, place: Option<u64>) -> Begun {
+        match place.map(Ticket::of_passing) {
             None => self.record.try_failure_without_permit(&self.engine.env),
             Some(Some(ticket)) => self
                 .record
@@ -88,20 +90,56 @@ impl Connection {
     /// Goes on with what [`Connection::begin_failure`] has begun.
     pub(crate) fn go_on_with_failure(
         &self,
-        token: Option<u64>,
+        token: Option<Token>,
         report: &Report<'_>,
         begun: Begun,
     ) -> Result<u32, Error> {
-        let ticket = token.map(|token| self.record.ticket(token));
+        let ticket = token.map(Token::ticket);
         self.record
             .finish_failure(&self.engine.env, ticket, report, begun)
             .map_err(|refusal| self.error(refusal))
     }
 
-    pub(crate) fn ignored_of(&self, token: u64) -> Result<(), Error> {
+    pub(crate) fn cancelled_of(&self, token: Token) -> Result<(), Error> {
         self.record
-            .ignored(&self.engine.env, self.record.ticket(token))
+            .cancelled(&self.engine.env, token.ticket())
             .map_err(|refusal| self.error(refusal))
+    }
+
+    pub(crate) fn ignored_of(&self, token: Token) -> Result<(), Error> {
+        self.record
+            .ignored(&self.engine.env, token.ticket())
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Whether a guarded call of this circuit may ride on the call that the token admitted, to
+    /// `other`: that is a probe of the same circuit, in the half-open state that it has now.
+    pub(crate) fn is_covered_by(&self, other: &Connection, token: Token) -> bool {
+        std::ptr::eq(&*self.record, &*other.record) && self.is_in_state_of(token)
+    }
+
+    /// [`Connection::is_covered_by`] of an admission by name.
+    pub(crate) fn is_covered_by_name(&self, brama: &Brama, admission: Admission) -> bool {
+        brama.owns(&self.engine)
+            && self.record.id() == admission.id
+            && self.is_in_state_of(admission.token)
+    }
+
+    fn is_in_state_of(&self, token: Token) -> bool {
+        let ticket = token.ticket();
+        ticket.is_probe()
+            && self.record.probing_generation(&self.engine.env) == Some(ticket.generation())
+    }
+
+    /// Why a question finds nothing of it.
+    pub(crate) fn gone(&self) -> Error {
+        self.error(Refusal::Gone)
+    }
+
+    /// Why [`Connection::available`] is false, if it still is.
+    pub(crate) fn why_unavailable(&self) -> Option<Error> {
+        let refusal = self.record.why_unavailable(&self.engine.env)?;
+        Some(self.error(refusal))
     }
 
     /// Whether the circuit is closed, which is all of [`Connection::available`] that

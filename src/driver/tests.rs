@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, Global};
 use crate::engine::Engine;
@@ -33,7 +34,7 @@ impl Counted {
         });
         let clock = Clock::Manual(ManualClock::new());
         let global = global(Config::new().max_attempts(1));
-        let env = Env::new(clock, global, 8, Some(starter));
+        let env = Env::new(clock, global, Notices::new(8), Some(starter));
         if let Some(kind) = wanted {
             let sink = Sink::Mailbox(Arc::new(Mailbox::new(8)));
             let filter = EventFilter::new().types([kind]);
@@ -98,7 +99,12 @@ fn a_thread_that_moves_work_into_the_plan_wakes_the_driver() {
     ];
     for moves in moves {
         let global = global(Config::new().inactive_threshold(None));
-        let engine = Engine::new(Clock::Manual(ManualClock::new()), global, 8, None);
+        let engine = Engine::new(
+            Clock::Manual(ManualClock::new()),
+            global,
+            Notices::new(8),
+            None,
+        );
         engine.register("other".into(), None).expect("a new name");
         let record = engine.register("db".into(), None).expect("a new name");
         assert_eq!(engine.do_all_due(), u64::MAX, "nothing to do");

@@ -98,3 +98,50 @@ fn what_changes_a_state_tells_the_change_before_its_name() {
         assert!(events.len() <= 3, "they fit into the numbers of one change");
     }
 }
+
+#[test]
+fn a_nul_in_a_reason_or_in_metadata_is_replaced_and_the_event_says_so() {
+    let report = Report::new().reason("a\0b");
+    assert!(report.is_altered());
+    let kept = Text::new(report.reason.as_deref());
+    assert_eq!(kept.get(), Some("a\u{fffd}b"));
+    let long = format!("{}\0", "x".repeat(1_023));
+    assert_eq!(
+        Text::new(Some(&long)).get(),
+        Some(&long[..1_023]),
+        "no room for it"
+    );
+    let report = Report::new().metadata([("a\0", "1"), ("b", "\0")]);
+    assert!(report.is_altered());
+    let kept = report.metadata.expect("given");
+    assert_eq!(kept["a\u{fffd}"], "1");
+    assert_eq!(kept["b"], "\u{fffd}");
+    let beyond = format!("{}\0", "x".repeat(1_024));
+    assert_eq!(Text::new(Some(&beyond)).get(), Some(&beyond[..1_024]));
+}
+
+#[cfg(feature = "capi")]
+#[test]
+fn bytes_become_a_text_of_bounded_length() {
+    assert_eq!(valid_beginning(b"down"), ("down".into(), false));
+    assert_eq!(valid_beginning(b"d\xf6wn"), ("d\u{fffd}wn".into(), true));
+    assert_eq!(
+        valid_beginning(b"cut \xf0\x9f"),
+        ("cut \u{fffd}".into(), true)
+    );
+    assert_eq!(valid_beginning(b"a\0b"), ("a\u{fffd}b".into(), true));
+    for (letter, kept) in [("x", 1_024), ("ü", 512), ("€", 341), ("🦀", 256)] {
+        let whole = letter.repeat(kept);
+        assert_eq!(
+            valid_beginning(whole.as_bytes()),
+            (whole.as_str().into(), false)
+        );
+        for more in 1..5 {
+            let longer = letter.repeat(kept + more);
+            let shown = valid_beginning(longer.as_bytes());
+            assert_eq!(shown, (whole.as_str().into(), true), "{letter} {more}");
+        }
+    }
+    let (text, is_altered) = valid_beginning(&[0xff; 5_000]);
+    assert_eq!((text.len(), is_altered), (1_023, true));
+}

@@ -109,6 +109,31 @@ pub(super) unsafe fn key<'a>(
     Ok(Key::new(scope, identifier))
 }
 
+/// What stands for a length: the string ends with a NUL.
+pub(super) const TERMINATED: usize = usize::MAX;
+
+/// A connection's name of strings that need no NUL at their end: each has this length, or
+/// ends with a NUL if that is [`TERMINATED`].
+///
+/// # Safety
+///
+/// See the top of the file.
+pub(super) unsafe fn key_of_lengths<'a>(
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+) -> Result<Key<'a>, Error> {
+    let name = |argument, text, length| {
+        // SAFETY: the caller's promise.
+        let given = unsafe { bytes(text, length) };
+        given.map(|bytes| utf8(argument, bytes)).transpose()
+    };
+    let identifier = name("identifier", identifier, identifier_length)?;
+    let identifier = identifier.ok_or_else(|| null("identifier"))?;
+    Ok(Key::new(name("scope", scope, scope_length)?, identifier))
+}
+
 /// # Safety
 ///
 /// See the top of the file.
@@ -123,19 +148,30 @@ unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a st
         // SAFETY: ASCII is UTF-8.
         return Ok(unsafe { str::from_utf8_unchecked(bytes) });
     }
-    utf8_beyond_ascii(argument, bytes)
+    utf8(argument, bytes)
 }
 
-/// Whether [`text`] would take it, and need not look at more than its bytes' highest
-/// bits for that.
+/// The bytes of a string, whatever they are: so many, or those before its NUL if the length
+/// is [`TERMINATED`]. `None` for NULL. No memory is as long as other lengths may be: of such a
+/// one, nothing.
 ///
 /// # Safety
 ///
 /// See the top of the file.
 #[inline]
-pub(super) unsafe fn is_plain(text: *const c_char) -> bool {
+pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<&'a [u8]> {
+    if text.is_null() {
+        return None;
+    }
     // SAFETY: a string, as the caller promises.
-    text.is_null() || unsafe { strings::measure(text) }.1
+    unsafe {
+        let length = match length {
+            TERMINATED => strings::measure(text).0,
+            length if length > isize::MAX as usize => 0,
+            length => length,
+        };
+        Some(slice::from_raw_parts(text.cast(), length))
+    }
 }
 
 /// A text of any length, or NULL for none.
@@ -156,7 +192,7 @@ pub(super) unsafe fn text<'a>(
 }
 
 #[cold]
-fn utf8_beyond_ascii<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
+fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
     str::from_utf8(bytes).map_err(|_| {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
         Error::argument(argument, &shown, "must be UTF-8")
@@ -327,31 +363,22 @@ pub(super) unsafe fn write<T: Extensible>(to: *mut T, value: &T) {
     }
 }
 
-/// What the first `_init` function of a struct does.
+/// What an `_init` function does: it writes the struct as it was when the function was made.
+/// That is the first version. When a struct has grown, its macro BRAMA_X_INIT knows the whole.
 ///
 /// # Safety
 ///
 /// NULL, or room for the struct as it was at first.
 pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
-    // SAFETY: never more than there was at first, for which the caller has room.
-    unsafe { init_as_of(place, T::FIRST_SIZE) }
-}
-
-/// What an `_init` function does that was made when the struct had this size.
-///
-/// # Safety
-///
-/// NULL, or room for so much of the struct.
-pub(super) unsafe fn init_as_of<T: Extensible>(place: *mut T, size: usize) {
-    debug_assert!((T::FIRST_SIZE..=mem::size_of::<T>()).contains(&size));
+    const { assert!(T::FIRST_SIZE <= mem::size_of::<T>()) };
     if !place.is_null() {
         // A variable of its own: the address of a constant may be that of a temporary.
         let blank = T::BLANK;
         // SAFETY: the caller's promise, and no more than the blank one has.
         unsafe {
             let from = ptr::from_ref(&blank).cast::<u8>();
-            ptr::copy_nonoverlapping(from, place.cast::<u8>(), size);
-            place.cast::<usize>().write(size);
+            ptr::copy_nonoverlapping(from, place.cast::<u8>(), T::FIRST_SIZE);
+            place.cast::<usize>().write(T::FIRST_SIZE);
         }
     }
 }

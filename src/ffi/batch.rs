@@ -2,8 +2,9 @@
 
 use std::ffi::c_char;
 use std::mem::size_of;
+use std::ptr;
 
-use super::args::{array, handle, invalid, place};
+use super::args::{Extensible, TERMINATED, array, handle, init, invalid, place, read};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
@@ -15,10 +16,14 @@ use crate::error::Error;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_item_t {
+    /// Bytes of this struct; set by brama_report_item_init.
+    pub size: usize,
     /// Which connection; not NULL.
     pub connection: *const brama_connection_t,
     /// Why it failed, UTF-8. NULL: not said. Not looked at for a success.
     pub reason: *const c_char,
+    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL.
+    pub reason_length: usize,
     /// BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
     pub outcome: brama_outcome_t,
     /// Filled in by the call: what brama_connection_success or brama_connection_failure
@@ -26,10 +31,32 @@ pub struct brama_report_item_t {
     pub result: brama_result_t,
 }
 
-/// brama_connection_available for count handles: the answers go into an array of as
-/// many. Where a handle is NULL the answer is false, and BRAMA_ERR_INVALID_ARGUMENT is
-/// returned when all others have been answered; as it is, with nothing answered, if an
-/// array is NULL and count is not 0. Any thread.
+// SAFETY: numbers and pointers after the size.
+unsafe impl Extensible for brama_report_item_t {
+    const NAME: &'static str = "brama_report_item_t";
+    const INIT: &'static str = "brama_report_item_init";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const BLANK: Self = brama_report_item_t {
+        size: size_of::<Self>(),
+        connection: ptr::null(),
+        reason: ptr::null(),
+        reason_length: TERMINATED,
+        outcome: 0,
+        result: BRAMA_OK,
+    };
+}
+
+/// Makes an item that reports nothing yet. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_report_item_init(item: *mut brama_report_item_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(item) }
+}
+
+/// brama_connection_available for count handles: the answers go into an array of as many.
+/// A NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after
+/// answering the others. If an array is NULL and count is not 0, nothing is written and
+/// BRAMA_ERR_INVALID_ARGUMENT is returned. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available_many(
     connections: *const *const brama_connection_t,
@@ -65,8 +92,9 @@ pub unsafe extern "C" fn brama_available_many(
 
 /// Reports for count connections, in order; each item gets its own result. Every item
 /// is tried; the answer is BRAMA_OK, or the first result that is not. item_size is
-/// sizeof(brama_report_item_t): the step from one item to the next. If items is NULL
-/// and count is not 0, or item_size is too small, nothing is done:
+/// sizeof(brama_report_item_t): the step from one item to the next. Each item has been
+/// through brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT.
+/// If items is NULL and count is not 0, or item_size is too small, nothing is done:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_many(
@@ -76,7 +104,7 @@ pub unsafe extern "C" fn brama_report_many(
 ) -> brama_result_t {
     let mut first = BRAMA_OK;
     let done = guard::result(|| {
-        if item_size < size_of::<brama_report_item_t>()
+        if item_size < brama_report_item_t::FIRST_SIZE
             || !item_size.is_multiple_of(size_of::<usize>())
         {
             let allowed = "must be sizeof(brama_report_item_t)";
@@ -86,14 +114,11 @@ pub unsafe extern "C" fn brama_report_many(
             place("items", items)?;
         }
         for number in 0..count {
-            // SAFETY: the caller's promise. No reference: `result` need not be a number
-            // yet.
+            // SAFETY: the caller's promise: so many items, each as long as this step.
             let result = unsafe {
                 let item = items.byte_add(number * item_size);
-                let (connection, reason) = ((*item).connection, (*item).reason);
-                let outcome = (*item).outcome;
-                let result = guard::result(|| Ok(report(connection, outcome, reason)?));
-                (*item).result = result;
+                let result = guard::result(|| Ok(report(item)?));
+                (&raw mut (*item).result).write(result);
                 result
             };
             if first == BRAMA_OK {
@@ -108,18 +133,16 @@ pub unsafe extern "C" fn brama_report_many(
 /// # Safety
 ///
 /// See [`super::args`].
-unsafe fn report(
-    connection: *const brama_connection_t,
-    outcome: brama_outcome_t,
-    reason: *const c_char,
-) -> Result<(), Error> {
+unsafe fn report(item: *const brama_report_item_t) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let connection = &unsafe { handle(connection) }?.connection;
-    match outcome {
+    let item = unsafe { read("items", item) }?;
+    // SAFETY: the caller's promise.
+    let connection = &unsafe { handle(item.connection) }?.connection;
+    match item.outcome {
         BRAMA_OUTCOME_SUCCESS => connection.success(),
         BRAMA_OUTCOME_FAILURE => {
-            // SAFETY: as above.
-            let report = unsafe { report::reason(reason) }?;
+            // SAFETY: the caller's promise.
+            let report = unsafe { report::reason(item.reason, item.reason_length) };
             connection.failure(report).map(drop)
         }
         other => {

@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use super::args::{self, key};
-use super::config::brama_options_t;
+use super::args::{self, TERMINATED, key, key_of_lengths};
+use super::config::{brama_options_t, in_c};
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
@@ -13,6 +13,7 @@ use super::types;
 use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::connection::Connection;
 use crate::key::Key;
+use crate::manager::Brama;
 
 /// Registers a connection, closed.
 ///
@@ -38,7 +39,42 @@ pub unsafe extern "C" fn brama_register(
             clear(out);
             let key = key(identifier, scope)?;
             let options = brama_options_t::given(options)?;
-            hand_out(args::manager(manager).register(key, options)?, out);
+            hand_out(
+                args::manager(manager)
+                    .register(key, options)
+                    .map_err(in_c)?,
+                out,
+            );
+        }
+        Ok(())
+    })
+}
+
+/// brama_register with strings that need no NUL at their end: identifier_length and
+/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. The
+/// length of a NULL scope does not matter. For hosts whose strings have lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_register_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+    options: *const brama_options_t,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
+            let options = brama_options_t::given(options)?;
+            hand_out(
+                args::manager(manager)
+                    .register(key, options)
+                    .map_err(in_c)?,
+                out,
+            );
         }
         Ok(())
     })
@@ -62,7 +98,40 @@ pub unsafe extern "C" fn brama_get_or_register(
             clear(out);
             let key = key(identifier, scope)?;
             let options = brama_options_t::given(options)?;
-            hand_out(args::manager(manager).get_or_register(key, options)?, out);
+            hand_out(
+                args::manager(manager)
+                    .get_or_register(key, options)
+                    .map_err(in_c)?,
+                out,
+            );
+        }
+        Ok(())
+    })
+}
+
+/// brama_get_or_register with a name of these lengths; see brama_register_n.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_get_or_register_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+    options: *const brama_options_t,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
+            let options = brama_options_t::given(options)?;
+            hand_out(
+                args::manager(manager)
+                    .get_or_register(key, options)
+                    .map_err(in_c)?,
+                out,
+            );
         }
         Ok(())
     })
@@ -92,6 +161,7 @@ pub unsafe extern "C" fn brama_unregister(
 /// A NULL manager is the default one, a NULL scope is none, out must not be NULL.
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
 /// thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_get(
     manager: *mut brama_t,
@@ -111,11 +181,35 @@ pub unsafe extern "C" fn brama_connection_get(
     })
 }
 
+/// brama_connection_get with a name of these lengths; see brama_register_n.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_get_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    guard::result(|| {
+        args::place("out", out)?;
+        // SAFETY: the caller's promise.
+        unsafe {
+            clear(out);
+            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
+            hand_out(args::manager(manager).connection(key)?, out);
+        }
+        Ok(())
+    })
+}
+
 /// Whether a call would be admitted now: true if the circuit is closed or half-open.
-/// A pure question: it takes no permit. False also if no connection of this name is
-/// registered, if the manager was shut down, and if an argument is invalid (then
-/// brama_last_error_message tells). A NULL manager is the default one, a NULL scope is
-/// none. Any thread.
+/// A pure question: it takes no permit. If it is false, brama_last_error_message says why:
+/// the circuit is open, no connection of this name is registered, the manager was shut
+/// down, or an argument is invalid. A NULL manager is the default one, a NULL scope is none.
+/// Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available(
     manager: *mut brama_t,
@@ -125,24 +219,48 @@ pub unsafe extern "C" fn brama_available(
     guard::value(false, || {
         // SAFETY: the caller's promise.
         let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
-        match manager.available(key) {
-            true => Ok(true),
-            false => unless_invalid(key, false),
-        }
+        available(manager, key)
     })
 }
 
-/// The answer of a question that found nothing, which may be because nothing can have
-/// such a name.
-#[inline(never)]
-fn unless_invalid<T>(key: Key<'_>, answer: T) -> Result<T, Failure> {
-    key.validate()?;
-    Ok(answer)
+/// brama_available with a name of these lengths; see brama_register_n.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_available_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller's promise.
+        let key = unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) }?;
+        // SAFETY: the caller's promise.
+        available(unsafe { args::manager(manager) }, key)
+    })
 }
 
-/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is
-/// registered, or if an argument is invalid. Registers nothing. A NULL manager is the
-/// default one, a NULL scope is none. Any thread.
+#[inline]
+fn available(manager: &Brama, key: Key<'_>) -> Result<bool, Failure> {
+    match manager.available(key) {
+        true => Ok(true),
+        false => unless_it_closed_meanwhile(manager, key),
+    }
+}
+
+#[inline(never)]
+fn unless_it_closed_meanwhile(manager: &Brama, key: Key<'_>) -> Result<bool, Failure> {
+    match manager.why_unavailable(key) {
+        Some(error) => Err(error.into()),
+        None => Ok(true),
+    }
+}
+
+/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
+/// the manager was shut down, or an argument is invalid: brama_last_error_message says
+/// which. Registers nothing. A NULL manager is the default one, a NULL scope is none. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state(
     manager: *mut brama_t,
@@ -152,10 +270,7 @@ pub unsafe extern "C" fn brama_state(
     guard::value(BRAMA_STATE_UNKNOWN, || {
         // SAFETY: the caller's promise.
         let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
-        match types::state(manager.state(key)) {
-            BRAMA_STATE_UNKNOWN => unless_invalid(key, BRAMA_STATE_UNKNOWN),
-            state => Ok(state),
-        }
+        Ok(types::state(manager.known_state(key)?))
     })
 }
 
@@ -196,8 +311,8 @@ pub unsafe extern "C" fn brama_success_with(
 }
 
 /// Reports a failure without a permit; brama_failure_with tells how many count now. While
-/// half-open it counts like a probe's. The reason goes into the events; NULL: none;
-/// what is not UTF-8 is refused, and then nothing is counted.
+/// half-open it counts like a probe's. The reason goes into the events; NULL: none.
+/// It never costs the report: see brama_report_t.
 ///
 /// A NULL manager is the default one, a NULL scope is none. Errors:
 /// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -211,7 +326,48 @@ pub unsafe extern "C" fn brama_failure(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
+            let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
+            args::manager(manager).failure(key, report)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_success with a name of these lengths; see brama_register_n.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_success_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
+            args::manager(manager).success(key)?;
+        }
+        Ok(())
+    })
+}
+
+/// brama_failure with a name and a reason of these lengths; see brama_register_n.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_failure_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+    reason: *const c_char,
+    reason_length: usize,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
+            let report = report::reason(reason, reason_length);
             args::manager(manager).failure(key, report)?;
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::clock::ManualClock;
 /// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
 /// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
 /// NULL on error. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
     guard::value(ptr::null_mut(), || {

@@ -12,11 +12,33 @@ use super::types::*;
 use crate::builder::Builder;
 use crate::config::{
     Changes, Config, ConnectionOptions, ExpiryStrategy, Given, Housekeeping, UNLIMITED,
+    setting_table,
 };
-use crate::error::Error;
+use crate::error::{Error, Invalid};
 
-/// Settings of one connection. What is not given follows the manager's setting, also
-/// when that changes later.
+/// What a struct that has the fields of settings says of them.
+macro_rules! changes_of {
+    ($given:expr) => {
+        Changes {
+            max_attempts: u32_given($given.max_attempts),
+            expiry: ms_given("expiry_ms", $given.expiry_ms)?,
+            expiry_strategy: strategy_given($given.expiry_strategy)?,
+            initial_expiry: ms_given("initial_expiry_ms", $given.initial_expiry_ms)?,
+            max_expiry: ms_given("max_expiry_ms", $given.max_expiry_ms)?,
+            backoff_factor: f64_given($given.backoff_factor),
+            jitter: f64_given($given.jitter),
+            window: ms_or_none_given("window_ms", $given.window_ms)?,
+            half_open_max_calls: u32_given($given.half_open_max_calls),
+            half_open_successes: u32_given($given.half_open_successes),
+            probe_timeout: ms_or_none_given("probe_timeout_ms", $given.probe_timeout_ms)?,
+            cancelled_after: ms_or_none_given("cancelled_after_ms", $given.cancelled_after_ms)?,
+        }
+    };
+}
+
+/// Settings of one connection. What is not given follows the manager's setting, even when
+/// that changes later. A setting that was given is taken back with BRAMA_INHERIT_U32,
+/// BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_options_t {
@@ -42,13 +64,16 @@ pub struct brama_options_t {
     /// Failures count if they happened less than this long ago. At least 1;
     /// BRAMA_NONE (default): failures in a row count, however old.
     pub window_ms: u64,
-    /// How long a probe may take before it loses its slot. At least 1; BRAMA_NONE
-    /// (default): as long as the current expiry.
+    /// How long a probe may take before another call may take its place. At least 1;
+    /// BRAMA_NONE (default): as long as the current expiry, at least 1000.
     pub probe_timeout_ms: u64,
     /// Probes admitted at once while half-open. 1 to 65535. Default 1.
     pub half_open_max_calls: u32,
-    /// Successes that close a half-open circuit. At least 1. Default 1.
+    /// Successes that close a half-open circuit. 1 to 65535. Default 1.
     pub half_open_successes: u32,
+    /// A call that its caller gives up (brama_permit_cancelled) counts as a failure if it
+    /// lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
+    pub cancelled_after_ms: u64,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
     pub metadata: *const brama_pair_t,
@@ -57,14 +82,14 @@ pub struct brama_options_t {
 }
 
 /// Settings of a manager. What is not given has its default, or stays as it is in
-/// brama_configure.
+/// brama_configure. BRAMA_INHERIT_U32 and its kin stand for the default.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_config_t {
     /// Bytes of this struct; set by brama_config_init.
     pub size: usize,
-    /// As in brama_options_t, for connections that do not set it, like all until
-    /// half_open_successes.
+    /// Default for connections that do not set their own. Fields up to cancelled_after_ms
+    /// have the meaning and limits given in brama_options_t.
     pub max_attempts: u32,
     /// As in brama_options_t.
     pub expiry_strategy: brama_expiry_strategy_t,
@@ -86,6 +111,8 @@ pub struct brama_config_t {
     pub half_open_max_calls: u32,
     /// As in brama_options_t.
     pub half_open_successes: u32,
+    /// As in brama_options_t.
+    pub cancelled_after_ms: u64,
     /// How often unused connections are looked for. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or
@@ -125,6 +152,7 @@ unsafe impl Extensible for brama_options_t {
         probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
         half_open_max_calls: BRAMA_NOT_GIVEN_U32,
         half_open_successes: BRAMA_NOT_GIVEN_U32,
+        cancelled_after_ms: BRAMA_NOT_GIVEN_U64,
         metadata: ptr::null(),
         metadata_count: 0,
     };
@@ -148,6 +176,7 @@ unsafe impl Extensible for brama_config_t {
         probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
         half_open_max_calls: BRAMA_NOT_GIVEN_U32,
         half_open_successes: BRAMA_NOT_GIVEN_U32,
+        cancelled_after_ms: BRAMA_NOT_GIVEN_U64,
         cleanup_interval_ms: BRAMA_NOT_GIVEN_U64,
         inactive_threshold_ms: BRAMA_NOT_GIVEN_U64,
         auto_register: BRAMA_NOT_GIVEN_I32,
@@ -193,11 +222,13 @@ pub unsafe extern "C" fn brama_configure(
         )?;
         refuse_if_given("clock", !config.clock.is_null())?;
         let given = Config {
-            changes: config.settings().changes()?,
+            changes: changes_of!(config),
             housekeeping: config.housekeeping()?,
         };
         // SAFETY: as above.
-        unsafe { args::manager(manager) }.configure(given)?;
+        unsafe { args::manager(manager) }
+            .configure(given)
+            .map_err(in_c)?;
         Ok(())
     })
 }
@@ -220,7 +251,9 @@ pub unsafe extern "C" fn brama_configure_connection(
         unsafe {
             let key = key(identifier, scope)?;
             let options = read("options", options)?.translate()?;
-            args::manager(manager).configure_connection(key, options)?;
+            args::manager(manager)
+                .configure_connection(key, options)
+                .map_err(in_c)?;
         }
         Ok(())
     })
@@ -237,76 +270,73 @@ pub unsafe extern "C" fn brama_connection_configure(
         unsafe {
             let handle = handle(connection)?;
             let options = read("options", options)?.translate()?;
-            handle.connection.configure(options)?;
+            handle.connection.configure(options).map_err(in_c)?;
         }
         Ok(())
     })
 }
 
-/// What options and configurations have in common, as C gives it.
-struct Settings {
-    max_attempts: u32,
-    expiry_strategy: brama_expiry_strategy_t,
-    expiry_ms: u64,
-    initial_expiry_ms: u64,
-    max_expiry_ms: u64,
-    backoff_factor: f64,
-    jitter: f64,
-    window_ms: u64,
-    probe_timeout_ms: u64,
-    half_open_max_calls: u32,
-    half_open_successes: u32,
+const _: () = assert!(UNLIMITED == BRAMA_UNLIMITED);
+
+/// An error about a setting in C's words: the field's name, and lengths of time as numbers.
+pub(super) fn in_c(error: Error) -> Error {
+    match error {
+        Error::InvalidConfig(invalid) => {
+            let (name, value, allowed) = words_of_c(&invalid);
+            Error::config(name, value, allowed)
+        }
+        Error::InvalidArgument(invalid) if invalid.name == "expiry" => {
+            let (name, value, allowed) = words_of_c(&invalid);
+            Error::argument_value(name, value, allowed)
+        }
+        other => other,
+    }
 }
 
-/// Makes [`Settings`] of a struct that has those fields.
-macro_rules! settings_of {
-    ($given:expr) => {
-        Settings {
-            max_attempts: $given.max_attempts,
-            expiry_strategy: $given.expiry_strategy,
-            expiry_ms: $given.expiry_ms,
-            initial_expiry_ms: $given.initial_expiry_ms,
-            max_expiry_ms: $given.max_expiry_ms,
-            backoff_factor: $given.backoff_factor,
-            jitter: $given.jitter,
-            window_ms: $given.window_ms,
-            probe_timeout_ms: $given.probe_timeout_ms,
-            half_open_max_calls: $given.half_open_max_calls,
-            half_open_successes: $given.half_open_successes,
+fn words_of_c(invalid: &Invalid) -> (&'static str, String, String) {
+    let Some(field) = time_field(invalid.name) else {
+        return (invalid.name, invalid.value.clone(), invalid.allowed.clone());
+    };
+    // Below 1 ms C can give only 0.
+    let value = match invalid.value.strip_suffix(" ms") {
+        Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
+        _ => "0".to_owned(),
+    };
+    let allowed = invalid
+        .allowed
+        .replace("initial_expiry", "initial_expiry_ms");
+    (field, value, allowed)
+}
+
+/// A function that knows the settings of [`setting_table`] that are lengths of time.
+macro_rules! time_fields {
+    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
+        |setting: &str| -> Option<&'static str> {
+            match setting {
+                $(stringify!($name) => time_fields!(@ $kind $name),)*
+                _ => None,
+            }
         }
     };
+    (@ time $name:ident) => { Some(concat!(stringify!($name), "_ms")) };
+    (@ optional_time $name:ident) => { Some(concat!(stringify!($name), "_ms")) };
+    (@ $kind:ident $name:ident) => { None };
 }
-
-impl Settings {
-    fn changes(&self) -> Result<Changes, Error> {
-        const { assert!(UNLIMITED == BRAMA_UNLIMITED) };
-        Ok(Changes {
-            max_attempts: u32_given(self.max_attempts).into(),
-            expiry: ms_given("expiry", self.expiry_ms)?.into(),
-            expiry_strategy: match self.expiry_strategy {
-                BRAMA_NOT_GIVEN_I32 => Given::Keep,
-                BRAMA_EXPIRY_FIXED => Given::Value(ExpiryStrategy::Fixed),
-                BRAMA_EXPIRY_PROGRESSIVE => Given::Value(ExpiryStrategy::Progressive),
-                other => {
-                    let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
-                    return Err(Error::config("expiry_strategy", other, allowed));
-                }
-            },
-            initial_expiry: ms_given("initial_expiry", self.initial_expiry_ms)?.into(),
-            max_expiry: ms_given("max_expiry", self.max_expiry_ms)?.into(),
-            backoff_factor: f64_given(self.backoff_factor).into(),
-            jitter: f64_given(self.jitter).into(),
-            window: ms_or_none_given(self.window_ms).into(),
-            half_open_max_calls: u32_given(self.half_open_max_calls).into(),
-            half_open_successes: u32_given(self.half_open_successes).into(),
-            probe_timeout: ms_or_none_given(self.probe_timeout_ms).into(),
-            ..Changes::NONE
-        })
+/// The field of a setting that is a length of time.
+fn time_field(setting: &str) -> Option<&'static str> {
+    match setting {
+        "cleanup_interval" => Some("cleanup_interval_ms"),
+        "inactive_threshold" => Some("inactive_threshold_ms"),
+        setting => setting_table!(time_fields)(setting),
     }
 }
 
 impl brama_options_t {
     /// What a caller means by options, NULL for none.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
     pub(super) unsafe fn given(options: *const Self) -> Result<ConnectionOptions, Error> {
         // SAFETY: the caller's promise.
         unsafe { read_or_blank("options", options)?.translate() }
@@ -317,7 +347,7 @@ impl brama_options_t {
     /// The metadata is what it says.
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
         let options = ConnectionOptions {
-            changes: settings_of!(self).changes()?,
+            changes: changes_of!(self),
             metadata: None,
         };
         // SAFETY: the caller's promise.
@@ -331,11 +361,15 @@ impl brama_options_t {
 
 impl brama_config_t {
     /// What a caller means by a configuration, NULL for none.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
     pub(super) unsafe fn builder(config: *const Self) -> Result<Builder, Failure> {
         // SAFETY: the caller's promise.
         let given = unsafe { read_or_blank("config", config) }?;
         let mut builder = Builder::new().config(Config {
-            changes: given.settings().changes()?,
+            changes: changes_of!(given),
             housekeeping: given.housekeeping()?,
         });
         if let Some(on) = flag("background", given.background)? {
@@ -352,16 +386,31 @@ impl brama_config_t {
         Ok(builder)
     }
 
-    fn settings(&self) -> Settings {
-        settings_of!(self)
-    }
-
     fn housekeeping(&self) -> Result<Housekeeping, Error> {
+        let default = Housekeeping::default();
         Ok(Housekeeping {
-            cleanup_interval_ms: ms_given("cleanup_interval", self.cleanup_interval_ms)?,
-            inactive_threshold_ms: ms_or_none_given(self.inactive_threshold_ms),
-            auto_register: flag("auto_register", self.auto_register)?,
+            cleanup_interval_ms: given_or_default(
+                ms_given("cleanup_interval_ms", self.cleanup_interval_ms)?,
+                default.cleanup_interval(),
+            ),
+            inactive_threshold_ms: given_or_default(
+                ms_or_never_given("inactive_threshold_ms", self.inactive_threshold_ms)?,
+                default.inactive_threshold(),
+            ),
+            auto_register: match self.auto_register {
+                BRAMA_INHERIT_I32 => Some(default.auto_register()),
+                given => flag("auto_register", given)?,
+            },
         })
+    }
+}
+
+/// The manager has no level below it but the default.
+fn given_or_default<T>(given: Given<T>, default: T) -> Option<T> {
+    match given {
+        Given::Keep => None,
+        Given::Inherit => Some(default),
+        Given::Value(value) => Some(value),
     }
 }
 
@@ -381,27 +430,67 @@ fn flag(field: &'static str, value: i32) -> Result<Option<bool>, Error> {
     }
 }
 
-fn u32_given(value: u32) -> Option<u32> {
-    (value != BRAMA_NOT_GIVEN_U32).then_some(value)
-}
-
-fn f64_given(value: f64) -> Option<f64> {
-    (value != BRAMA_NOT_GIVEN_F64).then_some(value)
-}
-
-/// A time that has to end.
-fn ms_given(field: &'static str, ms: u64) -> Result<Option<u64>, Error> {
-    match ms {
-        BRAMA_NEVER => Err(Error::config(
-            field,
-            "BRAMA_NEVER",
-            "must be a number of ms",
-        )),
-        ms => Ok((ms != BRAMA_NOT_GIVEN_U64).then_some(ms)),
+fn u32_given(value: u32) -> Given<u32> {
+    match value {
+        BRAMA_NOT_GIVEN_U32 => Given::Keep,
+        BRAMA_INHERIT_U32 => Given::Inherit,
+        value => Given::Value(value),
     }
 }
 
-/// A time that may be BRAMA_NEVER or BRAMA_NONE, which are the same number.
-fn ms_or_none_given(ms: u64) -> Option<Option<u64>> {
-    (ms != BRAMA_NOT_GIVEN_U64).then_some((ms != BRAMA_NEVER).then_some(ms))
+fn f64_given(value: f64) -> Given<f64> {
+    match value {
+        BRAMA_NOT_GIVEN_F64 => Given::Keep,
+        BRAMA_INHERIT_F64 => Given::Inherit,
+        value => Given::Value(value),
+    }
+}
+
+fn strategy_given(strategy: brama_expiry_strategy_t) -> Result<Given<ExpiryStrategy>, Error> {
+    match strategy {
+        BRAMA_NOT_GIVEN_I32 => Ok(Given::Keep),
+        BRAMA_INHERIT_I32 => Ok(Given::Inherit),
+        BRAMA_EXPIRY_FIXED => Ok(Given::Value(ExpiryStrategy::Fixed)),
+        BRAMA_EXPIRY_PROGRESSIVE => Ok(Given::Value(ExpiryStrategy::Progressive)),
+        other => {
+            let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
+            Err(Error::config("expiry_strategy", other, allowed))
+        }
+    }
+}
+
+/// A time that has to be there and to end.
+fn ms_given(field: &'static str, ms: u64) -> Result<Given<u64>, Error> {
+    let refused = |name| Err(Error::config(field, name, "must be a number of ms"));
+    match ms {
+        BRAMA_NOT_GIVEN_U64 => Ok(Given::Keep),
+        BRAMA_INHERIT_U64 => Ok(Given::Inherit),
+        BRAMA_NEVER => refused("BRAMA_NEVER"),
+        BRAMA_NONE => refused("BRAMA_NONE"),
+        ms => Ok(Given::Value(ms)),
+    }
+}
+
+/// A time that may be missing.
+fn ms_or_none_given(field: &'static str, ms: u64) -> Result<Given<Option<u64>>, Error> {
+    match ms {
+        BRAMA_NONE => Ok(Given::Value(None)),
+        BRAMA_NEVER => {
+            let allowed = "must be a number of ms or BRAMA_NONE";
+            Err(Error::config(field, "BRAMA_NEVER", allowed))
+        }
+        ms => Ok(ms_given(field, ms)?.map(Some)),
+    }
+}
+
+/// A time that may never end.
+fn ms_or_never_given(field: &'static str, ms: u64) -> Result<Given<Option<u64>>, Error> {
+    match ms {
+        BRAMA_NEVER => Ok(Given::Value(None)),
+        BRAMA_NONE => {
+            let allowed = "must be a number of ms or BRAMA_NEVER";
+            Err(Error::config(field, "BRAMA_NONE", allowed))
+        }
+        ms => Ok(ms_given(field, ms)?.map(Some)),
+    }
 }

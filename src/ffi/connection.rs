@@ -4,20 +4,13 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::Arc;
 
-use super::args::{handle, is_plain, null};
+use super::args::{handle, null};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::record::Begun;
-use crate::state::Word;
-
-/// The bits of a state word that are zero if and only if the circuit is closed and the
-/// connection registered, so that a call passes. See brama_connection_state_word.
-pub const BRAMA_STATE_WORD_MASK: u64 = 0xe000000000000000;
-
-const _: () = assert!(BRAMA_STATE_WORD_MASK == Word::NOT_FREE);
 
 /// One more reference to a handle, to be released once more. Returns the same pointer;
 /// NULL for NULL. Any thread.
@@ -70,28 +63,8 @@ pub unsafe extern "C" fn brama_connection_scope(
     })
 }
 
-/// Where the connection's state is, for hosts to which a call of a foreign function is
-/// dear. Read it atomically (acquire):
-///
-///   if ((__atomic_load_n(word, __ATOMIC_ACQUIRE) & BRAMA_STATE_WORD_MASK) == 0)
-///     the circuit is closed, brama_connection_available would be true
-///   else
-///     ask brama_connection_available: time may have changed the state
-///
-/// All other bits may change their meaning. Never write to it. Valid as long as the
-/// handle is held, also after the connection was unregistered (then the bits are not
-/// zero). NULL for NULL. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_connection_state_word(
-    connection: *const brama_connection_t,
-) -> *const u64 {
-    guard::value(ptr::null(), || {
-        // SAFETY: the caller's promise.
-        Ok(unsafe { handle(connection) }?.connection.state_word())
-    })
-}
-
-/// brama_available on a handle. NULL: false. Any thread.
+/// brama_available on a handle. False for NULL. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_available(connection: *const brama_connection_t) -> bool {
     // SAFETY: NULL, or a handle that is held.
@@ -107,8 +80,13 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     guard::value(false, || {
-        let handle = handle.ok_or_else(|| null("connection"))?;
-        Ok(handle.connection.available())
+        let connection = &handle.ok_or_else(|| null("connection"))?.connection;
+        if connection.available() {
+            return Ok(true);
+        }
+        connection
+            .why_unavailable()
+            .map_or(Ok(true), |error| Err(error.into()))
     })
 }
 
@@ -119,8 +97,11 @@ pub unsafe extern "C" fn brama_connection_state(
 ) -> brama_state_t {
     guard::value(BRAMA_STATE_UNKNOWN, || {
         // SAFETY: the caller's promise.
-        let handle = unsafe { handle(connection) }?;
-        Ok(types::state(handle.connection.state()))
+        let connection = &unsafe { handle(connection) }?.connection;
+        match types::state(connection.state()) {
+            BRAMA_STATE_UNKNOWN => Err(connection.gone().into()),
+            state => Ok(state),
+        }
     })
 }
 
@@ -172,17 +153,38 @@ pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    // SAFETY: NULL, or a handle that is held; NULL, or a string.
-    let (handle, is_plain) = unsafe { (connection.as_ref(), is_plain(reason)) };
-    let begun = match handle {
-        // Nothing in it panics, so it needs no guard.
-        Some(handle) if is_plain => handle.connection.begin_failure(None),
-        _ => Begun::Not,
-    };
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(connection, reason, usize::MAX) }
+}
+
+/// brama_connection_failure with a reason of this length, or BRAMA_TERMINATED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_failure_n(
+    connection: *const brama_connection_t,
+    reason: *const c_char,
+    reason_length: usize,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(connection, reason, reason_length) }
+}
+
+/// # Safety
+///
+/// NULL, or a handle that is held; a reason of this length.
+#[inline(always)]
+unsafe fn failure(
+    connection: *const brama_connection_t,
+    reason: *const c_char,
+    length: usize,
+) -> brama_result_t {
+    // SAFETY: NULL, or a handle that is held.
+    let handle = unsafe { connection.as_ref() };
+    // Nothing in it panics, so it needs no guard.
+    let begun = handle.map_or(Begun::Not, |handle| handle.connection.begin_failure(None));
     match begun {
         Begun::Done(_) => BRAMA_OK,
         // SAFETY: as above.
-        _ => unsafe { failure_that_matters(handle, reason, begun) },
+        _ => unsafe { failure_that_matters(handle, reason, length, begun) },
     }
 }
 
@@ -193,12 +195,13 @@ pub unsafe extern "C" fn brama_connection_failure(
 unsafe fn failure_that_matters(
     handle: Option<&brama_connection_t>,
     text: *const c_char,
+    length: usize,
     begun: Begun,
 ) -> brama_result_t {
     guard::result(|| {
         let handle = handle.ok_or_else(|| null("connection"))?;
         // SAFETY: the caller's promise.
-        let report = unsafe { report::reason(text) }?;
+        let report = unsafe { report::reason(text, length) };
         handle.connection.go_on_with_failure(None, &report, begun)?;
         Ok(())
     })

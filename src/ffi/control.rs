@@ -3,7 +3,8 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use super::args::{self, handle, key};
+use super::args::{self, TERMINATED, handle, key};
+use super::config::in_c;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
@@ -30,8 +31,10 @@ pub unsafe extern "C" fn brama_open_circuit(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason)?);
-            args::manager(manager).open_circuit(key, report, how_long(expiry_ms))?;
+            let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
+            args::manager(manager)
+                .open_circuit(key, report, how_long(expiry_ms))
+                .map_err(in_c)?;
         }
         Ok(())
     })
@@ -50,7 +53,9 @@ pub unsafe extern "C" fn brama_open_circuit_with(
         // SAFETY: the caller's promise.
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
-            args::manager(manager).open_circuit(key, report, how_long(expiry_ms))?;
+            args::manager(manager)
+                .open_circuit(key, report, how_long(expiry_ms))
+                .map_err(in_c)?;
         }
         Ok(())
     })
@@ -122,10 +127,11 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let (handle, report) = (handle(connection)?, report::reason(reason)?);
+            let (handle, report) = (handle(connection)?, report::reason(reason, TERMINATED));
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))?;
+                .open_circuit(report, how_long(expiry_ms))
+                .map_err(in_c)?;
         }
         Ok(())
     })
@@ -144,7 +150,8 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))?;
+                .open_circuit(report, how_long(expiry_ms))
+                .map_err(in_c)?;
         }
         Ok(())
     })

@@ -26,14 +26,16 @@ pub const BRAMA_ERR_INVALID_CONFIG: brama_result_t = -6;
 pub const BRAMA_ERR_SHUT_DOWN: brama_result_t = -7;
 /// A defect of the library. It is contained: other calls still work.
 pub const BRAMA_ERR_PANIC: brama_result_t = -8;
-/// The operating system does not support, or refused, what this function needs.
+/// The operating system does not support, or refuses, what this function needs.
 pub const BRAMA_ERR_UNSUPPORTED: brama_result_t = -9;
-/// The system lacks memory for what it was asked for. Where the process itself runs out
-/// of memory, it is aborted.
+/// There is no memory for what the caller gave the size of, or the system has none. Where
+/// the process runs out of memory otherwise, it is aborted.
 pub const BRAMA_ERR_OUT_OF_MEMORY: brama_result_t = -10;
+/// A limit of the process or the system is reached: of open files, say.
+pub const BRAMA_ERR_LIMIT: brama_result_t = -11;
 
 /// What a result code means in general, in English: a short sentence without
-/// details, also for numbers that are no code. Never NULL, valid for ever. Any thread.
+/// details, even for numbers that are no code. Never NULL, valid for ever. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
     let text: &CStr = match result {
@@ -48,9 +50,17 @@ pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
         BRAMA_ERR_PANIC => c"internal error",
         BRAMA_ERR_UNSUPPORTED => c"not supported by this system",
         BRAMA_ERR_OUT_OF_MEMORY => c"out of memory",
+        BRAMA_ERR_LIMIT => c"a limit of the process or the system is reached",
         _ => c"unknown result code",
     };
     text.as_ptr()
+}
+
+/// The code of this thread's last call that failed, for functions that return a pointer or a
+/// bool; BRAMA_OK if none has. Calls that succeed leave it as it is. Each thread has its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_last_error_code() -> brama_result_t {
+    guard::last_code()
 }
 
 /// What went wrong in this thread's last call that failed, with the argument, its

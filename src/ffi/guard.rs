@@ -47,14 +47,22 @@ impl Failure {
                 Error::Stale => BRAMA_ERR_STALE,
                 Error::ShutDown => BRAMA_ERR_SHUT_DOWN,
                 Error::NoThread(_) => BRAMA_ERR_UNSUPPORTED,
+                Error::OutOfMemory(_) => BRAMA_ERR_OUT_OF_MEMORY,
             },
             Failure::PermitGone => BRAMA_ERR_NOT_FOUND,
-            Failure::System(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                BRAMA_ERR_OUT_OF_MEMORY
-            }
-            Failure::System(_) | Failure::ThreadEnds => BRAMA_ERR_UNSUPPORTED,
+            Failure::System(error) => system_code(error),
+            Failure::ThreadEnds => BRAMA_ERR_UNSUPPORTED,
             Failure::Panic(_) => BRAMA_ERR_PANIC,
         }
+    }
+}
+
+fn system_code(error: &io::Error) -> brama_result_t {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM | libc::ENOBUFS) => BRAMA_ERR_OUT_OF_MEMORY,
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN) => BRAMA_ERR_LIMIT,
+        None if error.kind() == io::ErrorKind::OutOfMemory => BRAMA_ERR_OUT_OF_MEMORY,
+        _ => BRAMA_ERR_UNSUPPORTED,
     }
 }
 
@@ -65,8 +73,10 @@ impl fmt::Display for Failure {
             Failure::PermitGone => {
                 f.write_str("the permit's connection is not registered any more")
             }
-            Failure::System(error) => write!(f, "the system refuses: {error}"),
-            Failure::ThreadEnds => f.write_str("the thread is ending and has no memory of its own"),
+            Failure::System(error) => write!(f, "operating system error: {error}"),
+            Failure::ThreadEnds => {
+                f.write_str("called while the thread is exiting: its thread-local storage is gone")
+            }
             Failure::Panic(message) => write!(f, "internal error: {message}"),
         }
     }
@@ -74,12 +84,13 @@ impl fmt::Display for Failure {
 
 /// A thread's last failure: not yet in words, or in words.
 struct Last {
+    code: brama_result_t,
     failure: Option<Failure>,
     message: Option<CString>,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { failure: None, message: None }) };
+    static LAST: RefCell<Last> = const { RefCell::new(Last { code: BRAMA_OK, failure: None, message: None }) };
 }
 
 /// A rejection later than the failure in `LAST`, which takes its place: the one failure
@@ -159,7 +170,11 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
     let code = failure.code();
     replace_rejection(None);
     // A thread that is ending has no memory any more.
-    let _ = LAST.try_with(|last| last.borrow_mut().failure = Some(failure));
+    let _ = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        last.code = code;
+        last.failure = Some(failure);
+    });
     code
 }
 
@@ -168,6 +183,7 @@ pub(super) fn last_message() -> *const c_char {
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
         if let Some(refused) = replace_rejection(None) {
+            last.code = BRAMA_ERR_REJECTED;
             last.failure = Some(Error::Rejected(refused.into()).into());
         }
         if let Some(failure) = last.failure.take() {
@@ -176,6 +192,15 @@ pub(super) fn last_message() -> *const c_char {
         last.message.as_deref().unwrap_or(c"").as_ptr()
     })
     .unwrap_or(c"".as_ptr())
+}
+
+/// The code of the thread's last failure.
+pub(super) fn last_code() -> brama_result_t {
+    if words(|words| words.rejection.get()) != 0 {
+        return BRAMA_ERR_REJECTED;
+    }
+    LAST.try_with(|last| last.borrow().code)
+        .unwrap_or(BRAMA_ERR_UNSUPPORTED)
 }
 
 #[cfg(test)]
@@ -193,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_a_code_and_its_message_is_kept() {
-        assert_eq!(message(), "");
+        assert_eq!((message().as_str(), last_code()), ("", BRAMA_OK));
         assert_eq!(result(|| panic!("no {}", "way")), BRAMA_ERR_PANIC);
         assert_eq!(message(), "internal error: no way");
         assert_eq!(value(7, || panic!("static")), 7);
@@ -222,9 +247,14 @@ mod tests {
             assert_eq!(message(), rejected.to_string());
         }
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
+        assert_eq!(last_code(), BRAMA_ERR_REJECTED);
         assert_eq!(refuse(Error::ShutDown), BRAMA_ERR_SHUT_DOWN);
         assert_eq!(message(), "the manager was shut down");
         assert_eq!(message(), "the manager was shut down", "asked twice");
+        assert_eq!(last_code(), BRAMA_ERR_SHUT_DOWN);
+        assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
+        message();
+        assert_eq!(last_code(), BRAMA_ERR_REJECTED, "in words, too");
     }
 
     #[test]
@@ -240,5 +270,15 @@ mod tests {
             BRAMA_ERR_OUT_OF_MEMORY
         );
         assert!(message().contains("out of memory"), "{}", message());
+        for (errno, code) in [
+            (libc::ENOMEM, BRAMA_ERR_OUT_OF_MEMORY),
+            (libc::EMFILE, BRAMA_ERR_LIMIT),
+            (libc::ENFILE, BRAMA_ERR_LIMIT),
+            (libc::ENOSYS, BRAMA_ERR_UNSUPPORTED),
+        ] {
+            let refused = io::Error::from_raw_os_error(errno);
+            assert_eq!(result(|| Err(Failure::System(refused))), code);
+            assert!(message().starts_with("operating system error: "));
+        }
     }
 }

@@ -4,20 +4,24 @@ use std::ptr;
 use std::time::Duration;
 
 use super::args;
-use super::config::brama_config_t;
+use super::config::{brama_config_t, in_c};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_t;
 use crate::manager;
 
 /// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
-/// on error: brama_last_error_message names the field. That the system starts no
+/// on error: brama_last_error_message names the field, or says that there is no memory for
+/// event_capacity. That the system starts no
 /// background thread is no error here: brama_event_counts says so. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        let brama = unsafe { brama_config_t::builder(config) }?.build()?;
+        let brama = unsafe { brama_config_t::builder(config) }?
+            .build()
+            .map_err(in_c)?;
         Ok(Box::into_raw(Box::new(brama_t { brama })))
     })
 }

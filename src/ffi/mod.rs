@@ -18,9 +18,10 @@
 //!   ([`args`] reads them). A field that is added later must mean "not given" when it
 //!   is zero, since that is what an older library demands of a tail that it does not
 //!   know.
-//! - An `_init` function writes the struct as it was when the function was made, and
-//!   never more: an old program has no room for more. A struct that grows gets another
-//!   one, and the header a macro of the old name.
+//! - An `_init` function writes the struct as it was in the first version, and never more:
+//!   an old program has no room for more. The header's initialiser macro, BRAMA_X_INIT, sets
+//!   the struct as that header knows it, with zero in fields that were added later. The
+//!   header then makes `brama_X_init` a macro that uses it.
 //! - `size_t` for sizes and counts, fixed widths for all else, explicit padding.
 //!
 //! # The header

@@ -13,21 +13,22 @@
 //! report, which is one argument more.
 
 use super::args::{self, handle, place};
-use super::connection::BRAMA_STATE_WORD_MASK;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_connection_t;
-use super::permit::{brama_permit_success, brama_permit_t};
+use super::permit::brama_permit_t;
 use crate::connection::token_of_pass;
 use crate::error::Error;
+use crate::record::Token;
+use crate::state::Word;
 
 /// A number read by way of brama_connection_pass_word that is smaller lets calls pass.
 pub const BRAMA_PASS_LIMIT: u32 = 0x20000000;
 
-const _: () = assert!(BRAMA_STATE_WORD_MASK >> 32 == (u32::MAX - BRAMA_PASS_LIMIT + 1) as u64);
+const _: () = assert!(Word::NOT_FREE >> 32 == (u32::MAX - BRAMA_PASS_LIMIT + 1) as u64);
 
-/// Where a number is that lets calls pass, for hosts to which a call of a foreign
-/// function is dear. Read it in one piece, before the guarded call:
+/// Returns a pointer to the connection's pass word, for hosts where calling a C function is
+/// expensive (interpreters). Read it in one piece, before the guarded call:
 ///
 ///   uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 ///   if (pass < BRAMA_PASS_LIMIT)
@@ -40,8 +41,10 @@ const _: () = assert!(BRAMA_STATE_WORD_MASK >> 32 == (u32::MAX - BRAMA_PASS_LIMI
 /// read in is gone. It need not be reported. It counts as activity of the connection
 /// when it is reported, not when it is read.
 ///
-/// All else about the number may change its meaning. Never write to it. Valid as long
-/// as the handle is held. NULL for NULL. Any thread.
+/// A number below the limit also says that the circuit is closed; one that is not says that
+/// brama_connection_available has to be asked. All else about the number may change its
+/// meaning. Never write to it. Valid as long as the handle is held, also after the
+/// connection was unregistered (then it lets nothing pass). NULL for NULL. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_word(
     connection: *const brama_connection_t,
@@ -75,27 +78,15 @@ pub unsafe extern "C" fn brama_connection_pass_permit(
         unsafe {
             permit.write(match made {
                 Ok(token) => brama_permit_t::of_handle(connection, token),
-                Err(_) => brama_permit_t { opaque: [0; 4] },
+                Err(_) => brama_permit_t::NONE,
             });
         }
         Ok(made.map(drop)?)
     })
 }
 
-/// brama_permit_success, for hosts to which handing over a struct is dear. NULL:
-/// BRAMA_ERR_INVALID_ARGUMENT.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
-    // SAFETY: NULL, or a permit.
-    match unsafe { permit.as_ref() } {
-        // SAFETY: the caller's promise is the same.
-        Some(permit) => unsafe { brama_permit_success(*permit) },
-        None => guard::result(|| Err(args::null("permit").into())),
-    }
-}
-
 #[inline]
-fn token(pass: u32) -> Result<u64, Error> {
+fn token(pass: u32) -> Result<Token, Error> {
     token_of_pass(pass).ok_or_else(|| {
         let allowed = "must have been read by way of brama_connection_pass_word, \
                        and be less than BRAMA_PASS_LIMIT";

@@ -1,48 +1,64 @@
-//! Permits: plain structs, passed by value.
+//! Permits: plain structs.
 //!
-//! Four words, of which a permit from a handle uses two:
+//! Six words, of which the permit of a healthy call from a handle uses two:
 //!
 //! ```text
-//! from a handle   handle       token  –     –
-//! by name         manager | 1  token  hash  registration
-//! refused         0            0      –     –
+//! from a handle   handle       place  stamp  –     –             –
+//! by name         manager | 1  place  stamp  hash  registration  –
+//! refused         0            0      0      0     0             0
 //! ```
 //!
 //! The first word tells them apart; what it points to is aligned, so that its lowest
-//! bit is free. By name the permit owns nothing: the report looks up the registration
-//! anew. Rejected: a reference to the record (a copy of a permit that is reported twice
-//! would free it twice); a fifth word for a probe's whole lease.
+//! bit is free. Place and stamp are a [`Token`]. By name the permit owns nothing: the report
+//! looks up the registration again. Rejected: a reference to the record (a copy of a permit
+//! that is reported twice would free it twice).
+//!
+//! Every report comes with the permit by value, for programs, and by pointer, for hosts that
+//! cannot hand over a struct or for which that is expensive.
 
 use std::ffi::c_char;
 use std::mem::align_of;
+use std::ptr;
 
-use super::args::{self, handle, invalid, is_plain, key, place};
+use super::args::{self, handle, invalid, key, key_of_lengths, place};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
-use super::types::BRAMA_NEVER;
+use super::types::{BRAMA_NEVER, BRAMA_NONE};
 use crate::error::Error;
 use crate::event::Report;
+use crate::key::Key;
 use crate::manager::{Admission, Brama};
-use crate::record::Begun;
+use crate::record::{Begun, Token};
 
 /// An admission, to be reported once, on any thread. A plain value: it may be copied
 /// and needs no free, and one that is never reported is forgotten (a probe's place is
 /// free again after probe_timeout_ms). A permit from a handle is reported while the
-/// handle is held, one by name while its manager is not freed. A permit of zeroes is
-/// refused.
+/// handle is held, one by name while its manager is not freed. A permit of zeroes
+/// (BRAMA_PERMIT_INIT) is refused.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_permit_t {
-    /// The library's.
-    pub opaque: [u64; 4],
+    /// Opaque; do not read or write.
+    pub opaque: [u64; 6],
 }
 
 impl brama_permit_t {
-    pub(super) fn of_handle(connection: *const brama_connection_t, token: u64) -> Self {
+    pub(super) const NONE: Self = brama_permit_t { opaque: [0; 6] };
+
+    pub(super) fn of_handle(connection: *const brama_connection_t, token: Token) -> Self {
+        let owner = connection.expose_provenance() as u64;
         brama_permit_t {
-            opaque: [connection.expose_provenance() as u64, token, 0, 0],
+            opaque: [owner, token.place, token.stamp, 0, 0, 0],
+        }
+    }
+
+    fn by_name(manager: *mut brama_t, admission: Admission) -> Self {
+        let Admission { hash, id, token } = admission;
+        let owner = manager.expose_provenance() as u64 | BY_NAME;
+        brama_permit_t {
+            opaque: [owner, token.place, token.stamp, hash, id, 0],
         }
     }
 }
@@ -53,14 +69,16 @@ const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t
 /// Asks for admission, and gives a permit into *permit: if the circuit is closed, or
 /// half-open with a probe's place free.
 ///
-/// BRAMA_ERR_REJECTED: do not call; the rejection is counted. If retry_after_ms is not
-/// NULL, it gets how long until asking again can make a difference (0 if admitted;
-/// BRAMA_NEVER if the circuit is held open until it is closed by hand), and *permit is
-/// zero.
+/// BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
+/// retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
+/// long is admitted unless other callers take the probes; of a half-open one whose probes
+/// are all out a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
+/// by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
 ///
 /// A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
 /// Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 /// Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_acquire(
     manager: *mut brama_t,
@@ -70,27 +88,58 @@ pub unsafe extern "C" fn brama_acquire(
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
-        place("permit", permit)?;
         // SAFETY: the caller's promise.
-        unsafe {
-            let brama = args::manager(manager);
-            let admitted = key(identifier, scope).and_then(|key| brama.admit(key));
-            let admitted = admitted.map(|Admission { hash, id, token }| {
-                let manager = match manager.is_null() {
-                    true => super::manager::brama_default(),
-                    false => manager,
-                };
-                let owner = manager.expose_provenance() as u64 | BY_NAME;
-                permit.write(brama_permit_t {
-                    opaque: [owner, token, hash, id],
-                });
-            });
-            answer(admitted, permit, retry_after_ms)
-        }
+        unsafe { acquire(manager, || key(identifier, scope), permit, retry_after_ms) }
     })
 }
 
+/// brama_acquire with a name of these lengths; see brama_register_n.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_acquire_n(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    identifier_length: usize,
+    scope: *const c_char,
+    scope_length: usize,
+    permit: *mut brama_permit_t,
+    retry_after_ms: *mut u64,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        let key = || unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) };
+        // SAFETY: the caller's promise.
+        unsafe { acquire(manager, key, permit, retry_after_ms) }
+    })
+}
+
+/// # Safety
+///
+/// As [`brama_acquire`].
+unsafe fn acquire<'k>(
+    manager: *mut brama_t,
+    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    permit: *mut brama_permit_t,
+    retry_after_ms: *mut u64,
+) -> Result<(), Failure> {
+    place("permit", permit)?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let brama = args::manager(manager);
+        let admitted = key().and_then(|key| brama.admit(key));
+        let admitted = admitted.map(|admission| {
+            let manager = match manager.is_null() {
+                true => super::manager::brama_default(),
+                false => manager,
+            };
+            permit.write(brama_permit_t::by_name(manager, admission));
+        });
+        answer(admitted, permit, retry_after_ms)
+    }
+}
+
 /// brama_acquire on a handle, which must not be NULL.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_acquire(
     connection: *const brama_connection_t,
@@ -100,12 +149,12 @@ pub unsafe extern "C" fn brama_connection_acquire(
     // SAFETY: NULL, or a handle that is held.
     if let Some(handle) = unsafe { connection.as_ref() }
         && !permit.is_null()
-        && let Some(token) = handle.connection.pass_token()
+        && let Some(mark) = handle.connection.pass_mark()
     {
         // SAFETY: a place for a permit, and one for a number or NULL. Nothing in it
         // panics, so it needs no guard.
         unsafe {
-            grant(permit, connection, token);
+            grant(permit, connection, mark);
             if !retry_after_ms.is_null() {
                 retry_after_ms.write(0);
             }
@@ -151,7 +200,7 @@ unsafe fn acquire_unless_closed(
 unsafe fn refuse(permit: *mut brama_permit_t, retry_after_ms: *mut u64, wait: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        permit.write(brama_permit_t { opaque: [0; 4] });
+        permit.write(brama_permit_t::NONE);
         if !retry_after_ms.is_null() {
             retry_after_ms.write(wait);
         }
@@ -172,13 +221,14 @@ unsafe fn acquire_guarded(
         // SAFETY: the caller's promise.
         unsafe {
             let admitted = handle(connection).and_then(|handle| handle.connection.acquire_token());
-            let admitted = admitted.map(|token| grant(permit, connection, token));
+            let admitted =
+                admitted.map(|token| permit.write(brama_permit_t::of_handle(connection, token)));
             answer(admitted, permit, retry_after_ms)
         }
     })
 }
 
-/// Fills in the two words that a permit from a handle has. In one store where that can
+/// Fills in the two words that the permit of a healthy call has. In one store where that can
 /// be: a caller that copies both words with one load then need not wait until two
 /// stores have reached the cache, which takes longer than the whole call.
 ///
@@ -186,19 +236,19 @@ unsafe fn acquire_guarded(
 ///
 /// `permit` is a place for one.
 #[inline]
-unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection_t, token: u64) {
+unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection_t, mark: u64) {
     let owner = connection.expose_provenance() as u64;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the caller's promise; every such processor has these instructions.
     unsafe {
         use std::arch::x86_64::{_mm_set_epi64x, _mm_storeu_si128};
-        let words = _mm_set_epi64x(token.cast_signed(), owner.cast_signed());
+        let words = _mm_set_epi64x(mark.cast_signed(), owner.cast_signed());
         _mm_storeu_si128(permit.cast(), words);
     }
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's promise.
     unsafe {
-        permit.cast::<[u64; 2]>().write([owner, token]);
+        permit.cast::<[u64; 2]>().write([owner, mark]);
     }
 }
 
@@ -212,11 +262,12 @@ unsafe fn answer(
     retry_after_ms: *mut u64,
 ) -> Result<(), Failure> {
     let wait = match &admitted {
+        Ok(()) => 0,
         Err(Error::Rejected(rejected)) => {
             let wait = rejected.retry_after;
             wait.map_or(BRAMA_NEVER, |wait| wait.as_millis() as u64)
         }
-        _ => 0,
+        Err(_) => BRAMA_NONE,
     };
     // SAFETY: the caller's promise.
     unsafe {
@@ -232,34 +283,52 @@ unsafe fn answer(
 /// Reports that the admitted call succeeded.
 ///
 /// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
-/// whose time was over or that has reported before; the report is counted in the totals
-/// and changes nothing else. (A permit of a closed circuit that reports twice counts
-/// twice.) BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
-/// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// that has reported before; the report is counted in the totals and changes nothing else.
+/// (A permit of a closed circuit that reports twice counts twice.) A probe that reports
+/// after its time, in the same half-open state, counts. BRAMA_ERR_NOT_FOUND: the connection
+/// is not registered any more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes,
+/// BRAMA_ERR_SHUT_DOWN. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
-    let [owner, token, hash, id] = permit.opaque;
-    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
-    if let Some(handle) = unsafe { handle_of(owner) }
-        && handle.connection.try_success_of(token)
-    {
-        return BRAMA_OK;
+    // SAFETY: the caller's promise is the same.
+    unsafe { success(&raw const permit) }
+}
+
+/// brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
+/// for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
+    if permit.is_null() {
+        return no_permit();
     }
-    // SAFETY: as above.
-    unsafe { success_that_matters(owner, token, hash, id) }
+    // SAFETY: the caller's promise.
+    unsafe { success(permit) }
 }
 
 /// # Safety
 ///
-/// As [`brama_permit_success`].
+/// A permit. Only its first two words need be there if the second says so.
+#[inline(always)]
+unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    unsafe {
+        if let Some((handle, mark)) = healthy(permit)
+            && handle.connection.try_success_of(mark)
+        {
+            return BRAMA_OK;
+        }
+        success_that_matters(permit)
+    }
+}
+
+/// # Safety
+///
+/// A permit.
 #[inline(never)]
-unsafe fn success_that_matters(owner: u64, token: u64, hash: u64, id: u64) -> brama_result_t {
-    let permit = brama_permit_t {
-        opaque: [owner, token, hash, id],
-    };
+unsafe fn success_that_matters(permit: *const brama_permit_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
-        unsafe { Granted::to(&permit)?.success(&Report::NONE) }
+        unsafe { Granted::to(permit)?.success(&Report::NONE) }
     })
 }
 
@@ -269,57 +338,96 @@ pub unsafe extern "C" fn brama_permit_success_with(
     permit: brama_permit_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_success_with_at(&raw const permit, report) }
+}
+
+/// brama_permit_success_with with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_with_at(
+    permit: *const brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
             let report = brama_report_t::given(report)?;
-            Granted::to(&permit)?.success(&report)
+            Granted::to(permit)?.success(&report)
         }
     })
 }
 
-/// Reports that the admitted call failed. The reason goes into the events; NULL: none;
-/// what is not UTF-8 is refused. Errors as brama_permit_success. Any thread.
+/// Reports that the admitted call failed. The reason goes into the events; NULL: none.
+/// Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure(
     permit: brama_permit_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    let [owner, token, hash, id] = permit.opaque;
-    // SAFETY: the caller's promise.
-    let (handle, is_plain) = unsafe { (handle_of(owner), is_plain(reason)) };
-    let begun = match handle {
-        // Nothing in it panics, so it needs no guard.
-        Some(handle) if is_plain => handle.connection.begin_failure(Some(token)),
-        _ => Begun::Not,
-    };
-    match begun {
-        Begun::Done(_) => BRAMA_OK,
-        // SAFETY: as above.
-        _ => unsafe { failure_that_matters(owner, token, hash, id, reason, begun) },
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(&raw const permit, reason, usize::MAX) }
+}
+
+/// brama_permit_failure with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_at(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_failure_n(permit, reason, usize::MAX) }
+}
+
+/// brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_n(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+    reason_length: usize,
+) -> brama_result_t {
+    if permit.is_null() {
+        return no_permit();
+    }
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(permit, reason, reason_length) }
+}
+
+/// # Safety
+///
+/// A permit, as in [`success`], and a reason of this length.
+#[inline(always)]
+unsafe fn failure(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+    length: usize,
+) -> brama_result_t {
+    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    unsafe {
+        let begun = healthy(permit).map_or(Begun::Not, |(handle, mark)| {
+            handle.connection.begin_failure(Some(mark))
+        });
+        match begun {
+            Begun::Done(_) => BRAMA_OK,
+            _ => failure_that_matters(permit, reason, length, begun),
+        }
     }
 }
 
 /// # Safety
 ///
-/// As [`brama_permit_failure`].
+/// A permit, and a reason of this length.
 #[inline(never)]
 unsafe fn failure_that_matters(
-    owner: u64,
-    token: u64,
-    hash: u64,
-    id: u64,
+    permit: *const brama_permit_t,
     reason: *const c_char,
+    length: usize,
     begun: Begun,
 ) -> brama_result_t {
-    let permit = brama_permit_t {
-        opaque: [owner, token, hash, id],
-    };
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let report = report::reason(reason)?;
-            match Granted::to(&permit)? {
+            let report = report::reason(reason, length);
+            match Granted::to(permit)? {
                 Granted::ByHandle(handle, token) => {
                     let handle = &handle.connection;
                     handle.go_on_with_failure(Some(token), &report, begun)?
@@ -337,24 +445,177 @@ pub unsafe extern "C" fn brama_permit_failure_with(
     permit: brama_permit_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_failure_with_at(&raw const permit, report) }
+}
+
+/// brama_permit_failure_with with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_with_at(
+    permit: *const brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
         unsafe {
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(Granted::to(&permit)?.failure(&report)?);
+            count.put(Granted::to(permit)?.failure(&report)?);
         }
         Ok(())
     })
 }
 
-/// Gives the permit back, neither success nor failure: a cancelled caller is no
-/// failing dependency. Nothing is counted. Errors as brama_permit_success. Any thread.
+/// Gives the permit back, neither success nor failure: what happened says nothing about the
+/// dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_ignore_at(&raw const permit) }
+}
+
+/// brama_permit_ignore with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -> brama_result_t {
     guard::result(|| {
         // SAFETY: the caller's promise.
-        unsafe { Granted::to(&permit)?.ignored() }
+        unsafe { Granted::to(permit)?.ignored() }
     })
+}
+
+/// Reports that the caller has given the call up, at a time-out of its own, say. That is
+/// ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or,
+/// if cancelled_after_ms is set and the call has lasted at least so long, it is a failure.
+/// Errors as brama_permit_success. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_cancelled(permit: brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_cancelled_at(&raw const permit) }
+}
+
+/// brama_permit_cancelled with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_cancelled_at(
+    permit: *const brama_permit_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { Granted::to(permit)?.cancelled() }
+    })
+}
+
+/// Whether the call is a probe: the circuit is half-open, and the call tests the
+/// dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_is_probe_at(&raw const permit) }
+}
+
+/// brama_permit_is_probe with the permit by pointer. False for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t) -> bool {
+    if permit.is_null() {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    let (owner, token) = unsafe { (word(permit, OWNER), token_in(permit)) };
+    owner != 0 && token.is_probe()
+}
+
+/// Whether a guarded call of a connection may ride on the call that this permit was given
+/// to. Ask it for a call that is made inside the other one. True while the circuit is
+/// half-open and the permit is that of a probe of the same circuit, in the same half-open
+/// state; it was not reported yet.
+///
+/// A call that rides needs no permit and reports nothing: the outer call reports for both.
+/// Without that a probe whose work makes a call of its own circuit would be rejected by it,
+/// and the circuit would never close. One call at a time rides on a permit, and a call that
+/// rides can be ridden on. If the outer call has nothing to report itself and the inner one
+/// failed, it reports a failure. brama.hpp does all this.
+///
+/// False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+/// tells). Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_covers(
+    permit: brama_permit_t,
+    connection: *const brama_connection_t,
+) -> bool {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_covers_at(&raw const permit, connection) }
+}
+
+/// brama_permit_covers with the permit by pointer. False for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_covers_at(
+    permit: *const brama_permit_t,
+    connection: *const brama_connection_t,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: the caller promises both; a permit's handle or manager is still there.
+        let (connection, granted) = unsafe { (handle(connection)?, Granted::to(permit)?) };
+        let connection = &connection.connection;
+        Ok(match granted {
+            Granted::ByHandle(outer, token) => connection.is_covered_by(&outer.connection, token),
+            Granted::ByName(brama, admission) => connection.is_covered_by_name(brama, admission),
+        })
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn no_permit() -> brama_result_t {
+    guard::result(|| Err(args::null("permit").into()))
+}
+
+// Where the words of a permit are.
+const OWNER: usize = 0;
+const PLACE: usize = 1;
+const STAMP: usize = 2;
+const HASH: usize = 3;
+const REGISTRATION: usize = 4;
+
+/// One word of a permit. The permit of a healthy call has two, the rest need not be
+/// initialised: so it is never looked at as a whole.
+///
+/// # Safety
+///
+/// A permit that has this word.
+#[inline(always)]
+unsafe fn word(permit: *const brama_permit_t, word: usize) -> u64 {
+    // SAFETY: the caller's promise; inside of the permit.
+    unsafe { permit.cast::<u64>().add(word).read() }
+}
+
+/// # Safety
+///
+/// A permit.
+unsafe fn token_in(permit: *const brama_permit_t) -> Token {
+    // SAFETY: the caller's promise; a token whose first word says so has a second.
+    unsafe {
+        let place = word(permit, PLACE);
+        match Token::has_stamp(place) {
+            true => Token {
+                place,
+                stamp: word(permit, STAMP),
+            },
+            false => Token::to_pass(place),
+        }
+    }
+}
+
+/// The handle of a permit from a handle, and the first word of its token.
+///
+/// # Safety
+///
+/// A permit whose handle is still there, if it is from one.
+#[inline(always)]
+unsafe fn healthy<'a>(permit: *const brama_permit_t) -> Option<(&'a brama_connection_t, u64)> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let handle = handle_of(word(permit, OWNER))?;
+        Some((handle, word(permit, PLACE)))
+    }
 }
 
 /// The handle that a permit is from, if it is from one.
@@ -367,34 +628,46 @@ unsafe fn handle_of<'a>(owner: u64) -> Option<&'a brama_connection_t> {
     if owner & BY_NAME != 0 {
         return None;
     }
-    let handle = std::ptr::with_exposed_provenance::<brama_connection_t>(owner as usize);
+    let handle = ptr::with_exposed_provenance::<brama_connection_t>(owner as usize);
     // SAFETY: zero, or the caller's promise.
     unsafe { handle.as_ref() }
 }
 
 /// What a permit's words say.
 enum Granted<'a> {
-    ByHandle(&'a brama_connection_t, u64),
+    ByHandle(&'a brama_connection_t, Token),
     ByName(&'a Brama, Admission),
 }
 
 impl<'a> Granted<'a> {
     /// # Safety
     ///
-    /// Zero, or the words of a permit whose handle or manager is still there.
+    /// NULL, zero, or a permit whose handle or manager is still there.
     #[inline]
-    unsafe fn to(permit: &brama_permit_t) -> Result<Self, Error> {
-        let [owner, token, hash, id] = permit.opaque;
+    unsafe fn to(permit: *const brama_permit_t) -> Result<Self, Error> {
+        if permit.is_null() {
+            return Err(args::null("permit"));
+        }
+        // SAFETY: the caller's promise.
+        let owner = unsafe { word(permit, OWNER) };
         // SAFETY: the caller's promise.
         if let Some(handle) = unsafe { handle_of(owner) } {
-            return Ok(Granted::ByHandle(handle, token));
+            // SAFETY: the caller's promise.
+            return Ok(Granted::ByHandle(handle, unsafe { token_in(permit) }));
         }
         let address = (owner & !BY_NAME) as usize;
-        let manager = std::ptr::with_exposed_provenance::<brama_t>(address);
+        let manager = ptr::with_exposed_provenance::<brama_t>(address);
         // SAFETY: zero, or the caller's promise.
         match unsafe { manager.as_ref() } {
             Some(manager) => {
-                let admission = Admission { hash, id, token };
+                // SAFETY: a permit by name has all its words.
+                let admission = unsafe {
+                    Admission {
+                        hash: word(permit, HASH),
+                        id: word(permit, REGISTRATION),
+                        token: token_in(permit),
+                    }
+                };
                 Ok(Granted::ByName(&manager.brama, admission))
             }
             None => {
@@ -407,7 +680,11 @@ impl<'a> Granted<'a> {
     #[inline]
     fn success(self, report: &Report<'_>) -> Result<(), Failure> {
         match self {
-            Granted::ByHandle(handle, token) if handle.connection.try_success_of(token) => Ok(()),
+            Granted::ByHandle(handle, Token { place, .. })
+                if handle.connection.try_success_of(place) =>
+            {
+                Ok(())
+            }
             Granted::ByHandle(handle, token) => Ok(handle.connection.success_of(token, report)?),
             Granted::ByName(brama, admission) => found(brama.success_of(admission, report)),
         }
@@ -417,6 +694,13 @@ impl<'a> Granted<'a> {
         match self {
             Granted::ByHandle(handle, token) => Ok(handle.connection.failure_of(token, report)?),
             Granted::ByName(brama, admission) => found(brama.failure_of(admission, report)),
+        }
+    }
+
+    fn cancelled(self) -> Result<(), Failure> {
+        match self {
+            Granted::ByHandle(handle, token) => Ok(handle.connection.cancelled_of(token)?),
+            Granted::ByName(brama, admission) => found(brama.cancelled_of(admission)),
         }
     }
 

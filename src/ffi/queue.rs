@@ -36,6 +36,7 @@ unsafe fn kept(queue: *mut brama_queue_t) -> Result<Arc<brama_queue_t>, Error> {
 /// A NULL manager is the default one, a NULL filter lets everything pass, out must not
 /// be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
 /// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_new(
     manager: *mut brama_t,
@@ -137,8 +138,9 @@ pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms:
 /// once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
 /// closed with it: do not read from it, do not close it, drain the queue instead.
 ///
-/// Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_UNSUPPORTED if
-/// the system has none to give. Any thread.
+/// Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many
+/// files are open, BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no
+/// such descriptor. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_fd(
     queue: *mut brama_queue_t,

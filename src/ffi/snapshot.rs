@@ -20,6 +20,7 @@ use super::text::Texts;
 /// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
 /// NULL manager is the default one, out must not be NULL. Errors:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_new(
     manager: *mut brama_t,

@@ -15,11 +15,14 @@ use super::types::{self, *};
 use crate::config::{ExpiryStrategy, Settings};
 use crate::error::Error;
 use crate::record::Status;
+use crate::state::State;
 
 /// The settings in effect for a connection; the fields are those of brama_options_t.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_settings_t {
+    /// Bytes of this struct; set by brama_settings_init.
+    pub size: usize,
     /// BRAMA_UNLIMITED: never opens by itself.
     pub max_attempts: u32,
     /// See brama_options_t.
@@ -36,12 +39,14 @@ pub struct brama_settings_t {
     pub jitter: f64,
     /// BRAMA_NONE: failures in a row count.
     pub window_ms: u64,
-    /// BRAMA_NONE: the current expiry.
+    /// BRAMA_NONE: the current expiry, at least 1000.
     pub probe_timeout_ms: u64,
     /// See brama_options_t.
     pub half_open_max_calls: u32,
     /// See brama_options_t.
     pub half_open_successes: u32,
+    /// BRAMA_NONE: a call that is given up is ignored.
+    pub cancelled_after_ms: u64,
 }
 
 /// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
@@ -59,6 +64,9 @@ pub struct brama_status_t {
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
+    /// The settings in effect, as brama_connection_settings tells them; not NULL. Their size
+    /// says which fields are filled in.
+    pub settings: *const brama_settings_t,
     /// As of now.
     pub state: brama_state_t,
     /// Failures in a row, or inside the window if there is one.
@@ -73,6 +81,9 @@ pub struct brama_status_t {
     pub total_failures: u64,
     /// Calls rejected since registration.
     pub total_rejections: u64,
+    /// Permits given back without a success or a failure since registration: calls that
+    /// were cancelled or ignored. Stops at 4294967295.
+    pub total_ignored: u64,
     /// Successes / (successes + failures); negative before the first report.
     pub success_rate: f64,
     /// Time of the last success.
@@ -89,10 +100,8 @@ pub struct brama_status_t {
     /// otherwise what the settings say for the present number of trips.
     pub expiry_ms: u64,
     /// While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
-    /// BRAMA_NONE, the same number, if it is not open.
+    /// BRAMA_NONE if it is not open.
     pub retry_after_ms: u64,
-    /// What is in effect.
-    pub settings: brama_settings_t,
 }
 
 /// How many connections of a manager are in each state.
@@ -125,6 +134,7 @@ unsafe impl Extensible for brama_status_t {
         scope: ptr::null(),
         metadata: ptr::null(),
         metadata_count: 0,
+        settings: ptr::null(),
         state: BRAMA_STATE_UNKNOWN,
         failure_count: 0,
         trips: 0,
@@ -132,6 +142,7 @@ unsafe impl Extensible for brama_status_t {
         total_successes: 0,
         total_failures: 0,
         total_rejections: 0,
+        total_ignored: 0,
         success_rate: -1.0,
         last_success_time_ms: BRAMA_NONE,
         last_failure_time_ms: BRAMA_NONE,
@@ -140,19 +151,28 @@ unsafe impl Extensible for brama_status_t {
         time_in_state_ms: 0,
         expiry_ms: 0,
         retry_after_ms: BRAMA_NONE,
-        settings: brama_settings_t {
-            max_attempts: 0,
-            expiry_strategy: 0,
-            expiry_ms: 0,
-            initial_expiry_ms: 0,
-            max_expiry_ms: 0,
-            backoff_factor: 0.0,
-            jitter: 0.0,
-            window_ms: BRAMA_NONE,
-            probe_timeout_ms: BRAMA_NONE,
-            half_open_max_calls: 0,
-            half_open_successes: 0,
-        },
+    };
+}
+
+// SAFETY: numbers after the size.
+unsafe impl Extensible for brama_settings_t {
+    const NAME: &'static str = "brama_settings_t";
+    const INIT: &'static str = "brama_settings_init";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const BLANK: Self = brama_settings_t {
+        size: size_of::<Self>(),
+        max_attempts: 0,
+        expiry_strategy: 0,
+        expiry_ms: 0,
+        initial_expiry_ms: 0,
+        max_expiry_ms: 0,
+        backoff_factor: 0.0,
+        jitter: 0.0,
+        window_ms: BRAMA_NONE,
+        probe_timeout_ms: BRAMA_NONE,
+        half_open_max_calls: 0,
+        half_open_successes: 0,
+        cancelled_after_ms: BRAMA_NONE,
     };
 }
 
@@ -181,6 +201,13 @@ pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
     unsafe { init(status) }
 }
 
+/// Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_settings_init(settings: *mut brama_settings_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(settings) }
+}
+
 /// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
@@ -189,7 +216,7 @@ pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts
 }
 
 /// Fills in everything that is known of a connection; registers nothing. The struct has
-/// been through brama_status_init. Its strings and metadata belong to the library and
+/// been through brama_status_init. Its strings, metadata and settings belong to the library and
 /// are valid until this thread's next call of brama_status or brama_connection_status,
 /// or its end.
 ///
@@ -227,6 +254,46 @@ pub unsafe extern "C" fn brama_connection_status(
             judge_place("status", status)?;
             lend(&handle.connection.status()?, status)
         }
+    })
+}
+
+/// Fills in the settings that are in effect for a connection; registers nothing. The struct
+/// has been through brama_settings_init.
+///
+/// A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_settings(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    settings: *mut brama_settings_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            judge_place("settings", settings)?;
+            let known = args::manager(manager).status(key(identifier, scope)?)?;
+            write(settings, &in_effect(&known.settings));
+        }
+        Ok(())
+    })
+}
+
+/// brama_settings on a handle, which must not be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_settings(
+    connection: *const brama_connection_t,
+    settings: *mut brama_settings_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let handle = handle(connection)?;
+            judge_place("settings", settings)?;
+            write(settings, &in_effect(&handle.connection.status()?.settings));
+        }
+        Ok(())
     })
 }
 
@@ -324,12 +391,14 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
     room.map(Some(&status.metadata));
     texts.begin(room);
     let (metadata, metadata_count) = texts.map(Some(&status.metadata));
+    let is_open = status.state == State::Open;
     brama_status_t {
         size: size_of::<brama_status_t>(),
         identifier: texts.text(Some(&status.identifier)),
         scope: texts.text(status.scope.as_deref()),
         metadata,
         metadata_count,
+        settings: texts.settings(in_effect(&status.settings)),
         state: types::state(status.state),
         failure_count: status.failure_count,
         trips: status.trips,
@@ -337,20 +406,24 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         total_successes: status.total_successes,
         total_failures: status.total_failures,
         total_rejections: status.total_rejections,
+        total_ignored: status.total_ignored,
         success_rate: status.success_rate.unwrap_or(-1.0),
         last_success_time_ms: status.last_success_time.unwrap_or(BRAMA_NONE),
         last_failure_time_ms: status.last_failure_time.unwrap_or(BRAMA_NONE),
         opened_at_ms: status.opened_at.unwrap_or(BRAMA_NONE),
         last_state_change_ms: status.last_state_change.unwrap_or(BRAMA_NONE),
         time_in_state_ms: ms(Some(status.time_in_state)),
-        expiry_ms: ms(status.expiry),
-        retry_after_ms: ms(status.retry_after),
-        settings: in_effect(&status.settings),
+        expiry_ms: status.expiry.map_or(BRAMA_NEVER, crate::clock::millis),
+        retry_after_ms: match status.retry_after {
+            None if is_open => BRAMA_NEVER,
+            length => ms(length),
+        },
     }
 }
 
 fn in_effect(settings: &Settings) -> brama_settings_t {
     brama_settings_t {
+        size: size_of::<brama_settings_t>(),
         max_attempts: settings.max_attempts().unwrap_or(BRAMA_UNLIMITED),
         expiry_strategy: match settings.expiry_strategy() {
             ExpiryStrategy::Fixed => BRAMA_EXPIRY_FIXED,
@@ -365,10 +438,11 @@ fn in_effect(settings: &Settings) -> brama_settings_t {
         probe_timeout_ms: ms(settings.probe_timeout()),
         half_open_max_calls: settings.half_open_max_calls(),
         half_open_successes: settings.half_open_successes(),
+        cancelled_after_ms: ms(settings.cancelled_after()),
     }
 }
 
-/// BRAMA_NEVER or BRAMA_NONE, which are the same number, for none.
+/// BRAMA_NONE for none.
 pub(super) fn ms(length: Option<Duration>) -> u64 {
     length.map_or(BRAMA_NONE, crate::clock::millis)
 }

@@ -1,12 +1,10 @@
 //! Who wants which events, and subscriptions with a callback.
 
 use std::ffi::{c_char, c_void};
-use std::mem::{offset_of, size_of};
+use std::mem::size_of;
 use std::ptr;
 
-use super::args::{
-    self, Extensible, init, init_as_of, invalid, judge_place, null, read_or_blank, write,
-};
+use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
 use super::callback::UserData;
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate, translate_one};
@@ -61,11 +59,10 @@ pub struct brama_filter_t {
     pub predicate: brama_predicate_fn,
     /// For the predicate.
     pub predicate_data: *mut c_void,
-    /// Called with predicate_data when the subscription has ended, or if it cannot
-    /// begin: once for each call that is given this struct to subscribe with (but not
-    /// if its size is refused, or what lies beyond the size that this library knows, for
-    /// then it is not looked into). At once if there is no predicate. NULL: nothing is
-    /// to be done.
+    /// Called with predicate_data when the subscription has ended, or if it cannot begin:
+    /// exactly once per subscribe call that accepted this struct. It is not called if the
+    /// struct was rejected because of its size or because unknown trailing bytes were not
+    /// zero. Called immediately if there is no predicate. NULL: nothing is to be done.
     pub predicate_destroy: brama_destroy_fn,
 }
 
@@ -116,7 +113,7 @@ unsafe impl Extensible for brama_filter_t {
 unsafe impl Extensible for brama_event_counts_t {
     const NAME: &'static str = "brama_event_counts_t";
     const INIT: &'static str = "brama_event_counts_init";
-    const FIRST_SIZE: usize = offset_of!(Self, background_running);
+    const FIRST_SIZE: usize = size_of::<Self>();
     const BLANK: Self = brama_event_counts_t {
         size: size_of::<Self>(),
         published: 0,
@@ -136,19 +133,11 @@ pub unsafe extern "C" fn brama_filter_init(filter: *mut brama_filter_t) {
     unsafe { init(filter) }
 }
 
-/// Sets the size and zeroes, for programs that were built when the struct ended with
-/// `panics`. Others get brama_event_counts_init_2 under this name.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts_t) {
-    // SAFETY: NULL, or room for the struct as it was then.
-    unsafe { init(counts) }
-}
-
 /// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_event_counts_init_2(counts: *mut brama_event_counts_t) {
+pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts_t) {
     // SAFETY: NULL, or room for the struct.
-    unsafe { init_as_of(counts, size_of::<brama_event_counts_t>()) }
+    unsafe { init(counts) }
 }
 
 /// Calls callback for every event that filter lets pass, until the subscription ends:
@@ -293,8 +282,8 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
     })
 }
 
-/// Counts what became of a manager's events, and says whether its thread runs. Exact when nothing is on its way, after
-/// brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
+/// Counts what became of a manager's events, and says whether its thread runs. Exact when
+/// nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
 /// is the default one, NULL counts are refused. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::ptr;
 
+use super::status::brama_settings_t;
 use super::types::brama_pair_t;
 use crate::sync::{AtomicPtr, Ordering};
 
@@ -21,6 +22,7 @@ pub(super) fn to_c(text: &str) -> CString {
 pub(super) struct Texts {
     bytes: Vec<u8>,
     pairs: Vec<brama_pair_t>,
+    settings: Option<Box<brama_settings_t>>,
 }
 
 // SAFETY: the pointers in `pairs` point into `bytes`, which goes wherever they go.
@@ -90,6 +92,11 @@ impl Texts {
         self.pairs.clear();
         self.bytes.reserve(room.bytes);
         self.pairs.reserve(room.pairs);
+    }
+
+    /// Settings that belong to the strings.
+    pub(super) fn settings(&mut self, settings: brama_settings_t) -> *const brama_settings_t {
+        &**self.settings.insert(Box::new(settings))
     }
 
     /// NULL for none.

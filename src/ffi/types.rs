@@ -81,14 +81,25 @@ pub const BRAMA_NOT_GIVEN_I32: i32 = -1;
 /// A number that was not given, in a field of type double.
 pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
 
+/// In a setting of type uint32_t: takes it back. A connection follows its manager again, a
+/// manager the default.
+pub const BRAMA_INHERIT_U32: u32 = 0xfffffffd;
+/// Takes a setting of type uint64_t back.
+pub const BRAMA_INHERIT_U64: u64 = 0xfffffffffffffffc;
+/// Takes a setting of type int32_t back.
+pub const BRAMA_INHERIT_I32: i32 = -2;
+/// Takes a setting of type double back.
+pub const BRAMA_INHERIT_F64: f64 = -2.0e300;
+
 /// `max_attempts` of a circuit that never opens by itself.
 pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
 /// A time that never comes or a wait that never ends.
 pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
 /// No value: a time before its first occurrence, a window that is not there.
-pub const BRAMA_NONE: u64 = 0xffffffffffffffff;
+pub const BRAMA_NONE: u64 = 0xfffffffffffffffd;
 
 /// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
+/// Pairs come in arrays, so this struct never grows.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_pair_t {

@@ -11,17 +11,42 @@ use crate::error::Error;
 use crate::event::Report;
 use crate::key::Key;
 use crate::reclaim;
-use crate::record::{Record, Refusal, Ticket};
+use crate::record::{Record, Refusal, Ticket, Token};
+use crate::state::State;
 
 /// An admission by name, in plain words.
 #[derive(Clone, Copy)]
 pub(crate) struct Admission {
     pub(crate) hash: u64,
     pub(crate) id: u64,
-    pub(crate) token: u64,
+    pub(crate) token: Token,
 }
 
 impl Brama {
+    /// Whether this is the manager of an engine.
+    pub(crate) fn owns(&self, engine: &Engine) -> bool {
+        std::ptr::eq(self.engine(), engine)
+    }
+
+    /// [`Brama::state`], or why there is none.
+    pub(crate) fn known_state(&self, key: Key<'_>) -> Result<State, Error> {
+        let engine = self.engine();
+        engine.look_up(key, |record| Some(record.state(&engine.env)))
+    }
+
+    /// Why [`Brama::available`] is false, if it still is.
+    pub(crate) fn why_unavailable(&self, key: Key<'_>) -> Option<Error> {
+        let engine = self.engine();
+        let found = engine.look_up(key, |record| match record.why_unavailable(&engine.env) {
+            Some(Refusal::Gone) => None,
+            reason => Some(reason),
+        });
+        match found {
+            Ok(refusal) => refusal.map(|refusal| engine.error(refusal, key)),
+            Err(error) => Some(error),
+        }
+    }
+
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
         let engine = self.engine();
         engine.with(key, |record, _| {
@@ -63,6 +88,13 @@ impl Brama {
     }
 
     /// `None`: the registration is gone.
+    pub(crate) fn cancelled_of(&self, admission: Admission) -> Option<Result<(), Error>> {
+        self.settle(admission, |record, engine, ticket| {
+            record.cancelled(&engine.env, ticket)
+        })
+    }
+
+    /// `None`: the registration is gone.
     pub(crate) fn ignored_of(&self, admission: Admission) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket| {
             record.ignored(&engine.env, ticket)
@@ -82,7 +114,7 @@ impl Brama {
             .find(admission.hash, &guard, |record| record.id() == admission.id);
         match found {
             Some(record) => {
-                let answer = report(record, engine, record.ticket(admission.token));
+                let answer = report(record, engine, admission.token.ticket());
                 Some(answer.map_err(|refusal| engine.error(refusal, record.key())))
             }
             None if engine.is_shut() => Some(Err(Error::ShutDown)),

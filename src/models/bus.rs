@@ -30,6 +30,7 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::bus::Dispatched;
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
@@ -64,7 +65,7 @@ impl Shared {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            2,
+            Notices::new(2),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
@@ -98,7 +99,7 @@ impl Shared {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            2,
+            Notices::new(2),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
@@ -119,7 +120,7 @@ impl Shared {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            2,
+            Notices::new(2),
             None,
         );
         Shared {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{ConnectionOptions, Global, Overrides};
 use crate::env::Env;
@@ -25,7 +26,12 @@ pub(super) struct Circuit {
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
 fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let clock = ManualClock::new();
-    let env = Env::new(Clock::Manual(clock.clone()), Global::default(), 2, None);
+    let env = Env::new(
+        Clock::Manual(clock.clone()),
+        Global::default(),
+        Notices::new(2),
+        None,
+    );
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));

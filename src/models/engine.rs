@@ -7,13 +7,14 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, Global};
 use crate::engine::Engine;
 
 fn engine() -> Arc<Engine> {
     let clock = Clock::Manual(ManualClock::new());
-    Arc::new(Engine::new(clock, Global::default(), 2, None))
+    Arc::new(Engine::new(clock, Global::default(), Notices::new(2), None))
 }
 
 fn check(model: impl Fn() + Sync + Send + 'static) {

@@ -26,6 +26,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 use crate::bus::Dispatched;
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
@@ -64,7 +65,7 @@ impl World {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            2,
+            Notices::new(2),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(16));

@@ -65,6 +65,18 @@ impl Record {
         word.successes().map(|_| word.generation())
     }
 
+    /// Why a call would not be admitted now. Counts nothing.
+    #[cfg(feature = "capi")]
+    pub(crate) fn why_unavailable(&self, env: &Env) -> Option<Refusal> {
+        let word = self.word_for_call(env);
+        if word.is_retired() {
+            return Some(Refusal::Gone);
+        }
+        let deadline = word.deadline()?;
+        let now = exact_near(env, env.clock.now(), Some(deadline));
+        Some(Refusal::Rejected(self.refuse_until(word, deadline, now)))
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.word_now().is_retired()
     }

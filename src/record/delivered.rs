@@ -198,6 +198,7 @@ impl Record {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::Global;
     use crate::record::{Newcomer, RecordRef};
@@ -207,7 +208,7 @@ mod tests {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            2,
+            Notices::new(2),
             None,
         );
         let mut newcomer = Newcomer::new(&env, "db".into());

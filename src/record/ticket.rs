@@ -179,6 +179,21 @@ impl Ticket {
         Ticket { place, ..self }
     }
 
+    /// A ticket that owns nothing, of any words whose first has its highest bit.
+    #[cfg(feature = "capi")]
+    pub(super) fn of_words(place: u64, stamp: u64) -> Self {
+        let place = place & !(3 << MODE_SHIFT);
+        let ticket = Ticket { place, stamp }.without_possessions();
+        match ticket.lease() {
+            // A lease has an end; what has none is a free slot, which no permit may claim.
+            Some(lease) if !lease.has_end() => Ticket {
+                stamp: stamp | 1,
+                ..ticket
+            },
+            _ => ticket,
+        }
+    }
+
     /// The ticket of a permit that was acquired while its thread was panicking.
     #[cold]
     pub(crate) fn acquired_while_panicking(self) -> Self {

@@ -1,83 +1,95 @@
-//! A ticket in one word, for permits that cross the C boundary by value.
+//! A ticket as plain words, for permits that cross the C boundary.
 //!
 //! ```text
-//! to pass:  0 │ 0 (10) │ generation (13) │ high digit of the tally (23) │ 0 (17)
-//! to probe: 1 │ slot (16) │ generation (13) │ serial (11) │ low end of lease (23)
+//! to pass:                  the mark of its word     –
+//! to pass, with a start:    as a ticket that owns    its stamp
+//! to probe:                 its place                its stamp
 //! ```
 //!
-//! A probe's lease is a word of its own, and the slot still has it: the token keeps
-//! enough of it to tell it from any other lease of that slot, and the rest is read
-//! back from there. If the slot has gone on meanwhile, the token makes a ticket that
-//! no slot accepts, which is what a late report is.
+//! The first of them has one word, whose highest bit is clear: a C permit of a healthy call is
+//! written and read with one store and one load of two words, the handle and this one. The
+//! others bear the highest bit, by which they are told apart, and have their stamp beside them.
+//!
+//! The words come back from a C program, so they may be any: each makes a ticket that is
+//! refused or one that could have been given.
 
-use super::{Record, Ticket};
-use crate::config::MAX_HALF_OPEN_CALLS;
-use crate::probes::Lease;
+use super::Ticket;
 
-const PROBE: u64 = 1 << 63;
-const SLOT_SHIFT: u32 = 47;
-const STAMP_MASK: u64 = (1 << SLOT_SHIFT) - 1;
-/// Where a stamp has the end of its lease.
-const END_MASK: u64 = (1 << END_BITS) - 1;
-const END_BITS: u32 = 40;
-/// So many bits of it are kept.
-const KEPT_BITS: u32 = 23;
-const _: () = assert!(MAX_HALF_OPEN_CALLS <= 1 << 16, "a slot's number fits");
+/// The words of a ticket that owns nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) place: u64,
+    /// Only if the place has its highest bit.
+    pub(crate) stamp: u64,
+}
 
-/// What a token keeps of a stamp.
-fn kept(stamp: u64) -> u64 {
-    (stamp >> END_BITS) << KEPT_BITS | stamp & ((1 << KEPT_BITS) - 1)
+const HAS_STAMP: u64 = 1 << 63;
+
+impl Token {
+    /// Of a call that a word with this mark lets pass.
+    #[inline]
+    pub(crate) fn to_pass(mark: u64) -> Self {
+        Token {
+            place: mark,
+            stamp: 0,
+        }
+    }
+
+    /// Whether the second word says something.
+    #[inline]
+    pub(crate) fn has_stamp(place: u64) -> bool {
+        place & HAS_STAMP != 0
+    }
+
+    pub(crate) fn is_probe(self) -> bool {
+        self.ticket().is_probe()
+    }
+
+    pub(crate) fn ticket(self) -> Ticket {
+        match Ticket::of_passing(self.place) {
+            Some(ticket) => ticket,
+            None => Ticket::of_words(self.place, self.stamp),
+        }
+    }
 }
 
 impl Ticket {
     #[inline]
-    pub(crate) fn token(self) -> u64 {
-        match self.lease() {
-            None => self.mark(),
-            Some(lease) => PROBE | u64::from(lease.slot) << SLOT_SHIFT | kept(lease.stamp),
+    pub(crate) fn token(self) -> Token {
+        if self.is_probe() || self.stamp != 0 {
+            return self.token_with_stamp();
         }
-    }
-
-    /// The ticket of a token, if that is one to pass.
-    #[inline]
-    pub(crate) fn of_passing(token: u64) -> Option<Ticket> {
-        (token & PROBE == 0).then(|| Ticket::to_pass_at(token))
-    }
-}
-
-impl Record {
-    /// The ticket of a token; of any word, a ticket that is refused or one that
-    /// could have been given.
-    #[inline]
-    pub(crate) fn ticket(&self, token: u64) -> Ticket {
-        Ticket::of_passing(token).unwrap_or_else(|| self.probing_ticket(token))
+        Token::to_pass(self.mark())
     }
 
     #[cold]
-    fn probing_ticket(&self, token: u64) -> Ticket {
-        let slot = ((token & !PROBE) >> SLOT_SHIFT) as u32;
-        let stamp = token & STAMP_MASK;
-        // A lease has an end; what has none is a free slot.
-        let is_it = |known: &u64| known & END_MASK != 0 && kept(*known) == stamp;
-        let known = self.probes().stamp(slot).filter(is_it);
-        Ticket::of_lease(Lease {
-            slot,
-            // What the slot does not say, so that it refuses it.
-            stamp: known.unwrap_or((stamp >> KEPT_BITS) << END_BITS | 1),
-        })
+    fn token_with_stamp(self) -> Token {
+        let place = match self.is_probe() {
+            true => self.without_possessions().place,
+            false => self.with_record().place,
+        };
+        let stamp = self.stamp;
+        Token { place, stamp }
+    }
+
+    /// The ticket of a token's first word, if that is all of it.
+    #[inline]
+    pub(crate) fn of_passing(place: u64) -> Option<Ticket> {
+        (!Token::has_stamp(place)).then(|| Ticket::to_pass_at(place))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::{ConnectionOptions, Global};
     use crate::env::Env;
     use crate::record::{Newcomer, RecordRef};
+    use std::time::Duration;
 
-    fn record(env: &Env, probes: u32) -> RecordRef {
-        let options = ConnectionOptions::new().half_open_max_calls(probes);
+    fn record(env: &Env, options: ConnectionOptions) -> RecordRef {
         let mut newcomer = Newcomer::new(env, "db".into());
         newcomer.with(env, Some(options)).expect("valid");
         let [record, _] = RecordRef::new(env, &mut newcomer);
@@ -85,54 +97,88 @@ mod tests {
     }
 
     fn same(a: Ticket, b: Ticket) -> bool {
-        a.generation() == b.generation() && a.lease() == b.lease()
+        (a.place, a.stamp) == (b.place, b.stamp)
     }
 
     #[test]
     fn a_ticket_comes_back_whole() {
-        let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Global::default(), 2, None);
-        let record = record(&env, 5);
-        for round in 0..9_000 {
-            let ticket = record.acquire(&env).expect("closed");
-            assert!(same(ticket, record.ticket(ticket.token())), "{round}");
-            record.half_open(&env).expect("registered");
-            for _ in 0..5 {
-                let ticket = record.acquire(&env).expect("a probe");
-                assert!(same(ticket, record.ticket(ticket.token())), "{round}");
+        for watched in [false, true] {
+            let clock = ManualClock::new();
+            let env = Env::new(
+                Clock::Manual(clock.clone()),
+                Global::default(),
+                Notices::new(2),
+                None,
+            );
+            let mut options = ConnectionOptions::new().half_open_max_calls(5);
+            if watched {
+                options = options.cancelled_after(Duration::from_millis(7));
             }
-            record.close(&env).expect("registered");
+            let record = record(&env, options);
+            for round in 0..9_000 {
+                clock.advance(Duration::from_millis(1));
+                let ticket = record.acquire(&env).expect("closed");
+                assert_eq!(Token::has_stamp(ticket.token().place), watched);
+                assert!(same(ticket.token().ticket(), ticket), "{round}");
+                record.half_open(&env).expect("registered");
+                for _ in 0..5 {
+                    let ticket = record.acquire(&env).expect("a probe");
+                    assert!(ticket.token().is_probe());
+                    assert!(same(ticket.token().ticket(), ticket), "{round}");
+                }
+                record.close(&env).expect("registered");
+            }
         }
     }
 
     #[test]
     fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
         let clock = ManualClock::new();
-        let env = Env::new(Clock::Manual(clock.clone()), Global::default(), 2, None);
-        let record = record(&env, 1);
+        let env = Env::new(
+            Clock::Manual(clock.clone()),
+            Global::default(),
+            Notices::new(2),
+            None,
+        );
+        let record = record(&env, ConnectionOptions::new());
         record.half_open(&env).expect("registered");
         let lost = record.acquire(&env).expect("a probe").token();
-        clock.advance(std::time::Duration::from_secs(60));
+        clock.advance(Duration::from_secs(60));
         let next = record.acquire(&env).expect("a probe");
-        assert!(!same(next, record.ticket(lost)));
-        let late = record.ignored(&env, record.ticket(lost));
+        let late = record.ignored(&env, lost.ticket());
         assert!(late.is_ok(), "it is late, and of the same half-open state");
         assert!(record.acquire(&env).is_err(), "the slot is another's");
-        assert!(record.ignored(&env, record.ticket(next.token())).is_ok());
-        let again = record.ignored(&env, record.ticket(next.token()));
+        assert!(record.ignored(&env, next.token().ticket()).is_ok());
+        let again = record.ignored(&env, next.token().ticket());
         assert!(again.is_err(), "reported before");
     }
 
     #[test]
-    fn no_word_is_taken_for_a_lease_that_was_never_given() {
+    fn no_words_free_a_slot_or_own_anything() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Global::default(), 2, None);
-        let record = record(&env, 3);
-        for word in [PROBE, PROBE | 1 << SLOT_SHIFT, u64::MAX, PROBE | 1] {
-            assert!(
-                record.ignored(&env, record.ticket(word)).is_err(),
-                "{word:x}"
-            );
+        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let record = record(&env, ConnectionOptions::new().half_open_max_calls(3));
+        record.half_open(&env).expect("registered");
+        let held: Vec<_> = (0..3)
+            .map(|_| record.acquire(&env).expect("a probe"))
+            .collect();
+        for place in [
+            1 << 63,
+            1 << 63 | 1,
+            u64::MAX,
+            0b10011 << 59 | 2,
+            0b10001 << 59 | 2,
+            1,
+        ] {
+            for stamp in [0, 1, u64::MAX, u64::MAX << 40] {
+                let ticket = Token { place, stamp }.ticket();
+                assert!(!ticket.owns_record() && !ticket.owns_engine());
+                let _ = record.ignored(&env, ticket);
+                assert!(record.acquire(&env).is_err(), "{place:x} {stamp:x}");
+            }
+        }
+        for ticket in held {
+            assert!(record.ignored(&env, ticket).is_ok());
         }
     }
 }

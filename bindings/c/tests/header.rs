@@ -41,14 +41,109 @@ const TYPE_MACROS: &str = "\
  */
 #define BRAMA_NO_SCOPE \"\"
 
+/**
+ * Instead of the length of a string: it ends with a NUL.
+ */
+#define BRAMA_TERMINATED SIZE_MAX
+
 ";
 
-/// Structs that have grown: programs that are built now call the function that sets the
-/// whole struct.
-const AFTER: [(&str, &str); 1] = [(
-    "subscribe",
-    "#define brama_event_counts_init(counts) brama_event_counts_init_2(counts)\n\n",
-)];
+/// The macros that initialise each struct, at the end of the section that has it. `structs.c`
+/// compares them with what the `_init` functions do.
+const AFTER: [(&str, &str); 6] = [
+    ("config", CONFIG_MACROS),
+    (
+        "report",
+        "/** brama_report_init as an initialiser. */\n\
+         #define BRAMA_REPORT_INIT \\\n    \
+         { sizeof(brama_report_t), NULL, NULL, 0, NULL, BRAMA_TERMINATED }\n\n",
+    ),
+    (
+        "permit",
+        "/** A permit of zeroes as an initialiser. */\n\
+         #define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }\n\n",
+    ),
+    ("status", STATUS_MACROS),
+    (
+        "subscribe",
+        "/** brama_filter_init as an initialiser. */\n\
+         #define BRAMA_FILTER_INIT \\\n    \
+         { sizeof(brama_filter_t), 0, 0, NULL, NULL, NULL, NULL, NULL }\n\n\
+         /** brama_event_counts_init as an initialiser. */\n\
+         #define BRAMA_EVENT_COUNTS_INIT { sizeof(brama_event_counts_t), 0, 0, 0, 0, 0, 0, 0 }\n\n",
+    ),
+    (
+        "batch",
+        "/** brama_report_item_init as an initialiser. */\n\
+         #define BRAMA_REPORT_ITEM_INIT \\\n    \
+         { sizeof(brama_report_item_t), NULL, NULL, BRAMA_TERMINATED, 0, BRAMA_OK }\n\n",
+    ),
+];
+
+const CONFIG_MACROS: &str = "\
+/** brama_options_init as an initialiser. */
+#define BRAMA_OPTIONS_INIT \\
+    { sizeof(brama_options_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
+      BRAMA_NOT_GIVEN_U64, NULL, 0 }
+
+/** brama_config_init as an initialiser. */
+#define BRAMA_CONFIG_INIT \\
+    { sizeof(brama_config_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
+      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
+
+";
+
+const STATUS_MACROS: &str = "\
+/** brama_settings_init as an initialiser. */
+#define BRAMA_SETTINGS_INIT \\
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
+      BRAMA_NONE }
+
+/** brama_status_init as an initialiser. */
+#define BRAMA_STATUS_INIT \\
+    { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
+      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE }
+
+/** brama_state_counts_init as an initialiser. */
+#define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
+
+";
+
+/// How functions are declared.
+const DECLARATIONS: &str = "\
+/**
+ * Before every declaration. Define it yourself before you include this header if your
+ * compiler needs something else.
+ */
+#ifndef BRAMA_API
+#if defined(_WIN32) && !defined(BRAMA_STATIC)
+#define BRAMA_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define BRAMA_API __attribute__((visibility(\"default\")))
+#else
+#define BRAMA_API
+#endif
+#endif
+
+/**
+ * Before functions whose answer must be looked at.
+ */
+#ifndef BRAMA_MUST_USE
+#if defined(__GNUC__)
+#define BRAMA_MUST_USE __attribute__((warn_unused_result))
+#else
+#define BRAMA_MUST_USE
+#endif
+#endif
+
+";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -68,6 +163,7 @@ fn generate() -> String {
         write!(header, "\n/* -- {title} {rule} */\n\n").expect("a string");
         if file == "version" {
             header.push_str(&versions());
+            header.push_str(DECLARATIONS);
         }
         header.push_str(macros);
         header.push_str(&section(
@@ -132,6 +228,9 @@ fn versions() -> String {
          #define BRAMA_VERSION_MINOR {minor}\n\
          #define BRAMA_VERSION_PATCH {patch}\n\
          #define BRAMA_VERSION_STRING \"{}\"\n\n\
+         /** The version as one number, for #if: 1002003 is 1.2.3. */\n\
+         #define BRAMA_VERSION \\\n    \
+         (BRAMA_VERSION_MAJOR * 1000000 + BRAMA_VERSION_MINOR * 1000 + BRAMA_VERSION_PATCH)\n\n\
          /** The version of the binary interface that this header describes. */\n\
          #define BRAMA_ABI_VERSION {abi}\n\n",
         env!("CARGO_PKG_VERSION")

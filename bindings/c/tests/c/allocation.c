@@ -27,7 +27,10 @@ void *realloc(void *old, size_t size) {
 
 static void calls(brama_t *m, brama_connection_t *db, brama_connection_t *down) {
     brama_permit_t permit;
-    brama_report_item_t item = {db, "timeout", BRAMA_OUTCOME_FAILURE, 0};
+    brama_report_item_t item = BRAMA_REPORT_ITEM_INIT;
+    item.connection = db;
+    item.reason = "timeout";
+    item.outcome = BRAMA_OUTCOME_FAILURE;
     bool answer;
     uint64_t wait;
     CHECK(brama_connection_available(db) && brama_available(m, "db", NULL));

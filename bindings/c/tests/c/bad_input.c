@@ -37,6 +37,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_queue_t *queue;
     brama_options_t options;
     brama_status_t status;
+    brama_settings_t settings = BRAMA_SETTINGS_INIT;
     brama_event_t event;
     size_t count;
     int fd, calls = 0;
@@ -49,8 +50,8 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_state_counts_init(NULL);
     brama_filter_init(NULL);
     brama_event_counts_init(NULL);
-    (brama_event_counts_init)(NULL);
-    brama_event_counts_init_2(NULL);
+    brama_settings_init(NULL);
+    brama_report_item_init(NULL);
     brama_options_init(&options);
     brama_status_init(&status);
 
@@ -88,7 +89,6 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_connection_release(NULL);
     CHECK(brama_connection_identifier(NULL) == NULL);
     CHECK(brama_connection_scope(NULL) == NULL);
-    CHECK(brama_connection_state_word(NULL) == NULL);
     MESSAGE_HAS("`connection`");
     CHECK(!brama_connection_available(NULL));
     CHECK(brama_connection_state(NULL) == BRAMA_STATE_UNKNOWN);
@@ -101,8 +101,36 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_connection_failure_with(db, NULL));
     REFUSED("connection", brama_connection_acquire(NULL, &permit, NULL));
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
+    memset(&permit, 0, sizeof permit);
+    CHECK(!brama_permit_is_probe(permit) && !brama_permit_covers(permit, db));
+    MESSAGE_HAS("`permit`");
+    CHECK(!brama_permit_covers(permit, NULL));
+    MESSAGE_HAS("`connection`");
     CHECK(brama_connection_pass_word(NULL) == NULL);
     REFUSED("permit", brama_permit_success_at(NULL));
+    REFUSED("permit", brama_permit_success_with_at(NULL, NULL));
+    REFUSED("permit", brama_permit_failure_at(NULL, NULL));
+    REFUSED("permit", brama_permit_failure_n(NULL, NULL, 0));
+    REFUSED("permit", brama_permit_failure_with_at(NULL, NULL));
+    REFUSED("permit", brama_permit_ignore_at(NULL));
+    REFUSED("permit", brama_permit_cancelled_at(NULL));
+    REFUSED("permit", brama_permit_cancelled(permit));
+    CHECK(!brama_permit_is_probe_at(NULL) && !brama_permit_covers_at(NULL, db));
+    REFUSED("connection", brama_connection_failure_n(NULL, NULL, 0));
+    REFUSED("connection", brama_connection_settings(NULL, &settings));
+    REFUSED("settings", brama_connection_settings(db, NULL));
+    REFUSED("identifier", brama_settings(m, NULL, NULL, &settings));
+    REFUSED("settings", brama_settings(m, "db", NULL, NULL));
+    REFUSED("identifier", brama_register_n(m, NULL, 3, NULL, 0, &options, &out));
+    REFUSED("identifier", brama_get_or_register_n(m, NULL, 3, NULL, 0, &options, &out));
+    REFUSED("identifier", brama_connection_get_n(m, NULL, 3, NULL, 0, &out));
+    REFUSED("out", brama_connection_get_n(m, "db", 2, NULL, 0, NULL));
+    REFUSED("identifier", brama_success_n(m, NULL, 3, NULL, 0));
+    REFUSED("identifier", brama_failure_n(m, NULL, 3, NULL, 0, NULL, 0));
+    REFUSED("identifier", brama_acquire_n(m, NULL, 3, NULL, 0, &permit, NULL));
+    REFUSED("permit", brama_acquire_n(m, "db", 2, NULL, 0, NULL, NULL));
+    CHECK(!brama_available_n(m, NULL, 3, NULL, 0));
+    MESSAGE_HAS("`identifier`");
     REFUSED("pass", brama_connection_pass_permit(db, BRAMA_PASS_LIMIT, &permit));
     REFUSED("permit", brama_permit_success_at(&permit));
     REFUSED("permit", brama_connection_pass_permit(db, 0, NULL));
@@ -187,6 +215,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_poll(NULL));
     OK(brama_reset_all(NULL));
 
+    CHECK(brama_last_error_code() == BRAMA_OK || brama_last_error_code() < 0);
     CHECK(brama_strerror(12345) != NULL && brama_last_error_message() != NULL);
     CHECK(brama_state_name(12345) != NULL && brama_event_type_name(12345) != NULL);
     CHECK(brama_version() != NULL && brama_abi_version() == BRAMA_ABI_VERSION);
@@ -253,42 +282,20 @@ static void strings(brama_t *m, brama_connection_t *db) {
     OK(brama_register(m, "zażółć gęślą jaźń", "日本", NULL, NULL));
     OK(brama_unregister(m, "zażółć gęślą jaźń", "日本"));
 
-    brama_permit_t permit;
-    brama_report_t report;
     brama_filter_t filter;
     brama_options_t options;
     brama_pair_t pair = {"key", NULL};
-    REFUSED("reason", brama_failure(m, "db", NULL, LATIN1));
-    REFUSED("reason", brama_connection_failure(db, LATIN1));
-    REFUSED("reason", brama_open_circuit(m, "db", NULL, LATIN1, 1));
-    REFUSED("reason", brama_connection_open_circuit(db, LATIN1, 1));
-    OK(brama_connection_acquire(db, &permit, NULL));
-    REFUSED("reason", brama_permit_failure(permit, LATIN1));
-    brama_report_init(&report);
-    report.reason = LATIN1;
-    REFUSED("reason", brama_failure_with(m, "db", NULL, &report));
-    REFUSED("reason", brama_success_with(m, "db", NULL, &report));
-    REFUSED("reason", brama_connection_failure_with(db, &report));
-    REFUSED("reason", brama_connection_success_with(db, &report));
-    REFUSED("reason", brama_permit_failure_with(permit, &report));
-    REFUSED("reason", brama_permit_success_with(permit, &report));
-    REFUSED("reason", brama_open_circuit_with(m, "db", NULL, &report, 1));
-    REFUSED("reason", brama_connection_open_circuit_with(db, &report, 1));
-    report.reason = NULL;
-    report.metadata = &pair;
-    report.metadata_count = 1;
-    REFUSED("metadata value", brama_connection_failure_with(db, &report));
-    pair.value = LATIN1;
-    REFUSED("metadata value", brama_connection_failure_with(db, &report));
-    pair.key = NULL;
-    REFUSED("metadata key", brama_connection_failure_with(db, &report));
-    report.metadata = NULL;
-    REFUSED("metadata", brama_connection_failure_with(db, &report));
-    report.metadata = &pair;
-    report.metadata_count = SIZE_MAX;
-    REFUSED("metadata", brama_connection_failure_with(db, &report));
     brama_options_init(&options);
     options.metadata_count = 3;
+    REFUSED("metadata", brama_connection_configure(db, &options));
+    options.metadata = &pair;
+    options.metadata_count = 1;
+    REFUSED("metadata value", brama_connection_configure(db, &options));
+    pair.value = LATIN1;
+    REFUSED("metadata value", brama_connection_configure(db, &options));
+    pair.key = NULL;
+    REFUSED("metadata key", brama_connection_configure(db, &options));
+    options.metadata_count = SIZE_MAX;
     REFUSED("metadata", brama_connection_configure(db, &options));
 
     int calls = 0;
@@ -319,30 +326,35 @@ static void numbers(brama_t *m, brama_connection_t *db) {
         brama_options_init(&options);                                                 \
         options.field = (value);                                                      \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));  \
-        MESSAGE_HAS("`" blamed "`");                                                  \
+        MESSAGE_HAS("`" blamed);                                                      \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_register(m, "new", NULL, &options, NULL)); \
         brama_config_init(&config);                                                   \
         config.field = (value);                                                       \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));               \
         CHECK(brama_new(&config) == NULL);                                            \
-        MESSAGE_HAS("`" blamed "`");                                                  \
+        MESSAGE_HAS("`" blamed);                                                      \
     } while (0)
     SETTING(max_attempts, 0, "max_attempts");
-    SETTING(expiry_ms, 0, "expiry");
-    SETTING(expiry_ms, BRAMA_NEVER, "expiry");
-    SETTING(initial_expiry_ms, 0, "initial_expiry");
-    SETTING(max_expiry_ms, 0, "max_expiry");
+    SETTING(expiry_ms, 0, "expiry_ms` = 0: must be at least 1");
+    SETTING(expiry_ms, BRAMA_NEVER, "expiry_ms` = BRAMA_NEVER: must be");
+    SETTING(initial_expiry_ms, 0, "initial_expiry_ms` = 0: must be at least 1");
+    SETTING(max_expiry_ms, 0, "max_expiry_ms` = 0: must be at least 1");
     SETTING(expiry_strategy, 2, "expiry_strategy");
-    SETTING(expiry_strategy, -2, "expiry_strategy");
-    SETTING(backoff_factor, 0.99, "backoff_factor");
+        SETTING(backoff_factor, 0.99, "backoff_factor");
     SETTING(backoff_factor, -1.0, "backoff_factor");
     SETTING(backoff_factor, strtod("nan", NULL), "backoff_factor");
     SETTING(backoff_factor, strtod("inf", NULL), "backoff_factor");
-    SETTING(jitter, -0.1, "jitter");
+    SETTING(jitter, -0.1, "jitter` = -0.1: must be 0.0 to 1.0");
     SETTING(jitter, 1.1, "jitter");
     SETTING(jitter, strtod("nan", NULL), "jitter");
-    SETTING(window_ms, 0, "window");
-    SETTING(probe_timeout_ms, 0, "probe_timeout");
+    SETTING(expiry_ms, BRAMA_NONE, "expiry_ms` = BRAMA_NONE: must be");
+    SETTING(window_ms, BRAMA_NEVER, "window_ms` = BRAMA_NEVER: must be");
+    SETTING(probe_timeout_ms, BRAMA_NEVER, "probe_timeout_ms` = BRAMA_NEVER: must be");
+    SETTING(cancelled_after_ms, BRAMA_NEVER, "cancelled_after_ms` = BRAMA_NEVER: must be");
+    SETTING(cancelled_after_ms, 0, "cancelled_after_ms` = 0: must be at least 1");
+    SETTING(expiry_strategy, -3, "expiry_strategy` = -3: must be");
+    SETTING(window_ms, 0, "window_ms` = 0: must be at least 1");
+    SETTING(probe_timeout_ms, 0, "probe_timeout_ms` = 0: must be at least 1");
     SETTING(half_open_max_calls, 0, "half_open_max_calls");
     SETTING(half_open_max_calls, 65536, "half_open_max_calls");
     SETTING(half_open_successes, 0, "half_open_successes");
@@ -353,13 +365,14 @@ static void numbers(brama_t *m, brama_connection_t *db) {
         brama_config_init(&config);                                                   \
         config.field = (value);                                                       \
         CHECK(brama_new(&config) == NULL);                                            \
-        MESSAGE_HAS("`" blamed "`");                                                  \
+        MESSAGE_HAS("`" blamed);                                                      \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));               \
-        MESSAGE_HAS("`" blamed "`");                                                  \
+        MESSAGE_HAS("`" blamed);                                                      \
     } while (0)
-    CONFIG(cleanup_interval_ms, 0, "cleanup_interval");
-    CONFIG(cleanup_interval_ms, BRAMA_NEVER, "cleanup_interval");
-    CONFIG(inactive_threshold_ms, 0, "inactive_threshold");
+    CONFIG(cleanup_interval_ms, 0, "cleanup_interval_ms` = 0: must be at least 1");
+    CONFIG(cleanup_interval_ms, BRAMA_NEVER, "cleanup_interval_ms` = BRAMA_NEVER: must be");
+    CONFIG(inactive_threshold_ms, 0, "inactive_threshold_ms` = 0: must be at least 1");
+    CONFIG(inactive_threshold_ms, BRAMA_NONE, "inactive_threshold_ms` = BRAMA_NONE: must be");
     CONFIG(auto_register, 2, "auto_register");
     CONFIG(background, 2, "background");
     CONFIG(background, -7, "background");
@@ -390,7 +403,7 @@ int main(void) {
     numbers(world.manager, db);
     brama_status_t status = status_of(db);
     CHECK(status.total_successes == 0 && status.total_failures == 0);
-    CHECK(status.state == BRAMA_STATE_CLOSED && status.settings.max_attempts == 50);
+    CHECK(status.state == BRAMA_STATE_CLOSED && status.settings->max_attempts == 50);
     CHECK(status.metadata_count == 0);
     CHECK(brama_state(world.manager, "new", NULL) == BRAMA_STATE_UNKNOWN);
     null_pointers(world.manager, db, world.clock);

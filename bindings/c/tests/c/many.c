@@ -7,14 +7,16 @@ int main(void) {
                        *gone = made(world, "gone", 1);
     OK(brama_unregister(world.manager, "gone", NULL));
 
+    const size_t size = sizeof(brama_report_item_t), any = BRAMA_TERMINATED;
     brama_report_item_t items[] = {
-        {one, NULL, BRAMA_OUTCOME_SUCCESS, 99},
-        {two, "timeout", BRAMA_OUTCOME_FAILURE, 99},
-        {gone, NULL, BRAMA_OUTCOME_SUCCESS, 99},
-        {NULL, NULL, BRAMA_OUTCOME_SUCCESS, 99},
-        {one, NULL, 3, 99},
-        {one, LATIN1, BRAMA_OUTCOME_FAILURE, 99},
-        {one, LATIN1, BRAMA_OUTCOME_SUCCESS, 99},
+        {size, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
+        {size, two, "timeout", any, BRAMA_OUTCOME_FAILURE, 99},
+        {size, gone, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
+        {size, NULL, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
+        {size, one, NULL, any, 3, 99},
+        {size, one, LATIN1, any, BRAMA_OUTCOME_SUCCESS, 99},
+        {size - 1, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
+        {size, two, LATIN1, 3, BRAMA_OUTCOME_FAILURE, 99},
     };
     size_t count = sizeof items / sizeof *items;
     ANSWERS(BRAMA_ERR_NOT_FOUND, brama_report_many(items, sizeof *items, count));
@@ -22,8 +24,9 @@ int main(void) {
     CHECK(items[2].result == BRAMA_ERR_NOT_FOUND);
     CHECK(items[3].result == BRAMA_ERR_INVALID_ARGUMENT);
     CHECK(items[4].result == BRAMA_ERR_INVALID_ARGUMENT);
-    CHECK(items[5].result == BRAMA_ERR_INVALID_ARGUMENT);
-    CHECK(items[6].result == BRAMA_OK);
+    CHECK(items[5].result == BRAMA_OK);
+    CHECK(items[6].result == BRAMA_ERR_INVALID_ARGUMENT);
+    CHECK(items[7].result == BRAMA_OK && status_of(two).total_failures == 2);
     CHECK(status_of(one).total_successes == 2 && status_of(one).total_failures == 0);
     CHECK(brama_connection_state(two) == BRAMA_STATE_OPEN);
     OK(brama_report_many(items, sizeof *items, 1));

@@ -173,7 +173,8 @@ void calls_are_guarded() {
 
     const auto failures = queue.drain();
     CHECK(failures.size() == 3);
-    CHECK(failures[0].reason == "boom" && failures[1].reason == "exception" && failures[2].reason == "exception");
+    CHECK(failures[0].reason == "boom" && failures[1].reason == "exception");
+    CHECK(failures[2].reason == "caf\xef\xbf\xbd" && failures[2].truncated);
 
     db.reset_circuit();
     auto answer = db.try_call([] { return 8; });
@@ -299,34 +300,58 @@ void names_of_all_kinds() {
     using namespace std::string_view_literals;
     THROWS(InvalidArgument, "`identifier` = a string with a NUL", gate.register_connection("a\0b"s));
     THROWS(InvalidArgument, "`scope` = a string with a NUL", gate.register_connection({"a", "a\0b"sv}));
-    THROWS(InvalidArgument, "reason", api.failure("a\0b"sv));
-    THROWS(InvalidArgument, "metadata value", api.failure("x", {{"key", "a\0b"s}}));
-    THROWS(InvalidArgument, "metadata key", api.success({{"a\0b"s, ""}}));
-    CHECK(api.status().total_failures == 0 && api.status().total_successes == 0);
     const auto refused = gate.try_register("\0"sv);
     CHECK(refused.code() == brama::Code::invalid_argument && refused.message().find("NUL") != std::string_view::npos);
     THROWS(InvalidArgument, "identifier", gate.register_connection(""));
     THROWS(InvalidArgument, "identifier", gate.register_connection(std::string_view()));
     THROWS(InvalidArgument, "identifier", gate.register_connection(static_cast<const char*>(nullptr)));
     THROWS(InvalidArgument, "identifier", gate.register_connection(LATIN1));
-    THROWS(InvalidArgument, "UTF-8", api.failure(LATIN1));
 
     const std::string longest(1024, 'x');
     gate.register_connection(std::string_view(longest));
     CHECK(gate.available(longest));
     THROWS(InvalidArgument, "1025 bytes", gate.register_connection(std::string_view(longest + "y").substr(0)));
     THROWS(InvalidArgument, "100000 bytes", gate.register_connection(std::string_view(std::string(100000, 'x'))));
+}
 
-    // A reason may be long: the report counts, and the event has its beginning.
-    auto queue = gate.subscribe_queue({}, 4);
-    const std::string reason(5000, 'r');
-    api.failure(std::string_view(reason));
-    CHECK(queue.drain().at(0).reason == reason.substr(0, 1024));
-    // A permit whose report was refused is still there.
-    auto permit = api.acquire();
-    THROWS(InvalidArgument, "reason", permit.failure(LATIN1));
-    CHECK(permit);
-    permit.failure("Latin");
+void text_never_costs_a_report() {
+    using namespace std::string_literals;
+    using namespace std::string_view_literals;
+    World world;
+    brama::Options options;
+    options.max_attempts = brama::unlimited;
+    const auto api = world.gate.register_connection("api", options);
+    auto queue = world.gate.subscribe_queue({}, 64);
+    const std::string replaced = "a\xef\xbf\xbd" "b", long_text(5000, 'r');
+    const brama::Text texts[] = {"a\xff" "b", "a\0b"sv, std::string_view(long_text), "whole"sv};
+    const std::string kept[] = {replaced, replaced, long_text.substr(0, 1024), "whole"};
+    const brama::Metadata metadata = {{"key", "a\0b"s}, {"k\0"s, ""}, {"latin", LATIN1}, {"long", long_text}};
+    for (std::size_t i = 0; i < 4; ++i) {
+        const auto& text = texts[i];
+        api.failure(text);
+        world.gate.failure("api", text);
+        api.acquire().failure(text);
+        api.open_circuit(text);
+        api.reset_circuit();
+        world.gate.open_circuit("api", text);
+        api.reset_circuit();
+        api.failure(text, metadata);
+        world.gate.failure("api", text, metadata);
+        api.acquire().failure(text, metadata);
+        api.success(metadata);
+        std::size_t failures = 0, openings = 0;
+        for (const auto& event : queue.drain()) {
+            failures += event.type == brama::EventType::failure;
+            openings += event.type == brama::EventType::circuit_opened;
+            if (event.reason) CHECK(event.reason == kept[i] && event.truncated == (i < 3 || !event.metadata.empty()));
+            if (event.metadata.empty()) continue;
+            CHECK(event.truncated && event.metadata.at("key") == replaced);
+            CHECK(event.metadata.count("k\xef\xbf\xbd") == 1 && event.metadata.at("long").size() == 1024);
+            CHECK(event.metadata.at("latin") == "caf\xef\xbf\xbd");
+        }
+        CHECK(failures == 6 && openings == 2);
+        CHECK(api.status().total_failures == 6 * (i + 1) && api.status().total_successes == i + 1);
+    }
 }
 
 void what_is_gone_is_safe() {
@@ -383,6 +408,7 @@ int main() {
     a_classifier_decides();
     settings_and_status();
     names_of_all_kinds();
+    text_never_costs_a_report();
     what_is_gone_is_safe();
     the_default_manager_is_one();
 }

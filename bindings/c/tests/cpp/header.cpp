@@ -57,22 +57,35 @@ void a_circuit() {
     CHECK((seen == std::vector<std::string>{"circuit_opened", "circuit_closed"}));
 }
 
-void the_state_word_is_an_atomic() {
+void the_pass_word_is_an_atomic() {
     Owned<brama_t> manager(brama_new(nullptr));
     brama_connection_t *raw = nullptr;
     OK(brama_register(manager.get(), "db", "scope", nullptr, &raw));
     Owned<brama_connection_t> db(raw);
-    static_assert(sizeof(std::atomic<std::uint64_t>) == sizeof(std::uint64_t), "");
-    auto *word = reinterpret_cast<const std::atomic<std::uint64_t> *>(
-        brama_connection_state_word(db.get()));
-    CHECK((word->load(std::memory_order_acquire) & BRAMA_STATE_WORD_MASK) == 0);
+    static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t), "");
+    auto *word = reinterpret_cast<const std::atomic<std::uint32_t> *>(
+        brama_connection_pass_word(db.get()));
+    CHECK(word->load(std::memory_order_acquire) < BRAMA_PASS_LIMIT);
     OK(brama_connection_open_circuit(db.get(), nullptr, BRAMA_NEVER));
-    CHECK((word->load(std::memory_order_acquire) & BRAMA_STATE_WORD_MASK) != 0);
+    CHECK(word->load(std::memory_order_acquire) >= BRAMA_PASS_LIMIT);
+}
+
+void structs_are_initialised_where_they_are_declared() {
+    constexpr brama_options_t options = BRAMA_OPTIONS_INIT;
+    static_assert(options.size == sizeof options && options.max_attempts == BRAMA_NOT_GIVEN_U32, "");
+    const brama_config_t config = BRAMA_CONFIG_INIT;
+    const brama_status_t status = BRAMA_STATUS_INIT;
+    const brama_filter_t filter = BRAMA_FILTER_INIT;
+    const brama_report_t report = BRAMA_REPORT_INIT;
+    const brama_permit_t permit = BRAMA_PERMIT_INIT;
+    CHECK(config.clock == nullptr && status.scope == nullptr && filter.predicate == nullptr);
+    CHECK(report.reason_length == BRAMA_TERMINATED && permit.opaque[5] == 0);
 }
 
 } // namespace
 
 int main() {
     a_circuit();
-    the_state_word_is_an_atomic();
+    the_pass_word_is_an_atomic();
+    structs_are_initialised_where_they_are_declared();
 }

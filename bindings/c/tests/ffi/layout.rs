@@ -12,7 +12,8 @@ use super::tools::{Compiler, Language, Linkage, header, programs, run, scratch};
 
 /// A program that prints everything.
 fn program() -> String {
-    let header = header();
+    // Macros of several lines are no numbers.
+    let header = header().replace("\\\n", " ");
     let mut body = String::new();
     let mut current = None;
     for line in header.lines().map(str::trim) {
@@ -26,9 +27,15 @@ fn program() -> String {
                 current = Some((*name).to_owned());
                 continue;
             }
+            // No values.
+            (["#define", "BRAMA_API" | "BRAMA_MUST_USE", ..], _) => current = None,
+            (["#define", name, ..], _) if name.ends_with("_INIT") => current = None,
             (["#define", name, _, ..], None) if !name.contains('(') => {
-                let is_text = name.contains("STRING") || name.contains("NO_SCOPE");
-                let kind = if is_text { "TEXT" } else { "NUMBER" };
+                let kind = match *name {
+                    "BRAMA_VERSION_STRING" | "BRAMA_NO_SCOPE" => "TEXT",
+                    name if name.ends_with("_F64") => "REAL",
+                    _ => "NUMBER",
+                };
                 let _ = writeln!(body, "{kind}({name});");
                 current = None;
                 continue;
@@ -50,7 +57,8 @@ fn program() -> String {
 #define STRUCT(type) printf("%s: size %zu\n", #type, sizeof(type))
 #define FIELD(type, field) \
     printf("    %-24s at %3zu, size %zu\n", #field, offsetof(type, field), sizeof(((type *)0)->field))
-#define NUMBER(name) printf("%s = %.17g, size %zu\n", #name, (double)(name), sizeof(name))
+#define NUMBER(name) printf("%s = %lld, size %zu\n", #name, (long long)(name), sizeof(name))
+#define REAL(name) printf("%s = %.17g, size %zu\n", #name, name, sizeof(name))
 #define TEXT(name) printf("%s = \"%s\"\n", #name, name)
 int main(void) {{
 {body}

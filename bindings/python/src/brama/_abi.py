@@ -32,7 +32,8 @@ STALE = -5
 INVALID_CONFIG = -6
 SHUT_DOWN = -7
 
-NEVER = NONE = 0xFFFF_FFFF_FFFF_FFFF
+NEVER = 0xFFFF_FFFF_FFFF_FFFF
+NONE = 0xFFFF_FFFF_FFFF_FFFD
 NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
 COALESCED = 1
@@ -108,6 +109,7 @@ _SETTINGS: List[Tuple[str, Any]] = [
     ("probe_timeout_ms", c_uint64),
     ("half_open_max_calls", c_uint32),
     ("half_open_successes", c_uint32),
+    ("cancelled_after_ms", c_uint64),
 ]
 _METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
 
@@ -135,15 +137,16 @@ class Report(Structure):
         ("reason", c_char_p),
         *_METADATA,
         ("failure_count", POINTER(c_uint32)),
+        ("reason_length", c_size_t),
     ]
 
 
 class PermitWords(Structure):
-    _fields_ = [("opaque", c_uint64 * 4)]
+    _fields_ = [("opaque", c_uint64 * 6)]
 
 
 class EffectiveSettings(Structure):
-    _fields_ = _SETTINGS
+    _fields_ = [("size", c_size_t), *_SETTINGS]
 
 
 class StatusWords(Structure):
@@ -152,6 +155,7 @@ class StatusWords(Structure):
         ("identifier", c_char_p),
         ("scope", c_char_p),
         *_METADATA,
+        ("settings", POINTER(EffectiveSettings)),
         ("state", c_int32),
         ("failure_count", c_uint32),
         ("trips", c_uint32),
@@ -159,6 +163,7 @@ class StatusWords(Structure):
         ("total_successes", c_uint64),
         ("total_failures", c_uint64),
         ("total_rejections", c_uint64),
+        ("total_ignored", c_uint64),
         ("success_rate", c_double),
         ("last_success_time_ms", c_uint64),
         ("last_failure_time_ms", c_uint64),
@@ -167,7 +172,6 @@ class StatusWords(Structure):
         ("time_in_state_ms", c_uint64),
         ("expiry_ms", c_uint64),
         ("retry_after_ms", c_uint64),
-        ("settings", EffectiveSettings),
     ]
 
 

@@ -23,6 +23,7 @@ Calls that are hot have no `argtypes`. `ctypes` then takes an argument that was 
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 from ctypes import byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
@@ -146,6 +147,9 @@ _EXCEPTIONS = {
 }
 
 
+_IN_C = re.compile("_ms`")
+
+
 def version() -> str:
     return str(_version().decode())
 
@@ -153,6 +157,8 @@ def version() -> str:
 def failed(code: int) -> Exception:
     """The exception for what this thread's last call answered."""
     message = _abi_message().decode("utf-8", "replace")
+    if code == INVALID_CONFIG or code == INVALID_ARGUMENT:
+        message = _IN_C.sub("`", message)  # `expiry_ms` is `expiry` here.
     return _EXCEPTIONS.get(code, _errors.BramaError)(message)
 
 

@@ -114,13 +114,13 @@ class EventCounts:
 
 
 def some(number: int) -> Optional[int]:
-    return None if number == _abi.NONE else int(number)
+    return None if number in (_abi.NONE, _abi.NEVER) else int(number)
 
 
 def status_of(
     words: Any, metadata: Dict[str, str], identifier: str, scope: Optional[str]
 ) -> Status:
-    effective = words.settings
+    effective = words.settings.contents
     settings = Settings(
         max_attempts=(
             None if effective.max_attempts == _abi.UNLIMITED else int(effective.max_attempts)

@@ -26,7 +26,7 @@ make_report = maker(Report, "brama_report_init")
 make_status = maker(StatusWords, "brama_status_init")
 make_state_counts = maker(StateCountWords, "brama_state_counts_init")
 make_filter = maker(Filter, "brama_filter_init")
-make_event_counts = maker(EventCountWords, "brama_event_counts_init_2")
+make_event_counts = maker(EventCountWords, "brama_event_counts_init")
 
 
 def put_metadata(struct: Any, metadata: Pairs) -> None:

@@ -21,8 +21,8 @@ _NAME_RULE = "must be 1 to 1024 bytes of UTF-8 without NUL"
 _TEXT_RULE = "must be UTF-8 without NUL"
 _MILLISECOND = timedelta(milliseconds=1)
 #: The largest numbers that the library does not take for something else.
-LARGEST_U32 = 0xFFFF_FFFD
-LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFD
+LARGEST_U32 = 0xFFFF_FFFC
+LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
 
 
 def wrong_type(name: str, value: object, allowed: str) -> TypeError:
