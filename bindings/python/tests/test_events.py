@@ -412,3 +412,25 @@ def test_a_manager_with_callbacks_that_nobody_holds_ends() -> None:
     gc.collect()
     wait_until(lambda: not any(thread.is_alive() for thread in before))
     assert types(got) == ["registration", "connection_registered"]
+
+
+def test_a_wait_may_be_longer_than_the_system_can_wait_at_once(manager: brama.Brama) -> None:
+    """One thread waits for the descriptor, the other for its turn."""
+    stream = manager.events("registration")
+    got: list[object] = []
+
+    def wait() -> None:
+        try:
+            got.append(stream.get(timeout=1 << 62))
+        except BaseException as error:
+            got.append(error)
+
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: stream._turn.locked() or bool(got))
+    for name in ("x", "y"):
+        manager.register(name)
+    for thread in threads:
+        thread.join(20)
+    assert sorted(event.connection for event in got) == ["x", "y"]  # type: ignore[attr-defined]

@@ -61,7 +61,13 @@ def test_the_guard_of_a_name_is_the_same_while_the_circuit_is_healthy(world: Wor
     x.open_circuit()
     with pytest.raises(brama.CircuitOpen), other:
         pass
-    assert manager.guard("x", scope="s") is not other
+    assert manager.guard("x", scope="s") is other
+    x.half_open_circuit()
+    with other as call:
+        # From now on the probe's place belongs to its block alone.
+        assert call.is_probe and manager.guard("x", scope="s") is not other
+        call.ignore()
+    assert manager.guard("x", scope="s") is not manager.guard("x", scope="s")
     assert manager.guard("x") is one
     x.reset_circuit()
     for guard in (other, manager.guard("x", scope="s")):

@@ -161,6 +161,13 @@ def test_a_call_does_not_ride_on_what_has_ended_or_changed(world: World) -> None
             with pytest.raises(brama.CircuitOpen):
                 x.acquire()
             inner.ignore()
+    with x.guard() as call, x.guard():
+        call.ignore()  # So nothing rides on what rides on it.
+        with x.guard() as inner:
+            with pytest.raises(brama.CircuitOpen):
+                x.acquire()
+            inner.ignore()
+        x.acquire().ignore()
     with x.guard():
         x.half_open_circuit()
         x.open_circuit()

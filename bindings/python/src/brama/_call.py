@@ -42,9 +42,10 @@ import brama
 
 from . import _abi, _ffi
 from ._abi import Pairs
-from ._policy import FAILURE, IGNORED, SUCCESS, Outcome, Policy, reason_of
-from ._words import Ticket, Words, report_failure, report_failure_uncounted, report_ignored
-from ._words import report_success
+from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Outcome, Policy
+from ._policy import reason_of
+from ._words import Ticket, Words, report_cancelled, report_failure, report_failure_uncounted
+from ._words import report_ignored, report_success
 
 _Link = Optional["weakref.ref[Call]"]
 #: The innermost call that is open here; `Call.below` leads on.
@@ -53,7 +54,8 @@ _open: ContextVar[_Link] = ContextVar("brama_open_calls", default=None)
 #: The serial number of the last exception that was counted, of any circuit.
 last_failure = [0]
 _serials: Iterator[int]
-_permit_failure = _ffi.permit_failure
+_report_failure = _ffi.report_failure
+permit_covers = _ffi.permit_covers
 #: On an exception: a circuit, the serial number that it was counted with there, and what
 #: was here before.
 _COUNTED = "_brama_counted"
@@ -73,12 +75,11 @@ class Call:
         "below",
         "ended",
         "failed",
-        "generation",
         "guard",
         "handle",
+        "is_probe",
         "ridden",
         "since",
-        "started",
         "ticket",
         "words",
     )
@@ -96,22 +97,16 @@ class Call:
         self.words: Optional[Words] = words
         #: `last_failure` when it began.
         self.since: int = since
-        #: Of the half-open circuit that admitted it; None: it cannot be ridden on.
-        self.generation: Optional[int] = None
+        #: Whether a half-open circuit admitted it. Only then it can be ridden on.
+        self.is_probe: bool = False
         self.ended: bool = False
         #: Whether another call rides on it now.
         self.ridden: bool = False
         #: Why a rider failed.
         self.failed: Optional[bytes] = None
         self.below: _Link = None
-        #: When it started, if its policy measures.
-        self.started: Optional[int] = None
         #: The guard whose block it is, while that is open.
         self.guard: object = None
-
-    @property
-    def is_probe(self) -> bool:
-        return self.generation is not None
 
     def report(
         self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
@@ -138,14 +133,16 @@ class Call:
         _check(code)
         return failures
 
-    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
+    def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
         """Reports for a guarded call."""
-        if outcome is IGNORED and self.failed is not None:
+        if outcome in (IGNORED, CANCELLED) and self.failed is not None:
             outcome, reason = FAILURE, self.failed
         if outcome is SUCCESS:
             code = report_success(self.ticket)
         elif outcome is FAILURE:
             code = report_failure_uncounted(self.ticket, reason)
+        elif outcome is CANCELLED:
+            code = report_cancelled(self.ticket)
         else:
             code = report_ignored(self.ticket)
         self._end()
@@ -157,10 +154,13 @@ class Call:
         if self.words is not None:
             self.words.reported = True
 
-    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+    def raised(self, policy: Policy, error: BaseException) -> Decision:
         """Reports that an exception has left it. Raises what the policy's code raises."""
-        outcome, failures = policy.of_error(error, self.started)
+        outcome, failures = policy.of_error(error)
         if self.ended:  # By hand, meanwhile.
+            return outcome
+        if outcome is CANCELLED:
+            self._cancelled(error)
             return outcome
         if not failures:
             self.settle(outcome)
@@ -173,11 +173,26 @@ class Call:
             self.settle(IGNORED)
         return outcome
 
+    def _cancelled(self, error: BaseException) -> None:
+        """Reports that it was given up: a failure, if the library has timed the call and it
+        has lasted too long. Then the exception is marked as counted."""
+        if self.words is None or is_counted(error, self.handle.number, self.since):
+            self.settle(IGNORED)
+            return
+        before = self.handle.total_failures()
+        self.settle(CANCELLED)
+        if self.handle.total_failures() != before:
+            is_first(error, self.handle.number, self.since)
+
     def returned(self, policy: Policy, result: object) -> Outcome:
         outcome = policy.of_result(result)
         if not self.ended:
             self.settle(outcome)
         return outcome
+
+    def is_under_way(self) -> bool:
+        """Whether its report is still to come."""
+        return not self.ended
 
     def enter(self) -> None:
         """From now on calls inside of it find it."""
@@ -208,9 +223,9 @@ class Rider(Call):
 
     def __init__(self, outer: Call) -> None:
         self.outer: Call = outer
-        super().__init__(outer.handle, None, outer.since)
+        super().__init__(outer.handle, outer.ticket, outer.since)
         # What is inside of this one rides on this one.
-        self.generation = outer.generation
+        self.is_probe = True
 
     def report(
         self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
@@ -223,12 +238,15 @@ class Rider(Call):
         self.outer.ridden = False
         return _abi.OK, 0
 
-    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
-        self.report(outcome, reason)
+    def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
+        self.report(IGNORED if outcome is CANCELLED else outcome, reason)
 
-    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+    def is_under_way(self) -> bool:
+        return not self.ended and self.outer.is_under_way()
+
+    def raised(self, policy: Policy, error: BaseException) -> Decision:
         # It is the call around this one that counts the exception.
-        outcome, failures = policy.of_error(error, self.started)
+        outcome, failures = policy.of_error(error)
         if not self.ended:
             self.settle(outcome, reason_of(failures[0]) if failures else None)
         return outcome
@@ -244,23 +262,19 @@ def _check(code: int) -> None:
         raise _ffi.failed(code)
 
 
-def ride(handle: brama._handle.Handle, number: int) -> Optional[Rider]:
-    """A ride on the innermost call that is open here and can be ridden on.
-
-    Args:
-        number: the number that was read, of a half-open circuit.
-    """
-    generation = _abi.generation_of(number)
+def ride(handle: brama._handle.Handle) -> Optional[Rider]:
+    """A ride on the innermost call that is open here and can be ridden on."""
     link = _open.get()
     while link is not None:
         call = link()
         if call is None:
             return None
         if (
-            call.generation == generation
+            call.is_probe
             and call.handle.number == handle.number
-            and not call.ended
             and not call.ridden
+            and call.is_under_way()
+            and permit_covers(call.ticket, handle.argument)
         ):
             call.ridden = True
             return Rider(call)
@@ -291,6 +305,10 @@ def is_first(error: BaseException, circuit: int, since: int) -> bool:
     last_failure[0] = serial = next(_serials)
     attributes[_COUNTED] = circuit, serial, _without(counted, circuit)
     return True
+
+
+def is_counted(error: BaseException, circuit: int, since: int) -> bool:
+    return _is_counted(error.__dict__.get(_COUNTED), circuit, since)
 
 
 def _without(counted: Any, circuit: int) -> Any:
@@ -341,7 +359,7 @@ def failed(
         text = str(error)
     except Exception:  # Its text is the user's code.
         text = ""
-    _permit_failure(ticket._obj, reason_of(error, kind) if text else kind)
+    _report_failure(ticket, reason_of(error, kind) if text else kind)
     return True
 
 

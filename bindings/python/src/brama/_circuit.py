@@ -47,7 +47,7 @@ def decorated(
     if isinstance(identifier, str):
         source = one = Registered(names, identifier, scope, fields, metadata)
         runner = Runner(source, policy, instead)
-        if not (policy.asks_about_results or policy.measures or runner.answers_failures):
+        if not (policy.asks_about_results or runner.answers_failures):
             return (_asynchronous if asynchronous else _synchronous)(function, runner, one)
     else:
         source = RegisteredByArgument(names, identifier, scope, fields, metadata)

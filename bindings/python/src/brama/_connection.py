@@ -139,11 +139,9 @@ class Connection(Unshared):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
     ) -> Guard:
         """A block whose outcome is reported; see `Brama.guard`."""
-        now = self._manager._now
-        policy = policy_of(include, exclude, classify, cancelled_after, now)
+        policy = policy_of(include, exclude, classify)
         if policy is DEFAULT and self._guard is not None:
             return self._guard
         handle, me = self._handle, weakref.ref(self)
@@ -176,7 +174,6 @@ class Connection(Unshared):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
         fallback: Optional[Callable[..., Any]] = None,
         fallback_on: FallbackOn = "rejection",
     ) -> Callable[[F], F]:
@@ -187,7 +184,6 @@ class Connection(Unshared):
             include=include,
             exclude=exclude,
             classify=classify,
-            cancelled_after=cancelled_after,
             fallback=fallback,
             fallback_on=fallback_on,
         )

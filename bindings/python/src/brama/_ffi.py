@@ -43,7 +43,6 @@ from ._abi import (
     Fields,
     Key,
     Pairs,
-    PermitWords,
     function,
     hot,
 )
@@ -77,9 +76,13 @@ permit_success = hot("brama_permit_success_at", c_int)
 #: For reports whose answer nothing needs: a late report has changed what it should, and
 #: the next call learns that the connection is gone or the manager shut down.
 report_success = hot("brama_permit_success_at", None)
-# Hot, on the words of a permit, and `bytes` or None.
-permit_failure = hot("brama_permit_failure", c_int)
-permit_ignore = hot("brama_permit_ignore", c_int)
+#: Also `bytes` or None.
+permit_failure = hot("brama_permit_failure_at", c_int)
+report_failure = hot("brama_permit_failure_at", None)
+permit_ignore = hot("brama_permit_ignore_at", c_int)
+permit_cancelled = hot("brama_permit_cancelled_at", c_int)
+permit_is_probe = hot("brama_permit_is_probe_at", c_bool)
+permit_covers = hot("brama_permit_covers_at", c_bool)
 
 _abi_message = function(HELD, "brama_last_error_message", _TEXT)
 _version = function(HELD, "brama_version", _TEXT)
@@ -89,8 +92,8 @@ _success_with = function(HELD, "brama_success_with", c_int, *_KEY, _PTR)
 _failure_with = function(HELD, "brama_failure_with", c_int, *_KEY, _PTR)
 connection_success_with = function(HELD, "brama_connection_success_with", c_int, _PTR, _PTR)
 connection_failure_with = function(HELD, "brama_connection_failure_with", c_int, _PTR, _PTR)
-permit_success_with = function(HELD, "brama_permit_success_with", c_int, PermitWords, _PTR)
-permit_failure_with = function(HELD, "brama_permit_failure_with", c_int, PermitWords, _PTR)
+permit_success_with = function(HELD, "brama_permit_success_with_at", c_int, _PTR, _PTR)
+permit_failure_with = function(HELD, "brama_permit_failure_with_at", c_int, _PTR, _PTR)
 _register = function(HELD, "brama_register", c_int, *_KEY, _PTR, _PTR)
 _get_or_register = function(HELD, "brama_get_or_register", c_int, *_KEY, _PTR, _PTR)
 _connection_get = function(HELD, "brama_connection_get", c_int, *_KEY, _PTR)
@@ -130,7 +133,7 @@ _snapshot_new = function(FREE, "brama_snapshot_new", c_int, _PTR, _TEXT, _PTR)
 _snapshot_free = function(FREE, "brama_snapshot_free", None, _PTR)
 _reset_all = function(FREE, "brama_reset_all", c_int, _PTR)
 _poll = function(FREE, "brama_poll", c_int, _PTR)
-_shutdown = function(FREE, "brama_shutdown", c_int, _PTR)
+_shutdown = function(FREE, "brama_shutdown_within", c_int, _PTR, _U64, _PTR)
 _manager_free = function(FREE, "brama_free", None, _PTR)
 _unsubscribe_matching = function(FREE, "brama_unsubscribe_matching", c_int, _PTR, _PTR)
 _queue_wait = function(FREE, "brama_queue_wait", c_bool, _PTR, _U64)
@@ -292,8 +295,11 @@ class Manager(Owner):
     def poll(self) -> None:
         check(_poll(self.address))
 
-    def shutdown(self) -> None:
-        check(_shutdown(self.address))
+    def shutdown(self, timeout_ms: int) -> int:
+        """Answers how many happenings were not handed to all queues."""
+        left = c_uint64()
+        check(_shutdown(self.address, timeout_ms, byref(left)))
+        return left.value
 
     def unsubscribe(self, types: int, connection: Optional[bytes], scope: Optional[bytes]) -> None:
         pattern = make_filter()

@@ -36,7 +36,6 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, TypeVar
 
 from . import _ffi, _values
-from ._abi import HALF_OPEN_FROM
 from ._call import Call, innermost, last_failure
 from ._errors import CircuitOpen, NotFound, Stale
 from ._handle import Handle
@@ -270,15 +269,13 @@ def guard_of(
         if call.is_probe:  # The state may have changed after it was read.
             forget()
         guarded = new()
-        passes = None if policy.measures else here.passes()
+        passes = here.passes()
         if passes is not None and call.ticket is passes[2]:
             if short is None and first is None and not others:
                 _, number, ticket = passes
                 (guarded._since,) = last
                 short = spare = guarded
                 return guarded
-        if policy.measures:
-            call.started = policy.now()
         call.guard = mark
         guarded._call = call
         try:
@@ -296,10 +293,7 @@ def guard_of(
         for _ in range(TRIES):
             if here is _Nowhere:
                 here = resolve()
-            read = here.word.value
-            if read >= HALF_OPEN_FROM:
-                forget()
-            answer = here.admit(read)
+            answer = here.admit(here.word.value)
             if type(answer) is CircuitOpen:
                 try:
                     raise answer
