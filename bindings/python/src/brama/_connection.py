@@ -89,7 +89,7 @@ class Connection(Unshared):
         Raises:
             NotFound, ShutDown
         """
-        self._handle.success(_values.metadata(metadata))
+        self._handle.success(_values.details(metadata))
 
     def failure(
         self, *, reason: Optional[str] = None, metadata: Optional[Mapping[str, str]] = None
@@ -106,7 +106,7 @@ class Connection(Unshared):
         Raises:
             NotFound, ShutDown
         """
-        return self._handle.failure(_values.reason(reason), _values.metadata(metadata))
+        return self._handle.failure(_values.reason(reason), _values.details(metadata))
 
     def acquire(self) -> Permit:
         """Asks for admission.
@@ -211,7 +211,7 @@ class Connection(Unshared):
         metadata: Optional[Mapping[str, str]] = None,
     ) -> None:
         """Opens the circuit, or moves the deadline of an open one; see `Brama.open_circuit`."""
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         self._handle.open(text, pairs, expiry_of(expiry))
 
     def close_circuit(self) -> None:

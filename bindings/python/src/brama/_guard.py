@@ -73,7 +73,7 @@ class GuardedCall(Unshared):
         Raises:
             Stale: the block has reported already, or has ended.
         """
-        self._own().report_in_block(SUCCESS, None, _values.metadata(metadata))
+        self._own().report_in_block(SUCCESS, None, _values.details(metadata))
 
     def failure(
         self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
@@ -91,7 +91,7 @@ class GuardedCall(Unshared):
         Raises:
             Stale: the block has reported already, or has ended.
         """
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         return self._own().report_in_block(FAILURE, text, pairs)
 
     def ignore(self) -> None:

@@ -190,7 +190,7 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        self._native.success(key(identifier, scope), _values.metadata(metadata))
+        self._native.success(key(identifier, scope), _values.details(metadata))
 
     def failure(
         self,
@@ -212,7 +212,7 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         return self._native.failure(key(identifier, scope), text, pairs)
 
     # Circuits by hand.
@@ -238,7 +238,7 @@ class Brama(GuardedCalls):
             NotFound, InvalidArgument, ShutDown
         """
         name, until = key(identifier, scope), expiry_of(expiry)
-        self._native.open(name, _values.reason(reason), _values.metadata(metadata), until)
+        self._native.open(name, _values.reason(reason), _values.details(metadata), until)
 
     def close_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
         """Closes a circuit. Its count of failures stays: one more may open it again.

@@ -26,12 +26,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, Ty
 
 from ._errors import BramaError, CircuitOpen
 from ._settings import StrEnum
+from ._values import text as text_of
 _Class = Type[BaseException]
 #: An exception class, or several.
 Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]
 
-#: More of an exception's text is not worth a reason.
-_REASON_LENGTH = 200
 #: So many classes of exceptions are remembered.
 _CLASSES = 256
 #: They end a program or a coroutine, and say nothing about a dependency.
@@ -214,12 +213,7 @@ def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
         text = str(error)
     except Exception:  # Its text is the user's code.
         return kind
-    if not text:
-        return kind
-    if len(text) + len(kind) > _REASON_LENGTH - 2:
-        text = text[: max(0, _REASON_LENGTH - 2 - len(kind))]
-    reason = b"%b: %b" % (kind, text.encode("utf-8", "replace"))
-    return reason.replace(b"\0", b" ") if b"\0" in reason else reason
+    return b"%b: %b" % (kind, text_of(text)) if text else kind
 
 
 #: Every `Exception` is a failure, except rejections.
