@@ -15,10 +15,10 @@ Nested calls
 
 One exception is counted once
     It may leave several guarded calls of one circuit, one inside of the other. Each report
-    of an exception has a serial number, which is written on the exception. A call that is
-    left by an exception with a higher number than the one at its beginning knows that a
-    call inside of it has counted that exception. So an exception object that is raised
-    again and again, as mocks do, is counted each time.
+    of an exception has a serial number, which is written on the exception, under the mark of
+    the circuit. A call that is left by an exception with a higher number than the one at its
+    beginning knows that a call inside of it has counted that exception. So an exception object
+    that is raised again and again, as mocks do, is counted each time.
 
     Rejected: a set of the exceptions that were counted, which keeps them and their frames
     alive; a list of the calls under way, which costs every healthy call.
@@ -36,7 +36,7 @@ import os
 import weakref
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import brama
 
@@ -56,10 +56,10 @@ last_failure = [0]
 _serials: Iterator[int]
 _report_failure = _ffi.report_failure
 permit_covers = _ffi.permit_covers
-#: On an exception: a circuit, the serial number that it was counted with there, and what
-#: was here before.
-_COUNTED = "_brama_counted"
-#: So many circuits, besides the last one.
+#: Attributes of an exception that begin so have the serial number that it was counted with, by
+#: the circuit whose `mark` it is.
+COUNTED = "_brama_counted_"
+#: An exception has at most so many.
 _MARKS = 8
 
 #: What a report may answer that a guarded call has no use for: the books are right. The
@@ -166,7 +166,7 @@ class Call:
             self.settle(outcome)
             return outcome
         # All of them: each counts as counted from now on.
-        first = [is_first(failure, self.handle.number, self.since) for failure in failures]
+        first = [is_first(failure, self.handle.mark, self.since) for failure in failures]
         if any(first):
             self.settle(FAILURE, reason_of(failures[first.index(True)]))
         else:
@@ -176,13 +176,13 @@ class Call:
     def _cancelled(self, error: BaseException) -> None:
         """Reports that it was given up: a failure, if the library has timed the call and it
         has lasted too long. Then the exception is marked as counted."""
-        if self.words is None or is_counted(error, self.handle.number, self.since):
+        if self.words is None or is_counted(error, self.handle.mark, self.since):
             self.settle(IGNORED)
             return
         before = self.handle.total_failures()
         self.settle(CANCELLED)
         if self.handle.total_failures() != before:
-            is_first(error, self.handle.number, self.since)
+            is_first(error, self.handle.mark, self.since)
 
     def returned(self, policy: Policy, result: object) -> Outcome:
         outcome = policy.of_result(result)
@@ -295,46 +295,43 @@ def innermost(guard: object) -> Optional[Call]:
     return None
 
 
-def is_first(error: BaseException, circuit: int, since: int) -> bool:
+def is_first(error: BaseException, mark: str, since: int) -> bool:
     """Whether no call of the circuit has counted an exception since then. Then this one
     counts it."""
-    attributes = error.__dict__
-    counted = attributes.get(_COUNTED)
-    if counted is not None and _is_counted(counted, circuit, since):
+    if is_counted(error, mark, since):
         return False
-    last_failure[0] = serial = next(_serials)
-    attributes[_COUNTED] = circuit, serial, _without(counted, circuit)
+    last_failure[0] = error.__dict__[mark] = next(_serials)
     return True
 
 
-def is_counted(error: BaseException, circuit: int, since: int) -> bool:
-    return _is_counted(error.__dict__.get(_COUNTED), circuit, since)
+def is_counted(error: BaseException, mark: str, since: int) -> bool:
+    """Whether a call of the circuit has counted an exception since then."""
+    attributes = error.__dict__
+    return bool(attributes) and _is_counted(attributes, mark, since)
 
 
-def _without(counted: Any, circuit: int) -> Any:
-    """What is kept of former marks: so that an exception that is raised for years has few."""
-    kept: Any = None
-    left = _MARKS
-    while counted is not None and left:
-        number, serial, counted = counted
-        if number != circuit:
-            kept = number, serial, kept
-            left -= 1
-    return kept
+def _is_counted(attributes: Dict[str, Any], mark: str, since: int) -> bool:
+    serial = attributes.get(mark)
+    if serial is None:
+        if len(attributes) > _MARKS:
+            _forget_the_oldest(attributes)
+        return False
+    # Numbers of another process mean nothing here, and are out of this range.
+    return since < serial <= last_failure[0]
 
 
-def _is_counted(counted: Any, circuit: int, since: int) -> bool:
-    while counted is not None:
-        number, serial, counted = counted
-        # Numbers of another process mean nothing here, and are out of this range.
-        if number == circuit and since < serial <= last_failure[0]:
-            return True
-    return False
+def _forget_the_oldest(attributes: Dict[str, Any]) -> None:
+    """So that an exception that is raised for years has few marks."""
+    marks = sorted(
+        (serial, mark) for mark, serial in attributes.items() if mark.startswith(COUNTED)
+    )
+    for _, mark in marks[: -_MARKS + 1]:
+        attributes.pop(mark, None)
 
 
 def failed(
     failures: Mapping[type, bytes],
-    circuit: int,
+    mark: str,
     ticket: Ticket,
     error: BaseException,
     since: int,
@@ -344,17 +341,14 @@ def failed(
     `Call.raised`, in one frame, for exceptions that are failures by their class. False for
     all others, and for those that were counted: nothing is reported then.
     """
-    kind = failures.get(type(error))
-    if kind is None:
+    try:
+        kind = failures[type(error)]
+    except KeyError:
         return False
     attributes = error.__dict__
-    counted = attributes.get(_COUNTED)
-    if counted is not None and _is_counted(counted, circuit, since):
+    if attributes and _is_counted(attributes, mark, since):
         return False
-    last_failure[0] = serial = next(_serials)
-    if counted is not None:
-        counted = _without(counted, circuit)
-    attributes[_COUNTED] = circuit, serial, counted
+    last_failure[0] = attributes[mark] = next(_serials)
     try:
         text = str(error)
     except Exception:  # Its text is the user's code.

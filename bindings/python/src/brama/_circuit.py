@@ -78,7 +78,7 @@ def _synchronous(function: Any, runner: Runner, source: Registered) -> Any:
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            if not failed(failures, handle.number, ticket, error, since):
+            if not failed(failures, handle.mark, ticket, error, since):
                 runner.raised(handle, ticket, error, since)
             raise
         if result is not None and type(result) not in known:
@@ -120,7 +120,7 @@ def _asynchronous(function: Any, runner: Runner, source: Registered) -> Any:
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            if not failed(failures, handle.number, ticket, error, since):
+            if not failed(failures, handle.mark, ticket, error, since):
                 runner.raised(handle, ticket, error, since)
             raise
         success(ticket)

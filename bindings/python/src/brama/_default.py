@@ -35,13 +35,15 @@ else:
     _guards, _guard = _default._guards, _default._guard
 
     @functools.wraps(_guard)
-    def guard(identifier, **options):
-        if not options:
+    def guard(identifier, scope=None, include=None, exclude=(), classify=None):
+        if scope is None and include is None and classify is None and not exclude:
             try:
                 return _guards[identifier]
             except (KeyError, TypeError):
                 pass
-        return _guard(identifier, **options)
+        return _guard(
+            identifier, scope=scope, include=include, exclude=exclude, classify=classify
+        )
 
 
 circuit: Final = _default.circuit

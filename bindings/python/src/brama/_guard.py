@@ -54,15 +54,13 @@ class GuardedCall(Unshared):
     the totals and raises nothing. Any thread may report.
     """
 
-    __slots__ = ("_call", "_guard", "_since")
+    __slots__ = ("_call", "_guard")
 
     _instead = "let the block report"
 
     #: If it does not go the short way, or has left it.
     _call: Call
     _guard: weakref.ref[_Ways]
-    #: `last_failure` when it began.
-    _since: int
 
     def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
         """Reports that the call succeeded.
@@ -230,6 +228,8 @@ def guard_of(
     success, references, last = _ffi.report_success, getrefcount, last_failure
     #: The block on the short way.
     short: Optional[GuardedCall] = None
+    #: `last_failure` when it began.
+    since = 0
     #: What the next block on the short way is given.
     spare: GuardedCall
     #: The block that was on the short way, after it has left it.
@@ -243,10 +243,10 @@ def guard_of(
     here: Any = handle if handle is not None else _Nowhere
 
     def enter() -> GuardedCall:
-        nonlocal short
+        nonlocal short, since
         if short is None and here.word.value == number:
             short = call = spare
-            (call._since,) = last
+            (since,) = last
             return call
         return enter_the_long_way()
 
@@ -264,7 +264,7 @@ def guard_of(
             leave_the_long_way(error)
 
     def enter_the_long_way() -> GuardedCall:
-        nonlocal short, spare, number, ticket
+        nonlocal short, spare, number, ticket, since
         call = admit()
         if call.is_probe:  # The state may have changed after it was read.
             forget()
@@ -273,7 +273,7 @@ def guard_of(
         if passes is not None and call.ticket is passes[2]:
             if short is None and first is None and not others:
                 _, number, ticket = passes
-                (guarded._since,) = last
+                (since,) = last
                 short = spare = guarded
                 return guarded
         call.guard = mark
@@ -310,7 +310,7 @@ def guard_of(
         number = -1
         if short is not None:
             guarded, passed, short = short, ticket, None
-            first = guarded._call = Call(here, passed, guarded._since)
+            first = guarded._call = Call(here, passed, since)
             spare = new()
 
     def leave_the_long_way(error: Optional[BaseException]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 from . import _ffi
 from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED, STATES
 from ._abi import TAKES_BACK, Fields, Key, Pairs
-from ._call import Call, last_failure, ride
+from ._call import COUNTED, Call, last_failure, ride
 from ._errors import CircuitOpen
 from ._owner import Owner, gone
 from ._structs import make_status, metadata_of, options_of, report_of
@@ -64,6 +64,7 @@ class Handle(Owner):
         "identifier",
         "latest",
         "manager",
+        "mark",
         "number",
         "scope",
         "spare",
@@ -81,6 +82,8 @@ class Handle(Owner):
         self.scope: Optional[str] = None if key[1] is None else key[1].decode()
         #: The same for all handles of one registration, and of no other.
         self.number: int = _ffi.connection_pass_word(address)
+        #: An attribute of exceptions that the circuit has counted.
+        self.mark: str = f"{COUNTED}{self.number:x}"
         #: The handle in the form that `ctypes` passes on without converting it.
         self.argument: Any = byref(_Target.from_address(address))
         self.word: Any = PassWord.from_address(self.number)
