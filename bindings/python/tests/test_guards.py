@@ -28,7 +28,7 @@ def in_thread(work: Any) -> None:
         except BaseException as error:
             raised.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
@@ -92,7 +92,7 @@ def test_a_guard_that_many_threads_share_loses_no_report(manager: brama.Brama) -
             except OSError:
                 pass
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -138,7 +138,7 @@ def test_each_block_of_a_shared_guard_reports_for_itself(world: World, first_to_
                 raise OSError
 
     with guard as call:
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         assert entered.wait(20)
         call.failure("mine")

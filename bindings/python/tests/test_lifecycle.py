@@ -186,7 +186,7 @@ def test_forks_while_everything_is_busy(program: Program) -> None:
             manager.subscribe(lambda event: None).unsubscribe()
             manager.poll()
             manager.snapshot()
-    threads = [threading.Thread(target=work) for work in (report, drain, subscribe)]
+    threads = [threading.Thread(target=work, daemon=True) for work in (report, drain, subscribe)]
     for thread in threads:
         thread.start()
 

@@ -194,7 +194,7 @@ def test_permits_threads_and_other_circuits_do_not_share(world: World) -> None:
     taken = y.acquire()
     with x.guard():
         ask(y)
-        thread = threading.Thread(target=ask, args=(x,))
+        thread = threading.Thread(target=ask, args=(x,), daemon=True)
         thread.start()
         thread.join(20)
         with pytest.raises(brama.CircuitOpen):

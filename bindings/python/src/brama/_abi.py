@@ -113,7 +113,7 @@ _INHERIT: Dict[Any, Union[int, float]] = {
 }
 #: What takes a setting back, by the name of its field.
 TAKES_BACK: Dict[str, Union[int, float]] = {
-    field: _INHERIT[kind] for field, kind in Config._fields_ if kind in _INHERIT
+    name: _INHERIT[kind] for name, kind, *_ in Config._fields_ if kind in _INHERIT
 }
 
 

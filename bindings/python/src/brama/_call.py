@@ -311,7 +311,7 @@ def is_counted(error: BaseException, mark: str, since: int) -> bool:
 
 
 def _is_counted(attributes: Dict[str, Any], mark: str, since: int) -> bool:
-    serial = attributes.get(mark)
+    serial: Optional[int] = attributes.get(mark)
     if serial is None:
         if len(attributes) > _MARKS:
             _forget_the_oldest(attributes)

@@ -322,9 +322,6 @@ class Queue(Owner):
     __slots__ = ("_lock",)
     _free = _queue_free
 
-    #: How many events are taken at a time.
-    BATCH = 64
-
     def __init__(self, address: int) -> None:
         super().__init__(address)
         self.renew()
@@ -333,11 +330,12 @@ class Queue(Owner):
         """For the child of a fork, where another thread's lock stays locked."""
         self._lock = threading.Lock()
 
-    def drain(self, make: Callable[[Any, Dict[str, str]], _E]) -> List[_E]:
-        """Takes events out; what they point to is valid until the next time."""
-        events, count = (EventWords * self.BATCH)(), c_size_t()
+    def drain(self, make: Callable[[Any, Dict[str, str]], _E], most: int) -> List[_E]:
+        """Takes events out, at most so many."""
+        events, count = (EventWords * most)(), c_size_t()
+        # What they point to is valid until the next time.
         with self._lock:
-            check(_queue_drain(self.address, events, sizeof(EventWords), self.BATCH, byref(count)))
+            check(_queue_drain(self.address, events, sizeof(EventWords), most, byref(count)))
             return [make(event, metadata_of(event)) for event in events[: count.value]]
 
     def has_events(self) -> bool:

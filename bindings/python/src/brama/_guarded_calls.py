@@ -116,12 +116,14 @@ class GuardedCalls(Publisher):
         # The guard of a healthy circuit, by its name alone, in the shortest time. CPython
         # calls functions without keyword-only parameters faster.
         @functools.wraps(_guard)
-        def guard(self, identifier, scope=None, include=None, exclude=(), classify=None):
-            if scope is None and include is None and classify is None and not exclude:
+        def guard(self, identifier, scope=None, include=None, exclude=None, classify=None):
+            if scope is None and include is None and classify is None and exclude is None:
                 try:
                     return self._guards[identifier]
                 except (KeyError, TypeError):
                     pass
+            if exclude is None:
+                exclude = ()
             return self._guard(
                 identifier, scope=scope, include=include, exclude=exclude, classify=classify
             )

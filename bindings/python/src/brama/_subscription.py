@@ -114,6 +114,9 @@ class Subscription(Unshared):
         self._queue.close()
         self._settle()
 
+    #: How many events are taken out of the queue at a time. What is taken out and not delivered
+    #: makes no descriptor readable: where several wait, it must be one.
+    _batch = 1
     #: The thread that serves a callback.
     _thread: Optional[threading.Thread] = None
 
@@ -134,7 +137,7 @@ class Subscription(Unshared):
 
     def _fetch(self) -> bool:
         """Whether there were events in the queue, which are pending now."""
-        fetched = self._queue.drain(event_of)
+        fetched = self._queue.drain(event_of, self._batch)
         self._pending.extend(fetched)
         return bool(fetched)
 
@@ -178,6 +181,8 @@ class Subscription(Unshared):
 
 class CallbackSubscription(Subscription):
     """Calls a function for every event."""
+
+    _batch = 64
 
     def __init__(
         self,
