@@ -9,7 +9,7 @@ import pytest
 from conftest import Program
 
 START = """
-    import os, sys, threading, time
+    import os, signal, sys, threading, time
     import brama
 
     def wait_until(condition):
@@ -36,7 +36,8 @@ START = """
                 assert status == 0, status
                 return
             if time.monotonic() > deadline:
-                os.kill(child, 9)
+                os.kill(child, signal.SIGABRT)  # `faulthandler` answers it.
+                os.waitpid(child, 0)
                 raise AssertionError("the child hangs")
             time.sleep(0.002)
 """

@@ -169,3 +169,16 @@ def test_what_happens_to_events_at_the_end(program: Program) -> None:
     assert program(text + "raise OSError", code=1).split() == ["0", "1", "2"]
     left = text + "print('left', brama.shutdown(timeout=20_000), flush=True); os._exit(4)"
     assert program(left, code=4).split() == ["0", "1", "2", "left", "0"]
+
+
+def test_a_shutdown_begins_no_callback_after_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thread of their own. Here the time is over when the first one has returned."""
+    told: list[str] = []
+    world.manager.subscribe(lambda event: told.append(event.connection), events="registration")
+    for n in range(3):
+        world.manager.register(str(n))
+    is_over = lambda deadline: deadline is not None and bool(told)  # noqa: E731
+    monkeypatch.setattr("brama._subscription._is_over", is_over)
+    assert world.manager.shutdown(timeout=20_000) == 2 and told == ["0"]
