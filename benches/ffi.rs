@@ -38,7 +38,7 @@ const DEFAULT: Manager = Manager(ptr::null_mut());
 /// `brama_permit_t`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Permit([u64; 4]);
+struct Permit([u64; 6]);
 
 /// What is called of the library.
 #[derive(Clone, Copy)]

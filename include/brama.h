@@ -7,22 +7,23 @@
  *     #include <brama.h>
  *     #include <stdio.h>
  *
+ *     static bool charge(void) { return false; }  // the dependency
+ *
  *     int main(void) {
  *         brama_connection_t *payments;
- *         brama_options_t options;
- *         brama_options_init(&options);
+ *         brama_options_t options = BRAMA_OPTIONS_INIT;
  *         options.max_attempts = 3;
  *         if (brama_register(NULL, "payment_api", NULL, &options, &payments) != BRAMA_OK) {
  *             fprintf(stderr, "%s\n", brama_last_error_message());
  *             return 1;
  *         }
  *         brama_permit_t permit;
- *         if (brama_connection_acquire(payments, &permit, NULL) == BRAMA_OK) {
- *             if (charge())
- *                 brama_permit_success(permit);
- *             else
- *                 brama_permit_failure(permit, "HTTP 503");
- *         }
+ *         if (brama_connection_acquire(payments, &permit, NULL) != BRAMA_OK)
+ *             printf("not tried: %s\n", brama_last_error_message());
+ *         else if (charge())
+ *             brama_permit_success(permit);
+ *         else
+ *             brama_permit_failure(permit, "HTTP 503");
  *         brama_connection_release(payments);
  *         return 0;
  *     }
@@ -37,28 +38,54 @@
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
  * (brama_available), call, report (brama_success, brama_failure): simpler to add to
- * existing code, but half-open everybody who asks is told yes. Both exist by name, and
+ * existing code, but while half-open every caller that asks is admitted. Both exist by name, and
  * on a handle, which costs no look-up: keep one for a hot path.
  *
  * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL)
  * and ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of
- * UTF-8. All strings that go in are NUL-terminated UTF-8 and copied where they are
- * kept; all strings that come out are NUL-terminated, and say how long they are valid.
+ * UTF-8. Strings that go in are NUL-terminated UTF-8; functions whose name ends in _n take
+ * lengths instead. The library copies what it keeps. All strings that come out are
+ * NUL-terminated, and their function says how long they are valid.
+ *
+ * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is no UTF-8 or too long
+ * is made valid and cut; the report counts, and its event has BRAMA_EVENT_TRUNCATED.
  *
  * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a
- * negative code; a function that returns a pointer returns NULL. After a failure
- * brama_last_error_message() says what was wrong, on this thread. A pointer argument
+ * negative code; a function that returns a pointer returns NULL. After a failure, and
+ * after a question that was answered no, brama_last_error_message() says what was wrong, and
+ * brama_last_error_code() is its code, on this thread. A pointer argument
  * must not be NULL unless its function says what NULL means: then the answer is
  * BRAMA_ERR_INVALID_ARGUMENT, and nothing was done. A call that fails changes nothing,
  * unless it says so.
  *
- * OWNERSHIP. Opaque types are made and freed by the functions that their comment
- * names; everything else is the caller's own memory. Handles, subscriptions and queues
- * may outlive their manager.
+ * OWNERSHIP. What a function makes is given back once; everything else is the caller's own
+ * memory. NULL may be given back.
  *
- * STRUCTS. Call brama_X_init on a struct before you fill it in: it sets its size, by
- * which later versions of the library know what you know of it, and sets every field
- * to "not given" (BRAMA_NOT_GIVEN_...).
+ *     made by                                        given back by
+ *     brama_new                                      brama_free
+ *     brama_register, brama_get_or_register,         brama_connection_release
+ *       brama_connection_get, _retain
+ *     brama_subscribe, brama_subscribe_batched       brama_unsubscribe (ends it), or
+ *                                                    brama_subscription_detach (leaves it)
+ *     brama_queue_new                                brama_queue_free
+ *     brama_snapshot_new                             brama_snapshot_free
+ *     brama_clock_new                                brama_clock_free
+ *
+ * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
+ * subscriptions and queues may outlive their manager.
+ *
+ * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared
+ * or with brama_X_init. That sets `size`, which tells a newer library which fields your
+ * program was compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...).
+ * BRAMA_INHERIT_... takes a setting back that was given before.
+ *
+ * VERSIONS. Structs with a size only grow at their end, and constants keep their values, as
+ * long as BRAMA_ABI_VERSION stays the same: before version 1.0 as long as the minor version
+ * does, from then on as long as the major version does. The SONAME is libbrama.so.0.MINOR
+ * before 1.0 and libbrama.so.MAJOR from then on, so a program finds a library that it can
+ * work with, or none. A program that loads the library itself compares brama_abi_version()
+ * with BRAMA_ABI_VERSION. A program that sets a field which an older library does not know
+ * gets BRAMA_ERR_INVALID_ARGUMENT.
  *
  * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
  * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
@@ -85,6 +112,16 @@
  * reported, which can start a thread; the first use by a thread allocates; a report that interrupts
  * another one may lose a count.
  *
+ * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of
+ * this library: disable cancellation, or cancel where you wait for the dependency. What such
+ * a thread should report is brama_permit_cancelled.
+ *
+ * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with
+ * per-thread state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks
+ * or dies. Use a queue and drain it on a thread of the interpreter's (brama_queue_fd wakes
+ * event loops), brama_snapshot_new in place of brama_for_each where a callback is awkward,
+ * permits by pointer (the functions that end in _at), and brama_connection_pass_word.
+ *
  * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
  * of the functions just named that may wait; never on one that reports. They may call
  * anything in this library, and no call of theirs waits for another callback, of this
@@ -94,8 +131,8 @@
  *
  * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
  * every drop is counted. All other types are delivered at least once to every
- * subscriber they match; where there is no room, those of one type and connection are
- * told late and by the latest of them (BRAMA_EVENT_COALESCED), and a connection that
+ * subscriber they match; where there is no room, those of one type and connection arrive
+ * late and merged into the latest of them (BRAMA_EVENT_COALESCED), and a connection that
  * came and went meanwhile leaves none. Who hears of a registration hears of the removal,
  * afterwards. Memory is bounded by the capacities and the number of connections, since
  * reasons and metadata are bounded, too (brama_report_t).
@@ -112,7 +149,7 @@
  * FORK. In the child of a fork() everything works on with the state that it had:
  * managers, handles, permits, subscriptions, queues. The background thread restarts by
  * itself. Events that were waiting are the parent's; the descriptor of a queue keeps its
- * number and is the child's own, to be registered anew with an event loop.
+ * number and is the child's own, to be registered again with an event loop.
  */
 
 #ifndef BRAMA_H
@@ -256,7 +293,8 @@ BRAMA_API const char *brama_strerror(brama_result_t result);
 
 /**
  * The code of this thread's last call that failed, for functions that return a pointer or a
- * bool; BRAMA_OK if none has. Calls that succeed leave it as it is. Each thread has its own.
+ * bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
+ * it as it is. Each thread has its own.
  */
 BRAMA_API
 brama_result_t brama_last_error_code(void);
@@ -453,7 +491,7 @@ typedef struct brama_pair_t {
 #define BRAMA_EVENT_EXPIRY 5
 
 /**
- * A connection was removed because nobody used it.
+ * A connection was removed because it was not used.
  */
 #define BRAMA_EVENT_CLEANUP 6
 
@@ -715,7 +753,7 @@ typedef struct brama_config_t {
      */
     int32_t auto_register;
     /**
-     * 1 (default): a thread of the manager's does what is due when nobody calls. 0:
+     * 1 (default): a thread of the manager's does what is due while no call comes. 0:
      * call brama_poll now and then. The thread's signal mask is that of who starts it:
      * of the caller of brama_new, and in the child of a fork() of the first to use the
      * manager. Only for brama_new.
@@ -858,7 +896,7 @@ brama_result_t brama_shutdown_within(brama_t *manager,
 /**
  * Does what is due: expiries, cleanup, delivery of events. Needed without a
  * background thread, harmless with one. Runs callbacks on the calling thread. Inside
- * a callback it does nothing. NULL: the default manager. Any thread.
+ * a callback it does nothing. NULL: the default manager. Never fails. Any thread.
  */
 BRAMA_API brama_result_t brama_poll(brama_t *manager);
 
@@ -1249,6 +1287,49 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
                                         uint64_t *retry_after_ms);
 
 /**
+ * Whether the call is a probe: the circuit is half-open, and the call tests the
+ * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
+ * thread.
+ */
+BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
+
+/**
+ * brama_permit_is_probe with the permit by pointer. False for NULL.
+ */
+BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
+
+/**
+ * Whether a guarded call of a connection may ride on the call that this permit was given
+ * to. Ask it for a call that is made inside the other one. True while the circuit is
+ * half-open and the permit is that of a probe of the same circuit, in the same half-open
+ * state; it was not reported yet.
+ *
+ * A call that rides needs no permit and reports nothing: the outer call reports for both.
+ * Without that a probe whose work makes a call of its own circuit would be rejected by it,
+ * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * rides can be ridden on. If the outer call has nothing to report itself and the inner one
+ * failed, it reports a failure. brama.hpp does all this.
+ *
+ * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
+ * tells). Any thread.
+ */
+BRAMA_API
+bool brama_permit_covers(brama_permit_t permit,
+                         const brama_connection_t *connection);
+
+/**
+ * brama_permit_covers with the permit by pointer. False for NULL.
+ */
+BRAMA_API
+bool brama_permit_covers_at(const brama_permit_t *permit,
+                            const brama_connection_t *connection);
+/** A permit of zeroes as an initialiser. */
+#define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }
+
+
+/* -- What became of a guarded call --------------------------------------------------- */
+
+/**
  * Reports that the admitted call succeeded.
  *
  * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
@@ -1286,9 +1367,7 @@ brama_result_t brama_permit_success_with_at(const brama_permit_t *permit,
  * Reports that the admitted call failed. The reason goes into the events; NULL: none.
  * Errors as brama_permit_success. Any thread.
  */
-BRAMA_API
-brama_result_t brama_permit_failure(brama_permit_t permit,
-                                    const char *reason);
+BRAMA_API brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
 
 /**
  * brama_permit_failure with the permit by pointer; see brama_permit_success_at.
@@ -1345,47 +1424,6 @@ brama_result_t brama_permit_cancelled(brama_permit_t permit);
  */
 BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit);
 
-/**
- * Whether the call is a probe: the circuit is half-open, and the call tests the
- * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
- * thread.
- */
-BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
-
-/**
- * brama_permit_is_probe with the permit by pointer. False for NULL.
- */
-BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
-
-/**
- * Whether a guarded call of a connection may ride on the call that this permit was given
- * to. Ask it for a call that is made inside the other one. True while the circuit is
- * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state; it was not reported yet.
- *
- * A call that rides needs no permit and reports nothing: the outer call reports for both.
- * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close. One call at a time rides on a permit, and a call that
- * rides can be ridden on. If the outer call has nothing to report itself and the inner one
- * failed, it reports a failure. brama.hpp does all this.
- *
- * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
- * tells). Any thread.
- */
-BRAMA_API
-bool brama_permit_covers(brama_permit_t permit,
-                         const brama_connection_t *connection);
-
-/**
- * brama_permit_covers with the permit by pointer. False for NULL.
- */
-BRAMA_API
-bool brama_permit_covers_at(const brama_permit_t *permit,
-                            const brama_connection_t *connection);
-/** A permit of zeroes as an initialiser. */
-#define BRAMA_PERMIT_INIT { { 0, 0, 0, 0, 0, 0 } }
-
-
 /* -- Guarded calls by reading -------------------------------------------------------- */
 
 /**
@@ -1436,8 +1474,8 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
  * Opens a circuit, or moves the deadline of an open one.
  *
  * expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
- * its settings say, backoff and jitter included; BRAMA_NEVER: until somebody closes or
- * resets it. The reason goes into the events; NULL: none.
+ * its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
+ * reset. The reason goes into the events; NULL: none.
  *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -1488,7 +1526,7 @@ brama_result_t brama_reset_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Resets every circuit of a manager. NULL: the default one. Any thread.
+ * Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
  */
 BRAMA_API brama_result_t brama_reset_all(brama_t *manager);
 
@@ -1791,7 +1829,7 @@ brama_result_t brama_for_each(brama_t *manager,
 /**
  * Counts the connections in each state. The struct has been through
  * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
- * Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API
 brama_result_t brama_state_counts(brama_t *manager,
@@ -1988,7 +2026,7 @@ typedef struct brama_event_counts_t {
      */
     size_t size;
     /**
-     * Events that somebody wanted when they happened.
+     * Events that a subscriber wanted when they happened.
      */
     uint64_t published;
     /**
@@ -2000,8 +2038,8 @@ typedef struct brama_event_counts_t {
      */
     uint64_t dropped;
     /**
-     * Events of the other types that are told by a later one, or that nobody needs to
-     * hear of because the connection came and went.
+     * Events of the other types that were merged into a later one, or that no subscriber
+     * needs because the connection came and went.
      */
     uint64_t coalesced;
     /**
@@ -2123,7 +2161,7 @@ brama_result_t brama_unsubscribe_matching(brama_t *manager,
 /**
  * Counts what became of a manager's events, and says whether its thread runs. Exact when
  * nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
- * is the default one, NULL counts are refused. Any thread.
+ * is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API
 brama_result_t brama_event_counts(brama_t *manager,
@@ -2195,7 +2233,7 @@ BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
 BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
- * Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
+ * Ends the queue's subscription: nothing more comes, and waiting threads are woken. What
  * waits can still be drained. Further calls do nothing. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
@@ -2298,7 +2336,7 @@ BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
  * Moves the time on by so many ms. It stops 34 years after its start. What became
- * due happens for whoever looks first; brama_poll makes it happen now. NULL:
+ * due takes effect at the next call, on any thread; brama_poll does it now. NULL:
  * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
  */
 BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);

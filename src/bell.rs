@@ -24,20 +24,20 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 /// Nobody sleeps: the driver is at work, or there shall be none.
 const AWAKE: u64 = 0;
 /// There is no driver, and there should be one.
-const ABSENT: u64 = u64::MAX;
+const ABSENT: u64 = u64::MAX - 1;
+/// No driver comes any more. It stays so.
+const ENDED: u64 = u64::MAX;
 
 /// Starts the driver, unless somebody has.
 pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
 
 /// The driver's bell.
 pub(crate) struct Bell {
-    /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`] or [`ABSENT`].
+    /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`], [`ABSENT`] or [`ENDED`].
     asleep_until: AtomicU64,
     /// 1: the driver was woken since it last got up. The wake itself may have gone to
     /// a callback that slept.
     woken: AtomicU32,
-    /// 1: no driver comes any more.
-    ended: AtomicU32,
     sleeper: ArcSwapOption<Thread>,
     /// None: the manager has no driver.
     starter: Option<Starter>,
@@ -49,7 +49,6 @@ impl Bell {
         Bell {
             asleep_until: AtomicU64::new(asleep_until),
             woken: AtomicU32::new(0),
-            ended: AtomicU32::new(0),
             sleeper: ArcSwapOption::empty(),
             starter,
         }
@@ -63,16 +62,13 @@ impl Bell {
     /// There is work that must be done at `moment`. Called after it was left. True if
     /// no driver comes any more.
     pub(crate) fn ring(&self, moment: u64) -> bool {
-        self.is_asleep_past(moment) && {
-            self.wake();
-            self.ended.load(Ordering::Relaxed) == 1
-        }
-    }
-
-    pub(crate) fn is_asleep_past(&self, moment: u64) -> bool {
-        // ORDERING: SeqCst, partner of the fence in `lie_down`.
+        // ORDERING: SeqCst, partner of the fences in `lie_down` and `end`.
         fence(Ordering::SeqCst);
-        self.asleep_until.load(Ordering::Relaxed) > moment
+        let until = self.asleep_until.load(Ordering::Relaxed);
+        if until > moment {
+            self.wake();
+        }
+        until == ENDED
     }
 
     pub(crate) fn wake(&self) {
@@ -108,31 +104,38 @@ impl Bell {
     /// Announces a sleep until `moment`. The driver must look for work once more
     /// before it parks, and call [`Bell::get_up`] afterwards.
     pub(crate) fn lie_down(&self, moment: u64) {
-        self.asleep_until
-            .store(moment.min(ABSENT - 1), Ordering::Relaxed);
+        self.change(moment.min(ABSENT - 1));
         // ORDERING: SeqCst, partner of the fence in `ring`.
         fence(Ordering::SeqCst);
     }
 
     /// All that the driver was woken for until now is looked at after this.
     pub(crate) fn get_up(&self) {
-        let is_over = self.ended.load(Ordering::Relaxed) == 1;
-        let until = if is_over { ABSENT } else { AWAKE };
-        self.asleep_until.store(until, Ordering::Relaxed);
+        self.change(AWAKE);
         self.was_woken();
     }
 
     /// No driver comes any more. The caller looks for work once more afterwards.
     pub(crate) fn end(&self) {
-        self.ended.store(1, Ordering::Relaxed);
-        self.asleep_until.store(ABSENT, Ordering::Relaxed);
-        // ORDERING: SeqCst, partner of the fence in `is_asleep_past`.
+        // ORDERING: AcqRel, partner of itself in `change`: each change comes before the next.
+        self.asleep_until.swap(ENDED, Ordering::AcqRel);
+        // ORDERING: SeqCst, partner of the fence in `ring`.
         fence(Ordering::SeqCst);
     }
 
     /// The driver could not be started.
     pub(crate) fn leave(&self) {
-        self.asleep_until.store(ABSENT, Ordering::Relaxed);
+        self.change(ABSENT);
+    }
+
+    /// Changes until when the driver sleeps, except after the end. An exchange: the end may come
+    /// from another thread, while a thread that waits for a queue gets up.
+    fn change(&self, until: u64) {
+        // ORDERING: AcqRel, see `end`.
+        let change = |before| (before != ENDED).then_some(until);
+        let _ = self
+            .asleep_until
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
     }
 }
 

@@ -42,14 +42,14 @@ mod planned;
 mod post;
 
 use std::collections::HashSet;
-use std::sync::{MutexGuard, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use crate::bus::{Dispatched, is_inside_user_code};
 use crate::engine::Engine;
 use crate::mailbox::Mailbox;
-use crate::sync::{Ordering, fence};
+use crate::sync::{MutexGuard, Ordering, fence};
 
 pub(crate) use plan::{Plan, Planning};
 pub(crate) use post::{Post, end, start, starter};
@@ -158,8 +158,7 @@ impl Engine {
         }
         self.env.bell.hang(thread::current());
         let next = self.do_all_due();
-        self.env.bell.lie_down(next);
-        if !mailbox.has_any() && self.is_idle_until(next) && !self.is_shut() {
+        if self.lies_down_until(next) && !mailbox.has_any() {
             let now = self.env.clock.now_exact();
             let due = Duration::from_millis(next.saturating_sub(now));
             thread::park_timeout(nap.min(due));
@@ -170,6 +169,12 @@ impl Engine {
     /// Whether nothing waits for the driver.
     fn is_idle(&self) -> bool {
         self.is_idle_until(1)
+    }
+
+    /// Announces a sleep, and looks for work again. False if there is some.
+    pub(crate) fn lies_down_until(&self, moment: u64) -> bool {
+        self.env.bell.lie_down(moment);
+        self.is_idle_until(moment) && !self.is_shut()
     }
 
     /// Whether nothing waits for the driver, nor will before this moment.

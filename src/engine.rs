@@ -10,7 +10,7 @@
 mod audience;
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::bell::Starter;
 use crate::bus::Notices;
@@ -26,7 +26,7 @@ use crate::lock::Lock;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
 use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
-use crate::sync::{AtomicU32, Ordering, fence, fence_after_rmw};
+use crate::sync::{AtomicU32, Mutex, Ordering, fence, fence_after_rmw};
 use crate::table::{Cursor, Table};
 
 // On lines of its own: the count of those who share an engine stands before it, and

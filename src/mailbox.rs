@@ -24,7 +24,7 @@
 //! next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
@@ -32,7 +32,7 @@ use once_cell::race::OnceBox;
 use crate::event::Event;
 use crate::per_process::{PerProcess, Renew};
 use crate::state::State;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Condvar, Mutex, MutexGuard, Ordering};
 use crate::wake::Wake;
 
 /// So many connections with events aside are not worth sorting out.

@@ -12,7 +12,7 @@
 use std::ops::Deref;
 
 use crate::fork;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, modelled};
 
 /// How a child comes by a value of its own.
 pub(crate) trait Renew {
@@ -67,6 +67,20 @@ impl<T: Renew> PerProcess<T> {
         };
         // SAFETY: of this process, and thus there until `self` is dropped.
         unsafe { &(*current).value }
+    }
+}
+
+modelled! {
+    impl<T: Renew> PerProcess<T> {
+        /// As the child of a fork finds it.
+        pub(crate) fn inherited(value: T) -> Self {
+            let inherited = Of::leak(value);
+            // SAFETY: from a box, and not shared yet.
+            unsafe { (*inherited).incarnation = u32::MAX };
+            PerProcess {
+                current: AtomicPtr::new(inherited),
+            }
+        }
     }
 }
 

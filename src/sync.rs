@@ -16,10 +16,10 @@ pub(crate) use loom::sync::atomic::{
 };
 
 #[cfg(not(all(loom, test)))]
-pub(crate) use std::sync::{Condvar, Mutex, atomic::AtomicBool, atomic::AtomicU16};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool, atomic::AtomicU16};
 
 #[cfg(all(loom, test))]
-pub(crate) use loom::sync::{Condvar, Mutex, atomic::AtomicBool, atomic::AtomicU16};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool, atomic::AtomicU16};
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::cell::UnsafeCell;

@@ -11,7 +11,8 @@
 //!   bisection.
 //! - A failure of age `span` is outside, one of age `span − 1` inside.
 //! - Some failures have no time: those before there was a window, and those while there is none.
-//!   They keep the count in a row right and are in no window.
+//!   They keep the count in a row right and are in no window. Except that who writes a time for a
+//!   failure that is under way, does not know whether it is such a one: then it has that time.
 //!
 //! A ring has at least as many slots as failures open the circuit, so the decision is exact.
 //! Beyond that the oldest are overwritten, and the count stops at the number of slots.

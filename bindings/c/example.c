@@ -25,8 +25,7 @@ int main(void) {
     /* A clock that the program moves: no need to wait for an expiry. */
     clock_of_the_test = brama_clock_new(0);
 
-    brama_config_t config;
-    brama_config_init(&config);
+    brama_config_t config = BRAMA_CONFIG_INIT;
     config.clock = clock_of_the_test;
     config.background = 0;
     config.max_attempts = 3;
@@ -38,8 +37,7 @@ int main(void) {
         fprintf(stderr, "%s\n", brama_last_error_message());
         return 1;
     }
-    brama_filter_t changes;
-    brama_filter_init(&changes);
+    brama_filter_t changes = BRAMA_FILTER_INIT;
     changes.event_types = BRAMA_EVENT_BIT(BRAMA_EVENT_STATE_CHANGE);
     brama_subscribe(manager, &changes, on_event, NULL, NULL, NULL);
 
@@ -47,7 +45,10 @@ int main(void) {
         brama_permit_t permit;
         uint64_t retry_after_ms;
         if (brama_connection_acquire(payments, &permit, &retry_after_ms) != BRAMA_OK) {
-            printf("%3d s   not tried, again in %d ms\n", second, (int)retry_after_ms);
+            if (retry_after_ms == BRAMA_NEVER)
+                printf("%3d s   not tried, held open until it is closed by hand\n", second);
+            else
+                printf("%3d s   not tried, again in %d ms\n", second, (int)retry_after_ms);
         } else if (charge()) {
             printf("%3d s   paid\n", second);
             brama_permit_success(permit);

@@ -4,6 +4,8 @@
  *     #include <brama.hpp>
  *     #include <iostream>
  *
+ *     static int charge() { return 1; }  // the dependency
+ *
  *     int main() {
  *         brama::Options options;
  *         options.max_attempts = 3;
@@ -105,10 +107,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#if defined(__GLIBCXX__)
-#include <cxxabi.h>
-#endif
 
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define BRAMA_HPP_TRY try
@@ -1320,12 +1318,6 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry,
         }
     }
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
-#if defined(__GLIBCXX__)
-    catch (const abi::__forced_unwind&) {
-        call.cancelled();
-        throw;
-    }
-#endif
     catch (const Rejected&) {
         call.conclude(Outcome::ignored);
         throw;
@@ -1333,7 +1325,7 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry,
         call.conclude(wraps_rejection(exception) ? Outcome::ignored : Outcome::failure, exception.what());
         throw;
     } catch (...) {
-        // What unwinds and is no exception of C++ is the end of the thread.
+        // What unwinds and is no exception of C++ is the end of a thread that is cancelled.
         if (std::current_exception() != nullptr)
             call.conclude(Outcome::failure, "exception");
         else

@@ -136,6 +136,13 @@ impl Connection {
         self.error(Refusal::Gone)
     }
 
+    /// Why [`Connection::available`] is false, if the circuit is open for a while; otherwise
+    /// [`Connection::why_unavailable`] has to be asked.
+    #[inline]
+    pub(crate) fn try_tell_open(&self) -> Option<Refused> {
+        self.record.try_tell_open(&self.engine.env)
+    }
+
     /// Why [`Connection::available`] is false, if it still is.
     pub(crate) fn why_unavailable(&self) -> Option<Error> {
         let refusal = self.record.why_unavailable(&self.engine.env)?;

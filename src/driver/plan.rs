@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
-use std::sync::Mutex;
 
 use super::planned::Planned;
 use crate::counter;
@@ -12,6 +11,7 @@ use crate::event::Cause;
 use crate::per_process::Renew;
 use crate::reclaim::{self, Guard};
 use crate::record::{Record, RecordRef};
+use crate::sync::Mutex;
 use crate::table::Cursor;
 
 /// Slots that a cleanup looks at before it lets go of its pin.

@@ -224,10 +224,9 @@ fn take_up(engine: &Engine, me: &Thread) {
 
 fn sleep_until(engine: &Engine, moment: u64) {
     let env = &engine.env;
-    env.bell.lie_down(moment);
+    let may_sleep = engine.lies_down_until(moment);
     let now = env.clock.now_exact();
-    let may_sleep = || engine.is_idle_until(moment) && !engine.is_shut() && now < moment;
-    if may_sleep() && !env.bell.was_woken() {
+    if may_sleep && now < moment && !env.bell.was_woken() {
         match env.clock {
             Clock::System(_) => thread::park_timeout(Duration::from_millis(moment - now)),
             // It moves only when advanced, and wakes us then.

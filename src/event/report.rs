@@ -136,7 +136,7 @@ pub(crate) fn valid_beginning(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Report<'r> {
-    pub(crate) reason: Option<Cow<'r, str>>,
+    pub(crate) reason: Option<&'r str>,
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// The metadata, or the reason even before it is cut, is not what was given.
     pub(crate) is_altered: bool,
@@ -156,7 +156,7 @@ impl<'r> Report<'r> {
 
     /// Why, in words.
     pub fn reason(mut self, reason: &'r str) -> Self {
-        self.reason = Some(Cow::Borrowed(reason));
+        self.reason = Some(reason);
         self
     }
 
@@ -175,9 +175,10 @@ impl<'r> Report<'r> {
 
     /// Whether the events of this report carry less or something else than was given.
     pub(crate) fn is_altered(&self) -> bool {
-        let given = self.reason.as_deref();
         self.is_altered
-            || given.is_some_and(|reason| reason.len() > TEXT_BYTES || reason.contains(NUL))
+            || self
+                .reason
+                .is_some_and(|reason| reason.len() > TEXT_BYTES || reason.contains(NUL))
     }
 }
 
@@ -218,7 +219,7 @@ impl<'r> From<&'r str> for Report<'r> {
 impl<'r> From<Option<&'r str>> for Report<'r> {
     fn from(reason: Option<&'r str>) -> Self {
         Report {
-            reason: reason.map(Cow::Borrowed),
+            reason,
             ..Report::new()
         }
     }

@@ -1,4 +1,4 @@
-//! Many handles in one call, for hosts to which a call of a foreign function is dear.
+//! Many handles in one call, for hosts where calling a C function is expensive.
 
 use std::ffi::c_char;
 use std::mem::size_of;
@@ -143,7 +143,7 @@ unsafe fn report(item: *const brama_report_item_t) -> Result<(), Error> {
         BRAMA_OUTCOME_FAILURE => {
             // SAFETY: the caller's promise.
             let report = unsafe { report::reason(item.reason, item.reason_length) };
-            connection.failure(report).map(drop)
+            connection.failure(&report).map(drop)
         }
         other => {
             let allowed = "must be BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE";

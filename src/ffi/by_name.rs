@@ -304,7 +304,7 @@ pub unsafe extern "C" fn brama_success_with(
         // SAFETY: the caller's promise.
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
-            args::manager(manager).success_with(key, report)?;
+            args::manager(manager).success_with(key, &report)?;
         }
         Ok(())
     })
@@ -327,7 +327,7 @@ pub unsafe extern "C" fn brama_failure(
         // SAFETY: the caller's promise.
         unsafe {
             let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
-            args::manager(manager).failure(key, report)?;
+            args::manager(manager).failure(key, &report)?;
         }
         Ok(())
     })
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn brama_failure_n(
         unsafe {
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
             let report = report::reason(reason, reason_length);
-            args::manager(manager).failure(key, report)?;
+            args::manager(manager).failure(key, &report)?;
         }
         Ok(())
     })
@@ -387,7 +387,7 @@ pub unsafe extern "C" fn brama_failure_with(
         unsafe {
             let key = key(identifier, scope)?;
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(args::manager(manager).failure(key, report)?);
+            count.put(args::manager(manager).failure(key, &report)?);
         }
         Ok(())
     })

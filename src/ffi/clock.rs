@@ -35,7 +35,7 @@ pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
 }
 
 /// Moves the time on by so many ms. It stops 34 years after its start. What became
-/// due happens for whoever looks first; brama_poll makes it happen now. NULL:
+/// due takes effect at the next call, on any thread; brama_poll does it now. NULL:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {

@@ -121,7 +121,7 @@ pub struct brama_config_t {
     /// 1: an unknown name is registered, with the manager's settings, by its first
     /// use. Default 0.
     pub auto_register: i32,
-    /// 1 (default): a thread of the manager's does what is due when nobody calls. 0:
+    /// 1 (default): a thread of the manager's does what is due while no call comes. 0:
     /// call brama_poll now and then. The thread's signal mask is that of who starts it:
     /// of the caller of brama_new, and in the child of a fork() of the first to use the
     /// manager. Only for brama_new.

@@ -10,6 +10,7 @@ use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
+use crate::event::Report;
 use crate::record::Begun;
 
 /// One more reference to a handle, to be released once more. Returns the same pointer;
@@ -76,9 +77,19 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
     available_unless_closed(handle)
 }
 
-#[cold]
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
+    // In an outage this is what every question costs. Nothing in it panics.
+    if let Some(refused) = handle.and_then(|handle| handle.connection.try_tell_open()) {
+        guard::rejected(refused);
+        return false;
+    }
+    available_guarded(handle)
+}
+
+#[cold]
+#[inline(never)]
+fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
     guard::value(false, || {
         let connection = &handle.ok_or_else(|| null("connection"))?.connection;
         if connection.available() {
@@ -140,7 +151,7 @@ pub unsafe extern "C" fn brama_connection_success_with(
         // SAFETY: the caller's promise.
         unsafe {
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
-            handle.connection.success_with(report)?;
+            handle.connection.success_with(&report)?;
         }
         Ok(())
     })
@@ -202,7 +213,9 @@ unsafe fn failure_that_matters(
         let handle = handle.ok_or_else(|| null("connection"))?;
         // SAFETY: the caller's promise.
         let report = unsafe { report::reason(text, length) };
-        handle.connection.go_on_with_failure(None, &report, begun)?;
+        handle
+            .connection
+            .go_on_with_failure(None, &Report::from(&report), begun)?;
         Ok(())
     })
 }
@@ -218,7 +231,7 @@ pub unsafe extern "C" fn brama_connection_failure_with(
         unsafe {
             let handle = handle(connection)?;
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(handle.connection.failure(report)?);
+            count.put(handle.connection.failure(&report)?);
         }
         Ok(())
     })

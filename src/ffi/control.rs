@@ -9,14 +9,15 @@ use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
-use super::types::{BRAMA_NEVER, BRAMA_NOT_GIVEN_U64};
+use super::types::{BRAMA_INHERIT_U64, BRAMA_NEVER, BRAMA_NONE, BRAMA_NOT_GIVEN_U64};
+use crate::error::Error;
 use crate::record::OpenFor;
 
 /// Opens a circuit, or moves the deadline of an open one.
 ///
 /// expiry_ms is how long it stays open this time, at least 1; BRAMA_NOT_GIVEN_U64: as
-/// its settings say, backoff and jitter included; BRAMA_NEVER: until somebody closes or
-/// resets it. The reason goes into the events; NULL: none.
+/// its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
+/// reset. The reason goes into the events; NULL: none.
 ///
 /// A NULL manager is the default one, a NULL scope is none. Errors:
 /// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn brama_open_circuit(
         unsafe {
             let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
             args::manager(manager)
-                .open_circuit(key, report, how_long(expiry_ms))
+                .open_circuit(key, &report, how_long(expiry_ms)?)
                 .map_err(in_c)?;
         }
         Ok(())
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn brama_open_circuit_with(
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
             args::manager(manager)
-                .open_circuit(key, report, how_long(expiry_ms))
+                .open_circuit(key, &report, how_long(expiry_ms)?)
                 .map_err(in_c)?;
         }
         Ok(())
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn brama_reset_circuit(
     })
 }
 
-/// Resets every circuit of a manager. NULL: the default one. Any thread.
+/// Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
             let (handle, report) = (handle(connection)?, report::reason(reason, TERMINATED));
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))
+                .open_circuit(&report, how_long(expiry_ms)?)
                 .map_err(in_c)?;
         }
         Ok(())
@@ -150,7 +151,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
             handle
                 .connection
-                .open_circuit(report, how_long(expiry_ms))
+                .open_circuit(&report, how_long(expiry_ms)?)
                 .map_err(in_c)?;
         }
         Ok(())
@@ -195,10 +196,14 @@ pub unsafe extern "C" fn brama_connection_reset_circuit(
     })
 }
 
-fn how_long(expiry_ms: u64) -> OpenFor {
-    match expiry_ms {
-        BRAMA_NOT_GIVEN_U64 => OpenFor::Configured,
-        BRAMA_NEVER => OpenFor::Never,
-        ms => OpenFor::Custom(Duration::from_millis(ms)),
-    }
+fn how_long(expiry_ms: u64) -> Result<OpenFor, Error> {
+    let name = match expiry_ms {
+        BRAMA_NOT_GIVEN_U64 => return Ok(OpenFor::Configured),
+        BRAMA_NEVER => return Ok(OpenFor::Never),
+        BRAMA_NONE => "BRAMA_NONE",
+        BRAMA_INHERIT_U64 => "BRAMA_INHERIT_U64",
+        ms => return Ok(OpenFor::Custom(Duration::from_millis(ms))),
+    };
+    let allowed = "must be a number of ms, BRAMA_NEVER or BRAMA_NOT_GIVEN_U64";
+    Err(args::invalid("expiry_ms", name, allowed))
 }

@@ -57,7 +57,8 @@ pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
 }
 
 /// The code of this thread's last call that failed, for functions that return a pointer or a
-/// bool; BRAMA_OK if none has. Calls that succeed leave it as it is. Each thread has its own.
+/// bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
+/// it as it is. Each thread has its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_last_error_code() -> brama_result_t {
     guard::last_code()

@@ -1,7 +1,7 @@
 //! The way in and out of every entry: no panic leaves it, and a failure becomes a
 //! code, remembered with its message for the thread.
 //!
-//! The message is put into words when somebody asks for it: a rejected call is no
+//! The message is put into words when the caller asks for it: a rejected call is no
 //! reason to allocate.
 
 use std::any::Any;

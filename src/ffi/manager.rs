@@ -109,7 +109,7 @@ pub unsafe extern "C" fn brama_shutdown_within(
 
 /// Does what is due: expiries, cleanup, delivery of events. Needed without a
 /// background thread, harmless with one. Runs callbacks on the calling thread. Inside
-/// a callback it does nothing. NULL: the default manager. Any thread.
+/// a callback it does nothing. NULL: the default manager. Never fails. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {

@@ -45,6 +45,7 @@ mod handles;
 mod manager;
 mod pass;
 mod permit;
+mod permit_report;
 mod queue;
 mod report;
 mod snapshot;

@@ -1,6 +1,6 @@
 //! Calls that are let pass without a call of this library's.
 //!
-//! A host whose foreign calls are dear, an interpreter say, spends most of a guarded
+//! A host where calling a C function is expensive, an interpreter say, spends most of a guarded
 //! call on `brama_connection_acquire` and its two results. Here it reads one number in
 //! memory instead. The number holds the generation, so that a permit can be made of it: the
 //! same for all calls that read the same number. What is left is one call with one pointer,
@@ -8,7 +8,7 @@
 //!
 //! The number is the upper half of the state word, which is below 2^29 if the circuit
 //! lets calls pass: interpreters have fast paths for such numbers. And it does not change
-//! with the count of failures. Rejected: the whole word, which is dearer and does; a number
+//! with the count of failures. Rejected: the whole word, which is more expensive and does; a number
 //! kept beside the word, which would be a second truth; handing the number over with the
 //! report, which is one argument more.
 

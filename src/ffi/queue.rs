@@ -167,7 +167,7 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
     Err(Failure::System(std::io::ErrorKind::Unsupported.into()))
 }
 
-/// Ends the queue's subscription: nothing more comes, and whoever waits is woken. What
+/// Ends the queue's subscription: nothing more comes, and waiting threads are woken. What
 /// waits can still be drained. Further calls do nothing. NULL:
 /// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]

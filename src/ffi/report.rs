@@ -1,11 +1,14 @@
 //! What comes with a report beyond its outcome.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
+use std::sync::Arc;
 
 use super::args::{self, Extensible, TERMINATED, init, read_or_blank};
 use super::types::brama_pair_t;
+use crate::config::Metadata;
 use crate::error::Error;
 use crate::event::{Report, TEXT_BYTES, valid_beginning};
 
@@ -59,13 +62,31 @@ pub unsafe extern "C" fn brama_report_init(report: *mut brama_report_t) {
     unsafe { init(report) }
 }
 
+/// A report of C's, whose texts were made valid: what was replaced is its own.
+#[derive(Default)]
+pub(super) struct Valid<'a> {
+    reason: Option<Cow<'a, str>>,
+    metadata: Option<Arc<Metadata>>,
+    is_altered: bool,
+}
+
+impl<'r> From<&'r Valid<'_>> for Report<'r> {
+    fn from(valid: &'r Valid<'_>) -> Self {
+        Report {
+            reason: valid.reason.as_deref(),
+            metadata: valid.metadata.clone(),
+            is_altered: valid.is_altered,
+        }
+    }
+}
+
 impl brama_report_t {
     /// What a caller means by a report, NULL for an empty one.
     ///
     /// # Safety
     ///
     /// See [`args`].
-    pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Report<'a>, Error> {
+    pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Valid<'a>, Error> {
         // SAFETY: the caller's promise.
         Ok(unsafe { Self::given_with_place(report) }?.0)
     }
@@ -77,12 +98,12 @@ impl brama_report_t {
     /// See [`args`].
     pub(super) unsafe fn given_with_place<'a>(
         report: *const Self,
-    ) -> Result<(Report<'a>, CountPlace), Error> {
+    ) -> Result<(Valid<'a>, CountPlace), Error> {
         // SAFETY: the caller's promise.
         unsafe {
             let given = read_or_blank("report", report)?;
-            let report = reason(given.reason, given.reason_length);
-            let report = with_metadata(report, given.metadata, given.metadata_count);
+            let mut report = reason(given.reason, given.reason_length);
+            report.put_metadata(given.metadata, given.metadata_count);
             Ok((report, CountPlace(given.failure_count)))
         }
     }
@@ -109,62 +130,52 @@ impl CountPlace {
 /// # Safety
 ///
 /// See [`args`].
-pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Report<'a> {
+pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'a> {
     // SAFETY: the caller's promise.
     let Some(bytes) = (unsafe { args::bytes(reason, length) }) else {
-        return Report::NONE;
+        return Valid::default();
     };
     let (reason, is_altered) = valid_beginning(bytes);
-    Report {
+    Valid {
         reason: Some(reason),
         is_altered,
-        ..Report::NONE
+        metadata: None,
     }
 }
 
-/// A report with metadata, NULL and 0 for none.
-///
-/// # Safety
-///
-/// See [`args`].
-unsafe fn with_metadata(
-    report: Report<'_>,
-    first: *const brama_pair_t,
-    count: usize,
-) -> Report<'_> {
-    if first.is_null() && count == 0 {
-        return report;
-    }
-    // SAFETY: the caller's promise.
-    let Ok(pairs) = (unsafe { args::array("metadata", first, count) }) else {
-        return Report {
-            is_altered: true,
-            ..report
-        };
-    };
-    let mut is_altered = report.is_altered;
-    let mut text = |text: *const c_char| {
+impl Valid<'_> {
+    /// Adds metadata, NULL and 0 for none.
+    ///
+    /// # Safety
+    ///
+    /// See [`args`].
+    unsafe fn put_metadata(&mut self, first: *const brama_pair_t, count: usize) {
+        if first.is_null() && count == 0 {
+            return;
+        }
         // SAFETY: the caller's promise.
-        let given = unsafe { args::bytes(text, TERMINATED) };
-        let valid = given.map(|bytes| {
-            let (text, is_other) = valid_beginning(bytes);
-            // A key that is too long is left out as it is, and not merged with another one.
-            (text, is_other, bytes.len())
-        });
-        is_altered |= valid.as_ref().is_none_or(|(_, is_other, _)| *is_other);
-        valid
-    };
-    let pairs: Vec<_> = pairs
-        .iter()
-        .filter_map(|pair| {
-            let (key, value) = (text(pair.key), text(pair.value));
-            let (key, _, length) = key?;
-            (length <= TEXT_BYTES).then_some((key, value?.0))
-        })
-        .collect();
-    let report = report.metadata(pairs);
-    Report {
-        is_altered: report.is_altered | is_altered,
-        ..report
+        let Ok(pairs) = (unsafe { args::array("metadata", first, count) }) else {
+            self.is_altered = true;
+            return;
+        };
+        let pairs: Vec<_> = pairs.iter().filter_map(|pair| self.valid(pair)).collect();
+        let report = Report::new().metadata(pairs);
+        self.is_altered |= report.is_altered;
+        self.metadata = report.metadata;
+    }
+
+    /// A pair that can be kept. A key that is too long is left out whole, not merged with
+    /// another one of the same beginning.
+    fn valid<'p>(&mut self, pair: &brama_pair_t) -> Option<(Cow<'p, str>, Cow<'p, str>)> {
+        let mut text = |text: *const c_char, longest: usize| {
+            // SAFETY: NULL or a string, as the caller of `put_metadata` promises.
+            let bytes = unsafe { args::bytes(text, TERMINATED) };
+            let fitting = bytes.filter(|bytes| bytes.len() <= longest);
+            let (valid, is_altered) = fitting.map(valid_beginning).unzip();
+            self.is_altered |= is_altered.unwrap_or(true);
+            valid
+        };
+        let (key, value) = (text(pair.key, TEXT_BYTES), text(pair.value, usize::MAX));
+        Some((key?, value?))
     }
 }

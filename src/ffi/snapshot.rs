@@ -1,4 +1,4 @@
-//! All connections, for hosts to which a callback is dear or dangerous.
+//! All connections, for hosts where a callback is expensive or dangerous.
 //!
 //! `brama_for_each` with the loop on the caller's side: an interpreter may end a
 //! thread that is inside a callback, and foreign frames are no place for that.

@@ -329,7 +329,7 @@ pub unsafe extern "C" fn brama_for_each(
 
 /// Counts the connections in each state. The struct has been through
 /// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
-/// Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state_counts(
     manager: *mut brama_t,

@@ -72,14 +72,14 @@ pub struct brama_filter_t {
 pub struct brama_event_counts_t {
     /// Bytes of this struct; set by brama_event_counts_init.
     pub size: usize,
-    /// Events that somebody wanted when they happened.
+    /// Events that a subscriber wanted when they happened.
     pub published: u64,
     /// Deliveries: an event that three subscribers got counts three times.
     pub delivered: u64,
     /// Events that may be dropped and found no room, and all that a shutdown left.
     pub dropped: u64,
-    /// Events of the other types that are told by a later one, or that nobody needs to
-    /// hear of because the connection came and went.
+    /// Events of the other types that were merged into a later one, or that no subscriber
+    /// needs because the connection came and went.
     pub coalesced: u64,
     /// Callbacks of Rust subscribers that panicked.
     pub panics: u64,
@@ -284,7 +284,7 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
 
 /// Counts what became of a manager's events, and says whether its thread runs. Exact when
 /// nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
-/// is the default one, NULL counts are refused. Any thread.
+/// is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts(
     manager: *mut brama_t,

@@ -48,7 +48,7 @@ pub const BRAMA_EVENT_FAILURE: brama_event_type_t = 3;
 pub const BRAMA_EVENT_SUCCESS: brama_event_type_t = 4;
 /// An opening reached its end.
 pub const BRAMA_EVENT_EXPIRY: brama_event_type_t = 5;
-/// A connection was removed because nobody used it.
+/// A connection was removed because it was not used.
 pub const BRAMA_EVENT_CLEANUP: brama_event_type_t = 6;
 /// The circuit opened, or an open one was given another deadline.
 pub const BRAMA_EVENT_CIRCUIT_OPENED: brama_event_type_t = 7;

@@ -1,27 +1,17 @@
 //! The overflow path: a kept event that found the ring full is delivered all the same. What
 //! subscribers hear of registrations and removals is in [`lifetimes`](super::lifetimes).
 //!
-//! Mutations these models catch:
-//!
-//! - `Record::miss` or `take_missed` as a load and a store:
-//!   `two_changes_without_room_are_told`.
-//! - A dispatcher that forgets what it has noted of a record when it finds it again:
-//!   `a_record_that_is_found_twice_loses_nothing`.
-//! - A dispatcher that tells outdated notices as they are, or an `is_outdated` that does
-//!   not ask whether the latest state was delivered: `two_changes_with_room_are_told`.
-//! - `overflow` that leaves the record in the inbox before it marks the bits:
-//!   `a_change_that_found_no_room_is_told`.
-//! - `overflow` that sets `unlisted` before it marks the bits, or `take_unlisted`
-//!   as a load and a store: `a_newcomer_s_change_is_told`.
-//! - Records that begin without interest instead of an unknown one, or that forget
-//!   that it is unknown before they have learned it:
-//!   `a_change_before_the_interest_is_learned_is_told`.
-//! - `learn_interest` or a subscription without its fence:
-//!   `a_change_after_a_subscription_is_told`.
-//! - A change that asks who wants to know without a fence, or a subscription without its
-//!   last one: `a_change_that_a_subscriber_does_not_see_yet_is_told`.
-//! - `learn_interest` that adds what it has learned to what is there:
-//!   `interest_that_is_learned_late_is_not_stale`.
+//! | mutation | caught by |
+//! |---|---|
+//! | `missing-by-a-store`, `taking-what-was-missed-by-a-store` | `two_changes_without_room_are_told` |
+//! | `noting-a-record-anew` | `a_record_that_is_found_twice_loses_nothing` |
+//! | `outdated-notices-as-they-are` | `two_changes_with_room_are_told` |
+//! | `leaving-before-the-mark` | `a_change_that_found_no_room_is_told` |
+//! | `unlisted-before-the-mark`, `taking-unlisted-by-a-store` | `a_newcomer_s_change_is_told` |
+//! | `born-without-interest`, `interest-known-before-it-is-learned` | `a_change_before_the_interest_is_learned_is_told` |
+//! | `learning-without-a-fence` | `a_change_after_a_subscription_is_told` |
+//! | `changing-without-a-fence` | `a_change_that_a_subscriber_does_not_see_yet_is_told` |
+//! | `interest-learned-on-top` | `interest_that_is_learned_late_is_not_stale` |
 
 use std::time::Duration;
 
@@ -96,6 +86,11 @@ impl Shared {
 
     /// An empty ring, and a record that does not know yet what is wanted of it.
     fn just_registered() -> Self {
+        Self::heard(&[EventType::StateChange])
+    }
+
+    /// [`Shared::just_registered`], where the subscriber wants these.
+    fn heard(wanted: &[EventType]) -> Self {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
@@ -103,7 +98,7 @@ impl Shared {
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
-        let filter = EventFilter::new().types([EventType::StateChange]);
+        let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         subscriber.begin();
         drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
@@ -250,6 +245,32 @@ fn two_changes_with_room_are_told() {
 #[test]
 fn a_newcomer_s_change_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(true));
+}
+
+/// Two threads find that an opening is over.
+///
+/// Mutation: `expiring-despite-a-failed-exchange`.
+#[test]
+fn an_expiry_that_two_threads_see_is_told_once() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let shared = Arc::new(Shared::heard(&[EventType::Expiry]));
+        shared.change(State::Open);
+        let Clock::Manual(clock) = &shared.env.clock else {
+            unreachable!("models keep to a manual clock");
+        };
+        clock.advance(Duration::from_millis(5));
+        let parties = [(); 2].map(|()| {
+            let shared = shared.clone();
+            thread::spawn(move || shared.record.state(&shared.env))
+        });
+        for party in parties {
+            assert_eq!(party.join().unwrap(), State::HalfOpen);
+        }
+        shared.round();
+        assert_eq!(shared.mailbox.drain(64).len(), 1);
+    });
 }
 
 /// It is found in the inbox twice, and misses another event in between.

@@ -1,6 +1,7 @@
 //! One circuit, and two parties that do something to it at once.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(super) struct Circuit {
     pub(super) env: Env,
     pub(super) record: RecordRef,
     pub(super) clock: ManualClock,
+    /// A ticket that is out.
+    pub(super) ticket: Mutex<Option<Ticket>>,
 }
 
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
@@ -40,7 +43,12 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let [record, _] = RecordRef::new(&env, &mut newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
     record.learn_interest(&env.bus);
-    Circuit { env, record, clock }
+    Circuit {
+        env,
+        record,
+        clock,
+        ticket: Mutex::default(),
+    }
 }
 
 impl Circuit {
@@ -130,25 +138,41 @@ where
     T: Eq + Hash + Clone + Send + 'static,
 {
     let outcomes = Outcomes::default();
-    let seen = outcomes.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(move || {
-        let circuit = Arc::new(circuit(settings));
-        prepare(&circuit);
-        let one = thread::spawn({
-            let circuit = circuit.clone();
-            move || first(&circuit)
+    // The party that is spawned first runs first, and loom misses some of the executions in which
+    // it comes later. Neither runs in the model's main thread, which loom explores incompletely.
+    for is_swapped in [false, true] {
+        let seen = outcomes.clone();
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(move || {
+            let circuit = Arc::new(circuit(settings));
+            prepare(&circuit);
+            let one = || {
+                let circuit = circuit.clone();
+                thread::spawn(move || first(&circuit))
+            };
+            let two = || {
+                let circuit = circuit.clone();
+                thread::spawn(move || second(&circuit))
+            };
+            let (one, two) = if is_swapped {
+                let two = two();
+                (one(), two)
+            } else {
+                (one(), two())
+            };
+            let (one, two) = (one.join().unwrap(), two.join().unwrap());
+            seen.lock().unwrap().insert(finally(&circuit, one, two));
         });
-        // Neither runs in the model's main thread, which loom explores incompletely.
-        let two = thread::spawn({
-            let circuit = circuit.clone();
-            move || second(&circuit)
-        });
-        let (one, two) = (one.join().unwrap(), two.join().unwrap());
-        seen.lock().unwrap().insert(finally(&circuit, one, two));
-    });
+    }
     outcomes.lock().unwrap().clone()
+}
+
+/// Asserts that an outcome is one of these. Inside of the executions, so that a model which is
+/// broken fails at once.
+pub(super) fn one_of<T: PartialEq + Debug>(allowed: &[T], seen: T) -> T {
+    assert!(allowed.contains(&seen), "{seen:?}");
+    seen
 }
 
 pub(super) fn nothing(_: &Circuit) {}
@@ -159,6 +183,12 @@ pub(super) fn one_failure(circuit: &Circuit) {
 
 pub(super) fn half_open(circuit: &Circuit) {
     circuit.record.half_open(&circuit.env).expect("registered");
+}
+
+/// Half-open, and the only probe is out.
+pub(super) fn probing(circuit: &Circuit) {
+    half_open(circuit);
+    *circuit.ticket.lock().unwrap() = circuit.acquire().ok();
 }
 
 pub(super) fn open(circuit: &Circuit) {

@@ -72,7 +72,7 @@ fn join<T>(parties: impl IntoIterator<Item = thread::JoinHandle<T>>) -> Vec<T> {
 /// Two threads meet on a new record while the reserve is empty: one gets the
 /// primary cell, the other counts in the shared one.
 ///
-/// Mutation: `claim_cell` stores the index instead of exchanging it for `FREE`.
+/// Mutation: `owning-by-a-store`.
 /// Both then count in the primary, and one success is lost.
 #[test]
 fn the_primary_has_one_owner() {
@@ -91,8 +91,7 @@ fn the_primary_has_one_owner() {
 
 /// Two threads without a cell meet in the shared one.
 ///
-/// Mutations: in `Shared::success`, `store(load + 1)` instead of `fetch_add`
-/// loses a success; `store` instead of `fetch_max` loses the later time.
+/// Mutations: `counting-by-a-store` loses a success, `the-last-time-by-a-store` the later time.
 #[test]
 fn the_shared_cell_has_many_writers() {
     outcomes(None, || {
@@ -110,8 +109,7 @@ fn the_shared_cell_has_many_writers() {
 /// Threads that come and go on one pool. Those that overlap have different
 /// indexes; one that takes a predecessor's index goes on in its cell.
 ///
-/// Mutations: in `Pool`, `Relaxed` instead of `Release`, or instead of
-/// `Acquire`, or a load and a store instead of the `fetch_or`. The successor
+/// Mutations: `giving-an-index-back-relaxed`, `taking-an-index-relaxed`. The successor
 /// then counts on from a value its predecessor has passed.
 #[test]
 fn an_index_hands_its_cells_over() {
@@ -138,7 +136,7 @@ fn an_index_hands_its_cells_over() {
 /// An index is handed over while another bit of its word changes: the third
 /// party's exchanges lie between the release and the claim.
 ///
-/// Mutation: `release` stores the word without the bit instead of `fetch_and`.
+/// Mutation: `giving-an-index-back-by-a-store`.
 /// The index of the third party becomes free while it is in use.
 #[test]
 fn a_hand_over_survives_its_neighbours() {
@@ -166,10 +164,7 @@ fn a_hand_over_survives_its_neighbours() {
 /// One block is attached, another one taken for nothing goes back, and each
 /// thread gets a cell of its own.
 ///
-/// Mutations: `attach` stores its block instead of exchanging it for null (a
-/// count is lost with the block that was overwritten); a loser drops its block
-/// instead of giving it back (the reserve is short); `take` loads instead of
-/// swapping (both get the same block).
+/// Mutation: `attaching-by-a-store` (a count is lost with the block that was overwritten).
 #[test]
 fn one_block_is_attached() {
     let seen = outcomes(None, || {
@@ -196,9 +191,8 @@ fn one_block_is_attached() {
 /// The reserve's last block is taken while another thread refills it: no block
 /// is lost, leaked or freed twice, and its content arrives with it.
 ///
-/// Mutations: `give_back` stores instead of exchanging (one of the two that
-/// refill overwrites the other's block); in `Reserve`, `Relaxed` instead of
-/// `Release`, or instead of `Acquire`.
+/// Mutation: `giving-a-block-back-by-a-store` (one of the two that refill overwrites the other's
+/// block).
 #[test]
 fn a_reserve_is_refilled_while_it_is_used() {
     outcomes(Some(3), || {
@@ -222,10 +216,7 @@ fn a_reserve_is_refilled_while_it_is_used() {
 /// reserve, so that a block is made and attached meanwhile: sums never
 /// decrease and never exceed the final one.
 ///
-/// Mutations: `each` visits the block instead of the primary and the shared
-/// cell once there is one (what those hold vanishes); in `Stripes`, `Relaxed`
-/// instead of `Release` in `attach`, or instead of `Acquire` in `block` (the
-/// block is seen before its content).
+/// Mutation: `attaching-relaxed` (the block is seen before its content).
 #[test]
 fn sums_only_grow() {
     let seen = outcomes(Some(3), || {

@@ -23,7 +23,8 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// Mutation: `register` without its second look at the shutdown.
+/// Mutations: `registering-without-a-second-look-at-the-shutdown`, `registering-without-a-fence`,
+/// `shutting-down-without-a-fence`.
 #[test]
 fn a_registration_and_a_shutdown_do_not_miss_each_other() {
     check(|| {
@@ -40,7 +41,7 @@ fn a_registration_and_a_shutdown_do_not_miss_each_other() {
     });
 }
 
-/// Mutation: `register` without its second look at the settings.
+/// Mutation: `registering-without-a-second-look-at-the-settings`.
 #[test]
 fn a_registration_and_a_change_of_settings_do_not_miss_each_other() {
     check(|| {

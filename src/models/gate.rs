@@ -1,13 +1,10 @@
 //! The gate: what unsubscribing promises.
 //!
-//! Mutations these models catch:
-//!
-//! - `close` that does not wait: `closed_it_is_not_in_use_and_gone`.
-//! - `enter` with a Relaxed exchange, or leaving with one:
-//!   `one_after_the_other_uses_it`.
-//! - leaving with a store: `closed_it_is_not_in_use_and_gone` (nobody shuts it).
-//! - `finish` that sets SHUT before it drops: `closed_it_is_not_in_use_and_gone`.
-//! - `close` with a load and a store: `two_close_at_once`.
+//! | mutation | caught by |
+//! |---|---|
+//! | `closing-a-gate-without-waiting`, `leaving-a-gate-by-a-store`, `shut-before-its-content-is-dropped` | `closed_it_is_not_in_use_and_gone` |
+//! | `entering-a-gate-relaxed`, `leaving-a-gate-relaxed` | `one_after_the_other_uses_it` |
+//! | `closing-a-gate-by-a-store` | `two_close_at_once` |
 
 use loom::sync::Arc;
 use loom::thread;

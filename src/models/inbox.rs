@@ -1,17 +1,13 @@
 //! The inbox and the driver's bell.
 //!
-//! Mutations these models catch:
-//!
-//! - `leave` that checks the link with a load before it swaps:
-//!   `what_was_done_before_leaving_is_seen`.
-//! - `take_all` that loads the link and clears it with a store:
-//!   `what_was_done_before_leaving_is_seen`.
-//! - `take_all` with a Relaxed swap: `two_leave_at_once`.
-//! - `leave` that swaps the end into the link of an item that waits, or that stores
-//!   the head there instead of swapping it in:
-//!   `two_leave_the_same_item_above_another`.
-//! - No fence in `lie_down`, or none in `is_asleep_past`:
-//!   `the_sleeper_or_the_ringer_sees_the_other`.
+//! | mutation | caught by |
+//! |---|---|
+//! | `leaving-an-item-after-a-look`, `taking-an-item-by-a-store` | `what_was_done_before_leaving_is_seen` |
+//! | `leaving-an-item-relaxed`, `taking-all-relaxed` | `two_leave_at_once` |
+//! | `marking-an-item-that-waits`, `linking-an-item-by-a-store` | `two_leave_the_same_item_above_another` |
+//! | `lying-down-without-a-fence`, `ringing-without-a-fence` | `the_sleeper_or_the_ringer_sees_the_other` |
+//! | `waking-relaxed` | `who_was_woken_sees_why` |
+//! | `ending-without-a-fence`, `getting-up-after-the-end` | `what_comes_beside_the_end_is_taken_by_one_of_both` |
 
 use std::ptr::NonNull;
 
@@ -171,7 +167,8 @@ fn the_sleeper_or_the_ringer_sees_the_other() {
             move || {
                 let (bell, work) = &*shared;
                 work.store(1, Ordering::Relaxed);
-                bell.is_asleep_past(5)
+                bell.ring(5);
+                bell.was_woken()
             }
         });
         let sleeper = thread::spawn({
@@ -184,5 +181,64 @@ fn the_sleeper_or_the_ringer_sees_the_other() {
         });
         let (woken, seen) = (ringer.join().unwrap(), sleeper.join().unwrap());
         assert!(woken || seen, "the driver sleeps over its work");
+    });
+}
+
+/// The wake itself may have gone to a callback that slept.
+#[test]
+fn who_was_woken_sees_why() {
+    loom::model(|| {
+        let shared = Arc::new((Bell::new(None), AtomicU64::new(0)));
+        let ringer = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                work.store(1, Ordering::Relaxed);
+                bell.wake();
+            }
+        });
+        let sleeper = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                if bell.was_woken() {
+                    assert_eq!(work.load(Ordering::Relaxed), 1);
+                }
+            }
+        });
+        ringer.join().unwrap();
+        sleeper.join().unwrap();
+    });
+}
+
+/// A reporter leaves work while a shutdown ends the driver, and a thread that waits for a queue
+/// gets up: the reporter learns that no driver comes, or the thread that shuts down finds the work.
+#[test]
+fn what_comes_beside_the_end_is_taken_by_one_of_both() {
+    loom::model(|| {
+        let shared = Arc::new((Bell::new(None), AtomicU64::new(0)));
+        let gets_up = thread::spawn({
+            let shared = shared.clone();
+            move || shared.0.get_up()
+        });
+        let ringer = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                work.store(1, Ordering::Relaxed);
+                bell.ring(0)
+            }
+        });
+        let ends = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (bell, work) = &*shared;
+                bell.end();
+                work.load(Ordering::Relaxed) == 1
+            }
+        });
+        gets_up.join().unwrap();
+        let (is_over, is_found) = (ringer.join().unwrap(), ends.join().unwrap());
+        assert!(is_over || is_found, "the work is nobody's");
     });
 }

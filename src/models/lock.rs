@@ -1,12 +1,9 @@
 //! The lock that a fork cannot leave held: here, that it is one.
 //!
-//! Mutations these models catch:
-//!
-//! - `try_lock` with a Relaxed exchange, or letting go with one:
-//!   `one_at_a_time_and_nobody_is_forgotten`.
-//! - letting go with a load and a store, `lock` that sleeps without the mark, or
-//!   `tell` that does not go through the mutex:
-//!   `one_at_a_time_and_nobody_is_forgotten` (somebody sleeps for ever).
+//! | mutation | caught by |
+//! |---|---|
+//! | `locking-relaxed`, `unlocking-relaxed` | `one_at_a_time_and_nobody_is_forgotten` |
+//! | `unlocking-by-a-store`, `waiting-without-a-mark`, `telling-without-the-mutex` | `one_at_a_time_and_nobody_is_forgotten` (a thread sleeps for ever) |
 
 use loom::sync::Arc;
 use loom::thread;

@@ -1,15 +1,10 @@
 //! The stack of batches that all threads share: [`pool`](crate::pool).
 //!
-//! Mutations these models catch (each made by hand, each failing as named):
-//!
-//! - `pop` that does not count: `a_batch_that_comes_back_is_told_from_itself`.
-//! - `pop` that loads the head anew after it has looked below it, and exchanges that:
-//!   `a_batch_that_comes_back_is_told_from_itself`.
-//! - `push` that writes the word after its exchange:
-//!   `a_batch_that_comes_back_is_told_from_itself`, `a_batch_comes_with_its_content`.
-//! - `push` or `pop` as a load, a comparison and a store:
-//!   `batches_have_one_owner_each`.
-//! - Relaxed instead of Release in `push`, or instead of Acquire in `pop`: all three.
+//! | mutation | caught by |
+//! |---|---|
+//! | `popping-without-a-count` | `a_batch_that_comes_back_is_told_from_itself` |
+//! | `linking-after-the-push`, `pushing-a-batch-relaxed`, `popping-a-batch-relaxed` | `a_batch_comes_with_its_content` |
+//! | `pushing-a-batch-by-a-store` | `batches_have_one_owner_each` |
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

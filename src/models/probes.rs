@@ -62,26 +62,40 @@ impl Circuit {
 /// A lease of 8192 changes ago is in the slot, of a probe that never reported. Two threads make
 /// the circuit half-open at once, and one of them probes.
 ///
-/// Mutations: `forget` that does nothing; `forget` that does not look at the word after the slot.
+/// Mutations: `forgetting-no-lease`, `forgetting-without-a-second-look`.
 #[test]
 fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
-    loom::model(|| {
+    // The thread that is spawned first runs first, and loom misses executions in which it comes
+    // later.
+    for probes_first in [false, true] {
+        forget_and_probe(probes_first);
+    }
+}
+
+fn forget_and_probe(probes_first: bool) {
+    loom::model(move || {
         let before = Word::NEW.generation();
         let next = before.next();
         let circuit = Circuit::new(next);
         circuit.take(next, 0, 1_000).expect("free");
         circuit.generation.store(before.bits(), Ordering::Release);
-        let other = thread::spawn({
+        let other = || {
             let circuit = circuit.clone();
-            move || circuit.half_open(before, next)
-        });
-        let probing = thread::spawn({
+            thread::spawn(move || circuit.half_open(before, next))
+        };
+        let probing = || {
             let circuit = circuit.clone();
-            move || {
+            thread::spawn(move || {
                 circuit.half_open(before, next);
                 circuit.take(next, 10, 2_000).expect("nobody else probes")
-            }
-        });
+            })
+        };
+        let (probing, other) = if probes_first {
+            (probing(), other())
+        } else {
+            let other = other();
+            (probing(), other)
+        };
         other.join().unwrap();
         let lease = probing.join().unwrap();
         assert_eq!(
@@ -93,9 +107,36 @@ fn a_lease_of_long_ago_holds_nobody_up_and_a_new_one_is_not_forgotten() {
     });
 }
 
+/// A thread asks for a probe of a state that ends meanwhile, and the first probe of the next state
+/// takes the slot.
+///
+/// Mutation: `taking-a-slot-without-a-second-look`.
+#[test]
+fn who_asks_in_a_state_that_is_gone_leaves_the_slot_of_the_next_probe() {
+    loom::model(|| {
+        let before = Word::NEW.generation().next();
+        let next = before.next();
+        let circuit = Circuit::new(before);
+        let probing = thread::spawn({
+            let circuit = circuit.clone();
+            move || {
+                circuit.generation.store(next.bits(), Ordering::Release);
+                circuit.take(next, 10, 200).expect("it is the first")
+            }
+        });
+        let asking = thread::spawn({
+            let circuit = circuit.clone();
+            move || circuit.take(before, 10, 100).is_ok()
+        });
+        asking.join().unwrap();
+        let lease = probing.join().unwrap();
+        assert!(matches!(circuit.probes().claim(lease), Claim::Held(_)));
+    });
+}
+
 /// A probe reports at the moment at which its lease ends and another call takes the slot.
 ///
-/// Mutations: `free`, or `claim`, as a store.
+/// Mutations: `freeing-a-slot-by-a-store`, `reporting-a-probe-by-a-store`.
 #[test]
 fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
     loom::model(|| {
@@ -125,7 +166,7 @@ fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
     });
 }
 
-/// Mutation: `claim` that does not change the slot.
+/// Mutation: `claiming-without-a-mark`.
 #[test]
 fn a_permit_that_two_threads_report_is_reported_once() {
     loom::model(|| {
@@ -152,7 +193,7 @@ fn a_permit_that_two_threads_report_is_reported_once() {
     });
 }
 
-/// Two threads give a circuit a second slot at once, and both probe.
+/// The only probe is out. Two threads give the circuit a second slot at once, and both probe.
 ///
 /// Mutation: `slots-added-by-a-store`.
 #[test]
@@ -160,15 +201,16 @@ fn slots_that_two_threads_add_are_not_lost() {
     loom::model(|| {
         let present = Word::NEW.generation().next();
         let circuit = Circuit::new(present);
+        circuit.take(present, 0, 100).expect("free");
         let probes = [(); 2].map(|()| {
             let circuit = circuit.clone();
             thread::spawn(move || {
                 circuit.more.reserve(2);
-                circuit.take_of(2, present, 0, 100).expect("two are free")
+                circuit.take_of(2, present, 0, 100).is_ok()
             })
         });
         let [one, two] = probes.map(|probe| probe.join().unwrap());
-        assert_ne!(one.slot, two.slot);
+        assert!(one != two, "one place is free");
         let third = circuit.take_of(2, present, 10, 200);
         assert_eq!(third, Err(NoSlot::Until(100)), "both are out");
     });

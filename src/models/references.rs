@@ -39,9 +39,8 @@ impl Object {
 
 /// Two holders, of whom one makes a further reference, and all three are given back.
 ///
-/// Mutations: in `give_back`, `Relaxed` instead of `Acquire` in the load, or in the
-/// fence, or instead of `Release`: the destruction overlaps with a look. A load of 2
-/// taken for the last: destroyed too early.
+/// Mutations: `giving-back-read-relaxed`, `giving-back-without-a-fence`, `giving-back-relaxed` (the
+/// destruction overlaps with a look), `two-references-taken-for-the-last`.
 #[test]
 fn the_last_one_destroys_after_all_have_looked() {
     loom::model(|| {
@@ -72,7 +71,7 @@ fn the_last_one_destroys_after_all_have_looked() {
 
 /// The holders are on threads of their own, and each gives back what it has.
 ///
-/// Mutation: `share` after the reference it is made from was given back.
+/// Mutation: `giving-back-by-a-store`.
 #[test]
 fn a_reference_outlives_the_one_that_it_was_made_from() {
     loom::model(|| {
@@ -97,7 +96,7 @@ fn a_reference_outlives_the_one_that_it_was_made_from() {
 /// A clean-up claims an object of which only the table holds a reference, while a look-up asks for
 /// a handle: one of them is refused.
 ///
-/// Mutation: `share` that looks at the count before it adds to it.
+/// Mutations: `sharing-after-a-look`, `claiming-by-a-store`.
 #[test]
 fn who_holds_a_handle_keeps_the_object_from_being_claimed() {
     loom::model(|| {

@@ -75,9 +75,8 @@ fn sorted(mut values: Vec<u32>) -> Vec<u32> {
 /// Two producers and a consumer on two slots. What was accepted comes out once
 /// and in each producer's order, and the third value finds room or not.
 ///
-/// Mutations: in `push_within`, Relaxed in place of Release on the stamp's
-/// store; the stamp stored before the value is written; `claim` as a load and
-/// a store.
+/// Mutations: `a-stamp-stored-relaxed`, `a-stamp-before-its-value`,
+/// `claiming-a-position-by-a-store`.
 #[test]
 fn two_producers_one_consumer() {
     let seen = explore(Some(3), || {
@@ -110,8 +109,7 @@ fn two_producers_one_consumer() {
 
 /// A producer and two consumers: no value goes to both.
 ///
-/// Mutations: in `pop`, Relaxed in place of Acquire on the stamp's load;
-/// `claim` as a load and a store.
+/// Mutation: `a-stamp-read-relaxed`.
 #[test]
 fn one_producer_two_consumers() {
     let seen = explore(Some(4), || {
@@ -140,9 +138,7 @@ fn one_producer_two_consumers() {
 /// The third value goes into the first one's slot, a lap later, once that one
 /// is out.
 ///
-/// Mutations: in `pop`, Relaxed in place of Release on the stamp's store, or a
-/// stamp of `position + 1` stored; in `push_within`, Relaxed in place of
-/// Acquire on the stamp's load.
+/// Mutations: `a-slot-freed-relaxed`, `a-slot-freed-for-the-next-position`.
 #[test]
 fn a_slot_is_reused_a_lap_later() {
     let seen = explore(None, || {
@@ -163,8 +159,7 @@ fn a_slot_is_reused_a_lap_later() {
 /// Four values for two slots: two are refused and come back, and what is in
 /// the ring is not harmed.
 ///
-/// Mutation: in `push_within`, a slot still of the lap before (`stamp <
-/// position`) taken for a free one.
+/// Mutation: `a-slot-of-the-lap-before-taken`.
 #[test]
 fn a_full_ring_gives_the_value_back() {
     let seen = explore(None, || {
@@ -184,7 +179,7 @@ fn a_full_ring_gives_the_value_back() {
 /// With a single attempt each, the loser of a race gets its value back from a
 /// ring with room, and somebody has won.
 ///
-/// Mutation: one attempt more than allowed in `push_within`.
+/// Mutation: `one-attempt-too-many`.
 #[test]
 fn attempts_are_bounded() {
     let seen = explore(None, || {

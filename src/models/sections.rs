@@ -1,17 +1,15 @@
 //! Sections: what a reader holds is not destroyed, and everything is in the end.
 //!
-//! Mutations these models catch:
+//! | mutation | caught by |
+//! |---|---|
+//! | `entering-without-a-barrier`, `collecting-without-a-barrier`, `a-bag-that-does-not-wait`, `leaving-a-section-relaxed` | `what_a_reader_holds_is_not_destroyed` |
+//! | `leaving-slowly-relaxed` | `what_a_reader_holds_that_has_to_seal_is_not_destroyed` |
+//! | `entering-relaxed` | `the_end_of_a_section_is_seen_through_the_next` |
+//! | `putting-bags-back-relaxed` | `bags_change_hands` |
+//! | `giving-a-reader-back-relaxed`, `taking-a-reader-relaxed` | `a_reader_changes_hands` |
 //!
-//! - `enter` without its light barrier, `collect` without its heavy one (`passed` begins
-//!   as true): `what_a_reader_holds_is_not_destroyed`.
-//! - a bag that does not wait: `is_free_to_go` says true: the same.
-//! - `leave` with a Relaxed store: the same, and where it goes its longer way,
-//!   `what_a_reader_holds_that_has_to_seal_is_not_destroyed`.
-//! - `enter` with a Relaxed store: `the_end_of_a_section_is_seen_through_the_next`.
-//! - `Awaited::is_over` without the comparison of sections does no harm to readers, only to
-//!   memory, and no model says so; it is in the unit tests.
-//! - `push` with Relaxed: `bags_change_hands`.
-//! - `give_back` or `take_reader` with Relaxed: `a_reader_changes_hands`.
+//! `Awaited::is_over` without the comparison of sections does no harm to readers, only to
+//! memory, and no model says so; it is in the unit tests.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

@@ -9,25 +9,30 @@
 //! An item's `payload` is a plain cell to loom: to read one without a happens-
 //! before edge from its insertion fails the model, too.
 //!
-//! | model                                            | fails without this step                                        |
-//! |--------------------------------------------------|----------------------------------------------------------------|
-//! | `one_of_two_inserters_wins`                      | the second look at a slot whose exchange failed                |
-//! | `one_of_two_removers_wins`                       | minding a failed exchange in `remove`                          |
-//! | `an_insertion_a_removal_and_a_look_up`           | Release in `insert`; tombstones (empty instead)                |
-//! | `a_removal_publishes_what_came_before`           | Release in `remove`; Acquire in `read`                         |
-//! | `a_rebuild_keeps_a_racing_insertion`             | freezing empty slots; a failing swing for the second copy      |
-//! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stopping at a frozen empty slot                       |
-//! | `a_rebuild_keeps_a_racing_removal`               | freezing entries; `remove` refused by FROZEN, early or late    |
-//! | `a_reader_sees_through_a_rebuild`                | readers taking frozen entries; Release and Acquire of the root |
-//! | `one_of_two_who_reuse_a_tombstone_wins`          | the second look at a tombstone whose exchange failed           |
-//! | `all_meet_on_the_slot_of_a_key_that_comes_back`  | Release in `insert`; a tombstone's hash (any other is reused)  |
-//! | `who_reuses_sees_what_the_last_remover_did`      | Acquire in `insert`, on success                                |
-//! | `a_rebuild_keeps_a_racing_reuse`                 | freezing tombstones; `insert` refused by frozen ones           |
-//! | `one_of_two_who_claim_an_entry_removes_it`        | asking `claim` in `remove_claimed`                             |
-//! | `a_rebuild_keeps_a_racing_claimed_removal`       | going on in `remove_claimed` when it is refused                |
-//! | `who_meets_a_claimed_entry_takes_its_place`      | the inserter's removal of what is claimed                      |
-//! | `keys_with_one_hash_have_one_winner_each`        | `Collides`; `reuses`, when inserting and when looking up       |
-//! | `a_stranger_who_comes_and_goes_hides_nobody`     | only an empty slot as an end in `find_near`; the nearer first  |
+//! | mutation | caught by |
+//! |---|---|
+//! | `not-looking-at-the-winner` | `one_of_two_inserters_wins` |
+//! | `removing-by-a-store` | `one_of_two_removers_wins` |
+//! | `inserting-relaxed` | `an_insertion_a_removal_and_a_look_up` |
+//! | `removing-relaxed` | `a_removal_publishes_what_came_before` |
+//! | `freezing-no-empty-slot`, `inserting-into-a-frozen-slot`, `replacing-by-a-store` | `a_rebuild_keeps_a_racing_insertion` |
+//! | `freezing-no-entry` | `a_rebuild_keeps_a_racing_removal` |
+//! | `freezing-no-tombstone` | `a_rebuild_keeps_a_racing_reuse` |
+//! | `replacing-relaxed` | `a_reader_sees_through_a_rebuild` |
+//! | `reusing-without-acquire` | `who_reuses_sees_what_the_last_remover_did` |
+//! | `removing-what-was-not-claimed` | `one_of_two_who_claim_an_entry_removes_it` |
+//! | `giving-up-a-claimed-removal` | `a_rebuild_keeps_a_racing_claimed_removal` |
+//!
+//! The other models fail without this step:
+//!
+//! | model | step |
+//! |---|---|
+//! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stopping at a frozen empty slot |
+//! | `one_of_two_who_reuse_a_tombstone_wins` | the second look at a tombstone whose exchange failed |
+//! | `all_meet_on_the_slot_of_a_key_that_comes_back` | a tombstone's hash (any other is reused) |
+//! | `who_meets_a_claimed_entry_takes_its_place` | the inserter's removal of what is claimed |
+//! | `keys_with_one_hash_have_one_winner_each` | `Collides`; `reuses`, when inserting and when looking up |
+//! | `a_stranger_who_comes_and_goes_hides_nobody` | only an empty slot as an end in `find_near`; the nearer first |
 
 use std::collections::BTreeSet;
 use std::ptr::NonNull;

@@ -55,6 +55,33 @@ impl Shared {
         self.fail_with(span, Stamping::Timed)
     }
 
+    /// A failure that counts, and is stopped before it writes its time.
+    fn begin_failure(&self) {
+        let tally = self.tally();
+        assert!(self.exchange(tally, tally.plus_failure()));
+    }
+
+    /// A failure that cannot open the circuit.
+    fn fail_without_counting(&self) {
+        loop {
+            let tally = self.tally();
+            let time = self.now();
+            if self.exchange(tally, tally.plus_failure()) {
+                let before = tally.timed().expect("timed");
+                return self
+                    .window
+                    .write(before, time, Stamping::Timed, || self.now());
+            }
+        }
+    }
+
+    /// Asserts that all failures have times: one that has none would get a late one.
+    fn assert_all_have_times(&self) {
+        assert!(self.clock.load(Ordering::Relaxed) < 500);
+        self.clock.store(501, Ordering::Relaxed);
+        assert_eq!(self.count(400, 900), 0, "a time was lost");
+    }
+
     fn fail_with(&self, span: u64, stamping: Stamping) -> u32 {
         loop {
             let tally = self.tally();
@@ -95,7 +122,6 @@ fn failing(shared: &Arc<Shared>) -> thread::JoinHandle<u32> {
     thread::spawn(move || shared.fail(u64::MAX))
 }
 
-/// Mutation: `Ring::exchange` that stores without comparing.
 #[test]
 fn simultaneous_failures_count_once_each() {
     check(3, || {
@@ -109,8 +135,29 @@ fn simultaneous_failures_count_once_each() {
 
 /// Whoever reads a tally finds a time of every failure in it.
 ///
-/// Mutations: `fill` that looks at the last position only; `Ring::read`, or the exchange of a
-/// slot, Relaxed.
+/// Mutation: `filling-the-last-slot-only`.
+#[test]
+fn who_counts_misses_no_failure_that_was_stopped_before_it_wrote_its_time() {
+    check(2, || {
+        let shared = Shared::new();
+        shared.begin_failure();
+        shared.begin_failure();
+        let failure = failing(&shared);
+        let counting = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let timed = shared.tally().timed().expect("timed");
+                let count = shared.window.count(timed, u64::MAX, 50, || shared.now());
+                assert_eq!(count, timed.count);
+            }
+        });
+        assert_eq!(failure.join().unwrap(), 3);
+        counting.join().unwrap();
+        shared.assert_all_have_times();
+    });
+}
+
+/// Whoever reads a tally finds a time of every failure in it, and all of them in order.
 #[test]
 fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
     check(2, || {
@@ -136,7 +183,7 @@ fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
     });
 }
 
-/// Mutation: `Tally::cleared` that goes back to the first position.
+/// Mutation: `a-success-that-goes-back`.
 #[test]
 fn a_success_falls_between_two_failures() {
     let outcomes = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
@@ -145,15 +192,21 @@ fn a_success_falls_between_two_failures() {
         let shared = Shared::new();
         let failing = thread::spawn({
             let shared = shared.clone();
-            move || (shared.fail(u64::MAX), shared.fail(u64::MAX))
+            move || {
+                let first = shared.fail(u64::MAX);
+                let between = shared.now();
+                ((first, shared.fail(u64::MAX)), between)
+            }
         });
         let succeeding = thread::spawn({
             let shared = shared.clone();
             move || shared.succeed()
         });
-        let counts = failing.join().unwrap();
+        let (counts, between) = failing.join().unwrap();
         succeeding.join().unwrap();
         let left = shared.count(u64::MAX, 100);
+        let young = shared.count(100 - between, 100);
+        assert_eq!(young, left.min(1), "the last one has its own time");
         seen.lock().unwrap().insert((counts, left));
     });
     let expected = [((1, 2), 2), ((1, 1), 1), ((1, 2), 0)];
@@ -163,7 +216,8 @@ fn a_success_falls_between_two_failures() {
 /// A failure that has no time is in no window, unless the thread that counts has written a time for
 /// it: then it is in the window for every other thread, too.
 ///
-/// Mutation: `a-gap-marked-too-late`.
+/// Mutations: `a-gap-marked-too-late`, `a-time-stored-without-comparing`, `a-slot-filled-relaxed`,
+/// `a-slot-read-relaxed`.
 #[test]
 fn a_failure_without_a_time_is_in_no_window() {
     check(3, || {
@@ -185,8 +239,7 @@ fn a_failure_without_a_time_is_in_no_window() {
 /// A larger ring comes while a failure is about to write its time into the smaller one: the time
 /// is found in the larger one, and is the same for everybody.
 ///
-/// Mutations: `give_up` that leaves an empty slot as it is; `write` that does not look for a newer
-/// ring; `known` that does not ask the older ring.
+/// Mutation: `a-larger-ring-that-does-not-ask`.
 #[test]
 fn no_time_is_lost_while_the_ring_grows() {
     check(3, || {
@@ -212,5 +265,94 @@ fn no_time_is_lost_while_the_ring_grows() {
             "younger than the first"
         );
         assert_eq!(shared.count(u64::MAX, 100), 2);
+    });
+}
+
+/// A failure meets one that was stopped before it wrote its time, and whose slot the larger ring
+/// has taken over.
+///
+/// Mutation: `writing-into-the-smaller-ring`.
+#[test]
+fn a_failure_beside_a_ring_that_grows_keeps_its_time() {
+    check(3, || {
+        let shared = Shared::new();
+        shared.begin_failure();
+        let growing = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let timed = shared.tally().timed().expect("timed");
+                shared.window.reserve(8, timed.next);
+                shared.window.count(timed, u64::MAX, 100, || shared.now())
+            }
+        });
+        let failing = thread::spawn({
+            let shared = shared.clone();
+            move || shared.fail_without_counting()
+        });
+        failing.join().unwrap();
+        growing.join().unwrap();
+        shared.assert_all_have_times();
+    });
+}
+
+/// The time that one thread reads in the smaller ring is the time that all others read in the
+/// larger one.
+///
+/// Mutation: `giving-up-a-slot-that-stays-empty`.
+#[test]
+fn a_time_is_the_same_in_both_rings() {
+    let spans = || 95..=100;
+    check(3, move || {
+        let shared = Shared::new();
+        shared.begin_failure();
+        let counting = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                spans()
+                    .map(|span| shared.count(span, 100))
+                    .collect::<Vec<_>>()
+            }
+        });
+        let growing = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                shared
+                    .window
+                    .reserve(8, shared.tally().timed().expect("timed").next);
+                shared.count(u64::MAX, 100)
+            }
+        });
+        let counts = counting.join().unwrap();
+        assert_eq!(growing.join().unwrap(), 1);
+        let later: Vec<_> = spans().map(|span| shared.count(span, 100)).collect();
+        assert_eq!(counts, later);
+    });
+}
+
+/// A failure comes beside another ring.
+///
+/// Mutation: `a-ring-stored-without-comparing`.
+#[test]
+fn two_rings_that_come_at_once_lose_no_time() {
+    check(2, || {
+        let shared = Shared::new();
+        let grow = |shared: &Shared, capacity| {
+            let next = shared.tally().timed().expect("timed").next;
+            shared.window.reserve(capacity, next);
+        };
+        let failing = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                grow(&shared, 8);
+                shared.fail(u64::MAX);
+            }
+        });
+        let growing = thread::spawn({
+            let shared = shared.clone();
+            move || grow(&shared, 16)
+        });
+        failing.join().unwrap();
+        growing.join().unwrap();
+        shared.assert_all_have_times();
     });
 }

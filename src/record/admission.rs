@@ -65,6 +65,21 @@ impl Record {
         word.successes().map(|_| word.generation())
     }
 
+    /// The refusal of a circuit that is open by now and stays so for a while; `None` if that
+    /// takes more than a look. Counts nothing.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn try_tell_open(&self, env: &Env) -> Option<Refused> {
+        let word = self.word_now();
+        if !word.is_open() || self.has_flag(FRESH) || fork::incarnation() != 0 {
+            return None;
+        }
+        let deadline = word.deadline_of_open();
+        // As in `try_reject_attended`.
+        let wait = deadline.wrapping_sub(env.clock.now());
+        (wait.cast_signed() > NEAR.cast_signed()).then(|| Refused::waiting(deadline, wait))
+    }
+
     /// Why a call would not be admitted now. Counts nothing.
     #[cfg(feature = "capi")]
     pub(crate) fn why_unavailable(&self, env: &Env) -> Option<Refusal> {
@@ -74,7 +89,9 @@ impl Record {
         }
         let deadline = word.deadline()?;
         let now = exact_near(env, env.clock.now(), Some(deadline));
-        Some(Refusal::Rejected(self.refuse_until(word, deadline, now)))
+        Some(Refusal::Rejected(
+            self.refuse_until(env, word, deadline, now),
+        ))
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -169,8 +186,7 @@ impl Record {
     }
 
     /// The refusal of an open circuit, as long as this one may be fresh.
-    fn refuse_until(&self, word: Word, deadline: u64, now: u64) -> Refused {
-        let refused = Refused::until(deadline, now);
+    fn refuse_until(&self, env: &Env, word: Word, deadline: u64, now: u64) -> Refused {
         let given = self.lasting(deadline);
         // Relaxed, here and below: a rejection that misses a mark tells a wait that is longer by
         // a tick.
@@ -181,7 +197,7 @@ impl Record {
                 self.flags.fetch_or(FRESH, Ordering::Relaxed);
             }
         }
-        given.map_or(refused, |given| refused.at_most(given + 1))
+        Refused::waiting(deadline, self.wait(env, deadline, now))
     }
 
     #[inline(never)]
@@ -203,7 +219,7 @@ impl Record {
                         now = exact;
                         continue;
                     }
-                    self.refuse_until(word, deadline, exact)
+                    self.refuse_until(env, word, deadline, exact)
                 }
                 None => match self.probe(env, word, now) {
                     Ok(ticket) => return Ok(ticket),

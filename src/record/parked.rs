@@ -29,10 +29,17 @@
 //! the word. So nobody waits for a thread that is stopped between the steps, and every failure is
 //! counted once, before the closing or after it.
 //!
+//! A circuit becomes *half-open* by the exchange of the word alone. A report that still believes it
+//! to be open may change what is parked afterwards, and does nothing else then that a report
+//! does to a half-open circuit. It came before the change, as long as no thread has read the count
+//! of the half-open circuit. So who reads it first *takes over* what is parked: it gets the word's
+//! generation, which fails the exchange of such a report ([`Parked::taken_over`]).
+//!
 //! Everybody reads the parked word before the state word and once more after it, so that both are
 //! of one moment, and writes it by an exchange with what was read. So a write that succeeds was
-//! decided from a state word at least as new as what it replaces. The serial goes on with each write, so that an equal value is not mistaken for
-//! an untouched one (it wraps after 1024 writes within two instructions of another thread).
+//! decided from a state word at least as new as what it replaces. The serial goes on with each
+//! write, so that an equal value is not mistaken for an untouched one (it wraps after 1024 writes
+//! within two instructions of another thread).
 //!
 //! Rejected: closing by one exchange of the word, after a mark in what is parked. Who helps to
 //! finish that cannot be told from one who closes the circuit a second time. Adding the failure that
@@ -110,6 +117,14 @@ impl Parked {
         self.next(word.generation(), tally)
     }
 
+    /// For a word that is half-open: itself, if it was taken over before.
+    fn taken_over(self, word: Word) -> Parked {
+        if word.successes().is_none() || self.generation() == word.generation() {
+            return self;
+        }
+        self.next(word.generation(), self.stored())
+    }
+
     /// For a word that is closing: nobody else writes it until the word is closed.
     pub(super) fn sealed(self, word: Word) -> Parked {
         debug_assert!(word.is_closing().is_some());
@@ -126,7 +141,8 @@ impl Parked {
 }
 
 impl Record {
-    /// Both words as they were at one moment.
+    /// Both words as they were at one moment. What is parked beside a half-open word is taken
+    /// over.
     pub(super) fn seen(&self) -> Seen {
         // ORDERING: Acquire, partner of the Release in `park`, and so that the word is read
         // between both reads: a parked word is never read together with a state word that is
@@ -136,11 +152,22 @@ impl Record {
         loop {
             let word = self.word_now();
             let again = self.cold().parked.load(Ordering::Acquire);
-            if again == bits {
-                let parked = Parked(bits);
-                return Seen { parked, word };
+            if again != bits {
+                bits = again;
+                continue;
             }
-            bits = again;
+            let seen = Seen {
+                parked: Parked(bits),
+                word,
+            };
+            let taken_over = seen.parked.taken_over(word);
+            if taken_over == seen.parked {
+                return seen;
+            }
+            // Whether it succeeds or another thread was faster: what is parked is read again.
+            self.park(seen, taken_over);
+            // ORDERING: as above.
+            bits = self.cold().parked.load(Ordering::Acquire);
         }
     }
 
@@ -237,6 +264,25 @@ mod tests {
         assert_eq!(sealed.sealed(closing), sealed);
         assert_eq!(failures(sealed, closing), 5);
         assert_eq!(failures(sealed, open.closing(Closing::Forgetting)), 0);
+    }
+
+    #[test]
+    fn a_half_open_circuit_takes_over_once() {
+        let word = closed(2);
+        let parked = Parked::NEW.with(word, word.tally().expect("closed"));
+        let open = word.opened(OpenedBy::Hand, 100);
+        assert_eq!(parked.taken_over(open), parked, "it is not half-open");
+        let probing = open.probing();
+        let taken_over = parked.taken_over(probing);
+        assert_ne!(taken_over, parked);
+        assert_eq!(failures(taken_over, probing), 2);
+        assert_eq!(taken_over.taken_over(probing), taken_over);
+        let opened = probing.opened(OpenedBy::Failure, 100);
+        assert_eq!(
+            failures(taken_over, opened),
+            3,
+            "it is of an earlier generation"
+        );
     }
 
     #[test]

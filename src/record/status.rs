@@ -146,7 +146,7 @@ impl Record {
             retry_after: word
                 .deadline()
                 .filter(|deadline| *deadline != NEVER)
-                .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
+                .map(|deadline| Duration::from_millis(self.wait(env, deadline, now))),
             trips: word.trips(),
             settings,
             metadata: profile

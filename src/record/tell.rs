@@ -298,7 +298,7 @@ impl Record {
                 None => None,
             }
             .unwrap_or(u64::MAX),
-            reason: Text::new(happening.report.reason.as_deref()),
+            reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };
         self.publish(env, cause, moved, wanted, facts);

@@ -280,12 +280,6 @@ const PROBES_OUT: u64 = 1 << 63;
 const LONGEST_HINT: u64 = 1_000;
 
 impl Refused {
-    /// By an open circuit until `deadline`.
-    #[inline]
-    pub(super) fn until(deadline: u64, now: u64) -> Self {
-        Refused::waiting(deadline, deadline.saturating_sub(now))
-    }
-
     /// By an open circuit until `deadline`, which is `wait` away.
     #[inline]
     pub(super) fn waiting(deadline: u64, wait: u64) -> Self {
@@ -299,12 +293,6 @@ impl Refused {
     pub(super) fn probes_out(end: u64, now: u64) -> Self {
         let wait = end.saturating_sub(now).clamp(1, LONGEST_HINT);
         Refused(PROBES_OUT | wait)
-    }
-
-    /// The refusal of an open circuit, with no longer a wait than this.
-    #[inline]
-    pub(super) fn at_most(self, wait: u64) -> Self {
-        Refused(self.0.min(wait))
     }
 
     #[inline]
@@ -422,12 +410,12 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_how_long() {
-        let open = Refused::until(100, 40);
+        let open = Refused::waiting(100, 60);
         assert_eq!(
             (open.rejection(), open.wait()),
             (RejectionKind::Open, Some(60))
         );
-        let held = Refused::until(NEVER, 40);
+        let held = Refused::waiting(NEVER, 60);
         assert_eq!(
             (held.rejection(), held.wait()),
             (RejectionKind::HeldOpen, None)

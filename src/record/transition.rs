@@ -229,6 +229,18 @@ impl Record {
         (same && deadline != NEVER).then_some(bits & NEVER)
     }
 
+    /// The time until `deadline`, in ms, for a thread that read the clock at `now` and the word
+    /// afterwards. The opening may have begun in between. So it is at most what the opening was
+    /// given, plus 1: the clock that openings read is rounded up.
+    pub(super) fn wait(&self, env: &Env, deadline: u64, now: u64) -> u64 {
+        match self.lasting(deadline) {
+            Some(given) => deadline.saturating_sub(now).min(given + 1),
+            // It is not written down yet, or ends by hand only. A moment after the word was read
+            // is no earlier than the opening.
+            None => deadline.saturating_sub(env.clock.now_exact()),
+        }
+    }
+
     /// How long the last opening was to last. For a removed connection, whose word has no deadline
     /// any more.
     pub(super) fn last_lasting(&self) -> Option<u64> {

@@ -155,6 +155,20 @@ fn failures_while_there_is_no_window_are_in_none() {
     assert_eq!(circuit.count(100, 7), 5, "also in a larger ring");
 }
 
+/// Both are reported while there is no window, and the first is stopped before it writes.
+#[test]
+fn a_failure_that_a_later_one_overtakes_has_a_time_from_then_on() {
+    let circuit = Circuit::new(16);
+    let before = Tally::empty_at(Position::ZERO);
+    let counted = before.plus_failure();
+    circuit.tally.store(counted.bits(), Ordering::Relaxed);
+    circuit.fail_with(100, Stamping::Untimed, || 5);
+    assert_eq!(circuit.count(100, 5), 1, "that of the first");
+    let first = before.timed().expect("timed");
+    circuit.window.write(first, 5, Stamping::Untimed, || 5);
+    assert_eq!(circuit.count(100, 5), 1, "it keeps it");
+}
+
 #[test]
 fn it_agrees_with_a_queue_of_times_over_many_rounds() {
     for span in [1, 7, 50, u64::MAX] {

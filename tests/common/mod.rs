@@ -5,9 +5,14 @@
 pub mod counting;
 pub mod events;
 #[cfg(target_os = "linux")]
+pub mod explain;
+#[cfg(target_os = "linux")]
 pub mod forks;
 #[cfg(target_os = "linux")]
 pub mod preempt;
+pub mod random;
+#[cfg(target_os = "linux")]
+pub mod storm;
 
 use std::time::{Duration, Instant};
 

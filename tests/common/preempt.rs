@@ -1,31 +1,39 @@
-//! Stops threads at random instructions, for some microseconds.
+//! Stops threads at random instructions.
 //!
-//! A timer of the thread's own sends it a signal, whose handler gives the processor away,
-//! sleeps or spins, and sets the timer again. So a thread is stopped between any two
-//! instructions, many thousand times a second: what plain load meets once in days, this
-//! meets in seconds. Threads that block the signal, as those of the library do, are left
-//! alone.
+//! A timer of its own sends a thread a signal after a random time. The handler stops the
+//! thread: it gives the processor away, spins, or sleeps, for up to a hundred microseconds
+//! and seldom for some milliseconds. Then it sets the timer again. So a thread is stopped
+//! between any two instructions, thousands of times a second. What plain load meets once in
+//! days, this meets in seconds.
+//!
+//! A thread that blocks the signal, as those of the library do, is left alone.
+//!
+//! The handler does only what is safe in one: it uses thread-local atomics without destructors,
+//! and calls `sched_yield`, `nanosleep` and `timer_settime`. It keeps `errno`.
 
-use std::cell::Cell;
-use std::mem;
-use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hint::spin_loop;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{mem, ptr};
 
 /// While this lives, the thread that made it is stopped again and again.
 pub struct Preempted {
     timer: libc::timer_t,
+    /// Its timer is this thread's, and so are the words that it uses.
+    here: PhantomData<*const ()>,
 }
 
+/// The first timer of a process is a null pointer, so null does not say that there is none.
+const NO_TIMER: usize = usize::MAX;
+
 thread_local! {
-    // Without destructors, so that a handler may use them at any time. The first timer of
-    // a process is a null pointer, so it does not say whether there is one.
-    static TIMER: Cell<Option<libc::timer_t>> = const { Cell::new(None) };
-    static RANDOM: Cell<u64> = const { Cell::new(0) };
+    static TIMER: AtomicUsize = const { AtomicUsize::new(NO_TIMER) };
+    static RANDOM: AtomicU64 = const { AtomicU64::new(1) };
 }
 
 static STOPS: AtomicU64 = AtomicU64::new(0);
 
-/// How often threads have been stopped.
+/// How often threads of this process have been stopped.
 pub fn stops() -> u64 {
     STOPS.load(Ordering::Relaxed)
 }
@@ -34,89 +42,112 @@ fn signal() -> libc::c_int {
     libc::SIGRTMIN() + 4
 }
 
-fn random() -> u64 {
-    // Xorshift.
-    let mut x = RANDOM.get();
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    RANDOM.set(x);
-    x
+/// From 0 to below `bound`.
+fn random(bound: u64) -> u64 {
+    RANDOM.with(|random| {
+        // Xorshift. A signal between the load and the store repeats a number.
+        let mut x = random.load(Ordering::Relaxed);
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        random.store(x, Ordering::Relaxed);
+        (x >> 11) % bound
+    })
 }
 
-/// Lets the timer go off once, in 2 to 100 µs.
-fn arm(timer: libc::timer_t) {
-    let nothing = libc::timespec {
+fn nanoseconds(count: u64) -> libc::timespec {
+    libc::timespec {
         tv_sec: 0,
-        tv_nsec: 0,
-    };
+        tv_nsec: count as libc::c_long,
+    }
+}
+
+/// Lets the timer go off once, after so many nanoseconds.
+fn arm(timer: libc::timer_t, after: u64) {
     let once = libc::itimerspec {
-        it_interval: nothing,
-        it_value: libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 2_000 + (random() % 98_000).cast_signed(),
-        },
+        it_interval: nanoseconds(0),
+        // Zero would disarm it.
+        it_value: nanoseconds(after.max(1)),
     };
-    // SAFETY: a timer of this thread; one that was deleted meanwhile is an error, no more.
+    // SAFETY: `once` is valid for the call. A timer that was deleted is an error, no more.
     unsafe { libc::timer_settime(timer, 0, &once, ptr::null_mut()) };
 }
 
+fn sleep(at_most: u64) {
+    let time = nanoseconds(random(at_most));
+    // SAFETY: a valid time, less than a second.
+    unsafe { libc::nanosleep(&time, ptr::null_mut()) };
+}
+
 extern "C" fn stop(_: libc::c_int) {
-    // SAFETY: this thread's; what is interrupted may be about to read it.
+    // SAFETY: the address of this thread's `errno`.
     let errno = unsafe { *libc::__errno_location() };
     STOPS.fetch_add(1, Ordering::Relaxed);
-    match random() % 4 {
-        0 => {
-            // SAFETY: no arguments.
+    match random(256) {
+        0 => sleep(4_000_000),
+        1..=63 => sleep(100_000),
+        64..=127 => (0..random(300)).for_each(|_| spin_loop()),
+        128..=159 => (0..random(2_000)).for_each(|_| spin_loop()),
+        _ => {
+            // SAFETY: it has no arguments.
             unsafe { libc::sched_yield() };
         }
-        1 => {
-            let nap = libc::timespec {
-                tv_sec: 0,
-                tv_nsec: (random() % 20_000).cast_signed(),
-            };
-            // SAFETY: a valid time.
-            unsafe { libc::nanosleep(&nap, ptr::null_mut()) };
-        }
-        2 => (0..random() % 200).for_each(|_| std::hint::spin_loop()),
-        _ => (0..random() % 10_000).for_each(|_| std::hint::spin_loop()),
     }
-    if let Some(timer) = TIMER.get() {
-        arm(timer);
+    let timer = TIMER.with(|timer| timer.load(Ordering::Relaxed));
+    if timer != NO_TIMER {
+        arm(ptr::without_provenance_mut(timer), random(100_000));
     }
-    // SAFETY: as above.
+    // SAFETY: the address of this thread's `errno`.
     unsafe { *libc::__errno_location() = errno };
 }
 
 impl Preempted {
-    /// Stops this thread from now on. Equal seeds stop threads alike.
+    /// Stops this thread from now on. Equal seeds choose equal times and stops.
     pub fn here(seed: u64) -> Self {
-        // SAFETY: a handler that calls only what is safe in one, and a timer for this
-        // thread.
+        // SAFETY: all zeroes are a valid action and a valid event.
+        let (mut action, mut event): (libc::sigaction, libc::sigevent) =
+            unsafe { (mem::zeroed(), mem::zeroed()) };
+        action.sa_sigaction = stop as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal();
+        let mut timer = ptr::null_mut();
+        // SAFETY: `stop` is a handler of this type, which calls only what is safe in one. The
+        // action, the event and the place for the timer are valid for the calls.
         unsafe {
-            let mut action: libc::sigaction = mem::zeroed();
-            action.sa_sigaction = stop as *const () as libc::sighandler_t;
-            action.sa_flags = libc::SA_RESTART;
-            assert_eq!(libc::sigaction(signal(), &action, ptr::null_mut()), 0);
-            let mut event: libc::sigevent = mem::zeroed();
-            event.sigev_notify = libc::SIGEV_THREAD_ID;
-            event.sigev_signo = signal();
             event.sigev_notify_thread_id = libc::gettid();
-            let mut timer = ptr::null_mut();
+            let set = libc::sigaction(signal(), &action, ptr::null_mut());
+            assert_eq!(set, 0, "a signal can have a handler");
             let made = libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer);
             assert_eq!(made, 0, "a timer can be made");
-            RANDOM.set(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-            TIMER.set(Some(timer));
-            arm(timer);
-            Preempted { timer }
+            // Sleeps as short as they are asked for, not 50 µs longer.
+            libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize);
         }
+        let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        RANDOM.with(|random| random.store(seed, Ordering::Relaxed));
+        TIMER.with(|slot| slot.store(timer.addr(), Ordering::Relaxed));
+        let preempted = Preempted {
+            timer,
+            here: PhantomData,
+        };
+        preempted.soon();
+        preempted
+    }
+
+    /// Makes the next stop come within some microseconds: what matters begins.
+    pub fn soon(&self) {
+        arm(self.timer, random(12_000));
     }
 }
 
 impl Drop for Preempted {
     fn drop(&mut self) {
-        TIMER.set(None);
-        // SAFETY: made by `here`. A signal that is under way finds no timer.
-        unsafe { libc::timer_delete(self.timer) };
+        // A signal that is under way finds no timer.
+        TIMER.with(|timer| timer.store(NO_TIMER, Ordering::Relaxed));
+        // SAFETY: `here` made the timer, and it is deleted once. 0 means the default slack.
+        unsafe {
+            libc::timer_delete(self.timer);
+            libc::prctl(libc::PR_SET_TIMERSLACK, 0_usize);
+        }
     }
 }

@@ -8,6 +8,7 @@
 mod tools;
 
 use std::fs;
+use std::process::Command;
 
 use tools::{
     Compiler, Language, Linkage, programs, root, run, sanitized_library, scratch, sources, start,
@@ -62,6 +63,22 @@ fn the_header_is_clean_by_itself() {
     }
 }
 
+/// One error that says what to do, not a hundred from inside of it.
+#[test]
+fn an_older_standard_is_refused_in_one_sentence() {
+    let header = root().join("bindings/cpp/brama.hpp");
+    for compiler in Compiler::all(Language::Cpp) {
+        let mut call = Command::new(&compiler.command);
+        call.args(["-std=c++14", "-fsyntax-only", "-x", "c++", "-I"]);
+        let output = call.arg(root().join("include")).arg(&header).output();
+        let output = output.expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(said.contains("compile with -std=c++17 or newer"), "{said}");
+    }
+}
+
 #[test]
 fn several_translation_units_use_the_header() {
     let other = programs("cpp").join("units/other.cpp");
@@ -102,8 +119,7 @@ fn examples_compile_and_run() {
     let folder = scratch("cpp-examples");
     for (name, example) in [("readme.cpp", from_readme), ("header.cpp", from_header)] {
         let source = folder.join(name);
-        let charge = "static int charge() { return 1; }\n";
-        fs::write(&source, charge.to_owned() + &example).expect("it can be written");
+        fs::write(&source, example).expect("it can be written");
         for compiler in Compiler::all(Language::Cpp) {
             start(&compiler.program_of(&source, Linkage::Shared, &[], "cpp-examples"));
         }

@@ -1,12 +1,13 @@
 //! `include/brama.h` is what the source says: it is generated anew, section by section,
 //! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 19] = [
+const SECTIONS: [(&str, &str, &str); 20] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -21,6 +22,7 @@ const SECTIONS: [(&str, &str, &str); 19] = [
     ("by_name", "Connections by name", ""),
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
+    ("permit_report", "What became of a guarded call", ""),
     ("pass", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
@@ -285,4 +287,62 @@ fn the_header_speaks_c() {
     ] {
         assert!(!header.contains(foreign), "the header says {foreign:?}");
     }
+}
+
+/// The comment of each function, and how it is declared.
+fn comments() -> HashMap<String, (String, String)> {
+    let header = std::fs::read_to_string(root().join("include/brama.h")).expect("exists");
+    let mut comments = HashMap::new();
+    for part in header.split("/**").skip(1) {
+        let (comment, code) = part.split_once("*/").expect("comments end");
+        let Some((before, _)) = code.split_once('(') else {
+            continue;
+        };
+        let name = before.split([' ', '*', '\n']).next_back().expect("one");
+        if name.starts_with("brama_") && !code.contains('{') {
+            comments.insert(name.to_owned(), (comment.to_lowercase(), before.to_owned()));
+        }
+    }
+    assert!(comments.len() > 100, "{}", comments.len());
+    comments
+}
+
+/// Finds the functions of these for which neither their own comment nor that of the function
+/// it names first says what is asked.
+fn silent(wanted: impl Fn(&str) -> bool, says: impl Fn(&str) -> bool) -> Vec<String> {
+    let comments = comments();
+    let is_silent = |name: &String| {
+        let mut at = name.clone();
+        for _ in 0..5 {
+            let comment = &comments[&at].0;
+            if says(comment) {
+                return false;
+            }
+            let words = comment.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let mut others = words.filter(|word| comments.contains_key(*word) && *word != at);
+            match others.next() {
+                Some(other) => at = other.to_owned(),
+                None => return true,
+            }
+        }
+        true
+    };
+    let of_those = comments.iter().filter(|(_, (_, code))| wanted(code));
+    let names = of_those.map(|(name, _)| name);
+    names.filter(|name| is_silent(name)).cloned().collect()
+}
+
+#[test]
+fn every_function_says_which_threads_may_call_it() {
+    let says = |comment: &str| {
+        comment.contains("thread") || comment.contains("the last to use its pointer")
+    };
+    assert_eq!(silent(|_| true, says), [""; 0]);
+}
+
+#[test]
+fn every_function_that_answers_a_code_says_which() {
+    let wanted = |code: &str| code.contains("brama_result_t");
+    let says = |comment: &str| comment.contains("brama_err_") || comment.contains("never fails");
+    assert_eq!(silent(wanted, says), [""; 0]);
 }

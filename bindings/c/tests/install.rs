@@ -33,15 +33,27 @@ fn emptied(name: &str) -> PathBuf {
     folder
 }
 
-/// Runs a goal of the Makefile; one at a time, as they build in one place.
-fn make(arguments: &[String]) {
+/// One at a time: they build in one place.
+fn alone<T>(work: impl FnOnce() -> T) -> T {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
+/// A goal of the Makefile.
+fn goal(arguments: &[String]) -> Command {
     let mut make = tool("make");
     make.arg("-C")
         .arg(root().join("bindings/c"))
-        .args(arguments);
-    run(make.env("CARGO", env!("CARGO")));
+        .args(arguments)
+        .env("CARGO", env!("CARGO"))
+        // The folder is that of the tests otherwise.
+        .env_remove("CARGO_TARGET_DIR");
+    make
+}
+
+fn make(arguments: &[String]) {
+    alone(|| run(&mut goal(arguments)));
 }
 
 /// Where it is installed, for all tests.
@@ -95,6 +107,15 @@ fn through_pkg_config(prefix: &Path, compiler: &Compiler, language: Language, fo
     let flags = pkg_config(prefix, &["--static", "--cflags", "--libs"]);
     compile(&program, &flags, &["-static"]);
     works(&program, None);
+
+    let mut archive = tool("pkg-config");
+    archive.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+    let output = run(archive.args(["--cflags", "--libs", "brama-static"]));
+    let words = String::from_utf8(output.stdout).expect("UTF-8");
+    let flags: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+    let program = folder.join(format!("{name}.archive"));
+    compile(&program, &flags, &[]);
+    works(&program, None);
 }
 
 #[test]
@@ -144,6 +165,53 @@ fn programs_are_built_with_cmake() {
     }
 }
 
+#[test]
+fn programs_are_built_with_meson() {
+    let folder = emptied("meson");
+    for file in ["program.c", "program.cpp", "meson/meson.build"] {
+        let to = folder.join(Path::new(file).file_name().expect("a name"));
+        fs::copy(source(file), to).expect("it can be copied");
+    }
+    tool("ninja");
+    let build = folder.join("build");
+    let mut meson = tool("meson");
+    meson.arg("setup").arg(&build).arg(&folder);
+    run(meson.env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")));
+    run(tool("meson").arg("compile").arg("-C").arg(&build));
+    for program in ["c_shared", "cpp_shared"] {
+        works(&build.join(program), Some(&prefix().join("lib")));
+    }
+    works(&build.join("c_static"), None);
+}
+
+/// Below a project's own source, and fetched, without a network.
+#[test]
+fn programs_are_built_with_brama_in_their_own_tree() {
+    prefix();
+    for fetched in [false, true] {
+        let build = emptied(&format!("subdirectory-{fetched}"));
+        let mut cmake = tool("cmake");
+        cmake
+            .arg("-S")
+            .arg(source("subdirectory"))
+            .arg("-B")
+            .arg(&build);
+        cmake.arg(format!("-DBRAMA={}", root().display()));
+        cmake.arg(format!("-DFETCHED={fetched}"));
+        cmake.arg(format!(
+            "-DFETCHCONTENT_SOURCE_DIR_BRAMA={}",
+            root().display()
+        ));
+        // What make has built, with the same flags.
+        let target = root().join("target/make");
+        run(cmake.arg(format!("-DBRAMA_CARGO_TARGET_DIR={}", target.display())));
+        alone(|| run(tool("cmake").arg("--build").arg(&build)));
+        for program in ["c_shared", "c_static", "cpp_shared"] {
+            works(&build.join(program), None);
+        }
+    }
+}
+
 /// The library under its three names, as packages and the loader expect them.
 #[test]
 fn the_library_has_its_names() {
@@ -171,6 +239,119 @@ fn what_is_installed_may_be_moved() {
     fs::rename(stage.join("opt/brama"), &moved).expect("it can be moved");
     let compiler = &Compiler::all(Language::C)[0];
     through_pkg_config(&moved, compiler, Language::C, &emptied("moved-programs"));
+}
+
+/// Once built, the system's own users may install it without cargo; nothing is built by a
+/// user who does not own the source.
+#[test]
+fn installing_needs_no_cargo_once_it_is_built() {
+    prefix();
+    let place = emptied("without-cargo");
+    let mut install = goal(&["install".into(), format!("PREFIX={}", place.display())]);
+    alone(|| {
+        run(install
+            .env("CARGO", "/nowhere/cargo")
+            .env("RUSTC", "/nowhere/rustc"))
+    });
+    assert!(place.join("lib/libbrama.a").is_file());
+
+    // A Makefile of a source that another user owns, and that has not been built.
+    let other = emptied("other-user");
+    for folder in ["src", "bindings/c/src"] {
+        fs::create_dir_all(other.join(folder)).expect("a folder can be made");
+    }
+    for file in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "bindings/c/build.rs",
+    ] {
+        fs::write(other.join(file), "").expect("it can be written");
+    }
+    for file in ["bindings/c/Makefile", "bindings/c/Cargo.toml"] {
+        fs::copy(root().join(file), other.join(file)).expect("it can be copied");
+    }
+    let owner = fs::metadata(other.join("Cargo.toml")).expect("there");
+    let shown = std::os::unix::fs::MetadataExt::uid(&owner) + 1;
+    let tools = other.join("tools");
+    fs::create_dir_all(&tools).expect("a folder can be made");
+    let id = tools.join("id");
+    fs::write(&id, format!("#!/bin/sh\necho {shown}\n")).expect("it can be written");
+    run(Command::new("chmod").arg("755").arg(&id));
+    let path = std::env::var("PATH").expect("it is set");
+    let mut make = tool("make");
+    make.arg("-C").arg(other.join("bindings/c"));
+    make.env("PATH", format!("{}:{path}", tools.display()));
+    let output = make.arg("install").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("as the user who owns the source"), "{said}");
+}
+
+/// Programs are built in a prefix whose name has a space, given relative to where make runs.
+#[test]
+fn a_prefix_may_be_relative_and_have_spaces() {
+    let place = emptied("has spaces");
+    let from = root().join("bindings/c");
+    let up: PathBuf = from.ancestors().skip(1).map(|_| "..").collect();
+    let relative = up.join(place.strip_prefix("/").expect("absolute"));
+    make(&["install".into(), format!("PREFIX={}", relative.display())]);
+    let mut shell = Command::new("sh");
+    shell.env("PKG_CONFIG_PATH", place.join("lib/pkgconfig"));
+    shell.env("SOURCE", source("program.c")).current_dir(&place);
+    let build = "eval cc \"\\\"$SOURCE\\\"\" $(pkg-config --cflags --libs brama) -o shared && \
+                 eval cc \"\\\"$SOURCE\\\"\" $(pkg-config --cflags --libs brama-static) -o static";
+    run(shell.args(["-e", "-c", build]));
+    works(&place.join("shared"), Some(&place.join("lib")));
+    works(&place.join("static"), None);
+    let build = emptied("has spaces build");
+    run(&mut configure(
+        &build,
+        &format!("-DCMAKE_PREFIX_PATH={}", place.display()),
+    ));
+    run(tool("cmake").arg("--build").arg(&build));
+    works(&build.join("c_shared"), None);
+    make(&["uninstall".into(), format!("PREFIX={}", relative.display())]);
+    assert!(!place.join("include/brama.h").exists() && !place.join("lib/libbrama.so").exists());
+}
+
+/// What compilers look through anyway is left out, as for every other package.
+#[test]
+fn in_a_prefix_of_the_system_pkg_config_filters_its_flags() {
+    let stage = emptied("system");
+    make(&[
+        "install".into(),
+        "PREFIX=/usr".into(),
+        format!("DESTDIR={}", stage.display()),
+    ]);
+    let ask = |what: &str, package: &str| {
+        let mut command = tool("pkg-config");
+        command.env("PKG_CONFIG_PATH", stage.join("usr/lib/pkgconfig"));
+        let output = run(command.args([what, package]));
+        String::from_utf8(output.stdout)
+            .expect("UTF-8")
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(ask("--cflags", "brama"), "");
+    assert_eq!(ask("--libs", "brama"), "-lbrama");
+    assert!(ask("--libs", "brama-static").starts_with("/usr/lib/libbrama.a -l"));
+}
+
+/// Neither the source's folder nor cargo's.
+#[test]
+fn no_path_of_this_machine_is_in_the_libraries() {
+    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME"));
+    let home = home.expect("one of them is set");
+    for name in ["libbrama.so", "libbrama.a"] {
+        let bytes = fs::read(prefix().join("lib").join(name)).expect("installed");
+        for path in [root().to_str().expect("UTF-8"), &home] {
+            let found = bytes
+                .windows(path.len())
+                .any(|part| part == path.as_bytes());
+            assert!(!found, "{path} is in {name}");
+        }
+    }
 }
 
 /// A distribution's folders: deeper, or not below the prefix.

@@ -116,6 +116,14 @@ void an_outer_call_that_has_nothing_to_report_reports_the_failure_of_an_inner_on
         return 1;
     });
     CHECK(db.state() == State::open);
+    // Not of one that another inner call has dealt with.
+    db.half_open_circuit();
+    db.call_with(ignored, [&] {
+        db.call([&] { THROWN(std::runtime_error, db.call(down)); });
+        return 1;
+    });
+    CHECK(db.state() == State::half_open);
+    db.open_circuit();
     // Its own outcome goes first.
     db.half_open_circuit();
     db.call([&] { THROWN(std::runtime_error, db.call(down)); });

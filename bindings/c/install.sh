@@ -1,0 +1,116 @@
+#!/bin/sh
+# Puts what make has built into place, or takes it away again. The Makefile calls it, with its
+# variables in the environment: install.sh install|uninstall BUILT
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+built=$2
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+# As in build.rs.
+case $version in
+0.*) abi=0.$(echo "$version" | cut -d . -f 2) ;;
+*) abi=${version%%.*} ;;
+esac
+
+absolute() {
+    case $1 in
+    /*) path=$1 ;;
+    *) path=$PWD/$1 ;;
+    esac
+    [ "$path" = / ] || path=${path%/}
+    printf '%s\n' "$path"
+}
+prefix=$(absolute "${PREFIX:-/usr/local}")
+libdir=$(absolute "${LIBDIR:-$prefix/lib}")
+includedir=$(absolute "${INCLUDEDIR:-$prefix/include}")
+pcdir=$libdir/pkgconfig
+cmakedir=$libdir/cmake/brama
+to=${DESTDIR:-}
+
+case $1 in
+uninstall)
+    for file in "$libdir/libbrama.so.$version" "$libdir/libbrama.so.$abi" "$libdir/libbrama.so" \
+        "$libdir/libbrama.a" "$pcdir/brama.pc" "$pcdir/brama-static.pc" \
+        "$cmakedir/bramaConfig.cmake" "$cmakedir/bramaConfigVersion.cmake" \
+        "$includedir/brama.h" "$includedir/brama.hpp"; do
+        rm -f "$to$file"
+    done
+    rmdir "$to$cmakedir" 2>/dev/null || true
+    exit
+    ;;
+install) ;;
+*)
+    echo "usage: install.sh install|uninstall BUILT" >&2
+    exit 2
+    ;;
+esac
+
+native=$(cat "$built/native")
+
+# The way up from a folder of LIBDIR's to PREFIX, if files there find each other by it. In a
+# prefix of the system they do not: pkg-config knows /usr/include only by that name.
+way_up() {
+    case $prefix in
+    / | /usr | /usr/local) return 1 ;;
+    esac
+    case $libdir in
+    "$prefix"/*) ;;
+    *) return 1 ;;
+    esac
+    below=${libdir#"$prefix"/}/$1
+    printf '%s\n' "$below" | sed 's|[^/][^/]*|..|g'
+}
+
+# A path as it is written into a file: below PREFIX, for which $1 stands, or as it is.
+within() {
+    case $2 in
+    "$prefix"/*) printf '%s/%s\n' "$1" "${2#"$prefix"/}" ;;
+    *) printf '%s\n' "$2" ;;
+    esac
+}
+
+escaped() {
+    printf '%s' "$1" | sed "s/ /$space/g; s/[\\\\&|]/\\\\&/g"
+}
+
+# fill TEMPLATE FILE PREFIX STANDS_FOR: PREFIX as the file finds it, and what stands for it.
+fill() {
+    case $1 in
+    # Flags are split at spaces; what pkg-config puts in for pcfiledir is escaped already.
+    *.pc.in) space='\\ ' ;;
+    *) space=' ' ;;
+    esac
+    sed -e "s|@PREFIX@|$(escaped "$3")|" \
+        -e "s|@LIBDIR@|$(escaped "$(within "$4" "$libdir")")|" \
+        -e "s|@INCLUDEDIR@|$(escaped "$(within "$4" "$includedir")")|" \
+        -e "s|@VERSION@|$version|" -e "s|@ABI@|$abi|" -e "s|@NATIVE@|$native|" \
+        -e "s|@NATIVE_LIST@|$(echo $native | tr ' ' ';')|" "$here/$1" >"$to$2"
+    chmod 644 "$to$2"
+}
+
+install -d "$to$pcdir" "$to$cmakedir" "$to$includedir"
+install -m 755 "$built/libbrama.so" "$to$libdir/libbrama.so.$version"
+ln -sf "libbrama.so.$version" "$to$libdir/libbrama.so.$abi"
+ln -sf "libbrama.so.$abi" "$to$libdir/libbrama.so"
+install -m 644 "$built/libbrama.a" "$to$libdir/libbrama.a"
+install -m 644 "$root/include/brama.h" "$root/bindings/cpp/brama.hpp" "$to$includedir"
+if up=$(way_up pkgconfig); then found="\${pcfiledir}/$up"; else found=$prefix; fi
+for name in brama brama-static; do
+    fill "$name.pc.in" "$pcdir/$name.pc" "$found" "\${prefix}"
+done
+if up=$(way_up cmake/brama); then found="\${CMAKE_CURRENT_LIST_DIR}/$up"; else found=$prefix; fi
+fill cmake/bramaConfig.cmake.in "$cmakedir/bramaConfig.cmake" "$found" "\${_brama_prefix}"
+fill cmake/bramaConfigVersion.cmake.in "$cmakedir/bramaConfigVersion.cmake" "$found" "\${_brama_prefix}"
+
+# The loader finds a library in a folder of its own only when it has read that folder.
+case $to:$libdir in
+:/lib* | :/usr/lib* | :/usr/local/lib*)
+    if [ "$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then
+        ldconfig
+    else
+        echo "installed; now run ldconfig as root, so that programs find the library"
+    fi
+    ;;
+esac

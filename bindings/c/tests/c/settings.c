@@ -1,0 +1,139 @@
+/* Settings of managers and connections, given and taken back. */
+#include "check.h"
+
+static void settings_on_both_levels(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_connection_t *db = made(world, "db", 3);
+    brama_config_t config;
+    brama_config_init(&config);
+    config.max_attempts = 9;
+    config.expiry_ms = 5000;
+    config.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
+    config.backoff_factor = 3.0;
+    OK(brama_configure(m, &config));
+    brama_settings_t settings = BRAMA_SETTINGS_INIT, by_name = BRAMA_SETTINGS_INIT;
+    OK(brama_connection_settings(db, &settings));
+    OK(brama_settings(m, "db", NULL, &by_name));
+    CHECK(memcmp(&settings, &by_name, sizeof settings) == 0);
+    CHECK(memcmp(&settings, status_of(db).settings, sizeof settings) == 0);
+    CHECK(settings.max_attempts == 3 && settings.expiry_ms == 5000);
+    CHECK(settings.initial_expiry_ms == 5000 && settings.max_expiry_ms == 50000);
+    CHECK(settings.expiry_strategy == BRAMA_EXPIRY_PROGRESSIVE);
+    CHECK(settings.backoff_factor == 3.0 && settings.jitter == 0.0);
+
+    brama_pair_t pairs[] = {{"team", "billing"}, {"tier", "1"}};
+    brama_options_t options;
+    brama_options_init(&options);
+    options.metadata = pairs;
+    options.metadata_count = 2;
+    options.max_attempts = BRAMA_UNLIMITED;
+    options.window_ms = 1000;
+    OK(brama_configure_connection(m, "db", NULL, &options));
+    brama_status_t status = status_of(db);
+    CHECK(status.settings->max_attempts == BRAMA_UNLIMITED);
+    CHECK(status.settings->window_ms == 1000 && status.settings->expiry_ms == 5000);
+    CHECK(status.metadata_count == 2);
+    CHECK(strcmp(status.metadata[1].key, "tier") == 0);
+    CHECK(strcmp(status.metadata[1].value, "1") == 0);
+
+    brama_options_init(&options);
+    options.window_ms = BRAMA_NONE;
+    OK(brama_connection_configure(db, &options));
+    CHECK(status_of(db).settings->window_ms == BRAMA_NONE);
+    CHECK(status_of(db).metadata_count == 2);
+    options.metadata = pairs;
+    options.metadata_count = 0;
+    OK(brama_connection_configure(db, &options));
+    CHECK(status_of(db).metadata_count == 0 && status_of(db).metadata == NULL);
+
+    brama_options_init(&options);
+    options.jitter = 1.5;
+    options.max_attempts = 1;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
+    CHECK(strcmp(brama_last_error_message(),
+                 "invalid setting `jitter` = 1.5: must be 0.0 to 1.0") == 0);
+    CHECK(status_of(db).settings->max_attempts == BRAMA_UNLIMITED);
+    brama_connection_release(db);
+    free_world(world);
+}
+
+static void a_setting_can_be_taken_back(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_config_t config = BRAMA_CONFIG_INIT;
+    config.max_attempts = 7;
+    config.expiry_ms = 7000;
+    config.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
+    config.backoff_factor = 7.0;
+    config.jitter = 0.5;
+    config.window_ms = 777;
+    config.probe_timeout_ms = 77;
+    config.half_open_max_calls = 7;
+    config.half_open_successes = 6;
+    config.cancelled_after_ms = 7777;
+    OK(brama_configure(m, &config));
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    options.max_attempts = 3;
+    options.expiry_ms = 3000;
+    options.initial_expiry_ms = 4000;
+    options.max_expiry_ms = 5000;
+    options.expiry_strategy = BRAMA_EXPIRY_FIXED;
+    options.backoff_factor = 3.0;
+    options.jitter = 0.25;
+    options.window_ms = BRAMA_NONE;
+    options.probe_timeout_ms = BRAMA_NONE;
+    options.half_open_max_calls = 3;
+    options.half_open_successes = 2;
+    options.cancelled_after_ms = BRAMA_NONE;
+    OK(brama_register(m, "db", NULL, &options, NULL));
+    brama_settings_t own = BRAMA_SETTINGS_INIT, managers = BRAMA_SETTINGS_INIT, after = BRAMA_SETTINGS_INIT;
+    OK(brama_settings(m, "db", NULL, &own));
+    CHECK(own.max_attempts == 3 && own.window_ms == BRAMA_NONE && own.jitter == 0.25);
+    CHECK(own.cancelled_after_ms == BRAMA_NONE && own.probe_timeout_ms == BRAMA_NONE);
+    OK(brama_register(m, "plain", NULL, NULL, NULL));
+    OK(brama_settings(m, "plain", NULL, &managers));
+    CHECK(managers.max_attempts == 7 && managers.cancelled_after_ms == 7777);
+
+    options.max_attempts = options.half_open_max_calls = options.half_open_successes = BRAMA_INHERIT_U32;
+    options.expiry_strategy = BRAMA_INHERIT_I32;
+    options.expiry_ms = options.initial_expiry_ms = options.max_expiry_ms = BRAMA_INHERIT_U64;
+    options.window_ms = options.probe_timeout_ms = options.cancelled_after_ms = BRAMA_INHERIT_U64;
+    options.backoff_factor = options.jitter = BRAMA_INHERIT_F64;
+    OK(brama_configure_connection(m, "db", NULL, &options));
+    OK(brama_settings(m, "db", NULL, &after));
+    CHECK(memcmp(&after, &managers, sizeof after) == 0);
+
+    /* A manager's settings become the defaults. */
+    brama_config_init(&config);
+    config.max_attempts = BRAMA_INHERIT_U32;
+    config.window_ms = config.cancelled_after_ms = BRAMA_INHERIT_U64;
+    config.cleanup_interval_ms = config.inactive_threshold_ms = BRAMA_INHERIT_U64;
+    config.auto_register = BRAMA_INHERIT_I32;
+    OK(brama_configure(m, &config));
+    OK(brama_settings(m, "db", NULL, &after));
+    CHECK(after.max_attempts == 5 && after.window_ms == BRAMA_NONE && after.expiry_ms == 7000);
+    CHECK(after.cancelled_after_ms == BRAMA_NONE);
+    CHECK(!brama_available(m, "new", NULL));
+    config.auto_register = 1;
+    OK(brama_configure(m, &config));
+    CHECK(brama_available(m, "new", NULL));
+    config.auto_register = BRAMA_INHERIT_I32;
+    OK(brama_configure(m, &config));
+    CHECK(!brama_available(m, "newer", NULL));
+    /* A setting alone is checked with what it takes the place of. */
+    brama_options_init(&options);
+    options.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
+    options.initial_expiry_ms = 9000;
+    options.max_expiry_ms = 5;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure_connection(m, "db", NULL, &options));
+    CHECK(strcmp(brama_last_error_message(), "invalid setting `max_expiry_ms` = 5: "
+                 "must be at least initial_expiry_ms (9000 ms)") == 0);
+    free_world(world);
+}
+
+int main(void) {
+    settings_on_both_levels();
+    a_setting_can_be_taken_back();
+    return 0;
+}

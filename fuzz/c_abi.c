@@ -1,0 +1,498 @@
+/*
+ * Bytes become calls of the C ABI: NULLs, wrong sizes, numbers that are no values, strings that
+ * are no text, in any order. Nothing that a caller must not do is done: no pointer is used after
+ * it was given back, and what a pointer points to is there. Whatever else is given, the library
+ * answers, and never with BRAMA_ERR_PANIC.
+ *
+ * Time stands still but for the bytes that move it, and there is no background thread: one
+ * input does the same each time. `fuzz/run` builds and runs it.
+ */
+#include <brama.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUIRE(condition)                                                            \
+    do {                                                                              \
+        if (!(condition))                                                             \
+            abort();                                                                  \
+    } while (0)
+
+enum { MANAGERS = 2, HANDLES = 4, PERMITS = 6, QUEUES = 2, SUBSCRIPTIONS = 2 };
+
+static const uint8_t *at, *end;
+
+static uint8_t byte(void) { return at < end ? *at++ : 0; }
+
+static uint64_t any_number(void) {
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | byte();
+    return number;
+}
+
+static uint64_t u64(void) {
+    static const uint64_t special[] = {
+        0, 1, 2, 1000, 60000, BRAMA_NEVER, BRAMA_NONE, BRAMA_NOT_GIVEN_U64, BRAMA_INHERIT_U64,
+        UINT64_C(1) << 40, (UINT64_C(1) << 40) - 1, INT64_MAX,
+    };
+    uint8_t which = byte();
+    return which < 12 ? special[which] : which < 240 ? which : any_number();
+}
+
+static uint32_t u32(void) {
+    static const uint32_t special[] = {
+        0, 1, 2, 5, 65535, 65536, 65537, BRAMA_UNLIMITED, BRAMA_NOT_GIVEN_U32, BRAMA_INHERIT_U32,
+    };
+    uint8_t which = byte();
+    /* Probes and windows are memory: not gigabytes of it. */
+    return which < 10 ? special[which] : which < 240 ? which : (uint32_t)any_number() % 70000;
+}
+
+static int32_t i32(void) {
+    uint8_t which = byte();
+    return which < 8 ? (int32_t)which - 4 : which < 16 ? INT32_MIN + which : (int32_t)any_number();
+}
+
+static double f64(void) {
+    static const double special[] = {
+        0.0, 1.0, 2.0, 0.5, -0.1, BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64, 1e308, -1e-308,
+    };
+    uint8_t which = byte();
+    uint64_t bits;
+    double number;
+    if (which < 9)
+        return special[which];
+    bits = any_number();
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+/* Strings live until the end of the input. */
+static char *strings[4096];
+static size_t string_count;
+
+static char *keep(const uint8_t *from, size_t length) {
+    char *copy = malloc(length + 1);
+    REQUIRE(copy != NULL && string_count < sizeof strings / sizeof *strings);
+    memcpy(copy, from, length);
+    copy[length] = 0;
+    return strings[string_count++] = copy;
+}
+
+static const char *string(void) {
+    static const char *const special[] = {"db", "api", "billing", "", "caf\xe9", "\xf0\x9f", "x y"};
+    uint8_t which = byte();
+    size_t length, left = (size_t)(end - at);
+    if (which == 255 || string_count + 8 > sizeof strings / sizeof *strings)
+        return NULL;
+    if (which < 128)
+        return special[which % 7];
+    if (which == 254) { /* too long for a name */
+        char *text = keep((const uint8_t *)"", 0);
+        strings[string_count - 1] = text = realloc(text, 2000);
+        REQUIRE(text != NULL);
+        memset(text, byte() | 1, 1999);
+        text[1999] = 0;
+        return text;
+    }
+    length = which & 31;
+    length = length < left ? length : left;
+    at += length;
+    return keep(at - length, length);
+}
+
+/* A length for a string: right, or that it ends with a NUL, or less. */
+static size_t length_of(const char *text) {
+    size_t length = text == NULL ? byte() : strlen(text);
+    switch (byte() % 4) {
+    case 0: return BRAMA_TERMINATED;
+    case 1: return length / 2;
+    case 2: return length + (text != NULL); /* with its NUL */
+    default: return length;
+    }
+}
+
+/* A struct's size: right, or wrong. What lies behind the struct may be read then. */
+static size_t size_of(size_t right) {
+    switch (byte()) {
+    case 250: return 0;
+    case 251: return right - 1;
+    case 252: return right + 8;
+    case 253: return SIZE_MAX;
+    case 254: return 8;
+    default: return right;
+    }
+}
+
+#define ROOMY(type) union { type it; unsigned char room[sizeof(type) + 64]; }
+
+static brama_t *managers[MANAGERS];
+static brama_connection_t *handles[HANDLES];
+static brama_permit_t permits[PERMITS];
+static int permit_handles[PERMITS], permit_managers[PERMITS]; /* whose, plus one */
+static brama_queue_t *queues[QUEUES];
+static brama_subscription_t *subscriptions[SUBSCRIPTIONS];
+static brama_snapshot_t *snapshot;
+static brama_clock_t *clock_of_all;
+
+static brama_result_t answered(brama_result_t result) {
+    REQUIRE(result <= 0 && result >= BRAMA_ERR_LIMIT && result != BRAMA_ERR_PANIC);
+    REQUIRE(*brama_strerror(result) != 0);
+    if (result != BRAMA_OK)
+        REQUIRE(*brama_last_error_message() != 0);
+    return result;
+}
+
+#define ANSWER(call) ((void)answered(call))
+
+static brama_pair_t *pairs(size_t *count) {
+    static brama_pair_t some[8];
+    uint8_t which = byte();
+    *count = which % 9;
+    if (which > 250) {
+        *count = which % 2 ? SIZE_MAX : 3;
+        return NULL;
+    }
+    for (size_t i = 0; i < *count && i < 8; i++)
+        some[i].key = string(), some[i].value = string();
+    if (*count > 8)
+        *count = 8;
+    return which % 16 == 15 ? NULL : some;
+}
+
+#define SETTINGS(s)                                                                    \
+    do {                                                                               \
+        uint16_t fields = (uint16_t)(byte() << 8 | byte());                            \
+        if (fields & 1) (s).max_attempts = u32();                                      \
+        if (fields & 2) (s).expiry_strategy = i32();                                   \
+        if (fields & 4) (s).expiry_ms = u64();                                         \
+        if (fields & 8) (s).initial_expiry_ms = u64();                                 \
+        if (fields & 16) (s).max_expiry_ms = u64();                                    \
+        if (fields & 32) (s).backoff_factor = f64();                                   \
+        if (fields & 64) (s).jitter = f64();                                           \
+        if (fields & 128) (s).window_ms = u64();                                       \
+        if (fields & 256) (s).probe_timeout_ms = u64();                                \
+        if (fields & 512) (s).half_open_max_calls = u32();                             \
+        if (fields & 1024) (s).half_open_successes = u32();                            \
+        if (fields & 2048) (s).cancelled_after_ms = u64();                             \
+    } while (0)
+
+static ROOMY(brama_options_t) options_room;
+static ROOMY(brama_config_t) config_room;
+static ROOMY(brama_report_t) report_room;
+static ROOMY(brama_filter_t) filter_room;
+static uint32_t counted;
+
+static brama_options_t *options(void) {
+    memset(&options_room, byte() > 250, sizeof options_room);
+    brama_options_init(&options_room.it);
+    options_room.it.size = size_of(sizeof options_room.it);
+    SETTINGS(options_room.it);
+    options_room.it.metadata = pairs(&options_room.it.metadata_count);
+    return byte() > 200 ? NULL : &options_room.it;
+}
+
+static brama_config_t *config(int for_new) {
+    memset(&config_room, byte() > 250, sizeof config_room);
+    brama_config_init(&config_room.it);
+    config_room.it.size = size_of(sizeof config_room.it);
+    SETTINGS(config_room.it);
+    if (byte() % 2) {
+        config_room.it.cleanup_interval_ms = u64();
+        config_room.it.inactive_threshold_ms = u64();
+        config_room.it.auto_register = i32();
+        config_room.it.event_capacity = u64() % 4096;
+    }
+    if (for_new) {
+        config_room.it.background = 0;
+        config_room.it.clock = clock_of_all;
+    } else if (byte() > 240) {
+        config_room.it.background = i32();
+    }
+    return &config_room.it;
+}
+
+static brama_report_t *report(void) {
+    memset(&report_room, byte() > 250, sizeof report_room);
+    brama_report_init(&report_room.it);
+    report_room.it.size = size_of(sizeof report_room.it);
+    report_room.it.reason = string();
+    report_room.it.reason_length = length_of(report_room.it.reason);
+    report_room.it.metadata = pairs(&report_room.it.metadata_count);
+    report_room.it.failure_count = byte() % 2 ? &counted : NULL;
+    return byte() > 200 ? NULL : &report_room.it;
+}
+
+static bool wants(const brama_event_t *event, void *data) {
+    return (event->sequence + (data != NULL)) % 2 == 0;
+}
+
+static void on_event(const brama_event_t *event, void *data) {
+    REQUIRE(event->connection != NULL && data == &counted);
+    REQUIRE(event->reason == NULL || strlen(event->reason) <= 1024);
+}
+
+static void on_events(const brama_event_t *events, size_t size, size_t count, void *data) {
+    for (size_t i = 0; i < count; i++)
+        on_event((const void *)((const char *)events + i * size), data);
+}
+
+static brama_filter_t *filter(void) {
+    memset(&filter_room, byte() > 250, sizeof filter_room);
+    brama_filter_init(&filter_room.it);
+    filter_room.it.size = size_of(sizeof filter_room.it);
+    filter_room.it.event_types = (uint32_t)(byte() << 8 | byte());
+    filter_room.it.reserved = byte() > 250;
+    filter_room.it.connection = byte() % 4 ? NULL : string();
+    filter_room.it.scope = byte() % 4 ? NULL : string();
+    filter_room.it.predicate = byte() % 4 ? NULL : wants;
+    return byte() > 200 ? NULL : &filter_room.it;
+}
+
+static brama_t *manager(int *which) {
+    *which = byte() % MANAGERS;
+    return managers[*which];
+}
+
+static brama_connection_t *handle(int *which) {
+    *which = byte() % (HANDLES + 1);
+    return *which < HANDLES ? handles[*which] : NULL;
+}
+
+static void forget_permits(int of_handle, int of_manager) {
+    for (int i = 0; i < PERMITS; i++)
+        if ((of_handle && permit_handles[i] == of_handle) ||
+            (of_manager && permit_managers[i] == of_manager)) {
+            memset(&permits[i], 0, sizeof permits[i]);
+            permit_handles[i] = permit_managers[i] = 0;
+        }
+}
+
+static void put_handle(brama_connection_t *got) {
+    int place = byte() % HANDLES;
+    forget_permits(place + 1, 0);
+    brama_connection_release(handles[place]);
+    handles[place] = got;
+}
+
+static void new_manager(int which) {
+    forget_permits(0, which + 1);
+    brama_t *made = brama_new(config(1));
+    if (made == NULL) {
+        brama_config_t plain = BRAMA_CONFIG_INIT;
+        REQUIRE(brama_last_error_code() != BRAMA_OK);
+        plain.background = 0;
+        plain.clock = clock_of_all;
+        made = brama_new(&plain);
+        REQUIRE(made != NULL);
+    }
+    brama_free(managers[which]);
+    managers[which] = made;
+}
+
+static void step(void) {
+    int m, h, p = 0;
+    brama_t *on;
+    brama_connection_t *got = NULL, *held;
+    brama_permit_t *permit;
+    const char *name, *scope, *reason;
+    size_t count = 0, length, scope_length, reason_length;
+    uint64_t wait = 0;
+    ROOMY(brama_status_t) status;
+    ROOMY(brama_settings_t) settings;
+    brama_state_counts_t states = BRAMA_STATE_COUNTS_INIT;
+    brama_event_counts_t events_so_far = BRAMA_EVENT_COUNTS_INIT;
+    brama_event_t events[8];
+    uint8_t operation = byte();
+    on = manager(&m);
+    held = handle(&h);
+    p = byte() % PERMITS;
+    permit = byte() > 250 ? NULL : &permits[p];
+    switch (operation % 48) {
+    case 0: new_manager(m); break;
+    case 1: case 2:
+        name = string(), scope = string();
+        ANSWER(brama_register(on, name, scope, options(), byte() % 4 ? &got : NULL));
+        put_handle(got);
+        break;
+    case 3:
+        name = string(), scope = string(), length = length_of(name), scope_length = length_of(scope);
+        ANSWER(brama_register_n(on, name, length, scope, scope_length, options(), &got));
+        put_handle(got);
+        break;
+    case 4:
+        name = string(), scope = string();
+        ANSWER(brama_get_or_register(on, name, scope, options(), &got));
+        put_handle(got);
+        break;
+    case 5:
+        name = string(), scope = string();
+        ANSWER(brama_connection_get(on, name, scope, byte() > 250 ? NULL : &got));
+        put_handle(got);
+        break;
+    case 6: ANSWER(brama_unregister(on, string(), string())); break;
+    case 7:
+        name = string(), scope = string(), length = length_of(name), scope_length = length_of(scope);
+        if (!brama_available_n(on, name, length, scope, scope_length))
+            REQUIRE(*brama_last_error_message() != 0);
+        break;
+    case 8:
+        name = string(), scope = string();
+        if (!brama_available(on, name, scope))
+            REQUIRE(*brama_last_error_message() != 0);
+        REQUIRE(*brama_state_name(brama_state(on, name, scope)) != 0);
+        break;
+    case 9:
+        if (!brama_connection_available(held))
+            REQUIRE(*brama_last_error_message() != 0);
+        (void)brama_connection_state(held);
+        break;
+    case 10: ANSWER(brama_success(on, string(), string())); break;
+    case 11: ANSWER(brama_failure(on, string(), string(), string())); break;
+    case 12:
+        name = string(), scope = string(), reason = string();
+        length = length_of(name), scope_length = length_of(scope), reason_length = length_of(reason);
+        ANSWER(brama_failure_n(on, name, length, scope, scope_length, reason, reason_length));
+        break;
+    case 13: ANSWER(brama_failure_with(on, string(), string(), report())); break;
+    case 14: ANSWER(brama_success_with(on, string(), string(), report())); break;
+    case 15: case 16: ANSWER(brama_connection_failure(held, string())); break;
+    case 17: ANSWER(brama_connection_success(held)); break;
+    case 18: ANSWER(brama_connection_failure_with(held, report())); break;
+    case 19: ANSWER(brama_connection_success_with(held, report())); break;
+    case 20:
+        reason = string(), reason_length = length_of(reason);
+        ANSWER(brama_connection_failure_n(held, reason, reason_length));
+        break;
+    case 21: case 22: case 23:
+        permit_handles[p] = h + 1, permit_managers[p] = 0;
+        if (answered(brama_connection_acquire(held, permit, byte() % 2 ? &wait : NULL)) != BRAMA_OK)
+            permit_handles[p] = 0;
+        break;
+    case 24:
+        name = string(), scope = string();
+        permit_handles[p] = 0, permit_managers[p] = m + 1;
+        (void)answered(brama_acquire(on, name, scope, permit, &wait));
+        break;
+    case 25: ANSWER(brama_permit_success_at(permit)); break;
+    case 26: ANSWER(brama_permit_failure_at(permit, string())); break;
+    case 27: ANSWER(brama_permit_ignore_at(permit)); break;
+    case 28: ANSWER(brama_permit_cancelled_at(permit)); break;
+    case 29: ANSWER(brama_permit_failure_with_at(permit, report())); break;
+    case 30: ANSWER(brama_permit_success_with_at(permit, report())); break;
+    case 31:
+        (void)brama_permit_is_probe_at(permit);
+        (void)brama_permit_covers_at(permit, held);
+        break;
+    case 32: /* Words of the permit that say what it reports, as no library wrote them. */
+        permits[p].opaque[1 + byte() % 5] ^= any_number();
+        break;
+    case 33:
+        ANSWER(brama_connection_pass_permit(held, (uint32_t)any_number(), permit));
+        permit_handles[p] = h + 1, permit_managers[p] = 0;
+        break;
+    case 34:
+        name = string(), scope = string();
+        ANSWER(brama_open_circuit_with(on, name, scope, report(), u64()));
+        break;
+    case 35: ANSWER(brama_connection_open_circuit(held, string(), u64())); break;
+    case 36: ANSWER(byte() % 2 ? brama_connection_half_open_circuit(held) : brama_connection_close_circuit(held)); break;
+    case 37: ANSWER(byte() % 2 ? brama_connection_reset_circuit(held) : brama_reset_all(on)); break;
+    case 38: ANSWER(brama_configure(on, byte() > 250 ? NULL : config(0))); break;
+    case 39: ANSWER(brama_connection_configure(held, options())); break;
+    case 40:
+        memset(&status, 0, sizeof status);
+        status.it.size = size_of(sizeof status.it);
+        ANSWER(brama_connection_status(held, &status.it));
+        memset(&settings, 0, sizeof settings);
+        settings.it.size = size_of(sizeof settings.it);
+        ANSWER(brama_connection_settings(held, &settings.it));
+        ANSWER(brama_state_counts(on, &states));
+        ANSWER(brama_event_counts(on, &events_so_far));
+        break;
+    case 41:
+        brama_snapshot_free(snapshot);
+        snapshot = NULL;
+        ANSWER(brama_snapshot_new(on, string(), &snapshot));
+        brama_status_init(&status.it);
+        while (snapshot != NULL && byte() % 4 && brama_snapshot_next(snapshot, &status.it))
+            REQUIRE(status.it.identifier != NULL && status.it.settings->size == sizeof settings.it);
+        break;
+    case 42:
+        brama_queue_free(queues[p % QUEUES]);
+        queues[p % QUEUES] = NULL;
+        ANSWER(brama_queue_new(on, filter(), (size_t)u64() % 64, &queues[p % QUEUES]));
+        break;
+    case 43:
+        ANSWER(brama_queue_drain(queues[p % QUEUES], events, byte() > 250 ? 8 : sizeof *events, byte() % 9, &count));
+        REQUIRE(count <= 8);
+        for (size_t i = 0; i < count; i++)
+            on_event(&events[i], &counted);
+        (void)brama_queue_wait(queues[p % QUEUES], 0);
+        break;
+    case 44:
+        brama_unsubscribe(subscriptions[p % SUBSCRIPTIONS]);
+        subscriptions[p % SUBSCRIPTIONS] = NULL;
+        if (byte() % 2)
+            ANSWER(brama_subscribe(on, filter(), on_event, &counted, NULL, &subscriptions[p % SUBSCRIPTIONS]));
+        else
+            ANSWER(brama_subscribe_batched(on, filter(), (size_t)u64(), on_events, &counted, NULL,
+                                           &subscriptions[p % SUBSCRIPTIONS]));
+        break;
+    case 45: {
+        ROOMY(brama_report_item_t) items[2];
+        memset(items, 0, sizeof items);
+        for (int i = 0; i < 2; i++) {
+            brama_report_item_init(&items[i].it);
+            items[i].it.size = size_of(sizeof items[i].it);
+            items[i].it.connection = handle(&h);
+            items[i].it.reason = string();
+            items[i].it.reason_length = length_of(items[i].it.reason);
+            items[i].it.outcome = i32();
+        }
+        ANSWER(brama_report_many(&items[0].it, byte() > 250 ? byte() : sizeof *items, 2));
+        break;
+    }
+    case 46:
+        ANSWER(brama_clock_advance(clock_of_all, byte() % 8 ? byte() * 100u : u64()));
+        ANSWER(brama_poll(on));
+        break;
+    case 47:
+        if (byte() % 8 == 0)
+            ANSWER(byte() % 2 ? brama_shutdown(on) : brama_shutdown_within(on, u64() % 10, &wait));
+        else
+            ANSWER(brama_unsubscribe_matching(on, filter()));
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    at = data;
+    end = data + size;
+    clock_of_all = brama_clock_new(byte());
+    for (int i = 0; i < MANAGERS; i++)
+        new_manager(i);
+    while (at < end)
+        step();
+    for (int i = 0; i < HANDLES; i++) {
+        brama_connection_release(handles[i]);
+        handles[i] = NULL;
+        forget_permits(i + 1, 0);
+    }
+    for (int i = 0; i < QUEUES; i++)
+        brama_queue_free(queues[i]), queues[i] = NULL;
+    for (int i = 0; i < SUBSCRIPTIONS; i++)
+        brama_unsubscribe(subscriptions[i]), subscriptions[i] = NULL;
+    brama_snapshot_free(snapshot);
+    snapshot = NULL;
+    for (int i = 0; i < MANAGERS; i++) {
+        forget_permits(0, i + 1);
+        brama_free(managers[i]);
+        managers[i] = NULL;
+    }
+    brama_clock_free(clock_of_all);
+    while (string_count > 0)
+        free(strings[--string_count]);
+    return 0;
+}

@@ -1,0 +1,285 @@
+//! Reports on permits.
+//!
+//! Each comes with the permit by value, for programs, and by pointer, for hosts that cannot
+//! pass a struct or for which that is expensive. The two are the same function: a permit that
+//! is passed by value lies in the caller's memory, and what is handed on is where.
+
+use std::ffi::c_char;
+
+use super::args::{self, TERMINATED};
+use super::errors::{BRAMA_OK, brama_result_t};
+use super::guard::{self, Failure};
+use super::permit::{Granted, brama_permit_t, healthy};
+use super::report::{self, brama_report_t};
+use crate::error::Error;
+use crate::event::Report;
+use crate::record::{Begun, Token};
+
+/// Reports that the admitted call succeeded.
+///
+/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
+/// that has reported before; the report is counted in the totals and changes nothing else.
+/// (A permit of a closed circuit that reports twice counts twice.) A probe that reports
+/// after its time, in the same half-open state, counts. BRAMA_ERR_NOT_FOUND: the connection
+/// is not registered any more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes,
+/// BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { success(&raw const permit) }
+}
+
+/// brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
+/// for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) -> brama_result_t {
+    if permit.is_null() {
+        return no_permit();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { success(permit) }
+}
+
+/// # Safety
+///
+/// A permit. Only its first two words need be there if the second says so.
+#[inline(always)]
+unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    unsafe {
+        if let Some((handle, mark)) = healthy(permit)
+            && handle.connection.try_success_of(mark)
+        {
+            return BRAMA_OK;
+        }
+        success_that_matters(permit)
+    }
+}
+
+/// # Safety
+///
+/// A permit.
+#[inline(never)]
+unsafe fn success_that_matters(permit: *const brama_permit_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { Granted::to(permit)?.success(&Report::NONE) }
+    })
+}
+
+/// brama_permit_success with more to tell; a NULL report tells nothing more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_with(
+    permit: brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_success_with_at(&raw const permit, report) }
+}
+
+/// brama_permit_success_with with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_success_with_at(
+    permit: *const brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let report = brama_report_t::given(report)?;
+            Granted::to(permit)?.success(&Report::from(&report))
+        }
+    })
+}
+
+/// Reports that the admitted call failed. The reason goes into the events; NULL: none.
+/// Errors as brama_permit_success. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure(
+    permit: brama_permit_t,
+    reason: *const c_char,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(&raw const permit, reason, TERMINATED) }
+}
+
+/// brama_permit_failure with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_at(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_failure_n(permit, reason, TERMINATED) }
+}
+
+/// brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_n(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+    reason_length: usize,
+) -> brama_result_t {
+    if permit.is_null() {
+        return no_permit();
+    }
+    // SAFETY: the caller's promise is the same.
+    unsafe { failure(permit, reason, reason_length) }
+}
+
+/// # Safety
+///
+/// A permit, as in [`success`], and a reason of this length.
+#[inline(always)]
+unsafe fn failure(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+    length: usize,
+) -> brama_result_t {
+    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    unsafe {
+        let begun = healthy(permit).map_or(Begun::Not, |(handle, mark)| {
+            handle.connection.begin_failure(Some(mark))
+        });
+        match begun {
+            Begun::Done(_) => BRAMA_OK,
+            _ => failure_that_matters(permit, reason, length, begun),
+        }
+    }
+}
+
+/// # Safety
+///
+/// A permit, and a reason of this length.
+#[inline(never)]
+unsafe fn failure_that_matters(
+    permit: *const brama_permit_t,
+    reason: *const c_char,
+    length: usize,
+    begun: Begun,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let report = report::reason(reason, length);
+            match Granted::to(permit)? {
+                Granted::ByHandle(handle, token) => {
+                    let handle = &handle.connection;
+                    handle.go_on_with_failure(Some(token), &Report::from(&report), begun)?
+                }
+                granted => granted.failure(&Report::from(&report))?,
+            }
+        };
+        Ok(())
+    })
+}
+
+/// brama_permit_failure with more to tell; a NULL report tells nothing more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_with(
+    permit: brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_failure_with_at(&raw const permit, report) }
+}
+
+/// brama_permit_failure_with with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_with_at(
+    permit: *const brama_permit_t,
+    report: *const brama_report_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (report, count) = brama_report_t::given_with_place(report)?;
+            count.put(Granted::to(permit)?.failure(&Report::from(&report))?);
+        }
+        Ok(())
+    })
+}
+
+/// Gives the permit back, neither success nor failure: what happened says nothing about the
+/// dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_ignore_at(&raw const permit) }
+}
+
+/// brama_permit_ignore with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { Granted::to(permit)?.ignored() }
+    })
+}
+
+/// Reports that the caller has given the call up, at a time-out of its own, say. That is
+/// ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or,
+/// if cancelled_after_ms is set and the call has lasted at least so long, it is a failure.
+/// Errors as brama_permit_success. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_cancelled(permit: brama_permit_t) -> brama_result_t {
+    // SAFETY: the caller's promise is the same.
+    unsafe { brama_permit_cancelled_at(&raw const permit) }
+}
+
+/// brama_permit_cancelled with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_cancelled_at(
+    permit: *const brama_permit_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: the caller's promise.
+        unsafe { Granted::to(permit)?.cancelled() }
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn no_permit() -> brama_result_t {
+    guard::result(|| Err(args::null("permit").into()))
+}
+
+impl Granted<'_> {
+    #[inline]
+    fn success(self, report: &Report<'_>) -> Result<(), Failure> {
+        match self {
+            Granted::ByHandle(handle, Token { place, .. })
+                if handle.connection.try_success_of(place) =>
+            {
+                Ok(())
+            }
+            Granted::ByHandle(handle, token) => Ok(handle.connection.success_of(token, report)?),
+            Granted::ByName(brama, admission) => found(brama.success_of(admission, report)),
+        }
+    }
+
+    fn failure(self, report: &Report<'_>) -> Result<u32, Failure> {
+        match self {
+            Granted::ByHandle(handle, token) => Ok(handle.connection.failure_of(token, report)?),
+            Granted::ByName(brama, admission) => found(brama.failure_of(admission, report)),
+        }
+    }
+
+    fn cancelled(self) -> Result<(), Failure> {
+        match self {
+            Granted::ByHandle(handle, token) => Ok(handle.connection.cancelled_of(token)?),
+            Granted::ByName(brama, admission) => found(brama.cancelled_of(admission)),
+        }
+    }
+
+    fn ignored(self) -> Result<(), Failure> {
+        match self {
+            Granted::ByHandle(handle, token) => Ok(handle.connection.ignored_of(token)?),
+            Granted::ByName(brama, admission) => found(brama.ignored_of(admission)),
+        }
+    }
+}
+
+fn found<T>(answer: Option<Result<T, Error>>) -> Result<T, Failure> {
+    Ok(answer.ok_or(Failure::PermitGone)??)
+}

@@ -1,0 +1,78 @@
+//! The driver's sleep: [`driver`](crate::driver). What a sleeper and a ringer alone do is in
+//! [`inbox`](super::inbox).
+//!
+//! Mutations: `moving-work-without-a-ring`, `sleeping-without-a-second-look`,
+//! `looking-into-the-inbox-only`.
+
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::{Config, Global};
+use crate::engine::Engine;
+use crate::event::Report;
+use crate::record::{OpenFor, RecordRef};
+
+/// What the parties do at once: leave, move, sleep.
+type Party = fn(&Engine, &RecordRef) -> bool;
+
+/// Leaves an opening, and is stopped before it rings.
+fn leaves(engine: &Engine, record: &RecordRef) -> bool {
+    engine.env.attention.leave(record, || record.share());
+    true
+}
+
+/// Moves what was left into the plan. Whether that was something.
+fn moves(engine: &Engine, _: &RecordRef) -> bool {
+    engine.with_plan(|plan| {
+        plan.take_in(engine, 0);
+        plan.due() != u64::MAX
+    })
+}
+
+/// Whether the driver sleeps until a later moment.
+fn sleeps(engine: &Engine, _: &RecordRef) -> bool {
+    engine.lies_down_until(1_000)
+}
+
+/// A reporter leaves an opening and is stopped before it rings. Another thread moves it into the
+/// plan, while the driver lies down until a later moment.
+#[test]
+fn the_driver_does_not_sleep_over_what_another_thread_moves_into_the_plan() {
+    // The party that is spawned first runs first, and loom misses some of the executions in which
+    // it comes later.
+    explore([(0, leaves), (1, moves), (2, sleeps)]);
+    explore([(2, sleeps), (0, leaves), (1, moves)]);
+}
+
+fn explore(parties: [(usize, Party); 3]) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        let config = Config::new().inactive_threshold(None);
+        let global = Global::default().updated_by(&config).expect("valid");
+        let clock = Clock::Manual(ManualClock::new());
+        let engine = Arc::new(Engine::new(clock, global, 2, None));
+        let record = engine.register("db".into(), None).expect("a new name");
+        assert_eq!(engine.do_all_due(), u64::MAX, "nothing to do");
+        let for_a_while = OpenFor::Custom(Duration::from_millis(5));
+        let opened = record.open(&engine.env, &Report::NONE, for_a_while);
+        opened.expect("registered");
+        engine.env.attention.take_all().for_each(drop);
+        engine.env.bell.get_up();
+        let running = parties.map(|(place, party)| {
+            let (engine, record) = (engine.clone(), record.share());
+            (place, thread::spawn(move || party(&engine, &record)))
+        });
+        let mut answers = [false; 3];
+        for (place, party) in running {
+            answers[place] = party.join().unwrap();
+        }
+        let [_, is_moved, is_asleep] = answers;
+        let is_woken = engine.env.bell.was_woken();
+        assert!(!is_moved || !is_asleep || is_woken, "it sleeps over work");
+        engine.env.attention.take_all().for_each(drop);
+    });
+}

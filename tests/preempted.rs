@@ -1,0 +1,75 @@
+//! Storms with threads that are stopped at random instructions, for every protocol of a circuit
+//! and of the table. Each takes some seconds here; a long run is
+//!
+//! ```sh
+//! BRAMA_STORM_SECONDS=600 cargo test --release --test preempted
+//! ```
+//!
+//! No oracle counts on luck: each says why it must hold for every interleaving. Which
+//! interleavings come about, the system decides. So a mutation named here (`tests/mutations`) was
+//! seen to fail within seconds; the guard that its first line names fails for certain.
+
+// Only Linux has timers that send a signal to one thread.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+#[path = "preempted/calls.rs"]
+mod calls;
+#[path = "preempted/circuit.rs"]
+mod circuit;
+#[path = "preempted/contract.rs"]
+mod contract;
+#[path = "preempted/hands.rs"]
+mod hands;
+#[path = "preempted/name.rs"]
+mod name;
+#[path = "preempted/names.rs"]
+mod names;
+#[path = "preempted/themes.rs"]
+mod themes;
+
+use common::storm::storm;
+
+/// How long a storm lasts if the environment does not say.
+const SECONDS: u64 = 10;
+
+/// Mutation: `parking-by-a-store`.
+#[test]
+fn a_window_holds_the_failures_that_count_and_no_others() {
+    storm("window", SECONDS, |seed| {
+        circuit::tempest(&themes::WINDOW, seed)
+    });
+}
+
+/// Mutation: `exchanging-the-word-by-a-store`.
+#[test]
+fn a_count_tells_every_failure_once() {
+    storm("count", SECONDS, |seed| {
+        circuit::tempest(&themes::COUNT, seed)
+    });
+}
+
+/// Mutation: `forgetting-no-lease`.
+#[test]
+fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
+    storm("probes", SECONDS, |seed| {
+        circuit::tempest(&themes::PROBES, seed)
+    });
+}
+
+/// Mutations: `rebuilding-without-freezing`, `inserting-behind-the-winner`.
+#[test]
+fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
+    storm("table", SECONDS, |seed| {
+        names::tempest(&themes::TABLE, seed)
+    });
+}
+
+/// Mutations: `registering-without-a-second-look-at-the-shutdown`, and `-at-the-settings`.
+#[test]
+fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
+    storm("registration", SECONDS, |seed| {
+        names::tempest(&themes::REGISTRATION, seed)
+    });
+}
