@@ -207,3 +207,42 @@ def test_a_fork_of_a_program_that_only_imports_warned(program: Program) -> None:
     assert program(text.format(use=unthreaded)).split() == ["1", "silent"]
     used = program(text.format(use="brama.register('x')")).split()
     assert used == ["2", "warned" if sys.version_info >= (3, 12) else "silent"]
+
+
+def test_a_ring_of_events_without_memory_ended_the_process(program: Program) -> None:
+    """And was then called an invalid setting."""
+    out = program(
+        """
+    import resource, brama
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000, -1))
+    try:
+        brama.Brama(event_capacity=16_777_216)
+    except brama.BramaError as error:
+        print(type(error).__name__, error)
+    print(brama.Brama().register("x").state())
+    """
+    )
+    error, state = out.splitlines()
+    assert error.startswith("BramaError ") and "memory" in error and state == "closed"
+
+
+def test_a_descriptor_that_the_system_has_not_is_an_error_and_waits_work(
+    program: Program,
+) -> None:
+    out = program(
+        """
+    import os, resource, brama
+    manager = brama.Brama()
+    stream = manager.events("registration")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 4096))
+    try:
+        stream.fileno()
+    except brama.BramaError as error:
+        print(type(error).__name__, error)
+    manager.register("x")
+    print(next(stream).connection)
+    """
+    )
+    error, name = out.splitlines()
+    assert error.startswith("BramaError ") and name == "x"

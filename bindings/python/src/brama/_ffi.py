@@ -85,6 +85,7 @@ permit_is_probe = hot("brama_permit_is_probe_at", c_bool)
 permit_covers = hot("brama_permit_covers_at", c_bool)
 
 _abi_message = function(HELD, "brama_last_error_message", _TEXT)
+_abi_code = function(HELD, "brama_last_error_code", c_int)
 _version = function(HELD, "brama_version", _TEXT)
 _available = function(HELD, "brama_available", c_bool, *_KEY)
 _state = function(HELD, "brama_state", c_int, *_KEY)
@@ -157,8 +158,14 @@ def version() -> str:
     return str(_version().decode())
 
 
-def failed(code: int) -> Exception:
-    """The exception for what this thread's last call answered."""
+def failed(code: Optional[int] = None) -> Exception:
+    """The exception for what this thread's last call answered.
+
+    Args:
+        code: None if it answered a pointer, which was NULL.
+    """
+    if code is None:
+        code = int(_abi_code())
     message = _abi_message().decode("utf-8", "replace")
     if code == INVALID_CONFIG or code == INVALID_ARGUMENT:
         message = _IN_C.sub("`", message)  # `expiry_ms` is `expiry` here.
@@ -191,7 +198,7 @@ class Clock(Owner):
     def __init__(self, unix_ms: int) -> None:
         address = _clock_new(unix_ms)
         if address is None:
-            raise failed(INVALID_ARGUMENT)
+            raise failed()
         super().__init__(address)
 
     def advance(self, ms: int) -> None:
@@ -212,7 +219,7 @@ class Manager(Owner):
     def __init__(self, fields: Optional[Fields]) -> None:
         address = None if fields is None else _new(config_of(fields))
         if address is None and fields is not None:
-            raise failed(INVALID_CONFIG)
+            raise failed()
         super().__init__(address)
 
     # The default one is NULL; to free that does nothing.
