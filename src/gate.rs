@@ -105,8 +105,9 @@ impl<T> Gate<T> {
     }
 
     /// Closes the gate for ever. With `wait`, returns when nobody is inside any
-    /// more but, maybe, this thread.
-    pub(crate) fn close(&self, wait: bool) {
+    /// more but, maybe, this thread. Returns true if this call has shut the gate and left the
+    /// content alone, because a thread that is gone was using it at a fork.
+    pub(crate) fn close(&self, wait: bool) -> bool {
         let mine = busy() | CLOSING;
         let swap = |state, next| {
             // ORDERING: Acquire sees what the last user did to the content.
@@ -124,8 +125,14 @@ impl<T> Gate<T> {
                 break;
             };
             match changed {
-                Ok(OPEN) => return self.finish(),
-                Ok(_) if abandoned => return self.shut(),
+                Ok(OPEN) => {
+                    self.finish();
+                    return false;
+                }
+                Ok(_) if abandoned => {
+                    self.shut();
+                    return true;
+                }
                 Ok(_) => break,
                 Err(current) => state = current,
             }
@@ -134,6 +141,7 @@ impl<T> Gate<T> {
             self.room
                 .wait_until(|| self.state.load(Ordering::Acquire) & SHUT != 0);
         }
+        false
     }
 
     /// Drops the content and tells the waiting. For the one thread that found

@@ -24,6 +24,8 @@ pub(crate) struct Subscriber {
     /// Without its custom function, which is user code and thus inside.
     pub(crate) filter: EventFilter,
     inside: Gate<Inside>,
+    /// That of the sink, if it is one: to close it where the gate's content is left alone.
+    mailbox: Option<Arc<Mailbox>>,
     /// 1 once all records know what it wants. Before, it might hear of a registration and
     /// not of the removal.
     ready: AtomicU32,
@@ -75,10 +77,15 @@ impl RefUnwindSafe for Subscriber {}
 impl Subscriber {
     pub(crate) fn new(id: u64, mut filter: EventFilter, sink: Sink) -> Self {
         let custom = filter.custom.take();
+        let mailbox = match &sink {
+            Sink::Mailbox(mailbox) => Some(mailbox.clone()),
+            _ => None,
+        };
         Subscriber {
             id,
             filter,
             inside: Gate::new(Inside { custom, sink }),
+            mailbox,
             ready: AtomicU32::new(0),
             in_batch: AtomicU64::new(0),
         }
@@ -160,7 +167,13 @@ impl Subscriber {
 
     /// No delivery from now on. With `wait`, also none under way when it returns.
     pub(crate) fn close(&self, wait: bool) {
-        self.inside.close(wait);
+        // The drop of the content closes the mailbox. Where there is no drop, those who wait
+        // would never learn of the end.
+        if self.inside.close(wait)
+            && let Some(mailbox) = &self.mailbox
+        {
+            mailbox.close();
+        }
     }
 }
 

@@ -209,6 +209,43 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
     subscription.take().expect("there").unsubscribe();
 }
 
+/// The driver is about to put an event into the queue when the fork happens. The child has no
+/// such thread, and cannot know how far it has come. Whoever waits in the child learns of the
+/// end all the same.
+#[test]
+fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
+    for end in [
+        |brama: &Brama| brama.shutdown(),
+        |brama: &Brama| brama.unsubscribe(&all()),
+    ] {
+        let brama = Brama::builder().build().expect("valid");
+        let asked = Arc::new(AtomicU32::new(0));
+        let stall = Arc::new(AtomicBool::new(true));
+        let filter = changes().custom({
+            let (asked, stall) = (asked.clone(), stall.clone());
+            move |_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                while stall.load(Ordering::Relaxed) {
+                    thread::sleep(ms(1));
+                }
+                true
+            }
+        });
+        let queue = brama.subscribe_queue(filter, 4).expect("running");
+        let fd = queue.as_raw_fd().expect("the system has one");
+        let _let_go = LetGo(stall);
+        let db = brama.register("db", None).expect("a new name");
+        db.open_circuit(None, None).expect("registered");
+        wait_until("the filter runs", || asked.load(Ordering::Relaxed) == 1);
+        in_child(|| {
+            end(&brama);
+            same("closed", queue.is_closed(), true)?;
+            same("readable", is_readable(fd), true)?;
+            same("waited", queue.wait(Duration::from_secs(3600)), false)
+        });
+    }
+}
+
 #[test]
 fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
     let brama = Brama::builder().build().expect("valid");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, Global};
 use crate::engine::Engine;
@@ -54,7 +55,7 @@ fn explore(parties: [(usize, Party); 3]) {
         let config = Config::new().inactive_threshold(None);
         let global = Global::default().updated_by(&config).expect("valid");
         let clock = Clock::Manual(ManualClock::new());
-        let engine = Arc::new(Engine::new(clock, global, 2, None));
+        let engine = Arc::new(Engine::new(clock, global, Notices::new(2), None));
         let record = engine.register("db".into(), None).expect("a new name");
         assert_eq!(engine.do_all_due(), u64::MAX, "nothing to do");
         let for_a_while = OpenFor::Custom(Duration::from_millis(5));

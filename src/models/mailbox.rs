@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use loom::thread;
 
+use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
@@ -16,7 +17,7 @@ use crate::subscriber::{Sink, Subscriber};
 /// Has one event delivered to a mailbox.
 fn deliver(mailbox: &std::sync::Arc<Mailbox>) {
     let clock = Clock::Manual(ManualClock::new());
-    let env = Env::new(clock, Global::default(), 2, None);
+    let env = Env::new(clock, Global::default(), Notices::new(2), None);
     let filter = EventFilter::new().types([EventType::StateChange]);
     // Closed by who looks on: the end of the subscription would wake all.
     let sink = Sink::Mailbox(mailbox.clone());

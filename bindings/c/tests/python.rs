@@ -19,6 +19,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
+use std::thread;
 
 fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("python")
@@ -170,14 +171,20 @@ fn pytest(python: &Path, files: &[PathBuf]) {
 fn the_python_package_passes_its_tests() {
     let python = environment(&default_interpreter(), "requirements.txt");
     install(&python, &package(), &["--no-build-isolation"]);
-    pytest(&python, &[package().join("tests")]);
+    thread::scope(|scope| {
+        scope.spawn(|| types(&python));
+        pytest(&python, &[package().join("tests")]);
+    });
+}
 
+/// The package's own types, and those that its user sees.
+fn types(python: &Path) {
     for files in ["src/brama", "examples"] {
-        let mut mypy = outside(&python);
+        let mut mypy = outside(python);
         mypy.args(["-m", "mypy", "--strict", "--cache-dir=mypy"]);
         run(mypy.arg(package().join(files)), "types");
     }
-    let mut stubs = outside(&python);
+    let mut stubs = outside(python);
     stubs.args(["-m", "mypy", "--strict", "--cache-dir=mypy", "-c"]);
     let user = "import brama\n\
                 @brama.circuit('x', expiry=5)\n\
@@ -219,10 +226,16 @@ fn the_python_package_works_on_every_python_that_is_found() {
         .collect();
     files.sort();
     assert!(files.len() >= 11, "{files:?}");
-    for other in &others {
-        println!("CPython 3.{}: {:?}", other.minor, other.program);
-        let python = environment(other, "requirements-core.txt");
-        install(&python, &wheel, &[]);
-        pytest(&python, &files);
-    }
+    // All at once: tests of processes, threads and ends mostly wait.
+    thread::scope(|scope| {
+        for other in &others {
+            let (wheel, files) = (&wheel, &files);
+            scope.spawn(move || {
+                println!("CPython 3.{}: {:?}", other.minor, other.program);
+                let python = environment(other, "requirements-core.txt");
+                install(&python, wheel, &[]);
+                pytest(&python, files);
+            });
+        }
+    });
 }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator
@@ -15,6 +19,31 @@ import pytest
 import brama
 
 SOURCE = Path(__file__).resolve().parents[1]
+
+
+#: No test takes so long. One that does hangs: all its threads are told of, and the run ends.
+LIMIT = 600
+
+_stderr = -1
+
+
+def pytest_configure() -> None:
+    global _stderr
+    _stderr = os.dup(2)  # Before pytest captures it.
+
+
+@pytest.fixture(autouse=True)
+def _limit() -> Iterator[None]:
+    faulthandler.dump_traceback_later(LIMIT, exit=True, file=_stderr)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.001)
 
 
 @dataclass
@@ -48,18 +77,37 @@ Program = Callable[..., str]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Runs a program of its own; one that hangs or crashes fails the test."""
+    """Runs a program of its own; one that hangs or crashes fails the test. Of one that hangs
+    the test tells where each of its threads is."""
 
-    def run(text: str, *arguments: str, code: int = 0, timeout: float = 30) -> str:
+    def run(text: str, *arguments: str, code: int = 0, timeout: float = 60) -> str:
         file = tmp_path / "program.py"
         file.write_text(textwrap.dedent(text))
         command = [sys.executable, "-X", "faulthandler", str(file), *arguments]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=tmp_path, env=os.environ
+        # A session of its own, so that its children end with it.
+        running = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            start_new_session=True,
         )
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        hangs = ""
+        try:
+            out, err = running.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            hangs = f"it hangs; this is where, after {timeout} s:"
+            running.send_signal(signal.SIGABRT)  # `faulthandler` answers it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            out, err = running.communicate()
+        assert not hangs, f"{hangs}\n{err}\n{out}"
+        assert running.returncode == code, (running.returncode, out, err)
         if code == 0:
-            assert "Traceback" not in done.stderr and "Fatal" not in done.stderr, done.stderr
-        return done.stdout
+            assert "Traceback" not in err and "Fatal" not in err, err
+        return out
 
     return run

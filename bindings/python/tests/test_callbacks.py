@@ -6,21 +6,13 @@ import asyncio
 import functools
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
 
 import brama
 from brama import Event
-from conftest import World
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.001)
+from conftest import World, wait_until
 
 
 class Rolled(BaseException):

@@ -121,7 +121,7 @@ def test_only_one_probe_is_admitted(world: World) -> None:
 
     manager.failure("x")
     world.clock.advance(1_000)
-    probe = threading.Thread(target=call)
+    probe = threading.Thread(target=call, daemon=True)
     probe.start()
     assert started.wait(10)
     with pytest.raises(brama.CircuitOpen):
@@ -491,7 +491,7 @@ def test_threads_share_a_decorated_function(manager: brama.Brama) -> None:
             except ConnectionError:
                 pass
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:

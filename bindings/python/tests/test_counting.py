@@ -167,48 +167,105 @@ def test_a_cancellation_counts_if_the_call_had_lasted(world: World) -> None:
             await task
 
     async def main() -> None:
-        decorated = manager.circuit("x", cancelled_after=50, max_attempts=3)(hang)
+        decorated = manager.circuit("x", cancelled_after=50, max_attempts=4)(hang)
 
         async def in_block(ms: int) -> None:
-            async with manager.guard("x", cancelled_after=50):
+            async with manager.guard("x"):
                 await hang(ms)
 
-        plain = manager.circuit("x", cancelled_after=50)(lambda ms: hang(ms))
+        async def by_permit(ms: int) -> None:
+            async with manager.acquire("x"):
+                await hang(ms)
+
+        plain = manager.circuit("x")(lambda ms: hang(ms))
+        calls = (decorated, in_block, by_permit, plain)
         for _ in range(20):
-            await give_up(decorated, 49)
-            await give_up(in_block, 49)
-        assert totals(world) == (0, 0)
-        for call in (decorated, in_block, plain):
+            for call in calls:
+                await give_up(call, 49)
+        assert totals(world) == (0, 0) and manager.status("x").total_ignored == 80
+        for call in calls:
             await give_up(call, 50)
-        assert manager.state("x") == "open" and totals(world) == (0, 3)
+        assert manager.state("x") == "open" and totals(world) == (0, 4)
         with pytest.raises(brama.CircuitOpen):
             await decorated(1)
 
     asyncio.run(main())
-    for bad in (-1, "5"):
-        with pytest.raises((TypeError, brama.InvalidConfig), match="cancelled_after"):
-            manager.guard("x", cancelled_after=bad)  # type: ignore[arg-type]
-        with pytest.raises((TypeError, brama.InvalidConfig), match="cancelled_after"):
-            manager.circuit("x", cancelled_after=bad)  # type: ignore[arg-type]
+    for bad in (0, -1, "5"):
+        with pytest.raises((TypeError, brama.InvalidConfig), match="`?cancelled_after`?"):
+            manager.register("y", cancelled_after=bad)  # type: ignore[arg-type]
+
+
+def test_a_cancellation_counts_as_the_setting_says_now(world: World) -> None:
+    manager, cancelled = world.manager, asyncio.CancelledError
+    x = manager.register("x", max_attempts=brama.UNLIMITED)
+
+    def give_up(ms: int) -> int:
+        before = x.status().total_failures
+        with pytest.raises(cancelled), x.guard():
+            world.clock.advance(ms)
+            raise cancelled
+        return x.status().total_failures - before
+
+    assert give_up(1_000) == 0
+    manager.configure(cancelled_after=1_000)
+    assert (give_up(999), give_up(1_000)) == (0, 1)
+    x.configure(cancelled_after=10)
+    assert (give_up(9), give_up(10)) == (0, 1)
+    assert x.status().settings.cancelled_after == 10
+    x.configure(cancelled_after=None)
+    assert give_up(60_000) == 0 and x.status().settings.cancelled_after is None
+    x.configure(cancelled_after=brama.INHERIT)
+    assert (give_up(999), give_up(1_000)) == (0, 1)
+    # A probe, too.
+    x.half_open_circuit()
+    assert give_up(999) == 0 and x.state() == "half_open"
+    assert give_up(1_000) == 1 and x.state() == "open"
+
+
+def test_a_cancellation_that_leaves_two_calls_of_a_circuit_counts_once(world: World) -> None:
+    x = world.manager.register("x", cancelled_after=100, max_attempts=brama.UNLIMITED)
+
+    def give_up(outer: int, inner: int) -> int:
+        before = x.status().total_failures
+        with pytest.raises(asyncio.CancelledError), x.guard():
+            world.clock.advance(outer)
+            with x.guard():
+                world.clock.advance(inner)
+                raise asyncio.CancelledError
+        return x.status().total_failures - before
+
+    assert [give_up(0, 100), give_up(50, 50), give_up(0, 99)] == [1, 1, 0]
+    kept = asyncio.CancelledError()
+    for n in (1, 2):
+        with pytest.raises(asyncio.CancelledError), x.guard():
+            world.clock.advance(100)
+            raise kept
+        assert x.status().total_failures == 2 + n
 
 
 def test_cancelled_after_goes_with_the_rest(world: World) -> None:
     def lasting(error: BaseException, **policy: Any) -> str:
-        world.manager.get_or_register("x", max_attempts=brama.UNLIMITED)
         before = totals(world)
         with pytest.raises(type(error)), world.manager.guard("x", **policy):
             world.clock.advance(100)
             raise error
         return "failure" if totals(world)[1] > before[1] else "ignored"
 
+    x = world.manager.register("x", max_attempts=brama.UNLIMITED)
     for kind in CANCELLED:
-        assert lasting(kind(), cancelled_after=100) == "failure"
-        assert lasting(kind(), cancelled_after=101) == "ignored"
-        assert lasting(kind(), cancelled_after=100, include=OSError) == "failure"
-        assert lasting(kind(), cancelled_after=100, exclude=kind) == "ignored"
-        assert lasting(kind(), cancelled_after=100, classify=lambda _: "ignored") == "ignored"
-    for kind in ENDS:
-        assert lasting(kind(), cancelled_after=1) == "ignored"
+        x.configure(cancelled_after=101)
+        assert lasting(kind()) == "ignored"
+        x.configure(cancelled_after=100)
+        assert lasting(kind()) == "failure"
+        assert lasting(kind(), include=OSError) == "failure"
+        assert lasting(kind(), exclude=kind) == "ignored"
+        assert lasting(kind(), classify=lambda _: "ignored") == "ignored"
+        assert lasting(kind(), classify=lambda _: None) == "failure"
+        if sys.version_info >= (3, 11):
+            assert lasting(BaseExceptionGroup("", [kind()])) == "failure"
+            assert lasting(BaseExceptionGroup("", [kind()]), exclude=kind) == "ignored"
+    for end in ENDS:
+        assert lasting(end()) == "ignored"
 
 
 # Once.
@@ -324,10 +381,7 @@ def test_an_exception_object_that_is_raised_for_years_keeps_few_marks(world: Wor
         with pytest.raises(ConnectionError), world.manager.guard(str(n % 2)):
             raise error
         error.__traceback__ = None
-    marks, depth = error._brama_counted, 0  # type: ignore[attr-defined]
-    while marks is not None:
-        marks, depth = marks[2], depth + 1
-    assert depth <= 9
+    assert 2 <= len(error.__dict__) <= 9
     assert pickle.loads(pickle.dumps(error)).args == error.args
     assert sum(status.total_failures for status in world.manager.snapshot()) == 10_000
 

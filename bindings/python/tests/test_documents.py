@@ -58,7 +58,7 @@ def test_all_settings_are_in_the_readme() -> None:
     assert sorted(rows) == sorted(settings)
     named = re.findall(r"^\| `(\w+)=", README, re.MULTILINE)
     assert set(named) <= set(inspect.signature(brama.circuit).parameters)
-    assert {"include", "exclude", "classify", "cancelled_after", "fallback"} <= set(named)
+    assert {"include", "exclude", "classify", "fallback", "fallback_on"} <= set(named)
 
 
 def test_the_table_of_speeds_is_of_one_run_of_the_bench() -> None:
@@ -71,7 +71,7 @@ def test_the_table_of_speeds_is_of_one_run_of_the_bench() -> None:
     assert found
     rows = [line.split(" | ")[0].lstrip("| ") for line in found[1].splitlines()[2:]]
     bench = (SOURCE / "benches" / "guarded_calls.py").read_text()
-    assert len(rows) == 7
+    assert len(rows) == 8
     for row in rows:
         assert row.replace("4 threads", "{THREADS} threads") in bench, row
 

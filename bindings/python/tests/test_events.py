@@ -14,18 +14,11 @@ import pytest
 
 import brama
 from brama import Event, EventType
-from conftest import World
+from conftest import World, wait_until
 
 
 def types(events: list[Event]) -> list[str]:
     return [str(event.type) for event in events]
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.001)
 
 
 def test_what_an_event_carries(world: World) -> None:
@@ -279,7 +272,7 @@ def test_iteration(manager: brama.Brama) -> None:
         manager.register("z")
         manager.shutdown()
 
-    thread = threading.Thread(target=later)
+    thread = threading.Thread(target=later, daemon=True)
     thread.start()
     assert [event.connection for event in stream] == ["y", "z"]
     thread.join()
@@ -289,7 +282,8 @@ def test_iteration(manager: brama.Brama) -> None:
 def test_iteration_on_another_thread_ends_with_the_subscription(manager: brama.Brama) -> None:
     got: list[str] = []
     stream = manager.events("registration")
-    thread = threading.Thread(target=lambda: got.extend(e.connection for e in stream))
+    work = lambda: got.extend(e.connection for e in stream)  # noqa: E731
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     manager.register("x")
     wait_until(lambda: got)
@@ -412,3 +406,40 @@ def test_a_manager_with_callbacks_that_nobody_holds_ends() -> None:
     gc.collect()
     wait_until(lambda: not any(thread.is_alive() for thread in before))
     assert types(got) == ["registration", "connection_registered"]
+
+
+def test_a_wait_may_be_longer_than_the_system_can_wait_at_once(manager: brama.Brama) -> None:
+    """One thread waits for the descriptor, the other for its turn."""
+    stream = manager.events("registration")
+    got: list[object] = []
+
+    def wait() -> None:
+        try:
+            got.append(stream.get(timeout=1 << 62))
+        except BaseException as error:
+            got.append(error)
+
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: stream._turn.locked() or bool(got))
+    for name in ("x", "y"):
+        manager.register(name)
+    for thread in threads:
+        thread.join(20)
+    assert sorted(event.connection for event in got) == ["x", "y"]  # type: ignore[attr-defined]
+
+
+def test_a_waiter_slept_beside_an_event_that_another_had_taken_along(
+    manager: brama.Brama,
+) -> None:
+    """What is taken out of the queue and not delivered makes no descriptor readable."""
+    stream = manager.events("registration")
+    for name in ("x", "y", "z"):
+        manager.register(name)
+    for name in ("x", "y"):
+        event = stream.get(timeout=20_000)
+        assert event is not None and event.connection == name
+        assert select.select([stream], [], [], 20)[0] == [stream]
+    assert [event.connection for event in stream.drain()] == ["z"]
+    assert select.select([stream], [], [], 0)[0] == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -99,9 +100,9 @@ def test_iteration_lets_others_run(program: Program, patched: str) -> None:
     x.failure()
     until(lambda: opened)
     got = []
-    thread = threading.Thread(target=lambda: got.append(stream.get(20_000)))
     stream2 = manager.events("registration")
-    thread2 = threading.Thread(target=lambda: got.append(stream2.get(20_000)))
+    work = lambda: got.append(stream2.get(20_000))
+    thread2 = threading.Thread(target=work, daemon=True)
     thread2.start()
     others_ran()
     manager.register("y")
@@ -193,16 +194,17 @@ def test_a_greenlets_time_out_is_a_cancellation(program: Program, patched: str) 
     out = program(
         patched
         + """
-    def hang(**more):
+    def hang():
         try:
             with Timeout(0.05):
-                with manager.guard("x", **more):
+                with manager.guard("x"):
                     sleep(60)
         except Timeout:
             pass
     hang()
     print(x.state())
-    hang(cancelled_after=10)
+    x.configure(cancelled_after=10)
+    hang()
     print(x.state())
     """
     )
@@ -261,6 +263,9 @@ def application(environ, start):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+    # A server that neither starts nor ends must not be waited for.
+    limit = threading.Timer(60, server.kill)
+    limit.start()
     try:
         assert server.stderr is not None
         port = None
@@ -286,6 +291,7 @@ def application(environ, start):
         server.terminate()
         assert server.wait(20) == 0
     finally:
+        limit.cancel()
         server.kill()
         server.wait()
         assert server.stderr is not None

@@ -28,7 +28,7 @@ def in_thread(work: Any) -> None:
         except BaseException as error:
             raised.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
@@ -61,7 +61,13 @@ def test_the_guard_of_a_name_is_the_same_while_the_circuit_is_healthy(world: Wor
     x.open_circuit()
     with pytest.raises(brama.CircuitOpen), other:
         pass
-    assert manager.guard("x", scope="s") is not other
+    assert manager.guard("x", scope="s") is other
+    x.half_open_circuit()
+    with other as call:
+        # From now on the probe's place belongs to its block alone.
+        assert call.is_probe and manager.guard("x", scope="s") is not other
+        call.ignore()
+    assert manager.guard("x", scope="s") is not manager.guard("x", scope="s")
     assert manager.guard("x") is one
     x.reset_circuit()
     for guard in (other, manager.guard("x", scope="s")):
@@ -86,7 +92,7 @@ def test_a_guard_that_many_threads_share_loses_no_report(manager: brama.Brama) -
             except OSError:
                 pass
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -132,7 +138,7 @@ def test_each_block_of_a_shared_guard_reports_for_itself(world: World, first_to_
                 raise OSError
 
     with guard as call:
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         assert entered.wait(20)
         call.failure("mine")

@@ -121,6 +121,8 @@ def test_a_probe_that_is_interrupted_anywhere(
     interrupted = 0
     for at in itertools.chain([WARM_UP], itertools.count()):
         x.reset_circuit()
+        # These are kept for others while the circuit is closed.
+        manager.guard("x"), x.guard()
         x.half_open_circuit()
         interrupter = Interrupter(event, at)
         # Garbage is not collected by luck.

@@ -9,7 +9,7 @@ import pytest
 from conftest import Program
 
 START = """
-    import os, sys, threading, time
+    import os, signal, sys, threading, time
     import brama
 
     def wait_until(condition):
@@ -36,7 +36,8 @@ START = """
                 assert status == 0, status
                 return
             if time.monotonic() > deadline:
-                os.kill(child, 9)
+                os.kill(child, signal.SIGABRT)  # `faulthandler` answers it.
+                os.waitpid(child, 0)
                 raise AssertionError("the child hangs")
             time.sleep(0.002)
 """
@@ -186,7 +187,7 @@ def test_forks_while_everything_is_busy(program: Program) -> None:
             manager.subscribe(lambda event: None).unsubscribe()
             manager.poll()
             manager.snapshot()
-    threads = [threading.Thread(target=work) for work in (report, drain, subscribe)]
+    threads = [threading.Thread(target=work, daemon=True) for work in (report, drain, subscribe)]
     for thread in threads:
         thread.start()
 

@@ -161,6 +161,13 @@ def test_a_call_does_not_ride_on_what_has_ended_or_changed(world: World) -> None
             with pytest.raises(brama.CircuitOpen):
                 x.acquire()
             inner.ignore()
+    with x.guard() as call, x.guard():
+        call.ignore()  # So nothing rides on what rides on it.
+        with x.guard() as inner:
+            with pytest.raises(brama.CircuitOpen):
+                x.acquire()
+            inner.ignore()
+        x.acquire().ignore()
     with x.guard():
         x.half_open_circuit()
         x.open_circuit()
@@ -187,7 +194,7 @@ def test_permits_threads_and_other_circuits_do_not_share(world: World) -> None:
     taken = y.acquire()
     with x.guard():
         ask(y)
-        thread = threading.Thread(target=ask, args=(x,))
+        thread = threading.Thread(target=ask, args=(x,), daemon=True)
         thread.start()
         thread.join(20)
         with pytest.raises(brama.CircuitOpen):

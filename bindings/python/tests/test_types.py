@@ -38,7 +38,8 @@ def test_annotations_and_signatures(name: str, thing: Any) -> None:
         assert all(not isinstance(hint, str) for hint in typing.get_type_hints(thing).values())
     else:
         hints = typing.get_type_hints(thing)
-        assert hints["half_open_max_calls"] is int and hints["jitter"] is float
+        assert int in typing.get_args(hints["half_open_max_calls"])
+        assert float in typing.get_args(hints["jitter"])
     if inspect.isroutine(thing):
         if sys.version_info >= (3, 10):
             inspect.signature(thing, eval_str=True)
@@ -49,9 +50,7 @@ def test_the_signatures_of_shortcuts() -> None:
     """`guard` has a short way that takes no arguments; its signature is the long one's."""
     for guard in (brama.guard, brama.Brama(background=False).guard):
         names = list(inspect.signature(guard).parameters)
-        assert names == [
-            *("identifier", "scope", "include", "exclude", "classify", "cancelled_after")
-        ]
+        assert names == ["identifier", "scope", "include", "exclude", "classify"]
     assert "classify" in inspect.signature(brama.Connection.guard).parameters
     assert "Args:" in (inspect.getdoc(brama.guard) or "")
 

@@ -75,6 +75,7 @@ from ._manager import Brama
 from ._permit import Permit
 from ._policy import Outcome
 from ._settings import (
+    INHERIT,
     NEVER,
     UNLIMITED,
     ConnectionSettings,
@@ -89,6 +90,7 @@ from ._values import NO_SCOPE, Duration
 __version__ = _version()
 
 __all__ = [
+    "INHERIT",
     "NEVER",
     "NO_SCOPE",
     "UNLIMITED",

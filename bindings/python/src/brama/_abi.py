@@ -13,7 +13,7 @@ import os
 import sys
 from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64
 from ctypes import c_void_p, sizeof
-from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 #: An identifier and a scope.
 Key = Tuple[bytes, Optional[bytes]]
@@ -41,35 +41,9 @@ TRUNCATED = 2
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
-# What else the number says: it is the upper half of the state word.
-_STATE_SHIFT = 29
-#: From here on, and below `OPEN_FROM`, the circuit is half-open.
-HALF_OPEN_FROM = 2 << _STATE_SHIFT
-#: From here on it is open, or not registered.
-OPEN_FROM = 4 << _STATE_SHIFT
-_GENERATION_SHIFT = 8
-_GENERATION_MASK = 0x1FFF
-
-
-def generation_of(number: int) -> int:
-    """Goes on by one with every change of state, and wraps."""
-    return number >> _GENERATION_SHIFT & _GENERATION_MASK
-
-
-def half_open_generation(before: int, after: int) -> Optional[int]:
-    """The generation of the half-open circuit that admitted a call between two readings of
-    the pass word.
-
-    None if another circuit than a half-open one did, and where the state changed so often
-    meanwhile that it cannot be known.
-    """
-    if not HALF_OPEN_FROM <= after < OPEN_FROM:
-        return None
-    generation = generation_of(after)
-    steps = (generation - generation_of(before)) & _GENERATION_MASK
-    # The admission itself may have made an open circuit half-open, when its time was up.
-    return generation if steps == (1 if before >= OPEN_FROM else 0) else None
-
+#: From here on the circuit is open, or not registered. Below, and not below `PASS_LIMIT`, it
+#: is half-open, or closed and its calls are timed.
+OPEN_FROM = 4 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
@@ -129,6 +103,18 @@ class Config(Structure):
         ("event_capacity", c_uint64),
         ("clock", c_void_p),
     ]
+
+
+_INHERIT: Dict[Any, Union[int, float]] = {
+    c_uint32: 0xFFFF_FFFD,
+    c_uint64: 0xFFFF_FFFF_FFFF_FFFC,
+    c_int32: -2,
+    c_double: -2.0e300,
+}
+#: What takes a setting back, by the name of its field.
+TAKES_BACK: Dict[str, Union[int, float]] = {
+    name: _INHERIT[kind] for name, kind, *_ in Config._fields_ if kind in _INHERIT
+}
 
 
 class Report(Structure):

@@ -15,10 +15,10 @@ Nested calls
 
 One exception is counted once
     It may leave several guarded calls of one circuit, one inside of the other. Each report
-    of an exception has a serial number, which is written on the exception. A call that is
-    left by an exception with a higher number than the one at its beginning knows that a
-    call inside of it has counted that exception. So an exception object that is raised
-    again and again, as mocks do, is counted each time.
+    of an exception has a serial number, which is written on the exception, under the mark of
+    the circuit. A call that is left by an exception with a higher number than the one at its
+    beginning knows that a call inside of it has counted that exception. So an exception object
+    that is raised again and again, as mocks do, is counted each time.
 
     Rejected: a set of the exceptions that were counted, which keeps them and their frames
     alive; a list of the calls under way, which costs every healthy call.
@@ -36,15 +36,16 @@ import os
 import weakref
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import brama
 
 from . import _abi, _ffi
 from ._abi import Pairs
-from ._policy import FAILURE, IGNORED, SUCCESS, Outcome, Policy, reason_of
-from ._words import Ticket, Words, report_failure, report_failure_uncounted, report_ignored
-from ._words import report_success
+from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Outcome, Policy
+from ._policy import reason_of
+from ._words import Ticket, Words, report_cancelled, report_failure, report_failure_uncounted
+from ._words import report_ignored, report_success
 
 _Link = Optional["weakref.ref[Call]"]
 #: The innermost call that is open here; `Call.below` leads on.
@@ -53,11 +54,12 @@ _open: ContextVar[_Link] = ContextVar("brama_open_calls", default=None)
 #: The serial number of the last exception that was counted, of any circuit.
 last_failure = [0]
 _serials: Iterator[int]
-_permit_failure = _ffi.permit_failure
-#: On an exception: a circuit, the serial number that it was counted with there, and what
-#: was here before.
-_COUNTED = "_brama_counted"
-#: So many circuits, besides the last one.
+_report_failure = _ffi.report_failure
+permit_covers = _ffi.permit_covers
+#: Attributes of an exception that begin so have the serial number that it was counted with, by
+#: the circuit whose `mark` it is.
+COUNTED = "_brama_counted_"
+#: An exception has at most so many.
 _MARKS = 8
 
 #: What a report may answer that a guarded call has no use for: the books are right. The
@@ -73,12 +75,11 @@ class Call:
         "below",
         "ended",
         "failed",
-        "generation",
         "guard",
         "handle",
+        "is_probe",
         "ridden",
         "since",
-        "started",
         "ticket",
         "words",
     )
@@ -96,22 +97,16 @@ class Call:
         self.words: Optional[Words] = words
         #: `last_failure` when it began.
         self.since: int = since
-        #: Of the half-open circuit that admitted it; None: it cannot be ridden on.
-        self.generation: Optional[int] = None
+        #: Whether a half-open circuit admitted it. Only then it can be ridden on.
+        self.is_probe: bool = False
         self.ended: bool = False
         #: Whether another call rides on it now.
         self.ridden: bool = False
         #: Why a rider failed.
         self.failed: Optional[bytes] = None
         self.below: _Link = None
-        #: When it started, if its policy measures.
-        self.started: Optional[int] = None
         #: The guard whose block it is, while that is open.
         self.guard: object = None
-
-    @property
-    def is_probe(self) -> bool:
-        return self.generation is not None
 
     def report(
         self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
@@ -138,14 +133,16 @@ class Call:
         _check(code)
         return failures
 
-    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
+    def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
         """Reports for a guarded call."""
-        if outcome is IGNORED and self.failed is not None:
+        if outcome in (IGNORED, CANCELLED) and self.failed is not None:
             outcome, reason = FAILURE, self.failed
         if outcome is SUCCESS:
             code = report_success(self.ticket)
         elif outcome is FAILURE:
             code = report_failure_uncounted(self.ticket, reason)
+        elif outcome is CANCELLED:
+            code = report_cancelled(self.ticket)
         else:
             code = report_ignored(self.ticket)
         self._end()
@@ -157,27 +154,45 @@ class Call:
         if self.words is not None:
             self.words.reported = True
 
-    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+    def raised(self, policy: Policy, error: BaseException) -> Decision:
         """Reports that an exception has left it. Raises what the policy's code raises."""
-        outcome, failures = policy.of_error(error, self.started)
+        outcome, failures = policy.of_error(error)
         if self.ended:  # By hand, meanwhile.
+            return outcome
+        if outcome is CANCELLED:
+            self._cancelled(error)
             return outcome
         if not failures:
             self.settle(outcome)
             return outcome
         # All of them: each counts as counted from now on.
-        first = [is_first(failure, self.handle.number, self.since) for failure in failures]
+        first = [is_first(failure, self.handle.mark, self.since) for failure in failures]
         if any(first):
             self.settle(FAILURE, reason_of(failures[first.index(True)]))
         else:
             self.settle(IGNORED)
         return outcome
 
+    def _cancelled(self, error: BaseException) -> None:
+        """Reports that it was given up: a failure, if the library has timed the call and it
+        has lasted too long. Then the exception is marked as counted."""
+        if self.words is None or is_counted(error, self.handle.mark, self.since):
+            self.settle(IGNORED)
+            return
+        before = self.handle.total_failures()
+        self.settle(CANCELLED)
+        if self.handle.total_failures() != before:
+            is_first(error, self.handle.mark, self.since)
+
     def returned(self, policy: Policy, result: object) -> Outcome:
         outcome = policy.of_result(result)
         if not self.ended:
             self.settle(outcome)
         return outcome
+
+    def is_under_way(self) -> bool:
+        """Whether its report is still to come."""
+        return not self.ended
 
     def enter(self) -> None:
         """From now on calls inside of it find it."""
@@ -208,9 +223,9 @@ class Rider(Call):
 
     def __init__(self, outer: Call) -> None:
         self.outer: Call = outer
-        super().__init__(outer.handle, None, outer.since)
+        super().__init__(outer.handle, outer.ticket, outer.since)
         # What is inside of this one rides on this one.
-        self.generation = outer.generation
+        self.is_probe = True
 
     def report(
         self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
@@ -223,12 +238,15 @@ class Rider(Call):
         self.outer.ridden = False
         return _abi.OK, 0
 
-    def settle(self, outcome: Outcome, reason: Optional[bytes] = None) -> None:
-        self.report(outcome, reason)
+    def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
+        self.report(IGNORED if outcome is CANCELLED else outcome, reason)
 
-    def raised(self, policy: Policy, error: BaseException) -> Outcome:
+    def is_under_way(self) -> bool:
+        return not self.ended and self.outer.is_under_way()
+
+    def raised(self, policy: Policy, error: BaseException) -> Decision:
         # It is the call around this one that counts the exception.
-        outcome, failures = policy.of_error(error, self.started)
+        outcome, failures = policy.of_error(error)
         if not self.ended:
             self.settle(outcome, reason_of(failures[0]) if failures else None)
         return outcome
@@ -244,23 +262,19 @@ def _check(code: int) -> None:
         raise _ffi.failed(code)
 
 
-def ride(handle: brama._handle.Handle, number: int) -> Optional[Rider]:
-    """A ride on the innermost call that is open here and can be ridden on.
-
-    Args:
-        number: the number that was read, of a half-open circuit.
-    """
-    generation = _abi.generation_of(number)
+def ride(handle: brama._handle.Handle) -> Optional[Rider]:
+    """A ride on the innermost call that is open here and can be ridden on."""
     link = _open.get()
     while link is not None:
         call = link()
         if call is None:
             return None
         if (
-            call.generation == generation
+            call.is_probe
             and call.handle.number == handle.number
-            and not call.ended
             and not call.ridden
+            and call.is_under_way()
+            and permit_covers(call.ticket, handle.argument)
         ):
             call.ridden = True
             return Rider(call)
@@ -281,42 +295,43 @@ def innermost(guard: object) -> Optional[Call]:
     return None
 
 
-def is_first(error: BaseException, circuit: int, since: int) -> bool:
+def is_first(error: BaseException, mark: str, since: int) -> bool:
     """Whether no call of the circuit has counted an exception since then. Then this one
     counts it."""
-    attributes = error.__dict__
-    counted = attributes.get(_COUNTED)
-    if counted is not None and _is_counted(counted, circuit, since):
+    if is_counted(error, mark, since):
         return False
-    last_failure[0] = serial = next(_serials)
-    attributes[_COUNTED] = circuit, serial, _without(counted, circuit)
+    last_failure[0] = error.__dict__[mark] = next(_serials)
     return True
 
 
-def _without(counted: Any, circuit: int) -> Any:
-    """What is kept of former marks: so that an exception that is raised for years has few."""
-    kept: Any = None
-    left = _MARKS
-    while counted is not None and left:
-        number, serial, counted = counted
-        if number != circuit:
-            kept = number, serial, kept
-            left -= 1
-    return kept
+def is_counted(error: BaseException, mark: str, since: int) -> bool:
+    """Whether a call of the circuit has counted an exception since then."""
+    attributes = error.__dict__
+    return bool(attributes) and _is_counted(attributes, mark, since)
 
 
-def _is_counted(counted: Any, circuit: int, since: int) -> bool:
-    while counted is not None:
-        number, serial, counted = counted
-        # Numbers of another process mean nothing here, and are out of this range.
-        if number == circuit and since < serial <= last_failure[0]:
-            return True
-    return False
+def _is_counted(attributes: Dict[str, Any], mark: str, since: int) -> bool:
+    serial: Optional[int] = attributes.get(mark)
+    if serial is None:
+        if len(attributes) > _MARKS:
+            _forget_the_oldest(attributes)
+        return False
+    # Numbers of another process mean nothing here, and are out of this range.
+    return since < serial <= last_failure[0]
+
+
+def _forget_the_oldest(attributes: Dict[str, Any]) -> None:
+    """So that an exception that is raised for years has few marks."""
+    marks = sorted(
+        (serial, mark) for mark, serial in attributes.items() if mark.startswith(COUNTED)
+    )
+    for _, mark in marks[: -_MARKS + 1]:
+        attributes.pop(mark, None)
 
 
 def failed(
     failures: Mapping[type, bytes],
-    circuit: int,
+    mark: str,
     ticket: Ticket,
     error: BaseException,
     since: int,
@@ -326,22 +341,19 @@ def failed(
     `Call.raised`, in one frame, for exceptions that are failures by their class. False for
     all others, and for those that were counted: nothing is reported then.
     """
-    kind = failures.get(type(error))
-    if kind is None:
+    try:
+        kind = failures[type(error)]
+    except KeyError:
         return False
     attributes = error.__dict__
-    counted = attributes.get(_COUNTED)
-    if counted is not None and _is_counted(counted, circuit, since):
+    if attributes and _is_counted(attributes, mark, since):
         return False
-    last_failure[0] = serial = next(_serials)
-    if counted is not None:
-        counted = _without(counted, circuit)
-    attributes[_COUNTED] = circuit, serial, counted
+    last_failure[0] = attributes[mark] = next(_serials)
     try:
         text = str(error)
     except Exception:  # Its text is the user's code.
         text = ""
-    _permit_failure(ticket._obj, reason_of(error, kind) if text else kind)
+    _report_failure(ticket, reason_of(error, kind) if text else kind)
     return True
 
 

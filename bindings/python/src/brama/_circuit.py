@@ -47,7 +47,7 @@ def decorated(
     if isinstance(identifier, str):
         source = one = Registered(names, identifier, scope, fields, metadata)
         runner = Runner(source, policy, instead)
-        if not (policy.asks_about_results or policy.measures or runner.answers_failures):
+        if not (policy.asks_about_results or runner.answers_failures):
             return (_asynchronous if asynchronous else _synchronous)(function, runner, one)
     else:
         source = RegisteredByArgument(names, identifier, scope, fields, metadata)
@@ -78,7 +78,7 @@ def _synchronous(function: Any, runner: Runner, source: Registered) -> Any:
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            if not failed(failures, handle.number, ticket, error, since):
+            if not failed(failures, handle.mark, ticket, error, since):
                 runner.raised(handle, ticket, error, since)
             raise
         if result is not None and type(result) not in known:
@@ -120,7 +120,7 @@ def _asynchronous(function: Any, runner: Runner, source: Registered) -> Any:
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            if not failed(failures, handle.number, ticket, error, since):
+            if not failed(failures, handle.mark, ticket, error, since):
                 runner.raised(handle, ticket, error, since)
             raise
         success(ticket)

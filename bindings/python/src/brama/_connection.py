@@ -89,7 +89,7 @@ class Connection(Unshared):
         Raises:
             NotFound, ShutDown
         """
-        self._handle.success(_values.metadata(metadata))
+        self._handle.success(_values.details(metadata))
 
     def failure(
         self, *, reason: Optional[str] = None, metadata: Optional[Mapping[str, str]] = None
@@ -106,7 +106,7 @@ class Connection(Unshared):
         Raises:
             NotFound, ShutDown
         """
-        return self._handle.failure(_values.reason(reason), _values.metadata(metadata))
+        return self._handle.failure(_values.reason(reason), _values.details(metadata))
 
     def acquire(self) -> Permit:
         """Asks for admission.
@@ -139,11 +139,9 @@ class Connection(Unshared):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
     ) -> Guard:
         """A block whose outcome is reported; see `Brama.guard`."""
-        now = self._manager._now
-        policy = policy_of(include, exclude, classify, cancelled_after, now)
+        policy = policy_of(include, exclude, classify)
         if policy is DEFAULT and self._guard is not None:
             return self._guard
         handle, me = self._handle, weakref.ref(self)
@@ -176,7 +174,6 @@ class Connection(Unshared):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
         fallback: Optional[Callable[..., Any]] = None,
         fallback_on: FallbackOn = "rejection",
     ) -> Callable[[F], F]:
@@ -187,7 +184,6 @@ class Connection(Unshared):
             include=include,
             exclude=exclude,
             classify=classify,
-            cancelled_after=cancelled_after,
             fallback=fallback,
             fallback_on=fallback_on,
         )
@@ -215,7 +211,7 @@ class Connection(Unshared):
         metadata: Optional[Mapping[str, str]] = None,
     ) -> None:
         """Opens the circuit, or moves the deadline of an open one; see `Brama.open_circuit`."""
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         self._handle.open(text, pairs, expiry_of(expiry))
 
     def close_circuit(self) -> None:

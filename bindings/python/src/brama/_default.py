@@ -35,13 +35,17 @@ else:
     _guards, _guard = _default._guards, _default._guard
 
     @functools.wraps(_guard)
-    def guard(identifier, **options):
-        if not options:
+    def guard(identifier, scope=None, include=None, exclude=None, classify=None):
+        if scope is None and include is None and classify is None and exclude is None:
             try:
                 return _guards[identifier]
             except (KeyError, TypeError):
                 pass
-        return _guard(identifier, **options)
+        if exclude is None:
+            exclude = ()
+        return _guard(
+            identifier, scope=scope, include=include, exclude=exclude, classify=classify
+        )
 
 
 circuit: Final = _default.circuit

@@ -46,10 +46,13 @@ class CircuitOpen(BramaError):
     It is open, or half-open with all probes under way.
 
     Attributes:
-        retry_after: milliseconds until asking again can make a difference; None if the
-            circuit is held open until it is closed by hand.
+        retry_after: milliseconds. Of an open circuit a promise: a caller who waits so long is
+            admitted, unless other callers take the probes. Of one whose probes are all under
+            way a hint, at most 1 000. None if the circuit is held open until it is closed by
+            hand.
         identifier: the connection's identifier.
         scope: its scope, or None.
+        probes_out: whether the circuit is half-open, and all its probes are under way.
     """
 
     # The attributes are the arguments, and there is no `__init__` of Python's:
@@ -57,7 +60,11 @@ class CircuitOpen(BramaError):
     if TYPE_CHECKING:
 
         def __init__(
-            self, retry_after: Optional[int], identifier: str, scope: Optional[str] = None
+            self,
+            retry_after: Optional[int],
+            identifier: str,
+            scope: Optional[str] = None,
+            probes_out: bool = False,
         ) -> None: ...
 
     @property
@@ -74,8 +81,13 @@ class CircuitOpen(BramaError):
         scope: Optional[str] = self.args[2] if len(self.args) > 2 else None
         return scope
 
+    @property
+    def probes_out(self) -> bool:
+        return len(self.args) > 3 and bool(self.args[3])
+
     def __str__(self) -> str:
         scope = "" if self.scope is None else f" in scope {self.scope!r}"
         after = self.retry_after
         when = "it is held open" if after is None else f"ask again in {after} ms"
-        return f"the circuit of {self.identifier!r}{scope} does not admit the call: {when}"
+        why = "all its probes are under way, " if self.probes_out else ""
+        return f"the circuit of {self.identifier!r}{scope} does not admit the call: {why}{when}"

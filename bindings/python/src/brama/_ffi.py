@@ -43,7 +43,6 @@ from ._abi import (
     Fields,
     Key,
     Pairs,
-    PermitWords,
     function,
     hot,
 )
@@ -77,11 +76,16 @@ permit_success = hot("brama_permit_success_at", c_int)
 #: For reports whose answer nothing needs: a late report has changed what it should, and
 #: the next call learns that the connection is gone or the manager shut down.
 report_success = hot("brama_permit_success_at", None)
-# Hot, on the words of a permit, and `bytes` or None.
-permit_failure = hot("brama_permit_failure", c_int)
-permit_ignore = hot("brama_permit_ignore", c_int)
+#: Also `bytes` or None.
+permit_failure = hot("brama_permit_failure_at", c_int)
+report_failure = hot("brama_permit_failure_at", None)
+permit_ignore = hot("brama_permit_ignore_at", c_int)
+permit_cancelled = hot("brama_permit_cancelled_at", c_int)
+permit_is_probe = hot("brama_permit_is_probe_at", c_bool)
+permit_covers = hot("brama_permit_covers_at", c_bool)
 
 _abi_message = function(HELD, "brama_last_error_message", _TEXT)
+_abi_code = function(HELD, "brama_last_error_code", c_int)
 _version = function(HELD, "brama_version", _TEXT)
 _available = function(HELD, "brama_available", c_bool, *_KEY)
 _state = function(HELD, "brama_state", c_int, *_KEY)
@@ -89,8 +93,8 @@ _success_with = function(HELD, "brama_success_with", c_int, *_KEY, _PTR)
 _failure_with = function(HELD, "brama_failure_with", c_int, *_KEY, _PTR)
 connection_success_with = function(HELD, "brama_connection_success_with", c_int, _PTR, _PTR)
 connection_failure_with = function(HELD, "brama_connection_failure_with", c_int, _PTR, _PTR)
-permit_success_with = function(HELD, "brama_permit_success_with", c_int, PermitWords, _PTR)
-permit_failure_with = function(HELD, "brama_permit_failure_with", c_int, PermitWords, _PTR)
+permit_success_with = function(HELD, "brama_permit_success_with_at", c_int, _PTR, _PTR)
+permit_failure_with = function(HELD, "brama_permit_failure_with_at", c_int, _PTR, _PTR)
 _register = function(HELD, "brama_register", c_int, *_KEY, _PTR, _PTR)
 _get_or_register = function(HELD, "brama_get_or_register", c_int, *_KEY, _PTR, _PTR)
 _connection_get = function(HELD, "brama_connection_get", c_int, *_KEY, _PTR)
@@ -130,7 +134,7 @@ _snapshot_new = function(FREE, "brama_snapshot_new", c_int, _PTR, _TEXT, _PTR)
 _snapshot_free = function(FREE, "brama_snapshot_free", None, _PTR)
 _reset_all = function(FREE, "brama_reset_all", c_int, _PTR)
 _poll = function(FREE, "brama_poll", c_int, _PTR)
-_shutdown = function(FREE, "brama_shutdown", c_int, _PTR)
+_shutdown = function(FREE, "brama_shutdown_within", c_int, _PTR, _U64, _PTR)
 _manager_free = function(FREE, "brama_free", None, _PTR)
 _unsubscribe_matching = function(FREE, "brama_unsubscribe_matching", c_int, _PTR, _PTR)
 _queue_wait = function(FREE, "brama_queue_wait", c_bool, _PTR, _U64)
@@ -154,8 +158,14 @@ def version() -> str:
     return str(_version().decode())
 
 
-def failed(code: int) -> Exception:
-    """The exception for what this thread's last call answered."""
+def failed(code: Optional[int] = None) -> Exception:
+    """The exception for what this thread's last call answered.
+
+    Args:
+        code: None if it answered a pointer, which was NULL.
+    """
+    if code is None:
+        code = int(_abi_code())
     message = _abi_message().decode("utf-8", "replace")
     if code == INVALID_CONFIG or code == INVALID_ARGUMENT:
         message = _IN_C.sub("`", message)  # `expiry_ms` is `expiry` here.
@@ -188,7 +198,7 @@ class Clock(Owner):
     def __init__(self, unix_ms: int) -> None:
         address = _clock_new(unix_ms)
         if address is None:
-            raise failed(INVALID_ARGUMENT)
+            raise failed()
         super().__init__(address)
 
     def advance(self, ms: int) -> None:
@@ -209,7 +219,7 @@ class Manager(Owner):
     def __init__(self, fields: Optional[Fields]) -> None:
         address = None if fields is None else _new(config_of(fields))
         if address is None and fields is not None:
-            raise failed(INVALID_CONFIG)
+            raise failed()
         super().__init__(address)
 
     # The default one is NULL; to free that does nothing.
@@ -292,8 +302,11 @@ class Manager(Owner):
     def poll(self) -> None:
         check(_poll(self.address))
 
-    def shutdown(self) -> None:
-        check(_shutdown(self.address))
+    def shutdown(self, timeout_ms: int) -> int:
+        """Answers how many happenings were not handed to all queues."""
+        left = c_uint64()
+        check(_shutdown(self.address, timeout_ms, byref(left)))
+        return left.value
 
     def unsubscribe(self, types: int, connection: Optional[bytes], scope: Optional[bytes]) -> None:
         pattern = make_filter()
@@ -316,9 +329,6 @@ class Queue(Owner):
     __slots__ = ("_lock",)
     _free = _queue_free
 
-    #: How many events are taken at a time.
-    BATCH = 64
-
     def __init__(self, address: int) -> None:
         super().__init__(address)
         self.renew()
@@ -327,11 +337,12 @@ class Queue(Owner):
         """For the child of a fork, where another thread's lock stays locked."""
         self._lock = threading.Lock()
 
-    def drain(self, make: Callable[[Any, Dict[str, str]], _E]) -> List[_E]:
-        """Takes events out; what they point to is valid until the next time."""
-        events, count = (EventWords * self.BATCH)(), c_size_t()
+    def drain(self, make: Callable[[Any, Dict[str, str]], _E], most: int) -> List[_E]:
+        """Takes events out, at most so many."""
+        events, count = (EventWords * most)(), c_size_t()
+        # What they point to is valid until the next time.
         with self._lock:
-            check(_queue_drain(self.address, events, sizeof(EventWords), self.BATCH, byref(count)))
+            check(_queue_drain(self.address, events, sizeof(EventWords), most, byref(count)))
             return [make(event, metadata_of(event)) for event in events[: count.value]]
 
     def has_events(self) -> bool:

@@ -36,7 +36,6 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, TypeVar
 
 from . import _ffi, _values
-from ._abi import HALF_OPEN_FROM
 from ._call import Call, innermost, last_failure
 from ._errors import CircuitOpen, NotFound, Stale
 from ._handle import Handle
@@ -55,15 +54,13 @@ class GuardedCall(Unshared):
     the totals and raises nothing. Any thread may report.
     """
 
-    __slots__ = ("_call", "_guard", "_since")
+    __slots__ = ("_call", "_guard")
 
     _instead = "let the block report"
 
     #: If it does not go the short way, or has left it.
     _call: Call
     _guard: weakref.ref[_Ways]
-    #: `last_failure` when it began.
-    _since: int
 
     def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
         """Reports that the call succeeded.
@@ -74,7 +71,7 @@ class GuardedCall(Unshared):
         Raises:
             Stale: the block has reported already, or has ended.
         """
-        self._own().report_in_block(SUCCESS, None, _values.metadata(metadata))
+        self._own().report_in_block(SUCCESS, None, _values.details(metadata))
 
     def failure(
         self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
@@ -92,7 +89,7 @@ class GuardedCall(Unshared):
         Raises:
             Stale: the block has reported already, or has ended.
         """
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         return self._own().report_in_block(FAILURE, text, pairs)
 
     def ignore(self) -> None:
@@ -231,6 +228,8 @@ def guard_of(
     success, references, last = _ffi.report_success, getrefcount, last_failure
     #: The block on the short way.
     short: Optional[GuardedCall] = None
+    #: `last_failure` when it began.
+    since = 0
     #: What the next block on the short way is given.
     spare: GuardedCall
     #: The block that was on the short way, after it has left it.
@@ -244,10 +243,10 @@ def guard_of(
     here: Any = handle if handle is not None else _Nowhere
 
     def enter() -> GuardedCall:
-        nonlocal short
+        nonlocal short, since
         if short is None and here.word.value == number:
             short = call = spare
-            (call._since,) = last
+            (since,) = last
             return call
         return enter_the_long_way()
 
@@ -265,20 +264,18 @@ def guard_of(
             leave_the_long_way(error)
 
     def enter_the_long_way() -> GuardedCall:
-        nonlocal short, spare, number, ticket
+        nonlocal short, spare, number, ticket, since
         call = admit()
         if call.is_probe:  # The state may have changed after it was read.
             forget()
         guarded = new()
-        passes = None if policy.measures else here.passes()
+        passes = here.passes()
         if passes is not None and call.ticket is passes[2]:
             if short is None and first is None and not others:
                 _, number, ticket = passes
-                (guarded._since,) = last
+                (since,) = last
                 short = spare = guarded
                 return guarded
-        if policy.measures:
-            call.started = policy.now()
         call.guard = mark
         guarded._call = call
         try:
@@ -296,10 +293,7 @@ def guard_of(
         for _ in range(TRIES):
             if here is _Nowhere:
                 here = resolve()
-            read = here.word.value
-            if read >= HALF_OPEN_FROM:
-                forget()
-            answer = here.admit(read)
+            answer = here.admit(here.word.value)
             if type(answer) is CircuitOpen:
                 try:
                     raise answer
@@ -316,7 +310,7 @@ def guard_of(
         number = -1
         if short is not None:
             guarded, passed, short = short, ticket, None
-            first = guarded._call = Call(here, passed, guarded._since)
+            first = guarded._call = Call(here, passed, since)
             spare = new()
 
     def leave_the_long_way(error: Optional[BaseException]) -> None:

@@ -17,19 +17,16 @@ from ._permit import Permit
 from ._policy import DEFAULT, Classifier, Exceptions, policy_of
 from ._publisher import Publisher
 from ._settings import ConnectionSettings, Unpack
-from ._values import Duration, key
+from ._values import key
 
 
 class GuardedCalls(Publisher):
     """The part of a `Brama` that has to do with guarded calls.
 
-    Args:
-        now: the manager's time in ms, to measure how long calls last.
     """
 
-    def __init__(self, native: _ffi.Manager, background: bool, now: Callable[[], int]) -> None:
+    def __init__(self, native: _ffi.Manager, background: bool) -> None:
         super().__init__(native, background)
-        self._now = now
         self._names = Names(native)
         #: Guards of healthy circuits, by identifier, and by identifier and scope.
         self._guards: Dict[Any, Guard] = {}
@@ -67,7 +64,6 @@ class GuardedCalls(Publisher):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
     ) -> Guard:
         """A block whose outcome is reported: `with brama.guard("payment_api"):`.
 
@@ -83,14 +79,12 @@ class GuardedCalls(Publisher):
             classify: given the exception, or what the block gives to `result`, answers an
                 `Outcome`, or None to leave it to `include` and `exclude`. It is asked about
                 cancellations, too.
-            cancelled_after: a cancellation counts as a failure if the block had lasted so
-                long. None: cancellations are ignored.
 
         Raises, when entered:
             CircuitOpen: the circuit does not admit the call.
             NotFound, ShutDown
         """
-        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
+        policy = policy_of(include, exclude, classify)
         key(identifier, scope)  # Raises for what can be no name.
         known = None
         name: Any = None
@@ -119,15 +113,20 @@ class GuardedCalls(Publisher):
     if not TYPE_CHECKING:
         _guard = guard
 
-        # The guard of a healthy circuit, by its name alone, in the shortest time.
+        # The guard of a healthy circuit, by its name alone, in the shortest time. CPython
+        # calls functions without keyword-only parameters faster.
         @functools.wraps(_guard)
-        def guard(self, identifier, **options):
-            if not options:
+        def guard(self, identifier, scope=None, include=None, exclude=None, classify=None):
+            if scope is None and include is None and classify is None and exclude is None:
                 try:
                     return self._guards[identifier]
                 except (KeyError, TypeError):
                     pass
-            return self._guard(identifier, **options)
+            if exclude is None:
+                exclude = ()
+            return self._guard(
+                identifier, scope=scope, include=include, exclude=exclude, classify=classify
+            )
 
     def circuit(
         self,
@@ -137,7 +136,6 @@ class GuardedCalls(Publisher):
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
         fallback: Optional[Callable[..., Any]] = None,
         fallback_on: FallbackOn = "rejection",
         **settings: Unpack[ConnectionSettings],
@@ -165,8 +163,6 @@ class GuardedCalls(Publisher):
             classify: given the result or the exception, answers an `Outcome`, or None to
                 leave it to `include` and `exclude`. It is asked about cancellations, too,
                 and about each exception of a group.
-            cancelled_after: a cancellation counts as a failure if the call had lasted so
-                long. None: cancellations are ignored.
             fallback: called with the same arguments instead. For an `async def` it may be
                 one too. If it has a keyword-only parameter `error`, it is given the
                 exception, or None if `classify` has called a result a failure.
@@ -182,7 +178,7 @@ class GuardedCalls(Publisher):
             TypeError: not a function, or a generator, whose call does no work.
             InvalidArgument, InvalidConfig, ShutDown
         """
-        policy = policy_of(include, exclude, classify, cancelled_after, self._now)
+        policy = policy_of(include, exclude, classify)
         # The connection is registered once the function is known to be one.
         fields, pairs = _settings.of_connection(settings)
         if not callable(identifier):

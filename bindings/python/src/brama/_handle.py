@@ -13,15 +13,18 @@ from ctypes import byref, c_char, c_uint32, c_uint64
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from . import _ffi
-from ._abi import HALF_OPEN_FROM, NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED
-from ._abi import Fields, Key, Pairs, half_open_generation
-from ._call import Call, last_failure, ride
+from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED, STATES
+from ._abi import TAKES_BACK, Fields, Key, Pairs
+from ._call import COUNTED, Call, last_failure, ride
 from ._errors import CircuitOpen
 from ._owner import Owner, gone
 from ._structs import make_status, metadata_of, options_of, report_of
 from ._words import Ticket, Words
 
 _acquire = _ffi.connection_acquire
+_CLOSED = STATES.index("closed")
+#: What is left until the places of probes are free again is at most so many milliseconds.
+_PROBES_OUT = 1_000
 
 
 class _Target(c_char):
@@ -61,6 +64,7 @@ class Handle(Owner):
         "identifier",
         "latest",
         "manager",
+        "mark",
         "number",
         "scope",
         "spare",
@@ -78,6 +82,8 @@ class Handle(Owner):
         self.scope: Optional[str] = None if key[1] is None else key[1].decode()
         #: The same for all handles of one registration, and of no other.
         self.number: int = _ffi.connection_pass_word(address)
+        #: An attribute of exceptions that the circuit has counted.
+        self.mark: str = f"{COUNTED}{self.number:x}"
         #: The handle in the form that `ctypes` passes on without converting it.
         self.argument: Any = byref(_Target.from_address(address))
         self.word: Any = PassWord.from_address(self.number)
@@ -104,7 +110,7 @@ class Handle(Owner):
 
     def is_closed(self) -> bool:
         """Whether no call is a probe now."""
-        return bool(self.word.value < HALF_OPEN_FROM)
+        return self.word.value < PASS_LIMIT or self.state() == _CLOSED
 
     def passes(self) -> Optional[Latest]:
         """`latest`, if calls pass now."""
@@ -129,8 +135,8 @@ class Handle(Owner):
                 if read != self.latest[1]:
                     self.renew(read)
                 return Call(self, self.latest[2], last_failure[0])
-            if read >= HALF_OPEN_FROM and riding:
-                rider = ride(self, read)
+            if riding:
+                rider = ride(self)
                 if rider is not None:
                     return rider
         try:
@@ -143,10 +149,12 @@ class Handle(Owner):
             after = wait.value
             # Nobody else has them: they serve the next rejection.
             self.spare.append(spare)
+            if after <= _PROBES_OUT and self.word.value < OPEN_FROM:
+                return CircuitOpen(after, self.identifier, self.scope, True)
             return CircuitOpen(None if after == NEVER else after, self.identifier, self.scope)
         if code == OK:
             call = Call(self, ticket, last_failure[0], words)
-            call.generation = half_open_generation(read, self.word.value)
+            call.is_probe = bool(_ffi.permit_is_probe(ticket))
             return call
         self.spare.append(spare)
         if code == NOT_FOUND:
@@ -192,6 +200,24 @@ class Handle(Owner):
 
     def configure(self, fields: Fields, metadata: Pairs) -> None:
         _ffi.check(_ffi.connection_configure(self.address, options_of(fields, metadata)))
+
+    def others_than(self, fields: Fields, metadata: Pairs) -> List[str]:
+        """The names of those settings that are not in effect as they are given here."""
+        words, has = self.status()
+        effective = words.settings.contents
+        others = [
+            name[:-3] if name.endswith("_ms") else name
+            for name, value in fields.items()
+            if value != TAKES_BACK[name] and getattr(effective, name) != value
+        ]
+        if metadata is not None and has != {k.decode(): v.decode() for k, v in metadata.items()}:
+            others.append("metadata")
+        return others
+
+    def total_failures(self) -> int:
+        status = make_status()
+        code = _ffi.connection_status(self.address, byref(status))
+        return status.total_failures if code == OK else 0
 
     def status(self) -> Tuple[Any, Dict[str, str]]:
         status = make_status()

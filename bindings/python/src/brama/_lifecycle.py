@@ -57,7 +57,7 @@ def _at_exit() -> None:
     deadline = time.monotonic() + PATIENCE
     for subscription in served:
         if not subscription.is_being_served_here:
-            subscription.finish(max(0.0, deadline - time.monotonic()))
+            subscription.finish(deadline)
 
 
 atexit.register(_at_exit)

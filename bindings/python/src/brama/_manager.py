@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Dict, List, Mapping, Optional, Union, overload
 
-from . import _ffi, _settings, _values
+from . import _abi, _ffi, _settings, _values
 from ._clock import ManualClock
 from ._connection import Connection, expiry_of
 from ._errors import InvalidArgument
 from ._guarded_calls import GuardedCalls
-from ._policy import machine_ms
 from ._settings import ConnectionSettings, ManagerSettings, Never, Unpack
 from ._status import State, StateCounts, Status, state_of, status_of
 from ._subscription import is_inside_callback, serve_all
@@ -45,8 +45,7 @@ class Brama(GuardedCalls):
         if clock is not None:
             given["clock"] = clock
         fields = _settings.of_new_manager({**given, **settings})
-        now = machine_ms if clock is None else clock._clock.unix_ms
-        super().__init__(_ffi.Manager(fields), background, now)
+        super().__init__(_ffi.Manager(fields), background)
 
     _instead = "make one there, or use its circuits by name"
 
@@ -54,7 +53,7 @@ class Brama(GuardedCalls):
     def _of_process(cls) -> Brama:
         """The process-wide one, which the library makes on first use."""
         manager = cls.__new__(cls)
-        GuardedCalls.__init__(manager, _ffi.Manager(None), True, machine_ms)
+        GuardedCalls.__init__(manager, _ffi.Manager(None), True)
         return manager
 
     # Connections.
@@ -90,7 +89,8 @@ class Brama(GuardedCalls):
     ) -> Connection:
         """`register`, or the existing connection, whose settings stay as they are.
 
-        If it was given others, an event of type `notice` says so, once for each connection.
+        If it was given others, a `UserWarning` says so, once for each name, and an event of
+        type `notice`, once for each connection.
         """
         given = _settings.of_connection(settings)
         return Connection(self, self._names.get_or_register(identifier, scope, *given))
@@ -190,7 +190,7 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        self._native.success(key(identifier, scope), _values.metadata(metadata))
+        self._native.success(key(identifier, scope), _values.details(metadata))
 
     def failure(
         self,
@@ -212,7 +212,7 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        text, pairs = _values.reason(reason), _values.metadata(metadata)
+        text, pairs = _values.reason(reason), _values.details(metadata)
         return self._native.failure(key(identifier, scope), text, pairs)
 
     # Circuits by hand.
@@ -238,7 +238,7 @@ class Brama(GuardedCalls):
             NotFound, InvalidArgument, ShutDown
         """
         name, until = key(identifier, scope), expiry_of(expiry)
-        self._native.open(name, _values.reason(reason), _values.metadata(metadata), until)
+        self._native.open(name, _values.reason(reason), _values.details(metadata), until)
 
     def close_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
         """Closes a circuit. Its count of failures stays: one more may open it again.
@@ -323,20 +323,41 @@ class Brama(GuardedCalls):
         self._native.poll()
         serve_all(list(self._served))
 
-    def shutdown(self) -> None:
+    def shutdown(self, timeout: Optional[Duration] = None) -> int:
         """Shuts the manager down: no call is admitted any more, every operation raises
-        `ShutDown`, its threads are joined, what waits is delivered, subscriptions end.
+        `ShutDown`, its threads are joined, what waits is delivered to callbacks,
+        subscriptions end.
+
+        When the time is over, what waits is not delivered any more. A callback under way is
+        left alone; nothing waits for it any more. What waits in an `EventStream` can still
+        be taken out of it, and is not counted here.
 
         Inside a callback, of whatever manager, it does not wait, and the rest happens when
-        the callback has returned. Further calls do nothing. May wait for a callback under
-        way.
+        the callback has returned. Further calls do nothing.
+
+        Args:
+            timeout: at most so long, in milliseconds or as a timedelta; None: however long
+                the callbacks take. Without a background thread callbacks run here, and the
+                time is looked at between two of them.
+
+        Returns:
+            How many events were not delivered: 0 if all were. A callback under way counts,
+            and an event that two callbacks have not got counts twice.
+
+        Raises:
+            InvalidArgument: the time is negative.
         """
-        self._native.shutdown()
+        ms = None
+        if timeout is not None:
+            ms = _values.milliseconds("timeout", timeout, InvalidArgument)
+        deadline = None if ms is None else time.monotonic() + ms / 1000
+        left = self._native.shutdown(_abi.NEVER if ms is None else ms)
         if is_inside_callback():
-            return
+            return left
         for served in list(self._served):
-            served.finish()
+            left += served.finish(deadline)
             self._forget(served)
+        return left
 
     def __repr__(self) -> str:
         counts = self.state_counts()

@@ -9,10 +9,13 @@ idle.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import _ffi
 from ._abi import Fields, Pairs
+from ._errors import BramaError
 from ._handle import Handle
 from ._values import key
 
@@ -25,11 +28,13 @@ TRIES = 16
 class Names:
     """The handles of one manager."""
 
-    __slots__ = ("_kept", "native")
+    __slots__ = ("_kept", "_warned", "native")
 
     def __init__(self, native: _ffi.Manager) -> None:
         self.native = native
         self._kept: Dict[Tuple[str, Optional[str]], Handle] = {}
+        #: Names of which a warning has said that they have other settings.
+        self._warned: Dict[Tuple[str, Optional[str]], None] = {}
 
     def register(
         self, identifier: str, scope: Optional[str], fields: Fields, metadata: Pairs
@@ -42,7 +47,30 @@ class Names:
     ) -> Handle:
         name = key(identifier, scope)
         address = self.native.get_or_register(name, fields, metadata)
-        return Handle(self.native, address, name)
+        handle = Handle(self.native, address, name)
+        if fields or metadata is not None:
+            self._warn_of_other_settings(handle, fields, metadata)
+        return handle
+
+    def _warn_of_other_settings(self, handle: Handle, fields: Fields, metadata: Pairs) -> None:
+        """Once for each name, if the connection has others than were given."""
+        name = handle.identifier, handle.scope
+        if name in self._warned:
+            return
+        try:
+            others = handle.others_than(fields, metadata)
+        except BramaError:  # It is gone again.
+            return
+        if not others:
+            return
+        self.bound(self._warned)
+        self._warned[name] = None
+        scope = "" if handle.scope is None else f" in scope {handle.scope!r}"
+        warnings.warn(
+            f"connection {handle.identifier!r}{scope} is registered with other settings than "
+            f"were given, and keeps its own: {', '.join(others)}",
+            stacklevel=_frames_of_the_package() + 1,
+        )
 
     def connection(self, identifier: str, scope: Optional[str]) -> Handle:
         """Raises: NotFound, InvalidArgument, ShutDown"""
@@ -74,6 +102,14 @@ class Names:
                 kept.pop(next(iter(kept)), None)
             except RuntimeError:  # Another thread has changed it meanwhile.
                 pass
+
+
+def _frames_of_the_package() -> int:
+    """How many frames there are up to the program's own, from the caller's on."""
+    frame, frames = sys._getframe(1), 0
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame, frames = frame.f_back, frames + 1  # type: ignore[assignment]
+    return frames
 
 
 class Source:

@@ -38,7 +38,7 @@ class Permit(Unshared):
             NotFound: the connection is not registered any more.
             ShutDown: the manager was shut down.
         """
-        self._report(SUCCESS, None, _values.metadata(metadata))
+        self._report(SUCCESS, None, _values.details(metadata))
 
     def failure(
         self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
@@ -55,7 +55,7 @@ class Permit(Unshared):
         Raises:
             Stale, NotFound, ShutDown: as for `success`.
         """
-        return self._report(FAILURE, _values.reason(reason), _values.metadata(metadata))
+        return self._report(FAILURE, _values.reason(reason), _values.details(metadata))
 
     def ignore(self) -> None:
         """Gives the permit back, neither success nor failure.

@@ -9,9 +9,9 @@ Exceptions are asked about in this order; the first that has an answer decides:
 5. A rejection by a circuit, of this name or another: ignored. It says that a call was not
    made. `include` counts it only if it names `CircuitOpen` or a base of brama's own.
 6. Every other `Exception` is a failure, unless there is an `include`.
-7. A cancellation is ignored, unless the call had lasted `cancelled_after`. Cancellations
-   are all exceptions that are no `Exception`, except the three above: asyncio's, trio's,
-   gevent's time-outs.
+7. A cancellation: the library ignores it, unless the call has lasted for the setting
+   `cancelled_after`. Cancellations are all exceptions that are no `Exception`, except the
+   three above: asyncio's, trio's, gevent's time-outs.
 8. All others are ignored.
 
 What follows from the class of an exception alone is decided once for each class.
@@ -21,19 +21,16 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
+from enum import Enum
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
 
 from ._errors import BramaError, CircuitOpen
 from ._settings import StrEnum
-from ._values import Duration, milliseconds
-
+from ._values import text as text_of
 _Class = Type[BaseException]
 #: An exception class, or several.
 Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]
 
-#: More of an exception's text is not worth a reason.
-_REASON_LENGTH = 200
 #: So many classes of exceptions are remembered.
 _CLASSES = 256
 #: They end a program or a coroutine, and say nothing about a dependency.
@@ -56,35 +53,31 @@ Classifier = Callable[[Any], Union[Outcome, str, None]]
 
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
 
-#: The outcome, and the exceptions that make it a failure.
-Verdict = Tuple[Outcome, Sequence[BaseException]]
+
+class GivenUp(Enum):
+    """The type of `CANCELLED`."""
+
+    CANCELLED = "cancelled"
 
 
-def machine_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+#: The caller has given the call up: the library decides, by how long it has lasted.
+CANCELLED = GivenUp.CANCELLED
+Decision = Union[Outcome, GivenUp]
+
+#: The decision, and the exceptions that make it a failure.
+Verdict = Tuple[Decision, Sequence[BaseException]]
 
 
 class Policy:
     """Decides what counts."""
 
-    __slots__ = (
-        "_names_ours",
-        "cancelled_after",
-        "classify",
-        "exclude",
-        "failures",
-        "include",
-        "known",
-        "now",
-    )
+    __slots__ = ("_names_ours", "classify", "exclude", "failures", "include", "known")
 
     def __init__(
         self,
         include: Optional[Exceptions] = None,
         exclude: Exceptions = (),
         classify: Optional[Classifier] = None,
-        cancelled_after: Optional[Duration] = None,
-        now: Callable[[], int] = machine_ms,
     ) -> None:
         self.include: Optional[Tuple[_Class, ...]]
         self.include = None if include is None else _classes("include", include)
@@ -92,12 +85,8 @@ class Policy:
         if classify is not None:
             refuse_coroutines("classify", classify)
         self.classify: Optional[Classifier] = classify
-        self.cancelled_after: Optional[int] = (
-            None if cancelled_after is None else milliseconds("cancelled_after", cancelled_after)
-        )
-        self.now: Callable[[], int] = now
         #: What follows from a class alone.
-        self.known: Dict[type, Outcome] = {}
+        self.known: Dict[type, Decision] = {}
         #: The classes among them that are failures, and their names.
         self.failures: Dict[type, bytes] = {}
         self._names_ours = any(issubclass(one, BramaError) for one in self.include or ())
@@ -106,25 +95,18 @@ class Policy:
     def asks_about_results(self) -> bool:
         return self.classify is not None
 
-    @property
-    def measures(self) -> bool:
-        """Whether it needs to know how long a call lasted."""
-        return self.cancelled_after is not None
-
     def of_result(self, result: object) -> Outcome:
         return self._classified(result) or SUCCESS
 
-    def of_error(self, error: BaseException, started: Optional[int]) -> Verdict:
-        """Args: error, and when the call started, if the policy measures."""
+    def of_error(self, error: BaseException) -> Verdict:
         kind = type(error)
         outcome = self.known.get(kind)
         if outcome is None:
             leaves = leaves_of(error)
             if leaves is not None:
-                return self._of_group(leaves, started)
-            outcome = self._of_one(error, started)
-            by_class = self.classify is None and not (self.measures and _is_cancellation(error))
-            if by_class:
+                return self._of_group(leaves)
+            outcome = self._of_one(error)
+            if self.classify is None:
                 if len(self.known) >= _CLASSES:
                     self.known.clear()
                     self.failures.clear()
@@ -133,18 +115,21 @@ class Policy:
                     self.failures[kind] = kind.__name__.encode("utf-8", "replace")
         return outcome, (error,) if outcome is FAILURE else ()
 
-    def _of_group(self, leaves: Sequence[BaseException], started: Optional[int]) -> Verdict:
-        outcomes: Set[Outcome] = set()
+    def _of_group(self, leaves: Sequence[BaseException]) -> Verdict:
+        outcomes: Set[Decision] = set()
         failures: List[BaseException] = []
         for leaf in leaves:
-            outcome, failed = self.of_error(leaf, started)
+            outcome, failed = self.of_error(leaf)
             outcomes.add(outcome)
             failures += failed
         if FAILURE in outcomes:
             return FAILURE, failures
-        return (SUCCESS if SUCCESS in outcomes else IGNORED), ()
+        for outcome in (SUCCESS, CANCELLED):
+            if outcome in outcomes:
+                return outcome, ()
+        return IGNORED, ()
 
-    def _of_one(self, error: BaseException, started: Optional[int]) -> Outcome:
+    def _of_one(self, error: BaseException) -> Decision:
         if not isinstance(error, _ENDS):
             known = self._classified(error)
             if known is not None:
@@ -157,10 +142,7 @@ class Policy:
                 return FAILURE
         elif isinstance(error, Exception) and not rejection:
             return FAILURE
-        if _is_cancellation(error) and self.cancelled_after is not None and started is not None:
-            if self.now() - started >= self.cancelled_after:
-                return FAILURE
-        return IGNORED
+        return CANCELLED if _is_cancellation(error) else IGNORED
 
     def _classified(self, value: object) -> Optional[Outcome]:
         if self.classify is None:
@@ -231,12 +213,7 @@ def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
         text = str(error)
     except Exception:  # Its text is the user's code.
         return kind
-    if not text:
-        return kind
-    if len(text) + len(kind) > _REASON_LENGTH - 2:
-        text = text[: max(0, _REASON_LENGTH - 2 - len(kind))]
-    reason = b"%b: %b" % (kind, text.encode("utf-8", "replace"))
-    return reason.replace(b"\0", b" ") if b"\0" in reason else reason
+    return b"%b: %b" % (kind, text_of(text)) if text else kind
 
 
 #: Every `Exception` is a failure, except rejections.
@@ -247,10 +224,7 @@ def policy_of(
     include: Optional[Exceptions],
     exclude: Exceptions,
     classify: Optional[Classifier],
-    cancelled_after: Optional[Duration],
-    now: Callable[[], int],
 ) -> Policy:
-    given = include is not None or classify is not None or cancelled_after is not None
-    if not given and exclude == ():
+    if include is None and classify is None and exclude == ():
         return DEFAULT
-    return Policy(include, exclude, classify, cancelled_after, now)
+    return Policy(include, exclude, classify)

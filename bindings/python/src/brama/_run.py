@@ -36,8 +36,6 @@ class Runner:
         for _ in range(TRIES):
             answer = handle.admit(handle.word.value)
             if answer is not None:
-                if self.policy.measures and isinstance(answer, Call):
-                    answer.started = self.policy.now()
                 return answer
             handle = self.source.again(handle)
         raise NotFound(f"connection {handle.identifier!r} is unregistered again and again")
@@ -74,7 +72,7 @@ class Runner:
         goes_on = False
         try:
             try:
-                if call.generation is not None:
+                if call.is_probe:
                     call.enter()
                 result = function(*args, **kwargs)
             except BaseException as error:
@@ -100,7 +98,7 @@ class Runner:
         """`run`, of a function whose result is awaited."""
         try:
             try:
-                if call.generation is not None:
+                if call.is_probe:
                     call.enter()
                 result = await function(*args, **kwargs)
             except BaseException as error:

@@ -62,6 +62,18 @@ class Unlimited(Enum):
         return "brama.UNLIMITED"
 
 
+class Inherit(Enum):
+    """The type of `INHERIT`."""
+
+    INHERIT = "inherit"
+
+    def __repr__(self) -> str:
+        return "brama.INHERIT"
+
+
+#: For any setting: takes it back. A connection follows its manager again, a manager the
+#: default.
+INHERIT = Inherit.INHERIT
 #: A time that never comes: for `open_circuit(expiry=…)` and `inactive_threshold`.
 NEVER = Never.NEVER
 #: For `max_attempts`: the circuit never opens by itself.
@@ -79,54 +91,62 @@ class ExpiryStrategy(StrEnum):
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """Settings of one connection. What is not given follows the manager's setting."""
+    """Settings of one connection. What is not given follows the manager's setting; so does
+    what is taken back with `INHERIT`."""
 
-    max_attempts: Union[int, Unlimited]
-    """Failures that open the circuit: in a row, or within `window`. Default 5."""
-    expiry_strategy: Union[ExpiryStrategy, str]
+    max_attempts: Union[int, Unlimited, Inherit, None]
+    """Failures that open the circuit: in a row, or within `window`. Default 5; None or
+    `UNLIMITED`: it never opens by itself."""
+    expiry_strategy: Union[ExpiryStrategy, str, Inherit]
     """`"fixed"` (default) or `"progressive"`."""
-    expiry: Duration
+    expiry: Union[Duration, Inherit]
     """How long an opening lasts. Default 60 000 ms."""
-    initial_expiry: Duration
+    initial_expiry: Union[Duration, Inherit]
     """The first expiry of the progressive strategy. Default: `expiry`."""
-    max_expiry: Duration
+    max_expiry: Union[Duration, Inherit]
     """Its longest one. Default: ten times `initial_expiry`."""
-    backoff_factor: float
+    backoff_factor: Union[float, Inherit]
     """Its factor, at least 1.0. Default 2.0."""
-    jitter: float
+    jitter: Union[float, Inherit]
     """Prolongs every automatic expiry by up to this part of itself. 0.0 to 1.0. Default 0."""
-    window: Optional[Duration]
+    window: Union[Duration, Inherit, None]
     """Failures count if they are younger. None (default): failures in a row count."""
-    probe_timeout: Optional[Duration]
-    """How long a probe may take before it loses its slot. None (default): the current expiry."""
-    half_open_max_calls: int
+    probe_timeout: Union[Duration, Inherit, None]
+    """How long a probe may take before another call may take its place. None (default): the
+    current expiry, at least 1 000 ms. A result that comes later still counts."""
+    half_open_max_calls: Union[int, Inherit]
     """Probes admitted at once while half-open. 1 to 65535. Default 1."""
-    half_open_successes: int
-    """Successes that close a half-open circuit. Default 1."""
+    half_open_successes: Union[int, Inherit]
+    """Successes that close a half-open circuit. 1 to 65535. Default 1."""
+    cancelled_after: Union[Duration, Inherit, None]
+    """A call that is cancelled counts as a failure if it has lasted at least so long. None
+    (default): it is ignored. Calls then cost more: the library has to know when they began."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""
 
 
 class ManagerSettings(TypedDict, total=False):
-    """Settings of a manager: those of connections that have no setting of their own, and more."""
+    """Settings of a manager: those of connections that have no setting of their own, and more.
+    `INHERIT` stands for the default."""
 
-    max_attempts: Union[int, Unlimited]
-    expiry_strategy: Union[ExpiryStrategy, str]
-    expiry: Duration
-    initial_expiry: Duration
-    max_expiry: Duration
-    backoff_factor: float
-    jitter: float
-    window: Optional[Duration]
-    probe_timeout: Optional[Duration]
-    half_open_max_calls: int
-    half_open_successes: int
-    cleanup_interval: Duration
+    max_attempts: Union[int, Unlimited, Inherit, None]
+    expiry_strategy: Union[ExpiryStrategy, str, Inherit]
+    expiry: Union[Duration, Inherit]
+    initial_expiry: Union[Duration, Inherit]
+    max_expiry: Union[Duration, Inherit]
+    backoff_factor: Union[float, Inherit]
+    jitter: Union[float, Inherit]
+    window: Union[Duration, Inherit, None]
+    probe_timeout: Union[Duration, Inherit, None]
+    half_open_max_calls: Union[int, Inherit]
+    half_open_successes: Union[int, Inherit]
+    cancelled_after: Union[Duration, Inherit, None]
+    cleanup_interval: Union[Duration, Inherit]
     """How often unused connections are looked for. Default 10 000 ms."""
-    inactive_threshold: Union[Duration, Never, None]
-    """A connection without activity for so long is removed. Default 24 hours; None or
-    `NEVER`: not at all."""
-    auto_register: bool
+    inactive_threshold: Union[Duration, Never, Inherit, None]
+    """A connection without activity for so long is removed, unless a program holds a handle
+    of it, or it is open and its time is not over. Default 24 hours; None or `NEVER`: none is."""
+    auto_register: Union[bool, Inherit]
     """Whether an unknown name is registered by its first use. Default False."""
 
 
@@ -192,6 +212,7 @@ _OF_BOTH: Dict[str, Field] = {
     "probe_timeout": ("probe_timeout_ms", _length_or_none),
     "half_open_max_calls": ("half_open_max_calls", _count),
     "half_open_successes": ("half_open_successes", _count),
+    "cancelled_after": ("cancelled_after_ms", _length_or_none),
 }
 _OF_MANAGER: Dict[str, Field] = {
     **_OF_BOTH,
@@ -214,7 +235,10 @@ def _fields(known: Mapping[str, Field], given: Mapping[str, Any], more: List[str
             names = ", ".join([*known, *more])
             raise TypeError(f"unknown setting {name!r}; known are: {names}")
         field, convert = known[name]
-        fields[field] = convert(name, value)
+        if value is INHERIT and name in _OF_MANAGER:
+            fields[field] = _abi.TAKES_BACK[field]
+        else:
+            fields[field] = convert(name, value)
     return fields
 
 

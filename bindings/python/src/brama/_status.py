@@ -44,9 +44,11 @@ class Settings:
     window: Optional[int]
     """None: failures in a row count."""
     probe_timeout: Optional[int]
-    """None: the current expiry."""
+    """None: the current expiry, at least 1 000."""
     half_open_max_calls: int
     half_open_successes: int
+    cancelled_after: Optional[int] = None
+    """None: calls that are cancelled are ignored."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Status:
     """Openings since the circuit was last healthy, at most 255."""
     settings: Settings
     metadata: Mapping[str, str]
+    total_ignored: int = 0
+    """Calls that were ignored: cancelled, excluded, or given back. Stops at 4 294 967 295."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def status_of(
         probe_timeout=some(effective.probe_timeout_ms),
         half_open_max_calls=effective.half_open_max_calls,
         half_open_successes=effective.half_open_successes,
+        cancelled_after=some(effective.cancelled_after_ms),
     )
     return Status(
         identifier=identifier,
@@ -155,4 +160,5 @@ def status_of(
         trips=words.trips,
         settings=settings,
         metadata=metadata,
+        total_ignored=words.total_ignored,
     )

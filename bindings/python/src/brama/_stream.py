@@ -83,8 +83,8 @@ class EventStream(Subscription):
             event = self._take()
             if event is not None or ended:
                 return event
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if left == 0.0:
+            left = _waiting.seconds_to(deadline)
+            if left == 0:
                 return None
             if not self._background:
                 # Then it is this thread that does what is due.

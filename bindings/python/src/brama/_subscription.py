@@ -22,6 +22,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Set, TypeVar
@@ -113,6 +114,9 @@ class Subscription(Unshared):
         self._queue.close()
         self._settle()
 
+    #: How many events are taken out of the queue at a time. What is taken out and not delivered
+    #: makes no descriptor readable: where several wait, it must be one.
+    _batch = 1
     #: The thread that serves a callback.
     _thread: Optional[threading.Thread] = None
 
@@ -123,13 +127,19 @@ class Subscription(Unshared):
         """The next event that waits and is wanted."""
         while True:
             if not self._pending:
-                self._pending.extend(self._queue.drain(event_of))
+                self._fetch()
             try:
                 event = self._pending.popleft()
             except IndexError:  # There is none, or another thread was faster.
                 return None
             if event is not None and self._wants(event):
                 return event
+
+    def _fetch(self) -> bool:
+        """Whether there were events in the queue, which are pending now."""
+        fetched = self._queue.drain(event_of, self._batch)
+        self._pending.extend(fetched)
+        return bool(fetched)
 
     def _wants(self, event: Event) -> bool:
         return self._predicate is None or bool(self._contained(self._predicate, event))
@@ -172,6 +182,8 @@ class Subscription(Unshared):
 class CallbackSubscription(Subscription):
     """Calls a function for every event."""
 
+    _batch = 64
+
     def __init__(
         self,
         manager: brama._publisher.Publisher,
@@ -183,6 +195,8 @@ class CallbackSubscription(Subscription):
         super().__init__(manager, queue, predicate, errors)
         self._callback = callback
         self._ended = False
+        #: Whether its callback was left behind by a shutdown whose time was over.
+        self._left_behind = False
         self._serving = threading.Lock()
         self._server: Optional[int] = None
         if self._background:
@@ -214,8 +228,9 @@ class CallbackSubscription(Subscription):
                 return
             _waiting.until_readable(self._queue.fileno, None)
 
-    def serve(self) -> None:
-        """Delivers what waits, unless another thread is at it."""
+    def serve(self, deadline: Optional[float] = None) -> None:
+        """Delivers what waits, unless another thread is at it. Begins no callback after the
+        deadline."""
         if not self._serving.acquire(blocking=False):
             return
         here = threading.get_ident()
@@ -225,7 +240,7 @@ class CallbackSubscription(Subscription):
             self._server = here
             _inside.add(here)
             # Looked at each time: a callback may end its own subscription.
-            while not self._ended:
+            while not self._ended and not _is_over(deadline):
                 try:
                     event = self._next()
                     if event is None:
@@ -247,19 +262,38 @@ class CallbackSubscription(Subscription):
 
     def _settle(self) -> None:
         self._ended = True
-        if not is_inside_callback():
+        if not is_inside_callback() and not self._left_behind:
             with self._serving:
                 pass
         manager = self._manager()
         if manager is not None:
             manager._forget(self)
 
-    def finish(self, timeout: Optional[float] = None) -> None:
-        """After the queue was closed: waits until what was in it is delivered."""
+    def finish(self, deadline: Optional[float] = None) -> int:
+        """After the queue was closed: waits until what was in it is delivered, at most until
+        the deadline. Answers how many events were not. They never will be."""
+        if self._left_behind:
+            return 0
         if self._thread is not None:
-            self._thread.join(timeout)
+            self._thread.join(_waiting.seconds_to(deadline))
         else:
-            self.serve()
+            self.serve(deadline)
+            wait = _waiting.seconds_to(deadline)
+            if self._serving.acquire(timeout=-1 if wait is None else wait):
+                self._serving.release()
+        return 0 if deadline is None else self._leave_behind()
+
+    def _leave_behind(self) -> int:
+        self._ended = True
+        left = 0
+        # What this thread takes out the other one does not deliver.
+        while self._pending or self._fetch():
+            try:
+                left += self._pending.popleft() is not None
+            except IndexError:  # The other one was faster.
+                pass
+        self._left_behind = self._serving.locked()
+        return left + self._left_behind
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -273,6 +307,10 @@ class CallbackSubscription(Subscription):
                 self._start()
             except RuntimeError:
                 pass  # `poll` and `shutdown` deliver instead.
+
+
+def _is_over(deadline: Optional[float]) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def serve_all(subscriptions: List[CallbackSubscription]) -> None:

@@ -6,6 +6,7 @@ given becomes an error of the library's kind. What the library can judge it judg
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import Dict, Mapping, Optional, Tuple, Type, Union
 
@@ -19,6 +20,8 @@ NO_SCOPE = ""
 
 _NAME_RULE = "must be 1 to 1024 bytes of UTF-8 without NUL"
 _TEXT_RULE = "must be UTF-8 without NUL"
+#: An event keeps at most so many bytes of a text.
+_KEPT = 1_024
 _MILLISECOND = timedelta(milliseconds=1)
 #: The largest numbers that the library does not take for something else.
 LARGEST_U32 = 0xFFFF_FFFC
@@ -62,8 +65,37 @@ def key(identifier: str, scope: Optional[str]) -> Tuple[bytes, Optional[bytes]]:
     return name("identifier", identifier), None if scope is None else name("scope", scope)
 
 
+def text(value: str) -> bytes:
+    """A text that goes with a report, which it must not cost. What is no UTF-8, a NUL, and
+    what is too long the library makes valid; its event says so."""
+    if len(value) > _KEPT:
+        value = value[: _KEPT + 1]
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        encoded = value.encode("utf-8", "surrogatepass")
+    # In C a NUL would end the text, without a word. This byte is no UTF-8.
+    return encoded.replace(b"\0", b"\xff") if b"\0" in encoded else encoded
+
+
 def reason(value: Optional[str]) -> Optional[bytes]:
-    return None if value is None else name("reason", value, _TEXT_RULE)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise wrong_type("reason", value, "a str")
+    return text(value)
+
+
+def details(value: Optional[Mapping[str, str]]) -> Optional[Dict[bytes, bytes]]:
+    """The metadata of a report."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise wrong_type("metadata", value, "a mapping of str to str")
+    for part in itertools.chain.from_iterable(value.items()):
+        if not isinstance(part, str):
+            raise wrong_type("what metadata holds", part, "a str")
+    return {text(k): text(v) for k, v in value.items()}
 
 
 def metadata(value: Optional[Mapping[str, str]]) -> Optional[Dict[bytes, bytes]]:

@@ -16,8 +16,16 @@ from ._errors import BramaError
 
 #: How long a wait lasts that nothing but time would end, before it looks around.
 SLICE = 0.05
-#: The longest that `poll` can be asked for, in ms; who waits longer asks again.
-_LONGEST_POLL = 0x7FFF_FFFF
+#: The longest wait in seconds that `poll`, `select`, and locks of all platforms can be asked
+#: for. It is 24 days; a caller that waits longer asks again.
+_LONGEST = 0x7FFF_FFFF // 1000
+
+
+def seconds_to(deadline: Optional[float]) -> Optional[float]:
+    """What is left, for one wait; None if there is no deadline."""
+    if deadline is None:
+        return None
+    return min(max(0.0, deadline - time.monotonic()), _LONGEST)
 
 
 def until_readable(fileno: Callable[[], int], seconds: Optional[float]) -> None:
@@ -34,6 +42,6 @@ def until_readable(fileno: Callable[[], int], seconds: Optional[float]) -> None:
     if hasattr(select, "poll"):
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
-        poller.poll(None if seconds is None else min(math.ceil(seconds * 1000), _LONGEST_POLL))
+        poller.poll(None if seconds is None else math.ceil(seconds * 1000))
     else:
         select.select([descriptor], [], [], seconds)

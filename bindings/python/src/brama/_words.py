@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import byref
 from typing import Any, Callable, NoReturn, Optional, Tuple
 
 from . import _ffi
@@ -25,13 +26,14 @@ class Words(PermitWords):
 
     def __del__(
         self,
+        byref: Callable[[Any], object] = byref,
         ignore: Callable[[Any], object] = _ffi.permit_ignore,
         release: Callable[[int], object] = _ffi.connection_release,
     ) -> None:
         handle, self._handle = self._handle, 0
         if handle:
             if not self.reported:
-                ignore(self)
+                ignore(byref(self))
             self.opaque[0] = 0  # From now on it is refused.
             release(handle)
 
@@ -46,7 +48,7 @@ Ticket = Any
 def report_success(ticket: Ticket, metadata: Pairs = None) -> int:
     """Answers the library's code, as do the other reports."""
     if metadata:
-        return int(_ffi.permit_success_with(ticket._obj, report_of(None, metadata)))
+        return int(_ffi.permit_success_with(ticket, report_of(None, metadata)))
     return int(_ffi.permit_success(ticket))
 
 
@@ -54,14 +56,18 @@ def report_failure(
     ticket: Ticket, reason: Optional[bytes], metadata: Pairs = None
 ) -> Tuple[int, int]:
     """Also answers how many failures count now."""
-    words = ticket._obj
-    return _ffi.counting(lambda report: _ffi.permit_failure_with(words, report), reason, metadata)
+    return _ffi.counting(lambda report: _ffi.permit_failure_with(ticket, report), reason, metadata)
 
 
 def report_failure_uncounted(ticket: Ticket, reason: Optional[bytes]) -> int:
     """In a fifth of the time."""
-    return int(_ffi.permit_failure(ticket._obj, reason))
+    return int(_ffi.permit_failure(ticket, reason))
 
 
 def report_ignored(ticket: Ticket) -> int:
-    return int(_ffi.permit_ignore(ticket._obj))
+    return int(_ffi.permit_ignore(ticket))
+
+
+def report_cancelled(ticket: Ticket) -> int:
+    """Ignored; or a failure, if `cancelled_after` says so of a call that lasted so long."""
+    return int(_ffi.permit_cancelled(ticket))

@@ -1,0 +1,186 @@
+"""Settings that are taken back, and those that do not apply because others came first."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+import warnings
+from typing import Any
+
+import pytest
+
+import brama
+from conftest import Program, World
+
+#: Of each setting a value that is not its default.
+OTHERS: dict[str, Any] = {
+    "max_attempts": 7,
+    "expiry_strategy": "progressive",
+    "expiry": 5_000,
+    "initial_expiry": 6_000,
+    "max_expiry": 70_000,
+    "backoff_factor": 3.0,
+    "jitter": 0.25,
+    "window": 8_000,
+    "probe_timeout": 9_000,
+    "half_open_max_calls": 11,
+    "half_open_successes": 12,
+    "cancelled_after": 13_000,
+}
+
+
+def settings_of(world: World, name: str = "x") -> dict[str, Any]:
+    return dataclasses.asdict(world.manager.status(name).settings)
+
+
+def test_the_table_of_this_file_is_complete() -> None:
+    of_connections = {*typing.get_type_hints(brama.ConnectionSettings)} - {"metadata"}
+    assert set(OTHERS) == of_connections
+    assert set(OTHERS) == {field.name for field in dataclasses.fields(brama.Settings)}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_a_setting_that_is_taken_back_follows_the_manager_again(world: World, name: str) -> None:
+    manager, inherit = world.manager, brama.INHERIT
+    x = manager.register("x")
+    defaults = settings_of(world)
+    x.configure(**{name: OTHERS[name]})
+    assert settings_of(world)[name] == OTHERS[name] != defaults[name]
+    x.configure(**{name: inherit})
+    assert settings_of(world) == defaults
+    manager.configure(**{name: OTHERS[name]})
+    assert settings_of(world)[name] == OTHERS[name]
+    manager.configure(**{name: inherit})
+    assert settings_of(world) == defaults
+    # Where there is nothing to take back it does nothing.
+    y = manager.register("y", **{name: inherit})
+    assert dataclasses.asdict(y.status().settings) == defaults
+    assert brama.Brama(background=False, **{name: inherit}).register("x").status().settings == (
+        y.status().settings
+    )
+
+
+def test_none_of_a_connection_is_a_setting_of_its_own(world: World) -> None:
+    manager = world.manager
+    x = manager.register("x", window=None, cancelled_after=None, probe_timeout=None)
+    manager.configure(window=1_000, cancelled_after=2_000, probe_timeout=3_000)
+    settings = x.status().settings
+    assert settings.window is settings.cancelled_after is settings.probe_timeout is None
+    x.configure(window=brama.INHERIT)
+    assert x.status().settings.window == 1_000
+
+
+def test_what_a_manager_alone_has_is_taken_back(world: World) -> None:
+    manager = world.manager
+    manager.configure(auto_register=True, inactive_threshold=5, cleanup_interval=1)
+    manager.success("x")
+    world.later(10)
+    assert manager.state("x") == "unknown"
+    manager.configure(
+        auto_register=brama.INHERIT,
+        inactive_threshold=brama.INHERIT,
+        cleanup_interval=brama.INHERIT,
+    )
+    with pytest.raises(brama.NotFound):
+        manager.success("x")
+    manager.register("x")
+    world.later(60_000)
+    assert manager.state("x") == "closed"
+
+
+def test_what_cannot_be_taken_back(world: World) -> None:
+    inherit: Any = brama.INHERIT
+    for given in ("background", "event_capacity"):
+        with pytest.raises((TypeError, brama.InvalidConfig)):
+            brama.Brama(**{given: inherit})
+    with pytest.raises(TypeError, match="metadata"):
+        world.manager.register("x", metadata=inherit)
+    assert repr(inherit) == "brama.INHERIT"
+
+
+def test_settings_that_do_not_apply_warn_once_for_each_name(world: World) -> None:
+    manager = world.manager
+    notices = manager.events("notice")
+    for scope in (None, "s"):
+        manager.register("x", scope=scope, max_attempts=2, expiry=9, metadata={"a": "b"})
+        with pytest.warns(UserWarning) as told:
+            manager.get_or_register(
+                "x", scope=scope, max_attempts=3, expiry=9, jitter=0.5, metadata={}
+            )
+            manager.get_or_register("x", scope=scope, max_attempts=4)
+            manager.circuit("x", scope=scope, expiry=10)(len)
+        (warning,) = told
+        text = str(warning.message)
+        assert text.endswith("keeps its own: max_attempts, jitter, metadata"), text
+        assert ("in scope 's'" in text) == (scope is not None)
+        assert warning.filename == __file__
+    assert [event.scope for event in notices.drain()] == [None, "s"]
+
+
+def test_a_decorator_whose_settings_do_not_apply_warns_where_it_stands(world: World) -> None:
+    manager = world.manager
+    manager.register("x")
+    with pytest.warns(UserWarning, match="max_attempts") as told:
+
+        @manager.circuit("x", max_attempts=3)
+        def guarded() -> int:
+            return 1
+
+    assert told[0].filename == __file__ and guarded() == 1
+    manager.register("y")
+
+    by_argument = manager.circuit(lambda name: name, max_attempts=3)(lambda name: name)
+    with pytest.warns(UserWarning, match="'y'") as told:
+        assert by_argument("y") == "y"
+    assert told[0].filename == __file__
+
+
+def test_settings_that_apply_do_not_warn(world: World) -> None:
+    """Here all warnings are errors."""
+    manager = world.manager
+    for name, value in OTHERS.items():
+        for _ in range(2):
+            manager.get_or_register(name, **{name: value})
+        manager.get_or_register("all", **OTHERS, metadata={"k": "v"})
+        manager.get_or_register("all", **{name: value})
+        manager.get_or_register(name, **{name: brama.INHERIT})
+        manager.get_or_register(name)
+        manager.get_or_register(name, metadata={})
+    for text in ("fixed", brama.ExpiryStrategy.FIXED):
+        manager.get_or_register("fixed", expiry_strategy=text)
+    for none in (None, brama.UNLIMITED):
+        manager.get_or_register("unlimited", max_attempts=none)
+    manager.configure("all", max_attempts=1)
+    with pytest.warns(UserWarning):
+        manager.get_or_register("all", max_attempts=7)
+
+
+def test_a_warning_that_is_raised_leaves_nothing_behind(world: World) -> None:
+    manager = world.manager
+    manager.register("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            manager.get_or_register("x", max_attempts=1)
+    assert manager.get_or_register("x", max_attempts=1).status().settings.max_attempts == 5
+
+
+def test_a_warning_names_the_line_of_the_program(program: Program) -> None:
+    out = program(
+        """
+    import warnings, brama
+    told = []
+    warnings.showwarning = lambda text, kind, file, line, *_: told.append((kind.__name__, line))
+    brama.register("x")
+    @brama.circuit("x", max_attempts=3)
+    def f(): pass
+    brama.get_or_register("x", max_attempts=4)
+    brama.register("y")
+    brama.get_or_register("y", max_attempts=4)
+    print(told)
+    """
+    )
+    assert out.strip() in (
+        "[('UserWarning', 6), ('UserWarning', 10)]",
+        "[('UserWarning', 7), ('UserWarning', 10)]",
+    )
