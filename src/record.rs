@@ -8,7 +8,8 @@
 //! driver, and publishes. Nothing of that is done before.
 //!
 //! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
-//! [`reports`], what hands do in [`control`], what others hear of it in [`tell`]. Beside the word:
+//! [`reports`], what hands do in [`control`], how cleanups remove it in [`departure`], what others
+//! hear of it in [`tell`]. Beside the word:
 //!
 //! - **[`parked`]**: the failures that count while the circuit is not closed.
 //! - **totals**: successes and rejections in cells that scale
@@ -44,6 +45,7 @@ mod admission;
 mod cold;
 mod control;
 mod delivered;
+mod departure;
 mod failure;
 mod name;
 mod newcomer;
@@ -62,6 +64,7 @@ mod transition;
 
 use cold::Cold;
 pub use control::OpenFor;
+pub(crate) use departure::Departure;
 use name::Name;
 pub(crate) use newcomer::Newcomer;
 pub(crate) use own::{Limit, Profile};
@@ -241,7 +244,7 @@ impl Record {
 
     /// Monotonic ms of the last activity. An admission that has not reported
     /// yet leaves only a mark, which counts as activity now.
-    pub(crate) fn last_activity(&self, now: u64) -> u64 {
+    fn last_activity(&self, now: u64) -> u64 {
         let is_visited = |flags: u32| flags & VISITED != 0;
         // The exchange, not the load, decides: a mark set in between is taken too.
         if is_visited(self.flags.load(Ordering::Relaxed))
@@ -260,15 +263,6 @@ impl Record {
         .max()
         .unwrap_or_default()
         .saturating_sub(1)
-    }
-
-    /// Whether the circuit is in a state that lasts by itself: open with time still to run or
-    /// held open by hand, or half-open with a probe whose lease still runs.
-    pub(crate) fn is_busy(&self, env: &Env, now: u64) -> bool {
-        let word = self.word_at(env, now);
-        word.deadline().is_some()
-            || word.successes().is_some()
-                && self.probes().last_end(word.generation(), now).is_some()
     }
 
     pub(crate) fn touch_now(&self, env: &Env) -> u64 {

@@ -70,29 +70,23 @@ impl RecordRef {
 }
 
 impl Record {
-    /// One more reference, for a moment. The caller has one, or is pinned and found the record
-    /// in the table, whose reference is given back only when no thread is pinned.
+    /// One more reference. The caller has one, or is pinned and found the record in the table,
+    /// whose reference is given back only when no thread is pinned.
     pub(crate) fn share(&self) -> RecordRef {
         self.references.share();
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 
-    /// One more reference, for a handle or a permit, unless the connection is being cleaned up.
-    /// For callers as of [`Record::share`].
-    #[inline]
-    pub(crate) fn try_hold(&self) -> Option<RecordRef> {
-        let is_free = self.references.share();
-        let record = RecordRef(original(std::ptr::from_ref(self).addr()));
-        is_free.then_some(record)
-    }
-
-    /// Claims the record for its removal: no handle and no permit holds it, and from now on
-    /// none can. False if one does.
-    pub(crate) fn claim_unheld(&self) -> bool {
-        // Relaxed: who begins to observe adds a reference first, and counts itself then; who
-        // ends does it the other way round. So these are never more than there are.
-        let observers = (self.flags.load(Ordering::Relaxed) & OBSERVERS) / OBSERVER;
-        self.references.claim(1 + observers)
+    /// Whether a handle, a permit, an operation, a notice or the driver's inbox holds the
+    /// connection, beside the table and the observers.
+    pub(super) fn is_held(&self) -> bool {
+        // ORDERING: Acquire, so that these are read one after the other. An observer adds its
+        // reference first and counts itself then, and ends the other way round. So while their
+        // number stays, as many references are theirs.
+        let observers = || (self.flags.load(Ordering::Acquire) & OBSERVERS) / OBSERVER;
+        let before = observers();
+        let references = self.references.count();
+        references > 1 + before || observers() != before
     }
 }
 
@@ -108,7 +102,7 @@ pub(crate) struct Observed(RecordRef);
 #[cfg(feature = "metrics")]
 impl Observed {
     pub(crate) fn new(record: RecordRef) -> Self {
-        // Relaxed, see `claim_unheld`; Release keeps the order there.
+        // Relaxed, see `is_held`; Release keeps the order there.
         record.flags.fetch_add(OBSERVER, Ordering::Release);
         Observed(record)
     }

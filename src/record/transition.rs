@@ -32,11 +32,12 @@ impl Change {
 }
 
 impl Record {
-    /// The word as of `now`: an expiry that is due has happened, and a closing is finished.
+    /// The word as of `now`: an expiry that is due has happened, a closing is finished, and no
+    /// cleanup is about to remove the connection.
     #[inline]
     pub(super) fn word_at(&self, env: &Env, now: u64) -> Word {
         let word = self.word_now();
-        if word.is_due(now) || word.is_closing().is_some() {
+        if word.is_due(now) || word.is_closing().is_some() || word.is_departing() {
             return self.seen_at(env, now).word;
         }
         word
@@ -49,6 +50,10 @@ impl Record {
             let word = seen.word;
             if word.is_closing().is_some() {
                 self.finish_closing(env);
+                continue;
+            }
+            if word.is_departing() {
+                self.stay(env);
                 continue;
             }
             if !word.is_due(now) {
@@ -169,8 +174,10 @@ impl Record {
             let watched = self.settings(env).is_watched();
             let word = self.word_now();
             let done = match word.tally() {
-                Some(_) if word.is_watched() != watched => self.swap(word, word.watched(watched)),
-                // Otherwise the thread that closes the circuit sees to it.
+                Some(_) if !word.is_departing() && word.is_watched() != watched => {
+                    self.swap(word, word.watched(watched))
+                }
+                // Otherwise the thread that closes the circuit, or keeps it, sees to it.
                 _ => true,
             };
             // ORDERING: SeqCst, as in `shut`.
