@@ -88,12 +88,13 @@ pub(crate) struct Record {
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
+    /// The moment of the last opening, or of one that was tried: the low bits of monotonic ms.
+    opening: AtomicU32,
     stripes: Stripes,
     name: Name,
     /// What an operation has to look at beside the word: the types of events that subscribers
     /// want of this connection, and whether its registration is still to be delivered, [`tell`];
-    /// [`VISITED`], [`FRESH`] and [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers,
-    /// [`share`].
+    /// [`VISITED`] and [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers, [`share`].
     flags: AtomicU32,
 
     cell: Cell,
@@ -136,12 +137,9 @@ shipped! {
 
 /// In a record's flags: a call was admitted since a cleanup last asked.
 const VISITED: u32 = 1 << 17;
-/// In a record's flags: the circuit may have opened since the coarse clock last moved. Then the
-/// wait until its deadline seems longer by that clock than what the opening was given.
-const FRESH: u32 = 1 << 18;
 
 /// The flags that [`tell`] leaves alone.
-const OTHER_FLAGS: u32 = VISITED | FRESH | own::HAS_PROFILE | share::OBSERVERS;
+const OTHER_FLAGS: u32 = VISITED | own::HAS_PROFILE | share::OBSERVERS;
 
 /// What a permit remembers of its admission: two full words, which cost less to
 /// move than fields of their own widths. What is in them: [`ticket`].
@@ -179,6 +177,7 @@ impl Record {
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
+            opening: AtomicU32::new((registered_at - 1) as u32),
             stripes: Stripes::new(),
             name: Name::EMPTY,
             flags: AtomicU32::new(match newcomer.profile {

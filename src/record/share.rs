@@ -91,27 +91,40 @@ impl Record {
 }
 
 /// In a record's flags: the number of observers, and one of them.
-pub(super) const OBSERVERS: u32 = 0xff << 20;
+pub(super) const OBSERVERS: u32 = 0x3ff << 20;
 const OBSERVER: u32 = 1 << 20;
 
-/// A reference that keeps a record's totals readable, and not its connection registered.
+/// A reference that keeps a record's totals readable, and not its connection registered. One that
+/// is not counted as an observer's, because there are 1023 of them, keeps it registered as any
+/// other does.
 #[cfg(feature = "metrics")]
 #[derive(Debug)]
-pub(crate) struct Observed(RecordRef);
+pub(crate) struct Observed {
+    record: RecordRef,
+    is_counted: bool,
+}
 
 #[cfg(feature = "metrics")]
 impl Observed {
     pub(crate) fn new(record: RecordRef) -> Self {
-        // Relaxed, see `is_held`; Release keeps the order there.
-        record.flags.fetch_add(OBSERVER, Ordering::Release);
-        Observed(record)
+        let more = |flags: u32| (flags & OBSERVERS != OBSERVERS).then_some(flags + OBSERVER);
+        // ORDERING: Release, partner of the Acquire in `is_held`: the reference comes first.
+        let counted = record
+            .flags
+            .fetch_update(Ordering::Release, Ordering::Relaxed, more);
+        Observed {
+            is_counted: counted.is_ok(),
+            record,
+        }
     }
 }
 
 #[cfg(feature = "metrics")]
 impl Drop for Observed {
     fn drop(&mut self) {
-        self.0.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+        if self.is_counted {
+            self.record.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+        }
     }
 }
 
@@ -120,7 +133,7 @@ impl Deref for Observed {
     type Target = Record;
 
     fn deref(&self) -> &Record {
-        &self.0
+        &self.record
     }
 }
 
@@ -201,5 +214,41 @@ unsafe impl Linked for Record {
     unsafe fn from_raw(pointer: NonNull<Self>) -> RecordRef {
         // SAFETY: the caller's promise is the same.
         unsafe { RecordRef::from_raw(pointer) }
+    }
+}
+
+#[cfg(all(test, not(loom), feature = "metrics"))]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::Global;
+
+    /// The 256th was none any more, and the 1024th changed another flag.
+    #[test]
+    fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            2,
+            None,
+        );
+        let mut newcomer = Newcomer::new(&env, "db".into());
+        newcomer.with(&env, None).expect("valid");
+        let [record, _] = RecordRef::new(&env, &mut newcomer);
+        let flags = || record.flags.load(Ordering::Relaxed);
+        let before = flags();
+        let mut observers = Vec::new();
+        for n in 1..=3_000 {
+            observers.push(Observed::new(record.share()));
+            assert_eq!(flags() & !OBSERVERS, before, "with {n}");
+            assert_eq!(record.is_held(), n > 1_023, "with {n}");
+        }
+        observers.reverse();
+        while let Some(observer) = observers.pop() {
+            drop(observer);
+            assert_eq!(flags() & !OBSERVERS, before);
+        }
+        assert_eq!(flags(), before);
+        assert!(!record.is_held());
     }
 }

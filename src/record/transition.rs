@@ -7,12 +7,12 @@
 
 use super::parked::{Parked, Seen};
 use super::times::{Opening, Stamp};
-use super::{FRESH, Happening, Record, Refusal};
+use super::{Happening, Record, Refusal};
 use crate::config::Settings;
 use crate::env::Env;
 use crate::event::Cause;
 use crate::state::{Closing, NEVER, Word};
-use crate::sync::{Ordering, fence_after_rmw};
+use crate::sync::{Ordering, fence, fence_after_rmw};
 
 /// What became of the word.
 #[derive(Clone, Copy)]
@@ -192,14 +192,11 @@ impl Record {
         self.opening_for(env, env.roll_expiry(settings, trips))
     }
 
-    /// An opening that begins now. Marked before it is made, so that no rejection misses the
-    /// mark.
+    /// An opening that begins now.
     pub(super) fn opening_for(&self, env: &Env, lasting: u64) -> Opening {
-        self.flags.fetch_or(FRESH, Ordering::Relaxed);
-        Opening {
-            at: env.clock.now_upper(),
-            lasting,
-        }
+        let at = env.clock.now_upper();
+        self.note_opening(at);
+        Opening { at, lasting }
     }
 
     /// What the winner of an opening does after it, or of a new deadline.
@@ -221,10 +218,21 @@ impl Record {
         if has_told {
             env.call_dispatcher();
         } else if deadline != NEVER {
-            // Another thread may have set an earlier one, and found this thread half
-            // way through leaving the record: then it is this thread that rings.
-            let latest = self.word_now().deadline().unwrap_or(deadline);
-            env.bell.ring(deadline.min(latest));
+            env.bell.ring(self.wanted_at(deadline));
+        }
+    }
+
+    /// When the driver has to look at the record, which this thread has left for it because of
+    /// `deadline`. Another thread may have set an earlier one, or missed an event, and have found
+    /// this thread half way through leaving the record. The driver that it woke found nothing then:
+    /// it is this thread that rings.
+    pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
+        // ORDERING: SeqCst, partner of the fence in `Bell::ring`: either the driver that the other
+        // thread has woken finds the record left, or this thread finds what that one has done.
+        fence(Ordering::SeqCst);
+        match self.has_missed() {
+            true => 0,
+            false => deadline.min(self.word_now().deadline().unwrap_or(deadline)),
         }
     }
 
