@@ -25,7 +25,7 @@ use crate::key::Key;
 use crate::lock::Lock;
 use crate::per_process::PerProcess;
 use crate::reclaim::{self, Guard};
-use crate::record::{Newcomer, Profile, Record, RecordRef, Refusal, Status};
+use crate::record::{Departure, Newcomer, Profile, Record, RecordRef, Refusal, Status};
 use crate::sync::{AtomicU32, Mutex, Ordering, fence, fence_after_rmw};
 use crate::table::{Cursor, Table};
 
@@ -176,7 +176,7 @@ impl Engine {
 
     /// The record of this name, if it is registered.
     pub(crate) fn find(&self, key: Key<'_>) -> Result<RecordRef, Error> {
-        self.look_up(key, Record::try_hold)
+        self.look_up(key, |record| record.hold_if_there(&self.env))
     }
 
     /// Asks the record of this name a question that registers nothing.
@@ -320,6 +320,26 @@ impl Engine {
             self.table.remove_entry(record, guard);
         }
         mine
+    }
+
+    /// Removes those of which a cleanup is still free to do so. True if there are any.
+    pub(crate) fn finish_departures(
+        &self,
+        departing: &[(&Record, Departure)],
+        now: u64,
+        guard: &Guard,
+    ) -> bool {
+        let mut removed = false;
+        // Once for all of them: it interrupts every thread of the process.
+        let has_met = !departing.is_empty() && guard.meet_all();
+        for (record, departure) in departing {
+            if has_met && record.depart(&self.env, now, departure) {
+                self.table.remove_entry(record, guard);
+                record.tell_removal(&self.env, Cause::CleanedUp);
+                removed = true;
+            }
+        }
+        removed
     }
 
     pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {

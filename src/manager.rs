@@ -131,10 +131,8 @@ impl Brama {
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn connection<'k>(&self, key: impl Into<Key<'k>>) -> Result<Connection, Error> {
         let record = self.engine().with(key.into(), |record, _| {
-            if record.is_retired() {
-                return Err(Refusal::Gone);
-            }
-            record.try_hold().ok_or(Refusal::Gone)
+            let engine = self.engine();
+            record.hold_if_there(&engine.env).ok_or(Refusal::Gone)
         })?;
         Ok(Connection::new(self.owner.engine.clone(), record))
     }
@@ -155,7 +153,7 @@ impl Brama {
     pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
         engine.with(key, |record, _| {
-            let held = record.try_hold().ok_or(Refusal::Gone)?;
+            let held = record.hold();
             let ticket = match record.try_pass() {
                 Some(ticket) if !std::thread::panicking() => ticket,
                 _ => record.acquire_for_permit(&engine.env).ticket()?,
@@ -171,11 +169,8 @@ impl Brama {
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
-        engine.with(key.into(), |record, _| {
-            if record.try_success_without_permit(&engine.env) {
-                return Ok(());
-            }
-            record.success(&engine.env, None, &Report::NONE)
+        engine.with(key.into(), |record, guard| {
+            record.success_by_name(&engine.env, None, &Report::NONE, guard)
         })
     }
 
@@ -191,6 +186,7 @@ impl Brama {
     ) -> Result<(), Error> {
         let (engine, report) = (self.engine(), report.into());
         engine.with(key.into(), |record, _| {
+            let _held = record.hold();
             record.success(&engine.env, None, &report)
         })
     }
@@ -279,7 +275,7 @@ impl Brama {
     fn enter(&self, key: Key<'_>) -> Result<(RecordRef, Admitted), Error> {
         let engine = self.engine();
         engine.with(key, |record, _| {
-            let held = record.try_hold().ok_or(Refusal::Gone)?;
+            let held = record.hold();
             call::admit(engine, record).map(|admitted| (held, admitted))
         })
     }
@@ -354,7 +350,10 @@ impl Brama {
         operation: impl Fn(&Record, &Engine) -> Result<(), Refusal>,
     ) -> Result<(), Error> {
         let engine = self.engine();
-        engine.with(key, |record, _| operation(record, engine))
+        engine.with(key, |record, _| {
+            let _held = record.hold();
+            operation(record, engine)
+        })
     }
 
     /// Changes the global settings that `config` gives, all at once. Connections

@@ -38,6 +38,7 @@ shipped! {
     use std::ptr;
 
     use crate::per_thread::words;
+    use crate::sync::{Ordering, fence};
     use sections::{Domain, Reader};
 
     static DOMAIN: Domain = Domain::new();
@@ -170,6 +171,24 @@ shipped! {
             }
         }
 
+        /// The frequent side of a pair of barriers; see [`barrier`]. What this thread has done
+        /// before it is seen by those who [meet all](Guard::meet_all) afterwards, or what they
+        /// have done before is seen by this thread afterwards.
+        #[inline(always)]
+        pub(crate) fn meet_few(&self) {
+            match self.is_lent() {
+                false => barrier::light(),
+                // Where pins are epochs, or nearly.
+                true => fence(Ordering::SeqCst),
+            }
+        }
+
+        /// The rare side. Without effect, and false, if the kernel refuses what it has granted.
+        pub(crate) fn meet_all(&self) -> bool {
+            fence(Ordering::SeqCst);
+            !barrier::is_granted() || barrier::heavy()
+        }
+
         /// Does not wait for more to be retired: what this thread has retired is freed
         /// soon after it has unpinned. Called after rare, large retirements.
         pub(crate) fn flush(&self) {
@@ -216,6 +235,14 @@ modelled! {
         pub(crate) unsafe fn retire<T>(&self, _object: *mut T, _destroy: unsafe fn(*mut T)) {}
 
         pub(crate) fn flush(&self) {}
+
+        pub(crate) fn meet_few(&self) {
+            barrier::light();
+        }
+
+        pub(crate) fn meet_all(&self) -> bool {
+            barrier::heavy()
+        }
     }
 
     pub(crate) fn tidy() {}

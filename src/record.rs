@@ -8,7 +8,8 @@
 //! driver, and publishes. Nothing of that is done before.
 //!
 //! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
-//! [`reports`], what hands do in [`control`], what others hear of it in [`tell`]. Beside the word:
+//! [`reports`], what hands do in [`control`], how cleanups remove it in [`departure`], what others
+//! hear of it in [`tell`]. Beside the word:
 //!
 //! - **[`parked`]**: the failures that count while the circuit is not closed.
 //! - **totals**: successes and rejections in cells that scale
@@ -44,6 +45,7 @@ mod admission;
 mod cold;
 mod control;
 mod delivered;
+mod departure;
 mod failure;
 mod name;
 mod newcomer;
@@ -62,6 +64,7 @@ mod transition;
 
 use cold::Cold;
 pub use control::OpenFor;
+pub(crate) use departure::Departure;
 use name::Name;
 pub(crate) use newcomer::Newcomer;
 pub(crate) use own::{Limit, Profile};
@@ -87,12 +90,13 @@ pub(crate) struct Record {
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
+    /// The moment of the last opening, or of one that was tried: the low bits of monotonic ms.
+    opening: AtomicU32,
     stripes: Stripes,
     name: Name,
     /// What an operation has to look at beside the word: the types of events that subscribers
     /// want of this connection, and whether its registration is still to be delivered, [`tell`];
-    /// [`VISITED`], [`FRESH`] and [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers,
-    /// [`share`].
+    /// [`VISITED`] and [`HAS_PROFILE`](own::HAS_PROFILE); and the number of observers, [`share`].
     flags: AtomicU32,
 
     cell: Cell,
@@ -135,12 +139,9 @@ shipped! {
 
 /// In a record's flags: a call was admitted since a cleanup last asked.
 const VISITED: u32 = 1 << 17;
-/// In a record's flags: the circuit may have opened since the coarse clock last moved. Then the
-/// wait until its deadline seems longer by that clock than what the opening was given.
-const FRESH: u32 = 1 << 18;
 
 /// The flags that [`tell`] leaves alone.
-const OTHER_FLAGS: u32 = VISITED | FRESH | own::HAS_PROFILE | share::OBSERVERS;
+const OTHER_FLAGS: u32 = VISITED | own::HAS_PROFILE | share::OBSERVERS;
 
 /// What a permit remembers of its admission: two full words, which cost less to
 /// move than fields of their own widths. What is in them: [`ticket`].
@@ -178,6 +179,7 @@ impl Record {
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
+            opening: AtomicU32::new((registered_at - 1) as u32),
             stripes: Stripes::new(),
             name: Name::EMPTY,
             flags: AtomicU32::new(match newcomer.profile {
@@ -243,7 +245,7 @@ impl Record {
 
     /// Monotonic ms of the last activity. An admission that has not reported
     /// yet leaves only a mark, which counts as activity now.
-    pub(crate) fn last_activity(&self, now: u64) -> u64 {
+    fn last_activity(&self, now: u64) -> u64 {
         let is_visited = |flags: u32| flags & VISITED != 0;
         // The exchange, not the load, decides: a mark set in between is taken too.
         if is_visited(self.flags.load(Ordering::Relaxed))
@@ -262,15 +264,6 @@ impl Record {
         .max()
         .unwrap_or_default()
         .saturating_sub(1)
-    }
-
-    /// Whether the circuit is in a state that lasts by itself: open with time still to run or
-    /// held open by hand, or half-open with a probe whose lease still runs.
-    pub(crate) fn is_busy(&self, env: &Env, now: u64) -> bool {
-        let word = self.word_at(env, now);
-        word.deadline().is_some()
-            || word.successes().is_some()
-                && self.probes().last_end(word.generation(), now).is_some()
     }
 
     pub(crate) fn touch_now(&self, env: &Env) -> u64 {

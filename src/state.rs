@@ -5,7 +5,7 @@
 //! ┌────────┬─────────┬────────────┬───────────────────────────────────────────┐
 //! │  mode  │  trips  │ generation │ closed, watched: the tally of failures     │
 //! │        │         │            │ open: the deadline in monotonic ms         │
-//! │        │         │            │ probing: closing (2), successes so far (16)│
+//! │        │         │            │ probing: flags (3), successes so far (16)  │
 //! │        │         │            │ retired: the mode and the count before     │
 //! └────────┴─────────┴────────────┴───────────────────────────────────────────┘
 //! ```
@@ -14,14 +14,15 @@
 //! |---|---|---|
 //! | 0 | closed | closed |
 //! | 1 | watched: closed, and a call needs the time of its start | closed |
-//! | 2 | probing | half-open |
-//! | 2 | closing: closed, and its tally still has to be taken over | closed |
+//! | 2 | departing: closed, and a cleanup is about to remove the connection | closed |
+//! | 3 | probing; with a flag: departing, too | half-open |
+//! | 3 | closing: closed, and its tally still has to be taken over | closed |
 //! | 5 | retired: the connection was removed | – |
 //! | 6 | open, by hand | open |
 //! | 7 | open, by a failure | open |
 //!
 //! The modes are numbered so that the questions of a call are one comparison each. A call
-//! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 1 << 62`, and open
+//! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
 //! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
 //! first comparison. 4 is the mode of no word: tickets use it.
 //!
@@ -42,6 +43,8 @@
 //!   has to be added to what is parked.
 //! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
 //!   beside the word. The first step decides. Whoever finds the word in between takes the second.
+//! - **departing**: a mark that decides nothing. Whoever finds it takes it away
+//!   (`record/departure.rs`).
 //!
 //! Rejected: deadlines relative to a base in each record, which are two fields that pretend
 //! to be one; a flag for removal beside the mode, since no other question is asked of a
@@ -99,11 +102,14 @@ const SUCCESSES_MASK: u64 = 0xffff;
 // Flags of a word that is closing: that it is, and that its failures are forgotten.
 const CLOSING: u64 = 1 << (PAYLOAD_BITS - 1);
 const FORGETTING: u64 = 1 << (PAYLOAD_BITS - 2);
+// Flag of a half-open word: a cleanup is about to remove the connection.
+const DEPARTING_HALF_OPEN: u64 = 1 << (PAYLOAD_BITS - 3);
 const COUNT_BITS: u32 = 32;
 
 const CLOSED: u64 = 0;
 const WATCHED: u64 = 1;
-const PROBING: u64 = 2;
+const DEPARTING: u64 = 2;
+const PROBING: u64 = 3;
 const RETIRED: u64 = 5;
 const OPEN: u64 = 6;
 const OPEN_BY_FAILURE: u64 = 7;
@@ -196,7 +202,7 @@ impl Word {
     /// [`Word::is_due`]. `Unknown` if the connection was removed.
     pub(crate) fn state(self) -> State {
         match self.mode() {
-            CLOSED | WATCHED => State::Closed,
+            CLOSED | WATCHED | DEPARTING => State::Closed,
             PROBING if self.is_closing().is_some() => State::Closed,
             PROBING => State::HalfOpen,
             OPEN | OPEN_BY_FAILURE => State::Open,
@@ -267,7 +273,7 @@ impl Word {
     /// The failures that count, if the circuit is closed.
     #[inline]
     pub(crate) fn tally(self) -> Option<Tally> {
-        (self.mode() <= WATCHED).then(|| Tally::from_bits(self.payload()))
+        (self.mode() <= DEPARTING).then(|| Tally::from_bits(self.payload()))
     }
 
     #[inline]
@@ -306,6 +312,21 @@ impl Word {
             0 => Closing::Keeping,
             _ => Closing::Forgetting,
         })
+    }
+
+    /// Whether a cleanup is about to remove the connection.
+    pub(crate) fn is_departing(self) -> bool {
+        match self.mode() {
+            DEPARTING => true,
+            PROBING => self.0 & DEPARTING_HALF_OPEN != 0,
+            _ => false,
+        }
+    }
+
+    /// Closed, and not departing: nothing has to be asked to know that the connection stays.
+    #[inline]
+    pub(crate) fn is_settled(self) -> bool {
+        self.0 < DEPARTING << MODE_SHIFT
     }
 
     /// Of a removed connection: the state and the failures in a row before.
@@ -421,6 +442,29 @@ impl Word {
         debug_assert!(self.mode() <= WATCHED);
         let tally = Tally::from_bits(self.payload()).cleared();
         Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT | PAYLOAD_MASK) | tally.bits())
+    }
+
+    /// A cleanup is about to remove the connection, which is closed or half-open.
+    #[must_use]
+    pub(crate) fn departing(self) -> Word {
+        match self.tally() {
+            Some(_) => Word(self.0 & !(7 << MODE_SHIFT) | DEPARTING << MODE_SHIFT),
+            None => {
+                debug_assert!(self.successes().is_some());
+                Word(self.0 | DEPARTING_HALF_OPEN)
+            }
+        }
+    }
+
+    /// The connection stays: as it was before it was departing. A closed circuit is watched if
+    /// its settings say so.
+    #[must_use]
+    pub(crate) fn staying(self, watched: bool) -> Word {
+        debug_assert!(self.is_departing());
+        match self.mode() {
+            DEPARTING => Word(self.0 & !(7 << MODE_SHIFT)).watched(watched),
+            _ => Word(self.0 & !DEPARTING_HALF_OPEN),
+        }
     }
 
     /// The connection is removed; `failures` were counted in a row. Final.

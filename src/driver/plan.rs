@@ -7,7 +7,6 @@ use std::mem;
 use super::planned::Planned;
 use crate::counter;
 use crate::engine::Engine;
-use crate::event::Cause;
 use crate::per_process::Renew;
 use crate::reclaim::{self, Guard};
 use crate::record::{Record, RecordRef};
@@ -187,18 +186,13 @@ impl Plan {
             }
         };
         let guard = reclaim::pin();
-        let mut removed = false;
+        let mut departing = Vec::new();
         self.cleanup = engine.table.walk(cursor, CLEANUP_STEP, &guard, |record| {
-            let idle = now.saturating_sub(record.last_activity(now));
-            if idle >= threshold
-                && !record.is_busy(&engine.env, now)
-                && record.claim_unheld()
-                && engine.remove(record, &guard)
-            {
-                removed = true;
-                record.tell_removal(&engine.env, Cause::CleanedUp);
+            if let Some(departure) = record.begin_departure(&engine.env, now, threshold) {
+                departing.push((record, departure));
             }
         });
+        let removed = engine.finish_departures(&departing, now, &guard);
         if removed {
             guard.flush();
         }

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Report;
 use crate::key::Key;
-use crate::reclaim;
+use crate::reclaim::{self, Guard};
 use crate::record::{Record, Refusal, Ticket, Token};
 use crate::state::State;
 
@@ -49,10 +49,13 @@ impl Brama {
 
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
         let engine = self.engine();
-        engine.with(key, |record, _| {
+        engine.with(key, |record, guard| {
             let ticket = record.acquire(&engine.env)?;
             // The admission holds no reference that would keep the connection registered.
             record.mark_visited();
+            if !record.stays(&engine.env, guard) {
+                return Err(Refusal::Gone);
+            }
             Ok(Admission {
                 hash: record.hash(),
                 id: record.id(),
@@ -67,12 +70,8 @@ impl Brama {
         admission: Admission,
         report: &Report<'_>,
     ) -> Option<Result<(), Error>> {
-        self.settle(admission, |record, engine, ticket| {
-            // Then nobody wants to hear of it, nor what the report says.
-            if record.try_success_with_permit(&engine.env, ticket) {
-                return Ok(());
-            }
-            record.success(&engine.env, Some(ticket), report)
+        self.settle(admission, |record, engine, ticket, guard| {
+            record.success_by_name(&engine.env, Some(ticket), report, guard)
         })
     }
 
@@ -82,21 +81,23 @@ impl Brama {
         admission: Admission,
         report: &Report<'_>,
     ) -> Option<Result<u32, Error>> {
-        self.settle(admission, |record, engine, ticket| {
+        self.settle(admission, |record, engine, ticket, _| {
             record.failure(&engine.env, Some(ticket), report)
         })
     }
 
     /// `None`: the registration is gone.
     pub(crate) fn cancelled_of(&self, admission: Admission) -> Option<Result<(), Error>> {
-        self.settle(admission, |record, engine, ticket| {
+        self.settle(admission, |record, engine, ticket, _| {
+            let _held = record.hold();
             record.cancelled(&engine.env, ticket)
         })
     }
 
     /// `None`: the registration is gone.
     pub(crate) fn ignored_of(&self, admission: Admission) -> Option<Result<(), Error>> {
-        self.settle(admission, |record, engine, ticket| {
+        self.settle(admission, |record, engine, ticket, _| {
+            let _held = record.hold();
             record.ignored(&engine.env, ticket)
         })
     }
@@ -105,7 +106,7 @@ impl Brama {
     fn settle<T>(
         &self,
         admission: Admission,
-        report: impl FnOnce(&Record, &Engine, Ticket) -> Result<T, Refusal>,
+        report: impl FnOnce(&Record, &Engine, Ticket, &Guard) -> Result<T, Refusal>,
     ) -> Option<Result<T, Error>> {
         let engine = self.engine();
         let guard = reclaim::pin();
@@ -114,7 +115,7 @@ impl Brama {
             .find(admission.hash, &guard, |record| record.id() == admission.id);
         match found {
             Some(record) => {
-                let answer = report(record, engine, admission.token.ticket());
+                let answer = report(record, engine, admission.token.ticket(), &guard);
                 Some(answer.map_err(|refusal| engine.error(refusal, record.key())))
             }
             None if engine.is_shut() => Some(Err(Error::ShutDown)),

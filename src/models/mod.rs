@@ -6,6 +6,7 @@ mod bus;
 mod circuit;
 mod closing;
 mod counter;
+mod departure;
 mod driver;
 mod engine;
 mod gate;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::circuit::{Circuit, explore, explore_with, half_open, nothing, one_of, open, probing};
 use crate::config::ConnectionOptions;
-use crate::event::{EventMask, EventType};
-use crate::record::Refusal;
+use crate::event::{EventMask, EventType, Report};
+use crate::record::{OpenFor, Refusal};
 use crate::state::State;
 
 /// Mutation: `exchanging-the-word-by-a-store`.
@@ -257,4 +257,36 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
         |_, (), wait| wait,
     );
     assert_eq!(seen, [50, 100, 101].map(Some).into());
+}
+
+/// One party opens the circuit, and leaves it for the driver because of the deadline. The other
+/// one misses an event meanwhile, leaves the circuit for the driver as well, and plays the driver
+/// that it wakes.
+///
+/// Mutations: `ringing-for-the-deadline-only`, `ringing-without-a-fence`.
+#[test]
+fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
+    const LATE: u64 = 1_000;
+    let seen = explore(
+        |circuit| circuit.env.bell.lie_down(LATE),
+        |circuit| {
+            let long = OpenFor::Custom(Duration::from_millis(5 * LATE));
+            let opened = circuit.record.open(&circuit.env, &Report::NONE, long);
+            opened.expect("registered");
+        },
+        |circuit| {
+            let (env, record) = (&circuit.env, &circuit.record);
+            record.miss(EventMask::of(EventType::StateChange));
+            env.attention.leave(record, || record.share());
+            env.bell.ring(0);
+            let look = || env.attention.take_all().any(|record| record.has_missed());
+            let is_woken = env.bell.was_woken();
+            env.bell.get_up();
+            let has_found = is_woken && look();
+            env.bell.lie_down(LATE);
+            has_found || look()
+        },
+        |circuit, (), has_found| has_found || circuit.env.bell.was_woken(),
+    );
+    assert_eq!(seen, HashSet::from([true]));
 }

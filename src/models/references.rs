@@ -92,31 +92,3 @@ fn a_reference_outlives_the_one_that_it_was_made_from() {
         assert_eq!(destroyed, 1);
     });
 }
-
-/// A clean-up claims an object of which only the table holds a reference, while a look-up asks for
-/// a handle: one of them is refused.
-///
-/// Mutations: `sharing-after-a-look`, `claiming-by-a-store`.
-#[test]
-fn who_holds_a_handle_keeps_the_object_from_being_claimed() {
-    loom::model(|| {
-        let references = Arc::new(References::new(1));
-        let looking_up = {
-            let references = references.clone();
-            thread::spawn(move || {
-                let is_held = references.share();
-                if !is_held {
-                    assert!(!references.give_back(), "the table's is left");
-                }
-                is_held
-            })
-        };
-        let cleaning = thread::spawn(move || references.claim(1));
-        let is_claimed = cleaning.join().unwrap();
-        let is_held = looking_up.join().unwrap();
-        assert!(!(is_claimed && is_held), "both");
-        if !is_claimed && !is_held {
-            panic!("refused, and not claimed");
-        }
-    });
-}

@@ -6,10 +6,18 @@
 //!
 //! The coarse clock lags behind the exact one by some ms. Close to a deadline the exact clock is
 //! read, so that a caller who waited as long as it was asked to is admitted.
+//!
+//! Likewise behind an opening: by a clock that was read, or that last moved, before the circuit
+//! opened, the wait until its deadline is longer than what the opening was given. So who opens a
+//! circuit notes the moment first, then exchanges the word; the moment only goes forward. The short
+//! way of a rejection reads the word and then that moment, and declines if its clock shows less.
+//! The long way reads how long the opening was to last, or an exact clock ([`Record::wait`]).
+//! Rejected: a flag that the first rejection clears when the clock has moved. A rejection of an
+//! earlier opening clears it as well.
 
 use super::tell::UNKNOWN;
 use super::ticket::Answer;
-use super::{FRESH, Happening, Record, Refusal, Refused, Ticket};
+use super::{Happening, Record, Refusal, Refused, Ticket};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType};
 use crate::expiry;
@@ -24,6 +32,9 @@ const PROBED: EventMask = EventMask::of(EventType::Probe);
 /// A default lease is at least this long, in ms: a dependency that answers slowly when
 /// it is well must be able to close its circuit.
 const SHORTEST_LEASE: u64 = 1_000;
+
+/// No clock lags by so many ms, 12 days.
+const LONG_AGO: u32 = 1 << 30;
 
 /// So many ms before a deadline the exact clock is read. More than any coarse clock lags.
 const NEAR: u64 = 20;
@@ -71,13 +82,10 @@ impl Record {
     #[inline]
     pub(crate) fn try_tell_open(&self, env: &Env) -> Option<Refused> {
         let word = self.word_now();
-        if !word.is_open() || self.has_flag(FRESH) || fork::incarnation() != 0 {
+        if !word.is_open() || fork::incarnation() != 0 {
             return None;
         }
-        let deadline = word.deadline_of_open();
-        // As in `try_reject_attended`.
-        let wait = deadline.wrapping_sub(env.clock.now());
-        (wait.cast_signed() > NEAR.cast_signed()).then(|| Refused::waiting(deadline, wait))
+        self.try_refuse(env, word)
     }
 
     /// Why a call would not be admitted now. Counts nothing.
@@ -89,9 +97,8 @@ impl Record {
         }
         let deadline = word.deadline()?;
         let now = exact_near(env, env.clock.now(), Some(deadline));
-        Some(Refusal::Rejected(
-            self.refuse_until(env, word, deadline, now),
-        ))
+        let refused = Refused::waiting(deadline, self.wait(env, deadline, now));
+        Some(Refusal::Rejected(refused))
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -169,35 +176,53 @@ impl Record {
 
     #[inline(always)]
     fn try_reject_attended(&self, env: &Env, word: Word) -> Option<Refused> {
-        if self.has_flag(REJECTED.or(UNKNOWN).0 | FRESH) {
+        if self.has_flag(REJECTED.or(UNKNOWN).0) {
             return None;
         }
         let cell = self.totals().own()?;
+        let refused = self.try_refuse(env, word)?;
+        cell.rejected();
+        Some(refused)
+    }
+
+    /// What an open circuit answers, unless that takes more than a look.
+    #[inline(always)]
+    fn try_refuse(&self, env: &Env, word: Word) -> Option<Refused> {
         // After the word was read: what is not due now was not due then.
         let now = env.clock.now();
+        // By a clock that lags behind the opening's, the wait would be longer than it was given.
+        if is_before(now as u32, self.opening.load(Ordering::Relaxed)) {
+            return None;
+        }
         let deadline = word.deadline_of_open();
         // Both are far below 2^63, so their difference has a sign.
         let wait = deadline.wrapping_sub(now);
         if wait.cast_signed() <= NEAR.cast_signed() {
             return None;
         }
-        cell.rejected();
         Some(Refused::waiting(deadline, wait))
     }
 
-    /// The refusal of an open circuit, as long as this one may be fresh.
-    fn refuse_until(&self, env: &Env, word: Word, deadline: u64, now: u64) -> Refused {
-        let given = self.lasting(deadline);
-        // Relaxed, here and below: a rejection that misses a mark tells a wait that is longer by
-        // a tick.
-        if self.has_flag(FRESH) && given.is_none_or(|given| deadline <= now + given) {
-            self.flags.fetch_and(!FRESH, Ordering::Relaxed);
-            if self.word_now() != word {
-                // The mark may have been that of another opening.
-                self.flags.fetch_or(FRESH, Ordering::Relaxed);
-            }
+    /// Notes the moment of an opening, before it is made: a thread that reads the open word
+    /// afterwards finds this moment, or a later one.
+    pub(super) fn note_opening(&self, at: u64) {
+        let at = at as u32;
+        let later = |noted: u32| is_before(noted, at).then_some(at);
+        // Relaxed: the exchange of the word publishes it.
+        let _ = self
+            .opening
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
+    /// Forgets an opening that was so long ago that its moment seems to be in the future.
+    fn forget_opening(&self, now: u64) {
+        let (now, noted) = (now as u32, self.opening.load(Ordering::Relaxed));
+        if noted.wrapping_sub(now) > LONG_AGO && is_before(now, noted) {
+            // Fails if the circuit opens meanwhile.
+            let _ = self
+                .opening
+                .compare_exchange(noted, now, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Refused::waiting(deadline, self.wait(env, deadline, now))
     }
 
     #[inline(never)]
@@ -219,7 +244,8 @@ impl Record {
                         now = exact;
                         continue;
                     }
-                    self.refuse_until(env, word, deadline, exact)
+                    self.forget_opening(exact);
+                    Refused::waiting(deadline, self.wait(env, deadline, exact))
                 }
                 None => match self.probe(env, word, now) {
                     Ok(ticket) => return Ok(ticket),
@@ -285,11 +311,80 @@ impl Record {
     }
 }
 
+/// Whether `moment` comes before `other`, which are the low bits of monotonic ms: at most 24 days
+/// apart.
+#[inline]
+fn is_before(moment: u32, other: u32) -> bool {
+    moment.wrapping_sub(other).cast_signed() < 0
+}
+
 /// `now`, or the exact time if the deadline is near.
 #[inline]
 fn exact_near(env: &Env, now: u64, deadline: Option<u64>) -> u64 {
     match deadline {
         Some(deadline) if deadline.saturating_sub(now) <= NEAR => env.clock.now_exact().max(now),
         _ => now,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bus::Notices;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::Global;
+    use crate::event::Report;
+    use crate::record::{Newcomer, OpenFor, RecordRef};
+
+    fn open_record() -> (ManualClock, Env, RecordRef) {
+        let clock = ManualClock::new();
+        let clock_of_env = Clock::Manual(clock.clone());
+        let env = Env::new(clock_of_env, Global::default(), Notices::new(2), None);
+        let mut newcomer = Newcomer::new(&env, "db".into());
+        newcomer.with(&env, None).expect("valid");
+        let [record, _] = RecordRef::new(&env, &mut newcomer);
+        record.learn_interest(&env.bus);
+        record
+            .open(&env, &Report::NONE, OpenFor::Never)
+            .expect("there");
+        // So that the thread has a cell to count in.
+        assert!(record.success(&env, None, &Report::NONE).is_ok());
+        (clock, env, record)
+    }
+
+    fn is_short(record: &Record, env: &Env) -> bool {
+        record.try_reject(env, record.word_now()).is_some()
+    }
+
+    /// The wait until the deadline was longer than the opening was given, by what the coarse clock
+    /// lagged: a rejection of the opening before had taken the mark of the next one away.
+    #[test]
+    fn no_rejection_takes_the_short_way_by_a_clock_that_lags_behind_an_opening() {
+        let (clock, env, record) = open_record();
+        assert!(is_short(&record, &env));
+        // An opening by a clock that is ahead, before it is made and afterwards.
+        let at = env.clock.now() + 4;
+        record.note_opening(at);
+        for _ in 0..2 {
+            assert!(!is_short(&record, &env));
+            assert!(record.acquire(&env).is_err(), "the long way");
+        }
+        record.note_opening(at - 2);
+        clock.advance(Duration::from_millis(3));
+        assert!(!is_short(&record, &env), "it lags by 1 ms still");
+        clock.advance(Duration::from_millis(1));
+        assert!(is_short(&record, &env));
+    }
+
+    #[test]
+    fn an_opening_of_long_ago_is_not_taken_for_one_to_come() {
+        let (clock, env, record) = open_record();
+        for days in [1, 20, 30, 34] {
+            clock.advance(Duration::from_secs(days * 86_400));
+            assert!(record.acquire(&env).is_err());
+            assert!(is_short(&record, &env), "{days} days later");
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::{Begun, Happening, Record, Refusal, Ticket};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType, Report};
 use crate::probes::Claim;
+use crate::reclaim::Guard;
 use crate::state::{Closing, OpenedBy, State, Word};
 use crate::sync::Ordering;
 use crate::trip;
@@ -37,6 +38,30 @@ impl Record {
     #[inline(always)]
     pub(crate) fn try_success_without_permit(&self, env: &Env) -> bool {
         self.word_now().is_spotless() && self.try_success(env)
+    }
+
+    /// Counts a success for a caller without a reference.
+    #[inline(always)]
+    pub(crate) fn success_by_name(
+        &self,
+        env: &Env,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        guard: &Guard,
+    ) -> Result<(), Refusal> {
+        // Nobody wants to hear of it then, nor what the report says.
+        let is_counted = match ticket {
+            Some(ticket) => self.try_success_with_permit(env, ticket),
+            None => self.try_success_without_permit(env),
+        };
+        match is_counted {
+            true if self.stays(env, guard) => Ok(()),
+            true => Err(Refusal::Gone),
+            false => {
+                let _held = self.hold();
+                self.success(env, ticket, report)
+            }
+        }
     }
 
     #[inline(always)]

@@ -70,54 +70,61 @@ impl RecordRef {
 }
 
 impl Record {
-    /// One more reference, for a moment. The caller has one, or is pinned and found the record
-    /// in the table, whose reference is given back only when no thread is pinned.
+    /// One more reference. The caller has one, or is pinned and found the record in the table,
+    /// whose reference is given back only when no thread is pinned.
     pub(crate) fn share(&self) -> RecordRef {
         self.references.share();
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 
-    /// One more reference, for a handle or a permit, unless the connection is being cleaned up.
-    /// For callers as of [`Record::share`].
-    #[inline]
-    pub(crate) fn try_hold(&self) -> Option<RecordRef> {
-        let is_free = self.references.share();
-        let record = RecordRef(original(std::ptr::from_ref(self).addr()));
-        is_free.then_some(record)
-    }
-
-    /// Claims the record for its removal: no handle and no permit holds it, and from now on
-    /// none can. False if one does.
-    pub(crate) fn claim_unheld(&self) -> bool {
-        // Relaxed: who begins to observe adds a reference first, and counts itself then; who
-        // ends does it the other way round. So these are never more than there are.
-        let observers = (self.flags.load(Ordering::Relaxed) & OBSERVERS) / OBSERVER;
-        self.references.claim(1 + observers)
+    /// Whether a handle, a permit, an operation, a notice or the driver's inbox holds the
+    /// connection, beside the table and the observers.
+    pub(super) fn is_held(&self) -> bool {
+        // ORDERING: Acquire, so that these are read one after the other. An observer adds its
+        // reference first and counts itself then, and ends the other way round. So while their
+        // number stays, as many references are theirs.
+        let observers = || (self.flags.load(Ordering::Acquire) & OBSERVERS) / OBSERVER;
+        let before = observers();
+        let references = self.references.count();
+        references > 1 + before || observers() != before
     }
 }
 
 /// In a record's flags: the number of observers, and one of them.
-pub(super) const OBSERVERS: u32 = 0xff << 20;
+pub(super) const OBSERVERS: u32 = 0x3ff << 20;
 const OBSERVER: u32 = 1 << 20;
 
-/// A reference that keeps a record's totals readable, and not its connection registered.
+/// A reference that keeps a record's totals readable, and not its connection registered. One that
+/// is not counted as an observer's, because there are 1023 of them, keeps it registered as any
+/// other does.
 #[cfg(feature = "metrics")]
 #[derive(Debug)]
-pub(crate) struct Observed(RecordRef);
+pub(crate) struct Observed {
+    record: RecordRef,
+    is_counted: bool,
+}
 
 #[cfg(feature = "metrics")]
 impl Observed {
     pub(crate) fn new(record: RecordRef) -> Self {
-        // Relaxed, see `claim_unheld`; Release keeps the order there.
-        record.flags.fetch_add(OBSERVER, Ordering::Release);
-        Observed(record)
+        let more = |flags: u32| (flags & OBSERVERS != OBSERVERS).then_some(flags + OBSERVER);
+        // ORDERING: Release, partner of the Acquire in `is_held`: the reference comes first.
+        let counted = record
+            .flags
+            .fetch_update(Ordering::Release, Ordering::Relaxed, more);
+        Observed {
+            is_counted: counted.is_ok(),
+            record,
+        }
     }
 }
 
 #[cfg(feature = "metrics")]
 impl Drop for Observed {
     fn drop(&mut self) {
-        self.0.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+        if self.is_counted {
+            self.record.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+        }
     }
 }
 
@@ -126,7 +133,7 @@ impl Deref for Observed {
     type Target = Record;
 
     fn deref(&self) -> &Record {
-        &self.0
+        &self.record
     }
 }
 
@@ -207,5 +214,42 @@ unsafe impl Linked for Record {
     unsafe fn from_raw(pointer: NonNull<Self>) -> RecordRef {
         // SAFETY: the caller's promise is the same.
         unsafe { RecordRef::from_raw(pointer) }
+    }
+}
+
+#[cfg(all(test, not(loom), feature = "metrics"))]
+mod tests {
+    use super::*;
+    use crate::bus::Notices;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::Global;
+
+    /// The 256th was none any more, and the 1024th changed another flag.
+    #[test]
+    fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
+        let env = Env::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            Notices::new(2),
+            None,
+        );
+        let mut newcomer = Newcomer::new(&env, "db".into());
+        newcomer.with(&env, None).expect("valid");
+        let [record, _] = RecordRef::new(&env, &mut newcomer);
+        let flags = || record.flags.load(Ordering::Relaxed);
+        let before = flags();
+        let mut observers = Vec::new();
+        for n in 1..=3_000 {
+            observers.push(Observed::new(record.share()));
+            assert_eq!(flags() & !OBSERVERS, before, "with {n}");
+            assert_eq!(record.is_held(), n > 1_023, "with {n}");
+        }
+        observers.reverse();
+        while let Some(observer) = observers.pop() {
+            drop(observer);
+            assert_eq!(flags() & !OBSERVERS, before);
+        }
+        assert_eq!(flags(), before);
+        assert!(!record.is_held());
     }
 }

@@ -7,12 +7,12 @@
 
 use super::parked::{Parked, Seen};
 use super::times::{Opening, Stamp};
-use super::{FRESH, Happening, Record, Refusal};
+use super::{Happening, Record, Refusal};
 use crate::config::Settings;
 use crate::env::Env;
 use crate::event::Cause;
 use crate::state::{Closing, NEVER, Word};
-use crate::sync::{Ordering, fence_after_rmw};
+use crate::sync::{Ordering, fence, fence_after_rmw};
 
 /// What became of the word.
 #[derive(Clone, Copy)]
@@ -32,11 +32,12 @@ impl Change {
 }
 
 impl Record {
-    /// The word as of `now`: an expiry that is due has happened, and a closing is finished.
+    /// The word as of `now`: an expiry that is due has happened, a closing is finished, and no
+    /// cleanup is about to remove the connection.
     #[inline]
     pub(super) fn word_at(&self, env: &Env, now: u64) -> Word {
         let word = self.word_now();
-        if word.is_due(now) || word.is_closing().is_some() {
+        if word.is_due(now) || word.is_closing().is_some() || word.is_departing() {
             return self.seen_at(env, now).word;
         }
         word
@@ -49,6 +50,10 @@ impl Record {
             let word = seen.word;
             if word.is_closing().is_some() {
                 self.finish_closing(env);
+                continue;
+            }
+            if word.is_departing() {
+                self.stay(env);
                 continue;
             }
             if !word.is_due(now) {
@@ -169,8 +174,10 @@ impl Record {
             let watched = self.settings(env).is_watched();
             let word = self.word_now();
             let done = match word.tally() {
-                Some(_) if word.is_watched() != watched => self.swap(word, word.watched(watched)),
-                // Otherwise the thread that closes the circuit sees to it.
+                Some(_) if !word.is_departing() && word.is_watched() != watched => {
+                    self.swap(word, word.watched(watched))
+                }
+                // Otherwise the thread that closes the circuit, or keeps it, sees to it.
                 _ => true,
             };
             // ORDERING: SeqCst, as in `shut`.
@@ -185,14 +192,11 @@ impl Record {
         self.opening_for(env, env.roll_expiry(settings, trips))
     }
 
-    /// An opening that begins now. Marked before it is made, so that no rejection misses the
-    /// mark.
+    /// An opening that begins now.
     pub(super) fn opening_for(&self, env: &Env, lasting: u64) -> Opening {
-        self.flags.fetch_or(FRESH, Ordering::Relaxed);
-        Opening {
-            at: env.clock.now_upper(),
-            lasting,
-        }
+        let at = env.clock.now_upper();
+        self.note_opening(at);
+        Opening { at, lasting }
     }
 
     /// What the winner of an opening does after it, or of a new deadline.
@@ -214,10 +218,21 @@ impl Record {
         if has_told {
             env.call_dispatcher();
         } else if deadline != NEVER {
-            // Another thread may have set an earlier one, and found this thread half
-            // way through leaving the record: then it is this thread that rings.
-            let latest = self.word_now().deadline().unwrap_or(deadline);
-            env.bell.ring(deadline.min(latest));
+            env.bell.ring(self.wanted_at(deadline));
+        }
+    }
+
+    /// When the driver has to look at the record, which this thread has left for it because of
+    /// `deadline`. Another thread may have set an earlier one, or missed an event, and have found
+    /// this thread half way through leaving the record. The driver that it woke found nothing then:
+    /// it is this thread that rings.
+    pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
+        // ORDERING: SeqCst, partner of the fence in `Bell::ring`: either the driver that the other
+        // thread has woken finds the record left, or this thread finds what that one has done.
+        fence(Ordering::SeqCst);
+        match self.has_missed() {
+            true => 0,
+            false => deadline.min(self.word_now().deadline().unwrap_or(deadline)),
         }
     }
 

@@ -1,0 +1,173 @@
+//! A cleanup beside those who come in its way: [`departure`](crate::record::Departure).
+
+use std::time::Duration;
+
+use super::circuit::{Circuit, explore, half_open, one_failure, open};
+use crate::config::ConnectionOptions;
+use crate::event::Report;
+use crate::reclaim;
+use crate::record::{OpenFor, Refusal};
+use crate::state::State;
+
+/// As long ago as a cleanup asks for.
+const LONG: u64 = 10;
+
+fn idle(circuit: &Circuit) {
+    circuit.clock.advance(Duration::from_millis(LONG));
+}
+
+/// Whether it removed the connection.
+fn clean_up(circuit: &Circuit) -> bool {
+    let (env, record) = (&circuit.env, &circuit.record);
+    let guard = reclaim::pin();
+    let now = env.clock.now();
+    match record.begin_departure(env, now, LONG) {
+        Some(departure) => guard.meet_all() && record.depart(env, now, &departure),
+        None => false,
+    }
+}
+
+/// Of a cleanup and an operation beside it, which answers whether it found the connection: one
+/// wins, and never both.
+fn one_of_two_wins(operation: fn(&Circuit) -> bool) {
+    let seen = explore(idle, clean_up, operation, |circuit, is_removed, is_done| {
+        assert_eq!(is_removed, circuit.record.is_retired());
+        (is_removed, is_done)
+    });
+    assert_eq!(seen, [(true, false), (false, true)].into());
+}
+
+/// Mutations: `departing-without-counting-references`, `departing-without-a-barrier`,
+/// `holding-without-a-fence`, `holding-without-a-look-at-the-word`.
+#[test]
+fn a_cleanup_removes_no_connection_of_which_a_handle_was_given_out() {
+    let seen = explore(
+        idle,
+        clean_up,
+        |circuit| circuit.record.hold_if_there(&circuit.env),
+        |_, is_removed, handle| (is_removed, handle.is_some()),
+    );
+    assert_eq!(seen, [(true, false), (false, true)].into());
+}
+
+/// Mutation: `departing-from-any-word`.
+#[test]
+fn a_cleanup_removes_no_circuit_that_was_just_opened_by_hand() {
+    one_of_two_wins(|circuit| {
+        let (env, record) = (&circuit.env, &circuit.record);
+        match record.open(env, &Report::NONE, OpenFor::Never) {
+            Ok(()) => {
+                assert_eq!(record.state(env), State::Open);
+                true
+            }
+            Err(_) => false,
+        }
+    });
+}
+
+/// Mutation: `departing-from-any-word`.
+#[test]
+fn a_cleanup_loses_no_failure_by_name() {
+    one_of_two_wins(|circuit| {
+        let answer = circuit.fail(None);
+        assert!(matches!(answer, Ok(1) | Err(Refusal::Gone)));
+        answer.is_ok()
+    });
+}
+
+/// Mutations: `departing-without-asking-again`, `departing-without-a-barrier`,
+/// `a-success-by-name-without-a-barrier`, `a-success-by-name-without-a-second-look`.
+#[test]
+fn a_cleanup_loses_no_success_by_name() {
+    one_of_two_wins(|circuit| {
+        let guard = reclaim::pin();
+        let (env, record) = (&circuit.env, &circuit.record);
+        record
+            .success_by_name(env, None, &Report::NONE, &guard)
+            .is_ok()
+    });
+}
+
+/// Closed by hand, which it was already: nothing but a touch, and a reference that is given back.
+///
+/// Mutations: `departing-without-asking-again`, `asking-again-before-counting-references`.
+#[test]
+fn a_cleanup_loses_no_control_by_name_that_changes_nothing() {
+    one_of_two_wins(|circuit| {
+        let _held = circuit.record.hold();
+        circuit.record.close(&circuit.env).is_ok()
+    });
+}
+
+/// Mutation: `departing-without-counting-references`.
+#[test]
+fn a_cleanup_removes_no_half_open_circuit_whose_probe_is_out() {
+    let seen = explore(
+        |circuit| {
+            half_open(circuit);
+            idle(circuit);
+        },
+        clean_up,
+        |circuit| {
+            let held = circuit.record.hold();
+            (circuit.acquire().is_ok(), held)
+        },
+        |_, is_removed, (is_admitted, _)| (is_removed, is_admitted),
+    );
+    assert_eq!(seen, [(true, false), (false, true)].into());
+}
+
+/// What counts is what was there before, whoever takes the mark away.
+///
+/// Mutation: `staying-without-what-counts`.
+#[test]
+fn a_connection_that_stays_is_as_it_was() {
+    let seen = explore(
+        |circuit| {
+            one_failure(circuit);
+            idle(circuit);
+        },
+        clean_up,
+        |circuit| circuit.record.hold_if_there(&circuit.env),
+        |circuit, is_removed, handle| {
+            assert_ne!(is_removed, handle.is_some());
+            (!is_removed).then(|| circuit.seen())
+        },
+    );
+    assert_eq!(seen, [None, Some((State::Closed, 1, 0))].into());
+}
+
+/// A cleanup was stopped for good after its mark, as in the child of a fork.
+fn marked(circuit: &Circuit) {
+    idle(circuit);
+    let now = circuit.env.clock.now();
+    let departure = circuit.record.begin_departure(&circuit.env, now, LONG);
+    assert!(departure.is_some());
+}
+
+/// Mutations: `staying-without-a-second-look-at-the-settings`, `staying-without-a-fence`.
+#[test]
+fn a_connection_that_stays_beside_a_change_of_settings_is_watched() {
+    let seen = explore(
+        marked,
+        |circuit| circuit.record.state(&circuit.env),
+        |circuit| {
+            let patient = Duration::from_millis(50);
+            circuit.configure(&ConnectionOptions::new().cancelled_after(patient));
+        },
+        |circuit, state, ()| (circuit.record.word_now().is_watched(), state),
+    );
+    assert_eq!(seen, [(true, State::Closed)].into());
+}
+
+/// Mutation: `looking-over-a-mark`.
+#[test]
+fn nobody_waits_for_a_cleanup_that_was_stopped_for_good() {
+    let seen = explore(
+        marked,
+        |circuit| circuit.record.hold_if_there(&circuit.env).is_some(),
+        open,
+        |circuit, is_held, ()| (is_held, circuit.seen().0),
+    );
+    assert_eq!(seen, [(true, State::Open)].into());
+}
