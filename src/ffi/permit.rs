@@ -232,9 +232,11 @@ unsafe fn answer(
 /// Reports that the admitted call succeeded.
 ///
 /// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
-/// whose time was over or that has reported before; the report is counted in the totals
-/// and changes nothing else. (A permit of a closed circuit that reports twice counts
-/// twice.) BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+/// that has reported before; the report is counted in the totals and changes nothing else.
+/// A probe's second report is recognised as long as no more than 4 other probes had its
+/// place since; after that it counts as one that comes after probe_timeout_ms, which counts
+/// while the circuit is half-open. A permit of a closed circuit that reports twice counts
+/// twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
 /// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {

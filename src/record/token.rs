@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! to pass:  0 │ 0 (10) │ generation (13) │ high digit of the tally (23) │ 0 (17)
-//! to probe: 1 │ slot (16) │ generation (13) │ serial (11) │ low end of lease (23)
+//! to probe: 1 │ slot (16) │ generation (13) │ serial, claimed, lost (11) │ low end of lease (23)
 //! ```
 //!
 //! A probe's lease is a word of its own, and the slot still has it: the token keeps
 //! enough of it to tell it from any other lease of that slot, and the rest is read
 //! back from there. If the slot has gone on meanwhile, the token makes a ticket that
-//! no slot accepts, which is what a late report is.
+//! no slot accepts: [`probes`](crate::probes) tells from the serial whether it is late or was
+//! reported before.
 
 use super::{Record, Ticket};
 use crate::config::MAX_HALF_OPEN_CALLS;
@@ -74,7 +75,10 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{ConnectionOptions, Global};
     use crate::env::Env;
-    use crate::record::{Newcomer, RecordRef};
+    use crate::event::Report;
+    use crate::probes::Claim;
+    use crate::record::{Newcomer, RecordRef, Refusal};
+    use crate::state::State;
 
     fn record(env: &Env, probes: u32) -> RecordRef {
         let options = ConnectionOptions::new().half_open_max_calls(probes);
@@ -121,6 +125,39 @@ mod tests {
         assert!(record.ignored(&env, record.ticket(next.token())).is_ok());
         let again = record.ignored(&env, record.ticket(next.token()));
         assert!(again.is_err(), "reported before");
+    }
+
+    /// By a program that ignores in its cleanup what it may have reported.
+    #[test]
+    fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Global::default(), 2, None);
+        let record = record(&env, 1);
+        record.half_open(&env).expect("registered");
+        let fail = |token| record.failure(&env, Some(record.ticket(token)), &Report::NONE);
+        let first = record.acquire(&env).expect("a probe").token();
+        assert!(record.ignored(&env, record.ticket(first)).is_ok());
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is free");
+        let second = record.acquire(&env).expect("a probe").token();
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is another's");
+        assert_eq!(record.state(&env), State::HalfOpen);
+        assert!(fail(second).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_reported_again_during_its_report_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Global::default(), 2, None);
+        let record = record(&env, 1);
+        record.half_open(&env).expect("registered");
+        let ticket = record.acquire(&env).expect("a probe");
+        let lease = ticket.lease().expect("a probe's");
+        let Claim::Held(reporting) = record.probes().claim(lease) else {
+            panic!("reported for the first time");
+        };
+        let again = record.ignored(&env, record.ticket(ticket.token()));
+        assert_eq!(again, Err(Refusal::Stale));
+        record.probes().free(reporting);
     }
 
     #[test]
