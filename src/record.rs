@@ -72,7 +72,7 @@ pub(crate) use share::RecordRef;
 pub use status::Status;
 pub(crate) use tell::{REGISTRATION, Registration};
 pub(crate) use ticket::{Begun, Refused};
-use times::Stamp;
+use times::{Kind, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up
 /// reads and only a change writes; what the thread that reports most writes; what
@@ -169,7 +169,7 @@ impl Record {
         let registration = Stamp {
             time: registered_at,
             generation: Word::NEW.generation(),
-            is_registration: true,
+            kind: Kind::Registration,
         };
         Record {
             word: AtomicU64::new(newcomer.word.bits()),
