@@ -221,3 +221,29 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
     );
     assert_eq!(seen, [50, 100, 101].map(Some).into());
 }
+
+/// One thread opens the circuit; another one makes it half-open and asks when it was opened.
+///
+/// Mutations: `a-stamp-that-forgets-its-opening`, `an-opening-without-a-stamp-left-alone`.
+#[test]
+fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
+    fn opened(circuit: &Circuit) -> (u32, Option<u64>) {
+        let status = circuit.record.status(&circuit.env).expect("registered");
+        (status.trips, status.opened_at)
+    }
+    let seen = explore(
+        |circuit| circuit.clock.advance(Duration::from_millis(5)),
+        open,
+        |circuit| {
+            circuit.clock.advance(Duration::from_millis(5));
+            circuit.record.half_open(&circuit.env).expect("registered");
+            opened(circuit)
+        },
+        |circuit, (), (trips, time)| {
+            let (_, last) = opened(circuit);
+            (trips, time.is_some(), last == time)
+        },
+    );
+    // The opening came first, or last.
+    assert_eq!(seen, [(1, true, true), (0, false, false)].into());
+}

@@ -169,3 +169,6 @@ impl Record {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
