@@ -15,7 +15,7 @@ use crate::event::{Cause, EventMask, EventType};
 use crate::expiry;
 use crate::fork;
 use crate::probes::NoSlot;
-use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
+use crate::state::{self, LAST_MOMENT, NEVER, State, Word};
 use crate::sync::Ordering;
 
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
@@ -59,10 +59,22 @@ impl Record {
         self.word_at(env, exact_near(env, now, deadline))
     }
 
-    /// The present generation, if the circuit is half-open as of now.
-    pub(crate) fn probing_generation(&self, env: &Env) -> Option<Generation> {
+    /// The word, if the circuit is half-open as of now.
+    pub(crate) fn probing_word(&self, env: &Env) -> Option<Word> {
         let word = self.word_for_call(env);
-        word.successes().map(|_| word.generation())
+        word.successes().map(|_| word)
+    }
+
+    /// What a call remembers that rides on another one under this word.
+    pub(crate) fn ticket_to_ride(&self, env: &Env, word: Word) -> Ticket {
+        let mut ticket = Ticket::to_pass(word);
+        if self.settings(env).is_watched() {
+            ticket = ticket.starting(env.clock.micros_upper());
+        }
+        match std::thread::panicking() {
+            true => ticket.acquired_while_panicking(),
+            false => ticket,
+        }
     }
 
     pub(crate) fn is_retired(&self) -> bool {
