@@ -248,8 +248,10 @@ impl Record {
             is_present,
         );
         // A slot counts only in its generation: no call is admitted to a circuit that has
-        // opened meanwhile, nor rejected by one that has closed.
-        if !is_present() {
+        // opened meanwhile, nor rejected by one that has closed. And the thread may have been
+        // stopped for as long as its lease: then another call may have the slot.
+        let is_over = taken.is_ok() && end < LAST_MOMENT && end <= env.clock.now_exact();
+        if is_over || !is_present() {
             if let Ok(lease) = taken {
                 self.probes().free(lease);
             }
