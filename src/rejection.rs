@@ -35,24 +35,15 @@ pub(crate) fn is_rejection<E>(error: &E) -> bool {
     if id == TypeId::of::<Rejected>() {
         return true;
     }
-    let answer = ask_as(id, error, |error: &Error| {
-        matches!(error, Error::Rejected(_))
-    })
-    .or_else(|| {
-        ask_as(id, error, |error: &Box<dyn StdError>| {
-            has_rejection(&**error)
+    let is_rejected = |error: &Error| matches!(error, Error::Rejected(_));
+    let answer = ask_as::<E, Error>(id, error, is_rejected)
+        .or_else(|| ask_as::<E, Box<dyn StdError>>(id, error, |error| has_rejection(&**error)))
+        .or_else(|| {
+            ask_as::<E, Box<dyn StdError + Send>>(id, error, |error| has_rejection(&**error))
         })
-    })
-    .or_else(|| {
-        ask_as(id, error, |error: &Box<dyn StdError + Send>| {
-            has_rejection(&**error)
-        })
-    })
-    .or_else(|| {
-        ask_as(id, error, |error: &Box<dyn StdError + Send + Sync>| {
-            has_rejection(&**error)
-        })
-    });
+        .or_else(|| {
+            ask_as::<E, Box<dyn StdError + Send + Sync>>(id, error, |error| has_rejection(&**error))
+        });
     if let Some(answer) = answer {
         return answer;
     }

@@ -231,7 +231,9 @@ fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
         let status = circuit.record.status(&circuit.env).expect("registered");
         (status.trips, status.opened_at)
     }
-    let seen = explore(
+    let seen = explore_with(
+        |options| options,
+        2,
         |circuit| circuit.clock.advance(Duration::from_millis(5)),
         open,
         |circuit| {
