@@ -27,7 +27,7 @@ use super::Record;
 use super::transition::Change;
 use crate::env::Env;
 use crate::state::{self, Generation, NEVER, Word};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, modelled};
 
 /// The moment of an opening and its length.
 #[derive(Clone, Copy)]
@@ -165,6 +165,21 @@ impl Record {
             );
             if noted.is_ok() {
                 return stamp.time - 1;
+            }
+        }
+    }
+}
+
+modelled! {
+    impl Record {
+        /// The trips and the last opening that `status` would tell. The rest of it takes models
+        /// too long.
+        pub(crate) fn trips_and_opening(&self, env: &Env) -> (u32, u64) {
+            let word = self.word_now();
+            let opening = self.last_opening(self.stamp_of(env, word));
+            match self.word_now() == word {
+                true => (word.trips(), opening),
+                false => self.trips_and_opening(env),
             }
         }
     }
