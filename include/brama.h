@@ -1334,10 +1334,11 @@ bool brama_permit_covers_at(const brama_permit_t *permit,
  *
  * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
  * that has reported before; the report is counted in the totals and changes nothing else.
- * (A permit of a closed circuit that reports twice counts twice.) A probe that reports
- * after its time, in the same half-open state, counts. BRAMA_ERR_NOT_FOUND: the connection
- * is not registered any more. Also BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes,
- * BRAMA_ERR_SHUT_DOWN. Any thread.
+ * A probe that reports after its time, in the same half-open state, counts. A probe's second
+ * report is recognised as long as no more than 4 other probes had its place since; after
+ * that it counts as one that comes after its time. A permit of a closed circuit that reports
+ * twice counts twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+ * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
  */
 BRAMA_API
 brama_result_t brama_permit_success(brama_permit_t permit);

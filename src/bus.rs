@@ -348,3 +348,6 @@ impl<T> Renew for Ring<T> {
         Ring::new(self.capacity())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -14,27 +14,42 @@
 //! - no other call rides on the outer one now.
 //!
 //! Otherwise it asks for itself. A rider can be ridden on in its turn. The outer call reports its
-//! own outcome. If that is *ignored*, it reports a failure if a rider failed.
+//! own outcome. If that is *ignored*, it reports a failure if a rider failed. A rider that is
+//! given up failed if a call with a place would have.
 //!
 //! The probes and riders under way are a list on each thread ([`Frame`]), from the innermost
-//! outwards. Healthy calls know nothing of it. A rider remembers the frame that it rides on by
-//! number and looks for it each time: a future that rides may be moved out of the outer call,
-//! and outlive it.
+//! outwards. Healthy calls know nothing of it.
+//!
+//! **Orphans.** A future that rides may be moved out of the outer call, and outlive it. It shares
+//! a [`Seat`] with the outer call, so it can say that it has ended wherever that happens. Its own
+//! frame carries calls only while the frame that it rides on is in the list further out, and so
+//! on up to a probe, whose place they share. After that, or elsewhere, they ask for themselves.
+//!
+//! **Stackful coroutines.** On a thread that switches stacks within guarded calls, frames leave
+//! the list in another order than they came. So each takes itself out, wherever it is. What the
+//! library cannot see: a call of one coroutine may ride on a probe of another one that is
+//! suspended on the same thread. A stack must not go on on another thread while a guarded
+//! call is on it, nor be freed without being unwound: the frame would stay in the list.
 //!
 //! Permits taken by hand do not share, nor do other threads and spawned tasks.
+//!
+//! Rejected: finding the frame of the outer call by a number, which a rider that ends outside of
+//! that call's poll does not find.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::ptr;
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::Engine;
+use crate::env::Env;
 use crate::error::CallError;
 use crate::permit::{Outcome, Permit};
 use crate::record::{Record, Refusal, Ticket};
 use crate::rejection;
 use crate::state::Generation;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, modelled, shipped};
+use crate::sync::{AtomicBool, Ordering};
 
 /// The usual meaning of a result. A rejection by another circuit says nothing about this one.
 #[inline]
@@ -58,12 +73,12 @@ pub(crate) enum Entry<'a> {
     Riding(Ride),
 }
 
-/// What a call rides on.
+/// A call that rides on another one.
 pub(crate) struct Ride {
-    /// The frame's.
-    number: u64,
-    /// Of the state in which the outermost call was admitted.
-    generation: Generation,
+    /// Shared with the call that it rides on.
+    seat: Arc<Seat>,
+    /// Of the state in which the outermost call was admitted. It is never reported.
+    ticket: Ticket,
 }
 
 impl Admitted {
@@ -95,19 +110,18 @@ pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Ad
     {
         return Err(Refusal::Rejected(refused));
     }
-    if let Some(generation) = record.probing_generation(env)
-        && let Some(frame) = find(|frame| frame.carries(record, generation))
+    if let Some(word) = record.probing_word(env)
+        && let Some(seat) = find_seat(record, word.generation())
     {
-        return Ok(Admitted::Riding(Ride {
-            number: frame.number,
-            generation,
-        }));
+        let ticket = record.ticket_to_ride(env, word);
+        return Ok(Admitted::Riding(Ride { seat, ticket }));
     }
     record.acquire_unless_closed(env).map(Admitted::With)
 }
 
 /// Runs the function of a call that was let in.
 pub(crate) fn run_entry<T, E>(
+    engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -115,14 +129,14 @@ pub(crate) fn run_entry<T, E>(
 ) -> Result<T, CallError<E>> {
     match entry {
         Entry::Permit(permit) if permit.is_probe() => {
-            let frame = Frame::new(record, permit.generation());
+            let frame = Frame::of_probe(record, permit.generation());
             let result = frame.inside(f);
             conclude(permit, |result| frame.judge(classify(result)), result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f()),
-        Entry::Riding(Ride { number, generation }) => {
-            let rider = Rider { number };
-            let frame = Frame::new(record, generation);
+        Entry::Riding(ride) => {
+            let frame = Frame::of_ride(record, &ride);
+            let rider = Rider::new(&engine.env, record, ride);
             let result = frame.inside(f);
             rider.alight(frame.judge(classify(&result)));
             wrap(result)
@@ -132,6 +146,7 @@ pub(crate) fn run_entry<T, E>(
 
 /// [`run_entry`] of a future.
 pub(crate) async fn run_entry_async<T, E, F>(
+    engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
     classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -142,14 +157,14 @@ where
 {
     match entry {
         Entry::Permit(permit) if permit.is_probe() => {
-            let frame = Frame::new(record, permit.generation());
+            let frame = Frame::of_probe(record, permit.generation());
             let result = frame.around(f).await;
             conclude(permit, |result| frame.judge(classify(result)), result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f().await),
-        Entry::Riding(Ride { number, generation }) => {
-            let rider = Rider { number };
-            let frame = Frame::new(record, generation);
+        Entry::Riding(ride) => {
+            let frame = Frame::of_ride(record, &ride);
+            let rider = Rider::new(&engine.env, record, ride);
             let result = frame.around(f).await;
             rider.alight(frame.judge(classify(&result)));
             wrap(result)
@@ -178,20 +193,26 @@ fn wrap<T, E>(result: Result<T, E>) -> Result<T, CallError<E>> {
     })
 }
 
-/// A guarded call that is a probe, or rides on one, while its function runs. In the list of its
-/// thread only then.
-struct Frame {
-    number: u64,
-    /// To be compared. The caller keeps the record alive.
-    record: *const Record,
-    generation: Generation,
+/// What a call and the one that rides on it share.
+struct Seat {
     /// A call rides on this one.
-    is_ridden: AtomicBool,
+    is_taken: AtomicBool,
     a_rider_failed: AtomicBool,
 }
 
-// SAFETY: the pointer is only compared; the rest is plain values and atomics. A future that holds
-// a frame may be polled by one thread after the other.
+/// A guarded call that is a probe, or rides on one, while its function runs. In the list of its
+/// thread only then.
+struct Frame {
+    /// To be compared. The caller keeps the record alive.
+    record: *const Record,
+    generation: Generation,
+    /// Of the call that it rides on. `None`: it is a probe.
+    rides_on: Option<Arc<Seat>>,
+    /// Allocated when a call rides on this one.
+    seat: OnceLock<Arc<Seat>>,
+}
+
+// SAFETY: the pointer is only compared; the rest may be sent and shared.
 unsafe impl Send for Frame {}
 // SAFETY: the same facts.
 unsafe impl Sync for Frame {}
@@ -199,80 +220,135 @@ unsafe impl Sync for Frame {}
 /// A frame in the list of the current thread.
 struct Linked {
     frame: *const Frame,
-    outer: *const Linked,
+    outer: Cell<*const Linked>,
 }
 
 thread_local! {
     static INNERMOST: Cell<*const Linked> = const { Cell::new(ptr::null()) };
 }
 
-shipped! {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-
-    fn next_number() -> u64 {
-        // Relaxed: a number of its own is all that it is.
-        NUMBERS.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-modelled! {
-    fn next_number() -> u64 {
-        let _: Option<AtomicU64> = None;
-        1
-    }
-}
-
-/// The innermost frame of this thread that `wanted` accepts.
-fn find<'a>(wanted: impl Fn(&Frame) -> bool) -> Option<&'a Frame> {
+/// A seat on the innermost call of this thread that carries another one, taken.
+fn find_seat(record: &Record, generation: Generation) -> Option<Arc<Seat>> {
     let mut at = INNERMOST.try_with(Cell::get).unwrap_or(ptr::null());
-    // SAFETY: null, or on the stack of this thread in a call of `Frame::inside` further out, which
-    // takes it out of the list before it returns.
+    // SAFETY: null, or in the list, see `Linked::enter`.
     while let Some(linked) = unsafe { at.as_ref() } {
-        // SAFETY: borrowed by that call of `inside` for as long as it is in the list.
-        let frame = unsafe { &*linked.frame };
-        if wanted(frame) {
-            return Some(frame);
+        let frame = linked.frame();
+        if frame.is_of(record, generation)
+            && linked.has_a_place()
+            && let Some(seat) = frame.take_seat()
+        {
+            return Some(seat);
         }
-        at = linked.outer;
+        at = linked.outer.get();
     }
     None
 }
 
-impl Frame {
-    fn new(record: &Record, generation: Generation) -> Self {
-        Frame {
-            number: next_number(),
-            record,
-            generation,
-            is_ridden: AtomicBool::new(false),
-            a_rider_failed: AtomicBool::new(false),
+impl Linked {
+    fn new(frame: &Frame) -> Self {
+        Linked {
+            frame,
+            outer: Cell::new(ptr::null()),
         }
     }
 
-    /// Whether a call of this circuit rides from now on.
-    fn carries(&self, record: &Record, generation: Generation) -> bool {
-        // Relaxed, here and below: the thread that runs the call is the only one that touches
-        // these; its future is handed from thread to thread with all that it holds.
-        ptr::eq(self.record, record)
-            && self.generation == generation
-            && !self.is_ridden.swap(true, Ordering::Relaxed)
+    /// Puts this into the list of the thread, until the guard is dropped. `None` if the thread is
+    /// ending.
+    ///
+    /// The guard borrows this and the frame is borrowed by the caller of [`Frame::inside`], the
+    /// only one. So what is in the list is there, as long as guards are dropped on their
+    /// threads: the guard does not leave its stack, and the top of the file says what holds of
+    /// stacks.
+    fn enter(&self) -> Option<Leave<'_>> {
+        let enter = |innermost: &Cell<*const Linked>| self.outer.set(innermost.replace(self));
+        INNERMOST.try_with(enter).ok()?;
+        Some(Leave(self))
+    }
+
+    fn frame(&self) -> &Frame {
+        // SAFETY: borrowed by the call of `Frame::inside` that has put this into the list, for
+        // longer than it is there.
+        unsafe { &*self.frame }
+    }
+
+    /// Whether this call is a probe, or rides on one, by way of calls that all are under way
+    /// further out.
+    fn has_a_place(&self) -> bool {
+        let mut rides_on = self.frame().rides_on.as_ref();
+        let mut at = self.outer.get();
+        while let Some(seat) = rides_on {
+            // SAFETY: as in `find_seat`.
+            let Some(linked) = (unsafe { at.as_ref() }) else {
+                return false;
+            };
+            let frame = linked.frame();
+            if frame.seat.get().is_some_and(|its| Arc::ptr_eq(its, seat)) {
+                rides_on = frame.rides_on.as_ref();
+            }
+            at = linked.outer.get();
+        }
+        true
+    }
+}
+
+/// Takes a frame out of the list.
+struct Leave<'a>(&'a Linked);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let _ = INNERMOST.try_with(|innermost| {
+            let mut link = innermost;
+            // SAFETY: as in `find_seat`.
+            while let Some(linked) = unsafe { link.get().as_ref() } {
+                if ptr::eq(linked, self.0) {
+                    link.set(linked.outer.get());
+                    return;
+                }
+                link = &linked.outer;
+            }
+        });
+    }
+}
+
+impl Frame {
+    fn of_probe(record: &Record, generation: Generation) -> Self {
+        Frame {
+            record,
+            generation,
+            rides_on: None,
+            seat: OnceLock::new(),
+        }
+    }
+
+    fn of_ride(record: &Record, ride: &Ride) -> Self {
+        Frame {
+            rides_on: Some(ride.seat.clone()),
+            ..Frame::of_probe(record, ride.ticket.generation())
+        }
+    }
+
+    fn is_of(&self, record: &Record, generation: Generation) -> bool {
+        ptr::eq(self.record, record) && self.generation == generation
+    }
+
+    /// The seat, if it was free.
+    fn take_seat(&self) -> Option<Arc<Seat>> {
+        let seat = self.seat.get_or_init(|| {
+            Arc::new(Seat {
+                is_taken: AtomicBool::new(false),
+                a_rider_failed: AtomicBool::new(false),
+            })
+        });
+        // Relaxed, here and below: these are flags of their own. A rider that ends on another
+        // thread does so at no particular time.
+        (!seat.is_taken.swap(true, Ordering::Relaxed)).then(|| seat.clone())
     }
 
     /// Runs a function with this frame in the list of the thread.
     fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Leave(*const Linked);
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                let _ = INNERMOST.try_with(|innermost| innermost.set(self.0));
-            }
-        }
-        let Ok(outer) = INNERMOST.try_with(Cell::get) else {
-            // The thread is ending: calls inside ask for themselves.
-            return f();
-        };
-        let linked = Linked { frame: self, outer };
-        INNERMOST.set(&linked);
-        let _leave = Leave(outer);
+        let linked = Linked::new(self);
+        // Without it, the thread is ending: calls inside ask for themselves.
+        let _leave = linked.enter();
         f()
     }
 
@@ -284,39 +360,102 @@ impl Frame {
 
     /// What this call reports, given its own outcome.
     fn judge(&self, outcome: Outcome) -> Outcome {
+        let failed = |seat: &Arc<Seat>| seat.a_rider_failed.load(Ordering::Relaxed);
         match outcome {
-            Outcome::Ignored if self.a_rider_failed.load(Ordering::Relaxed) => Outcome::Failure,
+            Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure,
             outcome => outcome,
         }
     }
 }
 
-/// A call that rides on another one, by its number.
-struct Rider {
-    number: u64,
+/// A call that rides on another one, until it ends.
+struct Rider<'a> {
+    env: &'a Env,
+    record: &'a Record,
+    ride: Ride,
+    outcome: Option<Outcome>,
 }
 
-impl Rider {
-    fn alight(self, outcome: Outcome) {
-        let number = self.number;
-        std::mem::forget(self);
-        Rider::leave(number, outcome == Outcome::Failure);
-    }
-
-    fn leave(number: u64, failed: bool) {
-        // The frame is not found if this future was moved out of the call it rides on.
-        if let Some(frame) = find(|frame| frame.number == number) {
-            if failed {
-                frame.a_rider_failed.store(true, Ordering::Relaxed);
-            }
-            frame.is_ridden.store(false, Ordering::Relaxed);
+impl<'a> Rider<'a> {
+    fn new(env: &'a Env, record: &'a Record, ride: Ride) -> Self {
+        Rider {
+            env,
+            record,
+            ride,
+            outcome: None,
         }
     }
+
+    fn alight(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
 }
 
-/// Only a call that panicked, or a future that was given up.
-impl Drop for Rider {
+impl Drop for Rider<'_> {
     fn drop(&mut self) {
-        Rider::leave(self.number, std::thread::panicking());
+        let Ride { seat, ticket } = &self.ride;
+        let failed = match self.outcome {
+            Some(outcome) => outcome == Outcome::Failure,
+            // The call panicked, or its future was given up.
+            None => ticket.is_dropped_by_panic() || self.record.is_overdue(self.env, *ticket),
+        };
+        if failed {
+            seat.a_rider_failed.store(true, Ordering::Relaxed);
+        }
+        seat.is_taken.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn frame(rides_on: Option<Arc<Seat>>) -> Frame {
+        Frame {
+            record: ptr::null(),
+            generation: Generation::from_bits(0),
+            rides_on,
+            seat: OnceLock::new(),
+        }
+    }
+
+    fn in_the_list() -> Vec<*const Frame> {
+        let mut at = INNERMOST.get();
+        let next = || {
+            // SAFETY: the tests take their frames out of the list before they end.
+            let linked = unsafe { at.as_ref() }?;
+            at = linked.outer.get();
+            Some(linked.frame)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn frames_that_leave_in_the_order_in_which_they_came_leave_nothing_behind() {
+        let frames = [(); 3].map(|()| frame(None));
+        let [one, two, three] = frames.each_ref().map(Linked::new);
+        let [first, second, third] = [&one, &two, &three].map(Linked::enter);
+        assert_eq!(in_the_list(), [three.frame, two.frame, one.frame]);
+        drop(first);
+        assert_eq!(in_the_list(), [three.frame, two.frame]);
+        drop(third);
+        assert_eq!(in_the_list(), [two.frame]);
+        drop(second);
+        assert!(in_the_list().is_empty());
+    }
+
+    #[test]
+    fn a_frame_has_a_place_as_long_as_all_that_it_rides_on_are_further_out() {
+        let probe = frame(None);
+        let rider = frame(probe.take_seat());
+        let second = frame(rider.take_seat());
+        let [one, two, three] = [&probe, &rider, &second].map(Linked::new);
+        let has_a_place = || [&one, &two, &three].map(Linked::has_a_place);
+        let first = one.enter();
+        let [_second, _third] = [&two, &three].map(Linked::enter);
+        assert_eq!(has_a_place(), [true; 3]);
+        assert!(probe.take_seat().is_none(), "it is taken");
+        drop(first);
+        assert_eq!(has_a_place(), [true, false, false]);
     }
 }

@@ -184,7 +184,7 @@ impl Connection {
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry(&self.record, entry, classify, f)
+        call::run_entry(&self.engine, &self.record, entry, classify, f)
     }
 
     /// [`Connection::call`] for a future. Dropped before it is done, it is
@@ -212,7 +212,7 @@ impl Connection {
         let admitted = call::admit(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry_async(&self.record, entry, classify, f).await
+        call::run_entry_async(&self.engine, &self.record, entry, classify, f).await
     }
 
     /// Everything that is known of the connection.

@@ -288,8 +288,11 @@ impl Event {
         self.kind
     }
 
-    /// When it happened, in Unix ms, to a few ms: of two events of a connection the
-    /// later one may have the smaller time. [`Event::sequence`] orders them.
+    /// When it happened, in Unix ms, to a few ms. Times of one connection never run backwards, in
+    /// the order of [`Event::sequence`]: an event that comes late, because the system stopped the
+    /// thread that reported it, has the time of the event before it. The time of a change of
+    /// state is [`Status::last_state_change`](crate::Status::last_state_change), unless a later
+    /// event came first. A wall clock that is set back sets them back, too.
     pub fn timestamp(&self) -> u64 {
         self.unix_ms
     }

@@ -233,7 +233,7 @@ impl Brama {
     ) -> Result<T, CallError<E>> {
         let (record, admitted) = self.enter(key.into())?;
         let entry = admitted.entry(self.engine(), &record);
-        call::run_entry(&record, entry, classify, f)
+        call::run_entry(self.engine(), &record, entry, classify, f)
     }
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`].
@@ -268,7 +268,7 @@ impl Brama {
     {
         let (record, admitted) = self.enter(key.into())?;
         let entry = admitted.entry(self.engine(), &record);
-        call::run_entry_async(&record, entry, classify, f).await
+        call::run_entry_async(self.engine(), &record, entry, classify, f).await
     }
 
     /// Lets a guarded call in. The record is held as long as the call lasts.

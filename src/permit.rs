@@ -364,9 +364,8 @@ impl Parts {
             record,
             ticket,
         };
-        let by_panic = std::thread::panicking() && !ticket.was_acquired_while_panicking();
         // No caller is left to hear of a refusal.
-        let _ = match by_panic {
+        let _ = match ticket.is_dropped_by_panic() {
             true => parts.failure(&"panic".into()).map(drop),
             false => parts.record().cancelled(parts.env(), ticket),
         };

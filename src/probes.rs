@@ -9,10 +9,10 @@
 //! generation, is the word's alone.
 //!
 //! ```text
-//!  63 … 51      50 … 40   39 … 0
-//! ┌────────────┬─────────┬──────────────────────────────────┐
-//! │ generation │ serial  │ end of the lease, ms; 0: free    │
-//! └────────────┴─────────┴──────────────────────────────────┘
+//!  63 … 51      50 … 45   44        43 … 40   39 … 0
+//! ┌────────────┬─────────┬─────────┬─────────┬──────────────────────────────────┐
+//! │ generation │ serial  │ claimed │ lost    │ end of the lease, ms; 0: free    │
+//! └────────────┴─────────┴─────────┴─────────┴──────────────────────────────────┘
 //! ```
 //!
 //! A slot is taken only by a lease of the word's present generation that has not ended.
@@ -24,10 +24,21 @@
 //! would seem to be of the present one. So whoever makes a circuit half-open first frees the
 //! slots of the generation that is to come ([`Probes::forget`]).
 //!
-//! The serial goes on by one with each taking and with each report, so that a permit that is
-//! reported a second time is refused, and does not free its successor's slot. A report
-//! holds its slot until it has taken effect: another call is admitted only then, or when the
-//! lease has ended.
+//! A report *claims* its slot, and holds it until it has taken effect: another call is admitted
+//! only then, or when the lease has ended. The serial goes on by one with each taking. So a
+//! report frees no successor's slot.
+//!
+//! # A probe that is late, and a permit that is reported twice
+//!
+//! Both find that another probe has the slot. A late report counts; a second report must not.
+//! (A permit of Rust is moved into its report. One of C is a value that may be copied.) So the
+//! call that takes a slot notes how the lease before ended: lost, or claimed by a report. The
+//! slot remembers that of the last four leases, one bit each. A report whose lease is among
+//! them gets an exact answer. One of an earlier lease counts as late: a slow dependency must
+//! be able to close its circuit, however many probes it was too slow for.
+//!
+//! Rejected: a list of lost leases, which is memory that a caller who never reports makes grow;
+//! the answer *reported* for earlier leases, which are late in every program that reports once.
 //!
 //! The first slot is inline, the default needs no other. More are allocated when
 //! settings ask for them, never while a call is admitted, in blocks that are
@@ -79,16 +90,27 @@ pub(crate) enum NoSlot {
 pub(crate) enum Claim {
     /// The slot is the report's, to be freed by [`Probes::free`].
     Held(Lease),
-    /// The lease ended and another probe took the slot. The report frees nothing.
+    /// The lease ended and another probe took the slot. The report frees nothing. Also the
+    /// answer if more than [`REMEMBERED`] other probes had the slot since.
     Late,
     /// This permit was reported before.
     Reported,
 }
 
-const SERIAL_SHIFT: u32 = 40;
-const SERIAL_MASK: u64 = 0x7ff;
+const END_BITS: u32 = 40;
+const END_MASK: u64 = (1 << END_BITS) - 1;
+/// Of so many leases a slot remembers how they ended: 1 for a lost one, the last one lowest.
+const REMEMBERED: u64 = 4;
+const LOST_MASK: u64 = ((1 << REMEMBERED) - 1) << END_BITS;
+const CLAIMED: u64 = 1 << (SERIAL_SHIFT - 1);
+const SERIAL_SHIFT: u32 = 45;
+const SERIAL_MASK: u64 = (1 << (GENERATION_SHIFT - SERIAL_SHIFT)) - 1;
 const GENERATION_SHIFT: u32 = 51;
-const END_MASK: u64 = (1 << SERIAL_SHIFT) - 1;
+
+const _: () = assert!(
+    LOST_MASK | END_MASK == CLAIMED - 1,
+    "the fields fill the word"
+);
 
 impl Lease {
     /// The generation it was taken in.
@@ -111,14 +133,41 @@ fn is_taken(stamp: u64, present: Generation, now: u64) -> bool {
     stamp & END_MASK > now && generation(stamp) == present
 }
 
-fn taken(previous: u64, generation: Generation, end: u64) -> u64 {
-    let serial = with_next_serial(previous) & SERIAL_MASK << SERIAL_SHIFT;
-    generation.bits() << GENERATION_SHIFT | serial | end.clamp(1, LAST_MOMENT)
+fn serial(stamp: u64) -> u64 {
+    stamp >> SERIAL_SHIFT & SERIAL_MASK
 }
 
-fn with_next_serial(stamp: u64) -> u64 {
-    let serial = (stamp >> SERIAL_SHIFT).wrapping_add(1) & SERIAL_MASK;
-    stamp & !(SERIAL_MASK << SERIAL_SHIFT) | serial << SERIAL_SHIFT
+fn taken(previous: u64, present: Generation, end: u64) -> u64 {
+    let serial = (serial(previous) + 1) & SERIAL_MASK;
+    let history = match generation(previous) == present {
+        true => (previous & LOST_MASK) << 1 & LOST_MASK | u64::from(is_lost(previous)) << END_BITS,
+        // Its leases are of a state that is gone.
+        false => 0,
+    };
+    present.bits() << GENERATION_SHIFT
+        | serial << SERIAL_SHIFT
+        | history
+        | end.clamp(1, LAST_MOMENT)
+}
+
+/// Whether the last lease of a slot that is not taken has ended without a report.
+fn is_lost(stamp: u64) -> bool {
+    stamp & CLAIMED == 0 && stamp & END_MASK != 0
+}
+
+/// What a report of `lease` is, whose slot says `seen` instead.
+fn overtaken(lease: u64, seen: u64) -> Claim {
+    if generation(lease) != generation(seen) {
+        return Claim::Late;
+    }
+    let since = serial(seen).wrapping_sub(serial(lease)) & SERIAL_MASK;
+    let lost = (seen & LOST_MASK) >> END_BITS;
+    match since {
+        // Being reported, or reported and free.
+        0 if seen & END_MASK == 0 || seen & END_MASK == lease & END_MASK => Claim::Reported,
+        1..=REMEMBERED if lost >> (since - 1) & 1 == 0 => Claim::Reported,
+        _ => Claim::Late,
+    }
 }
 
 impl<'a> Probes<'a> {
@@ -230,15 +279,13 @@ impl<'a> Probes<'a> {
     /// Makes the lease the reporter's alone: a second report of the same permit
     /// is refused, while the slot stays taken until [`Probes::free`].
     pub(crate) fn claim(self, lease: Lease) -> Claim {
-        let claimed = with_next_serial(lease.stamp);
+        let claimed = lease.stamp | CLAIMED;
         match self.replace(lease, claimed) {
             Ok(()) => Claim::Held(Lease {
                 stamp: claimed,
                 ..lease
             }),
-            // Being reported, or reported and free. A later probe's lease has a later end.
-            Err(seen) if seen == claimed || seen == claimed & !END_MASK => Claim::Reported,
-            Err(_) => Claim::Late,
+            Err(seen) => overtaken(lease.stamp, seen),
         }
     }
 
@@ -336,139 +383,4 @@ impl Drop for MoreProbes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::Word;
-
-    struct Slots(AtomicU64, MoreProbes);
-
-    impl Slots {
-        fn new(probes: u32) -> Self {
-            let more = MoreProbes::new();
-            more.reserve(probes);
-            Slots(AtomicU64::new(0), more)
-        }
-
-        fn all(&self) -> Probes<'_> {
-            Probes::new(&self.0, Some(&self.1))
-        }
-
-        fn take(&self, of: Generation, limit: u32, now: u64, end: u64) -> Result<Lease, NoSlot> {
-            self.all().take(of, limit, now, end, || true)
-        }
-
-        fn hold(&self, lease: Lease) -> Option<Lease> {
-            match self.all().claim(lease) {
-                Claim::Held(lease) => Some(lease),
-                _ => None,
-            }
-        }
-    }
-
-    fn until(moment: u64) -> Result<Lease, NoSlot> {
-        Err(NoSlot::Until(moment))
-    }
-
-    fn generations() -> [Generation; 2] {
-        let one = Word::NEW.generation();
-        [one, one.next()]
-    }
-
-    #[test]
-    fn slots_are_taken_up_to_the_limit_and_freed_by_reports() {
-        let [generation, _] = generations();
-        let slots = Slots::new(3);
-        let first = slots.take(generation, 2, 10, 110).expect("free");
-        let second = slots.take(generation, 2, 20, 120).expect("free");
-        assert_eq!(slots.take(generation, 2, 30, 130), until(110));
-        assert!(slots.take(generation, 3, 30, 130).is_ok(), "a higher limit");
-        let reporting = slots.hold(second).expect("held");
-        assert_eq!(slots.all().claim(second), Claim::Reported, "only once");
-        let early = slots.take(generation, 3, 40, 140);
-        assert_eq!(early, until(110), "not before it is done");
-        slots.all().free(reporting);
-        assert_eq!(slots.all().claim(second), Claim::Reported, "still");
-        assert!(slots.take(generation, 3, 40, 140).is_ok());
-        assert!(slots.hold(first).is_some());
-    }
-
-    #[test]
-    fn probes_beyond_a_lowered_limit_count_until_they_report() {
-        let [generation, _] = generations();
-        let slots = Slots::new(3);
-        let [first, second, third] =
-            [110, 120, 130].map(|end| slots.take(generation, 3, 10, end).expect("free"));
-        slots.all().free(first);
-        assert_eq!(slots.take(generation, 2, 20, 140), until(120));
-        slots.all().free(second);
-        assert!(slots.take(generation, 2, 30, 140).is_ok());
-        assert_eq!(slots.take(generation, 2, 30, 140), until(130));
-        slots.all().free(third);
-        assert!(slots.take(generation, 2, 30, 140).is_ok());
-    }
-
-    #[test]
-    fn each_slot_has_a_lease_of_its_own() {
-        let [generation, _] = generations();
-        let slots = Slots::new(2);
-        let lost = slots.take(generation, 2, 0, 100).expect("free");
-        let busy = slots.take(generation, 2, 50, 150).expect("free");
-        assert_eq!(slots.take(generation, 2, 99, 199), until(100));
-        let next = slots.take(generation, 2, 100, 200).expect("the lost one's");
-        assert_eq!(slots.all().claim(lost), Claim::Late);
-        assert_eq!(slots.take(generation, 2, 149, 249), until(150));
-        assert!(slots.hold(next).is_some() && slots.hold(busy).is_some());
-    }
-
-    #[test]
-    fn a_report_after_the_lease_holds_the_slot_until_another_probe_takes_it() {
-        let [generation, _] = generations();
-        let slots = Slots::new(1);
-        let lease = slots.take(generation, 1, 0, 100).expect("free");
-        let reporting = slots.hold(lease).expect("nobody else has it");
-        let next = slots.take(generation, 1, 100, 200).expect("it has ended");
-        slots.all().free(reporting);
-        assert_eq!(slots.take(generation, 1, 150, 250), until(200));
-        assert!(slots.hold(next).is_some());
-    }
-
-    #[test]
-    fn a_new_generation_starts_with_all_slots_free() {
-        let [one, two] = generations();
-        let slots = Slots::new(1);
-        slots.take(one, 1, 0, LAST_MOMENT).expect("free");
-        assert!(slots.take(two, 1, 0, 100).is_ok());
-    }
-
-    #[test]
-    fn who_missed_a_change_of_state_takes_nothing_from_the_new_one() {
-        let [one, two] = generations();
-        let slots = Slots::new(1);
-        let current = slots.take(two, 1, 0, 100).expect("free");
-        let late = slots.all().take(one, 1, 0, 200, || false);
-        assert_eq!(late, Err(NoSlot::Changed));
-        assert!(slots.hold(current).is_some());
-    }
-
-    #[test]
-    fn a_lease_of_a_whole_round_of_generations_ago_is_forgotten() {
-        let [one, _] = generations();
-        let slots = Slots::new(1);
-        let lost = slots.take(one, 1, 0, LAST_MOMENT).expect("free");
-        slots.all().forget(one.next(), || true);
-        assert_eq!(slots.take(one, 1, 9, 99), until(LAST_MOMENT), "another's");
-        slots.all().forget(one, || false);
-        assert_eq!(slots.take(one, 1, 9, 99), until(LAST_MOMENT), "not now");
-        slots.all().forget(one, || true);
-        assert!(slots.take(one, 1, 9, 99).is_ok());
-        assert_eq!(slots.all().claim(lost), Claim::Late);
-    }
-
-    #[test]
-    fn a_limit_above_the_number_of_slots_uses_all_there_are() {
-        let [generation, _] = generations();
-        let slots = Slots::new(1);
-        assert!(slots.take(generation, 9, 0, 100).is_ok());
-        assert_eq!(slots.take(generation, 9, 0, 100), until(100));
-    }
-}
+mod tests;

@@ -75,7 +75,7 @@ pub(crate) use share::RecordRef;
 pub use status::Status;
 pub(crate) use tell::{REGISTRATION, Registration};
 pub(crate) use ticket::{Begun, Refused};
-use times::Stamp;
+use times::{Kind, Stamp};
 #[cfg(feature = "capi")]
 pub(crate) use token::Token;
 
@@ -172,7 +172,7 @@ impl Record {
         let registration = Stamp {
             time: registered_at,
             generation: Word::NEW.generation(),
-            is_registration: true,
+            kind: Kind::Registration,
         };
         Record {
             word: AtomicU64::new(newcomer.word.bits()),

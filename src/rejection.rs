@@ -32,20 +32,20 @@ use crate::sync::{AtomicPtr, Ordering, modelled, shipped};
 /// Whether the error of a guarded call is a rejection.
 pub(crate) fn is_rejection<E>(error: &E) -> bool {
     let id = id_of::<E>();
-    if let Some(error) = view::<E, Error>(id, error) {
-        return matches!(error, Error::Rejected(_));
-    }
     if id == TypeId::of::<Rejected>() {
         return true;
     }
-    if let Some(error) = view::<E, Box<dyn StdError>>(id, error) {
-        return has_rejection(error.as_ref());
-    }
-    if let Some(error) = view::<E, Box<dyn StdError + Send>>(id, error) {
-        return has_rejection(error.as_ref());
-    }
-    if let Some(error) = view::<E, Box<dyn StdError + Send + Sync>>(id, error) {
-        return has_rejection(error.as_ref());
+    let is_rejected = |error: &Error| matches!(error, Error::Rejected(_));
+    let answer = ask_as::<E, Error>(id, error, is_rejected)
+        .or_else(|| ask_as::<E, Box<dyn StdError>>(id, error, |error| has_rejection(&**error)))
+        .or_else(|| {
+            ask_as::<E, Box<dyn StdError + Send>>(id, error, |error| has_rejection(&**error))
+        })
+        .or_else(|| {
+            ask_as::<E, Box<dyn StdError + Send + Sync>>(id, error, |error| has_rejection(&**error))
+        });
+    if let Some(answer) = answer {
+        return answer;
     }
     match find(id) {
         // SAFETY: the type was learned by `learn`, for this identity, which is that of `E`.
@@ -78,11 +78,14 @@ fn has_rejection(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// The error as a `T`, if its type is that. `T` has no lifetimes.
-fn view<E, T: 'static>(id: TypeId, error: &E) -> Option<&T> {
-    // SAFETY: both have the same identity, so they are the same type: `T` has no lifetimes in
-    // which they could differ.
-    (id == TypeId::of::<T>()).then(|| unsafe { &*ptr::from_ref(error).cast::<T>() })
+/// Asks the error as a `T`, if its type is that, whatever its lifetimes.
+fn ask_as<E, T: 'static>(id: TypeId, error: &E, ask: fn(&T) -> bool) -> Option<bool> {
+    // SAFETY: both have the same identity, so they are the same type except for lifetimes. `E`
+    // may be `Box<dyn Error + 'a>`, which is asked as if it lived for ever. That is sound, as no
+    // code is compiled differently for other lifetimes, and nothing outlives the error: `ask` is
+    // given the view for any lifetime, is a plain function, and answers with a bool. What it
+    // compares is `Error` and `Rejected`, which have no lifetimes.
+    (id == TypeId::of::<T>()).then(|| ask(unsafe { &*ptr::from_ref(error).cast::<T>() }))
 }
 
 /// The identity of a type, whatever its lifetimes.
@@ -270,6 +273,32 @@ mod tests {
         let rejection = CallError::<Odd<'_>>::from(Error::Rejected(rejected()));
         assert!(is_rejection(&rejection));
         assert!(!is_rejection(&none), "another value of the type");
+    }
+
+    #[test]
+    fn a_boxed_error_that_borrows_is_asked_like_any_other() {
+        struct Borrows<'a>(&'a str, Option<Rejected>);
+        impl fmt::Debug for Borrows<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl fmt::Display for Borrows<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl StdError for Borrows<'_> {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                self.1.as_ref().map(|rejected| rejected as _)
+            }
+        }
+        let text = String::from("borrowed");
+        for (source, expected) in [(None, false), (Some(rejected()), true)] {
+            let boxed: Box<dyn StdError + Send + '_> = Box::new(Borrows(&text, source));
+            assert_eq!(is_rejection(&boxed), expected);
+            assert_eq!(boxed.to_string(), "borrowed");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
@@ -23,7 +24,7 @@ fn half_open(brama: &Brama) -> Connection {
     db
 }
 
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -160,6 +161,93 @@ fn no_call_rides_on_one_whose_state_is_gone() {
     assert_eq!(answer, Err(CallError::Inner("down")));
     assert_eq!(db.state(), State::Open);
     assert_eq!(db.status().expect("registered").total_failures, 2);
+}
+
+/// A future that rides, moved out of the call that it rides on.
+type Moved<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
+
+/// The outer call stops waiting for the inner one, and lets it finish in the background.
+#[test]
+fn a_rider_that_outlives_the_call_it_rides_on_carries_no_calls() {
+    let (brama, _clock) = manager_with(|b| b.half_open_successes(5));
+    let db = half_open(&brama);
+    let inside = Cell::new(0);
+    let mut orphan: Moved<'_> = Box::pin(db.call_async(|| async {
+        Pause::default().await;
+        for _ in 0..10 {
+            let _ = db.call(|| {
+                inside.set(inside.get() + 1);
+                Ok::<_, &str>(())
+            });
+        }
+        Err("down")
+    }));
+    let answer = db.call(|| {
+        assert!(poll_once(orphan.as_mut()).is_pending(), "it rides");
+        Ok::<_, &str>(())
+    });
+    assert_eq!(answer, Ok(()));
+    let probe = db.acquire().expect("the one place is free");
+    let answer = poll_once(orphan.as_mut());
+    assert_eq!(answer, Poll::Ready(Err(CallError::Inner("down"))));
+    assert_eq!(inside.get(), 0, "each asks for itself, and is rejected");
+    probe.success().expect("timely");
+}
+
+/// The same of an orphan that is polled within another probe of the same state: its calls
+/// ride on that one.
+#[test]
+fn what_an_orphan_calls_rides_on_the_probe_that_it_is_polled_in() {
+    let (brama, _clock) = manager_with(|b| b.half_open_successes(5));
+    let db = half_open(&brama);
+    let mut orphan: Moved<'_> = Box::pin(db.call_async(|| async {
+        Pause::default().await;
+        let second = db.call_async(|| async {
+            Pause::default().await;
+            Ok::<_, &str>(())
+        });
+        second.await.map_err(|_| "rejected")
+    }));
+    let start = || {
+        assert!(poll_once(orphan.as_mut()).is_pending());
+        Ok::<_, &str>(())
+    };
+    assert_eq!(db.call(start), Ok(()));
+    let answer = db.call(|| {
+        assert!(poll_once(orphan.as_mut()).is_pending(), "its call rides");
+        let inner: Answer = db.call(|| Ok(()));
+        assert!(matches!(inner, Err(CallError::Rejected(_))), "{inner:?}");
+        assert_eq!(poll_once(orphan.as_mut()), Poll::Ready(Ok(())));
+        Ok::<_, &str>(())
+    });
+    assert_eq!(answer, Ok(()));
+}
+
+/// Given up, or finished.
+#[test]
+fn a_rider_that_ends_outside_of_the_call_it_rides_on_leaves_room_for_the_next() {
+    let (brama, _clock) = manager_with(|b| b.half_open_successes(5));
+    let db = half_open(&brama);
+    for is_finished in [false, true] {
+        let rider: RefCell<Option<Moved<'_>>> = RefCell::default();
+        let mut outer = pin!(db.call_async(|| async {
+            let mut inner: Moved<'_> = Box::pin(db.call_async(|| async {
+                Pause::default().await;
+                Ok::<_, &str>(())
+            }));
+            assert!(poll_once(inner.as_mut()).is_pending(), "it rides");
+            *rider.borrow_mut() = Some(inner);
+            Pause::default().await;
+            db.call(|| Ok::<_, &str>(())).map_err(|_| "rejected")
+        }));
+        assert!(poll_once(outer.as_mut()).is_pending());
+        let mut moved = rider.take().expect("moved here");
+        if is_finished {
+            assert_eq!(poll_once(moved.as_mut()), Poll::Ready(Ok(())));
+        }
+        drop(moved);
+        assert_eq!(poll_once(outer.as_mut()), Poll::Ready(Ok(())));
+    }
 }
 
 // ---- rejections ----
@@ -305,6 +393,57 @@ fn a_call_that_was_given_up_after_so_long_is_a_failure() {
     clock.advance(ms(500));
     drop(before);
     assert_eq!(failures(), 0);
+}
+
+/// As the call would be that has the place.
+#[test]
+fn a_rider_that_was_given_up_after_so_long_is_a_failure() {
+    let (brama, clock) = manager_with(|b| b.cancelled_after(ms(500)));
+    let db = half_open(&brama);
+    let after = |length: u64| {
+        let ignore = |_: &Result<(), &str>| Outcome::Ignored;
+        let answer = db.call_with(ignore, || {
+            let mut inner = Box::pin(db.call_async(|| async {
+                Pause::default().await;
+                Ok::<_, &str>(())
+            }));
+            assert!(poll_once(inner.as_mut()).is_pending(), "it rides");
+            clock.advance(ms(length));
+            Ok(())
+        });
+        assert_eq!(answer, Ok(()));
+        db.state()
+    };
+    assert_eq!(after(499), State::HalfOpen, "its caller had no patience");
+    assert_eq!(after(500), State::Open);
+}
+
+/// By the destructor of something else.
+#[test]
+fn a_rider_that_was_given_up_in_an_older_panic_is_none() {
+    struct RidesWhenDropped<'a>(&'a Connection);
+    impl Drop for RidesWhenDropped<'_> {
+        fn drop(&mut self) {
+            let ignore = |_: &Result<(), &str>| Outcome::Ignored;
+            let answer = self.0.call_with(ignore, || {
+                let mut inner = Box::pin(self.0.call_async(|| async {
+                    Pause::default().await;
+                    Ok::<_, &str>(())
+                }));
+                assert!(poll_once(inner.as_mut()).is_pending(), "it rides");
+                Ok(())
+            });
+            assert_eq!(answer, Ok(()));
+        }
+    }
+    let (brama, _clock) = manager();
+    let db = half_open(&brama);
+    let caught = panic::catch_unwind(AssertUnwindSafe(|| {
+        let _cleanup = RidesWhenDropped(&db);
+        panic::resume_unwind(Box::new("somewhere else"));
+    }));
+    assert!(caught.is_err());
+    assert_eq!(db.state(), State::HalfOpen);
 }
 
 #[test]

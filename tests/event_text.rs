@@ -120,6 +120,24 @@ fn notices(brama: &Brama) -> EventQueue {
     brama.subscribe_queue(filter, 100).expect("valid")
 }
 
+/// An opening whose time is over has ended before the notice, although no call has come since.
+#[test]
+fn a_notice_comes_after_the_expiry_that_is_due() {
+    let _alone = alone();
+    let (brama, clock) = manager();
+    let db = brama.register("db", None).expect("a new name");
+    db.open_circuit(None, common::ms(100)).expect("registered");
+    clock.advance(common::ms(150));
+    let queue = queue_of(&brama, 100);
+    let others = ConnectionOptions::new().max_attempts(9);
+    brama.get_or_register("db", others).expect("there");
+    let told = queue.drain(100);
+    let expected = ["expiry", "state_change", "circuit_half_opened", "notice"];
+    assert_eq!(kinds(&told), expected);
+    let times: Vec<_> = told.iter().map(Event::timestamp).collect();
+    assert_eq!(times, [100, 100, 100, 150].map(|ms| common::START + ms));
+}
+
 #[test]
 fn other_settings_for_a_connection_that_is_there_are_noticed_once() {
     let _alone = alone();

@@ -383,8 +383,9 @@ impl<'a> Round<'a> {
 
     /// Makes the events, and offers them.
     fn offer(&mut self, record: &Record, delivery: &Delivery<'_>) {
-        let facts = &delivery.facts;
-        record.note_delivered(facts);
+        let mut facts = delivery.facts.clone();
+        facts.time = record.time_to_deliver(self.env, facts.time);
+        record.note_delivered(&facts);
         let bus = self.bus;
         let name = Arc::new(record.key().to_buf());
         let newest = self.env.last_id();

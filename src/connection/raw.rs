@@ -127,8 +127,8 @@ impl Connection {
 
     fn is_in_state_of(&self, token: Token) -> bool {
         let ticket = token.ticket();
-        ticket.is_probe()
-            && self.record.probing_generation(&self.engine.env) == Some(ticket.generation())
+        let word = self.record.probing_word(&self.engine.env);
+        ticket.is_probe() && word.is_some_and(|word| word.generation() == ticket.generation())
     }
 
     /// Why a question finds nothing of it.

@@ -290,3 +290,30 @@ fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
     );
     assert_eq!(seen, HashSet::from([true]));
 }
+
+/// One thread opens the circuit; another one makes it half-open and asks when it was opened.
+///
+/// Mutation: `a-stamp-noted-by-a-store`.
+#[test]
+fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
+    fn opened(circuit: &Circuit) -> (u32, u64) {
+        circuit.record.trips_and_opening(&circuit.env)
+    }
+    let seen = explore_with(
+        |options| options,
+        2,
+        |circuit| circuit.clock.advance(Duration::from_millis(5)),
+        open,
+        |circuit| {
+            circuit.clock.advance(Duration::from_millis(5));
+            circuit.record.half_open(&circuit.env).expect("registered");
+            opened(circuit)
+        },
+        |circuit, (), (trips, time)| {
+            let (_, last) = opened(circuit);
+            (trips, time != 0, last == time)
+        },
+    );
+    // The opening came first, or last.
+    assert_eq!(seen, [(1, true, true), (0, false, false)].into());
+}

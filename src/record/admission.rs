@@ -23,7 +23,7 @@ use crate::event::{Cause, EventMask, EventType};
 use crate::expiry;
 use crate::fork;
 use crate::probes::NoSlot;
-use crate::state::{self, Generation, LAST_MOMENT, NEVER, State, Word};
+use crate::state::{self, LAST_MOMENT, NEVER, State, Word};
 use crate::sync::Ordering;
 
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
@@ -70,10 +70,22 @@ impl Record {
         self.word_at(env, exact_near(env, now, deadline))
     }
 
-    /// The present generation, if the circuit is half-open as of now.
-    pub(crate) fn probing_generation(&self, env: &Env) -> Option<Generation> {
+    /// The word, if the circuit is half-open as of now.
+    pub(crate) fn probing_word(&self, env: &Env) -> Option<Word> {
         let word = self.word_for_call(env);
-        word.successes().map(|_| word.generation())
+        word.successes().map(|_| word)
+    }
+
+    /// What a call remembers that rides on another one under this word.
+    pub(crate) fn ticket_to_ride(&self, env: &Env, word: Word) -> Ticket {
+        let mut ticket = Ticket::to_pass(word);
+        if self.settings(env).is_watched() {
+            ticket = ticket.starting(env.clock.micros_upper());
+        }
+        match std::thread::panicking() {
+            true => ticket.acquired_while_panicking(),
+            false => ticket,
+        }
     }
 
     /// The refusal of a circuit that is open by now and stays so for a while; `None` if that
@@ -291,8 +303,10 @@ impl Record {
             is_present,
         );
         // A slot counts only in its generation: no call is admitted to a circuit that has
-        // opened meanwhile, nor rejected by one that has closed.
-        if !is_present() {
+        // opened meanwhile, nor rejected by one that has closed. And the thread may have been
+        // stopped for as long as its lease: then another call may have the slot.
+        let is_over = taken.is_ok() && end < LAST_MOMENT && end <= env.clock.now_exact();
+        if is_over || !is_present() {
             if let Ok(lease) = taken {
                 self.probes().free(lease);
             }

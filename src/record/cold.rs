@@ -14,12 +14,15 @@ use super::{Record, rare::Rare};
 use crate::inbox::Link;
 use crate::pool;
 use crate::publish_once::PublishOnce;
+use crate::state::LAST_MOMENT;
 use crate::sync::{AtomicU64, Ordering};
 
 #[repr(C)]
 pub(super) struct Cold {
-    /// The last opening. First, because the pool asks for an atomic there.
-    pub(super) opened_at: AtomicU64,
+    /// When the circuit was opened (40 bits, monotonic ms plus one), unless that is the last
+    /// change of state; above that, low bits of the time of the last event
+    /// ([`delivered`](super::delivered)). First, because the pool asks for an atomic there.
+    times: AtomicU64,
     /// The tally while the circuit is not closed, a [`Parked`].
     pub(super) parked: AtomicU64,
     /// The first slot for a probe.
@@ -39,7 +42,7 @@ impl Cold {
         // SAFETY: the first word is an atomic, which the pool wants to be stored to; the
         // rest is uninitialised memory of this thread alone.
         unsafe {
-            (*place).opened_at.store(0, Ordering::Relaxed);
+            (*place).times.store(0, Ordering::Relaxed);
             (&raw mut (*place).parked).write(AtomicU64::new(Parked::NEW.bits()));
             (&raw mut (*place).probe).write(AtomicU64::new(0));
             (&raw mut (*place).rare).write(PublishOnce::new());
@@ -65,6 +68,46 @@ impl Cold {
             (&raw mut (*place).link).drop_in_place();
         }
     }
+}
+
+const OPENED_BITS: u32 = 40;
+const OPENED: u64 = (1 << OPENED_BITS) - 1;
+
+const _: () = assert!(LAST_MOMENT < OPENED, "a moment plus one fits");
+
+impl Cold {
+    /// The last opening that was kept, or 0.
+    pub(super) fn opened(&self) -> u64 {
+        // Relaxed, here and below: who needs one of the openings has seen a stamp, see `times`.
+        self.times.load(Ordering::Relaxed) & OPENED
+    }
+
+    /// Keeps an opening, unless a later one is kept. Returns the one that is.
+    pub(super) fn keep_opening(&self, time: u64) -> u64 {
+        let keep = |bits: u64| (bits & OPENED < time).then_some(bits & !OPENED | time);
+        match self
+            .times
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep)
+        {
+            Ok(_) => time,
+            Err(bits) => bits & OPENED,
+        }
+    }
+
+    /// The 24 bits that the dispatcher keeps here.
+    pub(super) fn event_time(&self) -> u64 {
+        self.times.load(Ordering::Relaxed) >> OPENED_BITS
+    }
+
+    /// Sets them to the low bits of `time`. For the dispatcher.
+    pub(super) fn set_event_time(&self, time: u64) {
+        let set = |bits: u64| Some(bits & OPENED | time << OPENED_BITS);
+        let _ = self
+            .times
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, set);
+    }
+
+    pub(super) const EVENT_TIME_BITS: u32 = u64::BITS - OPENED_BITS;
 }
 
 impl Record {

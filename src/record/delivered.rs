@@ -10,6 +10,7 @@
 //! | [`WARNED`] | a notice has named settings that do not apply |
 //! | [`COMING`] | the thread that removes the connection reports the removal |
 //! | [`ENDED`] | the dispatcher has delivered the removal by itself |
+//! | 21 to 31 | a part of the time of the last event |
 //!
 //! The dispatcher writes all of it except `FORGOTTEN`, `WARNED` and `COMING`.
 //!
@@ -33,8 +34,20 @@
 //! if a later state was delivered, or if the latest state was. Instead of it the dispatcher
 //! delivers what holds now. So the last event of a connection is always true: either it has
 //! the latest state, or the notice of the latest change, or its bit, is still to come.
+//!
+//! # Times that never run backwards
+//!
+//! A reporter may be stopped between its reading of the clock and its push, too. Then a later
+//! event is delivered first. So the dispatcher remembers the time of the last event of a
+//! connection, and gives none an earlier one. It keeps the low 35 bits of it, 11 here and 24 in
+//! the [cold part](super::cold): a whole word would be one word too many for a connection. The
+//! time is the latest one up to now with these bits, which is exact for 397 days.
+//!
+//! Rejected: one last time for all connections of a manager. An expiry is stamped with its
+//! deadline, which may be hours before the events of other connections.
 
 use super::Record;
+use super::cold::Cold;
 use crate::env::Env;
 use crate::event::{Facts, Text};
 use crate::state::{Generation, State, Word};
@@ -49,6 +62,12 @@ const GONE: u32 = 1 << 17;
 const WARNED: u32 = 1 << 18;
 const COMING: u32 = 1 << 19;
 const ENDED: u32 = 1 << 20;
+const TIME_SHIFT: u32 = 21;
+
+/// So many bits of the time of the last event are kept.
+const TIME_BITS: u32 = Cold::EVENT_TIME_BITS + u32::BITS - TIME_SHIFT;
+/// No event is so many ms later than the coarse clock. More than it lags.
+const AHEAD: u64 = 1_000;
 
 impl Record {
     // ORDERING: Relaxed throughout, read-modify-writes of one word. What belongs to them
@@ -115,6 +134,29 @@ impl Record {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, note);
     }
 
+    /// The time of an event that is about to be delivered and happened at `time`: not before
+    /// the last one.
+    pub(crate) fn time_to_deliver(&self, env: &Env, time: u64) -> u64 {
+        let here = u64::from(self.delivered.load(Ordering::Relaxed) >> TIME_SHIFT);
+        let known = here << Cold::EVENT_TIME_BITS | self.cold().event_time();
+        let limit = env.clock.now().max(time) + AHEAD;
+        let ago = limit.wrapping_sub(known) & ((1 << TIME_BITS) - 1);
+        // Before the first event it is 0, or a multiple of 2^35.
+        let last = limit.saturating_sub(ago);
+        if time <= last {
+            return last;
+        }
+        self.cold().set_event_time(time);
+        let here = (time >> Cold::EVENT_TIME_BITS) as u32;
+        if u64::from(here) != known >> Cold::EVENT_TIME_BITS {
+            let note = |bits: u32| Some(bits & ((1 << TIME_SHIFT) - 1) | here << TIME_SHIFT);
+            let _ = self
+                .delivered
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, note);
+        }
+        time
+    }
+
     /// The state that was delivered last.
     pub(crate) fn delivered_state(&self) -> State {
         let bits = self.delivered.load(Ordering::Relaxed);
@@ -149,8 +191,9 @@ impl Record {
     /// The facts that hold now, for events that stand for others.
     pub(crate) fn facts_now(&self, env: &Env) -> Facts {
         let word = self.word_now();
+        let change = self.stamp_of(env, word);
         Facts {
-            time: self.not_before_the_change(env.clock.now()),
+            time: env.clock.now().max(change.time.saturating_sub(1)),
             before: self.delivered_state(),
             after: if word.is_retired() {
                 State::Unknown
@@ -202,6 +245,7 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::Global;
     use crate::record::{Newcomer, RecordRef};
+    use std::time::Duration;
 
     /// A record that has been in so many states after the first, closed one.
     fn record_after(changes: u32) -> (Env, RecordRef) {
@@ -262,6 +306,29 @@ mod tests {
         record.note_delivered(&facts(&record, 5_000));
         assert!(record.is_outdated(&facts(&record, 1)));
         assert!(!record.is_outdated(&facts(&record, 5_000)));
+    }
+
+    #[test]
+    fn no_event_is_delivered_with_an_earlier_time_than_the_one_before() {
+        let (env, record) = record_after(0);
+        let Clock::Manual(clock) = &env.clock else {
+            unreachable!("made with a manual clock")
+        };
+        let mut last = 0;
+        // A day, a year, and some steps at which bits of the time come round.
+        for step in [0, 1, 5, 1 << 24, 86_400_000, (1 << 35) - 1_001, 7, 3 << 33] {
+            clock.advance(Duration::from_millis(step));
+            last += step;
+            assert_eq!(record.time_to_deliver(&env, last), last, "{step}");
+            for earlier in [1, 17, 3_600_000] {
+                let time = last.saturating_sub(earlier);
+                assert_eq!(record.time_to_deliver(&env, time), last, "{step} {earlier}");
+            }
+        }
+        assert!(
+            !record.is_outdated(&facts(&record, 0)),
+            "the rest is as it was"
+        );
     }
 
     #[test]

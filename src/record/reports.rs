@@ -357,16 +357,22 @@ impl Record {
     /// The report of a call whose caller gave it up: ignored, or a failure if the settings say so
     /// of calls that lasted as long.
     pub(crate) fn cancelled(&self, env: &Env, ticket: Ticket) -> Result<(), Refusal> {
-        // The start is known only where a setting asked for it.
-        let Some(elapsed) = ticket.elapsed(|| env.clock.micros()) else {
-            return self.ignored(env, ticket);
-        };
-        match self.settings(env).cancelled_after() {
-            Some(limit) if elapsed >= limit => self
+        match self.is_overdue(env, ticket) {
+            true => self
                 .failure(env, Some(ticket), &"cancelled".into())
                 .map(drop),
-            _ => self.ignored(env, ticket),
+            false => self.ignored(env, ticket),
         }
+    }
+
+    /// Whether a call that is given up now has lasted so long that it counts as a failure.
+    pub(crate) fn is_overdue(&self, env: &Env, ticket: Ticket) -> bool {
+        // The start is known only where a setting asked for it.
+        let Some(elapsed) = ticket.elapsed(|| env.clock.micros()) else {
+            return false;
+        };
+        let limit = self.settings(env).cancelled_after();
+        limit.is_some_and(|limit| elapsed >= limit)
     }
 
     /// Runs a report. A probe's slot is the report's alone from before until

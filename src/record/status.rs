@@ -5,7 +5,7 @@
 //! time of the change. Then the reader writes it in the other's stead, so that the change
 //! has one time for everybody from then on.
 
-use super::transition::Change;
+use super::times::Kind;
 use super::*;
 
 /// The health of one connection: consistent with itself, and already past when
@@ -87,19 +87,13 @@ impl Record {
         if word.is_retired() {
             return None;
         }
-        // ORDERING: Acquire, partner of the Release in `note_change`.
-        let mut change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
-        if word.generation().follows(change.generation) {
-            self.note_change(Change::none(word), now);
-            // ORDERING: Acquire, as before.
-            change = Stamp::unpack(self.changed_at.load(Ordering::Acquire));
-        }
+        let change = self.stamp_of(env, word);
         let since = change.time;
-        let changed = match change.is_registration {
-            true => 0,
-            false => since,
+        let changed = match change.kind {
+            Kind::Registration => 0,
+            _ => since,
         };
-        let opened = self.cold().opened_at.load(Ordering::Relaxed);
+        let opened = self.last_opening(change);
         let tally = seen.parked.tally(word);
         let settings = self.settings(env);
         let profile = self.profile.load();

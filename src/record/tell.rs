@@ -221,11 +221,12 @@ impl Record {
 
     /// Reports something that the user of the connection should know.
     pub(crate) fn tell_notice(&self, env: &Env, text: &str) {
-        let word = self.word_now();
+        let now = env.clock.now();
+        let word = self.word_at(env, now);
         let report = Report::from(text);
         let happening = Happening {
             report: &report,
-            ..Happening::new(Cause::Noticed, env.clock.now())
+            ..Happening::new(Cause::Noticed, now)
         };
         self.tell_unmoved(env, word, happening);
     }

@@ -209,7 +209,13 @@ impl Ticket {
         }
     }
 
-    pub(crate) fn was_acquired_while_panicking(self) -> bool {
+    /// Whether a call that ends without a report does so by a panic that began after it was
+    /// admitted.
+    pub(crate) fn is_dropped_by_panic(self) -> bool {
+        std::thread::panicking() && !self.was_acquired_while_panicking()
+    }
+
+    fn was_acquired_while_panicking(self) -> bool {
         match self.is_probe() {
             true => self.place & PROBE_PANICKING != 0,
             false => self.stamp & PASS_PANICKING != 0,

@@ -1,8 +1,33 @@
-//! Two packed words beside the state word: when it changed, and for how long it
-//! was opened. Each carries a few bits of what it belongs to, so that a reader can
-//! tell whether it goes with the word it saw.
+//! Packed words beside the state word: when it changed, for how long it was opened, and when it
+//! was opened before that. The first two carry a few bits of what they belong to, so that a
+//! reader can tell whether they go with the word it saw.
+//!
+//! # One change, one stamp
+//!
+//! The thread that changes the word writes the stamp afterwards, and may be stopped in between.
+//! So any thread that needs the stamp of the present word writes it in the other's stead
+//! ([`Record::stamp_of`]), and the first one that writes decides the time. Moments of one
+//! connection never go back, although the coarse clock lags behind the exact one of openings: the
+//! generations decide which change is later.
+//!
+//! **The last opening.** While the stamp is that of an opening, it says when the circuit opened.
+//! The thread that replaces it keeps its time in the cold part first. So a reader finds one or
+//! the other. The thread that ends an opening which has no stamp yet gives it one first. If two
+//! threads were stopped, the stamp may be that of a later change already; then the thread that
+//! opened keeps the time by itself.
+//!
+//! A thread that was stopped for more than 4 096 changes has a generation that seems to come
+//! after the last one. It also seems to come after the word's, which no change does: such a
+//! thread writes no stamp.
+//!
+//! Rejected: the time of the opening as a word of its own, written before the stamp. Of two
+//! threads that write the same stamp the later one leaves its own time in that word.
 
-use crate::state::{self, Generation, NEVER};
+use super::Record;
+use super::transition::Change;
+use crate::env::Env;
+use crate::state::{self, Generation, NEVER, Word};
+use crate::sync::{Ordering, modelled};
 
 /// The moment of an opening and its length.
 #[derive(Clone, Copy)]
@@ -17,23 +42,38 @@ pub(super) struct Opening {
 pub(super) struct Stamp {
     pub(super) time: u64,
     pub(super) generation: Generation,
-    pub(super) is_registration: bool,
+    pub(super) kind: Kind,
 }
 
-const REGISTRATION_BIT: u32 = u64::BITS - 1;
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Registration,
+    Opening,
+    Other,
+}
+
+const REGISTRATION: u64 = 1 << 63;
+const OPENING: u64 = 1 << 62;
 
 impl Stamp {
     pub(super) fn pack(self) -> u64 {
-        u64::from(self.is_registration) << REGISTRATION_BIT
-            | self.time << Generation::BITS
-            | self.generation.bits()
+        let kind = match self.kind {
+            Kind::Registration => REGISTRATION,
+            Kind::Opening => OPENING,
+            Kind::Other => 0,
+        };
+        kind | self.time << Generation::BITS | self.generation.bits()
     }
 
     pub(super) fn unpack(bits: u64) -> Self {
         Stamp {
-            time: (bits & !(1 << REGISTRATION_BIT)) >> Generation::BITS,
+            time: (bits & !(REGISTRATION | OPENING)) >> Generation::BITS,
             generation: Generation::from_bits(bits),
-            is_registration: bits >> REGISTRATION_BIT != 0,
+            kind: match (bits & REGISTRATION, bits & OPENING) {
+                (0, 0) => Kind::Other,
+                (0, _) => Kind::Opening,
+                _ => Kind::Registration,
+            },
         }
     }
 }
@@ -47,3 +87,103 @@ impl Opening {
         self.deadline() << NEVER.count_ones() | self.lasting.min(NEVER)
     }
 }
+
+impl Record {
+    /// Writes down when the change of state was, unless that is written already, and returns the
+    /// moment that stands for it from now on, in its stamp and in its events.
+    pub(super) fn note_change(&self, env: &Env, change: Change, now: u64) -> u64 {
+        let Change { before, after } = change;
+        if let Some(deadline) = before.deadline()
+            && before.generation() != after.generation()
+            && before.generation().follows(self.last_stamp().generation)
+        {
+            // No later than the end of the opening, which may have been long ago.
+            self.note(before, env.clock.now_upper().min(deadline));
+        }
+        self.note(after, now)
+    }
+
+    /// The stamp of a word that was just read, or a later one.
+    pub(super) fn stamp_of(&self, env: &Env, word: Word) -> Stamp {
+        let last = self.last_stamp();
+        if !word.generation().follows(last.generation) {
+            return last;
+        }
+        let now = env.clock.now_upper();
+        self.note(word, now.min(word.deadline().unwrap_or(NEVER)));
+        self.last_stamp()
+    }
+
+    /// When the circuit was opened last, as stored, for a thread that has read the stamp.
+    pub(super) fn last_opening(&self, stamp: Stamp) -> u64 {
+        let kept = self.cold().opened();
+        match stamp.kind {
+            Kind::Opening => kept.max(stamp.time),
+            _ => kept,
+        }
+    }
+
+    fn last_stamp(&self) -> Stamp {
+        // ORDERING: Acquire, partner of the Release in `note`: with a stamp come the opening
+        // that was kept before it, and a word of its generation or a later one.
+        Stamp::unpack(self.changed_at.load(Ordering::Acquire))
+    }
+
+    fn note(&self, word: Word, now: u64) -> u64 {
+        let generation = word.generation();
+        let kind = match word.deadline() {
+            Some(_) => Kind::Opening,
+            None => Kind::Other,
+        };
+        loop {
+            let last = self.last_stamp();
+            if generation == last.generation {
+                return last.time.saturating_sub(1);
+            }
+            let is_present = !generation.follows(self.word_now().generation());
+            if !generation.follows(last.generation) || !is_present {
+                let mut time = last.time.min(now + 1);
+                if kind == Kind::Opening {
+                    time = self.cold().keep_opening(time).min(last.time);
+                }
+                return time.saturating_sub(1);
+            }
+            if last.kind == Kind::Opening {
+                self.cold().keep_opening(last.time);
+            }
+            let stamp = Stamp {
+                time: last.time.max(now + 1),
+                generation,
+                kind,
+            };
+            // ORDERING: Release, partner of the Acquire in `last_stamp`.
+            let noted = self.changed_at.compare_exchange(
+                last.pack(),
+                stamp.pack(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if noted.is_ok() {
+                return stamp.time - 1;
+            }
+        }
+    }
+}
+
+modelled! {
+    impl Record {
+        /// The trips and the last opening that `status` would tell. The rest of it takes models
+        /// too long.
+        pub(crate) fn trips_and_opening(&self, env: &Env) -> (u32, u64) {
+            let word = self.word_now();
+            let opening = self.last_opening(self.stamp_of(env, word));
+            match self.word_now() == word {
+                true => (word.trips(), opening),
+                false => self.trips_and_opening(env),
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -86,7 +86,10 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{ConnectionOptions, Global};
     use crate::env::Env;
-    use crate::record::{Newcomer, RecordRef};
+    use crate::event::Report;
+    use crate::probes::Claim;
+    use crate::record::{Newcomer, RecordRef, Refusal};
+    use crate::state::State;
     use std::time::Duration;
 
     fn record(env: &Env, options: ConnectionOptions) -> RecordRef {
@@ -151,6 +154,39 @@ mod tests {
         assert!(record.ignored(&env, next.token().ticket()).is_ok());
         let again = record.ignored(&env, next.token().ticket());
         assert!(again.is_err(), "reported before");
+    }
+
+    /// By a program that ignores in its cleanup what it may have reported.
+    #[test]
+    fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let record = record(&env, ConnectionOptions::new());
+        record.half_open(&env).expect("registered");
+        let fail = |token: Token| record.failure(&env, Some(token.ticket()), &Report::NONE);
+        let first = record.acquire(&env).expect("a probe").token();
+        assert!(record.ignored(&env, first.ticket()).is_ok());
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is free");
+        let second = record.acquire(&env).expect("a probe").token();
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is another's");
+        assert_eq!(record.state(&env), State::HalfOpen);
+        assert!(fail(second).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_reported_again_during_its_report_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let record = record(&env, ConnectionOptions::new());
+        record.half_open(&env).expect("registered");
+        let ticket = record.acquire(&env).expect("a probe");
+        let lease = ticket.lease().expect("a probe's");
+        let Claim::Held(reporting) = record.probes().claim(lease) else {
+            panic!("reported for the first time");
+        };
+        let again = record.ignored(&env, ticket.token().ticket());
+        assert_eq!(again, Err(Refusal::Stale));
+        record.probes().free(reporting);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! times and publishes.
 
 use super::parked::{Parked, Seen};
-use super::times::{Opening, Stamp};
+use super::times::Opening;
 use super::{Happening, Record, Refusal};
 use crate::config::Settings;
 use crate::env::Env;
@@ -263,42 +263,6 @@ impl Record {
         (lasting != NEVER).then_some(lasting)
     }
 
-    /// Writes down when the change of state was, unless a later one is written already, and
-    /// returns the moment that stands for it from now on, in its stamp and in its events. Moments
-    /// of one connection never go back, although the coarse clock lags behind the exact one of
-    /// openings: the generations decide which change is later.
-    pub(super) fn note_change(&self, change: Change, now: u64) -> u64 {
-        let generation = change.after.generation();
-        let opens = change.after.deadline().is_some();
-        let mut known = self.changed_at.load(Ordering::Relaxed);
-        loop {
-            let last = Stamp::unpack(known);
-            if !generation.follows(last.generation) {
-                return now.min(last.time.saturating_sub(1));
-            }
-            let time = last.time.max(now + 1);
-            if opens {
-                self.cold().opened_at.fetch_max(time, Ordering::Relaxed);
-            }
-            let stamp = Stamp {
-                time,
-                generation,
-                is_registration: false,
-            };
-            // ORDERING: Release, partner of the Acquire in `status`: who finds this
-            // change's stamp finds the times written before it.
-            match self.changed_at.compare_exchange(
-                known,
-                stamp.pack(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return time - 1,
-                Err(current) => known = current,
-            }
-        }
-    }
-
     /// What a thread does after it has won a change, or has reported without one.
     pub(super) fn after(&self, env: &Env, change: Change, happening: Happening<'_>) {
         if self.after_quietly(env, change, happening) {
@@ -311,7 +275,7 @@ impl Record {
     fn after_quietly(&self, env: &Env, change: Change, mut happening: Happening<'_>) -> bool {
         let Change { before, after } = change;
         if before.state() != after.state() {
-            happening.now = self.note_change(change, happening.now);
+            happening.now = self.note_change(env, change, happening.now);
         }
         self.tell_quietly(env, before.state(), after.state(), after, happening)
     }

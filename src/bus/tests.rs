@@ -1,0 +1,72 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::config::Global;
+use crate::event::{Event, EventFilter, EventType};
+use crate::mailbox::Mailbox;
+use crate::record::Newcomer;
+use crate::subscriber::Sink;
+
+/// A reporter is stopped between its reading of the clock and its push.
+#[test]
+fn an_event_that_comes_late_has_the_time_of_the_one_before() {
+    let clock = ManualClock::new();
+    let env = Env::new(
+        Clock::Manual(clock.clone()),
+        Global::default(),
+        Notices::new(16),
+        None,
+    );
+    let mailbox = Arc::new(Mailbox::new(8));
+    let filter = EventFilter::new().types([EventType::Success, EventType::StateChange]);
+    let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
+    subscriber.begin();
+    drop(env.bus.add(Arc::new(subscriber)).0);
+    let [one, two] = ["one", "two"].map(|name| {
+        let mut newcomer = Newcomer::new(&env, name.into());
+        newcomer.with(&env, None).expect("valid");
+        let [record, _] = RecordRef::new(&env, &mut newcomer);
+        record
+    });
+    clock.advance(Duration::from_millis(100));
+    let success_at = |record: &RecordRef, time: u64| {
+        let notice = Notice {
+            record: record.share(),
+            cause: Cause::Success,
+            moved: false,
+            wanted: EventMask::of(EventType::Success),
+            facts: Facts {
+                before: crate::state::State::Closed,
+                ..record.facts_of_registration(time)
+            },
+        };
+        env.bus.publish(&env, notice);
+    };
+    success_at(&one, 100);
+    success_at(&one, 83);
+    success_at(&two, 83);
+    one.half_open(&env).expect("registered");
+    clock.advance(Duration::from_millis(1));
+    success_at(&one, 101);
+    let dispatched = env.bus.dispatch(&env, Vec::new, &HashSet::new);
+    assert_eq!(dispatched, Dispatched::Done);
+    let told = |event: Event| {
+        let time = event.timestamp() - env.clock.unix_ms(0);
+        (event.name.as_key().identifier().to_owned(), time)
+    };
+    let told: Vec<_> = std::iter::from_fn(|| mailbox.take()).map(told).collect();
+    let told: Vec<_> = told.iter().map(|(name, time)| (&**name, *time)).collect();
+    assert_eq!(
+        told,
+        [
+            ("one", 100),
+            ("one", 100),
+            ("two", 83),
+            ("one", 100),
+            ("one", 101)
+        ]
+    );
+}
