@@ -263,7 +263,8 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
 /// one misses an event meanwhile, leaves the circuit for the driver as well, and plays the driver
 /// that it wakes.
 ///
-/// Mutations: `ringing-for-the-deadline-only`, `ringing-without-a-fence`.
+/// Mutations: `ringing-for-the-deadline-only`,
+/// `asking-for-missed-events-without-a-fence`.
 #[test]
 fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
     const LATE: u64 = 1_000;
