@@ -256,6 +256,7 @@ fn a_newcomer_s_change_is_told() {
 fn a_record_that_is_found_twice_loses_nothing() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
+    builder.max_branches = 10_000;
     builder.check(|| {
         let wanted = [EventType::CircuitHalfOpened, EventType::CircuitReset];
         let shared = Arc::new(Shared::without_room(false, &wanted));
