@@ -278,6 +278,7 @@ fn an_expiry_that_two_threads_see_is_told_once() {
 fn a_record_that_is_found_twice_loses_nothing() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
+    builder.max_branches = 10_000;
     builder.check(|| {
         let wanted = [EventType::CircuitHalfOpened, EventType::CircuitReset];
         let shared = Arc::new(Shared::without_room(false, &wanted));

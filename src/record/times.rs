@@ -135,8 +135,8 @@ impl Record {
             Some(_) => Kind::Opening,
             None => Kind::Other,
         };
+        let mut last = self.last_stamp();
         loop {
-            let last = self.last_stamp();
             if generation == last.generation {
                 return last.time.saturating_sub(1);
             }
@@ -156,15 +156,15 @@ impl Record {
                 generation,
                 kind,
             };
-            // ORDERING: Release, partner of the Acquire in `last_stamp`.
-            let noted = self.changed_at.compare_exchange(
+            // ORDERING: Release, partner of the Acquire in `last_stamp`, and here.
+            match self.changed_at.compare_exchange(
                 last.pack(),
                 stamp.pack(),
                 Ordering::Release,
-                Ordering::Relaxed,
-            );
-            if noted.is_ok() {
-                return stamp.time - 1;
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return stamp.time - 1,
+                Err(current) => last = Stamp::unpack(current),
             }
         }
     }
