@@ -154,7 +154,6 @@ impl Record {
         if self.has_flag(REJECTED.or(UNKNOWN).0) {
             return None;
         }
-        let cell = self.totals().own()?;
         // After the word was read: what is not due now was not due then.
         let now = env.clock.now();
         // By a clock that lags behind the opening's, the wait would be longer than it was given.
@@ -167,7 +166,8 @@ impl Record {
         if wait.cast_signed() <= NEAR.cast_signed() {
             return None;
         }
-        cell.rejected();
+        // After the clock's call, so that the record alone has to outlast that, beside the word.
+        self.totals().own()?.rejected();
         Some(Refused::waiting(deadline, wait))
     }
 
