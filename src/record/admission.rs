@@ -191,9 +191,9 @@ impl Record {
         if self.has_flag(REJECTED.or(UNKNOWN).0) {
             return None;
         }
-        let cell = self.totals().own()?;
         let refused = self.try_refuse(env, word)?;
-        cell.rejected();
+        // After the clock's call, so that the record alone has to outlast that, beside the word.
+        self.totals().own()?.rejected();
         Some(refused)
     }
 
