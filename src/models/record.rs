@@ -224,7 +224,7 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
 
 /// One thread opens the circuit; another one makes it half-open and asks when it was opened.
 ///
-/// Mutation: `a-stamp-noted-by-a-store`.
+/// Mutations: `a-stamp-that-forgets-its-opening`, `an-opening-without-a-stamp-left-alone`.
 #[test]
 fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
     fn opened(circuit: &Circuit) -> (u32, u64) {
