@@ -294,7 +294,7 @@ fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
 
 /// One thread opens the circuit; another one makes it half-open and asks when it was opened.
 ///
-/// Mutation: `a-stamp-noted-by-a-store`.
+/// Mutations: `a-stamp-that-forgets-its-opening`, `an-opening-without-a-stamp-left-alone`.
 #[test]
 fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
     fn opened(circuit: &Circuit) -> (u32, u64) {
