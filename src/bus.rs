@@ -116,11 +116,12 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::env::Env;
-use crate::event::{Cause, EventMask, Facts};
+use crate::event::EventMask;
+use crate::event_sink::{EventSink, Notice};
 use crate::key::Key;
 use crate::lock::{Held, Lock};
 use crate::per_process::{PerProcess, Renew};
-use crate::record::RecordRef;
+use crate::record::Record;
 use crate::ring::Ring;
 use crate::subscriber::Subscriber;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -131,22 +132,11 @@ mod overflow;
 
 pub(crate) use dispatch::{Dispatched, is_inside_user_code};
 
-/// What happened, on its way to the dispatcher.
-pub(crate) struct Notice {
-    pub(crate) record: RecordRef,
-    pub(crate) cause: Cause,
-    /// Whether the state changed.
-    pub(crate) moved: bool,
-    /// The events that subscribers wanted when it happened.
-    pub(crate) wanted: EventMask,
-    pub(crate) facts: Facts,
-}
-
-/// How many events went which way, since the manager was made.
-///
 /// Where notices wait for the dispatcher.
 pub(crate) type Notices = Ring<Notice>;
 
+/// How many events went which way, since the manager was made.
+///
 /// Counted when an event leaves the ring or fails to enter it, so quiescent (after
 /// [`Brama::poll`](crate::Brama::poll), say) it is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,14 +227,6 @@ impl Bus {
         }
     }
 
-    /// Pushes a notice, or marks its events as missed. Never waits. The caller rings for
-    /// the dispatcher.
-    pub(crate) fn publish(&self, env: &Env, notice: Notice) {
-        if let Err(notice) = self.ring.push(notice) {
-            self.overflow(env, &notice);
-        }
-    }
-
     /// Whether the dispatcher has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.ring.len() == 0 && self.unlisted.load(Ordering::Relaxed) == 0
@@ -252,26 +234,6 @@ impl Bus {
 
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Whether there may be a subscriber.
-    #[inline]
-    pub(crate) fn has_audience(&self) -> bool {
-        // Relaxed, as for the interest of a record: set before the list, and zeroed after.
-        self.audience.load(Ordering::Relaxed) != 0
-    }
-
-    /// What all subscribers together want of this connection.
-    pub(crate) fn interest_in(&self, key: Key<'_>) -> EventMask {
-        if !self.has_audience() {
-            return EventMask::NONE;
-        }
-        self.subscribers
-            .load()
-            .iter()
-            .fold(EventMask::NONE, |mask, subscriber| {
-                mask.or(subscriber.filter.interest_in(key))
-            })
     }
 
     /// The manager is shutting down.
@@ -340,6 +302,42 @@ impl Bus {
             panics: read(&self.panics),
             background_running,
         }
+    }
+}
+
+impl EventSink for Bus {
+    #[inline]
+    fn has_audience(&self) -> bool {
+        // Relaxed, as for the interest of a record: set before the list, and zeroed after.
+        self.audience.load(Ordering::Relaxed) != 0
+    }
+
+    fn interest_in(&self, key: Key<'_>) -> EventMask {
+        if !self.has_audience() {
+            return EventMask::NONE;
+        }
+        self.subscribers
+            .load()
+            .iter()
+            .fold(EventMask::NONE, |mask, subscriber| {
+                mask.or(subscriber.filter.interest_in(key))
+            })
+    }
+
+    fn publish(&self, env: &Env, notice: Notice) {
+        if let Err(notice) = self.ring.push(notice) {
+            self.overflow(env, &notice);
+        }
+    }
+
+    #[cold]
+    fn settle(&self, env: &Env, record: &Record) {
+        self.settle_removed(env, record);
+    }
+
+    #[cold]
+    fn count_left(&self) {
+        self.discard(Vec::new());
     }
 }
 

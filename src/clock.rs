@@ -32,6 +32,10 @@ use crate::per_process::{PerProcess, Renew};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wall::wall;
 
+/// The last moment that a clock shows. Moments are ms of 40 bits, and the largest number
+/// stands for "never".
+pub(crate) const LAST_MOMENT: u64 = (1 << 40) - 2;
+
 /// Where a manager's time comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
@@ -395,7 +399,7 @@ impl ManualClock {
             .inner
             .now
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                Some(now.saturating_add(by).min(crate::state::LAST_MOMENT))
+                Some(now.saturating_add(by).min(LAST_MOMENT))
             });
         for sleeper in self.sleepers().iter() {
             sleeper.unpark();
@@ -475,12 +479,12 @@ mod tests {
         assert_eq!(clock.unix_ms(), 6);
         clock.advance(Duration::MAX);
         clock.advance(Duration::MAX);
-        assert_eq!(clock.unix_ms(), 5 + crate::state::LAST_MOMENT);
+        assert_eq!(clock.unix_ms(), 5 + LAST_MOMENT);
     }
 
     #[test]
     fn ticks_keep_milliseconds_and_are_in_the_order_of_time() {
-        let times = [0, 1, 999, 1_000, 1_001, 59_999, crate::state::LAST_MOMENT];
+        let times = [0, 1, 999, 1_000, 1_001, 59_999, LAST_MOMENT];
         let ticks = times.map(Tick::from_ms);
         assert_eq!(ticks.map(Tick::ms), times);
         assert!(ticks.is_sorted());
@@ -491,7 +495,7 @@ mod tests {
         assert_eq!(Tick::from_word(0), None);
         assert_eq!(Tick::new(3, 999_999_999).ms(), 3_999);
         assert!(Tick::new(3, 999_999_999) < Tick::new(4, 0));
-        assert!(Tick::from_ms(u64::MAX) >= Tick::from_ms(crate::state::LAST_MOMENT));
+        assert!(Tick::from_ms(u64::MAX) >= Tick::from_ms(LAST_MOMENT));
     }
 
     #[test]

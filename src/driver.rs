@@ -91,7 +91,7 @@ impl Engine {
     /// next moment at which something will be. Inside a callback of this manager
     /// nothing: the thread is at it.
     pub(crate) fn do_all_due(&self) -> u64 {
-        if self.env.bus.is_dispatching_here() {
+        if self.bus.is_dispatching_here() {
             return 0;
         }
         // One turn delivers all that waits; what callbacks cause meanwhile may
@@ -119,7 +119,7 @@ impl Engine {
             if dispatched != Dispatched::Done && is_inside_user_code() {
                 return;
             }
-            if self.is_idle() || self.env.bus.is_out_of_time() {
+            if self.is_idle() || self.bus.is_out_of_time() {
                 break;
             }
             if round < GOODBYES {
@@ -141,7 +141,7 @@ impl Engine {
         });
         // A reporter that sends a notice from now on takes it away again.
         self.env.bell.end();
-        self.env.bus.discard(late);
+        self.bus.discard(late);
         self.unsubscribe(|_| true);
     }
 
@@ -181,7 +181,7 @@ impl Engine {
     fn is_idle_until(&self, moment: u64) -> bool {
         // The inbox first: what another thread takes out of it meanwhile is then found in
         // the plan.
-        self.env.attention.is_empty() && self.env.bus.is_idle() && {
+        self.env.attention.is_empty() && self.bus.is_idle() && {
             self.with_plan(|plan| plan.due()) >= moment
         }
     }
@@ -207,7 +207,7 @@ impl Engine {
     fn dispatch(&self) -> Dispatched {
         let late = || {
             let mut late = self.with_plan(|plan| mem::take(&mut plan.late));
-            if self.env.bus.take_unlisted() {
+            if self.bus.take_unlisted() {
                 self.for_each(|record| {
                     if record.has_missed() {
                         late.push(record.share());
@@ -223,7 +223,7 @@ impl Engine {
             });
             ids
         };
-        self.env.bus.dispatch(&self.env, late, &alive)
+        self.bus.dispatch(&self.env, late, &alive)
     }
 }
 

@@ -13,6 +13,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::bell::Starter;
+use crate::bus::Bus;
 use crate::bus::Notices;
 use crate::clock::Clock;
 use crate::config::{Config, ConnectionOptions, Global, Overrides};
@@ -21,6 +22,7 @@ use crate::driver::{Plan, Planning, Post};
 use crate::env::Env;
 use crate::error::Error;
 use crate::event::Cause;
+use crate::event_sink::EventSink;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::per_process::PerProcess;
@@ -34,6 +36,8 @@ use crate::table::{Cursor, Table};
 #[repr(align(128))]
 pub(crate) struct Engine {
     pub(crate) env: Env,
+    /// The sink of `env`.
+    pub(crate) bus: Arc<Bus>,
     pub(crate) table: Table<Record>,
     /// The driver's own state. Held for one turn by the driver's thread or by
     /// a thread that polls, never by a thread that calls or reports. The way to it is
@@ -63,8 +67,10 @@ impl Engine {
         reclaim::prepare();
         let now = clock.now();
         let has_driver = starter.is_some();
+        let bus = Arc::new(Bus::new(notices));
         Engine {
-            env: Env::new(clock, config, notices, starter),
+            env: Env::new(clock, config, bus.clone(), starter),
+            bus,
             table: Table::new(),
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(Post::new()),
@@ -263,7 +269,7 @@ impl Engine {
             record.watch(&self.env);
         }
         // Otherwise whoever subscribes from now on finds the record.
-        if self.env.bus.has_audience() {
+        if self.bus.has_audience() {
             record.tell_registration(&self.env);
         }
         Ok(record)
@@ -463,7 +469,7 @@ impl Engine {
         if self.shut.swap(1, Ordering::AcqRel) == 1 {
             return;
         }
-        self.env.bus.begin_closing();
+        self.bus.begin_closing();
         // ORDERING: SeqCst, partner of the fences in `register` and `do_all_due`.
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {

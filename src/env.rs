@@ -11,10 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::bell::{Bell, Starter};
-use crate::bus::{Bus, Notices};
 use crate::clock::Clock;
 use crate::config::{Global, Overrides, Settings};
 use crate::counter::reserve;
+use crate::event_sink::EventSink;
 use crate::expiry;
 use crate::fork;
 use crate::inbox::Inbox;
@@ -53,7 +53,7 @@ pub(crate) struct Env {
     pub(crate) clock: Clock,
     pub(crate) hasher: Hasher,
     pub(crate) global: ArcSwap<Global>,
-    pub(crate) bus: Bus,
+    pub(crate) sink: Arc<dyn EventSink>,
     /// Records that the driver has to look at: their circuit opened, or they have
     /// missed events.
     pub(crate) attention: PerProcess<Inbox<Record>>,
@@ -75,7 +75,7 @@ impl Env {
     pub(crate) fn new(
         clock: Clock,
         config: Global,
-        notices: Notices,
+        sink: Arc<dyn EventSink>,
         starter: Option<Starter>,
     ) -> Self {
         let hasher = Hasher::new();
@@ -83,7 +83,7 @@ impl Env {
             clock,
             hasher,
             global: ArcSwap::new(Arc::new(config)),
-            bus: Bus::new(notices),
+            sink,
             attention: PerProcess::new(Inbox::new()),
             bell: PerProcess::new(Bell::new(starter)),
             ids: Ids(AtomicU64::new(1)),
@@ -148,7 +148,7 @@ impl Env {
     /// end, when no dispatcher comes any more, the notice is counted instead.
     pub(crate) fn call_dispatcher(&self) {
         if self.bell.ring(0) {
-            self.bus.discard(Vec::new());
+            self.sink.count_left();
         }
     }
 

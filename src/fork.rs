@@ -48,8 +48,9 @@
 use crate::sync::{modelled, shipped};
 
 shipped! {
-    use crate::sync::{self, AtomicU32, AtomicUsize, Ordering};
-    use crate::{reclaim, wake};
+    use std::ptr;
+
+    use crate::sync::{self, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
     static INCARNATION: AtomicU32 = AtomicU32::new(0);
     /// The thread that forked last, of those with smaller numbers than [`FLOOR`] the
@@ -59,6 +60,8 @@ shipped! {
     static FLOOR: AtomicUsize = AtomicUsize::new(0);
     /// 1 once the handler is registered.
     static WATCHED: AtomicU32 = AtomicU32::new(0);
+    /// What the handler calls: functions of the type `fn()`, or null.
+    static CALLED: [AtomicPtr<()>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
 
     // ORDERING: Relaxed throughout. The handler writes while there is one thread, and
     // the others of the child are started by it or by one that was.
@@ -85,6 +88,29 @@ shipped! {
         }
     }
 
+    /// Sees to it that the handler calls this function, which makes system calls and stores a few
+    /// words: it may neither allocate nor take a lock. At most so many functions as there
+    /// are places.
+    pub(crate) fn on_child(function: fn()) {
+        let function = function as *mut ();
+        let is_there = CALLED.iter().any(|place| {
+            let known = place.load(Ordering::Relaxed);
+            known == function
+                || known.is_null()
+                    && match place.compare_exchange(
+                        known,
+                        function,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    ) {
+                        Ok(_) => true,
+                        Err(other) => other == function,
+                    }
+        });
+        debug_assert!(is_there, "there is a place for it");
+        watch();
+    }
+
     /// Whether the handler is run in the child of every fork from now on.
     #[cfg(unix)]
     fn register(handler: unsafe extern "C" fn()) -> bool {
@@ -102,8 +128,14 @@ shipped! {
         INCARNATION.fetch_add(1, Ordering::Relaxed);
         SURVIVOR.store(sync::thread_token(), Ordering::Relaxed);
         FLOOR.store(sync::next_token(), Ordering::Relaxed);
-        reclaim::begin_anew();
-        wake::renew_all();
+        for place in &CALLED {
+            let called = place.load(Ordering::Relaxed);
+            if !called.is_null() {
+                // SAFETY: `on_child` stores nothing but functions of this type.
+                let called = unsafe { std::mem::transmute::<*mut (), fn()>(called) };
+                called();
+            }
+        }
     }
 }
 
@@ -117,7 +149,7 @@ modelled! {
     }
 
     /// Models do not fork.
-    pub(crate) fn watch() {
-        let _: fn() = crate::wake::renew_all;
-    }
+    pub(crate) fn watch() {}
+
+    pub(crate) fn on_child(_function: fn()) {}
 }

@@ -387,6 +387,7 @@ mod engine;
 mod env;
 mod error;
 mod event;
+mod event_sink;
 mod expiry;
 #[cfg(feature = "capi")]
 mod ffi;

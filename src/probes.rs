@@ -46,7 +46,8 @@
 
 use std::ptr;
 
-use crate::state::{Generation, LAST_MOMENT};
+use crate::clock::LAST_MOMENT;
+use crate::state::Generation;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// The slots of one circuit.

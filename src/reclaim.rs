@@ -203,6 +203,7 @@ shipped! {
     /// it some milliseconds, which is better spent where a manager is made than in the
     /// first pin.
     pub(crate) fn prepare() {
+        crate::fork::on_child(begin_anew);
         barrier::is_granted();
     }
 
@@ -216,7 +217,7 @@ shipped! {
 
     /// In the child of a fork: leaves the parent's readers behind. Allocates and
     /// frees nothing.
-    pub(crate) fn begin_anew() {
+    fn begin_anew() {
         barrier::begin_anew();
         DOMAIN.begin_anew();
         set_here(ptr::null());

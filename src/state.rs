@@ -86,8 +86,6 @@ impl fmt::Display for State {
     }
 }
 
-/// The last moment a clock can show: one below [`NEVER`].
-pub(crate) const LAST_MOMENT: u64 = NEVER - 1;
 /// The deadline of an opening that ends only by hand.
 pub(crate) const NEVER: u64 = PAYLOAD_MASK;
 

@@ -61,7 +61,7 @@ fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
         engine.unsubscribe(|other| other.id == subscriber.id);
     }
     // Also if somebody else has ended it, and its callback is still running.
-    let is_over = engine.is_some_and(|engine| engine.env.bus.is_out_of_time());
+    let is_over = engine.is_some_and(|engine| engine.bus.is_out_of_time());
     subscriber.close(!is_inside_user_code() && !is_over);
 }
 

@@ -16,7 +16,7 @@
 //! process.
 
 #[cfg(unix)]
-pub(crate) use unix::{Wake, renew_all};
+pub(crate) use unix::Wake;
 
 #[cfg(unix)]
 mod unix {
@@ -65,6 +65,7 @@ mod unix {
 
     impl Wake {
         pub(crate) fn new() -> io::Result<Self> {
+            crate::fork::on_child(renew_all);
             let [read, write] = machine::open()?;
             let place = Place::take();
             place.for_good.store(0, Ordering::Relaxed);
@@ -197,7 +198,7 @@ mod unix {
 
     /// In the child of a fork, while it has one thread: gives each descriptor an
     /// object of its own. System calls only.
-    pub(crate) fn renew_all() {
+    fn renew_all() {
         places().for_each(Place::renew);
     }
 
@@ -290,9 +291,6 @@ mod unix {
         }
     }
 }
-
-#[cfg(not(unix))]
-pub(crate) fn renew_all() {}
 
 #[cfg(not(unix))]
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use std::{mem, ptr};
 use super::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Cause, Event, EventMask, EventType, Facts};
+use crate::event_sink::EventSink;
 use crate::fork;
 use crate::gate;
 use crate::lock::Held;

@@ -26,7 +26,7 @@ impl Bus {
         if !is_newcomer {
             env.attention.leave(record, || record.share());
         } else if record.is_retired_by_now() {
-            self.settle(env, record);
+            self.settle_removed(env, record);
         } else {
             // ORDERING: AcqRel, partner of the swap in `take_unlisted`.
             self.unlisted.swap(1, Ordering::AcqRel);
@@ -48,7 +48,7 @@ impl Bus {
     /// Leaves a removed connection that has missed events where the dispatcher finds it, or
     /// forgets it if it came while the ring was full and no subscriber has heard of it.
     #[cold]
-    pub(crate) fn settle(&self, env: &Env, record: &Record) {
+    pub(super) fn settle_removed(&self, env: &Env, record: &Record) {
         let full_since = self.full_since.load(Ordering::Relaxed);
         let is_newcomer = full_since != 0 && record.id() >= full_since;
         if is_newcomer && record.forget() {

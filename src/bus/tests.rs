@@ -3,28 +3,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::bus::Bus;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
-use crate::event::{Event, EventFilter, EventType};
+use crate::event::{Cause, Event, EventFilter, EventType, Facts};
 use crate::mailbox::Mailbox;
-use crate::record::Newcomer;
+use crate::record::{Newcomer, RecordRef};
 use crate::subscriber::Sink;
 
 /// A reporter is stopped between its reading of the clock and its push.
 #[test]
 fn an_event_that_comes_late_has_the_time_of_the_one_before() {
     let clock = ManualClock::new();
+    let bus = std::sync::Arc::new(Bus::new(Notices::new(16)));
     let env = Env::new(
         Clock::Manual(clock.clone()),
         Global::default(),
-        Notices::new(16),
+        bus.clone(),
         None,
     );
     let mailbox = Arc::new(Mailbox::new(8));
     let filter = EventFilter::new().types([EventType::Success, EventType::StateChange]);
     let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
     subscriber.begin();
-    drop(env.bus.add(Arc::new(subscriber)).0);
+    drop(bus.add(Arc::new(subscriber)).0);
     let [one, two] = ["one", "two"].map(|name| {
         let mut newcomer = Newcomer::new(&env, name.into());
         newcomer.with(&env, None).expect("valid");
@@ -43,7 +45,7 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
                 ..record.facts_of_registration(time)
             },
         };
-        env.bus.publish(&env, notice);
+        bus.publish(&env, notice);
     };
     success_at(&one, 100);
     success_at(&one, 83);
@@ -51,7 +53,7 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
     one.half_open(&env).expect("registered");
     clock.advance(Duration::from_millis(1));
     success_at(&one, 101);
-    let dispatched = env.bus.dispatch(&env, Vec::new, &HashSet::new);
+    let dispatched = bus.dispatch(&env, Vec::new, &HashSet::new);
     assert_eq!(dispatched, Dispatched::Done);
     let told = |event: Event| {
         let time = event.timestamp() - env.clock.unix_ms(0);

@@ -241,7 +241,7 @@ fn sleep_until(engine: &Engine, moment: u64) {
 ///
 /// Inside user code it returns at once, and the driver or a polling thread does the rest.
 pub(crate) fn end(engine: &Engine, time: Option<Duration>) -> u64 {
-    let bus = &engine.env.bus;
+    let bus = &engine.bus;
     if let Some(time) = time {
         bus.set_limit(time);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bus::Bus;
 use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, Global};
@@ -34,13 +35,14 @@ impl Counted {
         });
         let clock = Clock::Manual(ManualClock::new());
         let global = global(Config::new().max_attempts(1));
-        let env = Env::new(clock, global, Notices::new(8), Some(starter));
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(8)));
+        let env = Env::new(clock, global, bus.clone(), Some(starter));
         if let Some(kind) = wanted {
             let sink = Sink::Mailbox(Arc::new(Mailbox::new(8)));
             let filter = EventFilter::new().types([kind]);
             let subscriber = Arc::new(Subscriber::new(1, filter, sink));
             subscriber.begin();
-            drop(env.bus.add(subscriber).0);
+            drop(bus.add(subscriber).0);
         }
         let mut newcomer = Newcomer::new(&env, "db".into());
         newcomer.with(&env, None).expect("valid");

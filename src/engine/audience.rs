@@ -8,6 +8,7 @@ use crate::bus::is_inside_user_code;
 use crate::config::ConnectionOptions;
 use crate::error::Error;
 use crate::event::{EventFilter, EventType};
+use crate::event_sink::EventSink;
 use crate::record::Record;
 use crate::subscriber::{Sink, Subscriber};
 use crate::sync::Ordering;
@@ -24,7 +25,7 @@ impl Engine {
         if !matches!(sink, Sink::Mailbox(_)) {
             self.refuse_without_a_thread()?;
         }
-        let bus = &self.env.bus;
+        let bus = &*self.bus;
         let subscriber = Arc::new(Subscriber::new(bus.next_id(), filter, sink));
         let (one_at_a_time, is_first) = bus.add(subscriber.clone());
         // ORDERING: SeqCst, partner of the fences in `shut_down` and `register`: either
@@ -64,7 +65,7 @@ impl Engine {
     /// Ends the subscriptions that `which` names. From outside user code, nothing of them
     /// runs any more when this returns, unless the time of a shutdown is over.
     pub(crate) fn unsubscribe(&self, which: impl Fn(&Subscriber) -> bool) {
-        let bus = &self.env.bus;
+        let bus = &*self.bus;
         let gone = bus.find(which);
         if gone.is_empty() {
             return;
@@ -85,7 +86,7 @@ impl Engine {
             return;
         }
         // Without a subscriber the notice waits for a later call.
-        if !record.is_wanted(&self.env.bus, EventType::Notice) {
+        if !record.is_wanted(&*self.bus, EventType::Notice) {
             return;
         }
         let profile = record.profile();

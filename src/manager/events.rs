@@ -101,6 +101,6 @@ impl Brama {
     /// background thread runs.
     pub fn event_counts(&self) -> EventCounts {
         let engine = self.engine();
-        engine.env.bus.counts(engine.driver.is_running())
+        engine.bus.counts(engine.driver.is_running())
     }
 }

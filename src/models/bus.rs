@@ -19,12 +19,14 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
+use crate::bus::Bus;
 use crate::bus::Dispatched;
 use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
 use crate::event::{Event, EventFilter, EventMask, EventType, Report};
+use crate::event_sink::EventSink;
 use crate::mailbox::Mailbox;
 use crate::record::{Newcomer, OpenFor, RecordRef};
 use crate::state::State;
@@ -40,6 +42,7 @@ fn record_of(env: &Env, name: &str) -> RecordRef {
 
 struct Shared {
     env: Env,
+    bus: std::sync::Arc<Bus>,
     record: RecordRef,
     mailbox: std::sync::Arc<Mailbox>,
 }
@@ -52,20 +55,21 @@ impl Shared {
 
     /// A ring of two, full, and a subscriber.
     fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         subscriber.begin();
-        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
+        drop(bus.add(std::sync::Arc::new(subscriber)).0);
         let filler = record_of(&env, "filler");
         let early = record_of(&env, "db");
-        filler.learn_interest(&env.bus);
+        filler.learn_interest(&*bus);
         // Two fill it; a third makes it known as full.
         for _ in 0..if newcomer { 3 } else { 2 } {
             filler.half_open(&env).expect("registered");
@@ -76,9 +80,10 @@ impl Shared {
         } else {
             early
         };
-        record.learn_interest(&env.bus);
+        record.learn_interest(&*bus);
         Shared {
             env,
+            bus,
             record,
             mailbox,
         }
@@ -91,20 +96,22 @@ impl Shared {
 
     /// [`Shared::just_registered`], where the subscriber wants these.
     fn heard(wanted: &[EventType]) -> Self {
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(8));
         let filter = EventFilter::new().types(wanted.iter().copied());
         let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
         subscriber.begin();
-        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
+        drop(bus.add(std::sync::Arc::new(subscriber)).0);
         let record = record_of(&env, "db");
         Shared {
             env,
+            bus,
             record,
             mailbox,
         }
@@ -112,16 +119,18 @@ impl Shared {
 
     /// An empty ring, and nobody who listens.
     fn unheard() -> Self {
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
         Shared {
             record: record_of(&env, "db"),
             mailbox: std::sync::Arc::new(Mailbox::new(8)),
             env,
+            bus,
         }
     }
 
@@ -132,10 +141,10 @@ impl Shared {
         let interest = filter.interest_in(self.record.key());
         let sink = Sink::Mailbox(self.mailbox.clone());
         let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-        let (changing, is_first) = self.env.bus.add(subscriber.clone());
+        let (changing, is_first) = self.bus.add(subscriber.clone());
         fence(crate::sync::Ordering::SeqCst);
         if finds() {
-            self.record.add_interest(interest, is_first, &self.env.bus);
+            self.record.add_interest(interest, is_first, &*self.bus);
         }
         subscriber.begin();
         drop(changing);
@@ -165,13 +174,13 @@ impl Shared {
         let late = || {
             let waiting = self.env.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
-            if self.env.bus.take_unlisted() && self.record.has_missed() {
+            if self.bus.take_unlisted() && self.record.has_missed() {
                 late.push(self.record.share());
             }
             late.extend_from_slice(found);
             late
         };
-        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        let dispatched = self.bus.dispatch(&self.env, late, &Default::default);
         assert_eq!(dispatched, Dispatched::Done);
     }
 
@@ -237,7 +246,7 @@ fn two_changes_without_room_are_told() {
 fn two_changes_with_room_are_told() {
     check(2, &[State::Open, State::HalfOpen], || {
         let shared = Shared::just_registered();
-        shared.record.learn_interest(&shared.env.bus);
+        shared.record.learn_interest(&*shared.bus);
         shared
     });
 }
@@ -315,7 +324,7 @@ fn a_change_before_the_interest_is_learned_is_told() {
             }),
             thread::spawn({
                 let shared = shared.clone();
-                move || shared.record.learn_interest(&shared.env.bus)
+                move || shared.record.learn_interest(&*shared.bus)
             }),
         ];
         for party in parties {
@@ -343,8 +352,8 @@ fn a_change_after_a_subscription_is_told() {
         let registers = party(|shared, table| {
             table.swap(1, Ordering::AcqRel);
             fence_after_rmw();
-            if shared.env.bus.has_audience() {
-                shared.record.learn_interest(&shared.env.bus);
+            if shared.bus.has_audience() {
+                shared.record.learn_interest(&*shared.bus);
             }
             false
         });
@@ -358,7 +367,7 @@ fn a_change_after_a_subscription_is_told() {
         });
         let reports = party(|shared, table| {
             if table.load(Ordering::Acquire) == 1 {
-                shared.record.learn_interest(&shared.env.bus);
+                shared.record.learn_interest(&*shared.bus);
             }
             false
         });
@@ -378,7 +387,7 @@ fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     builder.check(|| {
         let shared = Arc::new(Shared::unheard());
         // Nobody is there yet, so that it need not ask any more.
-        shared.record.learn_interest(&shared.env.bus);
+        shared.record.learn_interest(&*shared.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();
             move || {
@@ -408,12 +417,12 @@ fn interest_that_is_learned_late_is_not_stale() {
         let shared = Arc::new(Shared::just_registered());
         let learns = thread::spawn({
             let shared = shared.clone();
-            move || shared.record.learn_interest(&shared.env.bus)
+            move || shared.record.learn_interest(&*shared.bus)
         });
         let unsubscribes = thread::spawn({
             let shared = shared.clone();
             move || {
-                let bus = &shared.env.bus;
+                let bus = &*shared.bus;
                 let _changing = bus.remove(&bus.find(|_| true));
                 let interest = bus.interest_in(shared.record.key());
                 shared.record.set_interest(interest);

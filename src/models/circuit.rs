@@ -6,10 +6,6 @@ use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use loom::sync::Arc;
-use loom::thread;
-
-use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{ConnectionOptions, Global, Overrides};
 use crate::env::Env;
@@ -17,6 +13,8 @@ use crate::event::Report;
 use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
 use crate::state::State;
 use crate::sync::{Ordering, fence};
+use loom::sync::Arc;
+use loom::thread;
 
 pub(super) struct Circuit {
     pub(super) env: Env,
@@ -32,7 +30,7 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let env = Env::new(
         Clock::Manual(clock.clone()),
         Global::default(),
-        Notices::new(2),
+        std::sync::Arc::new(crate::event_sink::Nowhere),
         None,
     );
     let options = ConnectionOptions::new()
@@ -42,7 +40,7 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     newcomer.with(&env, Some(more(options))).expect("valid");
     let [record, _] = RecordRef::new(&env, &mut newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
-    record.learn_interest(&env.bus);
+    record.learn_interest(&*env.sink);
     Circuit {
         env,
         record,

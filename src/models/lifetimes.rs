@@ -15,12 +15,14 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
+use crate::bus::Bus;
 use crate::bus::Dispatched;
 use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::env::Env;
 use crate::event::{Cause, EventFilter, EventType};
+use crate::event_sink::EventSink;
 use crate::mailbox::Mailbox;
 use crate::record::{Newcomer, RecordRef};
 use crate::subscriber::{Sink, Subscriber};
@@ -29,6 +31,7 @@ use crate::sync::{fence, fence_after_rmw};
 /// One connection that comes and goes, and those who listen.
 struct World {
     env: Env,
+    bus: std::sync::Arc<Bus>,
     record: RecordRef,
     /// 1: the record can be found.
     table: AtomicU32,
@@ -52,10 +55,11 @@ fn record_of(env: &Env, name: &str) -> RecordRef {
 impl World {
     /// Without a subscriber.
     fn new() -> Self {
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
         let mailbox = std::sync::Arc::new(Mailbox::new(16));
@@ -69,6 +73,7 @@ impl World {
             mailbox,
             subscribers,
             env,
+            bus,
         }
     }
 
@@ -89,7 +94,7 @@ impl World {
     /// and is full again, and the registration waiting in it.
     fn with_the_last_room() -> Self {
         let world = World::without_room();
-        world.env.bus.discard(Vec::new());
+        world.bus.discard(Vec::new());
         world.register();
         record_of(&world.env, "filler").tell_registration(&world.env);
         world
@@ -99,7 +104,7 @@ impl World {
     fn register(&self) {
         self.table.swap(1, Ordering::AcqRel);
         fence_after_rmw();
-        if self.env.bus.has_audience() {
+        if self.bus.has_audience() {
             self.record.tell_registration(&self.env);
         }
     }
@@ -119,7 +124,7 @@ impl World {
 
     /// What the engine does to subscribe. Returns whether it finds the connection.
     fn subscribe(&self, number: usize) -> bool {
-        let bus = &self.env.bus;
+        let bus = &*self.bus;
         let subscriber = &self.subscribers[number];
         let (changing, is_first) = bus.add(subscriber.clone());
         fence(crate::sync::Ordering::SeqCst);
@@ -139,12 +144,12 @@ impl World {
         let late = || {
             let waiting = self.env.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
-            if self.env.bus.take_unlisted() && self.is_there() && self.record.has_missed() {
+            if self.bus.take_unlisted() && self.is_there() && self.record.has_missed() {
                 late.push(self.record.share());
             }
             late
         };
-        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        let dispatched = self.bus.dispatch(&self.env, late, &Default::default);
         assert_eq!(dispatched, Dispatched::Done);
     }
 
@@ -345,7 +350,7 @@ fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
         let elsewhere = Sink::Mailbox(std::sync::Arc::new(Mailbox::new(16)));
         let subscriber = std::sync::Arc::new(Subscriber::new(7, filter, elsewhere));
         subscriber.begin();
-        drop(world.env.bus.add(subscriber).0);
+        drop(world.bus.add(subscriber).0);
         world.register();
         world
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use loom::thread;
 
+use crate::bus::Bus;
 use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
@@ -17,18 +18,19 @@ use crate::subscriber::{Sink, Subscriber};
 /// Has one event delivered to a mailbox.
 fn deliver(mailbox: &std::sync::Arc<Mailbox>) {
     let clock = Clock::Manual(ManualClock::new());
-    let env = Env::new(clock, Global::default(), Notices::new(2), None);
+    let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+    let env = Env::new(clock, Global::default(), bus.clone(), None);
     let filter = EventFilter::new().types([EventType::StateChange]);
     // Closed by who looks on: the end of the subscription would wake all.
     let sink = Sink::Mailbox(mailbox.clone());
     let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
     subscriber.begin();
-    drop(env.bus.add(subscriber.clone()).0);
+    drop(bus.add(subscriber.clone()).0);
     let mut newcomer = Newcomer::new(&env, "db".into());
     newcomer.with(&env, None).expect("valid");
     let [record, _]: [RecordRef; 2] = RecordRef::new(&env, &mut newcomer);
     record.half_open(&env).expect("registered");
-    let _ = env.bus.dispatch(&env, Vec::new, &Default::default);
+    let _ = bus.dispatch(&env, Vec::new, &Default::default);
     std::mem::forget(subscriber);
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::LAST_MOMENT;
 use crate::state::Word;
 
 struct Slots(AtomicU64, MoreProbes);

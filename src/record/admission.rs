@@ -18,12 +18,13 @@
 use super::tell::UNKNOWN;
 use super::ticket::Answer;
 use super::{Happening, Record, Refusal, Refused, Ticket};
+use crate::clock::LAST_MOMENT;
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType};
 use crate::expiry;
 use crate::fork;
 use crate::probes::NoSlot;
-use crate::state::{self, LAST_MOMENT, NEVER, State, Word};
+use crate::state::{self, NEVER, State, Word};
 use crate::sync::Ordering;
 
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
@@ -346,7 +347,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::Global;
     use crate::event::Report;
@@ -355,11 +355,16 @@ mod tests {
     fn open_record() -> (ManualClock, Env, RecordRef) {
         let clock = ManualClock::new();
         let clock_of_env = Clock::Manual(clock.clone());
-        let env = Env::new(clock_of_env, Global::default(), Notices::new(2), None);
+        let env = Env::new(
+            clock_of_env,
+            Global::default(),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
+            None,
+        );
         let mut newcomer = Newcomer::new(&env, "db".into());
         newcomer.with(&env, None).expect("valid");
         let [record, _] = RecordRef::new(&env, &mut newcomer);
-        record.learn_interest(&env.bus);
+        record.learn_interest(&*env.sink);
         record
             .open(&env, &Report::NONE, OpenFor::Never)
             .expect("there");

@@ -11,10 +11,10 @@ use std::ptr::NonNull;
 
 use super::parked::Parked;
 use super::{Record, rare::Rare};
+use crate::clock::LAST_MOMENT;
 use crate::inbox::Link;
 use crate::pool;
 use crate::publish_once::PublishOnce;
-use crate::state::LAST_MOMENT;
 use crate::sync::{AtomicU64, Ordering};
 
 #[repr(C)]

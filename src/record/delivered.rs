@@ -241,7 +241,6 @@ impl Record {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::Global;
     use crate::record::{Newcomer, RecordRef};
@@ -252,7 +251,7 @@ mod tests {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
             None,
         );
         let mut newcomer = Newcomer::new(&env, "db".into());

@@ -220,7 +220,6 @@ unsafe impl Linked for Record {
 #[cfg(all(test, not(loom), feature = "metrics"))]
 mod tests {
     use super::*;
-    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::Global;
 
@@ -230,7 +229,7 @@ mod tests {
         let env = Env::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
             None,
         );
         let mut newcomer = Newcomer::new(&env, "db".into());

@@ -28,9 +28,9 @@
 
 use super::times::Stamp;
 use super::{Happening, Record, Refusal};
-use crate::bus::{Bus, Notice};
 use crate::env::Env;
 use crate::event::{Cause, EventMask, EventType, Facts, Report, Text};
+use crate::event_sink::{EventSink, Notice};
 use crate::state::{State, Word};
 use crate::sync::{Ordering, fence, fence_after_rmw};
 
@@ -87,9 +87,9 @@ impl Record {
     }
 
     /// Whether a subscriber wants this.
-    pub(crate) fn is_wanted(&self, bus: &Bus, kind: EventType) -> bool {
+    pub(crate) fn is_wanted(&self, sink: &dyn EventSink, kind: EventType) -> bool {
         if !self.has_learned_interest() {
-            self.learn_interest(bus);
+            self.learn_interest(sink);
         }
         self.interest().contains(kind)
     }
@@ -106,13 +106,13 @@ impl Record {
     /// Learns what the subscribers want, once it is where they look for it, unless that
     /// is learned already.
     #[cold]
-    pub(crate) fn learn_interest(&self, bus: &Bus) {
+    pub(crate) fn learn_interest(&self, sink: &dyn EventSink) {
         // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
         // finds this record in the table, or this thread the subscriber.
         fence(Ordering::SeqCst);
         let mut known = self.flags_now();
         while known & UNKNOWN.0 != 0 {
-            let wanted = bus.interest_in(self.key());
+            let wanted = sink.interest_in(self.key());
             // Fails if a thread that has changed the subscribers since knows better.
             match self.flags.compare_exchange(
                 known,
@@ -130,10 +130,10 @@ impl Record {
     /// who are all asked if the record has not learned yet what they want. `is_first`:
     /// before this subscriber there was none, so the record that it has found was
     /// registered before it came.
-    pub(crate) fn add_interest(&self, mask: EventMask, is_first: bool, bus: &Bus) {
+    pub(crate) fn add_interest(&self, mask: EventMask, is_first: bool, sink: &dyn EventSink) {
         let wanted = match self.has_learned_interest() {
             true => self.interest().or(mask),
-            false => bus.interest_in(self.key()),
+            false => sink.interest_in(self.key()),
         };
         self.change_interest(wanted, if is_first { NEW } else { 0 });
     }
@@ -187,7 +187,7 @@ impl Record {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_registration(&self, env: &Env) {
-        self.learn_interest(&env.bus);
+        self.learn_interest(&*env.sink);
         let wanted = self.interest().and(REGISTRATION);
         if !self.claim_registration(wanted != EventMask::NONE) || wanted == EventMask::NONE {
             return;
@@ -204,7 +204,7 @@ impl Record {
         // that looks finds the connection removed, or this thread finds the subscriber),
         // and of the fence in `take_removal`. A removal was an exchange.
         fence_after_rmw();
-        if env.bus.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
+        if env.sink.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
             self.tell_removal_now(env, cause);
         }
     }
@@ -268,7 +268,7 @@ impl Record {
         }
         let mut interest = self.flags_now();
         if interest & UNKNOWN.0 != 0 {
-            self.learn_interest(&env.bus);
+            self.learn_interest(&*env.sink);
             interest = self.flags_now();
         }
         let mut wanted = EventMask(interest).and(cause.mask(moved));
@@ -277,7 +277,7 @@ impl Record {
                 wanted = wanted.without(EventMask::of(EventType::ConnectionRemoved));
             }
             if wanted == EventMask::NONE && self.has_missed() {
-                env.bus.settle(env, self);
+                env.sink.settle(env, self);
             }
         }
         if wanted == EventMask::NONE {
@@ -314,7 +314,7 @@ impl Record {
             wanted,
             facts,
         };
-        env.bus.publish(env, notice);
+        env.sink.publish(env, notice);
     }
 
     /// Failures in a row.

@@ -82,7 +82,6 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Notices;
     use crate::clock::{Clock, ManualClock};
     use crate::config::{ConnectionOptions, Global};
     use crate::env::Env;
@@ -110,7 +109,7 @@ mod tests {
             let env = Env::new(
                 Clock::Manual(clock.clone()),
                 Global::default(),
-                Notices::new(2),
+                std::sync::Arc::new(crate::event_sink::Nowhere),
                 None,
             );
             let mut options = ConnectionOptions::new().half_open_max_calls(5);
@@ -140,7 +139,7 @@ mod tests {
         let env = Env::new(
             Clock::Manual(clock.clone()),
             Global::default(),
-            Notices::new(2),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
             None,
         );
         let record = record(&env, ConnectionOptions::new());
@@ -160,7 +159,12 @@ mod tests {
     #[test]
     fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let env = Env::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
+            None,
+        );
         let record = record(&env, ConnectionOptions::new());
         record.half_open(&env).expect("registered");
         let fail = |token: Token| record.failure(&env, Some(token.ticket()), &Report::NONE);
@@ -176,7 +180,12 @@ mod tests {
     #[test]
     fn a_token_that_is_reported_again_during_its_report_changes_nothing() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let env = Env::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
+            None,
+        );
         let record = record(&env, ConnectionOptions::new());
         record.half_open(&env).expect("registered");
         let ticket = record.acquire(&env).expect("a probe");
@@ -192,7 +201,12 @@ mod tests {
     #[test]
     fn no_words_free_a_slot_or_own_anything() {
         let clock = Clock::Manual(ManualClock::new());
-        let env = Env::new(clock, Global::default(), Notices::new(2), None);
+        let env = Env::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
+            None,
+        );
         let record = record(&env, ConnectionOptions::new().half_open_max_calls(3));
         record.half_open(&env).expect("registered");
         let held: Vec<_> = (0..3)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::LAST_MOMENT;
 use crate::tally::Position;
 
 fn tally(failures: u32) -> Tally {

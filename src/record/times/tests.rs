@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::bus::Notices;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Global;
 use crate::record::{Newcomer, RecordRef};
@@ -22,7 +21,7 @@ impl Circuit {
         let env = Env::new(
             Clock::Manual(clock.clone()),
             Global::default(),
-            Notices::new(2),
+            std::sync::Arc::new(crate::event_sink::Nowhere),
             None,
         );
         let mut newcomer = Newcomer::new(&env, "db".into());
