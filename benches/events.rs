@@ -6,12 +6,15 @@ mod race;
 
 /// The crate's own files, as they are.
 #[allow(dead_code, unused_imports, unused_macros)]
-#[path = "../src"]
-mod inner {
+#[path = "../src/structures"]
+mod structures {
     pub(crate) mod ring;
-    pub(crate) mod sync;
 }
-use inner::sync;
+#[allow(dead_code, unused_imports, unused_macros)]
+#[path = "../src/sys"]
+mod sys {
+    pub(crate) mod atomic;
+}
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +25,8 @@ use brama::{Brama, Connection, EventFilter, EventType};
 use concurrent_queue::ConcurrentQueue;
 use criterion::{Criterion, criterion_group, criterion_main};
 use crossbeam_queue::ArrayQueue;
-use inner::ring::Ring;
 use race::{Gate, Race, criterion, stay_on};
+use structures::ring::Ring;
 use thingbuf::ThingBuf;
 
 const CAPACITY: usize = 1_024;

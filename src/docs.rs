@@ -1,4 +1,5 @@
 //! Chapters beside the guide. No code: what one reads before deciding to use the
 //! crate, or before changing it.
 
+pub mod internals;
 pub mod performance;

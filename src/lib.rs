@@ -373,73 +373,37 @@
 //! - Handles and permits are safe to use after the connection was removed and
 //!   after the manager was shut down.
 
-mod bell;
-mod builder;
-mod bus;
-mod call;
-mod clock;
-mod config;
-mod connection;
-mod counter;
-pub mod docs;
-mod driver;
-mod engine;
-mod env;
-mod error;
-mod event;
-mod expiry;
+// The floors, from the ground: each imports from those above it in this list only.
+mod circuit;
+mod events;
 #[cfg(feature = "capi")]
 mod ffi;
-mod fork;
-mod gate;
-mod inbox;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod integrations;
-mod key;
-mod lock;
-mod mailbox;
 mod manager;
-mod per_process;
-// Threads of a model have no variables of the system's threads.
-#[cfg(any(not(all(loom, test)), feature = "capi"))]
-mod per_thread;
-mod permit;
-mod pool;
-mod probes;
-mod publish_once;
 mod reclaim;
-mod record;
-mod references;
-mod rejection;
-mod ring;
-mod state;
-mod subscriber;
-mod subscription;
-mod sync;
-mod table;
-mod tally;
-mod thread;
-mod trip;
-mod wake;
-mod wall;
-mod window;
+mod structures;
+mod sys;
+mod values;
+
+pub mod docs;
 
 #[cfg(all(loom, test))]
 mod models;
 
-pub use builder::Builder;
-pub use bus::EventCounts;
-pub use clock::ManualClock;
-pub use config::{
+pub use circuit::record::{OpenFor, Status};
+pub use events::bus::EventCounts;
+pub use manager::builder::Builder;
+pub use manager::connection::Connection;
+pub use manager::permit::{Outcome, Permit};
+pub use manager::subscription::{EventQueue, Subscription};
+pub use manager::{Brama, StateCounts, default};
+pub use sys::clock::ManualClock;
+pub use values::error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
+pub use values::event::{Event, EventFilter, EventType, Report};
+pub use values::key::{Key, KeyBuf, MAX_NAME_BYTES};
+pub use values::settings::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
     Setting, Settings,
 };
-pub use connection::Connection;
-pub use error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
-pub use event::{Event, EventFilter, EventType, Report};
-pub use key::{Key, KeyBuf, MAX_NAME_BYTES};
-pub use manager::{Brama, StateCounts, default};
-pub use permit::{Outcome, Permit};
-pub use record::{OpenFor, Status};
-pub use state::State;
-pub use subscription::{EventQueue, Subscription};
+pub use values::state::State;

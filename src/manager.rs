@@ -11,22 +11,28 @@ use std::time::Duration;
 
 use once_cell::race::OnceBox;
 
-use crate::builder::Builder;
-use crate::call::{self, Admitted};
-use crate::config::{Config, ConnectionOptions};
-use crate::connection::Connection;
-use crate::driver;
-use crate::engine::Engine;
-use crate::error::{CallError, Error};
-use crate::event::Report;
-use crate::key::Key;
-use crate::permit::{Outcome, Permit};
-use crate::record::{OpenFor, Record, RecordRef, Refusal, Status};
-use crate::state::State;
+use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
+use crate::manager::builder::Builder;
+use crate::manager::call::Admitted;
+use crate::manager::connection::Connection;
+use crate::manager::engine::Engine;
+use crate::manager::permit::{Outcome, Permit};
+use crate::values::error::{CallError, Error};
+use crate::values::event::Report;
+use crate::values::key::Key;
+use crate::values::settings::{Config, ConnectionOptions};
+use crate::values::state::State;
 
+pub(crate) mod builder;
+pub(crate) mod call;
+pub(crate) mod connection;
+pub(crate) mod driver;
+pub(crate) mod engine;
 mod events;
+pub(crate) mod permit;
 #[cfg(feature = "capi")]
 mod raw;
+pub(crate) mod subscription;
 #[cfg(feature = "capi")]
 pub(crate) use raw::Admission;
 
@@ -132,7 +138,7 @@ impl Brama {
     pub fn connection<'k>(&self, key: impl Into<Key<'k>>) -> Result<Connection, Error> {
         let record = self.engine().with(key.into(), |record, _| {
             let engine = self.engine();
-            record.hold_if_there(&engine.env).ok_or(Refusal::Gone)
+            record.hold_if_there(&engine.context).ok_or(Refusal::Gone)
         })?;
         Ok(Connection::new(self.owner.engine.clone(), record))
     }
@@ -156,7 +162,7 @@ impl Brama {
             let held = record.hold();
             let ticket = match record.try_pass() {
                 Some(ticket) if !std::thread::panicking() => ticket,
-                _ => record.acquire_for_permit(&engine.env).ticket()?,
+                _ => record.acquire_for_permit(&engine.context).ticket()?,
             };
             Ok(Permit::by_name(engine, held, ticket))
         })
@@ -170,7 +176,7 @@ impl Brama {
     pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
         let engine = self.engine();
         engine.with(key.into(), |record, guard| {
-            record.success_by_name(&engine.env, None, &Report::NONE, guard)
+            record.success_by_name(&engine.context, None, &Report::NONE, guard)
         })
     }
 
@@ -187,7 +193,7 @@ impl Brama {
         let (engine, report) = (self.engine(), report.into());
         engine.with(key.into(), |record, _| {
             let _held = record.hold();
-            record.success(&engine.env, None, &report)
+            record.success(&engine.context, None, &report)
         })
     }
 
@@ -203,7 +209,7 @@ impl Brama {
     ) -> Result<u32, Error> {
         let (engine, report) = (self.engine(), report.into());
         engine.with(key.into(), |record, _| {
-            record.failure(&engine.env, None, &report)
+            record.failure(&engine.context, None, &report)
         })
     }
 
@@ -287,7 +293,7 @@ impl Brama {
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn status<'k>(&self, key: impl Into<Key<'k>>) -> Result<Status, Error> {
         let engine = self.engine();
-        engine.look_up(key.into(), |record| record.status(&engine.env))
+        engine.look_up(key.into(), |record| record.status(&engine.context))
     }
 
     /// The state as of now; [`State::Unknown`] for a name that is not registered.
@@ -295,7 +301,7 @@ impl Brama {
     pub fn state<'k>(&self, key: impl Into<Key<'k>>) -> State {
         let engine = self.engine();
         engine
-            .look_up(key.into(), |record| Some(record.state(&engine.env)))
+            .look_up(key.into(), |record| Some(record.state(&engine.context)))
             .unwrap_or(State::Unknown)
     }
 
@@ -313,7 +319,7 @@ impl Brama {
         let (report, how_long) = (report.into(), how_long.into());
         how_long.validate()?;
         self.control(key.into(), |record, engine| {
-            record.open(&engine.env, &report, how_long)
+            record.open(&engine.context, &report, how_long)
         })
     }
 
@@ -323,7 +329,7 @@ impl Brama {
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn close_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.control(key.into(), |record, engine| record.close(&engine.env))
+        self.control(key.into(), |record, engine| record.close(&engine.context))
     }
 
     /// Lets probes through now; see [`Connection::half_open_circuit`].
@@ -332,7 +338,9 @@ impl Brama {
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn half_open_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.control(key.into(), |record, engine| record.half_open(&engine.env))
+        self.control(key.into(), |record, engine| {
+            record.half_open(&engine.context)
+        })
     }
 
     /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`].
@@ -341,7 +349,7 @@ impl Brama {
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
     pub fn reset_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
-        self.control(key.into(), |record, engine| record.reset(&engine.env))
+        self.control(key.into(), |record, engine| record.reset(&engine.context))
     }
 
     fn control(
@@ -396,7 +404,7 @@ impl Brama {
     pub fn state_counts(&self) -> StateCounts {
         let engine = self.engine();
         let mut counts = StateCounts::default();
-        engine.for_each(|record| match record.state(&engine.env) {
+        engine.for_each(|record| match record.state(&engine.context) {
             State::Closed => counts.closed += 1,
             State::Open => counts.open += 1,
             State::HalfOpen => counts.half_open += 1,
@@ -410,7 +418,7 @@ impl Brama {
         let engine = self.engine();
         engine.for_each(|record| {
             // Removed meanwhile: nothing to reset.
-            let _ = record.reset(&engine.env);
+            let _ = record.reset(&engine.context);
         });
     }
 

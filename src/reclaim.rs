@@ -11,8 +11,8 @@
 //! - what is retired is destroyed on any thread at any later time, so that must
 //!   only free memory: no callbacks, no locks.
 //!
-//! A pin is a [section](sections), two stores and no barrier, where the kernel grants
-//! the [barrier] that it needs on the other side: Linux since 4.14, unless a filter
+//! A pin is a [section](grace), two stores and no barrier, where the kernel grants
+//! the [barrier](membarrier) that it needs on the other side: Linux since 4.14, unless a filter
 //! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
 //! of them is decided once in a process, when its first manager is made.
 //!
@@ -22,14 +22,14 @@
 //! first rule.
 //!
 //! Under loom the pins of other files' models reclaim nothing: they explore the
-//! protocols around it, and [`sections`] has models of its own. That memory is freed
+//! protocols around it, and [`grace`] has models of its own. That memory is freed
 //! neither early nor twice by those who use it is the business of the stress tests
 //! under AddressSanitizer.
 
-use crate::sync::{modelled, shipped};
+use crate::sys::atomic::{modelled, shipped};
 
-mod barrier;
-pub(crate) mod sections;
+pub(crate) mod grace;
+mod membarrier;
 
 shipped! {
     mod epochs;
@@ -37,9 +37,9 @@ shipped! {
     use std::marker::PhantomData;
     use std::ptr;
 
-    use crate::per_thread::words;
-    use crate::sync::{Ordering, fence};
-    use sections::{Domain, Reader};
+    use crate::sys::hot_tls::words;
+    use crate::sys::atomic::{Ordering, fence};
+    use grace::{Domain, Reader};
 
     static DOMAIN: Domain = Domain::new();
 
@@ -100,7 +100,7 @@ shipped! {
     #[cold]
     #[inline(never)]
     fn pin_otherwise() -> Guard {
-        if !barrier::is_granted() {
+        if !membarrier::is_granted() {
             epochs::enter();
             return Guard(ptr::without_provenance(LENT), PhantomData);
         }
@@ -171,13 +171,13 @@ shipped! {
             }
         }
 
-        /// The frequent side of a pair of barriers; see [`barrier`]. What this thread has done
+        /// The frequent side of a pair of barriers; see [`membarrier`]. What this thread has done
         /// before it is seen by those who [meet all](Guard::meet_all) afterwards, or what they
         /// have done before is seen by this thread afterwards.
         #[inline(always)]
         pub(crate) fn meet_few(&self) {
             match self.is_lent() {
-                false => barrier::light(),
+                false => membarrier::light(),
                 // Where pins are epochs, or nearly.
                 true => fence(Ordering::SeqCst),
             }
@@ -186,7 +186,7 @@ shipped! {
         /// The rare side. Without effect, and false, if the kernel refuses what it has granted.
         pub(crate) fn meet_all(&self) -> bool {
             fence(Ordering::SeqCst);
-            !barrier::is_granted() || barrier::heavy()
+            !membarrier::is_granted() || membarrier::heavy()
         }
 
         /// Does not wait for more to be retired: what this thread has retired is freed
@@ -203,7 +203,8 @@ shipped! {
     /// it some milliseconds, which is better spent where a manager is made than in the
     /// first pin.
     pub(crate) fn prepare() {
-        barrier::is_granted();
+        crate::sys::fork::on_child(begin_anew);
+        membarrier::is_granted();
     }
 
     /// Looks after what waits to be freed, if anything does. For a moment when the
@@ -216,8 +217,8 @@ shipped! {
 
     /// In the child of a fork: leaves the parent's readers behind. Allocates and
     /// frees nothing.
-    pub(crate) fn begin_anew() {
-        barrier::begin_anew();
+    fn begin_anew() {
+        membarrier::begin_anew();
         DOMAIN.begin_anew();
         set_here(ptr::null());
         epochs::begin_anew();
@@ -237,11 +238,11 @@ modelled! {
         pub(crate) fn flush(&self) {}
 
         pub(crate) fn meet_few(&self) {
-            barrier::light();
+            membarrier::light();
         }
 
         pub(crate) fn meet_all(&self) -> bool {
-            barrier::heavy()
+            membarrier::heavy()
         }
     }
 

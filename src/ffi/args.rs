@@ -12,9 +12,9 @@ use std::{mem, ptr, slice, str};
 use super::handles::{brama_connection_t, brama_t};
 use super::strings;
 use super::types::brama_pair_t;
-use crate::error::Error;
-use crate::key::Key;
 use crate::manager::Brama;
+use crate::values::error::Error;
+use crate::values::key::Key;
 
 #[cold]
 pub(super) fn invalid(

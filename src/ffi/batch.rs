@@ -10,7 +10,7 @@ use super::guard;
 use super::handles::brama_connection_t;
 use super::report;
 use super::types::{BRAMA_OUTCOME_FAILURE, BRAMA_OUTCOME_SUCCESS, brama_outcome_t};
-use crate::error::Error;
+use crate::values::error::Error;
 
 /// One report of brama_report_many.
 #[repr(C)]

@@ -11,9 +11,9 @@ use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types;
 use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
-use crate::connection::Connection;
-use crate::key::Key;
 use crate::manager::Brama;
+use crate::manager::connection::Connection;
+use crate::values::key::Key;
 
 /// Registers a connection, closed.
 ///

@@ -9,12 +9,12 @@ use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_clock_t, brama_connection_t, brama_t};
 use super::types::*;
-use crate::builder::Builder;
-use crate::config::{
+use crate::manager::builder::Builder;
+use crate::values::error::{Error, Invalid};
+use crate::values::settings::{
     Changes, Config, ConnectionOptions, ExpiryStrategy, Given, Housekeeping, UNLIMITED,
     setting_table,
 };
-use crate::error::{Error, Invalid};
 
 /// What a struct that has the fields of settings says of them.
 macro_rules! changes_of {

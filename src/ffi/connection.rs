@@ -10,8 +10,8 @@ use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
-use crate::event::Report;
-use crate::record::Begun;
+use crate::circuit::record::Begun;
+use crate::values::event::Report;
 
 /// One more reference to a handle, to be released once more. Returns the same pointer;
 /// NULL for NULL. Any thread.

@@ -10,8 +10,8 @@ use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types::{BRAMA_INHERIT_U64, BRAMA_NEVER, BRAMA_NONE, BRAMA_NOT_GIVEN_U64};
-use crate::error::Error;
-use crate::record::OpenFor;
+use crate::circuit::record::OpenFor;
+use crate::values::error::Error;
 
 /// Opens a circuit, or moves the deadline of an open one.
 ///

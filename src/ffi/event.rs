@@ -7,9 +7,9 @@ use std::slice;
 
 use super::args::Extensible;
 use super::status::ms;
-use super::text::{Room, Texts};
+use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
-use crate::event::Event;
+use crate::values::event::Event;
 
 /// In brama_event_t.flags: the event stands for one or more of its type and connection
 /// that found no room. It tells the state that held when it was made, which may be
@@ -88,8 +88,8 @@ unsafe impl Extensible for brama_event_t {
 }
 
 /// How much room the strings of these events need.
-pub(super) fn room_for(events: &[Event]) -> Room {
-    let mut room = Room::default();
+pub(super) fn room_for(events: &[Event]) -> WaitRoom {
+    let mut room = WaitRoom::default();
     for event in events {
         room.text(Some(event.connection()));
         room.text(event.scope());

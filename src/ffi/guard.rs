@@ -14,9 +14,9 @@ use std::thread;
 
 use super::errors::*;
 use super::text;
-use crate::error::Error;
-use crate::per_thread::words;
-use crate::record::Refused;
+use crate::circuit::record::Refused;
+use crate::sys::hot_tls::words;
+use crate::values::error::Error;
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
@@ -206,7 +206,7 @@ pub(super) fn last_code() -> brama_result_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Rejected, RejectionKind};
+    use crate::values::error::{Rejected, RejectionKind};
     use std::ffi::CStr;
     use std::time::Duration;
 

@@ -4,11 +4,11 @@ use std::ffi::CString;
 use std::mem::{offset_of, size_of};
 
 use super::text::{Shelf, Texts, to_c};
-use crate::clock::ManualClock;
-use crate::connection::Connection;
+use crate::circuit::record::Status;
 use crate::manager::Brama;
-use crate::record::Status;
-use crate::subscription::{EventQueue, Subscription};
+use crate::manager::connection::Connection;
+use crate::manager::subscription::{EventQueue, Subscription};
+use crate::sys::clock::ManualClock;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 /// Wherever one is asked for, NULL is the process-wide default manager. May be used

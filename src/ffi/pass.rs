@@ -17,10 +17,10 @@ use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_connection_t;
 use super::permit::brama_permit_t;
-use crate::connection::token_of_pass;
-use crate::error::Error;
-use crate::record::Token;
-use crate::state::Word;
+use crate::circuit::record::Token;
+use crate::manager::connection::token_of_pass;
+use crate::values::error::Error;
+use crate::values::state::Word;
 
 /// A number read by way of brama_connection_pass_word that is smaller lets calls pass.
 pub const BRAMA_PASS_LIMIT: u32 = 0x20000000;

@@ -24,10 +24,10 @@ use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::types::{BRAMA_NEVER, BRAMA_NONE};
-use crate::error::Error;
-use crate::key::Key;
+use crate::circuit::record::Token;
 use crate::manager::{Admission, Brama};
-use crate::record::Token;
+use crate::values::error::Error;
+use crate::values::key::Key;
 
 /// An admission, to be reported once, on any thread. A plain value: it may be copied
 /// and needs no free, and one that is never reported is forgotten (a probe's place is

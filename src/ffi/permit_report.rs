@@ -11,9 +11,9 @@ use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::permit::{Granted, brama_permit_t, healthy};
 use super::report::{self, brama_report_t};
-use crate::error::Error;
-use crate::event::Report;
-use crate::record::{Begun, Token};
+use crate::circuit::record::{Begun, Token};
+use crate::values::error::Error;
+use crate::values::event::Report;
 
 /// Reports that the admitted call succeeded.
 ///

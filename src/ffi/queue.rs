@@ -13,7 +13,7 @@ use super::guard::{self, Failure};
 use super::handles::{brama_queue_t, brama_t};
 use super::subscribe::brama_filter_t;
 use super::text::Shelf;
-use crate::error::Error;
+use crate::values::error::Error;
 
 /// A queue, for a call that may run functions of the host's: one of them may free it.
 ///

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::args::{self, Extensible, TERMINATED, init, read_or_blank};
 use super::types::brama_pair_t;
-use crate::config::Metadata;
-use crate::error::Error;
-use crate::event::{Report, TEXT_BYTES, valid_beginning};
+use crate::values::error::Error;
+use crate::values::event::{Report, TEXT_BYTES, valid_beginning};
+use crate::values::settings::Metadata;
 
 /// What a report says beyond its outcome, for the `_with` functions. It goes into the
 /// events; everything is copied by the call.

@@ -10,12 +10,12 @@ use super::args::{self, Extensible, handle, init, judge_place, key, null, write}
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
-use super::text::{Room, Texts};
+use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
-use crate::config::{ExpiryStrategy, Settings};
-use crate::error::Error;
-use crate::record::Status;
-use crate::state::State;
+use crate::circuit::record::Status;
+use crate::values::error::Error;
+use crate::values::settings::{ExpiryStrategy, Settings};
+use crate::values::state::State;
 
 /// The settings in effect for a connection; the fields are those of brama_options_t.
 #[repr(C)]
@@ -378,14 +378,14 @@ pub(super) unsafe fn snapshot(
         None => brama.snapshot(),
         Some("") => brama.snapshot_of_scope(None),
         Some(scope) => {
-            crate::key::validate_name("scope", scope)?;
+            crate::values::key::validate_name("scope", scope)?;
             brama.snapshot_of_scope(scope)
         }
     })
 }
 
 pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
-    let mut room = Room::default();
+    let mut room = WaitRoom::default();
     room.text(Some(&status.identifier));
     room.text(status.scope.as_deref());
     room.map(Some(&status.metadata));
@@ -413,7 +413,7 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         opened_at_ms: status.opened_at.unwrap_or(BRAMA_NONE),
         last_state_change_ms: status.last_state_change.unwrap_or(BRAMA_NONE),
         time_in_state_ms: ms(Some(status.time_in_state)),
-        expiry_ms: status.expiry.map_or(BRAMA_NEVER, crate::clock::millis),
+        expiry_ms: status.expiry.map_or(BRAMA_NEVER, crate::sys::clock::millis),
         retry_after_ms: match status.retry_after {
             None if is_open => BRAMA_NEVER,
             length => ms(length),
@@ -444,5 +444,5 @@ fn in_effect(settings: &Settings) -> brama_settings_t {
 
 /// BRAMA_NONE for none.
 pub(super) fn ms(length: Option<Duration>) -> u64 {
-    length.map_or(BRAMA_NONE, crate::clock::millis)
+    length.map_or(BRAMA_NONE, crate::sys::clock::millis)
 }

@@ -12,10 +12,10 @@ use super::guard;
 use super::handles::{brama_subscription_t, brama_t};
 use super::text::{Shelf, Texts};
 use super::types::*;
-use crate::error::Error;
-use crate::event::{EventFilter, EventType};
-use crate::key::validate_name;
-use crate::subscription::Subscription;
+use crate::manager::subscription::Subscription;
+use crate::values::error::Error;
+use crate::values::event::{EventFilter, EventType};
+use crate::values::key::validate_name;
 
 /// Called with one event. All that it points to is valid until the callback returns.
 /// Runs on the manager's thread, or on one that polls; may call anything in this

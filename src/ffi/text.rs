@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::status::brama_settings_t;
 use super::types::brama_pair_t;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sys::atomic::{AtomicPtr, Ordering};
 
 pub(super) fn to_c(text: &str) -> CString {
     let end = text.bytes().position(|byte| byte == 0);
@@ -67,12 +67,12 @@ impl Drop for Shelf {
 
 /// How much room some texts need.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Room {
+pub(super) struct WaitRoom {
     bytes: usize,
     pairs: usize,
 }
 
-impl Room {
+impl WaitRoom {
     pub(super) fn text(&mut self, text: Option<&str>) {
         self.bytes += text.map_or(0, |text| text.len() + 1);
     }
@@ -87,7 +87,7 @@ impl Room {
 
 impl Texts {
     /// Forgets what was put in, and makes room.
-    pub(super) fn begin(&mut self, room: Room) {
+    pub(super) fn begin(&mut self, room: WaitRoom) {
         self.bytes.clear();
         self.pairs.clear();
         self.bytes.reserve(room.bytes);

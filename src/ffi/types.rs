@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use crate::event::EventType;
-use crate::state::State;
+use crate::values::event::EventType;
+use crate::values::state::State;
 
 /// The state of a circuit: one of the BRAMA_STATE_ values.
 pub type brama_state_t = i32;

@@ -61,14 +61,16 @@ use ::metrics::{
     gauge, histogram,
 };
 
-use crate::engine::Engine;
-use crate::event::{Event, EventFilter, EventType};
-use crate::key::{Key, KeyBuf};
-use crate::lock::Lock;
-use crate::per_process::Renew;
-use crate::record::{Observed, Record, RecordRef};
-use crate::state::State;
-use crate::{Brama, Error, Subscription};
+use crate::Brama;
+use crate::Error;
+use crate::Subscription;
+use crate::circuit::record::{Observed, Record, RecordRef};
+use crate::manager::engine::Engine;
+use crate::sys::fork_lock::ForkLock;
+use crate::sys::per_process::Renew;
+use crate::values::event::{Event, EventFilter, EventType};
+use crate::values::key::{Key, KeyBuf};
+use crate::values::state::State;
 
 const TOTALS: [(&str, &str); 3] = [
     ("brama_successes_total", "Successes reported."),
@@ -106,7 +108,7 @@ const OPEN_SECONDS: &str = "brama_open_seconds";
 #[must_use = "dropping an exporter ends it"]
 pub struct Exporter {
     engine: Weak<Engine>,
-    ledger: Arc<Lock<Ledger>>,
+    ledger: Arc<ForkLock<Ledger>>,
     /// Some until the drop.
     subscription: Option<Subscription>,
 }
@@ -120,7 +122,7 @@ impl Exporter {
     pub fn new(brama: &Brama) -> Result<Exporter, Error> {
         describe();
         let engine = Arc::downgrade(brama.shared_engine());
-        let ledger = Arc::new(Lock::new(Ledger {
+        let ledger = Arc::new(ForkLock::new(Ledger {
             engine: engine.clone(),
             accounts: HashMap::new(),
         }));
@@ -316,7 +318,7 @@ impl Account {
         for (name, _, _) in CHANGES {
             counter!(name, self.labels.iter()).increment(0);
         }
-        let state = |engine: &Engine| Record::state(&self.record, &engine.env);
+        let state = |engine: &Engine| Record::state(&self.record, &engine.context);
         let state = engine.map_or(State::Unknown, state);
         gauge!(STATE, self.labels.iter()).set(number(state));
     }

@@ -48,8 +48,10 @@
 
 use ::tracing::Level;
 
-use crate::event::{Event, EventFilter, EventType};
-use crate::{Brama, Error, Subscription};
+use crate::Brama;
+use crate::Error;
+use crate::Subscription;
+use crate::values::event::{Event, EventFilter, EventType};
 
 /// Emits every event that `filter` lets pass, until the subscription is dropped.
 ///

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Brama;
-use crate::builder;
-use crate::bus::EventCounts;
-use crate::error::Error;
-use crate::event::{Event, EventFilter};
-use crate::mailbox::Mailbox;
-use crate::subscriber::{Batch, Sink};
-use crate::subscription::{EventQueue, Subscription};
+use crate::events::bus::EventCounts;
+use crate::events::subscriber::{Batch, Sink};
+use crate::events::subscriber_queue::SubscriberQueue;
+use crate::manager::builder;
+use crate::manager::subscription::{EventQueue, Subscription};
+use crate::values::error::Error;
+use crate::values::event::{Event, EventFilter};
 
 impl Brama {
     /// Calls `callback` for every event that `filter` lets pass, on the manager's
@@ -76,11 +76,11 @@ impl Brama {
         capacity: usize,
     ) -> Result<EventQueue, Error> {
         builder::capacity("capacity", capacity)?;
-        let mailbox = Arc::new(Mailbox::new(capacity));
+        let queue = Arc::new(SubscriberQueue::new(capacity));
         let subscriber = self
             .engine()
-            .subscribe(filter, Sink::Mailbox(mailbox.clone()))?;
-        Ok(EventQueue::new(&self.owner.engine, subscriber, mailbox))
+            .subscribe(filter, Sink::SubscriberQueue(queue.clone()))?;
+        Ok(EventQueue::new(&self.owner.engine, subscriber, queue))
     }
 
     fn subscribe_to(&self, filter: EventFilter, sink: Sink) -> Result<Subscription, Error> {
@@ -101,6 +101,6 @@ impl Brama {
     /// background thread runs.
     pub fn event_counts(&self) -> EventCounts {
         let engine = self.engine();
-        engine.env.bus.counts(engine.driver.is_running())
+        engine.bus.counts(engine.driver.is_running())
     }
 }

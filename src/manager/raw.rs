@@ -6,13 +6,13 @@
 //! registration of the manager has.
 
 use super::Brama;
-use crate::engine::Engine;
-use crate::error::Error;
-use crate::event::Report;
-use crate::key::Key;
+use crate::circuit::record::{Record, Refusal, Ticket, Token};
+use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
-use crate::record::{Record, Refusal, Ticket, Token};
-use crate::state::State;
+use crate::values::error::Error;
+use crate::values::event::Report;
+use crate::values::key::Key;
+use crate::values::state::State;
 
 /// An admission by name, in plain words.
 #[derive(Clone, Copy)]
@@ -31,15 +31,17 @@ impl Brama {
     /// [`Brama::state`], or why there is none.
     pub(crate) fn known_state(&self, key: Key<'_>) -> Result<State, Error> {
         let engine = self.engine();
-        engine.look_up(key, |record| Some(record.state(&engine.env)))
+        engine.look_up(key, |record| Some(record.state(&engine.context)))
     }
 
     /// Why [`Brama::available`] is false, if it still is.
     pub(crate) fn why_unavailable(&self, key: Key<'_>) -> Option<Error> {
         let engine = self.engine();
-        let found = engine.look_up(key, |record| match record.why_unavailable(&engine.env) {
-            Some(Refusal::Gone) => None,
-            reason => Some(reason),
+        let found = engine.look_up(key, |record| {
+            match record.why_unavailable(&engine.context) {
+                Some(Refusal::Gone) => None,
+                reason => Some(reason),
+            }
         });
         match found {
             Ok(refusal) => refusal.map(|refusal| engine.error(refusal, key)),
@@ -50,10 +52,10 @@ impl Brama {
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
         let engine = self.engine();
         engine.with(key, |record, guard| {
-            let ticket = record.acquire(&engine.env)?;
+            let ticket = record.acquire(&engine.context)?;
             // The admission holds no reference that would keep the connection registered.
             record.mark_visited();
-            if !record.stays(&engine.env, guard) {
+            if !record.stays(&engine.context, guard) {
                 return Err(Refusal::Gone);
             }
             Ok(Admission {
@@ -71,7 +73,7 @@ impl Brama {
         report: &Report<'_>,
     ) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket, guard| {
-            record.success_by_name(&engine.env, Some(ticket), report, guard)
+            record.success_by_name(&engine.context, Some(ticket), report, guard)
         })
     }
 
@@ -82,7 +84,7 @@ impl Brama {
         report: &Report<'_>,
     ) -> Option<Result<u32, Error>> {
         self.settle(admission, |record, engine, ticket, _| {
-            record.failure(&engine.env, Some(ticket), report)
+            record.failure(&engine.context, Some(ticket), report)
         })
     }
 
@@ -90,7 +92,7 @@ impl Brama {
     pub(crate) fn cancelled_of(&self, admission: Admission) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket, _| {
             let _held = record.hold();
-            record.cancelled(&engine.env, ticket)
+            record.cancelled(&engine.context, ticket)
         })
     }
 
@@ -98,7 +100,7 @@ impl Brama {
     pub(crate) fn ignored_of(&self, admission: Admission) -> Option<Result<(), Error>> {
         self.settle(admission, |record, engine, ticket, _| {
             let _held = record.hold();
-            record.ignored(&engine.env, ticket)
+            record.ignored(&engine.context, ticket)
         })
     }
 

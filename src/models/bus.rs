@@ -19,29 +19,32 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
-use crate::bus::Dispatched;
-use crate::bus::Notices;
-use crate::clock::{Clock, ManualClock};
-use crate::config::Global;
-use crate::env::Env;
-use crate::event::{Event, EventFilter, EventMask, EventType, Report};
-use crate::mailbox::Mailbox;
-use crate::record::{Newcomer, OpenFor, RecordRef};
-use crate::state::State;
-use crate::subscriber::{Sink, Subscriber};
-use crate::sync::{fence, fence_after_rmw};
+use crate::circuit::context::Context;
+use crate::circuit::event_sink::EventSink;
+use crate::circuit::record::{OpenFor, RecordRef, Registrant};
+use crate::events::bus::Bus;
+use crate::events::bus::Dispatched;
+use crate::events::bus::Notices;
+use crate::events::subscriber::{Sink, Subscriber};
+use crate::events::subscriber_queue::SubscriberQueue;
+use crate::sys::atomic::{fence, fence_after_rmw};
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::event::{Event, EventFilter, EventMask, EventType, Report};
+use crate::values::settings::Global;
+use crate::values::state::State;
 
-fn record_of(env: &Env, name: &str) -> RecordRef {
-    let mut newcomer = Newcomer::new(env, name.into());
-    newcomer.with(env, None).expect("valid");
-    let [record, _] = RecordRef::new(env, &mut newcomer);
+fn record_of(context: &Context, name: &str) -> RecordRef {
+    let mut newcomer = Registrant::new(context, name.into());
+    newcomer.with(context, None).expect("valid");
+    let [record, _] = RecordRef::new(context, &mut newcomer);
     record
 }
 
 struct Shared {
-    env: Env,
+    context: Context,
+    bus: std::sync::Arc<Bus>,
     record: RecordRef,
-    mailbox: std::sync::Arc<Mailbox>,
+    queue: std::sync::Arc<SubscriberQueue>,
 }
 
 impl Shared {
@@ -52,35 +55,37 @@ impl Shared {
 
     /// A ring of two, full, and a subscriber.
     fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
-        let env = Env::new(
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+        let context = Context::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
-        let mailbox = std::sync::Arc::new(Mailbox::new(8));
+        let queue = std::sync::Arc::new(SubscriberQueue::new(8));
         let filter = EventFilter::new().types(wanted.iter().copied());
-        let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
+        let subscriber = Subscriber::new(1, filter, Sink::SubscriberQueue(queue.clone()));
         subscriber.begin();
-        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
-        let filler = record_of(&env, "filler");
-        let early = record_of(&env, "db");
-        filler.learn_interest(&env.bus);
+        drop(bus.add(std::sync::Arc::new(subscriber)).0);
+        let filler = record_of(&context, "filler");
+        let early = record_of(&context, "db");
+        filler.learn_interest(&*bus);
         // Two fill it; a third makes it known as full.
         for _ in 0..if newcomer { 3 } else { 2 } {
-            filler.half_open(&env).expect("registered");
-            filler.reset(&env).expect("registered");
+            filler.half_open(&context).expect("registered");
+            filler.reset(&context).expect("registered");
         }
         let record = if newcomer {
-            record_of(&env, "newcomer")
+            record_of(&context, "newcomer")
         } else {
             early
         };
-        record.learn_interest(&env.bus);
+        record.learn_interest(&*bus);
         Shared {
-            env,
+            context,
+            bus,
             record,
-            mailbox,
+            queue,
         }
     }
 
@@ -91,37 +96,41 @@ impl Shared {
 
     /// [`Shared::just_registered`], where the subscriber wants these.
     fn heard(wanted: &[EventType]) -> Self {
-        let env = Env::new(
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+        let context = Context::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
-        let mailbox = std::sync::Arc::new(Mailbox::new(8));
+        let queue = std::sync::Arc::new(SubscriberQueue::new(8));
         let filter = EventFilter::new().types(wanted.iter().copied());
-        let subscriber = Subscriber::new(1, filter, Sink::Mailbox(mailbox.clone()));
+        let subscriber = Subscriber::new(1, filter, Sink::SubscriberQueue(queue.clone()));
         subscriber.begin();
-        drop(env.bus.add(std::sync::Arc::new(subscriber)).0);
-        let record = record_of(&env, "db");
+        drop(bus.add(std::sync::Arc::new(subscriber)).0);
+        let record = record_of(&context, "db");
         Shared {
-            env,
+            context,
+            bus,
             record,
-            mailbox,
+            queue,
         }
     }
 
     /// An empty ring, and nobody who listens.
     fn unheard() -> Self {
-        let env = Env::new(
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+        let context = Context::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
         Shared {
-            record: record_of(&env, "db"),
-            mailbox: std::sync::Arc::new(Mailbox::new(8)),
-            env,
+            record: record_of(&context, "db"),
+            queue: std::sync::Arc::new(SubscriberQueue::new(8)),
+            context,
+            bus,
         }
     }
 
@@ -130,16 +139,16 @@ impl Shared {
     fn subscribe(&self, finds: impl FnOnce() -> bool) {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let interest = filter.interest_in(self.record.key());
-        let sink = Sink::Mailbox(self.mailbox.clone());
+        let sink = Sink::SubscriberQueue(self.queue.clone());
         let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-        let (changing, is_first) = self.env.bus.add(subscriber.clone());
-        fence(crate::sync::Ordering::SeqCst);
+        let (changing, is_first) = self.bus.add(subscriber.clone());
+        fence(crate::sys::atomic::Ordering::SeqCst);
         if finds() {
-            self.record.add_interest(interest, is_first, &self.env.bus);
+            self.record.add_interest(interest, is_first, &*self.bus);
         }
         subscriber.begin();
         drop(changing);
-        fence(crate::sync::Ordering::SeqCst);
+        fence(crate::sys::atomic::Ordering::SeqCst);
     }
 
     fn change(&self, to: State) {
@@ -147,10 +156,10 @@ impl Shared {
         let done = match to {
             State::Open => {
                 let for_a_while = OpenFor::Custom(Duration::from_millis(5));
-                record.open(&self.env, &Report::NONE, for_a_while)
+                record.open(&self.context, &Report::NONE, for_a_while)
             }
-            State::HalfOpen => record.half_open(&self.env),
-            _ => record.reset(&self.env),
+            State::HalfOpen => record.half_open(&self.context),
+            _ => record.reset(&self.context),
         };
         done.expect("registered");
     }
@@ -163,22 +172,22 @@ impl Shared {
     /// [`Shared::round`], where these records were found before, in the inbox.
     fn round_with(&self, found: &[RecordRef]) {
         let late = || {
-            let waiting = self.env.attention.take_all();
+            let waiting = self.context.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
-            if self.env.bus.take_unlisted() && self.record.has_missed() {
+            if self.bus.take_unlisted() && self.record.has_missed() {
                 late.push(self.record.share());
             }
             late.extend_from_slice(found);
             late
         };
-        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        let dispatched = self.bus.dispatch(&self.context, late, &Default::default);
         assert_eq!(dispatched, Dispatched::Done);
     }
 
     /// The state that the subscriber has heard of last.
     fn told(&self) -> Option<State> {
         let name = self.record.key().to_buf();
-        let events = self.mailbox.drain(64);
+        let events = self.queue.drain(64);
         assert!(events.is_sorted_by(|one, next| one.sequence() < next.sequence()));
         let of_record = events
             .iter()
@@ -189,7 +198,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.env.attention.take_all().for_each(drop);
+        self.context.attention.take_all().for_each(drop);
     }
 }
 
@@ -218,7 +227,7 @@ fn check(
             party.join().unwrap();
         }
         shared.round();
-        assert_eq!(shared.told(), Some(shared.record.state(&shared.env)));
+        assert_eq!(shared.told(), Some(shared.record.state(&shared.context)));
     });
 }
 
@@ -237,7 +246,7 @@ fn two_changes_without_room_are_told() {
 fn two_changes_with_room_are_told() {
     check(2, &[State::Open, State::HalfOpen], || {
         let shared = Shared::just_registered();
-        shared.record.learn_interest(&shared.env.bus);
+        shared.record.learn_interest(&*shared.bus);
         shared
     });
 }
@@ -257,19 +266,19 @@ fn an_expiry_that_two_threads_see_is_told_once() {
     builder.check(|| {
         let shared = Arc::new(Shared::heard(&[EventType::Expiry]));
         shared.change(State::Open);
-        let Clock::Manual(clock) = &shared.env.clock else {
+        let Clock::Manual(clock) = &shared.context.clock else {
             unreachable!("models keep to a manual clock");
         };
         clock.advance(Duration::from_millis(5));
         let parties = [(); 2].map(|()| {
             let shared = shared.clone();
-            thread::spawn(move || shared.record.state(&shared.env))
+            thread::spawn(move || shared.record.state(&shared.context))
         });
         for party in parties {
             assert_eq!(party.join().unwrap(), State::HalfOpen);
         }
         shared.round();
-        assert_eq!(shared.mailbox.drain(64).len(), 1);
+        assert_eq!(shared.queue.drain(64).len(), 1);
     });
 }
 
@@ -294,7 +303,7 @@ fn a_record_that_is_found_twice_loses_nothing() {
         changes.join().unwrap();
         dispatches.join().unwrap();
         shared.round();
-        let events = shared.mailbox.drain(64);
+        let events = shared.queue.drain(64);
         let heard = events
             .iter()
             .filter(|event| event.id == shared.record.id())
@@ -315,7 +324,7 @@ fn a_change_before_the_interest_is_learned_is_told() {
             }),
             thread::spawn({
                 let shared = shared.clone();
-                move || shared.record.learn_interest(&shared.env.bus)
+                move || shared.record.learn_interest(&*shared.bus)
             }),
         ];
         for party in parties {
@@ -343,8 +352,8 @@ fn a_change_after_a_subscription_is_told() {
         let registers = party(|shared, table| {
             table.swap(1, Ordering::AcqRel);
             fence_after_rmw();
-            if shared.env.bus.has_audience() {
-                shared.record.learn_interest(&shared.env.bus);
+            if shared.bus.has_audience() {
+                shared.record.learn_interest(&*shared.bus);
             }
             false
         });
@@ -358,7 +367,7 @@ fn a_change_after_a_subscription_is_told() {
         });
         let reports = party(|shared, table| {
             if table.load(Ordering::Acquire) == 1 {
-                shared.record.learn_interest(&shared.env.bus);
+                shared.record.learn_interest(&*shared.bus);
             }
             false
         });
@@ -378,12 +387,12 @@ fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     builder.check(|| {
         let shared = Arc::new(Shared::unheard());
         // Nobody is there yet, so that it need not ask any more.
-        shared.record.learn_interest(&shared.env.bus);
+        shared.record.learn_interest(&*shared.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();
             move || {
                 shared.subscribe(|| true);
-                shared.record.state(&shared.env)
+                shared.record.state(&shared.context)
             }
         });
         let changes = thread::spawn({
@@ -408,12 +417,12 @@ fn interest_that_is_learned_late_is_not_stale() {
         let shared = Arc::new(Shared::just_registered());
         let learns = thread::spawn({
             let shared = shared.clone();
-            move || shared.record.learn_interest(&shared.env.bus)
+            move || shared.record.learn_interest(&*shared.bus)
         });
         let unsubscribes = thread::spawn({
             let shared = shared.clone();
             move || {
-                let bus = &shared.env.bus;
+                let bus = &*shared.bus;
                 let _changing = bus.remove(&bus.find(|_| true));
                 let interest = bus.interest_in(shared.record.key());
                 shared.record.set_interest(interest);

@@ -6,20 +6,18 @@ use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::circuit::context::Context;
+use crate::circuit::record::{OpenFor, Profile, RecordRef, Refusal, Registrant, Ticket};
+use crate::sys::atomic::{Ordering, fence};
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::event::Report;
+use crate::values::settings::{ConnectionOptions, Global, Overrides};
+use crate::values::state::State;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::bus::Notices;
-use crate::clock::{Clock, ManualClock};
-use crate::config::{ConnectionOptions, Global, Overrides};
-use crate::env::Env;
-use crate::event::Report;
-use crate::record::{Newcomer, OpenFor, Profile, RecordRef, Refusal, Ticket};
-use crate::state::State;
-use crate::sync::{Ordering, fence};
-
 pub(super) struct Circuit {
-    pub(super) env: Env,
+    pub(super) context: Context,
     pub(super) record: RecordRef,
     pub(super) clock: ManualClock,
     /// A ticket that is out.
@@ -29,22 +27,22 @@ pub(super) struct Circuit {
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
 fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let clock = ManualClock::new();
-    let env = Env::new(
+    let context = Context::new(
         Clock::Manual(clock.clone()),
         Global::default(),
-        Notices::new(2),
+        std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
         None,
     );
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
-    let mut newcomer = Newcomer::new(&env, "db".into());
-    newcomer.with(&env, Some(more(options))).expect("valid");
-    let [record, _] = RecordRef::new(&env, &mut newcomer);
+    let mut newcomer = Registrant::new(&context, "db".into());
+    newcomer.with(&context, Some(more(options))).expect("valid");
+    let [record, _] = RecordRef::new(&context, &mut newcomer);
     // Nobody wants to hear of it: reports take the shortest way.
-    record.learn_interest(&env.bus);
+    record.learn_interest(&*context.sink);
     Circuit {
-        env,
+        context,
         record,
         clock,
         ticket: Mutex::default(),
@@ -53,23 +51,23 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
 
 impl Circuit {
     pub(super) fn fail(&self, ticket: Option<Ticket>) -> Result<u32, Refusal> {
-        self.record.failure(&self.env, ticket, &Report::NONE)
+        self.record.failure(&self.context, ticket, &Report::NONE)
     }
 
     pub(super) fn succeed(&self, ticket: Option<Ticket>) -> Result<(), Refusal> {
-        self.record.success(&self.env, ticket, &Report::NONE)
+        self.record.success(&self.context, ticket, &Report::NONE)
     }
 
     pub(super) fn acquire(&self) -> Result<Ticket, Refusal> {
-        self.record.acquire(&self.env)
+        self.record.acquire(&self.context)
     }
 
     pub(super) fn close(&self) {
-        self.record.close(&self.env).expect("registered");
+        self.record.close(&self.context).expect("registered");
     }
 
     pub(super) fn reset(&self) {
-        self.record.reset(&self.env).expect("registered");
+        self.record.reset(&self.context).expect("registered");
     }
 
     /// Gives the circuit these settings, as `Engine::configure_record` does.
@@ -86,14 +84,14 @@ impl Circuit {
                 break;
             }
         }
-        self.env.next_version();
+        self.context.next_version();
         fence(Ordering::SeqCst);
-        self.record.watch(&self.env);
+        self.record.watch(&self.context);
     }
 
     /// State, failure count, trips.
     pub(super) fn seen(&self) -> (State, u32, u32) {
-        let status = self.record.status(&self.env).expect("registered");
+        let status = self.record.status(&self.context).expect("registered");
         (status.state, status.failure_count, status.trips)
     }
 }
@@ -101,7 +99,7 @@ impl Circuit {
 impl Drop for Circuit {
     fn drop(&mut self) {
         // Records in the inbox refer to atomics of this execution.
-        self.env.attention.take_all().for_each(drop);
+        self.context.attention.take_all().for_each(drop);
     }
 }
 
@@ -182,7 +180,10 @@ pub(super) fn one_failure(circuit: &Circuit) {
 }
 
 pub(super) fn half_open(circuit: &Circuit) {
-    circuit.record.half_open(&circuit.env).expect("registered");
+    circuit
+        .record
+        .half_open(&circuit.context)
+        .expect("registered");
 }
 
 /// Half-open, and the only probe is out.
@@ -194,7 +195,7 @@ pub(super) fn probing(circuit: &Circuit) {
 pub(super) fn open(circuit: &Circuit) {
     let by_hand = circuit
         .record
-        .open(&circuit.env, &Report::NONE, OpenFor::Configured);
+        .open(&circuit.context, &Report::NONE, OpenFor::Configured);
     by_hand.expect("registered");
 }
 

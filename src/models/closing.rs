@@ -1,12 +1,12 @@
-//! Closing a circuit takes two words: [`parked`](crate::record) with the state word.
+//! Closing a circuit takes two words: [`parked`](crate::circuit::record) with the state word.
 
 use std::time::Duration;
 
 use super::circuit::{
     Circuit, explore, half_open, nothing, one_failure, one_of, open, open_with_one_failure,
 };
-use crate::config::ConnectionOptions;
-use crate::state::State;
+use crate::values::settings::ConnectionOptions;
+use crate::values::state::State;
 
 /// Mutation: `closing-by-hand-that-forgets`.
 #[test]
@@ -320,7 +320,7 @@ fn a_circuit_is_watched_as_the_last_of_two_changes_of_settings_says() {
         },
         |circuit| circuit.configure(&ConnectionOptions::new().cancelled_after(None)),
         |circuit, (), ()| {
-            let settings = circuit.record.settings(&circuit.env);
+            let settings = circuit.record.settings(&circuit.context);
             (
                 settings.is_watched(),
                 circuit.record.word_now().is_watched(),

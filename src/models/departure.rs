@@ -1,13 +1,13 @@
-//! A cleanup beside those who come in its way: [`departure`](crate::record::Departure).
+//! A cleanup beside those who come in its way: [`departure`](crate::circuit::record::Departure).
 
 use std::time::Duration;
 
 use super::circuit::{Circuit, explore, half_open, one_failure, open};
-use crate::config::ConnectionOptions;
-use crate::event::Report;
+use crate::circuit::record::{OpenFor, Refusal};
 use crate::reclaim;
-use crate::record::{OpenFor, Refusal};
-use crate::state::State;
+use crate::values::event::Report;
+use crate::values::settings::ConnectionOptions;
+use crate::values::state::State;
 
 /// As long ago as a cleanup asks for.
 const LONG: u64 = 10;
@@ -18,11 +18,11 @@ fn idle(circuit: &Circuit) {
 
 /// Whether it removed the connection.
 fn clean_up(circuit: &Circuit) -> bool {
-    let (env, record) = (&circuit.env, &circuit.record);
+    let (context, record) = (&circuit.context, &circuit.record);
     let guard = reclaim::pin();
-    let now = env.clock.now();
-    match record.begin_departure(env, now, LONG) {
-        Some(departure) => guard.meet_all() && record.depart(env, now, &departure),
+    let now = context.clock.now();
+    match record.begin_departure(context, now, LONG) {
+        Some(departure) => guard.meet_all() && record.depart(context, now, &departure),
         None => false,
     }
 }
@@ -44,7 +44,7 @@ fn a_cleanup_removes_no_connection_of_which_a_handle_was_given_out() {
     let seen = explore(
         idle,
         clean_up,
-        |circuit| circuit.record.hold_if_there(&circuit.env),
+        |circuit| circuit.record.hold_if_there(&circuit.context),
         |_, is_removed, handle| (is_removed, handle.is_some()),
     );
     assert_eq!(seen, [(true, false), (false, true)].into());
@@ -54,10 +54,10 @@ fn a_cleanup_removes_no_connection_of_which_a_handle_was_given_out() {
 #[test]
 fn a_cleanup_removes_no_circuit_that_was_just_opened_by_hand() {
     one_of_two_wins(|circuit| {
-        let (env, record) = (&circuit.env, &circuit.record);
-        match record.open(env, &Report::NONE, OpenFor::Never) {
+        let (context, record) = (&circuit.context, &circuit.record);
+        match record.open(context, &Report::NONE, OpenFor::Never) {
             Ok(()) => {
-                assert_eq!(record.state(env), State::Open);
+                assert_eq!(record.state(context), State::Open);
                 true
             }
             Err(_) => false,
@@ -81,9 +81,9 @@ fn a_cleanup_loses_no_failure_by_name() {
 fn a_cleanup_loses_no_success_by_name() {
     one_of_two_wins(|circuit| {
         let guard = reclaim::pin();
-        let (env, record) = (&circuit.env, &circuit.record);
+        let (context, record) = (&circuit.context, &circuit.record);
         record
-            .success_by_name(env, None, &Report::NONE, &guard)
+            .success_by_name(context, None, &Report::NONE, &guard)
             .is_ok()
     });
 }
@@ -95,7 +95,7 @@ fn a_cleanup_loses_no_success_by_name() {
 fn a_cleanup_loses_no_control_by_name_that_changes_nothing() {
     one_of_two_wins(|circuit| {
         let _held = circuit.record.hold();
-        circuit.record.close(&circuit.env).is_ok()
+        circuit.record.close(&circuit.context).is_ok()
     });
 }
 
@@ -128,7 +128,7 @@ fn a_connection_that_stays_is_as_it_was() {
             idle(circuit);
         },
         clean_up,
-        |circuit| circuit.record.hold_if_there(&circuit.env),
+        |circuit| circuit.record.hold_if_there(&circuit.context),
         |circuit, is_removed, handle| {
             assert_ne!(is_removed, handle.is_some());
             (!is_removed).then(|| circuit.seen())
@@ -140,8 +140,8 @@ fn a_connection_that_stays_is_as_it_was() {
 /// A cleanup was stopped for good after its mark, as in the child of a fork.
 fn marked(circuit: &Circuit) {
     idle(circuit);
-    let now = circuit.env.clock.now();
-    let departure = circuit.record.begin_departure(&circuit.env, now, LONG);
+    let now = circuit.context.clock.now();
+    let departure = circuit.record.begin_departure(&circuit.context, now, LONG);
     assert!(departure.is_some());
 }
 
@@ -150,7 +150,7 @@ fn marked(circuit: &Circuit) {
 fn a_connection_that_stays_beside_a_change_of_settings_is_watched() {
     let seen = explore(
         marked,
-        |circuit| circuit.record.state(&circuit.env),
+        |circuit| circuit.record.state(&circuit.context),
         |circuit| {
             let patient = Duration::from_millis(50);
             circuit.configure(&ConnectionOptions::new().cancelled_after(patient));
@@ -165,7 +165,7 @@ fn a_connection_that_stays_beside_a_change_of_settings_is_watched() {
 fn nobody_waits_for_a_cleanup_that_was_stopped_for_good() {
     let seen = explore(
         marked,
-        |circuit| circuit.record.hold_if_there(&circuit.env).is_some(),
+        |circuit| circuit.record.hold_if_there(&circuit.context).is_some(),
         open,
         |circuit, is_held, ()| (is_held, circuit.seen().0),
     );

@@ -1,5 +1,5 @@
-//! The driver's sleep: [`driver`](crate::driver). What a sleeper and a ringer alone do is in
-//! [`inbox`](super::inbox).
+//! The driver's sleep: [`driver`](crate::manager::driver). What a sleeper and a ringer alone do is in
+//! [`inbox`](super::intrusive_stack).
 //!
 //! Mutations: `moving-work-without-a-ring`, `sleeping-without-a-second-look`,
 //! `looking-into-the-inbox-only`.
@@ -9,19 +9,19 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::bus::Notices;
-use crate::clock::{Clock, ManualClock};
-use crate::config::{Config, Global};
-use crate::engine::Engine;
-use crate::event::Report;
-use crate::record::{OpenFor, RecordRef};
+use crate::circuit::record::{OpenFor, RecordRef};
+use crate::events::bus::Notices;
+use crate::manager::engine::Engine;
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::event::Report;
+use crate::values::settings::{Config, Global};
 
 /// What the parties do at once: leave, move, sleep.
 type Party = fn(&Engine, &RecordRef) -> bool;
 
 /// Leaves an opening, and is stopped before it rings.
 fn leaves(engine: &Engine, record: &RecordRef) -> bool {
-    engine.env.attention.leave(record, || record.share());
+    engine.context.attention.leave(record, || record.share());
     true
 }
 
@@ -59,10 +59,10 @@ fn explore(parties: [(usize, Party); 3]) {
         let record = engine.register("db".into(), None).expect("a new name");
         assert_eq!(engine.do_all_due(), u64::MAX, "nothing to do");
         let for_a_while = OpenFor::Custom(Duration::from_millis(5));
-        let opened = record.open(&engine.env, &Report::NONE, for_a_while);
+        let opened = record.open(&engine.context, &Report::NONE, for_a_while);
         opened.expect("registered");
-        engine.env.attention.take_all().for_each(drop);
-        engine.env.bell.get_up();
+        engine.context.attention.take_all().for_each(drop);
+        engine.context.waker.get_up();
         let running = parties.map(|(place, party)| {
             let (engine, record) = (engine.clone(), record.share());
             (place, thread::spawn(move || party(&engine, &record)))
@@ -72,8 +72,8 @@ fn explore(parties: [(usize, Party); 3]) {
             answers[place] = party.join().unwrap();
         }
         let [_, is_moved, is_asleep] = answers;
-        let is_woken = engine.env.bell.was_woken();
+        let is_woken = engine.context.waker.was_woken();
         assert!(!is_moved || !is_asleep || is_woken, "it sleeps over work");
-        engine.env.attention.take_all().for_each(drop);
+        engine.context.attention.take_all().for_each(drop);
     });
 }

@@ -1,4 +1,4 @@
-//! Registrations beside what changes for all connections: [`engine`](crate::engine).
+//! Registrations beside what changes for all connections: [`engine`](crate::manager::engine).
 //!
 //! No party runs in a model's main thread, which loom explores incompletely.
 
@@ -7,10 +7,10 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::bus::Notices;
-use crate::clock::{Clock, ManualClock};
-use crate::config::{Config, Global};
-use crate::engine::Engine;
+use crate::events::bus::Notices;
+use crate::manager::engine::Engine;
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::settings::{Config, Global};
 
 fn engine() -> Arc<Engine> {
     let clock = Clock::Manual(ManualClock::new());

@@ -15,25 +15,28 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use crate::bus::Dispatched;
-use crate::bus::Notices;
-use crate::clock::{Clock, ManualClock};
-use crate::config::Global;
-use crate::env::Env;
-use crate::event::{Cause, EventFilter, EventType};
-use crate::mailbox::Mailbox;
-use crate::record::{Newcomer, RecordRef};
-use crate::subscriber::{Sink, Subscriber};
-use crate::sync::{fence, fence_after_rmw};
+use crate::circuit::context::Context;
+use crate::circuit::event_sink::EventSink;
+use crate::circuit::record::{RecordRef, Registrant};
+use crate::events::bus::Bus;
+use crate::events::bus::Dispatched;
+use crate::events::bus::Notices;
+use crate::events::subscriber::{Sink, Subscriber};
+use crate::events::subscriber_queue::SubscriberQueue;
+use crate::sys::atomic::{fence, fence_after_rmw};
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::event::{EventFilter, EventType, Occurrence};
+use crate::values::settings::Global;
 
 /// One connection that comes and goes, and those who listen.
 struct World {
-    env: Env,
+    context: Context,
+    bus: std::sync::Arc<Bus>,
     record: RecordRef,
     /// 1: the record can be found.
     table: AtomicU32,
-    mailbox: std::sync::Arc<Mailbox>,
-    /// Two who post to the mailbox. Made beforehand: loom does not see how the list of
+    queue: std::sync::Arc<SubscriberQueue>,
+    /// Two who post to the queue. Made beforehand: loom does not see how the list of
     /// subscribers is handed over.
     subscribers: [std::sync::Arc<Subscriber>; 2],
 }
@@ -42,33 +45,35 @@ fn life() -> EventFilter {
     EventFilter::new().types([EventType::Registration, EventType::ConnectionRemoved])
 }
 
-fn record_of(env: &Env, name: &str) -> RecordRef {
-    let mut newcomer = Newcomer::new(env, name.into());
-    newcomer.with(env, None).expect("valid");
-    let [record, _] = RecordRef::new(env, &mut newcomer);
+fn record_of(context: &Context, name: &str) -> RecordRef {
+    let mut newcomer = Registrant::new(context, name.into());
+    newcomer.with(context, None).expect("valid");
+    let [record, _] = RecordRef::new(context, &mut newcomer);
     record
 }
 
 impl World {
     /// Without a subscriber.
     fn new() -> Self {
-        let env = Env::new(
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+        let context = Context::new(
             Clock::Manual(ManualClock::new()),
             Global::default(),
-            Notices::new(2),
+            bus.clone(),
             None,
         );
-        let mailbox = std::sync::Arc::new(Mailbox::new(16));
+        let queue = std::sync::Arc::new(SubscriberQueue::new(16));
         let subscribers = [1, 2].map(|id| {
-            let sink = Sink::Mailbox(mailbox.clone());
+            let sink = Sink::SubscriberQueue(queue.clone());
             std::sync::Arc::new(Subscriber::new(id, life(), sink))
         });
         World {
-            record: record_of(&env, "db"),
+            record: record_of(&context, "db"),
             table: AtomicU32::new(0),
-            mailbox,
+            queue,
             subscribers,
-            env,
+            context,
+            bus,
         }
     }
 
@@ -76,12 +81,12 @@ impl World {
     fn without_room() -> Self {
         let mut world = World::new();
         world.subscribe(0);
-        let fillers = [(); 3].map(|()| record_of(&world.env, "filler"));
+        let fillers = [(); 3].map(|()| record_of(&world.context, "filler"));
         // Two fill it; the third makes it known as full.
         fillers
             .iter()
-            .for_each(|one| one.tell_registration(&world.env));
-        world.record = record_of(&world.env, "db");
+            .for_each(|one| one.tell_registration(&world.context));
+        world.record = record_of(&world.context, "db");
         world
     }
 
@@ -89,9 +94,9 @@ impl World {
     /// and is full again, and the registration waiting in it.
     fn with_the_last_room() -> Self {
         let world = World::without_room();
-        world.env.bus.discard(Vec::new());
+        world.bus.discard(Vec::new());
         world.register();
-        record_of(&world.env, "filler").tell_registration(&world.env);
+        record_of(&world.context, "filler").tell_registration(&world.context);
         world
     }
 
@@ -99,8 +104,8 @@ impl World {
     fn register(&self) {
         self.table.swap(1, Ordering::AcqRel);
         fence_after_rmw();
-        if self.env.bus.has_audience() {
-            self.record.tell_registration(&self.env);
+        if self.bus.has_audience() {
+            self.record.tell_registration(&self.context);
         }
     }
 
@@ -108,7 +113,8 @@ impl World {
     fn unregister(&self) -> bool {
         let found = self.table.load(Ordering::Acquire) == 1 && self.record.retire();
         if found {
-            self.record.tell_removal(&self.env, Cause::Unregistered);
+            self.record
+                .tell_removal(&self.context, Occurrence::Unregistered);
         }
         found
     }
@@ -119,10 +125,10 @@ impl World {
 
     /// What the engine does to subscribe. Returns whether it finds the connection.
     fn subscribe(&self, number: usize) -> bool {
-        let bus = &self.env.bus;
+        let bus = &*self.bus;
         let subscriber = &self.subscribers[number];
         let (changing, is_first) = bus.add(subscriber.clone());
-        fence(crate::sync::Ordering::SeqCst);
+        fence(crate::sys::atomic::Ordering::SeqCst);
         let finds = self.is_there();
         if finds {
             let wanted = life().interest_in(self.record.key());
@@ -130,21 +136,21 @@ impl World {
         }
         subscriber.begin();
         drop(changing);
-        fence(crate::sync::Ordering::SeqCst);
+        fence(crate::sys::atomic::Ordering::SeqCst);
         finds
     }
 
     /// What the driver does in a turn.
     fn round(&self) {
         let late = || {
-            let waiting = self.env.attention.take_all();
+            let waiting = self.context.attention.take_all();
             let mut late: Vec<_> = waiting.filter(|record| record.has_missed()).collect();
-            if self.env.bus.take_unlisted() && self.is_there() && self.record.has_missed() {
+            if self.bus.take_unlisted() && self.is_there() && self.record.has_missed() {
                 late.push(self.record.share());
             }
             late
         };
-        let dispatched = self.env.bus.dispatch(&self.env, late, &Default::default);
+        let dispatched = self.bus.dispatch(&self.context, late, &Default::default);
         assert_eq!(dispatched, Dispatched::Done);
     }
 
@@ -152,7 +158,7 @@ impl World {
     fn heard(&self) -> Vec<EventType> {
         self.round();
         self.round();
-        let events = self.mailbox.drain(64);
+        let events = self.queue.drain(64);
         assert!(events.is_sorted_by_key(|event| event.sequence()));
         let of_it = events.iter().filter(|event| event.id == self.record.id());
         of_it.map(|event| event.event_type()).collect()
@@ -161,7 +167,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.env.attention.take_all().for_each(drop);
+        self.context.attention.take_all().for_each(drop);
     }
 }
 
@@ -330,7 +336,7 @@ fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
         world.subscribe(0);
         world
     };
-    // Both post to the same mailbox.
+    // Both post to the same queue.
     let is_allowed = |heard: &Heard| [vec![COMES], vec![COMES, COMES]].contains(heard);
     outcomes(2, begin, &[registers, subscribes], is_allowed);
 }
@@ -342,10 +348,10 @@ fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
     let begin = || {
         let world = World::new();
         let filter = EventFilter::new().types([EventType::Registration]);
-        let elsewhere = Sink::Mailbox(std::sync::Arc::new(Mailbox::new(16)));
+        let elsewhere = Sink::SubscriberQueue(std::sync::Arc::new(SubscriberQueue::new(16)));
         let subscriber = std::sync::Arc::new(Subscriber::new(7, filter, elsewhere));
         subscriber.begin();
-        drop(world.env.bus.add(subscriber).0);
+        drop(world.bus.add(subscriber).0);
         world.register();
         world
     };

@@ -1,4 +1,4 @@
-//! A value that every process has for itself: [`per_process`](crate::per_process).
+//! A value that every process has for itself: [`per_process`](crate::sys::per_process).
 //!
 //! Models do not fork. Here the value is marked as that of another process.
 
@@ -6,7 +6,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::per_process::{PerProcess, Renew};
+use crate::sys::per_process::{PerProcess, Renew};
 
 /// Plain memory that is written when the value is made.
 struct Value(UnsafeCell<u32>);

@@ -1,12 +1,12 @@
-//! A pointer that is set once: [`publish_once`](crate::publish_once).
+//! A pointer that is set once: [`publish_once`](crate::sys::publish_once).
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::publish_once::PublishOnce;
-use crate::sync::AtomicU32;
-use crate::sync::Ordering;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering;
+use crate::sys::publish_once::PublishOnce;
 
 /// Plain memory that is written when the value is made, and which of the values it is.
 struct Value {

@@ -1,13 +1,13 @@
-//! The state word and the loop around it: [`record`](crate::record).
+//! The state word and the loop around it: [`record`](crate::circuit::record).
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::circuit::{Circuit, explore, explore_with, half_open, nothing, one_of, open, probing};
-use crate::config::ConnectionOptions;
-use crate::event::{EventMask, EventType, Report};
-use crate::record::{OpenFor, Refusal};
-use crate::state::State;
+use crate::circuit::record::{OpenFor, Refusal};
+use crate::values::event::{EventMask, EventType, Report};
+use crate::values::settings::ConnectionOptions;
+use crate::values::state::State;
 
 /// Mutation: `exchanging-the-word-by-a-store`.
 #[test]
@@ -35,8 +35,8 @@ fn an_expiry_happens_once() {
             open(circuit);
             circuit.clock.advance(Duration::from_millis(100));
         },
-        |circuit| circuit.record.state(&circuit.env),
-        |circuit| circuit.record.state(&circuit.env),
+        |circuit| circuit.record.state(&circuit.context),
+        |circuit| circuit.record.state(&circuit.context),
         |circuit, one, two| {
             // Closed, open, half-open: two changes, and no third.
             let ticket = circuit.acquire().expect("a probe");
@@ -82,7 +82,7 @@ fn a_late_report_changes_nothing() {
     assert_eq!(seen, expected.into());
 }
 
-/// What [`probes`](super::probes) shows of the slots, with the word.
+/// What [`probes`](super::probe_slots) shows of the slots, with the word.
 #[test]
 fn who_missed_a_change_takes_no_place() {
     // One party asks for a probe while the other one fails the circuit, asks
@@ -110,13 +110,13 @@ fn who_missed_a_change_takes_no_place() {
 /// Mutation: `a-limit-older-than-its-version`.
 #[test]
 fn a_failure_after_a_change_of_settings_obeys_it() {
-    let forget = |circuit: &Circuit| circuit.env.next_version();
+    let forget = |circuit: &Circuit| circuit.context.next_version();
     let seen = explore(
         forget,
         |circuit| {
             circuit.configure(&ConnectionOptions::new().max_attempts(1));
             let _ = circuit.fail(None);
-            circuit.record.state(&circuit.env)
+            circuit.record.state(&circuit.context)
         },
         |circuit| circuit.fail(None),
         |_, state, _| one_of(&[State::Open], state),
@@ -250,7 +250,7 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
         open,
         open_later,
         |circuit| {
-            let status = circuit.record.status(&circuit.env);
+            let status = circuit.record.status(&circuit.context);
             let wait = status.expect("registered").retry_after;
             wait.map(|wait| wait.as_millis())
         },
@@ -269,25 +269,30 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
 fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
     const LATE: u64 = 1_000;
     let seen = explore(
-        |circuit| circuit.env.bell.lie_down(LATE),
+        |circuit| circuit.context.waker.lie_down(LATE),
         |circuit| {
             let long = OpenFor::Custom(Duration::from_millis(5 * LATE));
-            let opened = circuit.record.open(&circuit.env, &Report::NONE, long);
+            let opened = circuit.record.open(&circuit.context, &Report::NONE, long);
             opened.expect("registered");
         },
         |circuit| {
-            let (env, record) = (&circuit.env, &circuit.record);
+            let (context, record) = (&circuit.context, &circuit.record);
             record.miss(EventMask::of(EventType::StateChange));
-            env.attention.leave(record, || record.share());
-            env.bell.ring(0);
-            let look = || env.attention.take_all().any(|record| record.has_missed());
-            let is_woken = env.bell.was_woken();
-            env.bell.get_up();
+            context.attention.leave(record, || record.share());
+            context.waker.wake_by(0);
+            let look = || {
+                context
+                    .attention
+                    .take_all()
+                    .any(|record| record.has_missed())
+            };
+            let is_woken = context.waker.was_woken();
+            context.waker.get_up();
             let has_found = is_woken && look();
-            env.bell.lie_down(LATE);
+            context.waker.lie_down(LATE);
             has_found || look()
         },
-        |circuit, (), has_found| has_found || circuit.env.bell.was_woken(),
+        |circuit, (), has_found| has_found || circuit.context.waker.was_woken(),
     );
     assert_eq!(seen, HashSet::from([true]));
 }
@@ -298,7 +303,7 @@ fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
 #[test]
 fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
     fn opened(circuit: &Circuit) -> (u32, u64) {
-        circuit.record.trips_and_opening(&circuit.env)
+        circuit.record.trips_and_opening(&circuit.context)
     }
     let seen = explore_with(
         |options| options,
@@ -307,7 +312,10 @@ fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
         open,
         |circuit| {
             circuit.clock.advance(Duration::from_millis(5));
-            circuit.record.half_open(&circuit.env).expect("registered");
+            circuit
+                .record
+                .half_open(&circuit.context)
+                .expect("registered");
             opened(circuit)
         },
         |circuit, (), (trips, time)| {

@@ -15,7 +15,7 @@ use std::sync::{Arc as StdArc, Mutex};
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::ring::Ring;
+use crate::structures::ring::Ring;
 
 type Shared = Arc<Ring<u32>>;
 

@@ -43,8 +43,8 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
 use crate::reclaim::{Guard, pin};
-use crate::sync::{AtomicUsize, Ordering};
-use crate::table::{Entry, Table};
+use crate::structures::table::{Entry, Table};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// With nothing in the two bits that a tombstone leaves out.
 fn hash(key: u64) -> u64 {

@@ -15,7 +15,7 @@ use std::ptr;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sys::atomic::{AtomicPtr, Ordering};
 
 /// Null until the first pin of the process. Never freed.
 static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());

@@ -1,0 +1,202 @@
+//! What all connections of one manager share: the clock, the global settings,
+//! the way out for events, and the driver's inbox.
+//!
+//! A record is given its surroundings with every operation instead of keeping a
+//! pointer to them: that is eight bytes less in a million records, and no cycle
+//! between a manager and what it manages.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::circuit::event_sink::EventSink;
+use crate::circuit::record::{Limit, Record};
+use crate::structures::intrusive_stack::IntrusiveStack;
+use crate::structures::striped_counter::block_reserve;
+use crate::structures::waker::{Starter, Waker};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::clock::Clock;
+use crate::sys::fork;
+use crate::sys::per_process::{PerProcess, Renew};
+use crate::values::expiry;
+use crate::values::key::{Hasher, scramble};
+use crate::values::settings::{Global, Overrides, Settings};
+
+/// Numbers the registrations, so that events tell apart connections that had the same
+/// name one after the other, and which came later. On lines of its own: what stands
+/// beside it is read by every call.
+#[repr(align(128))]
+struct Ids(AtomicU64);
+
+/// Random numbers, for the jitter. Each process draws its own: the child of a fork would
+/// otherwise draw the numbers of its parent, and of its siblings.
+struct Dice(AtomicU64);
+
+impl Dice {
+    fn roll(&self) -> u64 {
+        scramble(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Renew for Dice {
+    fn renew(&self) -> Self {
+        // Differs between siblings by the process, and across namespaces by the moment.
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = moment.map_or(0, |since| since.subsec_nanos());
+        let process = u64::from(std::process::id()) << 32 | u64::from(nanos);
+        Dice(AtomicU64::new(scramble(process) ^ self.roll()))
+    }
+}
+
+pub(crate) struct Context {
+    pub(crate) clock: Clock,
+    pub(crate) hasher: Hasher,
+    pub(crate) global: ArcSwap<Global>,
+    pub(crate) sink: Arc<dyn EventSink>,
+    /// Records that the driver has to look at: their circuit opened, or they have
+    /// missed events.
+    pub(crate) attention: PerProcess<IntrusiveStack<Record>>,
+    pub(crate) waker: PerProcess<Waker>,
+    ids: Ids,
+    dice: PerProcess<Dice>,
+    /// The [`Limit`] of connections that have no settings of their own, if they need no
+    /// room either.
+    plain: AtomicU64,
+    /// Whether an unknown name is registered, in the lowest bit, and above it of which
+    /// version that is.
+    auto_register: AtomicU64,
+    /// Counts the changes of any settings, so that a record can tell whether what
+    /// it remembers of its own still holds.
+    version: AtomicU32,
+}
+
+impl Context {
+    pub(crate) fn new(
+        clock: Clock,
+        config: Global,
+        sink: Arc<dyn EventSink>,
+        starter: Option<Starter>,
+    ) -> Self {
+        let hasher = Hasher::new();
+        Context {
+            clock,
+            hasher,
+            global: ArcSwap::new(Arc::new(config)),
+            sink,
+            attention: PerProcess::new(IntrusiveStack::new()),
+            waker: PerProcess::new(Waker::new(starter)),
+            ids: Ids(AtomicU64::new(1)),
+            dice: PerProcess::new(Dice(AtomicU64::new(hasher.hash("dice".into())))),
+            plain: AtomicU64::new(Limit::UNKNOWN.bits()),
+            auto_register: AtomicU64::new(u64::MAX),
+            version: AtomicU32::new(1),
+        }
+    }
+
+    /// Another one in the child of a fork: there, nobody may be left to count a change
+    /// that was under way.
+    #[inline]
+    pub(crate) fn version(&self) -> u32 {
+        // ORDERING: Acquire, partner of the Release below: whoever sees a version
+        // sees the settings that it counts.
+        let version = self.version.load(Ordering::Acquire);
+        version.wrapping_add(fork::incarnation())
+    }
+
+    /// Some settings have changed.
+    pub(crate) fn next_version(&self) {
+        // ORDERING: AcqRel, see `version`.
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What connections without settings of their own remembered lately: to be compared
+    /// with a version that was read before.
+    pub(crate) fn plain_limit(&self) -> Limit {
+        // Relaxed: the word says of which version it is.
+        Limit::from_bits(self.plain.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_plain_limit(&self, limit: Limit) {
+        self.plain.store(limit.bits(), Ordering::Relaxed);
+    }
+
+    /// Whether an unknown name is registered by its first use. Asking for unknown names is
+    /// no reason to read the settings.
+    #[inline]
+    pub(crate) fn auto_register(&self) -> bool {
+        let version = u64::from(self.version());
+        let known = self.auto_register.load(Ordering::Relaxed);
+        match known >> 1 == version {
+            true => known & 1 == 1,
+            false => self.learn_auto_register(version),
+        }
+    }
+
+    /// The settings are read after the version, so they are at least as new. If they are
+    /// newer, the change is not over: until it is, and the version has gone on, one thread
+    /// may be answered as before it and another as after it.
+    #[cold]
+    fn learn_auto_register(&self, version: u64) -> bool {
+        let answer = self.global.load().housekeeping.auto_register();
+        let known = version << 1 | u64::from(answer);
+        self.auto_register.store(known, Ordering::Relaxed);
+        answer
+    }
+
+    /// Wakes the dispatcher for a notice, after it was pushed or has found no room. After the
+    /// end, when no dispatcher comes any more, the notice is counted instead.
+    pub(crate) fn call_dispatcher(&self) {
+        if self.waker.wake_by(0) {
+            self.sink.count_left();
+        }
+    }
+
+    /// Starts the driver anew if a fork has left it behind. For operations on which
+    /// something may hinge that only a driver does in time.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        if fork::incarnation() != 0 {
+            self.attend_in_child();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn attend_in_child(&self) {
+        self.waker.attend();
+    }
+
+    /// A thread counts where others count, too: it is faster with a cell of its own.
+    #[cold]
+    pub(crate) fn want_cells(&self) {
+        // Without a driver no thread would come, and the call of another manager's thread
+        // must not be taken for done.
+        if self.waker.has_driver() && block_reserve::wants_refill() {
+            self.waker.wake();
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the connection that was registered last.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.ids.0.load(Ordering::Relaxed) - 1
+    }
+
+    /// What is in effect for a connection with these settings of its own.
+    pub(crate) fn settings(&self, own: Option<&Overrides>) -> Settings {
+        Overrides::resolve(own, &self.global.load().overrides)
+    }
+
+    /// The length of the `trips`-th opening in a row, jitter included.
+    pub(crate) fn roll_expiry(&self, settings: &Settings, trips: u32) -> u64 {
+        let expiry = expiry::expiry_ms(settings, trips);
+        if settings.jitter == 0.0 {
+            return expiry;
+        }
+        expiry::with_jitter(expiry, settings.jitter, self.dice.roll())
+    }
+}

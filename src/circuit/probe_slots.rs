@@ -1,0 +1,387 @@
+//! The slots for probes of a half-open circuit, each with a lease.
+//!
+//! A probe is admitted by taking a slot. It frees the slot when it reports, and
+//! loses it when its lease ends, so that a caller who never comes back cannot
+//! wedge the circuit. Every slot has a lease of its own: with several probes at
+//! once, one lost probe gives its slot back on time however busy the others
+//! are. That is why the slots are an array beside the state word and not a
+//! counter inside it. That a circuit is half-open at all, and in which
+//! generation, is the word's alone.
+//!
+//! ```text
+//!  63 … 51      50 … 45   44        43 … 40   39 … 0
+//! ┌────────────┬─────────┬─────────┬─────────┬──────────────────────────────────┐
+//! │ generation │ serial  │ claimed │ lost    │ end of the lease, ms; 0: free    │
+//! └────────────┴─────────┴─────────┴─────────┴──────────────────────────────────┘
+//! ```
+//!
+//! A slot is taken only by a lease of the word's present generation that has not ended.
+//! Nothing has to be cleared when a circuit leaves half-open. A thread that missed a change of
+//! state could take a slot from the state that it does not know of; so who takes the slot of
+//! another generation looks at the word once more, after it has read the slot.
+//!
+//! Generations wrap. A lease that was given 8192 changes ago, to a probe that never reported,
+//! would seem to be of the present one. So whoever makes a circuit half-open first frees the
+//! slots of the generation that is to come ([`Probes::forget`]).
+//!
+//! A report *claims* its slot, and holds it until it has taken effect: another call is admitted
+//! only then, or when the lease has ended. The serial goes on by one with each taking. So a
+//! report frees no successor's slot.
+//!
+//! # A probe that is late, and a permit that is reported twice
+//!
+//! Both find that another probe has the slot. A late report counts; a second report must not.
+//! (A permit of Rust is moved into its report. One of C is a value that may be copied.) So the
+//! call that takes a slot notes how the lease before ended: lost, or claimed by a report. The
+//! slot remembers that of the last four leases, one bit each. A report whose lease is among
+//! them gets an exact answer. One of an earlier lease counts as late: a slow dependency must
+//! be able to close its circuit, however many probes it was too slow for.
+//!
+//! Rejected: a list of lost leases, which is memory that a caller who never reports makes grow;
+//! the answer *reported* for earlier leases, which are late in every program that reports once.
+//!
+//! The first slot is inline, the default needs no other. More are allocated when
+//! settings ask for them, never while a call is admitted, in blocks that are
+//! added and never moved, so that a slot keeps its number.
+
+use std::ptr;
+
+use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sys::clock::LAST_MOMENT;
+use crate::values::state::Generation;
+
+/// The slots of one circuit.
+#[derive(Clone, Copy)]
+pub(crate) struct Probes<'a> {
+    first: &'a AtomicU64,
+    more: Option<&'a MoreProbes>,
+}
+
+/// The slots beyond the first.
+#[derive(Debug)]
+pub(crate) struct MoreProbes {
+    blocks: AtomicPtr<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    slots: Box<[AtomicU64]>,
+    next: AtomicPtr<Block>,
+}
+
+/// A taken slot, as its permit carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) slot: u32,
+    /// Never 0: a lease has an end.
+    pub(crate) stamp: u64,
+}
+
+/// Why there is no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// All are taken; the first of them is free again at this moment at the latest.
+    Until(u64),
+    /// The word has changed.
+    Changed,
+}
+
+/// What a report finds of its probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The slot is the report's, to be freed by [`Probes::free`].
+    Held(Lease),
+    /// The lease ended and another probe took the slot. The report frees nothing. Also the
+    /// answer if more than [`REMEMBERED`] other probes had the slot since.
+    Late,
+    /// This permit was reported before.
+    Reported,
+}
+
+const END_BITS: u32 = 40;
+const END_MASK: u64 = (1 << END_BITS) - 1;
+/// Of so many leases a slot remembers how they ended: 1 for a lost one, the last one lowest.
+const REMEMBERED: u64 = 4;
+const LOST_MASK: u64 = ((1 << REMEMBERED) - 1) << END_BITS;
+const CLAIMED: u64 = 1 << (SERIAL_SHIFT - 1);
+const SERIAL_SHIFT: u32 = 45;
+const SERIAL_MASK: u64 = (1 << (GENERATION_SHIFT - SERIAL_SHIFT)) - 1;
+const GENERATION_SHIFT: u32 = 51;
+
+const _: () = assert!(
+    LOST_MASK | END_MASK == CLAIMED - 1,
+    "the fields fill the word"
+);
+
+impl Lease {
+    /// The generation it was taken in.
+    pub(crate) fn generation(self) -> Generation {
+        Generation::from_bits(self.stamp >> GENERATION_SHIFT)
+    }
+
+    #[cfg(feature = "capi")]
+    pub(crate) fn has_end(self) -> bool {
+        self.stamp & END_MASK != 0
+    }
+}
+
+fn generation(stamp: u64) -> Generation {
+    Generation::from_bits(stamp >> GENERATION_SHIFT)
+}
+
+/// Whether a slot is taken by a probe of this generation.
+fn is_taken(stamp: u64, present: Generation, now: u64) -> bool {
+    stamp & END_MASK > now && generation(stamp) == present
+}
+
+fn serial(stamp: u64) -> u64 {
+    stamp >> SERIAL_SHIFT & SERIAL_MASK
+}
+
+fn taken(previous: u64, present: Generation, end: u64) -> u64 {
+    let serial = (serial(previous) + 1) & SERIAL_MASK;
+    let history = match generation(previous) == present {
+        true => (previous & LOST_MASK) << 1 & LOST_MASK | u64::from(is_lost(previous)) << END_BITS,
+        // Its leases are of a state that is gone.
+        false => 0,
+    };
+    present.bits() << GENERATION_SHIFT
+        | serial << SERIAL_SHIFT
+        | history
+        | end.clamp(1, LAST_MOMENT)
+}
+
+/// Whether the last lease of a slot that is not taken has ended without a report.
+fn is_lost(stamp: u64) -> bool {
+    stamp & CLAIMED == 0 && stamp & END_MASK != 0
+}
+
+/// What a report of `lease` is, whose slot says `seen` instead.
+fn overtaken(lease: u64, seen: u64) -> Claim {
+    if generation(lease) != generation(seen) {
+        return Claim::Late;
+    }
+    let since = serial(seen).wrapping_sub(serial(lease)) & SERIAL_MASK;
+    let lost = (seen & LOST_MASK) >> END_BITS;
+    match since {
+        // Being reported, or reported and free.
+        0 if seen & END_MASK == 0 || seen & END_MASK == lease & END_MASK => Claim::Reported,
+        1..=REMEMBERED if lost >> (since - 1) & 1 == 0 => Claim::Reported,
+        _ => Claim::Late,
+    }
+}
+
+impl<'a> Probes<'a> {
+    /// How many probes at once need no allocation.
+    pub(crate) const INLINE: u32 = 1;
+
+    pub(crate) fn new(first: &'a AtomicU64, more: Option<&'a MoreProbes>) -> Self {
+        Probes { first, more }
+    }
+
+    /// Takes a slot until `end`, if fewer than `limit` are taken. `is_present` says whether the
+    /// word still is of this generation.
+    pub(crate) fn take(
+        self,
+        present: Generation,
+        limit: u32,
+        now: u64,
+        end: u64,
+        is_present: impl Fn() -> bool,
+    ) -> Result<Lease, NoSlot> {
+        if self.len() > limit as usize {
+            return self.take_below_limit(present, limit, now, end, is_present);
+        }
+        let mut earliest = u64::MAX;
+        for (number, slot) in (0..limit).zip(self.slots()) {
+            // ORDERING: Acquire, so that the word is read after the slot.
+            let mut seen = slot.load(Ordering::Acquire);
+            while !is_taken(seen, present, now) {
+                if generation(seen) != present && !is_present() {
+                    return Err(NoSlot::Changed);
+                }
+                let stamp = taken(seen, present, end);
+                // ORDERING: AcqRel, partner of itself and of `replace`: the slot
+                // passes from one probe to the next with all that went before.
+                match slot.compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => {
+                        return Ok(Lease {
+                            slot: number,
+                            stamp,
+                        });
+                    }
+                    Err(current) => seen = current,
+                }
+            }
+            earliest = earliest.min(seen & END_MASK);
+        }
+        Err(NoSlot::Until(earliest))
+    }
+
+    /// [`Probes::take`] after the limit was lowered: probes beyond it are still
+    /// out, and count. Takers go for the same slot, the first that is free, so
+    /// that of two who find one free the second fails and counts again.
+    #[cold]
+    fn take_below_limit(
+        self,
+        present: Generation,
+        limit: u32,
+        now: u64,
+        end: u64,
+        is_present: impl Fn() -> bool,
+    ) -> Result<Lease, NoSlot> {
+        loop {
+            let (mut busy, mut earliest, mut free) = (0, u64::MAX, None);
+            for (number, slot) in (0..).zip(self.slots()) {
+                // ORDERING: Acquire, so that the word is read after all slots.
+                let seen = slot.load(Ordering::Acquire);
+                if is_taken(seen, present, now) {
+                    busy += 1;
+                    earliest = earliest.min(seen & END_MASK);
+                } else if free.is_none() {
+                    free = Some((number, slot, seen));
+                }
+            }
+            let Some((number, slot, seen)) = free.filter(|_| busy < limit) else {
+                return Err(NoSlot::Until(earliest));
+            };
+            if !is_present() {
+                return Err(NoSlot::Changed);
+            }
+            let stamp = taken(seen, present, end);
+            // ORDERING: AcqRel, as in `take`.
+            if slot
+                .compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Ok(Lease {
+                    slot: number,
+                    stamp,
+                });
+            }
+        }
+    }
+
+    /// Frees the slots that bear the generation which the circuit is about to enter: they are of
+    /// 8192 changes ago. `is_present` says whether the circuit still is about to.
+    pub(crate) fn forget(self, next: Generation, is_present: impl Fn() -> bool) {
+        for slot in self.slots() {
+            // ORDERING: Acquire, so that the word is read after the slot. If it is unchanged,
+            // what was read is not of the generation that comes.
+            let seen = slot.load(Ordering::Acquire);
+            if seen & END_MASK != 0 && generation(seen) == next && is_present() {
+                // A failure means that a probe of the new generation has the slot.
+                let free = seen & !END_MASK;
+                let _ = slot.compare_exchange(seen, free, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes the lease the reporter's alone: a second report of the same permit
+    /// is refused, while the slot stays taken until [`Probes::free`].
+    pub(crate) fn claim(self, lease: Lease) -> Claim {
+        let claimed = lease.stamp | CLAIMED;
+        match self.replace(lease, claimed) {
+            Ok(()) => Claim::Held(Lease {
+                stamp: claimed,
+                ..lease
+            }),
+            Err(seen) => overtaken(lease.stamp, seen),
+        }
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn free(self, lease: Lease) {
+        // A failure means that the lease ended and the slot was taken again.
+        let _ = self.replace(lease, lease.stamp & !END_MASK);
+    }
+
+    /// The latest end of a lease of this generation that has not ended, if there is one.
+    pub(crate) fn last_end(self, present: Generation, now: u64) -> Option<u64> {
+        self.slots()
+            .map(|slot| slot.load(Ordering::Relaxed))
+            .filter(|stamp| is_taken(*stamp, present, now))
+            .map(|stamp| stamp & END_MASK)
+            .max()
+    }
+
+    /// Puts `stamp` into the lease's slot, or says what is there instead: 0 if there is no such
+    /// slot.
+    fn replace(self, lease: Lease, stamp: u64) -> Result<(), u64> {
+        let slot = self.slots().nth(lease.slot as usize).ok_or(0_u64)?;
+        // ORDERING: AcqRel, partner of itself and of `take`.
+        slot.compare_exchange(lease.stamp, stamp, Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
+    }
+
+    fn len(self) -> usize {
+        let more = self.more.into_iter().flat_map(MoreProbes::blocks);
+        1 + more.map(|block| block.slots.len()).sum::<usize>()
+    }
+
+    fn slots(self) -> impl Iterator<Item = &'a AtomicU64> {
+        let more = self.more.into_iter().flat_map(MoreProbes::blocks);
+        std::iter::once(self.first).chain(more.flat_map(|block| block.slots.iter()))
+    }
+}
+
+impl MoreProbes {
+    pub(crate) fn new() -> Self {
+        MoreProbes {
+            blocks: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Allocates slots until there are `probes`, the inline ones included. For those who change
+    /// settings.
+    pub(crate) fn reserve(&self, probes: u32) {
+        let mut missing = probes.saturating_sub(Probes::INLINE) as usize;
+        let mut link = &self.blocks;
+        while missing > 0 {
+            let next = link.load(Ordering::Acquire);
+            // SAFETY: null, or a block of ours, which live as long as `self`.
+            if let Some(block) = unsafe { next.as_ref() } {
+                missing = missing.saturating_sub(block.slots.len());
+                link = &block.next;
+                continue;
+            }
+            let block = Box::into_raw(Box::new(Block {
+                slots: (0..missing).map(|_| AtomicU64::new(0)).collect(),
+                next: AtomicPtr::new(ptr::null_mut()),
+            }));
+            // ORDERING: Release publishes the block to the Acquire loads of links.
+            if link
+                .compare_exchange(next, block, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+            {
+                // SAFETY: the exchange failed, so `block` was never shared.
+                drop(unsafe { Box::from_raw(block) });
+            }
+        }
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let mut link = &self.blocks;
+        std::iter::from_fn(move || {
+            // SAFETY: null, or a block that lives as long as `self`. Acquire pairs with the
+            // Release in `reserve`.
+            let block = unsafe { link.load(Ordering::Acquire).as_ref() }?;
+            link = &block.next;
+            Some(block)
+        })
+    }
+}
+
+impl Drop for MoreProbes {
+    fn drop(&mut self) {
+        let mut block = self.blocks.load(Ordering::Relaxed);
+        while !block.is_null() {
+            // SAFETY: each block was leaked from a box by `reserve` and is linked exactly
+            // once; `&mut self` shows that it is not shared any more.
+            block = unsafe { Box::from_raw(block) }.next.load(Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

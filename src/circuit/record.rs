@@ -1,0 +1,355 @@
+//! One connection: the word that decides, and all that is known beside it.
+//!
+//! Every change of the state goes the same way. A thread reads what is
+//! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
+//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and [`trip`](crate::values::trip_rule) what comes
+//! next, and swaps it in. If another thread was faster, it decides again. The thread whose
+//! exchange succeeds also does what belongs to the change: it writes the times, tells the
+//! driver, and publishes. Nothing of that is done before.
+//!
+//! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
+//! [`reports`], what hands do in [`manual`], how cleanups remove it in [`departure`], what others
+//! hear of it in [`notify`]. Beside the word:
+//!
+//! - **[`parked`]**: the failures that count while the circuit is not closed.
+//! - **totals**: successes and rejections in cells that scale
+//!   ([`counter`](crate::structures::striped_counter)); failures with a plain read-modify-write, since a failure
+//!   writes the word in any case.
+//! - **times**, in monotonic ms plus one, so that zero means not yet.
+//! - **profile**: the settings and metadata of its own, swapped as a whole.
+//! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
+//!
+//! Records are shared by a count of references: one is the table's, given back
+//! when no reader can find it; others are held by handles, by permits acquired by name, by
+//! notices on their way, and by the driver's inbox.
+
+use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+use crate::circuit::context::Context;
+use crate::structures::refcount::RefCount;
+use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, shipped};
+use crate::values::error::Error;
+use crate::values::event::{Occurrence, Report};
+use crate::values::expiry;
+use crate::values::key::Key;
+use crate::values::settings::Settings;
+use crate::values::state::{NEVER, State, Word};
+
+mod admission;
+mod cold_fields;
+mod delivered;
+mod departure;
+mod failure;
+mod inline_key;
+mod manual;
+mod notify;
+mod own_settings;
+#[cfg(feature = "capi")]
+mod packed_ticket;
+mod parked;
+mod rare;
+mod record_ref;
+mod registration;
+mod reports;
+mod status;
+mod ticket;
+mod timestamps;
+mod transition;
+
+use cold_fields::ColdFields;
+pub(crate) use departure::Departure;
+use inline_key::Name;
+pub use manual::OpenFor;
+pub(crate) use notify::{REGISTRATION, Registration};
+pub(crate) use own_settings::{Limit, Profile};
+#[cfg(feature = "capi")]
+pub(crate) use packed_ticket::Token;
+use parked::Seen;
+#[cfg(feature = "metrics")]
+pub(crate) use record_ref::Observed;
+pub(crate) use record_ref::RecordRef;
+pub(crate) use registration::Registrant;
+pub use status::Status;
+pub(crate) use ticket::{Begun, Refused};
+use timestamps::{Kind, Stamp};
+
+/// One connection's record, by cache lines: what every call and every look-up
+/// reads and only a change writes; what the thread that reports most writes; what
+/// the others write. What belongs to changes alone lies [elsewhere](ColdFields). The pool
+/// sees to its alignment.
+#[repr(C)]
+pub(crate) struct Record {
+    word: AtomicU64,
+    hash: u64,
+    owner: Owner,
+    /// How far the cold part is away.
+    away: u16,
+    /// The moment of the last opening, or of one that was tried: the low bits of monotonic ms.
+    opening: AtomicU32,
+    stripes: Stripes,
+    name: Name,
+    /// What an operation has to look at beside the word: the types of events that subscribers
+    /// want of this connection, and whether its registration is still to be delivered, [`notify`];
+    /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); and the number of observers, [`record_ref`].
+    flags: AtomicU32,
+
+    cell: Cell,
+    id: u64,
+    /// A [`Limit`], so that a failure need not look the settings up.
+    limit: AtomicU64,
+    profile: ManuallyDrop<ArcSwapOption<Profile>>,
+    /// Registration, configuration, manual control, admission to a probe.
+    last_touch: AtomicU64,
+    /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
+    /// reader can tell whether it belongs to the deadline it saw.
+    lasting: AtomicU64,
+
+    shared: Shared,
+    failures: AtomicU64,
+    last_failure: AtomicU64,
+    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
+    /// whether it belongs to the word it saw.
+    changed_at: AtomicU64,
+    references: RefCount,
+    /// Calls whose outcome was neither success nor failure. Stops at 2³² − 1.
+    ignored: AtomicU32,
+    /// What has been delivered of the connection, see [`delivered`].
+    delivered: AtomicU32,
+    /// The types of kept events that found no room in the ring.
+    missed: AtomicU32,
+}
+
+shipped! {
+    #[cfg(target_pointer_width = "64")]
+    const _: () = {
+        use std::mem::offset_of;
+        // What every call reads ends where what one thread writes begins, and
+        // what all threads may write comes after both.
+        assert!(offset_of!(Record, cell) == 64);
+        assert!(offset_of!(Record, shared) == 128);
+        assert!(size_of::<Record>() == 192 && size_of::<ColdFields>() == 40);
+    };
+}
+
+/// In a record's flags: a call was admitted since a cleanup last asked.
+const VISITED: u32 = 1 << 17;
+
+/// The flags that [`notify`] leaves alone.
+const OTHER_FLAGS: u32 = VISITED | own_settings::HAS_PROFILE | record_ref::OBSERVERS;
+
+/// What a permit remembers of its admission: two full words, which cost less to
+/// move than fields of their own widths. What is in them: [`ticket`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    place: u64,
+    stamp: u64,
+}
+
+/// Why an operation on a record did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The connection was removed.
+    Gone,
+    Rejected(Refused),
+    Stale,
+}
+
+// As for an engine: no user code runs while a record is half changed.
+impl UnwindSafe for Record {}
+impl RefUnwindSafe for Record {}
+
+impl Record {
+    /// The part that lies in front, still without a name; [`RecordRef::new`] makes the
+    /// whole.
+    fn new(context: &Context, newcomer: &mut Registrant<'_>, away: u16) -> Self {
+        let registered_at = context.clock.now() + 1;
+        let registration = Stamp {
+            time: registered_at,
+            generation: Word::NEW.generation(),
+            kind: Kind::Registration,
+        };
+        Record {
+            word: AtomicU64::new(newcomer.word.bits()),
+            hash: newcomer.hash,
+            owner: Owner::new(),
+            away,
+            opening: AtomicU32::new((registered_at - 1) as u32),
+            stripes: Stripes::new(),
+            name: Name::EMPTY,
+            flags: AtomicU32::new(match newcomer.profile {
+                Some(_) => notify::AT_BIRTH | own_settings::HAS_PROFILE,
+                None => notify::AT_BIRTH,
+            }),
+            cell: Cell::new(),
+            id: context.next_id(),
+            limit: AtomicU64::new(newcomer.limit.bits()),
+            profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
+            last_touch: AtomicU64::new(registered_at),
+            lasting: AtomicU64::new(0),
+            shared: Shared::new(),
+            failures: AtomicU64::new(0),
+            last_failure: AtomicU64::new(0),
+            changed_at: AtomicU64::new(registration.pack()),
+            references: RefCount::new(2),
+            ignored: AtomicU32::new(0),
+            delivered: AtomicU32::new(0),
+            missed: AtomicU32::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> Key<'_> {
+        self.name.key()
+    }
+
+    #[inline(always)]
+    fn has_name(&self, key: Key<'_>) -> bool {
+        self.name.is(key)
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Lets an expiry that is due happen. Otherwise: when it will be due.
+    pub(crate) fn expire(&self, context: &Context, now: u64) -> Option<u64> {
+        let word = self.word_at(context, now);
+        if word.is_retired() {
+            return None;
+        }
+        word.deadline().filter(|deadline| *deadline != NEVER)
+    }
+
+    /// Notes that a call was admitted whose permit holds no reference, which is activity,
+    /// without a clock. The mark lies beside the word: the line is read in any case, and written
+    /// once between two cleanups.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn mark_visited(&self) {
+        // Relaxed: an admission that overlaps with a cleanup may count for the time
+        // before it only.
+        if self.flags.load(Ordering::Relaxed) & VISITED == 0 {
+            self.flags.fetch_or(VISITED, Ordering::Relaxed);
+        }
+    }
+
+    /// Monotonic ms of the last activity. An admission that has not reported
+    /// yet leaves only a mark, which counts as activity now.
+    fn last_activity(&self, now: u64) -> u64 {
+        let is_visited = |flags: u32| flags & VISITED != 0;
+        // The exchange, not the load, decides: a mark set in between is taken too.
+        if is_visited(self.flags.load(Ordering::Relaxed))
+            && is_visited(self.flags.fetch_and(!VISITED, Ordering::Relaxed))
+        {
+            self.touch(now);
+        }
+        let sums = self.totals().sum();
+        [
+            self.last_touch.load(Ordering::Relaxed),
+            self.last_failure.load(Ordering::Relaxed),
+            Stamp::unpack(self.changed_at.load(Ordering::Relaxed)).time,
+            sums.last_success_ms.map_or(0, |ms| ms + 1),
+        ]
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+        .saturating_sub(1)
+    }
+
+    pub(crate) fn touch_now(&self, context: &Context) -> u64 {
+        let now = context.clock.now();
+        self.touch(now);
+        now
+    }
+
+    /// Closed and not removed: a call passes, whatever the time.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn passes_freely(&self) -> bool {
+        self.word_now().passes_freely()
+    }
+
+    /// Whether it was removed, asked by somebody who has marked events as missed: if not,
+    /// the one who removes it finds the marks.
+    pub(crate) fn is_retired_by_now(&self) -> bool {
+        // ORDERING: AcqRel, a write that changes nothing, so that it and the exchange in
+        // `retire` come one after the other, and the later one sees what was done before
+        // the earlier. Two loads could each miss the other's write. Who is removed often
+        // pays nothing for it; who finds the ring full does.
+        Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
+    }
+
+    /// The word itself, for whoever reads it without a call.
+    #[cfg(feature = "capi")]
+    pub(crate) fn word(&self) -> *const u64 {
+        std::ptr::from_ref(&self.word).cast()
+    }
+
+    #[inline]
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.cell,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+
+    fn touch(&self, now: u64) {
+        // Load first: many admissions fall into one millisecond.
+        if self.last_touch.load(Ordering::Relaxed) <= now {
+            self.last_touch.fetch_max(now + 1, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn word_now(&self) -> Word {
+        // ORDERING: Acquire, partner of the AcqRel in `apply`: whoever sees a
+        // state also sees the count and the window that led to it.
+        Word::from_bits(self.word.load(Ordering::Acquire))
+    }
+}
+
+/// What happened, as far as those want to know who hear of it.
+#[derive(Clone, Copy)]
+struct Happening<'a> {
+    cause: Occurrence,
+    report: &'a Report<'a>,
+    /// How many failures count, where the reporter knows better than the word.
+    failures: Option<u32>,
+    /// Of the opening that has ended.
+    deadline: Option<u64>,
+    now: u64,
+}
+
+impl Happening<'_> {
+    fn new(cause: Occurrence, now: u64) -> Self {
+        Happening {
+            cause,
+            report: &Report::NONE,
+            failures: None,
+            deadline: None,
+            now,
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn into_error(self, key: Key<'_>) -> Error {
+        match self {
+            Refusal::Gone => Error::not_found(key),
+            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
+            Refusal::Stale => Error::Stale,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The removal of a connection that has been idle: a cleanup's side, and that of those who come
+//! in its way.
+//!
+//! A cleanup removes a connection without activity that no handle and no permit holds. Neither
+//! can be seen in one step with the removal, which is an exchange of the word. So it takes three:
+//!
+//! 1. **Mark.** It reads the word, asks for the activity, and exchanges that word for a
+//!    [departing](Word::departing) one. The mark decides nothing: the circuit is as closed, or as
+//!    half-open, as before.
+//! 2. **Ask again**, after a [heavy barrier](Guard::meet_all): who holds the connection, and
+//!    whether there was any activity since the first question.
+//! 3. **Remove.** It exchanges the word that it has marked, and no other one, for a retired one.
+//!
+//! Everybody else takes the mark away ([`Record::stay`]) and goes on. So nobody waits for a
+//! cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
+//! `fork`, leaves nothing behind that would have to be finished. The connection then stays at
+//! least until the next cleanup.
+//!
+//! # Why nothing is lost
+//!
+//! - **What changes the word** (a failure, a change of state) makes the exchange of step 1 or 3
+//!   fail, or finds the connection removed and goes on as with any removed one.
+//! - **What holds a reference** (handles, calls and permits by name, control by name) takes it
+//!   first, then a fence, and then reads the word ([`Record::hold`]). The cleanup marks the word
+//!   and then counts. So the cleanup finds the reference, or the other side finds the mark. If
+//!   the reference was given back before the cleanup counted, what was done through it is
+//!   activity, which is asked for after that.
+//! - **What does neither** (a success by name that changes no state, an admission by name in
+//!   plain words) is the shortest of all, and has its fence on the cleanup's side. It counts
+//!   itself, then a light barrier, and then reads the word once more ([`Record::stays`]). So the
+//!   cleanup finds the count, or the other side finds the mark.
+//!
+//! Activity is compared by counts as well as by times: several reports fall into one tick of the
+//! coarse clock.
+//!
+//! # What was rejected
+//!
+//! - *A mark beside the count of references*: to withdraw it and to remove the connection are then
+//!   steps at two words, and a control by name, which changes the word alone, gets lost between
+//!   them. Whoever meets a mark that decides has to finish the removal, or loops until the cleanup
+//!   does.
+//! - *A reference for each success by name*: two read-modify-writes in the shortest operation
+//!   there is.
+
+use super::{Record, RecordRef};
+use crate::circuit::context::Context;
+use crate::reclaim::Guard;
+use crate::sys::atomic::{Ordering, fence_after_rmw};
+use crate::values::state::Word;
+
+/// A connection that a cleanup is about to remove.
+pub(crate) struct Departure {
+    /// The marked one.
+    word: Word,
+    activity: Activity,
+}
+
+/// What was done with a connection so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Activity {
+    /// Monotonic ms of the last one.
+    last: u64,
+    successes: u64,
+    failures: u64,
+}
+
+// A cleanup.
+impl Record {
+    /// Marks the connection as departing if it has been idle for `threshold` ms and nothing keeps
+    /// it.
+    pub(crate) fn begin_departure(
+        &self,
+        context: &Context,
+        now: u64,
+        threshold: u64,
+    ) -> Option<Departure> {
+        // Before all else, so that the exchange below fails if it changes meanwhile.
+        let word = self.word_at(context, now);
+        let activity = self.activity(now);
+        if word.is_retired()
+            || now.saturating_sub(activity.last) < threshold
+            || self.is_busy(word, now)
+            || self.is_held()
+        {
+            return None;
+        }
+        let departing = word.departing();
+        self.swap(word, departing).then_some(Departure {
+            word: departing,
+            activity,
+        })
+    }
+
+    /// Removes the connection, unless something has happened since it was marked. The caller has
+    /// [met all threads](Guard::meet_all) since then. True: it is removed.
+    pub(crate) fn depart(&self, context: &Context, now: u64, departure: &Departure) -> bool {
+        // First who holds it, then the activity: what was done through a reference that was given
+        // back before is activity now.
+        if self.is_held()
+            || self.activity(now) != departure.activity
+            || self.is_busy(departure.word, now)
+        {
+            self.stay(context);
+            return false;
+        }
+        let failures = self.count(departure.word);
+        self.swap(departure.word, departure.word.retired(failures))
+    }
+
+    /// An admission that has not reported yet leaves only a mark, which counts as activity now.
+    fn activity(&self, now: u64) -> Activity {
+        let last = self.last_activity(now);
+        Activity {
+            last,
+            successes: self.totals().sum().successes,
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the circuit is in a state that lasts by itself: open with time still to run or
+    /// held open by hand, or half-open with a probe whose lease still runs.
+    fn is_busy(&self, word: Word, now: u64) -> bool {
+        word.deadline().is_some()
+            || word.successes().is_some()
+                && self.probes().last_end(word.generation(), now).is_some()
+    }
+}
+
+// Everybody else.
+impl Record {
+    /// One more reference, for a handle, a permit or an operation. From now on no cleanup removes
+    /// the connection, if the word that the caller reads next says that it is there.
+    #[inline]
+    pub(crate) fn hold(&self) -> RecordRef {
+        let held = self.share();
+        // ORDERING: SeqCst, partner of `Guard::meet_all` between the mark and `depart`: either the
+        // cleanup there finds this reference, or this thread finds the mark.
+        fence_after_rmw();
+        held
+    }
+
+    /// [`Record::hold`], for callers that do nothing else. None if the connection was removed.
+    pub(crate) fn hold_if_there(&self, context: &Context) -> Option<RecordRef> {
+        let held = self.hold();
+        self.keep(context).then_some(held)
+    }
+
+    /// Whether the connection is still there, after an operation that left its trace without a
+    /// reference and without a change of the word. If not, a cleanup may have missed that trace.
+    #[inline]
+    pub(crate) fn stays(&self, context: &Context, guard: &Guard) -> bool {
+        // ORDERING: partner of `Guard::meet_all` between the mark and `depart`: either the cleanup
+        // there finds the trace, or this thread finds the mark.
+        guard.meet_few();
+        self.word_now().is_settled() || self.keep(context)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep(&self, context: &Context) -> bool {
+        self.stay(context);
+        !self.is_retired()
+    }
+
+    /// Takes the mark of a cleanup away.
+    #[cold]
+    pub(super) fn stay(&self, context: &Context) {
+        loop {
+            let word = self.word_now();
+            if !word.is_departing() {
+                return;
+            }
+            let version = context.version();
+            let watched = self.settings(context).is_watched();
+            if self.swap(word, word.staying(watched)) {
+                // ORDERING: SeqCst, partner of the fence in `Engine::configure`, as in
+                // `finish_closing`.
+                fence_after_rmw();
+                if context.version() != version {
+                    self.watch(context);
+                }
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A failure on its way into the tally, and its time on its way into the window.
+//!
+//! It is worked out from what was read, and does nothing by itself. Only when the exchange that
+//! counts it has succeeded is its time written ([`Failure::write`]).
+
+use super::Record;
+use crate::circuit::context::Context;
+use crate::structures::sliding_window::{Stamping, Window};
+use crate::values::settings::Settings;
+use crate::values::tally::{Position, Tally};
+use crate::values::trip_rule::Evidence;
+
+/// A failure that is about to be counted.
+pub(super) struct Failure {
+    /// What counts without it. Timed if the settings ask for times.
+    pub(super) before: Tally,
+    /// How many are in the window with it.
+    in_window: Option<u32>,
+    /// How many count with it.
+    pub(super) count: u32,
+    time: u64,
+    stamping: Stamping,
+}
+
+impl Failure {
+    pub(super) fn new(
+        record: &Record,
+        context: &Context,
+        settings: &Settings,
+        tally: Tally,
+    ) -> Self {
+        let window = record.window();
+        let before = match window {
+            Some(_) if settings.window.is_some() => tally.timed_from(Position::ZERO),
+            _ => tally,
+        };
+        let mut failure = Failure {
+            before,
+            in_window: None,
+            count: before.plus_failure().in_a_row(),
+            time: 0,
+            stamping: Stamping::Untimed,
+        };
+        let (Some(window), Some(timed)) = (window, before.timed()) else {
+            return failure;
+        };
+        // Read after the tally: what is in it happened before.
+        failure.time = context.clock.now_exact();
+        if let Some(span) = settings.window {
+            let clock = || context.clock.now_exact();
+            let count = window.count(timed, span, failure.time, clock) + 1;
+            failure.stamping = Stamping::Timed;
+            failure.in_window = Some(count);
+            failure.count = count;
+        }
+        failure
+    }
+
+    pub(super) fn evidence(&self) -> Evidence {
+        let with_it = self.before.plus_failure();
+        Evidence {
+            in_a_row: match with_it.timed() {
+                // As many or more.
+                Some(timed) if timed.count == Tally::SMALL => u32::MAX,
+                _ => with_it.in_a_row(),
+            },
+            in_window: self.in_window,
+        }
+    }
+
+    /// It was counted: its time goes to the place that it took.
+    pub(super) fn write(&self, record: &Record, context: &Context) {
+        if let (Some(window), Some(timed)) = (record.window(), self.before.timed()) {
+            let clock = || context.clock.now_exact();
+            Window::write(window, timed, self.time, self.stamping, clock);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Circuits by hand: open, close, half-open, reset, remove.
+
+use std::time::Duration;
+
+use super::transition::Change;
+use super::{Happening, Record, Refusal};
+use crate::circuit::context::Context;
+use crate::values::error::Error;
+use crate::values::event::{Occurrence, Report};
+use crate::values::settings;
+use crate::values::state::{Closing, OpenedBy, State};
+use crate::values::tally::Tally;
+
+/// For how long a circuit is opened by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OpenFor {
+    /// As long as the settings say, backoff and jitter included.
+    #[default]
+    Configured,
+    /// This long, for this one opening. At least 1 ms.
+    Custom(Duration),
+    /// Until it is closed or reset by hand.
+    Never,
+}
+
+impl From<Duration> for OpenFor {
+    fn from(duration: Duration) -> Self {
+        OpenFor::Custom(duration)
+    }
+}
+
+/// `None`: as configured.
+impl From<Option<Duration>> for OpenFor {
+    fn from(duration: Option<Duration>) -> Self {
+        duration.map_or(OpenFor::Configured, OpenFor::Custom)
+    }
+}
+
+impl OpenFor {
+    pub(crate) fn validate(self) -> Result<(), Error> {
+        match self {
+            OpenFor::Custom(length) if settings::given_ms(length) == 0 => Err(Error::argument(
+                "expiry",
+                &format!("{length:?}"),
+                "must be at least 1 ms",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn open(
+        &self,
+        context: &Context,
+        report: &Report<'_>,
+        how_long: OpenFor,
+    ) -> Result<(), Refusal> {
+        let now = self.touch_now(context);
+        let settings = self.settings(context);
+        let happening = Happening {
+            report,
+            ..Happening::new(Occurrence::OpenedByHand, now)
+        };
+        loop {
+            let seen = self.look(context, now)?;
+            let before = seen.word;
+            let is_open = before.state() == State::Open;
+            let trips = match is_open {
+                true => before.trips(),
+                false => before.next_trips(),
+            };
+            let opening = match how_long {
+                OpenFor::Configured => self.opening(context, &settings, trips),
+                OpenFor::Custom(length) => self.opening_for(context, settings::given_ms(length)),
+                OpenFor::Never => self.opening_for(context, u64::MAX),
+            };
+            let (after, done) = match is_open {
+                true => {
+                    let after = before.rearmed(opening.deadline());
+                    (after, self.swap(before, after))
+                }
+                false => {
+                    let after = before.opened(OpenedBy::Hand, opening.deadline());
+                    (after, self.leave(seen, after))
+                }
+            };
+            if done {
+                self.after_opening(context, Change { before, after }, happening, opening);
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, context: &Context) -> Result<(), Refusal> {
+        let now = self.touch_now(context);
+        let happening = Happening::new(Occurrence::ClosedByHand, now);
+        let change = loop {
+            let seen = self.look(context, now)?;
+            if seen.word.tally().is_some() {
+                break Change::none(seen.word);
+            }
+            if let Some(change) = self.shut(context, seen, Closing::Keeping) {
+                break change;
+            }
+        };
+        self.after(context, change, happening);
+        Ok(())
+    }
+
+    pub(crate) fn half_open(&self, context: &Context) -> Result<(), Refusal> {
+        let now = self.touch_now(context);
+        let happening = Happening::new(Occurrence::HalfOpenedByHand, now);
+        let change = loop {
+            let seen = self.look(context, now)?;
+            let before = seen.word;
+            if before.successes().is_some() {
+                break Change::none(before);
+            }
+            let after = before.probing();
+            if self.leave(seen, after) {
+                break Change { before, after };
+            }
+        };
+        self.after(context, change, happening);
+        Ok(())
+    }
+
+    pub(crate) fn reset(&self, context: &Context) -> Result<(), Refusal> {
+        let now = self.touch_now(context);
+        let happening = Happening::new(Occurrence::Reset, now);
+        let change = loop {
+            let seen = self.look(context, now)?;
+            let before = seen.word;
+            if before.tally().is_none() {
+                if let Some(change) = self.shut(context, seen, Closing::Forgetting) {
+                    break change;
+                }
+                continue;
+            }
+            let after = before.zeroed();
+            if after == before || self.swap(before, after) {
+                break Change { before, after };
+            }
+        };
+        self.after(context, change, happening);
+        Ok(())
+    }
+
+    /// Marks the connection as removed. True for the one who did it.
+    #[inline]
+    pub(crate) fn retire(&self) -> bool {
+        let word = self.word_now();
+        word.is_spotless() && self.swap(word, word.retired(0)) || self.retire_with_failures()
+    }
+
+    #[inline(never)]
+    fn retire_with_failures(&self) -> bool {
+        let mut word = self.word_now();
+        while !word.is_retired() {
+            let failures = self.count(word);
+            let last = match word.is_closing() {
+                Some(_) => word.closed(Tally::NONE, false),
+                None => word,
+            };
+            match self.exchange(word, last.retired(failures)) {
+                Ok(()) => return true,
+                Err(current) => word = current,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,376 @@
+//! What subscribers hear of a connection: the reporter's side. The dispatcher's side is in
+//! [`delivered`](super::delivered), the way between them in [`bus`](crate::events::bus).
+//!
+//! **Filtered at the source.** The low bits of a record's flags, its *interest*, are the union of
+//! what all subscribers want of this connection. The threads that subscribe keep it up to date. A
+//! reporter loads it, on a line that it reads anyway, and is done if no subscriber wants
+//! the event. A record that is registered while there is no subscriber learns its interest
+//! with its first report.
+//!
+//! **The registration is delivered once, and first.** Other threads can find a connection
+//! in the table before the thread that registers it has reported that, and their reports may
+//! reach the dispatcher earlier. So the highest bits of the flags are a token, and the
+//! thread that takes the token decides:
+//!
+//! | token | means | taken by |
+//! |---|---|---|
+//! | [`NEW`] | nothing is decided | the thread that registers, if there is a subscriber (it leaves [`OWED`] if one wants the registration); the dispatcher, which then delivers the registration before anything else; the first subscriber, which has found the connection in the table |
+//! | [`OWED`] | the notice waits in the ring, or its bit is set, or one of the two is about to happen | the dispatcher, with the notice or before the first other event |
+//! | neither | the registration was delivered, or no subscriber needs to hear of it | |
+//!
+//! Every step is a read-modify-write of one word, so there is one taker. A connection that
+//! is registered while there is no subscriber stays `NEW` and pays nothing.
+//!
+//! **What was missed.** A kept event that finds the ring full leaves a bit in `missed`,
+//! and the record where the dispatcher finds it (see [`bus`](crate::events::bus)). Both sides
+//! touch the bits by read-modify-writes, so no bit is lost between the dispatcher's look
+//! and a reporter's mark.
+
+use super::timestamps::Stamp;
+use super::{Happening, Record, Refusal};
+use crate::circuit::context::Context;
+use crate::circuit::event_sink::{EventSink, Notice};
+use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
+use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report, Text};
+use crate::values::state::{State, Word};
+
+/// In the flags: the interest is not learned yet, ask the subscribers. A record is found by others
+/// from the moment it is in the table, and what they do to it must be told.
+pub(super) const UNKNOWN: EventMask = EventMask(1);
+/// In the flags: see the top of the file.
+const NEW: u32 = 1 << 31;
+const OWED: u32 = 1 << 30;
+const TOKEN: u32 = NEW | OWED;
+
+/// All that this file is about.
+const INTEREST: u32 = EventMask::ALL.0 | UNKNOWN.0;
+
+const _: () = assert!(EventMask::ALL.0 & (TOKEN | UNKNOWN.0) == 0);
+const _: () = assert!(super::OTHER_FLAGS & (TOKEN | INTEREST) == 0);
+
+/// Of the flags of a record that was just made.
+pub(super) const AT_BIRTH: u32 = NEW | UNKNOWN.0;
+
+/// The events that tell of a registration.
+pub(crate) const REGISTRATION: EventMask = EventMask(
+    EventMask::of(EventType::Registration).0 | EventMask::of(EventType::ConnectionRegistered).0,
+);
+
+/// What accounts for a registration that the dispatcher delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registration {
+    /// There is nothing to deliver.
+    Settled,
+    /// The dispatcher: no thread will report it.
+    New,
+    /// The notice, or the mark of a missed one.
+    Owed,
+}
+
+impl Record {
+    /// Whether a subscriber may want one of these.
+    #[inline]
+    pub(crate) fn wants(&self, events: EventMask) -> bool {
+        self.has_flag(events.0 | UNKNOWN.0)
+    }
+
+    /// Whether one of these flags is set.
+    #[inline]
+    pub(super) fn has_flag(&self, flags: u32) -> bool {
+        self.flags_now() & flags != 0
+    }
+
+    #[inline]
+    fn flags_now(&self) -> u32 {
+        // Relaxed: a subscriber cannot know whether a report came before.
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Whether a subscriber wants this.
+    pub(crate) fn is_wanted(&self, sink: &dyn EventSink, kind: EventType) -> bool {
+        if !self.has_learned_interest() {
+            self.learn_interest(sink);
+        }
+        self.interest().contains(kind)
+    }
+
+    /// What the subscribers want of this connection, as far as it is learned.
+    pub(crate) fn interest(&self) -> EventMask {
+        EventMask(self.flags_now() & EventMask::ALL.0)
+    }
+
+    fn has_learned_interest(&self) -> bool {
+        self.flags_now() & UNKNOWN.0 == 0
+    }
+
+    /// Learns what the subscribers want, once it is where they look for it, unless that
+    /// is learned already.
+    #[cold]
+    pub(crate) fn learn_interest(&self, sink: &dyn EventSink) {
+        // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
+        // finds this record in the table, or this thread the subscriber.
+        fence(Ordering::SeqCst);
+        let mut known = self.flags_now();
+        while known & UNKNOWN.0 != 0 {
+            let wanted = sink.interest_in(self.key());
+            // Fails if a thread that has changed the subscribers since knows better.
+            match self.flags.compare_exchange(
+                known,
+                known & !INTEREST | wanted.0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => known = now,
+            }
+        }
+    }
+
+    /// Adds what a new subscriber wants. The caller holds the lock of the subscribers,
+    /// who are all asked if the record has not learned yet what they want. `is_first`:
+    /// before this subscriber there was none, so the record that it has found was
+    /// registered before it came.
+    pub(crate) fn add_interest(&self, mask: EventMask, is_first: bool, sink: &dyn EventSink) {
+        let wanted = match self.has_learned_interest() {
+            true => self.interest().or(mask),
+            false => sink.interest_in(self.key()),
+        };
+        self.change_interest(wanted, if is_first { NEW } else { 0 });
+    }
+
+    /// Sets what the subscribers want. The caller holds their lock, so from now on only
+    /// other holders change it.
+    pub(crate) fn set_interest(&self, mask: EventMask) {
+        self.change_interest(mask, 0);
+    }
+
+    /// Replaces the interest, and takes those other flags.
+    fn change_interest(&self, wanted: EventMask, taken: u32) {
+        // An exchange, as the one in `learn_interest`: they come one after the other.
+        let change = |flags: u32| Some(flags & !(INTEREST | taken) | wanted.0);
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Takes the token if nothing is decided, and leaves [`OWED`] if a notice follows. True
+    /// if it did.
+    fn claim_registration(&self, will_tell: bool) -> bool {
+        let claim = |flags: u32| {
+            let next = flags & !TOKEN | if will_tell { OWED } else { 0 };
+            (flags & NEW != 0).then_some(next)
+        };
+        // ORDERING: Relaxed, here and below: it is one word, and the facts are in the notice
+        // or read from the record as it then is.
+        self.flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim)
+            .is_ok()
+    }
+
+    /// Takes the token, for the dispatcher: unless it is settled, the registration has to be
+    /// delivered now.
+    pub(crate) fn take_registration(&self) -> Registration {
+        // Load first: most were delivered long ago.
+        if self.flags_now() & TOKEN == 0 {
+            return Registration::Settled;
+        }
+        let before = self.flags.fetch_and(!TOKEN, Ordering::Relaxed);
+        match (before & NEW != 0, before & OWED != 0) {
+            (true, _) => Registration::New,
+            (_, true) => Registration::Owed,
+            _ => Registration::Settled,
+        }
+    }
+
+    /// Reports the registration, if a subscriber wants it. For the thread that registers,
+    /// if there is a subscriber.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_registration(&self, context: &Context) {
+        self.learn_interest(&*context.sink);
+        let wanted = self.interest().and(REGISTRATION);
+        if !self.claim_registration(wanted != EventMask::NONE) || wanted == EventMask::NONE {
+            return;
+        }
+        let facts = self.facts_of_registration(context.clock.now());
+        self.publish(context, Occurrence::Registered, true, wanted, facts);
+        context.call_dispatcher();
+    }
+
+    /// Reports the removal of the connection.
+    #[inline]
+    pub(crate) fn tell_removal(&self, context: &Context, cause: Occurrence) {
+        // ORDERING: partner of the last fence in `Engine::subscribe` (either the subscriber
+        // that looks finds the connection removed, or this thread finds the subscriber),
+        // and of the fence in `take_removal`. A removal was an exchange.
+        fence_after_rmw();
+        if context.sink.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
+            self.tell_removal_now(context, cause);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_removal_now(&self, context: &Context, cause: Occurrence) {
+        let word = self.word_now();
+        let before = word
+            .before_removal()
+            .map_or(word.state(), |(state, _)| state);
+        let happening = Happening::new(cause, context.clock.now());
+        self.tell(context, before, State::Unknown, word, happening);
+    }
+
+    /// Reports something that the user of the connection should know.
+    pub(crate) fn tell_notice(&self, context: &Context, text: &str) {
+        let now = context.clock.now();
+        let word = self.word_at(context, now);
+        let report = Report::from(text);
+        let happening = Happening {
+            report: &report,
+            ..Happening::new(Occurrence::Noticed, now)
+        };
+        self.tell_unmoved(context, word, happening);
+    }
+
+    /// Something that happened in a state and changed nothing.
+    pub(super) fn tell_unmoved(&self, context: &Context, word: Word, happening: Happening<'_>) {
+        self.tell(context, word.state(), word.state(), word, happening);
+    }
+
+    /// A report that came too late is a report all the same.
+    #[cold]
+    pub(super) fn tell_stale(&self, context: &Context, refusal: Refusal, happening: Happening<'_>) {
+        if refusal == Refusal::Stale {
+            self.tell_unmoved(context, self.word_now(), happening);
+        }
+    }
+
+    fn tell(
+        &self,
+        context: &Context,
+        before: State,
+        after: State,
+        word: Word,
+        happening: Happening<'_>,
+    ) {
+        if self.tell_quietly(context, before, after, word, happening) {
+            context.call_dispatcher();
+        }
+    }
+
+    /// Sends a notice of what happened, if a subscriber wants it. The caller has to ring for
+    /// the dispatcher if this returns true.
+    pub(super) fn tell_quietly(
+        &self,
+        context: &Context,
+        before: State,
+        after: State,
+        word: Word,
+        happening: Happening<'_>,
+    ) -> bool {
+        let cause = happening.cause;
+        let moved = before != after;
+        if moved {
+            // ORDERING: as in `tell_removal`. A change of state was an exchange.
+            fence_after_rmw();
+        }
+        let mut interest = self.flags_now();
+        if interest & UNKNOWN.0 != 0 {
+            self.learn_interest(&*context.sink);
+            interest = self.flags_now();
+        }
+        let mut wanted = EventMask(interest).and(cause.mask(moved));
+        if cause.is_removal() {
+            if wanted != EventMask::NONE && !self.claim_removal() {
+                wanted = wanted.without(EventMask::of(EventType::ConnectionRemoved));
+            }
+            if wanted == EventMask::NONE && self.has_missed() {
+                context.sink.settle(context, self);
+            }
+        }
+        if wanted == EventMask::NONE {
+            return false;
+        }
+        let facts = Facts {
+            time: match moved {
+                true => happening.now,
+                false => self.not_before_the_change(happening.now),
+            },
+            before,
+            after,
+            generation: word.generation(),
+            is_altered: happening.report.is_altered(),
+            failures: happening.failures.unwrap_or_else(|| self.count(word)),
+            expiry: match happening.deadline.or(word.deadline()) {
+                Some(deadline) => self.lasting(deadline),
+                None if cause.is_removal() && before == State::Open => self.last_lasting(),
+                None => None,
+            }
+            .unwrap_or(u64::MAX),
+            reason: Text::new(happening.report.reason),
+            metadata: happening.report.metadata.clone(),
+        };
+        self.publish(context, cause, moved, wanted, facts);
+        true
+    }
+
+    fn publish(
+        &self,
+        context: &Context,
+        cause: Occurrence,
+        moved: bool,
+        wanted: EventMask,
+        facts: Facts,
+    ) {
+        let notice = Notice {
+            record: self.share(),
+            cause,
+            moved,
+            wanted,
+            facts,
+        };
+        context.sink.publish(context, notice);
+    }
+
+    /// Failures in a row.
+    #[inline]
+    pub(super) fn count(&self, word: Word) -> u32 {
+        match word.tally() {
+            Some(tally) => tally.in_a_row(),
+            None => self.count_unless_closed(word),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_unless_closed(&self, word: Word) -> u32 {
+        match word.before_removal() {
+            Some((_, failures)) => failures,
+            None => self.seen().parked.tally(word).in_a_row(),
+        }
+    }
+
+    /// `now`, or the last change of state if the clock that was read lags behind its.
+    pub(super) fn not_before_the_change(&self, now: u64) -> u64 {
+        let change = Stamp::unpack(self.changed_at.load(Ordering::Relaxed));
+        now.max(change.time.saturating_sub(1))
+    }
+
+    /// Marks events as missed; returns those that were marked before.
+    pub(crate) fn miss(&self, events: EventMask) -> EventMask {
+        // ORDERING: AcqRel, partner of `take_missed`: the thread that takes the mark sees
+        // the change that it stands for.
+        EventMask(self.missed.fetch_or(events.0, Ordering::AcqRel))
+    }
+
+    pub(crate) fn take_missed(&self) -> EventMask {
+        // ORDERING: AcqRel, see `miss`.
+        EventMask(self.missed.swap(0, Ordering::AcqRel))
+    }
+
+    /// Whether events are marked as missed.
+    pub(crate) fn has_missed(&self) -> bool {
+        // Relaxed: the thread that has removed the record finds the mark, or the thread that
+        // marks finds it removed, see `is_retired_by_now`.
+        self.missed.load(Ordering::Relaxed) != 0
+    }
+}

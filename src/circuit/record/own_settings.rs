@@ -1,0 +1,139 @@
+//! What a connection has of its own, and what is in effect for it.
+//!
+//! The settings in effect are the global ones under those of its own, resolved when
+//! somebody asks: two loads of shared pointers and a dozen fields. A failure asks
+//! for one thing only, how many in a row open the circuit, so the record remembers
+//! that together with the version of the settings that it was learned from. Every
+//! change of any settings makes a new version, and so whatever is remembered of the
+//! old ones is void.
+
+use std::sync::Arc;
+
+use super::Record;
+use crate::circuit::context::Context;
+use crate::sys::atomic::Ordering;
+use crate::values::settings::{Metadata, Overrides, Settings};
+use crate::values::tally::Tally;
+use crate::values::trip_rule;
+
+/// In a record's flags: it may have a [`Profile`].
+pub(super) const HAS_PROFILE: u32 = 1 << 19;
+
+/// What a connection has of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Profile {
+    pub(crate) overrides: Overrides,
+    pub(crate) metadata: Metadata,
+}
+
+/// How many failures in a row open a circuit, and as of which version of the settings:
+/// `version << 32 | failures`. 0 failures, or as many as [`Tally::SMALL`] plus one: it takes more
+/// than that to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(u64);
+
+impl Limit {
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Limit(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Of no version: they begin with 1.
+    pub(crate) const UNKNOWN: Limit = Limit(0);
+
+    pub(crate) fn of(version: u32, settings: &Settings) -> Self {
+        // More are counted the long way.
+        let failures = trip_rule::limit(settings)
+            .unwrap_or(0)
+            .min(Tally::SMALL + 1);
+        Limit(u64::from(version) << 32 | u64::from(failures))
+    }
+
+    #[inline]
+    pub(crate) fn is_of(self, version: u32) -> bool {
+        self.0 >> 32 == u64::from(version)
+    }
+
+    #[inline]
+    fn failures(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl Record {
+    /// What the connection has of its own.
+    pub(crate) fn profile(&self) -> Option<Arc<Profile>> {
+        self.may_have_profile().then(|| self.profile.load_full())?
+    }
+
+    /// Most connections have nothing of their own, which is told by a byte next to the
+    /// word. Once it has been set it stays.
+    fn may_have_profile(&self) -> bool {
+        // Relaxed: set before the pointer, so whoever has reason to expect a profile has
+        // reason to see it.
+        self.has_flag(HAS_PROFILE)
+    }
+
+    /// Puts `next` in the place of `current`, if that is what the connection still has.
+    pub(crate) fn replace_profile(
+        &self,
+        current: &Option<Arc<Profile>>,
+        next: Arc<Profile>,
+    ) -> bool {
+        self.flags.fetch_or(HAS_PROFILE, Ordering::Relaxed);
+        let previous = self.profile.compare_and_swap(current, Some(next));
+        match (&*previous, current) {
+            (None, None) => true,
+            (Some(previous), Some(current)) => Arc::ptr_eq(previous, current),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn settings(&self, context: &Context) -> Settings {
+        let profile = self.profile();
+        context.settings(profile.as_deref().map(|profile| &profile.overrides))
+    }
+
+    /// Failures in a row that open the circuit, if that is all there is to ask.
+    #[inline]
+    pub(super) fn limit(&self, context: &Context) -> u32 {
+        let version = context.version();
+        let known = Limit(self.limit.load(Ordering::Relaxed));
+        if known.is_of(version) {
+            return known.failures();
+        }
+        self.learn_limit(context, version)
+    }
+
+    #[cold]
+    fn learn_limit(&self, context: &Context, version: u32) -> u32 {
+        self.note_limit(version, &self.settings(context))
+    }
+
+    /// Remembers what `settings` say, which were loaded after the version and so are
+    /// at least as new. Whoever knows less may overwrite it; then it is learned once
+    /// more.
+    pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
+        let limit = Limit::of(version, settings);
+        self.limit.store(limit.0, Ordering::Relaxed);
+        limit.failures()
+    }
+}
+
+/// The pointer's own drop would look for readers in every thread's list. There are
+/// none: whoever reads the profile has a reference to its record, or is pinned.
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.may_have_profile() {
+            return;
+        }
+        if let Some(profile) = self.profile.load_full() {
+            // SAFETY: this is the reference that `self.profile` holds, which is not
+            // dropped and not used any more; `profile` is another one.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&profile)) };
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A ticket as plain words, for permits that cross the C boundary.
+//!
+//! ```text
+//! to pass:                  the mark of its word     –
+//! to pass, with a start:    as a ticket that owns    its stamp
+//! to probe:                 its place                its stamp
+//! ```
+//!
+//! The first of them has one word, whose highest bit is clear: a C permit of a healthy call is
+//! written and read with one store and one load of two words, the handle and this one. The
+//! others bear the highest bit, by which they are told apart, and have their stamp beside them.
+//!
+//! The words come back from a C program, so they may be any: each makes a ticket that is
+//! refused or one that could have been given.
+
+use super::Ticket;
+
+/// The words of a ticket that owns nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) place: u64,
+    /// Only if the place has its highest bit.
+    pub(crate) stamp: u64,
+}
+
+const HAS_STAMP: u64 = 1 << 63;
+
+impl Token {
+    /// Of a call that a word with this mark lets pass.
+    #[inline]
+    pub(crate) fn to_pass(mark: u64) -> Self {
+        Token {
+            place: mark,
+            stamp: 0,
+        }
+    }
+
+    /// Whether the second word says something.
+    #[inline]
+    pub(crate) fn has_stamp(place: u64) -> bool {
+        place & HAS_STAMP != 0
+    }
+
+    pub(crate) fn is_probe(self) -> bool {
+        self.ticket().is_probe()
+    }
+
+    pub(crate) fn ticket(self) -> Ticket {
+        match Ticket::of_passing(self.place) {
+            Some(ticket) => ticket,
+            None => Ticket::of_words(self.place, self.stamp),
+        }
+    }
+}
+
+impl Ticket {
+    #[inline]
+    pub(crate) fn token(self) -> Token {
+        if self.is_probe() || self.stamp != 0 {
+            return self.token_with_stamp();
+        }
+        Token::to_pass(self.mark())
+    }
+
+    #[cold]
+    fn token_with_stamp(self) -> Token {
+        let place = match self.is_probe() {
+            true => self.without_possessions().place,
+            false => self.with_record().place,
+        };
+        let stamp = self.stamp;
+        Token { place, stamp }
+    }
+
+    /// The ticket of a token's first word, if that is all of it.
+    #[inline]
+    pub(crate) fn of_passing(place: u64) -> Option<Ticket> {
+        (!Token::has_stamp(place)).then(|| Ticket::to_pass_at(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::circuit::context::Context;
+    use crate::circuit::probe_slots::Claim;
+    use crate::circuit::record::{RecordRef, Refusal, Registrant};
+    use crate::sys::clock::{Clock, ManualClock};
+    use crate::values::event::Report;
+    use crate::values::settings::{ConnectionOptions, Global};
+    use crate::values::state::State;
+    use std::time::Duration;
+
+    fn record(context: &Context, options: ConnectionOptions) -> RecordRef {
+        let mut newcomer = Registrant::new(context, "db".into());
+        newcomer.with(context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(context, &mut newcomer);
+        record
+    }
+
+    fn same(a: Ticket, b: Ticket) -> bool {
+        (a.place, a.stamp) == (b.place, b.stamp)
+    }
+
+    #[test]
+    fn a_ticket_comes_back_whole() {
+        for watched in [false, true] {
+            let clock = ManualClock::new();
+            let context = Context::new(
+                Clock::Manual(clock.clone()),
+                Global::default(),
+                std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+                None,
+            );
+            let mut options = ConnectionOptions::new().half_open_max_calls(5);
+            if watched {
+                options = options.cancelled_after(Duration::from_millis(7));
+            }
+            let record = record(&context, options);
+            for round in 0..9_000 {
+                clock.advance(Duration::from_millis(1));
+                let ticket = record.acquire(&context).expect("closed");
+                assert_eq!(Token::has_stamp(ticket.token().place), watched);
+                assert!(same(ticket.token().ticket(), ticket), "{round}");
+                record.half_open(&context).expect("registered");
+                for _ in 0..5 {
+                    let ticket = record.acquire(&context).expect("a probe");
+                    assert!(ticket.token().is_probe());
+                    assert!(same(ticket.token().ticket(), ticket), "{round}");
+                }
+                record.close(&context).expect("registered");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
+        let clock = ManualClock::new();
+        let context = Context::new(
+            Clock::Manual(clock.clone()),
+            Global::default(),
+            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+            None,
+        );
+        let record = record(&context, ConnectionOptions::new());
+        record.half_open(&context).expect("registered");
+        let lost = record.acquire(&context).expect("a probe").token();
+        clock.advance(Duration::from_secs(60));
+        let next = record.acquire(&context).expect("a probe");
+        let late = record.ignored(&context, lost.ticket());
+        assert!(late.is_ok(), "it is late, and of the same half-open state");
+        assert!(record.acquire(&context).is_err(), "the slot is another's");
+        assert!(record.ignored(&context, next.token().ticket()).is_ok());
+        let again = record.ignored(&context, next.token().ticket());
+        assert!(again.is_err(), "reported before");
+    }
+
+    /// By a program that ignores in its cleanup what it may have reported.
+    #[test]
+    fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let context = Context::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+            None,
+        );
+        let record = record(&context, ConnectionOptions::new());
+        record.half_open(&context).expect("registered");
+        let fail = |token: Token| record.failure(&context, Some(token.ticket()), &Report::NONE);
+        let first = record.acquire(&context).expect("a probe").token();
+        assert!(record.ignored(&context, first.ticket()).is_ok());
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is free");
+        let second = record.acquire(&context).expect("a probe").token();
+        assert_eq!(fail(first), Err(Refusal::Stale), "the slot is another's");
+        assert_eq!(record.state(&context), State::HalfOpen);
+        assert!(fail(second).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_reported_again_during_its_report_changes_nothing() {
+        let clock = Clock::Manual(ManualClock::new());
+        let context = Context::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+            None,
+        );
+        let record = record(&context, ConnectionOptions::new());
+        record.half_open(&context).expect("registered");
+        let ticket = record.acquire(&context).expect("a probe");
+        let lease = ticket.lease().expect("a probe's");
+        let Claim::Held(reporting) = record.probes().claim(lease) else {
+            panic!("reported for the first time");
+        };
+        let again = record.ignored(&context, ticket.token().ticket());
+        assert_eq!(again, Err(Refusal::Stale));
+        record.probes().free(reporting);
+    }
+
+    #[test]
+    fn no_words_free_a_slot_or_own_anything() {
+        let clock = Clock::Manual(ManualClock::new());
+        let context = Context::new(
+            clock,
+            Global::default(),
+            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+            None,
+        );
+        let record = record(&context, ConnectionOptions::new().half_open_max_calls(3));
+        record.half_open(&context).expect("registered");
+        let held: Vec<_> = (0..3)
+            .map(|_| record.acquire(&context).expect("a probe"))
+            .collect();
+        for place in [
+            1 << 63,
+            1 << 63 | 1,
+            u64::MAX,
+            0b10011 << 59 | 2,
+            0b10001 << 59 | 2,
+            1,
+        ] {
+            for stamp in [0, 1, u64::MAX, u64::MAX << 40] {
+                let ticket = Token { place, stamp }.ticket();
+                assert!(!ticket.owns_record() && !ticket.owns_engine());
+                let _ = record.ignored(&context, ticket);
+                assert!(record.acquire(&context).is_err(), "{place:x} {stamp:x}");
+            }
+        }
+        for ticket in held {
+            assert!(record.ignored(&context, ticket).is_ok());
+        }
+    }
+}

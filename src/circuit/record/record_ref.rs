@@ -1,0 +1,254 @@
+//! How a record is shared: a count of references inside the record.
+//!
+//! An `Arc` would do the same; the count is inside so that the record begins with
+//! its line (an `Arc` puts a header before it) and so that a look-up can hand out a
+//! reference from a plain pointer.
+
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use super::{ColdFields, Record, Registrant};
+use crate::circuit::context::Context;
+use crate::structures::intrusive_stack::{Link, Linked};
+use crate::structures::slab;
+use crate::structures::table::{ALIGNMENT, Entry};
+use crate::sys::atomic::Ordering;
+use crate::values::key::Key;
+
+const _: () = assert!(slab::ALIGNMENT.is_multiple_of(ALIGNMENT));
+
+/// One counted reference to a record.
+pub(crate) struct RecordRef(NonNull<Record>);
+
+impl RecordRef {
+    /// A record with two references, one of them for the table.
+    pub(crate) fn new(context: &Context, newcomer: &mut Registrant<'_>) -> [Self; 2] {
+        let roomy = newcomer.roomy.take();
+        let slot = slab::take::<Record, ColdFields>();
+        let place = slot.hot();
+        // SAFETY: just taken: memory with the room and the alignment.
+        unsafe { place.write(Record::new(context, newcomer, slot.away())) };
+        // SAFETY: written, and nobody else's yet.
+        unsafe { (*place.as_ptr()).name.fill(newcomer.key) };
+        // SAFETY: as above.
+        unsafe { ColdFields::fill(slot.cold()) };
+        let record = RecordRef(place);
+        if let Some(settings) = roomy {
+            record.make_room(&settings);
+        }
+        [RecordRef(place), record]
+    }
+
+    /// # Safety
+    ///
+    /// This was the last reference.
+    #[cold]
+    unsafe fn destroy(&self) {
+        let away = self.away;
+        let cold = original(std::ptr::from_ref(self.cold()).addr());
+        // SAFETY: nobody else has a reference; `new` took the slot and filled both
+        // parts of it.
+        unsafe {
+            ColdFields::empty(cold);
+            self.0.drop_in_place();
+            slab::give::<Record, ColdFields>(self.0, away);
+        }
+    }
+
+    /// Hands the reference over as a pointer; [`RecordRef::from_raw`] takes it back.
+    pub(crate) fn into_raw(self) -> NonNull<Record> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `pointer` came from [`RecordRef::into_raw`] and is taken back once.
+    pub(crate) unsafe fn from_raw(pointer: NonNull<Record>) -> Self {
+        RecordRef(pointer)
+    }
+}
+
+impl Record {
+    /// One more reference. The caller has one, or is pinned and found the record in the table,
+    /// whose reference is given back only when no thread is pinned.
+    pub(crate) fn share(&self) -> RecordRef {
+        self.references.share();
+        RecordRef(original(std::ptr::from_ref(self).addr()))
+    }
+
+    /// Whether a handle, a permit, an operation, a notice or the driver's inbox holds the
+    /// connection, beside the table and the observers.
+    pub(super) fn is_held(&self) -> bool {
+        // ORDERING: Acquire, so that these are read one after the other. An observer adds its
+        // reference first and counts itself then, and ends the other way round. So while their
+        // number stays, as many references are theirs.
+        let observers = || (self.flags.load(Ordering::Acquire) & OBSERVERS) / OBSERVER;
+        let before = observers();
+        let references = self.references.count();
+        references > 1 + before || observers() != before
+    }
+}
+
+/// In a record's flags: the number of observers, and one of them.
+pub(super) const OBSERVERS: u32 = 0x3ff << 20;
+const OBSERVER: u32 = 1 << 20;
+
+/// A reference that keeps a record's totals readable, and not its connection registered. One that
+/// is not counted as an observer's, because there are 1023 of them, keeps it registered as any
+/// other does.
+#[cfg(feature = "metrics")]
+#[derive(Debug)]
+pub(crate) struct Observed {
+    record: RecordRef,
+    is_counted: bool,
+}
+
+#[cfg(feature = "metrics")]
+impl Observed {
+    pub(crate) fn new(record: RecordRef) -> Self {
+        let more = |flags: u32| (flags & OBSERVERS != OBSERVERS).then_some(flags + OBSERVER);
+        // ORDERING: Release, partner of the Acquire in `is_held`: the reference comes first.
+        let counted = record
+            .flags
+            .fetch_update(Ordering::Release, Ordering::Relaxed, more);
+        Observed {
+            is_counted: counted.is_ok(),
+            record,
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.record.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Deref for Observed {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// The pointer that the record, or its cold part, was made with: it must not be freed
+/// through one that comes from a `&Record`.
+fn original<T>(address: usize) -> NonNull<T> {
+    NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("not null")
+}
+
+impl Deref for RecordRef {
+    type Target = Record;
+
+    #[inline]
+    fn deref(&self) -> &Record {
+        // SAFETY: the reference keeps the record alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for RecordRef {
+    fn clone(&self) -> Self {
+        self.share()
+    }
+}
+
+impl Drop for RecordRef {
+    fn drop(&mut self) {
+        if self.references.give_back() {
+            // SAFETY: the last reference is gone.
+            unsafe { self.destroy() };
+        }
+    }
+}
+
+impl fmt::Debug for RecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({})", self.key())
+    }
+}
+
+// SAFETY: a record is made of atomics and of things that are `Send` and `Sync`;
+// the count lets any thread free it.
+unsafe impl Send for RecordRef {}
+// SAFETY: as above.
+unsafe impl Sync for RecordRef {}
+
+impl Entry for Record {
+    type Key<'a> = Key<'a>;
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline(always)]
+    fn is(&self, key: Key<'_>) -> bool {
+        self.has_name(key)
+    }
+
+    unsafe fn release(this: *mut Self) {
+        // SAFETY: the caller gives the table's reference back, once.
+        drop(unsafe { RecordRef::from_raw(original(this.addr())) });
+    }
+}
+
+// SAFETY: `link` is one field; the raw pointer is one counted reference.
+unsafe impl Linked for Record {
+    type Ref = RecordRef;
+
+    fn link(&self) -> &Link<Self> {
+        &self.cold().link
+    }
+
+    fn into_raw(reference: RecordRef) -> NonNull<Self> {
+        reference.into_raw()
+    }
+
+    unsafe fn from_raw(pointer: NonNull<Self>) -> RecordRef {
+        // SAFETY: the caller's promise is the same.
+        unsafe { RecordRef::from_raw(pointer) }
+    }
+}
+
+#[cfg(all(test, not(loom), feature = "metrics"))]
+mod tests {
+    use super::*;
+    use crate::sys::clock::{Clock, ManualClock};
+    use crate::values::settings::Global;
+
+    /// The 256th was none any more, and the 1024th changed another flag.
+    #[test]
+    fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
+        let context = Context::new(
+            Clock::Manual(ManualClock::new()),
+            Global::default(),
+            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
+            None,
+        );
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let flags = || record.flags.load(Ordering::Relaxed);
+        let before = flags();
+        let mut observers = Vec::new();
+        for n in 1..=3_000 {
+            observers.push(Observed::new(record.share()));
+            assert_eq!(flags() & !OBSERVERS, before, "with {n}");
+            assert_eq!(record.is_held(), n > 1_023, "with {n}");
+        }
+        observers.reverse();
+        while let Some(observer) = observers.pop() {
+            drop(observer);
+            assert_eq!(flags() & !OBSERVERS, before);
+        }
+        assert_eq!(flags(), before);
+        assert!(!record.is_held());
+    }
+}

@@ -1,0 +1,152 @@
+//! What is known of a connection, at one moment.
+//!
+//! Both words are read before and after everything else, and the reading repeated
+//! if a change came between. A thread that changed the word may be stopped before it wrote the
+//! time of the change. Then the reader writes it in the other's stead, so that the change
+//! has one time for everybody from then on.
+
+use super::timestamps::Kind;
+use super::*;
+
+/// The health of one connection: consistent with itself, and already past when
+/// you look at it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The connection's identifier.
+    pub identifier: String,
+    /// The connection's scope, if it has one.
+    pub scope: Option<String>,
+    /// The state, as of now.
+    pub state: State,
+    /// Failures in a row, or inside the window if there is one.
+    pub failure_count: u32,
+    /// Successes reported since registration.
+    pub total_successes: u64,
+    /// Failures reported since registration.
+    pub total_failures: u64,
+    /// Calls rejected since registration.
+    pub total_rejections: u64,
+    /// Permits that were given back without a success or a failure since registration:
+    /// cancelled calls, and those ignored on purpose. Stops at 2³² − 1.
+    pub total_ignored: u64,
+    /// Successes / (successes + failures); none before the first report.
+    pub success_rate: Option<f64>,
+    /// Unix ms of the last success; none before the first.
+    pub last_success_time: Option<u64>,
+    /// Unix ms of the last failure; none before the first.
+    pub last_failure_time: Option<u64>,
+    /// Unix ms of the last opening; none before the first.
+    pub opened_at: Option<u64>,
+    /// Unix ms of the last change of state; none before the first.
+    pub last_state_change: Option<u64>,
+    /// Since the last change of state; since registration before the first.
+    pub time_in_state: Duration,
+    /// While open, how long this opening lasts (none: until closed by hand);
+    /// otherwise what the settings say for the present number of trips.
+    pub expiry: Option<Duration>,
+    /// While open, how long until probes are admitted; none if never, or if not open.
+    pub retry_after: Option<Duration>,
+    /// Openings since the circuit was last healthy, at most 255.
+    pub trips: u32,
+    /// The settings in effect.
+    pub settings: Settings,
+    /// The connection's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// How often a status is read anew before it is taken as it is.
+const TRIES: usize = 8;
+
+impl Record {
+    /// Everything, or `None` if the connection was removed.
+    pub(crate) fn status(&self, context: &Context) -> Option<Status> {
+        let now = context.clock.now_exact();
+        let mut seen = self.seen_at(context, now);
+        for _ in 0..TRIES {
+            let status = self.read(context, seen, now);
+            let again = self.seen_at(context, now);
+            if again.word == seen.word && again.parked == seen.parked {
+                return status;
+            }
+            seen = again;
+        }
+        self.read(context, seen, now)
+    }
+
+    /// Successes, failures and rejections so far, also of a removed connection.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn totals_so_far(&self) -> [u64; 3] {
+        let sums = self.totals().sum();
+        let failures = self.failures.load(Ordering::Relaxed);
+        [sums.successes, failures, sums.rejected]
+    }
+
+    fn read(&self, context: &Context, seen: Seen, now: u64) -> Option<Status> {
+        let word = seen.word;
+        if word.is_retired() {
+            return None;
+        }
+        let change = self.stamp_of(context, word);
+        let since = change.time;
+        let changed = match change.kind {
+            Kind::Registration => 0,
+            _ => since,
+        };
+        let opened = self.last_opening(change);
+        let tally = seen.parked.tally(word);
+        let settings = self.settings(context);
+        let profile = self.profile.load();
+        let sums = self.totals().sum();
+        let failures = self.failures.load(Ordering::Relaxed);
+        let reports = sums.successes + failures;
+        let unix = |stored: u64| stored.checked_sub(1).map(|ms| context.clock.unix_ms(ms));
+        let key = self.key();
+        Some(Status {
+            identifier: key.identifier().to_owned(),
+            scope: key.scope().map(str::to_owned),
+            state: word.state(),
+            failure_count: match (settings.window, self.window(), tally.timed()) {
+                (None, ..) => tally.in_a_row(),
+                (Some(span), Some(window), Some(timed)) => {
+                    let clock = || context.clock.now_exact();
+                    window.count(timed, span, clock(), clock)
+                }
+                // None was reported since there is a window.
+                _ => 0,
+            },
+            total_successes: sums.successes,
+            total_failures: failures,
+            total_rejections: sums.rejected,
+            total_ignored: self.ignored.load(Ordering::Relaxed).into(),
+            success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
+            last_success_time: sums.last_success_ms.map(|ms| context.clock.unix_ms(ms)),
+            last_failure_time: unix(self.last_failure.load(Ordering::Relaxed)),
+            opened_at: unix(opened),
+            last_state_change: unix(changed),
+            time_in_state: Duration::from_millis((now + 1).saturating_sub(since)),
+            expiry: match word.deadline() {
+                Some(NEVER) => None,
+                Some(deadline) => {
+                    let since_then = || (deadline + 1).saturating_sub(since);
+                    let lasting = self.lasting(deadline).unwrap_or_else(since_then);
+                    Some(Duration::from_millis(lasting))
+                }
+                None => {
+                    let trips = word.trips().max(1);
+                    Some(Duration::from_millis(expiry::expiry_ms(&settings, trips)))
+                }
+            },
+            retry_after: word
+                .deadline()
+                .filter(|deadline| *deadline != NEVER)
+                .map(|deadline| Duration::from_millis(self.wait(context, deadline, now))),
+            trips: word.trips(),
+            settings,
+            metadata: profile
+                .as_deref()
+                .map(|profile| profile.metadata.clone())
+                .unwrap_or_default(),
+        })
+    }
+}

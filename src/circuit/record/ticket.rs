@@ -1,0 +1,439 @@
+//! What calls are given, and carry from one step to the next: tickets, waits, and
+//! failures half way.
+//!
+//! All are plain words. What is compared or answered in the hot paths fits into a
+//! register or two; an error that a person reads is made of it where a caller wants one.
+//!
+//! A ticket is two words, the *place* and the *stamp*:
+//!
+//! | | the place: 3 bits | 3 bits | the rest | the stamp |
+//! |---|---|---|---|---|
+//! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), start of the call in µs + 1, or 0 |
+//! | to pass, and owns | 4 | what it is | the mark | the same |
+//! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
+//!
+//! 4 is the mode of no word, so that a ticket that owns something or is a probe's is never equal
+//! to a word. *Panicking*: the thread was panicking when it acquired the permit. The start is
+//! known where a setting asks for it.
+
+use std::time::Duration;
+
+use super::{Refusal, Ticket};
+use crate::circuit::probe_slots::Lease;
+use crate::sys::clock::{self, Micros};
+use crate::values::error::{Rejected, RejectionKind};
+use crate::values::state::{Generation, NEVER, Word};
+
+const MODE_SHIFT: u32 = 61;
+const OTHER: u64 = 4;
+
+// The three bits after the mode, all zero in a ticket of mode 0.
+/// It lets pass, and owns something. Without it a ticket of mode 4 is a probe's.
+const PASS: u64 = 1 << 60;
+/// A probe's permit owns a reference to its record.
+const PROBE_RECORD: u64 = 1 << 59;
+/// The permit owns a reference to its engine, too.
+const ENGINE: u64 = 1 << 58;
+const KIND_SHIFT: u32 = 58;
+const KIND_MASK: u64 = 7 << KIND_SHIFT;
+
+const SLOT_MASK: u64 = 0xffff;
+const PASS_PANICKING: u64 = 1 << 63;
+const PROBE_PANICKING: u64 = 1 << 16;
+const START_SHIFT: u32 = 17;
+const START_MASK: u64 = (1 << (KIND_SHIFT - START_SHIFT)) - 1;
+
+const _: () = assert!(
+    Word::MARK >> KIND_SHIFT == 0,
+    "a mark leaves room for the kind"
+);
+
+impl Ticket {
+    /// Ticket of a call that a closed circuit lets pass.
+    #[inline]
+    pub(super) fn to_pass(word: Word) -> Self {
+        Ticket::to_pass_at(word.mark())
+    }
+
+    /// [`Ticket::to_pass`] of a spotless word.
+    #[inline]
+    pub(crate) fn at_spotless(word: Word) -> Self {
+        Ticket {
+            place: word.bits(),
+            stamp: 0,
+        }
+    }
+
+    /// As if given to pass by a word with this mark.
+    #[inline]
+    pub(crate) fn to_pass_at(mark: u64) -> Self {
+        let place = mark & Word::MARK;
+        Ticket { place, stamp: 0 }
+    }
+
+    /// With the moment at which the call begins.
+    pub(super) fn starting(self, start: Micros) -> Self {
+        match self.is_probe() {
+            true => Ticket {
+                place: self.place | ((start.bits() + 1) & START_MASK) << START_SHIFT,
+                ..self
+            },
+            false => Ticket {
+                stamp: start.bits() + 1,
+                ..self
+            },
+        }
+    }
+
+    pub(crate) fn of_lease(lease: Lease) -> Self {
+        Ticket {
+            place: OTHER << MODE_SHIFT | u64::from(lease.slot),
+            stamp: lease.stamp,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_probe(self) -> bool {
+        self.place & (OTHER << MODE_SHIFT | PASS) == OTHER << MODE_SHIFT
+    }
+
+    pub(crate) fn generation(self) -> Generation {
+        match self.lease() {
+            Some(lease) => lease.generation(),
+            None => Word::from_bits(self.place).generation(),
+        }
+    }
+
+    /// The mark of the word that a ticket to pass was given by.
+    #[inline]
+    pub(crate) fn mark(self) -> u64 {
+        Word::from_bits(self.place).mark()
+    }
+
+    pub(crate) fn lease(self) -> Option<Lease> {
+        self.is_probe().then_some(Lease {
+            slot: (self.place & SLOT_MASK) as u32,
+            stamp: self.stamp,
+        })
+    }
+
+    /// How long the call has lasted, if the moment of its start is known.
+    pub(crate) fn elapsed(self, now: impl FnOnce() -> Micros) -> Option<Duration> {
+        let micros = match self.lease() {
+            // Modulo 2^41 µs, 25 days.
+            Some(_) => {
+                let start = self.place >> START_SHIFT & START_MASK;
+                (start != 0).then(|| (now().bits() + 1).wrapping_sub(start) & START_MASK)
+            }
+            None => {
+                let start = (self.stamp & !PASS_PANICKING).checked_sub(1);
+                start.map(|start| now().bits().saturating_sub(start))
+            }
+        };
+        micros.map(Duration::from_micros)
+    }
+
+    /// The ticket of a permit that owns a reference to its record. This one owns nothing.
+    #[inline]
+    pub(crate) fn with_record(self) -> Self {
+        let bits = match self.place >> MODE_SHIFT {
+            0 => OTHER << MODE_SHIFT | PASS,
+            _ => PROBE_RECORD,
+        };
+        let place = self.place | bits;
+        Ticket { place, ..self }
+    }
+
+    /// The ticket of a permit that owns references to its record and to its engine. This one owns
+    /// nothing.
+    #[inline]
+    pub(crate) fn with_record_and_engine(self) -> Self {
+        let place = self.with_record().place | ENGINE;
+        Ticket { place, ..self }
+    }
+
+    /// Whether the permit owns a reference to its record. None owns an engine only.
+    #[inline]
+    pub(crate) fn owns_record(self) -> bool {
+        self.place & (PASS | PROBE_RECORD) != 0
+    }
+
+    #[inline]
+    pub(crate) fn owns_engine(self) -> bool {
+        self.place & ENGINE != 0
+    }
+
+    /// Whether it lets pass, and owns something.
+    #[inline]
+    pub(crate) fn is_owning_pass(self) -> bool {
+        self.place >> PASS.trailing_zeros() == OTHER << 1 | 1
+    }
+
+    /// What there is to report, without what is owned.
+    #[inline]
+    pub(crate) fn without_possessions(self) -> Self {
+        let place = match self.is_probe() {
+            true => self.place & !KIND_MASK,
+            false => self.mark(),
+        };
+        Ticket { place, ..self }
+    }
+
+    /// A ticket that owns nothing, of any words whose first has its highest bit.
+    #[cfg(feature = "capi")]
+    pub(super) fn of_words(place: u64, stamp: u64) -> Self {
+        let place = place & !(3 << MODE_SHIFT);
+        let ticket = Ticket { place, stamp }.without_possessions();
+        match ticket.lease() {
+            // A lease has an end; what has none is a free slot, which no permit may claim.
+            Some(lease) if !lease.has_end() => Ticket {
+                stamp: stamp | 1,
+                ..ticket
+            },
+            _ => ticket,
+        }
+    }
+
+    /// The ticket of a permit that was acquired while its thread was panicking.
+    #[cold]
+    pub(crate) fn acquired_while_panicking(self) -> Self {
+        match self.is_probe() {
+            true => Ticket {
+                place: self.place | PROBE_PANICKING,
+                ..self
+            },
+            false => Ticket {
+                stamp: self.stamp | PASS_PANICKING,
+                ..self
+            },
+        }
+    }
+
+    /// Whether a call that ends without a report does so by a panic that began after it was
+    /// admitted.
+    pub(crate) fn is_dropped_by_panic(self) -> bool {
+        std::thread::panicking() && !self.was_acquired_while_panicking()
+    }
+
+    fn was_acquired_while_panicking(self) -> bool {
+        match self.is_probe() {
+            true => self.place & PROBE_PANICKING != 0,
+            false => self.stamp & PASS_PANICKING != 0,
+        }
+    }
+}
+
+/// A ticket, or why there is none, in two registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    /// [`Answer::NO_TICKET`], or a ticket's.
+    place: u64,
+    /// A ticket's, or the refusal.
+    stamp: u64,
+}
+
+impl Answer {
+    /// The place of no ticket.
+    const NO_TICKET: u64 = u64::MAX;
+    // No waits.
+    const GONE: u64 = u64::MAX;
+    const STALE: u64 = u64::MAX - 1;
+
+    #[inline]
+    pub(super) fn refused(refused: Refused) -> Self {
+        Answer {
+            place: Answer::NO_TICKET,
+            stamp: refused.0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn ticket(self) -> Result<Ticket, Refusal> {
+        let Answer { place, stamp } = self;
+        match (place, stamp) {
+            (Answer::NO_TICKET, Answer::GONE) => Err(Refusal::Gone),
+            (Answer::NO_TICKET, Answer::STALE) => Err(Refusal::Stale),
+            (Answer::NO_TICKET, refused) => Err(Refusal::Rejected(Refused(refused))),
+            (place, stamp) => Ok(Ticket { place, stamp }),
+        }
+    }
+}
+
+impl From<Result<Ticket, Refusal>> for Answer {
+    fn from(result: Result<Ticket, Refusal>) -> Self {
+        let none = |stamp| Answer {
+            place: Answer::NO_TICKET,
+            stamp,
+        };
+        match result {
+            Ok(Ticket { place, stamp }) => Answer { place, stamp },
+            Err(Refusal::Gone) => none(Answer::GONE),
+            Err(Refusal::Stale) => none(Answer::STALE),
+            Err(Refusal::Rejected(refused)) => Answer::refused(refused),
+        }
+    }
+}
+
+/// Why a call is not admitted, and how long until asking again can make a difference, in one
+/// word, which is the wait of an open circuit in ms. [`NEVER`]: the circuit is held open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refused(u64);
+
+/// All probes are out, and the rest is a hint.
+const PROBES_OUT: u64 = 1 << 63;
+
+/// The longest hint of a wait for a probe.
+const LONGEST_HINT: u64 = 1_000;
+
+impl Refused {
+    /// By an open circuit until `deadline`, which is `wait` away.
+    #[inline]
+    pub(super) fn waiting(deadline: u64, wait: u64) -> Self {
+        match deadline {
+            NEVER => Refused(NEVER),
+            _ => Refused(wait),
+        }
+    }
+
+    /// By a half-open circuit whose probes are all out, the first until `end` at the latest.
+    pub(super) fn probes_out(end: u64, now: u64) -> Self {
+        let wait = end.saturating_sub(now).clamp(1, LONGEST_HINT);
+        Refused(PROBES_OUT | wait)
+    }
+
+    #[inline]
+    pub(crate) fn rejection(self) -> RejectionKind {
+        match self.0 {
+            NEVER => RejectionKind::HeldOpen,
+            PROBES_OUT.. => RejectionKind::ProbesOut,
+            _ => RejectionKind::Open,
+        }
+    }
+
+    /// In ms; `None` if the circuit is held open by hand.
+    #[inline]
+    pub(crate) fn wait(self) -> Option<u64> {
+        (self.0 != NEVER).then_some(self.0 & !PROBES_OUT)
+    }
+
+    /// For a word that is 0 where there is none.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn to_word(self) -> u64 {
+        self.0 + 1
+    }
+
+    /// From [`Refused::to_word`].
+    #[cfg(feature = "capi")]
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        word.checked_sub(1).map(Refused)
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(rejected: Rejected) -> Self {
+        let wait = rejected.retry_after.map(clock::millis);
+        let wait = wait.map_or(NEVER, |wait| wait.min(NEVER));
+        match rejected.kind {
+            RejectionKind::ProbesOut => Refused(PROBES_OUT | wait),
+            RejectionKind::Open | RejectionKind::HeldOpen => Refused(wait),
+        }
+    }
+}
+
+impl From<Refused> for Rejected {
+    #[inline]
+    fn from(refused: Refused) -> Self {
+        Rejected {
+            retry_after: refused.wait().map(Duration::from_millis),
+            kind: refused.rejection(),
+        }
+    }
+}
+
+/// How far a failure has come.
+#[derive(Clone, Copy)]
+pub(crate) enum Begun {
+    Not,
+    /// Into the totals, at this time.
+    Totalled(u64),
+    /// All the way: so many count now. As wide as a time, so that both are answered in registers.
+    Done(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tickets() -> [Ticket; 2] {
+        let word = Word::NEW.probing();
+        let lease = Lease {
+            slot: 65_534,
+            stamp: u64::MAX,
+        };
+        [Ticket::to_pass(word), Ticket::of_lease(lease)]
+    }
+
+    #[test]
+    fn a_ticket_says_what_it_owns_and_keeps_what_it_reports() {
+        for ticket in tickets() {
+            assert!(!ticket.owns_record());
+            for (owning, engine) in [
+                (ticket.with_record(), false),
+                (ticket.with_record_and_engine(), true),
+            ] {
+                assert!(owning.owns_record());
+                assert_eq!(owning.owns_engine(), engine);
+                assert_eq!(owning.lease(), ticket.lease());
+                assert_eq!(owning.generation(), ticket.generation());
+                assert_eq!(owning.without_possessions().place, ticket.place);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ticket_remembers_its_start() {
+        for ticket in tickets() {
+            assert_eq!(ticket.elapsed(|| Micros::from_ms(9)), None);
+            let started = ticket.starting(Micros::from_ms(5)).with_record();
+            let elapsed = started.elapsed(|| Micros::from_ms(9));
+            assert_eq!(elapsed, Some(Duration::from_millis(4)));
+            assert_eq!(started.lease(), ticket.lease());
+        }
+    }
+
+    #[test]
+    fn a_ticket_remembers_a_panic() {
+        for ticket in tickets() {
+            assert!(!ticket.was_acquired_while_panicking());
+            let panicking = ticket
+                .starting(Micros::from_ms(5))
+                .acquired_while_panicking();
+            assert!(panicking.with_record().was_acquired_while_panicking());
+            assert_eq!(panicking.lease(), ticket.lease());
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_how_long() {
+        let open = Refused::waiting(100, 60);
+        assert_eq!(
+            (open.rejection(), open.wait()),
+            (RejectionKind::Open, Some(60))
+        );
+        let held = Refused::waiting(NEVER, 60);
+        assert_eq!(
+            (held.rejection(), held.wait()),
+            (RejectionKind::HeldOpen, None)
+        );
+        for (end, hint) in [(41, 1), (540, 500), (99_999, 1_000)] {
+            let out = Refused::probes_out(end, 40);
+            assert_eq!(
+                (out.rejection(), out.wait()),
+                (RejectionKind::ProbesOut, Some(hint))
+            );
+            assert_eq!(Refused::from(Rejected::from(out)), out);
+        }
+        assert_eq!(Refused::from(Rejected::from(held)), held);
+    }
+}

@@ -1,0 +1,287 @@
+//! Changing the word: the loop around the pure functions of [`state`](mod@crate::values::state).
+//!
+//! Everybody reads both words ([`Record::look`]), decides, and exchanges ([`Record::leave`],
+//! [`Record::shut`], [`Record::swap`]). If another thread was faster, nothing has happened, and the
+//! caller reads again. The thread whose exchange succeeds calls [`Record::after`], which writes the
+//! times and publishes.
+
+use super::parked::{Parked, Seen};
+use super::timestamps::Opening;
+use super::{Happening, Record, Refusal};
+use crate::circuit::context::Context;
+use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
+use crate::values::event::Occurrence;
+use crate::values::settings::Settings;
+use crate::values::state::{Closing, NEVER, Word};
+
+/// What became of the word.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    pub(super) before: Word,
+    pub(super) after: Word,
+}
+
+impl Change {
+    /// None.
+    pub(super) fn none(word: Word) -> Self {
+        Change {
+            before: word,
+            after: word,
+        }
+    }
+}
+
+impl Record {
+    /// The word as of `now`: an expiry that is due has happened, a closing is finished, and no
+    /// cleanup is about to remove the connection.
+    #[inline]
+    pub(super) fn word_at(&self, context: &Context, now: u64) -> Word {
+        let word = self.word_now();
+        if word.is_due(now) || word.is_closing().is_some() || word.is_departing() {
+            return self.seen_at(context, now).word;
+        }
+        word
+    }
+
+    /// Both words as of `now`: an expiry that is due has happened, and a closing is finished.
+    pub(super) fn seen_at(&self, context: &Context, now: u64) -> Seen {
+        loop {
+            let seen = self.seen();
+            let word = seen.word;
+            if word.is_closing().is_some() {
+                self.finish_closing(context);
+                continue;
+            }
+            if word.is_departing() {
+                self.stay(context);
+                continue;
+            }
+            if !word.is_due(now) {
+                return seen;
+            }
+            let next = word.probing();
+            if !self.leave(seen, next) {
+                continue;
+            }
+            // It happened when it was due, whichever thread sees it first.
+            let deadline = word.deadline();
+            let happening = Happening {
+                deadline,
+                ..Happening::new(Occurrence::Expiry, deadline.unwrap_or(now))
+            };
+            let change = Change {
+                before: word,
+                after: next,
+            };
+            self.after(context, change, happening);
+        }
+    }
+
+    /// [`Record::seen_at`], unless the connection was removed.
+    pub(super) fn look(&self, context: &Context, now: u64) -> Result<Seen, Refusal> {
+        let seen = self.seen_at(context, now);
+        match seen.word.is_retired() {
+            true => Err(Refusal::Gone),
+            false => Ok(seen),
+        }
+    }
+
+    /// Swaps the word. False if it has changed since it was read.
+    pub(super) fn swap(&self, before: Word, after: Word) -> bool {
+        self.exchange(before, after).is_ok()
+    }
+
+    #[inline]
+    pub(super) fn exchange(&self, before: Word, after: Word) -> Result<(), Word> {
+        // ORDERING: AcqRel, partner of itself and of `word_now`.
+        self.word
+            .compare_exchange(
+                before.bits(),
+                after.bits(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .map(drop)
+            .map_err(Word::from_bits)
+    }
+
+    /// Leaves a state for one that is not closed; what counts is parked first. False if
+    /// another thread changed something meanwhile.
+    pub(super) fn leave(&self, seen: Seen, next: Word) -> bool {
+        let parked = match seen.word.tally() {
+            Some(tally) => seen.parked.with(seen.word, tally),
+            None => seen.parked.settled(seen.word),
+        };
+        self.leave_with(seen, parked, next)
+    }
+
+    /// [`Record::leave`] with another form of the same tally.
+    pub(super) fn leave_with(&self, seen: Seen, parked: Parked, next: Word) -> bool {
+        if !self.park(seen, parked) {
+            return false;
+        }
+        if next.successes().is_some() {
+            let is_present = || self.word_now() == seen.word;
+            self.probes().forget(next.generation(), is_present);
+        }
+        self.swap(seen.word, next)
+    }
+
+    /// Closes the circuit, if another thread changes nothing meanwhile.
+    pub(super) fn shut(&self, context: &Context, seen: Seen, closing: Closing) -> Option<Change> {
+        let (before, parked) = (seen.word, seen.parked.settled(seen.word));
+        let word = before.closing(closing);
+        if !self.park(seen, parked) || !self.swap(before, word) {
+            return None;
+        }
+        // If another thread finishes it, failures that it finds parked last are not in this tally.
+        let finished = self.finish_closing(context);
+        let after = finished.unwrap_or_else(|| word.closed(parked.tally(word), false));
+        Some(Change { before, after })
+    }
+
+    /// Takes the tally of a circuit that is closing into the word. `None` if another thread has.
+    pub(super) fn finish_closing(&self, context: &Context) -> Option<Word> {
+        loop {
+            let seen = self.seen();
+            let word = seen.word;
+            word.is_closing()?;
+            let parked = seen.parked.sealed(word);
+            if !self.park(seen, parked) {
+                continue;
+            }
+            let version = context.version();
+            let watched = self.settings(context).is_watched();
+            let closed = word.closed(parked.tally(word), watched);
+            if !self.swap(word, closed) {
+                return None;
+            }
+            // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
+            // there finds this closed word, or this thread the new version.
+            fence_after_rmw();
+            if context.version() != version {
+                self.watch(context);
+            }
+            return Some(closed);
+        }
+    }
+
+    /// Makes a closed circuit watched if the settings in effect ask for it, or not watched. The
+    /// permits that are out stay good.
+    pub(crate) fn watch(&self, context: &Context) {
+        loop {
+            let version = context.version();
+            let watched = self.settings(context).is_watched();
+            let word = self.word_now();
+            let done = match word.tally() {
+                Some(_) if !word.is_departing() && word.is_watched() != watched => {
+                    self.swap(word, word.watched(watched))
+                }
+                // Otherwise the thread that closes the circuit, or keeps it, sees to it.
+                _ => true,
+            };
+            // ORDERING: SeqCst, as in `shut`.
+            fence_after_rmw();
+            if done && context.version() == version {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn opening(&self, context: &Context, settings: &Settings, trips: u32) -> Opening {
+        self.opening_for(context, context.roll_expiry(settings, trips))
+    }
+
+    /// An opening that begins now.
+    pub(super) fn opening_for(&self, context: &Context, lasting: u64) -> Opening {
+        let at = context.clock.now_upper();
+        self.note_opening(at);
+        Opening { at, lasting }
+    }
+
+    /// What the winner of an opening does after it, or of a new deadline.
+    pub(super) fn after_opening(
+        &self,
+        context: &Context,
+        change: Change,
+        happening: Happening<'_>,
+        opening: Opening,
+    ) {
+        self.lasting.store(opening.pack(), Ordering::Relaxed);
+        let now = opening.at;
+        let has_told = self.after_quietly(context, change, Happening { now, ..happening });
+        let deadline = opening.deadline();
+        if deadline != NEVER {
+            context.attention.leave(self, || self.share());
+        }
+        // Once, for the notice and for the deadline.
+        if has_told {
+            context.call_dispatcher();
+        } else if deadline != NEVER {
+            context.waker.wake_by(self.wanted_at(deadline));
+        }
+    }
+
+    /// When the driver has to look at the record, which this thread has left for it because of
+    /// `deadline`. Another thread may have set an earlier one, or missed an event, and have found
+    /// this thread half way through leaving the record. The driver that it woke found nothing then:
+    /// it is this thread that rings.
+    pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
+        // ORDERING: SeqCst, partner of the fence in `Waker::ring`: either the driver that the other
+        // thread has woken finds the record left, or this thread finds what that one has done.
+        fence(Ordering::SeqCst);
+        match self.has_missed() {
+            true => 0,
+            false => deadline.min(self.word_now().deadline().unwrap_or(deadline)),
+        }
+    }
+
+    /// How long the opening until `deadline` was to last: `None` if that is not
+    /// written down yet, or for ever.
+    pub(super) fn lasting(&self, deadline: u64) -> Option<u64> {
+        let bits = self.lasting.load(Ordering::Relaxed);
+        let same = bits >> NEVER.count_ones() == deadline & (u64::MAX >> NEVER.count_ones());
+        (same && deadline != NEVER).then_some(bits & NEVER)
+    }
+
+    /// The time until `deadline`, in ms, for a thread that read the clock at `now` and the word
+    /// afterwards. The opening may have begun in between. So it is at most what the opening was
+    /// given, plus 1: the clock that openings read is rounded up.
+    pub(super) fn wait(&self, context: &Context, deadline: u64, now: u64) -> u64 {
+        match self.lasting(deadline) {
+            Some(given) => deadline.saturating_sub(now).min(given + 1),
+            // It is not written down yet, or ends by hand only. A moment after the word was read
+            // is no earlier than the opening.
+            None => deadline.saturating_sub(context.clock.now_exact()),
+        }
+    }
+
+    /// How long the last opening was to last. For a removed connection, whose word has no deadline
+    /// any more.
+    pub(super) fn last_lasting(&self) -> Option<u64> {
+        let lasting = self.lasting.load(Ordering::Relaxed) & NEVER;
+        (lasting != NEVER).then_some(lasting)
+    }
+
+    /// What a thread does after it has won a change, or has reported without one.
+    pub(super) fn after(&self, context: &Context, change: Change, happening: Happening<'_>) {
+        if self.after_quietly(context, change, happening) {
+            context.call_dispatcher();
+        }
+    }
+
+    /// [`Record::after`], except that the caller has to ring for the dispatcher if this
+    /// returns true.
+    fn after_quietly(
+        &self,
+        context: &Context,
+        change: Change,
+        mut happening: Happening<'_>,
+    ) -> bool {
+        let Change { before, after } = change;
+        if before.state() != after.state() {
+            happening.now = self.note_change(context, change, happening.now);
+        }
+        self.tell_quietly(context, before.state(), after.state(), after, happening)
+    }
+}

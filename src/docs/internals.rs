@@ -1,0 +1,115 @@
+//! The inside of the library, for those who change it: its floors, its words, who touches which
+//! field, two walks through it, and where its ideas come from.
+//!
+//! # The floors
+//!
+//! Each folder of `src` is a floor. A file imports from its own floor and from those below it.
+//! `tests/floors.rs` fails on an import that goes up.
+//!
+//! | floor | what is there | knows |
+//! |---|---|---|
+//! | `integrations` | `tracing` and `metrics` | the public interface |
+//! | `ffi` | the C ABI: checks and translation only | everything |
+//! | `manager` | the product: managers, handles, permits, guarded calls, the driver | everything but C |
+//! | `events` | from a notice to a subscriber | circuits |
+//! | `circuit` | one connection: its word, counts, probes, notices | no subscriber, no driver |
+//! | `structures` | lock-free structures | no circuit |
+//! | `reclaim` | memory that readers may still hold | nothing of what it frees |
+//! | `values` | decisions and descriptions, without atomics | no thread |
+//! | `sys` | atomics, clocks, threads, forks, descriptors | the system |
+//!
+//! Beside the floors: `docs` (these chapters) and `models` (loom models of the protocols).
+//! `tests/mutations` breaks each protocol in turn, and expects its model to notice.
+//!
+//! # The words
+//!
+//! | word | means |
+//! |---|---|
+//! | connection | what is registered: a name with a circuit |
+//! | record | a connection in memory (`circuit::record`) |
+//! | circuit | the state of a connection and what decides it |
+//! | word | the 64 bits that hold state, trips, generation and payload (`values::state`) |
+//! | generation | counts the changes of a word's state, modulo 8 192 |
+//! | tally | the failures that count, as a value (`values::tally`) |
+//! | parked | where the tally is while the circuit is not closed (`circuit::record::parked`) |
+//! | trips | openings since the circuit was last healthy |
+//! | permit, ticket | an admission; what the library remembers of it |
+//! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
+//! | notice | what a reporter pushes onto the ring (`circuit::event_sink`) |
+//! | event | what the dispatcher makes of a notice for one subscriber |
+//! | kept, droppable | types of events that must arrive, and those that may be dropped |
+//! | missed, late | a kept event that found no room; its delivery from the record's present state |
+//! | reporter | the thread of the caller that reports |
+//! | dispatcher | the thread that delivers events; one at a time |
+//! | driver | the manager's background thread, or who stands in for it in `poll` |
+//! | plan | what the driver knows to fall due |
+//! | waker | wakes the driver (`structures::waker`) |
+//! | pin, guard | a thread says that it reads what others may retire |
+//! | incarnation | how many forks lie between this process and the first |
+//!
+//! # Who touches which field of a record
+//!
+//! `R` is Relaxed, `A` Acquire, `L` Release. "All" are the threads of callers.
+//!
+//! | field | written by | read by | ordering |
+//! |---|---|---|---|
+//! | `word` | whoever changes the state, by exchange | all, with every operation | `AL` exchange, `A` load; `R` where only the value counts |
+//! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
+//! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
+//! | `shared`, `failures`, `ignored` | all, by addition | `status` | `R` |
+//! | `flags` | subscribing threads, cleanup, the first report | all, with every operation | `R`, with fences where a subscriber and a change must not miss each other |
+//! | `limit` | who configures, who finds it old | failures | `R`: the word says of which version it is |
+//! | `profile` | who configures | operations that need settings | arc-swap's |
+//! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
+//! | `lasting` | who opens | rejections, `status` | `R`: carries a part of the deadline it belongs to |
+//! | `changed_at` | who changes the state | `status`, the next change | `L`, `A` |
+//! | `references` | handles, notices, owned permits, cleanup | the last one frees | `L` to give back, `A` by the last |
+//! | `delivered` | the dispatcher, and who removes | the dispatcher | `AL`, see `circuit::record::delivered` |
+//! | `missed` | reporters | the dispatcher | `AL` |
+//! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange between two reads of the word |
+//! | cold: `probe`, `rare` | probes | probes, cleanup | `AL` exchange |
+//! | cold: `opened_at` | who opens | `status` | `R`, published by `changed_at` |
+//! | cold: `link` | who leaves the record for the driver | the driver | `AL` |
+//!
+//! # Walk 1: a failure that opens a circuit, to the callback
+//!
+//! 1. `manager::permit`: `Permit::failure` takes the permit apart, and tries the short way.
+//! 2. `circuit::record::reports`: `try_failure` sees a subscriber, or a count that reaches the limit,
+//!    and leaves it to `finish_failure`.
+//! 3. `apply_failure` reads what is parked and the word (`parked::seen`), lets an expiry that is due
+//!    happen (`transition::look`), and decides by values: `circuit::record::failure` works out what
+//!    counts with it, `values::trip_rule` whether that opens, `values::expiry` for how long.
+//! 4. `transition::leave`: one exchange of what is parked, one of the word. If either fails, from 3.
+//! 5. Only then: the failure's time is written to the window, the opening's to the record
+//!    (`transition::after_opening`), and a notice is made (`circuit::record::notify`).
+//! 6. `events::bus` pushes the notice onto the ring; the record is left on the driver's stack; the
+//!    driver is woken once (`structures::waker`).
+//! 7. The driver (`manager::driver`) takes the record into its plan, so that the opening ends on
+//!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events, numbers them,
+//!    and offers each to every subscriber.
+//! 8. `events::subscriber`: the filter, then the callback, inside a gate that no other thread
+//!    enters.
+//!
+//! # Walk 2: `available` by name
+//!
+//! 1. `manager::engine` hashes the name (`values::key`) and pins (`reclaim`).
+//! 2. `structures::table` finds the slot: tags first, the record only if they agree. The record
+//!    compares its own name (`circuit::record::inline_key`).
+//! 3. `circuit::record::admission` loads the word. If it is that of a closed circuit, the answer is
+//!    yes, and no clock is read.
+//!
+//! # Where the ideas come from
+//!
+//! | idea | source |
+//! |---|---|
+//! | circuit breaker, half-open | M. Nygard, *Release It!*, 2007 |
+//! | ring with a stamp in each slot | D. Vyukov, *Bounded MPMC queue*; `crossbeam-queue` |
+//! | open addressing with tags, tombstones, cooperative resize | C. Click, *A Lock-Free Hash Table*, 2007; `papaya` |
+//! | read sections with `membarrier` | M. Desnoyers and others, *User-Level Implementations of Read-Copy Update*, 2012; `seize` |
+//! | epochs | K. Fraser, *Practical Lock-Freedom*, 2004; `crossbeam-epoch` |
+//! | slab with magazines | J. Bonwick and J. Adams, *Magazines and Vmem*, 2001 |
+//! | stack that is taken whole | R. K. Treiber, 1986 |
+//! | striped counters | D. Lea, `LongAdder` |
+//! | helping to finish another thread's operation | M. Herlihy, *Wait-Free Synchronization*, 1991 |
+//! | backoff with jitter | M. Brooker, *Exponential Backoff and Jitter*, 2015 |
+//! | models of memory | B. Norris and B. Demsky, *CDSChecker*, 2013; `loom` |

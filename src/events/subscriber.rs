@@ -1,0 +1,253 @@
+//! Those who want to know: a filter, and a way to deliver.
+//!
+//! A subscriber is used by the dispatcher alone, inside its [`UseGate`]; whoever
+//! unsubscribes it closes the gate. User code, callback and filter, runs inside
+//! `catch_unwind`: a panic is counted and reaches nobody else.
+
+use std::collections::HashSet;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use crate::events::bus::Bus;
+use crate::events::subscriber_queue::{Posted, SubscriberQueue};
+use crate::structures::use_gate::UseGate;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::fork;
+use crate::values::event::{Custom, Event, EventFilter, EventMask, EventType};
+
+pub(crate) type Callback = Box<dyn FnMut(&Event) + Send>;
+pub(crate) type BatchCallback = Box<dyn FnMut(&[Event]) + Send>;
+
+pub(crate) struct Subscriber {
+    pub(crate) id: u64,
+    /// Without its custom function, which is user code and thus inside.
+    pub(crate) filter: EventFilter,
+    inside: UseGate<Inside>,
+    /// That of the sink, if it is one: to close it where the gate's content is left alone.
+    queue: Option<Arc<SubscriberQueue>>,
+    /// 1 once all records know what it wants. Before, it might hear of a registration and
+    /// not of the removal.
+    ready: AtomicU32,
+    /// How many events wait in its batch.
+    in_batch: AtomicU64,
+}
+
+/// What only the dispatcher touches, and what is dropped when it is over.
+struct Inside {
+    custom: Option<Arc<Custom>>,
+    sink: Sink,
+}
+
+/// How events reach the subscriber.
+pub(crate) enum Sink {
+    Each(Callback),
+    Batches {
+        callback: BatchCallback,
+        batch: Batch,
+        most: usize,
+    },
+    SubscriberQueue(Arc<SubscriberQueue>),
+}
+
+/// Events that wait for the rest of their batch, or the end of the round.
+#[derive(Default)]
+pub(crate) struct Batch {
+    events: Vec<Event>,
+    incarnation: u32,
+}
+
+impl Batch {
+    /// Those of this process. What waited at a fork is the parent's to deliver, and
+    /// may be broken here.
+    fn events(&mut self) -> &mut Vec<Event> {
+        let incarnation = fork::incarnation();
+        if self.incarnation != incarnation {
+            self.incarnation = incarnation;
+            mem::forget(mem::take(&mut self.events));
+        }
+        &mut self.events
+    }
+}
+
+// A callback that panics is contained: it leaves the subscriber whole.
+impl UnwindSafe for Subscriber {}
+impl RefUnwindSafe for Subscriber {}
+
+impl Subscriber {
+    pub(crate) fn new(id: u64, mut filter: EventFilter, sink: Sink) -> Self {
+        let custom = filter.custom.take();
+        let queue = match &sink {
+            Sink::SubscriberQueue(queue) => Some(queue.clone()),
+            _ => None,
+        };
+        Subscriber {
+            id,
+            filter,
+            inside: UseGate::new(Inside { custom, sink }),
+            queue,
+            ready: AtomicU32::new(0),
+            in_batch: AtomicU64::new(0),
+        }
+    }
+
+    /// All records know what it wants: events are offered from now on.
+    pub(crate) fn begin(&self) {
+        // ORDERING: Release, partner of the Acquire in `is_ready`: the dispatcher that
+        // offers it an event sees the interest that it has added.
+        self.ready.store(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        // ORDERING: Acquire, see `begin`.
+        self.ready.load(Ordering::Acquire) == 1
+    }
+
+    /// The end: what waits in its batch is not handed over any more. Returns how many
+    /// events its callback has, if that is running.
+    pub(crate) fn discard_batch(&self, bus: &Bus) -> u64 {
+        let discard = |inside: &mut Inside| {
+            if let Sink::Batches { batch, .. } = &mut inside.sink {
+                bus.count_left(mem::take(batch.events()).len() as u64);
+            }
+        };
+        match self.inside.enter(discard) {
+            Some(()) => 0,
+            None => self.in_batch.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Offers an event whose type, identifier and scope are wanted. `newest`: the
+    /// id of the connection that was registered last.
+    pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
+        self.inside.enter(|inside| {
+            let wanted = match &inside.custom {
+                Some(custom) => contained(bus, || custom(event)).unwrap_or(false),
+                None => true,
+            };
+            if wanted {
+                inside.sink.deliver(bus, event, newest);
+                self.note_batch(&mut inside.sink);
+            } else if let Sink::SubscriberQueue(queue) = &inside.sink
+                && event.is_last
+            {
+                bus.take_back(queue.forget(event.id));
+            }
+        });
+    }
+
+    fn note_batch(&self, sink: &mut Sink) {
+        if let Sink::Batches { batch, .. } = sink {
+            let waiting = batch.events().len() as u64;
+            self.in_batch.store(waiting, Ordering::Relaxed);
+        }
+    }
+
+    /// The end of a round: nothing more comes for now. `alive` names the
+    /// connections that are registered.
+    pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
+        self.inside.enter(|inside| match &inside.sink {
+            Sink::SubscriberQueue(queue) if !self.hears_of_removals() && queue.is_crowded() => {
+                let forgotten = queue.sort_out(&alive());
+                bus.take_back(forgotten);
+            }
+            _ => {
+                inside.sink.flush(bus);
+                self.note_batch(&mut inside.sink);
+            }
+        });
+    }
+
+    /// Whether it is offered each connection's removal, and so need not ask which are
+    /// there.
+    fn hears_of_removals(&self) -> bool {
+        let types = self.filter.types.unwrap_or(EventMask::ALL);
+        types.contains(EventType::ConnectionRemoved)
+    }
+
+    /// No delivery from now on. With `wait`, also none under way when it returns.
+    pub(crate) fn close(&self, wait: bool) {
+        // The drop of the content closes the queue. Where there is no drop, those who wait
+        // would never learn of the end.
+        if self.inside.close(wait)
+            && let Some(queue) = &self.queue
+        {
+            queue.close();
+        }
+    }
+}
+
+impl Sink {
+    fn deliver(&mut self, bus: &Bus, event: &Event, newest: u64) {
+        match self {
+            Sink::Each(callback) => {
+                bus.delivered.fetch_add(1, Ordering::Relaxed);
+                contained(bus, || callback(event));
+            }
+            Sink::Batches { batch, most, .. } => {
+                let events = batch.events();
+                events.push(event.clone());
+                if events.len() >= *most {
+                    self.flush(bus);
+                }
+            }
+            Sink::SubscriberQueue(queue) => match queue.post(event, newest) {
+                Posted::Delivered => {
+                    bus.delivered.fetch_add(1, Ordering::Relaxed);
+                }
+                Posted::Dropped => {
+                    bus.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Posted::Coalesced => {
+                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
+                }
+                Posted::Forgotten(events) => {
+                    bus.take_back(events);
+                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+        }
+    }
+
+    fn flush(&mut self, bus: &Bus) {
+        if let Sink::Batches {
+            callback, batch, ..
+        } = self
+            && let events = batch.events()
+            && !events.is_empty()
+        {
+            if bus.is_out_of_time() {
+                // The last round discards them.
+                return;
+            }
+            bus.delivered
+                .fetch_add(events.len() as u64, Ordering::Relaxed);
+            contained(bus, || callback(events));
+            // Not those that were there when the callback forked.
+            batch.events().clear();
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Sink::SubscriberQueue(queue) = self {
+            queue.close();
+        }
+    }
+}
+
+/// Runs user code; a panic is counted, and says so where panics are reported.
+fn contained<R>(bus: &Bus, user: impl FnOnce() -> R) -> Option<R> {
+    match panic::catch_unwind(AssertUnwindSafe(user)) {
+        Ok(answer) => Some(answer),
+        Err(payload) => {
+            bus.panics.fetch_add(1, Ordering::Relaxed);
+            // The payload is the user's too.
+            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                mem::forget(panic);
+            }
+            None
+        }
+    }
+}

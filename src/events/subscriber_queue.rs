@@ -1,0 +1,367 @@
+//! A subscriber's own queue, drained by its host.
+//!
+//! Bounded: up to `capacity` events wait in order. When they do, a droppable event
+//! is dropped, and a kept one is *put aside*: for each connection at most one event
+//! of each type, the latest, which stands for the earlier ones. What was put aside
+//! comes after what waits.
+//!
+//! Of a connection that was registered and removed while the queue was full nothing is
+//! kept, so memory is bounded by the capacity and by the connections there were when it
+//! filled up or are now. Such a connection is recognised by its number: the host may have
+//! heard of those up to `known`, and of no other. Its [last](Event::is_last) event is what
+//! forgets it; whatever comes even later says only that it is gone. A subscriber that does not hear of removals has to
+//! [sort out](SubscriberQueue::sort_out) instead.
+//!
+//! Between the dispatcher and the host there is a mutex, held for a few moves.
+//! Reporters never come here.
+//!
+//! In the child of a `fork` a queue is empty: what waited is for the parent's host
+//! to take.
+//!
+//! A host that sleeps waits on the condition variable, or on a file descriptor of
+//! its own event loop, which is readable while anything waits. An event wakes one
+//! sleeper. One that only looks, and leaves the event for another to take, wakes the
+//! next.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use once_cell::race::OnceBox;
+
+use crate::sys::atomic::{AtomicU32, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sys::per_process::{PerProcess, Renew};
+use crate::sys::wake_fd::WakeFd;
+use crate::values::event::Event;
+use crate::values::state::State;
+
+/// So many connections with events aside are not worth sorting out.
+const ROOMY: usize = 1_024;
+
+pub(crate) struct SubscriberQueue {
+    inside: PerProcess<Inside>,
+    /// 1: nothing more will come.
+    closed: AtomicU32,
+    /// Set and cleared under the lock on the letters.
+    wake: OnceBox<WakeFd>,
+}
+
+/// What every process has for itself.
+struct Inside {
+    capacity: usize,
+    letters: Mutex<Letters>,
+    arrived: Condvar,
+}
+
+struct Letters {
+    waiting: VecDeque<Event>,
+    capacity: usize,
+    /// By the connection's id.
+    aside: HashMap<u64, Vec<Event>>,
+    /// The ids in order of the first event that was put aside; some may not be there any
+    /// more.
+    order: VecDeque<u64>,
+    /// The largest id there was when the queue was not full, or of which the host
+    /// has heard since. A connection with a larger id came while it was full.
+    known: u64,
+    /// How many connections may have events aside before those that are gone are
+    /// sorted out.
+    crowded: usize,
+}
+
+/// What became of a posted event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    Delivered,
+    Dropped,
+    /// It is told by a later event, or an earlier one by it.
+    Coalesced,
+    /// Nobody needs to hear of it, nor of so many that were delivered before.
+    Forgotten(u64),
+}
+
+impl SubscriberQueue {
+    pub(crate) fn new(capacity: usize) -> Self {
+        SubscriberQueue {
+            inside: PerProcess::new(Inside::new(capacity)),
+            closed: AtomicU32::new(0),
+            wake: OnceBox::new(),
+        }
+    }
+
+    /// `newest`: the id of the connection that was registered last.
+    pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
+        let inside = &*self.inside;
+        let mut letters = inside.lock();
+        if self.is_closed() {
+            return Posted::Forgotten(0);
+        }
+        let posted = letters.post(event, newest);
+        if letters.waiting.len() == 1
+            && let Some(wake) = self.wake.get()
+        {
+            wake.set();
+        }
+        drop(letters);
+        inside.arrived.notify_one();
+        posted
+    }
+
+    /// Forgets what was put aside of a connection that is gone, if the host has not heard of
+    /// it. Returns how many events those were. For a filter that refuses the removal.
+    pub(crate) fn forget(&self, id: u64) -> u64 {
+        let mut letters = self.inside.lock();
+        let forgotten = match id > letters.known {
+            true => letters.forget(id),
+            false => 0,
+        };
+        self.clear_if_empty(&letters);
+        forgotten
+    }
+
+    pub(crate) fn is_crowded(&self) -> bool {
+        let letters = self.inside.lock();
+        letters.aside.len() >= letters.crowded
+    }
+
+    /// Forgets what was put aside of connections that came while it was full and
+    /// are not `alive` any more. Returns how many events that were.
+    pub(crate) fn sort_out(&self, alive: &HashSet<u64>) -> u64 {
+        let mut letters = self.inside.lock();
+        let Letters {
+            aside,
+            order,
+            known,
+            crowded,
+            ..
+        } = &mut *letters;
+        let mut forgotten = 0;
+        aside.retain(|id, events| {
+            let keep = *id <= *known || alive.contains(id);
+            forgotten += if keep { 0 } else { events.len() as u64 };
+            keep
+        });
+        order.retain(|id| aside.contains_key(id));
+        *crowded = ROOMY.max(2 * aside.len());
+        self.clear_if_empty(&letters);
+        forgotten
+    }
+
+    /// The next event, if one waits.
+    pub(crate) fn take(&self) -> Option<Event> {
+        self.take_from(&mut self.inside.lock())
+    }
+
+    /// Up to `most` events.
+    pub(crate) fn drain(&self, most: usize) -> Vec<Event> {
+        let mut letters = self.inside.lock();
+        std::iter::from_fn(|| self.take_from(&mut letters))
+            .take(most)
+            .collect()
+    }
+
+    /// The next event, waiting for it until `timeout` is over or the queue is
+    /// closed.
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
+        let letters = &mut *self.wait_until_any(timeout);
+        self.take_from(letters)
+    }
+
+    /// Whether an event waits, after waiting for one likewise. It is left there.
+    pub(crate) fn wait_for_any(&self, timeout: Duration) -> bool {
+        let any = !self.wait_until_any(timeout).is_empty();
+        if any {
+            // The event that has woken this thread may have been meant for one that takes.
+            self.inside.arrived.notify_one();
+        }
+        any
+    }
+
+    /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
+    pub(crate) fn await_any(&self, timeout: Duration) {
+        drop(self.wait_until_any(timeout));
+        self.inside.arrived.notify_one();
+    }
+
+    fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Letters> {
+        let deadline = Instant::now().checked_add(timeout);
+        let inside = &*self.inside;
+        let mut letters = inside.lock();
+        while letters.is_empty() && !self.is_closed() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            letters = match left {
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    let woken = inside.arrived.wait_timeout(letters, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let woken = inside.arrived.wait(letters);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+        letters
+    }
+
+    pub(crate) fn has_any(&self) -> bool {
+        !self.inside.lock().is_empty()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) == 1
+    }
+
+    /// Nothing more will come; what waits may still be taken.
+    pub(crate) fn close(&self) {
+        let inside = &*self.inside;
+        let letters = inside.lock();
+        self.closed.store(1, Ordering::Relaxed);
+        // A host that sleeps on the descriptor learns of the end.
+        if let Some(wake) = self.wake.get() {
+            wake.set_for_good();
+        }
+        drop(letters);
+        inside.arrived.notify_all();
+    }
+
+    /// A descriptor that is readable while events wait, made on the first call.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> std::io::Result<std::os::fd::RawFd> {
+        let letters = self.inside.lock();
+        let wake = match self.wake.get() {
+            Some(wake) => wake,
+            None => {
+                let wake = WakeFd::new()?;
+                if self.is_closed() {
+                    wake.set_for_good();
+                } else if !letters.is_empty() {
+                    wake.set();
+                }
+                self.wake.get_or_init(|| Box::new(wake))
+            }
+        };
+        wake.descriptor()
+    }
+
+    fn take_from(&self, letters: &mut Letters) -> Option<Event> {
+        let event = letters.take();
+        self.clear_if_empty(letters);
+        event
+    }
+
+    fn clear_if_empty(&self, letters: &Letters) {
+        if letters.is_empty()
+            && !self.is_closed()
+            && let Some(wake) = self.wake.get()
+        {
+            wake.clear();
+        }
+    }
+}
+
+impl Inside {
+    fn new(capacity: usize) -> Self {
+        Inside {
+            capacity,
+            letters: Mutex::new(Letters {
+                waiting: VecDeque::new(),
+                capacity,
+                aside: HashMap::new(),
+                order: VecDeque::new(),
+                known: 0,
+                crowded: ROOMY,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Renew for Inside {
+    fn renew(&self) -> Self {
+        Inside::new(self.capacity)
+    }
+}
+
+impl Letters {
+    fn post(&mut self, event: &Event, newest: u64) -> Posted {
+        let is_full = self.waiting.len() >= self.capacity || !self.aside.is_empty();
+        if !is_full {
+            self.known = self.known.max(newest);
+            self.waiting.push_back(event.clone());
+            return Posted::Delivered;
+        }
+        if event.kind.is_droppable() {
+            return Posted::Dropped;
+        }
+        self.put_aside(event)
+    }
+
+    fn put_aside(&mut self, event: &Event) -> Posted {
+        if event.id > self.known {
+            if event.is_last {
+                return Posted::Forgotten(self.forget(event.id));
+            }
+            if !self.aside.contains_key(&event.id) && is_epilogue(event) {
+                return Posted::Forgotten(0);
+            }
+        }
+        let aside = self.aside.entry(event.id).or_insert_with(|| {
+            self.order.push_back(event.id);
+            Vec::new()
+        });
+        let mut event = event.clone();
+        match aside.iter().position(|other| other.kind == event.kind) {
+            Some(place) => {
+                let earlier = aside.remove(place);
+                event.stand_for(&earlier);
+                aside.push(event);
+                Posted::Coalesced
+            }
+            None => {
+                aside.push(event);
+                Posted::Delivered
+            }
+        }
+    }
+
+    /// Forgets what was put aside of a connection; returns how many events.
+    fn forget(&mut self, id: u64) -> u64 {
+        let Some(events) = self.aside.remove(&id) else {
+            return 0;
+        };
+        if self.order.len() > ROOMY.max(2 * self.aside.len()) {
+            self.order.retain(|id| self.aside.contains_key(id));
+        }
+        events.len() as u64
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        while self.waiting.is_empty()
+            && let Some(id) = self.order.pop_front()
+        {
+            if let Some(aside) = self.aside.remove(&id) {
+                self.known = self.known.max(id);
+                self.waiting.extend(aside);
+            }
+        }
+        self.waiting.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.aside.is_empty()
+    }
+}
+
+/// Whether the event says no more than that the connection is gone, and is not one of
+/// those that tell of it.
+fn is_epilogue(event: &Event) -> bool {
+    event.new_state() == State::Unknown && !event.kind.is_of_removal()
+}
+
+#[cfg(test)]
+mod tests;

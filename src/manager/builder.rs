@@ -1,0 +1,122 @@
+//! [`Builder`]: how a manager is to be made.
+//!
+//! What was given is judged once, in [`Builder::build`]. The settings are the same
+//! as those that [`Brama::configure`] changes later; the clock, the thread and the
+//! capacity of the ring are for good.
+
+use std::sync::Arc;
+
+use crate::events::bus::Notices;
+use crate::manager::Brama;
+use crate::manager::driver;
+use crate::manager::engine::Engine;
+use crate::structures::ring;
+use crate::sys::clock::{Clock, ManualClock};
+use crate::values::error::Error;
+use crate::values::settings::{
+    Changes, Config, Global, Housekeeping, housekeeping_setters, setters, setting_table,
+};
+
+const EVENT_CAPACITY: usize = 1_024;
+
+/// How a manager is to be made. Every setter may be left out.
+///
+/// ```
+/// use std::time::Duration;
+/// # fn main() -> Result<(), brama::Error> {
+/// let brama = brama::Brama::builder()
+///     .max_attempts(3)
+///     .expiry(Duration::from_secs(10))
+///     .inactive_threshold(None)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    changes: Changes,
+    housekeeping: Housekeeping,
+    clock: Clock,
+    background: bool,
+    event_capacity: usize,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Builder {
+            changes: Changes::NONE,
+            housekeeping: Housekeeping::default(),
+            clock: Clock::system(),
+            background: true,
+            event_capacity: EVENT_CAPACITY,
+        }
+    }
+
+    setting_table!(setters);
+    housekeeping_setters!();
+
+    /// All global settings at once, over those given before.
+    pub fn config(mut self, config: Config) -> Self {
+        self.changes = self.changes.and(&config.changes);
+        self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
+        self
+    }
+
+    /// A clock of your own instead of the machine's.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// Whether a thread of the manager's does what is due when nobody calls:
+    /// expiries without traffic, and cleanup. Default true. Without it, call
+    /// [`Brama::poll`] now and then.
+    pub fn background(mut self, on: bool) -> Self {
+        self.background = on;
+        self
+    }
+
+    /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
+    /// to a power of two, at least 2; each place takes about 100 bytes. Default
+    /// 1 024. What happens when it is full: see [the guide](crate#events).
+    pub fn event_capacity(mut self, happenings: usize) -> Self {
+        self.event_capacity = happenings;
+        self
+    }
+
+    /// Makes the manager. If the system starts no background thread now, the manager
+    /// works without one and tries again when there is work for it; meanwhile
+    /// [`background_running`](crate::EventCounts::background_running) is false and
+    /// [`Brama::subscribe`] answers an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] if a setting is out of range; [`Error::OutOfMemory`] if there is
+    /// no memory for so many events.
+    pub fn build(self) -> Result<Brama, Error> {
+        let config = Global::default().updated_by(&Config {
+            changes: self.changes,
+            housekeeping: self.housekeeping,
+        })?;
+        capacity("event_capacity", self.event_capacity)?;
+        let notices = Notices::try_new(self.event_capacity).map_err(Error::OutOfMemory)?;
+        let engine = Arc::new_cyclic(|engine| {
+            let starter = self.background.then(|| driver::starter(engine.clone()));
+            Engine::new(self.clock, config, notices, starter)
+        });
+        if self.background {
+            driver::start(&engine);
+        }
+        Ok(Brama::new(engine))
+    }
+}
+
+/// Judges the capacity of a ring, a queue or a batch.
+pub(crate) fn capacity(field: &'static str, value: usize) -> Result<(), Error> {
+    if (1..=ring::MAX_CAPACITY).contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("must be 1 to {}", ring::MAX_CAPACITY);
+    Err(Error::config(field, value, allowed))
+}

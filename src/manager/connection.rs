@@ -1,0 +1,321 @@
+//! [`Connection`]: a handle, resolved once. Its operations need no hash, no look-up
+//! and no pin.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
+use crate::manager::call;
+use crate::manager::engine::Engine;
+use crate::manager::permit::{Outcome, Permit};
+use crate::values::error::{CallError, Error};
+use crate::values::event::Report;
+use crate::values::key::KeyBuf;
+use crate::values::settings::ConnectionOptions;
+use crate::values::state::State;
+
+#[cfg(feature = "capi")]
+mod raw;
+
+#[cfg(feature = "capi")]
+pub(crate) use raw::token_of_pass;
+
+/// A connection, resolved: what one keeps for a hot path.
+///
+/// Cheap to clone, usable from any thread. It stays safe to use after the
+/// connection was unregistered or cleaned up ([`Error::NotFound`]) and after the
+/// manager was shut down ([`Error::ShutDown`]); it then admits nothing.
+#[derive(Clone)]
+pub struct Connection {
+    engine: Arc<Engine>,
+    record: RecordRef,
+}
+
+impl Connection {
+    pub(crate) fn new(engine: Arc<Engine>, record: RecordRef) -> Self {
+        Connection { engine, record }
+    }
+
+    /// The connection's name.
+    pub fn key(&self) -> KeyBuf {
+        self.record.key().to_buf()
+    }
+
+    /// Whether a call would be admitted now: true if closed or half-open. A pure
+    /// question: it takes no permit. Closed, it is one load.
+    #[inline]
+    pub fn available(&self) -> bool {
+        self.record.available(&self.engine.context)
+    }
+
+    /// Asks for admission.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] if the circuit is open, or half-open with all probes
+    /// out; [`Error::NotFound`], [`Error::ShutDown`].
+    #[inline(always)]
+    pub fn acquire(&self) -> Result<Permit<'_>, Error> {
+        let word = self.record.word_now();
+        let ticket = if word.is_spotless() {
+            Some(Ticket::at_spotless(word))
+        } else if word.is_open() {
+            if let Some(refused) = self.record.try_reject(&self.engine.context, word) {
+                return Err(Error::Rejected(refused.into()));
+            }
+            None
+        } else {
+            Record::try_pass_by(word)
+        };
+        if let Some(ticket) = ticket
+            && !std::thread::panicking()
+        {
+            return Ok(Permit::lent(&self.engine, &self.record, ticket));
+        }
+        match self
+            .record
+            .acquire_for_permit(&self.engine.context)
+            .ticket()
+        {
+            Ok(ticket) => Ok(Permit::lent(&self.engine, &self.record, ticket)),
+            Err(refusal) => Err(self.error(refusal)),
+        }
+    }
+
+    /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
+    /// anywhere.
+    pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
+        match self
+            .record
+            .acquire_for_permit(&self.engine.context)
+            .ticket()
+        {
+            Ok(ticket) => {
+                let (engine, record) = (self.engine.clone(), self.record.clone());
+                Ok(Permit::owned(engine, record, ticket))
+            }
+            Err(refusal) => Err(self.error(refusal)),
+        }
+    }
+
+    /// Reports a success without a permit (ask, call, report). While half-open it
+    /// counts like a probe's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    #[inline]
+    pub fn success(&self) -> Result<(), Error> {
+        match self.record.try_success_without_permit(&self.engine.context) {
+            true => Ok(()),
+            false => self.finish_success(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_success(&self) -> Result<(), Error> {
+        self.success_with(Report::NONE)
+    }
+
+    /// [`Connection::success`] with metadata for its events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn success_with<'r>(&self, report: impl Into<Report<'r>>) -> Result<(), Error> {
+        self.record
+            .success(&self.engine.context, None, &report.into())
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Reports a failure without a permit, and returns how many count now: in a
+    /// row, or inside the window if there is one. While half-open it counts like
+    /// a probe's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn failure<'r>(&self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
+        self.record
+            .failure(&self.engine.context, None, &report.into())
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
+    /// failure and a panic as failure. An `Err` that is the rejection of a circuit is ignored.
+    /// Nothing is locked or pinned meanwhile.
+    ///
+    /// A guarded call of the same circuit inside of `f` shares its admission while the circuit
+    /// is half-open.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
+    #[inline(always)]
+    pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
+        self.call_with(call::by_result, f)
+    }
+
+    /// [`Connection::call`] in which `classify` says what a result means.
+    ///
+    /// ```
+    /// # use brama::{Brama, Outcome};
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().build()?;
+    /// # let search = brama.register("search", None)?;
+    /// // A 404 is an answer, not a failing dependency.
+    /// let found = search.call_with(
+    ///     |result: &Result<u16, String>| match result {
+    ///         Ok(200..500) => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     },
+    ///     || Ok(404),
+    /// );
+    /// assert_eq!(found, Ok(404));
+    /// assert_eq!(search.status()?.total_successes, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline(always)]
+    pub fn call_with<T, E>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        // Told apart here, so that a healthy call is all that is inlined.
+        if let Some(ticket) = self.record.try_pass() {
+            let permit = Permit::lent(&self.engine, &self.record, ticket);
+            return call::conclude(permit, classify, f());
+        }
+        let admitted = call::admit_unless_closed(&self.engine, &self.record);
+        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
+        let entry = admitted.entry(&self.engine, &self.record);
+        call::run_entry(&self.engine, &self.record, entry, classify, f)
+    }
+
+    /// [`Connection::call`] for a future. Dropped before it is done, it is
+    /// ignored, or a failure if the setting `cancelled_after` says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
+    pub async fn call_async<T, E, F>(&self, f: impl FnOnce() -> F) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_with(call::by_result, f).await
+    }
+
+    /// [`Connection::call_with`] for a future.
+    pub async fn call_async_with<T, E, F>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let admitted = call::admit(&self.engine, &self.record);
+        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
+        let entry = admitted.entry(&self.engine, &self.record);
+        call::run_entry_async(&self.engine, &self.record, entry, classify, f).await
+    }
+
+    /// Everything that is known of the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn status(&self) -> Result<Status, Error> {
+        self.record
+            .status(&self.engine.context)
+            .ok_or_else(|| self.error(Refusal::Gone))
+    }
+
+    /// The state as of now; [`State::Unknown`] if it is not registered any more.
+    pub fn state(&self) -> State {
+        self.record.state(&self.engine.context)
+    }
+
+    /// Opens the circuit, or moves the deadline of an open one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a custom expiry below 1 ms,
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn open_circuit<'r>(
+        &self,
+        report: impl Into<Report<'r>>,
+        how_long: impl Into<OpenFor>,
+    ) -> Result<(), Error> {
+        let (report, how_long) = (report.into(), how_long.into());
+        how_long.validate()?;
+        self.control(|record, engine| record.open(&engine.context, &report, how_long))
+    }
+
+    /// Closes the circuit. The count of failures stays: one more may open it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn close_circuit(&self) -> Result<(), Error> {
+        self.control(|record, engine| record.close(&engine.context))
+    }
+
+    /// Lets probes through now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn half_open_circuit(&self) -> Result<(), Error> {
+        self.control(|record, engine| record.half_open(&engine.context))
+    }
+
+    /// Closes the circuit and forgets the count, the window and the trips. The
+    /// totals stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn reset_circuit(&self) -> Result<(), Error> {
+        self.control(|record, engine| record.reset(&engine.context))
+    }
+
+    /// Changes the settings that `options` gives, all at once. Counts, deadlines
+    /// and permits survive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`]: nothing was changed. [`Error::NotFound`],
+    /// [`Error::ShutDown`].
+    pub fn configure(&self, options: ConnectionOptions) -> Result<(), Error> {
+        self.engine.configure_record(&self.record, &options)
+    }
+
+    fn control(
+        &self,
+        operation: impl FnOnce(&Record, &Engine) -> Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        operation(&self.record, &self.engine).map_err(|refusal| self.error(refusal))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn error(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
+            refusal => self.engine.error(refusal, self.record.key()),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("key", &self.key())
+            .field("state", &self.state())
+            .finish()
+    }
+}

@@ -1,0 +1,487 @@
+//! The engine room of one manager: its connections and their surroundings.
+//!
+//! [`Brama`](crate::Brama) and [`Connection`](crate::Connection) are two ways to
+//! the operations here; the driver keeps them on time. A removal happens in two
+//! steps, of which the first decides: the record is marked as retired, which
+//! every holder of a handle sees, and then taken out of the table. In between, a
+//! look-up by name finds a retired record and treats it as absent; whoever wants
+//! to register the name anew takes it out himself and goes on.
+
+mod audience;
+
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use crate::circuit::context::Context;
+use crate::circuit::event_sink::EventSink;
+use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, Status};
+use crate::events::bus::Bus;
+use crate::events::bus::Notices;
+use crate::manager::driver::{Plan, Planning, Post};
+use crate::reclaim::{self, Guard};
+use crate::structures::striped_counter;
+use crate::structures::table::{Cursor, Table};
+use crate::structures::waker::Starter;
+use crate::sys::atomic::{AtomicU32, Mutex, Ordering, fence, fence_after_rmw};
+use crate::sys::clock::Clock;
+use crate::sys::fork_lock::ForkLock;
+use crate::sys::per_process::PerProcess;
+use crate::values::error::Error;
+use crate::values::event::Occurrence;
+use crate::values::key::Key;
+use crate::values::settings::{Config, ConnectionOptions, Global, Overrides};
+
+// On lines of its own: the count of those who share an engine stands before it, and
+// what every call reads stands here.
+#[repr(align(128))]
+pub(crate) struct Engine {
+    pub(crate) context: Context,
+    /// The sink of `context`.
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) table: Table<Record>,
+    /// The driver's own state. Held for one turn by the driver's thread or by
+    /// a thread that polls, never by a thread that calls or reports. The way to it is
+    /// [`Engine::with_plan`].
+    pub(crate) plan: PerProcess<Planning>,
+    pub(crate) driver: PerProcess<Post>,
+    /// Held by the one of those who wait for a queue that does what a driver would, where
+    /// there is none.
+    pub(crate) pumping: ForkLock<()>,
+    /// 1 from the beginning of the shutdown.
+    shut: AtomicU32,
+    has_driver: bool,
+}
+
+// No user code runs while a structure of the library is half changed. So a panic of user code leaves
+// them whole, and whatever refers to an engine or a record may cross `catch_unwind`.
+impl UnwindSafe for Engine {}
+impl RefUnwindSafe for Engine {}
+
+impl Engine {
+    pub(crate) fn new(
+        clock: Clock,
+        config: Global,
+        notices: Notices,
+        starter: Option<Starter>,
+    ) -> Self {
+        reclaim::prepare();
+        let now = clock.now();
+        let has_driver = starter.is_some();
+        let bus = Arc::new(Bus::new(notices));
+        Engine {
+            context: Context::new(clock, config, bus.clone(), starter),
+            bus,
+            table: Table::new(),
+            plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
+            driver: PerProcess::new(Post::new()),
+            pumping: ForkLock::new(()),
+            shut: AtomicU32::new(0),
+            has_driver,
+        }
+    }
+
+    /// Whether there is to be a background thread.
+    pub(crate) fn has_driver(&self) -> bool {
+        self.has_driver
+    }
+
+    /// Whether a background thread does what is due. Starts it if it is missing.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.has_driver && {
+            self.context.waker.attend();
+            self.driver.is_running()
+        }
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire) == 1
+    }
+
+    /// What a refusal means for the caller who named `key`.
+    #[cold]
+    pub(crate) fn error(&self, refusal: Refusal, key: Key<'_>) -> Error {
+        match refusal {
+            Refusal::Gone if self.is_shut() => Error::ShutDown,
+            refusal => refusal.into_error(key),
+        }
+    }
+
+    /// Runs `operation` on the record of this name, registering it if the
+    /// manager does that. Pinned: `operation` must not run user code.
+    #[inline]
+    pub(crate) fn with<T>(
+        &self,
+        key: Key<'_>,
+        operation: impl Fn(&Record, &Guard) -> Result<T, Refusal>,
+    ) -> Result<T, Error> {
+        let hash = self.context.hasher.hash(key);
+        loop {
+            let guard = reclaim::pin();
+            if let Some(record) = self.table.get(hash, key, &guard) {
+                match operation(record, &guard) {
+                    Err(Refusal::Gone) => {}
+                    answer => return answer.map_err(|refusal| refusal.into_error(key)),
+                }
+            }
+            drop(guard);
+            self.register_at_first_use(key)?;
+        }
+    }
+
+    /// Whether a call of this name would be admitted now.
+    #[inline]
+    pub(crate) fn available(&self, key: Key<'_>) -> bool {
+        self.available_by(key.scope(), key.identifier())
+    }
+
+    /// Two names fit into registers, a key would go through memory.
+    #[inline(never)]
+    fn available_by(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let key = Key::new(scope, identifier);
+        let hash = self.context.hasher.hash(key);
+        let guard = reclaim::pin();
+        if let Some(record) = self.table.get(hash, key, &guard) {
+            if record.available(&self.context) {
+                return true;
+            }
+            if !record.is_retired() {
+                return false;
+            }
+        }
+        drop(guard);
+        self.available_at_first_use(scope, identifier)
+    }
+
+    /// An unknown name is no error here, and asking for one often is cheap.
+    #[cold]
+    #[inline(never)]
+    fn available_at_first_use(&self, scope: Option<&str>, identifier: &str) -> bool {
+        let key = Key::new(scope, identifier);
+        self.context.attend();
+        self.context.auto_register()
+            && self
+                .with(key, |record, _| match record.available(&self.context) {
+                    false if record.is_retired() => Err(Refusal::Gone),
+                    answer => Ok(answer),
+                })
+                .unwrap_or(false)
+    }
+
+    #[cold]
+    fn register_at_first_use(&self, key: Key<'_>) -> Result<(), Error> {
+        self.refuse_if_shut()?;
+        key.validate()?;
+        if !self.context.auto_register() {
+            return Err(Error::not_found(key));
+        }
+        match self.register(key, None) {
+            Ok(_) | Err(Error::AlreadyRegistered(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The record of this name, if it is registered.
+    pub(crate) fn find(&self, key: Key<'_>) -> Result<RecordRef, Error> {
+        self.look_up(key, |record| record.hold_if_there(&self.context))
+    }
+
+    /// Asks the record of this name a question that registers nothing.
+    pub(crate) fn look_up<T>(
+        &self,
+        key: Key<'_>,
+        question: impl FnOnce(&Record) -> Option<T>,
+    ) -> Result<T, Error> {
+        self.context.attend();
+        let guard = reclaim::pin();
+        let record = self.table.get(self.context.hasher.hash(key), key, &guard);
+        match record
+            .filter(|record| !record.is_retired())
+            .and_then(question)
+        {
+            Some(answer) => Ok(answer),
+            None => Err(self.unknown(key)),
+        }
+    }
+
+    /// What is wrong with a name that was not found.
+    #[cold]
+    fn unknown(&self, key: Key<'_>) -> Error {
+        let wrong = self.refuse_if_shut().and_then(|()| key.validate());
+        wrong.err().unwrap_or_else(|| Error::not_found(key))
+    }
+
+    /// The beginning of every operation that changes what there is.
+    fn refuse_if_shut(&self) -> Result<(), Error> {
+        self.context.attend();
+        if self.is_shut() {
+            return Err(Error::ShutDown);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn register(
+        &self,
+        key: Key<'_>,
+        options: Option<ConnectionOptions>,
+    ) -> Result<RecordRef, Error> {
+        self.refuse_if_shut()?;
+        striped_counter::block_reserve::refill();
+        let mut newcomer = Registrant::new(&self.context, key);
+        let guard = reclaim::pin();
+        // What takes longest is to fetch its place in a large table, so that is begun
+        // first, and nobody looks there whether the name is taken before it matters.
+        self.table.expect(newcomer.hash, &guard);
+        newcomer.with(&self.context, options)?;
+        if newcomer.is_costly()
+            && let Some(existing) = self.table.get(newcomer.hash, key, &guard)
+            && !existing.is_retired()
+        {
+            return Err(Error::already_registered(key));
+        }
+        let version = newcomer.version;
+        let [record, entry] = RecordRef::new(&self.context, &mut newcomer);
+        let entry = entry.into_raw();
+        // SAFETY: the entry is new, its key is this one, and it hands over a
+        // reference.
+        while let Err(existing) = unsafe { self.table.insert(entry, key, &guard) } {
+            if existing.is_retired() {
+                self.table.remove_entry(existing, &guard);
+                continue;
+            }
+            // SAFETY: the table did not take the reference.
+            drop(unsafe { RecordRef::from_raw(entry) });
+            return Err(Error::already_registered(key));
+        }
+        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and
+        // `subscribe`: either the walk there finds this record, or this thread finds the
+        // flag, or the new version, or the audience. The insertion is what must come
+        // before, and that was an exchange.
+        fence_after_rmw();
+        if self.is_shut() {
+            self.remove(&record, &guard);
+            return Err(Error::ShutDown);
+        }
+        drop(guard);
+        // The global settings and the subscribers may have changed before it could
+        // be found.
+        if self.context.version() != version {
+            record.make_room(&record.settings(&self.context));
+            record.watch(&self.context);
+        }
+        // Otherwise whoever subscribes from now on finds the record.
+        if self.bus.has_audience() {
+            record.tell_registration(&self.context);
+        }
+        Ok(record)
+    }
+
+    pub(crate) fn get_or_register(
+        &self,
+        key: Key<'_>,
+        options: &ConnectionOptions,
+    ) -> Result<RecordRef, Error> {
+        loop {
+            match self.find(key) {
+                Ok(record) => {
+                    self.warn_of_other_settings(&record, options);
+                    return Ok(record);
+                }
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+            match self.register(key, Some(options.clone())) {
+                Err(Error::AlreadyRegistered(_)) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(crate) fn unregister(&self, key: Key<'_>) -> Result<(), Error> {
+        self.context.attend();
+        let hash = self.context.hasher.hash(key);
+        let guard = reclaim::pin();
+        let removed = self.table.remove_claimed(hash, key, Record::retire, &guard);
+        let Some(record) = removed else {
+            drop(guard);
+            return Err(self.unknown(key));
+        };
+        record.tell_removal(&self.context, Occurrence::Unregistered);
+        drop(guard);
+        self.relieve_inbox();
+        Ok(())
+    }
+
+    /// Looks through the inbox if the driver does not: it may be inside a callback
+    /// for long, and the inbox keeps what is removed meanwhile.
+    fn relieve_inbox(&self) {
+        if !self.context.attention.is_empty() {
+            self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
+        }
+    }
+
+    /// Retires a record and takes it out. True for the one who did.
+    pub(crate) fn remove(&self, record: &Record, guard: &Guard) -> bool {
+        let mine = record.retire();
+        if mine {
+            self.table.remove_entry(record, guard);
+        }
+        mine
+    }
+
+    /// Removes those of which a cleanup is still free to do so. True if there are any.
+    pub(crate) fn finish_departures(
+        &self,
+        departing: &[(&Record, Departure)],
+        now: u64,
+        guard: &Guard,
+    ) -> bool {
+        let mut removed = false;
+        // Once for all of them: it interrupts every thread of the process.
+        let has_met = !departing.is_empty() && guard.meet_all();
+        for (record, departure) in departing {
+            if has_met && record.depart(&self.context, now, departure) {
+                self.table.remove_entry(record, guard);
+                record.tell_removal(&self.context, Occurrence::CleanedUp);
+                removed = true;
+            }
+        }
+        removed
+    }
+
+    pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
+        self.refuse_if_shut()?;
+        loop {
+            let current = self.context.global.load();
+            let next = Arc::new(current.updated_by(config)?);
+            // WaitRoom first, so that no report finds settings it has no room for.
+            self.make_room_everywhere(config, &next.overrides);
+            let previous = self
+                .context
+                .global
+                .compare_and_swap(&*current, next.clone());
+            if Arc::ptr_eq(&previous, &current) {
+                self.context.next_version();
+                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
+                // `Record::shut`.
+                fence(Ordering::SeqCst);
+                self.make_room_everywhere(config, &next.overrides);
+                if config.changes.concern_starts() {
+                    self.for_each(|record| record.watch(&self.context));
+                }
+                self.context.waker.wake();
+                return Ok(());
+            }
+        }
+    }
+
+    fn make_room_everywhere(&self, config: &Config, global: &Overrides) {
+        if !config.changes.concern_room() {
+            return;
+        }
+        self.for_each(|record| {
+            let profile = record.profile();
+            let own = profile.as_deref().map(|profile| &profile.overrides);
+            record.make_room(&Overrides::resolve(own, global));
+        });
+    }
+
+    pub(crate) fn configure_by_name(
+        &self,
+        key: Key<'_>,
+        options: &ConnectionOptions,
+    ) -> Result<(), Error> {
+        let global = self.context.global.load_full();
+        let record = match self.find(key) {
+            Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
+                // Validated first: an invalid call changes nothing.
+                options.applied_to(&Overrides::NONE, &global.overrides)?;
+                self.get_or_register(key, &ConnectionOptions::new())?
+            }
+            found => found?,
+        };
+        self.configure_record(&record, options)
+    }
+
+    pub(crate) fn configure_record(
+        &self,
+        record: &Record,
+        options: &ConnectionOptions,
+    ) -> Result<(), Error> {
+        if record.is_retired() {
+            return Err(self.error(Refusal::Gone, record.key()));
+        }
+        loop {
+            let current = record.profile();
+            let before = current.as_deref().cloned().unwrap_or_default();
+            let global = self.context.global.load_full();
+            let overrides = options.applied_to(&before.overrides, &global.overrides)?;
+            record.make_room(&Overrides::resolve(Some(&overrides), &global.overrides));
+            let next = Arc::new(Profile {
+                overrides,
+                metadata: options.metadata.clone().unwrap_or(before.metadata),
+            });
+            if record.replace_profile(&current, next) {
+                self.context.next_version();
+                // ORDERING: SeqCst, partner of the fences in `configure` and `Record::shut`:
+                // either the walk there sees these settings, or this thread the new
+                // global ones.
+                fence(Ordering::SeqCst);
+                record.make_room(&record.settings(&self.context));
+                record.watch(&self.context);
+                record.touch_now(&self.context);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Visits every record, pinned for a while at a time. `visit` must not run
+    /// user code.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
+        self.for_each_pinned(|record, _| visit(record));
+    }
+
+    fn for_each_pinned(&self, mut visit: impl FnMut(&Record, &Guard)) {
+        self.context.attend();
+        const STEP: usize = 1_024;
+        let mut cursor = Some(Cursor::default());
+        while let Some(from) = cursor {
+            let guard = reclaim::pin();
+            cursor = self.table.walk(from, STEP, &guard, |record| {
+                if !record.is_retired() {
+                    visit(record, &guard);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn snapshot(&self, wanted: impl Fn(Key<'_>) -> bool) -> Vec<Status> {
+        let mut seen = Vec::new();
+        self.for_each(|record| {
+            if wanted(record.key()) {
+                seen.extend(record.status(&self.context));
+            }
+        });
+        // A name that was registered anew during the walk may have been met twice.
+        seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
+        seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
+        seen
+    }
+
+    /// Refuses everything from now on: handles answer `ShutDown`.
+    pub(crate) fn shut_down(&self) {
+        if self.shut.swap(1, Ordering::AcqRel) == 1 {
+            return;
+        }
+        self.bus.begin_closing();
+        // ORDERING: SeqCst, partner of the fences in `register` and `do_all_due`.
+        fence(Ordering::SeqCst);
+        self.for_each_pinned(|record, guard| {
+            self.remove(record, guard);
+            // Nobody finds it in the table any more.
+            if record.has_missed() {
+                self.context.attention.leave(record, || record.share());
+            }
+        });
+        self.context.waker.wake();
+    }
+}

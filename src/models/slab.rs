@@ -1,0 +1,171 @@
+//! The stack of batches that all threads share: [`pool`](crate::structures::slab).
+//!
+//! | mutation | caught by |
+//! |---|---|
+//! | `popping-without-a-count` | `a_batch_that_comes_back_is_told_from_itself` |
+//! | `linking-after-the-push`, `pushing-a-batch-relaxed`, `popping-a-batch-relaxed` | `a_batch_comes_with_its_content` |
+//! | `pushing-a-batch-by-a-store` | `batches_have_one_owner_each` |
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::structures::slab::free_stack::{Stack, Words};
+use crate::sys::atomic::{AtomicU64, Ordering, UnsafeCell};
+
+struct Pool {
+    stack: Stack,
+    slots: Slots,
+}
+
+struct Slots(Vec<Slot>);
+
+struct Slot {
+    word: AtomicU64,
+    /// Written by its holder alone.
+    content: UnsafeCell<u32>,
+}
+
+// SAFETY: loom sees to it that accesses of the content do not overlap.
+unsafe impl Sync for Slot {}
+
+impl Words for Slots {
+    fn word(&self, number: u32) -> &AtomicU64 {
+        &self.0[number as usize].word
+    }
+}
+
+impl Pool {
+    /// With so many batches on the stack, the last one above.
+    fn of(batches: u32) -> Arc<Self> {
+        let slot = || Slot {
+            word: AtomicU64::new(0),
+            content: UnsafeCell::new(0),
+        };
+        let pool = Pool {
+            stack: Stack::new(),
+            slots: Slots((0..batches).map(|_| slot()).collect()),
+        };
+        (0..batches).for_each(|number| pool.stack.push(number, &pool.slots));
+        Arc::new(pool)
+    }
+
+    /// Takes a batch and makes use of it, of its word, too.
+    fn pop(&self) -> Option<u32> {
+        let number = self.stack.pop(&self.slots)?;
+        self.slots.word(number).store(0, Ordering::Relaxed);
+        self.make_use_of(number);
+        Some(number)
+    }
+
+    fn push(&self, number: u32) {
+        self.make_use_of(number);
+        self.stack.push(number, &self.slots);
+    }
+
+    /// Makes use of a batch.
+    fn make_use_of(&self, number: u32) {
+        let slot = &self.slots.0[number as usize];
+        // SAFETY: the batch is this thread's; if not, loom says so.
+        slot.content.with_mut(|content| unsafe { *content += 1 });
+    }
+
+    /// All that is on the stack.
+    fn rest(&self) -> Vec<u32> {
+        std::iter::from_fn(|| self.pop()).take(9).collect()
+    }
+}
+
+/// Runs `model`, and returns the set of all its executions' outcomes.
+fn outcomes<T: Ord + Send + 'static>(model: impl Fn() -> T + Send + Sync + 'static) -> BTreeSet<T> {
+    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let sink = seen.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(move || {
+        let outcome = model();
+        sink.lock().unwrap().insert(outcome);
+    });
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+fn spawn<T: 'static>(
+    pool: &Arc<Pool>,
+    party: impl FnOnce(&Pool) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let pool = pool.clone();
+    thread::spawn(move || party(&pool))
+}
+
+fn sorted(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut numbers: Vec<u32> = numbers.into_iter().collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Two threads take a batch each and give it back.
+#[test]
+fn batches_have_one_owner_each() {
+    let seen = outcomes(|| {
+        let pool = Pool::of(2);
+        let parties = [0, 1].map(|_| {
+            spawn(&pool, |pool| {
+                let number = pool.pop().expect("one for each");
+                pool.push(number);
+                number
+            })
+        });
+        let taken = sorted(parties.map(|party| party.join().unwrap()));
+        assert_eq!(sorted(pool.rest()), [0, 1]);
+        taken
+    });
+    assert_eq!(seen, [vec![0, 1], vec![1, 1]].into());
+}
+
+/// While one thread takes a batch, another one takes two and gives the first back.
+#[test]
+fn a_batch_that_comes_back_is_told_from_itself() {
+    let seen = outcomes(|| {
+        let pool = Pool::of(2);
+        let slow = spawn(&pool, Pool::pop);
+        let fast = spawn(&pool, |pool| {
+            let first = pool.pop().expect("one for each");
+            let second = pool.pop();
+            pool.push(first);
+            second
+        });
+        let (slow, fast) = (slow.join().unwrap(), fast.join().unwrap());
+        let all = slow.into_iter().chain(fast).chain(pool.rest());
+        assert_eq!(sorted(all), [0, 1], "{slow:?} and {fast:?}");
+        (slow, fast)
+    });
+    let expected = [
+        // Before the other's, between them, after them, and while it has both.
+        (Some(1), None),
+        (Some(0), None),
+        (Some(1), Some(0)),
+        (None, Some(0)),
+    ];
+    assert_eq!(seen, expected.into());
+}
+
+/// A thread fills two batches and gives them. Two others take one each: whoever gets
+/// the first one from under the second finds it filled, too.
+#[test]
+fn a_batch_comes_with_its_content() {
+    let seen = outcomes(|| {
+        let pool = Pool::of(2);
+        pool.rest();
+        let filler = spawn(&pool, |pool| {
+            pool.push(0);
+            pool.push(1);
+        });
+        let takers = [0, 1].map(|_| spawn(&pool, Pool::pop));
+        filler.join().unwrap();
+        sorted(takers.into_iter().filter_map(|taker| taker.join().unwrap()))
+    });
+    let expected = [vec![], vec![0], vec![1], vec![0, 1]];
+    assert_eq!(seen, expected.into());
+}

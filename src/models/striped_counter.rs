@@ -1,0 +1,248 @@
+//! The counter's protocols, explored exhaustively: who may write a cell, how an
+//! index changes hands, how a block is attached, what a reader sees meanwhile.
+//!
+//! No party runs in a model's main thread, which loom explores incompletely.
+//! Each model says which mutation of the code it catches.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use loom::thread;
+
+use crate::structures::striped_counter::block_reserve::{Reserve, live_blocks};
+use crate::structures::striped_counter::{Cell, Owner, Pool, Shared, Stripes, Totals};
+
+struct Record<const SPARE: usize> {
+    primary: Cell,
+    owner: Owner,
+    stripes: Stripes,
+    shared: Shared,
+    reserve: Reserve<SPARE>,
+}
+
+impl<const SPARE: usize> Record<SPARE> {
+    fn new() -> Arc<Self> {
+        Arc::new(Record {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+            reserve: Reserve::new(),
+        })
+    }
+
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+
+    fn success(&self, index: u16, now_ms: u64) {
+        self.totals().success_as(index, &self.reserve, now_ms);
+    }
+
+    fn rejected(&self, index: u16) {
+        self.totals().rejected_as(index, &self.reserve);
+    }
+}
+
+/// Runs `model`, and returns the set of all its executions' outcomes.
+fn outcomes<T: Ord + Send + 'static>(
+    preemptions: Option<usize>,
+    model: impl Fn() -> T + Send + Sync + 'static,
+) -> BTreeSet<T> {
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let sink = seen.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(move || {
+        let outcome = model();
+        sink.lock().unwrap().insert(outcome);
+    });
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+fn join<T>(parties: impl IntoIterator<Item = thread::JoinHandle<T>>) -> Vec<T> {
+    parties.into_iter().map(|p| p.join().unwrap()).collect()
+}
+
+/// Two threads meet on a new record while the reserve is empty: one gets the
+/// primary cell, the other counts in the shared one.
+///
+/// Mutation: `owning-by-a-store`.
+/// Both then count in the primary, and one success is lost.
+#[test]
+fn the_primary_has_one_owner() {
+    let seen = outcomes(None, || {
+        let record = Record::<0>::new();
+        join([1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.success(index, index.into()))
+        }));
+        let sums = record.totals().sum();
+        assert_eq!((sums.successes, sums.last_success_ms), (2, Some(2)));
+        record.owner.index()
+    });
+    assert_eq!(seen, BTreeSet::from([1, 2]));
+}
+
+/// Two threads without a cell meet in the shared one.
+///
+/// Mutations: `counting-by-a-store` loses a success, `the-last-time-by-a-store` the later time.
+#[test]
+fn the_shared_cell_has_many_writers() {
+    outcomes(None, || {
+        let record = Record::<0>::new();
+        record.rejected(9);
+        join([1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.success(index, index.into()))
+        }));
+        let sums = record.totals().sum();
+        assert_eq!((sums.successes, sums.last_success_ms), (2, Some(2)));
+    });
+}
+
+/// Threads that come and go on one pool. Those that overlap have different
+/// indexes; one that takes a predecessor's index goes on in its cell.
+///
+/// Mutations: `giving-an-index-back-relaxed`, `taking-an-index-relaxed`. The successor
+/// then counts on from a value its predecessor has passed.
+#[test]
+fn an_index_hands_its_cells_over() {
+    let seen = outcomes(None, || {
+        let record = Record::<0>::new();
+        let pool = Arc::new(Pool::<1>::new());
+        let mut indexes = join([1, 2].map(|now_ms| {
+            let (record, pool) = (record.clone(), pool.clone());
+            thread::spawn(move || {
+                let index = pool.claim().expect("64 indexes");
+                record.success(index, now_ms);
+                pool.release(index);
+                index
+            })
+        }));
+        let sums = record.totals().sum();
+        assert_eq!((sums.successes, sums.last_success_ms), (2, Some(2)));
+        indexes.sort_unstable();
+        indexes
+    });
+    assert_eq!(seen, BTreeSet::from([vec![1, 1], vec![1, 2]]));
+}
+
+/// An index is handed over while another bit of its word changes: the third
+/// party's exchanges lie between the release and the claim.
+///
+/// Mutation: `giving-an-index-back-by-a-store`.
+/// The index of the third party becomes free while it is in use.
+#[test]
+fn a_hand_over_survives_its_neighbours() {
+    let seen = outcomes(Some(3), || {
+        let record = Record::<0>::new();
+        let pool = Arc::new(Pool::<1>::new());
+        let mut indexes = join([(); 3].map(|()| {
+            let (record, pool) = (record.clone(), pool.clone());
+            thread::spawn(move || {
+                let index = pool.claim().expect("64 indexes");
+                record.rejected(index);
+                pool.release(index);
+                index
+            })
+        }));
+        assert_eq!(record.totals().sum().rejected, 3);
+        indexes.sort_unstable();
+        indexes
+    });
+    assert!(seen.contains(&vec![1, 1, 1]) && seen.contains(&vec![1, 1, 2]));
+    assert!(seen.contains(&vec![1, 2, 3]));
+}
+
+/// Two threads, whose probes begin at the same cell, find the primary taken.
+/// One block is attached, another one taken for nothing goes back, and each
+/// thread gets a cell of its own.
+///
+/// Mutation: `attaching-by-a-store` (a count is lost with the block that was overwritten).
+#[test]
+fn one_block_is_attached() {
+    let seen = outcomes(None, || {
+        let record = Record::<2>::new();
+        record.reserve.refill(usize::MAX);
+        record.rejected(9);
+        join([1, 3].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.rejected(index))
+        }));
+        assert_eq!(record.totals().sum().rejected, 3);
+        assert_eq!(record.shared.sum().rejected, 0);
+        assert_eq!(live_blocks(), 2);
+        let spare = record.reserve.filled();
+        drop(record);
+        assert_eq!(live_blocks(), 0);
+        spare
+    });
+    // The second: the thread that had taken the first block lost.
+    let expected = [vec![false, true], vec![true, false]];
+    assert_eq!(seen, BTreeSet::from(expected));
+}
+
+/// The reserve's last block is taken while another thread refills it: no block
+/// is lost, leaked or freed twice, and its content arrives with it.
+///
+/// Mutation: `giving-a-block-back-by-a-store` (one of the two that refill overwrites the other's
+/// block).
+#[test]
+fn a_reserve_is_refilled_while_it_is_used() {
+    outcomes(Some(3), || {
+        let record = Record::<1>::new();
+        record.rejected(9);
+        let refill =
+            |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill(usize::MAX));
+        let report = |record: Arc<Record<1>>| thread::spawn(move || record.rejected(1));
+        join([
+            refill(record.clone()),
+            refill(record.clone()),
+            report(record.clone()),
+        ]);
+        assert_eq!(record.totals().sum().rejected, 2);
+        drop(record);
+        assert_eq!(live_blocks(), 0);
+    });
+}
+
+/// A reader sums while two threads report, one of which also refills the
+/// reserve, so that a block is made and attached meanwhile: sums never
+/// decrease and never exceed the final one.
+///
+/// Mutation: `attaching-relaxed` (the block is seen before its content).
+#[test]
+fn sums_only_grow() {
+    let seen = outcomes(Some(3), || {
+        let record = Record::<1>::new();
+        let reporters = [1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || {
+                if index == 1 {
+                    record.reserve.refill(usize::MAX);
+                }
+                record.rejected(index);
+            })
+        });
+        let reader = {
+            let record = record.clone();
+            thread::spawn(move || {
+                let first = record.totals().sum().rejected;
+                (first, record.totals().sum().rejected)
+            })
+        };
+        join(reporters);
+        let (first, second) = reader.join().unwrap();
+        assert_eq!(record.totals().sum().rejected, 2);
+        assert!(first <= second && second <= 2);
+        (first, second)
+    });
+    let expected = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
+    assert_eq!(seen, BTreeSet::from(expected));
+}

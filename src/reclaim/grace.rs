@@ -1,0 +1,457 @@
+//! Sections: who reads says so, and nobody frees what a reader may hold.
+//!
+//! Every thread has a [`Reader`], a word that it alone writes: how many sections it has
+//! left, and whether it is inside one. To enter is a store, to leave is another; there
+//! is no read-modify-write and no barrier, for the collector has that on its side
+//! ([`membarrier`]). That is what makes a look-up by name cost what it costs.
+//!
+//! Who unlinks an object [retires](Reader::retire) it into its reader's bag. A full bag
+//! is **sealed** when its thread is outside:
+//!
+//! 1. a [heavy](membarrier::heavy) barrier. Whoever enters a section after it no longer
+//!    finds the objects; whoever was inside one before it is seen in step 2;
+//! 2. the sections that are under way now are written down: the bag **awaits** them;
+//! 3. when each of them is over, the objects are destroyed.
+//!
+//! Nearly always nobody is inside in step 2, and the objects are destroyed at once. The
+//! other bags lie in a common stack, the latest in front, and whoever seals the next bag
+//! looks at them again, until it has met [`LOOKS`] that still have to wait: a section that
+//! lasts costs those who retire no more than that. The stack is only ever emptied as a
+//! whole and filled when it is empty, so it has no ABA problem.
+//!
+//! # What is promised
+//!
+//! - To enter and to leave is wait-free, but for the sealing of a full bag. To retire and
+//!   to seal is lock-free as far as the allocator and the kernel are.
+//! - What is retired is destroyed after all sections that began before it was unlinked
+//!   are left.
+//! - A thread that falls silent keeps at most [`BAG`] objects to itself; when it ends,
+//!   none. (One whose first pin of all is in the destructor of a `pthread_key` has no
+//!   farewell: its reader and that bag are lost.) A reader that never leaves its section
+//!   holds back what is retired after that, and what had to wait already.
+//! - If the kernel refuses a barrier that it has granted before (a process can forbid
+//!   itself system calls), what is retired from then on is not destroyed; nothing is
+//!   destroyed too early.
+//!
+//! # What was rejected
+//!
+//! - *Epochs* (a global number, advanced when all readers have seen it): a grace period
+//!   is two or three advances, and everybody writes the same word to get one. Here the
+//!   bag knows itself whom it waits for. This is the manner of RCU (M. Desnoyers et al.,
+//!   *User-level implementations of read-copy update*, 2012).
+//! - *Hazard pointers*: a store for each pointer that is followed, and readers that
+//!   have to look twice.
+//! - *Counting references of what is looked up*: two writes to a line that all share.
+
+use std::cell::Cell;
+use std::ptr;
+
+use super::membarrier;
+use crate::sys::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, modelled, shipped,
+};
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+
+/// How many objects a bag holds before it is sealed.
+#[cfg(not(test))]
+pub(super) const BAG: usize = 128;
+#[cfg(test)]
+pub(super) const BAG: usize = 2;
+
+/// How many bags that have to wait on are looked at when one is sealed.
+const LOOKS: usize = 4;
+
+/// Sections inside each other, in the low bits of a reader's word.
+const DEPTH: u64 = 0x7fff;
+/// The bag wants to be sealed when the reader is outside.
+const DUE: u64 = 0x8000;
+/// One section more that is over.
+const OVER: u64 = 0x1_0000;
+
+/// All readers, and the bags that wait for some of them.
+pub(crate) struct Domain {
+    /// A list that only grows. Its readers are never freed, and used again.
+    readers: AtomicPtr<Reader>,
+    sealed: AtomicPtr<Bag>,
+}
+
+/// One thread's part. On lines of its own: its thread writes it all the time.
+#[repr(align(128))]
+pub(crate) struct Reader {
+    /// Sections that are over, DUE, DEPTH. Only its thread writes it.
+    section: AtomicU64,
+    /// Only its thread touches it.
+    bag: UnsafeCell<Option<Box<Bag>>>,
+    domain: *const Domain,
+    /// 1 while a thread has it.
+    taken: AtomicU32,
+    /// Written before the reader is shared.
+    next: Cell<*const Reader>,
+}
+
+// SAFETY: `section` and `taken` are atomics, `next` and `domain` don't change once it is
+// shared, and `bag` belongs to the one thread that has taken it.
+unsafe impl Sync for Reader {}
+// SAFETY: as above.
+unsafe impl Send for Reader {}
+
+/// What to destroy, and how.
+struct Retired {
+    object: *mut (),
+    destroy: unsafe fn(*mut ()),
+}
+
+/// Objects that were retired one after the other.
+struct Bag {
+    /// Touched by whoever has the bag. (A cell so that models see who that is.)
+    objects: UnsafeCell<Vec<Retired>>,
+    /// The sections that have to be over, and none before it is sealed by a barrier.
+    awaited: Option<Vec<Awaited>>,
+    /// The next one in its chain.
+    next: *mut Bag,
+    /// The last one of the chain, if this is the first.
+    last: *mut Bag,
+}
+
+/// Bags one behind the other, owned by whoever has the first. Null: none.
+struct Chain(*mut Bag);
+
+/// A section that was under way.
+struct Awaited {
+    reader: *const Reader,
+    section: u64,
+}
+
+impl Awaited {
+    fn is_over(&self) -> bool {
+        // SAFETY: readers are never freed.
+        let now = unsafe { &*self.reader }.read();
+        now & DEPTH == 0 || now / OVER != self.section / OVER
+    }
+}
+
+impl Bag {
+    fn new() -> Box<Self> {
+        Box::new(Bag {
+            objects: UnsafeCell::new(Vec::with_capacity(BAG)),
+            awaited: None,
+            next: ptr::null_mut(),
+            last: ptr::null_mut(),
+        })
+    }
+
+    fn is_free_to_go(&mut self) -> bool {
+        self.awaited.as_mut().is_some_and(|awaited| {
+            awaited.retain(|section| !section.is_over());
+            awaited.is_empty()
+        })
+    }
+
+    fn objects<R>(&mut self, work: impl FnOnce(&mut Vec<Retired>) -> R) -> R {
+        self.objects.with_mut(|objects| {
+            // SAFETY: `self` is borrowed exclusively.
+            work(unsafe { &mut *objects })
+        })
+    }
+
+    fn destroy(&mut self) {
+        self.objects(|objects| {
+            for retired in objects.drain(..) {
+                // SAFETY: as `retire` was promised: nobody can reach it, and it comes here
+                // once.
+                unsafe { (retired.destroy)(retired.object) };
+            }
+        });
+    }
+}
+
+impl Reader {
+    /// Enters a section; they may lie inside each other.
+    #[inline]
+    pub(crate) fn enter(&self) {
+        let section = self.section.load(Ordering::Relaxed);
+        debug_assert!(section & DEPTH < DEPTH);
+        // ORDERING: Release, partner of `read`: who finds this section has seen the end
+        // of the one before.
+        self.section.store(section + 1, Ordering::Release);
+        membarrier::light();
+    }
+
+    #[inline]
+    pub(crate) fn leave(&self) {
+        let section = self.section.load(Ordering::Relaxed) - 1;
+        if section & (DEPTH | DUE) == 0 {
+            // ORDERING: Release, partner of `read`: whatever was looked at inside comes
+            // before its destruction.
+            self.section.store(section + OVER, Ordering::Release);
+        } else {
+            self.leave_slowly(section);
+        }
+    }
+
+    #[cold]
+    fn leave_slowly(&self, section: u64) {
+        if section & DEPTH != 0 {
+            // ORDERING: as in `enter`, here and in `seal_soon`: who finds any word of this
+            // section has seen the end of the one before.
+            return self.section.store(section, Ordering::Release);
+        }
+        // ORDERING: as in `leave`.
+        self.section
+            .store((section & !DUE) + OVER, Ordering::Release);
+        self.seal();
+    }
+
+    fn read(&self) -> u64 {
+        // ORDERING: Acquire, partner of the Releases in `enter` and `leave`.
+        self.section.load(Ordering::Acquire)
+    }
+
+    /// Has the bag sealed when the section is left.
+    pub(crate) fn seal_soon(&self) {
+        let section = self.section.load(Ordering::Relaxed);
+        self.section.store(section | DUE, Ordering::Release);
+    }
+
+    /// Destroys an object when all sections that may have found it are over.
+    ///
+    /// # Safety
+    ///
+    /// The caller is this reader's thread and inside a section. Nobody who enters a
+    /// section from now on finds the object. `destroy` may be called with it once, on any
+    /// thread and at any later time; it must not panic.
+    pub(crate) unsafe fn retire(&self, object: *mut (), destroy: unsafe fn(*mut ())) {
+        let count = self.bag.with_mut(|bag| {
+            // SAFETY: only this thread touches the bag, and nothing here comes back to it.
+            let bag = unsafe { &mut *bag }.get_or_insert_with(Bag::new);
+            bag.objects(|objects| {
+                objects.push(Retired { object, destroy });
+                objects.len()
+            })
+        });
+        if count >= BAG {
+            self.seal_soon();
+        }
+    }
+
+    /// Seals the bag and frees what can be freed. Outside of all sections.
+    #[cold]
+    pub(crate) fn seal(&self) {
+        // Taken out, for what is destroyed may enter sections and retire.
+        // SAFETY: only this thread touches the bag.
+        let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
+        // SAFETY: a domain outlives its readers.
+        let empty = unsafe { &*self.domain }.collect(bag);
+        self.bag.with_mut(|bag| {
+            // SAFETY: as above.
+            let bag = unsafe { &mut *bag };
+            if bag.is_none() {
+                *bag = empty;
+            }
+        });
+    }
+}
+
+shipped! {
+    impl Domain {
+        pub(super) const fn new() -> Self {
+            Domain {
+                readers: AtomicPtr::new(ptr::null_mut()),
+                sealed: AtomicPtr::new(ptr::null_mut()),
+            }
+        }
+
+        /// In the child of a fork: forgets the readers, some of which may never leave,
+        /// and the bags, which may await them.
+        pub(crate) fn begin_anew(&self) {
+            self.readers.store(ptr::null_mut(), Ordering::Relaxed);
+            self.sealed.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+}
+
+modelled! {
+    impl Domain {
+        pub(crate) fn new() -> Self {
+            Domain {
+                readers: AtomicPtr::new(ptr::null_mut()),
+                sealed: AtomicPtr::new(ptr::null_mut()),
+            }
+        }
+    }
+}
+
+impl Domain {
+    /// A reader for a thread that has none.
+    pub(crate) fn take_reader(&'static self) -> &'static Reader {
+        for reader in self.readers() {
+            // ORDERING: Acquire, partner of the Release in `give_back`: the bag and the
+            // word are as the last thread left them.
+            let free = reader.taken.load(Ordering::Relaxed) == 0
+                && reader
+                    .taken
+                    .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok();
+            if free {
+                return reader;
+            }
+        }
+        let reader = Box::leak(Box::new(Reader {
+            section: AtomicU64::new(0),
+            bag: UnsafeCell::new(None),
+            domain: self,
+            taken: AtomicU32::new(1),
+            next: Cell::new(ptr::null()),
+        }));
+        let mut first = self.readers.load(Ordering::Relaxed);
+        loop {
+            reader.next.set(first);
+            // ORDERING: Release, partner of the Acquire in `readers`.
+            match self.readers.compare_exchange(
+                first,
+                ptr::from_ref(reader).cast_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return reader,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// Takes a reader back from a thread that ends, outside of all sections.
+    pub(crate) fn give_back(&self, reader: &Reader) {
+        reader.seal();
+        // ORDERING: Release, partner of the Acquire in `take_reader`.
+        reader.taken.store(0, Ordering::Release);
+    }
+
+    fn readers(&self) -> impl Iterator<Item = &Reader> {
+        // ORDERING: Acquire, partner of the Release in `take_reader`; that goes on
+        // through the exchanges of later ones.
+        let mut next = self.readers.load(Ordering::Acquire).cast_const();
+        std::iter::from_fn(move || {
+            // SAFETY: null, or a reader, which is never freed.
+            let reader = unsafe { next.as_ref() }?;
+            next = reader.next.get();
+            Some(reader)
+        })
+    }
+
+    /// The sections that are under way.
+    fn under_way(&self) -> Vec<Awaited> {
+        let all = self.readers().map(|reader| (reader, reader.read()));
+        all.filter(|(_, section)| section & DEPTH != 0)
+            .map(|(reader, section)| Awaited { reader, section })
+            .collect()
+    }
+
+    /// Whether bags wait.
+    pub(crate) fn has_sealed(&self) -> bool {
+        !self.sealed.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Frees what can be freed of this bag and of sealed ones. Returns an empty bag, if
+    /// there is one.
+    fn collect(&self, mine: Option<Box<Bag>>) -> Option<Box<Bag>> {
+        let mut bags = self.take_sealed();
+        if let Some(bag) = mine {
+            bags.put(bag);
+        }
+        let mut empty = None;
+        let mut waiting = Chain::EMPTY;
+        let mut looks = 0;
+        // One barrier is good for all that was unlinked before it.
+        let mut passed = None;
+        while looks < LOOKS
+            && let Some(mut bag) = bags.take()
+        {
+            if !bag.objects(|objects| objects.is_empty()) {
+                if bag.awaited.is_none() && *passed.get_or_insert_with(membarrier::heavy) {
+                    bag.awaited = Some(self.under_way());
+                }
+                if !bag.is_free_to_go() {
+                    waiting.put(bag);
+                    looks += 1;
+                    continue;
+                }
+                bag.destroy();
+                bag.awaited = None;
+            }
+            empty = Some(bag);
+        }
+        self.put_back(waiting.and(bags));
+        empty
+    }
+
+    fn take_sealed(&self) -> Chain {
+        let mut first = ptr::null_mut();
+        if self.has_sealed() {
+            // ORDERING: Acquire, partner of the Release in `put_back`.
+            first = self.sealed.swap(ptr::null_mut(), Ordering::Acquire);
+        }
+        Chain(first)
+    }
+
+    fn put_back(&self, mut bags: Chain) {
+        while !bags.0.is_null() {
+            // ORDERING: Release, partner of the Acquire in `take_sealed`.
+            let put = self.sealed.compare_exchange(
+                ptr::null_mut(),
+                bags.0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if put.is_ok() {
+                return;
+            }
+            // Somebody else has put some there meanwhile.
+            bags = self.take_sealed().and(bags);
+        }
+    }
+}
+
+impl Chain {
+    const EMPTY: Self = Chain(ptr::null_mut());
+
+    /// Puts a bag in front.
+    fn put(&mut self, bag: Box<Bag>) {
+        let bag = Box::into_raw(bag);
+        // SAFETY: from a box; its links mean nothing as long as it is in no chain.
+        unsafe {
+            (*bag).next = ptr::null_mut();
+            (*bag).last = bag;
+        }
+        *self = Chain(bag).and(Chain(self.0));
+    }
+
+    /// Takes the first one.
+    fn take(&mut self) -> Option<Box<Bag>> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: whoever has a chain owns its bags, which came from boxes.
+        let bag = unsafe { Box::from_raw(self.0) };
+        self.0 = bag.next;
+        if !self.0.is_null() {
+            // SAFETY: as above.
+            unsafe { (*self.0).last = bag.last };
+        }
+        Some(bag)
+    }
+
+    /// This one, and behind it the other.
+    fn and(self, other: Self) -> Self {
+        if self.0.is_null() || other.0.is_null() {
+            return if self.0.is_null() { other } else { self };
+        }
+        // SAFETY: both are owned and not empty; the first bag knows the last.
+        unsafe {
+            (*(*self.0).last).next = other.0;
+            (*self.0).last = (*other.0).last;
+        }
+        self
+    }
+}

@@ -1,0 +1,11 @@
+//! ForkLock-free structures that know nothing of circuits.
+
+pub(crate) mod intrusive_stack;
+pub(crate) mod refcount;
+pub(crate) mod ring;
+pub(crate) mod slab;
+pub(crate) mod sliding_window;
+pub(crate) mod striped_counter;
+pub(crate) mod table;
+pub(crate) mod use_gate;
+pub(crate) mod waker;

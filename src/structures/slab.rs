@@ -1,0 +1,134 @@
+//! Where records live: slots that are used again and again.
+//!
+//! A record is aligned to a cache line and comes and goes with its connection. An
+//! allocator answers such requests on its slow path, spends a hundred bytes on each,
+//! and takes locks when another thread frees the block, which is the rule here, since
+//! any thread may be the one that frees. So records have a pool of their own.
+//!
+//! # Slots
+//!
+//! A slot has two parts: three cache lines for what calls touch, the *hot* one, and
+//! forty bytes for what only changes touch, the *cold* one. Slots are carved from
+//! [`chunks`], hot parts first, cold ones behind them, so that no alignment is
+//! paid for with padding. The holder of a slot remembers how far its cold part is
+//! away.
+//!
+//! # The way of a slot
+//!
+//! Each thread has a [`magazine`] of free slots, at most two batches, and
+//! takes and gives there with a few plain instructions. Only when it runs out of them,
+//! or has too many, a batch of 64 moves from or to the [`free_stack`] that all threads
+//! share, with one compare-exchange. So a thread that only registers lives on what
+//! another one that only unregisters gives back. A thread that ends hands its magazine
+//! over.
+//!
+//! # What is promised
+//!
+//! - The memory of a slot is never given back to the allocator. The pool keeps the
+//!   largest number of connections that the process ever had at once, and up to 128
+//!   more for each thread that lives.
+//! - Nothing waits: no lock is taken here but the allocator's own, for a new chunk.
+//! - In the child of a `fork` the one thread goes on with its magazine and the stack.
+//!   What other threads had in their magazines, or were moving, is lost there: a few
+//!   batches for each of them.
+//!
+//! A slot that is used again hides its use after the end from the tools that look for
+//! such. So where they are at work, sanitizers or Miri, and in the models, each slot
+//! comes from the allocator and goes back to it: `direct.rs`. The build script tells.
+//!
+//! # What was rejected
+//!
+//! - *One free list for all*: two threads that come and go would fight for its head.
+//! - *Lists of each thread's own slots, to which others return them*: a remote list for
+//!   each thread, to be found from the slot, and to be inherited when the thread ends.
+//! - *Giving empty chunks back*: one record that stays keeps its chunk, and after a
+//!   churn every chunk has one. Each slot would have to be counted on a shared line.
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+#[cfg(not(brama_direct))]
+mod chunks;
+#[cfg(any(all(test, loom), not(brama_direct)))]
+pub(crate) mod free_stack;
+#[cfg(not(brama_direct))]
+mod magazine;
+#[cfg(brama_direct)]
+mod passthrough;
+#[cfg(all(test, not(brama_direct)))]
+mod tests;
+
+#[cfg(not(brama_direct))]
+use magazine as source;
+#[cfg(brama_direct)]
+use passthrough as source;
+
+/// The alignment of hot parts.
+pub(crate) const ALIGNMENT: usize = 64;
+/// In it the distance of a cold part is counted.
+const WORD: usize = 8;
+
+/// A slot that was taken and is not yet filled.
+pub(crate) struct Slot<Hot, ColdFields> {
+    hot: NonNull<Hot>,
+    away: u16,
+    cold: PhantomData<ColdFields>,
+}
+
+impl<Hot, ColdFields> Slot<Hot, ColdFields> {
+    /// Uninitialised memory.
+    pub(crate) fn hot(&self) -> NonNull<Hot> {
+        self.hot
+    }
+
+    /// Uninitialised memory, but for its first word, see [`take`].
+    pub(crate) fn cold(&self) -> NonNull<ColdFields> {
+        // SAFETY: the cold part is of the same chunk.
+        unsafe { self.hot.byte_add(WORD * usize::from(self.away)).cast() }
+    }
+
+    /// How far the cold part is away. To be kept, for [`cold`] and [`give`].
+    pub(crate) fn away(&self) -> u16 {
+        self.away
+    }
+}
+
+/// Takes a slot for a `Hot` and a `ColdFields`.
+///
+/// The first word of the cold part is an `AtomicU64`, now and for ever: a thread that
+/// has lost a race for this slot may still read it. So it is to be initialised with a
+/// store and never to be overwritten by other means.
+#[inline]
+pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
+    let (hot, away) = source::take::<Hot, ColdFields>();
+    Slot {
+        hot,
+        away,
+        cold: PhantomData,
+    }
+}
+
+/// Gives a slot back.
+///
+/// # Safety
+///
+/// It came from [`take`] with this distance, and was filled by means of
+/// [`Slot::hot`]'s pointer; its contents have been dropped, and nobody uses them any
+/// more.
+#[inline]
+pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
+    // SAFETY: the caller's promise is the same.
+    unsafe { source::give::<Hot, ColdFields>(hot, away) }
+}
+
+/// The cold part that belongs to a hot one.
+///
+/// # Safety
+///
+/// `hot` lies in a slot of [`take`] with this distance, whose cold part is a `ColdFields`.
+#[inline]
+pub(crate) unsafe fn cold<Hot, ColdFields>(hot: &Hot, away: u16) -> &ColdFields {
+    let address = ptr::from_ref(hot).addr() + WORD * usize::from(away);
+    // SAFETY: the caller's promise; whoever carved the slot has exposed the memory.
+    unsafe { &*ptr::with_exposed_provenance(address) }
+}

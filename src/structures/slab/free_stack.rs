@@ -1,0 +1,102 @@
+//! The stack of batches that all threads share.
+//!
+//! A Treiber stack (R. K. Treiber, 1986) of numbers: each element is the number of a
+//! batch's first slot, and what lies below it stands in that slot's word. Memory of
+//! slots is never unmapped, so who read the head may look below it although another
+//! thread has popped it meanwhile: what it finds there may be anything, and is of no
+//! use, since its exchange fails then.
+//!
+//! It fails although the same batch may have come back (the ABA problem), because the
+//! head counts the pops beside the number. The count comes round after 2³² of them: a
+//! thread would have to sleep between two instructions for so long, 2³⁷ connections,
+//! and to wake at precisely that one. This is why batches are named by numbers: an
+//! address would leave the count a few bits.
+
+use crate::sys::atomic::{AtomicU64, Ordering, modelled, shipped};
+
+/// Where each slot's word is.
+pub(crate) trait Words {
+    /// The word of a slot that was pushed at some time.
+    fn word(&self, number: u32) -> &AtomicU64;
+}
+
+/// In place of a number: there is none.
+const NONE: u32 = u32::MAX;
+
+pub(crate) struct Stack {
+    /// `number of pops << 32 | the topmost number`.
+    head: AtomicU64,
+}
+
+impl Stack {
+    /// What an empty stack begins with.
+    const EMPTY: u64 = NONE as u64;
+
+    /// Pushes a batch that is the caller's alone.
+    pub(crate) fn push(&self, number: u32, words: &impl Words) {
+        let word = words.word(number);
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // Relaxed: published by the exchange.
+            word.store(u64::from(head as u32), Ordering::Relaxed);
+            let next = head & !u64::from(NONE) | u64::from(number);
+            // ORDERING: Release publishes the batch and its word to the Acquires in
+            // `pop`; every change of the head is an RMW, so the release sequence
+            // reaches whoever finds the number there later.
+            match self
+                .head
+                .compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(current) => head = current,
+            }
+        }
+    }
+
+    /// Pops a batch, which is then the caller's alone.
+    pub(crate) fn pop(&self, words: &impl Words) -> Option<u32> {
+        // ORDERING: Acquire, partner of the Release in `push`, as is the next.
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let number = head as u32;
+            if number == NONE {
+                return None;
+            }
+            // Relaxed: if the batch is still there, its word came with the head.
+            let below = words.word(number).load(Ordering::Relaxed) as u32;
+            let pops = (head >> 32).wrapping_add(1);
+            match self.head.compare_exchange_weak(
+                head,
+                pops << 32 | u64::from(below),
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(number),
+                Err(current) => head = current,
+            }
+        }
+    }
+}
+
+shipped! {
+    impl Stack {
+        pub(crate) const fn new() -> Self {
+            Stack { head: AtomicU64::new(Self::EMPTY) }
+        }
+    }
+}
+
+modelled! {
+    impl Stack {
+        pub(crate) fn new() -> Self {
+            Stack { head: AtomicU64::new(Self::EMPTY) }
+        }
+    }
+}
+
+#[cfg(all(test, not(brama_direct)))]
+impl Stack {
+    pub(crate) fn pops(&self) -> u32 {
+        (self.head.load(Ordering::Relaxed) >> 32) as u32
+    }
+}

@@ -1,0 +1,272 @@
+//! The free slots that a thread keeps for itself.
+//!
+//! Two lists, linked through the slots: one from which slots are taken and to which
+//! they are given, of at most a batch, and a whole batch in spare. With one list alone
+//! a thread that takes and gives around its limit would move a batch each time; so it
+//! has taken or given as many as a batch between two moves.
+//!
+//! The thread's variable has no destructor, so that it is used without asking whether
+//! it is still there; a second one has, and closes the magazine when the thread ends.
+//! After that there is no room in it: what is given by destructors that run later goes
+//! to the stack at once.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use super::ALIGNMENT;
+use super::chunks::{COLD, Chunks, HOT};
+use super::free_stack::Stack;
+use crate::sys::atomic::AtomicU64;
+
+/// How many slots are moved together.
+pub(super) const BATCH: u32 = 64;
+
+static DEPOT: Depot = Depot::new();
+
+thread_local! {
+    static HERE: Magazine = const { Magazine::new() };
+    static FAREWELL: Farewell = const { Farewell };
+}
+
+/// Closes the magazine when the thread ends.
+struct Farewell;
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        HERE.with(|magazine| magazine.close(&DEPOT));
+    }
+}
+
+#[inline]
+pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
+    const { must_fit::<Hot, ColdFields>() };
+    let free = HERE.with(|magazine| magazine.take().unwrap_or_else(|| take_slowly(magazine)));
+    // SAFETY: taken, so it is this thread's.
+    let away = unsafe { (*free.as_ptr()).away };
+    (free.cast(), away)
+}
+
+/// # Safety
+///
+/// As of [`super::give`].
+#[inline]
+pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
+    const { must_fit::<Hot, ColdFields>() };
+    let free = hot.cast::<Free>();
+    // SAFETY: the caller's promise: nobody uses the slot, of which this is the hot part.
+    unsafe { free.write(Free::new(ptr::null_mut(), away)) };
+    HERE.with(|magazine| {
+        // SAFETY: as above.
+        if !unsafe { magazine.give(free) } {
+            give_slowly(magazine, free);
+        }
+    });
+}
+
+const fn must_fit<Hot, ColdFields>() {
+    assert!(size_of::<Hot>() <= HOT && align_of::<Hot>() <= ALIGNMENT);
+    assert!(size_of::<ColdFields>() <= COLD && align_of::<ColdFields>() <= align_of::<AtomicU64>());
+}
+
+#[cold]
+#[inline(never)]
+fn take_slowly(magazine: &Magazine) -> NonNull<Free> {
+    open(magazine);
+    magazine.refill(&DEPOT)
+}
+
+#[cold]
+#[inline(never)]
+fn give_slowly(magazine: &Magazine, free: NonNull<Free>) {
+    open(magazine);
+    // SAFETY: `give` has just filled it.
+    unsafe { magazine.overflow(free, &DEPOT) };
+}
+
+/// Opens the thread's magazine, unless nobody would close it any more.
+fn open(magazine: &Magazine) {
+    if FAREWELL.try_with(|_| ()).is_ok() {
+        magazine.open();
+    }
+}
+
+/// A free slot, in its hot part.
+#[repr(C)]
+pub(super) struct Free {
+    /// The next one of its list, or null.
+    next: *mut Free,
+    /// The length of the list, in the first slot of a batch on the stack.
+    len: u32,
+    /// How far the cold part is away.
+    away: u16,
+}
+
+impl Free {
+    pub(super) fn new(next: *mut Free, away: u16) -> Self {
+        Free { next, len: 0, away }
+    }
+}
+
+/// A list of slots that belongs to one thread.
+pub(super) struct Batch {
+    pub(super) first: NonNull<Free>,
+    pub(super) len: u32,
+}
+
+/// What all threads share.
+pub(super) struct Depot {
+    stack: Stack,
+    chunks: Chunks,
+}
+
+impl Depot {
+    pub(super) const fn new() -> Self {
+        Depot {
+            stack: Stack::new(),
+            chunks: Chunks::new(),
+        }
+    }
+
+    fn push(&self, batch: Batch) {
+        let first = batch.first.as_ptr();
+        // SAFETY: the batch is this thread's, and its first slot one of the pool's.
+        let number = unsafe {
+            (*first).len = batch.len;
+            self.chunks.number(batch.first, (*first).away)
+        };
+        self.stack.push(number, &self.chunks);
+    }
+
+    /// A batch of the stack or, if that is empty, a fresh one.
+    fn pop(&self) -> Batch {
+        let Some(number) = self.stack.pop(&self.chunks) else {
+            return self.chunks.fresh_batch();
+        };
+        let first = self.chunks.hot(number);
+        // SAFETY: popped, so it is this thread's, and `push` has written it.
+        let len = unsafe { (*first.as_ptr()).len };
+        Batch { first, len }
+    }
+}
+
+pub(super) struct Magazine {
+    /// The list that is used, and its length.
+    first: Cell<*mut Free>,
+    len: Cell<u32>,
+    /// How long it may become: [`BATCH`] while the magazine is open, 0 otherwise; then
+    /// it is empty.
+    room: Cell<u32>,
+    /// Null or a list of [`BATCH`].
+    spare: Cell<*mut Free>,
+}
+
+impl Magazine {
+    pub(super) const fn new() -> Self {
+        Magazine {
+            first: Cell::new(ptr::null_mut()),
+            len: Cell::new(0),
+            room: Cell::new(0),
+            spare: Cell::new(ptr::null_mut()),
+        }
+    }
+
+    /// Takes a slot. None if there is none at hand; then [`Magazine::refill`] has one.
+    #[inline]
+    pub(super) fn take(&self) -> Option<NonNull<Free>> {
+        let first = NonNull::new(self.first.get())?;
+        // SAFETY: what is in the magazine is this thread's.
+        self.first.set(unsafe { (*first.as_ptr()).next });
+        self.len.set(self.len.get() - 1);
+        Some(first)
+    }
+
+    /// Gives a slot. False if there is no room; then it is for [`Magazine::overflow`].
+    ///
+    /// # Safety
+    ///
+    /// It is a slot of the pool's, and this thread's alone.
+    #[inline]
+    pub(super) unsafe fn give(&self, free: NonNull<Free>) -> bool {
+        let has_room = self.len.get() < self.room.get();
+        if has_room {
+            // SAFETY: the caller's promise.
+            unsafe { (*free.as_ptr()).next = self.first.get() };
+            self.first.set(free.as_ptr());
+            self.len.set(self.len.get() + 1);
+        }
+        has_room
+    }
+
+    pub(super) fn open(&self) {
+        self.room.set(BATCH);
+    }
+
+    /// Takes a slot when the list is empty, which it fills by the way.
+    pub(super) fn refill(&self, depot: &Depot) -> NonNull<Free> {
+        let batch = match NonNull::new(self.spare.replace(ptr::null_mut())) {
+            Some(first) => Batch { first, len: BATCH },
+            None => depot.pop(),
+        };
+        // SAFETY: the batch is this thread's.
+        let rest = unsafe { (*batch.first.as_ptr()).next };
+        if self.room.get() > 0 {
+            self.first.set(rest);
+            self.len.set(batch.len - 1);
+        } else if let Some(first) = NonNull::new(rest) {
+            let len = batch.len - 1;
+            depot.push(Batch { first, len });
+        }
+        batch.first
+    }
+
+    /// Gives a slot when the list is full, which it empties by the way.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Magazine::give`].
+    pub(super) unsafe fn overflow(&self, free: NonNull<Free>, depot: &Depot) {
+        // SAFETY: the caller's promise.
+        unsafe { (*free.as_ptr()).next = ptr::null_mut() };
+        if self.room.get() == 0 {
+            let first = free;
+            return depot.push(Batch { first, len: 1 });
+        }
+        let full = self.first.replace(free.as_ptr());
+        if self.len.replace(1) == BATCH {
+            let before = self.spare.replace(full);
+            if let Some(first) = NonNull::new(before) {
+                depot.push(Batch { first, len: BATCH });
+            }
+        }
+    }
+
+    /// Hands everything over. What is given from now on goes to the stack at once.
+    pub(super) fn close(&self, depot: &Depot) {
+        self.room.set(0);
+        let len = self.len.replace(0);
+        for (list, len) in [(&self.first, len), (&self.spare, BATCH)] {
+            if let Some(first) = NonNull::new(list.replace(ptr::null_mut())) {
+                depot.push(Batch { first, len });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Depot {
+    pub(super) fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    /// What changes with every batch that a thread gets.
+    pub(super) fn moved(&self) -> (u32, u32) {
+        (self.chunks.numbers(), self.stack.pops())
+    }
+}
+
+#[cfg(test)]
+impl Free {
+    pub(super) fn away(&self) -> u16 {
+        self.away
+    }
+}

@@ -1,0 +1,39 @@
+//! Slots that come straight from the allocator and go straight back: for the tools
+//! that look for uses of freed memory.
+
+use std::alloc::{self, Layout};
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::NonNull;
+
+use super::WORD;
+use crate::sys::atomic::AtomicU64;
+
+/// A slot of its own. Aligned to [`super::ALIGNMENT`].
+#[repr(C, align(64))]
+struct Whole<Hot, ColdFields> {
+    hot: MaybeUninit<Hot>,
+    cold: MaybeUninit<ColdFields>,
+}
+
+pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
+    const { assert!(align_of::<Whole<Hot, ColdFields>>() == super::ALIGNMENT) };
+    let layout = Layout::new::<Whole<Hot, ColdFields>>();
+    // SAFETY: the layout is not empty.
+    let place = unsafe { alloc::alloc(layout) };
+    let Some(place) = NonNull::new(place) else {
+        alloc::handle_alloc_error(layout);
+    };
+    place.as_ptr().expose_provenance();
+    let away = const { offset_of!(Whole<Hot, ColdFields>, cold) };
+    // SAFETY: the cold part is that far away, aligned and large enough.
+    unsafe { place.add(away).cast().write(AtomicU64::new(0)) };
+    (place.cast(), (away / WORD) as u16)
+}
+
+/// # Safety
+///
+/// As of [`super::give`].
+pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, _away: u16) {
+    // SAFETY: it was allocated with this layout.
+    unsafe { alloc::dealloc(hot.as_ptr().cast(), Layout::new::<Whole<Hot, ColdFields>>()) };
+}

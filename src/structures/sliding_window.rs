@@ -1,0 +1,470 @@
+//! The times of failures: how many of a tally happened within the last `span` ms?
+//!
+//! A ring of times. Which failures count, and in which order, is not decided here: each failure
+//! takes its position by the exchange that counts it, and the [`tally`](crate::values::tally) says
+//! which positions count. What is left for this file is that every position gets a time.
+//!
+//! - The failure writes its time after it took the position. It may be stopped in between. Who
+//!   counts meanwhile does not wait: it writes a time into each empty slot before it counts.
+//!   The time is read after the position was seen, so it lies within that failure's report.
+//! - Times never decrease along the ring, so "younger than `span`" is a suffix, found by
+//!   bisection.
+//! - A failure of age `span` is outside, one of age `span − 1` inside.
+//! - Some failures have no time: those before there was a window, and those while there is none.
+//!   They keep the count in a row right and are in no window. Except that who writes a time for a
+//!   failure that is under way, does not know whether it is such a one: then it has that time.
+//!
+//! A ring has at least as many slots as failures open the circuit, so the decision is exact.
+//! Beyond that the oldest are overwritten, and the count stops at the number of slots.
+//!
+//! Nothing is allocated while failures are counted: [`Window::reserve`] allocates when settings
+//! are given. A larger ring is put in front of the smaller one, and takes times over from it
+//! when they are asked for. A slot of the smaller ring that is still empty is closed first
+//! (*moved*), so that a failure that knows only the smaller ring looks for the newest.
+//!
+//! Rejected: buckets (an error of one bucket's width in both directions); a queue of times behind
+//! a lock; a list of nodes (an allocation for each failure).
+
+use std::ptr;
+
+use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::values::tally::{Position, Timed};
+
+/// The times of one circuit's failures. Empty until [`Window::reserve`].
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// The largest ring, null before the first `reserve`. Rings are only ever added, and freed
+    /// with the window.
+    newest: AtomicPtr<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    /// `lap (23) | without a time (1) | ms (40)`.
+    slots: Box<[AtomicU64]>,
+    /// 1 if a failure without a time may be among those with one.
+    has_gaps: AtomicU32,
+    /// The ring that was the newest before this one. Written before this one is shared.
+    older: *mut Ring,
+}
+
+/// Whether a failure that is counted gets a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stamping {
+    Timed,
+    Untimed,
+}
+
+/// There is a newer ring, and this one takes no time of that position.
+struct Moved;
+
+const TIME_BITS: u32 = 40;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// In place of a time: the slot is for the newer ring to fill. No clock shows it.
+const MOVED: u64 = TIME_MASK;
+const UNTIMED: u64 = 1 << TIME_BITS;
+/// In place of a time: nothing is known of it.
+const UNKNOWN: u64 = UNTIMED | (TIME_MASK - 1);
+/// Later times are written as this one.
+const LATEST: u64 = TIME_MASK - 2;
+const LAP_SHIFT: u32 = TIME_BITS + 1;
+
+/// The smallest ring: what is counted exactly beyond what opens the circuit.
+const SMALLEST: usize = if cfg!(test) { 4 } else { 256 };
+
+impl Window {
+    pub(crate) fn new() -> Self {
+        Window {
+            newest: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Allocates a ring for `failures` exact times, if there is none as large. `next` is the
+    /// position that the next failure takes. For those who change settings.
+    pub(crate) fn reserve(&self, failures: u32, next: Position) {
+        let needed = (failures as usize).max(SMALLEST).next_power_of_two();
+        let mut newest = self.newest.load(Ordering::Acquire);
+        loop {
+            // SAFETY: null, or a ring of this window's, which live as long as the window.
+            if let Some(ring) = unsafe { newest.as_ref() }
+                && ring.slots.len() >= needed
+            {
+                return;
+            }
+            let ring = Box::into_raw(Box::new(Ring::new(needed, next, newest)));
+            // ORDERING: AcqRel: Release publishes the ring's fields to the Acquire loads of
+            // `newest`; Acquire for the ring that another thread has put there meanwhile.
+            match self
+                .newest
+                .compare_exchange(newest, ring, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(current) => {
+                    // SAFETY: the exchange failed, so `ring` was never shared.
+                    drop(unsafe { Box::from_raw(ring) });
+                    newest = current;
+                }
+            }
+        }
+    }
+
+    /// Whether failures can have times.
+    pub(crate) fn is_reserved(&self) -> bool {
+        !self.newest.load(Ordering::Acquire).is_null()
+    }
+
+    /// How many failures of this tally are younger than `span` at `time`, which was read after
+    /// the tally. `clock` tells the time of failures that have not written theirs yet.
+    pub(crate) fn count(&self, tally: Timed, span: u64, time: u64, clock: impl Fn() -> u64) -> u32 {
+        loop {
+            let Some(ring) = self.newest() else {
+                return 0;
+            };
+            if let Ok(count) = ring.count(tally, span, time, &clock) {
+                return count;
+            }
+        }
+    }
+
+    /// Writes the time of the failure that has just taken the position after those of `before`,
+    /// unless somebody who counts has written one.
+    pub(crate) fn write(
+        &self,
+        before: Timed,
+        time: u64,
+        stamping: Stamping,
+        clock: impl Fn() -> u64,
+    ) {
+        while let Some(ring) = self.newest()
+            && ring.write(before, time, stamping, &clock).is_err()
+        {}
+    }
+
+    fn newest(&self) -> Option<&Ring> {
+        // SAFETY: null, or a ring that lives as long as the window. Acquire pairs with the
+        // Release in `reserve`.
+        unsafe { self.newest.load(Ordering::Acquire).as_ref() }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let mut ring = self.newest.load(Ordering::Relaxed);
+        while !ring.is_null() {
+            // SAFETY: each ring was leaked from a box by `reserve` and is linked exactly once;
+            // `&mut self` shows that the window is not shared any more.
+            ring = unsafe { Box::from_raw(ring) }.older;
+        }
+    }
+}
+
+// SAFETY: the fields of a ring are atomics, and `older`, which is written before the ring is
+// shared (`Ring::new`) and points to a ring that lives as long as the window.
+unsafe impl Send for Window {}
+// SAFETY: the same facts: whatever is shared is an atomic or does not change.
+unsafe impl Sync for Window {}
+
+/// What a slot says of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    /// Nothing yet. The position may be taken.
+    Empty,
+    Filled(Stamp),
+    Moved,
+    /// It belongs to a later round: the failure is among the oldest, and not remembered.
+    Overwritten,
+}
+
+/// What is known of the time of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    /// Nothing: it was before there was a window. Only the first in a row can be so.
+    Unknown,
+    /// When it was. One that is not timed is in no window, and keeps its place in the order.
+    At { ms: u64, timed: bool },
+}
+
+impl Stamp {
+    fn bits(self) -> u64 {
+        match self {
+            Stamp::Unknown => UNKNOWN,
+            Stamp::At { ms, timed } => {
+                let flag = if timed { 0 } else { UNTIMED };
+                flag | ms.min(LATEST)
+            }
+        }
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        match bits & (UNTIMED | TIME_MASK) {
+            UNKNOWN => Stamp::Unknown,
+            _ => Stamp::At {
+                ms: bits & TIME_MASK,
+                timed: bits & UNTIMED == 0,
+            },
+        }
+    }
+
+    /// No failure after this one has an earlier time.
+    fn floor(self) -> u64 {
+        match self {
+            Stamp::Unknown => 0,
+            Stamp::At { ms, .. } => ms,
+        }
+    }
+
+    fn is_inside(self, span: u64, time: u64) -> bool {
+        matches!(self, Stamp::At { ms, .. } if ms.saturating_add(span) > time)
+    }
+}
+
+impl Ring {
+    fn new(slots: usize, next: Position, older: *mut Ring) -> Ring {
+        let many = slots as u32;
+        // Failures before the first ring have no times. A later ring is asked for those that
+        // the older one has.
+        let round = if older.is_null() { many } else { 2 * many };
+        let first = next.minus(round);
+        let mut content: Vec<_> = (0..many).map(|_| AtomicU64::new(0)).collect();
+        for number in 0..many {
+            let position = first.plus(number);
+            let index = (position.bits() & (many - 1)) as usize;
+            let lap = Lap::of(position, many);
+            content[index] = AtomicU64::new(lap.bits() | UNKNOWN);
+        }
+        Ring {
+            slots: content.into(),
+            has_gaps: AtomicU32::new(0),
+            older,
+        }
+    }
+
+    fn older(&self) -> Option<&Ring> {
+        // SAFETY: null, or a ring that lives as long as this one: the window frees both.
+        unsafe { self.older.as_ref() }
+    }
+
+    fn count(
+        &self,
+        tally: Timed,
+        span: u64,
+        time: u64,
+        clock: &impl Fn() -> u64,
+    ) -> Result<u32, Moved> {
+        let Some(first) = self.first_of(tally) else {
+            return Ok(0);
+        };
+        self.fill(first, tally.next.minus(1), clock)?;
+        let mut low = 0;
+        let mut high = self.length(tally);
+        let length = high;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.read(first.plus(middle)) {
+                Slot::Filled(stamp) if stamp.is_inside(span, time) => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        // Relaxed: set before the slot of such a failure is filled, which was read above with
+        // Acquire.
+        if self.has_gaps.load(Ordering::Relaxed) == 0 {
+            return Ok(length - low);
+        }
+        let timed = |number: &u32| {
+            let slot = self.read(first.plus(*number));
+            matches!(slot, Slot::Filled(Stamp::At { timed: true, .. }))
+        };
+        Ok((low..length).filter(timed).count() as u32)
+    }
+
+    fn write(
+        &self,
+        before: Timed,
+        time: u64,
+        stamping: Stamping,
+        clock: &impl Fn() -> u64,
+    ) -> Result<(), Moved> {
+        if let Some(first) = self.first_of(before) {
+            self.fill(first, before.next.minus(1), clock)?;
+        }
+        let timed = stamping == Stamping::Timed;
+        let floor = match before.count {
+            0 => 0,
+            _ => self.floor(before.next.minus(1)),
+        };
+        let ms = time.max(floor);
+        self.settle(before.next, Stamp::At { ms, timed }).map(drop)
+    }
+
+    /// The first position that counts and is not overwritten.
+    fn first_of(&self, tally: Timed) -> Option<Position> {
+        (tally.count > 0).then(|| tally.next.minus(self.length(tally)))
+    }
+
+    fn length(&self, tally: Timed) -> u32 {
+        tally.count.min(self.slots.len() as u32)
+    }
+
+    /// Fills every empty slot of `first..=last`, in order, each with a time no less than the
+    /// one before.
+    fn fill(&self, first: Position, last: Position, clock: &impl Fn() -> u64) -> Result<(), Moved> {
+        // Back to the nearest slot of this ring that says something; in a quiet ring that is the
+        // first look. Those before it are filled.
+        let mut position = last;
+        while self.read(position) == Slot::Empty {
+            if position == first {
+                break;
+            }
+            position = position.minus(1);
+        }
+        let mut floor = 0;
+        loop {
+            floor = match self.known(position)? {
+                Slot::Filled(stamp) => stamp.floor(),
+                // The failure's report is still under way, and so is this moment within it.
+                Slot::Empty => {
+                    let ms = clock().max(floor);
+                    self.settle(position, Stamp::At { ms, timed: true })?
+                }
+                Slot::Moved | Slot::Overwritten => floor,
+            };
+            if position == last {
+                return Ok(());
+            }
+            position = position.plus(1);
+        }
+    }
+
+    /// The time in a slot that is filled, or 0.
+    fn floor(&self, position: Position) -> u64 {
+        match self.read(position) {
+            Slot::Filled(stamp) => stamp.floor(),
+            _ => 0,
+        }
+    }
+
+    /// Puts a stamp into the slot of a position unless it has one, and returns the time that
+    /// stands there.
+    fn settle(&self, position: Position, stamp: Stamp) -> Result<u64, Moved> {
+        loop {
+            match self.known(position)? {
+                Slot::Filled(known) => return Ok(known.floor()),
+                Slot::Overwritten | Slot::Moved => return Ok(stamp.floor()),
+                Slot::Empty if self.fill_slot(position, stamp) => return Ok(stamp.floor()),
+                Slot::Empty => {}
+            }
+        }
+    }
+
+    /// What this ring or an older one says of a position. If it is empty, only this ring will
+    /// ever be filled there.
+    fn known(&self, position: Position) -> Result<Slot, Moved> {
+        loop {
+            let slot = self.read(position);
+            return match (slot, self.older()) {
+                (Slot::Moved, _) => Err(Moved),
+                (Slot::Empty, Some(older)) => match older.give_up(position) {
+                    None => Ok(Slot::Empty),
+                    Some(stamp) if self.fill_slot(position, stamp) => Ok(Slot::Filled(stamp)),
+                    Some(_) => continue,
+                },
+                (slot, _) => Ok(slot),
+            };
+        }
+    }
+
+    /// The time that this ring or an older one has of a position; `None` if it has none, and
+    /// from now on it never will.
+    fn give_up(&self, position: Position) -> Option<Stamp> {
+        loop {
+            match self.read(position) {
+                Slot::Filled(stamp) => return Some(stamp),
+                Slot::Moved => return None,
+                // Too old for the older ring, and so for what opened the circuit then.
+                Slot::Overwritten => return Some(Stamp::Unknown),
+                Slot::Empty => {}
+            }
+            if let Some(stamp) = self.older().and_then(|older| older.give_up(position)) {
+                return Some(stamp);
+            }
+            if self.exchange(position, MOVED) {
+                return None;
+            }
+        }
+    }
+
+    /// Puts a stamp into an empty slot. False if it was not empty any more.
+    fn fill_slot(&self, position: Position, stamp: Stamp) -> bool {
+        if let Stamp::At { timed: false, .. } = stamp {
+            // Relaxed: the Release in `exchange` publishes it with the slot.
+            self.has_gaps.store(1, Ordering::Relaxed);
+        }
+        self.exchange(position, stamp.bits())
+    }
+
+    /// Fills an empty slot. False if it was not empty any more.
+    fn exchange(&self, position: Position, content: u64) -> bool {
+        let (slot, lap) = self.slot(position);
+        let seen = slot.load(Ordering::Relaxed);
+        // ORDERING: Release, partner of the Acquire in `read`: who finds this slot filled finds
+        // those before it filled, and the mark of gaps.
+        lap.classify(seen) == Slot::Empty
+            && slot
+                .compare_exchange(
+                    seen,
+                    lap.bits() | content,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
+    fn read(&self, position: Position) -> Slot {
+        let (slot, lap) = self.slot(position);
+        // ORDERING: Acquire, see `exchange`.
+        lap.classify(slot.load(Ordering::Acquire))
+    }
+
+    fn slot(&self, position: Position) -> (&AtomicU64, Lap) {
+        let many = self.slots.len() as u32;
+        let index = (position.bits() & (many - 1)) as usize;
+        (&self.slots[index], Lap::of(position, many))
+    }
+}
+
+/// Which round of the ring a position belongs to. It wraps where positions do.
+#[derive(Clone, Copy)]
+struct Lap {
+    number: u64,
+    mask: u64,
+}
+
+impl Lap {
+    fn of(position: Position, slots: u32) -> Lap {
+        Lap {
+            number: u64::from(position.bits() / slots),
+            mask: u64::from(Position::MANY / slots - 1),
+        }
+    }
+
+    fn bits(self) -> u64 {
+        self.number << LAP_SHIFT
+    }
+
+    fn classify(self, bits: u64) -> Slot {
+        let behind = self.number.wrapping_sub(bits >> LAP_SHIFT) & self.mask;
+        if behind == 0 {
+            match bits & TIME_MASK {
+                MOVED => Slot::Moved,
+                _ => Slot::Filled(Stamp::from_bits(bits)),
+            }
+        } else if behind <= self.mask / 2 {
+            Slot::Empty
+        } else {
+            Slot::Overwritten
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

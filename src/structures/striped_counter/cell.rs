@@ -1,0 +1,109 @@
+//! A cell: the counts of one thread, or of all that have none.
+//!
+//! The same three words serve two regimes. In a [`Cell`] one thread at a time
+//! counts, so a load and a store make an increment, about a nanosecond with
+//! everything around it; other threads only read. In a [`Shared`] any thread
+//! counts, and every increment is a read-modify-write.
+//!
+//! The time is written only when it changes, at most once for each tick of the coarse
+//! clock or each millisecond, and kept as the clock tells it. A reader takes the latest
+//! time of all cells, and the sum of the rest.
+//!
+//! Everything here is `Relaxed`. The counts publish nothing but themselves, and
+//! what makes them exact (that a cell's writers follow one another) is
+//! established where indexes change hands, in [`thread_index`](super::thread_index).
+
+use super::Sums;
+use crate::sys::atomic::{AtomicU64, Ordering::Relaxed, shipped};
+use crate::sys::clock::Tick;
+
+/// Counts written by one thread at a time. All zeroes is a valid, empty cell.
+#[repr(C)]
+pub(crate) struct Cell {
+    successes: AtomicU64,
+    rejected: AtomicU64,
+    /// The time of the last success as a [`Tick`]'s word, 0 for none. Only grows.
+    last_success: AtomicU64,
+}
+
+/// Counts that any thread may write.
+#[repr(transparent)]
+pub(crate) struct Shared(Cell);
+
+shipped! {
+    const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 24);
+    const _: () = assert!(align_of::<Cell>() <= 8);
+}
+
+impl Cell {
+    pub(crate) fn new() -> Self {
+        Cell {
+            successes: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            last_success: AtomicU64::new(0),
+        }
+    }
+
+    /// For the owner only, as is the next.
+    #[inline]
+    pub(crate) fn success(&self, now: Tick) {
+        increment(&self.successes);
+        let now = now.to_word();
+        if self.last_success.load(Relaxed) < now {
+            self.last_success.store(now, Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn rejected(&self) {
+        increment(&self.rejected);
+    }
+
+    /// For any thread.
+    pub(super) fn add_to(&self, sums: &mut Sums) {
+        sums.successes = sums.successes.wrapping_add(self.successes.load(Relaxed));
+        sums.rejected = sums.rejected.wrapping_add(self.rejected.load(Relaxed));
+        let last = Tick::from_word(self.last_success.load(Relaxed));
+        sums.last_success_ms = sums.last_success_ms.max(last.map(Tick::ms));
+    }
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Shared(Cell::new())
+    }
+
+    #[cold]
+    pub(super) fn success(&self, now: Tick) {
+        self.0.successes.fetch_add(1, Relaxed);
+        let now = now.to_word();
+        if self.0.last_success.load(Relaxed) < now {
+            self.0.last_success.fetch_max(now, Relaxed);
+        }
+    }
+
+    #[cold]
+    pub(super) fn rejected(&self) {
+        self.0.rejected.fetch_add(1, Relaxed);
+    }
+
+    /// To be read, not to be counted in.
+    pub(super) fn cell(&self) -> &Cell {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    /// What this cell alone holds.
+    pub(crate) fn sum(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.0.add_to(&mut sums);
+        sums
+    }
+}
+
+#[inline]
+fn increment(count: &AtomicU64) {
+    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+}

@@ -1,0 +1,318 @@
+//! The counter with real threads: exact totals in every situation that sends a
+//! report to another kind of cell.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::block_reserve::{self, Reserve, live_blocks};
+use super::*;
+
+struct Record {
+    primary: Cell,
+    owner: Owner,
+    stripes: Stripes,
+    shared: Shared,
+}
+
+impl Record {
+    fn new() -> Self {
+        Record {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+        }
+    }
+
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+}
+
+fn filled<const N: usize>(reserve: &Reserve<N>) -> usize {
+    reserve.filled().into_iter().filter(|&full| full).count()
+}
+
+fn sums(successes: u64, rejected: u64, last_success_ms: Option<u64>) -> Sums {
+    Sums {
+        successes,
+        rejected,
+        last_success_ms,
+    }
+}
+
+fn at(ms: u64) -> Tick {
+    Tick::from_ms(ms)
+}
+
+#[test]
+fn one_thread_needs_only_the_primary() {
+    let record = Record::new();
+    assert_eq!(record.totals().sum(), sums(0, 0, None));
+    record.totals().success(at(0));
+    assert_eq!(record.totals().sum(), sums(1, 0, Some(0)));
+    record.totals().success(at(7));
+    record.totals().success(at(5));
+    record.totals().rejected();
+    assert_eq!(record.totals().sum(), sums(3, 1, Some(7)));
+    assert_eq!(record.shared.sum(), Sums::default());
+    assert!(record.stripes.block().is_none());
+}
+
+#[test]
+fn eight_threads_on_one_record() {
+    const EACH: u64 = 100_000;
+    block_reserve::refill();
+    let record = Record::new();
+    thread::scope(|scope| {
+        for t in 0..8 {
+            let totals = record.totals();
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    totals.success(at(t * EACH + i));
+                    if i % 4 == 0 {
+                        totals.rejected();
+                    }
+                }
+            });
+        }
+        let mut before = Sums::default();
+        for _ in 0..1_000 {
+            let now = record.totals().sum();
+            assert!(now.successes >= before.successes && now.rejected >= before.rejected);
+            assert!(now.last_success_ms >= before.last_success_ms);
+            before = now;
+        }
+    });
+    let expected = sums(8 * EACH, 2 * EACH, Some(8 * EACH - 1));
+    assert_eq!(record.totals().sum(), expected);
+}
+
+#[test]
+fn short_lived_threads_hand_their_cells_on() {
+    block_reserve::refill();
+    let record = Record::new();
+    for round in 0..200 {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| _ = record.totals().success(at(round))));
+            }
+        });
+    }
+    assert_eq!(record.totals().sum(), sums(200 * 4 * 50, 0, Some(199)));
+}
+
+#[test]
+fn short_lived_threads_that_overlap_on_one_pool() {
+    const THREADS: u64 = 8;
+    let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<1>::new(), Record::new());
+    reserve.refill(usize::MAX);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for i in 0..20_000 {
+                    let index = pool.claim().expect("8 threads, 64 indexes");
+                    record.totals().success_as(index, &reserve, i);
+                    record.totals().rejected_as(index, &reserve);
+                    pool.release(index);
+                }
+            });
+        }
+    });
+    let expected = sums(THREADS * 20_000, THREADS * 20_000, Some(19_999));
+    assert_eq!(record.totals().sum(), expected);
+}
+
+#[test]
+fn an_empty_reserve_sends_reports_to_the_shared_cell() {
+    const THREADS: u16 = 4;
+    let (reserve, record) = (Reserve::<1>::new(), Record::new());
+    record.totals().success_as(1, &reserve, 1);
+    thread::scope(|scope| {
+        for index in 2..=THREADS {
+            let (totals, reserve) = (record.totals(), &reserve);
+            scope.spawn(move || (0..10_000).for_each(|i| totals.success_as(index, reserve, i)));
+        }
+    });
+    assert!(record.stripes.block().is_none());
+    assert_eq!(record.shared.sum(), sums(30_000, 0, Some(9_999)));
+    assert_eq!(record.totals().sum(), sums(30_001, 0, Some(9_999)));
+
+    reserve.refill(usize::MAX);
+    record.totals().success_as(2, &reserve, 1);
+    assert!(record.stripes.block().is_some());
+    assert_eq!(record.shared.sum().successes, 30_000);
+    assert_eq!(record.totals().sum().successes, 30_002);
+}
+
+#[test]
+fn a_full_block_sends_reports_to_the_shared_cell() {
+    let (reserve, record) = (Reserve::<1>::new(), Record::new());
+    reserve.refill(usize::MAX);
+    for _ in 0..2 {
+        (1..=200).for_each(|index| record.totals().rejected_as(index, &reserve));
+    }
+    let cells = record.stripes.block().expect("attached").cells().count() as u64;
+    assert_eq!(record.shared.sum().rejected, 2 * (200 - 1 - cells));
+    assert_eq!(record.totals().sum().rejected, 400);
+}
+
+#[test]
+fn threads_whose_probes_collide_get_different_cells() {
+    let (reserve, record) = (Reserve::<1>::new(), Record::new());
+    reserve.refill(usize::MAX);
+    for index in [9, 64, 128, 192, 128, 64] {
+        record.totals().rejected_as(index, &reserve);
+    }
+    let cells = record.stripes.block().expect("attached").cells();
+    let mut counts: Vec<u64> = cells
+        .map(|cell| {
+            let mut sums = Sums::default();
+            cell.add_to(&mut sums);
+            sums.rejected
+        })
+        .filter(|&count| count != 0)
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 2, 2]);
+    assert_eq!(record.shared.sum().rejected, 0);
+}
+
+#[test]
+fn dropping_frees_every_block() {
+    assert_eq!(live_blocks(), 0);
+    let reserve = Reserve::<8>::new();
+    reserve.refill(8);
+    reserve.refill(8);
+    assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
+    for _ in 0..5 {
+        let record = Record::new();
+        record.totals().rejected_as(1, &reserve);
+        record.totals().rejected_as(2, &reserve);
+        assert!(record.stripes.block().is_some());
+    }
+    assert_eq!((live_blocks(), filled(&reserve)), (3, 3));
+    let spare = reserve.take().expect("three are left");
+    reserve.refill(usize::MAX);
+    reserve.give_back(spare);
+    assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
+    drop(reserve);
+    assert_eq!(live_blocks(), 0);
+}
+
+#[test]
+fn indexes_are_bounded_and_the_lowest_is_reused() {
+    let pool = Pool::<2>::new();
+    for expected in 1..=128 {
+        assert_eq!(pool.claim(), Some(expected));
+    }
+    assert_eq!(pool.claim(), None);
+    pool.release(65);
+    pool.release(64);
+    assert_eq!(
+        [pool.claim(), pool.claim(), pool.claim()],
+        [Some(64), Some(65), None]
+    );
+}
+
+#[test]
+fn live_threads_have_different_indexes() {
+    let barrier = Barrier::new(16);
+    let mut owners: Vec<u16> = thread::scope(|scope| {
+        let report = || {
+            let record = Record::new();
+            record.totals().rejected();
+            barrier.wait();
+            record.owner.index()
+        };
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(report)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    owners.sort_unstable();
+    owners.dedup();
+    assert_eq!(owners.len(), 16);
+    assert!(owners.iter().all(|&owner| (1..=4096).contains(&owner)));
+}
+
+#[test]
+fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
+    use std::cell::OnceCell;
+    use std::sync::Arc;
+
+    struct Late(Arc<Record>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.totals().success(at(2));
+        }
+    }
+    thread_local! {
+        static EARLIER: OnceCell<Late> = const { OnceCell::new() };
+        static LATER: OnceCell<Late> = const { OnceCell::new() };
+    }
+
+    let record = Arc::new(Record::new());
+    let theirs = record.clone();
+    thread::spawn(move || {
+        // One on each side of the lease, whichever order destructors run in.
+        assert!(EARLIER.with(|late| late.set(Late(theirs.clone())).is_ok()));
+        theirs.totals().success(at(1));
+        assert!(LATER.with(|late| late.set(Late(theirs.clone())).is_ok()));
+    })
+    .join()
+    .unwrap();
+    assert_eq!(record.totals().sum(), sums(3, 0, Some(2)));
+    assert_eq!(record.shared.sum().successes, 1);
+}
+
+#[test]
+fn the_latest_time_there_is_does_not_wrap() {
+    let record = Record::new();
+    record.totals().success(at(u64::MAX));
+    let last = record.totals().sum().last_success_ms;
+    assert!(last > Some(1 << 43), "{last:?}");
+}
+
+#[test]
+fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
+    let records: Vec<Record> = (0..500).map(|_| Record::new()).collect();
+    let report = |expected: u64| {
+        for record in &records {
+            record.totals().success(at(expected));
+        }
+    };
+    report(0);
+    let mut refills = 0;
+    while records
+        .iter()
+        .any(|record| record.stripes.block().is_none())
+    {
+        thread::scope(|scope| {
+            scope.spawn(|| report(refills));
+        });
+        block_reserve::wants_refill();
+        block_reserve::refill();
+        refills += 1;
+        assert!(refills < 200, "the reserve does not grow with demand");
+    }
+    for record in &records {
+        assert_eq!(record.totals().sum().successes, 1 + refills);
+    }
+}
+
+#[test]
+fn a_reserve_that_was_found_empty_just_before_it_was_filled_is_filled_again() {
+    block_reserve::refill();
+    // The word of it comes late.
+    block_reserve::say_empty();
+    // Other tests take from it, too.
+    let is_filled = || {
+        block_reserve::refill();
+        block_reserve::take().is_some()
+    };
+    assert!((0..1_000).any(|_| is_filled()));
+}

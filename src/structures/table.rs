@@ -1,0 +1,405 @@
+//! A lock-free hash table of shared entries, found by key.
+//!
+//! # What it promises
+//!
+//! - **Look-ups are wait-free**: no more steps than the array has slots, and a few
+//!   (nearly always only those few), no retry, no write, no allocation. A reader
+//!   finishes on the array it loaded and never notices a rebuild.
+//! - **[`insert`](Table::insert) and [removal](Table::remove_entry) are lock-free**
+//!   as far as the memory allocator is, which a rebuild calls: when one has to
+//!   try again, another operation has succeeded. They never wait for a thread
+//!   that is preempted; whoever meets an unfinished rebuild does all of it.
+//! - **One winner**: of all who insert a key that is absent, one; of all who
+//!   remove an entry, one. Operations on one key take effect one after the
+//!   other, each between its call and its return. Operations on different keys
+//!   are ordered causally: who sees an insertion or a removal also sees
+//!   everything its thread did before.
+//! - **Churn leaves no trace**: a key that comes and goes takes the same slot
+//!   again and again; the tombstones of keys that don't come back count as load
+//!   and are dropped when the array is replaced. Capacity follows the number of
+//!   live entries, both up and down.
+//!
+//! # How it works
+//!
+//! An array of atomic words, linear probing from a place that the hash names.
+//! A slot goes from empty to an entry to a tombstone, which keeps the hash of
+//! the entry, and from there to an entry of the same hash again. So all who
+//! insert one key meet on the same slot: the first that is empty or was ever
+//! used for this hash. There a single compare-exchange elects the winner: the
+//! loser looks at that slot again and finds the key, or goes on. Removal is one
+//! compare-exchange to a tombstone. Why this is right, and what becomes of two
+//! keys with one hash, is told at the top of `array.rs`.
+//!
+//! Used-up slots call for a new array in the end. A **rebuild** first freezes
+//! every slot: it sets a bit in the word, after which every compare-exchange
+//! on that slot fails. A wholly frozen array is a constant. Whoever rebuilds
+//! copies it into a private array of a fitting size and tries to swing the
+//! root from the one to the other; the first succeeds, the others throw
+//! theirs away. A writer that is refused by a frozen slot joins in, and then
+//! tries again on the new root.
+//!
+//! Why nothing is lost: an insertion or removal either changes its slot before
+//! that is frozen, so that every copy includes it, or is refused. Why nothing
+//! comes back: a removal in the new array comes after the swing, and a copy
+//! that is made later than that fails to become the root.
+//!
+//! Why readers may finish on an old array: what they find there was present,
+//! and what they miss was absent, at some moment since they loaded the root.
+//!
+//! # Memory
+//!
+//! The table owns one reference of each entry in it and gives it back after
+//! removal, when nobody is pinned any more who may have found the entry (see
+//! [`reclaim`]); so it does with the replaced arrays. An entry that is returned can
+//! thus be looked at as long as the caller's guard lives, whether it is still in the
+//! table or not.
+//!
+//! A rebuild flushes the thread's bag, which now holds an array. A removal
+//! does not: a flush costs more than the whole removal, and the bag is sealed
+//! when it is full. So a thread that falls silent withholds at most 128
+//! removed entries. Who removes rarely, or many at once, may flush its guard
+//! afterwards.
+//!
+//! # What else was considered
+//!
+//! - *Incremental migration* (Click; papaya): no long pause for the thread
+//!   that crosses the limit, but slots in transit, on which somebody must
+//!   wait. Registration is rare here and a copy runs at memory speed.
+//! - *One shared half-built successor*: the helpers would share the work. But
+//!   a slow helper may copy an entry that has meanwhile been removed from the
+//!   new array. Private copies cost helpers some work and cannot do that.
+//! - *Reuse of any tombstone*: two inserters of one key could choose different
+//!   slots, and both win.
+//! - *No reuse*: a name that comes and goes lines up its tombstones behind each
+//!   other, thousands of them in a large array, and walks past them each time.
+//! - *Chains* (split-ordered lists): a pointer to chase at each step, in place
+//!   of eight slots to a cache line.
+//! - *Whole hashes beside the pointers*: double the memory of the slots, and
+//!   two words that must agree. A few bits in the pointer do nearly as well.
+
+mod array;
+mod load;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::ptr::{self, NonNull};
+
+use crate::reclaim::{self, Guard};
+use crate::sys::atomic::{AtomicPtr, Ordering};
+use array::{Array, Inserted, Removed};
+
+pub(crate) use slot::ALIGNMENT;
+
+/// What the table stores: a shared, intrusively counted object. Where it lies is
+/// a multiple of [`ALIGNMENT`], whatever its type asks for.
+pub(crate) trait Entry: Sized + Send + Sync + 'static {
+    /// A borrowed key to look up.
+    type Key<'a>: Copy;
+
+    /// The hash of the entry's key: the same at all times, well mixed in all
+    /// its 64 bits, and not to be guessed by who chooses the keys.
+    fn hash(&self) -> u64;
+
+    /// Whether this is the entry of the key.
+    fn is(&self, key: Self::Key<'_>) -> bool;
+
+    /// Gives the table's reference back. Runs late and on any thread, so it
+    /// must do no more than free memory.
+    ///
+    /// # Safety
+    ///
+    /// The reference was handed over by [`Table::insert`], and this is called
+    /// once for each.
+    unsafe fn release(this: *mut Self);
+}
+
+/// The table. See the top of the file.
+pub(crate) struct Table<T: Entry> {
+    /// The current array, never null; owned, and retired
+    /// when replaced.
+    root: AtomicPtr<Array<T>>,
+    /// The capacity of the smallest array: a power of two, at least four.
+    minimum: usize,
+}
+
+/// How far a [`walk`](Table::walk) has come: entries with lesser hashes have
+/// been visited. Means the same to every array, so it outlives rebuilds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor(u64);
+
+impl<T: Entry> Table<T> {
+    pub(crate) fn new() -> Self {
+        Self::with_minimum(64)
+    }
+
+    /// A table that starts with `minimum` slots and never has fewer.
+    pub(crate) fn with_minimum(minimum: usize) -> Self {
+        assert!(minimum.is_power_of_two() && minimum >= 4);
+        Self {
+            root: AtomicPtr::new(Box::into_raw(Box::new(Array::new(minimum)))),
+            minimum,
+        }
+    }
+
+    #[inline]
+    fn array<'g>(&self, _pinned: &'g Guard) -> &'g Array<T> {
+        // ORDERING: Acquire pairs with the Release in `replace`: the array's
+        // fields, its first words and the entries in them are visible.
+        let array = self.root.load(Ordering::Acquire);
+        // SAFETY: never null, and as the thread was pinned before the load,
+        // the array is not freed before the guard is dropped.
+        unsafe { &*array }
+    }
+
+    /// The entry of a key. `hash` is what [`Entry::hash`] says for this key.
+    #[inline(always)]
+    pub(crate) fn get<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
+        self.array(guard).get(
+            hash,
+            #[inline(always)]
+            move |entry| entry.is(key),
+        )
+    }
+
+    /// The entry with this hash that `is` names.
+    pub(crate) fn find<'g>(
+        &self,
+        hash: u64,
+        guard: &'g Guard,
+        is: impl Fn(&T) -> bool,
+    ) -> Option<&'g T> {
+        self.array(guard).get(hash, is)
+    }
+
+    /// An entry of this hash is about to be inserted.
+    #[inline]
+    pub(crate) fn expect(&self, hash: u64, guard: &Guard) {
+        self.array(guard).expect(hash);
+    }
+
+    /// Inserts an entry unless there is one with the same key, and returns the
+    /// one that is in the table now: `Ok` the given one, `Err` the other.
+    ///
+    /// # Safety
+    ///
+    /// `entry` points to a valid entry with this key, at a multiple of
+    /// [`ALIGNMENT`], that never was in a table.
+    /// With `Ok`, one reference to it has become the table's, to be given back by
+    /// [`Entry::release`]; with `Err`, all of them still are the caller's.
+    pub(crate) unsafe fn insert<'g>(
+        &self,
+        entry: NonNull<T>,
+        key: T::Key<'_>,
+        guard: &'g Guard,
+    ) -> Result<&'g T, &'g T> {
+        // SAFETY: valid now, as the caller says; and once it is in the table,
+        // it is not released before the guard is dropped.
+        let new: &'g T = unsafe { entry.as_ref() };
+        let hash = new.hash();
+        loop {
+            let array = self.array(guard);
+            match array.insert(entry, hash, |other| other.is(key)) {
+                Inserted::Done { crowded } => {
+                    if crowded {
+                        self.rebuild(array, guard);
+                    }
+                    return Ok(new);
+                }
+                Inserted::Exists(other) => return Err(other),
+                Inserted::Refused => self.rebuild(array, guard),
+                // Helpers may put an array that reuses in place first; then
+                // they have changed the table, and this thread tries again.
+                Inserted::Collides => self.replace(array, false, guard),
+            }
+        }
+    }
+
+    /// Removes the entry of a key and shrinks, for tests: who removes a connection
+    /// has its record at hand. The one caller who did it gets the entry.
+    #[cfg(test)]
+    pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
+        let entry = self.get(hash, key, guard)?;
+        let removed = self.remove_entry(entry, guard);
+        self.shrink(guard);
+        removed.then_some(entry)
+    }
+
+    /// Removes the entry of a key, if this caller is the one who may: `claim` is asked
+    /// once, of the entry that is found. At times gives memory back, as
+    /// [`Table::shrink`].
+    #[inline]
+    pub(crate) fn remove_claimed<'g>(
+        &self,
+        hash: u64,
+        key: T::Key<'_>,
+        claim: impl FnOnce(&T) -> bool,
+        guard: &'g Guard,
+    ) -> Option<&'g T> {
+        let array = self.array(guard);
+        let found = array.find(
+            hash,
+            #[inline(always)]
+            move |entry| entry.is(key),
+        )?;
+        let entry = found.entry;
+        if !claim(entry) {
+            return None;
+        }
+        match array.remove(&found, hash) {
+            Removed::Done { is_turn } => {
+                // SAFETY: this thread took it out.
+                unsafe { self.retire(entry, guard) };
+                if is_turn {
+                    self.shrink(guard);
+                }
+            }
+            // Whoever finds a claimed entry in his way may take it out.
+            Removed::Absent => {}
+            Removed::Refused => {
+                self.remove_entry(entry, guard);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Removes precisely this entry. True for the one caller who did it.
+    pub(crate) fn remove_entry(&self, entry: &T, guard: &Guard) -> bool {
+        let hash = entry.hash();
+        loop {
+            let array = self.array(guard);
+            let Some(found) = array.find(hash, |other| ptr::eq(other, entry)) else {
+                return false;
+            };
+            match array.remove(&found, hash) {
+                Removed::Done { .. } => {
+                    // SAFETY: this thread took it out.
+                    unsafe { self.retire(found.entry, guard) };
+                    return true;
+                }
+                Removed::Absent => return false,
+                Removed::Refused => self.rebuild(array, guard),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// This thread has just taken the entry out.
+    unsafe fn retire(&self, entry: &T, guard: &Guard) {
+        let owned = ptr::from_ref(entry).cast_mut();
+        // SAFETY: the entry came in by `insert`, and this thread alone took it out.
+        // Threads that pin from now on don't find it: not in this array, and if that is
+        // replaced already, the copies were made without it.
+        unsafe { guard.retire(owned, T::release) };
+    }
+
+    /// Gives memory back if few entries are left. For after removals: not in the
+    /// midst of a walk that removes what it meets, since what is left then lies
+    /// together in hash order and would be one long cluster in a small array.
+    pub(crate) fn shrink(&self, guard: &Guard) {
+        let array = self.array(guard);
+        if array.is_sparse() && array.capacity() > self.minimum {
+            self.rebuild(array, guard);
+        }
+    }
+
+    fn rebuild(&self, array: &Array<T>, guard: &Guard) {
+        self.replace(array, true, guard);
+    }
+
+    /// Replaces an array, or makes sure that somebody else has done so. Unless
+    /// told not to, the new one reuses tombstones if it can.
+    #[cold]
+    fn replace(&self, array: &Array<T>, reuse: bool, guard: &Guard) {
+        let old = ptr::from_ref(array).cast_mut();
+        // ORDERING: Relaxed, a hint that saves work; nothing is read through it.
+        let replaced = || self.root.load(Ordering::Relaxed) != old;
+        if replaced() {
+            return;
+        }
+        array.freeze();
+        if replaced() {
+            return;
+        }
+        let new = Box::into_raw(Box::new(array.successor(self.minimum, reuse)));
+        // ORDERING: Release publishes the copy to the Acquire in `array`.
+        // Relaxed on failure: who goes on loads the root anew.
+        match self
+            .root
+            .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
+        {
+            Ok(old) => {
+                // SAFETY: it came from a box, and this thread alone took it
+                // off the root, where nobody finds it from now on.
+                unsafe { guard.retire(old, Array::destroy) };
+                guard.flush();
+            }
+            // SAFETY: it came from a box and was never shared. The entries in
+            // it belong to the table, not to the array.
+            Err(_) => drop(unsafe { Box::from_raw(new) }),
+        }
+    }
+
+    /// Shows the entries to `f`: each that is in the table from the beginning
+    /// to the end once, each that comes or goes meanwhile at most once.
+    #[cfg(test)]
+    pub(crate) fn for_each<'g>(&self, guard: &'g Guard, f: impl FnMut(&'g T)) {
+        let array = self.array(guard);
+        array.visit(0..array.capacity(), f);
+    }
+
+    /// A piece of a walk through the table: looks at about `steps` slots (at
+    /// least one, and on to the next empty one) and returns the cursor for the
+    /// next piece, or None at the end. Begin with `Cursor::default()`; no guard
+    /// need be held between the pieces.
+    ///
+    /// Over the whole walk, an entry that is in the table from beginning to end
+    /// is shown to `f` once, and any other at most once, however often the
+    /// table is rebuilt in between. A walk takes at most as many pieces as the
+    /// largest array meanwhile had slots.
+    pub(crate) fn walk<'g>(
+        &self,
+        cursor: Cursor,
+        steps: usize,
+        guard: &'g Guard,
+        mut f: impl FnMut(&'g T),
+    ) -> Option<Cursor> {
+        let array = self.array(guard);
+        let first = array.home(cursor.0);
+        let end = first.saturating_add(steps.max(1)).min(array.capacity());
+        array.visit(first..end, |entry| {
+            // In an array that shrank, a cursor may point into a home's midst.
+            if entry.hash() >= cursor.0 {
+                f(entry);
+            }
+        });
+        array.first_hash(end).map(Cursor)
+    }
+
+    /// The number of entries. Exact when nobody is at work.
+    pub(crate) fn len(&self) -> usize {
+        self.array(&reclaim::pin()).live()
+    }
+
+    /// The number of slots.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.array(&reclaim::pin()).capacity()
+    }
+}
+
+impl<T: Entry> Drop for Table<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: whoever worked on the table has synchronised with
+        // its owner, or there were no exclusive access.
+        let array = self.root.load(Ordering::Relaxed);
+        // SAFETY: the current array is a box's, and nobody shares it any more.
+        let array = unsafe { Box::from_raw(array) };
+        for entry in array.into_entries() {
+            // SAFETY: it came in by `insert` and was not removed, for else its
+            // slot would be a tombstone.
+            unsafe { T::release(entry.as_ptr()) };
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A gate around something that one thread at a time may use, and anybody close.
+//!
+//! It makes the promise of unsubscribing: once [`UseGate::close`] has returned, the
+//! thing is not in use and never will be again, and it has been dropped, so what
+//! it refers to may be freed. The user never waits for the closer; the closer
+//! waits for a use under way, unless it is called from inside that use.
+//!
+//! ```text
+//! open ──enter──▶ busy ──leave──▶ open
+//!   │               │
+//! close           close
+//!   ▼               ▼
+//! shut ◀──leave── busy + closing        (whoever brings it to shut drops the thing)
+//! ```
+//!
+//! No lock is held while the thing is used. Closers that wait do so in a
+//! [`WaitRoom`].
+//!
+//! The word also says which thread is inside, or is dropping the thing. In the
+//! child of a `fork` that thread may not exist. Then the gate is as good as open:
+//! the next user goes in, and finds the thing as the other left it. A closer shuts
+//! such a gate without dropping the thing, which may be half dropped already.
+
+use std::cell::Cell;
+use std::mem::{self, ManuallyDrop};
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::sys::atomic::{self, AtomicUsize, Ordering, UnsafeCell};
+use crate::sys::fork;
+use crate::sys::fork_lock::WaitRoom;
+
+const OPEN: usize = 0;
+const BUSY: usize = 1;
+const CLOSING: usize = 2;
+/// Closed, nobody inside.
+const SHUT: usize = 4;
+/// The token of the thread that made it busy begins here.
+const TOKEN_SHIFT: u32 = 3;
+
+pub(crate) struct UseGate<T> {
+    state: AtomicUsize,
+    /// Used by the thread that made the state busy, and taken by the one that
+    /// shuts it.
+    content: UnsafeCell<Option<ManuallyDrop<T>>>,
+    /// Closers wait here for the state to be shut.
+    room: WaitRoom,
+}
+
+// SAFETY: the state lets one thread at a time reach the content, and hands it
+// over with Release and Acquire.
+unsafe impl<T: Send> Sync for UseGate<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for UseGate<T> {}
+
+fn busy() -> usize {
+    atomic::thread_token() << TOKEN_SHIFT | BUSY
+}
+
+thread_local! {
+    /// How many things this thread is dropping, one inside the other.
+    static FINISHING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is dropping what was in a gate, and others may be waiting for that.
+pub(crate) fn is_finishing_here() -> bool {
+    FINISHING.get() > 0
+}
+
+/// Whether the thread that made the gate busy was left behind by a fork.
+fn is_abandoned(state: usize) -> bool {
+    state & BUSY != 0 && fork::is_gone(state >> TOKEN_SHIFT)
+}
+
+impl<T> UseGate<T> {
+    pub(crate) fn new(content: T) -> Self {
+        UseGate {
+            state: AtomicUsize::new(OPEN),
+            content: UnsafeCell::new(Some(ManuallyDrop::new(content))),
+            room: WaitRoom::new(),
+        }
+    }
+
+    /// Lets `operation` use the content, unless the gate is closed or busy.
+    pub(crate) fn enter<R>(&self, operation: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let busy = busy();
+        // ORDERING: Acquire, partner of the Release by which the last user left.
+        let mut entered =
+            self.state
+                .compare_exchange(OPEN, busy, Ordering::Acquire, Ordering::Relaxed);
+        if let Err(state) = entered
+            && state & CLOSING == 0
+            && is_abandoned(state)
+        {
+            entered =
+                self.state
+                    .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
+        }
+        entered.ok()?;
+        // Left also if `operation` unwinds, or closers would wait for ever.
+        let _leaves = Visit { gate: self, busy };
+        self.content.with_mut(|content| {
+            // SAFETY: the state is busy by this thread's hand, see above.
+            unsafe { (*content).as_mut() }.map(|content| operation(content))
+        })
+    }
+
+    /// Closes the gate for ever. With `wait`, returns when nobody is inside any
+    /// more but, maybe, this thread. Returns true if this call has shut the gate and left the
+    /// content alone, because a thread that is gone was using it at a fork.
+    pub(crate) fn close(&self, wait: bool) -> bool {
+        let mine = busy() | CLOSING;
+        let swap = |state, next| {
+            // ORDERING: Acquire sees what the last user did to the content.
+            self.state
+                .compare_exchange(state, next, Ordering::Acquire, Ordering::Acquire)
+        };
+        let mut state = self.state.load(Ordering::Acquire);
+        while state & SHUT == 0 {
+            let abandoned = is_abandoned(state);
+            let changed = if state == OPEN || abandoned {
+                swap(state, mine)
+            } else if state & CLOSING == 0 {
+                swap(state, state | CLOSING)
+            } else {
+                break;
+            };
+            match changed {
+                Ok(OPEN) => {
+                    self.finish();
+                    return false;
+                }
+                Ok(_) if abandoned => {
+                    self.shut();
+                    return true;
+                }
+                Ok(_) => break,
+                Err(current) => state = current,
+            }
+        }
+        if wait && state & SHUT == 0 && state >> TOKEN_SHIFT != mine >> TOKEN_SHIFT {
+            self.room
+                .wait_until(|| self.state.load(Ordering::Acquire) & SHUT != 0);
+        }
+        false
+    }
+
+    /// Drops the content and tells the waiting. For the one thread that found
+    /// the gate open when it closed it, or closing when it left.
+    fn finish(&self) {
+        let content = self.content.with_mut(|content| {
+            // SAFETY: nobody can enter any more, and nobody is inside but this thread.
+            unsafe { (*content).take() }
+        });
+        // The user's: what it holds may panic when dropped, and somebody may be
+        // waiting for this to end.
+        let content = content.map(ManuallyDrop::into_inner);
+        FINISHING.set(FINISHING.get() + 1);
+        if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
+            mem::forget(panic);
+        }
+        FINISHING.set(FINISHING.get() - 1);
+        self.shut();
+    }
+
+    fn shut(&self) {
+        // ORDERING: Release, partner of the Acquire in `close`.
+        self.state.fetch_or(SHUT, Ordering::Release);
+        self.room.tell();
+    }
+}
+
+/// The thread that is inside of a gate, until it leaves.
+struct Visit<'a, T> {
+    gate: &'a UseGate<T>,
+    busy: usize,
+}
+
+impl<T> Drop for Visit<'_, T> {
+    fn drop(&mut self) {
+        // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
+        let left =
+            self.gate
+                .state
+                .compare_exchange(self.busy, OPEN, Ordering::Release, Ordering::Relaxed);
+        if left.is_err() {
+            self.gate.finish();
+        }
+    }
+}
+
+impl<T> Drop for UseGate<T> {
+    fn drop(&mut self) {
+        // Shut it has dropped its content, or left it alone for good reasons.
+        self.close(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_nobody_enters_and_the_content_is_gone() {
+        let content = std::sync::Arc::new(());
+        let gate = UseGate::new(content.clone());
+        assert_eq!(gate.enter(|_| 1), Some(1));
+        gate.close(true);
+        gate.close(true);
+        assert_eq!(gate.enter(|_| 1), None);
+        assert_eq!(std::sync::Arc::strong_count(&content), 1);
+    }
+
+    #[test]
+    fn a_content_that_closes_its_own_gate_when_dropped_does_not_wait_for_itself() {
+        struct Closes(std::sync::Weak<UseGate<Closes>>);
+        impl Drop for Closes {
+            fn drop(&mut self) {
+                if let Some(gate) = self.0.upgrade() {
+                    gate.close(true);
+                }
+            }
+        }
+        let gate = std::sync::Arc::new_cyclic(|gate| UseGate::new(Closes(gate.clone())));
+        gate.close(true);
+        assert_eq!(gate.enter(|_| ()), None);
+    }
+
+    #[test]
+    fn closed_from_inside_it_shuts_when_the_user_leaves() {
+        let content = std::sync::Arc::new(());
+        let gate = UseGate::new(content.clone());
+        gate.enter(|_| {
+            gate.close(false);
+            assert_eq!(gate.enter(|_| ()), None, "one at a time");
+            assert_eq!(std::sync::Arc::strong_count(&content), 2);
+        });
+        assert_eq!(std::sync::Arc::strong_count(&content), 1);
+        gate.close(true);
+    }
+}

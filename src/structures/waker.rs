@@ -1,0 +1,146 @@
+//! How work reaches a sleeping driver without a lock.
+//!
+//! The driver sleeps until the next moment it knows of. Somebody who leaves
+//! work that is due earlier rings; somebody whose work can wait until then says
+//! nothing, so that a storm of openings costs no system calls.
+//!
+//! It is Dekker's handshake: the driver announces until when it sleeps and then
+//! looks for work once more; the other side leaves work and then looks whether
+//! the driver sleeps. With a sequentially consistent fence between the two steps
+//! on both sides, at least one of them sees the other.
+//!
+//! A driver that does not exist counts as one that sleeps for ever: a thread that has work
+//! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
+//! after the end: then a ring answers that no driver comes any more.
+
+use std::sync::Arc;
+use std::thread::Thread;
+
+use arc_swap::ArcSwapOption;
+
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sys::per_process::Renew;
+
+/// Nobody sleeps: the driver is at work, or there shall be none.
+const AWAKE: u64 = 0;
+/// There is no driver, and there should be one.
+const ABSENT: u64 = u64::MAX - 1;
+/// No driver comes any more. It stays so.
+const ENDED: u64 = u64::MAX;
+
+/// Starts the driver, unless somebody has.
+pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
+
+/// The driver's waker.
+pub(crate) struct Waker {
+    /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`], [`ABSENT`] or [`ENDED`].
+    asleep_until: AtomicU64,
+    /// 1: the driver was woken since it last got up. The wake itself may have gone to
+    /// a callback that slept.
+    woken: AtomicU32,
+    sleeper: ArcSwapOption<Thread>,
+    /// None: the manager has no driver.
+    starter: Option<Starter>,
+}
+
+impl Waker {
+    pub(crate) fn new(starter: Option<Starter>) -> Self {
+        let asleep_until = if starter.is_some() { ABSENT } else { AWAKE };
+        Waker {
+            asleep_until: AtomicU64::new(asleep_until),
+            woken: AtomicU32::new(0),
+            sleeper: ArcSwapOption::empty(),
+            starter,
+        }
+    }
+
+    /// Says whom to wake, before the first sleep.
+    pub(crate) fn hang(&self, thread: Thread) {
+        self.sleeper.store(Some(Arc::new(thread)));
+    }
+
+    /// There is work that must be done at `moment`. Called after it was left. True if
+    /// no driver comes any more.
+    pub(crate) fn wake_by(&self, moment: u64) -> bool {
+        // ORDERING: SeqCst, partner of the fences in `lie_down` and `end`.
+        fence(Ordering::SeqCst);
+        let until = self.asleep_until.load(Ordering::Relaxed);
+        if until > moment {
+            self.wake();
+        }
+        until == ENDED
+    }
+
+    pub(crate) fn wake(&self) {
+        // ORDERING: Release, partner of the Acquire in `was_woken`. Whoever uses up
+        // the wake below sees this, too.
+        self.woken.store(1, Ordering::Release);
+        if let Some(thread) = self.sleeper.load_full() {
+            thread.unpark();
+        } else if let Some(start) = &self.starter {
+            start();
+        }
+    }
+
+    /// Whether the driver was woken since it last got up. Asked right before it parks:
+    /// a wake that comes later is not lost.
+    pub(crate) fn was_woken(&self) -> bool {
+        // ORDERING: Acquire: who is told so sees why.
+        self.woken.swap(0, Ordering::Acquire) == 1
+    }
+
+    /// Whether there is a driver, or will be if there is work for one.
+    pub(crate) fn has_driver(&self) -> bool {
+        self.starter.is_some()
+    }
+
+    /// Starts the driver if it is missing.
+    pub(crate) fn attend(&self) {
+        if self.asleep_until.load(Ordering::Relaxed) == ABSENT {
+            self.wake();
+        }
+    }
+
+    /// Announces a sleep until `moment`. The driver must look for work once more
+    /// before it parks, and call [`Waker::get_up`] afterwards.
+    pub(crate) fn lie_down(&self, moment: u64) {
+        self.change(moment.min(ABSENT - 1));
+        // ORDERING: SeqCst, partner of the fence in `ring`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// All that the driver was woken for until now is looked at after this.
+    pub(crate) fn get_up(&self) {
+        self.change(AWAKE);
+        self.was_woken();
+    }
+
+    /// No driver comes any more. The caller looks for work once more afterwards.
+    pub(crate) fn end(&self) {
+        // ORDERING: AcqRel, partner of itself in `change`: each change comes before the next.
+        self.asleep_until.swap(ENDED, Ordering::AcqRel);
+        // ORDERING: SeqCst, partner of the fence in `ring`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The driver could not be started.
+    pub(crate) fn leave(&self) {
+        self.change(ABSENT);
+    }
+
+    /// Changes until when the driver sleeps, except after the end. An exchange: the end may come
+    /// from another thread, while a thread that waits for a queue gets up.
+    fn change(&self, until: u64) {
+        // ORDERING: AcqRel, see `end`.
+        let change = |before| (before != ENDED).then_some(until);
+        let _ = self
+            .asleep_until
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
+    }
+}
+
+impl Renew for Waker {
+    fn renew(&self) -> Self {
+        Waker::new(self.starter.clone())
+    }
+}

@@ -1,0 +1,517 @@
+//! Time: milliseconds of the machine's monotonic clock.
+//!
+//! Two readings of the same clock:
+//!
+//! - [`Clock::now`] is the coarse one, a few nanoseconds, at most one tick of
+//!   the kernel (1 to 10 ms) behind. Whether something is due is asked with it:
+//!   a clock that lags can answer late, never early.
+//! - [`Clock::now_upper`] is exact, rounded up. Deadlines start from it. A
+//!   deadline that starts no earlier than the truth and is compared with a clock
+//!   that is never ahead of it is never reached before its time.
+//!
+//! On Linux both readings call the function that the kernel maps into every process,
+//! found once, without the detour through the C library: every report reads the
+//! clock, and the detour is a quarter of the reading. Where it is not found the
+//! library's takes its place. Which of the two it is lies in the [`Clock`], so that a
+//! report need not ask.
+//!
+//! A wall-clock jump opens and closes nothing, because no decision reads the
+//! wall clock. Times shown to people are Unix milliseconds, made from monotonic
+//! ones ([`wall`](crate::sys::wall)).
+//!
+//! [`ManualClock`] stands in for the machine's clock in tests: it moves only
+//! when told to, and is exact in both readings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::per_process::{PerProcess, Renew};
+use crate::sys::wall::wall;
+
+/// The last moment that a clock shows. Moments are ms of 40 bits, and the largest number
+/// stands for "never".
+pub(crate) const LAST_MOMENT: u64 = (1 << 40) - 2;
+
+/// Where a manager's time comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    System(machine::Reader),
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The machine's.
+    pub(crate) fn system() -> Self {
+        Clock::System(machine::Reader::find())
+    }
+
+    /// Now, never ahead of the truth.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Clock::System(reader) => reader.coarse_ms(),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// [`Clock::now`], unconverted.
+    #[inline]
+    pub(crate) fn tick(&self) -> Tick {
+        match self {
+            Clock::System(reader) => reader.coarse_tick(),
+            Clock::Manual(clock) => clock.tick(),
+        }
+    }
+
+    /// Now, never behind the truth.
+    pub(crate) fn now_upper(&self) -> u64 {
+        match self {
+            Clock::System(reader) => millis_up(reader.exact()),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// Now, exactly and never behind the truth: for the start of what is to be measured.
+    pub(crate) fn micros_upper(&self) -> Micros {
+        match self {
+            Clock::System(reader) => Micros::up(reader.exact()),
+            Clock::Manual(clock) => Micros::from_ms(clock.now_ms()),
+        }
+    }
+
+    /// Now, exactly and never ahead of the truth: for the end of what is measured.
+    pub(crate) fn micros(&self) -> Micros {
+        match self {
+            Clock::System(reader) => Micros::down(reader.exact()),
+            Clock::Manual(clock) => Micros::from_ms(clock.now_ms()),
+        }
+    }
+
+    /// Now to the millisecond, never ahead of the truth: for the driver, which
+    /// has just slept until an exact moment.
+    pub(crate) fn now_exact(&self) -> u64 {
+        match self {
+            Clock::System(reader) => millis(reader.exact()),
+            Clock::Manual(clock) => clock.now_ms(),
+        }
+    }
+
+    /// The Unix time, in ms, of a past moment or the present one. The same at each call.
+    pub(crate) fn unix_ms(&self, moment: u64) -> u64 {
+        match self {
+            Clock::System(reader) => wall().unix_ms(moment, || reader.exact()),
+            Clock::Manual(clock) => clock.inner.epoch.saturating_add(moment),
+        }
+    }
+}
+
+/// A time as the machine's clock tells it: seconds, and nanoseconds in the lower 30
+/// bits. In the order of time. For what is kept far more often than it is looked at:
+/// to make milliseconds of it takes as long as all the rest of keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(u64);
+
+impl Tick {
+    const NANOS_BITS: u32 = 30;
+    const NANOS_MASK: u64 = (1 << Self::NANOS_BITS) - 1;
+    const LAST_SECOND: u64 = u64::MAX >> Self::NANOS_BITS;
+
+    #[inline]
+    fn new(seconds: u64, nanos: u64) -> Self {
+        Tick(seconds << Self::NANOS_BITS | nanos)
+    }
+
+    /// Saturating: a tick reaches 544 years. One nanosecond later than it is, so that no
+    /// moment is 0.
+    pub(crate) fn from_ms(ms: u64) -> Self {
+        Tick::new(
+            (ms / 1_000).min(Self::LAST_SECOND),
+            ms % 1_000 * 1_000_000 + 1,
+        )
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub(crate) fn ms(self) -> u64 {
+        (self.0 >> Self::NANOS_BITS) * 1_000 + (self.0 & Self::NANOS_MASK) / 1_000_000
+    }
+
+    /// For a word in which 0 means that there is no time. (The machine's clock shows 0 only at
+    /// the moment of its start.)
+    #[inline]
+    pub(crate) fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// From [`Tick::to_word`].
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        (word != 0).then_some(Tick(word))
+    }
+}
+
+/// Microseconds of the monotonic clock, to measure how long a call lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Micros(u64);
+
+impl Micros {
+    pub(crate) fn from_ms(ms: u64) -> Self {
+        Micros(ms.saturating_mul(1_000))
+    }
+
+    fn down(time: Duration) -> Self {
+        Micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn up(time: Duration) -> Self {
+        let partial = !time.subsec_nanos().is_multiple_of(1_000);
+        Micros(Micros::down(time).0.saturating_add(partial.into()))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// Whole milliseconds, rounded down, saturating.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds, rounded up, saturating.
+pub(crate) fn millis_up(duration: Duration) -> u64 {
+    let partial = !duration.subsec_nanos().is_multiple_of(1_000_000);
+    millis(duration).saturating_add(u64::from(partial))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod machine {
+    use std::ffi::c_int;
+    use std::mem::MaybeUninit;
+    use std::time::Duration;
+
+    use super::Tick;
+
+    type Read = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
+
+    /// `clock_gettime`, the kernel's or the C library's.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Reader(Read);
+
+    impl Reader {
+        pub(super) fn find() -> Self {
+            Reader(kernel::find().unwrap_or(libc::clock_gettime))
+        }
+
+        #[inline]
+        pub(super) fn coarse_ms(self) -> u64 {
+            let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
+            time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+        }
+
+        #[inline]
+        pub(super) fn coarse_tick(self) -> Tick {
+            let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
+            Tick::new(time.tv_sec as u64, time.tv_nsec as u64)
+        }
+
+        pub(super) fn exact(self) -> Duration {
+            let time = self.read(libc::CLOCK_MONOTONIC);
+            Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        }
+
+        #[inline]
+        fn read(self, clock: libc::clockid_t) -> libc::timespec {
+            let mut time = MaybeUninit::uninit();
+            // SAFETY: `time` is a valid place for the result, and both clocks exist
+            // on every kernel that Rust supports, so the call cannot fail. What was
+            // found stays mapped.
+            unsafe {
+                (self.0)(clock, time.as_mut_ptr());
+                time.assume_init()
+            }
+        }
+    }
+
+    mod kernel {
+        use super::Read;
+
+        /// Not in a static program, whose dynamic loader is not to be relied on.
+        #[cfg(all(
+            target_env = "gnu",
+            not(target_feature = "crt-static"),
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
+        pub(super) fn find() -> Option<Read> {
+            use std::{mem, ptr};
+
+            use once_cell::race::OnceNonZeroUsize;
+
+            /// The address of the kernel's function, 1 for none. Set by a race, not
+            /// under a lock, which a fork could leave held.
+            static FOUND: OnceNonZeroUsize = OnceNonZeroUsize::new();
+            const NONE: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
+            const NAME: &std::ffi::CStr = if cfg!(target_arch = "x86_64") {
+                c"__vdso_clock_gettime"
+            } else {
+                c"__kernel_clock_gettime"
+            };
+            let found = FOUND.get_or_init(|| {
+                // SAFETY: plain calls with strings that live long enough. The object
+                // is not loaded by this, and so never unloaded; a missing one or a
+                // missing symbol is null.
+                let function = unsafe {
+                    let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD;
+                    let object = libc::dlopen(c"linux-vdso.so.1".as_ptr(), flags);
+                    if object.is_null() {
+                        return NONE;
+                    }
+                    libc::dlsym(object, NAME.as_ptr())
+                };
+                function.expose_provenance().try_into().unwrap_or(NONE)
+            });
+            let function = ptr::with_exposed_provenance::<()>(found.get());
+            // SAFETY: a function of this type.
+            (found != NONE).then(|| unsafe { mem::transmute::<*const (), Read>(function) })
+        }
+
+        #[cfg(not(all(
+            target_env = "gnu",
+            not(target_feature = "crt-static"),
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        )))]
+        pub(super) fn find() -> Option<Read> {
+            None
+        }
+    }
+}
+
+/// Elsewhere: the standard library's monotonic clock, from its first use.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod machine {
+    use std::time::{Duration, Instant};
+
+    use once_cell::race::OnceBox;
+
+    use super::Tick;
+
+    /// Set by a race, not under a lock, which a fork could leave held.
+    static START: OnceBox<Instant> = OnceBox::new();
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Reader;
+
+    impl Reader {
+        pub(super) fn find() -> Self {
+            Reader
+        }
+
+        pub(super) fn coarse_ms(self) -> u64 {
+            super::millis(self.exact())
+        }
+
+        /// To the millisecond: a tick that is written down each time it is another one
+        /// must not be another one each time.
+        pub(super) fn coarse_tick(self) -> Tick {
+            Tick::from_ms(self.coarse_ms())
+        }
+
+        pub(super) fn exact(self) -> Duration {
+            START.get_or_init(|| Box::new(Instant::now())).elapsed()
+        }
+    }
+}
+
+/// A clock that moves only when told to, for tests without sleeping.
+///
+/// Clones share the same time; the child of a fork has a time of its own, which
+/// goes on from there. Any thread may advance it; the drivers of the
+/// managers that use it are woken, so that what became due happens. A test that
+/// wants it to have happened calls [`Brama::poll`](crate::Brama::poll) next.
+///
+/// ```
+/// use std::time::Duration;
+/// use brama::{Brama, ManualClock, State};
+///
+/// # fn main() -> Result<(), brama::Error> {
+/// let clock = ManualClock::new();
+/// let brama = Brama::builder().clock(clock.clone()).background(false).build()?;
+/// let db = brama.register("db", None)?;
+/// db.open_circuit("maintenance", Duration::from_secs(5))?;
+/// clock.advance(Duration::from_millis(4_999));
+/// assert_eq!(db.state(), State::Open);
+/// clock.advance(Duration::from_millis(1));
+/// assert_eq!(db.state(), State::HalfOpen);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ManualClock {
+    inner: Arc<Manual>,
+}
+
+struct Manual {
+    /// Unix ms at which this clock shows zero.
+    epoch: u64,
+    now: AtomicU64,
+    /// Drivers to wake when the time changes.
+    sleepers: PerProcess<Sleepers>,
+}
+
+struct Sleepers(Mutex<Vec<Thread>>);
+
+impl Renew for Sleepers {
+    /// Drivers are not inherited.
+    fn renew(&self) -> Self {
+        Sleepers(Mutex::default())
+    }
+}
+
+/// 2001-09-09 01:46:40 UTC: a round number that nobody takes for the present.
+const MANUAL_EPOCH: u64 = 1_000_000_000_000;
+
+impl ManualClock {
+    /// A clock that starts at Unix time 1 000 000 000 000 ms.
+    pub fn new() -> Self {
+        Self::starting_at(MANUAL_EPOCH)
+    }
+
+    /// A clock that starts at this Unix time in milliseconds.
+    pub fn starting_at(unix_ms: u64) -> Self {
+        ManualClock {
+            inner: Arc::new(Manual {
+                epoch: unix_ms,
+                now: AtomicU64::new(0),
+                sleepers: PerProcess::new(Sleepers(Mutex::default())),
+            }),
+        }
+    }
+
+    /// Moves the time on by `by`, in whole milliseconds, rounded down. The time
+    /// stops at 2^40 - 2 ms (34 years) after the start.
+    pub fn advance(&self, by: Duration) {
+        let by = millis(by);
+        // ORDERING: AcqRel, so that what a thread did before it advanced the
+        // time is seen by whoever acts because of the new time (`now_ms`).
+        let _ = self
+            .inner
+            .now
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                Some(now.saturating_add(by).min(LAST_MOMENT))
+            });
+        for sleeper in self.sleepers().iter() {
+            sleeper.unpark();
+        }
+    }
+
+    /// The time this clock shows, as Unix milliseconds.
+    pub fn unix_ms(&self) -> u64 {
+        self.inner.epoch.saturating_add(self.now_ms())
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.inner.now.load(Ordering::Acquire)
+    }
+
+    /// Not in the midst of what is said with the machine's clock.
+    #[cold]
+    fn tick(&self) -> Tick {
+        Tick::from_ms(self.now_ms())
+    }
+
+    pub(crate) fn wake_on_advance(&self, thread: Thread) {
+        self.sleepers().push(thread);
+    }
+
+    pub(crate) fn forget(&self, thread: &Thread) {
+        self.sleepers().retain(|other| other.id() != thread.id());
+    }
+
+    fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<Thread>> {
+        self.inner
+            .sleepers
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualClock")
+            .field("unix_ms", &self.unix_ms())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_reading_is_never_ahead_and_the_upper_never_behind() {
+        let clock = Clock::system();
+        for _ in 0..10_000 {
+            let coarse = clock.now();
+            let exact = clock.now_exact();
+            let upper = clock.now_upper();
+            assert!(
+                coarse <= exact && exact <= upper,
+                "{coarse} {exact} {upper}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told_and_stops_at_the_end_of_time() {
+        let clock = ManualClock::starting_at(5);
+        let other = clock.clone();
+        assert_eq!(clock.unix_ms(), 5);
+        other.advance(Duration::from_micros(1_999));
+        assert_eq!(clock.unix_ms(), 6);
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.unix_ms(), 5 + LAST_MOMENT);
+    }
+
+    #[test]
+    fn ticks_keep_milliseconds_and_are_in_the_order_of_time() {
+        let times = [0, 1, 999, 1_000, 1_001, 59_999, LAST_MOMENT];
+        let ticks = times.map(Tick::from_ms);
+        assert_eq!(ticks.map(Tick::ms), times);
+        assert!(ticks.is_sorted());
+        assert_eq!(
+            ticks.map(|tick| Tick::from_word(tick.to_word())),
+            ticks.map(Some)
+        );
+        assert_eq!(Tick::from_word(0), None);
+        assert_eq!(Tick::new(3, 999_999_999).ms(), 3_999);
+        assert!(Tick::new(3, 999_999_999) < Tick::new(4, 0));
+        assert!(Tick::from_ms(u64::MAX) >= Tick::from_ms(LAST_MOMENT));
+    }
+
+    #[test]
+    fn both_coarse_readings_are_of_one_clock() {
+        let clock = Clock::system();
+        let before = clock.now();
+        let tick = clock.tick().ms();
+        assert!((before..=clock.now()).contains(&tick));
+    }
+
+    #[test]
+    fn partial_milliseconds_round_the_safe_way() {
+        let time = Duration::from_micros(1_001);
+        assert_eq!((millis(time), millis_up(time)), (1, 2));
+        let time = Duration::from_millis(3);
+        assert_eq!((millis(time), millis_up(time)), (3, 3));
+        assert_eq!(millis_up(Duration::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,214 @@
+//! A lock that knows who holds it, so that a `fork` cannot leave it held for ever.
+//!
+//! In the child of a fork a lock that another thread held is taken over, and what
+//! it guards is [made anew](Renew): the other may have been half way through a
+//! change. A lock that the forking thread itself holds stays held until it lets go:
+//! it may have forked inside a callback.
+//!
+//! The threads that wait do so in a [`WaitRoom`], which every process has for itself.
+//!
+//! For locks that are never held while user code runs, a mutex in a
+//! [`PerProcess`] does as well.
+
+use std::marker::PhantomData;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use crate::sys::atomic::{self, AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell};
+use crate::sys::fork;
+use crate::sys::per_process::{PerProcess, Renew};
+
+/// In the word: somebody waits. The rest is the holder's token, shifted.
+const AWAITED: usize = 1;
+const TOKEN_SHIFT: u32 = 1;
+const FREE: usize = 0;
+
+pub(crate) struct ForkLock<T> {
+    word: AtomicUsize,
+    content: UnsafeCell<T>,
+    room: WaitRoom,
+}
+
+/// The lock is held until this is dropped.
+pub(crate) struct Held<'a, T> {
+    lock: &'a ForkLock<T>,
+    /// The token is this thread's.
+    here: PhantomData<*const ()>,
+}
+
+impl<T: Renew> ForkLock<T> {
+    pub(crate) fn new(content: T) -> Self {
+        ForkLock {
+            word: AtomicUsize::new(FREE),
+            content: UnsafeCell::new(content),
+            room: WaitRoom::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> Held<'_, T> {
+        loop {
+            if let Some(held) = self.try_lock() {
+                return held;
+            }
+            self.room.wait_until(|| self.is_worth_a_try());
+        }
+    }
+
+    /// [`ForkLock::lock`], if that is possible before the deadline.
+    pub(crate) fn lock_before(&self, deadline: Instant) -> Option<Held<'_, T>> {
+        loop {
+            if let Some(held) = self.try_lock() {
+                return Some(held);
+            }
+            if !self.room.wait_before(deadline, || self.is_worth_a_try()) {
+                return None;
+            }
+        }
+    }
+
+    /// Asked before a sleep: false marks the lock, so that who lets go tells.
+    fn is_worth_a_try(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        let mark = || {
+            let marked = word | AWAITED;
+            self.word
+                .compare_exchange(word, marked, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        // If the word has changed meanwhile it is worth another try.
+        Self::may_take(word) || word & AWAITED == 0 && mark().is_err()
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
+        let mine = atomic::thread_token() << TOKEN_SHIFT;
+        let word = self.word.load(Ordering::Relaxed);
+        if !Self::may_take(word) {
+            return None;
+        }
+        // ORDERING: Acquire, partner of the Release in the drop of `Held`.
+        self.word
+            .compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        if word != FREE {
+            self.content.with_mut(|content| {
+                // SAFETY: held by this thread, and by nobody else who lives.
+                let content = unsafe { &mut *content };
+                let fresh = content.renew();
+                mem::forget(mem::replace(content, fresh));
+            });
+        }
+        Some(Held {
+            lock: self,
+            here: PhantomData,
+        })
+    }
+
+    fn may_take(word: usize) -> bool {
+        word == FREE || fork::is_gone(word >> TOKEN_SHIFT)
+    }
+}
+
+impl<T> Held<'_, T> {
+    fn content(&self) -> *mut T {
+        self.lock.content.with_mut(|content| content)
+    }
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: held by this thread.
+        unsafe { &*self.content() }
+    }
+}
+
+impl<T> DerefMut for Held<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: held by this thread, and borrowed for this once.
+        unsafe { &mut *self.content() }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        // ORDERING: Release, partner of the Acquire in `try_lock`.
+        if self.lock.word.swap(FREE, Ordering::Release) & AWAITED != 0 {
+            self.lock.room.tell();
+        }
+    }
+}
+
+// SAFETY: one thread at a time reaches the content.
+unsafe impl<T: Send> Sync for ForkLock<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for ForkLock<T> {}
+
+impl Renew for () {
+    fn renew(&self) {}
+}
+
+/// Where threads of this process wait for something to become true.
+pub(crate) struct WaitRoom(PerProcess<Seats>);
+
+struct Seats {
+    waiting: Mutex<()>,
+    told: Condvar,
+}
+
+impl WaitRoom {
+    pub(crate) fn new() -> Self {
+        WaitRoom(PerProcess::new(Seats::new()))
+    }
+
+    /// Waits until `done`, which is asked at once and whenever somebody tells.
+    pub(crate) fn wait_until(&self, mut done: impl FnMut() -> bool) {
+        let seats = &*self.0;
+        let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done() {
+            guard = seats
+                .told
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// [`WaitRoom::wait_until`], at most until `deadline`. Returns whether it is done.
+    pub(crate) fn wait_before(&self, deadline: Instant, mut done: impl FnMut() -> bool) -> bool {
+        let seats = &*self.0;
+        let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let woken = seats.told.wait_timeout(guard, left);
+            guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// What somebody may be waiting for has become true.
+    pub(crate) fn tell(&self) {
+        let seats = &*self.0;
+        // Not between somebody's look and sleep.
+        drop(seats.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        seats.told.notify_all();
+    }
+}
+
+impl Seats {
+    fn new() -> Self {
+        Seats {
+            waiting: Mutex::new(()),
+            told: Condvar::new(),
+        }
+    }
+}
+
+impl Renew for Seats {
+    fn renew(&self) -> Self {
+        Seats::new()
+    }
+}

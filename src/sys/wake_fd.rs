@@ -1,0 +1,312 @@
+//! A file descriptor that is readable or not: how a queue wakes an event loop.
+//!
+//! An eventfd on Linux, a pipe on other Unix systems; both non-blocking and closed
+//! on exec. Elsewhere there is none.
+//!
+//! A descriptor is inherited by the child of a `fork`, and what it refers to is then
+//! shared: the child would take the parent's wake-ups and send it false ones. So
+//! before `fork` returns in the child, each gets a new object under its old number,
+//! unreadable until the child has events of its own. The number stays good for those
+//! who keep it. For that, all descriptors are on a list: of places that are never
+//! freed, only used again, so that the child can read it whatever other threads were
+//! doing to it.
+//!
+//! Rejected: a new number on the child's next use. Until then the child would go on
+//! using the parent's, and whoever kept the old number would wait for the wrong
+//! process.
+
+#[cfg(unix)]
+pub(crate) use unix::WakeFd;
+
+#[cfg(unix)]
+mod unix {
+    use std::io;
+    use std::os::fd::RawFd;
+    use std::ptr;
+
+    use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, modelled, shipped};
+
+    /// In place of a descriptor: there is none.
+    const NONE: RawFd = -1;
+
+    #[derive(Debug)]
+    pub(crate) struct WakeFd {
+        place: &'static Place,
+    }
+
+    /// Where a child finds a descriptor.
+    #[derive(Debug)]
+    struct Place {
+        /// 1 while a [`WakeFd`] has it.
+        taken: AtomicU32,
+        /// Both descriptors, as bits; [`NONE`] while it is not to be renewed.
+        read: AtomicU32,
+        write: AtomicU32,
+        /// 1: readable for ever.
+        for_good: AtomicU32,
+        /// Never changes once the place is on the list.
+        next: AtomicPtr<Place>,
+    }
+
+    shipped! {
+        static FIRST: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
+
+        fn first() -> &'static AtomicPtr<Place> {
+            &FIRST
+        }
+    }
+
+    modelled! {
+        /// Models have no descriptors.
+        fn first() -> &'static AtomicPtr<Place> {
+            unreachable!("no descriptors in models")
+        }
+    }
+
+    impl WakeFd {
+        pub(crate) fn new() -> io::Result<Self> {
+            crate::sys::fork::on_child(renew_all);
+            let [read, write] = machine::open()?;
+            let place = Place::take();
+            place.for_good.store(0, Ordering::Relaxed);
+            place.put([read, write]);
+            Ok(WakeFd { place })
+        }
+
+        pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
+            match self.place.descriptors() {
+                // The child's, for which the system had none left.
+                [NONE, _] => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+                [read, _] => Ok(read),
+            }
+        }
+
+        /// Makes it readable. One that is so already stays so.
+        pub(crate) fn set(&self) {
+            self.place.set();
+        }
+
+        /// Makes it readable for ever.
+        pub(crate) fn set_for_good(&self) {
+            self.place.for_good.store(1, Ordering::Relaxed);
+            self.set();
+        }
+
+        /// Makes it unreadable.
+        pub(crate) fn clear(&self) {
+            let [read, _] = self.place.descriptors();
+            let mut bytes = [0_u8; 512];
+            loop {
+                // SAFETY: the buffer is valid for its length.
+                let got = unsafe { libc::read(read, bytes.as_mut_ptr().cast(), bytes.len()) };
+                // An eventfd is empty after one read; a pipe once one falls short.
+                if got < bytes.len() as isize {
+                    return;
+                }
+            }
+        }
+    }
+
+    impl Drop for WakeFd {
+        fn drop(&mut self) {
+            let descriptors = self.place.descriptors();
+            // First: from here on the numbers may become somebody else's, and a child
+            // must not touch them.
+            self.place.put([NONE, NONE]);
+            machine::close(descriptors);
+            // ORDERING: Release, partner of the Acquire in `take`.
+            self.place.taken.store(0, Ordering::Release);
+        }
+    }
+
+    impl Place {
+        /// A place that nobody uses, or a new one.
+        fn take() -> &'static Place {
+            let free = places().find(|place| {
+                place.taken.load(Ordering::Relaxed) == 0
+                    // ORDERING: Acquire, partner of the Release in the drop of `WakeFd`.
+                    && place.taken.swap(1, Ordering::Acquire) == 0
+            });
+            free.unwrap_or_else(|| {
+                let place = Box::leak(Box::new(Place {
+                    taken: AtomicU32::new(1),
+                    read: AtomicU32::new(NONE as u32),
+                    write: AtomicU32::new(NONE as u32),
+                    for_good: AtomicU32::new(0),
+                    next: AtomicPtr::new(ptr::null_mut()),
+                }));
+                let mut head = first().load(Ordering::Relaxed);
+                loop {
+                    place.next.store(head, Ordering::Relaxed);
+                    // ORDERING: Release publishes the place to the Acquire in `places`.
+                    match first().compare_exchange(
+                        head,
+                        place,
+                        Ordering::Release,
+                        Ordering::Relaxed,
+                    ) {
+                        Ok(_) => return place,
+                        Err(current) => head = current,
+                    }
+                }
+            })
+        }
+
+        fn descriptors(&self) -> [RawFd; 2] {
+            [&self.read, &self.write].map(|fd| fd.load(Ordering::Relaxed) as RawFd)
+        }
+
+        fn put(&self, [read, write]: [RawFd; 2]) {
+            self.read.store(read as u32, Ordering::Relaxed);
+            self.write.store(write as u32, Ordering::Relaxed);
+        }
+
+        fn set(&self) {
+            let one = 1_u64.to_ne_bytes();
+            let [_, write] = self.descriptors();
+            // SAFETY: the buffer is valid for its length. A full pipe or counter
+            // is readable, which is all that is asked for.
+            let _ = unsafe { libc::write(write, one.as_ptr().cast(), one.len()) };
+        }
+
+        fn renew(&self) {
+            let old = self.descriptors();
+            if old.contains(&NONE) {
+                return;
+            }
+            // Closed first, so that there is room even if the limit is reached.
+            machine::close(old);
+            let renewed = machine::open().and_then(|new| machine::move_to(new, old));
+            if renewed.is_err() {
+                self.put([NONE, NONE]);
+            } else if self.for_good.load(Ordering::Relaxed) == 1 {
+                self.set();
+            }
+        }
+    }
+
+    fn places() -> impl Iterator<Item = &'static Place> {
+        let mut link = first();
+        std::iter::from_fn(move || {
+            // ORDERING: Acquire, partner of the Release in `take`.
+            // SAFETY: places are never freed.
+            let place = unsafe { link.load(Ordering::Acquire).as_ref() }?;
+            link = &place.next;
+            Some(place)
+        })
+    }
+
+    /// In the child of a fork, while it has one thread: gives each descriptor an
+    /// object of its own. System calls only.
+    fn renew_all() {
+        places().for_each(Place::renew);
+    }
+
+    /// An eventfd, for both ends.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    mod machine {
+        use std::io;
+        use std::os::fd::RawFd;
+
+        pub(super) fn open() -> io::Result<[RawFd; 2]> {
+            // SAFETY: a plain system call.
+            let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok([fd, fd])
+        }
+
+        pub(super) fn close([fd, _]: [RawFd; 2]) {
+            // SAFETY: a plain system call on a descriptor of ours, or on none.
+            unsafe { libc::close(fd) };
+        }
+
+        /// Moves what `open` returned to numbers that are free.
+        pub(super) fn move_to(new: [RawFd; 2], to: [RawFd; 2]) -> io::Result<()> {
+            if new == to {
+                return Ok(());
+            }
+            // SAFETY: a plain system call.
+            let moved = unsafe { libc::dup3(new[0], to[0], libc::O_CLOEXEC) };
+            let moved = if moved < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            };
+            close(new);
+            moved
+        }
+    }
+
+    /// A pipe.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    mod machine {
+        use std::io;
+        use std::os::fd::{IntoRawFd, RawFd};
+
+        pub(super) fn open() -> io::Result<[RawFd; 2]> {
+            let (read, write) = io::pipe()?;
+            let ends = [read.into_raw_fd(), write.into_raw_fd()];
+            for fd in ends {
+                // SAFETY: plain system calls on a descriptor of ours.
+                let done = unsafe {
+                    let flags = libc::fcntl(fd, libc::F_GETFL);
+                    libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK)
+                };
+                if done < 0 {
+                    let error = io::Error::last_os_error();
+                    close(ends);
+                    return Err(error);
+                }
+            }
+            Ok(ends)
+        }
+
+        pub(super) fn close(ends: [RawFd; 2]) {
+            for fd in ends {
+                // SAFETY: a plain system call on a descriptor of ours, or on none.
+                unsafe { libc::close(fd) };
+            }
+        }
+
+        /// Moves what `open` returned to numbers that are free but for these.
+        pub(super) fn move_to(new: [RawFd; 2], to: [RawFd; 2]) -> io::Result<()> {
+            // Out of the way first: the two pairs may overlap.
+            let above = to[0].max(to[1]) + 1;
+            // SAFETY: plain system calls.
+            let away = new.map(|fd| unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) });
+            close(new);
+            let moved = away.iter().zip(to).all(|(&fd, to)| {
+                // SAFETY: as above.
+                unsafe {
+                    fd >= 0
+                        && libc::dup2(fd, to) == to
+                        && libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
+                }
+            });
+            let error = io::Error::last_os_error();
+            close(away);
+            if moved { Ok(()) } else { Err(error) }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) enum WakeFd {}
+
+#[cfg(not(unix))]
+impl WakeFd {
+    pub(crate) fn set(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn set_for_good(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn clear(&self) {
+        match *self {}
+    }
+}

@@ -1,0 +1,12 @@
+//! Decisions and descriptions, as values: no atomics, no threads, no clocks. What a circuit decides
+//! can be read and tested here without knowing how threads apply it.
+
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod expiry;
+pub(crate) mod key;
+pub(crate) mod rejection;
+pub(crate) mod settings;
+pub(crate) mod state;
+pub(crate) mod tally;
+pub(crate) mod trip_rule;

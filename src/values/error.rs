@@ -1,0 +1,335 @@
+//! What can go wrong, said so that a person can act on it.
+//!
+//! Every error that a caller caused names the argument or field, the value that
+//! was given, and what is allowed. The enum is three words wide: the rejected call
+//! of an open circuit returns one on a hot path, so anything that needs text
+//! boxes it, and only errors that need text allocate.
+//!
+//! The box is a [`Details`], which is freed out of line and by value. With a plain
+//! `Box` every result that might hold an error would have its address taken, to
+//! drop it, and so would live in memory on paths where there is no error at all.
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::values::key::{Key, KeyBuf};
+
+/// Why an operation did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name or another argument is outside its allowed range.
+    InvalidArgument(Details<Invalid>),
+    /// A setting is outside its allowed range; nothing was changed.
+    InvalidConfig(Details<Invalid>),
+    /// No connection of this name is registered (any more).
+    NotFound(Details<KeyBuf>),
+    /// A connection of this name is registered already, and was left untouched.
+    AlreadyRegistered(Details<KeyBuf>),
+    /// The circuit does not admit the call.
+    Rejected(Rejected),
+    /// The permit's state is gone: the report was counted in the totals and
+    /// changed nothing else.
+    Stale,
+    /// The manager was shut down.
+    ShutDown,
+    /// The manager is to have a background thread, and the system refuses to start one,
+    /// for the reason with this number (`errno`): the callback would never run. Nothing
+    /// was subscribed. Try again when there are threads to spare, subscribe with a queue,
+    /// or make the manager [without a thread](crate::Builder::background) and poll.
+    NoThread(i32),
+    /// There is no memory for the events of a manager: so many bytes were asked for. Give a
+    /// smaller [`event_capacity`](crate::Builder::event_capacity).
+    OutOfMemory(usize),
+}
+
+/// A boxed part of an error. Reads like what is in it.
+pub struct Details<T>(ManuallyDrop<Box<T>>);
+
+impl<T> Details<T> {
+    pub(crate) fn new(content: T) -> Self {
+        Details(ManuallyDrop::new(Box::new(content)))
+    }
+}
+
+impl<T> Deref for Details<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Drop for Details<T> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn free<T>(content: Box<T>) {
+            drop(content);
+        }
+        // SAFETY: taken once, since this is the drop.
+        free(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
+impl<T: Clone> Clone for Details<T> {
+    fn clone(&self) -> Self {
+        Details(self.0.clone())
+    }
+}
+
+impl<T: PartialEq> PartialEq for Details<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Details<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for Details<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Details<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// A value that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The argument or setting.
+    pub name: &'static str,
+    /// What was given, as text.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+/// A call that the circuit did not admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// How long to wait before asking again.
+    ///
+    /// Of an open circuit it is a promise: a caller that waits so long is admitted, unless
+    /// other callers take the probes. It is at most what the opening was given, plus 1 ms. Of a
+    /// half-open circuit whose probes are all out it is a hint: the time until the first
+    /// lease ends, 1 ms to 1 s. `None`: the circuit is held open by hand.
+    pub retry_after: Option<Duration>,
+    /// Why the call was not admitted.
+    pub kind: RejectionKind,
+}
+
+/// Why a call is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// The circuit is open until its expiry.
+    Open = 0,
+    /// The circuit was opened by hand without an expiry.
+    HeldOpen = 1,
+    /// The circuit is half-open, and all probes are out.
+    ProbesOut = 2,
+}
+
+/// Why a guarded call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError<E> {
+    /// The circuit did not admit the call; the function was not run.
+    Rejected(Rejected),
+    /// The function ran and returned this error.
+    Inner(E),
+    /// The connection could not be used (unknown name, shut-down manager); the
+    /// function was not run.
+    Unusable(Error),
+}
+
+impl Error {
+    pub(crate) fn argument(name: &'static str, value: &str, allowed: &str) -> Self {
+        Error::InvalidArgument(Details::new(Invalid::new(name, shorten(value), allowed)))
+    }
+
+    /// [`Error::argument`] with a value that is no text.
+    #[cfg(feature = "capi")]
+    pub(crate) fn argument_value(
+        name: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Error::InvalidArgument(Details::new(Invalid::new(name, value.to_string(), allowed)))
+    }
+
+    pub(crate) fn config(
+        name: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Error::InvalidConfig(Details::new(Invalid::new(name, value.to_string(), allowed)))
+    }
+
+    #[cold]
+    pub(crate) fn not_found(key: Key<'_>) -> Self {
+        Error::NotFound(Details::new(key.to_buf()))
+    }
+
+    #[cold]
+    pub(crate) fn already_registered(key: Key<'_>) -> Self {
+        Error::AlreadyRegistered(Details::new(key.to_buf()))
+    }
+}
+
+impl Invalid {
+    fn new(name: &'static str, value: String, allowed: impl Into<String>) -> Self {
+        Invalid {
+            name,
+            value,
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// The first 64 characters of a value, printable: a refused name may be a megabyte.
+fn shorten(value: &str) -> String {
+    let mut text: String = value
+        .chars()
+        .take(64)
+        .flat_map(char::escape_debug)
+        .collect();
+    if value.chars().nth(64).is_some() {
+        text.push_str(&format!("… ({} bytes)", value.len()));
+    }
+    format!("\"{text}\"")
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidArgument(invalid) => write!(f, "invalid argument {invalid}"),
+            Error::InvalidConfig(invalid) => write!(f, "invalid setting {invalid}"),
+            Error::NotFound(key) => write!(f, "no connection {key} is registered"),
+            Error::AlreadyRegistered(key) => write!(f, "connection {key} is already registered"),
+            Error::Rejected(rejected) => rejected.fmt(f),
+            Error::Stale => f.write_str(
+                "stale permit: the state it was given in is gone, the report counts in the totals only",
+            ),
+            Error::ShutDown => f.write_str("the manager was shut down"),
+            Error::OutOfMemory(bytes) => write!(
+                f,
+                "out of memory: {bytes} bytes for `event_capacity`; give a smaller one"
+            ),
+            Error::NoThread(reason) => {
+                let reason = std::io::Error::from_raw_os_error(*reason);
+                write!(
+                    f,
+                    "the system starts no background thread, so callbacks would never run: {reason}"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` = {}: {}", self.name, self.value, self.allowed)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            RejectionKind::Open => "rejected: the circuit is open",
+            RejectionKind::HeldOpen => {
+                "rejected: the circuit is held open until it is closed by hand"
+            }
+            RejectionKind::ProbesOut => "rejected: all probes are out",
+        })?;
+        match self.retry_after {
+            Some(wait) => write!(f, ", retry after {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E> CallError<E> {
+    /// Whether the circuit did not admit the call.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, CallError::Rejected(_))
+    }
+
+    /// How long to wait before asking again, if the call was rejected, and not by a circuit that
+    /// is held open: [`Rejected::retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            CallError::Rejected(rejected) => rejected.retry_after,
+            _ => None,
+        }
+    }
+
+    /// The error of the function, if it ran.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            CallError::Inner(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Rejected(_) => f.write_str("the call was not admitted"),
+            CallError::Inner(_) => f.write_str("the call failed"),
+            CallError::Unusable(_) => f.write_str("the call was not made"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+impl std::error::Error for Rejected {}
+
+impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CallError::Inner(error) => Some(error),
+            CallError::Rejected(rejected) => Some(rejected),
+            CallError::Unusable(error) => Some(error),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Error>() <= 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_argument_the_value_and_the_rule() {
+        let error = Error::config("max_attempts", 0, "must be at least 1");
+        assert_eq!(
+            error.to_string(),
+            "invalid setting `max_attempts` = 0: must be at least 1"
+        );
+        let error = Error::not_found(Key::from(("billing", "db")));
+        assert_eq!(
+            error.to_string(),
+            "no connection \"db\" in scope \"billing\" is registered"
+        );
+    }
+
+    #[test]
+    fn a_refused_megabyte_is_not_repeated_in_full() {
+        let text = Error::argument("identifier", &"x".repeat(1 << 20), "at most 1024 bytes");
+        assert!(text.to_string().len() < 200, "{text}");
+        let text = Error::argument("identifier", "a\0b", "without NUL").to_string();
+        assert!(text.contains("a\\0b"), "{text}");
+    }
+}

@@ -1,0 +1,381 @@
+//! Events as values: their types, in which order they follow from what happened,
+//! what they carry, and who wants them.
+//!
+//! A reporter does not make events. It makes one notice of what happened,
+//! and only if somebody wants one of the events that follow from it; which those
+//! are, in which order, is [`Occurrence::events`]. The dispatcher makes the events.
+//! So all events of one happening take one place in the ring, and either all of
+//! them arrive or none.
+//!
+//! The types fall in two classes. Those that change a state are *kept*: a
+//! subscriber gets each at least once, whatever the load. So is `notice`. The others
+//! (`success`, `failure`, `probe`, `call_rejected`) are *droppable*, and every drop is
+//! counted.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::values::key::KeyBuf;
+use crate::values::settings::Metadata;
+use crate::values::state::{Generation, State};
+
+mod filter;
+mod report;
+
+pub(crate) use filter::Custom;
+pub use filter::EventFilter;
+pub use report::Report;
+pub(crate) use report::Text;
+#[cfg(feature = "capi")]
+pub(crate) use report::{TEXT_BYTES, valid_beginning};
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum EventType {
+    /// The circuit's state changed.
+    StateChange = 1,
+    /// A connection was registered.
+    Registration = 2,
+    /// A failure was reported. Droppable.
+    Failure = 3,
+    /// A success was reported. Droppable.
+    Success = 4,
+    /// An opening reached its end.
+    Expiry = 5,
+    /// A connection was removed for inactivity.
+    Cleanup = 6,
+    /// The circuit opened, or an open one was given another deadline.
+    CircuitOpened = 7,
+    /// The circuit closed.
+    CircuitClosed = 8,
+    /// The circuit was reset.
+    CircuitReset = 9,
+    /// A connection was registered.
+    ConnectionRegistered = 10,
+    /// A connection was unregistered.
+    ConnectionUnregistered = 11,
+    /// The circuit admits probes.
+    CircuitHalfOpened = 12,
+    /// A connection is gone, unregistered or cleaned up.
+    ConnectionRemoved = 13,
+    /// A call was not admitted. Droppable.
+    CallRejected = 14,
+    /// A probe was admitted. Droppable.
+    Probe = 15,
+    /// Something that the user of the connection should know and that is no change of
+    /// its state; [`Event::reason`] says it. (Settings that `get_or_register` was given
+    /// and that the connection does not have.)
+    Notice = 16,
+}
+
+use EventType::*;
+
+impl EventType {
+    /// All types.
+    pub const ALL: [EventType; 16] = [
+        StateChange,
+        Registration,
+        Failure,
+        Success,
+        Expiry,
+        Cleanup,
+        CircuitOpened,
+        CircuitClosed,
+        CircuitReset,
+        ConnectionRegistered,
+        ConnectionUnregistered,
+        CircuitHalfOpened,
+        ConnectionRemoved,
+        CallRejected,
+        Probe,
+        Notice,
+    ];
+
+    /// The type's name, such as `"state_change"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateChange => "state_change",
+            Registration => "registration",
+            Failure => "failure",
+            Success => "success",
+            Expiry => "expiry",
+            Cleanup => "cleanup",
+            CircuitOpened => "circuit_opened",
+            CircuitClosed => "circuit_closed",
+            CircuitReset => "circuit_reset",
+            ConnectionRegistered => "connection_registered",
+            ConnectionUnregistered => "connection_unregistered",
+            CircuitHalfOpened => "circuit_half_opened",
+            ConnectionRemoved => "connection_removed",
+            CallRejected => "call_rejected",
+            Probe => "probe",
+            Notice => "notice",
+        }
+    }
+
+    /// The type of this name.
+    pub fn from_name(name: &str) -> Option<EventType> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether it tells that the connection is gone.
+    pub(crate) fn is_of_removal(self) -> bool {
+        matches!(self, Cleanup | ConnectionUnregistered | ConnectionRemoved)
+    }
+
+    /// Whether it may be dropped (and counted) under overload. All others are
+    /// delivered at least once.
+    pub fn is_droppable(self) -> bool {
+        EventMask::DROPPABLE.contains(self)
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A set of event types: the bit of a type is its number. Bit 0, and those from
+/// [`EventMask::FIRST_UNUSED`] on, stand for no type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct EventMask(pub(crate) u32);
+
+impl EventMask {
+    pub(crate) const FIRST_UNUSED: u32 = EventType::ALL.len() as u32 + 1;
+    pub(crate) const ALL: EventMask = EventMask((1 << Self::FIRST_UNUSED) - 2);
+    pub(crate) const NONE: EventMask = EventMask(0);
+    pub(crate) const DROPPABLE: EventMask = EventMask(
+        Self::of(Success).0 | Self::of(Failure).0 | Self::of(Probe).0 | Self::of(CallRejected).0,
+    );
+
+    pub(crate) const fn of(kind: EventType) -> EventMask {
+        EventMask(1 << kind as u32)
+    }
+
+    pub(crate) fn contains(self, kind: EventType) -> bool {
+        self.meets(Self::of(kind))
+    }
+
+    #[inline]
+    pub(crate) const fn meets(self, other: EventMask) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn and(self, other: EventMask) -> EventMask {
+        EventMask(self.0 & other.0)
+    }
+
+    pub(crate) fn without(self, other: EventMask) -> EventMask {
+        EventMask(self.0 & !other.0)
+    }
+
+    pub(crate) const fn or(self, other: EventMask) -> EventMask {
+        EventMask(self.0 | other.0)
+    }
+
+    pub(crate) fn len(self) -> u64 {
+        self.0.count_ones().into()
+    }
+}
+
+impl FromIterator<EventType> for EventMask {
+    fn from_iter<I: IntoIterator<Item = EventType>>(kinds: I) -> Self {
+        kinds
+            .into_iter()
+            .fold(Self::NONE, |mask, kind| mask.or(Self::of(kind)))
+    }
+}
+
+/// What happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occurrence {
+    Registered,
+    Unregistered,
+    CleanedUp,
+    Success,
+    Failure,
+    Expiry,
+    OpenedByHand,
+    ClosedByHand,
+    HalfOpenedByHand,
+    Reset,
+    Rejected,
+    Probed,
+    /// There is something to say, in the report's reason.
+    Noticed,
+}
+
+impl Occurrence {
+    /// The events that follow, in this order. `moved`: the state changed.
+    pub(crate) fn events(self, moved: bool) -> &'static [EventType] {
+        match (self, moved) {
+            (Occurrence::Registered, _) => &[Registration, ConnectionRegistered],
+            (Occurrence::Unregistered, _) => &[ConnectionUnregistered, ConnectionRemoved],
+            (Occurrence::CleanedUp, _) => &[Cleanup, ConnectionRemoved],
+            (Occurrence::Success, false) => &[Success],
+            (Occurrence::Success, true) => &[Success, StateChange, CircuitClosed],
+            (Occurrence::Failure, false) => &[Failure],
+            (Occurrence::Failure, true) => &[Failure, StateChange, CircuitOpened],
+            (Occurrence::Expiry, _) => &[Expiry, StateChange, CircuitHalfOpened],
+            (Occurrence::OpenedByHand, false) => &[CircuitOpened],
+            (Occurrence::OpenedByHand, true) => &[StateChange, CircuitOpened],
+            (Occurrence::ClosedByHand, false) => &[CircuitClosed],
+            (Occurrence::ClosedByHand, true) => &[StateChange, CircuitClosed],
+            (Occurrence::HalfOpenedByHand, false) => &[CircuitHalfOpened],
+            (Occurrence::HalfOpenedByHand, true) => &[StateChange, CircuitHalfOpened],
+            (Occurrence::Reset, false) => &[CircuitReset],
+            (Occurrence::Reset, true) => &[StateChange, CircuitReset],
+            (Occurrence::Rejected, _) => &[CallRejected],
+            (Occurrence::Probed, _) => &[Probe],
+            (Occurrence::Noticed, _) => &[Notice],
+        }
+    }
+
+    /// The same as a set.
+    pub(crate) fn mask(self, moved: bool) -> EventMask {
+        self.events(moved).iter().copied().collect()
+    }
+
+    pub(crate) fn is_removal(self) -> bool {
+        matches!(self, Occurrence::Unregistered | Occurrence::CleanedUp)
+    }
+}
+
+/// The fields of an event except its type, connection and number.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Monotonic ms.
+    pub(crate) time: u64,
+    pub(crate) before: State,
+    pub(crate) after: State,
+    /// Which state `after` is, of all that the circuit has been in.
+    pub(crate) generation: Generation,
+    /// The text or the metadata is not as it was given.
+    pub(crate) is_altered: bool,
+    pub(crate) failures: u32,
+    /// Of the opening, in ms; `u64::MAX` if it has none.
+    pub(crate) expiry: u64,
+    pub(crate) reason: Text,
+    pub(crate) metadata: Option<Arc<Metadata>>,
+}
+
+/// One thing that happened to one connection.
+///
+/// An event owns all that it shows: it may be kept, cloned and sent anywhere, and
+/// outlives its connection and its manager.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub(crate) kind: EventType,
+    pub(crate) name: Arc<KeyBuf>,
+    /// Distinguishes connections that had the same name one after the other.
+    pub(crate) id: u64,
+    pub(crate) sequence: u64,
+    pub(crate) unix_ms: u64,
+    pub(crate) late: bool,
+    /// The last one that tells of its connection: whatever comes later says only that it
+    /// is gone.
+    pub(crate) is_last: bool,
+    pub(crate) facts: Facts,
+}
+
+impl Event {
+    /// What it is about.
+    pub fn event_type(&self) -> EventType {
+        self.kind
+    }
+
+    /// When it happened, in Unix ms, to a few ms. Times of one connection never run backwards, in
+    /// the order of [`Event::sequence`]: an event that comes late, because the system stopped the
+    /// thread that reported it, has the time of the event before it. The time of a change of
+    /// state is [`Status::last_state_change`](crate::Status::last_state_change), unless a later
+    /// event came first. A wall clock that is set back sets them back, too.
+    pub fn timestamp(&self) -> u64 {
+        self.unix_ms
+    }
+
+    /// Orders the events of one connection: of two, the one with the larger
+    /// number tells the later state. The manager numbers its events in the order in
+    /// which it delivers them, so a subscriber never sees a number go back. Numbers do
+    /// not grow by ones, and no order between connections is promised.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Numbers the registrations of a manager: a name that is registered again is
+    /// another connection, with a larger number.
+    pub fn registration(&self) -> u64 {
+        self.id
+    }
+
+    /// The connection's identifier.
+    pub fn connection(&self) -> &str {
+        &self.name.identifier
+    }
+
+    /// The connection's scope, if it has one.
+    pub fn scope(&self) -> Option<&str> {
+        self.name.scope.as_deref()
+    }
+
+    /// The state before; [`State::Unknown`] for a registration.
+    pub fn previous_state(&self) -> State {
+        self.facts.before
+    }
+
+    /// The state after; [`State::Unknown`] for a removal.
+    pub fn new_state(&self) -> State {
+        self.facts.after
+    }
+
+    /// Why, as the reporter said; at most 1 KiB of it. What a notice says.
+    pub fn reason(&self) -> Option<&str> {
+        self.facts.reason.get()
+    }
+
+    /// Failures in a row, or inside the window, when it happened.
+    pub fn failure_count(&self) -> u32 {
+        self.facts.failures
+    }
+
+    /// How long the opening lasts; none if the circuit is not open, or stays
+    /// open until it is closed by hand.
+    pub fn expiry(&self) -> Option<Duration> {
+        (self.facts.expiry != u64::MAX).then(|| Duration::from_millis(self.facts.expiry))
+    }
+
+    /// The metadata that came with the report, within the bounds of
+    /// [`Report::metadata`].
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.facts.metadata.as_deref()
+    }
+
+    /// Whether it stands for one or more events of its type and connection that
+    /// found no room. Such an event tells the state that held when it was made,
+    /// which may be later than the change it is named after; its reason and
+    /// metadata may be missing.
+    pub fn is_coalesced(&self) -> bool {
+        self.late
+    }
+
+    /// Whether the reason or the metadata is not as the reporter gave it: it was cut or
+    /// left out to keep the [bounds](Report), or made valid text.
+    pub fn is_truncated(&self) -> bool {
+        self.facts.is_altered
+    }
+
+    /// Takes over from an earlier event of the same type and connection that was
+    /// not delivered.
+    pub(crate) fn stand_for(&mut self, earlier: &Event) {
+        self.late = true;
+        if self.facts.before != State::Unknown {
+            self.facts.before = earlier.facts.before;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! How long a circuit stays open.
+//!
+//! Pure functions on values. The progressive formula is
+//! `min(max_expiry, initial_expiry × backoff_factor^n)` with n = trips − 1:
+//! exponential backoff, capped. It is computed in floating point, where an
+//! exponent that overflows becomes infinity and is simply above the cap, and a
+//! product such as 5000 × 1.1, which is not a whole number of milliseconds only
+//! because 1.1 has no exact form, is taken for the whole number it means.
+//! Otherwise it is rounded up: never earlier than configured.
+
+use crate::values::settings::{ExpiryStrategy, Settings};
+
+/// The expiry in ms of the `trips`-th opening since the circuit was healthy,
+/// counted from 1, before jitter.
+pub(crate) fn expiry_ms(settings: &Settings, trips: u32) -> u64 {
+    match settings.expiry_strategy {
+        ExpiryStrategy::Fixed => settings.expiry,
+        ExpiryStrategy::Progressive => progressive_ms(
+            settings.initial_expiry,
+            settings.max_expiry,
+            settings.backoff_factor,
+            trips.saturating_sub(1),
+        ),
+    }
+}
+
+fn progressive_ms(initial: u64, max: u64, factor: f64, n: u32) -> u64 {
+    if n == 0 || factor == 1.0 {
+        return initial.min(max);
+    }
+    let exact = initial as f64 * factor.powi(n.cast_signed());
+    let nearest = exact.round();
+    let whole = if (exact - nearest).abs() <= exact * 1e-12 {
+        nearest
+    } else {
+        exact.ceil()
+    };
+    // Not below 2^64 (or not a number at all): above every cap.
+    if whole < max as f64 {
+        whole as u64
+    } else {
+        max
+    }
+}
+
+/// `expiry` prolonged by a random part of `jitter × expiry`: uniformly spread
+/// over `[expiry, expiry × (1 + jitter))`, never shortened, also past a maximum
+/// expiry, since a fleet that has reached the maximum needs spreading most.
+/// `random` is any well-mixed number.
+pub(crate) fn with_jitter(expiry: u64, jitter: f64, random: u64) -> u64 {
+    if jitter == 0.0 {
+        return expiry;
+    }
+    let unit = (random >> 11) as f64 / (1_u64 << 53) as f64;
+    expiry.saturating_add((expiry as f64 * jitter * unit) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progressive(initial: u64, max: u64, factor: f64, trips: u32) -> u64 {
+        expiry_ms(
+            &Settings {
+                expiry_strategy: ExpiryStrategy::Progressive,
+                initial_expiry: initial,
+                max_expiry: max,
+                backoff_factor: factor,
+                ..Settings::DEFAULT
+            },
+            trips,
+        )
+    }
+
+    #[test]
+    fn fixed_is_always_the_expiry() {
+        for trips in [0, 1, 2, 255, u32::MAX] {
+            assert_eq!(expiry_ms(&Settings::DEFAULT, trips), 60_000);
+        }
+    }
+
+    #[test]
+    fn five_seconds_double_until_the_cap() {
+        let expiries: Vec<u64> = (1..=7)
+            .map(|n| progressive(5_000, 60_000, 2.0, n))
+            .collect();
+        assert_eq!(
+            expiries,
+            [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]
+        );
+    }
+
+    #[test]
+    fn a_factor_without_an_exact_form_gives_whole_milliseconds() {
+        assert_eq!(progressive(5_000, 60_000, 1.1, 2), 5_500);
+        assert_eq!(progressive(5_000, 60_000, 1.1, 3), 6_050);
+        assert_eq!(progressive(1_000, 60_000, 1.5, 4), 3_375);
+        assert_eq!(progressive(1, 60_000, 1.5, 2), 2, "rounded up, never early");
+    }
+
+    #[test]
+    fn no_exponent_and_no_factor_overflows() {
+        for factor in [1.0, 1.000_1, 2.0, 1e10, 1e308, f64::MAX] {
+            for initial in [1, 5_000, u64::MAX / 2, u64::MAX] {
+                for max in [initial, initial.saturating_mul(10), u64::MAX] {
+                    let mut last = 0;
+                    for trips in [0, 1, 2, 3, 64, 255, 10_000, u32::MAX >> 1] {
+                        let expiry = progressive(initial, max, factor, trips);
+                        assert!(expiry >= last, "{factor} {initial} {max} {trips}");
+                        assert!((initial..=max).contains(&expiry) || factor > 1.0 && expiry <= max);
+                        last = expiry;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_only_ever_prolongs_and_stays_below_its_bound() {
+        for random in [0, 1, u64::MAX / 2, u64::MAX] {
+            assert_eq!(with_jitter(1_000, 0.0, random), 1_000);
+            let spread = with_jitter(1_000, 0.5, random);
+            assert!((1_000..1_500).contains(&spread), "{spread}");
+            assert_eq!(with_jitter(u64::MAX, 1.0, random), u64::MAX);
+        }
+        assert!(with_jitter(1_000, 1.0, u64::MAX) > 1_900);
+    }
+}

@@ -1,0 +1,403 @@
+//! Who a connection is: an identifier, and optionally the scope it lives in.
+//!
+//! Two keys are the same connection only if both parts are: nothing is ever
+//! concatenated, so `"a:b"` without scope and `"b"` in scope `"a"` cannot meet.
+//!
+//! Hashing is a folded multiply in the manner of wyhash (Wang Yi, 2019), keyed
+//! with secrets drawn per manager from the operating system's entropy through
+//! `std`'s `RandomState`, so that names chosen by an adversary spread like any
+//! others. SipHash would be stronger and costs three times as much on the short
+//! names this is for; the table compares whole keys in any case, so a collision
+//! costs a comparison, never an answer.
+
+use std::fmt;
+
+use crate::sys::atomic::{modelled, shipped};
+use crate::values::error::Error;
+
+/// The longest identifier or scope, in bytes.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+const RULE: &str = "must be 1 to 1024 bytes of UTF-8 without NUL";
+
+/// A connection's name, borrowed: `"payment_api"`, or `("billing", "payment_api")`
+/// as (scope, identifier).
+///
+/// ```
+/// use brama::Key;
+/// let plain: Key = "payment_api".into();
+/// let scoped: Key = ("billing", "payment_api").into();
+/// assert_ne!(plain, scoped);
+/// ```
+///
+/// Both parts are 1 to 1024 bytes of UTF-8 without NUL. A key that breaks this
+/// can be made; the operation it is given to answers
+/// [`Error::InvalidArgument`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a> {
+    scope: Option<&'a str>,
+    identifier: &'a str,
+}
+
+/// A connection's name, owned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyBuf {
+    /// The scope, if it has one.
+    pub scope: Option<String>,
+    /// The identifier.
+    pub identifier: String,
+}
+
+impl<'a> Key<'a> {
+    /// The key of `identifier` in `scope`.
+    pub fn new(scope: Option<&'a str>, identifier: &'a str) -> Self {
+        Key { scope, identifier }
+    }
+
+    /// The scope, if it has one.
+    pub fn scope(&self) -> Option<&'a str> {
+        self.scope
+    }
+
+    /// The identifier.
+    pub fn identifier(&self) -> &'a str {
+        self.identifier
+    }
+
+    /// This key with strings of its own.
+    pub fn to_buf(&self) -> KeyBuf {
+        KeyBuf {
+            scope: self.scope.map(str::to_owned),
+            identifier: self.identifier.to_owned(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        if is_valid(self.identifier) && self.scope.is_none_or(is_valid) {
+            return Ok(());
+        }
+        self.blame()
+    }
+
+    /// Says what is not valid.
+    #[cold]
+    #[inline(never)]
+    fn blame(&self) -> Result<(), Error> {
+        validate_name("identifier", self.identifier)?;
+        self.scope
+            .map_or(Ok(()), |scope| validate_name("scope", scope))
+    }
+}
+
+pub(crate) fn validate_name(argument: &'static str, name: &str) -> Result<(), Error> {
+    match is_valid(name) {
+        true => Ok(()),
+        false => Err(Error::argument(argument, name, RULE)),
+    }
+}
+
+#[inline]
+fn is_valid(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !has_nul(name.as_bytes())
+}
+
+/// Eight bytes at a time, of short names as two words that may overlap.
+#[inline]
+fn has_nul(name: &[u8]) -> bool {
+    let is_in = |word: u64| {
+        const ONES: u64 = u64::from_ne_bytes([1; 8]);
+        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+    };
+    match name.len() {
+        8..=16 => is_in(word(name)) || is_in(word(&name[name.len() - 8..])),
+        4..=7 => is_in(half(name) | half(&name[name.len() - 4..]) << 32),
+        _ => has_nul_somewhere(name),
+    }
+}
+
+/// Of very short or rather long names.
+#[cold]
+#[inline(never)]
+fn has_nul_somewhere(name: &[u8]) -> bool {
+    name.contains(&0)
+}
+
+impl KeyBuf {
+    /// Borrows it.
+    pub fn as_key(&self) -> Key<'_> {
+        Key::new(self.scope.as_deref(), &self.identifier)
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(identifier: &'a str) -> Self {
+        Key::new(None, identifier)
+    }
+}
+
+impl<'a> From<&'a String> for Key<'a> {
+    fn from(identifier: &'a String) -> Self {
+        Key::new(None, identifier)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Key<'a> {
+    fn from((scope, identifier): (&'a str, &'a str)) -> Self {
+        Key::new(Some(scope), identifier)
+    }
+}
+
+impl<'a> From<(Option<&'a str>, &'a str)> for Key<'a> {
+    fn from((scope, identifier): (Option<&'a str>, &'a str)) -> Self {
+        Key::new(scope, identifier)
+    }
+}
+
+impl<'a> From<&'a KeyBuf> for Key<'a> {
+    fn from(key: &'a KeyBuf) -> Self {
+        key.as_key()
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scope {
+            Some(scope) => write!(f, "{:?} in scope {scope:?}", self.identifier),
+            None => write!(f, "{:?}", self.identifier),
+        }
+    }
+}
+
+impl fmt::Display for KeyBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_key().fmt(f)
+    }
+}
+
+/// The secrets of one manager's hash.
+#[derive(Clone, Copy)]
+pub(crate) struct Hasher {
+    secret: [u64; 4],
+}
+
+shipped! {
+    fn random_words() -> [u64; 4] {
+        use std::hash::{BuildHasher, RandomState};
+        let state = RandomState::new();
+        [0_u64, 1, 2, 3].map(|number| state.hash_one(number))
+    }
+}
+
+modelled! {
+    /// The same in every run of a model.
+    fn random_words() -> [u64; 4] {
+        [0x9e37_79b9, 0x7f4a_7c15, 0x85eb_ca6b, 0xc2b2_ae35].map(|word: u64| word << 32 | word)
+    }
+}
+
+impl Hasher {
+    /// Secrets that no other process knows.
+    pub(crate) fn new() -> Self {
+        // Odd secrets keep the products from collapsing to zero.
+        Hasher {
+            secret: random_words().map(|word| word | 1),
+        }
+    }
+
+    /// Hashes both parts, each with its length, so that moving a character from
+    /// one to the other changes the hash. Always inlined, because a look-up
+    /// by name does little else.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: Key<'_>) -> u64 {
+        let [plain, scoped, _, right] = self.secret;
+        let start = match key.scope {
+            None => plain,
+            Some(scope) => self.absorb(scoped, scope.as_bytes()),
+        };
+        fold(self.absorb(start, key.identifier.as_bytes()), right)
+    }
+
+    #[inline(always)]
+    fn absorb(&self, state: u64, bytes: &[u8]) -> u64 {
+        let [_, _, left, right] = self.secret;
+        let state = state ^ (bytes.len() as u64).wrapping_mul(right);
+        // The last 1 to 16 bytes as two words that may overlap.
+        let (low, high) = match bytes.len() {
+            8..=16 => (word(bytes), word(&bytes[bytes.len() - 8..])),
+            4..=7 => (half(bytes), half(&bytes[bytes.len() - 4..])),
+            _ => return self.absorb_unusual(state, bytes),
+        };
+        fold(low ^ left, high ^ state)
+    }
+
+    /// Very short or rather long names.
+    #[cold]
+    #[inline(never)]
+    fn absorb_unusual(&self, mut state: u64, bytes: &[u8]) -> u64 {
+        let [_, _, left, _] = self.secret;
+        let mut rest = bytes;
+        while rest.len() > 16 {
+            state = fold(word(rest) ^ left, word(&rest[8..]) ^ state);
+            rest = &rest[16..];
+        }
+        let (low, high) = match rest {
+            [] => (0, 0),
+            [.., last] if rest.len() < 4 => (
+                u64::from(rest[0]) | u64::from(rest[rest.len() / 2]) << 8,
+                u64::from(*last),
+            ),
+            [..] if rest.len() < 8 => (half(rest), half(&rest[rest.len() - 4..])),
+            [..] => (word(rest), word(&rest[rest.len() - 8..])),
+        };
+        fold(low ^ left, high ^ state)
+    }
+}
+
+/// Whether two names are the same. Names are short, and a call of the library's
+/// comparison costs more than comparing a word or two.
+#[inline(always)]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        // Two words that may overlap.
+        8..=16 => {
+            let last = a.len() - 8;
+            word(a) == word(b) && word(&a[last..]) == word(&b[last..])
+        }
+        4..=7 => half(a) == half(b) && half(&a[a.len() - 4..]) == half(&b[b.len() - 4..]),
+        _ => same_unusual(a, b),
+    }
+}
+
+/// Very short or rather long names.
+#[cold]
+#[inline(never)]
+fn same_unusual(a: &[u8], b: &[u8]) -> bool {
+    a == b
+}
+
+/// The 128-bit product, its halves xored: every input bit reaches every output bit.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
+}
+
+#[inline]
+fn half(bytes: &[u8]) -> u64 {
+    u64::from(u32::from_le_bytes(
+        bytes[..4].try_into().expect("four bytes"),
+    ))
+}
+
+/// A well-mixed number from a counter-like one (splitmix64: Steele, Lea, Flood 2014).
+pub(crate) fn scramble(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_outside_the_rule_are_refused_with_their_argument() {
+        let long = "x".repeat(MAX_NAME_BYTES + 1);
+        for bad in ["", "a\0b", &long] {
+            let error = Key::from(bad).validate().unwrap_err().to_string();
+            assert!(
+                error.contains("`identifier`") && error.contains(RULE),
+                "{error}"
+            );
+            let error = Key::from((bad, "x")).validate().unwrap_err().to_string();
+            assert!(error.contains("`scope`") && error.contains(RULE), "{error}");
+        }
+        assert!(Key::from(&long[1..]).validate().is_ok());
+        assert!(Key::from(("ö", "日本")).validate().is_ok());
+    }
+
+    #[test]
+    fn a_nul_is_found_wherever_it_is() {
+        for length in 1..40 {
+            let mut name = vec![b'\x80'; length];
+            assert!(!has_nul(&name), "{length}");
+            for position in 0..length {
+                let before = std::mem::replace(&mut name[position], 0);
+                assert!(has_nul(&name), "{length}/{position}");
+                name[position] = before;
+            }
+        }
+        assert!(!has_nul("\u{1}\u{1}\u{1}\u{80}\u{1}\u{1}\u{1}".as_bytes()));
+    }
+
+    #[test]
+    fn keys_that_would_collide_when_concatenated_stay_apart() {
+        let hasher = Hasher::new();
+        let keys = [
+            Key::from("a:b"),
+            Key::from(("a", "b")),
+            Key::from(("a:", "b")),
+            Key::from(("a", ":b")),
+            Key::from("ab"),
+            Key::from(("b", "a")),
+            Key::from("b"),
+        ];
+        let hashes: HashSet<u64> = keys.iter().map(|key| hasher.hash(*key)).collect();
+        assert_eq!(hashes.len(), keys.len());
+        for (i, a) in keys.iter().enumerate() {
+            for (j, b) in keys.iter().enumerate() {
+                assert_eq!(a == b, i == j);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_if_all_their_bytes_are() {
+        for length in 0..70 {
+            let name = vec![b'n'; length];
+            assert!(same(&name, &name.clone()));
+            assert!(!same(&name, &vec![b'n'; length + 1]));
+            for position in 0..length {
+                let mut other = name.clone();
+                other[position] = b'o';
+                assert!(!same(&name, &other), "{length}/{position}");
+            }
+        }
+    }
+
+    #[test]
+    fn hashes_of_similar_names_differ_in_about_half_their_bits() {
+        let hasher = Hasher::new();
+        for length in 1..70 {
+            let name = "n".repeat(length);
+            let base = hasher.hash(Key::from(name.as_str()));
+            for position in 0..length {
+                let mut other = name.clone().into_bytes();
+                other[position] = b'o';
+                let other = String::from_utf8(other).expect("ascii");
+                let differing = (base ^ hasher.hash(Key::from(other.as_str()))).count_ones();
+                assert!(
+                    (8..=56).contains(&differing),
+                    "{length}/{position}: {differing}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn two_managers_hash_differently() {
+        let key = Key::from("payment_api");
+        assert_ne!(Hasher::new().hash(key), Hasher::new().hash(key));
+    }
+}

@@ -1,0 +1,205 @@
+//! Settings: what may be given, what is allowed, which level wins.
+//!
+//! A setting can be given on three levels, and the nearest wins: the
+//! connection's own, the manager's global one, the default. What is stored is
+//! only what was given ([`Overrides`], every field optional); the effective
+//! [`Settings`] are resolved from the levels whenever a decision needs them. A
+//! connection that did not set a field therefore follows the global one live,
+//! and there is no copy to bring up to date when that changes. Resolving is a
+//! dozen selects, and only failures and openings need it: a healthy circuit
+//! reads no settings at all.
+//!
+//! One level is one immutable object behind one pointer, so that all fields of
+//! one `configure` call take effect together. Each setting is defined once, in [`table`].
+//!
+//! Validation checks each value alone, and `max_expiry` against `initial_expiry` as they would
+//! be in effect, for the strategy that heeds it. Only a level that has a `max_expiry` of its own
+//! can contradict itself. An expiry of a connection that is longer than an inherited
+//! `max_expiry` raises that cap, and so does a global one that is raised later: no caller is
+//! there to receive an error at that moment, and a circuit must not stay open for less than
+//! it was told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::sys::clock::millis_up;
+use crate::values::error::Error;
+
+mod builders;
+mod range;
+mod table;
+
+pub use builders::{Config, ConnectionOptions};
+pub(crate) use builders::{Global, Housekeeping, housekeeping_setters};
+pub(crate) use table::{answered, getter, holders, setter, setters, setting_table, stored};
+
+/// `max_attempts` that no count reaches.
+pub(crate) const UNLIMITED: u32 = u32::MAX;
+
+/// The most failures a sliding window counts exactly (8 bytes of memory each).
+pub const MAX_WINDOW_ATTEMPTS: u32 = 65_536;
+
+/// The most probes a half-open circuit can have at once (8 bytes of memory each).
+pub const MAX_HALF_OPEN_CALLS: u32 = 65_535;
+
+/// User strings attached to a connection.
+pub type Metadata = BTreeMap<String, String>;
+
+/// How the time that a circuit stays open grows while a dependency stays down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ExpiryStrategy {
+    /// Every opening lasts `expiry`.
+    #[default]
+    Fixed,
+    /// The n-th opening in a row lasts
+    /// `min(max_expiry, initial_expiry × backoff_factor^(n-1))`.
+    Progressive,
+}
+
+/// What a call says of one setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Given<T> {
+    /// Nothing: it stays as it is.
+    #[default]
+    Keep,
+    /// It follows the level below.
+    Inherit,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    fn or(self, older: Self) -> Self {
+        match self {
+            Given::Keep => older,
+            given => given,
+        }
+    }
+
+    fn applied_to(self, stored: Option<T>) -> Option<T> {
+        match self {
+            Given::Keep => stored,
+            Given::Inherit => None,
+            Given::Value(value) => Some(value),
+        }
+    }
+
+    #[cfg(feature = "capi")]
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Given::Keep => Given::Keep,
+            Given::Inherit => Given::Inherit,
+            Given::Value(value) => Given::Value(f(value)),
+        }
+    }
+
+    fn is_given(&self) -> bool {
+        !matches!(self, Given::Keep)
+    }
+}
+
+impl<T> From<Option<T>> for Given<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Given::Keep, Given::Value)
+    }
+}
+
+setting_table!(holders);
+
+impl Changes {
+    /// Whether they can make a connection allocate.
+    pub(crate) fn concern_room(&self) -> bool {
+        self.window.is_given()
+            || self.max_attempts.is_given()
+            || self.half_open_max_calls.is_given()
+    }
+
+    /// Whether they can make calls need the time of their start.
+    pub(crate) fn concern_starts(&self) -> bool {
+        self.cancelled_after.is_given()
+    }
+
+    /// Checks the given values together, as they take effect. `level` is what they make of
+    /// their level, `below` the level below it.
+    pub(crate) fn validate_in(&self, level: &Overrides, below: &Overrides) -> Result<(), Error> {
+        let merged = level.over(below);
+        let names_expiry = self.max_expiry.is_given()
+            || self.initial_expiry.is_given()
+            || self.expiry.is_given()
+            || self.expiry_strategy.is_given();
+        let initial = merged
+            .initial_expiry
+            .or(merged.expiry)
+            .unwrap_or(Settings::DEFAULT.expiry);
+        if let Some(max) = level.max_expiry
+            && merged.expiry_strategy == Some(ExpiryStrategy::Progressive)
+            && names_expiry
+            && max < initial
+        {
+            let allowed = format!("must be at least initial_expiry ({initial} ms)");
+            return Err(Error::config("max_expiry", format!("{max} ms"), allowed));
+        }
+        let names_window = self.max_attempts.is_given() || self.window.is_given();
+        if let (Some(Some(_)), Some(attempts)) = (merged.window, merged.max_attempts)
+            && names_window
+            && attempts > MAX_WINDOW_ATTEMPTS
+            && attempts != UNLIMITED
+        {
+            let allowed = format!("with a window, at most {MAX_WINDOW_ATTEMPTS} or unlimited");
+            return Err(Error::config("max_attempts", attempts, allowed));
+        }
+        Ok(())
+    }
+}
+
+impl Overrides {
+    /// What is in effect for a connection with these settings of its own.
+    pub(crate) fn resolve(connection: Option<&Overrides>, global: &Overrides) -> Settings {
+        let own = connection.unwrap_or(&Overrides::NONE);
+        let mut settings = Overrides::or_default(own, global);
+        let initial = own.initial_expiry.or(global.initial_expiry);
+        settings.initial_expiry = initial.unwrap_or(settings.expiry);
+        let max = own.max_expiry.or(global.max_expiry);
+        settings.max_expiry = max
+            .unwrap_or(settings.initial_expiry.saturating_mul(10))
+            .max(settings.initial_expiry);
+        if settings.window.is_some() && settings.max_attempts != UNLIMITED {
+            settings.max_attempts = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
+        }
+        settings
+    }
+}
+
+impl Settings {
+    pub(crate) const DEFAULT: Settings = Settings {
+        max_attempts: 5,
+        window: None,
+        expiry: 60_000,
+        expiry_strategy: ExpiryStrategy::Fixed,
+        initial_expiry: 60_000,
+        max_expiry: 600_000,
+        backoff_factor: 2.0,
+        jitter: 0.0,
+        half_open_max_calls: 1,
+        half_open_successes: 1,
+        probe_timeout: None,
+        cancelled_after: None,
+    };
+
+    /// Whether calls need the time of their start.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.cancelled_after.is_some()
+    }
+}
+
+/// Milliseconds of a duration that a user gave: rounded up, so that nothing is
+/// shorter than asked for, but below one millisecond 0, which validation refuses.
+pub(crate) fn given_ms(duration: Duration) -> u64 {
+    if duration < Duration::from_millis(1) {
+        0
+    } else {
+        millis_up(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What a user fills in: [`ConnectionOptions`] for one connection, [`Config`]
+//! for a manager.
+//!
+//! Setters cannot fail and keep no history: they write one optional field. What
+//! was given is validated when it is used, as a whole, where an error has a caller
+//! to go to.
+
+use super::{Changes, Metadata, Overrides, range, setters, setting_table};
+use crate::values::error::Error;
+
+/// Settings of one connection. A field that is not given follows the manager's.
+///
+/// ```
+/// use std::time::Duration;
+/// use brama::{ConnectionOptions, ExpiryStrategy};
+///
+/// let options = ConnectionOptions::new()
+///     .max_attempts(3)
+///     .expiry_strategy(ExpiryStrategy::Progressive)
+///     .initial_expiry(Duration::from_secs(1))
+///     .max_expiry(Duration::from_secs(30))
+///     .metadata([("team", "billing")]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
+pub struct ConnectionOptions {
+    pub(crate) changes: Changes,
+    pub(crate) metadata: Option<Metadata>,
+}
+
+impl ConnectionOptions {
+    /// Nothing given.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setting_table!(setters);
+
+    /// The connection's metadata, as a whole: it replaces what was there.
+    pub fn metadata<K: Into<String>, V: Into<String>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.metadata = Some(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        );
+        self
+    }
+}
+
+/// Global settings of a manager. A `configure` call changes the fields that are
+/// given and no other.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
+pub struct Config {
+    pub(crate) changes: Changes,
+    pub(crate) housekeeping: Housekeeping,
+}
+
+/// What a manager has of global settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Global {
+    pub(crate) overrides: Overrides,
+    pub(crate) housekeeping: Housekeeping,
+}
+
+/// The settings that only a manager has, as far as they were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Housekeeping {
+    pub(crate) cleanup_interval_ms: Option<u64>,
+    /// `Some(None)`: never.
+    pub(crate) inactive_threshold_ms: Option<Option<u64>>,
+    pub(crate) auto_register: Option<bool>,
+}
+
+/// Default time between two cleanups.
+const CLEANUP_INTERVAL_MS: u64 = 10_000;
+/// Default inactivity after which a connection is removed.
+const INACTIVE_THRESHOLD_MS: u64 = 86_400_000;
+
+impl Housekeeping {
+    pub(crate) fn updated_by(&self, newer: &Housekeeping) -> Housekeeping {
+        Housekeeping {
+            cleanup_interval_ms: newer.cleanup_interval_ms.or(self.cleanup_interval_ms),
+            inactive_threshold_ms: newer.inactive_threshold_ms.or(self.inactive_threshold_ms),
+            auto_register: newer.auto_register.or(self.auto_register),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        range::optional_time("cleanup_interval", self.cleanup_interval_ms)?;
+        range::optional_time("inactive_threshold", self.inactive_threshold_ms.flatten())
+    }
+
+    pub(crate) fn cleanup_interval(&self) -> u64 {
+        self.cleanup_interval_ms.unwrap_or(CLEANUP_INTERVAL_MS)
+    }
+
+    pub(crate) fn inactive_threshold(&self) -> Option<u64> {
+        self.inactive_threshold_ms
+            .unwrap_or(Some(INACTIVE_THRESHOLD_MS))
+    }
+
+    pub(crate) fn auto_register(&self) -> bool {
+        self.auto_register.unwrap_or(false)
+    }
+}
+
+/// The setters of [`Housekeeping`].
+macro_rules! housekeeping_setters {
+    () => {
+        /// How often inactive connections are looked for. At least 1 ms.
+        /// Default 10 s.
+        pub fn cleanup_interval(mut self, interval: std::time::Duration) -> Self {
+            self.housekeeping.cleanup_interval_ms =
+                Some(crate::values::settings::given_ms(interval));
+            self
+        }
+
+        /// A connection without activity for this long is removed, unless a handle or a permit
+        /// of it is held, its circuit is open, or a probe is out. `None`: never. At least 1 ms.
+        /// Default 24 h.
+        pub fn inactive_threshold(
+            mut self,
+            threshold: impl Into<Option<std::time::Duration>>,
+        ) -> Self {
+            let threshold = threshold.into().map(crate::values::settings::given_ms);
+            self.housekeeping.inactive_threshold_ms = Some(threshold);
+            self
+        }
+
+        /// Whether an unknown name is registered, with the global settings, by
+        /// its first use. Default false.
+        pub fn auto_register(mut self, on: bool) -> Self {
+            self.housekeeping.auto_register = Some(on);
+            self
+        }
+    };
+}
+pub(crate) use housekeeping_setters;
+
+impl Config {
+    /// Nothing given.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setting_table!(setters);
+    housekeeping_setters!();
+}
+
+impl Global {
+    /// These settings, changed by what `config` gives; or what is wrong with that.
+    pub(crate) fn updated_by(&self, config: &Config) -> Result<Global, Error> {
+        config.changes.validate()?;
+        config.housekeeping.validate()?;
+        let overrides = self.overrides.updated_by(&config.changes);
+        config.changes.validate_in(&overrides, &Overrides::NONE)?;
+        Ok(Global {
+            overrides,
+            housekeeping: self.housekeeping.updated_by(&config.housekeeping),
+        })
+    }
+}
+
+impl ConnectionOptions {
+    /// What these options make of a connection's own settings; or what is wrong with that.
+    pub(crate) fn applied_to(
+        &self,
+        own: &Overrides,
+        global: &Overrides,
+    ) -> Result<Overrides, Error> {
+        self.changes.validate()?;
+        let overrides = own.updated_by(&self.changes);
+        self.changes.validate_in(&overrides, global)?;
+        Ok(overrides)
+    }
+}

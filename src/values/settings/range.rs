@@ -1,0 +1,54 @@
+//! What each kind of setting may be. The error names the setting, the value and the rule.
+
+use super::{ExpiryStrategy, MAX_HALF_OPEN_CALLS};
+use crate::values::error::Error;
+
+pub(super) fn attempts(name: &'static str, value: u32) -> Result<(), Error> {
+    match value {
+        0 => Err(Error::config(name, 0, "must be at least 1")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn calls(name: &'static str, value: u32) -> Result<(), Error> {
+    if (1..=MAX_HALF_OPEN_CALLS).contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("must be 1 to {MAX_HALF_OPEN_CALLS}");
+    Err(Error::config(name, value, allowed))
+}
+
+pub(super) fn time(name: &'static str, ms: u64) -> Result<(), Error> {
+    match ms {
+        0 => Err(Error::config(
+            name,
+            "less than 1 ms",
+            "must be at least 1 ms",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn optional_time(name: &'static str, ms: Option<u64>) -> Result<(), Error> {
+    ms.map_or(Ok(()), |ms| time(name, ms))
+}
+
+pub(super) fn factor(name: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() && value >= 1.0 {
+        return Ok(());
+    }
+    let allowed = "must be finite and at least 1.0";
+    Err(Error::config(name, value, allowed))
+}
+
+pub(super) fn part(name: &'static str, value: f64) -> Result<(), Error> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(name, value, "must be 0.0 to 1.0"))
+}
+
+/// Every value of the type is allowed.
+pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> {
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! Every setting of a circuit, once.
+//!
+//! A line of [`setting_table`] says all that is to be said of a setting: its documentation, its
+//! name, its kind. From it follow the stored form, the setters of every holder of settings, the
+//! resolved value with its getter, the check of its range, and its name in `Setting`. Rules
+//! that concern several settings at once are in the parent module.
+//!
+//! | kind | stored as | given as | range |
+//! |---|---|---|---|
+//! | `attempts` | `u32` | a number | ≥ 1 |
+//! | `calls` | `u32` | a number | 1 to 65 535 |
+//! | `time` | `u64` ms | a duration | ≥ 1 ms |
+//! | `optional_time` | `Option<u64>` ms | a duration or `None` | ≥ 1 ms |
+//! | `factor` | `f64` | a number | finite, ≥ 1.0 |
+//! | `part` | `f64` | a number | 0.0 to 1.0 |
+//! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
+
+/// Calls the macro `$with` with all settings.
+macro_rules! setting_table {
+    ($with:ident) => {
+        $with! {
+            /// Failures that open the circuit: in a row, or within the window if
+            /// there is one. At least 1; with a window at most 65 536. Default 5.
+            max_attempts MaxAttempts: attempts;
+
+            /// Failures count if they happened less than this long ago. `None`:
+            /// failures in a row count, however old. At least 1 ms. Default none.
+            window Window: optional_time;
+
+            /// How long an opening lasts under [`ExpiryStrategy::Fixed`](crate::ExpiryStrategy).
+            /// At least 1 ms; fractions of a millisecond round up. Default 60 s.
+            expiry Expiry: time;
+
+            /// How the expiry grows while the dependency stays down. Default fixed.
+            expiry_strategy ExpiryStrategy: strategy;
+
+            /// The first expiry of the progressive strategy. At least 1 ms. Default:
+            /// the expiry.
+            initial_expiry InitialExpiry: time;
+
+            /// The longest expiry of the progressive strategy, which alone heeds it. At least
+            /// the initial one. Default: ten times the initial one.
+            max_expiry MaxExpiry: time;
+
+            /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
+            backoff_factor BackoffFactor: factor;
+
+            /// Prolongs every automatic expiry by a random part of up to `jitter`
+            /// times itself, so that a fleet does not probe in step. 0.0 to 1.0.
+            /// Default 0.
+            jitter Jitter: part;
+
+            /// Probes admitted at once while half-open. 1 to 65 535. Default 1.
+            half_open_max_calls HalfOpenMaxCalls: calls;
+
+            /// Successes that close a half-open circuit. 1 to 65 535. Default 1.
+            half_open_successes HalfOpenSuccesses: calls;
+
+            /// How long a probe may take before another call may take its slot. `None`: as long
+            /// as the current expiry, at least 1 s. At least 1 ms. Default none.
+            probe_timeout ProbeTimeout: optional_time;
+
+            /// A call that its caller gives up counts as a failure if it lasted at least so
+            /// long. `None`: it is ignored. At least 1 ms. Default none.
+            cancelled_after CancelledAfter: optional_time;
+        }
+    };
+}
+
+/// What a kind is stored as.
+macro_rules! stored {
+    (attempts) => { u32 };
+    (calls) => { u32 };
+    (time) => { u64 };
+    (optional_time) => { Option<u64> };
+    (factor) => { f64 };
+    (part) => { f64 };
+    (strategy) => { $crate::values::settings::ExpiryStrategy };
+}
+
+/// What a getter answers for a kind.
+macro_rules! answered {
+    (attempts) => { Option<u32> };
+    (time) => { std::time::Duration };
+    (optional_time) => { Option<std::time::Duration> };
+    ($kind:ident) => { $crate::values::settings::stored!($kind) };
+}
+
+/// A setter of a kind.
+macro_rules! setter {
+    (time, $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: std::time::Duration) -> Self {
+            let ms = $crate::values::settings::given_ms($name);
+            self.changes.$name = $crate::values::settings::Given::Value(ms);
+            self
+        }
+    };
+    (optional_time, $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: impl Into<Option<std::time::Duration>>) -> Self {
+            let ms = $name.into().map($crate::values::settings::given_ms);
+            self.changes.$name = $crate::values::settings::Given::Value(ms);
+            self
+        }
+    };
+    ($kind:ident, $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: $crate::values::settings::stored!($kind)) -> Self {
+            self.changes.$name = $crate::values::settings::Given::Value($name);
+            self
+        }
+    };
+}
+
+/// The setters that every holder of settings shares.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
+        $($crate::values::settings::setter!($kind, $(#[$doc])* $name);)*
+
+        /// The circuit never opens by itself.
+        pub fn unlimited_attempts(mut self) -> Self {
+            self.changes.max_attempts = $crate::values::settings::Given::Value($crate::values::settings::UNLIMITED);
+            self
+        }
+
+        /// Takes a setting back: it follows the level below again, a connection's the
+        /// manager's and a manager's the default.
+        ///
+        /// ```
+        /// # use brama::{Brama, ConnectionOptions, Setting};
+        /// # fn main() -> Result<(), brama::Error> {
+        /// let brama = Brama::builder().max_attempts(7).build()?;
+        /// let db = brama.register("db", ConnectionOptions::new().max_attempts(2))?;
+        /// db.configure(ConnectionOptions::new().inherit(Setting::MaxAttempts))?;
+        /// assert_eq!(db.status()?.settings.max_attempts(), Some(7));
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn inherit(mut self, setting: $crate::Setting) -> Self {
+            match setting {
+                $($crate::Setting::$variant => {
+                    self.changes.$name = $crate::values::settings::Given::Inherit;
+                })*
+            }
+            self
+        }
+    };
+}
+
+/// A getter of a kind.
+macro_rules! getter {
+    (attempts, $value:expr) => {
+        ($value != $crate::values::settings::UNLIMITED).then_some($value)
+    };
+    (time, $value:expr) => {
+        std::time::Duration::from_millis($value)
+    };
+    (optional_time, $value:expr) => {
+        $value.map(std::time::Duration::from_millis)
+    };
+    ($kind:ident, $value:expr) => {
+        $value
+    };
+}
+
+/// The types that hold settings.
+macro_rules! holders {
+    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
+        /// Names a setting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Setting {
+            $($(#[$doc])* $variant,)*
+        }
+
+        /// What one call says of the settings.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub(crate) struct Changes {
+            $(pub(crate) $name: Given<stored!($kind)>,)*
+        }
+
+        /// What one level has of the settings: those that were given.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub(crate) struct Overrides {
+            $(pub(crate) $name: Option<stored!($kind)>,)*
+        }
+
+        /// The settings in effect for one connection: its own over the global ones over
+        /// the defaults.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub struct Settings {
+            $(pub(crate) $name: stored!($kind),)*
+        }
+
+        impl Changes {
+            pub(crate) const NONE: Changes = Changes {
+                $($name: Given::Keep,)*
+            };
+
+            /// Checks each given value alone.
+            pub(crate) fn validate(&self) -> Result<(), Error> {
+                $(if let Given::Value(value) = self.$name {
+                    range::$kind(stringify!($name), value)?;
+                })*
+                Ok(())
+            }
+
+            /// The names of the given values that are not in effect.
+            pub(crate) fn not_in(&self, effective: &Settings) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if matches!(self.$name, Given::Value(value) if value != effective.$name) {
+                    names.push(stringify!($name));
+                })*
+                names
+            }
+
+            /// These changes, and over them `newer`.
+            pub(crate) fn and(&self, newer: &Changes) -> Changes {
+                Changes {
+                    $($name: newer.$name.or(self.$name),)*
+                }
+            }
+        }
+
+        impl Overrides {
+            pub(crate) const NONE: Overrides = Overrides {
+                $($name: None,)*
+            };
+
+            /// This level, changed.
+            pub(crate) fn updated_by(&self, changes: &Changes) -> Overrides {
+                Overrides {
+                    $($name: changes.$name.applied_to(self.$name),)*
+                }
+            }
+
+            /// This level over the one below it.
+            fn over(&self, below: &Overrides) -> Overrides {
+                Overrides {
+                    $($name: self.$name.or(below.$name),)*
+                }
+            }
+
+            /// What these levels say, and the default where they say nothing.
+            fn or_default(connection: &Overrides, global: &Overrides) -> Settings {
+                let default = &Settings::DEFAULT;
+                Settings {
+                    $($name: connection.$name.or(global.$name).unwrap_or(default.$name),)*
+                }
+            }
+        }
+
+        impl Settings {
+            $($(#[$doc])* pub fn $name(&self) -> answered!($kind) {
+                getter!($kind, self.$name)
+            })*
+        }
+    };
+}
+
+pub(crate) use {answered, getter, holders, setter, setters, setting_table, stored};

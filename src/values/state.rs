@@ -1,0 +1,508 @@
+//! The state word: all that decides whether a call may pass, in 64 bits.
+//!
+//! ```text
+//!  63 … 61   60 … 53   52 … 40      39 … 0
+//! ┌────────┬─────────┬────────────┬───────────────────────────────────────────┐
+//! │  mode  │  trips  │ generation │ closed, watched: the tally of failures     │
+//! │        │         │            │ open: the deadline in monotonic ms         │
+//! │        │         │            │ probing: flags (3), successes so far (16)  │
+//! │        │         │            │ retired: the mode and the count before     │
+//! └────────┴─────────┴────────────┴───────────────────────────────────────────┘
+//! ```
+//!
+//! | mode | is | state |
+//! |---|---|---|
+//! | 0 | closed | closed |
+//! | 1 | watched: closed, and a call needs the time of its start | closed |
+//! | 2 | departing: closed, and a cleanup is about to remove the connection | closed |
+//! | 3 | probing; with a flag: departing, too | half-open |
+//! | 3 | closing: closed, and its tally still has to be taken over | closed |
+//! | 5 | retired: the connection was removed | – |
+//! | 6 | open, by hand | open |
+//! | 7 | open, by a failure | open |
+//!
+//! The modes are numbered so that the questions of a call are one comparison each. A call
+//! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
+//! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
+//! first comparison. 4 is the mode of no word: tickets use it.
+//!
+//! Everything here is a value: a transition takes a word and what it needs to know, and
+//! returns the next word. [`record`](crate::circuit::record) applies it by one exchange.
+//!
+//! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
+//!   where every sensible progression has met its maximum.
+//! - **generation**: goes on by one whenever the state changes. A permit carries the generation
+//!   it was given in, which tells a late report from a timely one. It wraps after
+//!   8192 changes: of permits that are kept while their circuit changes its state so often, one
+//!   in 8192 is taken for a current one, and its one report counts.
+//! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value means
+//!   never, and so does any expiry that would end later.
+//! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::values::tally)).
+//!   In the other states the word has no room for it and no use: it is parked beside the word
+//!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
+//!   has to be added to what is parked.
+//! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
+//!   beside the word. The first step decides. Whoever finds the word in between takes the second.
+//! - **departing**: a mark that decides nothing. Whoever finds it takes it away
+//!   (`record/departure.rs`).
+//!
+//! Rejected: deadlines relative to a base in each record, which are two fields that pretend
+//! to be one; a flag for removal beside the mode, since no other question is asked of a
+//! removed connection.
+
+use std::fmt;
+
+use crate::values::tally::Tally;
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum State {
+    /// Not registered.
+    Unknown = 0,
+    /// Healthy: calls pass.
+    Closed = 1,
+    /// Failing: calls are rejected.
+    Open = 2,
+    /// Probing: a limited number of calls test whether the dependency recovered.
+    HalfOpen = 3,
+}
+
+impl State {
+    /// `"unknown"`, `"closed"`, `"open"` or `"half_open"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Closed => "closed",
+            State::Open => "open",
+            State::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The deadline of an opening that ends only by hand.
+pub(crate) const NEVER: u64 = PAYLOAD_MASK;
+
+const PAYLOAD_BITS: u32 = 40;
+const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
+const GENERATION_BITS: u32 = 13;
+const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+const TRIPS_SHIFT: u32 = PAYLOAD_BITS + GENERATION_BITS;
+const TRIPS_MAX: u64 = 0xff;
+const MODE_SHIFT: u32 = 61;
+const SUCCESSES_MASK: u64 = 0xffff;
+// Flags of a word that is closing: that it is, and that its failures are forgotten.
+const CLOSING: u64 = 1 << (PAYLOAD_BITS - 1);
+const FORGETTING: u64 = 1 << (PAYLOAD_BITS - 2);
+// Flag of a half-open word: a cleanup is about to remove the connection.
+const DEPARTING_HALF_OPEN: u64 = 1 << (PAYLOAD_BITS - 3);
+const COUNT_BITS: u32 = 32;
+
+const CLOSED: u64 = 0;
+const WATCHED: u64 = 1;
+const DEPARTING: u64 = 2;
+const PROBING: u64 = 3;
+const RETIRED: u64 = 5;
+const OPEN: u64 = 6;
+const OPEN_BY_FAILURE: u64 = 7;
+
+const _: () = {
+    assert!(TRIPS_SHIFT + 8 == MODE_SHIFT, "the fields fill the word");
+    assert!(Tally::BITS == PAYLOAD_BITS, "a tally fills the payload");
+};
+
+/// The deadline of an opening at `now` that lasts `expiry`, both in ms.
+pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
+    now.saturating_add(expiry).min(NEVER)
+}
+
+/// A circuit's state at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+/// A permit's generation: equal if nothing changed the state in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u16);
+
+/// Who opens a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenedBy {
+    Hand,
+    Failure,
+}
+
+/// What becomes of the tally when a circuit is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// By hand: the failures and the trips stay. The dependency was not seen healthy.
+    Keeping,
+    /// By a recovery or a reset: no failure counts, and the next opening is the first.
+    Forgetting,
+}
+
+impl Generation {
+    pub(crate) const BITS: u32 = GENERATION_BITS;
+
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// From the low bits; the others are ignored.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Generation((bits & GENERATION_MASK) as u16)
+    }
+
+    /// The one after this.
+    pub(crate) fn next(self) -> Self {
+        Generation::from_bits(self.bits() + 1)
+    }
+
+    /// How many generations it is after `other`, modulo a round.
+    pub(crate) fn since(self, other: Generation) -> u64 {
+        self.bits().wrapping_sub(other.bits()) & GENERATION_MASK
+    }
+
+    /// Whether it came later than `other`, at most half a round apart.
+    pub(crate) fn follows(self, other: Generation) -> bool {
+        (1..=GENERATION_MASK / 2).contains(&self.since(other))
+    }
+}
+
+// Reading.
+impl Word {
+    /// Closed, nothing counted.
+    pub(crate) const NEW: Word = Word(0);
+
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Word(bits)
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// From its upper half: everything but a closed circuit's count.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn from_upper_half(bits: u32) -> Self {
+        Word(u64::from(bits) << 32)
+    }
+
+    /// The stored state. It does not account for a deadline that has passed: see
+    /// [`Word::is_due`]. `Unknown` if the connection was removed.
+    pub(crate) fn state(self) -> State {
+        match self.mode() {
+            CLOSED | WATCHED | DEPARTING => State::Closed,
+            PROBING if self.is_closing().is_some() => State::Closed,
+            PROBING => State::HalfOpen,
+            OPEN | OPEN_BY_FAILURE => State::Open,
+            _ => State::Unknown,
+        }
+    }
+
+    /// The bits that are zero if and only if a word [passes freely](Word::passes_freely).
+    #[cfg(feature = "capi")]
+    pub(crate) const NOT_FREE: u64 = !((1 << MODE_SHIFT) - 1);
+
+    /// Closed and not watched: the question of every healthy call.
+    #[inline]
+    pub(crate) fn passes_freely(self) -> bool {
+        self.mode() == CLOSED
+    }
+
+    /// Closed, not watched, no trips, and no failure counted: a success changes nothing.
+    #[inline]
+    pub(crate) fn is_spotless(self) -> bool {
+        self.0 & !Self::MARK == 0
+    }
+
+    /// What a permit remembers of a closed word: everything but mode, trips and the low digit
+    /// of the count. A spotless word is its own mark, so one comparison answers two questions.
+    /// Is the circuit still as it was? Is it spotless?
+    pub(crate) const MARK: u64 = GENERATION_MASK << PAYLOAD_BITS | PAYLOAD_MASK & !Tally::COUNTED;
+
+    #[inline]
+    pub(crate) fn mark(self) -> u64 {
+        self.0 & Self::MARK
+    }
+
+    /// [Spotless](Word::is_spotless), and with this mark. False for what is no mark.
+    #[inline]
+    pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
+        self.0 == mark
+    }
+
+    /// Closed, not watched, and of the generation of this mark. False for what is no mark and
+    /// has a mode.
+    #[inline]
+    pub(crate) fn is_closed_at(self, mark: u64) -> bool {
+        const BITS: u64 = 7 << MODE_SHIFT | GENERATION_MASK << PAYLOAD_BITS;
+        (self.0 ^ mark) & BITS == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_watched(self) -> bool {
+        self.mode() == WATCHED
+    }
+
+    #[inline]
+    pub(crate) fn is_retired(self) -> bool {
+        self.mode() == RETIRED
+    }
+
+    #[inline]
+    pub(crate) fn generation(self) -> Generation {
+        Generation::from_bits(self.0 >> PAYLOAD_BITS)
+    }
+
+    /// Openings since the circuit was healthy, at most 255.
+    pub(crate) fn trips(self) -> u32 {
+        (self.0 >> TRIPS_SHIFT & TRIPS_MAX) as u32
+    }
+
+    /// The failures that count, if the circuit is closed.
+    #[inline]
+    pub(crate) fn tally(self) -> Option<Tally> {
+        (self.mode() <= DEPARTING).then(|| Tally::from_bits(self.payload()))
+    }
+
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.0 >= OPEN << MODE_SHIFT
+    }
+
+    /// When the opening ends, if the circuit is open; [`NEVER`] if only by hand.
+    #[inline]
+    pub(crate) fn deadline(self) -> Option<u64> {
+        self.is_open().then_some(self.payload())
+    }
+
+    /// [`Word::deadline`] of a word that is known to be open.
+    #[inline]
+    pub(crate) fn deadline_of_open(self) -> u64 {
+        debug_assert!(self.is_open());
+        self.payload()
+    }
+
+    /// Whether a failure opened the circuit, and has to be added to the parked tally.
+    pub(crate) fn is_opened_by_failure(self) -> bool {
+        self.mode() == OPEN_BY_FAILURE
+    }
+
+    /// Successes of probes so far, if the circuit is half-open.
+    pub(crate) fn successes(self) -> Option<u32> {
+        let is_probing = self.mode() == PROBING && self.0 & CLOSING == 0;
+        is_probing.then_some((self.payload() & SUCCESSES_MASK) as u32)
+    }
+
+    /// Whether the circuit was closed, and its tally still has to be taken over.
+    pub(crate) fn is_closing(self) -> Option<Closing> {
+        let is_closing = self.mode() == PROBING && self.0 & CLOSING != 0;
+        is_closing.then_some(match self.0 & FORGETTING {
+            0 => Closing::Keeping,
+            _ => Closing::Forgetting,
+        })
+    }
+
+    /// Whether a cleanup is about to remove the connection.
+    pub(crate) fn is_departing(self) -> bool {
+        match self.mode() {
+            DEPARTING => true,
+            PROBING => self.0 & DEPARTING_HALF_OPEN != 0,
+            _ => false,
+        }
+    }
+
+    /// Closed, and not departing: nothing has to be asked to know that the connection stays.
+    #[inline]
+    pub(crate) fn is_settled(self) -> bool {
+        self.0 < DEPARTING << MODE_SHIFT
+    }
+
+    /// Of a removed connection: the state and the failures in a row before.
+    pub(crate) fn before_removal(self) -> Option<(State, u32)> {
+        self.is_retired().then(|| {
+            let mode = self.payload() >> COUNT_BITS;
+            (Word(mode << MODE_SHIFT).state(), self.payload() as u32)
+        })
+    }
+
+    /// Open, and the time is up: it counts as half-open from now on.
+    #[inline]
+    pub(crate) fn is_due(self, now: u64) -> bool {
+        self.deadline()
+            .is_some_and(|deadline| deadline <= now && deadline != NEVER)
+    }
+
+    #[inline]
+    fn mode(self) -> u64 {
+        self.0 >> MODE_SHIFT
+    }
+
+    #[inline]
+    fn payload(self) -> u64 {
+        self.0 & PAYLOAD_MASK
+    }
+}
+
+// Transitions.
+impl Word {
+    /// A failure in a row was added to a closed circuit that is not watched, whose tally is
+    /// plain and remains below `limit`, which is at most [`Tally::SMALL`] plus one: the next word
+    /// and the count. `None` for all others.
+    #[must_use]
+    #[inline]
+    pub(crate) fn with_failure_below(self, limit: u32) -> Option<(Word, u32)> {
+        const { assert!(Tally::SMALL as u64 == Tally::COUNTED) };
+        // Timed tallies and large plain ones are numbers above that.
+        debug_assert!(limit <= Tally::SMALL + 1);
+        let count = self.payload() + 1;
+        let is_below = count < u64::from(limit);
+        (self.passes_freely() && is_below).then_some((Word(self.0 + 1), count as u32))
+    }
+
+    /// The closed circuit, with another tally.
+    #[must_use]
+    pub(crate) fn with_tally(self, tally: Tally) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        self.with_payload(tally.bits())
+    }
+
+    /// The closed circuit, watched or not. The permits of its generation stay good.
+    #[must_use]
+    pub(crate) fn watched(self, watched: bool) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        Word(self.0 & !(7 << MODE_SHIFT) | u64::from(watched) << MODE_SHIFT)
+    }
+
+    /// How many trips there are after one more opening.
+    pub(crate) fn next_trips(self) -> u32 {
+        (self.trips() + 1).min(TRIPS_MAX as u32)
+    }
+
+    /// Opens the circuit. The tally must have been parked.
+    #[must_use]
+    pub(crate) fn opened(self, by: OpenedBy, deadline: u64) -> Word {
+        let mode = match by {
+            OpenedBy::Hand => OPEN,
+            OpenedBy::Failure => OPEN_BY_FAILURE,
+        };
+        self.moved(mode, self.next_trips(), deadline.min(NEVER))
+    }
+
+    /// An open circuit, with another deadline. This is no new opening.
+    #[must_use]
+    pub(crate) fn rearmed(self, deadline: u64) -> Word {
+        debug_assert!(self.deadline().is_some());
+        self.with_payload(deadline.min(NEVER))
+    }
+
+    /// Admits probes from now on.
+    #[must_use]
+    pub(crate) fn probing(self) -> Word {
+        self.moved(PROBING, self.trips(), 0)
+    }
+
+    /// One probe more was successful.
+    #[must_use]
+    pub(crate) fn with_success(self) -> Word {
+        let successes = u64::from(self.successes().unwrap_or_default()) + 1;
+        self.with_payload(successes.min(SUCCESSES_MASK))
+    }
+
+    /// Closes the circuit: the first step.
+    #[must_use]
+    pub(crate) fn closing(self, closing: Closing) -> Word {
+        match closing {
+            Closing::Keeping => self.moved(PROBING, self.trips(), CLOSING),
+            Closing::Forgetting => self.moved(PROBING, 0, CLOSING | FORGETTING),
+        }
+    }
+
+    /// The second step of closing.
+    #[must_use]
+    pub(crate) fn closed(self, tally: Tally, watched: bool) -> Word {
+        debug_assert!(self.is_closing().is_some());
+        Word(self.0 & !(7 << MODE_SHIFT | PAYLOAD_MASK) | tally.bits()).watched(watched)
+    }
+
+    /// A closed circuit whose failures and trips are forgotten. Its permits stay good.
+    #[must_use]
+    pub(crate) fn zeroed(self) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        let tally = Tally::from_bits(self.payload()).cleared();
+        Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT | PAYLOAD_MASK) | tally.bits())
+    }
+
+    /// A cleanup is about to remove the connection, which is closed or half-open.
+    #[must_use]
+    pub(crate) fn departing(self) -> Word {
+        match self.tally() {
+            Some(_) => Word(self.0 & !(7 << MODE_SHIFT) | DEPARTING << MODE_SHIFT),
+            None => {
+                debug_assert!(self.successes().is_some());
+                Word(self.0 | DEPARTING_HALF_OPEN)
+            }
+        }
+    }
+
+    /// The connection stays: as it was before it was departing. A closed circuit is watched if
+    /// its settings say so.
+    #[must_use]
+    pub(crate) fn staying(self, watched: bool) -> Word {
+        debug_assert!(self.is_departing());
+        match self.mode() {
+            DEPARTING => Word(self.0 & !(7 << MODE_SHIFT)).watched(watched),
+            _ => Word(self.0 & !DEPARTING_HALF_OPEN),
+        }
+    }
+
+    /// The connection is removed; `failures` were counted in a row. Final.
+    #[must_use]
+    #[inline]
+    pub(crate) fn retired(self, failures: u32) -> Word {
+        let mode = self.mode() << COUNT_BITS;
+        Word(
+            self.0 & !(7 << MODE_SHIFT | PAYLOAD_MASK)
+                | RETIRED << MODE_SHIFT
+                | mode
+                | u64::from(failures),
+        )
+    }
+
+    fn moved(self, mode: u64, trips: u32, payload: u64) -> Word {
+        Word(
+            mode << MODE_SHIFT
+                | u64::from(trips) << TRIPS_SHIFT
+                | self.generation().next().bits() << PAYLOAD_BITS
+                | payload,
+        )
+    }
+
+    fn with_payload(self, payload: u64) -> Word {
+        Word(self.0 & !PAYLOAD_MASK | payload)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word")
+            .field("state", &self.state())
+            .field("mode", &self.mode())
+            .field("trips", &self.trips())
+            .field("generation", &self.generation().0)
+            .field("payload", &self.payload())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! When does a closed circuit open by itself? The one place that answers.
+//!
+//! A pure function of the settings and of the evidence at hand. A further rule
+//! adds its evidence to [`Evidence`] and its clause to [`asks_for_opening`];
+//! whichever clause fires first opens the circuit.
+
+use crate::values::settings::{Settings, UNLIMITED};
+
+/// What is known when a failure has just been counted, that failure included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evidence {
+    /// Failures in a row.
+    pub(crate) in_a_row: u32,
+    /// Failures inside the sliding window, where there is one.
+    pub(crate) in_window: Option<u32>,
+}
+
+/// How many failures in a row open the circuit, if nothing else does.
+pub(crate) fn limit(settings: &Settings) -> Option<u32> {
+    settings.window.is_none().then_some(settings.max_attempts)
+}
+
+/// Whether the circuit has to open.
+pub(crate) fn asks_for_opening(settings: &Settings, evidence: Evidence) -> bool {
+    settings.max_attempts != UNLIMITED
+        && evidence.in_window.unwrap_or(evidence.in_a_row) >= settings.max_attempts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opens(max_attempts: u32, in_a_row: u32, in_window: Option<u32>) -> bool {
+        let settings = Settings {
+            max_attempts,
+            ..Settings::DEFAULT
+        };
+        asks_for_opening(
+            &settings,
+            Evidence {
+                in_a_row,
+                in_window,
+            },
+        )
+    }
+
+    #[test]
+    fn failures_in_a_row_count_without_a_window() {
+        assert!(!opens(5, 4, None));
+        assert!(opens(5, 5, None));
+        assert!(opens(1, 1, None));
+    }
+
+    #[test]
+    fn with_a_window_only_failures_inside_it_count() {
+        assert!(!opens(5, 100, Some(4)));
+        assert!(opens(5, 5, Some(5)));
+    }
+
+    #[test]
+    fn the_limit_is_where_failures_in_a_row_open() {
+        for max_attempts in [1, 2, 5, UNLIMITED] {
+            let settings = Settings {
+                max_attempts,
+                ..Settings::DEFAULT
+            };
+            let limit = limit(&settings).expect("no window");
+            assert_eq!(opens(max_attempts, limit, None), limit != UNLIMITED);
+            assert!(!opens(max_attempts, limit - 1, None));
+        }
+    }
+
+    #[test]
+    fn unlimited_never_opens() {
+        assert!(!opens(UNLIMITED, u32::MAX, None));
+        assert!(!opens(UNLIMITED, u32::MAX, Some(u32::MAX)));
+    }
+}
