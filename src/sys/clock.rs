@@ -58,6 +58,15 @@ impl Clock {
         }
     }
 
+    /// [`Clock::now`], unless the clock is a manual one.
+    #[inline(always)]
+    pub(crate) fn system_now(&self) -> Option<u64> {
+        match self {
+            Clock::System(reader) => Some(reader.coarse_ms()),
+            Clock::Manual(_) => None,
+        }
+    }
+
     /// [`Clock::now`], unconverted.
     #[inline]
     pub(crate) fn tick(&self) -> Tick {

@@ -98,7 +98,7 @@ impl Record {
         if !word.is_open() || fork::incarnation() != 0 {
             return None;
         }
-        self.try_refuse(context, word)
+        self.try_refuse(word, context.clock.now())
     }
 
     /// Why a call would not be admitted now. Counts nothing.
@@ -192,17 +192,32 @@ impl Record {
         if self.has_flag(REJECTED.or(UNKNOWN).0) {
             return None;
         }
-        let refused = self.try_refuse(context, word)?;
+        // After the word was read: what is not due now was not due then.
+        match context.clock.system_now() {
+            Some(now) => self.try_reject_at(word, now),
+            None => self.try_reject_by_hand(context, word),
+        }
+    }
+
+    /// With a manual clock. Apart, so that the other way has no more to keep over the clock's
+    /// call than it needs.
+    #[cold]
+    #[inline(never)]
+    fn try_reject_by_hand(&self, context: &Context, word: Word) -> Option<Refused> {
+        self.try_reject_at(word, context.clock.now())
+    }
+
+    #[inline(always)]
+    fn try_reject_at(&self, word: Word, now: u64) -> Option<Refused> {
+        let refused = self.try_refuse(word, now)?;
         // After the clock's call, so that the record alone has to outlast that, beside the word.
         self.totals().own()?.rejected();
         Some(refused)
     }
 
-    /// What an open circuit answers, unless that takes more than a look.
+    /// What an open circuit answers at `now`, unless that takes more than a look.
     #[inline(always)]
-    fn try_refuse(&self, context: &Context, word: Word) -> Option<Refused> {
-        // After the word was read: what is not due now was not due then.
-        let now = context.clock.now();
+    fn try_refuse(&self, word: Word, now: u64) -> Option<Refused> {
         // By a clock that lags behind the opening's, the wait would be longer than it was given.
         if is_before(now as u32, self.opening.load(Ordering::Relaxed)) {
             return None;
