@@ -37,6 +37,25 @@ fn one_of_two_wins(operation: fn(&Circuit) -> bool) {
     assert_eq!(seen, [(true, false), (false, true)].into());
 }
 
+/// A monitor that asks all the time does not keep a connection registered.
+///
+/// Mutation: `a-question-that-keeps-the-connection`.
+#[test]
+fn a_question_does_not_keep_a_connection_from_its_cleanup() {
+    let seen = explore(
+        idle,
+        clean_up,
+        |circuit| {
+            let (context, record) = (&circuit.context, &circuit.record);
+            record.available(context);
+            record.state(context);
+            record.status(context).is_some();
+        },
+        |_, is_removed, ()| is_removed,
+    );
+    assert_eq!(seen, [true].into());
+}
+
 /// Mutations: `departing-without-counting-references`, `departing-without-a-barrier`,
 /// `holding-without-a-fence`, `holding-without-a-look-at-the-word`.
 #[test]
@@ -150,14 +169,14 @@ fn marked(circuit: &Circuit) {
 fn a_connection_that_stays_beside_a_change_of_settings_is_watched() {
     let seen = explore(
         marked,
-        |circuit| circuit.record.state(&circuit.context),
+        |circuit| circuit.record.hold_if_there(&circuit.context).is_some(),
         |circuit| {
             let patient = Duration::from_millis(50);
             circuit.configure(&ConnectionOptions::new().cancelled_after(patient));
         },
-        |circuit, state, ()| (circuit.record.word_now().is_watched(), state),
+        |circuit, is_held, ()| (circuit.record.word_now().is_watched(), is_held),
     );
-    assert_eq!(seen, [(true, State::Closed)].into());
+    assert_eq!(seen, [(true, true)].into());
 }
 
 /// Mutation: `looking-over-a-mark`.

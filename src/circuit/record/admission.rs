@@ -51,7 +51,7 @@ impl Record {
     #[cold]
     fn available_unless_closed(&self, context: &Context) -> bool {
         context.attend();
-        let word = self.word_for_call(context);
+        let word = self.word_for_question(context);
         !word.is_retired() && word.state() != State::Open
     }
 
@@ -61,19 +61,19 @@ impl Record {
         if word.passes_freely() {
             return State::Closed;
         }
-        self.word_for_call(context).state()
+        self.word_for_question(context).state()
     }
 
-    /// The word as of now: close to a deadline by the exact clock.
-    fn word_for_call(&self, context: &Context) -> Word {
+    /// The word as of now, for a question: close to a deadline by the exact clock.
+    fn word_for_question(&self, context: &Context) -> Word {
         let now = context.clock.now();
         let deadline = self.word_now().deadline();
-        self.word_at(context, exact_near(context, now, deadline))
+        self.word_asked_at(context, exact_near(context, now, deadline))
     }
 
     /// The word, if the circuit is half-open as of now.
     pub(crate) fn probing_word(&self, context: &Context) -> Option<Word> {
-        let word = self.word_for_call(context);
+        let word = self.word_for_question(context);
         word.successes().map(|_| word)
     }
 
@@ -104,7 +104,7 @@ impl Record {
     /// Why a call would not be admitted now. Counts nothing.
     #[cfg(feature = "capi")]
     pub(crate) fn why_unavailable(&self, context: &Context) -> Option<Refusal> {
-        let word = self.word_for_call(context);
+        let word = self.word_for_question(context);
         if word.is_retired() {
             return Some(Refusal::Gone);
         }

@@ -62,10 +62,10 @@ impl Record {
     /// Everything, or `None` if the connection was removed.
     pub(crate) fn status(&self, context: &Context) -> Option<Status> {
         let now = context.clock.now_exact();
-        let mut seen = self.seen_at(context, now);
+        let mut seen = self.seen_asked_at(context, now);
         for _ in 0..TRIES {
             let status = self.read(context, seen, now);
-            let again = self.seen_at(context, now);
+            let again = self.seen_asked_at(context, now);
             if again.word == seen.word && again.parked == seen.parked {
                 return status;
             }

@@ -31,6 +31,14 @@ impl Change {
     }
 }
 
+/// What a thread wants of the words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// To use the connection, which keeps it registered.
+    Use,
+    Question,
+}
+
 impl Record {
     /// The word as of `now`: an expiry that is due has happened, a closing is finished, and no
     /// cleanup is about to remove the connection.
@@ -43,8 +51,27 @@ impl Record {
         word
     }
 
-    /// Both words as of `now`: an expiry that is due has happened, and a closing is finished.
+    /// [`Record::word_at`] for a question. That is no activity, so it leaves the mark of a cleanup.
+    pub(super) fn word_asked_at(&self, context: &Context, now: u64) -> Word {
+        let word = self.word_now();
+        if word.is_due(now) || word.is_closing().is_some() {
+            return self.seen_by(context, now, Asking::Question).word;
+        }
+        word
+    }
+
+    /// Both words as of `now`: an expiry that is due has happened, a closing is finished, and no
+    /// cleanup is about to remove the connection.
     pub(super) fn seen_at(&self, context: &Context, now: u64) -> Seen {
+        self.seen_by(context, now, Asking::Use)
+    }
+
+    /// [`Record::seen_at`] for a question.
+    pub(super) fn seen_asked_at(&self, context: &Context, now: u64) -> Seen {
+        self.seen_by(context, now, Asking::Question)
+    }
+
+    fn seen_by(&self, context: &Context, now: u64, asking: Asking) -> Seen {
         loop {
             let seen = self.seen();
             let word = seen.word;
@@ -52,7 +79,7 @@ impl Record {
                 self.finish_closing(context);
                 continue;
             }
-            if word.is_departing() {
+            if word.is_departing() && asking == Asking::Use {
                 self.stay(context);
                 continue;
             }
