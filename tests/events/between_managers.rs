@@ -3,15 +3,13 @@
 //! instead holds as soon as the callback under way has returned. All of it runs with a
 //! deadline.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{ms, wait_until};
 use brama::{Brama, EventFilter, EventQueue, EventType, Subscription};
-use common::{ms, wait_until};
 
 /// Runs `work` with a deadline: what deadlocks fails.
 fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {

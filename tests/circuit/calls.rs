@@ -1,7 +1,5 @@
 //! Guarded calls: what counts, inside one another and when they are given up.
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::future::Future;
@@ -10,11 +8,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use crate::common::{fail, manager, manager_with, ms};
 use brama::{
     Brama, CallError, Connection, ConnectionOptions, Error, ManualClock, OpenFor, Outcome, Permit,
     RejectionKind, State,
 };
-use common::{fail, manager, manager_with, ms};
 
 type Answer = Result<(), CallError<&'static str>>;
 

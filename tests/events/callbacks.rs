@@ -1,16 +1,14 @@
 //! What a callback may do: everything. What could deadlock runs
 //! with a deadline. Callbacks of two managers that end each other are in
-//! `between_managers.rs`.
-
-mod common;
+//! `between_managers`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
+use crate::common::events::{all, queue_of};
+use crate::common::{fail, manager, manager_with, ms, wait_until};
 use brama::{Brama, Config, EventFilter, EventQueue, EventType, Subscription};
-use common::events::{all, queue_of};
-use common::{fail, manager, manager_with, ms, wait_until};
 
 /// Runs `work` with a deadline: what deadlocks fails.
 fn in_time(work: impl FnOnce() + Send + 'static) {

@@ -1,11 +1,9 @@
 //! What each operation does in each state, how long an opening lasts, and what
-//! probes may and may not do, one behaviour a test. Names, settings, status and cleanup are in `books.rs`, the mistakes
-//! that others made in `traps.rs`. Time is a manual clock throughout.
+//! probes may and may not do, one behaviour a test. Names, settings, status and cleanup are in `books`, the mistakes
+//! that others made in `traps`. Time is a manual clock throughout.
 
-mod common;
-
+use crate::common::{START, fail, manager, manager_with, ms};
 use brama::{Brama, Connection, Error, ExpiryStrategy, OpenFor, Outcome, State};
-use common::{START, fail, manager, manager_with, ms};
 
 /// A closed circuit with the manager's settings.
 fn circuit(brama: &Brama) -> Connection {

@@ -2,13 +2,11 @@
 //! changes are told late, and nothing is lost between. Nothing runs in the
 //! background.
 
-mod common;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::common::events::{all, assert_exact, kinds, queue_of};
+use crate::common::{fail, manager, manager_with, ms};
 use brama::{Brama, Event, EventQueue, EventType, ManualClock, State};
-use common::events::{all, assert_exact, kinds, queue_of};
-use common::{fail, manager, manager_with, ms};
 
 // ---- full queues ----
 

@@ -1,14 +1,12 @@
 //! Which events follow from what, in which order, and what they carry.
-//! Who hears of them is in `subscriptions.rs`, how they travel in
-//! `delivery.rs`, under load in `event_storms.rs`. Time is a manual
+//! Who hears of them is in `subscriptions`, how they travel in
+//! `delivery`, under load in `event_storms`. Time is a manual
 //! clock throughout, and nothing runs in the background.
-
-mod common;
 
 use std::sync::Mutex;
 
+use crate::common::{START, fail, manager, manager_with, ms};
 use brama::{Brama, Connection, Error, Event, EventFilter, EventQueue, OpenFor, Report, State};
-use common::{START, fail, manager, manager_with, ms};
 
 /// One line for an event: type, states, failures, the opening's length, when it
 /// was (ms since the start), and the reason.

@@ -2,15 +2,13 @@
 //! subscription. Nothing runs in the background unless a test is
 //! about another thread.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::common::{manager, ms, wait_until};
 use brama::{Brama, Error, Event, EventFilter, EventQueue, EventType, Subscription};
-use common::{manager, ms, wait_until};
 
 /// What a callback has heard.
 type Heard = Arc<Mutex<Vec<EventType>>>;

@@ -1,10 +1,8 @@
 //! Who is registered, settings that change at run time, what the books
 //! say, and the removal of what is not used. Time is a manual clock, but in one test.
 
-mod common;
-
+use crate::common::{START, fail, manager, manager_with, ms};
 use brama::{Config, ConnectionOptions, Error, ExpiryStrategy, OpenFor, Settings, State};
-use common::{START, fail, manager, manager_with, ms};
 
 fn settings(brama: &brama::Brama, name: &str) -> Settings {
     brama.status(name).expect("registered").settings

@@ -1,10 +1,8 @@
 //! Mistakes that other circuit breakers made, one test each: none of them here. Those about several threads at once are in
-//! `concurrency.rs`, those about memory in `scale.rs`.
+//! `concurrency`, those about memory in `scale`.
 
-mod common;
-
+use crate::common::{fail, manager, manager_with, ms};
 use brama::{CallError, ConnectionOptions, Error, ExpiryStrategy, OpenFor, Outcome, State};
-use common::{fail, manager, manager_with, ms};
 
 /// resilience4j #544, #903, #935; opossum #388.
 #[test]

@@ -1,17 +1,15 @@
 //! How events travel: to callbacks, in batches, to queues that the host
-//! drains. What becomes of them when there is no room is in `overflow.rs`,
-//! what a callback may do in `callbacks.rs`. Nothing runs in the background unless
+//! drains. What becomes of them when there is no room is in `overflow`,
+//! what a callback may do in `callbacks`. Nothing runs in the background unless
 //! a test says so.
-
-mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use crate::common::events::{all, assert_exact, kinds, queue_of};
+use crate::common::{fail, manager, ms};
 use brama::{Brama, Event, EventQueue, EventType, ManualClock, State};
-use common::events::{all, assert_exact, kinds, queue_of};
-use common::{fail, manager, ms};
 
 // ---- ways to deliver ----
 

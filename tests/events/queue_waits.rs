@@ -1,13 +1,11 @@
 //! Waiting for a queue without taking from it, and ending it while it is held.
 
-mod common;
-
 use std::thread;
 use std::time::Duration;
 
+use crate::common::events::{kinds, queue_of};
+use crate::common::{manager, ms};
 use brama::Brama;
-use common::events::{kinds, queue_of};
-use common::{manager, ms};
 
 /// So long that no test gets there.
 const LONG: Duration = Duration::from_secs(60);
@@ -103,7 +101,7 @@ fn asleep<T: Send + 'static>(
     });
     let thread = has_begun.recv().unwrap();
     let path = format!("/proc/self/task/{thread}/stat");
-    common::wait_until("it sleeps", || {
+    crate::common::wait_until("it sleeps", || {
         let stat = std::fs::read_to_string(&path).unwrap();
         stat.split_once(") ").unwrap().1.starts_with('S')
     });

@@ -1,11 +1,9 @@
 //! What a permit owns, borrows, and gives back, whatever becomes of it.
 
-mod common;
-
 use std::panic::{self, AssertUnwindSafe};
 
+use crate::common::manager;
 use brama::{Outcome, Permit, Report, State};
-use common::manager;
 
 #[test]
 fn a_report_that_panics_while_it_is_made_reports_a_failure() {

@@ -5,18 +5,16 @@
 //! Bytes that are not UTF-8 cannot be a `&str`, so Rust callers cannot pass any;
 //! the C interface checks for them.
 
-mod common;
-
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::common::{fail, manager, manager_with, ms};
 use brama::{
     Brama, Builder, CallError, Config, Connection, ConnectionOptions, Error, ExpiryStrategy, Key,
     OpenFor, Outcome, Permit, State,
 };
-use common::{fail, manager, manager_with, ms};
 
 // ---- names ----
 

@@ -1,0 +1,12 @@
+//! One circuit: what operations do, what counts, and what a careless caller may do. What several
+//! threads do to one circuit is in `concurrency` and `preempted`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod books;
+mod calls;
+mod permits;
+mod semantics;
+mod traps;

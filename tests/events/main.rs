@@ -1,0 +1,13 @@
+//! Events: which there are, who hears of them, how they travel, and what becomes of them where there
+//! is no room. Under load they are in `event_storms` and `event_marathon`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod between_managers;
+mod callbacks;
+mod content;
+mod delivery;
+mod overflow;
+mod queue_waits;
+mod subscriptions;
