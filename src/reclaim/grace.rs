@@ -1,4 +1,4 @@
-//! Sections: who reads says so, and nobody frees what a reader may hold.
+//! Sections: a reader says that it reads, and what it may hold is not freed.
 //!
 //! Every thread has a [`Reader`], a word that it alone writes: how many sections it has
 //! left, and whether it is inside one. To enter is a store, to leave is another; there
@@ -91,10 +91,12 @@ pub(crate) struct Reader {
     next: Cell<*const Reader>,
 }
 
-// SAFETY: `section` and `taken` are atomics, `next` and `domain` don't change once it is
-// shared, and `bag` belongs to the one thread that has taken it.
+// SAFETY: `section` and `taken` are atomics. `next` and `domain` do not change once
+// `Domain::take_reader` has shared the reader. `bag` is used only by the thread that
+// `take_reader` gave the reader to, until `give_back`.
 unsafe impl Sync for Reader {}
-// SAFETY: as above.
+// SAFETY: nothing in a reader belongs to the thread that made it. `take_reader` and `give_back`
+// hand the bag over with Acquire and Release; all else is atomic or does not change.
 unsafe impl Send for Reader {}
 
 /// What to destroy, and how.
@@ -159,8 +161,9 @@ impl Bag {
     fn destroy(&mut self) {
         self.objects(|objects| {
             for retired in objects.drain(..) {
-                // SAFETY: as `retire` was promised: nobody can reach it, and it comes here
-                // once.
+                // SAFETY: `Reader::retire` promises that no reader who enters later finds it
+                // and that `destroy` may be called once; `is_free_to_go` found the sections
+                // before that over.
                 unsafe { (retired.destroy)(retired.object) };
             }
         });
@@ -194,11 +197,12 @@ impl Reader {
     #[cold]
     fn leave_slowly(&self, section: u64) {
         if section & DEPTH != 0 {
-            // ORDERING: as in `enter`, here and in `seal_soon`: who finds any word of this
-            // section has seen the end of the one before.
+            // ORDERING: Release, partner of the Acquire in `read`, here and in `seal_soon`: a
+            // collector that finds any word of this section has seen the end of the one before.
             return self.section.store(section, Ordering::Release);
         }
-        // ORDERING: as in `leave`.
+        // ORDERING: Release, partner of the Acquire in `read`: reads inside the section come
+        // before the destruction of what they looked at.
         self.section
             .store((section & !DUE) + OVER, Ordering::Release);
         self.seal();
@@ -212,6 +216,8 @@ impl Reader {
     /// Has the bag sealed when the section is left.
     pub(crate) fn seal_soon(&self) {
         let section = self.section.load(Ordering::Relaxed);
+        // ORDERING: Release, partner of the Acquire in `read`: the word is still one of this
+        // section (see `leave_slowly`).
         self.section.store(section | DUE, Ordering::Release);
     }
 
@@ -240,12 +246,14 @@ impl Reader {
     #[cold]
     pub(crate) fn seal(&self) {
         // Taken out, for what is destroyed may enter sections and retire.
-        // SAFETY: only this thread touches the bag.
+        // SAFETY: only the thread that has taken the reader touches the bag, and `take` ends the
+        // access before anything is destroyed.
         let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
-        // SAFETY: a domain outlives its readers.
+        // SAFETY: `take_reader` set it from a `&'static self`.
         let empty = unsafe { &*self.domain }.collect(bag);
         self.bag.with_mut(|bag| {
-            // SAFETY: as above.
+            // SAFETY: only the thread that has taken the reader touches the bag. `collect` has
+            // returned, so what it destroyed does not retire into the bag any more.
             let bag = unsafe { &mut *bag };
             if bag.is_none() {
                 *bag = empty;
@@ -436,7 +444,7 @@ impl Chain {
         let bag = unsafe { Box::from_raw(self.0) };
         self.0 = bag.next;
         if !self.0.is_null() {
-            // SAFETY: as above.
+            // SAFETY: the next bag is in the same chain, which is owned as a whole.
             unsafe { (*self.0).last = bag.last };
         }
         Some(bag)

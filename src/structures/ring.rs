@@ -240,7 +240,9 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) fn pop_before(&self, end: u64) -> Option<T> {
         loop {
-            // ORDERING: Relaxed, for the same reasons as in `push_within`.
+            // ORDERING: Relaxed: the slot's stamp says whether this is current. After a lost
+            // attempt it is newer than before, as in `push_within`: the failed exchange read a
+            // newer head, or the stamp was acquired from a consumer that had moved it.
             let position = self.head.0.load(Ordering::Relaxed);
             if position >= end {
                 return None;

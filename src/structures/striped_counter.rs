@@ -145,7 +145,8 @@ impl Stripes {
 
 impl Drop for Stripes {
     fn drop(&mut self) {
-        // ORDERING: whoever drops the record has synchronised with its users.
+        // ORDERING: Relaxed: `&mut self` says that the record's users have synchronised with
+        // this.
         let block = self.block.load(Ordering::Relaxed);
         if !block.is_null() {
             // SAFETY: `attach` leaked it from a box and nobody else frees it;

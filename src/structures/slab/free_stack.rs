@@ -55,7 +55,8 @@ impl Stack {
 
     /// Pops a batch, which is then the caller's alone.
     pub(crate) fn pop(&self, words: &impl Words) -> Option<u32> {
-        // ORDERING: Acquire, partner of the Release in `push`, as is the next.
+        // ORDERING: Acquire, partner of the Release in `push`: the batch and its word are
+        // written. The exchange below acquires the head that it finds for the same reason.
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             let number = head as u32;

@@ -98,8 +98,8 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
             }
             // ORDERING: Acquire pairs with the Release in `give_back`.
             let block = slot.swap(ptr::null_mut(), Ordering::Acquire);
-            // SAFETY: a pointer in a slot was leaked from a box and belongs to
-            // whoever swaps it out.
+            // SAFETY: `give_back` leaked each pointer in a slot from a box, and the swap made it
+            // this thread's alone.
             (!block.is_null()).then(|| unsafe { Box::from_raw(block) })
         })
     }

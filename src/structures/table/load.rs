@@ -62,7 +62,7 @@ impl Counts {
     fn count(&self, more: usize) -> &Place {
         let token = atomic::thread_token();
         let place = &self.dead[token % PLACES];
-        // ORDERING: Relaxed, counts (see `read`).
+        // ORDERING: Relaxed, counts order nothing (see `read`).
         if place.belongs_to(token) {
             let count = place.own.load(Ordering::Relaxed).wrapping_add(more);
             place.own.store(count, Ordering::Relaxed);
