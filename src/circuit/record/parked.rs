@@ -166,7 +166,8 @@ impl Record {
             }
             // Whether it succeeds or another thread was faster: what is parked is read again.
             self.park(seen, taken_over);
-            // ORDERING: as above.
+            // ORDERING: Acquire, partner of the Release in `park`, which may have been another
+            // thread's; and the word is read after it, in the next round.
             bits = self.cold().parked.load(Ordering::Acquire);
         }
     }
