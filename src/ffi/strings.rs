@@ -80,7 +80,7 @@ unsafe fn look_at(block: *const u8) -> (u32, u32) {
 /// A string that ends with a NUL.
 #[cfg(not(all(target_arch = "x86_64", not(brama_direct))))]
 pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
-    // SAFETY: the caller's promise.
+    // SAFETY: a string that ends with a NUL: this function's # Safety.
     let bytes = unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes();
     (bytes.len(), bytes.is_ascii())
 }
