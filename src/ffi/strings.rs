@@ -91,8 +91,8 @@ mod tests {
 
     /// A page that can be read before one that cannot.
     fn page_at_the_edge() -> &'static mut [u8] {
-        // SAFETY: fresh memory, which is never unmapped, and whose second half nobody
-        // refers to.
+        // SAFETY: fresh memory, which is never unmapped, and and nothing refers to
+        // its second half.
         unsafe {
             let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
             let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);

@@ -176,7 +176,7 @@ impl Reader {
     pub(crate) fn enter(&self) {
         let section = self.section.load(Ordering::Relaxed);
         debug_assert!(section & DEPTH < DEPTH);
-        // ORDERING: Release, partner of `read`: who finds this section has seen the end
+        // ORDERING: Release, partner of `read`: a thread that finds it has seen the end
         // of the one before.
         self.section.store(section + 1, Ordering::Release);
         membarrier::light();
@@ -440,7 +440,7 @@ impl Chain {
         if self.0.is_null() {
             return None;
         }
-        // SAFETY: whoever has a chain owns its bags, which came from boxes.
+        // SAFETY: a chain owns its bags, each of which `put` or `collect` made from a box.
         let bag = unsafe { Box::from_raw(self.0) };
         self.0 = bag.next;
         if !self.0.is_null() {

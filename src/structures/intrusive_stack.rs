@@ -113,8 +113,9 @@ impl<T: Linked> IntrusiveStack<T> {
         let raw = T::into_raw(reference());
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
-            // item waiting is one more whose change the taker must see.
+            // ORDERING: AcqRel, an RMW and not a store, partner of the swap in
+            // `take_all`: a thread that has meanwhile found the item waiting made one more
+            // change that the taker must see.
             item.link().next.swap(self.marked(head), Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.

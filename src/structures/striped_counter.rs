@@ -149,7 +149,7 @@ impl Drop for Stripes {
         // this.
         let block = self.block.load(Ordering::Relaxed);
         if !block.is_null() {
-            // SAFETY: `attach` leaked it from a box and nobody else frees it;
+            // SAFETY: `attach` leaked it from a box, and only this drop frees it;
             // `&mut self` says that no borrow of it is left.
             drop(unsafe { Box::from_raw(block) });
         }

@@ -178,8 +178,8 @@ impl Record {
         if next == seen.parked {
             return true;
         }
-        // ORDERING: Release, partner of the Acquire in `seen`: who finds this finds the state
-        // word that it was decided from, or a later one. AcqRel since a failure that is
+        // ORDERING: Release, partner of the Acquire in `seen`: a thread that finds this finds
+        // the state word that it was decided from, or a later one. AcqRel since a failure that is
         // counted here is published with the ring that its time goes to.
         self.cold()
             .parked
