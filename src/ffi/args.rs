@@ -4,6 +4,7 @@
 //! it. What cannot be checked is the rule for pointers, which the C program keeps and
 //! which every `SAFETY` comment of this floor leans on: a pointer that is not NULL points to
 //! what its type says, for as long as the call lasts. What that leads to is under the rule too.
+//! A permit is zero, or was filled in by this library and its handle or manager is still there.
 
 use std::ffi::c_char;
 use std::fmt::Display;

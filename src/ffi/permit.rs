@@ -293,8 +293,8 @@ unsafe fn answer(
 /// thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
-    // SAFETY: a permit, since it is this function's own copy; its handle or manager is still
-    // there: the rule for permits in the header.
+    // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
+    // rule for pointers in `args`.
     unsafe { brama_permit_is_probe_at(&raw const permit) }
 }
 

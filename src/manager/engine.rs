@@ -232,7 +232,7 @@ impl Engine {
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
         // What takes longest is to fetch its place in a large table, so that is begun
-        // first, and nobody looks there whether the name is taken before it matters.
+        // first. Whether the name is taken is looked up only when it matters.
         self.table.expect(newcomer.hash, &guard);
         newcomer.with(&self.context, options)?;
         if newcomer.is_costly()
@@ -272,7 +272,7 @@ impl Engine {
             record.make_room(&record.settings(&self.context));
             record.watch(&self.context);
         }
-        // Otherwise whoever subscribes from now on finds the record.
+        // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
             record.tell_registration(&self.context);
         }
@@ -466,7 +466,7 @@ impl Engine {
                 seen.extend(record.status(&self.context));
             }
         });
-        // A name that was registered anew during the walk may have been met twice.
+        // A name that was registered again during the walk may have been met twice.
         seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
         seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
         seen
@@ -481,7 +481,8 @@ impl Engine {
         }
         self.bus.begin_closing();
         // ORDERING: SeqCst, partner of the fences in `register`, `subscribe` and `do_all_due`:
-        // either the walk below finds their record or subscriber, or they find the flag.
+        // either what follows finds their record, their subscriber or no dispatcher, or they find
+        // the flag.
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);

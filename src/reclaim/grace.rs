@@ -8,20 +8,20 @@
 //! Who unlinks an object [retires](Reader::retire) it into its reader's bag. A full bag
 //! is **sealed** when its thread is outside:
 //!
-//! 1. a [heavy](membarrier::heavy) barrier. Whoever enters a section after it no longer
-//!    finds the objects; whoever was inside one before it is seen in step 2;
+//! 1. a [heavy](membarrier::heavy) barrier. A reader that enters a section after it no
+//!    longer finds the objects; a reader that was inside one before it is seen in step 2;
 //! 2. the sections that are under way now are written down: the bag **awaits** them;
 //! 3. when each of them is over, the objects are destroyed.
 //!
-//! Nearly always nobody is inside in step 2, and the objects are destroyed at once. The
-//! other bags lie in a common stack, the latest in front, and whoever seals the next bag
+//! Nearly always no reader is inside in step 2, and the objects are destroyed at once. The
+//! other bags lie in a common stack, the latest in front, and the thread that seals the next bag
 //! looks at them again, until it has met [`LOOKS`] that still have to wait: a section that
 //! lasts costs those who retire no more than that. The stack is only ever emptied as a
 //! whole and filled when it is empty, so it has no ABA problem.
 //!
 //! # What is promised
 //!
-//! - To enter and to leave is wait-free, but for the sealing of a full bag. To retire and
+//! - To enter and to leave is wait-free, except for the sealing of a full bag. To retire and
 //!   to seal is lock-free as far as the allocator and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
 //!   are left.
@@ -107,7 +107,7 @@ struct Retired {
 
 /// Objects that were retired one after the other.
 struct Bag {
-    /// Touched by whoever has the bag. (A cell so that models see who that is.)
+    /// Touched by the thread that has the bag. (A cell, so that models see which one that is.)
     objects: UnsafeCell<Vec<Retired>>,
     /// The sections that have to be over, and none before it is sealed by a barrier.
     awaited: Option<Vec<Awaited>>,
@@ -117,7 +117,7 @@ struct Bag {
     last: *mut Bag,
 }
 
-/// Bags one behind the other, owned by whoever has the first. Null: none.
+/// Bags one behind the other, owned by the thread that has the first. Null: none.
 struct Chain(*mut Bag);
 
 /// A section that was under way.
@@ -225,7 +225,7 @@ impl Reader {
     ///
     /// # Safety
     ///
-    /// The caller is this reader's thread and inside a section. Nobody who enters a
+    /// The caller is this reader's thread and inside a section. No reader that enters a
     /// section from now on finds the object. `destroy` may be called with it once, on any
     /// thread and at any later time; it must not panic.
     pub(crate) unsafe fn retire(&self, object: *mut (), destroy: unsafe fn(*mut ())) {

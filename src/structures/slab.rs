@@ -114,7 +114,7 @@ pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
 /// # Safety
 ///
 /// It came from [`take`] with this distance, and was filled by means of
-/// [`Slot::hot`]'s pointer; its contents have been dropped, and nobody uses them any
+/// [`Slot::hot`]'s pointer; its contents have been dropped, and are not used any
 /// more.
 #[inline]
 pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {

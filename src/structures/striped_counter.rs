@@ -118,8 +118,8 @@ impl Stripes {
         // content is visible before the block is.
         let block = self.block.load(Ordering::Acquire);
         // SAFETY: null, or a block that `attach` leaked from a box. It is only
-        // freed by our drop, which the borrow of `self` keeps away, and nobody
-        // ever forms a `&mut` to it before that.
+        // freed by our drop, which the borrow of `self` keeps away, and no
+        // `&mut` to it is formed before that.
         unsafe { block.as_ref() }
     }
 

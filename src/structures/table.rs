@@ -332,7 +332,7 @@ impl<T: Entry> Table<T> {
         {
             Ok(old) => {
                 // SAFETY: it came from a box, and this thread alone took it
-                // off the root, where nobody finds it from now on.
+                // off the root, where no thread finds it from now on.
                 unsafe { guard.retire(old, Array::destroy) };
                 guard.flush();
             }

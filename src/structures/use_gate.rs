@@ -159,8 +159,8 @@ impl<T> UseGate<T> {
             // `close`, or closing in the drop of `Visit`. No other thread enters any more.
             unsafe { (*content).take() }
         });
-        // The user's: what it holds may panic when dropped, and somebody may be
-        // waiting for this to end.
+        // User-supplied: what it holds may panic when dropped, and a closer may be waiting
+        // for this to end.
         let content = content.map(ManuallyDrop::into_inner);
         FINISHING.set(FINISHING.get() + 1);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {

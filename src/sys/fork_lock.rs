@@ -196,7 +196,7 @@ impl WaitRoom {
     /// What somebody may be waiting for has become true.
     pub(crate) fn tell(&self) {
         let seats = &*self.0;
-        // Not between somebody's look and sleep.
+        // Not between the look and the sleep of a thread that waits.
         drop(seats.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         seats.told.notify_all();
     }

@@ -110,7 +110,7 @@ mod unix {
     impl Drop for WakeFd {
         fn drop(&mut self) {
             let descriptors = self.place.descriptors();
-            // First: from here on the numbers may become somebody else's, and a child
+            // First: from here on the numbers may be used for other files, and a child
             // must not touch them.
             self.place.put([NONE, NONE]);
             machine::close(descriptors);

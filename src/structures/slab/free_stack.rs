@@ -42,7 +42,7 @@ impl Stack {
             let next = head & !u64::from(NONE) | u64::from(number);
             // ORDERING: Release publishes the batch and its word to the Acquires in
             // `pop`; every change of the head is an RMW, so the release sequence
-            // reaches whoever finds the number there later.
+            // reaches a thread that finds the number there later.
             match self
                 .head
                 .compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed)

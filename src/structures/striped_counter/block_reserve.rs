@@ -169,7 +169,7 @@ shipped! {
 
     /// A block of the process's reserve.
     pub(super) fn take() -> Option<Box<Block>> {
-        // Once it is known to be empty, nobody searches it.
+        // Once it is known to be empty, no thread searches it.
         let demand = DEMAND.load(Ordering::Relaxed);
         if demand >= UNMET {
             return None;

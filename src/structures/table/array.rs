@@ -33,7 +33,7 @@
 //! An `&'g Array` is a licence to look at entries for `'g`. It is only ever
 //! obtained from the table's root by a thread that was pinned *before* it
 //! loaded the root and stays pinned for `'g`, or by the owner of a table that
-//! nobody shares any more. An entry leaves the table after that pin, then, or
+//! is not shared any more. An entry leaves the table after that pin, then, or
 //! was never seen in this array; so it is not freed before `'g` ends, even when
 //! this array has been replaced and the entry was removed from a later one.
 //! Every `SAFETY` comment in this file leans on this paragraph.
@@ -472,7 +472,7 @@ impl<T: Entry> Array<T> {
     ///
     /// # Safety
     ///
-    /// It came from a box, and nobody looks at it any more.
+    /// It came from a box, and no thread looks at it any more.
     pub(super) unsafe fn destroy(this: *mut Self) {
         // SAFETY: this function's # Safety; `Table::replace` retires only arrays that it or
         // `Table::new` made with a box.

@@ -75,7 +75,7 @@ impl Counts {
     /// Used slots and tombstones.
     pub(super) fn read(&self) -> (usize, usize) {
         // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
-        // are exact for whoever has synchronised with all writers anyway.
+        // are exact for a thread that has synchronised with all writers anyway.
         let counts = self
             .dead
             .iter()
@@ -101,7 +101,7 @@ impl Place {
     /// Whether the thread of this token owns it, which it does from now on if nobody did.
     fn belongs_to(&self, token: usize) -> bool {
         // ORDERING: Relaxed. The one value that matters, our own token, was written by
-        // this thread, and a place that nobody owned has no history to acquire.
+        // this thread, and a place that had no owner has no history to acquire.
         match self.owner.load(Ordering::Relaxed) {
             0 => self
                 .owner
