@@ -1,4 +1,4 @@
-//! The one façade for reclamation: nobody frees what a reader may hold.
+//! The one façade for reclamation: an object is freed only after its last reader has left.
 //!
 //! A reader [`pin`]s before it loads a shared pointer; a writer that unlinks an
 //! object hands it to [`Guard::retire`], which destroys it once every thread that was
@@ -16,7 +16,7 @@
 //! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
 //! of them is decided once in a process, when its first manager is made.
 //!
-//! A forked child begins anew with either: a thread that was pinned in the parent and
+//! A forked child begins again with either: a thread that was pinned in the parent and
 //! does not exist in the child would stop all reclamation there. What the parent had
 //! still to free is left alone. No pin is held by the forking thread itself, by the
 //! first rule.
@@ -52,7 +52,7 @@ shipped! {
 
     impl Drop for Farewell {
         fn drop(&mut self) {
-            // Taken out first: what is destroyed may pin.
+            // Taken out first: destructors that `give_back` runs may pin.
             if let Some(reader) = here() {
                 set_here(ptr::null());
                 DOMAIN.give_back(reader);
@@ -64,7 +64,8 @@ shipped! {
     /// epochs.
     #[inline(always)]
     fn here() -> Option<&'static Reader> {
-        // SAFETY: null, or a reader, which is never freed.
+        // SAFETY: null, or a reader that `set_here` stored: `Domain::take_reader` leaked it, and
+        // readers are never freed.
         words(|words| unsafe { words.reader.get().cast::<Reader>().as_ref() })
     }
 
@@ -118,7 +119,8 @@ shipped! {
         #[inline(always)]
         fn drop(&mut self) {
             match self.is_lent() {
-                // SAFETY: a reader, which is never freed.
+                // SAFETY: the mark is not set, so this is a reader from `pin` or `pin_otherwise`,
+                // and readers are never freed (`Domain::take_reader` leaks them).
                 false => unsafe { &*self.0 }.leave(),
                 true => unpin_otherwise(self.0),
             }
@@ -139,7 +141,8 @@ shipped! {
 
     /// None: an epoch.
     fn reader_of(guard: *const Reader) -> Option<&'static Reader> {
-        // SAFETY: a reader, which is never freed, but for its mark; or nothing but that.
+        // SAFETY: without its mark, null or a reader that `pin_otherwise` put there: readers
+        // are never freed (`Domain::take_reader` leaks them).
         unsafe { guard.map_addr(|address| address & !LENT).as_ref() }
     }
 
@@ -158,15 +161,21 @@ shipped! {
         pub(crate) unsafe fn retire<T>(&self, object: *mut T, destroy: unsafe fn(*mut T)) {
             match reader_of(self.0) {
                 Some(reader) => {
-                    // SAFETY: functions that differ in what a thin pointer points to are
-                    // called alike.
+                    // SAFETY: both function types take one thin pointer and return nothing, so
+                    // their ABI is the same: `T` is `Sized`. `Reader::retire` stores the
+                    // pointer with the object, and `Bag::destroy` calls it with that object
+                    // alone, once.
                     let destroy = unsafe {
                         std::mem::transmute::<unsafe fn(*mut T), unsafe fn(*mut ())>(destroy)
                     };
-                    // SAFETY: the caller's promise; the guard is this thread's.
+                    // SAFETY: this thread has the reader and is inside a section, since it has
+                    // the guard. What `Reader::retire` asks of the object and of `destroy` is
+                    // what the # Safety of this function asks.
                     unsafe { reader.retire(object.cast(), destroy) };
                 }
-                // SAFETY: the caller's promise.
+                // SAFETY: the guard says that the thread is pinned (`epochs::enter` in
+                // `pin_otherwise`). `epochs::retire` asks the rest in the words of this
+                // function's # Safety.
                 None => unsafe { epochs::retire(object, destroy) },
             }
         }
@@ -178,13 +187,16 @@ shipped! {
         pub(crate) fn meet_few(&self) {
             match self.is_lent() {
                 false => membarrier::light(),
-                // Where pins are epochs, or nearly.
+                // ORDERING: SeqCst, partner of the fence in `meet_all`. Pins are epochs here,
+                // or a reader is lent for one pin, which pays for the fence too.
                 true => fence(Ordering::SeqCst),
             }
         }
 
         /// The rare side. Without effect, and false, if the kernel refuses what it has granted.
         pub(crate) fn meet_all(&self) -> bool {
+            // ORDERING: SeqCst, partner of `meet_few`: of the fence there where the thread's pin
+            // is lent; the compiler fence there has its partner in `membarrier::heavy`.
             fence(Ordering::SeqCst);
             !membarrier::is_granted() || membarrier::heavy()
         }

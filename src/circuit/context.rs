@@ -98,15 +98,16 @@ impl Context {
     /// that was under way.
     #[inline]
     pub(crate) fn version(&self) -> u32 {
-        // ORDERING: Acquire, partner of the Release below: whoever sees a version
-        // sees the settings that it counts.
+        // ORDERING: Acquire, partner of the AcqRel in `next_version`: a thread that sees a
+        // version sees the settings that it counts.
         let version = self.version.load(Ordering::Acquire);
         version.wrapping_add(fork::incarnation())
     }
 
     /// Some settings have changed.
     pub(crate) fn next_version(&self) {
-        // ORDERING: AcqRel, see `version`.
+        // ORDERING: AcqRel, partner of the Acquire in `version`: the settings were replaced
+        // before.
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -194,7 +194,8 @@ impl<'a> Probes<'a> {
         }
         let mut earliest = u64::MAX;
         for (number, slot) in (0..limit).zip(self.slots()) {
-            // ORDERING: Acquire, so that the word is read after the slot.
+            // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and the
+            // word (`is_present`) is read after the slot.
             let mut seen = slot.load(Ordering::Acquire);
             while !is_taken(seen, present, now) {
                 if generation(seen) != present && !is_present() {
@@ -233,7 +234,8 @@ impl<'a> Probes<'a> {
         loop {
             let (mut busy, mut earliest, mut free) = (0, u64::MAX, None);
             for (number, slot) in (0..).zip(self.slots()) {
-                // ORDERING: Acquire, so that the word is read after all slots.
+                // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and
+                // the word (`is_present`) is read after all slots.
                 let seen = slot.load(Ordering::Acquire);
                 if is_taken(seen, present, now) {
                     busy += 1;
@@ -249,7 +251,8 @@ impl<'a> Probes<'a> {
                 return Err(NoSlot::Changed);
             }
             let stamp = taken(seen, present, end);
-            // ORDERING: AcqRel, as in `take`.
+            // ORDERING: AcqRel, partner of itself, `take` and `replace`: the slot passes from one
+            // probe to the next with all that went before.
             if slot
                 .compare_exchange(seen, stamp, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
@@ -266,8 +269,10 @@ impl<'a> Probes<'a> {
     /// 8192 changes ago. `is_present` says whether the circuit still is about to.
     pub(crate) fn forget(self, next: Generation, is_present: impl Fn() -> bool) {
         for slot in self.slots() {
-            // ORDERING: Acquire, so that the word is read after the slot. If it is unchanged,
-            // what was read is not of the generation that comes.
+            // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and the
+            // word (`is_present`) is read after the slot. If the word is unchanged, what was
+            // read is not of the generation that comes. The exchange below is AcqRel like the
+            // others.
             let seen = slot.load(Ordering::Acquire);
             if seen & END_MASK != 0 && generation(seen) == next && is_present() {
                 // A failure means that a probe of the new generation has the slot.
@@ -309,7 +314,8 @@ impl<'a> Probes<'a> {
     /// slot.
     fn replace(self, lease: Lease, stamp: u64) -> Result<(), u64> {
         let slot = self.slots().nth(lease.slot as usize).ok_or(0_u64)?;
-        // ORDERING: AcqRel, partner of itself and of `take`.
+        // ORDERING: AcqRel, partner of itself and of the exchange in `take`: the slot passes on
+        // with all that was done before the report.
         slot.compare_exchange(lease.stamp, stamp, Ordering::AcqRel, Ordering::Relaxed)
             .map(drop)
     }
@@ -338,8 +344,11 @@ impl MoreProbes {
         let mut missing = probes.saturating_sub(Probes::INLINE) as usize;
         let mut link = &self.blocks;
         while missing > 0 {
+            // ORDERING: Acquire, partner of the Release in the exchange below: the block's
+            // slots and link are written.
             let next = link.load(Ordering::Acquire);
-            // SAFETY: null, or a block of ours, which live as long as `self`.
+            // SAFETY: null, or a block that `reserve` leaked. Only our drop frees it, which the
+            // borrow of `self` keeps away.
             if let Some(block) = unsafe { next.as_ref() } {
                 missing = missing.saturating_sub(block.slots.len());
                 link = &block.next;
@@ -349,7 +358,8 @@ impl MoreProbes {
                 slots: (0..missing).map(|_| AtomicU64::new(0)).collect(),
                 next: AtomicPtr::new(ptr::null_mut()),
             }));
-            // ORDERING: Release publishes the block to the Acquire loads of links.
+            // ORDERING: Release, partner of the Acquires in `blocks` and above: the block is
+            // written.
             if link
                 .compare_exchange(next, block, Ordering::Release, Ordering::Relaxed)
                 .is_err()
@@ -363,8 +373,9 @@ impl MoreProbes {
     fn blocks(&self) -> impl Iterator<Item = &Block> {
         let mut link = &self.blocks;
         std::iter::from_fn(move || {
-            // SAFETY: null, or a block that lives as long as `self`. Acquire pairs with the
-            // Release in `reserve`.
+            // ORDERING: Acquire, partner of the Release in `reserve`: the block is written.
+            // SAFETY: null, or a block that `reserve` leaked. Only our drop frees it, which the
+            // borrow of `self` keeps away.
             let block = unsafe { link.load(Ordering::Acquire).as_ref() }?;
             link = &block.next;
             Some(block)

@@ -279,13 +279,14 @@ impl Record {
         self.word_now().passes_freely()
     }
 
-    /// Whether it was removed, asked by somebody who has marked events as missed: if not,
-    /// the one who removes it finds the marks.
+    /// Whether it was removed. The caller has marked events as missed: if it was not, the thread
+    /// that removes it finds the marks.
     pub(crate) fn is_retired_by_now(&self) -> bool {
-        // ORDERING: AcqRel, a write that changes nothing, so that it and the exchange in
-        // `retire` come one after the other, and the later one sees what was done before
-        // the earlier. Two loads could each miss the other's write. Who is removed often
-        // pays nothing for it; who finds the ring full does.
+        // ORDERING: AcqRel, partner of the exchange of the word by which `retire` or `depart`
+        // removes the connection. It is a write that changes nothing, so that the two come one
+        // after the other, and the later one sees what was done before the earlier. Two loads
+        // could each miss the other's write. A removal pays nothing for it; a thread that finds
+        // the ring full does.
         Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
     }
 
@@ -314,8 +315,8 @@ impl Record {
 
     #[inline]
     pub(crate) fn word_now(&self) -> Word {
-        // ORDERING: Acquire, partner of the AcqRel in `apply`: whoever sees a
-        // state also sees the count and the window that led to it.
+        // ORDERING: Acquire, partner of the AcqRel in `exchange`: a thread that sees a state also
+        // sees the count and the window that led to it.
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
 }

@@ -99,7 +99,8 @@ impl Subscriber {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        // ORDERING: Acquire, see `begin`.
+        // ORDERING: Acquire, partner of the Release in `begin`: the interest that it has added is
+        // visible.
         self.ready.load(Ordering::Acquire) == 1
     }
 

@@ -1,9 +1,10 @@
 //! Arguments: from what C gives to what the library takes.
 //!
 //! Every function here answers an error that names the argument instead of trusting
-//! it. What cannot be checked is the caller's promise, and the same for all: a
-//! pointer that is not NULL points to what its type says, for as long as the call
-//! lasts.
+//! it. What cannot be checked is the rule for pointers, which the C program keeps and
+//! which every `SAFETY` comment of this floor leans on: a pointer that is not NULL points to
+//! what its type says, for as long as the call lasts. What that leads to is under the rule too.
+//! A permit is zero, or was filled in by this library and its handle or manager is still there.
 
 use std::ffi::c_char;
 use std::fmt::Display;
@@ -34,7 +35,7 @@ pub(super) fn null(name: &'static str) -> Error {
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline]
 pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
     // SAFETY: NULL, or a manager that is not freed during the call.
@@ -49,15 +50,16 @@ pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
 ///
 /// # Safety
 ///
-/// As [`manager`], until such a function runs.
+/// What [`manager`] asks, until the clone is made: a callback may free the manager then.
 pub(super) unsafe fn kept_manager(manager: *mut brama_t) -> Brama {
-    // SAFETY: the caller's promise.
+    // SAFETY: NULL, or a manager that is not freed before its clone is made: this function's
+    // # Safety.
     unsafe { self::manager(manager) }.clone()
 }
 
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline]
 pub(super) unsafe fn handle<'a>(
     connection: *const brama_connection_t,
@@ -70,10 +72,10 @@ pub(super) unsafe fn handle<'a>(
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline]
 pub(super) unsafe fn given<'a, T>(name: &'static str, pointer: *const T) -> Result<&'a T, Error> {
-    // SAFETY: the caller's promise.
+    // SAFETY: NULL, or a `T` that stays for the call: this function's # Safety.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
@@ -90,7 +92,7 @@ pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Er
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline(always)]
 pub(super) unsafe fn key<'a>(
     identifier: *const c_char,
@@ -99,11 +101,11 @@ pub(super) unsafe fn key<'a>(
     if identifier.is_null() {
         return Err(null("identifier"));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: `identifier` is NULL or a string: this function's # Safety.
     let identifier = unsafe { name("identifier", identifier) }?;
     let scope = match scope.is_null() {
         true => None,
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a string: this function's # Safety.
         false => Some(unsafe { name("scope", scope) }?),
     };
     Ok(Key::new(scope, identifier))
@@ -117,7 +119,7 @@ pub(super) const TERMINATED: usize = usize::MAX;
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 pub(super) unsafe fn key_of_lengths<'a>(
     identifier: *const c_char,
     identifier_length: usize,
@@ -125,7 +127,8 @@ pub(super) unsafe fn key_of_lengths<'a>(
     scope_length: usize,
 ) -> Result<Key<'a>, Error> {
     let name = |argument, text, length| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `text` is NULL or text of its length: this function's # Safety, for each of
+        // the two names.
         let given = unsafe { bytes(text, length) };
         given.map(|bytes| utf8(argument, bytes)).transpose()
     };
@@ -136,10 +139,10 @@ pub(super) unsafe fn key_of_lengths<'a>(
 
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline(always)]
 unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a str, Error> {
-    // SAFETY: a string, as the caller promises.
+    // SAFETY: a string: this function's # Safety. `measure` finds its length.
     let (bytes, is_ascii) = unsafe {
         let (length, is_ascii) = strings::measure(text);
         (slice::from_raw_parts(text.cast(), length), is_ascii)
@@ -157,13 +160,13 @@ unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a st
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline]
 pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<&'a [u8]> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: a string, as the caller promises.
+    // SAFETY: not NULL, so a string, or text of `length` bytes: this function's # Safety.
     unsafe {
         let length = match length {
             TERMINATED => strings::measure(text).0,
@@ -178,7 +181,7 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<&'a
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 #[inline]
 pub(super) unsafe fn text<'a>(
     argument: &'static str,
@@ -187,7 +190,7 @@ pub(super) unsafe fn text<'a>(
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: as above.
+    // SAFETY: not NULL, so a string: this function's # Safety.
     unsafe { name(argument, text) }.map(Some)
 }
 
@@ -203,7 +206,7 @@ fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 pub(super) unsafe fn array<'a, T>(
     name: &'static str,
     first: *const T,
@@ -217,7 +220,7 @@ pub(super) unsafe fn array<'a, T>(
             format!("{count} elements"),
             "must fit into memory",
         )),
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so `count` values: this function's # Safety.
         (false, count) => Ok(unsafe { slice::from_raw_parts(first, count) }),
     }
 }
@@ -226,7 +229,7 @@ pub(super) unsafe fn array<'a, T>(
 ///
 /// # Safety
 ///
-/// See the top of the file.
+/// The rule for pointers: the top of the file.
 pub(super) unsafe fn pairs<'a>(
     first: *const brama_pair_t,
     count: usize,
@@ -234,10 +237,11 @@ pub(super) unsafe fn pairs<'a>(
     if first.is_null() && count == 0 {
         return Ok(None);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: `first` is NULL or `count` pairs: this function's # Safety.
     let pairs = unsafe { array("metadata", first, count) }?;
     let each = |name, one: *const c_char| {
-        // SAFETY: as above.
+        // SAFETY: both texts of a pair are NULL or strings: this function's # Safety, of all
+        // that `first` leads to.
         unsafe { text(name, one) }?.ok_or_else(|| null(name))
     };
     let pairs = pairs.iter().map(|pair| {
@@ -290,7 +294,7 @@ fn judge_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), 
 ///
 /// # Safety
 ///
-/// See the top of the file; the struct is as long as its size says.
+/// The rule for pointers: the top of the file; the struct is as long as its size says.
 pub(super) unsafe fn read<T: Extensible>(
     argument: &'static str,
     from: *const T,
@@ -330,7 +334,7 @@ pub(super) unsafe fn read_or_blank<T: Extensible>(
     if from.is_null() {
         return Ok(T::BLANK);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: not NULL, so a struct as long as its size says: this function's # Safety.
     unsafe { read(argument, from) }
 }
 
@@ -374,7 +378,8 @@ pub(super) unsafe fn init<T: Extensible>(place: *mut T) {
     if !place.is_null() {
         // A variable of its own: the address of a constant may be that of a temporary.
         let blank = T::BLANK;
-        // SAFETY: the caller's promise, and no more than the blank one has.
+        // SAFETY: not NULL, so room for the struct as it was at first: this function's
+        // # Safety. Only FIRST_SIZE bytes are written, which the blank one has.
         unsafe {
             let from = ptr::from_ref(&blank).cast::<u8>();
             ptr::copy_nonoverlapping(from, place.cast::<u8>(), T::FIRST_SIZE);

@@ -64,20 +64,22 @@ pub unsafe extern "C" fn brama_available_many(
     answers: *mut bool,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connections` is NULL or `count` pointers: the rule for pointers in `args`.
         let connections = unsafe { array("connections", connections, count) }?;
         if count > 0 {
             place("answers", answers)?;
         }
         let mut missing = None;
         for (number, connection) in connections.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: `connection` is NULL or a handle, as each of the array's: the rule for
+            // pointers in `args`.
             let handle = unsafe { connection.as_ref() };
             let answer = handle.is_some_and(|handle| handle.connection.available());
             if handle.is_none() {
                 missing = missing.or(Some(number));
             }
-            // SAFETY: as above.
+            // SAFETY: `answers` is not NULL, so it has room for `count` answers, by the rule
+            // for pointers in `args`; `number` is below `count`.
             unsafe { answers.add(number).write(answer) };
         }
         match missing {
@@ -114,7 +116,8 @@ pub unsafe extern "C" fn brama_report_many(
             place("items", items)?;
         }
         for number in 0..count {
-            // SAFETY: the caller's promise: so many items, each as long as this step.
+            // SAFETY: `items` is not NULL, so it is `count` items, `item_size` bytes apart, by
+            // the rule for pointers in `args`; `number` is below `count`.
             let result = unsafe {
                 let item = items.byte_add(number * item_size);
                 let result = guard::result(|| Ok(report(item)?));
@@ -132,16 +135,16 @@ pub unsafe extern "C" fn brama_report_many(
 
 /// # Safety
 ///
-/// See [`super::args`].
+/// The rule for pointers in [`super::args`].
 unsafe fn report(item: *const brama_report_item_t) -> Result<(), Error> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `item` is an item as long as its size says: this function's # Safety.
     let item = unsafe { read("items", item) }?;
-    // SAFETY: the caller's promise.
+    // SAFETY: the item's handle is NULL or a handle: this function's # Safety.
     let connection = &unsafe { handle(item.connection) }?.connection;
     match item.outcome {
         BRAMA_OUTCOME_SUCCESS => connection.success(),
         BRAMA_OUTCOME_FAILURE => {
-            // SAFETY: the caller's promise.
+            // SAFETY: the item's reason is NULL or text of its length: this function's # Safety.
             let report = unsafe { report::reason(item.reason, item.reason_length) };
             connection.failure(&report).map(drop)
         }

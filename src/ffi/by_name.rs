@@ -34,7 +34,8 @@ pub unsafe extern "C" fn brama_register(
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
+        // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
         unsafe {
             clear(out);
             let key = key(identifier, scope)?;
@@ -64,7 +65,9 @@ pub unsafe extern "C" fn brama_register_n(
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
+        // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
+        // `args`.
         unsafe {
             clear(out);
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
@@ -93,7 +96,8 @@ pub unsafe extern "C" fn brama_get_or_register(
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
+        // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
         unsafe {
             clear(out);
             let key = key(identifier, scope)?;
@@ -121,7 +125,9 @@ pub unsafe extern "C" fn brama_get_or_register_n(
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
+        // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
+        // `args`.
         unsafe {
             clear(out);
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
@@ -149,7 +155,8 @@ pub unsafe extern "C" fn brama_unregister(
     scope: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         unsafe { args::manager(manager).unregister(key(identifier, scope)?)? };
         Ok(())
     })
@@ -171,7 +178,8 @@ pub unsafe extern "C" fn brama_connection_get(
 ) -> brama_result_t {
     guard::result(|| {
         args::place("out", out)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `out` is NULL
+        // or a place: the rule for pointers in `args`.
         unsafe {
             clear(out);
             let key = key(identifier, scope)?;
@@ -194,7 +202,8 @@ pub unsafe extern "C" fn brama_connection_get_n(
 ) -> brama_result_t {
     guard::result(|| {
         args::place("out", out)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
+        // `out` is NULL or a place: the rule for pointers in `args`.
         unsafe {
             clear(out);
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
@@ -217,7 +226,8 @@ pub unsafe extern "C" fn brama_available(
     scope: *const c_char,
 ) -> bool {
     guard::value(false, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
         available(manager, key)
     })
@@ -234,9 +244,9 @@ pub unsafe extern "C" fn brama_available_n(
     scope_length: usize,
 ) -> bool {
     guard::value(false, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the names are NULL or text of their lengths: the rule for pointers in `args`.
         let key = unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) }?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         available(unsafe { args::manager(manager) }, key)
     })
 }
@@ -268,7 +278,8 @@ pub unsafe extern "C" fn brama_state(
     scope: *const c_char,
 ) -> brama_state_t {
     guard::value(BRAMA_STATE_UNKNOWN, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
         Ok(types::state(manager.known_state(key)?))
     })
@@ -286,7 +297,8 @@ pub unsafe extern "C" fn brama_success(
     scope: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         unsafe { args::manager(manager).success(key(identifier, scope)?)? };
         Ok(())
     })
@@ -301,7 +313,8 @@ pub unsafe extern "C" fn brama_success_with(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+        // NULL or a report: the rule for pointers in `args`.
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
             args::manager(manager).success_with(key, &report)?;
@@ -324,7 +337,8 @@ pub unsafe extern "C" fn brama_failure(
     reason: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
+        // NULL or a string: the rule for pointers in `args`.
         unsafe {
             let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
             args::manager(manager).failure(key, &report)?;
@@ -343,7 +357,8 @@ pub unsafe extern "C" fn brama_success_n(
     scope_length: usize,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths:
+        // the rule for pointers in `args`.
         unsafe {
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
             args::manager(manager).success(key)?;
@@ -364,7 +379,8 @@ pub unsafe extern "C" fn brama_failure_n(
     reason_length: usize,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
+        // `reason` is NULL or text of its length: the rule for pointers in `args`.
         unsafe {
             let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
             let report = report::reason(reason, reason_length);
@@ -383,7 +399,8 @@ pub unsafe extern "C" fn brama_failure_with(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+        // NULL or a report: the rule for pointers in `args`.
         unsafe {
             let key = key(identifier, scope)?;
             let (report, count) = brama_report_t::given_with_place(report)?;
@@ -398,7 +415,7 @@ pub unsafe extern "C" fn brama_failure_with(
 /// `out` is NULL or a place for a pointer.
 unsafe fn clear(out: *mut *mut brama_connection_t) {
     if !out.is_null() {
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
         unsafe { out.write(std::ptr::null_mut()) };
     }
 }
@@ -409,7 +426,7 @@ unsafe fn clear(out: *mut *mut brama_connection_t) {
 unsafe fn hand_out(connection: Connection, out: *mut *mut brama_connection_t) {
     if !out.is_null() {
         let handle = Arc::new(brama_connection_t::new(connection));
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
         unsafe { out.write(Arc::into_raw(handle).cast_mut()) };
     }
 }

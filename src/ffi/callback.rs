@@ -12,7 +12,8 @@ pub(super) struct UserData {
 
 // SAFETY: the header says on which threads the functions that get it are called.
 unsafe impl Send for UserData {}
-// SAFETY: as above.
+// SAFETY: the pointer is only handed to the host's functions, and the header says on which
+// threads they are called.
 unsafe impl Sync for UserData {}
 
 impl UserData {

@@ -213,7 +213,7 @@ pub unsafe extern "C" fn brama_configure(
     config: *const brama_config_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `config` is NULL or a config: the rule for pointers in `args`.
         let config = unsafe { read("config", config) }?;
         refuse_if_given("background", config.background != BRAMA_NOT_GIVEN_I32)?;
         refuse_if_given(
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn brama_configure(
             changes: changes_of!(config),
             housekeeping: config.housekeeping()?,
         };
-        // SAFETY: as above.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         unsafe { args::manager(manager) }
             .configure(given)
             .map_err(in_c)?;
@@ -247,7 +247,8 @@ pub unsafe extern "C" fn brama_configure_connection(
     options: *const brama_options_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
+        // are NULL or options: the rule for pointers in `args`.
         unsafe {
             let key = key(identifier, scope)?;
             let options = read("options", options)?.translate()?;
@@ -266,7 +267,8 @@ pub unsafe extern "C" fn brama_connection_configure(
     options: *const brama_options_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; the options are NULL or options: the rule
+        // for pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
             let options = read("options", options)?.translate()?;
@@ -336,9 +338,10 @@ impl brama_options_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     pub(super) unsafe fn given(options: *const Self) -> Result<ConnectionOptions, Error> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `options` is NULL or options, whose metadata is what it says: this function's
+        // # Safety.
         unsafe { read_or_blank("options", options)?.translate() }
     }
 
@@ -350,7 +353,7 @@ impl brama_options_t {
             changes: changes_of!(self),
             metadata: None,
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: the metadata is NULL or so many pairs: this function's # Safety.
         let metadata = unsafe { pairs(self.metadata, self.metadata_count) }?;
         Ok(match metadata {
             Some(pairs) => options.metadata(pairs),
@@ -364,9 +367,9 @@ impl brama_config_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     pub(super) unsafe fn builder(config: *const Self) -> Result<Builder, Failure> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `config` is NULL or a config: this function's # Safety.
         let given = unsafe { read_or_blank("config", config) }?;
         let mut builder = Builder::new().config(Config {
             changes: changes_of!(given),
@@ -379,7 +382,7 @@ impl brama_config_t {
             let capacity = usize::try_from(given.event_capacity).unwrap_or(usize::MAX);
             builder = builder.event_capacity(capacity);
         }
-        // SAFETY: as above.
+        // SAFETY: the config's clock is NULL or a clock: this function's # Safety.
         if let Some(clock) = unsafe { given.clock.as_ref() } {
             builder = builder.clock(clock.clock.clone());
         }

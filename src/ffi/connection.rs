@@ -46,7 +46,7 @@ pub unsafe extern "C" fn brama_connection_identifier(
     connection: *const brama_connection_t,
 ) -> *const c_char {
     guard::value(ptr::null(), || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         Ok(unsafe { handle(connection) }?.identifier.as_ptr())
     })
 }
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn brama_connection_scope(
     connection: *const brama_connection_t,
 ) -> *const c_char {
     guard::value(ptr::null(), || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         let scope = unsafe { handle(connection) }?.scope.as_deref();
         Ok(scope.map_or(ptr::null(), |scope| scope.as_ptr()))
     })
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn brama_connection_state(
     connection: *const brama_connection_t,
 ) -> brama_state_t {
     guard::value(BRAMA_STATE_UNKNOWN, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         let connection = &unsafe { handle(connection) }?.connection;
         match types::state(connection.state()) {
             BRAMA_STATE_UNKNOWN => Err(connection.gone().into()),
@@ -148,7 +148,8 @@ pub unsafe extern "C" fn brama_connection_success_with(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+        // pointers in `args`.
         unsafe {
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
             handle.connection.success_with(&report)?;
@@ -164,7 +165,8 @@ pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `connection` is NULL or a handle; `reason` is NULL or a string: the rule for
+    // pointers in `args`.
     unsafe { failure(connection, reason, usize::MAX) }
 }
 
@@ -175,7 +177,8 @@ pub unsafe extern "C" fn brama_connection_failure_n(
     reason: *const c_char,
     reason_length: usize,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `connection` is NULL or a handle; `reason` is NULL or text of its length: the
+    // rule for pointers in `args`.
     unsafe { failure(connection, reason, reason_length) }
 }
 
@@ -194,7 +197,7 @@ unsafe fn failure(
     let begun = handle.map_or(Begun::Not, |handle| handle.connection.begin_failure(None));
     match begun {
         Begun::Done(_) => BRAMA_OK,
-        // SAFETY: as above.
+        // SAFETY: `reason` is NULL or text of this length: this function's # Safety.
         _ => unsafe { failure_that_matters(handle, reason, length, begun) },
     }
 }
@@ -211,7 +214,7 @@ unsafe fn failure_that_matters(
 ) -> brama_result_t {
     guard::result(|| {
         let handle = handle.ok_or_else(|| null("connection"))?;
-        // SAFETY: the caller's promise.
+        // SAFETY: the reason is NULL or text of this length: this function's # Safety.
         let report = unsafe { report::reason(text, length) };
         handle
             .connection
@@ -227,7 +230,8 @@ pub unsafe extern "C" fn brama_connection_failure_with(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+        // pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
             let (report, count) = brama_report_t::given_with_place(report)?;

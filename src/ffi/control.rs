@@ -30,7 +30,8 @@ pub unsafe extern "C" fn brama_open_circuit(
     expiry_ms: u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
+        // NULL or a string: the rule for pointers in `args`.
         unsafe {
             let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
             args::manager(manager)
@@ -51,7 +52,8 @@ pub unsafe extern "C" fn brama_open_circuit_with(
     expiry_ms: u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+        // NULL or a report: the rule for pointers in `args`.
         unsafe {
             let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
             args::manager(manager)
@@ -73,7 +75,8 @@ pub unsafe extern "C" fn brama_close_circuit(
     scope: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         unsafe { args::manager(manager).close_circuit(key(identifier, scope)?)? };
         Ok(())
     })
@@ -87,7 +90,8 @@ pub unsafe extern "C" fn brama_half_open_circuit(
     scope: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         unsafe { args::manager(manager).half_open_circuit(key(identifier, scope)?)? };
         Ok(())
     })
@@ -102,7 +106,8 @@ pub unsafe extern "C" fn brama_reset_circuit(
     scope: *const c_char,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+        // pointers in `args`.
         unsafe { args::manager(manager).reset_circuit(key(identifier, scope)?)? };
         Ok(())
     })
@@ -112,7 +117,7 @@ pub unsafe extern "C" fn brama_reset_circuit(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         unsafe { args::manager(manager) }.reset_all();
         Ok(())
     })
@@ -126,7 +131,8 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
     expiry_ms: u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `reason` is NULL or a string: the rule for
+        // pointers in `args`.
         unsafe {
             let (handle, report) = (handle(connection)?, report::reason(reason, TERMINATED));
             handle
@@ -146,7 +152,8 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
     expiry_ms: u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+        // pointers in `args`.
         unsafe {
             let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
             handle
@@ -164,7 +171,7 @@ pub unsafe extern "C" fn brama_connection_close_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         unsafe { handle(connection) }?.connection.close_circuit()?;
         Ok(())
     })
@@ -176,7 +183,7 @@ pub unsafe extern "C" fn brama_connection_half_open_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         unsafe { handle(connection) }?
             .connection
             .half_open_circuit()?;
@@ -190,7 +197,7 @@ pub unsafe extern "C" fn brama_connection_reset_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         unsafe { handle(connection) }?.connection.reset_circuit()?;
         Ok(())
     })

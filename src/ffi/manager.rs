@@ -18,7 +18,7 @@ use crate::manager;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `config` is NULL or a config: the rule for pointers in `args`.
         let brama = unsafe { brama_config_t::builder(config) }?
             .build()
             .map_err(in_c)?;
@@ -49,7 +49,8 @@ pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
         if !manager.is_null() && !is_default {
             // SAFETY: from `brama_new`. The callbacks that this runs may still use it.
             unsafe { args::kept_manager(manager) }.shutdown();
-            // SAFETY: as above, and given back once.
+            // SAFETY: from `brama_new`, which made it with a box; the header asks for one
+            // `brama_free`, the last use.
             drop(unsafe { Box::from_raw(manager) });
         }
         Ok(())
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         unsafe { args::kept_manager(manager) }.shutdown();
         Ok(())
     })
@@ -96,11 +97,11 @@ pub unsafe extern "C" fn brama_shutdown_within(
     left: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let brama = unsafe { args::kept_manager(manager) };
         let events = brama.shutdown_within(Duration::from_millis(timeout_ms));
         if !left.is_null() {
-            // SAFETY: a place, as the caller promises.
+            // SAFETY: not NULL, so a place for a number: the rule for pointers in `args`.
             unsafe { left.write(events) };
         }
         Ok(())
@@ -113,7 +114,7 @@ pub unsafe extern "C" fn brama_shutdown_within(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         unsafe { args::kept_manager(manager) }.poll();
         Ok(())
     })

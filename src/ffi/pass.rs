@@ -50,7 +50,7 @@ pub unsafe extern "C" fn brama_connection_pass_word(
     connection: *const brama_connection_t,
 ) -> *const u32 {
     guard::value(std::ptr::null(), || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         let word = unsafe { handle(connection) }?.connection.state_word();
         let upper_half = usize::from(cfg!(target_endian = "little"));
         Ok(word.cast::<u32>().wrapping_add(upper_half))
@@ -72,9 +72,9 @@ pub unsafe extern "C" fn brama_connection_pass_permit(
 ) -> brama_result_t {
     guard::result(|| {
         place("permit", permit)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
         let made = unsafe { handle(connection) }.and_then(|_| token(pass));
-        // SAFETY: a place, as the caller promises.
+        // SAFETY: not NULL, so a place for a permit: the rule for pointers in `args`.
         unsafe {
             permit.write(match made {
                 Ok(token) => brama_permit_t::of_handle(connection, token),

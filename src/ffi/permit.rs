@@ -85,7 +85,8 @@ pub unsafe extern "C" fn brama_acquire(
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `permit` is
+        // NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
         unsafe { acquire(manager, || key(identifier, scope), permit, retry_after_ms) }
     })
 }
@@ -103,16 +104,17 @@ pub unsafe extern "C" fn brama_acquire_n(
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the names are NULL or text of their lengths: the rule for pointers in `args`.
         let key = || unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) };
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `permit` is NULL or a place; `retry_after_ms`
+        // too: the rule for pointers in `args`.
         unsafe { acquire(manager, key, permit, retry_after_ms) }
     })
 }
 
 /// # Safety
 ///
-/// As [`brama_acquire`].
+/// `manager` is NULL or a manager; `permit` and `retry_after_ms` are NULL or places.
 unsafe fn acquire<'k>(
     manager: *mut brama_t,
     key: impl FnOnce() -> Result<Key<'k>, Error>,
@@ -120,7 +122,8 @@ unsafe fn acquire<'k>(
     retry_after_ms: *mut u64,
 ) -> Result<(), Failure> {
     place("permit", permit)?;
-    // SAFETY: the caller's promise.
+    // SAFETY: `manager` is NULL or a manager; `permit` is NULL or a place; `retry_after_ms`
+    // too: this function's # Safety.
     unsafe {
         let brama = args::manager(manager);
         let admitted = key().and_then(|key| brama.admit(key));
@@ -158,25 +161,28 @@ pub unsafe extern "C" fn brama_connection_acquire(
         }
         return BRAMA_OK;
     }
-    // SAFETY: as above.
+    // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
+    // too: the rule for pointers in `args`.
     unsafe { acquire_unless_closed(connection, permit, retry_after_ms) }
 }
 
 /// # Safety
 ///
-/// As [`brama_connection_acquire`].
+/// `connection` is NULL or a handle that is held; `permit` and `retry_after_ms` are NULL or
+/// places.
 #[inline(never)]
 unsafe fn acquire_unless_closed(
     connection: *const brama_connection_t,
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise.
+    // SAFETY: `connection` is NULL or a handle: this function's # Safety.
     if let Some(handle) = unsafe { connection.as_ref() }
         && !permit.is_null()
         && let Some(refused) = handle.connection.try_reject()
     {
-        // SAFETY: as above. Nothing in it panics, so it needs no guard.
+        // SAFETY: `permit` is not NULL, so a place; `retry_after_ms` is NULL or one: this
+        // function's # Safety. Nothing in it panics, so it needs no guard.
         unsafe {
             refuse(
                 permit,
@@ -186,16 +192,17 @@ unsafe fn acquire_unless_closed(
         };
         return guard::rejected(refused);
     }
-    // SAFETY: as above.
+    // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
+    // too: this function's # Safety.
     unsafe { acquire_guarded(connection, permit, retry_after_ms) }
 }
 
 /// # Safety
 ///
-/// `permit` is a place, `retry_after_ms` may be NULL.
+/// `permit` is a place; `retry_after_ms` is NULL or one.
 #[inline]
 unsafe fn refuse(permit: *mut brama_permit_t, retry_after_ms: *mut u64, wait: u64) {
-    // SAFETY: the caller's promise.
+    // SAFETY: `permit` is a place; `retry_after_ms` is NULL or one: this function's # Safety.
     unsafe {
         permit.write(brama_permit_t::NONE);
         if !retry_after_ms.is_null() {
@@ -206,7 +213,8 @@ unsafe fn refuse(permit: *mut brama_permit_t, retry_after_ms: *mut u64, wait: u6
 
 /// # Safety
 ///
-/// As [`brama_connection_acquire`].
+/// `connection` is NULL or a handle that is held; `permit` and `retry_after_ms` are NULL or
+/// places.
 #[inline(never)]
 unsafe fn acquire_guarded(
     connection: *const brama_connection_t,
@@ -215,7 +223,8 @@ unsafe fn acquire_guarded(
 ) -> brama_result_t {
     guard::result(|| {
         place("permit", permit)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place, which is
+        // checked; `retry_after_ms` too: this function's # Safety.
         unsafe {
             let admitted = handle(connection).and_then(|handle| handle.connection.acquire_token());
             let admitted =
@@ -236,14 +245,16 @@ unsafe fn acquire_guarded(
 unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection_t, mark: u64) {
     let owner = connection.expose_provenance() as u64;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise; every such processor has these instructions.
+    // SAFETY: `permit` is a place for a permit, which is longer than two words: this function's
+    // # Safety. Every such processor has these instructions.
     unsafe {
         use std::arch::x86_64::{_mm_set_epi64x, _mm_storeu_si128};
         let words = _mm_set_epi64x(mark.cast_signed(), owner.cast_signed());
         _mm_storeu_si128(permit.cast(), words);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: the caller's promise.
+    // SAFETY: `permit` is a place for a permit, which begins with two words: this function's
+    // # Safety.
     unsafe {
         permit.cast::<[u64; 2]>().write([owner, mark]);
     }
@@ -251,7 +262,7 @@ unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection
 
 /// # Safety
 ///
-/// `permit` is a place, `retry_after_ms` may be NULL.
+/// `permit` is a place; `retry_after_ms` is NULL or one.
 #[inline]
 unsafe fn answer(
     admitted: Result<(), Error>,
@@ -266,7 +277,7 @@ unsafe fn answer(
         }
         Err(_) => BRAMA_NONE,
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: `permit` is a place; `retry_after_ms` is NULL or one: this function's # Safety.
     unsafe {
         if admitted.is_err() {
             refuse(permit, retry_after_ms, wait);
@@ -282,7 +293,8 @@ unsafe fn answer(
 /// thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
+    // rule for pointers in `args`.
     unsafe { brama_permit_is_probe_at(&raw const permit) }
 }
 
@@ -292,7 +304,7 @@ pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t)
     if permit.is_null() {
         return false;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: not NULL, so a permit: the rule for pointers in `args`.
     let (owner, token) = unsafe { (word(permit, OWNER), token_in(permit)) };
     owner != 0 && token.is_probe()
 }
@@ -315,7 +327,8 @@ pub unsafe extern "C" fn brama_permit_covers(
     permit: brama_permit_t,
     connection: *const brama_connection_t,
 ) -> bool {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: a permit, this function's own copy; `connection` is NULL or a handle: the rule
+    // for pointers in `args`.
     unsafe { brama_permit_covers_at(&raw const permit, connection) }
 }
 
@@ -326,7 +339,8 @@ pub unsafe extern "C" fn brama_permit_covers_at(
     connection: *const brama_connection_t,
 ) -> bool {
     guard::value(false, || {
-        // SAFETY: the caller promises both; a permit's handle or manager is still there.
+        // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a permit, whose handle
+        // or manager is still there: the rule for pointers in `args`.
         let (connection, granted) = unsafe { (handle(connection)?, Granted::to(permit)?) };
         let connection = &connection.connection;
         Ok(match granted {
@@ -351,7 +365,7 @@ const REGISTRATION: usize = 4;
 /// A permit that has this word.
 #[inline(always)]
 unsafe fn word(permit: *const brama_permit_t, word: usize) -> u64 {
-    // SAFETY: the caller's promise; inside of the permit.
+    // SAFETY: `permit` is a permit that has this word: this function's # Safety.
     unsafe { permit.cast::<u64>().add(word).read() }
 }
 
@@ -359,7 +373,8 @@ unsafe fn word(permit: *const brama_permit_t, word: usize) -> u64 {
 ///
 /// A permit.
 unsafe fn token_in(permit: *const brama_permit_t) -> Token {
-    // SAFETY: the caller's promise; a token whose first word says so has a second.
+    // SAFETY: `permit` is a permit; its first word says whether the token has a second: this
+    // function's # Safety.
     unsafe {
         let place = word(permit, PLACE);
         match Token::has_stamp(place) {
@@ -381,7 +396,7 @@ unsafe fn token_in(permit: *const brama_permit_t) -> Token {
 pub(super) unsafe fn healthy<'a>(
     permit: *const brama_permit_t,
 ) -> Option<(&'a brama_connection_t, u64)> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `permit` is a permit, whose handle is still there: this function's # Safety.
     unsafe {
         let handle = handle_of(word(permit, OWNER))?;
         Some((handle, word(permit, PLACE)))
@@ -399,7 +414,8 @@ unsafe fn handle_of<'a>(owner: u64) -> Option<&'a brama_connection_t> {
         return None;
     }
     let handle = ptr::with_exposed_provenance::<brama_connection_t>(owner as usize);
-    // SAFETY: zero, or the caller's promise.
+    // SAFETY: not BY_NAME, so zero or the address of a handle that is still there: this
+    // function's # Safety.
     unsafe { handle.as_ref() }
 }
 
@@ -418,16 +434,18 @@ impl<'a> Granted<'a> {
         if permit.is_null() {
             return Err(args::null("permit"));
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so a permit: this function's # Safety.
         let owner = unsafe { word(permit, OWNER) };
-        // SAFETY: the caller's promise.
+        // SAFETY: `owner` is its first word, and its handle is still there: this function's
+        // # Safety.
         if let Some(handle) = unsafe { handle_of(owner) } {
-            // SAFETY: the caller's promise.
+            // SAFETY: `permit` is a permit: this function's # Safety.
             return Ok(Granted::ByHandle(handle, unsafe { token_in(permit) }));
         }
         let address = (owner & !BY_NAME) as usize;
         let manager = ptr::with_exposed_provenance::<brama_t>(address);
-        // SAFETY: zero, or the caller's promise.
+        // SAFETY: BY_NAME, so zero or the address of a manager that is still there: this
+        // function's # Safety.
         match unsafe { manager.as_ref() } {
             Some(manager) => {
                 // SAFETY: a permit by name has all its words.

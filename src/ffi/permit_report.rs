@@ -26,7 +26,7 @@ use crate::values::event::Report;
 /// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
     unsafe { success(&raw const permit) }
 }
 
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) 
     if permit.is_null() {
         return no_permit();
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: not NULL, so a permit: the rule for pointers in `args`.
     unsafe { success(permit) }
 }
 
@@ -46,7 +46,8 @@ pub unsafe extern "C" fn brama_permit_success_at(permit: *const brama_permit_t) 
 /// A permit. Only its first two words need be there if the second says so.
 #[inline(always)]
 unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
-    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    // SAFETY: `permit` is a permit: this function's # Safety. Nothing in it panics, so it needs
+    // no guard.
     unsafe {
         if let Some((handle, mark)) = healthy(permit)
             && handle.connection.try_success_of(mark)
@@ -63,7 +64,7 @@ unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
 #[inline(never)]
 unsafe fn success_that_matters(permit: *const brama_permit_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is a permit: this function's # Safety.
         unsafe { Granted::to(permit)?.success(&Report::NONE) }
     })
 }
@@ -74,7 +75,8 @@ pub unsafe extern "C" fn brama_permit_success_with(
     permit: brama_permit_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit; `report` is NULL or a report:
+    // the rule for pointers in `args`.
     unsafe { brama_permit_success_with_at(&raw const permit, report) }
 }
 
@@ -85,7 +87,8 @@ pub unsafe extern "C" fn brama_permit_success_with_at(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there;
+        // `report` is NULL or a report: the rule for pointers in `args`.
         unsafe {
             let report = brama_report_t::given(report)?;
             Granted::to(permit)?.success(&Report::from(&report))
@@ -100,7 +103,8 @@ pub unsafe extern "C" fn brama_permit_failure(
     permit: brama_permit_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit; `reason` is NULL or a string:
+    // the rule for pointers in `args`.
     unsafe { failure(&raw const permit, reason, TERMINATED) }
 }
 
@@ -110,7 +114,8 @@ pub unsafe extern "C" fn brama_permit_failure_at(
     permit: *const brama_permit_t,
     reason: *const c_char,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there; `reason` is
+    // NULL or a string: the rule for pointers in `args`.
     unsafe { brama_permit_failure_n(permit, reason, TERMINATED) }
 }
 
@@ -124,7 +129,8 @@ pub unsafe extern "C" fn brama_permit_failure_n(
     if permit.is_null() {
         return no_permit();
     }
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: not NULL, so a permit; `reason` is NULL or text of its length: the rule for
+    // pointers in `args`.
     unsafe { failure(permit, reason, reason_length) }
 }
 
@@ -137,7 +143,8 @@ unsafe fn failure(
     reason: *const c_char,
     length: usize,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise. Nothing in it panics, so it needs no guard.
+    // SAFETY: `permit` is a permit, and the reason is of this length: this function's # Safety.
+    // Nothing in it panics, so it needs no guard.
     unsafe {
         let begun = healthy(permit).map_or(Begun::Not, |(handle, mark)| {
             handle.connection.begin_failure(Some(mark))
@@ -160,7 +167,7 @@ unsafe fn failure_that_matters(
     begun: Begun,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is a permit; the reason is of this length: this function's # Safety.
         unsafe {
             let report = report::reason(reason, length);
             match Granted::to(permit)? {
@@ -181,7 +188,8 @@ pub unsafe extern "C" fn brama_permit_failure_with(
     permit: brama_permit_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit; `report` is NULL or a report:
+    // the rule for pointers in `args`.
     unsafe { brama_permit_failure_with_at(&raw const permit, report) }
 }
 
@@ -192,7 +200,8 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
     report: *const brama_report_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there;
+        // `report` is NULL or a report: the rule for pointers in `args`.
         unsafe {
             let (report, count) = brama_report_t::given_with_place(report)?;
             count.put(Granted::to(permit)?.failure(&Report::from(&report))?);
@@ -205,7 +214,7 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
 /// dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
     unsafe { brama_permit_ignore_at(&raw const permit) }
 }
 
@@ -213,7 +222,8 @@ pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_re
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there: the
+        // rule for pointers in `args`.
         unsafe { Granted::to(permit)?.ignored() }
     })
 }
@@ -224,7 +234,7 @@ pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -
 /// Errors as brama_permit_success. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_cancelled(permit: brama_permit_t) -> brama_result_t {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
     unsafe { brama_permit_cancelled_at(&raw const permit) }
 }
 
@@ -234,7 +244,8 @@ pub unsafe extern "C" fn brama_permit_cancelled_at(
     permit: *const brama_permit_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there: the
+        // rule for pointers in `args`.
         unsafe { Granted::to(permit)?.cancelled() }
     })
 }

@@ -19,7 +19,7 @@ use crate::values::error::Error;
 ///
 /// # Safety
 ///
-/// NULL, or a queue that nobody frees until such a function runs.
+/// NULL, or a queue that is not freed before its reference is taken here.
 unsafe fn kept(queue: *mut brama_queue_t) -> Result<Arc<brama_queue_t>, Error> {
     place("queue", queue)?;
     // SAFETY: from `Arc::into_raw` in `brama_queue_new`, and not freed yet.
@@ -45,17 +45,17 @@ pub unsafe extern "C" fn brama_queue_new(
     out: *mut *mut brama_queue_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let out = place("out", out)?;
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
         unsafe { out.write(ptr::null_mut()) };
         let filter = filter?;
-        // SAFETY: as above.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let queue = unsafe { args::kept_manager(manager) }.subscribe_queue(filter, capacity)?;
         let drained = Shelf::new();
         let queue = Arc::into_raw(Arc::new(brama_queue_t { queue, drained }));
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
         unsafe { out.write(queue.cast_mut()) };
         Ok(())
     })
@@ -81,9 +81,9 @@ pub unsafe extern "C" fn brama_queue_drain(
 ) -> brama_result_t {
     guard::result(|| {
         let count = place("count", count)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so a place for a number: the rule for pointers in `args`.
         unsafe { count.write(0) };
-        // SAFETY: as above.
+        // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         let queue = unsafe { kept(queue) }?;
         if event_size < brama_event_t::FIRST_SIZE || !event_size.is_multiple_of(size_of::<usize>())
         {
@@ -106,13 +106,14 @@ pub unsafe extern "C" fn brama_queue_drain(
                 size,
                 ..translate(event, &mut texts)
             };
-            // SAFETY: as above.
+            // SAFETY: `events` is not NULL, so it has room for `capacity` events, `event_size`
+            // bytes apart, by the rule for pointers in `args`; no more than that were drained.
             unsafe {
                 let to = events.cast::<u8>().add(number * event_size);
                 ptr::copy_nonoverlapping(ptr::from_ref(&event).cast(), to, size);
             }
         }
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a place for a number: the rule for pointers in `args`.
         unsafe { count.write(drained.len()) };
         queue.drained.put(texts);
         Ok(())
@@ -128,7 +129,7 @@ pub unsafe extern "C" fn brama_queue_drain(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms: u64) -> bool {
     guard::value(false, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         let queue = unsafe { kept(queue) }?;
         Ok(queue.queue.wait(Duration::from_millis(timeout_ms)))
     })
@@ -148,10 +149,10 @@ pub unsafe extern "C" fn brama_queue_fd(
 ) -> brama_result_t {
     guard::result(|| {
         let fd = place("fd", fd)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         let queue = unsafe { given("queue", queue) }?;
         let descriptor = descriptor(queue)?;
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a place for a descriptor: the rule for pointers in `args`.
         unsafe { fd.write(descriptor) };
         Ok(())
     })
@@ -173,7 +174,7 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         unsafe { kept(queue) }?.queue.close();
         Ok(())
     })
@@ -184,7 +185,7 @@ pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_r
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> bool {
     guard::value(true, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         Ok(unsafe { given("queue", queue) }?.queue.is_closed())
     })
 }

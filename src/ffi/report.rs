@@ -85,9 +85,9 @@ impl brama_report_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     pub(super) unsafe fn given<'a>(report: *const Self) -> Result<Valid<'a>, Error> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `report` is NULL or a report: this function's # Safety.
         Ok(unsafe { Self::given_with_place(report) }?.0)
     }
 
@@ -95,11 +95,11 @@ impl brama_report_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     pub(super) unsafe fn given_with_place<'a>(
         report: *const Self,
     ) -> Result<(Valid<'a>, CountPlace), Error> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `report` is NULL or a report: this function's # Safety.
         unsafe {
             let given = read_or_blank("report", report)?;
             let mut report = reason(given.reason, given.reason_length);
@@ -118,7 +118,8 @@ impl CountPlace {
     /// The caller's place is still there.
     pub(super) unsafe fn put(self, failures: u32) {
         if !self.0.is_null() {
-            // SAFETY: the caller's promise.
+            // SAFETY: not NULL, so a place for a number, which is still there: this function's
+            // # Safety.
             unsafe { self.0.write(failures) };
         }
     }
@@ -129,9 +130,9 @@ impl CountPlace {
 ///
 /// # Safety
 ///
-/// See [`args`].
+/// The rule for pointers in [`args`].
 pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'a> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `reason` is NULL or text of this length: this function's # Safety.
     let Some(bytes) = (unsafe { args::bytes(reason, length) }) else {
         return Valid::default();
     };
@@ -148,12 +149,12 @@ impl Valid<'_> {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     unsafe fn put_metadata(&mut self, first: *const brama_pair_t, count: usize) {
         if first.is_null() && count == 0 {
             return;
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: `first` is NULL or `count` pairs: this function's # Safety.
         let Ok(pairs) = (unsafe { args::array("metadata", first, count) }) else {
             self.is_altered = true;
             return;
@@ -168,7 +169,7 @@ impl Valid<'_> {
     /// another one of the same beginning.
     fn valid<'p>(&mut self, pair: &brama_pair_t) -> Option<(Cow<'p, str>, Cow<'p, str>)> {
         let mut text = |text: *const c_char, longest: usize| {
-            // SAFETY: NULL or a string, as the caller of `put_metadata` promises.
+            // SAFETY: both texts of a pair are NULL or strings: `put_metadata`'s # Safety.
             let bytes = unsafe { args::bytes(text, TERMINATED) };
             let fitting = bytes.filter(|bytes| bytes.len() <= longest);
             let (valid, is_altered) = fitting.map(valid_beginning).unzip();

@@ -29,15 +29,16 @@ pub unsafe extern "C" fn brama_snapshot_new(
 ) -> brama_result_t {
     guard::result(|| {
         place("out", out)?;
-        // SAFETY: a place, as the caller promises.
+        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
         unsafe { out.write(ptr::null_mut()) };
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: the rule for
+        // pointers in `args`.
         let statuses = unsafe { snapshot(manager, scope) }?;
         let snapshot = Box::new(brama_snapshot_t {
             rest: statuses.into_iter(),
             texts: Texts::default(),
         });
-        // SAFETY: as above.
+        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
         unsafe { out.write(Box::into_raw(snapshot)) };
         Ok(())
     })
@@ -52,7 +53,8 @@ pub unsafe extern "C" fn brama_snapshot_next(
     status: *mut brama_status_t,
 ) -> bool {
     guard::value(false, || {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: `snapshot` is NULL or a snapshot, which one thread at a time uses; `status`
+        // is NULL or a status: the rule for pointers in `args`.
         unsafe {
             given("snapshot", snapshot)?;
             judge_place("status", status)?;

@@ -232,7 +232,8 @@ pub unsafe extern "C" fn brama_status(
     status: *mut brama_status_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `status` is
+        // NULL or a status: the rule for pointers in `args`.
         unsafe {
             judge_place("status", status)?;
             let known = args::manager(manager).status(key(identifier, scope)?)?;
@@ -248,7 +249,8 @@ pub unsafe extern "C" fn brama_connection_status(
     status: *mut brama_status_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `status` is NULL or a status: the rule for
+        // pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
             judge_place("status", status)?;
@@ -270,7 +272,8 @@ pub unsafe extern "C" fn brama_settings(
     settings: *mut brama_settings_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `settings` is
+        // NULL or settings: the rule for pointers in `args`.
         unsafe {
             judge_place("settings", settings)?;
             let known = args::manager(manager).status(key(identifier, scope)?)?;
@@ -287,7 +290,8 @@ pub unsafe extern "C" fn brama_connection_settings(
     settings: *mut brama_settings_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `connection` is NULL or a handle; `settings` is NULL or settings: the rule
+        // for pointers in `args`.
         unsafe {
             let handle = handle(connection)?;
             judge_place("settings", settings)?;
@@ -313,12 +317,13 @@ pub unsafe extern "C" fn brama_for_each(
 ) -> brama_result_t {
     guard::result(|| {
         let callback = callback.ok_or_else(|| null("callback"))?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: the rule for
+        // pointers in `args`.
         let snapshot = unsafe { snapshot(manager, scope) }?;
         let mut texts = Texts::default();
         for status in &snapshot {
             let status = translate(status, &mut texts);
-            // SAFETY: as above.
+            // SAFETY: the host's function, with the data that it asked for.
             if !unsafe { callback(&status, user_data) } {
                 break;
             }
@@ -336,7 +341,8 @@ pub unsafe extern "C" fn brama_state_counts(
     counts: *mut brama_state_counts_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
+        // pointers in `args`.
         unsafe {
             judge_place("counts", counts)?;
             let known = args::manager(manager).state_counts();
@@ -354,11 +360,11 @@ pub unsafe extern "C" fn brama_state_counts(
 
 /// # Safety
 ///
-/// `to` has been judged.
+/// `judge_place` has found `to` right.
 unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> {
     let lent = TEXTS.try_with(|texts| translate(status, &mut texts.borrow_mut()));
     let lent = lent.map_err(|_| Failure::ThreadEnds)?;
-    // SAFETY: the caller's promise.
+    // SAFETY: `judge_place` has found `to` right: this function's # Safety.
     unsafe { write(to, &lent) };
     Ok(())
 }
@@ -367,12 +373,13 @@ unsafe fn lend(status: &Status, to: *mut brama_status_t) -> Result<(), Failure> 
 ///
 /// # Safety
 ///
-/// See [`args`].
+/// The rule for pointers in [`args`].
 pub(super) unsafe fn snapshot(
     manager: *mut brama_t,
     scope: *const c_char,
 ) -> Result<Vec<Status>, Error> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: this function's
+    // # Safety.
     let (brama, scope) = unsafe { (args::manager(manager), args::text("scope", scope)?) };
     Ok(match scope {
         None => brama.snapshot(),

@@ -80,7 +80,7 @@ unsafe fn look_at(block: *const u8) -> (u32, u32) {
 /// A string that ends with a NUL.
 #[cfg(not(all(target_arch = "x86_64", not(brama_direct))))]
 pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
-    // SAFETY: the caller's promise.
+    // SAFETY: a string that ends with a NUL: this function's # Safety.
     let bytes = unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes();
     (bytes.len(), bytes.is_ascii())
 }
@@ -91,8 +91,8 @@ mod tests {
 
     /// A page that can be read before one that cannot.
     fn page_at_the_edge() -> &'static mut [u8] {
-        // SAFETY: fresh memory, which is never unmapped, and whose second half nobody
-        // refers to.
+        // SAFETY: fresh memory, which is never unmapped, and and nothing refers to
+        // its second half.
         unsafe {
             let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
             let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);

@@ -167,20 +167,20 @@ pub unsafe extern "C" fn brama_subscribe(
 ) -> brama_result_t {
     let user_data = UserData::new(user_data, destroy);
     guard::result(move || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { clear(out) };
-        // SAFETY: as above.
+        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
-        // SAFETY: as above.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let brama = unsafe { args::kept_manager(manager) };
         let subscription = brama.subscribe(filter, move |event| {
             let event = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
             unsafe { callback(&event, user_data.get()) };
         })?;
-        // SAFETY: as above.
+        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { hand_out(subscription, out) };
         Ok(())
     })
@@ -201,13 +201,13 @@ pub unsafe extern "C" fn brama_subscribe_batched(
 ) -> brama_result_t {
     let user_data = UserData::new(user_data, destroy);
     guard::result(move || {
-        // SAFETY: the caller's promise.
+        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { clear(out) };
-        // SAFETY: as above.
+        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
-        // SAFETY: as above.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let brama = unsafe { args::kept_manager(manager) };
         let subscription = brama.subscribe_batched(filter, most, move |events| {
             texts.begin(room_for(events));
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn brama_subscribe_batched(
             // SAFETY: the host's function, with what it asked for.
             unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
         })?;
-        // SAFETY: as above.
+        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { hand_out(subscription, out) };
         Ok(())
     })
@@ -273,7 +273,8 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
     pattern: *const brama_filter_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `pattern` is NULL or a filter: the rule for
+        // pointers in `args`.
         unsafe {
             let pattern = read_or_blank("pattern", pattern)?.pattern()?;
             args::kept_manager(manager).unsubscribe(&pattern);
@@ -291,7 +292,8 @@ pub unsafe extern "C" fn brama_event_counts(
     counts: *mut brama_event_counts_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
+        // pointers in `args`.
         unsafe {
             judge_place("counts", counts)?;
             let known = args::manager(manager).event_counts();
@@ -316,12 +318,12 @@ impl brama_filter_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     pub(super) unsafe fn wanted(filter: *const Self) -> Result<EventFilter, Error> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `filter` is NULL or a filter: this function's # Safety.
         let given = unsafe { read_or_blank("filter", filter) }?;
         let data = UserData::new(given.predicate_data, given.predicate_destroy);
-        // SAFETY: as above.
+        // SAFETY: the filter's names are NULL or strings: this function's # Safety.
         let filter = unsafe { given.pattern() }?;
         let Some(predicate) = given.predicate else {
             return Ok(filter);
@@ -341,7 +343,7 @@ impl brama_filter_t {
     ///
     /// # Safety
     ///
-    /// See [`args`].
+    /// The rule for pointers in [`args`].
     unsafe fn pattern(&self) -> Result<EventFilter, Error> {
         let mut filter = EventFilter::new();
         if self.event_types != 0 {
@@ -350,12 +352,12 @@ impl brama_filter_t {
         if self.reserved != 0 {
             return Err(invalid("filter.reserved", self.reserved, "must be zero"));
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the connection is NULL or a string: this function's # Safety.
         if let Some(connection) = unsafe { args::text("filter.connection", self.connection) }? {
             validate_name("filter.connection", connection)?;
             filter = filter.connection(connection);
         }
-        // SAFETY: as above.
+        // SAFETY: the scope is NULL or a string: this function's # Safety.
         filter = match unsafe { args::text("filter.scope", self.scope) }? {
             None => filter,
             Some("") => filter.scope(None),
@@ -392,7 +394,7 @@ fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
 /// `out` is NULL or a place for a pointer.
 unsafe fn clear(out: *mut *mut brama_subscription_t) {
     if !out.is_null() {
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
         unsafe { out.write(ptr::null_mut()) };
     }
 }
@@ -405,6 +407,6 @@ unsafe fn hand_out(subscription: Subscription, out: *mut *mut brama_subscription
         return subscription.detach();
     }
     let subscription = Box::into_raw(Box::new(brama_subscription_t { subscription }));
-    // SAFETY: the caller's promise.
+    // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
     unsafe { out.write(subscription) };
 }

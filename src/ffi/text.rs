@@ -53,7 +53,7 @@ impl Shelf {
         // dropped.
         let other = self.0.swap(Box::into_raw(texts), Ordering::AcqRel);
         if !other.is_null() {
-            // SAFETY: as in `take`.
+            // SAFETY: `put` leaked it from a box, and the swap made it this thread's alone.
             drop(unsafe { Box::from_raw(other) });
         }
     }

@@ -214,7 +214,8 @@ struct Frame {
 
 // SAFETY: the pointer is only compared; the rest may be sent and shared.
 unsafe impl Send for Frame {}
-// SAFETY: the same facts.
+// SAFETY: `record` is only compared, never followed; `Seat` is two atomics, so all else is
+// `Sync`.
 unsafe impl Sync for Frame {}
 
 /// A frame in the list of the current thread.
@@ -230,7 +231,8 @@ thread_local! {
 /// A seat on the innermost call of this thread that carries another one, taken.
 fn find_seat(record: &Record, generation: Generation) -> Option<Arc<Seat>> {
     let mut at = INNERMOST.try_with(Cell::get).unwrap_or(ptr::null());
-    // SAFETY: null, or in the list, see `Linked::enter`.
+    // SAFETY: null, or in the list: `Linked::enter` put it there, and its guard takes it out
+    // before it ends.
     while let Some(linked) = unsafe { at.as_ref() } {
         let frame = linked.frame();
         if frame.is_of(record, generation)
@@ -277,7 +279,8 @@ impl Linked {
         let mut rides_on = self.frame().rides_on.as_ref();
         let mut at = self.outer.get();
         while let Some(seat) = rides_on {
-            // SAFETY: as in `find_seat`.
+            // SAFETY: null, or in the list: `Linked::enter` put it there, and its guard takes
+            // it out before it ends.
             let Some(linked) = (unsafe { at.as_ref() }) else {
                 return false;
             };
@@ -298,7 +301,8 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let _ = INNERMOST.try_with(|innermost| {
             let mut link = innermost;
-            // SAFETY: as in `find_seat`.
+            // SAFETY: null, or in the list: `Linked::enter` put it there, and only this drop
+            // takes one out.
             while let Some(linked) = unsafe { link.get().as_ref() } {
                 if ptr::eq(linked, self.0) {
                     link.set(linked.outer.get());

@@ -100,8 +100,8 @@ impl Engine {
         while self.with_plan(|plan| plan.is_cleaning()) {
             next = self.turn();
         }
-        // ORDERING: partner of the fence in `shut_down`: either this thread, which was the
-        // dispatcher, finds the flag, or the thread that shuts down finds no dispatcher.
+        // ORDERING: SeqCst, partner of the fence in `shut_down`: either this thread, which was
+        // the dispatcher, finds the flag, or the thread that shuts down finds no dispatcher.
         fence(Ordering::SeqCst);
         if self.is_shut() {
             self.say_goodbye();

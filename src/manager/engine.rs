@@ -94,6 +94,9 @@ impl Engine {
     }
 
     pub(crate) fn is_shut(&self) -> bool {
+        // ORDERING: Acquire, partner of the AcqRel in `shut_down`. Races with the walk there
+        // are settled by the fences of `shut_down`, `register` and `subscribe`, not by this
+        // load.
         self.shut.load(Ordering::Acquire) == 1
     }
 
@@ -229,7 +232,7 @@ impl Engine {
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
         // What takes longest is to fetch its place in a large table, so that is begun
-        // first, and nobody looks there whether the name is taken before it matters.
+        // first. Whether the name is taken is looked up only when it matters.
         self.table.expect(newcomer.hash, &guard);
         newcomer.with(&self.context, options)?;
         if newcomer.is_costly()
@@ -241,14 +244,15 @@ impl Engine {
         let version = newcomer.version;
         let [record, entry] = RecordRef::new(&self.context, &mut newcomer);
         let entry = entry.into_raw();
-        // SAFETY: the entry is new, its key is this one, and it hands over a
-        // reference.
+        // SAFETY: `RecordRef::new` made the entry for this key, it never was in a table, and
+        // `into_raw` has left one reference for the table.
         while let Err(existing) = unsafe { self.table.insert(entry, key, &guard) } {
             if existing.is_retired() {
                 self.table.remove_entry(existing, &guard);
                 continue;
             }
-            // SAFETY: the table did not take the reference.
+            // SAFETY: the pointer is from `into_raw` above, and `insert` did not take the
+            // reference.
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
@@ -268,7 +272,7 @@ impl Engine {
             record.make_room(&record.settings(&self.context));
             record.watch(&self.context);
         }
-        // Otherwise whoever subscribes from now on finds the record.
+        // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
             record.tell_registration(&self.context);
         }
@@ -362,7 +366,8 @@ impl Engine {
             if Arc::ptr_eq(&previous, &current) {
                 self.context.next_version();
                 // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
-                // `Record::shut`.
+                // the record's `finish_closing`, `watch` and `keep`: either the walk here finds
+                // their change, or they find the new version.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
                 if config.changes.concern_starts() {
@@ -422,9 +427,9 @@ impl Engine {
             });
             if record.replace_profile(&current, next) {
                 self.context.next_version();
-                // ORDERING: SeqCst, partner of the fences in `configure` and `Record::shut`:
-                // either the walk there sees these settings, or this thread the new
-                // global ones.
+                // ORDERING: SeqCst, partner of the fences in `configure` and the record's
+                // `finish_closing`, `watch` and `keep`: either the walk there sees these
+                // settings, or this thread the new global ones.
                 fence(Ordering::SeqCst);
                 record.make_room(&record.settings(&self.context));
                 record.watch(&self.context);
@@ -461,7 +466,7 @@ impl Engine {
                 seen.extend(record.status(&self.context));
             }
         });
-        // A name that was registered anew during the walk may have been met twice.
+        // A name that was registered again during the walk may have been met twice.
         seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
         seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
         seen
@@ -469,11 +474,15 @@ impl Engine {
 
     /// Refuses everything from now on: handles answer `ShutDown`.
     pub(crate) fn shut_down(&self) {
+        // ORDERING: AcqRel, partner of the Acquire in `is_shut`, and of itself: of several
+        // callers, the first goes on.
         if self.shut.swap(1, Ordering::AcqRel) == 1 {
             return;
         }
         self.bus.begin_closing();
-        // ORDERING: SeqCst, partner of the fences in `register` and `do_all_due`.
+        // ORDERING: SeqCst, partner of the fences in `register`, `subscribe` and `do_all_due`:
+        // either what follows finds their record, their subscriber or no dispatcher, or they find
+        // the flag.
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);

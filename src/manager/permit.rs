@@ -222,7 +222,8 @@ impl Parts {
 
     #[inline]
     fn record(&self) -> &Record {
-        // SAFETY: as in `context`.
+        // SAFETY: lent for longer than these parts are used, or kept alive by the reference that
+        // `release` gives back.
         unsafe { self.record.as_ref() }
     }
 
@@ -321,7 +322,8 @@ impl Parts {
 
     #[cold]
     fn error(&self, refusal: Refusal) -> Error {
-        // SAFETY: as in `context`.
+        // SAFETY: lent for longer than these parts are used, or kept alive by the reference that
+        // `release` gives back.
         unsafe { self.engine.as_ref() }.error(refusal, self.record().key())
     }
 
@@ -329,12 +331,14 @@ impl Parts {
     #[inline]
     fn release(self) {
         if self.ticket.owns_record() {
-            // SAFETY: the ticket says that the reference is ours; released once,
-            // after the last use.
+            // SAFETY: the ticket says that the parts own a reference to the record: `into_raw`
+            // left it there. `self` ends here, so it is taken once, after the last use.
             drop(unsafe { RecordRef::from_raw(self.record) });
         }
         if self.ticket.owns_engine() {
-            // SAFETY: as above; the pointer came from `Arc::into_raw`.
+            // SAFETY: the ticket says that the parts own a reference to the engine:
+            // `Permit::owned` left it there by `Arc::into_raw`. `self` ends here, so it is
+            // taken once.
             drop(unsafe { Arc::from_raw(self.engine.as_ptr()) });
         }
     }
@@ -392,7 +396,8 @@ const _: () = {
 // SAFETY: a permit is references to an engine and a record, lent or counted. Both are `Send` and
 // `Sync`, as the assertion above shows, so any thread may use and release them.
 unsafe impl Send for Permit<'_> {}
-// SAFETY: by the same assertion; a shared permit can only be looked at.
+// SAFETY: `&Permit` gives `&Engine` and `&Record`, which are `Sync`: the assertion above shows
+// it.
 unsafe impl Sync for Permit<'_> {}
 
 impl fmt::Debug for Permit<'_> {

@@ -27,7 +27,7 @@ struct Object {
 
 // SAFETY: loom checks.
 unsafe impl Sync for Object {}
-// SAFETY: as above.
+// SAFETY: numbers, which any thread may have; loom checks the order of their uses.
 unsafe impl Send for Object {}
 
 /// A link to an object that one thread takes away.
@@ -64,7 +64,7 @@ impl Place {
     fn follow(&self) {
         // SAFETY: null, or an object that outlives the model; what is in it, loom checks.
         if let Some(object) = unsafe { self.link.load(Ordering::Acquire).as_ref() } {
-            // SAFETY: as above.
+            // SAFETY: it outlives the model; loom finds a read that meets the destruction.
             assert!(object.alive.with(|alive| unsafe { *alive }));
         }
     }

@@ -13,7 +13,7 @@ struct Value(UnsafeCell<u32>);
 
 // SAFETY: the content is written before the value is shared; loom checks.
 unsafe impl Sync for Value {}
-// SAFETY: as above.
+// SAFETY: a `u32`, which any thread may have.
 unsafe impl Send for Value {}
 
 impl Renew for Value {
@@ -28,7 +28,7 @@ impl Renew for Value {
 /// Where the value is that the thread uses.
 fn use_it(place: &PerProcess<Value>) -> usize {
     let value: &Value = place;
-    // SAFETY: nobody writes it once it is shared; loom checks.
+    // SAFETY: it is not written once it is shared; loom checks.
     assert_eq!(value.0.with(|content| unsafe { *content }), 1);
     std::ptr::from_ref(value).addr()
 }

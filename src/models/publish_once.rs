@@ -17,7 +17,7 @@ struct Value {
 
 // SAFETY: the content is written before the value is shared; loom checks.
 unsafe impl Sync for Value {}
-// SAFETY: as above.
+// SAFETY: a number and a count, which any thread may have.
 unsafe impl Send for Value {}
 
 impl Value {
@@ -33,7 +33,7 @@ impl Value {
     }
 
     fn number(&self) -> u32 {
-        // SAFETY: nobody writes it once it is shared; loom checks.
+        // SAFETY: it is not written once it is shared; loom checks.
         assert_eq!(self.content.with(|content| unsafe { *content }), 1);
         self.number
     }

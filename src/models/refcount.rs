@@ -14,7 +14,7 @@ struct Object {
 
 // SAFETY: the count says when the content may be written.
 unsafe impl Sync for Object {}
-// SAFETY: as above.
+// SAFETY: numbers, which any thread may have.
 unsafe impl Send for Object {}
 
 impl Object {
@@ -30,7 +30,7 @@ impl Object {
     fn give_back(&self) -> bool {
         let last = self.references.give_back();
         if last {
-            // SAFETY: nobody else has a reference.
+            // SAFETY: there is no other reference.
             self.content.with_mut(|content| unsafe { *content += 1 });
         }
         last

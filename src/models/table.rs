@@ -67,7 +67,7 @@ unsafe impl Sync for Item {}
 
 impl Item {
     fn payload(&self) -> u64 {
-        // SAFETY: nobody writes it once it is shared; loom checks.
+        // SAFETY: it is not written once it is shared; loom checks.
         self.payload.with(|payload| unsafe { *payload })
     }
 }

@@ -20,7 +20,7 @@ struct Outside {
 
 // SAFETY: the gate orders its uses; loom checks.
 unsafe impl Sync for Outside {}
-// SAFETY: as above.
+// SAFETY: two numbers, which any thread may have.
 unsafe impl Send for Outside {}
 
 struct Content(Arc<Outside>);

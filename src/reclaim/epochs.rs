@@ -34,6 +34,9 @@ thread_local! {
 }
 
 /// This thread's part.
+///
+/// The `SAFETY` comments of this file name one of two facts. Each cell is reached only through
+/// `HERE`, so by one thread; and no reference to its content lives while it is written.
 struct Here {
     /// Changed by this thread, never while it is borrowed: only by its first pin, at its
     /// end, and after a fork.
@@ -51,7 +54,8 @@ struct Farewell;
 impl Drop for Farewell {
     fn drop(&mut self) {
         // Taken out first: what the drop frees may pin.
-        // SAFETY: see `Here`.
+        // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
+        // that could come back to it, and `Here::pin` holds no borrow here.
         let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
         drop(participant.map(ManuallyDrop::into_inner));
     }
@@ -63,7 +67,8 @@ pub(super) fn enter() {
         if here.depth.get() == 0 {
             // To pin may free something, which pins and unpins.
             let guard = here.pin();
-            // SAFETY: see `Here`.
+            // SAFETY: this thread's own cell. The depth is 0, so `with_guard` borrows nothing,
+            // and the cell is empty: what pinned and unpinned meanwhile has taken its own out.
             unsafe { *here.guard.get() = Some(ManuallyDrop::new(guard)) };
         }
         here.depth.set(here.depth.get() + 1);
@@ -76,7 +81,8 @@ pub(super) fn leave() {
         here.depth.set(here.depth.get().saturating_sub(1));
         if here.depth.get() == 0 {
             // Taken out first: what the drop frees may pin.
-            // SAFETY: see `Here`.
+            // SAFETY: this thread's own cell, whose borrow has ended: the depth is 0, so no
+            // `with_guard` is under way, and `take` moves the guard out before it is dropped.
             let guard = unsafe { (*here.guard.get()).take() };
             drop(guard.map(ManuallyDrop::into_inner));
         }
@@ -85,7 +91,8 @@ pub(super) fn leave() {
 
 impl Here {
     fn pin(&self) -> Guard {
-        // SAFETY: see `Here`.
+        // SAFETY: this thread's own cell. It is written by `pin_first` while it is empty, by
+        // `Farewell`, which runs when no pin is under way, and after a fork.
         match unsafe { &*self.participant.get() } {
             Some(participant) => participant.pin(),
             None => self.pin_first(),
@@ -98,7 +105,8 @@ impl Here {
         let guard = participant.pin();
         // A thread that is about to end does without.
         if FAREWELL.try_with(|_| ()).is_ok() {
-            // SAFETY: see `Here`.
+            // SAFETY: this thread's own cell. `pin` borrowed it only to find it empty, and that
+            // borrow has ended.
             unsafe { *self.participant.get() = Some(ManuallyDrop::new(participant)) };
         }
         guard
@@ -108,7 +116,8 @@ impl Here {
 /// The thread is pinned.
 fn with_guard(work: impl FnOnce(&Guard)) {
     HERE.with(|here| {
-        // SAFETY: see `Here`.
+        // SAFETY: this thread's own cell. The thread is pinned, so `enter` and `leave` inside
+        // of `work` only count: the guard stays where it is.
         let guard = unsafe { &*here.guard.get() };
         work(guard.as_ref().expect("pinned"));
     });
@@ -119,7 +128,8 @@ fn with_guard(work: impl FnOnce(&Guard)) {
 /// The thread is pinned, and the object unreachable for threads that pin from now on.
 /// `destroy` may be called with it once, on any thread and at any later time.
 pub(super) unsafe fn retire<T>(object: *mut T, destroy: unsafe fn(*mut T)) {
-    // SAFETY: the caller's promise.
+    // SAFETY: this function's # Safety: the object is unreachable for threads that pin later,
+    // and `destroy` may be called with it once, on any thread.
     with_guard(|guard| unsafe { guard.defer_unchecked(move || destroy(object)) });
 }
 
@@ -129,7 +139,8 @@ pub(super) fn flush() {
 }
 
 fn collector() -> &'static Collector {
-    // ORDERING: Acquire, partner of the Release below.
+    // ORDERING: Acquire, partner of the Release by which another thread put its collector here,
+    // below: its content is written.
     let mut collector = COLLECTOR.load(Ordering::Acquire);
     if collector.is_null() {
         // A race, not a lock: that could be held across a fork.
@@ -143,13 +154,14 @@ fn collector() -> &'static Collector {
         collector = match made {
             Ok(_) => fresh,
             Err(other) => {
-                // SAFETY: it was never shared.
+                // SAFETY: the exchange failed, so `fresh` was never shared.
                 drop(unsafe { Box::from_raw(fresh) });
                 other
             }
         };
     }
-    // SAFETY: made by this function and never freed.
+    // SAFETY: not null: the exchange put `fresh` there, or found another thread's. Collectors are
+    // leaked by this function and never freed.
     unsafe { &*collector }
 }
 
@@ -159,7 +171,8 @@ pub(super) fn begin_anew() {
     COLLECTOR.store(ptr::null_mut(), Ordering::Relaxed);
     HERE.with(|here| {
         here.depth.set(0);
-        // SAFETY: see `Here`. What is overwritten has no destructor.
+        // SAFETY: this thread's own cells. The fork did not happen inside of a borrow: no user
+        // code runs there. What is overwritten has no destructor (`ManuallyDrop`).
         unsafe {
             *here.participant.get() = None;
             *here.guard.get() = None;

@@ -1,4 +1,4 @@
-//! Sections: who reads says so, and nobody frees what a reader may hold.
+//! Sections: a reader says that it reads, and what it may hold is not freed.
 //!
 //! Every thread has a [`Reader`], a word that it alone writes: how many sections it has
 //! left, and whether it is inside one. To enter is a store, to leave is another; there
@@ -8,20 +8,20 @@
 //! Who unlinks an object [retires](Reader::retire) it into its reader's bag. A full bag
 //! is **sealed** when its thread is outside:
 //!
-//! 1. a [heavy](membarrier::heavy) barrier. Whoever enters a section after it no longer
-//!    finds the objects; whoever was inside one before it is seen in step 2;
+//! 1. a [heavy](membarrier::heavy) barrier. A reader that enters a section after it no
+//!    longer finds the objects; a reader that was inside one before it is seen in step 2;
 //! 2. the sections that are under way now are written down: the bag **awaits** them;
 //! 3. when each of them is over, the objects are destroyed.
 //!
-//! Nearly always nobody is inside in step 2, and the objects are destroyed at once. The
-//! other bags lie in a common stack, the latest in front, and whoever seals the next bag
+//! Nearly always no reader is inside in step 2, and the objects are destroyed at once. The
+//! other bags lie in a common stack, the latest in front, and the thread that seals the next bag
 //! looks at them again, until it has met [`LOOKS`] that still have to wait: a section that
 //! lasts costs those who retire no more than that. The stack is only ever emptied as a
 //! whole and filled when it is empty, so it has no ABA problem.
 //!
 //! # What is promised
 //!
-//! - To enter and to leave is wait-free, but for the sealing of a full bag. To retire and
+//! - To enter and to leave is wait-free, except for the sealing of a full bag. To retire and
 //!   to seal is lock-free as far as the allocator and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
 //!   are left.
@@ -91,10 +91,12 @@ pub(crate) struct Reader {
     next: Cell<*const Reader>,
 }
 
-// SAFETY: `section` and `taken` are atomics, `next` and `domain` don't change once it is
-// shared, and `bag` belongs to the one thread that has taken it.
+// SAFETY: `section` and `taken` are atomics. `next` and `domain` do not change once
+// `Domain::take_reader` has shared the reader. `bag` is used only by the thread that
+// `take_reader` gave the reader to, until `give_back`.
 unsafe impl Sync for Reader {}
-// SAFETY: as above.
+// SAFETY: nothing in a reader belongs to the thread that made it. `take_reader` and `give_back`
+// hand the bag over with Acquire and Release; all else is atomic or does not change.
 unsafe impl Send for Reader {}
 
 /// What to destroy, and how.
@@ -105,7 +107,7 @@ struct Retired {
 
 /// Objects that were retired one after the other.
 struct Bag {
-    /// Touched by whoever has the bag. (A cell so that models see who that is.)
+    /// Touched by the thread that has the bag. (A cell, so that models see which one that is.)
     objects: UnsafeCell<Vec<Retired>>,
     /// The sections that have to be over, and none before it is sealed by a barrier.
     awaited: Option<Vec<Awaited>>,
@@ -115,7 +117,7 @@ struct Bag {
     last: *mut Bag,
 }
 
-/// Bags one behind the other, owned by whoever has the first. Null: none.
+/// Bags one behind the other, owned by the thread that has the first. Null: none.
 struct Chain(*mut Bag);
 
 /// A section that was under way.
@@ -159,8 +161,9 @@ impl Bag {
     fn destroy(&mut self) {
         self.objects(|objects| {
             for retired in objects.drain(..) {
-                // SAFETY: as `retire` was promised: nobody can reach it, and it comes here
-                // once.
+                // SAFETY: `Reader::retire` promises that no reader who enters later finds it
+                // and that `destroy` may be called once; `is_free_to_go` found the sections
+                // before that over.
                 unsafe { (retired.destroy)(retired.object) };
             }
         });
@@ -173,7 +176,7 @@ impl Reader {
     pub(crate) fn enter(&self) {
         let section = self.section.load(Ordering::Relaxed);
         debug_assert!(section & DEPTH < DEPTH);
-        // ORDERING: Release, partner of `read`: who finds this section has seen the end
+        // ORDERING: Release, partner of `read`: a thread that finds it has seen the end
         // of the one before.
         self.section.store(section + 1, Ordering::Release);
         membarrier::light();
@@ -194,11 +197,12 @@ impl Reader {
     #[cold]
     fn leave_slowly(&self, section: u64) {
         if section & DEPTH != 0 {
-            // ORDERING: as in `enter`, here and in `seal_soon`: who finds any word of this
-            // section has seen the end of the one before.
+            // ORDERING: Release, partner of the Acquire in `read`, here and in `seal_soon`: a
+            // collector that finds any word of this section has seen the end of the one before.
             return self.section.store(section, Ordering::Release);
         }
-        // ORDERING: as in `leave`.
+        // ORDERING: Release, partner of the Acquire in `read`: reads inside the section come
+        // before the destruction of what they looked at.
         self.section
             .store((section & !DUE) + OVER, Ordering::Release);
         self.seal();
@@ -212,6 +216,8 @@ impl Reader {
     /// Has the bag sealed when the section is left.
     pub(crate) fn seal_soon(&self) {
         let section = self.section.load(Ordering::Relaxed);
+        // ORDERING: Release, partner of the Acquire in `read`: the word is still one of this
+        // section (see `leave_slowly`).
         self.section.store(section | DUE, Ordering::Release);
     }
 
@@ -219,7 +225,7 @@ impl Reader {
     ///
     /// # Safety
     ///
-    /// The caller is this reader's thread and inside a section. Nobody who enters a
+    /// The caller is this reader's thread and inside a section. No reader that enters a
     /// section from now on finds the object. `destroy` may be called with it once, on any
     /// thread and at any later time; it must not panic.
     pub(crate) unsafe fn retire(&self, object: *mut (), destroy: unsafe fn(*mut ())) {
@@ -240,12 +246,14 @@ impl Reader {
     #[cold]
     pub(crate) fn seal(&self) {
         // Taken out, for what is destroyed may enter sections and retire.
-        // SAFETY: only this thread touches the bag.
+        // SAFETY: only the thread that has taken the reader touches the bag, and `take` ends the
+        // access before anything is destroyed.
         let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
-        // SAFETY: a domain outlives its readers.
+        // SAFETY: `take_reader` set it from a `&'static self`.
         let empty = unsafe { &*self.domain }.collect(bag);
         self.bag.with_mut(|bag| {
-            // SAFETY: as above.
+            // SAFETY: only the thread that has taken the reader touches the bag. `collect` has
+            // returned, so what it destroyed does not retire into the bag any more.
             let bag = unsafe { &mut *bag };
             if bag.is_none() {
                 *bag = empty;
@@ -432,11 +440,11 @@ impl Chain {
         if self.0.is_null() {
             return None;
         }
-        // SAFETY: whoever has a chain owns its bags, which came from boxes.
+        // SAFETY: a chain owns its bags, each of which `put` or `collect` made from a box.
         let bag = unsafe { Box::from_raw(self.0) };
         self.0 = bag.next;
         if !self.0.is_null() {
-            // SAFETY: as above.
+            // SAFETY: the next bag is in the same chain, which is owned as a whole.
             unsafe { (*self.0).last = bag.last };
         }
         Some(bag)

@@ -37,6 +37,9 @@ shipped! {
     /// The frequent side.
     #[inline(always)]
     pub(super) fn light() {
+        // ORDERING: SeqCst for the compiler alone; its partner is `heavy`, by which the kernel
+        // makes this thread pass a full barrier. The memory model has no word for that, and no
+        // checker sees it.
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -101,10 +104,12 @@ modelled! {
     use crate::sys::atomic::{Ordering, fence};
 
     pub(super) fn light() {
+        // ORDERING: SeqCst, partner of the fence in `heavy`.
         fence(Ordering::SeqCst);
     }
 
     pub(super) fn heavy() -> bool {
+        // ORDERING: SeqCst, partner of the fence in `light`.
         fence(Ordering::SeqCst);
         true
     }

@@ -92,10 +92,10 @@ impl<T: Linked> IntrusiveStack<T> {
     /// Leaves `item`, unless it waits already. `reference` makes the inbox's own
     /// reference and is called only if one is needed.
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
-        // ORDERING: AcqRel, partner of the swap in `take_all`: either this swap
-        // comes first, and the taker sees all that was done to the item before
-        // it; or it comes later, finds no mark, and the item is left once more. An
-        // RMW also of a link that stays as it is, not a load.
+        // ORDERING: AcqRel, partner of the swap in `take_all`: either this exchange comes
+        // first, and the taker sees all that was done to the item before it; or it comes
+        // later, finds no mark, and the item is left once more. It writes even a link that
+        // stays as it is: a load could be older than the swap.
         let keep_or_mark = |next: *mut T| {
             Some(if self.waits_here(next) {
                 next
@@ -113,8 +113,9 @@ impl<T: Linked> IntrusiveStack<T> {
         let raw = T::into_raw(reference());
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            // ORDERING: AcqRel, an RMW and not a store: who has meanwhile found the
-            // item waiting is one more whose change the taker must see.
+            // ORDERING: AcqRel, an RMW and not a store, partner of the swap in
+            // `take_all`: a thread that has meanwhile found the item waiting made one more
+            // change that the taker must see.
             item.link().next.swap(self.marked(head), Ordering::AcqRel);
             // ORDERING: Release publishes `next`; partner of the Acquire swap in
             // `take_all`.
@@ -138,12 +139,14 @@ impl<T: Linked> IntrusiveStack<T> {
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         std::iter::from_fn(move || {
             let item = NonNull::new(next)?;
-            // SAFETY: the chain holds one reference of each item, taken here.
+            // SAFETY: `leave` put the pointer from `into_raw` into the chain, and the swap
+            // above made the chain this thread's: each reference is taken once.
             let reference = unsafe { T::from_raw(item) };
             // SAFETY: `reference` keeps it alive.
             let link = unsafe { item.as_ref() }.link();
-            // ORDERING: AcqRel, see `leave`. From here on the item may be left
-            // again.
+            // ORDERING: AcqRel, partner of the exchanges of the link in `leave`: changes made
+            // to the item before they found its mark are visible. From here on the item may be
+            // left again.
             next = link.next.swap(ptr::null_mut(), Ordering::AcqRel);
             next = next.map_addr(|address| address & !(align_of::<T>() - 1));
             Some(reference)
@@ -182,5 +185,6 @@ impl<T: Linked> Renew for IntrusiveStack<T> {
 // SAFETY: the inbox hands references from thread to thread, so they must be
 // sendable, and the items they share usable from several threads.
 unsafe impl<T: Linked + Send + Sync> Send for IntrusiveStack<T> where T::Ref: Send {}
-// SAFETY: as above.
+// SAFETY: a shared inbox gives out references by value, from `take_all`, and takes them in
+// `leave`: `T::Ref` is `Send`, and the items are `Send` and `Sync`.
 unsafe impl<T: Linked + Send + Sync> Sync for IntrusiveStack<T> where T::Ref: Send {}

@@ -218,8 +218,8 @@ impl<T> Ring<T> {
                 // the slot is free: no other thread looks at the value before
                 // the stamp changes, and only we may change it.
                 slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
-                // ORDERING: Release pairs with the Acquire in `pop`: who sees
-                // the stamp sees the value. And with the Acquire above.
+                // ORDERING: Release pairs with the Acquire in `pop`: a consumer
+                // that sees the stamp sees the value. And with the Acquire above.
                 slot.stamp.store(position + 1, Ordering::Release);
                 return Ok(());
             }
@@ -240,7 +240,9 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) fn pop_before(&self, end: u64) -> Option<T> {
         loop {
-            // ORDERING: Relaxed, for the same reasons as in `push_within`.
+            // ORDERING: Relaxed: the slot's stamp says whether this is current. After a lost
+            // attempt it is newer than before, as in `push_within`: the failed exchange read a
+            // newer head, or the stamp was acquired from a consumer that had moved it.
             let position = self.head.0.load(Ordering::Relaxed);
             if position >= end {
                 return None;
@@ -274,8 +276,8 @@ impl<T> Ring<T> {
     /// The position that the next push will claim. A push that happens before this call
     /// has claimed an earlier one.
     pub(crate) fn tail(&self) -> u64 {
-        // ORDERING: Relaxed: who knows of a push by other means sees a tail that counts
-        // it, since the claim happened before.
+        // ORDERING: Relaxed: a thread that knows of a push by other means sees a tail
+        // that counts it, since the claim happened before.
         self.tail.0.load(Ordering::Relaxed)
     }
 
@@ -316,8 +318,8 @@ impl<T> Drop for Ring<T> {
             let slot = self.slot(position);
             if slot.stamp.load(Ordering::Relaxed) == position + 1 {
                 slot.value.with_mut(|cell| {
-                    // SAFETY: the stamp says that the value is there, and nobody
-                    // can reach the ring any more.
+                    // SAFETY: the stamp says that the value is there;
+                    // `&mut self`, that no other thread reaches the ring.
                     unsafe { (*cell).assume_init_drop() }
                 });
             }

@@ -83,7 +83,8 @@ impl<Hot, ColdFields> Slot<Hot, ColdFields> {
 
     /// Uninitialised memory, but for its first word, see [`take`].
     pub(crate) fn cold(&self) -> NonNull<ColdFields> {
-        // SAFETY: the cold part is of the same chunk.
+        // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
+        // words behind the hot one, in the same allocation.
         unsafe { self.hot.byte_add(WORD * usize::from(self.away)).cast() }
     }
 
@@ -113,11 +114,12 @@ pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
 /// # Safety
 ///
 /// It came from [`take`] with this distance, and was filled by means of
-/// [`Slot::hot`]'s pointer; its contents have been dropped, and nobody uses them any
+/// [`Slot::hot`]'s pointer; its contents have been dropped, and are not used any
 /// more.
 #[inline]
 pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: this function's # Safety says of the slot what `source::give` asks in the same
+    // words.
     unsafe { source::give::<Hot, ColdFields>(hot, away) }
 }
 
@@ -129,6 +131,8 @@ pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
 #[inline]
 pub(crate) unsafe fn cold<Hot, ColdFields>(hot: &Hot, away: u16) -> &ColdFields {
     let address = ptr::from_ref(hot).addr() + WORD * usize::from(away);
-    // SAFETY: the caller's promise; whoever carved the slot has exposed the memory.
+    // SAFETY: this function's # Safety: the slot's cold part is so far away, and a
+    // `ColdFields`. Its memory was exposed where it was allocated (`make_chunk`,
+    // `passthrough::take`).
     unsafe { &*ptr::with_exposed_provenance(address) }
 }

@@ -83,6 +83,8 @@ impl Window {
     /// position that the next failure takes. For those who change settings.
     pub(crate) fn reserve(&self, failures: u32, next: Position) {
         let needed = (failures as usize).max(SMALLEST).next_power_of_two();
+        // ORDERING: Acquire, partner of the Release in the exchange below: a ring's fields are
+        // written.
         let mut newest = self.newest.load(Ordering::Acquire);
         loop {
             // SAFETY: null, or a ring of this window's, which live as long as the window.
@@ -110,6 +112,8 @@ impl Window {
 
     /// Whether failures can have times.
     pub(crate) fn is_reserved(&self) -> bool {
+        // ORDERING: Acquire, partner of the Release in `reserve`: a caller that finds a ring
+        // may use it.
         !self.newest.load(Ordering::Acquire).is_null()
     }
 
@@ -141,8 +145,10 @@ impl Window {
     }
 
     fn newest(&self) -> Option<&Ring> {
-        // SAFETY: null, or a ring that lives as long as the window. Acquire pairs with the
-        // Release in `reserve`.
+        // ORDERING: Acquire, partner of the Release in `reserve`: the ring's fields are
+        // written.
+        // SAFETY: null, or a ring that `reserve` leaked. Only the window's drop frees it, which
+        // the borrow of `self` keeps away.
         unsafe { self.newest.load(Ordering::Acquire).as_ref() }
     }
 }
@@ -161,7 +167,8 @@ impl Drop for Window {
 // SAFETY: the fields of a ring are atomics, and `older`, which is written before the ring is
 // shared (`Ring::new`) and points to a ring that lives as long as the window.
 unsafe impl Send for Window {}
-// SAFETY: the same facts: whatever is shared is an atomic or does not change.
+// SAFETY: shared access reaches atomics, and `slots` and `older` of a ring, which do not change
+// after `Ring::new`.
 unsafe impl Sync for Window {}
 
 /// What a slot says of a position.
@@ -240,7 +247,8 @@ impl Ring {
     }
 
     fn older(&self) -> Option<&Ring> {
-        // SAFETY: null, or a ring that lives as long as this one: the window frees both.
+        // SAFETY: null, or a ring that `reserve` linked here and that only the window's drop
+        // frees; this ring is borrowed from the window.
         unsafe { self.older.as_ref() }
     }
 
@@ -406,8 +414,8 @@ impl Ring {
     fn exchange(&self, position: Position, content: u64) -> bool {
         let (slot, lap) = self.slot(position);
         let seen = slot.load(Ordering::Relaxed);
-        // ORDERING: Release, partner of the Acquire in `read`: who finds this slot filled finds
-        // those before it filled, and the mark of gaps.
+        // ORDERING: Release, partner of the Acquire in `read`: a reader that finds this slot
+        // filled finds those before it filled, and the mark of gaps.
         lap.classify(seen) == Slot::Empty
             && slot
                 .compare_exchange(
@@ -421,7 +429,8 @@ impl Ring {
 
     fn read(&self, position: Position) -> Slot {
         let (slot, lap) = self.slot(position);
-        // ORDERING: Acquire, see `exchange`.
+        // ORDERING: Acquire, partner of the Release in `exchange`: slots before a filled one,
+        // and the mark of gaps, are visible.
         lap.classify(slot.load(Ordering::Acquire))
     }
 

@@ -118,8 +118,8 @@ impl Stripes {
         // content is visible before the block is.
         let block = self.block.load(Ordering::Acquire);
         // SAFETY: null, or a block that `attach` leaked from a box. It is only
-        // freed by our drop, which the borrow of `self` keeps away, and nobody
-        // ever forms a `&mut` to it before that.
+        // freed by our drop, which the borrow of `self` keeps away, and no
+        // `&mut` to it is formed before that.
         unsafe { block.as_ref() }
     }
 
@@ -145,10 +145,11 @@ impl Stripes {
 
 impl Drop for Stripes {
     fn drop(&mut self) {
-        // ORDERING: whoever drops the record has synchronised with its users.
+        // ORDERING: Relaxed: `&mut self` says that the record's users have synchronised with
+        // this.
         let block = self.block.load(Ordering::Relaxed);
         if !block.is_null() {
-            // SAFETY: `attach` leaked it from a box and nobody else frees it;
+            // SAFETY: `attach` leaked it from a box, and only this drop frees it;
             // `&mut self` says that no borrow of it is left.
             drop(unsafe { Box::from_raw(block) });
         }

@@ -147,8 +147,8 @@ impl<T: Entry> Table<T> {
         // ORDERING: Acquire pairs with the Release in `replace`: the array's
         // fields, its first words and the entries in them are visible.
         let array = self.root.load(Ordering::Acquire);
-        // SAFETY: never null, and as the thread was pinned before the load,
-        // the array is not freed before the guard is dropped.
+        // SAFETY: never null (`Table::new` and `replace` store boxes). The thread was pinned
+        // before the load, so what `replace` retires is not freed before the guard is dropped.
         unsafe { &*array }
     }
 
@@ -193,8 +193,8 @@ impl<T: Entry> Table<T> {
         key: T::Key<'_>,
         guard: &'g Guard,
     ) -> Result<&'g T, &'g T> {
-        // SAFETY: valid now, as the caller says; and once it is in the table,
-        // it is not released before the guard is dropped.
+        // SAFETY: valid now: this function's # Safety. Once it is in the table, only `retire`
+        // ends it, which `reclaim` delays until the guard is dropped.
         let new: &'g T = unsafe { entry.as_ref() };
         let hash = new.hash();
         loop {
@@ -248,13 +248,13 @@ impl<T: Entry> Table<T> {
         }
         match array.remove(&found, hash) {
             Removed::Done { is_turn } => {
-                // SAFETY: this thread took it out.
+                // SAFETY: the exchange in `Array::remove` succeeded, so this thread took it out.
                 unsafe { self.retire(entry, guard) };
                 if is_turn {
                     self.shrink(guard);
                 }
             }
-            // Whoever finds a claimed entry in his way may take it out.
+            // Another thread that met the claimed entry may already have taken it out.
             Removed::Absent => {}
             Removed::Refused => {
                 self.remove_entry(entry, guard);
@@ -273,7 +273,8 @@ impl<T: Entry> Table<T> {
             };
             match array.remove(&found, hash) {
                 Removed::Done { .. } => {
-                    // SAFETY: this thread took it out.
+                    // SAFETY: the exchange in `Array::remove` succeeded, so this thread took it
+                    // out.
                     unsafe { self.retire(found.entry, guard) };
                     return true;
                 }
@@ -323,15 +324,15 @@ impl<T: Entry> Table<T> {
             return;
         }
         let new = Box::into_raw(Box::new(array.successor(self.minimum, reuse)));
-        // ORDERING: Release publishes the copy to the Acquire in `array`.
-        // Relaxed on failure: who goes on loads the root anew.
+        // ORDERING: Release, partner of the Acquire in `array`: the copy is visible. Relaxed on
+        // failure: the caller loads the root again.
         match self
             .root
             .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
         {
             Ok(old) => {
                 // SAFETY: it came from a box, and this thread alone took it
-                // off the root, where nobody finds it from now on.
+                // off the root, where no thread finds it from now on.
                 unsafe { guard.retire(old, Array::destroy) };
                 guard.flush();
             }
@@ -391,10 +392,11 @@ impl<T: Entry> Table<T> {
 
 impl<T: Entry> Drop for Table<T> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: whoever worked on the table has synchronised with
-        // its owner, or there were no exclusive access.
+        // ORDERING: Relaxed: `&mut self` says that each thread that worked on the table has
+        // synchronised with its owner.
         let array = self.root.load(Ordering::Relaxed);
-        // SAFETY: the current array is a box's, and nobody shares it any more.
+        // SAFETY: `Table::new` or `replace` made it with a box, and replaced arrays are not the
+        // root any more; `&mut self` says that it is not shared.
         let array = unsafe { Box::from_raw(array) };
         for entry in array.into_entries() {
             // SAFETY: it came in by `insert` and was not removed, for else its

@@ -46,10 +46,11 @@ pub(crate) struct UseGate<T> {
     room: WaitRoom,
 }
 
-// SAFETY: the state lets one thread at a time reach the content, and hands it
-// over with Release and Acquire.
+// SAFETY: one thread at a time reaches the content: the one that made the state busy (`enter`) or
+// shuts it (`close`, `finish`). It gets it with Acquire and leaves it with Release (`Visit`).
 unsafe impl<T: Send> Sync for UseGate<T> {}
-// SAFETY: as above.
+// SAFETY: the content is a `T`, which is `Send`; no other part belongs to a thread for longer than
+// `enter` or `close` lasts.
 unsafe impl<T: Send> Send for UseGate<T> {}
 
 fn busy() -> usize {
@@ -91,6 +92,8 @@ impl<T> UseGate<T> {
             && state & CLOSING == 0
             && is_abandoned(state)
         {
+            // ORDERING: Acquire without a partner: the user is gone, and `fork` has copied what
+            // it wrote.
             entered =
                 self.state
                     .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
@@ -99,7 +102,8 @@ impl<T> UseGate<T> {
         // Left also if `operation` unwinds, or closers would wait for ever.
         let _leaves = Visit { gate: self, busy };
         self.content.with_mut(|content| {
-            // SAFETY: the state is busy by this thread's hand, see above.
+            // SAFETY: this thread's exchange has made the state busy, and no other thread
+            // touches the content until `_leaves` is dropped.
             unsafe { (*content).as_mut() }.map(|content| operation(content))
         })
     }
@@ -110,7 +114,9 @@ impl<T> UseGate<T> {
     pub(crate) fn close(&self, wait: bool) -> bool {
         let mine = busy() | CLOSING;
         let swap = |state, next| {
-            // ORDERING: Acquire sees what the last user did to the content.
+            // ORDERING: Acquire, partner of the Release in the drop of `Visit`: what the last
+            // user did to the content is visible. The load below and the failed exchange read
+            // what `shut` or `Visit` has stored.
             self.state
                 .compare_exchange(state, next, Ordering::Acquire, Ordering::Acquire)
         };
@@ -138,6 +144,7 @@ impl<T> UseGate<T> {
             }
         }
         if wait && state & SHUT == 0 && state >> TOKEN_SHIFT != mine >> TOKEN_SHIFT {
+            // ORDERING: Acquire, partner of the Release in `shut`: the content is dropped.
             self.room
                 .wait_until(|| self.state.load(Ordering::Acquire) & SHUT != 0);
         }
@@ -148,11 +155,12 @@ impl<T> UseGate<T> {
     /// the gate open when it closed it, or closing when it left.
     fn finish(&self) {
         let content = self.content.with_mut(|content| {
-            // SAFETY: nobody can enter any more, and nobody is inside but this thread.
+            // SAFETY: the state has CLOSING set and is this thread's: it found the gate open in
+            // `close`, or closing in the drop of `Visit`. No other thread enters any more.
             unsafe { (*content).take() }
         });
-        // The user's: what it holds may panic when dropped, and somebody may be
-        // waiting for this to end.
+        // User-supplied: what it holds may panic when dropped, and a closer may be waiting
+        // for this to end.
         let content = content.map(ManuallyDrop::into_inner);
         FINISHING.set(FINISHING.get() + 1);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
@@ -163,7 +171,7 @@ impl<T> UseGate<T> {
     }
 
     fn shut(&self) {
-        // ORDERING: Release, partner of the Acquire in `close`.
+        // ORDERING: Release, partner of the Acquires in `close`: the content is dropped.
         self.state.fetch_or(SHUT, Ordering::Release);
         self.room.tell();
     }
@@ -177,7 +185,8 @@ struct Visit<'a, T> {
 
 impl<T> Drop for Visit<'_, T> {
     fn drop(&mut self) {
-        // ORDERING: Release, partner of the Acquire in `enter` and in `close`.
+        // ORDERING: Release, partner of the Acquires in `enter` and `close`: what was done to the
+        // content inside is visible to the next user.
         let left =
             self.gate
                 .state

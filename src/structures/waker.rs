@@ -72,8 +72,8 @@ impl Waker {
     }
 
     pub(crate) fn wake(&self) {
-        // ORDERING: Release, partner of the Acquire in `was_woken`. Whoever uses up
-        // the wake below sees this, too.
+        // ORDERING: Release, partner of the Acquire in `was_woken`. A thread that uses up the
+        // wake below sees this, too.
         self.woken.store(1, Ordering::Release);
         if let Some(thread) = self.sleeper.load_full() {
             thread.unpark();
@@ -85,7 +85,8 @@ impl Waker {
     /// Whether the driver was woken since it last got up. Asked right before it parks:
     /// a wake that comes later is not lost.
     pub(crate) fn was_woken(&self) -> bool {
-        // ORDERING: Acquire: who is told so sees why.
+        // ORDERING: Acquire, partner of the Release in `wake`: what the driver is woken for is
+        // visible.
         self.woken.swap(0, Ordering::Acquire) == 1
     }
 
@@ -105,7 +106,8 @@ impl Waker {
     /// before it parks, and call [`Waker::get_up`] afterwards.
     pub(crate) fn lie_down(&self, moment: u64) {
         self.change(moment.min(ABSENT - 1));
-        // ORDERING: SeqCst, partner of the fence in `ring`.
+        // ORDERING: SeqCst, partner of the fence in `wake_by`: either that one finds the sleep
+        // announced, or the driver's next look finds the work.
         fence(Ordering::SeqCst);
     }
 
@@ -119,7 +121,8 @@ impl Waker {
     pub(crate) fn end(&self) {
         // ORDERING: AcqRel, partner of itself in `change`: each change comes before the next.
         self.asleep_until.swap(ENDED, Ordering::AcqRel);
-        // ORDERING: SeqCst, partner of the fence in `ring`.
+        // ORDERING: SeqCst, partner of the fence in `wake_by`: either that one finds the end, or
+        // the caller's next look finds the work.
         fence(Ordering::SeqCst);
     }
 
@@ -131,7 +134,7 @@ impl Waker {
     /// Changes until when the driver sleeps, except after the end. An exchange: the end may come
     /// from another thread, while a thread that waits for a queue gets up.
     fn change(&self, until: u64) {
-        // ORDERING: AcqRel, see `end`.
+        // ORDERING: AcqRel, partner of the swap in `end`: each change comes before the next.
         let change = |before| (before != ENDED).then_some(until);
         let _ = self
             .asleep_until

@@ -268,9 +268,9 @@ mod machine {
                 c"__kernel_clock_gettime"
             };
             let found = FOUND.get_or_init(|| {
-                // SAFETY: plain calls with strings that live long enough. The object
-                // is not loaded by this, and so never unloaded; a missing one or a
-                // missing symbol is null.
+                // SAFETY: both strings are literals that end with a NUL. RTLD_NOLOAD finds only
+                // an object that is loaded, and the kernel's is never unloaded. A missing
+                // object or symbol is null.
                 let function = unsafe {
                     let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD;
                     let object = libc::dlopen(c"linux-vdso.so.1".as_ptr(), flags);
@@ -282,7 +282,8 @@ mod machine {
                 function.expose_provenance().try_into().unwrap_or(NONE)
             });
             let function = ptr::with_exposed_provenance::<()>(found.get());
-            // SAFETY: a function of this type.
+            // SAFETY: not NONE, so `dlsym` found it in the vDSO under NAME. The kernel's ABI
+            // gives that symbol the signature of `clock_gettime`, which is `Read` (vdso(7)).
             (found != NONE).then(|| unsafe { mem::transmute::<*const (), Read>(function) })
         }
 
@@ -402,8 +403,8 @@ impl ManualClock {
     /// stops at 2^40 - 2 ms (34 years) after the start.
     pub fn advance(&self, by: Duration) {
         let by = millis(by);
-        // ORDERING: AcqRel, so that what a thread did before it advanced the
-        // time is seen by whoever acts because of the new time (`now_ms`).
+        // ORDERING: AcqRel, partner of the Acquire in `now_ms`: what a thread did before it
+        // advanced the time is seen by a thread that acts because of the new time.
         let _ = self
             .inner
             .now
@@ -421,6 +422,7 @@ impl ManualClock {
     }
 
     fn now_ms(&self) -> u64 {
+        // ORDERING: Acquire, partner of the AcqRel in `advance`.
         self.inner.now.load(Ordering::Acquire)
     }
 

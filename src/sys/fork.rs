@@ -79,7 +79,8 @@ shipped! {
 
     /// Sees to it that forks are noticed from now on.
     pub(crate) fn watch() {
-        // ORDERING: Acquire, partner of the Release below: the handler is in place.
+        // ORDERING: Acquire, partner of the Release that follows `register`, by another thread:
+        // the handler is in place.
         //
         // Two threads may both register it: run twice it does no harm. A thread
         // that waited for the other could wait in vain in a child.
@@ -114,7 +115,10 @@ shipped! {
     /// Whether the handler is run in the child of every fork from now on.
     #[cfg(unix)]
     fn register(handler: unsafe extern "C" fn()) -> bool {
-        // SAFETY: the handler is a plain function that lives as long as the code.
+        // SAFETY: `in_child` needs nothing but what `on_child` asks of the functions that it
+        // calls. It stays mapped: it is part of the program, or of the C library, which
+        // `bindings/c/build.rs` links so that it is never unloaded where the linker can do
+        // that.
         unsafe { libc::pthread_atfork(None, None, Some(handler)) == 0 }
     }
 

@@ -92,7 +92,8 @@ impl<T: Renew> ForkLock<T> {
             .ok()?;
         if word != FREE {
             self.content.with_mut(|content| {
-                // SAFETY: held by this thread, and by nobody else who lives.
+                // SAFETY: the exchange above made this thread the holder, and the one before is
+                // gone (`may_take`).
                 let content = unsafe { &mut *content };
                 let fresh = content.renew();
                 mem::forget(mem::replace(content, fresh));
@@ -119,14 +120,16 @@ impl<T> Deref for Held<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: held by this thread.
+        // SAFETY: `try_lock` made this thread the holder until `self` is dropped, and `self` is
+        // borrowed as long as the content.
         unsafe { &*self.content() }
     }
 }
 
 impl<T> DerefMut for Held<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: held by this thread, and borrowed for this once.
+        // SAFETY: `try_lock` made this thread the holder until `self` is dropped, and `self` is
+        // borrowed exclusively as long as the content.
         unsafe { &mut *self.content() }
     }
 }
@@ -140,9 +143,10 @@ impl<T> Drop for Held<'_, T> {
     }
 }
 
-// SAFETY: one thread at a time reaches the content.
+// SAFETY: one thread at a time reaches the content: the one whose `Held` it is (`try_lock`). The
+// content passes from thread to thread with Acquire and Release, so `T: Send` is enough.
 unsafe impl<T: Send> Sync for ForkLock<T> {}
-// SAFETY: as above.
+// SAFETY: a lock that is moved has no `Held`, which borrows it; the content is `Send`.
 unsafe impl<T: Send> Send for ForkLock<T> {}
 
 impl Renew for () {
@@ -192,7 +196,7 @@ impl WaitRoom {
     /// What somebody may be waiting for has become true.
     pub(crate) fn tell(&self) {
         let seats = &*self.0;
-        // Not between somebody's look and sleep.
+        // Not between the look and the sleep of a thread that waits.
         drop(seats.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         seats.told.notify_all();
     }

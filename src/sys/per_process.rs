@@ -60,12 +60,13 @@ impl<T: Renew> PerProcess<T> {
         let current = match current {
             Ok(_) => fresh,
             Err(current) => {
-                // SAFETY: it came from a box and was never shared.
+                // SAFETY: it came from a box in `Of::leak`, and the failed exchange did not
+                // share it.
                 drop(unsafe { Box::from_raw(fresh) });
                 current
             }
         };
-        // SAFETY: of this process, and thus there until `self` is dropped.
+        // SAFETY: it is of this process, so only the drop of `self` frees it.
         unsafe { &(*current).value }
     }
 }
@@ -104,15 +105,19 @@ impl<T: Renew> Deref for PerProcess<T> {
 impl<T: Renew> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let current = self.current.load(Ordering::Relaxed);
-        // SAFETY: it came from a box, and nobody shares it any more.
+        // SAFETY: never null, from a box in `Of::leak`; `&mut self` says that no other thread
+        // shares it.
         if unsafe { (*current).incarnation } == fork::incarnation() {
-            // SAFETY: as above.
+            // SAFETY: from a box in `Of::leak`, not shared any more, and of this process: `renew`
+            // leaves those of other processes to them, and this one is not freed twice.
             drop(unsafe { Box::from_raw(current) });
         }
     }
 }
 
-// SAFETY: it owns a `T` and hands out `&T` to all.
+// SAFETY: it owns the `T` that `current` points to and hands out `&T` to every thread that
+// shares it.
 unsafe impl<T: Renew + Send + Sync> Send for PerProcess<T> {}
-// SAFETY: as above.
+// SAFETY: sharing it gives `&T` to several threads (`T: Sync`), and `renew` may make and drop a
+// `T` on any of them (`T: Send`).
 unsafe impl<T: Renew + Send + Sync> Sync for PerProcess<T> {}

@@ -51,12 +51,14 @@ impl<T> PublishOnce<T> {
             self.0
                 .compare_exchange(ptr::null_mut(), fresh, Ordering::Release, Ordering::Acquire);
         match set {
-            // SAFETY: leaked above, and freed by our drop only.
+            // SAFETY: leaked above and just published; only our drop frees it, and `self` is
+            // borrowed.
             Ok(_) => unsafe { &*fresh },
             Err(other) => {
                 // SAFETY: the exchange failed, so `fresh` was never shared.
                 drop(unsafe { Box::from_raw(fresh) });
-                // SAFETY: as in `get`: not null, and freed by our drop only.
+                // SAFETY: not null, since the exchange expected null; another `get_or_make`
+                // leaked it, and only our drop frees it, which the borrow of `self` keeps away.
                 unsafe { &*other }
             }
         }
@@ -73,9 +75,10 @@ impl<T> Drop for PublishOnce<T> {
     }
 }
 
-// SAFETY: it owns a `T`, and hands out `&T` to whoever has `&self`.
+// SAFETY: it owns a `T`, and hands out `&T` to every thread that has `&self`.
 unsafe impl<T: Send + Sync> Send for PublishOnce<T> {}
-// SAFETY: the same fact; `get_or_make` takes a `T` that may have been made by any thread.
+// SAFETY: sharing it gives `&T` to several threads (`T: Sync`), and `get_or_make` may make the
+// `T` that another thread drops (`T: Send`).
 unsafe impl<T: Send + Sync> Sync for PublishOnce<T> {}
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ mod unix {
     /// A thread that was started. Dropped it runs on, and nobody can join it.
     pub(crate) struct Running(libc::pthread_t);
 
-    // SAFETY: the name of a thread, for whoever has it; a pointer in some C libraries.
+    // SAFETY: a thread's name, which POSIX lets any thread of the process use; a pointer in
+    // some C libraries, which nothing here follows.
     unsafe impl Send for Running {}
 
     struct Beginning<F> {
@@ -60,7 +61,8 @@ mod unix {
             F: FnOnce() + Send + 'static,
         {
             let mut attributes = MaybeUninit::uninit();
-            // SAFETY: a place for what is made.
+            // SAFETY: the pointer is to uninitialised memory for the attributes, which the call
+            // fills.
             let failed = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
             if failed != 0 {
                 return Err(io::Error::from_raw_os_error(failed));
@@ -69,8 +71,9 @@ mod unix {
             let blocked = Blocked::all();
             let mut thread = MaybeUninit::uninit();
             let mut create = |attributes| {
-                // SAFETY: a place for the answer, attributes that were made or none, and
-                // a function that takes what it is given.
+                // SAFETY: room for the answer; attributes that `pthread_attr_init` made, or
+                // none; and `begin` takes the pointer to the `Beginning<F>` that is passed with
+                // it.
                 unsafe {
                     libc::pthread_create(
                         thread.as_mut_ptr(),
@@ -80,7 +83,8 @@ mod unix {
                     )
                 }
             };
-            // SAFETY: they were made above. A size that the system refuses changes nothing.
+            // SAFETY: `pthread_attr_init` made them. A size that the system refuses changes
+            // nothing.
             unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK) };
             let mut failed = create(attributes.as_ptr());
             if failed == libc::EINVAL {
@@ -88,14 +92,14 @@ mod unix {
                 failed = create(ptr::null());
             }
             drop(blocked);
-            // SAFETY: they were made above and are not used any more.
+            // SAFETY: `pthread_attr_init` made them, and they are not used any more.
             unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
             if failed != 0 {
-                // SAFETY: leaked above, and no thread has it.
+                // SAFETY: leaked above; both calls failed, so no thread has it.
                 drop(unsafe { Box::from_raw(beginning) });
                 return Err(io::Error::from_raw_os_error(failed));
             }
-            // SAFETY: the system has filled it in.
+            // SAFETY: `pthread_create` succeeded and has filled it in.
             Ok(Running(unsafe { thread.assume_init() }))
         }
 
@@ -134,7 +138,7 @@ mod unix {
 
     impl Drop for Blocked {
         fn drop(&mut self) {
-            // SAFETY: the mask that this thread had.
+            // SAFETY: `Blocked::all` stored the mask that this thread had.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
         }
     }

@@ -110,7 +110,7 @@ mod unix {
     impl Drop for WakeFd {
         fn drop(&mut self) {
             let descriptors = self.place.descriptors();
-            // First: from here on the numbers may become somebody else's, and a child
+            // First: from here on the numbers may be used for other files, and a child
             // must not touch them.
             self.place.put([NONE, NONE]);
             machine::close(descriptors);
@@ -164,8 +164,8 @@ mod unix {
         fn set(&self) {
             let one = 1_u64.to_ne_bytes();
             let [_, write] = self.descriptors();
-            // SAFETY: the buffer is valid for its length. A full pipe or counter
-            // is readable, which is all that is asked for.
+            // SAFETY: the buffer is valid for its length. A full pipe or counter is readable,
+            // which is all that `set` has to see to.
             let _ = unsafe { libc::write(write, one.as_ptr().cast(), one.len()) };
         }
 
@@ -189,7 +189,7 @@ mod unix {
         let mut link = first();
         std::iter::from_fn(move || {
             // ORDERING: Acquire, partner of the Release in `take`.
-            // SAFETY: places are never freed.
+            // SAFETY: null, or a place that `take` leaked; places are never freed.
             let place = unsafe { link.load(Ordering::Acquire).as_ref() }?;
             link = &place.next;
             Some(place)
@@ -209,7 +209,7 @@ mod unix {
         use std::os::fd::RawFd;
 
         pub(super) fn open() -> io::Result<[RawFd; 2]> {
-            // SAFETY: a plain system call.
+            // SAFETY: the call takes numbers alone.
             let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
             if fd < 0 {
                 return Err(io::Error::last_os_error());
@@ -218,7 +218,8 @@ mod unix {
         }
 
         pub(super) fn close([fd, _]: [RawFd; 2]) {
-            // SAFETY: a plain system call on a descriptor of ours, or on none.
+            // SAFETY: the call takes a number: a descriptor that `open` made and that is not
+            // used any more, or none, which the system refuses.
             unsafe { libc::close(fd) };
         }
 
@@ -227,7 +228,7 @@ mod unix {
             if new == to {
                 return Ok(());
             }
-            // SAFETY: a plain system call.
+            // SAFETY: the call takes numbers alone.
             let moved = unsafe { libc::dup3(new[0], to[0], libc::O_CLOEXEC) };
             let moved = if moved < 0 {
                 Err(io::Error::last_os_error())
@@ -249,7 +250,8 @@ mod unix {
             let (read, write) = io::pipe()?;
             let ends = [read.into_raw_fd(), write.into_raw_fd()];
             for fd in ends {
-                // SAFETY: plain system calls on a descriptor of ours.
+                // SAFETY: the calls take numbers alone: a descriptor that `io::pipe` has just
+                // made.
                 let done = unsafe {
                     let flags = libc::fcntl(fd, libc::F_GETFL);
                     libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK)
@@ -265,7 +267,8 @@ mod unix {
 
         pub(super) fn close(ends: [RawFd; 2]) {
             for fd in ends {
-                // SAFETY: a plain system call on a descriptor of ours, or on none.
+                // SAFETY: the call takes a number: a descriptor that `open` made and that is
+                // not used any more, or none, which the system refuses.
                 unsafe { libc::close(fd) };
             }
         }
@@ -274,11 +277,11 @@ mod unix {
         pub(super) fn move_to(new: [RawFd; 2], to: [RawFd; 2]) -> io::Result<()> {
             // Out of the way first: the two pairs may overlap.
             let above = to[0].max(to[1]) + 1;
-            // SAFETY: plain system calls.
+            // SAFETY: the call takes numbers alone.
             let away = new.map(|fd| unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) });
             close(new);
             let moved = away.iter().zip(to).all(|(&fd, to)| {
-                // SAFETY: as above.
+                // SAFETY: the calls take numbers alone.
                 unsafe {
                     fd >= 0
                         && libc::dup2(fd, to) == to

@@ -69,7 +69,7 @@ impl Wall {
     pub(crate) fn unix_ms(&self, moment: u64, clock: impl Fn() -> Duration) -> u64 {
         let mut at = self.epoch_at(moment, clock);
         while at.since > moment {
-            // SAFETY: null, or an epoch, which are never freed.
+            // SAFETY: null, or an epoch: `epoch_at` leaks each, and none is ever freed.
             match unsafe { at.older.as_ref() } {
                 Some(older) => at = older,
                 None => break,
@@ -80,7 +80,8 @@ impl Wall {
 
     /// The latest epoch, after another one was begun if the wall clock was stepped.
     fn epoch_at(&self, moment: u64, clock: impl Fn() -> Duration) -> &'static Epoch {
-        // SAFETY: null, or an epoch, which are never freed. Acquire pairs with the Release below.
+        // ORDERING: Acquire, partner of the Release in the exchange below: the epoch is written.
+        // SAFETY: null, or an epoch: this function leaks each, and none is ever freed.
         let known = unsafe { self.latest.load(Ordering::Acquire).as_ref() };
         // Relaxed: who reads an older value measures once more.
         if let Some(known) = known

@@ -134,7 +134,7 @@ impl<E> Learnable for CallError<E> {
 ///
 /// The pointer is to a `CallError<E>`.
 unsafe fn ask<E>(error: *const ()) -> bool {
-    // SAFETY: the caller promises it.
+    // SAFETY: this function's # Safety: the pointer is to a `CallError<E>`.
     match unsafe { &*error.cast::<CallError<E>>() } {
         CallError::Rejected(_) | CallError::Unusable(Error::Rejected(_)) => true,
         CallError::Inner(inner) => is_rejection(inner),

@@ -59,8 +59,8 @@ impl ColdFields {
     /// It was filled, through a pointer that may write it, and nobody uses it any more.
     pub(super) unsafe fn empty(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
-        // SAFETY: the fields were written by `fill`, and are not used again: the caller
-        // promises both.
+        // SAFETY: this function's # Safety: `fill` wrote the fields, and they are not used any
+        // more.
         unsafe {
             (&raw mut (*place).parked).drop_in_place();
             (&raw mut (*place).probe).drop_in_place();

@@ -174,8 +174,8 @@ impl Record {
             let version = context.version();
             let watched = self.settings(context).is_watched();
             if self.swap(word, word.staying(watched)) {
-                // ORDERING: SeqCst, partner of the fence in `Engine::configure`, as in
-                // `finish_closing`.
+                // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the
+                // walk there finds this word, or this thread the new version.
                 fence_after_rmw();
                 if context.version() != version {
                     self.watch(context);

@@ -47,7 +47,8 @@ impl Name {
         } else {
             self.allocate()
         };
-        // SAFETY: `text` has room for both, which do not overlap with it.
+        // SAFETY: `text` has room for `len` bytes, inline or allocated with `layout`, which is
+        // the sum of both lengths; the key's own text does not overlap with it.
         unsafe {
             copy(scope.as_bytes(), text);
             copy(key.identifier().as_bytes(), text.add(scope.len()));
@@ -62,7 +63,7 @@ impl Name {
             alloc::handle_alloc_error(self.layout());
         }
         let bytes = self.bytes.as_mut_ptr();
-        // SAFETY: there is room for a pointer.
+        // SAFETY: `bytes` has room for a pointer, which is written without alignment.
         unsafe { bytes.cast::<*mut u8>().write_unaligned(text) };
         text
     }
@@ -93,7 +94,7 @@ impl Name {
         if (scope_len << 16 | len) != usize::from(self.scope_len) << 16 | usize::from(self.len) {
             return false;
         }
-        // SAFETY: a name of these lengths lies in the record.
+        // SAFETY: `fill` wrote a text here, inline, and both lengths were compared with its own.
         unsafe { reads(self.bytes.as_ptr().cast(), scope, identifier) }
     }
 
@@ -103,7 +104,7 @@ impl Name {
         let scope_len = scope.map_or(0, str::len);
         usize::from(self.scope_len) == scope_len
             && usize::from(self.len) - scope_len == identifier.len()
-            // SAFETY: a name of these lengths lies there.
+            // SAFETY: `fill` wrote a text there, and both lengths were compared with its own.
             && unsafe { reads(self.text(), scope, identifier) }
     }
 
@@ -117,7 +118,7 @@ impl Name {
         if self.is_inline() {
             return self.bytes.as_ptr().cast();
         }
-        // SAFETY: `allocate` wrote a pointer there.
+        // SAFETY: the text is not inline, so `allocate` wrote a pointer there, without alignment.
         unsafe { self.bytes.as_ptr().cast::<*const u8>().read_unaligned() }
     }
 
@@ -134,7 +135,7 @@ impl Name {
 #[inline(always)]
 unsafe fn reads(text: *const u8, scope: Option<&str>, identifier: &str) -> bool {
     let scope_len = scope.map_or(0, str::len);
-    // SAFETY: the caller's promise.
+    // SAFETY: this function's # Safety: the text is as long as both parts together.
     let (own, rest) = unsafe {
         let rest = text.add(scope_len);
         (
@@ -157,7 +158,8 @@ unsafe fn reads(text: *const u8, scope: Option<&str>, identifier: &str) -> bool 
 #[inline]
 unsafe fn copy(from: &[u8], to: *mut u8) {
     let (len, from) = (from.len(), from.as_ptr());
-    // SAFETY: the caller's promise; both words lie within the text.
+    // SAFETY: this function's # Safety: `to` has room for `from.len()` bytes. Both words lie
+    // within the text, since the lengths of their arms are at least a word's.
     unsafe {
         match len {
             8..=16 => {

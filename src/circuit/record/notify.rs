@@ -200,9 +200,9 @@ impl Record {
     /// Reports the removal of the connection.
     #[inline]
     pub(crate) fn tell_removal(&self, context: &Context, cause: Occurrence) {
-        // ORDERING: partner of the last fence in `Engine::subscribe` (either the subscriber
-        // that looks finds the connection removed, or this thread finds the subscriber),
-        // and of the fence in `take_removal`. A removal was an exchange.
+        // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe` (either that
+        // thread finds the connection removed, or this one the subscriber), and of the fence in
+        // `take_removal`. A removal was an exchange.
         fence_after_rmw();
         if context.sink.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
             self.tell_removal_now(context, cause);
@@ -270,7 +270,9 @@ impl Record {
         let cause = happening.cause;
         let moved = before != after;
         if moved {
-            // ORDERING: as in `tell_removal`. A change of state was an exchange.
+            // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe`: either that
+            // thread finds the new state, or this one the subscriber. A change of state was an
+            // exchange.
             fence_after_rmw();
         }
         let mut interest = self.flags_now();
@@ -363,7 +365,8 @@ impl Record {
     }
 
     pub(crate) fn take_missed(&self) -> EventMask {
-        // ORDERING: AcqRel, see `miss`.
+        // ORDERING: AcqRel, partner of `miss`: the changes that the marks stand for are
+        // visible, and what was read before comes before later marks.
         EventMask(self.missed.swap(0, Ordering::AcqRel))
     }
 

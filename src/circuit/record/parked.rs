@@ -166,7 +166,8 @@ impl Record {
             }
             // Whether it succeeds or another thread was faster: what is parked is read again.
             self.park(seen, taken_over);
-            // ORDERING: as above.
+            // ORDERING: Acquire, partner of the Release in `park`, which may have been another
+            // thread's; and the word is read after it, in the next round.
             bits = self.cold().parked.load(Ordering::Acquire);
         }
     }
@@ -177,8 +178,8 @@ impl Record {
         if next == seen.parked {
             return true;
         }
-        // ORDERING: Release, partner of the Acquire in `seen`: who finds this finds the state
-        // word that it was decided from, or a later one. AcqRel since a failure that is
+        // ORDERING: Release, partner of the Acquire in `seen`: a thread that finds this finds
+        // the state word that it was decided from, or a later one. AcqRel since a failure that is
         // counted here is published with the ring that its time goes to.
         self.cold()
             .parked

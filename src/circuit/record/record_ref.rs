@@ -27,11 +27,12 @@ impl RecordRef {
         let roomy = newcomer.roomy.take();
         let slot = slab::take::<Record, ColdFields>();
         let place = slot.hot();
-        // SAFETY: just taken: memory with the room and the alignment.
+        // SAFETY: `slab::take` has just returned it: memory of a `Record`'s size and alignment,
+        // no other thread's.
         unsafe { place.write(Record::new(context, newcomer, slot.away())) };
-        // SAFETY: written, and nobody else's yet.
+        // SAFETY: written above, and no other thread has it yet.
         unsafe { (*place.as_ptr()).name.fill(newcomer.key) };
-        // SAFETY: as above.
+        // SAFETY: `slab::take` has just returned the slot, of which this is the cold part.
         unsafe { ColdFields::fill(slot.cold()) };
         let record = RecordRef(place);
         if let Some(settings) = roomy {
@@ -47,8 +48,8 @@ impl RecordRef {
     unsafe fn destroy(&self) {
         let away = self.away;
         let cold = original(std::ptr::from_ref(self.cold()).addr());
-        // SAFETY: nobody else has a reference; `new` took the slot and filled both
-        // parts of it.
+        // SAFETY: this function's # Safety: there is no other reference. `new` took the slot with
+        // this distance and filled both parts of it.
         unsafe {
             ColdFields::empty(cold);
             self.0.drop_in_place();
@@ -123,6 +124,8 @@ impl Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         if self.is_counted {
+            // ORDERING: AcqRel: Release is the partner of the Acquire in `is_held`; Acquire
+            // keeps the return of the reference, which follows, behind it.
             self.record.flags.fetch_sub(OBSERVER, Ordering::AcqRel);
         }
     }
@@ -148,7 +151,8 @@ impl Deref for RecordRef {
 
     #[inline]
     fn deref(&self) -> &Record {
-        // SAFETY: the reference keeps the record alive.
+        // SAFETY: `new` filled the record, and this reference is counted, so `destroy` has not
+        // run.
         unsafe { self.0.as_ref() }
     }
 }
@@ -162,7 +166,7 @@ impl Clone for RecordRef {
 impl Drop for RecordRef {
     fn drop(&mut self) {
         if self.references.give_back() {
-            // SAFETY: the last reference is gone.
+            // SAFETY: `give_back` says that this was the last reference.
             unsafe { self.destroy() };
         }
     }
@@ -174,10 +178,11 @@ impl fmt::Debug for RecordRef {
     }
 }
 
-// SAFETY: a record is made of atomics and of things that are `Send` and `Sync`;
-// the count lets any thread free it.
+// SAFETY: a reference gives `&Record` to the thread that has it, and the last one drops the
+// record there. `Record` is `Send` and `Sync`, which the assertion in `manager::permit` shows.
 unsafe impl Send for RecordRef {}
-// SAFETY: as above.
+// SAFETY: a shared reference gives `&Record` and clones, whose count is atomic; `Record` is
+// `Send` and `Sync` (see `manager::permit`).
 unsafe impl Sync for RecordRef {}
 
 impl Entry for Record {
@@ -194,7 +199,8 @@ impl Entry for Record {
     }
 
     unsafe fn release(this: *mut Self) {
-        // SAFETY: the caller gives the table's reference back, once.
+        // SAFETY: `Table::release`'s # Safety: `insert` took the reference from `into_raw`, and
+        // it is given back once.
         drop(unsafe { RecordRef::from_raw(original(this.addr())) });
     }
 }
@@ -212,7 +218,8 @@ unsafe impl Linked for Record {
     }
 
     unsafe fn from_raw(pointer: NonNull<Self>) -> RecordRef {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `Linked::from_raw`'s # Safety: `pointer` is from `into_raw`, and taken back
+        // once.
         unsafe { RecordRef::from_raw(pointer) }
     }
 }

@@ -120,7 +120,9 @@ impl Record {
 
     #[inline]
     pub(super) fn exchange(&self, before: Word, after: Word) -> Result<(), Word> {
-        // ORDERING: AcqRel, partner of itself and of `word_now`.
+        // ORDERING: AcqRel, partner of itself, of `word_now` and of `is_retired_by_now`: what
+        // led to a state is visible to a thread that finds it. A removal by `retire` is such an
+        // exchange.
         self.word
             .compare_exchange(
                 before.bits(),
@@ -207,7 +209,8 @@ impl Record {
                 // Otherwise the thread that closes the circuit, or keeps it, sees to it.
                 _ => true,
             };
-            // ORDERING: SeqCst, as in `shut`.
+            // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
+            // there finds this word, or this thread the new version.
             fence_after_rmw();
             if done && context.version() == version {
                 return;
@@ -254,8 +257,9 @@ impl Record {
     /// this thread half way through leaving the record. The driver that it woke found nothing then:
     /// it is this thread that rings.
     pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
-        // ORDERING: SeqCst, partner of the fence in `Waker::ring`: either the driver that the other
-        // thread has woken finds the record left, or this thread finds what that one has done.
+        // ORDERING: SeqCst, partner of the fence in `Waker::wake_by`: either the driver that
+        // the other thread has woken finds the record left, or this thread finds what that one
+        // has done.
         fence(Ordering::SeqCst);
         match self.has_missed() {
             true => 0,

@@ -53,8 +53,8 @@ pub(crate) fn is_inside_user_code() -> bool {
 
 /// Whether a callback of the innermost round has forked, and this is the child.
 fn is_the_parents() -> bool {
-    // SAFETY: null, or on the stack of this thread, of a call further out: the drop of
-    // `AtWork` takes away what points to it.
+    // SAFETY: null, or on the stack of this thread, of a call further out: the drop of `AtWork`
+    // takes its address out of AT_WORK, even if the dispatch unwinds.
     let work = unsafe { AT_WORK.get().as_ref() };
     work.is_some_and(|work| work.incarnation != fork::incarnation())
 }
@@ -137,7 +137,8 @@ impl Bus {
     /// Whether this thread is inside a callback or a filter of this manager's.
     pub(crate) fn is_dispatching_here(&self) -> bool {
         let mut at = AT_WORK.get();
-        // SAFETY: as in `is_the_parents`, for each of them.
+        // SAFETY: AT_WORK and each `outer` are null, or on the stack of this thread, of a call
+        // further out: the drop of `AtWork` takes its address out of the list.
         while let Some(work) = unsafe { at.as_ref() } {
             if ptr::eq(work.bus, self) {
                 return true;

@@ -61,8 +61,8 @@ impl Bus {
 
     /// Whether the table has to be searched for connections that missed events.
     pub(crate) fn take_unlisted(&self) -> bool {
-        // ORDERING: AcqRel, partner of the swap in `overflow`: who takes the flag
-        // sees the bits of those who set it.
+        // ORDERING: AcqRel, partner of the swap in `overflow`: a thread that takes
+        // the flag sees the marks of those that set it.
         self.unlisted.swap(0, Ordering::AcqRel) == 1
     }
 }

@@ -59,8 +59,8 @@ impl Post {
 
     /// Whether there is a driver in this process.
     pub(crate) fn is_running(&self) -> bool {
-        // ORDERING: Acquire, partner of the Release in `leave`: a thread that finds no driver
-        // any more finds what the driver did.
+        // ORDERING: Acquire, partner of the Release in `leave`: a thread that finds the driver
+        // gone finds what the driver did.
         self.running.load(Ordering::Acquire) == 1
     }
 

@@ -74,9 +74,11 @@ impl Chunks {
         let chunk = self.chunk(chunk);
         let mut next = ptr::null_mut();
         for place in (place..place + BATCH as usize).rev() {
-            // SAFETY: both parts lie in the chunk, and its numbers are ours alone.
+            // SAFETY: both parts lie in the chunk, since `place` is below SLOTS. Its numbers
+            // are this call's alone: `fresh_numbers` handed them out.
             let hot = unsafe { chunk.add(place * HOT) }.cast::<Free>();
-            // SAFETY: as above.
+            // SAFETY: the cold part of the same place, which is below SLOTS too, and both are
+            // uninitialised memory of slots that `fresh_numbers` gave to this call alone.
             unsafe {
                 chunk
                     .add(FIRST_COLD + place * COLD)
@@ -120,7 +122,8 @@ impl Chunks {
     /// The hot part of a slot, by its number, which was handed out.
     pub(super) fn hot(&self, number: u32) -> NonNull<Free> {
         let chunk = self.chunk(number as usize / SLOTS);
-        // SAFETY: inside of the chunk.
+        // SAFETY: the number was handed out by `fresh_numbers`, so its chunk exists, and the
+        // place in it is below SLOTS: inside of the chunk.
         let hot = unsafe { chunk.add(number as usize % SLOTS * HOT) };
         NonNull::new(hot.cast()).expect("an address inside of a chunk")
     }
@@ -141,7 +144,8 @@ impl Chunks {
                 drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(row, len)) });
             },
         );
-        // SAFETY: the row has `len` places, of which this is one.
+        // SAFETY: row n has `FIRST_ROW << n` places, which is `len`, and covers the numbers from
+        // `len - FIRST_ROW` on, so `number + FIRST_ROW - len` is below `len`.
         let place = unsafe { &*places.add(number + FIRST_ROW - len) };
         found_or_made(
             place,
@@ -158,8 +162,8 @@ impl Words for Chunks {
     fn word(&self, number: u32) -> &AtomicU64 {
         let chunk = self.chunk(number as usize / SLOTS);
         let cold = FIRST_COLD + number as usize % SLOTS * COLD;
-        // SAFETY: inside of the chunk, which lives for ever; an `AtomicU64` since the
-        // slot was carved.
+        // SAFETY: the number was handed out by `fresh_numbers`, and the place is below SLOTS:
+        // inside of the chunk, which is never freed. `fresh_batch` wrote an `AtomicU64` there.
         unsafe { &*chunk.add(cold).cast() }
     }
 }
@@ -181,7 +185,8 @@ fn found_or_made<T>(
     make: impl FnOnce() -> *mut T,
     unmake: impl FnOnce(*mut T),
 ) -> *mut T {
-    // ORDERING: Acquire, partner of the Release below: what it points to is there.
+    // ORDERING: Acquire, partner of the Release by which another thread stored its own, below:
+    // what the pointer points to is written.
     let found = pointer.load(Ordering::Acquire);
     if !found.is_null() {
         return found;
@@ -206,7 +211,7 @@ fn make_chunk(number: u32) -> *mut u8 {
     }
     // Exposed, because who has a hot part makes a pointer to the cold one.
     chunk.expose_provenance();
-    // SAFETY: inside of the chunk, and aligned.
+    // SAFETY: LAYOUT has room for a `u32` at NUMBER, and NUMBER is a multiple of its alignment.
     unsafe { chunk.add(NUMBER).cast::<u32>().write(number) };
     chunk
 }

@@ -42,7 +42,7 @@ impl Stack {
             let next = head & !u64::from(NONE) | u64::from(number);
             // ORDERING: Release publishes the batch and its word to the Acquires in
             // `pop`; every change of the head is an RMW, so the release sequence
-            // reaches whoever finds the number there later.
+            // reaches a thread that finds the number there later.
             match self
                 .head
                 .compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed)
@@ -55,7 +55,8 @@ impl Stack {
 
     /// Pops a batch, which is then the caller's alone.
     pub(crate) fn pop(&self, words: &impl Words) -> Option<u32> {
-        // ORDERING: Acquire, partner of the Release in `push`, as is the next.
+        // ORDERING: Acquire, partner of the Release in `push`: the batch and its word are
+        // written. The exchange below acquires the head that it finds for the same reason.
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             let number = head as u32;

@@ -41,22 +41,24 @@ impl Drop for Farewell {
 pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
     const { must_fit::<Hot, ColdFields>() };
     let free = HERE.with(|magazine| magazine.take().unwrap_or_else(|| take_slowly(magazine)));
-    // SAFETY: taken, so it is this thread's.
+    // SAFETY: taken from this thread's magazine or the depot, so no other thread uses the slot;
+    // `give` or `fresh_batch` has written a `Free` there.
     let away = unsafe { (*free.as_ptr()).away };
     (free.cast(), away)
 }
 
 /// # Safety
 ///
-/// As of [`super::give`].
+/// What [`super::give`] asks.
 #[inline]
 pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
     const { must_fit::<Hot, ColdFields>() };
     let free = hot.cast::<Free>();
-    // SAFETY: the caller's promise: nobody uses the slot, of which this is the hot part.
+    // SAFETY: `super::give`'s # Safety: the contents were dropped and are not used any more, and
+    // this is the slot's hot part, which has room for a `Free` (`must_fit`).
     unsafe { free.write(Free::new(ptr::null_mut(), away)) };
     HERE.with(|magazine| {
-        // SAFETY: as above.
+        // SAFETY: one of the pool's slots that no other code uses: `super::give`'s # Safety.
         if !unsafe { magazine.give(free) } {
             give_slowly(magazine, free);
         }
@@ -129,7 +131,8 @@ impl Depot {
 
     fn push(&self, batch: Batch) {
         let first = batch.first.as_ptr();
-        // SAFETY: the batch is this thread's, and its first slot one of the pool's.
+        // SAFETY: `push` owns the batch; its first slot came from `fresh_batch` with the distance
+        // that its `Free` holds.
         let number = unsafe {
             (*first).len = batch.len;
             self.chunks.number(batch.first, (*first).away)
@@ -189,7 +192,7 @@ impl Magazine {
     pub(super) unsafe fn give(&self, free: NonNull<Free>) -> bool {
         let has_room = self.len.get() < self.room.get();
         if has_room {
-            // SAFETY: the caller's promise.
+            // SAFETY: this function's # Safety: the slot is this thread's alone.
             unsafe { (*free.as_ptr()).next = self.first.get() };
             self.first.set(free.as_ptr());
             self.len.set(self.len.get() + 1);
@@ -223,9 +226,9 @@ impl Magazine {
     ///
     /// # Safety
     ///
-    /// As of [`Magazine::give`].
+    /// What [`Magazine::give`] asks.
     pub(super) unsafe fn overflow(&self, free: NonNull<Free>, depot: &Depot) {
-        // SAFETY: the caller's promise.
+        // SAFETY: this function's # Safety: the slot is this thread's alone.
         unsafe { (*free.as_ptr()).next = ptr::null_mut() };
         if self.room.get() == 0 {
             let first = free;

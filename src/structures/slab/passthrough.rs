@@ -25,15 +25,17 @@ pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
     };
     place.as_ptr().expose_provenance();
     let away = const { offset_of!(Whole<Hot, ColdFields>, cold) };
-    // SAFETY: the cold part is that far away, aligned and large enough.
+    // SAFETY: the layout is that of `Whole`, in which `cold` lies at this offset; its first word
+    // is an `AtomicU64`, as the pool demands.
     unsafe { place.add(away).cast().write(AtomicU64::new(0)) };
     (place.cast(), (away / WORD) as u16)
 }
 
 /// # Safety
 ///
-/// As of [`super::give`].
+/// What [`super::give`] asks.
 pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, _away: u16) {
-    // SAFETY: it was allocated with this layout.
+    // SAFETY: `take` allocated it with this layout; `super::give`'s # Safety says that it is
+    // given back with the types that it was taken with, once.
     unsafe { alloc::dealloc(hot.as_ptr().cast(), Layout::new::<Whole<Hot, ColdFields>>()) };
 }

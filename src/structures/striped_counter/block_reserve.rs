@@ -98,8 +98,8 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
             }
             // ORDERING: Acquire pairs with the Release in `give_back`.
             let block = slot.swap(ptr::null_mut(), Ordering::Acquire);
-            // SAFETY: a pointer in a slot was leaked from a box and belongs to
-            // whoever swaps it out.
+            // SAFETY: `give_back` leaked each pointer in a slot from a box, and the swap made it
+            // this thread's alone.
             (!block.is_null()).then(|| unsafe { Box::from_raw(block) })
         })
     }
@@ -169,7 +169,7 @@ shipped! {
 
     /// A block of the process's reserve.
     pub(super) fn take() -> Option<Box<Block>> {
-        // Once it is known to be empty, nobody searches it.
+        // Once it is known to be empty, no thread searches it.
         let demand = DEMAND.load(Ordering::Relaxed);
         if demand >= UNMET {
             return None;

@@ -70,7 +70,7 @@ pub(super) fn claim_cell(owner: &AtomicU16, index: u16) -> bool {
     if seen != FREE {
         return seen == index;
     }
-    // ORDERING: Relaxed: a cell that nobody owned has no history to acquire.
+    // ORDERING: Relaxed: a cell that had no owner has no history to acquire.
     match owner.compare_exchange(FREE, index, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => true,
         Err(seen) => seen == index,

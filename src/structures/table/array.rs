@@ -33,7 +33,7 @@
 //! An `&'g Array` is a licence to look at entries for `'g`. It is only ever
 //! obtained from the table's root by a thread that was pinned *before* it
 //! loaded the root and stays pinned for `'g`, or by the owner of a table that
-//! nobody shares any more. An entry leaves the table after that pin, then, or
+//! is not shared any more. An entry leaves the table after that pin, then, or
 //! was never seen in this array; so it is not freed before `'g` ends, even when
 //! this array has been replaced and the entry was removed from a later one.
 //! Every `SAFETY` comment in this file leans on this paragraph.
@@ -196,7 +196,7 @@ impl<T: Entry> Array<T> {
         let slots = &*self.slots;
         let home = self.home(hash);
         let at = |step: usize| (home + step) & (slots.len() - 1);
-        // SAFETY: less than the length, which is a power of two.
+        // SAFETY: `at` masks with the length less one, and the length is a power of two.
         let read = |step: usize| Self::read(unsafe { slots.get_unchecked(at(step)) });
         let mut place = at(NEAR - 1);
         let mut word = read(NEAR - 1);
@@ -246,7 +246,7 @@ impl<T: Entry> Array<T> {
     fn find_from(&self, mut place: usize, hash: u64) -> Option<Found<'_, T>> {
         let slots = &*self.slots;
         loop {
-            // SAFETY: less than the length, which is a power of two.
+            // SAFETY: callers give a place of this array, and the step below is masked.
             let word = Self::read(unsafe { slots.get_unchecked(place) });
             if word.has_tag(hash) {
                 // SAFETY: it was in a slot of this array: see the file's top.
@@ -310,7 +310,7 @@ impl<T: Entry> Array<T> {
                     Ordering::Acquire,
                 ) {
                     Ok(_) => return self.count_insertion(word),
-                    // Maybe our own key: judge it.
+                    // Maybe our own key: compare it.
                     Err(now) => word = Word::from_raw(now),
                 }
             }
@@ -330,7 +330,7 @@ impl<T: Entry> Array<T> {
 
     /// Counts an entry that came in the place of `word`.
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
-        // ORDERING: Relaxed, counts (see `Counts::read`).
+        // ORDERING: Relaxed, counts order nothing (see `Counts::read`).
         if !word.is_empty() {
             self.counts.count_reuse();
             return Inserted::Done { crowded: false };
@@ -347,9 +347,9 @@ impl<T: Entry> Array<T> {
         if word.is_frozen() {
             return Removed::Refused;
         }
-        // ORDERING: Release, so that who reads the tombstone (`read`) or what
-        // comes in its place also sees what the remover did before. Acquire on
-        // failure, the same from the other side.
+        // ORDERING: Release, partner of the Acquire in `read`: a thread that reads the
+        // tombstone, or what comes in its place, sees what the remover did before. Acquire on
+        // failure: what another remover did before is seen here.
         match self.slots[place].compare_exchange(
             word.raw(),
             Word::tombstone(hash).raw(),
@@ -457,7 +457,8 @@ impl<T: Entry> Array<T> {
                     break;
                 }
                 if let Some(other) = met.candidate(hash) {
-                    // SAFETY: as above.
+                    // SAFETY: its word was just copied from a slot of this array: see the
+                    // file's top.
                     reuses &= !kin(unsafe { other.as_ref() }.hash(), hash);
                 }
                 index = (index + 1) & mask;
@@ -471,9 +472,10 @@ impl<T: Entry> Array<T> {
     ///
     /// # Safety
     ///
-    /// It came from a box, and nobody looks at it any more.
+    /// It came from a box, and no thread looks at it any more.
     pub(super) unsafe fn destroy(this: *mut Self) {
-        // SAFETY: the caller's promise.
+        // SAFETY: this function's # Safety; `Table::replace` retires only arrays that it or
+        // `Table::new` made with a box.
         drop(unsafe { Box::from_raw(this) });
     }
 

@@ -62,7 +62,7 @@ impl Counts {
     fn count(&self, more: usize) -> &Place {
         let token = atomic::thread_token();
         let place = &self.dead[token % PLACES];
-        // ORDERING: Relaxed, counts (see `read`).
+        // ORDERING: Relaxed, counts order nothing (see `read`).
         if place.belongs_to(token) {
             let count = place.own.load(Ordering::Relaxed).wrapping_add(more);
             place.own.store(count, Ordering::Relaxed);
@@ -75,7 +75,7 @@ impl Counts {
     /// Used slots and tombstones.
     pub(super) fn read(&self) -> (usize, usize) {
         // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
-        // are exact for whoever has synchronised with all writers anyway.
+        // are exact for a thread that has synchronised with all writers anyway.
         let counts = self
             .dead
             .iter()
@@ -101,7 +101,7 @@ impl Place {
     /// Whether the thread of this token owns it, which it does from now on if nobody did.
     fn belongs_to(&self, token: usize) -> bool {
         // ORDERING: Relaxed. The one value that matters, our own token, was written by
-        // this thread, and a place that nobody owned has no history to acquire.
+        // this thread, and a place that had no owner has no history to acquire.
         match self.owner.load(Ordering::Relaxed) {
             0 => self
                 .owner
