@@ -52,7 +52,8 @@
  *
  * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a
  * negative code; a function that returns a pointer returns NULL. After a failure, and
- * after a question that was answered no, brama_last_error_message() says what was wrong, and
+ * after brama_available or brama_state that was answered no (BRAMA_STATE_UNKNOWN), also by
+ * handle or with a length, brama_last_error_message() says what was wrong, and
  * brama_last_error_code() is its code, on this thread. A pointer argument
  * must not be NULL unless its function says what NULL means: then the answer is
  * BRAMA_ERR_INVALID_ARGUMENT, and nothing was done. A call that fails changes nothing,
@@ -92,8 +93,8 @@
  * An opening that would last longer than 34 years lasts until it is closed by hand.
  *
  * THREADS. Every function may be called from any thread at any time, with two exceptions:
- * a _free or _release call must be the last use of its pointer, and only one thread at a
- * time may drain a given queue. Calls, reports and questions never wait. Those that may
+ * what gives an owned thing back (OWNERSHIP) must be the last use of its pointer, and only
+ * one thread at a time may drain a given queue, or take from a given snapshot. Calls, reports and questions never wait. Those that may
  * wait for a callback that is running on another thread are brama_poll (and
  * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
  * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and
@@ -754,9 +755,7 @@ typedef struct brama_config_t {
     int32_t auto_register;
     /**
      * 1 (default): a thread of the manager's does what is due while no call comes. 0:
-     * call brama_poll now and then. The thread's signal mask is that of who starts it:
-     * of the caller of brama_new, and in the child of a fork() of the first to use the
-     * manager. Only for brama_new.
+     * call brama_poll now and then. Only for brama_new.
      */
     int32_t background;
     /**
@@ -2097,9 +2096,9 @@ BRAMA_API void brama_event_counts_init(brama_event_counts_t *counts);
  * reason.
  *
  * If out is not NULL, it gets the subscription, which the caller ends and frees with
- * brama_unsubscribe, or NULL on error. If out is NULL, the subscription lasts as long
- * as the manager. A NULL manager is the default one, a NULL filter lets everything
- * pass, a NULL callback is refused.
+ * brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out
+ * is NULL, the subscription lasts as long as the manager. A NULL manager is the default
+ * one, a NULL filter lets everything pass, a NULL callback is refused.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
  * callback could never run, because the manager is to have a background thread and the

@@ -1703,13 +1703,16 @@ public:
 
     /// Asks for admission. Errors: Rejected, NotFound. The permit needs this manager to
     /// be there.
-    [[nodiscard]] Permit acquire(Key key) const { return try_acquire(key).value(); }
-    [[nodiscard]] Result<Permit> try_acquire(Key key) const noexcept {
+    [[nodiscard]] Permit acquire(Key key) const& { return try_acquire(key).value(); }
+    [[nodiscard]] Result<Permit> try_acquire(Key key) const& noexcept {
         brama_permit_t permit = {};
         const Answer answer = admission(key, permit);
         if (!answer) return answer;
         return Permit(permit);
     }
+    /// The manager would be gone before the permit is reported.
+    Permit acquire(Key key) const&& = delete;
+    Result<Permit> try_acquire(Key key) const&& = delete;
 
     /// As Connection::call, by name.
     template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {

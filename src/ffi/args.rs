@@ -273,20 +273,21 @@ pub(super) unsafe trait Extensible: Copy {
 const TOO_LARGE: usize = 4_096;
 
 fn judge_size<T: Extensible>(argument: &'static str, size: usize) -> Result<(), Error> {
-    if (T::FIRST_SIZE..=TOO_LARGE).contains(&size) {
-        return Ok(());
+    match (T::FIRST_SIZE..=TOO_LARGE).contains(&size) {
+        true => Ok(()),
+        false => Err(wrong_size::<T>(argument, size)),
     }
+}
+
+#[cold]
+fn wrong_size<T: Extensible>(argument: &'static str, size: usize) -> Error {
     let allowed = format!(
         "the size of a {} is {}, call {} before filling it in",
         T::NAME,
         mem::size_of::<T>(),
         T::INIT
     );
-    Err(invalid(
-        argument,
-        format!("a struct of size {size}"),
-        allowed,
-    ))
+    invalid(argument, format!("a struct of size {size}"), allowed)
 }
 
 /// Reads a struct: as much as caller and library both know of it, the rest blank.
@@ -320,6 +321,28 @@ pub(super) unsafe fn read<T: Extensible>(
         ptr::copy_nonoverlapping(from.cast::<u8>(), bytes, known.min(size));
         Ok(read)
     }
+}
+
+/// [`read`] of a struct that lies in a place of so many bytes.
+///
+/// # Safety
+///
+/// As [`read`], where the struct's size is not more than that. The place has room for a size.
+pub(super) unsafe fn read_within<T: Extensible>(
+    argument: &'static str,
+    from: *const T,
+    room: usize,
+) -> Result<T, Error> {
+    if from.is_null() {
+        return Err(null(argument));
+    }
+    // SAFETY: not NULL, so a place for a size: this function's # Safety.
+    let size = unsafe { from.cast::<usize>().read() };
+    if size > room {
+        return Err(wrong_size::<T>(argument, size));
+    }
+    // SAFETY: not NULL, and as long as its size says: this function's # Safety.
+    unsafe { read(argument, from) }
 }
 
 /// [`read`] where NULL stands for a blank one.

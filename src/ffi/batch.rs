@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
 
-use super::args::{Extensible, TERMINATED, array, handle, init, invalid, place, read};
+use super::args::{Extensible, TERMINATED, array, handle, init, invalid, place, read_within};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
@@ -115,12 +115,16 @@ pub unsafe extern "C" fn brama_report_many(
         if count > 0 {
             place("items", items)?;
         }
+        if count > isize::MAX as usize / item_size {
+            let given = format!("{count} elements");
+            return Err(invalid("items", given, "must fit into memory").into());
+        }
         for number in 0..count {
             // SAFETY: `items` is not NULL, so it is `count` items, `item_size` bytes apart, by
             // the rule for pointers in `args`; `number` is below `count`.
             let result = unsafe {
                 let item = items.byte_add(number * item_size);
-                let result = guard::result(|| Ok(report(item)?));
+                let result = guard::result(|| Ok(report(item, item_size)?));
                 (&raw mut (*item).result).write(result);
                 result
             };
@@ -136,9 +140,10 @@ pub unsafe extern "C" fn brama_report_many(
 /// # Safety
 ///
 /// The rule for pointers in [`super::args`].
-unsafe fn report(item: *const brama_report_item_t) -> Result<(), Error> {
-    // SAFETY: `item` is an item as long as its size says: this function's # Safety.
-    let item = unsafe { read("items", item) }?;
+unsafe fn report(item: *const brama_report_item_t, item_size: usize) -> Result<(), Error> {
+    // SAFETY: `item` is an item as long as its size says, unless that is more than its place in
+    // the array, which is `item_size` long: this function's # Safety.
+    let item = unsafe { read_within("items", item, item_size) }?;
     // SAFETY: the item's handle is NULL or a handle: this function's # Safety.
     let connection = &unsafe { handle(item.connection) }?.connection;
     match item.outcome {

@@ -122,9 +122,7 @@ pub struct brama_config_t {
     /// use. Default 0.
     pub auto_register: i32,
     /// 1 (default): a thread of the manager's does what is due while no call comes. 0:
-    /// call brama_poll now and then. The thread's signal mask is that of who starts it:
-    /// of the caller of brama_new, and in the child of a fork() of the first to use the
-    /// manager. Only for brama_new.
+    /// call brama_poll now and then. Only for brama_new.
     pub background: i32,
     /// How many happenings can wait to be delivered as events, each in some 128 bytes that
     /// are taken at once. 1 to 16777216. Default 1024. Only for brama_new.

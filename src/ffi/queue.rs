@@ -45,14 +45,17 @@ pub unsafe extern "C" fn brama_queue_new(
     out: *mut *mut brama_queue_t,
 ) -> brama_result_t {
     guard::result(|| {
+        // First: a filter that is refused, or has no predicate, calls the host, which may free the
+        // manager.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
+        let brama = unsafe { args::kept_manager(manager) };
         // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let out = place("out", out)?;
         // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
         unsafe { out.write(ptr::null_mut()) };
         let filter = filter?;
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let queue = unsafe { args::kept_manager(manager) }.subscribe_queue(filter, capacity)?;
+        let queue = brama.subscribe_queue(filter, capacity)?;
         let drained = Shelf::new();
         let queue = Arc::into_raw(Arc::new(brama_queue_t { queue, drained }));
         // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.

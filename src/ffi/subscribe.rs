@@ -149,9 +149,9 @@ pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts
 /// reason.
 ///
 /// If out is not NULL, it gets the subscription, which the caller ends and frees with
-/// brama_unsubscribe, or NULL on error. If out is NULL, the subscription lasts as long
-/// as the manager. A NULL manager is the default one, a NULL filter lets everything
-/// pass, a NULL callback is refused.
+/// brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out
+/// is NULL, the subscription lasts as long as the manager. A NULL manager is the default
+/// one, a NULL filter lets everything pass, a NULL callback is refused.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
 /// callback could never run, because the manager is to have a background thread and the
@@ -169,12 +169,14 @@ pub unsafe extern "C" fn brama_subscribe(
     guard::result(move || {
         // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { clear(out) };
+        // First: a filter that is refused, or has no predicate, calls the host, which may free the
+        // manager.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
+        let brama = unsafe { args::kept_manager(manager) };
         // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let brama = unsafe { args::kept_manager(manager) };
         let subscription = brama.subscribe(filter, move |event| {
             let event = translate_one(event, &mut texts);
             // SAFETY: the host's function, with what it asked for.
@@ -203,12 +205,14 @@ pub unsafe extern "C" fn brama_subscribe_batched(
     guard::result(move || {
         // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
         unsafe { clear(out) };
+        // First: a filter that is refused, or has no predicate, calls the host, which may free the
+        // manager.
+        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
+        let brama = unsafe { args::kept_manager(manager) };
         // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
         let filter = unsafe { brama_filter_t::wanted(filter) };
         let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
         let mut texts = Texts::default();
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let brama = unsafe { args::kept_manager(manager) };
         let subscription = brama.subscribe_batched(filter, most, move |events| {
             texts.begin(room_for(events));
             let events: Vec<_> = events

@@ -17,6 +17,8 @@ int main(void) {
         {size, one, LATIN1, any, BRAMA_OUTCOME_SUCCESS, 99},
         {size - 1, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
         {size, two, LATIN1, 3, BRAMA_OUTCOME_FAILURE, 99},
+        /* More than there is: what follows the last item is not looked at. */
+        {size + 8, one, NULL, any, BRAMA_OUTCOME_SUCCESS, 99},
     };
     size_t count = sizeof items / sizeof *items;
     ANSWERS(BRAMA_ERR_NOT_FOUND, brama_report_many(items, sizeof *items, count));
@@ -27,12 +29,14 @@ int main(void) {
     CHECK(items[5].result == BRAMA_OK);
     CHECK(items[6].result == BRAMA_ERR_INVALID_ARGUMENT);
     CHECK(items[7].result == BRAMA_OK && status_of(two).total_failures == 2);
+    CHECK(items[8].result == BRAMA_ERR_INVALID_ARGUMENT);
     CHECK(status_of(one).total_successes == 2 && status_of(one).total_failures == 0);
     CHECK(brama_connection_state(two) == BRAMA_STATE_OPEN);
     OK(brama_report_many(items, sizeof *items, 1));
     OK(brama_report_many(NULL, sizeof *items, 0));
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_report_many(NULL, sizeof *items, 1));
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_report_many(items, 8, 1));
+    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_report_many(items, sizeof *items, SIZE_MAX / 2));
 
     const brama_connection_t *handles[] = {one, two, gone, NULL, one};
     bool answers[6] = {false, true, true, true, false, true};

@@ -147,6 +147,28 @@ static void a_destructor_may_shut_the_manager_down(void) {
     }
 }
 
+/* A filter without a predicate ends the data of the predicate within the call. */
+static void the_data_of_a_filter_may_free_the_manager_that_is_subscribed_to(void) {
+    for (int way = 0; way < 3; way++) {
+        struct host host = {0};
+        brama_filter_t filter;
+        brama_queue_t *queue = NULL;
+        host.manager = brama_new(NULL);
+        brama_filter_init(&filter);
+        filter.predicate_data = &host;
+        filter.predicate_destroy = free_manager_at_the_end;
+        brama_result_t result = BRAMA_OK;
+        if (way == 0)
+            result = brama_subscribe(host.manager, &filter, shuts_down, &host, NULL, NULL);
+        else if (way == 1)
+            result = brama_subscribe(host.manager, &filter, NULL, NULL, NULL, NULL);
+        else
+            result = brama_queue_new(host.manager, &filter, 10, &queue);
+        CHECK(host.destroyed == 1 && result != BRAMA_OK);
+        brama_queue_free(queue);
+    }
+}
+
 int main(void) {
     /* What would wait for itself for ever is ended here. */
     alarm(60);
@@ -156,5 +178,6 @@ int main(void) {
     a_destructor_may_free_the_manager_whose_subscriptions_end();
     a_callback_may_free_the_queue_that_is_drained();
     a_destructor_may_shut_the_manager_down();
+    the_data_of_a_filter_may_free_the_manager_that_is_subscribed_to();
     return 0;
 }
