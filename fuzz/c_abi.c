@@ -290,6 +290,15 @@ static void new_manager(int which) {
     managers[which] = made;
 }
 
+/* The next owner of a permit that is about to be written: of these, one is not 0. */
+static void permit_of(brama_permit_t *permit, int of_handle, int of_manager) {
+    if (permit == NULL)
+        return; /* What the place has stays, and stays its owner's. */
+    memset(permit, 0, sizeof *permit);
+    permit_handles[permit - permits] = of_handle;
+    permit_managers[permit - permits] = of_manager;
+}
+
 static void step(void) {
     int m, h, p = 0;
     brama_t *on;
@@ -365,13 +374,12 @@ static void step(void) {
         ANSWER(brama_connection_failure_n(held, reason, reason_length));
         break;
     case 21: case 22: case 23:
-        permit_handles[p] = h + 1, permit_managers[p] = 0;
-        if (answered(brama_connection_acquire(held, permit, byte() % 2 ? &wait : NULL)) != BRAMA_OK)
-            permit_handles[p] = 0;
+        permit_of(permit, h + 1, 0);
+        (void)answered(brama_connection_acquire(held, permit, byte() % 2 ? &wait : NULL));
         break;
     case 24:
         name = string(), scope = string();
-        permit_handles[p] = 0, permit_managers[p] = m + 1;
+        permit_of(permit, 0, m + 1);
         (void)answered(brama_acquire(on, name, scope, permit, &wait));
         break;
     case 25: ANSWER(brama_permit_success_at(permit)); break;
@@ -388,8 +396,8 @@ static void step(void) {
         permits[p].opaque[1 + byte() % 5] ^= any_number();
         break;
     case 33:
+        permit_of(permit, h + 1, 0);
         ANSWER(brama_connection_pass_permit(held, (uint32_t)any_number(), permit));
-        permit_handles[p] = h + 1, permit_managers[p] = 0;
         break;
     case 34:
         name = string(), scope = string();
@@ -450,7 +458,7 @@ static void step(void) {
             items[i].it.reason_length = length_of(items[i].it.reason);
             items[i].it.outcome = i32();
         }
-        ANSWER(brama_report_many(&items[0].it, byte() > 250 ? byte() : sizeof *items, 2));
+        ANSWER(brama_report_many(&items[0].it, byte() > 250 ? byte() % (sizeof *items + 1) : sizeof *items, 2));
         break;
     }
     case 46:
