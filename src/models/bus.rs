@@ -317,7 +317,9 @@ fn a_record_that_is_found_twice_loses_nothing() {
 fn a_change_before_the_interest_is_learned_is_told() {
     // Both orders: loom leaves out some executions in which the party that was spawned first comes
     // later.
-    [false, true].map(a_change_beside_a_reporter_that_learns);
+    [false, true]
+        .into_iter()
+        .for_each(a_change_beside_a_reporter_that_learns);
 }
 
 fn a_change_beside_a_reporter_that_learns(changes_last: bool) {

@@ -49,7 +49,11 @@ fn a_question_does_not_keep_a_connection_from_its_cleanup() {
             let (context, record) = (&circuit.context, &circuit.record);
             record.available(context);
             record.state(context);
-            record.status(context).is_some();
+            assert!(
+                record
+                    .status(context)
+                    .is_none_or(|status| status.trips == 0)
+            );
         },
         |_, is_removed, ()| is_removed,
     );
