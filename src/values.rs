@@ -4,6 +4,7 @@
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod expiry;
+pub(crate) mod generation;
 pub(crate) mod key;
 pub(crate) mod rejection;
 pub(crate) mod settings;

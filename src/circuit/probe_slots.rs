@@ -48,7 +48,7 @@ use std::ptr;
 
 use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sys::clock::LAST_MOMENT;
-use crate::values::state::Generation;
+use crate::values::generation::Generation;
 
 /// The slots of one circuit.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use super::args::given;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_clock_t;
-use crate::sys::clock::ManualClock;
+use crate::sys::manual_clock::ManualClock;
 
 /// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
 /// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.

@@ -8,7 +8,7 @@ use crate::circuit::record::Status;
 use crate::manager::Brama;
 use crate::manager::connection::Connection;
 use crate::manager::subscription::{EventQueue, Subscription};
-use crate::sys::clock::ManualClock;
+use crate::sys::manual_clock::ManualClock;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 /// Wherever one is asked for, NULL is the process-wide default manager. May be used

@@ -11,7 +11,8 @@ use crate::manager::Brama;
 use crate::manager::driver;
 use crate::manager::engine::Engine;
 use crate::structures::ring;
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::error::Error;
 use crate::values::settings::{
     Changes, Config, Global, Housekeeping, housekeeping_setters, setters, setting_table,

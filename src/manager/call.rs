@@ -48,8 +48,8 @@ use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::values::error::CallError;
+use crate::values::generation::Generation;
 use crate::values::rejection;
-use crate::values::state::Generation;
 
 /// The usual meaning of a result. A rejection by another circuit says nothing about this one.
 #[inline]

@@ -30,7 +30,7 @@ use crate::circuit::record::{Begun, Record, RecordRef, Refusal, Ticket};
 use crate::manager::engine::Engine;
 use crate::values::error::Error;
 use crate::values::event::Report;
-use crate::values::state::Generation;
+use crate::values::generation::Generation;
 
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,7 +12,8 @@ use loom::thread;
 use crate::circuit::record::{OpenFor, RecordRef};
 use crate::events::bus::Notices;
 use crate::manager::engine::Engine;
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::event::Report;
 use crate::values::settings::{Config, Global};
 

@@ -9,7 +9,8 @@ use loom::thread;
 
 use crate::events::bus::Notices;
 use crate::manager::engine::Engine;
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::settings::{Config, Global};
 
 fn engine() -> Arc<Engine> {

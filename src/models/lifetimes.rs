@@ -24,7 +24,8 @@ use crate::events::bus::Notices;
 use crate::events::subscriber::{Sink, Subscriber};
 use crate::events::subscriber_queue::SubscriberQueue;
 use crate::sys::atomic::{fence, fence_after_rmw};
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::event::{EventFilter, EventType, Occurrence};
 use crate::values::settings::Global;
 

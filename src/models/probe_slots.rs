@@ -8,7 +8,8 @@ use loom::thread;
 
 use crate::circuit::probe_slots::{Claim, Lease, MoreProbes, NoSlot, Probes};
 use crate::sys::atomic::{AtomicU64, Ordering};
-use crate::values::state::{Generation, Word};
+use crate::values::generation::Generation;
+use crate::values::state::Word;
 
 struct Circuit {
     slot: AtomicU64,

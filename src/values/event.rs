@@ -16,9 +16,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::values::generation::Generation;
 use crate::values::key::KeyBuf;
 use crate::values::settings::Metadata;
-use crate::values::state::{Generation, State};
+use crate::values::state::State;
 
 mod filter;
 mod report;

@@ -52,6 +52,7 @@
 
 use std::fmt;
 
+use crate::values::generation::Generation;
 use crate::values::tally::Tally;
 
 /// The state of a circuit.
@@ -91,9 +92,7 @@ pub(crate) const NEVER: u64 = PAYLOAD_MASK;
 
 const PAYLOAD_BITS: u32 = 40;
 const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
-const GENERATION_BITS: u32 = 13;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
-const TRIPS_SHIFT: u32 = PAYLOAD_BITS + GENERATION_BITS;
+const TRIPS_SHIFT: u32 = PAYLOAD_BITS + Generation::BITS;
 const TRIPS_MAX: u64 = 0xff;
 const MODE_SHIFT: u32 = 61;
 const SUCCESSES_MASK: u64 = 0xffff;
@@ -126,10 +125,6 @@ pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
-/// A permit's generation: equal if nothing changed the state in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Generation(u16);
-
 /// Who opens a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenedBy {
@@ -144,34 +139,6 @@ pub(crate) enum Closing {
     Keeping,
     /// By a recovery or a reset: no failure counts, and the next opening is the first.
     Forgetting,
-}
-
-impl Generation {
-    pub(crate) const BITS: u32 = GENERATION_BITS;
-
-    pub(crate) fn bits(self) -> u64 {
-        u64::from(self.0)
-    }
-
-    /// From the low bits; the others are ignored.
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Generation((bits & GENERATION_MASK) as u16)
-    }
-
-    /// The one after this.
-    pub(crate) fn next(self) -> Self {
-        Generation::from_bits(self.bits() + 1)
-    }
-
-    /// How many generations it is after `other`, modulo a round.
-    pub(crate) fn since(self, other: Generation) -> u64 {
-        self.bits().wrapping_sub(other.bits()) & GENERATION_MASK
-    }
-
-    /// Whether it came later than `other`, at most half a round apart.
-    pub(crate) fn follows(self, other: Generation) -> bool {
-        (1..=GENERATION_MASK / 2).contains(&self.since(other))
-    }
 }
 
 // Reading.
@@ -227,7 +194,7 @@ impl Word {
     /// What a permit remembers of a closed word: everything but mode, trips and the low digit
     /// of the count. A spotless word is its own mark, so one comparison answers two questions.
     /// Is the circuit still as it was? Is it spotless?
-    pub(crate) const MARK: u64 = GENERATION_MASK << PAYLOAD_BITS | PAYLOAD_MASK & !Tally::COUNTED;
+    pub(crate) const MARK: u64 = Generation::MASK << PAYLOAD_BITS | PAYLOAD_MASK & !Tally::COUNTED;
 
     #[inline]
     pub(crate) fn mark(self) -> u64 {
@@ -244,7 +211,7 @@ impl Word {
     /// has a mode.
     #[inline]
     pub(crate) fn is_closed_at(self, mark: u64) -> bool {
-        const BITS: u64 = 7 << MODE_SHIFT | GENERATION_MASK << PAYLOAD_BITS;
+        const BITS: u64 = 7 << MODE_SHIFT | Generation::MASK << PAYLOAD_BITS;
         (self.0 ^ mark) & BITS == 0
     }
 
@@ -498,7 +465,7 @@ impl fmt::Debug for Word {
             .field("state", &self.state())
             .field("mode", &self.mode())
             .field("trips", &self.trips())
-            .field("generation", &self.generation().0)
+            .field("generation", &self.generation().bits())
             .field("payload", &self.payload())
             .finish()
     }

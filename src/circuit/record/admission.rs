@@ -365,7 +365,8 @@ mod tests {
 
     use super::*;
     use crate::circuit::record::{OpenFor, RecordRef, Registrant};
-    use crate::sys::clock::{Clock, ManualClock};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
     use crate::values::event::Report;
     use crate::values::settings::Global;
 

@@ -51,7 +51,8 @@ use super::cold_fields::ColdFields;
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence};
 use crate::values::event::{Facts, Text};
-use crate::values::state::{Generation, State, Word};
+use crate::values::generation::Generation;
+use crate::values::state::{State, Word};
 
 const GENERATION: u32 = (1 << Generation::BITS) - 1;
 const STATE_SHIFT: u32 = Generation::BITS;
@@ -242,7 +243,8 @@ impl Record {
 mod tests {
     use super::*;
     use crate::circuit::record::{RecordRef, Registrant};
-    use crate::sys::clock::{Clock, ManualClock};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
     use crate::values::settings::Global;
     use std::time::Duration;
 

@@ -85,7 +85,8 @@ mod tests {
     use crate::circuit::context::Context;
     use crate::circuit::probe_slots::Claim;
     use crate::circuit::record::{RecordRef, Refusal, Registrant};
-    use crate::sys::clock::{Clock, ManualClock};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
     use crate::values::event::Report;
     use crate::values::settings::{ConnectionOptions, Global};
     use crate::values::state::State;

@@ -49,7 +49,8 @@
 
 use super::Record;
 use crate::sys::atomic::Ordering;
-use crate::values::state::{Closing, Generation, Word};
+use crate::values::generation::Generation;
+use crate::values::state::{Closing, Word};
 use crate::values::tally::Tally;
 
 const TALLY_MASK: u64 = (1 << Tally::BITS) - 1;

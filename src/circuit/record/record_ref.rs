@@ -227,7 +227,8 @@ unsafe impl Linked for Record {
 #[cfg(all(test, not(loom), feature = "metrics"))]
 mod tests {
     use super::*;
-    use crate::sys::clock::{Clock, ManualClock};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
     use crate::values::settings::Global;
 
     /// The 256th was none any more, and the 1024th changed another flag.

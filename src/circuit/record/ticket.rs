@@ -22,7 +22,8 @@ use super::{Refusal, Ticket};
 use crate::circuit::probe_slots::Lease;
 use crate::sys::clock::{self, Micros};
 use crate::values::error::{Rejected, RejectionKind};
-use crate::values::state::{Generation, NEVER, Word};
+use crate::values::generation::Generation;
+use crate::values::state::{NEVER, Word};
 
 const MODE_SHIFT: u32 = 61;
 const OTHER: u64 = 4;

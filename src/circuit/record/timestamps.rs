@@ -27,7 +27,8 @@ use super::Record;
 use super::transition::Change;
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, modelled};
-use crate::values::state::{self, Generation, NEVER, Word};
+use crate::values::generation::Generation;
+use crate::values::state::{self, NEVER, Word};
 
 /// The moment of an opening and its length.
 #[derive(Clone, Copy)]

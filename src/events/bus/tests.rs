@@ -7,7 +7,8 @@ use crate::circuit::record::{RecordRef, Registrant};
 use crate::events::bus::Bus;
 use crate::events::subscriber::Sink;
 use crate::events::subscriber_queue::SubscriberQueue;
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::event::{Event, EventFilter, EventType, Facts, Occurrence};
 use crate::values::settings::Global;
 

@@ -2,8 +2,9 @@ use super::*;
 use std::sync::Arc;
 
 use crate::values::event::{EventType, Facts, Text};
+use crate::values::generation::Generation;
 use crate::values::key::Key;
-use crate::values::state::{Generation, State};
+use crate::values::state::State;
 
 fn event(id: u64, kind: EventType, sequence: u64) -> Event {
     Event {

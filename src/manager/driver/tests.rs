@@ -11,7 +11,8 @@ use crate::events::subscriber::{Sink, Subscriber};
 use crate::events::subscriber_queue::SubscriberQueue;
 use crate::manager::engine::Engine;
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::event::{EventFilter, EventType, Report};
 use crate::values::settings::{Config, Global};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::circuit::record::{RecordRef, Registrant};
-use crate::sys::clock::{Clock, ManualClock};
+use crate::sys::clock::Clock;
+use crate::sys::manual_clock::ManualClock;
 use crate::values::settings::Global;
 use crate::values::state::OpenedBy;
 

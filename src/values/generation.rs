@@ -1,0 +1,38 @@
+//! The generation of a circuit: a number that goes on by one whenever its state changes.
+//!
+//! A permit keeps the generation in which it was given. A report is late if the circuit's is
+//! another one by then. It has 13 bits in the word and wraps, so only distances of less than half a
+//! round have a direction.
+
+/// Equal to another one if nothing changed the state in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u16);
+
+impl Generation {
+    pub(crate) const BITS: u32 = 13;
+    pub(crate) const MASK: u64 = (1 << Self::BITS) - 1;
+
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// From the low bits; the others are ignored.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Generation((bits & Self::MASK) as u16)
+    }
+
+    /// The one after this.
+    pub(crate) fn next(self) -> Self {
+        Generation::from_bits(self.bits() + 1)
+    }
+
+    /// How many generations it is after `other`, modulo a round.
+    pub(crate) fn since(self, other: Generation) -> u64 {
+        self.bits().wrapping_sub(other.bits()) & Self::MASK
+    }
+
+    /// Whether it came later than `other`, at most half a round apart.
+    pub(crate) fn follows(self, other: Generation) -> bool {
+        (1..=Self::MASK / 2).contains(&self.since(other))
+    }
+}
