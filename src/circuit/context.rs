@@ -94,6 +94,13 @@ impl Context {
         }
     }
 
+    /// Without subscribers and without a driver.
+    #[cfg(test)]
+    pub(crate) fn alone(clock: Clock) -> Self {
+        let sink = Arc::new(crate::circuit::event_sink::Nowhere);
+        Context::new(clock, Global::default(), sink, None)
+    }
+
     /// Another one in the child of a fork: there, nobody may be left to count a change
     /// that was under way.
     #[inline]

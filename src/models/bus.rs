@@ -56,38 +56,19 @@ impl Shared {
 
     /// A ring of two, full, and a subscriber.
     fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
-        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
-        let context = Context::new(
-            Clock::Manual(ManualClock::new()),
-            Global::default(),
-            bus.clone(),
-            None,
-        );
-        let queue = std::sync::Arc::new(SubscriberQueue::new(8));
-        let filter = EventFilter::new().types(wanted.iter().copied());
-        let subscriber = Subscriber::new(1, filter, Sink::SubscriberQueue(queue.clone()));
-        subscriber.begin();
-        drop(bus.add(std::sync::Arc::new(subscriber)).0);
-        let filler = record_of(&context, "filler");
-        let early = record_of(&context, "db");
-        filler.learn_interest(&*bus);
+        let mut shared = Self::heard(wanted);
+        let filler = record_of(&shared.context, "filler");
+        filler.learn_interest(&*shared.bus);
         // Two fill it; a third makes it known as full.
         for _ in 0..if newcomer { 3 } else { 2 } {
-            filler.half_open(&context).expect("registered");
-            filler.reset(&context).expect("registered");
+            filler.half_open(&shared.context).expect("registered");
+            filler.reset(&shared.context).expect("registered");
         }
-        let record = if newcomer {
-            record_of(&context, "newcomer")
-        } else {
-            early
-        };
-        record.learn_interest(&*bus);
-        Shared {
-            context,
-            bus,
-            record,
-            queue,
+        if newcomer {
+            shared.record = record_of(&shared.context, "newcomer");
         }
+        shared.record.learn_interest(&*shared.bus);
+        shared
     }
 
     /// An empty ring, and a record that does not know yet what is wanted of it.

@@ -12,7 +12,7 @@ use crate::sys::atomic::{Ordering, fence};
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
 use crate::values::event::Report;
-use crate::values::settings::{ConnectionOptions, Global, Overrides};
+use crate::values::settings::{ConnectionOptions, Overrides};
 use crate::values::state::State;
 use loom::sync::Arc;
 use loom::thread;
@@ -28,12 +28,7 @@ pub(super) struct Circuit {
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
 fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let clock = ManualClock::new();
-    let context = Context::new(
-        Clock::Manual(clock.clone()),
-        Global::default(),
-        std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-        None,
-    );
+    let context = Context::alone(Clock::Manual(clock.clone()));
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));

@@ -368,17 +368,11 @@ mod tests {
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
     use crate::values::event::Report;
-    use crate::values::settings::Global;
 
     fn open_record() -> (ManualClock, Context, RecordRef) {
         let clock = ManualClock::new();
         let clock_of_env = Clock::Manual(clock.clone());
-        let context = Context::new(
-            clock_of_env,
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(clock_of_env);
         let mut newcomer = Registrant::new(&context, "db".into());
         newcomer.with(&context, None).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);

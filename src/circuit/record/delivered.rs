@@ -245,17 +245,11 @@ mod tests {
     use crate::circuit::record::{RecordRef, Registrant};
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
-    use crate::values::settings::Global;
     use std::time::Duration;
 
     /// A record that has been in so many states after the first, closed one.
     fn record_after(changes: u32) -> (Context, RecordRef) {
-        let context = Context::new(
-            Clock::Manual(ManualClock::new()),
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
         let mut newcomer = Registrant::new(&context, "db".into());
         newcomer.with(&context, None).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);

@@ -88,7 +88,7 @@ mod tests {
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
     use crate::values::event::Report;
-    use crate::values::settings::{ConnectionOptions, Global};
+    use crate::values::settings::ConnectionOptions;
     use crate::values::state::State;
     use std::time::Duration;
 
@@ -107,12 +107,7 @@ mod tests {
     fn a_ticket_comes_back_whole() {
         for watched in [false, true] {
             let clock = ManualClock::new();
-            let context = Context::new(
-                Clock::Manual(clock.clone()),
-                Global::default(),
-                std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-                None,
-            );
+            let context = Context::alone(Clock::Manual(clock.clone()));
             let mut options = ConnectionOptions::new().half_open_max_calls(5);
             if watched {
                 options = options.cancelled_after(Duration::from_millis(7));
@@ -137,12 +132,7 @@ mod tests {
     #[test]
     fn a_ticket_whose_slot_has_gone_on_is_not_the_slots() {
         let clock = ManualClock::new();
-        let context = Context::new(
-            Clock::Manual(clock.clone()),
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(Clock::Manual(clock.clone()));
         let record = record(&context, ConnectionOptions::new());
         record.half_open(&context).expect("registered");
         let lost = record.acquire(&context).expect("a probe").token();
@@ -160,12 +150,7 @@ mod tests {
     #[test]
     fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
         let clock = Clock::Manual(ManualClock::new());
-        let context = Context::new(
-            clock,
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(clock);
         let record = record(&context, ConnectionOptions::new());
         record.half_open(&context).expect("registered");
         let fail = |token: Token| record.failure(&context, Some(token.ticket()), &Report::NONE);
@@ -181,12 +166,7 @@ mod tests {
     #[test]
     fn a_token_that_is_reported_again_during_its_report_changes_nothing() {
         let clock = Clock::Manual(ManualClock::new());
-        let context = Context::new(
-            clock,
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(clock);
         let record = record(&context, ConnectionOptions::new());
         record.half_open(&context).expect("registered");
         let ticket = record.acquire(&context).expect("a probe");
@@ -202,12 +182,7 @@ mod tests {
     #[test]
     fn no_words_free_a_slot_or_own_anything() {
         let clock = Clock::Manual(ManualClock::new());
-        let context = Context::new(
-            clock,
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(clock);
         let record = record(&context, ConnectionOptions::new().half_open_max_calls(3));
         record.half_open(&context).expect("registered");
         let held: Vec<_> = (0..3)

@@ -229,17 +229,11 @@ mod tests {
     use super::*;
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
-    use crate::values::settings::Global;
 
     /// The 256th was none any more, and the 1024th changed another flag.
     #[test]
     fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
-        let context = Context::new(
-            Clock::Manual(ManualClock::new()),
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
         let mut newcomer = Registrant::new(&context, "db".into());
         newcomer.with(&context, None).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);

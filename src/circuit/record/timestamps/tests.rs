@@ -7,7 +7,6 @@ use super::*;
 use crate::circuit::record::{RecordRef, Registrant};
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
-use crate::values::settings::Global;
 use crate::values::state::OpenedBy;
 
 struct Circuit {
@@ -19,12 +18,7 @@ struct Circuit {
 impl Circuit {
     fn new() -> Self {
         let clock = ManualClock::new();
-        let context = Context::new(
-            Clock::Manual(clock.clone()),
-            Global::default(),
-            std::sync::Arc::new(crate::circuit::event_sink::Nowhere),
-            None,
-        );
+        let context = Context::alone(Clock::Manual(clock.clone()));
         let mut newcomer = Registrant::new(&context, "db".into());
         newcomer.with(&context, None).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);
