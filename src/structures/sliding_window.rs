@@ -10,9 +10,10 @@
 //! - Times never decrease along the ring, so "younger than `span`" is a suffix, found by
 //!   bisection.
 //! - A failure of age `span` is outside, one of age `span − 1` inside.
-//! - Some failures have no time: those before there was a window, and those while there is none.
-//!   They keep the count in a row right and are in no window. Except that who writes a time for a
-//!   failure that is under way, does not know whether it is such a one: then it has that time.
+//! - The failures before the first ring have no time. They keep the count in a row right and are in
+//!   no window. From then on every failure has one, also while the settings name no window: they
+//!   may name one again, and a failure without a time among the others would take the place of one
+//!   that counts.
 //!
 //! A ring has at least as many slots as failures open the circuit, so the decision is exact.
 //! Beyond that the oldest are overwritten, and the count stops at the number of slots.
@@ -27,7 +28,7 @@
 
 use std::ptr;
 
-use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::values::tally::{Position, Timed};
 
 /// The times of one circuit's failures. Empty until [`Window::reserve`].
@@ -40,19 +41,10 @@ pub(crate) struct Window {
 
 #[derive(Debug)]
 struct Ring {
-    /// `lap (23) | without a time (1) | ms (40)`.
+    /// `lap (24) | ms (40)`.
     slots: Box<[AtomicU64]>,
-    /// 1 if a failure without a time may be among those with one.
-    has_gaps: AtomicU32,
     /// The ring that was the newest before this one. Written before this one is shared.
     older: *mut Ring,
-}
-
-/// Whether a failure that is counted gets a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stamping {
-    Timed,
-    Untimed,
 }
 
 /// There is a newer ring, and this one takes no time of that position.
@@ -62,12 +54,11 @@ const TIME_BITS: u32 = 40;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// In place of a time: the slot is for the newer ring to fill. No clock shows it.
 const MOVED: u64 = TIME_MASK;
-const UNTIMED: u64 = 1 << TIME_BITS;
 /// In place of a time: nothing is known of it.
-const UNKNOWN: u64 = UNTIMED | (TIME_MASK - 1);
+const UNKNOWN: u64 = TIME_MASK - 1;
 /// Later times are written as this one.
 const LATEST: u64 = TIME_MASK - 2;
-const LAP_SHIFT: u32 = TIME_BITS + 1;
+const LAP_SHIFT: u32 = TIME_BITS;
 
 /// The smallest ring: what is counted exactly beyond what opens the circuit.
 const SMALLEST: usize = if cfg!(test) { 4 } else { 256 };
@@ -132,15 +123,9 @@ impl Window {
 
     /// Writes the time of the failure that has just taken the position after those of `before`,
     /// unless somebody who counts has written one.
-    pub(crate) fn write(
-        &self,
-        before: Timed,
-        time: u64,
-        stamping: Stamping,
-        clock: impl Fn() -> u64,
-    ) {
+    pub(crate) fn write(&self, before: Timed, time: u64, clock: impl Fn() -> u64) {
         while let Some(ring) = self.newest()
-            && ring.write(before, time, stamping, &clock).is_err()
+            && ring.write(before, time, &clock).is_err()
         {}
     }
 
@@ -187,28 +172,22 @@ enum Slot {
 enum Stamp {
     /// Nothing: it was before there was a window. Only the first in a row can be so.
     Unknown,
-    /// When it was. One that is not timed is in no window, and keeps its place in the order.
-    At { ms: u64, timed: bool },
+    /// When it was, in ms.
+    At(u64),
 }
 
 impl Stamp {
     fn bits(self) -> u64 {
         match self {
             Stamp::Unknown => UNKNOWN,
-            Stamp::At { ms, timed } => {
-                let flag = if timed { 0 } else { UNTIMED };
-                flag | ms.min(LATEST)
-            }
+            Stamp::At(ms) => ms.min(LATEST),
         }
     }
 
     fn from_bits(bits: u64) -> Self {
-        match bits & (UNTIMED | TIME_MASK) {
+        match bits & TIME_MASK {
             UNKNOWN => Stamp::Unknown,
-            _ => Stamp::At {
-                ms: bits & TIME_MASK,
-                timed: bits & UNTIMED == 0,
-            },
+            ms => Stamp::At(ms),
         }
     }
 
@@ -216,12 +195,12 @@ impl Stamp {
     fn floor(self) -> u64 {
         match self {
             Stamp::Unknown => 0,
-            Stamp::At { ms, .. } => ms,
+            Stamp::At(ms) => ms,
         }
     }
 
     fn is_inside(self, span: u64, time: u64) -> bool {
-        matches!(self, Stamp::At { ms, .. } if ms.saturating_add(span) > time)
+        matches!(self, Stamp::At(ms) if ms.saturating_add(span) > time)
     }
 }
 
@@ -241,7 +220,6 @@ impl Ring {
         }
         Ring {
             slots: content.into(),
-            has_gaps: AtomicU32::new(0),
             older,
         }
     }
@@ -273,35 +251,19 @@ impl Ring {
                 _ => low = middle + 1,
             }
         }
-        // Relaxed: set before the slot of such a failure is filled, which was read above with
-        // Acquire.
-        if self.has_gaps.load(Ordering::Relaxed) == 0 {
-            return Ok(length - low);
-        }
-        let timed = |number: &u32| {
-            let slot = self.read(first.plus(*number));
-            matches!(slot, Slot::Filled(Stamp::At { timed: true, .. }))
-        };
-        Ok((low..length).filter(timed).count() as u32)
+        Ok(length - low)
     }
 
-    fn write(
-        &self,
-        before: Timed,
-        time: u64,
-        stamping: Stamping,
-        clock: &impl Fn() -> u64,
-    ) -> Result<(), Moved> {
+    fn write(&self, before: Timed, time: u64, clock: &impl Fn() -> u64) -> Result<(), Moved> {
         if let Some(first) = self.first_of(before) {
             self.fill(first, before.next.minus(1), clock)?;
         }
-        let timed = stamping == Stamping::Timed;
         let floor = match before.count {
             0 => 0,
             _ => self.floor(before.next.minus(1)),
         };
         let ms = time.max(floor);
-        self.settle(before.next, Stamp::At { ms, timed }).map(drop)
+        self.settle(before.next, Stamp::At(ms)).map(drop)
     }
 
     /// The first position that counts and is not overwritten.
@@ -332,7 +294,7 @@ impl Ring {
                 // The failure's report is still under way, and so is this moment within it.
                 Slot::Empty => {
                     let ms = clock().max(floor);
-                    self.settle(position, Stamp::At { ms, timed: true })?
+                    self.settle(position, Stamp::At(ms))?
                 }
                 Slot::Moved | Slot::Overwritten => floor,
             };
@@ -403,10 +365,6 @@ impl Ring {
 
     /// Puts a stamp into an empty slot. False if it was not empty any more.
     fn fill_slot(&self, position: Position, stamp: Stamp) -> bool {
-        if let Stamp::At { timed: false, .. } = stamp {
-            // Relaxed: the Release in `exchange` publishes it with the slot.
-            self.has_gaps.store(1, Ordering::Relaxed);
-        }
         self.exchange(position, stamp.bits())
     }
 
@@ -415,7 +373,7 @@ impl Ring {
         let (slot, lap) = self.slot(position);
         let seen = slot.load(Ordering::Relaxed);
         // ORDERING: Release, partner of the Acquire in `read`: a reader that finds this slot
-        // filled finds those before it filled, and the mark of gaps.
+        // filled finds those before it filled.
         lap.classify(seen) == Slot::Empty
             && slot
                 .compare_exchange(
@@ -429,8 +387,8 @@ impl Ring {
 
     fn read(&self, position: Position) -> Slot {
         let (slot, lap) = self.slot(position);
-        // ORDERING: Acquire, partner of the Release in `exchange`: slots before a filled one,
-        // and the mark of gaps, are visible.
+        // ORDERING: Acquire, partner of the Release in `exchange`: slots before a filled one
+        // are visible.
         lap.classify(slot.load(Ordering::Acquire))
     }
 

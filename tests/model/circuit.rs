@@ -48,6 +48,8 @@ pub struct Circuit {
     period: u64,
     in_a_row: u32,
     pub failure_times: VecDeque<u64>,
+    /// Failures have times from the first window on, also while there is none.
+    had_window: bool,
     trips: u32,
     successes: u64,
     failures: u64,
@@ -70,6 +72,7 @@ impl Circuit {
             period: 0,
             in_a_row: 0,
             failure_times: VecDeque::new(),
+            had_window: false,
             trips: 0,
             successes: 0,
             failures: 0,
@@ -82,6 +85,11 @@ impl Circuit {
             changed_at: None,
             active_at: now,
         }
+    }
+
+    /// These settings are in effect from now on.
+    pub fn settle_for(&mut self, settings: &Effective) {
+        self.had_window |= settings.window.is_some();
     }
 
     /// What time alone has done until now.
@@ -202,8 +210,7 @@ impl Circuit {
             return Answer::Stale;
         }
         self.in_a_row += 1;
-        // Without a window nobody wrote times down.
-        if settings.window.is_some() {
+        if self.had_window {
             self.failure_times.push_back(now);
         }
         let count = self.count(settings, now);

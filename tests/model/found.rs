@@ -76,3 +76,20 @@ fn a_lowered_half_open_max_calls_counts_the_probes_still_out() -> Result<(), Err
     second.ignore()?;
     db.acquire()?.ignore()
 }
+
+#[test]
+fn failures_between_two_windows_are_in_the_second() -> Result<(), Error> {
+    let (_clock, builder) = manager();
+    let brama = builder.build()?;
+    let second = ms(1_000);
+    let windowed = ConnectionOptions::new().window(second).max_attempts(256);
+    let db = brama.register("db", windowed.clone())?;
+    let fail = |times: u32| (0..times).try_for_each(|_| db.failure(None).map(drop));
+    fail(250)?;
+    db.configure(ConnectionOptions::new().window(None))?;
+    fail(5)?;
+    db.configure(windowed)?;
+    assert_eq!(db.failure(None)?, 256, "all of them are a second young");
+    assert_eq!(db.state(), State::Open);
+    Ok(())
+}

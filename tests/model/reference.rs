@@ -115,7 +115,8 @@ impl Manager {
 
     fn insert(&mut self, name: Name, given: &Given) -> Handle {
         self.last_id += 1;
-        let circuit = Circuit::new(self.last_id, given.clone(), self.now);
+        let mut circuit = Circuit::new(self.last_id, given.clone(), self.now);
+        circuit.settle_for(&Effective::of(given, &self.global));
         self.circuits.insert(name, circuit);
         let id = self.last_id;
         Handle { name, id }
@@ -256,6 +257,9 @@ impl Manager {
             return Answer::InvalidConfig(field);
         }
         self.global = self.global.updated_by(given);
+        for circuit in self.circuits.values_mut() {
+            circuit.settle_for(&Effective::of(&circuit.own, &self.global));
+        }
         Answer::Done
     }
 
@@ -276,8 +280,10 @@ impl Manager {
         if let Some(field) = given.flaw_over(&own, &self.global) {
             return Answer::InvalidConfig(field);
         }
+        let global = self.global.clone();
         self.control(who, |circuit, _, _| {
             circuit.own = circuit.own.updated_by(given);
+            circuit.settle_for(&Effective::of(&circuit.own, &global));
             circuit.active_at = now;
         })
     }

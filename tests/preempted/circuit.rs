@@ -17,7 +17,7 @@ use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager, ms};
-use crate::contract::{Circuit, When};
+use crate::contract::{Circuit, Timing, When};
 
 pub const THREADS: usize = 3;
 const STAGES: usize = 4;
@@ -186,10 +186,6 @@ fn is_acquisition(op: Op) -> bool {
     matches!(op, Op::Acquire(_))
 }
 
-fn is_failure(op: Op) -> bool {
-    matches!(op, Op::Failure | Op::Report(_, Outcome::Failure))
-}
-
 fn configure(brama: &Brama, db: &Connection, is_global: bool, rules: &Rules) {
     match is_global {
         true => brama.configure(with_rules!(Config::new(), rules)),
@@ -237,6 +233,7 @@ pub struct Storm<'a> {
     /// What the clock shows, and which settings are in effect, when all is quiet.
     now: u64,
     current: usize,
+    timing: Timing,
     totals: Totals,
     last_permit: Id,
     /// The permits that each thread may hold.
@@ -267,6 +264,10 @@ pub fn tempest(theme: &Theme, seed: u64) -> Result<u64, String> {
         states: HashSet::from([Circuit::new()]),
         now: 0,
         current: 0,
+        timing: match rules[0].window {
+            Some(_) => Timing::Always,
+            None => Timing::Never,
+        },
         totals: [0; 4],
         last_permit: 0,
         held: vec![Vec::new(); THREADS],
@@ -381,12 +382,20 @@ impl Storm<'_> {
             let begun = changes.iter().filter(|(began, _)| *began < call.ended);
             before.count()..=begun.count()
         };
-        let has_window = rules.iter().any(|rules| rules.window.is_some());
+        let timing = self.timing;
+        if rules.iter().any(|rules| rules.window.is_some()) {
+            self.timing = Timing::Always;
+        }
+        // The first window comes within these calls: a call may be before it or after it.
+        let timing = match (timing, self.timing) {
+            (Timing::Never, Timing::Always) => Timing::Perhaps,
+            (before, _) => before,
+        };
         let states = explain(&self.states, &threads, |state, call| {
             let when = When {
                 times: &times[may_see(&advances, call)],
                 rules: &rules[may_see(&configures, call)],
-                may_be_timed: has_window || beside(&threads, call, is_failure) > 0,
+                timing,
                 acquisitions: beside(&threads, call, is_acquisition),
             };
             state.after(call.op, call.answer, when)
@@ -429,7 +438,7 @@ impl Storm<'_> {
         let when = When {
             times: &[self.now],
             rules: &[self.hands.rules[self.current]],
-            may_be_timed: false,
+            timing: self.timing,
             acquisitions: 0,
         };
         let possible = mem::take(&mut self.states);

@@ -22,12 +22,20 @@ pub struct When<'a> {
     /// What the clock showed, in order.
     pub times: &'a [u64],
     pub rules: &'a [Rules],
-    /// Whether a call beside it may give a failure a time: one that sees a window, or another
-    /// failure, which does not know whether there is one.
-    pub may_be_timed: bool,
+    pub timing: Timing,
     /// How many acquisitions overlap with it. One that meets a change of state may have had a
     /// probe's place for a moment.
     pub acquisitions: usize,
+}
+
+/// Whether a failure has a time: from the first window of the circuit on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// There was no window yet.
+    Never,
+    /// The first window comes beside it.
+    Perhaps,
+    Always,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -263,13 +271,10 @@ impl Circuit {
                 Mode::Open(_) => false,
             };
             let later = &when.times[number..];
-            for mut next in self.timed(
-                rules,
-                When {
-                    times: later,
-                    ..when
-                },
-            ) {
+            for mut next in self.timed(When {
+                times: later,
+                ..when
+            }) {
                 next.in_a_row += 1;
                 if !opens {
                     out.push(next);
@@ -288,14 +293,13 @@ impl Circuit {
     }
 
     /// With the time of one failure more, which lies within its report and is no earlier than that
-    /// of the failure before. A failure without a window has no time, unless a call beside it
-    /// gives it one.
-    fn timed(&self, rules: &Rules, when: When<'_>) -> Vec<Circuit> {
+    /// of the failure before.
+    fn timed(&self, when: When<'_>) -> Vec<Circuit> {
         let mut out = Vec::new();
-        if rules.window.is_none() {
+        if when.timing != Timing::Always {
             out.push(self.clone());
         }
-        if when.may_be_timed {
+        if when.timing != Timing::Never {
             out.extend(when.times.iter().map(|time| {
                 let mut next = self.clone();
                 let last = next.times.last().copied().unwrap_or_default();

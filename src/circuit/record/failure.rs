@@ -5,21 +5,19 @@
 
 use super::Record;
 use crate::circuit::context::Context;
-use crate::structures::sliding_window::{Stamping, Window};
 use crate::values::settings::Settings;
 use crate::values::tally::{Position, Tally};
 use crate::values::trip_rule::Evidence;
 
 /// A failure that is about to be counted.
 pub(super) struct Failure {
-    /// What counts without it. Timed if the settings ask for times.
+    /// What counts without it. Timed if the circuit has, or ever had, a window.
     pub(super) before: Tally,
     /// How many are in the window with it.
     in_window: Option<u32>,
     /// How many count with it.
     pub(super) count: u32,
     time: u64,
-    stamping: Stamping,
 }
 
 impl Failure {
@@ -31,15 +29,14 @@ impl Failure {
     ) -> Self {
         let window = record.window();
         let before = match window {
-            Some(_) if settings.window.is_some() => tally.timed_from(Position::ZERO),
-            _ => tally,
+            Some(_) => tally.timed_from(Position::ZERO),
+            None => tally,
         };
         let mut failure = Failure {
             before,
             in_window: None,
             count: before.plus_failure().in_a_row(),
             time: 0,
-            stamping: Stamping::Untimed,
         };
         let (Some(window), Some(timed)) = (window, before.timed()) else {
             return failure;
@@ -49,7 +46,6 @@ impl Failure {
         if let Some(span) = settings.window {
             let clock = || context.clock.now_exact();
             let count = window.count(timed, span, failure.time, clock) + 1;
-            failure.stamping = Stamping::Timed;
             failure.in_window = Some(count);
             failure.count = count;
         }
@@ -72,7 +68,7 @@ impl Failure {
     pub(super) fn write(&self, record: &Record, context: &Context) {
         if let (Some(window), Some(timed)) = (record.window(), self.before.timed()) {
             let clock = || context.clock.now_exact();
-            Window::write(window, timed, self.time, self.stamping, clock);
+            window.write(timed, self.time, clock);
         }
     }
 }

@@ -30,7 +30,7 @@ impl Circuit {
     }
 
     /// How many are inside with this one.
-    fn fail_with(&self, span: u64, stamping: Stamping, clock: impl Fn() -> u64) -> u32 {
+    fn fail(&self, span: u64, clock: impl Fn() -> u64) -> u32 {
         loop {
             let bits = self.tally.load(Ordering::Acquire);
             let before = Tally::from_bits(bits);
@@ -43,14 +43,10 @@ impl Circuit {
                 .compare_exchange(bits, next, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
             {
-                self.window.write(timed, time, stamping, &clock);
+                self.window.write(timed, time, &clock);
                 return count + 1;
             }
         }
-    }
-
-    fn fail(&self, span: u64, clock: impl Fn() -> u64) -> u32 {
-        self.fail_with(span, Stamping::Timed, clock)
     }
 
     fn count(&self, span: u64, now: u64) -> u32 {
@@ -122,8 +118,8 @@ fn a_failure_that_grew_old_in_the_smaller_ring_writes_into_the_larger() {
     let smaller = circuit.window.newest().expect("a ring");
     circuit.window.reserve(64, circuit.tally().next);
     assert_eq!(circuit.count(100, 50), 2, "it is counted as of now");
-    assert!(smaller.write(before, 20, Stamping::Timed, &|| 20).is_err());
-    circuit.window.write(before, 20, Stamping::Timed, || 20);
+    assert!(smaller.write(before, 20, &|| 20).is_err());
+    circuit.window.write(before, 20, || 20);
     assert_eq!(circuit.count(100, 149), 1, "and keeps that time");
     assert_eq!(circuit.count(100, 150), 0);
 }
@@ -138,35 +134,6 @@ fn failures_before_the_window_count_in_a_row_and_in_no_window() {
     assert_eq!(circuit.tally().count, 4);
     circuit.window.reserve(64, circuit.tally().next);
     assert_eq!(circuit.fail(u64::MAX, || 5), 2);
-}
-
-#[test]
-fn failures_while_there_is_no_window_are_in_none() {
-    let circuit = Circuit::new(16);
-    for now in [0, 0, 5, 7, 7] {
-        circuit.fail(100, || now);
-        circuit.fail_with(100, Stamping::Untimed, || now);
-    }
-    assert_eq!(circuit.tally().count, 10);
-    assert_eq!(circuit.count(100, 7), 5);
-    assert_eq!(circuit.count(3, 7), 3);
-    assert_eq!(circuit.count(1, 7), 2);
-    circuit.window.reserve(64, circuit.tally().next);
-    assert_eq!(circuit.count(100, 7), 5, "also in a larger ring");
-}
-
-/// Both are reported while there is no window, and the first is stopped before it writes.
-#[test]
-fn a_failure_that_a_later_one_overtakes_has_a_time_from_then_on() {
-    let circuit = Circuit::new(16);
-    let before = Tally::empty_at(Position::ZERO);
-    let counted = before.plus_failure();
-    circuit.tally.store(counted.bits(), Ordering::Relaxed);
-    circuit.fail_with(100, Stamping::Untimed, || 5);
-    assert_eq!(circuit.count(100, 5), 1, "that of the first");
-    let first = before.timed().expect("timed");
-    circuit.window.write(first, 5, Stamping::Untimed, || 5);
-    assert_eq!(circuit.count(100, 5), 1, "it keeps it");
 }
 
 #[test]
