@@ -93,3 +93,18 @@ fn failures_between_two_windows_are_in_the_second() -> Result<(), Error> {
     assert_eq!(db.state(), State::Open);
     Ok(())
 }
+
+#[test]
+fn the_first_failure_after_a_window_was_taken_away_has_a_time() -> Result<(), Error> {
+    let (_clock, builder) = manager();
+    let brama = builder.build()?;
+    let db = brama.register("db", None)?;
+    // Reports take the short way from the second on.
+    db.success()?;
+    brama.configure(Config::new().window(ms(1_000)))?;
+    brama.configure(Config::new().window(None))?;
+    db.failure(None)?;
+    brama.configure(Config::new().window(ms(1_000)))?;
+    assert_eq!(db.status()?.failure_count, 1);
+    Ok(())
+}

@@ -52,6 +52,11 @@ impl Limit {
         Limit(u64::from(version) << 32 | u64::from(failures))
     }
 
+    /// It takes more to say, whatever the settings.
+    fn unsaid(version: u32) -> Self {
+        Limit(u64::from(version) << 32)
+    }
+
     #[inline]
     pub(crate) fn is_of(self, version: u32) -> bool {
         self.0 >> 32 == u64::from(version)
@@ -117,7 +122,11 @@ impl Record {
     /// at least as new. Whoever knows less may overwrite it; then it is learned once
     /// more.
     pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
-        let limit = Limit::of(version, settings);
+        let limit = match self.window() {
+            // The short way gives failures no times. The ring was there before this version.
+            Some(_) => Limit::unsaid(version),
+            None => Limit::of(version, settings),
+        };
         self.limit.store(limit.0, Ordering::Relaxed);
         limit.failures()
     }
