@@ -210,8 +210,8 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
 }
 
 /// The driver is about to put an event into the queue when the fork happens. The child has no
-/// such thread, and cannot know how far it has come. Whoever waits in the child learns of the
-/// end all the same.
+/// such thread, and cannot know how far it has come. A thread that waits in the child learns of
+/// the end all the same.
 #[test]
 fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
     for end in [

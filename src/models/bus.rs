@@ -169,7 +169,7 @@ impl Shared {
         self.round_with(&[]);
     }
 
-    /// [`Shared::round`], where these records were found before, in the inbox.
+    /// [`Shared::round`], where these records were found before, on the stack.
     fn round_with(&self, found: &[RecordRef]) {
         let late = || {
             let waiting = self.context.attention.take_all();
@@ -231,7 +231,7 @@ fn check(
     });
 }
 
-// Not an opening, which leaves the record in the inbox for its expiry in any case.
+// Not an opening, which leaves the record on the stack for its expiry in any case.
 #[test]
 fn a_change_that_found_no_room_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(false));
@@ -282,7 +282,7 @@ fn an_expiry_that_two_threads_see_is_told_once() {
     });
 }
 
-/// It is found in the inbox twice, and misses another event in between.
+/// It is found on the stack twice, and misses another event in between.
 #[test]
 fn a_record_that_is_found_twice_loses_nothing() {
     let mut builder = loom::model::Builder::new();

@@ -87,7 +87,7 @@ fn forget_and_probe(probes_first: bool) {
             let circuit = circuit.clone();
             thread::spawn(move || {
                 circuit.half_open(before, next);
-                circuit.take(next, 10, 2_000).expect("nobody else probes")
+                circuit.take(next, 10, 2_000).expect("no other call probes")
             })
         };
         let (probing, other) = if probes_first {

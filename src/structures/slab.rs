@@ -81,7 +81,7 @@ impl<Hot, ColdFields> Slot<Hot, ColdFields> {
         self.hot
     }
 
-    /// Uninitialised memory, but for its first word, see [`take`].
+    /// Uninitialised memory, except its first word, see [`take`].
     pub(crate) fn cold(&self) -> NonNull<ColdFields> {
         // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
         // words behind the hot one, in the same allocation.

@@ -20,7 +20,7 @@
 //! ones ([`wall`](crate::sys::wall)).
 //!
 //! [`ManualClock`] stands in for the machine's clock in tests: it moves only
-//! when told to, and is exact in both readings.
+//! when a test advances it, and is exact in both readings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -334,7 +334,7 @@ mod machine {
     }
 }
 
-/// A clock that moves only when told to, for tests without sleeping.
+/// A clock that moves only when it is advanced, for tests without sleeping.
 ///
 /// Clones share the same time; the child of a fork has a time of its own, which
 /// goes on from there. Any thread may advance it; the drivers of the
@@ -379,7 +379,7 @@ impl Renew for Sleepers {
     }
 }
 
-/// 2001-09-09 01:46:40 UTC: a round number that nobody takes for the present.
+/// 2001-09-09 01:46:40 UTC: a round number that no reader takes for the present.
 const MANUAL_EPOCH: u64 = 1_000_000_000_000;
 
 impl ManualClock {

@@ -56,7 +56,7 @@ impl ColdFields {
     ///
     /// # Safety
     ///
-    /// It was filled, through a pointer that may write it, and nobody uses it any more.
+    /// It was filled, through a pointer that may write it, and it is not used any more.
     pub(super) unsafe fn empty(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
         // SAFETY: this function's # Safety: `fill` wrote the fields, and they are not used any

@@ -85,7 +85,7 @@ fn give_slowly(magazine: &Magazine, free: NonNull<Free>) {
     unsafe { magazine.overflow(free, &DEPOT) };
 }
 
-/// Opens the thread's magazine, unless nobody would close it any more.
+/// Opens the thread's magazine, unless the thread is ending and would not close it any more.
 fn open(magazine: &Magazine) {
     if FAREWELL.try_with(|_| ()).is_ok() {
         magazine.open();
