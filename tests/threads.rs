@@ -201,7 +201,9 @@ fn a_manager_says_whether_its_thread_runs() {
     let brama = Brama::builder().build().expect("valid");
     assert!(is_running(&brama));
     in_child(|| {
-        check(!is_running(&brama), || "the child has not used it yet".into())?;
+        check(!is_running(&brama), || {
+            "the child has not used it yet".into()
+        })?;
         brama.success("unknown").expect_err("not registered");
         check(is_running(&brama), || "it was used".into())
     });

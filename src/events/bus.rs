@@ -80,11 +80,11 @@
 //!
 //! # Forgotten connections
 //!
-//! The stack for the driver keeps the records alive that wait on it. Connections that come and go while the
-//! dispatcher is stalled would fill it. So a connection that was registered since the ring
-//! ran full is not left there: if it still exists, the dispatcher finds it in the table. If
-//! it is removed before that, it leaves no event at all, unless a subscriber has heard of
-//! it. One exchange of `Record::delivered` decides that, between the thread that removes and
+//! The stack for the driver keeps the records alive that wait on it. Connections that come
+//! and go while the dispatcher is stalled would fill it. So a connection that was registered
+//! since the ring ran full is not left there: if it still exists, the dispatcher finds it in
+//! the table. If it is removed before that, it leaves no event at all, unless a subscriber has
+//! heard of it. One exchange of `Record::delivered` decides that, between the thread that removes and
 //! a dispatcher that is about to deliver. So subscribers hear of the connection and of its
 //! end, or of neither.
 //!

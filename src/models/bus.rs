@@ -117,7 +117,7 @@ impl Shared {
         }
     }
 
-    /// An empty ring, and nobody who listens.
+    /// An empty ring, and no subscriber.
     fn unheard() -> Self {
         let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let context = Context::new(
@@ -340,8 +340,8 @@ fn a_change_beside_a_reporter_that_learns(changes_last: bool) {
     });
 }
 
-/// A connection is registered, somebody subscribes, and somebody else reports, all at
-/// once. Whoever has subscribed and then changes something is told of it.
+/// A connection is registered, one thread subscribes, and another one reports, all at
+/// once. A subscriber that then changes something receives it.
 #[test]
 fn a_change_after_a_subscription_is_told() {
     let mut builder = loom::model::Builder::new();
@@ -384,14 +384,14 @@ fn a_change_after_a_subscription_is_told() {
     });
 }
 
-/// Whoever has subscribed and still finds the state as it was is told of its change.
+/// A subscriber that still finds the state as it was receives its change.
 #[test]
 fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
         let shared = Arc::new(Shared::unheard());
-        // Nobody is there yet, so that it need not ask any more.
+        // There is no subscriber yet, so it need not ask any more.
         shared.record.learn_interest(&*shared.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();

@@ -1,5 +1,5 @@
-//! The driver's sleep: [`driver`](crate::manager::driver). The protocol between
-//! the thread that sleeps and the one that wakes it is in [`intrusive_stack`](super::intrusive_stack).
+//! The driver's sleep: [`driver`](crate::manager::driver). The protocol between the thread that
+//! sleeps and the one that wakes it is in [`intrusive_stack`](super::intrusive_stack).
 //!
 //! Mutations: `moving-work-without-a-ring`, `sleeping-without-a-second-look`,
 //! `looking-into-the-inbox-only`.

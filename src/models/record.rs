@@ -124,8 +124,8 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
     assert_eq!(seen, HashSet::from([State::Open]));
 }
 
-/// Whoever removes a connection finds what was missed of it, or whoever marked that finds
-/// it removed.
+/// The thread that removes a connection finds what was missed of it, or the thread that marked
+/// that finds it removed.
 ///
 /// Mutation: `asking-for-a-removal-by-a-load`.
 #[test]

@@ -42,7 +42,8 @@
 //!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
 //!   has to be added to what is parked.
 //! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
-//!   beside the word. The first step decides. A thread that finds the word in between takes the second.
+//!   beside the word. The first step decides. A thread that finds the word in between takes the
+//!   second.
 //! - **departing**: a mark that decides nothing. A thread that uses the circuit takes it away
 //!   (`record/departure.rs`).
 //!

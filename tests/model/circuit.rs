@@ -202,7 +202,7 @@ impl Circuit {
             return Answer::Stale;
         }
         self.in_a_row += 1;
-        // Without a window nobody wrote times down.
+        // Without a window no times were written.
         if settings.window.is_some() {
             self.failure_times.push_back(now);
         }

@@ -11,9 +11,9 @@
 //!    whether there was any activity since the first question.
 //! 3. **Remove.** It exchanges the word that it has marked, and no other one, for a retired one.
 //!
-//! Everybody else who uses the connection takes the mark away ([`Record::stay`]) and goes on.
-//! Questions (`available`, `state`, `status`) are no activity, and leave it. So no caller waits for a
-//! cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
+//! Every other thread that uses the connection takes the mark away ([`Record::stay`]) and goes on.
+//! Questions (`available`, `state`, `status`) are no activity, and leave it. So no caller waits for
+//! a cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
 //! `fork`, leaves nothing behind that would have to be finished. The connection then stays at
 //! least until the next cleanup.
 //!
