@@ -2,8 +2,8 @@
 //!
 //! Every change of the state goes the same way. A thread reads what is
 //! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
-//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and [`trip`](crate::values::trip_rule) what comes
-//! next, and swaps it in. If another thread was faster, it decides again. The thread whose
+//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and
+//! [`trip_rule`](crate::values::trip_rule) what comes next, and swaps it in. If another thread was faster, it decides again. The thread whose
 //! exchange succeeds also does what belongs to the change: it writes the times, tells the
 //! driver, and publishes. Nothing of that is done before.
 //!

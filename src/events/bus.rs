@@ -84,8 +84,8 @@
 //! and go while the dispatcher is stalled would fill it. So a connection that was registered
 //! since the ring ran full is not left there: if it still exists, the dispatcher finds it in
 //! the table. If it is removed before that, it leaves no event at all, unless a subscriber has
-//! heard of it. One exchange of `Record::delivered` decides that, between the thread that removes and
-//! a dispatcher that is about to deliver. So subscribers hear of the connection and of its
+//! heard of it. One exchange of `Record::delivered` decides that, between the thread that
+//! removes and a dispatcher that is about to deliver. So subscribers hear of the connection and of its
 //! end, or of neither.
 //!
 //! # In the child of a `fork`

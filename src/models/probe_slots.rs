@@ -1,4 +1,4 @@
-//! The slots for probes: [`probes`](crate::circuit::probe_slots).
+//! The slots for probes: [`probe_slots`](crate::circuit::probe_slots).
 //!
 //! Here a word of its own stands for the state word: the present generation. No party runs in
 //! a model's main thread, which loom explores incompletely.

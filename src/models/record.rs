@@ -82,7 +82,7 @@ fn a_late_report_changes_nothing() {
     assert_eq!(seen, expected.into());
 }
 
-/// What [`probes`](super::probe_slots) shows of the slots, with the word.
+/// What [`probe_slots`](super::probe_slots) shows of the slots, with the word.
 #[test]
 fn who_missed_a_change_takes_no_place() {
     // One party asks for a probe while the other one fails the circuit, asks

@@ -62,7 +62,7 @@ impl<'a> Registrant<'a> {
         }
     }
 
-    /// Whether its record takes more than a place in the pool.
+    /// Whether its record takes more than a place in the slab.
     #[inline]
     pub(crate) fn is_costly(&self) -> bool {
         self.profile.is_some() || self.roomy.is_some()
