@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_attempts(3)
         .expiry(Duration::from_millis(300))
         .build()?;
-    // A queue that nobody drains keeps its memory: beyond 64 events, repeated ones
-    // of a kind are told by the latest.
+    // A queue that is not drained keeps its memory: beyond 64 events, repeated ones
+    // of a kind are merged into the latest.
     let wanted = EventFilter::new().types([EventType::StateChange, EventType::ConnectionRemoved]);
     let queue = brama.subscribe_queue(wanted, 64)?;
 

@@ -4,8 +4,8 @@
  * it was given back, and what a pointer points to is there. Whatever else is given, the library
  * answers, and never with BRAMA_ERR_PANIC.
  *
- * Time stands still but for the bytes that move it, and there is no background thread: one
- * input does the same each time. `fuzz/run` builds and runs it.
+ * Only bytes of the input move the time, and there is no background thread: one input does
+ * the same each time. `fuzz/run` builds and runs it.
  */
 #include <brama.h>
 #include <stdlib.h>

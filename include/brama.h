@@ -562,7 +562,7 @@ BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
 /* -- Opaque types -------------------------------------------------------------------- */
 
 /**
- * A clock that moves only when told to, for tests without sleeping. Made by
+ * A clock that moves only when advanced, for tests without sleeping. Made by
  * brama_clock_new, freed by brama_clock_free. May be used by any number of threads
  * at once.
  */

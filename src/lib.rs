@@ -67,7 +67,7 @@
 //!
 //! **Ask, call, report**: [`Connection::available`], then
 //! [`success`](Connection::success) or [`failure`](Connection::failure). Simpler
-//! to add to existing code; half-open, everybody who asks is told yes, so the
+//! to add to existing code; half-open, every caller that asks gets a yes, so the
 //! number of probes is not limited.
 //!
 //! **Probes.** Half-open, [`half_open_max_calls`](ConnectionOptions::half_open_max_calls)
@@ -280,7 +280,7 @@
 //!   any operation but those that meet a closed circuit and change nothing but its
 //!   totals. It then does what falls due for all circuits, those included that were
 //!   open at the fork.
-//! - **Subscriptions** live on in both processes, each of which is told of its own
+//! - **Subscriptions** live on in both processes, each of which delivers its own
 //!   changes. Events that wait at the fork, for the background thread, in a batch or
 //!   in a queue, are the parent's; in the child queues are empty. (An event that had
 //!   found the ring full, and a registration that was not delivered before the fork, may be
@@ -289,19 +289,19 @@
 //!   [`Brama::event_counts`] go on from the parent's; events that were on their way
 //!   are missing in the child's balance.
 //! - **Descriptors of queues** keep their number. In the child it refers to an object
-//!   of its own, so that no wake-up crosses; register it anew, with an epoll or
+//!   of its own, so that no wake-up crosses; register it again, with an epoll or
 //!   kqueue of the child's own.
 //! - **Shutting down** in the child ends what is the child's, and the same in the
 //!   parent the parent's.
 //!
 //! A callback or filter that was running on another thread is cut off there in the
-//! child, and is called anew for the child's events. What it keeps is as it was at
+//! child, and is called again for the child's events. What it keeps is as it was at
 //! that moment, and a lock that it held stays held: see to these as in any program
 //! that forks. So do the standard library's own locks, which this library keeps clear
 //! of and a callback may need: of the standard streams, thus also of the message of a
 //! panic, of the environment, of threads that begin or end. A callback may `fork`
-//! itself; when it returns in the child, the child goes on as above, and its events are
-//! delivered after that.
+//! itself; when it returns in the child, the child goes on as described here, and its events
+//! are delivered after that.
 //!
 //! The first use after a fork allocates, and may start a thread. A child leaves some
 //! of the parent's memory unused, once for each fork between it and the first
@@ -317,7 +317,7 @@
 //! Everything here can be had through a C ABI: `include/brama.h` is its manual, and
 //! the crate also builds as a shared and as a static library. The README shows a
 //! guarded call in C. A permit is there a plain struct that needs no free, and NULL
-//! is the [process-wide manager](default); hosts to which a foreign call is dear can
+//! is the [process-wide manager](default); hosts to which a foreign call is expensive can
 //! read a circuit's state without one.
 //!
 //! # Platforms

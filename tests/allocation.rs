@@ -222,7 +222,7 @@ fn on_a_second_thread_too() {
 }
 
 /// More circuits than blocks of cells lie ready: those left without count all
-/// the same, and nobody allocates.
+/// the same, and no thread allocates.
 #[test]
 fn on_two_threads_that_share_many_circuits_too() {
     let _alone = alone();
@@ -266,7 +266,7 @@ fn on_two_threads_that_share_many_circuits_too() {
     }
 }
 
-/// The leftovers of earlier removals are collected by whoever happens to pin.
+/// The leftovers of earlier removals are collected by a thread that happens to pin.
 /// The record learns what is wanted of it from who subscribes, not on the way of a report.
 #[test]
 fn after_a_subscription_to_another_connection_too() {

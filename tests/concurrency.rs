@@ -1,5 +1,5 @@
 //! Two and more threads on one circuit, one name, one manager: nothing is lost,
-//! nothing happens twice, nobody waits for ever. What is racing is said in each
+//! nothing happens twice, no thread waits for ever. What is racing is said in each
 //! test; what is checked holds for every interleaving, so no test counts on luck
 //! to pass; how often a race really comes about depends on the machine.
 

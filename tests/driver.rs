@@ -1,8 +1,8 @@
-//! What happens when nobody calls: expiries and cleanup by the background thread
+//! What happens without a call: expiries and cleanup by the background thread
 //! or by `poll`, on the machine's clock and on a manual one.
 //!
 //! Looking at a circuit lets its expiry happen, and gives it the time at which it was
-//! due. So what tells whether a driver was there is the *event*: nobody looks, and the
+//! due. So the *event* shows whether a driver was there: no caller looks, and the
 //! `expiry` arrives. Where a wake is the point, the driver would otherwise sleep for
 //! ever: cleanup is off, and no other deadline is near. Only what real time is the point
 //! of uses it.
@@ -36,7 +36,7 @@ fn expiries(count: u64) -> impl Iterator<Item = u64> {
 /// So long that no test gets there.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Where the driver, or whoever polls, tells of expiries: the connection, and when.
+/// Where the driver, or the polling thread, reports expiries: the connection, and when.
 fn expiries_of(brama: &Brama) -> (Subscription, mpsc::Receiver<(String, Instant)>) {
     let (tell, told) = mpsc::channel();
     let filter = EventFilter::new().types([EventType::Expiry]);
@@ -155,7 +155,7 @@ fn an_opening_wakes_a_driver_that_sleeps() {
     let (_subscription, told) = expiries_of(&brama);
     let db = brama.register("db", None).expect("a new name");
     wait_until_it_sleeps();
-    // Nobody listens to openings, so it is the deadline that rings.
+    // No subscriber wants openings, so the driver is woken for the deadline.
     db.open_circuit(None, ms(20)).expect("registered");
     assert_eq!(told.recv_timeout(LONG).expect("it expires").0, "db");
 }
@@ -196,13 +196,13 @@ fn stuck(brama: &Brama) -> (Subscription, mpsc::Sender<()>) {
 }
 
 /// The driver planned until when it sleeps, then ran a callback. Meanwhile a circuit
-/// opened, and another thread took it out of the inbox: the driver slept on.
+/// opened, and another thread took it from the stack: the driver slept on.
 #[test]
 fn what_another_thread_puts_into_the_plan_is_done_on_time() {
     let _alone = alone();
     type Take = fn(&Brama);
     let takes: [Take; 3] = [
-        // It stays in the inbox: the driver was awake, and has to look again.
+        // It stays on the stack: the driver was awake, and has to look again.
         |_| (),
         |brama| brama.unregister("other").expect("registered"),
         // Inside the callback of another manager it does not wait for the driver.
@@ -246,8 +246,8 @@ fn advancing_a_manual_clock_wakes_the_driver() {
         db.open_circuit(None, ms(500)).expect("registered");
         clock.advance(ms(500));
         db.success()
-            .expect("if nobody was there: half-open, then closed");
-        // Idle from here on, and nobody's; the driver alone can remove it.
+            .expect("if no driver was there: half-open, then closed");
+        // Idle from here on, and without a handle; only the driver can remove it.
         drop(db);
         wait_until("the driver has removed it", || {
             clock.advance(ms(100));
@@ -285,7 +285,7 @@ fn the_driver_does_an_expiry_at_the_manual_moment_it_is_due() {
 
 // ---- without a thread ----
 
-/// Expiries that `poll` has told of, with the time at which it did.
+/// Expiries that `poll` has delivered, with the time at which it did.
 fn polled_expiries(brama: &Brama, clock: &ManualClock) -> (Subscription, Polled) {
     let polled = Polled::default();
     let (write, clock) = (polled.clone(), clock.clone());

@@ -240,7 +240,7 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
             }
         });
         // They come one after the other; every second one goes at once. One in four wants
-        // only registrations, so that nobody else wants some removals.
+        // only registrations, so that no other subscriber wants some removals.
         let subscribers = scope.spawn(|| {
             let _stopped = Preempted::here(99);
             let mut stay = Vec::new();
@@ -273,7 +273,7 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
         brama.poll();
     }
     queued.note(&queue.drain(usize::MAX));
-    assert!(preempt::stops() > 100, "nobody was stopped");
+    assert!(preempt::stops() > 100, "no thread was stopped");
     let unheard = [
         check("the callback", &by_callback, &log, &brama, true),
         check("the batch", &in_batches, &log, &brama, true),
@@ -290,7 +290,7 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
         brama.event_counts()
     );
     assert_eq!(brama.event_counts().panics, 0);
-    assert_eq!(unheard[0], unheard[1], "both are told by the same thread");
+    assert_eq!(unheard[0], unheard[1], "the same thread delivers to both");
 }
 
 /// In the smallest ring nearly all connections come and go unheard; in larger ones most

@@ -27,7 +27,7 @@ fn failure(report: Report<'_>) -> Event {
     let queue = queue_of(&brama, 10);
     db.failure(report).expect("it counts");
     assert_eq!(db.status().expect("registered").total_failures, 1);
-    queue.try_next().expect("it is told")
+    queue.try_next().expect("it is delivered")
 }
 
 #[test]

@@ -296,7 +296,7 @@ fn a_callback_may_fork() {
         let wanted = EventFilter::new().types([EventType::StateChange, EventType::CircuitOpened]);
         let _subscription = brama.subscribe(wanted, inside).expect("running");
         db.open_circuit(None, None).expect("registered");
-        wait_until("both are told", || {
+        wait_until("both are delivered", || {
             if !background {
                 brama.poll();
             }
@@ -343,10 +343,10 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
                 }
             })
             .expect("running");
-        // Not delivered one by one: the second waits while the first is told.
+        // Not delivered one by one: the second waits while the first is delivered.
         db.open_circuit(None, None).expect("registered");
         db.half_open_circuit().expect("registered");
-        wait_until("both are told", || {
+        wait_until("both are delivered", || {
             brama.poll();
             if std::process::id() != parent {
                 // The child of the thread that polls: its own event comes next.
@@ -354,7 +354,7 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
             }
             in_parent.load(Ordering::Relaxed) == 2
         });
-        wait_until("the child is told of its own", || {
+        wait_until("the child receives its own", || {
             done.load(Ordering::Relaxed) == 1
         });
         assert_eq!(in_child.load(Ordering::Relaxed), 1, "and of nothing else");
@@ -422,7 +422,7 @@ fn children_of_children_work_too() {
 #[test]
 fn the_default_manager_may_be_in_the_making() {
     for _ in 0..20 {
-        // A process in which nobody has asked for it yet.
+        // A process in which no thread has asked for it yet.
         in_child(|| {
             let make = || {
                 brama::default();

@@ -116,7 +116,7 @@ fn no_wake_up_crosses_from_process_to_process() {
 
     let (from_parent, mut to_child) = std::io::pipe().expect("there are descriptors left");
     let (mut from_child, to_parent) = std::io::pipe().expect("there are descriptors left");
-    // Moved: a child that ends early leaves nobody waiting.
+    // Moved: a child that ends early leaves no process waiting.
     let ends = (from_parent, to_parent);
     let (queues, circuit, manager) = ((&queue, &quiet), &db, &brama);
     let child = fork(move || {
@@ -191,7 +191,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         same("calls", calls.load(Ordering::Relaxed), 2)
     });
     heard.join();
-    // Nobody will ever leave this callback in the child.
+    // No thread will ever leave this callback in the child.
     let mut subscription = Some(subscription);
     in_child(|| {
         subscription.take().expect("there").unsubscribe();
@@ -210,8 +210,8 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
 }
 
 /// The driver is about to put an event into the queue when the fork happens. The child has no
-/// such thread, and cannot know how far it has come. Whoever waits in the child learns of the
-/// end all the same.
+/// such thread, and cannot know how far it has come. A thread that waits in the child learns of
+/// the end all the same.
 #[test]
 fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
     for end in [
@@ -267,7 +267,7 @@ fn what_waits_at_a_fork_is_no_matter_to_distant_descendants() {
     let (brama, clock) = manager();
     let queue = queue_of(&brama, 9);
     let db = brama.register("db", None).expect("a new name");
-    // Nobody polls: it waits.
+    // No thread polls: it waits.
     db.open_circuit("waits", None).expect("registered");
     for generations in 1..=16 {
         in_generation(generations, &|generation| {

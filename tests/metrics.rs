@@ -117,7 +117,7 @@ fn a_removed_connection_leaves_exact_totals_and_state_0() {
         assert_eq!(seen["brama_state db of "], 1.0);
         assert!(format!("{exporter:?}").contains("connections: 1"));
 
-        // Replaced before anybody was told.
+        // Replaced before the exporter heard of it.
         db.success().unwrap();
         brama.unregister("db").unwrap();
         let db = brama.register("db", None).unwrap();

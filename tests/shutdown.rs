@@ -85,7 +85,7 @@ fn a_callback_that_does_not_return_is_not_waited_for() {
     assert!(begin.elapsed() >= ms(30), "it was given its time");
     assert_eq!(stuck.db.success(), Err(Error::ShutDown));
 
-    // Nobody waits any more, whatever comes.
+    // No shutdown waits any more, whatever comes.
     stuck.brama.shutdown();
     assert_eq!(stuck.brama.shutdown_within(LONG), 2 + 3, "as it was");
     stuck.subscription.unsubscribe();
@@ -118,7 +118,7 @@ fn what_found_no_room_is_left_too() {
     let late = stuck.brama.register("late", None).expect("a new name");
     drop(late);
     let left = stuck.brama.shutdown_within(ms(1));
-    // Two of the registration, two failures, two for the change; nobody wants `late`'s.
+    // Two of the registration, two failures, two for the change; no subscriber wants `late`'s.
     assert_eq!(left, 6);
     drop(stuck.go_on);
     wait_until("its thread is gone", || {
@@ -227,7 +227,7 @@ fn inside_a_callback_it_returns_at_once_and_the_time_holds_for_the_rest() {
 }
 
 /// Found while reading: those that had found no room were looked for in the table, which a
-/// shutdown empties. Only openings were in the inbox by another way.
+/// shutdown empties. Only openings were on the stack, for another reason.
 #[test]
 fn a_shutdown_tells_what_newcomers_have_missed() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));

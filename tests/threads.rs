@@ -118,7 +118,7 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
     }
     in_child(|| {
         // In a child, where this thread is the only one of the host's. It blocks the
-        // signal: whoever else does not would get it.
+        // signal: another thread that does not would get it.
         // SAFETY: installs a handler that may run anywhere.
         unsafe {
             libc::signal(libc::SIGUSR1, handler as *const () as libc::sighandler_t);
@@ -201,7 +201,9 @@ fn a_manager_says_whether_its_thread_runs() {
     let brama = Brama::builder().build().expect("valid");
     assert!(is_running(&brama));
     in_child(|| {
-        check(!is_running(&brama), || "nobody has used it yet".into())?;
+        check(!is_running(&brama), || {
+            "the child has not used it yet".into()
+        })?;
         brama.success("unknown").expect_err("not registered");
         check(is_running(&brama), || "it was used".into())
     });
@@ -229,13 +231,13 @@ fn where_no_thread_can_be_started_callbacks_are_refused_and_the_rest_works() {
         let refused = brama.subscribe_batched(all(), 9, |_| ());
         check(refused.is_err(), || "a batch".into())?;
 
-        // A queue is filled by whoever takes from it, and by `poll`.
+        // A queue is filled by a thread that takes from it, and by `poll`.
         let queue = queue_of(&brama, 100);
         let db = brama.register("db", None).expect("a new name");
         same("drained", queue.drain(9).len(), 2)?;
         db.failure("down").expect("registered");
         check(queue.wait(Duration::from_secs(60)), || "a wait".into())?;
-        same("told", queue.drain(9).len(), 3)?;
+        same("delivered", queue.drain(9).len(), 3)?;
         let expiry = queue.next_timeout(Duration::from_secs(60));
         let expiry = expiry.ok_or("no expiry without a thread")?;
         same("expiry", expiry.event_type(), EventType::Expiry)?;

@@ -19,7 +19,7 @@
  *     }
  *
  * Build with `c++ -std=c++17 program.cpp -lbrama`. What states, permits, events and
- * settings mean is told in brama.h; this header gives them owners and types.
+ * settings mean is described in brama.h; this header gives them owners and types.
  *
  * NAMES. A connection is named by its identifier, or by {identifier, scope}:
  * gate.available("payment_api"), gate.available({"payment_api", "billing"}). Strings go
@@ -128,8 +128,8 @@ using Milliseconds = std::chrono::milliseconds;
 /// Times: made of the monotonic clock, shown on the wall's.
 using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 
-/// A length of time that does not end: `open_circuit` until somebody closes,
-/// `inactive_threshold` that removes nobody, a `wait` without a limit.
+/// A length of time that does not end: `open_circuit` until a caller closes it,
+/// `inactive_threshold` that removes no connection, a `wait` without a limit.
 inline constexpr Milliseconds never = Milliseconds::max();
 
 /// `window`, `probe_timeout` and `cancelled_after` that are not there, where a manager's
@@ -833,7 +833,7 @@ struct EventCounts {
     std::uint64_t published = 0;  ///< that somebody wanted when they happened
     std::uint64_t delivered = 0;  ///< once for each subscriber
     std::uint64_t dropped = 0;    ///< that may be dropped and found no room, or that a shutdown left
-    std::uint64_t coalesced = 0;  ///< told by a later one
+    std::uint64_t coalesced = 0;  ///< merged into a later one
     /// Whether the background thread runs in this process. While it does not, events are
     /// delivered by poll() and by draining a queue.
     bool background_running = false;

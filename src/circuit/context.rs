@@ -1,5 +1,5 @@
 //! What all connections of one manager share: the clock, the global settings,
-//! the way out for events, and the driver's inbox.
+//! the way out for events, and the stack of records for the driver.
 //!
 //! A record is given its surroundings with every operation instead of keeping a
 //! pointer to them: that is eight bytes less in a million records, and no cycle
@@ -101,8 +101,8 @@ impl Context {
         Context::new(clock, Global::default(), sink, None)
     }
 
-    /// Another one in the child of a fork: there, nobody may be left to count a change
-    /// that was under way.
+    /// Another one in the child of a fork: the thread that would count a change that was
+    /// under way may not exist there.
     #[inline]
     pub(crate) fn version(&self) -> u32 {
         // ORDERING: Acquire, partner of the AcqRel in `next_version`: a thread that sees a
@@ -160,7 +160,7 @@ impl Context {
         }
     }
 
-    /// Starts the driver anew if a fork has left it behind. For operations on which
+    /// Starts the driver again if a fork has left it behind. For operations on which
     /// something may hinge that only a driver does in time.
     #[inline]
     pub(crate) fn attend(&self) {

@@ -32,7 +32,7 @@ pub(crate) trait EventSink: Send + Sync {
     /// What all subscribers together want of this connection.
     fn interest_in(&self, key: Key<'_>) -> EventMask;
 
-    /// Takes a notice, or marks its events as missed. The caller rings for the dispatcher.
+    /// Takes a notice, or marks its events as missed. The caller wakes the dispatcher.
     fn publish(&self, context: &Context, notice: Notice);
 
     /// Counts the events that a removed connection has missed and of which no subscriber will

@@ -21,8 +21,8 @@
 //! another generation looks at the word once more, after it has read the slot.
 //!
 //! Generations wrap. A lease that was given 8192 changes ago, to a probe that never reported,
-//! would seem to be of the present one. So whoever makes a circuit half-open first frees the
-//! slots of the generation that is to come ([`Probes::forget`]).
+//! would seem to be of the present one. So the thread that makes a circuit half-open first
+//! frees the slots of the generation that is to come ([`Probes::forget`]).
 //!
 //! A report *claims* its slot, and holds it until it has taken effect: another call is admitted
 //! only then, or when the lease has ended. The serial goes on by one with each taking. So a

@@ -2,8 +2,8 @@
 //!
 //! Every change of the state goes the same way. A thread reads what is
 //! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
-//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and [`trip`](crate::values::trip_rule) what comes
-//! next, and swaps it in. If another thread was faster, it decides again. The thread whose
+//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and
+//! [`trip_rule`](crate::values::trip_rule) what comes next, and swaps it in. If another thread was faster, it decides again. The thread whose
 //! exchange succeeds also does what belongs to the change: it writes the times, tells the
 //! driver, and publishes. Nothing of that is done before.
 //!
@@ -13,15 +13,15 @@
 //!
 //! - **[`parked`]**: the failures that count while the circuit is not closed.
 //! - **totals**: successes and rejections in cells that scale
-//!   ([`counter`](crate::structures::striped_counter)); failures with a plain read-modify-write, since a failure
-//!   writes the word in any case.
+//!   ([`striped_counter`](crate::structures::striped_counter)); failures with a plain
+//!   read-modify-write, since a failure writes the word in any case.
 //! - **times**, in monotonic ms plus one, so that zero means not yet.
 //! - **profile**: the settings and metadata of its own, swapped as a whole.
 //! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
 //!
 //! Records are shared by a count of references: one is the table's, given back
 //! when no reader can find it; others are held by handles, by permits acquired by name, by
-//! notices on their way, and by the driver's inbox.
+//! notices on their way, and by the stack of records for the driver.
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -290,7 +290,7 @@ impl Record {
         Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
     }
 
-    /// The word itself, for whoever reads it without a call.
+    /// The word itself, for hosts that read it without a call.
     #[cfg(feature = "capi")]
     pub(crate) fn word(&self) -> *const u64 {
         std::ptr::from_ref(&self.word).cast()

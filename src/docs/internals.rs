@@ -53,7 +53,7 @@
 //!
 //! | field | written by | read by | ordering |
 //! |---|---|---|---|
-//! | `word` | whoever changes the state, by exchange | all, with every operation | `AL` exchange, `A` load; `R` where only the value counts |
+//! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `R` where only the value counts |
 //! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
 //! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
 //! | `shared`, `failures`, `ignored` | all, by addition | `status` | `R` |
@@ -87,8 +87,8 @@
 //! 7. The driver (`manager::driver`) takes the record into its plan, so that the opening ends on
 //!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events, numbers them,
 //!    and offers each to every subscriber.
-//! 8. `events::subscriber`: the filter, then the callback, inside a gate that no other thread
-//!    enters.
+//! 8. `events::subscriber`: the filter, then the callback, inside a use gate
+//!    (`structures::use_gate`), which one thread at a time enters.
 //!
 //! # Walk 2: `available` by name
 //!

@@ -17,8 +17,8 @@
 //!   a circuit don't slow each other down. By name, and with an owned permit, it counts a
 //!   reference to the connection on a line that all threads share.
 //! - A **failure** does: the count of consecutive failures is shared by its nature.
-//! - **Events** that nobody wants cost nothing, but that the first report on a connection
-//!   that was registered while nobody listened asks once. Those that somebody wants cost the
+//! - **Events** that no subscriber wants cost nothing. (The first report on a connection that
+//!   was registered while there was no subscriber asks once.) Those that are wanted cost the
 //!   reporting thread a push into a ring, whatever the number of subscribers; delivery
 //!   is the dispatcher's work and grows with it.
 //!

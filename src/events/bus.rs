@@ -15,7 +15,7 @@
 //! holds.
 //!
 //! Events are filtered twice: by type, identifier and scope before the reporter does
-//! anything (see `record::tell`), by the whole filter before delivery.
+//! anything (see `record::notify`), by the whole filter before delivery.
 //!
 //! # Promises
 //!
@@ -36,8 +36,8 @@
 //! |---|---|---|
 //! | the ring | reporters push | the dispatcher pops |
 //! | `Record::missed`, one bit for each type | reporters set bits | the dispatcher takes all of them |
-//! | `Context::attention`, the driver's inbox | reporters leave records that have missed events | the driver's plan takes them, for the dispatcher |
-//! | [`Bus::unlisted`] | reporters, for records that must not wait in the inbox | the dispatcher, which then searches the table |
+//! | `Context::attention`, the stack for the driver | reporters leave records that have missed events | the driver's plan takes them, for the dispatcher |
+//! | [`Bus::unlisted`] | reporters, for records that must not wait on that stack | the dispatcher, which then searches the table |
 //! | [`Bus::full_since`] | the first reporter that finds the ring full; the dispatcher zeroes it | reporters |
 //! | `Record::delivered` | the dispatcher; the thread that forgets the connection | both |
 //! | the token in `Record::interest` | the thread that registers; the dispatcher | both |
@@ -67,7 +67,7 @@
 //! with what it has delivered of the connection (`record::delivered`), and makes a late
 //! event with what holds now of an outdated one. It delivers a registration before
 //! anything else of the connection, even if the registration's own notice comes last
-//! (`record::tell`).
+//! (`record::notify`).
 //!
 //! The dispatcher numbers the events as it delivers them. So the numbers grow.
 //!
@@ -80,12 +80,12 @@
 //!
 //! # Forgotten connections
 //!
-//! The inbox keeps the records alive that wait in it. Connections that come and go while the
-//! dispatcher is stalled would fill it. So a connection that was registered since the ring
-//! ran full is not left there: if it still exists, the dispatcher finds it in the table. If
-//! it is removed before that, it leaves no event at all, unless a subscriber has heard of
-//! it. One exchange of `Record::delivered` decides that, between the thread that removes and
-//! a dispatcher that is about to deliver. So subscribers hear of the connection and of its
+//! The stack for the driver keeps the records alive that wait on it. Connections that come
+//! and go while the dispatcher is stalled would fill it. So a connection that was registered
+//! since the ring ran full is not left there: if it still exists, the dispatcher finds it in
+//! the table. If it is removed before that, it leaves no event at all, unless a subscriber has
+//! heard of it. One exchange of `Record::delivered` decides that, between the thread that
+//! removes and a dispatcher that is about to deliver. So subscribers hear of the connection and of its
 //! end, or of neither.
 //!
 //! # In the child of a `fork`
@@ -176,7 +176,7 @@ pub(crate) struct Bus {
     /// The number of the next connection when the ring ran full, since the
     /// dispatcher last began a round; 0: it did not.
     full_since: AtomicU64,
-    /// 1: some connection in the table has missed events and is not in the inbox.
+    /// 1: some connection in the table has missed events and is not on the stack.
     unlisted: AtomicU32,
     /// 1 from the beginning of the shutdown: removals are not reported any more.
     closing: AtomicU32,

@@ -1,8 +1,8 @@
 //! Those who want to know: a filter, and a way to deliver.
 //!
-//! A subscriber is used by the dispatcher alone, inside its [`UseGate`]; whoever
-//! unsubscribes it closes the gate. User code, callback and filter, runs inside
-//! `catch_unwind`: a panic is counted and reaches nobody else.
+//! A subscriber is used by the dispatcher alone, inside its [`UseGate`]; the thread
+//! that unsubscribes it closes the use gate. User code, callback and filter, runs inside
+//! `catch_unwind`: a panic is counted and goes no further.
 
 use std::collections::HashSet;
 use std::mem;
@@ -24,7 +24,7 @@ pub(crate) struct Subscriber {
     /// Without its custom function, which is user code and thus inside.
     pub(crate) filter: EventFilter,
     inside: UseGate<Inside>,
-    /// That of the sink, if it is one: to close it where the gate's content is left alone.
+    /// That of the sink, if it is one: to close it where the use gate's content is left alone.
     queue: Option<Arc<SubscriberQueue>>,
     /// 1 once all records know what it wants. Before, it might hear of a registration and
     /// not of the removal.

@@ -74,9 +74,9 @@ struct Letters {
 pub(crate) enum Posted {
     Delivered,
     Dropped,
-    /// It is told by a later event, or an earlier one by it.
+    /// A later event stands for it, or it stands for an earlier one.
     Coalesced,
-    /// Nobody needs to hear of it, nor of so many that were delivered before.
+    /// The subscriber need not hear of it, nor of so many that were delivered before.
     Forgotten(u64),
 }
 

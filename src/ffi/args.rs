@@ -88,7 +88,7 @@ pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Er
     Ok(pointer)
 }
 
-/// A connection's name. Its length is judged where it is used.
+/// A connection's name. Its length is validated where it is used.
 ///
 /// # Safety
 ///
@@ -361,7 +361,7 @@ pub(super) unsafe fn read_or_blank<T: Extensible>(
     unsafe { read(argument, from) }
 }
 
-/// A caller's struct, to be filled in by [`write()`]: judged before the work is done.
+/// A caller's struct, to be filled in by [`write()`]: validated before the work is done.
 ///
 /// # Safety
 ///

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::types::brama_destroy_fn;
 
-/// User data, and what is to be done with it when nobody needs it any more.
+/// User data, and what is to be done with it when it is not needed any more.
 pub(super) struct UserData {
     data: *mut c_void,
     destroy: brama_destroy_fn,

@@ -44,7 +44,7 @@ pub struct brama_queue_t {
     pub(super) drained: Shelf,
 }
 
-/// A clock that moves only when told to, for tests without sleeping. Made by
+/// A clock that moves only when advanced, for tests without sleeping. Made by
 /// brama_clock_new, freed by brama_clock_free. May be used by any number of threads
 /// at once.
 pub struct brama_clock_t {

@@ -1,6 +1,6 @@
 //! How long a string of C's is, and whether it is ASCII: found out in one pass.
 //!
-//! Every name and every reason that comes from C is measured and judged, and they are
+//! Every name and every reason that comes from C is measured and validated, and they are
 //! short: two calls, `strlen` and then a test of what it found, take longer than the
 //! report they come with. On x86-64 both questions are put to 16 bytes at a time.
 //!

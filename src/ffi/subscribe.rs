@@ -343,7 +343,7 @@ impl brama_filter_t {
         }))
     }
 
-    /// The filter but for its predicate.
+    /// The filter without its predicate.
     ///
     /// # Safety
     ///

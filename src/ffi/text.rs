@@ -28,8 +28,8 @@ pub(super) struct Texts {
 // SAFETY: the pointers in `pairs` point into `bytes`, which goes wherever they go.
 unsafe impl Send for Texts {}
 
-/// Where texts are kept between two uses. Whoever finds them taken makes new ones, so
-/// that nobody waits, not even in the child of a fork for a thread that is not there.
+/// Where texts are kept between two uses. A thread that finds them taken makes new
+/// ones. So no thread waits, not even in the child of a fork for one that is not there.
 pub(super) struct Shelf(AtomicPtr<Texts>);
 
 impl Shelf {

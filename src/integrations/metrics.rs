@@ -2,7 +2,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), brama::Error> {
-//! // First a recorder: what is told before there is one is lost.
+//! // First a recorder: what is reported before there is one is lost.
 //! let brama = brama::Brama::builder().build()?;
 //! let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
 //! // Before each scrape, or every few seconds:
@@ -34,18 +34,18 @@
 //! connection, and a connection that was removed before the exporter first heard
 //! of it.
 //!
-//! Changes of state are counted as they are told, from the exporter's beginning. If
+//! Changes of state are counted as they are delivered, from the exporter's beginning. If
 //! the manager's ring ran full, one event may stand for several changes
-//! ([`Event::is_coalesced`]): the counters then tell fewer changes than there were,
-//! and no time is recorded for an opening whose begin or end was told so. Nor is it
+//! ([`Event::is_coalesced`]): the counters then show fewer changes than there were,
+//! and no time is recorded for an opening whose begin or end was merged. Nor is it
 //! for one that began before the exporter, or ended with the connection's removal.
 //!
 //! # What happens to the series of a connection that is gone
 //!
 //! The facade has no call to remove a series. When a connection is removed, its
-//! totals are told a last time, its state is set to 0, and the exporter forgets
+//! totals are reported a last time, its state is set to 0, and the exporter forgets
 //! it; the recorder keeps the series. If many names come and go, use a recorder
-//! that drops series that nobody touches, such as that of
+//! that drops series that are not touched, such as that of
 //! `metrics-exporter-prometheus` with an `idle_timeout`: every [`Exporter::update`]
 //! touches all counters and gauges of the connections that are registered, and
 //! no others. A name that is registered again goes on with the same series;
@@ -196,15 +196,15 @@ fn describe() {
     );
 }
 
-/// What was told of which connection.
+/// What was reported of which connection.
 struct Ledger {
     engine: Weak<Engine>,
     accounts: HashMap<KeyBuf, Account>,
 }
 
 impl Renew for Ledger {
-    /// In the child of a fork, if another thread was writing in it. What was not told
-    /// by then stays untold.
+    /// In the child of a fork, if another thread was writing in it. What was not
+    /// reported by then stays unreported.
     fn renew(&self) -> Self {
         let engine = self.engine.clone();
         let mut accounts = HashMap::new();
@@ -252,7 +252,7 @@ impl Ledger {
             hash_map::Entry::Occupied(occupied) => {
                 let account = occupied.into_mut();
                 if record.id() > account.record.id() {
-                    // The name was registered anew.
+                    // The name was registered again.
                     account.tell_totals();
                     *account = Account::new(record);
                 }
@@ -267,7 +267,7 @@ impl Ledger {
         let account = self.accounts.get_mut(&*event.name);
         if let Some(account) = account.filter(|account| account.record.id() == event.id) {
             if event.previous_state() == state {
-                // Told before, by an event that stood for it.
+                // Reported before, by an event that stood for it.
                 return;
             }
             let known = !event.is_coalesced();
@@ -291,7 +291,7 @@ impl Ledger {
         }
     }
 
-    /// For those whose removal is told later, or by nobody.
+    /// For those whose removal is reported later, or never.
     fn close_retired(&mut self) {
         self.accounts.retain(|_, account| {
             let stays = !account.record.is_retired();
@@ -326,7 +326,7 @@ impl Account {
     fn tell_totals(&mut self) {
         let totals = self.record.totals_so_far();
         for (((name, _), told), total) in TOTALS.iter().zip(&mut self.told).zip(totals) {
-            // An increment, not `absolute`: a name that is registered anew begins
+            // An increment, not `absolute`: a name that is registered again begins
             // at 0, and the series goes on.
             let more = total.saturating_sub(*told);
             *told += more;

@@ -1,6 +1,6 @@
 //! [`Builder`]: how a manager is to be made.
 //!
-//! What was given is judged once, in [`Builder::build`]. The settings are the same
+//! What was given is validated once, in [`Builder::build`]. The settings are the same
 //! as those that [`Brama::configure`] changes later; the clock, the thread and the
 //! capacity of the ring are for good.
 
@@ -70,8 +70,8 @@ impl Builder {
         self
     }
 
-    /// Whether a thread of the manager's does what is due when nobody calls:
-    /// expiries without traffic, and cleanup. Default true. Without it, call
+    /// Whether a background thread does what falls due without a call: expiries without
+    /// traffic, and cleanup. Default true. Without it, call
     /// [`Brama::poll`] now and then.
     pub fn background(mut self, on: bool) -> Self {
         self.background = on;

@@ -184,7 +184,7 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        // Told apart here, so that a healthy call is all that is inlined.
+        // Distinguished here, so that only a healthy call is inlined.
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
             return call::conclude(permit, classify, f());

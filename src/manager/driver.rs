@@ -1,24 +1,24 @@
-//! The driver: what has to happen when nobody calls.
+//! The driver: what has to happen without a call.
 //!
-//! Correctness never waits for it. An expiry that is due is due for whoever
-//! looks first; the driver looks first where there is no traffic, so that the
-//! events come on time, and it removes connections that nobody uses.
+//! Correctness never waits for it. The first thread that looks at an expiry that is
+//! due makes it happen. The driver looks first where there is no traffic, so that the
+//! events come on time, and it removes connections that are not used.
 //!
-//! Openings arrive in an inbox and go into a heap of moments. An entry names
+//! Openings arrive on a stack (`Context::attention`) and go into a heap of moments. An entry names
 //! its record by number and does not keep it alive; what is planned for that number
 //! says which of its entries is in force. A deadline that moved later is noticed
 //! when its old moment comes, an earlier one gets an entry of its own. So a turn
 //! costs what is due in it, however many circuits are open, and however often
 //! they were opened in between.
 //!
-//! **No wake is lost.** A reporter leaves work in the inbox and wakes the driver. Another
+//! **No wake is lost.** A reporter leaves work on the stack and wakes the driver. Another
 //! thread than the driver may move the work into the plan: one that polls, or one that
 //! unregisters while the driver is inside a callback. So the driver announces until when it
-//! sleeps, and then looks for work again: first in the inbox, then in the plan. A thread
+//! sleeps, and then looks for work again: first on the stack, then in the plan. A thread
 //! that moves work holds the plan's lock meanwhile, so the driver finds the work in one of
-//! the two. And each thread that has held that lock rings for the earliest moment in the
-//! plan ([`Engine::with_plan`]). So a reporter that is stopped before it rings delays
-//! nothing.
+//! the two. And each thread that has held that lock wakes the driver for the earliest moment
+//! in the plan ([`Engine::with_plan`]). So a reporter that is stopped before it wakes the
+//! driver delays nothing.
 //!
 //! **The end.** A shutdown waits until the driver has delivered what waits, or until its
 //! time is over. Called from user code (a callback, a filter, or the destructor of one, of
@@ -179,7 +179,7 @@ impl Engine {
 
     /// Whether nothing waits for the driver, nor will before this moment.
     fn is_idle_until(&self, moment: u64) -> bool {
-        // The inbox first: what another thread takes out of it meanwhile is then found in
+        // The stack first: what another thread takes out of it meanwhile is then found in
         // the plan.
         self.context.attention.is_empty() && self.bus.is_idle() && {
             self.with_plan(|plan| plan.due()) >= moment

@@ -4,8 +4,8 @@
 //! the operations here; the driver keeps them on time. A removal happens in two
 //! steps, of which the first decides: the record is marked as retired, which
 //! every holder of a handle sees, and then taken out of the table. In between, a
-//! look-up by name finds a retired record and treats it as absent; whoever wants
-//! to register the name anew takes it out himself and goes on.
+//! look-up by name finds a retired record and treats it as absent; a thread
+//! that wants to register the name again takes the record out itself and goes on.
 
 mod audience;
 
@@ -315,8 +315,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks through the inbox if the driver does not: it may be inside a callback
-    /// for long, and the inbox keeps what is removed meanwhile.
+    /// Moves the records on the stack into the plan if the driver does not: it may be inside a
+    /// callback for long, and the stack keeps what is removed meanwhile.
     fn relieve_inbox(&self) {
         if !self.context.attention.is_empty() {
             self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
@@ -486,7 +486,7 @@ impl Engine {
         fence(Ordering::SeqCst);
         self.for_each_pinned(|record, guard| {
             self.remove(record, guard);
-            // Nobody finds it in the table any more.
+            // No thread finds it in the table any more.
             if record.has_missed() {
                 self.context.attention.leave(record, || record.share());
             }

@@ -15,7 +15,7 @@
 //! Moving a permit through memory would cost more than a report does. So it is
 //! four words without a tag between them, what it owns is said by two bits of its
 //! ticket, and whatever is rare (drops, late reports, refusals) gets these words by
-//! value: nobody takes a permit's address, and a compiler that sees both ends of a
+//! value: no code takes a permit's address, and a compiler that sees both ends of a
 //! guarded call keeps it in registers. An enum of borrowed and counted references
 //! was twice as slow as all the rest of the call.
 
@@ -126,7 +126,7 @@ impl<'a> Permit<'a> {
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
     #[inline]
     pub fn failure<'r>(self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
-        // As above.
+        // The caller's code, so before the drop is given up.
         let report = report.into();
         let parts = self.into_parts();
         match parts

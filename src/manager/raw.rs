@@ -2,7 +2,7 @@
 //! [`Permit`](crate::Permit).
 //!
 //! Such a permit owns nothing. It says which registration it belongs to, and the
-//! report looks that up anew: by its hash, and by the number that no other
+//! report looks that up again: by its hash, and by the number that no other
 //! registration of the manager has.
 
 use super::Brama;

@@ -99,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// An empty ring, and nobody who listens.
+    /// An empty ring, and no subscriber.
     fn unheard() -> Self {
         let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let context = Context::new(
@@ -151,7 +151,7 @@ impl Shared {
         self.round_with(&[]);
     }
 
-    /// [`Shared::round`], where these records were found before, in the inbox.
+    /// [`Shared::round`], where these records were found before, on the stack.
     fn round_with(&self, found: &[RecordRef]) {
         let late = || {
             let waiting = self.context.attention.take_all();
@@ -213,7 +213,7 @@ fn check(
     });
 }
 
-// Not an opening, which leaves the record in the inbox for its expiry in any case.
+// Not an opening, which leaves the record on the stack for its expiry in any case.
 #[test]
 fn a_change_that_found_no_room_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(false));
@@ -264,7 +264,7 @@ fn an_expiry_that_two_threads_see_is_told_once() {
     });
 }
 
-/// It is found in the inbox twice, and misses another event in between.
+/// It is found on the stack twice, and misses another event in between.
 #[test]
 fn a_record_that_is_found_twice_loses_nothing() {
     let mut builder = loom::model::Builder::new();
@@ -322,8 +322,8 @@ fn a_change_beside_a_reporter_that_learns(changes_last: bool) {
     });
 }
 
-/// A connection is registered, somebody subscribes, and somebody else reports, all at
-/// once. Whoever has subscribed and then changes something is told of it.
+/// A connection is registered, one thread subscribes, and another one reports, all at
+/// once. A subscriber that then changes something receives it.
 #[test]
 fn a_change_after_a_subscription_is_told() {
     let mut builder = loom::model::Builder::new();
@@ -366,14 +366,14 @@ fn a_change_after_a_subscription_is_told() {
     });
 }
 
-/// Whoever has subscribed and still finds the state as it was is told of its change.
+/// A subscriber that still finds the state as it was receives its change.
 #[test]
 fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
         let shared = Arc::new(Shared::unheard());
-        // Nobody is there yet, so that it need not ask any more.
+        // There is no subscriber yet, so it need not ask any more.
         shared.record.learn_interest(&*shared.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();

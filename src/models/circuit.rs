@@ -35,7 +35,7 @@ fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
     let mut newcomer = Registrant::new(&context, "db".into());
     newcomer.with(&context, Some(more(options))).expect("valid");
     let [record, _] = RecordRef::new(&context, &mut newcomer);
-    // Nobody wants to hear of it: reports take the shortest way.
+    // No subscriber wants to hear of it: reports take the shortest way.
     record.learn_interest(&*context.sink);
     Circuit {
         context,
@@ -94,7 +94,7 @@ impl Circuit {
 
 impl Drop for Circuit {
     fn drop(&mut self) {
-        // Records in the inbox refer to atomics of this execution.
+        // Records on the stack refer to atomics of this execution.
         self.context.attention.take_all().for_each(drop);
     }
 }

@@ -140,7 +140,7 @@ fn a_cleanup_removes_no_half_open_circuit_whose_probe_is_out() {
     assert_eq!(seen, [(true, false), (false, true)].into());
 }
 
-/// What counts is what was there before, whoever takes the mark away.
+/// What counts is what was there before, whichever thread takes the mark away.
 ///
 /// Mutation: `staying-without-what-counts`.
 #[test]

@@ -1,5 +1,5 @@
-//! The driver's sleep: [`driver`](crate::manager::driver). What a sleeper and a ringer alone do is in
-//! [`inbox`](super::intrusive_stack).
+//! The driver's sleep: [`driver`](crate::manager::driver). The protocol between the thread that
+//! sleeps and the one that wakes it is in [`intrusive_stack`](super::intrusive_stack).
 //!
 //! Mutations: `moving-work-without-a-ring`, `sleeping-without-a-second-look`,
 //! `looking-into-the-inbox-only`.
@@ -20,7 +20,7 @@ use crate::values::settings::{Config, Global};
 /// What the parties do at once: leave, move, sleep.
 type Party = fn(&Engine, &RecordRef) -> bool;
 
-/// Leaves an opening, and is stopped before it rings.
+/// Leaves an opening, and is stopped before it wakes the driver.
 fn leaves(engine: &Engine, record: &RecordRef) -> bool {
     engine.context.attention.leave(record, || record.share());
     true
@@ -39,8 +39,8 @@ fn sleeps(engine: &Engine, _: &RecordRef) -> bool {
     engine.lies_down_until(1_000)
 }
 
-/// A reporter leaves an opening and is stopped before it rings. Another thread moves it into the
-/// plan, while the driver lies down until a later moment.
+/// A reporter leaves an opening and is stopped before it wakes the driver. Another thread moves the
+/// opening into the plan, while the driver lies down until a later moment.
 #[test]
 fn the_driver_does_not_sleep_over_what_another_thread_moves_into_the_plan() {
     // The party that is spawned first runs first, and loom misses some of the executions in which

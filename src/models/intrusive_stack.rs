@@ -1,4 +1,4 @@
-//! The inbox and the driver's waker.
+//! The intrusive stack and the driver's waker.
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -239,6 +239,6 @@ fn what_comes_beside_the_end_is_taken_by_one_of_both() {
         });
         gets_up.join().unwrap();
         let (is_over, is_found) = (ringer.join().unwrap(), ends.join().unwrap());
-        assert!(is_over || is_found, "the work is nobody's");
+        assert!(is_over || is_found, "no thread does the work");
     });
 }

@@ -1,4 +1,4 @@
-//! The slots for probes: [`probes`](crate::circuit::probe_slots).
+//! The slots for probes: [`probe_slots`](crate::circuit::probe_slots).
 //!
 //! Here a word of its own stands for the state word: the present generation. No party runs in
 //! a model's main thread, which loom explores incompletely.
@@ -88,7 +88,7 @@ fn forget_and_probe(probes_first: bool) {
             let circuit = circuit.clone();
             thread::spawn(move || {
                 circuit.half_open(before, next);
-                circuit.take(next, 10, 2_000).expect("nobody else probes")
+                circuit.take(next, 10, 2_000).expect("no other call probes")
             })
         };
         let (probing, other) = if probes_first {

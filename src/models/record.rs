@@ -82,7 +82,7 @@ fn a_late_report_changes_nothing() {
     assert_eq!(seen, expected.into());
 }
 
-/// What [`probes`](super::probe_slots) shows of the slots, with the word.
+/// What [`probe_slots`](super::probe_slots) shows of the slots, with the word.
 #[test]
 fn who_missed_a_change_takes_no_place() {
     // One party asks for a probe while the other one fails the circuit, asks
@@ -124,8 +124,8 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
     assert_eq!(seen, HashSet::from([State::Open]));
 }
 
-/// Whoever removes a connection finds what was missed of it, or whoever marked that finds
-/// it removed.
+/// The thread that removes a connection finds what was missed of it, or the thread that marked
+/// that finds it removed.
 ///
 /// Mutation: `asking-for-a-removal-by-a-load`.
 #[test]

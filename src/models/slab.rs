@@ -1,4 +1,4 @@
-//! The stack of batches that all threads share: [`pool`](crate::structures::slab).
+//! The stack of batches that all threads share: [`slab`](crate::structures::slab).
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -151,8 +151,8 @@ fn a_batch_that_comes_back_is_told_from_itself() {
     assert_eq!(seen, expected.into());
 }
 
-/// A thread fills two batches and gives them. Two others take one each: whoever gets
-/// the first one from under the second finds it filled, too.
+/// A thread fills two batches and gives them. Two others take one each: the thread that
+/// gets the first one, from under the second, finds it filled, too.
 #[test]
 fn a_batch_comes_with_its_content() {
     let seen = outcomes(|| {

@@ -1,4 +1,5 @@
-//! The times of failures: [`window`](crate::structures::sliding_window) with [`tally`](crate::values::tally).
+//! The times of failures: [`sliding_window`](crate::structures::sliding_window) with
+//! [`tally`](crate::values::tally).
 //!
 //! Here a word of its own stands for the state word: a failure takes its position by an exchange
 //! of the tally in it, as `Record::apply_failure` does. No party runs in a model's main thread,
@@ -126,7 +127,7 @@ fn simultaneous_failures_count_once_each() {
     });
 }
 
-/// Whoever reads a tally finds a time of every failure in it.
+/// A thread that reads a tally finds a time of every failure in it.
 ///
 /// Mutations: `filling-the-last-slot-only`, `a-slot-filled-relaxed`, `a-slot-read-relaxed`.
 #[test]
@@ -150,7 +151,7 @@ fn who_counts_misses_no_failure_that_was_stopped_before_it_wrote_its_time() {
     });
 }
 
-/// Whoever reads a tally finds a time of every failure in it, and all of them in order.
+/// A thread that reads a tally finds a time of every failure in it, and all of them in order.
 #[test]
 fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
     check(2, || {

@@ -1,5 +1,5 @@
-//! Those who wait for a queue: [`queue`](crate::events::subscriber_queue). A thread that sleeps for ever is a
-//! deadlock, which loom finds.
+//! The threads that wait for a queue: [`subscriber_queue`](crate::events::subscriber_queue). A thread
+//! that sleeps for ever is a deadlock, which loom finds.
 
 use std::time::Duration;
 

@@ -1,19 +1,19 @@
-//! An intrusive inbox: many threads leave items, one at a time takes them all.
+//! An intrusive stack: many threads leave items, one at a time takes them all.
 //!
 //! A Treiber stack (R. K. Treiber, 1986) that is only ever emptied as a whole,
 //! so the ABA problem does not arise. The link lives in the item: leaving one
-//! allocates nothing, and an item is in the inbox at most once however often it
+//! allocates nothing, and an item is on the stack at most once however often it
 //! is left. That makes memory bounded by the number of items.
 //!
-//! The link also says whether the item waits, and in which inbox: the low bits of
-//! the pointer, free because items are aligned, are the inbox's mark. In the child of
-//! a `fork`, which has a new inbox, an item may still bear the mark of the old one;
+//! The link also says whether the item waits, and on which stack: the low bits of
+//! the pointer, free because items are aligned, are the stack's mark. In the child of
+//! a `fork`, which has a new stack, an item may still bear the mark of the old one;
 //! it counts as one that does not wait, and is left all the same. The marks come round
 //! after a few generations of forks, so each of them [erases](IntrusiveStack::erase_other_mark)
 //! those it finds. The last of the chain links to nothing but the mark.
 //!
 //! What the taker may rely on: it marks an item as taken *before* it looks at
-//! it, so whoever changed the item and found it already waiting knows that it
+//! it. So a thread that changed the item and found it already waiting knows that it
 //! will be looked at after the change. Both sides touch the mark with an RMW;
 //! with a plain load on either, a change could fall between the taker's look and
 //! its mark.
@@ -28,7 +28,7 @@ use crate::sys::per_process::Renew;
 /// What an item carries to be left in an [`IntrusiveStack`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
-    /// The next one, or nothing, with the mark of the inbox in which the item waits;
+    /// The next one, or nothing, with the mark of the stack on which the item waits;
     /// without that mark it does not wait there.
     next: AtomicPtr<T>,
 }
@@ -58,7 +58,7 @@ pub(crate) unsafe trait Linked: Sized {
     unsafe fn from_raw(pointer: NonNull<Self>) -> Self::Ref;
 }
 
-/// The inbox. Leaving is lock-free; so is taking.
+/// The stack. Leaving is lock-free; so is taking.
 #[derive(Debug)]
 pub(crate) struct IntrusiveStack<T: Linked> {
     /// Bears no mark.
@@ -89,7 +89,7 @@ impl<T: Linked> IntrusiveStack<T> {
         next.map_addr(|address| address | self.mark)
     }
 
-    /// Leaves `item`, unless it waits already. `reference` makes the inbox's own
+    /// Leaves `item`, unless it waits already. `reference` makes the stack's own
     /// reference and is called only if one is needed.
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this exchange comes
@@ -153,7 +153,7 @@ impl<T: Linked> IntrusiveStack<T> {
         })
     }
 
-    /// Erases the mark of an inbox that a parent had.
+    /// Erases the mark of a stack that a parent had.
     pub(crate) fn erase_other_mark(&self, item: &T) {
         let link = &item.link().next;
         let next = link.load(Ordering::Relaxed);
@@ -182,9 +182,9 @@ impl<T: Linked> Renew for IntrusiveStack<T> {
     }
 }
 
-// SAFETY: the inbox hands references from thread to thread, so they must be
+// SAFETY: the stack hands references from thread to thread, so they must be
 // sendable, and the items they share usable from several threads.
 unsafe impl<T: Linked + Send + Sync> Send for IntrusiveStack<T> where T::Ref: Send {}
-// SAFETY: a shared inbox gives out references by value, from `take_all`, and takes them in
+// SAFETY: a shared stack gives out references by value, from `take_all`, and takes them in
 // `leave`: `T::Ref` is `Send`, and the items are `Send` and `Sync`.
 unsafe impl<T: Linked + Send + Sync> Sync for IntrusiveStack<T> where T::Ref: Send {}

@@ -1,8 +1,8 @@
 //! A count of references, for objects that carry their own.
 //!
-//! Whoever gives a reference back while no other is left need not write the count: a
-//! reference is only ever made from one that is there, so a count of one, seen by the
-//! holder of that one, stays. Most records are given back for the last time by the
+//! The holder of the last reference need not write the count when it gives that one
+//! back: a reference is only ever made from one that is there, so a count of one, seen by
+//! the holder of that one, stays. Most records are given back for the last time by the
 //! table, and so with a load.
 
 use crate::sys::atomic::{AtomicU32, Ordering, fence};

@@ -36,7 +36,7 @@
 //! - **A push is bounded.** It makes at most [`PUSH_ATTEMPTS`] (32) attempts,
 //!   with a pause of fixed length after each that failed (some 60 µs in all if
 //!   every one does), then gives the value back. An attempt fails only because
-//!   another producer claimed the position first. It waits for nobody.
+//!   another producer claimed the position first. A push waits for no thread.
 //! - **A pop is lock-free among consumers**: it goes round again only when
 //!   another consumer has claimed a value meanwhile.
 //! - **Nothing of the user's runs between claim and publication**: values move
@@ -56,8 +56,8 @@
 //!   taken by the lap before, although a consumer may be freeing it this very
 //!   moment, or may have freed others behind it; and when all attempts were
 //!   lost, however much room there is. A slot whose release *happens before*
-//!   the push is always seen free. Nobody may conclude from "full" that there
-//!   is something to pop.
+//!   the push is always seen free. "Full" does not imply that there is
+//!   something to pop.
 //! - **"Empty" is one too.** It only says that the next value in order is not
 //!   there yet. Values whose push happens before the pop, together with every
 //!   push claimed earlier, are always seen. A consumer that sleeps on "empty"
@@ -282,7 +282,7 @@ impl<T> Ring<T> {
     }
 
     /// How many positions are taken, those being written included. Exact when
-    /// nobody else is at work, otherwise a value between 0 and the capacity
+    /// no other thread is at work, otherwise a value between 0 and the capacity
     /// that may be outdated before it is returned.
     pub(crate) fn len(&self) -> usize {
         // ORDERING: Relaxed, the two loads make no consistent pair anyway.

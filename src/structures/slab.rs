@@ -3,7 +3,7 @@
 //! A record is aligned to a cache line and comes and goes with its connection. An
 //! allocator answers such requests on its slow path, spends a hundred bytes on each,
 //! and takes locks when another thread frees the block, which is the rule here, since
-//! any thread may be the one that frees. So records have a pool of their own.
+//! any thread may be the one that frees. So records have a slab of their own.
 //!
 //! # Slots
 //!
@@ -34,7 +34,7 @@
 //!
 //! A slot that is used again hides its use after the end from the tools that look for
 //! such. So where they are at work, sanitizers or Miri, and in the models, each slot
-//! comes from the allocator and goes back to it: `direct.rs`. The build script tells.
+//! comes from the allocator and goes back to it: `passthrough.rs`. The build script decides.
 //!
 //! # What was rejected
 //!
@@ -81,7 +81,7 @@ impl<Hot, ColdFields> Slot<Hot, ColdFields> {
         self.hot
     }
 
-    /// Uninitialised memory, but for its first word, see [`take`].
+    /// Uninitialised memory, except its first word, see [`take`].
     pub(crate) fn cold(&self) -> NonNull<ColdFields> {
         // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
         // words behind the hot one, in the same allocation.

@@ -2,8 +2,8 @@
 //!
 //! A connection counts every success and every rejection. On a healthy circuit
 //! that count is the only thing a call would write, so it decides what the
-//! guarded call costs: one `fetch_add` is as dear as the whole call may be, and
-//! on a line that two cores write it is many times dearer.
+//! guarded call costs: one `fetch_add` is as expensive as the whole call may
+//! be, and on a line that two cores write it is many times more expensive.
 //!
 //! So a total is spread over cells, and every [`Cell`] has one thread that
 //! writes it, with plain loads and stores. The exact total is the sum over the
@@ -77,7 +77,7 @@ pub(crate) use thread_index::Pool;
 pub(crate) struct Owner(AtomicU16);
 
 impl Owner {
-    /// Nobody has reported yet.
+    /// No thread has reported yet.
     pub(crate) fn new() -> Self {
         Owner(AtomicU16::new(thread_index::FREE))
     }
@@ -216,7 +216,7 @@ impl<'a> Totals<'a> {
         cell.is_some()
     }
 
-    /// Counts a rejection, which is no activity. False as above.
+    /// Counts a rejection, which is no activity. False if the thread has no cell.
     #[inline]
     pub(crate) fn rejected(self) -> bool {
         let cell = self.cell();

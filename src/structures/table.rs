@@ -8,7 +8,7 @@
 //! - **[`insert`](Table::insert) and [removal](Table::remove_entry) are lock-free**
 //!   as far as the memory allocator is, which a rebuild calls: when one has to
 //!   try again, another operation has succeeded. They never wait for a thread
-//!   that is preempted; whoever meets an unfinished rebuild does all of it.
+//!   that is preempted; a thread that meets an unfinished rebuild does all of it.
 //! - **One winner**: of all who insert a key that is absent, one; of all who
 //!   remove an entry, one. Operations on one key take effect one after the
 //!   other, each between its call and its return. Operations on different keys
@@ -28,12 +28,12 @@
 //! used for this hash. There a single compare-exchange elects the winner: the
 //! loser looks at that slot again and finds the key, or goes on. Removal is one
 //! compare-exchange to a tombstone. Why this is right, and what becomes of two
-//! keys with one hash, is told at the top of `array.rs`.
+//! keys with one hash, is described at the top of `array.rs`.
 //!
 //! Used-up slots call for a new array in the end. A **rebuild** first freezes
 //! every slot: it sets a bit in the word, after which every compare-exchange
-//! on that slot fails. A wholly frozen array is a constant. Whoever rebuilds
-//! copies it into a private array of a fitting size and tries to swing the
+//! on that slot fails. A wholly frozen array is a constant. The rebuilding
+//! thread copies it into a private array of a fitting size and tries to swing the
 //! root from the one to the other; the first succeeds, the others throw
 //! theirs away. A writer that is refused by a frozen slot joins in, and then
 //! tries again on the new root.
@@ -49,7 +49,7 @@
 //! # Memory
 //!
 //! The table owns one reference of each entry in it and gives it back after
-//! removal, when nobody is pinned any more who may have found the entry (see
+//! removal, when no thread that may have found the entry is pinned any more (see
 //! [`reclaim`]); so it does with the replaced arrays. An entry that is returned can
 //! thus be looked at as long as the caller's guard lives, whether it is still in the
 //! table or not.
@@ -309,8 +309,8 @@ impl<T: Entry> Table<T> {
         self.replace(array, true, guard);
     }
 
-    /// Replaces an array, or makes sure that somebody else has done so. Unless
-    /// told not to, the new one reuses tombstones if it can.
+    /// Replaces an array, or makes sure that another thread has done so. With `reuse`,
+    /// the new one reuses tombstones if it can.
     #[cold]
     fn replace(&self, array: &Array<T>, reuse: bool, guard: &Guard) {
         let old = ptr::from_ref(array).cast_mut();
@@ -378,7 +378,7 @@ impl<T: Entry> Table<T> {
         array.first_hash(end).map(Cursor)
     }
 
-    /// The number of entries. Exact when nobody is at work.
+    /// The number of entries. Exact when no thread is at work.
     pub(crate) fn len(&self) -> usize {
         self.array(&reclaim::pin()).live()
     }

@@ -1,4 +1,4 @@
-//! A gate around something that one thread at a time may use, and anybody close.
+//! A gate around something that one thread at a time may use, and any thread may close.
 //!
 //! It makes the promise of unsubscribing: once [`UseGate::close`] has returned, the
 //! thing is not in use and never will be again, and it has been dropped, so what
@@ -10,7 +10,7 @@
 //!   │               │
 //! close           close
 //!   ▼               ▼
-//! shut ◀──leave── busy + closing        (whoever brings it to shut drops the thing)
+//! shut ◀──leave── busy + closing        (the thread that shuts it drops the thing)
 //! ```
 //!
 //! No lock is held while the thing is used. Closers that wait do so in a
@@ -32,7 +32,7 @@ use crate::sys::fork_lock::WaitRoom;
 const OPEN: usize = 0;
 const BUSY: usize = 1;
 const CLOSING: usize = 2;
-/// Closed, nobody inside.
+/// Closed, no thread inside.
 const SHUT: usize = 4;
 /// The token of the thread that made it busy begins here.
 const TOKEN_SHIFT: u32 = 3;
@@ -108,8 +108,8 @@ impl<T> UseGate<T> {
         })
     }
 
-    /// Closes the gate for ever. With `wait`, returns when nobody is inside any
-    /// more but, maybe, this thread. Returns true if this call has shut the gate and left the
+    /// Closes the gate for ever. With `wait`, returns when no other thread is
+    /// inside any more. Returns true if this call has shut the gate and left the
     /// content alone, because a thread that is gone was using it at a fork.
     pub(crate) fn close(&self, wait: bool) -> bool {
         let mine = busy() | CLOSING;

@@ -1,8 +1,8 @@
 //! How work reaches a sleeping driver without a lock.
 //!
-//! The driver sleeps until the next moment it knows of. Somebody who leaves
-//! work that is due earlier rings; somebody whose work can wait until then says
-//! nothing, so that a storm of openings costs no system calls.
+//! The driver sleeps until the next moment it knows of. A thread that leaves
+//! work that is due earlier wakes it. A thread whose work can wait until then does
+//! not, so that a storm of openings costs no system calls.
 //!
 //! It is Dekker's handshake: the driver announces until when it sleeps and then
 //! looks for work once more; the other side leaves work and then looks whether
@@ -11,7 +11,7 @@
 //!
 //! A driver that does not exist counts as one that sleeps for ever: a thread that has work
 //! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
-//! after the end: then a ring answers that no driver comes any more.
+//! after the end: then a wake answers that no driver comes any more.
 
 use std::sync::Arc;
 use std::thread::Thread;
@@ -21,7 +21,7 @@ use arc_swap::ArcSwapOption;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::per_process::Renew;
 
-/// Nobody sleeps: the driver is at work, or there shall be none.
+/// No driver sleeps: it is at work, or there shall be none.
 const AWAKE: u64 = 0;
 /// There is no driver, and there should be one.
 const ABSENT: u64 = u64::MAX - 1;

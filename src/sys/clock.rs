@@ -20,7 +20,7 @@
 //! ones ([`wall`](crate::sys::wall)).
 //!
 //! [`ManualClock`] stands in for the machine's clock in tests: it moves only
-//! when told to, and is exact in both readings.
+//! when a test advances it, and is exact in both readings.
 
 use std::time::Duration;
 

@@ -1,38 +1,39 @@
 //! What a `fork` leaves behind, and how the child notices.
 //!
 //! In the child only the thread that forked lives on. The other threads of the
-//! parent are gone in the midst of whatever they did: what they held stays held,
-//! what they were writing stays half written, what they were about to do nobody
-//! does. Nothing can be asked of them, and nothing they held can be trusted.
+//! parent are gone in the midst of their work: what they held stays held,
+//! what they were writing stays half written, what they were about to do is not
+//! done. Nothing can be asked of them, and nothing they held can be trusted.
 //!
-//! So the child does not repair, it begins anew. Three things do it all:
+//! So the child does not repair, it starts over. Three things do it all:
 //!
 //! - **The incarnation** counts the forks that lie between this process and the
 //!   first one. What one process must not share with another lives in a
 //!   [`PerProcess`](crate::sys::per_process::PerProcess), which compares the incarnation
-//!   and makes itself anew: the ring, the driver's inbox, waker and plan, queues.
+//!   and renews itself: the ring, the driver's stack, waker and plan, queues.
 //! - **Tokens**: every thread has a number that no other ever had, also across
-//!   forks. Whoever holds a [`ForkLock`](crate::sys::fork_lock::ForkLock) or is inside a
-//!   [`UseGate`](crate::structures::use_gate::UseGate) is written there, so a child can tell one that is
-//!   gone from the one that forked inside a callback and is still at it.
+//!   forks. A [`ForkLock`](crate::sys::fork_lock::ForkLock) and a
+//!   [`UseGate`](crate::structures::use_gate::UseGate) record the thread that holds them. So a
+//!   child can distinguish a thread that is gone from the one that forked inside a callback
+//!   and is still there.
 //! - **The handler** below, which runs in the child before `fork` returns there. It
 //!   stores a few words and gives queues descriptors of their own. It allocates
 //!   nothing and takes no lock, so a child that only calls `exec` pays next to
 //!   nothing.
 //!
-//! What is not ours cannot be made anew, so the child's way keeps clear of it: the locks
-//! that the standard library has for the whole process. It takes one when a thread
+//! The child cannot renew the locks that the standard library has for the whole process,
+//! so code that runs in a child does not take them. The standard library takes one when a thread
 //! begins or ends, so the driver is a [thread of the system's](crate::sys::thread); others
 //! for the environment, for the standard streams and for what is set up once, so none
 //! of these is used, and what is found out once is kept by a race. The library's
-//! mutexes and condition variables lie in what is made anew, or in a `ForkLock` or `UseGate`.
+//! mutexes and condition variables lie in what is renewed, or in a `ForkLock` or `UseGate`.
 //! What is left of `std`'s (parking, handles of threads, seeds of hashing, clocks, the
 //! number of cores) has no lock of its own. The allocator and the C library see to
 //! theirs at a fork. Only a callback that panics brings back `std`'s: its hook prints.
 //!
 //! All lock-free structures that have no midst are carried over as they are: state
-//! words, totals, windows, places of probes, the table (whoever meets an unfinished
-//! rebuild does all of it). Lists of subscribers and settings are swapped whole. What
+//! words, totals, windows, places of probes, the table (a thread that meets an
+//! unfinished rebuild does all of it). Lists of subscribers and settings are swapped whole. What
 //! the parent's threads had still to free is left alone.
 //!
 //! # What was rejected
@@ -42,7 +43,7 @@
 //!   forking thread waits for. It would also carry events over that the parent
 //!   delivers anyway.
 //! - *Repairing everything in the handler*: it would have to know all managers, and
-//!   rings of any size would be written anew for children that only call `exec`.
+//!   rings of any size would be written again for children that only call `exec`.
 //! - *Asking for the process id*: a system call each time.
 
 use crate::sys::atomic::{modelled, shipped};

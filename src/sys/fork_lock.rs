@@ -1,7 +1,7 @@
 //! A lock that knows who holds it, so that a `fork` cannot leave it held for ever.
 //!
 //! In the child of a fork a lock that another thread held is taken over, and what
-//! it guards is [made anew](Renew): the other may have been half way through a
+//! it guards is [renewed](Renew): the other may have been half way through a
 //! change. A lock that the forking thread itself holds stays held until it lets go:
 //! it may have forked inside a callback.
 //!

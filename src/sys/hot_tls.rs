@@ -2,14 +2,14 @@
 //!
 //! In a shared library, which is what C and Python load, finding a thread's variable is
 //! a call, and takes as long as a third of a report. It is made once for all words of
-//! one variable; so what the hot paths need of their thread lies in this one, whoever it
-//! belongs to. Nobody else uses another's word.
+//! one variable, so everything that the hot paths need of their thread lies in this one.
+//! Each word is used by one module only.
 //!
 //! The words own nothing. Where the target has thread-local variables of its own, one
 //! without a destructor is there to the thread's very end and is read without asking
 //! whether it is still there; what a word stands for is given back by a destructor of its
 //! owner's. On other targets (Windows with GNU tools, Android) the library's substitute
-//! may be made anew while a thread ends, and what it stood for is then not used again.
+//! may be made again while a thread ends, and what it stood for is then not used again.
 
 use std::cell::Cell;
 use std::ptr;
@@ -20,7 +20,7 @@ pub(crate) struct Words {
     /// The last rejection that a host has not asked about: `ffi`.
     #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
-    /// Which cells are the thread's: `counter`. [`NO_INDEX`] at first.
+    /// Which cells are the thread's: `striped_counter`. [`NO_INDEX`] at first.
     pub(crate) index: Cell<u16>,
 }
 

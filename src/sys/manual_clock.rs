@@ -9,7 +9,7 @@ use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::{LAST_MOMENT, Tick, millis};
 use crate::sys::per_process::{PerProcess, Renew};
 
-/// A clock that moves only when told to, for tests without sleeping.
+/// A clock that moves only when it is advanced, for tests without sleeping.
 ///
 /// Clones share the same time; the child of a fork has a time of its own, which
 /// goes on from there. Any thread may advance it; the drivers of the

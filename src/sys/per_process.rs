@@ -3,7 +3,7 @@
 //! After a `fork` the child's copy of the parent's value may be half written or
 //! held by a thread that is gone. The first thread of the child that uses it makes a
 //! new one and swings a pointer; of several at once one wins and the others throw
-//! theirs away, so nobody waits. The old value is left alone for ever: nothing in it
+//! theirs away, so no thread waits. The old value is left alone for ever: nothing in it
 //! can be trusted enough to free it, and the thread that forked may still be using
 //! it, if it forked inside a callback.
 //!

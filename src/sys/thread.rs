@@ -42,7 +42,7 @@ mod unix {
     /// The size of the stack, as of `std`'s threads.
     const STACK: usize = 2 << 20;
 
-    /// A thread that was started. Dropped it runs on, and nobody can join it.
+    /// A thread that was started. Dropped, it runs on and cannot be joined.
     pub(crate) struct Running(libc::pthread_t);
 
     // SAFETY: a thread's name, which POSIX lets any thread of the process use; a pointer in
@@ -179,7 +179,7 @@ mod elsewhere {
     use std::io;
     use std::thread::{Builder, JoinHandle};
 
-    /// A thread that was started. Dropped it runs on, and nobody can join it.
+    /// A thread that was started. Dropped, it runs on and cannot be joined.
     pub(crate) struct Running(JoinHandle<()>);
 
     impl Running {
@@ -212,7 +212,7 @@ mod tests {
         let theirs = shared.clone();
         let (go_on, wait) = mpsc::channel();
         let running = Running::start(c"brama-test", move || {
-            wait.recv().expect("it is told");
+            wait.recv().expect("the test lets it go on");
             drop(theirs);
         });
         assert_eq!(Arc::strong_count(&shared), 2);
@@ -226,7 +226,7 @@ mod tests {
         let (go_on, wait) = mpsc::channel();
         let (tell, told) = mpsc::channel();
         drop(Running::start(c"brama-test", move || {
-            wait.recv().expect("it is told");
+            wait.recv().expect("the test lets it go on");
             tell.send(()).expect("it is heard");
         }));
         go_on.send(()).expect("it waits");

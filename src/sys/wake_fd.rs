@@ -12,8 +12,8 @@
 //! doing to it.
 //!
 //! Rejected: a new number on the child's next use. Until then the child would go on
-//! using the parent's, and whoever kept the old number would wait for the wrong
-//! process.
+//! using the parent's, and a program that kept the old number would wait for the
+//! wrong process.
 
 #[cfg(unix)]
 pub(crate) use unix::WakeFd;
@@ -120,7 +120,7 @@ mod unix {
     }
 
     impl Place {
-        /// A place that nobody uses, or a new one.
+        /// A place that no descriptor uses, or a new one.
         fn take() -> &'static Place {
             let free = places().find(|place| {
                 place.taken.load(Ordering::Relaxed) == 0
@@ -273,7 +273,7 @@ mod unix {
             }
         }
 
-        /// Moves what `open` returned to numbers that are free but for these.
+        /// Moves what `open` returned to numbers that are free except for these.
         pub(super) fn move_to(new: [RawFd; 2], to: [RawFd; 2]) -> io::Result<()> {
             // Out of the way first: the two pairs may overlap.
             let above = to[0].max(to[1]) + 1;

@@ -17,7 +17,7 @@
 //! can contradict itself. An expiry of a connection that is longer than an inherited
 //! `max_expiry` raises that cap, and so does a global one that is raised later: no caller is
 //! there to receive an error at that moment, and a circuit must not stay open for less than
-//! it was told.
+//! its own expiry.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -42,8 +42,9 @@
 //!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
 //!   has to be added to what is parked.
 //! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
-//!   beside the word. The first step decides. Whoever finds the word in between takes the second.
-//! - **departing**: a mark that decides nothing. Whoever finds it takes it away
+//!   beside the word. The first step decides. A thread that finds the word in between takes the
+//!   second.
+//! - **departing**: a mark that decides nothing. A thread that uses the circuit takes it away
 //!   (`record/departure.rs`).
 //!
 //! Rejected: deadlines relative to a base in each record, which are two fields that pretend

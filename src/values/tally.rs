@@ -9,10 +9,10 @@
 //!
 //! A *plain* tally is a number of failures in a row. A *timed* one also says where the times of
 //! these failures are: at the `count` positions before `position` in the circuit's ring
-//! of failure times ([`window`](crate::structures::sliding_window)). A failure takes the next position by the same
-//! exchange that counts it. A success takes none and sets the count to zero. So one exchange
-//! decides in which order failures, successes and changes of state come, for the count and for
-//! the window alike.
+//! of failure times ([`sliding_window`](crate::structures::sliding_window)). A failure takes the
+//! next position by the same exchange that counts it. A success takes none and sets the count to
+//! zero. So one exchange decides in which order failures, successes and changes of state come, for
+//! the count and for the window alike.
 //!
 //! Positions only go on, and a timed tally stays timed: a tally that a thread read a while ago
 //! is never mistaken for the present one. (They wrap after 2²² failures. A thread would have to
@@ -40,7 +40,7 @@ const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
 const _: () = assert!(
     (MAX_WINDOW_ATTEMPTS as u64) < LOW_MASK,
-    "a full window is told from a saturated count"
+    "a full window differs from a saturated count"
 );
 const _: () = assert!(BASE << POSITION_BITS > u32::MAX as u64, "every count fits");
 

@@ -100,7 +100,13 @@ fn the_guarded_call_may_use_the_library_as_it_likes() {
         .map_err(|error| error.to_string())
     });
     assert_eq!(nested, Ok(()));
-    assert_eq!(brama.status("db").expect("anew").total_successes, 0);
+    assert_eq!(
+        brama
+            .status("db")
+            .expect("registered again")
+            .total_successes,
+        0
+    );
 }
 
 /// resilience4j #299, #2181.

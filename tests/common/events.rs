@@ -12,7 +12,7 @@ pub fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
     brama.subscribe_queue(all(), capacity).expect("valid")
 }
 
-/// What one subscriber that wants everything was owed, it got, or was told of.
+/// Every event for one subscriber that wants everything was delivered, dropped or merged.
 pub fn assert_exact(counts: EventCounts) {
     let told = counts.delivered + counts.dropped + counts.coalesced;
     assert_eq!(counts.published, told, "{counts:?}");

@@ -1,5 +1,5 @@
 //! Children of the test's own process: made by `fork`, while the other tests run on
-//! other threads, and judged by how they end.
+//! other threads, and checked by how they end.
 
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -61,7 +61,7 @@ pub fn fork_and_end(work: impl FnOnce() -> Finding, end: impl FnOnce(i32)) -> Ch
     // SAFETY: the buffer has room for two.
     let made = unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) };
     assert_eq!(made, 0, "there are descriptors left");
-    // SAFETY: both are new and nobody else's.
+    // SAFETY: both are new and have no other owner.
     let [report, tell] = pipe.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
     // SAFETY: what the child does afterwards is what is tested.
     let id = unsafe { libc::fork() };

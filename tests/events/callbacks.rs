@@ -193,7 +193,7 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
                 });
             }
         });
-        // Each has been told of its connection at least.
+        // Each has received its connection at least.
         while [&one, &two]
             .map(|brama| brama.event_counts().delivered)
             .contains(&0)
@@ -204,7 +204,7 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
     });
 }
 
-/// The closure holds its own subscription; whoever ends it drops both.
+/// The closure holds its own subscription; the thread that ends it drops both.
 #[test]
 fn a_callback_that_holds_its_own_subscription_can_be_ended_from_outside() {
     in_time(|| {

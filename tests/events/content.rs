@@ -85,7 +85,7 @@ impl Watch {
         events
     }
 
-    /// What was told since the last time.
+    /// The events since the last time.
     fn told(&self) -> Vec<String> {
         self.events().iter().map(line).collect()
     }

@@ -211,7 +211,7 @@ fn the_descriptor_is_readable_exactly_while_events_wait() {
     assert!(!is_readable(&queue, 0));
     for round in 0..100 {
         fail(&db, 1);
-        assert!(!is_readable(&queue, 0), "nobody has polled");
+        assert!(!is_readable(&queue, 0), "no thread has polled");
         brama.poll();
         assert!(is_readable(&queue, 0), "{round}");
         while queue.try_next().is_some() {}

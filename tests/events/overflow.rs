@@ -1,5 +1,5 @@
 //! What becomes of events when the ring or a queue is full: drops are counted,
-//! changes are told late, and nothing is lost between. Nothing runs in the
+//! changes are delivered late, and nothing is lost between. Nothing runs in the
 //! background.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,7 +88,7 @@ fn the_removal_of_a_connection_that_the_host_has_heard_of_is_kept() {
     brama.unregister("db").expect("registered");
     let told = queue.drain(9);
     assert_exact(brama.event_counts());
-    let removed = told.last().expect("it is told");
+    let removed = told.last().expect("it is delivered");
     assert_eq!(removed.event_type(), EventType::ConnectionRemoved);
     assert_eq!(removed.connection(), "db");
 }
@@ -184,7 +184,7 @@ fn a_registration_told_late_comes_from_unknown_too() {
 }
 
 /// Found while reading: its registration was looked for in the table only, and
-/// neither told nor counted.
+/// neither delivered nor counted.
 #[test]
 fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
@@ -283,7 +283,7 @@ fn a_shutdown_delivers_what_found_no_room_in_the_ring() {
     assert_eq!(queue.drain(100).len(), 3 + 10 * 4);
 }
 
-/// The removal is nobody's business, the change before it was.
+/// No subscriber wants the removal. One wanted the change before it.
 #[test]
 fn what_a_removed_newcomer_missed_is_counted_when_nobody_wants_its_removal() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));

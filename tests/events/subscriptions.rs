@@ -363,8 +363,8 @@ fn unsubscribing_waits_for_the_callback_under_way() {
     assert_eq!(Arc::strong_count(&inside), 1, "and its data is gone");
 }
 
-/// Found while reading: whoever came second found it gone from the list, and
-/// returned while the callback was still running.
+/// Found while reading: the thread that came second found it gone from the list,
+/// and returned while the callback was still running.
 #[test]
 fn everybody_who_unsubscribes_the_same_waits_for_the_callback_under_way() {
     for second_by_handle in [true, false] {

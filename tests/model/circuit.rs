@@ -107,7 +107,7 @@ impl Circuit {
         }
     }
 
-    /// A state that lasts by itself, however long nobody calls.
+    /// A state that lasts by itself, however long no call comes.
     pub fn is_busy(&self) -> bool {
         match &self.mode {
             Mode::Closed => false,

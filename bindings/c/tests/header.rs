@@ -1,4 +1,4 @@
-//! `include/brama.h` is what the source says: it is generated anew, section by section,
+//! `include/brama.h` is what the source says: it is generated again, section by section,
 //! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
 use std::collections::HashMap;

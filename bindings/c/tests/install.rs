@@ -382,8 +382,8 @@ fn folders_may_be_chosen() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
-/// The commands of the README, and the line in the example's header, word for word but
-/// for the prefix.
+/// The commands of the README, and the line in the example's header, word for word
+/// except the prefix.
 #[test]
 fn the_commands_of_the_readme_work() {
     let readme = fs::read_to_string(root().join("README.md")).expect("it exists");

@@ -128,7 +128,7 @@ fn environment(python: &Interpreter, requirements: &str) -> PathBuf {
     inside
 }
 
-/// Where this build puts what it compiles, so that `cargo` need not compile it all anew.
+/// Where this build puts what it compiles, so that `cargo` need not compile it all again.
 fn target() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     folder.expect("it is in the target folder").to_owned()

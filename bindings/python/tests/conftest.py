@@ -21,7 +21,7 @@ import brama
 SOURCE = Path(__file__).resolve().parents[1]
 
 
-#: No test takes so long. One that does hangs: all its threads are told of, and the run ends.
+#: No test takes so long. One that does hangs: the run prints the stacks of all threads, and ends.
 LIMIT = 600
 
 _stderr = -1

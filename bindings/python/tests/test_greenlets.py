@@ -279,7 +279,7 @@ def application(environ, start):
         assert port is not None, said
         answers: dict[str, list[list[str]]] = {}
         end = time.monotonic() + 20
-        # Until both workers have told of their opening.
+        # Until both workers have reported their opening.
         while sum(any(body[1] == "1" for body in worker) for worker in answers.values()) < 2:
             assert time.monotonic() < end, answers
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:

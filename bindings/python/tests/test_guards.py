@@ -263,7 +263,7 @@ def test_a_response_is_judged_in_a_block(world: World) -> None:
 
 
 def test_twenty_bad_responses_at_once(world: World) -> None:
-    """Five open the circuit. The other fifteen come too late, and nobody is told so."""
+    """Five open the circuit. The other fifteen come too late, and raise nothing."""
     manager = world.manager
     manager.register("host", max_attempts=5)
 

@@ -16,7 +16,7 @@ from conftest import Program, World
 PACKAGE = str(Path(brama.__file__).parent)
 
 
-#: Never reached. Python 3.12 traces no opcodes of a frame before it has been told to once.
+#: Never reached. Python 3.12 traces no opcodes of a frame before tracing was set once.
 WARM_UP = 1 << 60
 
 

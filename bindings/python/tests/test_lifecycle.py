@@ -375,7 +375,7 @@ def test_ctrl_c_ends_a_wait(program: Program) -> None:
         START
         + """
     import signal
-    # A parent may have told its children to ignore it.
+    # A parent may have made its children ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for background in (True, False):
         stream = brama.Brama(background=background).events()

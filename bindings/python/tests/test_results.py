@@ -26,7 +26,7 @@ def async_totals(world: World, made: Any, **policy: Any) -> tuple[int, int, int]
         call = world.manager.circuit("x", **policy)(made)
         before = sum(totals(world))
         awaitable = call()
-        assert sum(totals(world)) == before, "it is not judged before it is awaited"
+        assert sum(totals(world)) == before, "it is not classified before it is awaited"
         try:
             await awaitable
         except OSError:

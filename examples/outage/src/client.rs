@@ -17,7 +17,7 @@ pub const PAUSE: Duration = Duration::from_millis(10);
 pub enum Fault {
     Status(u16),
     Timeout(Duration),
-    /// There was nobody to send the request to.
+    /// There was no server to send the request to.
     Unreachable(ErrorKind),
     Other(String),
 }

@@ -87,7 +87,7 @@ fn a_report_after_the_lease_holds_the_slot_until_another_probe_takes_it() {
     let [generation, _] = generations();
     let slots = Slots::new(1);
     let lease = slots.take(generation, 1, 0, 100).expect("free");
-    let reporting = slots.hold(lease).expect("nobody else has it");
+    let reporting = slots.hold(lease).expect("no other probe has it");
     let next = slots.take(generation, 1, 100, 200).expect("it has ended");
     slots.all().free(reporting);
     assert_eq!(slots.take(generation, 1, 150, 250), until(200));

@@ -1,7 +1,7 @@
 //! What belongs to changes of state alone, apart from the record.
 //!
 //! Three cache lines hold what calls touch; these forty bytes would make it four, half
-//! of the last one being padding. So the pool keeps them elsewhere, side by side with
+//! of the last one being padding. So the slab keeps them elsewhere, side by side with
 //! those of other connections, and the record remembers how far away.
 //!
 //! What few connections need, a window or several probes, is allocated when their settings ask
@@ -21,7 +21,7 @@ use crate::sys::publish_once::PublishOnce;
 pub(super) struct ColdFields {
     /// When the circuit was opened (40 bits, monotonic ms plus one), unless that is the last
     /// change of state; above that, low bits of the time of the last event
-    /// ([`delivered`](super::delivered)). First, because the pool asks for an atomic there.
+    /// ([`delivered`](super::delivered)). First, because the slab asks for an atomic there.
     times: AtomicU64,
     /// The tally while the circuit is not closed, a [`Parked`].
     pub(super) parked: AtomicU64,
@@ -39,7 +39,7 @@ impl ColdFields {
     /// It was just taken from the [slab].
     pub(super) unsafe fn fill(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
-        // SAFETY: the first word is an atomic, which the pool wants to be stored to; the
+        // SAFETY: the first word is an atomic, which the slab wants to be stored to; the
         // rest is uninitialised memory of this thread alone.
         unsafe {
             (*place).times.store(0, Ordering::Relaxed);
@@ -52,11 +52,11 @@ impl ColdFields {
 }
 
 impl ColdFields {
-    /// Drops what is in it, except the first word, which the pool may be reading.
+    /// Drops what is in it, except the first word, which the slab may be reading.
     ///
     /// # Safety
     ///
-    /// It was filled, through a pointer that may write it, and nobody uses it any more.
+    /// It was filled, through a pointer that may write it, and it is not used any more.
     pub(super) unsafe fn empty(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
         // SAFETY: this function's # Safety: `fill` wrote the fields, and they are not used any

@@ -11,9 +11,9 @@
 //!    whether there was any activity since the first question.
 //! 3. **Remove.** It exchanges the word that it has marked, and no other one, for a retired one.
 //!
-//! Everybody else who uses the connection takes the mark away ([`Record::stay`]) and goes on.
-//! Questions (`available`, `state`, `status`) are no activity, and leave it. So nobody waits for a
-//! cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
+//! Every other thread that uses the connection takes the mark away ([`Record::stay`]) and goes on.
+//! Questions (`available`, `state`, `status`) are no activity, and leave it. So no caller waits for
+//! a cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
 //! `fork`, leaves nothing behind that would have to be finished. The connection then stays at
 //! least until the next cleanup.
 //!
@@ -38,8 +38,8 @@
 //!
 //! - *A mark beside the count of references*: to withdraw it and to remove the connection are then
 //!   steps at two words, and a control by name, which changes the word alone, gets lost between
-//!   them. Whoever meets a mark that decides has to finish the removal, or loops until the cleanup
-//!   does.
+//!   them. A thread that meets a mark that decides has to finish the removal, or loops until the
+//!   cleanup does.
 //! - *A reference for each success by name*: two read-modify-writes in the shortest operation
 //!   there is.
 

@@ -27,7 +27,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Nobody's.
+    /// The name of no connection.
     pub(super) const EMPTY: Name = Name {
         bytes: [MaybeUninit::new(0); INLINE],
         len: 0,

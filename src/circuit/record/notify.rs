@@ -34,8 +34,8 @@ use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
 use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report, Text};
 use crate::values::state::{State, Word};
 
-/// In the flags: the interest is not learned yet, ask the subscribers. A record is found by others
-/// from the moment it is in the table, and what they do to it must be told.
+/// In the flags: the interest is not learned yet, ask the subscribers. Other threads find a record
+/// as soon as it is in the table, and what they do to it must be reported.
 pub(super) const UNKNOWN: EventMask = EventMask(1);
 /// In the flags: see the top of the file.
 const NEW: u32 = 1 << 31;
@@ -257,7 +257,7 @@ impl Record {
         }
     }
 
-    /// Sends a notice of what happened, if a subscriber wants it. The caller has to ring for
+    /// Sends a notice of what happened, if a subscriber wants it. The caller has to wake
     /// the dispatcher if this returns true.
     pub(super) fn tell_quietly(
         &self,

@@ -74,11 +74,11 @@ impl Record {
         self.may_have_profile().then(|| self.profile.load_full())?
     }
 
-    /// Most connections have nothing of their own, which is told by a byte next to the
-    /// word. Once it has been set it stays.
+    /// False if the connection has nothing of its own, as most have. A flag next to the word
+    /// says so. Once it has been set it stays.
     fn may_have_profile(&self) -> bool {
-        // Relaxed: set before the pointer, so whoever has reason to expect a profile has
-        // reason to see it.
+        // Relaxed: set before the pointer. A thread that has reason to expect a profile has
+        // reason to see the flag.
         self.has_flag(HAS_PROFILE)
     }
 
@@ -119,8 +119,8 @@ impl Record {
     }
 
     /// Remembers what `settings` say, which were loaded after the version and so are
-    /// at least as new. Whoever knows less may overwrite it; then it is learned once
-    /// more.
+    /// at least as new. A thread that knows an older version may overwrite it; then
+    /// it is learned once more.
     pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
         let limit = match self.window() {
             // The short way gives failures no times. The ring was there before this version.
@@ -133,7 +133,7 @@ impl Record {
 }
 
 /// The pointer's own drop would look for readers in every thread's list. There are
-/// none: whoever reads the profile has a reference to its record, or is pinned.
+/// none: a thread that reads the profile has a reference to its record, or is pinned.
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.may_have_profile() {

@@ -8,7 +8,7 @@
 //!
 //! The first of them has one word, whose highest bit is clear: a C permit of a healthy call is
 //! written and read with one store and one load of two words, the handle and this one. The
-//! others bear the highest bit, by which they are told apart, and have their stamp beside them.
+//! others have the highest bit set, which distinguishes them, and have their stamp beside them.
 //!
 //! The words come back from a C program, so they may be any: each makes a ticket that is
 //! refused or one that could have been given.

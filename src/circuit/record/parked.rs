@@ -23,11 +23,11 @@
 //! another state it writes out what the table adds ([`Parked::settled`]).
 //!
 //! A circuit is *closed* in two steps. The exchange of the word decides, and no count of the open
-//! state is taken from then on: whoever finds the word *closing* finishes it. A failure that still
-//! believes the circuit to be open may change what is parked at the same time. So who finishes
-//! first *seals* what is parked, which fails that failure's exchange, and then takes the tally into
-//! the word. So nobody waits for a thread that is stopped between the steps, and every failure is
-//! counted once, before the closing or after it.
+//! state is taken from then on: a thread that finds the word *closing* finishes it. A failure that
+//! still believes the circuit to be open may change what is parked at the same time. So the thread
+//! that finishes first *seals* what is parked, which fails that failure's exchange, and then takes
+//! the tally into the word. So no thread waits for one that is stopped between the steps, and every
+//! failure is counted once, before the closing or after it.
 //!
 //! A circuit becomes *half-open* by the exchange of the word alone. A report that still believes it
 //! to be open may change what is parked afterwards, and does nothing else then that a report
@@ -35,17 +35,17 @@
 //! of the half-open circuit. So who reads it first *takes over* what is parked: it gets the word's
 //! generation, which fails the exchange of such a report ([`Parked::taken_over`]).
 //!
-//! Everybody reads the parked word before the state word and once more after it, so that both are
-//! of one moment, and writes it by an exchange with what was read. So a write that succeeds was
+//! Every thread reads the parked word before the state word and once more after it, so that both
+//! are of one moment, and writes it by an exchange with what was read. So a write that succeeds was
 //! decided from a state word at least as new as what it replaces. The serial goes on with each
 //! write, so that an equal value is not mistaken for an untouched one (it wraps after 1024 writes
 //! within two instructions of another thread).
 //!
-//! Rejected: closing by one exchange of the word, after a mark in what is parked. Who helps to
-//! finish that cannot be told from one who closes the circuit a second time. Adding the failure that
-//! opens after the exchange: a closing, and a success after it, can come before, and it is lost.
-//! A count of references, or a lock, for those who change both words: a thread that is stopped
-//! would hold it.
+//! Rejected: closing by one exchange of the word, after a mark in what is parked. A thread that
+//! helps to finish that cannot be distinguished from one that closes the circuit a second time.
+//! Adding the failure that opens after the exchange: a closing, and a success after it, can come
+//! before, and it is lost. A count of references, or a lock, for the threads that change both
+//! words: a thread that is stopped would hold it.
 
 use super::Record;
 use crate::sys::atomic::Ordering;
@@ -126,7 +126,7 @@ impl Parked {
         self.next(word.generation(), self.stored())
     }
 
-    /// For a word that is closing: nobody else writes it until the word is closed.
+    /// For a word that is closing: no other thread writes it until the word is closed.
     pub(super) fn sealed(self, word: Word) -> Parked {
         debug_assert!(word.is_closing().is_some());
         if self.0 & SEALED != 0 && self.generation() == word.generation() {
@@ -262,7 +262,7 @@ mod tests {
         let late = settled.with(open, settled.tally(open).plus_failure());
         assert_eq!(failures(late, closing), 5);
         let sealed = late.sealed(closing);
-        assert_ne!(sealed, late, "whoever else has seen that fails");
+        assert_ne!(sealed, late, "an exchange by another thread fails");
         assert_eq!(sealed.sealed(closing), sealed);
         assert_eq!(failures(sealed, closing), 5);
         assert_eq!(failures(sealed, open.closing(Closing::Forgetting)), 0);

@@ -78,8 +78,8 @@ impl Record {
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 
-    /// Whether a handle, a permit, an operation, a notice or the driver's inbox holds the
-    /// connection, beside the table and the observers.
+    /// Whether a handle, a permit, an operation, a notice or the stack of records for the driver
+    /// holds the connection, beside the table and the observers.
     pub(super) fn is_held(&self) -> bool {
         // ORDERING: Acquire, so that these are read one after the other. An observer adds its
         // reference first and counts itself then, and ends the other way round. So while their

@@ -1,4 +1,4 @@
-//! What a record is made of, judged and worked out before it exists.
+//! What a record is made of, validated and resolved before it exists.
 //!
 //! A registration hashes the name once, and a bad one is refused before a record is made.
 //! The global settings are only looked at if they have changed since they last were, or
@@ -29,7 +29,7 @@ pub(crate) struct Registrant<'a> {
 }
 
 impl<'a> Registrant<'a> {
-    /// One without settings of its own, of a name that nobody has looked at yet.
+    /// One without settings of its own, of a name that is not validated yet.
     #[inline]
     pub(crate) fn new(context: &Context, key: Key<'a>) -> Self {
         Registrant {
@@ -44,7 +44,7 @@ impl<'a> Registrant<'a> {
         }
     }
 
-    /// Judges the name and the options, and works out what is in effect. In place: it
+    /// Validates the name and the options, and works out what is in effect. In place: it
     /// is built once and moved nowhere.
     #[inline]
     pub(crate) fn with(
@@ -62,7 +62,7 @@ impl<'a> Registrant<'a> {
         }
     }
 
-    /// Whether its record takes more than a place in the pool.
+    /// Whether its record takes more than a place in the slab.
     #[inline]
     pub(crate) fn is_costly(&self) -> bool {
         self.profile.is_some() || self.roomy.is_some()

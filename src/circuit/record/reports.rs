@@ -49,7 +49,7 @@ impl Record {
         report: &Report<'_>,
         guard: &Guard,
     ) -> Result<(), Refusal> {
-        // Nobody wants to hear of it then, nor what the report says.
+        // No subscriber wants to hear of it then, nor of what the report says.
         let is_counted = match ticket {
             Some(ticket) => self.try_success_with_permit(context, ticket),
             None => self.try_success_without_permit(context),

@@ -55,7 +55,7 @@ pub struct Status {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// How often a status is read anew before it is taken as it is.
+/// How often a status is read again before it is taken as it is.
 const TRIES: usize = 8;
 
 impl Record {

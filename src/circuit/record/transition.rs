@@ -255,7 +255,7 @@ impl Record {
     /// When the driver has to look at the record, which this thread has left for it because of
     /// `deadline`. Another thread may have set an earlier one, or missed an event, and have found
     /// this thread half way through leaving the record. The driver that it woke found nothing then:
-    /// it is this thread that rings.
+    /// this thread has to wake it again.
     pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
         // ORDERING: SeqCst, partner of the fence in `Waker::wake_by`: either the driver that
         // the other thread has woken finds the record left, or this thread finds what that one
@@ -301,7 +301,7 @@ impl Record {
         }
     }
 
-    /// [`Record::after`], except that the caller has to ring for the dispatcher if this
+    /// [`Record::after`], except that the caller has to wake the dispatcher if this
     /// returns true.
     fn after_quietly(
         &self,

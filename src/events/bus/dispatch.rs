@@ -213,8 +213,8 @@ impl<'a> Round<'a> {
         round
     }
 
-    /// Notes what a record has missed. It may be noted already: a record can be found in the
-    /// inbox and in the table.
+    /// Notes what a record has missed. It may be noted already: a record can be found on the
+    /// stack and in the table.
     fn note_late(&mut self, record: RecordRef, missed: EventMask) {
         let facts = record.facts_now(self.context);
         match self.late.entry(record.id()) {

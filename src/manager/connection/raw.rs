@@ -8,7 +8,7 @@ use crate::values::error::Error;
 use crate::values::event::Report;
 use crate::values::state::Word;
 
-/// The token of a call that was let pass by whoever read this upper half of the state
+/// The token of a call that the host let pass, because it read this upper half of the state
 /// word; `None` if the word does not let calls pass.
 #[inline]
 pub(crate) fn token_of_pass(upper_half: u32) -> Option<Token> {
@@ -75,7 +75,8 @@ impl Connection {
     }
 
     /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is the first
-    /// word of a token: what nobody wants to hear of and changes no state is done at once.
+    /// word of a token. A failure of which no subscriber wants to hear, and which changes no
+    /// state, is done at once.
     #[inline]
     pub(crate) fn begin_failure(&self, place: Option<u64>) -> Begun {
         match place.map(Ticket::of_passing) {

@@ -93,7 +93,7 @@ impl Plan {
         }
     }
 
-    /// Empties the inbox into the plan.
+    /// Empties the stack into the plan.
     pub(crate) fn take_in(&mut self, engine: &Engine, now: u64) {
         if mem::take(&mut self.is_inherited) {
             self.take_stock(engine, now);

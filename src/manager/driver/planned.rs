@@ -5,8 +5,8 @@
 //! together lie together, and a million expiries at once don't miss a cache line each.
 //! Only the highest bits, which the map compares before it looks at a key, are mixed.
 //!
-//! After an outage most are taken out again. The map is then made anew: for its memory,
-//! and because the traces of what was there would have to be searched for whoever is not there.
+//! After an outage most are taken out again. The map is then rebuilt: for its memory,
+//! and because a search for an absent key would have to pass the traces of what was there.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -126,7 +126,7 @@ pub(crate) fn starter(engine: Weak<Engine>) -> Starter {
 }
 
 /// Starts the thread, unless there is one in this process or the engine is shut. If
-/// the system refuses, a later ring tries again.
+/// the system refuses, a later wake tries again.
 pub(crate) fn start(engine: &Arc<Engine>) {
     let post = &*engine.driver;
     // Another thread is starting the driver, or joining it.

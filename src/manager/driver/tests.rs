@@ -62,7 +62,7 @@ impl Counted {
     }
 }
 
-/// It rang for the notice and again for the deadline.
+/// It woke the driver for the notice and again for the deadline.
 #[test]
 fn an_opening_rings_once() {
     let wanted = [
@@ -94,8 +94,8 @@ fn an_opening_rings_once() {
     }
 }
 
-/// A reporter has left work and is stopped before it rings. Another thread that takes the
-/// work out of the inbox meanwhile wakes the driver, which sleeps for longer.
+/// A reporter has left work and is stopped before it wakes the driver. Another thread that takes
+/// the work from the stack meanwhile wakes the driver, which sleeps for longer.
 #[test]
 fn a_thread_that_moves_work_into_the_plan_wakes_the_driver() {
     type Move = fn(&Engine);

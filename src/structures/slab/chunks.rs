@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Slots are numbered through, chunk after chunk. Numbers are handed out a batch at a
-//! time; whoever gets one in a chunk that is not there yet makes it, and of several the
-//! first one wins. The addresses of chunks stand in rows of doubling length, which
-//! never move.
+//! time. A thread that gets one in a chunk that is not there yet makes the chunk, and of
+//! several threads the first one wins. The addresses of chunks stand in rows of doubling
+//! length, which never move.
 
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};

@@ -58,7 +58,7 @@ pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
     // this is the slot's hot part, which has room for a `Free` (`must_fit`).
     unsafe { free.write(Free::new(ptr::null_mut(), away)) };
     HERE.with(|magazine| {
-        // SAFETY: one of the pool's slots that no other code uses: `super::give`'s # Safety.
+        // SAFETY: one of the slab's slots that no other code uses: `super::give`'s # Safety.
         if !unsafe { magazine.give(free) } {
             give_slowly(magazine, free);
         }
@@ -85,7 +85,7 @@ fn give_slowly(magazine: &Magazine, free: NonNull<Free>) {
     unsafe { magazine.overflow(free, &DEPOT) };
 }
 
-/// Opens the thread's magazine, unless nobody would close it any more.
+/// Opens the thread's magazine, unless the thread is ending and would not close it any more.
 fn open(magazine: &Magazine) {
     if FAREWELL.try_with(|_| ()).is_ok() {
         magazine.open();
@@ -187,7 +187,7 @@ impl Magazine {
     ///
     /// # Safety
     ///
-    /// It is a slot of the pool's, and this thread's alone.
+    /// It is a slot of the slab's, and this thread's alone.
     #[inline]
     pub(super) unsafe fn give(&self, free: NonNull<Free>) -> bool {
         let has_room = self.len.get() < self.room.get();

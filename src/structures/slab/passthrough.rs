@@ -26,7 +26,7 @@ pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
     place.as_ptr().expose_provenance();
     let away = const { offset_of!(Whole<Hot, ColdFields>, cold) };
     // SAFETY: the layout is that of `Whole`, in which `cold` lies at this offset; its first word
-    // is an `AtomicU64`, as the pool demands.
+    // is an `AtomicU64`, as the slab demands.
     unsafe { place.add(away).cast().write(AtomicU64::new(0)) };
     (place.cast(), (away / WORD) as u16)
 }

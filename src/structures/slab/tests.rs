@@ -197,7 +197,7 @@ fn slots_go_round_from_thread_to_thread() {
     assert!(made(depot) <= most, "{}", made(depot));
 }
 
-/// Threads take and give in turns; nobody has a slot that another one has.
+/// Threads take and give in turns; no thread has a slot that another one has.
 #[test]
 fn a_slot_has_one_holder() {
     const THREADS: u32 = 4;

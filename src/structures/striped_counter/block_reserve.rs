@@ -104,7 +104,7 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
         })
     }
 
-    /// Returns a block whose cells nobody ever owned. Frees it if all slots
+    /// Returns a block whose cells no thread ever owned. Frees it if all slots
     /// were filled meanwhile.
     pub(super) fn give_back(&self, block: Box<Block>) {
         let block = Box::into_raw(block);

@@ -26,7 +26,7 @@
 
 use crate::sys::atomic::{AtomicU16, AtomicU64, Ordering, modelled, shipped};
 
-/// What an owner field holds while nobody owns the cell; never an index.
+/// What an owner field holds while no thread owns the cell; never an index.
 pub(super) const FREE: u16 = 0;
 
 /// Indexes `1..=64 * WORDS`, free or taken.

@@ -15,7 +15,7 @@
 //!   same way.
 //!
 //! All who insert one key meet there and one compare-exchange elects the winner;
-//! who looks a key up may stop there. Nobody who is late does harm. An inserter
+//! a thread that looks a key up may stop there. A late thread does no harm. An inserter
 //! whose tombstone was reused and buried again in the meantime finds the very
 //! word that it expects, and it is right: the slot is still the first one, and
 //! the key is absent now. A remover's word cannot come back, since no other entry
@@ -23,9 +23,9 @@
 //!
 //! Two entries of kin with different keys break the scheme: there is no slot for
 //! the second. Then the array is replaced by one that does *not* reuse
-//! tombstones. In that one, whoever inserts walks on to the first empty slot,
-//! where again all meet, since no tombstone before it is ever reused; and who
-//! looks a key up walks that far, too. Which kind a copy may be is seen when it
+//! tombstones. In that one, an inserter walks on to the first empty slot,
+//! where again all meet, since no tombstone before it is ever reused; and a thread
+//! that looks a key up walks that far, too. Which kind a copy may be is seen when it
 //! is filled, so the first one that is made without the two reuses again.
 //!
 //! # The licence
@@ -172,7 +172,7 @@ impl<T: Entry> Array<T> {
     }
 
     /// What is looked for is nearly always near its home and the first entry with its
-    /// tag, so only that is judged in the midst of the caller's code.
+    /// tag, so only that comparison is inlined into the caller's code.
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<Found<'_, T>> {
         let found = self.find_near(hash)?;

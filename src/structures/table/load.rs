@@ -5,7 +5,7 @@
 
 use crate::sys::atomic::{self, AtomicUsize, Ordering};
 
-/// Counts of this array alone: its successor starts anew, from what it copied.
+/// Counts of this array alone: its successor starts from what it copied.
 /// A line of their own, since readers share the line of the other fields.
 #[repr(align(128))]
 pub(super) struct Counts {
@@ -21,7 +21,7 @@ pub(super) struct Counts {
 /// with plain loads and stores; those that come too late share a count beside its own.
 #[repr(align(128))]
 struct Place {
-    /// A thread's token; 0: nobody's yet. No token comes twice, so what is owned stays so.
+    /// A thread's token; 0: no thread owns it yet. No token comes twice, so what is owned stays so.
     owner: AtomicUsize,
     /// The owner's count.
     own: AtomicUsize,
@@ -98,7 +98,7 @@ impl Place {
         }
     }
 
-    /// Whether the thread of this token owns it, which it does from now on if nobody did.
+    /// Whether the thread of this token owns it. If no thread did, this one does from now on.
     fn belongs_to(&self, token: usize) -> bool {
         // ORDERING: Relaxed. The one value that matters, our own token, was written by
         // this thread, and a place that had no owner has no history to acquire.

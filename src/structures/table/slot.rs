@@ -3,7 +3,7 @@
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
 //! addresses are free. So are the high sixteen where a program gets no address above 2⁴⁷
 //! that it does not ask for ([`HIGH_TAG`]). A tombstone needs no address, so it keeps
-//! the hash of what it buried, but for the two lowest bits:
+//! the hash of what it buried, except the two lowest bits:
 //!
 //! ```text
 //!                 63 ... 48 | 47 ........... 6 | 5 ... 2 |  1   |   0
@@ -23,10 +23,10 @@
 //! has what is kept of a hash, and it is 2⁻³⁰.
 //!
 //! The tag is bits 20 to 23 of the hash, and in the high bits those from 2 to 17, which
-//! is one rotation; the place in the array comes of the highest. So all but one of a
-//! million strangers on a probe's way (15 of 16 where the high bits are the address's) are
-//! told apart without a look at the entry, which is a cache miss of its own. Kin have the
-//! same tag.
+//! is one rotation; the place in the array comes of the highest. So a probe
+//! rejects all but one of a million strangers on its way (15 of 16 where the high bits are
+//! the address's) without a look at the entry, which is a cache miss of its own. Kin have
+//! the same tag.
 
 use std::ptr::{self, NonNull};
 

@@ -154,7 +154,7 @@ static void late_reports_are_told_so(void) {
     CHECK(brama_connection_state(db) == BRAMA_STATE_OPEN);
     CHECK(status_of(db).total_successes == 2);
 
-    /* A probe that does not report loses its place, and is told if its state is gone. */
+    /* A probe that does not report loses its place. Its report is refused if its state is gone. */
     OK(brama_clock_advance(world.clock, 60000));
     OK(brama_connection_acquire(db, &early, NULL));
     OK(brama_clock_advance(world.clock, 60000));
@@ -173,7 +173,7 @@ static void late_reports_are_told_so(void) {
     CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
     ANSWERS(BRAMA_ERR_STALE, brama_permit_success(named));
 
-    /* A name that is registered anew is another connection. */
+    /* A name that is registered again is another connection. */
     OK(brama_reset_circuit(m, "db", NULL));
     OK(brama_acquire(m, "db", NULL, &named, NULL));
     OK(brama_connection_acquire(db, &early, NULL));

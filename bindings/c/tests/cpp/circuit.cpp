@@ -202,7 +202,7 @@ void a_classifier_decides() {
     auto kept = http.call_with([](const std::unique_ptr<int>& value) { return value ? brama::Outcome::success : brama::Outcome::failure; },
                                [] { return std::make_unique<int>(1); });
     CHECK(kept);
-    // One that throws: nobody knows that the call was fine.
+    // One that throws: it did not say that the call was fine.
     try {
         http.call_with([](int) -> brama::Outcome { throw 1; }, [] { return 200; });
         CHECK(false);

@@ -51,7 +51,7 @@ pub fn sanitized_library() -> &'static Library {
     })
 }
 
-/// The target for which the compiler compiles if it is not told.
+/// The target for which the compiler compiles by default.
 fn host() -> String {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     let output = run(rustc.arg("-vV").current_dir(root()));

@@ -3,7 +3,7 @@
 With `_structs.py` and `_ffi.py`, which are written on it, this is all that knows `ctypes`.
 
 The structs are those of the header, field by field. Their sizes are checked against what
-the library's `_init` functions write, so that a wrong library is told from a defect.
+the library's `_init` functions write, so that a wrong library is not taken for a defect.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A plain function may return an awaitable: a wrapper made by another decorator does, a
 method of an asynchronous client, a partial, a lambda. The outcome of the call is then that
-of the awaitable. So it is judged when it is awaited, and a future when it is done.
+of the awaitable. So it is classified when it is awaited, and a future when it is done.
 
 A generator and a context manager made of one have done no work when they are returned, and
-what they do later cannot be judged. They are refused.
+what they do later cannot be classified. They are refused.
 
 Whether a result is one of these follows from its class, once for each class.
 """
@@ -43,10 +43,10 @@ def pending(result: Any, call: Call, policy: Policy, judge: Judge, futures: bool
     Args:
         call: reported on later, if there is an answer.
         judge: for what has to be awaited.
-        futures: whether a future is judged when it is done, or when it is awaited.
+        futures: whether a future is classified when it is done, or when it is awaited.
 
     Raises:
-        TypeError: it cannot be judged.
+        TypeError: it cannot be classified.
     """
     kind = type(result)
     if kind in plain:
@@ -96,7 +96,7 @@ def _done(future: Any, call: Call, policy: Policy) -> None:
 
 
 class Awaited(collections.abc.Coroutine):  # type: ignore[type-arg]
-    """An awaitable that is no coroutine, judged when it is awaited, or entered by `async
+    """An awaitable that is no coroutine, classified when it is awaited, or entered by `async
     with`. In all else it is what it was."""
 
     def __init__(self, awaitable: Any, call: Call, judge: Judge) -> None:

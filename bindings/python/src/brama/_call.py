@@ -1,7 +1,7 @@
 """Calls that were admitted the long way; which call rides on which; what is counted once.
 
 The short way is that of healthy circuits: see `_handle.py`. Everything else is a `Call`: a
-probe, a call of a circuit whose number has changed, a call whose result is judged.
+probe, a call of a circuit whose number has changed, a call whose result is classified.
 
 Nested calls
     While a circuit is half-open, a call inside of another one of the same circuit would

@@ -2,7 +2,7 @@
 
 A call through a healthy circuit costs one read of memory and one call of the library (see
 `_handle.py`). A circuit that is not closed takes the long way, and so does a function whose
-results or durations are judged.
+results or durations are classified.
 
 A connection that was unregistered or cleaned up is registered again by the next call.
 """

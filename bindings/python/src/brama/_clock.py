@@ -9,7 +9,7 @@ from ._values import LARGEST_U64, Duration, milliseconds, whole
 
 
 class ManualClock(Unshared):
-    """A clock that moves only when told to, for tests without sleeping.
+    """A clock that moves only when advanced, for tests without sleeping.
 
     Give it to a manager, preferably one without a background thread::
 

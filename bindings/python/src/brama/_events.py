@@ -25,7 +25,7 @@ class EventType(StrEnum):
     EXPIRY = "expiry"
     """An opening reached its end."""
     CLEANUP = "cleanup"
-    """A connection was removed because nobody used it."""
+    """A connection was removed because it was not used."""
     CIRCUIT_OPENED = "circuit_opened"
     """The circuit opened, or an open one was given another deadline."""
     CIRCUIT_CLOSED = "circuit_closed"

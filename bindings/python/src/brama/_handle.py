@@ -147,7 +147,7 @@ class Handle(Owner):
         code = _acquire(self.argument, ticket, wait_place)
         if code == REJECTED:
             after = wait.value
-            # Nobody else has them: they serve the next rejection.
+            # No other call has them: they serve the next rejection.
             self.spare.append(spare)
             if after <= _PROBES_OUT and self.word.value < OPEN_FROM:
                 return CircuitOpen(after, self.identifier, self.scope, True)

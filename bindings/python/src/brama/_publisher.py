@@ -76,7 +76,7 @@ class Publisher(Unshared):
             filter: only events for which it answers true; runs where the callback does.
             capacity: how many events can wait, 1 to 16 777 216. When there are more,
                 `success`, `failure`, `probe` and `call_rejected` are dropped, and others
-                of one type and connection are told by the latest of them.
+                of one type and connection are merged into the latest of them.
 
         Raises:
             InvalidArgument, InvalidConfig, ShutDown

@@ -109,7 +109,7 @@ class EventCounts:
     dropped: int
     """Events that may be dropped and found no room, and those that a shutdown left."""
     coalesced: int
-    """Events of the other types that are told by a later one."""
+    """Events of the other types that were merged into a later one."""
     callback_errors: int
     """Callbacks and filters of this manager's subscriptions that raised."""
     background_running: bool = False

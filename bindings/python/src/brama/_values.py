@@ -49,7 +49,7 @@ def _short(value: object) -> str:
 
 
 def name(argument: str, value: str, rule: str = _NAME_RULE) -> bytes:
-    """A text for the library. Its length is judged there."""
+    """A text for the library. Its length is validated there."""
     if not isinstance(value, str):
         raise wrong_type(argument, value, "a str")
     try:

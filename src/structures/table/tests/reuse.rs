@@ -158,7 +158,7 @@ fn same_names_are_registered_by_one_at_a_time() {
     }
 }
 
-/// What an inserter was told stays true until it removes the entry, although the
+/// The answer to an inserter stays true until it removes the entry, although the
 /// array is replaced on the way.
 #[test]
 fn reuse_goes_together_with_rebuilds() {
