@@ -32,6 +32,7 @@ mod events;
 pub(crate) mod permit;
 #[cfg(feature = "capi")]
 mod raw;
+mod rejection;
 pub(crate) mod subscription;
 #[cfg(feature = "capi")]
 pub(crate) use raw::Admission;

@@ -6,7 +6,6 @@ pub(crate) mod event;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;
-pub(crate) mod rejection;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;

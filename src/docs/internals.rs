@@ -53,22 +53,26 @@
 //!
 //! | field | written by | read by | ordering |
 //! |---|---|---|---|
-//! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `R` where only the value counts |
+//! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
+//! | `opening` | who opens, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
 //! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
 //! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
 //! | `shared`, `failures`, `ignored` | all, by addition | `status` | `R` |
-//! | `flags` | subscribing threads, cleanup, the first report | all, with every operation | `R`, with fences where a subscriber and a change must not miss each other |
+//! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
+//! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |
+//! | `flags`: observers | who takes or ends an observer | `is_held` | `AL` to end, `A` to count |
 //! | `limit` | who configures, who finds it old | failures | `R`: the word says of which version it is |
 //! | `profile` | who configures | operations that need settings | arc-swap's |
 //! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
 //! | `lasting` | who opens | rejections, `status` | `R`: carries a part of the deadline it belongs to |
-//! | `changed_at` | who changes the state | `status`, the next change | `L`, `A` |
-//! | `references` | handles, notices, owned permits, cleanup | the last one frees | `L` to give back, `A` by the last |
-//! | `delivered` | the dispatcher, and who removes | the dispatcher | `AL`, see `circuit::record::delivered` |
-//! | `missed` | reporters | the dispatcher | `AL` |
-//! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange between two reads of the word |
-//! | cold: `probe`, `rare` | probes | probes, cleanup | `AL` exchange |
-//! | cold: `opened_at` | who opens | `status` | `R`, published by `changed_at` |
+//! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
+//! | `references` | the table, handles, owned permits, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
+//! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
+//! | `missed` | reporters set bits; the dispatcher, who removes and who discards take them | the same | `AL` |
+//! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange, `A` loads before and after the word |
+//! | cold: `probe` | probes | probes, cleanup | `AL` exchange |
+//! | cold: `rare` | who gives settings, once | probes, failures, `status` | `L` publishes, `A` |
+//! | cold: `times` | who opens; the dispatcher (the time of the last event) | `status`; the dispatcher | `R`, the opening published by `changed_at` |
 //! | cold: `link` | who leaves the record for the driver | the driver | `AL` |
 //!
 //! # Walk 1: a failure that opens a circuit, to the callback
@@ -79,7 +83,7 @@
 //! 3. `apply_failure` reads what is parked and the word (`parked::seen`), lets an expiry that is due
 //!    happen (`transition::look`), and decides by values: `circuit::record::failure` works out what
 //!    counts with it, `values::trip_rule` whether that opens, `values::expiry` for how long.
-//! 4. `transition::leave`: one exchange of what is parked, one of the word. If either fails, from 3.
+//! 4. `transition::leave_with`: one exchange of what is parked, one of the word. If either fails, from 3.
 //! 5. Only then: the failure's time is written to the window, the opening's to the record
 //!    (`transition::after_opening`), and a notice is made (`circuit::record::notify`).
 //! 6. `events::bus` pushes the notice onto the ring; the record is left on the driver's stack; the
@@ -104,7 +108,7 @@
 //! |---|---|
 //! | circuit breaker, half-open | M. Nygard, *Release It!*, 2007 |
 //! | ring with a stamp in each slot | D. Vyukov, *Bounded MPMC queue*; `crossbeam-queue` |
-//! | open addressing with tags, tombstones, cooperative resize | C. Click, *A Lock-Free Hash Table*, 2007; `papaya` |
+//! | open addressing with tags, tombstones, resize by freezing slots | C. Click, *A Lock-Free Hash Table*, 2007; `papaya` |
 //! | read sections with `membarrier` | M. Desnoyers and others, *User-Level Implementations of Read-Copy Update*, 2012; `seize` |
 //! | epochs | K. Fraser, *Practical Lock-Freedom*, 2004; `crossbeam-epoch` |
 //! | slab with magazines | J. Bonwick and J. Adams, *Magazines and Vmem*, 2001 |

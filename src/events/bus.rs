@@ -39,8 +39,8 @@
 //! | `Context::attention`, the stack for the driver | reporters leave records that have missed events | the driver's plan takes them, for the dispatcher |
 //! | [`Bus::unlisted`] | reporters, for records that must not wait on that stack | the dispatcher, which then searches the table |
 //! | [`Bus::full_since`] | the first reporter that finds the ring full; the dispatcher zeroes it | reporters |
-//! | `Record::delivered` | the dispatcher; the thread that forgets the connection | both |
-//! | the token in `Record::interest` | the thread that registers; the dispatcher | both |
+//! | `Record::delivered` | the dispatcher; the thread that removes the connection; threads that configure | all of them |
+//! | the token in `Record::flags` | the thread that registers; the dispatcher | both |
 //!
 //! One thread at a time is the dispatcher: the one that holds [`Bus::dispatching`].
 //!

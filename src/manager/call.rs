@@ -46,10 +46,10 @@ use crate::circuit::context::Context;
 use crate::circuit::record::{Record, Refusal, Ticket};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
+use crate::manager::rejection;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::values::error::CallError;
 use crate::values::generation::Generation;
-use crate::values::rejection;
 
 /// The usual meaning of a result. A rejection by another circuit says nothing about this one.
 #[inline]

@@ -49,7 +49,6 @@ pub(crate) struct Engine {
     pub(crate) pumping: ForkLock<()>,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
-    has_driver: bool,
 }
 
 // No user code runs while a structure of the library is half changed. So a panic of user code leaves
@@ -66,7 +65,6 @@ impl Engine {
     ) -> Self {
         reclaim::prepare();
         let now = clock.now();
-        let has_driver = starter.is_some();
         let bus = Arc::new(Bus::new(notices));
         Engine {
             context: Context::new(clock, config, bus.clone(), starter),
@@ -76,18 +74,17 @@ impl Engine {
             driver: PerProcess::new(Post::new()),
             pumping: ForkLock::new(()),
             shut: AtomicU32::new(0),
-            has_driver,
         }
     }
 
     /// Whether there is to be a background thread.
     pub(crate) fn has_driver(&self) -> bool {
-        self.has_driver
+        self.context.waker.has_driver()
     }
 
     /// Whether a background thread does what is due. Starts it if it is missing.
     pub(crate) fn is_driven(&self) -> bool {
-        self.has_driver && {
+        self.has_driver() && {
             self.context.waker.attend();
             self.driver.is_running()
         }
@@ -323,13 +320,11 @@ impl Engine {
         }
     }
 
-    /// Retires a record and takes it out. True for the one who did.
-    pub(crate) fn remove(&self, record: &Record, guard: &Guard) -> bool {
-        let mine = record.retire();
-        if mine {
+    /// Retires a record and takes it out, unless another thread does.
+    fn remove(&self, record: &Record, guard: &Guard) {
+        if record.retire() {
             self.table.remove_entry(record, guard);
         }
-        mine
     }
 
     /// Removes those of which a cleanup is still free to do so. True if there are any.
@@ -357,7 +352,7 @@ impl Engine {
         loop {
             let current = self.context.global.load();
             let next = Arc::new(current.updated_by(config)?);
-            // WaitRoom first, so that no report finds settings it has no room for.
+            // Room first, so that no report finds settings it has no room for.
             self.make_room_everywhere(config, &next.overrides);
             let previous = self
                 .context

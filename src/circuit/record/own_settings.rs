@@ -16,7 +16,7 @@ use crate::values::settings::{Metadata, Overrides, Settings};
 use crate::values::tally::Tally;
 use crate::values::trip_rule;
 
-/// In a record's flags: it may have a [`Profile`].
+/// In a record's flags: the record has a [`Profile`], or is about to get one.
 pub(super) const HAS_PROFILE: u32 = 1 << 19;
 
 /// What a connection has of its own.

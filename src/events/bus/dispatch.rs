@@ -65,10 +65,9 @@ fn is_the_parents() -> bool {
 pub(crate) enum Dispatched {
     /// It was done.
     Done,
-    /// This thread is inside a callback of the same manager.
-    Nested,
-    /// Another thread is the dispatcher, and this one must not wait.
-    Busy,
+    /// Another thread is the dispatcher and this one must not wait, or this one is the
+    /// dispatcher and is inside a callback.
+    Elsewhere,
 }
 
 /// The order in which missed events are delivered. The registration comes before all of
@@ -160,11 +159,11 @@ impl Bus {
         alive: &dyn Fn() -> HashSet<u64>,
     ) -> Dispatched {
         if self.is_dispatching_here() {
-            return Dispatched::Nested;
+            return Dispatched::Elsewhere;
         }
         let Some(_one_at_a_time) = self.become_dispatcher() else {
             context.waker.wake();
-            return Dispatched::Busy;
+            return Dispatched::Elsewhere;
         };
         let work = AtWork {
             bus: self,
@@ -205,17 +204,18 @@ impl<'a> Round<'a> {
             audience: Vec::new(),
         };
         for record in records {
-            let missed = record.take_missed();
-            if missed != EventMask::NONE {
-                round.note_late(record, missed);
-            }
+            round.note_late(record);
         }
         round
     }
 
-    /// Notes what a record has missed. It may be noted already: a record can be found on the
-    /// stack and in the table.
-    fn note_late(&mut self, record: RecordRef, missed: EventMask) {
+    /// Notes what a record has missed. Something of it may be noted already: a record can be found
+    /// on the stack and in the table, and can miss more during the round.
+    fn note_late(&mut self, record: RecordRef) {
+        let missed = record.take_missed();
+        if missed == EventMask::NONE {
+            return;
+        }
         let facts = record.facts_now(self.context);
         match self.late.entry(record.id()) {
             Entry::Vacant(vacant) => {
@@ -268,19 +268,9 @@ impl<'a> Round<'a> {
         self.count_published(wanted);
         if cause.is_removal() {
             // What it missed is delivered now: the table does not lead to it any more.
+            self.note_late(record.clone());
             if let Some(late) = self.late.remove(&record.id()) {
                 self.deliver_one_late(late);
-            }
-            let missed = record.take_missed();
-            if missed != EventMask::NONE {
-                self.take_in_hand(missed);
-                let facts = record.facts_now(self.context);
-                let record = record.clone();
-                self.deliver_one_late(Late {
-                    record,
-                    missed,
-                    facts,
-                });
             }
         }
         let delivery = Delivery {
@@ -463,7 +453,7 @@ impl<'a> Round<'a> {
 }
 
 impl Bus {
-    /// The number of the next event. One thread at a time tells.
+    /// The number of the next event. For the dispatcher.
     fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -52,7 +52,7 @@ impl Engine {
     /// Refuses a callback that would never run: the manager is to have a background thread,
     /// and the system starts none.
     fn refuse_without_a_thread(&self) -> Result<(), Error> {
-        if !self.has_driver || self.driver.is_running() {
+        if !self.has_driver() || self.driver.is_running() {
             return Ok(());
         }
         self.context.waker.attend();
