@@ -5,19 +5,19 @@
 //! reporting touch no count of references; one by name holds a reference to its
 //! record; an owned one holds all it needs and may be sent anywhere.
 //!
-//! A permit reports once. Dropped without a report it is ignored, or a failure if a panic
-//! drops it, so an early return and a panic both do what one means. A permit that was acquired
-//! while the thread was panicking already, by a destructor say, is ignored: that panic is
-//! not the dependency's.
+//! A permit reports once. Dropped without a report it counts as cancelled: ignored, or a failure
+//! if `cancelled_after` says so. Dropped by a panic it is a failure. So an early return and a panic
+//! both do what one means. A permit that was acquired while the thread was panicking already, by a
+//! destructor say, is no failure for that: the panic is not the dependency's.
 //!
 //! # Four words in registers
 //!
 //! Moving a permit through memory would cost more than a report does. So it is
-//! four words without a tag between them, what it owns is said by two bits of its
-//! ticket, and whatever is rare (drops, late reports, refusals) gets these words by
-//! value: no code takes a permit's address, and a compiler that sees both ends of a
-//! guarded call keeps it in registers. An enum of borrowed and counted references
-//! was twice as slow as all the rest of the call.
+//! four words without a tag between them: two addresses, and the two words of its ticket, of
+//! which two bits say what it owns. What is rare (drops, late reports, refusals) gets these
+//! words by value: no code takes a permit's address, and a compiler that sees both ends of a
+//! guarded call keeps it in registers. Rejected: an enum of borrowed and counted references,
+//! which was twice as slow as all the rest of the call.
 
 use std::fmt;
 use std::marker::PhantomData;
