@@ -80,7 +80,7 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     // In an outage this is what every question costs. Nothing in it panics.
-    if let Some(refused) = handle.and_then(|handle| handle.connection.try_tell_open()) {
+    if let Some(refused) = handle.and_then(|handle| handle.connection.refusal_while_open()) {
         guard::rejected(refused);
         return false;
     }

@@ -253,13 +253,13 @@ impl Ledger {
                 let account = occupied.into_mut();
                 if record.id() > account.record.id() {
                     // The name was registered again.
-                    account.tell_totals();
+                    account.publish_totals();
                     *account = Account::new(record);
                 }
                 account
             }
         };
-        account.tell(self.engine.upgrade().as_deref());
+        account.publish(self.engine.upgrade().as_deref());
     }
 
     fn enter_change(&mut self, event: &Event) {
@@ -286,7 +286,7 @@ impl Ledger {
         if let hash_map::Entry::Occupied(mut account) = self.accounts.entry((*event.name).clone())
             && account.get().record.id() <= event.id
         {
-            account.get_mut().tell(None);
+            account.get_mut().publish(None);
             account.remove();
         }
     }
@@ -296,7 +296,7 @@ impl Ledger {
         self.accounts.retain(|_, account| {
             let stays = !account.record.is_retired();
             if !stays {
-                account.tell(None);
+                account.publish(None);
             }
             stays
         });
@@ -313,8 +313,8 @@ impl Account {
         }
     }
 
-    fn tell(&mut self, engine: Option<&Engine>) {
-        self.tell_totals();
+    fn publish(&mut self, engine: Option<&Engine>) {
+        self.publish_totals();
         for (name, _, _) in CHANGES {
             counter!(name, self.labels.iter()).increment(0);
         }
@@ -323,7 +323,7 @@ impl Account {
         gauge!(STATE, self.labels.iter()).set(number(state));
     }
 
-    fn tell_totals(&mut self) {
+    fn publish_totals(&mut self) {
         let totals = self.record.totals_so_far();
         for (((name, _), told), total) in TOTALS.iter().zip(&mut self.told).zip(totals) {
             // An increment, not `absolute`: a name that is registered again begins

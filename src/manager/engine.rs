@@ -271,7 +271,7 @@ impl Engine {
         }
         // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
-            record.tell_registration(&self.context);
+            record.notify_registration(&self.context);
         }
         Ok(record)
     }
@@ -306,7 +306,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        record.tell_removal(&self.context, Occurrence::Unregistered);
+        record.notify_removal(&self.context, Occurrence::Unregistered);
         drop(guard);
         self.relieve_inbox();
         Ok(())
@@ -340,7 +340,7 @@ impl Engine {
         for (record, departure) in departing {
             if has_met && record.depart(&self.context, now, departure) {
                 self.table.remove_entry(record, guard);
-                record.tell_removal(&self.context, Occurrence::CleanedUp);
+                record.notify_removal(&self.context, Occurrence::CleanedUp);
                 removed = true;
             }
         }

@@ -3,7 +3,7 @@
 //! | mutation | caught by |
 //! |---|---|
 //! | `locking-relaxed`, `unlocking-relaxed` | `one_at_a_time_and_nobody_is_forgotten` |
-//! | `unlocking-by-a-store`, `waiting-without-a-mark`, `telling-without-the-mutex` | `one_at_a_time_and_nobody_is_forgotten` (a thread sleeps for ever) |
+//! | `unlocking-by-a-store`, `waiting-without-a-mark`, `waking-without-the-mutex` | `one_at_a_time_and_nobody_is_forgotten` (a thread sleeps for ever) |
 
 use loom::sync::Arc;
 use loom::thread;

@@ -86,7 +86,7 @@ impl World {
         // Two fill it; the third makes it known as full.
         fillers
             .iter()
-            .for_each(|one| one.tell_registration(&world.context));
+            .for_each(|one| one.notify_registration(&world.context));
         world.record = record_of(&world.context, "db");
         world
     }
@@ -97,7 +97,7 @@ impl World {
         let world = World::without_room();
         world.bus.discard(Vec::new());
         world.register();
-        record_of(&world.context, "filler").tell_registration(&world.context);
+        record_of(&world.context, "filler").notify_registration(&world.context);
         world
     }
 
@@ -106,7 +106,7 @@ impl World {
         self.table.swap(1, Ordering::AcqRel);
         fence_after_rmw();
         if self.bus.has_audience() {
-            self.record.tell_registration(&self.context);
+            self.record.notify_registration(&self.context);
         }
     }
 
@@ -115,7 +115,7 @@ impl World {
         let found = self.table.load(Ordering::Acquire) == 1 && self.record.retire();
         if found {
             self.record
-                .tell_removal(&self.context, Occurrence::Unregistered);
+                .notify_removal(&self.context, Occurrence::Unregistered);
         }
         found
     }

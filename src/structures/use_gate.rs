@@ -173,7 +173,7 @@ impl<T> UseGate<T> {
     fn shut(&self) {
         // ORDERING: Release, partner of the Acquires in `close`: the content is dropped.
         self.state.fetch_or(SHUT, Ordering::Release);
-        self.room.tell();
+        self.room.wake_all();
     }
 }
 

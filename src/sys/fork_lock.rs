@@ -138,7 +138,7 @@ impl<T> Drop for Held<'_, T> {
     fn drop(&mut self) {
         // ORDERING: Release, partner of the Acquire in `try_lock`.
         if self.lock.word.swap(FREE, Ordering::Release) & AWAITED != 0 {
-            self.lock.room.tell();
+            self.lock.room.wake_all();
         }
     }
 }
@@ -158,7 +158,7 @@ pub(crate) struct WaitRoom(PerProcess<Seats>);
 
 struct Seats {
     waiting: Mutex<()>,
-    told: Condvar,
+    changed: Condvar,
 }
 
 impl WaitRoom {
@@ -172,7 +172,7 @@ impl WaitRoom {
         let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while !done() {
             guard = seats
-                .told
+                .changed
                 .wait(guard)
                 .unwrap_or_else(PoisonError::into_inner);
         }
@@ -187,18 +187,18 @@ impl WaitRoom {
             if left.is_zero() {
                 return false;
             }
-            let woken = seats.told.wait_timeout(guard, left);
+            let woken = seats.changed.wait_timeout(guard, left);
             guard = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
 
-    /// What somebody may be waiting for has become true.
-    pub(crate) fn tell(&self) {
+    /// What threads may be waiting for has become true.
+    pub(crate) fn wake_all(&self) {
         let seats = &*self.0;
         // Not between the look and the sleep of a thread that waits.
         drop(seats.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        seats.told.notify_all();
+        seats.changed.notify_all();
     }
 }
 
@@ -206,7 +206,7 @@ impl Seats {
     fn new() -> Self {
         Seats {
             waiting: Mutex::new(()),
-            told: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 }

@@ -93,7 +93,7 @@ impl Record {
     /// takes more than a look. Counts nothing.
     #[cfg(feature = "capi")]
     #[inline]
-    pub(crate) fn try_tell_open(&self, context: &Context) -> Option<Refused> {
+    pub(crate) fn refusal_while_open(&self, context: &Context) -> Option<Refused> {
         let word = self.word_now();
         if !word.is_open() || fork::incarnation() != 0 {
             return None;
@@ -288,7 +288,7 @@ impl Record {
                 context.want_cells();
             }
             if self.wants(REJECTED) {
-                self.tell_unmoved(context, word, Happening::new(Occurrence::Rejected, now));
+                self.notify_unmoved(context, word, Happening::new(Occurrence::Rejected, now));
             }
             return Err(Refusal::Rejected(refused));
         }
@@ -331,7 +331,7 @@ impl Record {
         let lease = taken?;
         self.touch(now);
         if self.wants(PROBED) {
-            self.tell_unmoved(context, word, Happening::new(Occurrence::Probed, now));
+            self.notify_unmoved(context, word, Happening::new(Occurrence::Probed, now));
         }
         let ticket = Ticket::of_lease(lease);
         Ok(match settings.is_watched() {

@@ -104,7 +104,7 @@ impl Record {
     /// Whether the dispatcher, which has delivered the registration, has to deliver the
     /// removal as well. True once.
     pub(crate) fn take_removal(&self) -> bool {
-        // ORDERING: SeqCst, partner of the fence in `tell_removal`: either that one comes
+        // ORDERING: SeqCst, partner of the fence in `notify_removal`: either that one comes
         // later, and finds the interest of all subscribers that the registration was offered
         // to, or this thread finds the connection removed.
         fence(Ordering::SeqCst);

@@ -186,7 +186,7 @@ impl Record {
     /// if there is a subscriber.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tell_registration(&self, context: &Context) {
+    pub(crate) fn notify_registration(&self, context: &Context) {
         self.learn_interest(&*context.sink);
         let wanted = self.interest().and(REGISTRATION);
         if !self.claim_registration(wanted != EventMask::NONE) || wanted == EventMask::NONE {
@@ -199,28 +199,28 @@ impl Record {
 
     /// Reports the removal of the connection.
     #[inline]
-    pub(crate) fn tell_removal(&self, context: &Context, cause: Occurrence) {
+    pub(crate) fn notify_removal(&self, context: &Context, cause: Occurrence) {
         // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe` (either that
         // thread finds the connection removed, or this one the subscriber), and of the fence in
         // `take_removal`. A removal was an exchange.
         fence_after_rmw();
         if context.sink.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
-            self.tell_removal_now(context, cause);
+            self.notify_removal_now(context, cause);
         }
     }
 
     #[inline(never)]
-    fn tell_removal_now(&self, context: &Context, cause: Occurrence) {
+    fn notify_removal_now(&self, context: &Context, cause: Occurrence) {
         let word = self.word_now();
         let before = word
             .before_removal()
             .map_or(word.state(), |(state, _)| state);
         let happening = Happening::new(cause, context.clock.now());
-        self.tell(context, before, State::Unknown, word, happening);
+        self.notify(context, before, State::Unknown, word, happening);
     }
 
     /// Reports something that the user of the connection should know.
-    pub(crate) fn tell_notice(&self, context: &Context, text: &str) {
+    pub(crate) fn notify_of_text(&self, context: &Context, text: &str) {
         let now = context.clock.now();
         let word = self.word_at(context, now);
         let report = Report::from(text);
@@ -228,23 +228,28 @@ impl Record {
             report: &report,
             ..Happening::new(Occurrence::Noticed, now)
         };
-        self.tell_unmoved(context, word, happening);
+        self.notify_unmoved(context, word, happening);
     }
 
     /// Something that happened in a state and changed nothing.
-    pub(super) fn tell_unmoved(&self, context: &Context, word: Word, happening: Happening<'_>) {
-        self.tell(context, word.state(), word.state(), word, happening);
+    pub(super) fn notify_unmoved(&self, context: &Context, word: Word, happening: Happening<'_>) {
+        self.notify(context, word.state(), word.state(), word, happening);
     }
 
     /// A report that came too late is a report all the same.
     #[cold]
-    pub(super) fn tell_stale(&self, context: &Context, refusal: Refusal, happening: Happening<'_>) {
+    pub(super) fn notify_stale(
+        &self,
+        context: &Context,
+        refusal: Refusal,
+        happening: Happening<'_>,
+    ) {
         if refusal == Refusal::Stale {
-            self.tell_unmoved(context, self.word_now(), happening);
+            self.notify_unmoved(context, self.word_now(), happening);
         }
     }
 
-    fn tell(
+    fn notify(
         &self,
         context: &Context,
         before: State,
@@ -252,14 +257,14 @@ impl Record {
         word: Word,
         happening: Happening<'_>,
     ) {
-        if self.tell_quietly(context, before, after, word, happening) {
+        if self.notify_without_waking(context, before, after, word, happening) {
             context.call_dispatcher();
         }
     }
 
     /// Sends a notice of what happened, if a subscriber wants it. The caller has to wake
     /// the dispatcher if this returns true.
-    pub(super) fn tell_quietly(
+    pub(super) fn notify_without_waking(
         &self,
         context: &Context,
         before: State,

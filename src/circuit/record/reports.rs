@@ -113,12 +113,12 @@ impl Record {
         };
         let word = self.word_now();
         if word.is_spotless() && check(ticket, word).is_ok() {
-            self.tell_unmoved(context, word, happening);
+            self.notify_unmoved(context, word, happening);
             return Ok(());
         }
         let change = self
             .settling(ticket, || self.apply_success(context, ticket, now))
-            .inspect_err(|refusal| self.tell_stale(context, *refusal, happening))?;
+            .inspect_err(|refusal| self.notify_stale(context, *refusal, happening))?;
         self.after(context, change, happening);
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Record {
             ..Happening::new(Occurrence::Failure, now)
         };
         self.settling(ticket, || self.apply_failure(context, ticket, happening))
-            .inspect_err(|refusal| self.tell_stale(context, *refusal, happening))
+            .inspect_err(|refusal| self.notify_stale(context, *refusal, happening))
     }
 
     fn apply_failure(

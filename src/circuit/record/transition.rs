@@ -313,6 +313,6 @@ impl Record {
         if before.state() != after.state() {
             happening.now = self.note_change(context, change, happening.now);
         }
-        self.tell_quietly(context, before.state(), after.state(), after, happening)
+        self.notify_without_waking(context, before.state(), after.state(), after, happening)
     }
 }

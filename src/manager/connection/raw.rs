@@ -140,8 +140,8 @@ impl Connection {
     /// Why [`Connection::available`] is false, if the circuit is open for a while; otherwise
     /// [`Connection::why_unavailable`] has to be asked.
     #[inline]
-    pub(crate) fn try_tell_open(&self) -> Option<Refused> {
-        self.record.try_tell_open(&self.engine.context)
+    pub(crate) fn refusal_while_open(&self) -> Option<Refused> {
+        self.record.refusal_while_open(&self.engine.context)
     }
 
     /// Why [`Connection::available`] is false, if it still is.

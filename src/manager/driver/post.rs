@@ -80,7 +80,7 @@ impl Post {
     fn leave(&self) {
         // ORDERING: Release, partner of the Acquire in `is_running`.
         self.running.store(0, Ordering::Release);
-        self.room.tell();
+        self.room.wake_all();
     }
 
     /// Waits until there is no driver, at most until `deadline`. Returns whether there is

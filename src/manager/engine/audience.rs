@@ -42,8 +42,8 @@ impl Engine {
         });
         subscriber.begin();
         drop(one_at_a_time);
-        // ORDERING: SeqCst, partner of the fences in `Record::tell_quietly` and
-        // `tell_removal`: if this thread still finds the old state, the thread that changes
+        // ORDERING: SeqCst, partner of the fences in `Record::notify_without_waking` and
+        // `notify_removal`: if this thread still finds the old state, the thread that changes
         // it finds the subscriber.
         fence(Ordering::SeqCst);
         Ok(subscriber)
@@ -103,7 +103,7 @@ impl Engine {
                  the connection keeps its own",
                 others.join(", ")
             );
-            record.tell_notice(&self.context, &text);
+            record.notify_of_text(&self.context, &text);
         }
     }
 }
