@@ -47,11 +47,11 @@ pub(crate) use raw::Admission;
 /// path keeps a [`Connection`] instead.
 #[derive(Clone)]
 pub struct Brama {
-    owner: Arc<Owner>,
+    shared: Arc<ShutdownOnDrop>,
 }
 
 /// What the clones share.
-struct Owner {
+struct ShutdownOnDrop {
     engine: Arc<Engine>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn default_if_made() -> Option<&'static Brama> {
 impl Brama {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Brama {
-            owner: Arc::new(Owner { engine }),
+            shared: Arc::new(ShutdownOnDrop { engine }),
         }
     }
 
@@ -99,7 +99,7 @@ impl Brama {
         options: impl Into<Option<ConnectionOptions>>,
     ) -> Result<Connection, Error> {
         let record = self.engine().register(key.into(), options.into())?;
-        Ok(Connection::new(self.owner.engine.clone(), record))
+        Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
     /// The connection of this name, registered now if it was not. The options
@@ -118,7 +118,7 @@ impl Brama {
     ) -> Result<Connection, Error> {
         let options = options.into().unwrap_or_default();
         let record = self.engine().get_or_register(key.into(), &options)?;
-        Ok(Connection::new(self.owner.engine.clone(), record))
+        Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
     /// Removes a connection. Its handles answer [`Error::NotFound`] from now on.
@@ -141,7 +141,7 @@ impl Brama {
             let engine = self.engine();
             record.hold_if_there(&engine.context).ok_or(Refusal::Gone)
         })?;
-        Ok(Connection::new(self.owner.engine.clone(), record))
+        Ok(Connection::new(self.shared.engine.clone(), record))
     }
 
     /// Whether a call would be admitted now. False for an unknown name.
@@ -442,7 +442,7 @@ impl Brama {
     /// Not called before the process ends, it leaves undelivered what waits: the system
     /// ends the background thread wherever it is.
     pub fn shutdown(&self) {
-        driver::end(&self.owner.engine, None);
+        driver::end(&self.shared.engine, None);
     }
 
     /// [`Brama::shutdown`] that takes no longer than `time`, and returns how many events
@@ -460,16 +460,16 @@ impl Brama {
     /// the time is looked at between two of them. Inside user code it returns at once,
     /// as `shutdown` does, with the number of happenings that wait.
     pub fn shutdown_within(&self, time: Duration) -> u64 {
-        driver::end(&self.owner.engine, Some(time))
+        driver::end(&self.shared.engine, Some(time))
     }
 
     #[cfg(feature = "metrics")]
     pub(crate) fn shared_engine(&self) -> &Arc<Engine> {
-        &self.owner.engine
+        &self.shared.engine
     }
 
     fn engine(&self) -> &Engine {
-        &self.owner.engine
+        &self.shared.engine
     }
 }
 
@@ -485,7 +485,7 @@ pub struct StateCounts {
     pub half_open: usize,
 }
 
-impl Drop for Owner {
+impl Drop for ShutdownOnDrop {
     fn drop(&mut self) {
         driver::end(&self.engine, None);
     }

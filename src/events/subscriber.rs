@@ -21,9 +21,9 @@ pub(crate) type BatchCallback = Box<dyn FnMut(&[Event]) + Send>;
 
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
-    /// Without its custom function, which is user code and thus inside.
+    /// Without its custom function: that is user code, and the receiver's.
     pub(crate) filter: EventFilter,
-    inside: UseGate<Inside>,
+    receiver: UseGate<Receiver>,
     /// That of the sink, if it is one: to close it where the use gate's content is left alone.
     queue: Option<Arc<SubscriberQueue>>,
     /// 1 once all records know what it wants. Before, it might hear of a registration and
@@ -34,7 +34,7 @@ pub(crate) struct Subscriber {
 }
 
 /// What only the dispatcher touches, and what is dropped when it is over.
-struct Inside {
+struct Receiver {
     custom: Option<Arc<Custom>>,
     sink: Sink,
 }
@@ -84,7 +84,7 @@ impl Subscriber {
         Subscriber {
             id,
             filter,
-            inside: UseGate::new(Inside { custom, sink }),
+            receiver: UseGate::new(Receiver { custom, sink }),
             queue,
             ready: AtomicU32::new(0),
             in_batch: AtomicU64::new(0),
@@ -107,12 +107,12 @@ impl Subscriber {
     /// The end: what waits in its batch is not handed over any more. Returns how many
     /// events its callback has, if that is running.
     pub(crate) fn discard_batch(&self, bus: &Bus) -> u64 {
-        let discard = |inside: &mut Inside| {
-            if let Sink::Batches { batch, .. } = &mut inside.sink {
+        let discard = |receiver: &mut Receiver| {
+            if let Sink::Batches { batch, .. } = &mut receiver.sink {
                 bus.count_left(mem::take(batch.events()).len() as u64);
             }
         };
-        match self.inside.enter(discard) {
+        match self.receiver.enter(discard) {
             Some(()) => 0,
             None => self.in_batch.load(Ordering::Relaxed),
         }
@@ -121,15 +121,15 @@ impl Subscriber {
     /// Offers an event whose type, identifier and scope are wanted. `newest`: the
     /// id of the connection that was registered last.
     pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
-        self.inside.enter(|inside| {
-            let wanted = match &inside.custom {
+        self.receiver.enter(|receiver| {
+            let wanted = match &receiver.custom {
                 Some(custom) => contained(bus, || custom(event)).unwrap_or(false),
                 None => true,
             };
             if wanted {
-                inside.sink.deliver(bus, event, newest);
-                self.note_batch(&mut inside.sink);
-            } else if let Sink::SubscriberQueue(queue) = &inside.sink
+                receiver.sink.deliver(bus, event, newest);
+                self.note_batch(&mut receiver.sink);
+            } else if let Sink::SubscriberQueue(queue) = &receiver.sink
                 && event.is_last
             {
                 bus.take_back(queue.forget(event.id));
@@ -147,14 +147,14 @@ impl Subscriber {
     /// The end of a round: nothing more comes for now. `alive` names the
     /// connections that are registered.
     pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
-        self.inside.enter(|inside| match &inside.sink {
+        self.receiver.enter(|receiver| match &receiver.sink {
             Sink::SubscriberQueue(queue) if !self.hears_of_removals() && queue.is_crowded() => {
                 let forgotten = queue.sort_out(&alive());
                 bus.take_back(forgotten);
             }
             _ => {
-                inside.sink.flush(bus);
-                self.note_batch(&mut inside.sink);
+                receiver.sink.flush(bus);
+                self.note_batch(&mut receiver.sink);
             }
         });
     }
@@ -170,7 +170,7 @@ impl Subscriber {
     pub(crate) fn close(&self, wait: bool) {
         // The drop of the content closes the queue. Where there is no drop, those who wait
         // would never learn of the end.
-        if self.inside.close(wait)
+        if self.receiver.close(wait)
             && let Some(queue) = &self.queue
         {
             queue.close();

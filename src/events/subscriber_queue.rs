@@ -9,8 +9,8 @@
 //! kept, so memory is bounded by the capacity and by the connections there were when it
 //! filled up or are now. Such a connection is recognised by its number: the host may have
 //! heard of those up to `known`, and of no other. Its [last](Event::is_last) event is what
-//! forgets it; whatever comes even later says only that it is gone. A subscriber that does not hear of removals has to
-//! [sort out](SubscriberQueue::sort_out) instead.
+//! forgets it; whatever comes even later says only that it is gone. For a subscriber that does
+//! not hear of removals, the dispatcher [sorts out](SubscriberQueue::sort_out) instead.
 //!
 //! Between the dispatcher and the host there is a mutex, held for a few moves.
 //! Reporters never come here.
@@ -39,21 +39,21 @@ use crate::values::state::State;
 const ROOMY: usize = 1_024;
 
 pub(crate) struct SubscriberQueue {
-    inside: PerProcess<Inside>,
+    local: PerProcess<Local>,
     /// 1: nothing more will come.
     closed: AtomicU32,
-    /// Set and cleared under the lock on the letters.
+    /// Set and cleared under the lock on the contents.
     wake: OnceBox<WakeFd>,
 }
 
 /// What every process has for itself.
-struct Inside {
+struct Local {
     capacity: usize,
-    letters: Mutex<Letters>,
+    contents: Mutex<Contents>,
     arrived: Condvar,
 }
 
-struct Letters {
+struct Contents {
     waiting: VecDeque<Event>,
     capacity: usize,
     /// By the connection's id.
@@ -83,7 +83,7 @@ pub(crate) enum Posted {
 impl SubscriberQueue {
     pub(crate) fn new(capacity: usize) -> Self {
         SubscriberQueue {
-            inside: PerProcess::new(Inside::new(capacity)),
+            local: PerProcess::new(Local::new(capacity)),
             closed: AtomicU32::new(0),
             wake: OnceBox::new(),
         }
@@ -91,50 +91,50 @@ impl SubscriberQueue {
 
     /// `newest`: the id of the connection that was registered last.
     pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
-        let inside = &*self.inside;
-        let mut letters = inside.lock();
+        let local = &*self.local;
+        let mut contents = local.lock();
         if self.is_closed() {
             return Posted::Forgotten(0);
         }
-        let posted = letters.post(event, newest);
-        if letters.waiting.len() == 1
+        let posted = contents.post(event, newest);
+        if contents.waiting.len() == 1
             && let Some(wake) = self.wake.get()
         {
             wake.set();
         }
-        drop(letters);
-        inside.arrived.notify_one();
+        drop(contents);
+        local.arrived.notify_one();
         posted
     }
 
     /// Forgets what was put aside of a connection that is gone, if the host has not heard of
     /// it. Returns how many events those were. For a filter that refuses the removal.
     pub(crate) fn forget(&self, id: u64) -> u64 {
-        let mut letters = self.inside.lock();
-        let forgotten = match id > letters.known {
-            true => letters.forget(id),
+        let mut contents = self.local.lock();
+        let forgotten = match id > contents.known {
+            true => contents.forget(id),
             false => 0,
         };
-        self.clear_if_empty(&letters);
+        self.clear_if_empty(&contents);
         forgotten
     }
 
     pub(crate) fn is_crowded(&self) -> bool {
-        let letters = self.inside.lock();
-        letters.aside.len() >= letters.crowded
+        let contents = self.local.lock();
+        contents.aside.len() >= contents.crowded
     }
 
     /// Forgets what was put aside of connections that came while it was full and
     /// are not `alive` any more. Returns how many events that were.
     pub(crate) fn sort_out(&self, alive: &HashSet<u64>) -> u64 {
-        let mut letters = self.inside.lock();
-        let Letters {
+        let mut contents = self.local.lock();
+        let Contents {
             aside,
             order,
             known,
             crowded,
             ..
-        } = &mut *letters;
+        } = &mut *contents;
         let mut forgotten = 0;
         aside.retain(|id, events| {
             let keep = *id <= *known || alive.contains(id);
@@ -143,19 +143,19 @@ impl SubscriberQueue {
         });
         order.retain(|id| aside.contains_key(id));
         *crowded = ROOMY.max(2 * aside.len());
-        self.clear_if_empty(&letters);
+        self.clear_if_empty(&contents);
         forgotten
     }
 
     /// The next event, if one waits.
     pub(crate) fn take(&self) -> Option<Event> {
-        self.take_from(&mut self.inside.lock())
+        self.take_from(&mut self.local.lock())
     }
 
     /// Up to `most` events.
     pub(crate) fn drain(&self, most: usize) -> Vec<Event> {
-        let mut letters = self.inside.lock();
-        std::iter::from_fn(|| self.take_from(&mut letters))
+        let mut contents = self.local.lock();
+        std::iter::from_fn(|| self.take_from(&mut contents))
             .take(most)
             .collect()
     }
@@ -163,8 +163,8 @@ impl SubscriberQueue {
     /// The next event, waiting for it until `timeout` is over or the queue is
     /// closed.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
-        let letters = &mut *self.wait_until_any(timeout);
-        self.take_from(letters)
+        let contents = &mut *self.wait_until_any(timeout);
+        self.take_from(contents)
     }
 
     /// Whether an event waits, after waiting for one likewise. It is left there.
@@ -172,7 +172,7 @@ impl SubscriberQueue {
         let any = !self.wait_until_any(timeout).is_empty();
         if any {
             // The event that has woken this thread may have been meant for one that takes.
-            self.inside.arrived.notify_one();
+            self.local.arrived.notify_one();
         }
         any
     }
@@ -180,32 +180,32 @@ impl SubscriberQueue {
     /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
     pub(crate) fn await_any(&self, timeout: Duration) {
         drop(self.wait_until_any(timeout));
-        self.inside.arrived.notify_one();
+        self.local.arrived.notify_one();
     }
 
-    fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Letters> {
+    fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Contents> {
         let deadline = Instant::now().checked_add(timeout);
-        let inside = &*self.inside;
-        let mut letters = inside.lock();
-        while letters.is_empty() && !self.is_closed() {
+        let local = &*self.local;
+        let mut contents = local.lock();
+        while contents.is_empty() && !self.is_closed() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            letters = match left {
+            contents = match left {
                 Some(Duration::ZERO) => break,
                 Some(left) => {
-                    let woken = inside.arrived.wait_timeout(letters, left);
+                    let woken = local.arrived.wait_timeout(contents, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => {
-                    let woken = inside.arrived.wait(letters);
+                    let woken = local.arrived.wait(contents);
                     woken.unwrap_or_else(PoisonError::into_inner)
                 }
             };
         }
-        letters
+        contents
     }
 
     pub(crate) fn has_any(&self) -> bool {
-        !self.inside.lock().is_empty()
+        !self.local.lock().is_empty()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -214,28 +214,28 @@ impl SubscriberQueue {
 
     /// Nothing more will come; what waits may still be taken.
     pub(crate) fn close(&self) {
-        let inside = &*self.inside;
-        let letters = inside.lock();
+        let local = &*self.local;
+        let contents = local.lock();
         self.closed.store(1, Ordering::Relaxed);
         // A host that sleeps on the descriptor learns of the end.
         if let Some(wake) = self.wake.get() {
             wake.set_for_good();
         }
-        drop(letters);
-        inside.arrived.notify_all();
+        drop(contents);
+        local.arrived.notify_all();
     }
 
     /// A descriptor that is readable while events wait, made on the first call.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> std::io::Result<std::os::fd::RawFd> {
-        let letters = self.inside.lock();
+        let contents = self.local.lock();
         let wake = match self.wake.get() {
             Some(wake) => wake,
             None => {
                 let wake = WakeFd::new()?;
                 if self.is_closed() {
                     wake.set_for_good();
-                } else if !letters.is_empty() {
+                } else if !contents.is_empty() {
                     wake.set();
                 }
                 self.wake.get_or_init(|| Box::new(wake))
@@ -244,14 +244,14 @@ impl SubscriberQueue {
         wake.descriptor()
     }
 
-    fn take_from(&self, letters: &mut Letters) -> Option<Event> {
-        let event = letters.take();
-        self.clear_if_empty(letters);
+    fn take_from(&self, contents: &mut Contents) -> Option<Event> {
+        let event = contents.take();
+        self.clear_if_empty(contents);
         event
     }
 
-    fn clear_if_empty(&self, letters: &Letters) {
-        if letters.is_empty()
+    fn clear_if_empty(&self, contents: &Contents) {
+        if contents.is_empty()
             && !self.is_closed()
             && let Some(wake) = self.wake.get()
         {
@@ -260,11 +260,11 @@ impl SubscriberQueue {
     }
 }
 
-impl Inside {
+impl Local {
     fn new(capacity: usize) -> Self {
-        Inside {
+        Local {
             capacity,
-            letters: Mutex::new(Letters {
+            contents: Mutex::new(Contents {
                 waiting: VecDeque::new(),
                 capacity,
                 aside: HashMap::new(),
@@ -276,18 +276,18 @@ impl Inside {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Letters> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Renew for Inside {
+impl Renew for Local {
     fn renew(&self) -> Self {
-        Inside::new(self.capacity)
+        Local::new(self.capacity)
     }
 }
 
-impl Letters {
+impl Contents {
     fn post(&mut self, event: &Event, newest: u64) -> Posted {
         let is_full = self.waiting.len() >= self.capacity || !self.aside.is_empty();
         if !is_full {

@@ -80,12 +80,12 @@ impl Brama {
         let subscriber = self
             .engine()
             .subscribe(filter, Sink::SubscriberQueue(queue.clone()))?;
-        Ok(EventQueue::new(&self.owner.engine, subscriber, queue))
+        Ok(EventQueue::new(&self.shared.engine, subscriber, queue))
     }
 
     fn subscribe_to(&self, filter: EventFilter, sink: Sink) -> Result<Subscription, Error> {
         let subscriber = self.engine().subscribe(filter, sink)?;
-        Ok(Subscription::new(&self.owner.engine, subscriber))
+        Ok(Subscription::new(&self.shared.engine, subscriber))
     }
 
     /// Ends every subscription that falls under `pattern`: it agrees with each part

@@ -150,7 +150,7 @@ fn a_waiting_host_is_woken_by_an_event_and_by_the_end() {
             (first.is_some(), queue.wait(Duration::MAX).is_some())
         });
         post(&queue, event(1, EventType::Success, 0));
-        while !queue.inside.lock().waiting.is_empty() {
+        while !queue.local.lock().waiting.is_empty() {
             std::thread::yield_now();
         }
         queue.close();
