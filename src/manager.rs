@@ -28,14 +28,14 @@ pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod driver;
 pub(crate) mod engine;
-mod events;
 pub(crate) mod permit;
 #[cfg(feature = "capi")]
-mod raw;
+mod raw_permit;
 mod rejection;
+mod subscribe;
 pub(crate) mod subscription;
 #[cfg(feature = "capi")]
-pub(crate) use raw::Admission;
+pub(crate) use raw_permit::Admission;
 
 /// A manager: registers connections, decides which calls may pass, keeps the books.
 ///

@@ -43,7 +43,7 @@ mod event;
 mod guard;
 mod handles;
 mod manager;
-mod pass;
+mod pass_word;
 mod permit;
 mod permit_report;
 mod queue;

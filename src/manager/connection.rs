@@ -16,10 +16,10 @@ use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
 
 #[cfg(feature = "capi")]
-mod raw;
+mod raw_permit;
 
 #[cfg(feature = "capi")]
-pub(crate) use raw::token_of_pass;
+pub(crate) use raw_permit::token_of_pass;
 
 /// A connection, resolved: what one keeps for a hot path.
 ///

@@ -37,9 +37,9 @@
 //!
 //! The cleanup walks the table in small steps, each under a pin of its own.
 
+mod driver_thread;
 mod plan;
 mod planned;
-mod post;
 
 use std::collections::HashSet;
 use std::sync::{PoisonError, TryLockError};
@@ -51,8 +51,8 @@ use crate::events::subscriber_queue::SubscriberQueue;
 use crate::manager::engine::Engine;
 use crate::sys::atomic::{MutexGuard, Ordering, fence};
 
+pub(crate) use driver_thread::{DriverThread, end, start, starter};
 pub(crate) use plan::{Plan, Planning};
-pub(crate) use post::{Post, end, start, starter};
 
 /// How often the last round is tried at once, and then how long with pauses: a reporter
 /// may have been stopped in the midst of sending.

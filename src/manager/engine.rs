@@ -17,7 +17,7 @@ use crate::circuit::event_sink::EventSink;
 use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, Status};
 use crate::events::bus::Bus;
 use crate::events::bus::Notices;
-use crate::manager::driver::{Plan, Planning, Post};
+use crate::manager::driver::{DriverThread, Plan, Planning};
 use crate::reclaim::{self, Guard};
 use crate::structures::striped_counter;
 use crate::structures::table::{Cursor, Table};
@@ -43,7 +43,7 @@ pub(crate) struct Engine {
     /// a thread that polls, never by a thread that calls or reports. The way to it is
     /// [`Engine::with_plan`].
     pub(crate) plan: PerProcess<Planning>,
-    pub(crate) driver: PerProcess<Post>,
+    pub(crate) driver: PerProcess<DriverThread>,
     /// Held by the one of those who wait for a queue that does what a driver would, where
     /// there is none.
     pub(crate) pumping: ForkLock<()>,
@@ -71,7 +71,7 @@ impl Engine {
             bus,
             table: Table::new(),
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
-            driver: PerProcess::new(Post::new()),
+            driver: PerProcess::new(DriverThread::new()),
             pumping: ForkLock::new(()),
             shut: AtomicU32::new(0),
         }

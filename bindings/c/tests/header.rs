@@ -23,7 +23,7 @@ const SECTIONS: [(&str, &str, &str); 20] = [
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
     ("permit_report", "What became of a guarded call", ""),
-    ("pass", "Guarded calls by reading", ""),
+    ("pass_word", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
     ("snapshot", "All connections, one after the other", ""),

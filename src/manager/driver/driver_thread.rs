@@ -20,7 +20,7 @@ use crate::sys::thread::Running;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Who is the driver, in this process.
-pub(crate) struct Post {
+pub(crate) struct DriverThread {
     /// Held to start the driver, and to join it.
     holder: Mutex<Holder>,
     /// 1 while there is a driver.
@@ -44,9 +44,9 @@ impl Holder {
     }
 }
 
-impl Post {
+impl DriverThread {
     pub(crate) fn new() -> Self {
-        Post {
+        DriverThread {
             holder: Mutex::new(Holder::Vacant),
             running: AtomicU32::new(0),
             room: WaitRoom::new(),
@@ -110,9 +110,9 @@ impl Post {
     }
 }
 
-impl Renew for Post {
+impl Renew for DriverThread {
     fn renew(&self) -> Self {
-        Post::new()
+        DriverThread::new()
     }
 }
 
