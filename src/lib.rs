@@ -118,6 +118,12 @@
 //! remembers the latest 256 failures, or `max_attempts` if that is more, at 8 bytes
 //! each; the count it shows stops there, the decision to open needs no more.
 //!
+//! A success clears the window. A dependency that fails every other call therefore never opens
+//! the circuit. With [`success_clears_window(false)`](ConnectionOptions::success_clears_window)
+//! failures count until they are as old as the window, whatever succeeds in between; a recovery
+//! and a reset clear them. Choose `max_attempts` by the number of calls then: the busier the
+//! connection, the more failures a window of the same length holds.
+//!
 //! # Settings
 //!
 //! Global ones on the manager, others on the connection; the connection's win,

@@ -28,6 +28,7 @@ macro_rules! changes_of {
             backoff_factor: f64_given($given.backoff_factor),
             jitter: f64_given($given.jitter),
             window: ms_or_none_given("window_ms", $given.window_ms)?,
+            success_clears_window: Given::Keep,
             half_open_max_calls: u32_given($given.half_open_max_calls),
             half_open_successes: u32_given($given.half_open_successes),
             probe_timeout: ms_or_none_given("probe_timeout_ms", $given.probe_timeout_ms)?,

@@ -173,6 +173,7 @@ impl Settings {
     pub(crate) const DEFAULT: Settings = Settings {
         max_attempts: 5,
         window: None,
+        success_clears_window: true,
         expiry: 60_000,
         expiry_strategy: ExpiryStrategy::Fixed,
         initial_expiry: 60_000,
@@ -184,6 +185,11 @@ impl Settings {
         probe_timeout: None,
         cancelled_after: None,
     };
+
+    /// Whether a success leaves the failures that count.
+    pub(crate) fn keeps_failures(&self) -> bool {
+        self.window.is_some() && !self.success_clears_window
+    }
 
     /// Whether calls need the time of their start.
     pub(crate) fn is_watched(&self) -> bool {

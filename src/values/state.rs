@@ -410,6 +410,14 @@ impl Word {
         Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT | PAYLOAD_MASK) | tally.bits())
     }
 
+    /// A closed circuit that has proved healthy: its next opening is the first. Its failures stay,
+    /// and its permits good.
+    #[must_use]
+    pub(crate) fn without_trips(self) -> Word {
+        debug_assert!(self.mode() <= WATCHED);
+        Word(self.0 & !(TRIPS_MAX << TRIPS_SHIFT))
+    }
+
     /// A cleanup is about to remove the connection, which is closed or half-open.
     #[must_use]
     pub(crate) fn departing(self) -> Word {

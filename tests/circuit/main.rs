@@ -10,3 +10,4 @@ mod calls;
 mod permits;
 mod semantics;
 mod traps;
+mod window;

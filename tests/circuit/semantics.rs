@@ -1,5 +1,5 @@
 //! What each operation does in each state, how long an opening lasts, and what
-//! probes may and may not do, one behaviour a test. Names, settings, status and cleanup are in `books`, the mistakes
+//! probes may and may not do, one behaviour a test. Windows are in `window`, names, settings, status and cleanup in `books`, the mistakes
 //! that others made in `traps`. Time is a manual clock throughout.
 
 use crate::common::{START, fail, manager, manager_with, ms};
@@ -83,55 +83,6 @@ fn unlimited_attempts_never_open_by_themselves() {
     assert_eq!((db.state(), count(&db)), (State::Closed, 10_000));
     db.open_circuit("by hand", None).expect("registered");
     assert_eq!(db.state(), State::Open);
-}
-
-// ---- the sliding window ----
-
-#[test]
-fn a_failure_of_exactly_the_windows_age_is_outside() {
-    let (brama, clock) = manager_with(|b| b.max_attempts(3).window(ms(1_000)));
-    let db = circuit(&brama);
-    assert_eq!(db.failure(None), Ok(1));
-    clock.advance(ms(999));
-    assert_eq!(db.failure(None), Ok(2));
-    clock.advance(ms(1));
-    assert_eq!(db.failure(None), Ok(2), "the first one is 1 000 ms old");
-    assert_eq!(db.state(), State::Closed);
-    clock.advance(ms(998));
-    assert_eq!(db.failure(None), Ok(3), "the second one is 999 ms old");
-    assert_eq!(db.state(), State::Open);
-}
-
-#[test]
-fn a_success_clears_the_window() {
-    let (brama, _clock) = manager_with(|b| b.max_attempts(3).window(ms(1_000)));
-    let db = circuit(&brama);
-    fail(&db, 2);
-    db.success().expect("registered");
-    assert_eq!((db.failure(None), count(&db)), (Ok(1), 1));
-}
-
-#[test]
-fn the_status_counts_the_window_as_of_now() {
-    let (brama, clock) = manager_with(|b| b.max_attempts(9).window(ms(100)));
-    let db = circuit(&brama);
-    fail(&db, 3);
-    clock.advance(ms(50));
-    fail(&db, 2);
-    assert_eq!(count(&db), 5);
-    clock.advance(ms(50));
-    assert_eq!(count(&db), 2);
-    clock.advance(ms(50));
-    assert_eq!(count(&db), 0);
-}
-
-#[test]
-fn the_window_counts_every_failure_inside_it_also_beyond_what_opens() {
-    let (brama, _clock) = manager_with(|b| b.max_attempts(3).window(ms(60_000)));
-    let db = circuit(&brama);
-    for n in 1..=30 {
-        assert_eq!(db.failure(None), Ok(n));
-    }
 }
 
 // ---- open ----

@@ -182,7 +182,10 @@ impl Circuit {
         if !self.settle(permit) {
             return Answer::Stale;
         }
-        self.forget_failures();
+        let counts_in_time = settings.window.is_some() && !settings.success_clears_window;
+        if !counts_in_time || matches!(self.mode, Mode::HalfOpen { .. }) {
+            self.forget_failures();
+        }
         match &mut self.mode {
             Mode::Closed => self.trips = 0,
             Mode::Open { .. } => {}

@@ -18,6 +18,7 @@ pub struct Given {
     pub backoff_factor: Option<f64>,
     pub jitter: Option<f64>,
     pub window: Option<Option<u64>>,
+    pub success_clears_window: Option<bool>,
     pub half_open_max_calls: Option<u32>,
     pub half_open_successes: Option<u32>,
     pub probe_timeout: Option<Option<u64>>,
@@ -42,6 +43,7 @@ impl Given {
             backoff_factor: newer.backoff_factor.or(self.backoff_factor),
             jitter: newer.jitter.or(self.jitter),
             window: newer.window.or(self.window),
+            success_clears_window: newer.success_clears_window.or(self.success_clears_window),
             half_open_max_calls: newer.half_open_max_calls.or(self.half_open_max_calls),
             half_open_successes: newer.half_open_successes.or(self.half_open_successes),
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
@@ -142,7 +144,7 @@ impl fmt::Debug for Given {
             };
         }
         given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
-            window half_open_max_calls half_open_successes probe_timeout cancelled_after metadata
+            window success_clears_window half_open_max_calls half_open_successes probe_timeout cancelled_after metadata
             cleanup_interval inactive_threshold auto_register);
         out.finish()
     }
@@ -191,6 +193,9 @@ macro_rules! setters {
                 if let Some(window) = given.window {
                     self = self.window(window.map(ms));
                 }
+                if let Some(on) = given.success_clears_window {
+                    self = self.success_clears_window(on);
+                }
                 if let Some(calls) = given.half_open_max_calls {
                     self = self.half_open_max_calls(calls);
                 }
@@ -227,6 +232,7 @@ pub struct Effective {
     pub backoff_factor: f64,
     pub jitter: f64,
     pub window: Option<u64>,
+    pub success_clears_window: bool,
     pub half_open_max_calls: u32,
     pub half_open_successes: u32,
     pub probe_timeout: Option<u64>,
@@ -252,6 +258,7 @@ impl Effective {
             backoff_factor: all.backoff_factor.unwrap_or(2.0),
             jitter: all.jitter.unwrap_or(0.0),
             window: all.window.unwrap_or(None),
+            success_clears_window: all.success_clears_window.unwrap_or(true),
             half_open_max_calls: all.half_open_max_calls.unwrap_or(1),
             half_open_successes: all.half_open_successes.unwrap_or(1),
             probe_timeout: all.probe_timeout.unwrap_or(None),
@@ -270,6 +277,7 @@ impl Effective {
             backoff_factor: settings.backoff_factor(),
             jitter: settings.jitter(),
             window: settings.window().map(in_ms),
+            success_clears_window: settings.success_clears_window(),
             half_open_max_calls: settings.half_open_max_calls(),
             half_open_successes: settings.half_open_successes(),
             probe_timeout: settings.probe_timeout().map(in_ms),

@@ -277,9 +277,12 @@ fn valid_settings() -> impl Strategy<Value = Given> {
             option::weighted(0.3, prop::sample::select(vec![1.0, 1.1, 1.5, 2.0, 3.0])),
             option::weighted(0.1, Just(0.0)),
         ),
-        option::weighted(
-            0.4,
-            prop_oneof![1 => Just(None), 2 => (1..41_u64).prop_map(Some)],
+        (
+            option::weighted(
+                0.4,
+                prop_oneof![1 => Just(None), 2 => (1..41_u64).prop_map(Some)],
+            ),
+            option::weighted(0.4, any::<bool>()),
         ),
         option::weighted(0.4, 1..4_u32),
         option::weighted(0.4, 1..4_u32),
@@ -302,7 +305,8 @@ fn valid_settings() -> impl Strategy<Value = Given> {
                 progressive: growth.0,
                 backoff_factor: growth.1,
                 jitter: growth.2,
-                window,
+                window: window.0,
+                success_clears_window: window.1,
                 half_open_max_calls: calls,
                 half_open_successes: successes,
                 probe_timeout: timeout,

@@ -26,11 +26,16 @@ pub(crate) struct Profile {
     pub(crate) metadata: Metadata,
 }
 
-/// How many failures in a row open a circuit, and as of which version of the settings:
-/// `version << 32 | failures`. 0 failures, or as many as [`Tally::SMALL`] plus one: it takes more
-/// than that to say.
+/// How many failures in a row open a circuit, whether successes keep them, and as of which version
+/// of the settings: `version << 32 | keeps << 31 | failures`. 0 failures, or as many as
+/// [`Tally::SMALL`] plus one: it takes more than that to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(u64);
+
+/// In a [`Limit`]: a success leaves the failures that count.
+const KEEPS: u64 = 1 << 31;
+
+const _: () = assert!((Tally::SMALL as u64) + 1 < KEEPS);
 
 impl Limit {
     pub(crate) fn from_bits(bits: u64) -> Self {
@@ -49,12 +54,13 @@ impl Limit {
         let failures = trip_rule::limit(settings)
             .unwrap_or(0)
             .min(Tally::SMALL + 1);
-        Limit(u64::from(version) << 32 | u64::from(failures))
+        let keeps = if settings.keeps_failures() { KEEPS } else { 0 };
+        Limit(u64::from(version) << 32 | keeps | u64::from(failures))
     }
 
-    /// It takes more to say, whatever the settings.
-    fn unsaid(version: u32) -> Self {
-        Limit(u64::from(version) << 32)
+    /// It takes more to say how many failures open the circuit.
+    fn without_failures(self) -> Self {
+        Limit(self.0 >> 31 << 31)
     }
 
     #[inline]
@@ -64,7 +70,11 @@ impl Limit {
 
     #[inline]
     fn failures(self) -> u32 {
-        self.0 as u32
+        (self.0 & (KEEPS - 1)) as u32
+    }
+
+    fn keeps(self) -> bool {
+        self.0 & KEEPS != 0
     }
 }
 
@@ -105,30 +115,41 @@ impl Record {
     /// Failures in a row that open the circuit, if that is all there is to ask.
     #[inline]
     pub(super) fn limit(&self, context: &Context) -> u32 {
+        self.limit_now(context).failures()
+    }
+
+    /// Whether a success leaves the failures that count.
+    pub(super) fn keeps_failures(&self, context: &Context) -> bool {
+        self.limit_now(context).keeps()
+    }
+
+    #[inline]
+    fn limit_now(&self, context: &Context) -> Limit {
         let version = context.version();
         let known = Limit(self.limit.load(Ordering::Relaxed));
         if known.is_of(version) {
-            return known.failures();
+            return known;
         }
         self.learn_limit(context, version)
     }
 
     #[cold]
-    fn learn_limit(&self, context: &Context, version: u32) -> u32 {
+    fn learn_limit(&self, context: &Context, version: u32) -> Limit {
         self.note_limit(version, &self.settings(context))
     }
 
     /// Remembers what `settings` say, which were loaded after the version and so are
     /// at least as new. A thread that knows an older version may overwrite it; then
     /// it is learned once more.
-    pub(super) fn note_limit(&self, version: u32, settings: &Settings) -> u32 {
+    fn note_limit(&self, version: u32, settings: &Settings) -> Limit {
+        let limit = Limit::of(version, settings);
         let limit = match self.window() {
             // The short way gives failures no times. The ring was there before this version.
-            Some(_) => Limit::unsaid(version),
-            None => Limit::of(version, settings),
+            Some(_) => limit.without_failures(),
+            None => limit,
         };
         self.limit.store(limit.0, Ordering::Relaxed);
-        limit.failures()
+        limit
     }
 }
 

@@ -134,12 +134,12 @@ impl Record {
             let word = seen.word;
             check(ticket, word)?;
             let (after, done) = match word.state() {
-                State::Closed => self.success_while_closed(word),
+                State::Closed => self.success_while_closed(context, word),
                 State::HalfOpen => match self.success_while_half_open(context, seen) {
                     Some(change) => return Ok(change),
                     None => continue,
                 },
-                _ => (word, self.success_while_open(seen)),
+                _ => (word, self.success_while_open(context, seen)),
             };
             if done {
                 return Ok(Change {
@@ -150,16 +150,23 @@ impl Record {
         }
     }
 
-    /// It clears the tally, and sees the dependency healthy: the next opening is the first.
-    fn success_while_closed(&self, word: Word) -> (Word, bool) {
-        let after = word.zeroed();
+    /// It clears the tally, unless the settings keep it, and sees the dependency healthy: the next
+    /// opening is the first.
+    fn success_while_closed(&self, context: &Context, word: Word) -> (Word, bool) {
+        let after = match self.keeps_failures(context) {
+            true => word.without_trips(),
+            false => word.zeroed(),
+        };
         (after, after == word || self.swap(word, after))
     }
 
-    /// It clears the parked tally. Without a permit: a permit's report is stale.
-    fn success_while_open(&self, seen: Seen) -> bool {
+    /// It clears the parked tally, unless the settings keep it. Without a permit: a permit's report
+    /// is stale.
+    fn success_while_open(&self, context: &Context, seen: Seen) -> bool {
         let tally = seen.parked.tally(seen.word);
-        tally.is_empty() || self.park(seen, seen.parked.with(seen.word, tally.cleared()))
+        tally.is_empty()
+            || self.keeps_failures(context)
+            || self.park(seen, seen.parked.with(seen.word, tally.cleared()))
     }
 
     /// `None` if another thread was faster.

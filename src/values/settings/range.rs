@@ -52,3 +52,8 @@ pub(super) fn part(name: &'static str, value: f64) -> Result<(), Error> {
 pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> {
     Ok(())
 }
+
+/// Every value of the type is allowed.
+pub(super) fn switch(_: &'static str, _: bool) -> Result<(), Error> {
+    Ok(())
+}

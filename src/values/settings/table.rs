@@ -14,6 +14,7 @@
 //! | `factor` | `f64` | a number | finite, ≥ 1.0 |
 //! | `part` | `f64` | a number | 0.0 to 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
+//! | `switch` | `bool` | itself | |
 
 /// Calls the macro `$with` with all settings.
 macro_rules! setting_table {
@@ -26,6 +27,12 @@ macro_rules! setting_table {
             /// Failures count if they happened less than this long ago. `None`:
             /// failures in a row count, however old. At least 1 ms. Default none.
             window Window: optional_time;
+
+            /// Whether a success clears the failures in the window. If not, they count until they
+            /// are too old, and only a recovery or a reset clears them: so a dependency that fails
+            /// now and then, between successes, opens the circuit, too. Without a window a success
+            /// always clears them. Default true.
+            success_clears_window SuccessClearsWindow: switch;
 
             /// How long an opening lasts under [`ExpiryStrategy::Fixed`](crate::ExpiryStrategy).
             /// At least 1 ms; fractions of a millisecond round up. Default 60 s.
@@ -76,6 +83,7 @@ macro_rules! stored {
     (factor) => { f64 };
     (part) => { f64 };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
+    (switch) => { bool };
 }
 
 /// What a getter answers for a kind.
