@@ -201,10 +201,14 @@ impl Context {
 
     /// The length of the `trips`-th opening in a row, jitter included.
     pub(crate) fn roll_expiry(&self, settings: &Settings, trips: u32) -> u64 {
-        let expiry = expiry::expiry_ms(settings, trips);
+        self.roll_jitter(settings, expiry::expiry_ms(settings, trips))
+    }
+
+    /// An opening of `ms`, prolonged by the jitter.
+    pub(crate) fn roll_jitter(&self, settings: &Settings, ms: u64) -> u64 {
         if settings.jitter == 0.0 {
-            return expiry;
+            return ms;
         }
-        expiry::with_jitter(expiry, settings.jitter, self.dice.roll())
+        expiry::with_jitter(ms, settings.jitter, self.dice.roll())
     }
 }

@@ -330,6 +330,8 @@ struct Happening<'a> {
     failures: Option<u32>,
     /// Of the opening that has ended.
     deadline: Option<u64>,
+    /// A failure with which the dependency has asked to be left alone for so many ms.
+    wait: Option<u64>,
     now: u64,
 }
 
@@ -340,6 +342,7 @@ impl Happening<'_> {
             report: &Report::NONE,
             failures: None,
             deadline: None,
+            wait: None,
             now,
         }
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::manager::call;
@@ -140,6 +141,38 @@ impl Connection {
     pub fn failure<'r>(&self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
         self.record
             .failure(&self.engine.context, None, &report.into())
+            .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Reports a failure with which the dependency has said how long it wants to be left alone,
+    /// as HTTP does with `Retry-After`, and returns how many failures count now. The circuit
+    /// opens at once for `wait`, prolonged by the [jitter](crate::ConnectionOptions::jitter),
+    /// whatever its rules say. A wait below 1 ms is none: the failure is an
+    /// ordinary one. At most 24 h; a longer one is cut. While the circuit is open already, the failure is in
+    /// the totals only.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use brama::{Brama, State};
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().build()?;
+    /// let search = brama.register("search", None)?;
+    /// search.failure_for("HTTP 429", Duration::from_secs(30))?;
+    /// assert_eq!(search.state(), State::Open);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn failure_for<'r>(
+        &self,
+        report: impl Into<Report<'r>>,
+        wait: Duration,
+    ) -> Result<u32, Error> {
+        self.record
+            .failure_for(&self.engine.context, None, &report.into(), wait)
             .map_err(|refusal| self.error(refusal))
     }
 

@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Begun, Record, RecordRef, Refusal, Ticket};
@@ -143,6 +144,24 @@ impl<'a> Permit<'a> {
                 Parts::failure_otherwise(parts.engine, parts.record, parts.ticket, begun, &report)
             }
         }
+    }
+
+    /// Reports a failure with which the dependency has said how long it wants to be left alone;
+    /// see [`Connection::failure_for`](crate::Connection::failure_for).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn failure_for<'r>(
+        self,
+        report: impl Into<Report<'r>>,
+        wait: Duration,
+    ) -> Result<u32, Error> {
+        // The caller's code, so before the drop is given up.
+        let report = report.into();
+        let parts = self.into_parts();
+        let (record, context) = (parts.record(), parts.context());
+        parts.conclude(record.failure_for(context, Some(parts.ticket), &report, wait))
     }
 
     /// Gives the permit back: neither success nor failure.

@@ -8,7 +8,13 @@
 //! because 1.1 has no exact form, is taken for the whole number it means.
 //! Otherwise it is rounded up: never earlier than configured.
 
-use crate::values::settings::{ExpiryStrategy, Settings};
+use std::time::Duration;
+
+use crate::values::settings::{self, ExpiryStrategy, Settings};
+
+/// The longest time in ms for which a dependency can ask to be left alone: a day. What it asks
+/// for comes from outside, and may be absurd.
+pub(crate) const LONGEST_WAIT: u64 = 86_400_000;
 
 /// The expiry in ms of the `trips`-th opening since the circuit was healthy,
 /// counted from 1, before jitter.
@@ -22,6 +28,12 @@ pub(crate) fn expiry_ms(settings: &Settings, trips: u32) -> u64 {
             trips.saturating_sub(1),
         ),
     }
+}
+
+/// The opening in ms that a dependency has asked for; `None` below one millisecond.
+pub(crate) fn wait_ms(wait: Duration) -> Option<u64> {
+    let ms = settings::given_ms(wait);
+    (ms > 0).then_some(ms.min(LONGEST_WAIT))
 }
 
 fn progressive_ms(initial: u64, max: u64, factor: f64, n: u32) -> u64 {
@@ -70,6 +82,15 @@ mod tests {
             },
             trips,
         )
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_and_a_day_at_most() {
+        let wait = |nanos: u64| wait_ms(Duration::from_nanos(nanos));
+        assert_eq!((wait(0), wait(999_999)), (None, None));
+        assert_eq!((wait(1_000_000), wait(1_000_001)), (Some(1), Some(2)));
+        assert_eq!(wait_ms(Duration::from_secs(86_400)), Some(LONGEST_WAIT));
+        assert_eq!(wait_ms(Duration::MAX), Some(LONGEST_WAIT));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bad_input;
 mod books;
 mod calls;
 mod permits;
+mod retry_after;
 mod semantics;
 mod traps;
 mod window;

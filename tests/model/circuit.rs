@@ -205,6 +205,7 @@ impl Circuit {
         settings: &Effective,
         now: u64,
         permit: Option<&Admission>,
+        wait: Option<u64>,
     ) -> Answer {
         self.failures += 1;
         self.last_failure = Some(now);
@@ -212,19 +213,22 @@ impl Circuit {
         if !self.settle(permit) {
             return Answer::Stale;
         }
-        self.in_a_row += 1;
-        if self.had_window {
-            self.failure_times.push_back(now);
+        if wait.is_none() || !matches!(self.mode, Mode::Open { .. }) {
+            self.in_a_row += 1;
+            if self.had_window {
+                self.failure_times.push_back(now);
+            }
         }
         let count = self.count(settings, now);
         let opens = match self.mode {
-            Mode::Closed => settings.max_attempts.is_some_and(|max| count >= max),
+            Mode::Closed => wait.is_some() || settings.max_attempts.is_some_and(|max| count >= max),
             Mode::HalfOpen { .. } => true,
             Mode::Open { .. } => false,
         };
         if opens {
             self.trip();
-            self.open(now, Some(settings.expiry_at(self.trips)));
+            let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
+            self.open(now, Some(lasting));
         }
         match settings.window {
             Some(_) => Answer::CountInWindow(count),
@@ -246,7 +250,7 @@ impl Circuit {
     pub fn cancelled(&mut self, settings: &Effective, now: u64, permit: &Admission) -> Answer {
         match (permit.started, settings.cancelled_after) {
             (Some(started), Some(limit)) if now - started >= limit => {
-                self.failure(settings, now, Some(permit))
+                self.failure(settings, now, Some(permit), None)
             }
             _ => self.ignored(now, permit),
         }

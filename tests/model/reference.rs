@@ -196,7 +196,11 @@ impl Manager {
         };
         match (outcome, permit) {
             (Outcome::Success, permit) => circuit.success(&settings, now, permit),
-            (Outcome::Failure, permit) => circuit.failure(&settings, now, permit),
+            (Outcome::Failure, permit) => circuit.failure(&settings, now, permit, None),
+            (Outcome::FailureFor(wait), permit) => {
+                let wait = (wait > 0).then_some(wait);
+                circuit.failure(&settings, now, permit, wait)
+            }
             (Outcome::Ignored, Some(permit)) => circuit.ignored(now, permit),
             (Outcome::Ignored, None) => Answer::Done,
         }

@@ -75,6 +75,8 @@ pub enum Target {
 pub enum Outcome {
     Success,
     Failure,
+    /// The dependency asks to be left alone for so many ms.
+    FailureFor(u64),
     Ignored,
 }
 
@@ -232,16 +234,21 @@ fn targets() -> impl Strategy<Value = Target> {
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
-    prop_oneof![1 => Just(Outcome::Success), 2 => Just(Outcome::Failure)]
+    prop_oneof![
+        8 => Just(Outcome::Success),
+        16 => Just(Outcome::Failure),
+        1 => (0..40_u64).prop_map(Outcome::FailureFor),
+    ]
 }
 
 fn settles() -> impl Strategy<Value = Settle> {
     prop_oneof![
-        3 => Just(Settle::Report(Outcome::Success)),
-        3 => Just(Settle::Report(Outcome::Failure)),
-        1 => Just(Settle::Report(Outcome::Ignored)),
-        1 => Just(Settle::Drop),
-        1 => Just(Settle::Panic),
+        9 => Just(Settle::Report(Outcome::Success)),
+        9 => Just(Settle::Report(Outcome::Failure)),
+        1 => (0..40_u64).prop_map(|wait| Settle::Report(Outcome::FailureFor(wait))),
+        3 => Just(Settle::Report(Outcome::Ignored)),
+        3 => Just(Settle::Drop),
+        3 => Just(Settle::Panic),
     ]
 }
 

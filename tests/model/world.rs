@@ -350,6 +350,9 @@ impl<'a> World<'a> {
                 let real = match outcome {
                     Outcome::Success => Answer::done(permit.success()),
                     Outcome::Failure => Answer::of(permit.failure("no answer"), Answer::Count),
+                    Outcome::FailureFor(wait) => {
+                        Answer::of(permit.failure_for("HTTP 429", ms(wait)), Answer::Count)
+                    }
                     Outcome::Ignored => Answer::done(permit.ignore()),
                 };
                 (real, self.model.settle(&expected, outcome))
@@ -376,6 +379,13 @@ impl<'a> World<'a> {
         let real = match (outcome, handle) {
             (Outcome::Success, Some(handle)) => Answer::done(handle.success()),
             (Outcome::Success, None) => Answer::done(self.brama.success(name.key())),
+            (Outcome::FailureFor(wait), Some(handle)) => {
+                Answer::of(handle.failure_for(None, ms(wait)), Answer::Count)
+            }
+            (Outcome::FailureFor(wait), None) => {
+                let answer = self.brama.failure_for(name.key(), "busy", ms(wait));
+                Answer::of(answer, Answer::Count)
+            }
             (_, Some(handle)) => Answer::of(handle.failure(None), Answer::Count),
             (_, None) => Answer::of(self.brama.failure(name.key(), "down"), Answer::Count),
         };
@@ -422,7 +432,9 @@ impl<'a> World<'a> {
             Ok(permit) => {
                 let (outcome, answer) = match how {
                     Settle::Report(Outcome::Success) => (Outcome::Success, Answer::Done),
-                    Settle::Report(Outcome::Failure) => (Outcome::Failure, Answer::Inner),
+                    Settle::Report(Outcome::Failure | Outcome::FailureFor(_)) => {
+                        (Outcome::Failure, Answer::Inner)
+                    }
                     Settle::Report(Outcome::Ignored) | Settle::Drop => {
                         (Outcome::Ignored, Answer::Inner)
                     }

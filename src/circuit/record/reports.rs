@@ -8,6 +8,11 @@
 //! | closed | takes the next place in the tally, or opens the circuit |
 //! | open | takes the next place in the parked tally; a permit's is stale |
 //! | half-open | opens the circuit again |
+//!
+//! One with a wait (`failure_for`) opens a closed circuit at once, for so long, and is in the
+//! totals only while the circuit is open.
+
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::parked::Seen;
@@ -18,6 +23,7 @@ use crate::circuit::probe_slots::Claim;
 use crate::reclaim::Guard;
 use crate::sys::atomic::Ordering;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
+use crate::values::expiry;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::trip_rule;
 
@@ -279,8 +285,41 @@ impl Record {
                 now
             }
         };
+        self.count_failure(context, ticket, report, now, None)
+    }
+
+    /// Counts a failure with which the dependency has asked to be left alone for `wait`: opens the
+    /// circuit for so long, whatever its rules say.
+    pub(crate) fn failure_for(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        wait: Duration,
+    ) -> Result<u32, Refusal> {
+        let Some(wait) = expiry::wait_ms(wait) else {
+            return self.failure(context, ticket, report);
+        };
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
+        let now = context.clock.now();
+        self.total_failure(now);
+        self.count_failure(context, ticket, report, now, Some(wait))
+    }
+
+    /// Counts a failure that is in the totals.
+    fn count_failure(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        now: u64,
+        wait: Option<u64>,
+    ) -> Result<u32, Refusal> {
         let happening = Happening {
             report,
+            wait,
             ..Happening::new(Occurrence::Failure, now)
         };
         self.settling(ticket, || self.apply_failure(context, ticket, happening))
@@ -305,12 +344,21 @@ impl Record {
                 ..happening
             };
             let opens = match word.state() {
-                State::Closed => trip_rule::asks_for_opening(&settings, failure.evidence()),
+                State::Closed => {
+                    happening.wait.is_some()
+                        || trip_rule::asks_for_opening(&settings, failure.evidence())
+                }
                 State::HalfOpen => true,
+                _ if happening.wait.is_some() => {
+                    return Ok(self.failure_in_totals(context, word, failure.count - 1, happening));
+                }
                 _ => false,
             };
             if opens {
-                let opening = self.opening(context, &settings, word.next_trips());
+                let opening = match happening.wait {
+                    Some(ms) => self.opening_for(context, context.roll_jitter(&settings, ms)),
+                    None => self.opening(context, &settings, word.next_trips()),
+                };
                 let after = word.opened(OpenedBy::Failure, opening.deadline());
                 let parked = seen.parked.with(word, failure.before);
                 if self.leave_with(seen, parked, after) {
@@ -342,6 +390,22 @@ impl Record {
                 return Ok(failure.count);
             }
         }
+    }
+
+    /// A failure that counts nowhere else. Returns `count`, how many count without it.
+    fn failure_in_totals(
+        &self,
+        context: &Context,
+        word: Word,
+        count: u32,
+        happening: Happening<'_>,
+    ) -> u32 {
+        let happening = Happening {
+            failures: Some(count),
+            ..happening
+        };
+        self.notify_unmoved(context, word, happening);
+        count
     }
 
     /// Gives a probe's slot back: neither success nor failure.

@@ -1,0 +1,256 @@
+//! What a manager does with one connection that is given by its key: each operation looks it up.
+//! [`Connection`](crate::Connection) has the same operations without a look-up.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::Brama;
+use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
+use crate::manager::call::{self, Admitted};
+use crate::manager::engine::Engine;
+use crate::manager::permit::{Outcome, Permit};
+use crate::values::error::{CallError, Error};
+use crate::values::event::Report;
+use crate::values::key::Key;
+use crate::values::state::State;
+
+impl Brama {
+    /// Whether a call would be admitted now. False for an unknown name.
+    #[inline]
+    pub fn available<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        self.engine().available(key.into())
+    }
+
+    /// Asks for admission; see [`Connection::acquire`]. The permit keeps what it
+    /// needs of the connection, also if that is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`], [`Error::NotFound`], [`Error::InvalidArgument`],
+    /// [`Error::ShutDown`].
+    pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
+        let (engine, key) = (self.engine(), key.into());
+        engine.with(key, |record, _| {
+            let held = record.hold();
+            let ticket = match record.try_pass() {
+                Some(ticket) if !std::thread::panicking() => ticket,
+                _ => record.acquire_for_permit(&engine.context).ticket()?,
+            };
+            Ok(Permit::by_name(engine, held, ticket))
+        })
+    }
+
+    /// Reports a success; see [`Connection::success`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn success<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        let engine = self.engine();
+        engine.with(key.into(), |record, guard| {
+            record.success_by_name(&engine.context, None, &Report::NONE, guard)
+        })
+    }
+
+    /// [`Brama::success`] with metadata for its events.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn success_with<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        report: impl Into<Report<'r>>,
+    ) -> Result<(), Error> {
+        let (engine, report) = (self.engine(), report.into());
+        engine.with(key.into(), |record, _| {
+            let _held = record.hold();
+            record.success(&engine.context, None, &report)
+        })
+    }
+
+    /// Reports a failure and returns how many count now; see [`Connection::failure`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn failure<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        report: impl Into<Report<'r>>,
+    ) -> Result<u32, Error> {
+        let (engine, report) = (self.engine(), report.into());
+        engine.with(key.into(), |record, _| {
+            record.failure(&engine.context, None, &report)
+        })
+    }
+
+    /// Reports a failure with which the dependency has said how long it wants to be left alone;
+    /// see [`Connection::failure_for`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::failure`].
+    pub fn failure_for<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        report: impl Into<Report<'r>>,
+        wait: Duration,
+    ) -> Result<u32, Error> {
+        let (engine, report) = (self.engine(), report.into());
+        engine.with(key.into(), |record, _| {
+            record.failure_for(&engine.context, None, &report, wait)
+        })
+    }
+
+    /// Runs `f` if the circuit admits it; see [`Connection::call`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
+    pub fn call<'k, T, E>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.call_with(key, call::by_result, f)
+    }
+
+    /// [`Brama::call`] in which `classify` says what a result means.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub fn call_with<'k, T, E>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        let (record, admitted) = self.enter(key.into())?;
+        let entry = admitted.entry(self.engine(), &record);
+        call::run_entry(self.engine(), &record, entry, classify, f)
+    }
+
+    /// [`Brama::call`] for a future; see [`Connection::call_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub async fn call_async<'k, T, E, F>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_with(key, call::by_result, f).await
+    }
+
+    /// [`Brama::call_with`] for a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub async fn call_async_with<'k, T, E, F>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let (record, admitted) = self.enter(key.into())?;
+        let entry = admitted.entry(self.engine(), &record);
+        call::run_entry_async(self.engine(), &record, entry, classify, f).await
+    }
+
+    /// Lets a guarded call in. The record is held as long as the call lasts.
+    fn enter(&self, key: Key<'_>) -> Result<(RecordRef, Admitted), Error> {
+        let engine = self.engine();
+        engine.with(key, |record, _| {
+            let held = record.hold();
+            call::admit(engine, record).map(|admitted| (held, admitted))
+        })
+    }
+
+    /// Everything that is known of a connection. Registers nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn status<'k>(&self, key: impl Into<Key<'k>>) -> Result<Status, Error> {
+        let engine = self.engine();
+        engine.look_up(key.into(), |record| record.status(&engine.context))
+    }
+
+    /// The state as of now; [`State::Unknown`] for a name that is not registered.
+    /// Registers nothing.
+    pub fn state<'k>(&self, key: impl Into<Key<'k>>) -> State {
+        let engine = self.engine();
+        engine
+            .look_up(key.into(), |record| Some(record.state(&engine.context)))
+            .unwrap_or(State::Unknown)
+    }
+
+    /// Opens a circuit by hand; see [`Connection::open_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn open_circuit<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        report: impl Into<Report<'r>>,
+        how_long: impl Into<OpenFor>,
+    ) -> Result<(), Error> {
+        let (report, how_long) = (report.into(), how_long.into());
+        how_long.validate()?;
+        self.control(key.into(), |record, engine| {
+            record.open(&engine.context, &report, how_long)
+        })
+    }
+
+    /// Closes a circuit by hand; see [`Connection::close_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn close_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| record.close(&engine.context))
+    }
+
+    /// Lets probes through now; see [`Connection::half_open_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn half_open_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| {
+            record.half_open(&engine.context)
+        })
+    }
+
+    /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
+    pub fn reset_circuit<'k>(&self, key: impl Into<Key<'k>>) -> Result<(), Error> {
+        self.control(key.into(), |record, engine| record.reset(&engine.context))
+    }
+
+    fn control(
+        &self,
+        key: Key<'_>,
+        operation: impl Fn(&Record, &Engine) -> Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        let engine = self.engine();
+        engine.with(key, |record, _| {
+            let _held = record.hold();
+            operation(record, engine)
+        })
+    }
+}
