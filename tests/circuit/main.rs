@@ -1,5 +1,5 @@
 //! One circuit: what operations do, what counts, and what a careless caller may do. What several
-//! threads do to one circuit is in `concurrency` and `preempted`.
+//! threads do to one circuit is in `storms`.
 
 #[path = "../common/mod.rs"]
 mod common;

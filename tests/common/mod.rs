@@ -1,5 +1,5 @@
 //! What several test programs share: a manager on a manual clock, a loop that
-//! waits with a deadline, and an allocator that counts.
+//! waits with a deadline, who runs beside whom, and an allocator that counts.
 #![allow(dead_code, reason = "each program uses its part")]
 
 pub mod counting;
@@ -14,6 +14,7 @@ pub mod random;
 #[cfg(target_os = "linux")]
 pub mod storm;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use brama::{Brama, Builder, Connection, ManualClock};
@@ -42,6 +43,21 @@ pub fn fail(connection: &Connection, times: u32) {
     for _ in 0..times {
         connection.failure(None).expect("registered");
     }
+}
+
+/// The tests of one program run at once, each on a thread of its own.
+static PROGRAM: RwLock<()> = RwLock::new(());
+
+/// While the guard lives, no other test of the program runs that asks for [`alone`] or
+/// [`in_company`]. For a test that looks at the whole process: its memory, its threads, the time
+/// that it is given.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    PROGRAM.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While the guard lives, no test runs that is [`alone`].
+pub fn in_company() -> RwLockReadGuard<'static, ()> {
+    PROGRAM.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until `done`, generously; says what it waited for if that never comes.

@@ -1,6 +1,6 @@
 //! Which events follow from what, in which order, and what they carry.
 //! Who hears of them is in `subscriptions`, how they travel in
-//! `delivery`, under load in `event_storms`. Time is a manual
+//! `delivery`, under load in `storms::events`. Time is a manual
 //! clock throughout, and nothing runs in the background.
 
 use std::sync::Mutex;

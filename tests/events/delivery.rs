@@ -261,3 +261,27 @@ fn the_descriptor_is_readable_while_only_events_put_aside_wait() {
     assert_eq!(kinds(&queue.drain(9)), ["circuit_reset"]);
     assert!(!is_readable(&queue, 0));
 }
+
+#[test]
+fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
+    let (brama, _clock) = manager();
+    let queue = brama.subscribe_queue(all(), 100_000).expect("valid");
+    for n in 0..200 {
+        let name = format!("connection {n}");
+        let db = brama.register(("scope", &*name), None).expect("a new name");
+        db.failure("a reason that is much longer than thirty-eight bytes")
+            .expect("registered");
+        drop(db);
+        brama.unregister(("scope", &*name)).expect("registered");
+    }
+    brama.poll();
+    drop(brama);
+    let told = queue.drain(usize::MAX);
+    drop(queue);
+    assert_eq!(told.len(), 1_000);
+    for (n, event) in told.iter().enumerate() {
+        assert_eq!(event.connection(), format!("connection {}", n / 5));
+        assert_eq!(event.scope(), Some("scope"));
+        assert_eq!(event.reason().is_some(), n % 5 == 2);
+    }
+}

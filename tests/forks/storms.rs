@@ -1,26 +1,14 @@
 //! Forks while other threads do everything at once.
-#![cfg(target_os = "linux")]
 
-mod common;
-
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::common::counting::bytes_alive;
+use crate::common::events::{all, queue_of};
+use crate::common::forks::{a_bit_of_everything, check, halves, in_child, same, soon};
+use crate::common::{alone, ms};
 use brama::{Brama, Config, Error, State};
-use common::counting::{Counting, bytes_alive};
-use common::events::{all, queue_of};
-use common::forks::{a_bit_of_everything, check, halves, in_child, same, soon};
-use common::ms;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One test at a time: they count the bytes of the process.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Ends a storm, also if a child has failed.
 struct Ends<'a>(&'a AtomicBool);

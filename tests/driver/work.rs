@@ -7,22 +7,14 @@
 //! ever: cleanup is off, and no other deadline is near. Only what real time is the point
 //! of uses it.
 
-mod common;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::common::{START, alone, manager_with, ms, wait_until};
 use brama::{
     Brama, Config, Connection, ConnectionOptions, Error, Event, EventFilter, EventType,
     ManualClock, State, Subscription,
 };
-use common::{START, manager_with, ms, wait_until};
-
-/// One test at a time: they count threads and measure time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Expiries of 1 to 200 ms in no order.
 fn expiries(count: u64) -> impl Iterator<Item = u64> {
