@@ -13,6 +13,7 @@ pub mod preempt;
 pub mod random;
 #[cfg(target_os = "linux")]
 pub mod storm;
+pub mod threads;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};

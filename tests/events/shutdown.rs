@@ -138,9 +138,7 @@ fn without_a_thread_it_stops_between_two_callbacks() {
     let begin = Instant::now();
     let _subscription = brama.subscribe(successes(), move |_| {
         if count.fetch_add(1, Ordering::SeqCst) == 1 {
-            while begin.elapsed() < ms(50) {
-                std::thread::sleep(ms(1));
-            }
+            wait_until("the time is over", || begin.elapsed() >= ms(50));
         }
     });
     for _ in 0..7 {

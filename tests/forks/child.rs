@@ -14,6 +14,7 @@ use crate::common::forks::{
     Finding, a_bit_of_everything, beside, changes, check, fork, fork_and_end, halves, in_child,
     same, shared_numbers, soon,
 };
+use crate::common::threads::linux::others_sleep;
 use crate::common::{fail, in_company, manager, manager_with, ms, wait_until};
 use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock, State};
 
@@ -290,7 +291,8 @@ fn a_callback_may_fork() {
                     inner.poll();
                     let queue = queue_of(&inner, 8);
                     inner.register("new", None).expect("a new name");
-                    thread::sleep(ms(50));
+                    // The child's own thread, if it has one, has found that it has to wait.
+                    soon("asleep", others_sleep)?;
                     same("delivered inside", queue.try_next().is_none(), true)?;
                     inner.shutdown();
                     same("shut down", inner.success("db"), Err(Error::ShutDown))

@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::events::{all, assert_exact, kinds, queue_of};
@@ -173,9 +172,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         let (calls, stall) = (calls.clone(), stall.clone());
         move |_| {
             calls.fetch_add(1, Ordering::Relaxed);
-            while stall.load(Ordering::Relaxed) {
-                thread::sleep(ms(1));
-            }
+            wait_until("it is let go", || !stall.load(Ordering::Relaxed));
         }
     });
     let subscription = subscription.expect("running");
@@ -227,9 +224,7 @@ fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
             let (asked, stall) = (asked.clone(), stall.clone());
             move |_| {
                 asked.fetch_add(1, Ordering::Relaxed);
-                while stall.load(Ordering::Relaxed) {
-                    thread::sleep(ms(1));
-                }
+                wait_until("it is let go", || !stall.load(Ordering::Relaxed));
                 true
             }
         });

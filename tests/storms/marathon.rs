@@ -177,6 +177,7 @@ fn check(who: &str, heard: &Heard, log: &[Done], brama: &Brama, from_the_beginni
 /// Three subscribers of everything from the beginning on, and some that come later.
 fn marathon(background: bool, capacity: usize, rounds: u64) {
     let _alone = alone();
+    let stops_before = preempt::stops();
     let brama = Brama::builder()
         .event_capacity(capacity)
         .background(background)
@@ -252,7 +253,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
         brama.poll();
     }
     queued.note(&queue.drain(usize::MAX));
-    assert!(preempt::stops() > 100, "no thread was stopped");
+    let stops = preempt::stops() - stops_before;
+    assert!(stops > 100, "no thread was stopped");
     let unheard = [
         check("the callback", &by_callback, &log, &brama, true),
         check("the batch", &in_batches, &log, &brama, true),
@@ -263,9 +265,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
     }
     let heard = by_callback.0.lock().expect("no panic").len();
     println!(
-        "{} connections, {unheard:?} unheard, {heard} events, {} stops, {:?}",
+        "{} connections, {unheard:?} unheard, {heard} events, {stops} stops, {:?}",
         log.len(),
-        preempt::stops(),
         brama.event_counts()
     );
     assert_eq!(brama.event_counts().panics, 0);
