@@ -5,8 +5,12 @@
 mod common;
 
 mod bad_input;
-mod books;
 mod calls;
+mod cleanup;
+mod names;
+mod nested;
 mod permits;
 mod semantics;
+mod settings;
+mod status;
 mod traps;

@@ -27,35 +27,6 @@ fn line(event: &Event) -> String {
     )
 }
 
-#[test]
-fn a_name_that_is_registered_anew_by_whatever_thread_has_a_larger_number() {
-    let brama = Brama::builder().background(false).build().expect("valid");
-    let filter = EventFilter::new().connection("db");
-    let queue = brama.subscribe_queue(filter, 10_000).expect("valid");
-    for _ in 0..100 {
-        for names in [["db", "a"], ["b", "db"]] {
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    for name in names {
-                        brama.register(name, None).expect("a new name");
-                        brama.unregister(name).expect("registered");
-                    }
-                });
-            });
-        }
-    }
-    brama.poll();
-    let numbers: Vec<u64> = queue
-        .drain(10_000)
-        .iter()
-        .map(Event::registration)
-        .collect();
-    assert!(numbers.is_sorted());
-    let mut different = numbers.clone();
-    different.dedup();
-    assert_eq!((numbers.len(), different.len()), (800, 200));
-}
-
 /// A queue that hears of everything and checks what holds of every event.
 struct Watch {
     queue: EventQueue,

@@ -285,3 +285,32 @@ fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
         assert_eq!(event.reason().is_some(), n % 5 == 2);
     }
 }
+
+#[test]
+fn a_name_that_is_registered_anew_by_whatever_thread_has_a_larger_number() {
+    let brama = Brama::builder().background(false).build().expect("valid");
+    let filter = all().connection("db");
+    let queue = brama.subscribe_queue(filter, 10_000).expect("valid");
+    for _ in 0..100 {
+        for names in [["db", "a"], ["b", "db"]] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for name in names {
+                        brama.register(name, None).expect("a new name");
+                        brama.unregister(name).expect("registered");
+                    }
+                });
+            });
+        }
+    }
+    brama.poll();
+    let numbers: Vec<u64> = queue
+        .drain(10_000)
+        .iter()
+        .map(Event::registration)
+        .collect();
+    assert!(numbers.is_sorted());
+    let mut different = numbers.clone();
+    different.dedup();
+    assert_eq!((numbers.len(), different.len()), (800, 200));
+}
