@@ -15,7 +15,8 @@ pub mod random;
 pub mod storm;
 pub mod threads;
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use brama::{Brama, Builder, Connection, ManualClock};
@@ -66,6 +67,20 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");
-        std::thread::sleep(ms(1));
+        thread::sleep(ms(1));
+    }
+}
+
+/// Runs `work`, which must come to an end: what hangs fails.
+pub fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match is_done.recv_timeout(Duration::from_secs(120)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
+        // A panic ends it without a word.
+        _ => worker.join().expect("no panic"),
     }
 }

@@ -3,12 +3,10 @@
 //! in each test.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use crate::common::counting::bytes_alive;
-use crate::common::{alone, in_company, manager, manager_with, ms};
+use crate::common::{alone, in_company, in_time, manager, manager_with, ms};
 use crate::{THREADS, on_threads};
 use brama::{
     Brama, CallError, Config, Connection, ConnectionOptions, Error, OpenFor, Outcome, State,
@@ -216,23 +214,10 @@ fn two_who_configure_different_fields_at_once_both_succeed() {
 
 // ---- the end ----
 
-/// Runs `work`, which must come to an end.
-fn must_end(what: &str, work: impl FnOnce() + Send + 'static) {
-    let (done, wait) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    if wait.recv_timeout(Duration::from_secs(120)) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("{what}: still not done after two minutes");
-    }
-    worker.join().expect("no panic");
-}
-
 #[test]
 fn a_shutdown_while_calls_run_ends_them_all_and_itself() {
     let _company = in_company();
-    must_end("shutdown under load", || {
+    in_time("shutdown under load", || {
         for round in 0..60 {
             let brama = Brama::builder()
                 .background(round % 2 == 0)
@@ -277,7 +262,7 @@ fn call_to_the_end(mut call: impl FnMut(fn() -> Result<(), ()>) -> Result<(), Ca
 #[test]
 fn several_may_shut_down_and_drop_at_once() {
     let _company = in_company();
-    must_end("four shutdowns", || {
+    in_time("four shutdowns", || {
         for _ in 0..100 {
             let brama = Brama::builder().build().expect("valid");
             let db = brama.register("db", None).expect("a new name");
