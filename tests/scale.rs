@@ -8,23 +8,18 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
 use brama::{Brama, State};
 use common::counting::{Counting, bytes_alive};
-use common::{START, fail, manager, manager_with, ms};
+use common::{START, alone, fail, manager, manager_with, ms};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const MILLION: usize = 1_000_000;
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The n-th name, sixteen bytes.
 struct Name([u8; 16]);

@@ -1,14 +1,18 @@
 //! One circuit: what operations do, what counts, and what a careless caller may do. What several
-//! threads do to one circuit is in `concurrency` and `preempted`.
+//! threads do to one circuit is in `storms`.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod bad_input;
-mod books;
 mod calls;
+mod cleanup;
+mod names;
+mod nested;
 mod permits;
 mod retry_after;
 mod semantics;
+mod settings;
+mod status;
 mod traps;
 mod window;

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
+use super::semantics::circuit;
 use crate::common::{manager, manager_with, ms};
-use brama::{Brama, Connection, Error, EventFilter, EventType, State};
-
-fn circuit(brama: &Brama) -> Connection {
-    brama.register("db", None).expect("a new name")
-}
+use brama::{Connection, Error, EventFilter, EventType, State};
 
 fn lasts(connection: &Connection) -> Duration {
     let status = connection.status().expect("registered");

@@ -1,5 +1,5 @@
 //! Mistakes that other circuit breakers made, one test each: none of them here. Those about several threads at once are in
-//! `concurrency`, those about memory in `scale`.
+//! `storms`, those about memory in `scale`.
 
 use crate::common::{fail, manager, manager_with, ms};
 use brama::{CallError, ConnectionOptions, Error, ExpiryStrategy, OpenFor, Outcome, State};

@@ -1,12 +1,9 @@
 //! Failures within the last so much time: what is inside a window, what clears it, and what it
 //! counts between successes.
 
+use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
-use brama::{Brama, Connection, ConnectionOptions, Setting, State};
-
-fn circuit(brama: &Brama) -> Connection {
-    brama.register("db", None).expect("a new name")
-}
+use brama::{Connection, ConnectionOptions, Setting, State};
 
 fn count(connection: &Connection) -> u32 {
     connection.status().expect("registered").failure_count

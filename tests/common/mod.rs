@@ -1,5 +1,5 @@
 //! What several test programs share: a manager on a manual clock, a loop that
-//! waits with a deadline, and an allocator that counts.
+//! waits with a deadline, who runs beside whom, and an allocator that counts.
 #![allow(dead_code, reason = "each program uses its part")]
 
 pub mod counting;
@@ -13,7 +13,10 @@ pub mod preempt;
 pub mod random;
 #[cfg(target_os = "linux")]
 pub mod storm;
+pub mod threads;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use brama::{Brama, Builder, Connection, ManualClock};
@@ -44,11 +47,40 @@ pub fn fail(connection: &Connection, times: u32) {
     }
 }
 
+/// The tests of one program run at once, each on a thread of its own.
+static PROGRAM: RwLock<()> = RwLock::new(());
+
+/// While the guard lives, no other test of the program runs that asks for [`alone`] or
+/// [`in_company`]. For a test that looks at the whole process: its memory, its threads, the time
+/// that it is given.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    PROGRAM.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While the guard lives, no test runs that is [`alone`].
+pub fn in_company() -> RwLockReadGuard<'static, ()> {
+    PROGRAM.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Waits until `done`, generously; says what it waited for if that never comes.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");
-        std::thread::sleep(ms(1));
+        thread::sleep(ms(1));
+    }
+}
+
+/// Runs `work`, which must come to an end: what hangs fails.
+pub fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match is_done.recv_timeout(Duration::from_secs(120)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
+        // A panic ends it without a word.
+        _ => worker.join().expect("no panic"),
     }
 }

@@ -8,21 +8,8 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{ms, wait_until};
+use crate::common::{in_time, wait_until};
 use brama::{Brama, EventFilter, EventQueue, EventType, Subscription};
-
-/// Runs `work` with a deadline: what deadlocks fails.
-fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    match is_done.recv_timeout(ms(30_000)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
-        _ => worker.join().expect("no panic"),
-    }
-}
 
 fn successes() -> EventFilter {
     EventFilter::new().types([EventType::Success])

@@ -7,21 +7,8 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
 use crate::common::events::{all, queue_of};
-use crate::common::{fail, manager, manager_with, ms, wait_until};
+use crate::common::{fail, in_time, manager, manager_with, ms, wait_until};
 use brama::{Brama, Config, EventFilter, EventQueue, EventType, Subscription};
-
-/// Runs `work` with a deadline: what deadlocks fails.
-fn in_time(work: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    match is_done.recv_timeout(ms(30_000)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
-        _ => worker.join().expect("no panic"),
-    }
-}
 
 // ---- what a callback may do ----
 
@@ -47,7 +34,7 @@ fn captured_data_that_panics_when_dropped_is_contained() {
             panic!("as expected");
         }
     }
-    in_time(|| {
+    in_time("the callback", || {
         let (brama, _clock) = manager();
         let (bomb, manager) = (Bomb, brama.clone());
         let bad = brama.subscribe(all().connection("db"), move |_| {
@@ -68,7 +55,7 @@ fn captured_data_that_panics_when_dropped_is_contained() {
 
 #[test]
 fn a_callback_may_unsubscribe_itself_and_subscribe_others() {
-    in_time(|| {
+    in_time("the callback", || {
         let (brama, _clock) = manager();
         let own: Arc<Mutex<Option<Subscription>>> = Arc::default();
         let others: Arc<Mutex<Vec<EventQueue>>> = Arc::default();
@@ -94,7 +81,7 @@ fn a_callback_may_unsubscribe_itself_and_subscribe_others() {
 
 #[test]
 fn a_callback_that_reports_to_its_own_connection_does_not_keep_poll_from_ending() {
-    in_time(|| {
+    in_time("the callback", || {
         let (brama, _clock) = manager_with(|b| b.unlimited_attempts().event_capacity(8));
         let db = brama.register("db", None).expect("a new name");
         let (own, seen) = (db.clone(), Arc::new(AtomicU32::new(0)));
@@ -118,7 +105,7 @@ fn a_callback_that_reports_to_its_own_connection_does_not_keep_poll_from_ending(
 #[test]
 fn a_callback_may_call_everything() {
     for background in [false, true] {
-        in_time(move || {
+        in_time("the callback", move || {
             let brama = Brama::builder().background(background).build();
             let brama = brama.expect("valid");
             let (manager, done) = (brama.clone(), Arc::new(AtomicU32::new(0)));
@@ -149,7 +136,7 @@ fn a_callback_may_call_everything() {
 /// Found while reading: only the innermost manager at work was remembered.
 #[test]
 fn managers_may_call_each_other_from_their_callbacks() {
-    in_time(|| {
+    in_time("the callback", || {
         let (outer, _clock) = manager();
         let (inner, _clock) = manager();
         let both = (outer.clone(), inner.clone());
@@ -168,7 +155,7 @@ fn managers_may_call_each_other_from_their_callbacks() {
 
 #[test]
 fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each_other() {
-    in_time(|| {
+    in_time("the callback", || {
         let [one, two] = [0, 1].map(|_| Brama::builder().build().expect("valid"));
         let both = Arc::new(Barrier::new(2));
         let subscribe = |own: &Brama, other: &Brama| {
@@ -207,7 +194,7 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
 /// The closure holds its own subscription; the thread that ends it drops both.
 #[test]
 fn a_callback_that_holds_its_own_subscription_can_be_ended_from_outside() {
-    in_time(|| {
+    in_time("the callback", || {
         let (brama, _clock) = manager();
         let own = Arc::new(Mutex::new(None::<Subscription>));
         let held = own.clone();
@@ -228,7 +215,7 @@ fn a_callback_that_holds_its_own_subscription_can_be_ended_from_outside() {
 #[test]
 fn a_callback_that_shuts_down_ends_it_all_and_what_waits_is_delivered() {
     for background in [false, true] {
-        in_time(move || {
+        in_time("the callback", move || {
             let brama = Brama::builder().background(background).event_capacity(2);
             let brama = brama.build().expect("valid");
             let queue = queue_of(&brama, 1_000);

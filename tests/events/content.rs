@@ -1,6 +1,6 @@
 //! Which events follow from what, in which order, and what they carry.
 //! Who hears of them is in `subscriptions`, how they travel in
-//! `delivery`, under load in `event_storms`. Time is a manual
+//! `delivery`, under load in `storms::events`. Time is a manual
 //! clock throughout, and nothing runs in the background.
 
 use std::sync::Mutex;
@@ -25,35 +25,6 @@ fn line(event: &Event) -> String {
         event.timestamp() - START,
         reason.unwrap_or_default()
     )
-}
-
-#[test]
-fn a_name_that_is_registered_anew_by_whatever_thread_has_a_larger_number() {
-    let brama = Brama::builder().background(false).build().expect("valid");
-    let filter = EventFilter::new().connection("db");
-    let queue = brama.subscribe_queue(filter, 10_000).expect("valid");
-    for _ in 0..100 {
-        for names in [["db", "a"], ["b", "db"]] {
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    for name in names {
-                        brama.register(name, None).expect("a new name");
-                        brama.unregister(name).expect("registered");
-                    }
-                });
-            });
-        }
-    }
-    brama.poll();
-    let numbers: Vec<u64> = queue
-        .drain(10_000)
-        .iter()
-        .map(Event::registration)
-        .collect();
-    assert!(numbers.is_sorted());
-    let mut different = numbers.clone();
-    different.dedup();
-    assert_eq!((numbers.len(), different.len()), (800, 200));
 }
 
 /// A queue that hears of everything and checks what holds of every event.

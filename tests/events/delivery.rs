@@ -261,3 +261,56 @@ fn the_descriptor_is_readable_while_only_events_put_aside_wait() {
     assert_eq!(kinds(&queue.drain(9)), ["circuit_reset"]);
     assert!(!is_readable(&queue, 0));
 }
+
+#[test]
+fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
+    let (brama, _clock) = manager();
+    let queue = brama.subscribe_queue(all(), 100_000).expect("valid");
+    for n in 0..200 {
+        let name = format!("connection {n}");
+        let db = brama.register(("scope", &*name), None).expect("a new name");
+        db.failure("a reason that is much longer than thirty-eight bytes")
+            .expect("registered");
+        drop(db);
+        brama.unregister(("scope", &*name)).expect("registered");
+    }
+    brama.poll();
+    drop(brama);
+    let told = queue.drain(usize::MAX);
+    drop(queue);
+    assert_eq!(told.len(), 1_000);
+    for (n, event) in told.iter().enumerate() {
+        assert_eq!(event.connection(), format!("connection {}", n / 5));
+        assert_eq!(event.scope(), Some("scope"));
+        assert_eq!(event.reason().is_some(), n % 5 == 2);
+    }
+}
+
+#[test]
+fn a_name_that_is_registered_anew_by_whatever_thread_has_a_larger_number() {
+    let brama = Brama::builder().background(false).build().expect("valid");
+    let filter = all().connection("db");
+    let queue = brama.subscribe_queue(filter, 10_000).expect("valid");
+    for _ in 0..100 {
+        for names in [["db", "a"], ["b", "db"]] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for name in names {
+                        brama.register(name, None).expect("a new name");
+                        brama.unregister(name).expect("registered");
+                    }
+                });
+            });
+        }
+    }
+    brama.poll();
+    let numbers: Vec<u64> = queue
+        .drain(10_000)
+        .iter()
+        .map(Event::registration)
+        .collect();
+    assert!(numbers.is_sorted());
+    let mut different = numbers.clone();
+    different.dedup();
+    assert_eq!((numbers.len(), different.len()), (800, 200));
+}

@@ -1,5 +1,5 @@
 //! Events: which there are, who hears of them, how they travel, and what becomes of them where there
-//! is no room. Under load they are in `event_storms` and `event_marathon`.
+//! is no room. Under load they are in `storms`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,6 +8,9 @@ mod between_managers;
 mod callbacks;
 mod content;
 mod delivery;
+mod notices;
 mod overflow;
 mod queue_waits;
+mod shutdown;
 mod subscriptions;
+mod text;

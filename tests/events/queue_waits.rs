@@ -4,6 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::events::{kinds, queue_of};
+#[cfg(target_os = "linux")]
+use crate::common::threads::asleep;
 use crate::common::{manager, ms};
 use brama::Brama;
 
@@ -83,29 +85,6 @@ fn closing_wakes_who_waits_and_leaves_what_waits() {
     assert!(queue.wait(Duration::MAX));
     assert_eq!(kinds(&queue.drain(10)), ["success"]);
     assert!(!queue.wait(Duration::MAX));
-}
-
-/// A thread that waits for `wait`, and is asleep.
-#[cfg(target_os = "linux")]
-fn asleep<T: Send + 'static>(
-    wait: impl FnOnce() -> T + Send + 'static,
-) -> std::sync::mpsc::Receiver<T> {
-    use std::sync::mpsc;
-
-    let (tell, told) = mpsc::channel();
-    let (begin, has_begun) = mpsc::channel();
-    thread::spawn(move || {
-        // SAFETY: asks for this thread's number.
-        let _ = begin.send(unsafe { libc::gettid() });
-        let _ = tell.send(wait());
-    });
-    let thread = has_begun.recv().unwrap();
-    let path = format!("/proc/self/task/{thread}/stat");
-    crate::common::wait_until("it sleeps", || {
-        let stat = std::fs::read_to_string(&path).unwrap();
-        stat.split_once(") ").unwrap().1.starts_with('S')
-    });
-    told
 }
 
 /// One looks and one takes: the wake for the event went to the one that only looks, and

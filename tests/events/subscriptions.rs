@@ -3,11 +3,11 @@
 //! about another thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
-use crate::common::{manager, ms, wait_until};
+use crate::common::threads::asleep;
+use crate::common::{manager, ms};
 use brama::{Brama, Error, Event, EventFilter, EventQueue, EventType, Subscription};
 
 /// What a callback has heard.
@@ -341,22 +341,12 @@ fn stuck(brama: &Brama) -> (Subscription, Arc<AtomicBool>, mpsc::Sender<()>) {
     (subscription, inside, release)
 }
 
-/// Runs `work` on a thread; tells when it has returned.
-fn on_a_thread(work: impl FnOnce() + Send + 'static) -> Receiver<()> {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    is_done
-}
-
 #[test]
 fn unsubscribing_waits_for_the_callback_under_way() {
     let brama = Brama::builder().build().expect("valid");
     let (subscription, inside, release) = stuck(&brama);
-    let done = on_a_thread(move || subscription.unsubscribe());
-    assert!(done.recv_timeout(ms(100)).is_err(), "still inside");
+    let done = asleep(move || subscription.unsubscribe());
+    assert!(done.try_recv().is_err(), "still inside");
     release.send(()).expect("it waits");
     done.recv_timeout(ms(60_000)).expect("it returns");
     assert!(!inside.load(Ordering::SeqCst));
@@ -372,15 +362,15 @@ fn everybody_who_unsubscribes_the_same_waits_for_the_callback_under_way() {
         let (subscription, inside, release) = stuck(&brama);
         let mut handle = Some(subscription);
         let manager = brama.clone();
-        let first = on_a_thread(move || manager.unsubscribe(&EventFilter::new()));
-        assert!(first.recv_timeout(ms(100)).is_err(), "still inside");
+        let first = asleep(move || manager.unsubscribe(&EventFilter::new()));
+        assert!(first.try_recv().is_err(), "still inside");
         let (manager, own) = (brama.clone(), handle.take_if(|_| second_by_handle));
-        let second = on_a_thread(move || match own {
+        let second = asleep(move || match own {
             Some(own) => own.unsubscribe(),
             None => manager.unsubscribe(&EventFilter::new()),
         });
         assert!(
-            second.recv_timeout(ms(100)).is_err(),
+            second.try_recv().is_err(),
             "still inside, by handle: {second_by_handle}"
         );
         release.send(()).expect("it waits");
@@ -409,8 +399,8 @@ fn a_handle_s_owner_waits_for_a_callback_that_has_unsubscribed_itself() {
     brama.register("db", None).expect("a new name");
     brama.success("db").expect("registered");
     has_entered.recv().expect("the callback runs");
-    let done = on_a_thread(move || subscription.unsubscribe());
-    assert!(done.recv_timeout(ms(100)).is_err(), "still inside");
+    let done = asleep(move || subscription.unsubscribe());
+    assert!(done.try_recv().is_err(), "still inside");
     release.send(()).expect("it waits");
     done.recv_timeout(ms(60_000)).expect("it returns");
     assert_eq!(Arc::strong_count(&inside), 1);
@@ -422,18 +412,24 @@ fn a_handle_s_owner_waits_for_a_callback_that_has_unsubscribed_itself() {
 #[test]
 fn unsubscribing_waits_for_a_filter_under_way_too() {
     let brama = Brama::builder().build().expect("valid");
+    let (release, released) = mpsc::channel::<()>();
+    let (entered, has_entered) = mpsc::channel();
     let inside = Arc::new(AtomicBool::new(false));
-    let flag = inside.clone();
+    let (flag, released) = (inside.clone(), Mutex::new(released));
     let slow = EventFilter::new().custom(move |_| {
         flag.store(true, Ordering::SeqCst);
-        thread::sleep(ms(50));
+        let _ = entered.send(());
+        let _ = released.lock().expect("no panic").recv();
         flag.store(false, Ordering::SeqCst);
         false
     });
     let queue = brama.subscribe_queue(slow, 9).expect("valid");
     brama.register("db", None).expect("a new name");
-    wait_until("the filter runs", || inside.load(Ordering::SeqCst));
-    drop(queue);
+    has_entered.recv().expect("the filter runs");
+    let done = asleep(move || drop(queue));
+    assert!(done.try_recv().is_err(), "still inside");
+    drop(release);
+    done.recv_timeout(ms(60_000)).expect("it returns");
     assert!(!inside.load(Ordering::SeqCst));
 }
 

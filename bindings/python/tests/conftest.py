@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import faulthandler
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 import brama
 
 SOURCE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(brama.__file__).parent
 
 
 #: No test takes so long. One that does hangs: the run prints the stacks of all threads, and ends.
@@ -44,6 +47,20 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.001)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets other tasks of the loop run meanwhile."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0)
+
+
+def is_inside(thread: threading.Thread) -> bool:
+    """Whether a thread runs a function of the package, or waits in one."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and Path(frame.f_code.co_filename).parent == PACKAGE
 
 
 @dataclass

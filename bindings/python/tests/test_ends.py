@@ -10,7 +10,7 @@ import brama
 from conftest import Program
 
 LOOPS = """
-    import asyncio, threading
+    import asyncio, sys, threading, time
     import brama
     manager = brama.Brama()
     stream = manager.events("state_change")
@@ -22,8 +22,19 @@ LOOPS = """
 
     async def begin():
         task = asyncio.ensure_future(watch())
-        await asyncio.sleep(0.01)
+        while not stream._waiting:
+            await asyncio.sleep(0)
         return task
+
+    def wait_until(condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.001)
+
+    def is_inside(thread):
+        frame = sys._current_frames().get(thread.ident)
+        return frame is not None and "brama" in frame.f_globals["__name__"]
 """
 
 
@@ -79,21 +90,23 @@ ENDS = {
     "a task that is kept": "task = loop.run_until_complete(begin()); loop.close()",
     "a running loop on a thread": """
 def run():
-    loop.run_until_complete(begin()); loop.run_forever()
-threading.Thread(target=run, daemon=True).start(); time.sleep(0.05)""",
+    loop.run_until_complete(begin()); loop.call_soon(runs.set); loop.run_forever()
+runs = threading.Event()
+threading.Thread(target=run, daemon=True).start(); assert runs.wait(20)""",
     "threads that wait": """
 for wait in (lambda: stream.get(), lambda: next(stream), lambda: stream.get(3600_000)):
-    threading.Thread(target=wait, daemon=True).start()
-time.sleep(0.05)""",
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start(); wait_until(lambda: is_inside(thread))""",
     "threads in guarded calls": """
 @manager.circuit("y", half_open_max_calls=2)
-def call(): time.sleep(3600)
+def call(): inside.wait(); time.sleep(3600)
 def block():
-    with manager.guard("y"): time.sleep(3600)
+    with manager.guard("y"): inside.wait(); time.sleep(3600)
+inside = threading.Barrier(3)
 manager.half_open_circuit("y")
 for work in (call, block):
     threading.Thread(target=work, daemon=True).start()
-time.sleep(0.05)""",
+inside.wait(20)""",
     "generators in guarded blocks": """
 def block():
     with x.guard() as call: yield call
@@ -129,7 +142,6 @@ def test_the_interpreter_ends_in_any_state(program: Program, state: str) -> None
         program(
             LOOPS
             + f"""
-    import time
     loop = asyncio.new_event_loop()
     {code}
     """,

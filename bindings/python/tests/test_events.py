@@ -14,7 +14,7 @@ import pytest
 
 import brama
 from brama import Event, EventType
-from conftest import World, wait_until
+from conftest import World, is_inside, until, wait_until
 
 
 def types(events: list[Event]) -> list[str]:
@@ -266,8 +266,10 @@ def test_iteration(manager: brama.Brama) -> None:
     assert next(stream).connection == "x"
     assert stream.get(timeout=1) is None
 
+    reader = threading.current_thread()
+
     def later() -> None:
-        time.sleep(0.05)
+        wait_until(lambda: is_inside(reader))
         manager.register("y")
         manager.register("z")
         manager.shutdown()
@@ -315,12 +317,20 @@ def test_streams_fit_select(manager: brama.Brama) -> None:
 
 def test_async_iteration(manager: brama.Brama) -> None:
     async def main() -> list[str]:
-        got = []
+        got: list[str] = []
         stream = manager.events("registration")
-        asyncio.get_running_loop().call_later(0.02, lambda: [manager.register(n) for n in "xyz"])
-        asyncio.get_running_loop().call_later(0.06, stream.unsubscribe)
-        async for event in stream:
-            got.append(event.connection)
+
+        async def read() -> None:
+            async for event in stream:
+                got.append(event.connection)
+
+        reading = asyncio.ensure_future(read())
+        await until(lambda: stream._waiting)
+        for name in "xyz":
+            manager.register(name)
+        await until(lambda: len(got) == 3)
+        stream.unsubscribe()
+        await asyncio.wait_for(reading, 20)
         return got
 
     assert asyncio.run(main()) == ["x", "y", "z"]
@@ -350,7 +360,7 @@ def test_a_cancelled_wait_loses_nothing(manager: brama.Brama) -> None:
         manager.register("x")
         assert (await asyncio.wait_for(stream.__anext__(), 20)).connection == "x"
         tasks = [asyncio.ensure_future(stream.__anext__()) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await until(lambda: sum(map(len, stream._waiting.values())) == 3)
         tasks.pop().cancel()
         manager.register("y"), manager.register("z")
         got = await asyncio.wait_for(asyncio.gather(*tasks), 20)

@@ -130,7 +130,7 @@ def test_several_greenlets_read_one_stream(program: Program, patched: str) -> No
     readers = [spawn(read) for _ in range(3)]
     others_ran()
     for n in range(6):
-        manager.register(str(n)); sleep(0.005)
+        manager.register(str(n)); others_ran()
     until(lambda: len(got) == 6)
     stream.unsubscribe()
     wait(*readers)
@@ -173,16 +173,19 @@ def test_guarded_calls_of_greenlets_are_apart(program: Program, patched: str) ->
     x.half_open_circuit()
     def inner():
         with x.guard():
-            sleep(0.005)
+            sleep(0)
+    entered, leave = threading.Event(), threading.Event()
     def outer():
         with x.guard():
-            sleep(0.005)
+            entered.set()
+            leave.wait(20)
             inner()
     rejected = []
     def stranger():
-        sleep(0.002)
+        entered.wait(20)
         try: inner()
         except brama.CircuitOpen: rejected.append(1)
+        leave.set()
     wait(spawn(outer), spawn(stranger))
     print(x.state(), len(rejected), x.status().total_successes)
     """

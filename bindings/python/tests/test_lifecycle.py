@@ -66,6 +66,7 @@ def test_the_end_with_everything_alive(program: Program, end: str) -> None:
     other = brama.Brama(expiry=1)
     other.subscribe(lambda event: None)
     stream = brama.events()
+    done = []
     def busy():
         call = other.circuit("busy", max_attempts=1)(lambda: 1 / 0)
         while True:
@@ -74,13 +75,15 @@ def test_the_end_with_everything_alive(program: Program, end: str) -> None:
             except Exception:
                 pass
             brama.snapshot()
+            if len(done) < 100:
+                done.append("a call")
     def iterate():
         for event in stream:
-            pass
+            done.append("an event")
     for work in (busy, iterate, busy):
         threading.Thread(target=work, daemon=True).start()
     permit = brama.register("x").acquire()
-    time.sleep(0.02)
+    wait_until(lambda: "an event" in done and done.count("a call") > 10)
     {end}
     """,
             code=code,
@@ -92,9 +95,10 @@ def test_a_callback_that_never_returns_does_not_hold_up_the_end(program: Program
     program(
         START
         + """
-    brama.subscribe(lambda event: time.sleep(3600))
+    entered = threading.Event()
+    brama.subscribe(lambda event: (entered.set(), time.sleep(3600)))
     brama.register("x")
-    time.sleep(0.05)
+    assert entered.wait(20)
     """
     )
     assert time.monotonic() - start < 15
@@ -347,7 +351,8 @@ def test_asyncio_in_a_child(program: Program) -> None:
 
     async def main(name):
         task = asyncio.ensure_future(stream.__anext__())
-        await asyncio.sleep(0.01)
+        while asyncio.get_running_loop() not in stream._waiting:
+            await asyncio.sleep(0)
         brama.register(name)
         assert (await asyncio.wait_for(task, 20)).connection == name
 

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 import brama
-from conftest import World
+from conftest import World, until
 
 
 def totals(world: World, name: str = "x") -> tuple[int, int]:
@@ -188,7 +188,7 @@ def test_an_exception_that_nobody_retrieves_is_still_told_of(world: World) -> No
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
         world.manager.circuit("x")(lambda: asyncio.ensure_future(failing()))()
-        await asyncio.sleep(0.01)
+        await until(lambda: totals(world) == (0, 1))
 
     asyncio.run(main())
     import gc

@@ -14,12 +14,12 @@ use std::task::{Context, Poll, Waker};
 
 use brama::{Brama, Connection, Error, ManualClock, RejectionKind, State};
 
+use super::hands::{Hands, NAMES, Op, Reply, SHARED, config};
+use super::name::{Answer, Around, Deed, Id, Name, is_tagged};
 use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager_with, ms};
-use crate::hands::{Hands, NAMES, Op, Reply, SHARED, config};
-use crate::name::{Answer, Around, Deed, Id, Name, is_tagged};
 
 const THREADS: usize = 3;
 const STAGES: usize = 3;

@@ -12,12 +12,12 @@ use brama::{
     Status,
 };
 
-use crate::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
+use super::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
+use super::contract::{Circuit, Timing, When};
 use crate::common::explain::explain;
 use crate::common::random::Random;
 use crate::common::storm::{self, Rounds};
 use crate::common::{manager, ms};
-use crate::contract::{Circuit, Timing, When};
 
 pub const THREADS: usize = 3;
 const STAGES: usize = 4;

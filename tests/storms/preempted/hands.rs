@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brama::{Brama, Config, Connection, ConnectionOptions, Error, State, Status};
 
+use super::name::{Answer, Deed, Id, Met, is_tagged};
 use crate::common::ms;
-use crate::name::{Answer, Deed, Id, Met, is_tagged};
 
 pub const NAMES: usize = 3;
 

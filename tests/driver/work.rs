@@ -7,22 +7,16 @@
 //! ever: cleanup is off, and no other deadline is near. Only what real time is the point
 //! of uses it.
 
-mod common;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use crate::common::threads::{asleep, linux::listed};
+use crate::common::{START, alone, manager_with, ms, wait_until};
 use brama::{
     Brama, Config, Connection, ConnectionOptions, Error, Event, EventFilter, EventType,
     ManualClock, State, Subscription,
 };
-use common::{START, manager_with, ms, wait_until};
-
-/// One test at a time: they count threads and measure time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Expiries of 1 to 200 ms in no order.
 fn expiries(count: u64) -> impl Iterator<Item = u64> {
@@ -52,20 +46,18 @@ fn idle_manager() -> Brama {
     builder.build().expect("valid")
 }
 
+/// What its thread is called.
+#[cfg(target_os = "linux")]
+const DRIVER: &str = "brama-driver";
+
 /// Waits until the driver, the only one there is, has gone to sleep.
 #[cfg(target_os = "linux")]
 fn wait_until_it_sleeps() {
     wait_until("the driver sleeps", || {
-        let tasks = std::fs::read_dir("/proc/self/task").expect("linux");
-        let stats = tasks
-            .flatten()
-            .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-        let mut drivers = stats.filter(|stat| stat.contains("(brama-driver)"));
-        let state = drivers
-            .next()
-            .and_then(|stat| Some(stat.split_once(") ")?.1.starts_with('S')));
-        assert!(drivers.next().is_none(), "there is one");
-        state == Some(true)
+        let mut threads = listed();
+        threads.retain(|thread| thread.name == DRIVER);
+        assert!(threads.len() <= 1, "there is one");
+        threads.first().is_some_and(|driver| driver.sleeps)
     });
 }
 
@@ -373,12 +365,8 @@ fn cleanup_in_small_steps_removes_at_the_threshold() {
 /// The driver threads of this process.
 #[cfg(target_os = "linux")]
 fn drivers() -> usize {
-    std::fs::read_dir("/proc/self/task")
-        .expect("linux")
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .filter(|name| name.trim() == "brama-driver")
-        .count()
+    let threads = listed().into_iter();
+    threads.filter(|thread| thread.name == DRIVER).count()
 }
 
 #[cfg(target_os = "linux")]
@@ -409,23 +397,23 @@ fn shutdown_and_the_last_drop_join_the_thread() {
     drop(without);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_shutdown_does_not_wait_for_the_driver_s_next_moment() {
     let _alone = alone();
-    let begin = Instant::now();
-    for background_clock in [None, Some(ManualClock::new())] {
-        let mut builder = Brama::builder().cleanup_interval(Duration::from_secs(3_600));
-        if let Some(clock) = background_clock {
+    for clock in [None, Some(ManualClock::new())] {
+        wait_until("earlier tests' drivers are gone", || drivers() == 0);
+        let mut builder = Brama::builder().cleanup_interval(10 * LONG);
+        if let Some(clock) = clock {
             builder = builder.clock(clock);
         }
         let brama = builder.build().expect("valid");
         let db = brama.register("db", None).expect("a new name");
-        db.open_circuit(None, Duration::from_secs(3_600))
-            .expect("registered");
-        std::thread::sleep(ms(20));
-        brama.shutdown();
+        db.open_circuit(None, 10 * LONG).expect("registered");
+        wait_until_it_sleeps();
+        let done = asleep(move || brama.shutdown());
+        done.recv_timeout(LONG).expect("it returns");
     }
-    assert!(begin.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

@@ -1,27 +1,18 @@
 //! A long storm, and afterwards a comparison: what surely happened, as those say who did
 //! it, with what each subscriber heard. The ring is small, the callback is slow, the queue
 //! has one place, threads are stopped at random instructions, and subscribers come and go.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use brama::{Brama, Connection, Event, EventFilter, EventType, OpenFor, State};
-use common::preempt::{self, Preempted};
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn all() -> EventFilter {
-    EventFilter::new()
-}
+use crate::common::alone;
+use crate::common::events::all;
+use crate::common::preempt::{self, Preempted};
+use crate::common::random::Random;
+use brama::{Brama, Connection, Event, EventType, OpenFor, State};
 
 /// What each of three threads does.
 const ROUNDS: u64 = 40_000;
@@ -51,22 +42,10 @@ struct Done {
     removed: bool,
 }
 
-/// A pseudo-random choice.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// Registers connections, does everything to them and to those of others, and removes
 /// most of them again.
 fn work(brama: &Brama, worker: u64, shared: &Mutex<Vec<Connection>>, rounds: u64) -> Vec<Done> {
-    let mut random = Random(worker * 7_919 + 1);
+    let mut random = Random::new(worker);
     let mut log = Vec::new();
     let mut mine: Vec<(usize, Connection)> = Vec::new();
     for round in 0..rounds {
@@ -198,6 +177,7 @@ fn check(who: &str, heard: &Heard, log: &[Done], brama: &Brama, from_the_beginni
 /// Three subscribers of everything from the beginning on, and some that come later.
 fn marathon(background: bool, capacity: usize, rounds: u64) {
     let _alone = alone();
+    let stops_before = preempt::stops();
     let brama = Brama::builder()
         .event_capacity(capacity)
         .background(background)
@@ -273,7 +253,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
         brama.poll();
     }
     queued.note(&queue.drain(usize::MAX));
-    assert!(preempt::stops() > 100, "no thread was stopped");
+    let stops = preempt::stops() - stops_before;
+    assert!(stops > 100, "no thread was stopped");
     let unheard = [
         check("the callback", &by_callback, &log, &brama, true),
         check("the batch", &in_batches, &log, &brama, true),
@@ -284,9 +265,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
     }
     let heard = by_callback.0.lock().expect("no panic").len();
     println!(
-        "{} connections, {unheard:?} unheard, {heard} events, {} stops, {:?}",
+        "{} connections, {unheard:?} unheard, {heard} events, {stops} stops, {:?}",
         log.len(),
-        preempt::stops(),
         brama.event_counts()
     );
     assert_eq!(brama.event_counts().panics, 0);

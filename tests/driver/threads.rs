@@ -1,25 +1,16 @@
 //! The threads of the library, as the system shows them: which signals they block, what
 //! they are called, and what a manager does where there is no thread to be had.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::common::events::{all, queue_of};
+use crate::common::forks::{check, in_child, same, soon};
+use crate::common::{alone, ms};
 use brama::{Brama, Error, EventType, State};
-use common::events::{all, queue_of};
-use common::forks::{check, in_child, same, soon};
-use common::ms;
-
-/// One test at a time: they look at all threads of the process, and fork.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A line of a thread's status, by the thread's name.
 fn of_threads(field: &str) -> Vec<(String, String)> {

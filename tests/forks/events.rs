@@ -1,20 +1,16 @@
 //! Events after a `fork`: what waits is the parent's, what comes is each process's
 //! own, and no wake-up crosses.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::events::{all, assert_exact, kinds, queue_of};
+use crate::common::forks::{Finding, changes, check, fork, in_child, same, soon};
+use crate::common::{fail, in_company, manager, ms, wait_until};
 use brama::{Brama, EventFilter, EventType};
-use common::events::{all, assert_exact, kinds, queue_of};
-use common::forks::{Finding, changes, check, fork, in_child, same, soon};
-use common::{fail, manager, ms, wait_until};
 
 /// Whether a descriptor is readable now.
 fn is_readable(fd: RawFd) -> bool {
@@ -29,6 +25,7 @@ fn is_readable(fd: RawFd) -> bool {
 
 #[test]
 fn what_waits_at_the_fork_is_the_parent_s() {
+    let _company = in_company();
     let (brama, _) = manager();
     let queue = queue_of(&brama, 2);
     let batches = Arc::new(AtomicU32::new(0));
@@ -72,6 +69,7 @@ fn what_waits_at_the_fork_is_the_parent_s() {
 
 #[test]
 fn a_full_ring_of_the_parent_s_is_an_empty_one_of_the_child_s() {
+    let _company = in_company();
     let brama = Brama::builder()
         .background(false)
         .event_capacity(4)
@@ -93,6 +91,7 @@ fn a_full_ring_of_the_parent_s_is_an_empty_one_of_the_child_s() {
 
 #[test]
 fn no_wake_up_crosses_from_process_to_process() {
+    let _company = in_company();
     let (brama, _) = manager();
     let queue = queue_of(&brama, 64);
     let fd = queue.as_raw_fd().expect("there are some left");
@@ -165,6 +164,7 @@ impl Drop for LetGo {
 
 #[test]
 fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_events() {
+    let _company = in_company();
     let brama = Brama::builder().build().expect("valid");
     let calls = Arc::new(AtomicU32::new(0));
     let stall = Arc::new(AtomicBool::new(true));
@@ -172,9 +172,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         let (calls, stall) = (calls.clone(), stall.clone());
         move |_| {
             calls.fetch_add(1, Ordering::Relaxed);
-            while stall.load(Ordering::Relaxed) {
-                thread::sleep(ms(1));
-            }
+            wait_until("it is let go", || !stall.load(Ordering::Relaxed));
         }
     });
     let subscription = subscription.expect("running");
@@ -214,6 +212,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
 /// the end all the same.
 #[test]
 fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
+    let _company = in_company();
     for end in [
         |brama: &Brama| brama.shutdown(),
         |brama: &Brama| brama.unsubscribe(&all()),
@@ -225,9 +224,7 @@ fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
             let (asked, stall) = (asked.clone(), stall.clone());
             move |_| {
                 asked.fetch_add(1, Ordering::Relaxed);
-                while stall.load(Ordering::Relaxed) {
-                    thread::sleep(ms(1));
-                }
+                wait_until("it is let go", || !stall.load(Ordering::Relaxed));
                 true
             }
         });
@@ -248,6 +245,7 @@ fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
 
 #[test]
 fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
+    let _company = in_company();
     let brama = Brama::builder().build().expect("valid");
     let queue = queue_of(&brama, 4);
     queue.as_raw_fd().expect("there are some left");
@@ -264,6 +262,7 @@ fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
 
 #[test]
 fn what_waits_at_a_fork_is_no_matter_to_distant_descendants() {
+    let _company = in_company();
     let (brama, clock) = manager();
     let queue = queue_of(&brama, 9);
     let db = brama.register("db", None).expect("a new name");

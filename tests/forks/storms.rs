@@ -1,26 +1,14 @@
 //! Forks while other threads do everything at once.
-#![cfg(target_os = "linux")]
 
-mod common;
-
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use crate::common::counting::bytes_alive;
+use crate::common::events::{all, queue_of};
+use crate::common::forks::{a_bit_of_everything, check, halves, in_child, same, soon};
+use crate::common::{alone, ms, wait_until};
 use brama::{Brama, Config, Error, State};
-use common::counting::{Counting, bytes_alive};
-use common::events::{all, queue_of};
-use common::forks::{a_bit_of_everything, check, halves, in_child, same, soon};
-use common::ms;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One test at a time: they count the bytes of the process.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Ends a storm, also if a child has failed.
 struct Ends<'a>(&'a AtomicBool);
@@ -192,18 +180,26 @@ fn threads_that_were_pinned_do_not_keep_the_child_from_freeing() {
         brama.register(&format!("{n}"), None).expect("a new name");
     }
     let over = AtomicBool::new(false);
+    let looks = [const { AtomicU64::new(0) }; 3];
+    let looks_of_all = || {
+        let looks = looks.iter().map(|looks| looks.load(Ordering::Relaxed));
+        looks.min().expect("there are three")
+    };
     thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
+        for looks in &looks {
+            let (brama, over) = (&brama, &over);
+            scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     // Pinned most of the time.
                     brama.state_counts();
+                    looks.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         let _ends = Ends(&over);
         for _ in 0..3 {
-            thread::sleep(ms(5));
+            let before = looks_of_all();
+            wait_until("all have looked again", || looks_of_all() > before);
             in_child(|| {
                 let churn = |pairs: u32| {
                     for n in 0..pairs {

@@ -8,18 +8,14 @@
 //! look-up may register that thread's farewell with the system and with the
 //! epochs, and the first failure its place among the readers of the settings.
 
-mod common;
-
 use std::hint::black_box;
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::Barrier;
 use std::thread;
 
-use brama::{Brama, Connection, ConnectionOptions, Error, EventFilter, ManualClock};
-use common::counting::{Counting, allocations_of};
-use common::{manager, manager_with, ms};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::common::counting::allocations_of;
+use crate::common::events::all;
+use crate::common::{alone, manager, manager_with, ms};
+use brama::{Brama, Connection, ConnectionOptions, Error, EventFilter, ManualClock, OpenFor};
 
 #[test]
 fn the_counter_counts() {
@@ -27,12 +23,6 @@ fn the_counter_counts() {
     // The optimiser would leave out a box that it sees to be of no use.
     assert_eq!(allocations_of(|| drop(black_box(Box::new(1_u8)))), 1);
     assert_eq!(allocations_of(|| ()), 0);
-}
-
-/// One test at a time: what another leaves to the epochs would be collected here.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a thread is let off.
@@ -327,4 +317,41 @@ fn a_long_reason_allocates_once_if_a_subscriber_wants_it() {
     assert_eq!(allocations(&short), 0);
     assert_eq!(allocations(&long), 1);
     assert_eq!(allocations(&page), 1);
+}
+
+#[test]
+fn an_interested_subscriber_costs_the_reporter_no_allocation() {
+    let _alone = alone();
+    for background in [false, true] {
+        let clock = ManualClock::new();
+        let brama = Brama::builder()
+            .clock(clock.clone())
+            .background(background)
+            .event_capacity(64)
+            .build()
+            .expect("valid");
+        let _callback = brama.subscribe(all(), |_| ()).expect("running");
+        let _queue = brama.subscribe_queue(all(), 16).expect("valid");
+        let options = ConnectionOptions::new().max_attempts(3).expiry(ms(10));
+        let db = brama.register("db", options).expect("a new name");
+        first_calls(&brama, "db");
+        let reason = "x".repeat(38);
+        let allocations = allocations_of(|| {
+            for _ in 0..1_000 {
+                db.success().expect("registered");
+                brama.success("db").expect("registered");
+                for _ in 0..3 {
+                    db.failure(&reason).expect("registered");
+                }
+                assert!(db.acquire().is_err());
+                clock.advance(ms(10));
+                let probe = db.acquire().expect("half-open");
+                probe.success().expect("timely");
+                db.open_circuit(&reason, OpenFor::Never).expect("there");
+                brama.reset_circuit("db").expect("registered");
+            }
+        });
+        assert_eq!(allocations, 0, "with a driver: {background}");
+        assert!(brama.event_counts().dropped > 0, "the ring was full, too");
+    }
 }

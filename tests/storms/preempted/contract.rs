@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use brama::{RejectionKind, State};
 
-use crate::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
+use super::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
 
 /// After so many changes of state, a permit that is still out can be taken for a present one.
 /// Documented.

@@ -1,15 +1,13 @@
 //! Shutting down within a time: what is delivered, what is left, and who waits for whom.
 //! Callbacks that get stuck wait for a word of the test, so nothing hangs on luck.
 
-mod common;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::common::events::{all, assert_exact};
+use crate::common::{fail, manager, manager_with, ms, wait_until};
 use brama::{Brama, Connection, Error, Event, EventFilter, EventType, Subscription};
-use common::events::{all, assert_exact};
-use common::{fail, manager, manager_with, ms, wait_until};
 
 /// So long that no test gets there.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -140,9 +138,7 @@ fn without_a_thread_it_stops_between_two_callbacks() {
     let begin = Instant::now();
     let _subscription = brama.subscribe(successes(), move |_| {
         if count.fetch_add(1, Ordering::SeqCst) == 1 {
-            while begin.elapsed() < ms(50) {
-                std::thread::sleep(ms(1));
-            }
+            wait_until("the time is over", || begin.elapsed() >= ms(50));
         }
     });
     for _ in 0..7 {
@@ -231,7 +227,7 @@ fn inside_a_callback_it_returns_at_once_and_the_time_holds_for_the_rest() {
 #[test]
 fn a_shutdown_tells_what_newcomers_have_missed() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
-    let queue = common::events::queue_of(&brama, 100);
+    let queue = crate::common::events::queue_of(&brama, 100);
     let db = brama.register("db", None).expect("a new name");
     db.success().expect("registered");
     for n in 0..10 {

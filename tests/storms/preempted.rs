@@ -2,34 +2,23 @@
 //! and of the table. Each takes some seconds here; a long run is
 //!
 //! ```sh
-//! BRAMA_STORM_SECONDS=600 cargo test --release --test preempted
+//! BRAMA_STORM_SECONDS=600 cargo test --release --test storms preempted
 //! ```
 //!
 //! No oracle counts on luck: each says why it must hold for every interleaving. Which
 //! interleavings come about, the system decides. So a mutation named here (`tests/mutations`) was
 //! seen to fail within seconds; the guard that its first line names fails for certain.
 
-// Only Linux has timers that send a signal to one thread.
-#![cfg(target_os = "linux")]
-
-mod common;
-
-#[path = "preempted/calls.rs"]
 mod calls;
-#[path = "preempted/circuit.rs"]
 mod circuit;
-#[path = "preempted/contract.rs"]
 mod contract;
-#[path = "preempted/hands.rs"]
 mod hands;
-#[path = "preempted/name.rs"]
 mod name;
-#[path = "preempted/names.rs"]
 mod names;
-#[path = "preempted/themes.rs"]
 mod themes;
 
-use common::storm::storm;
+use crate::common::in_company;
+use crate::common::storm::storm;
 
 /// How long a storm lasts if the environment does not say.
 const SECONDS: u64 = 10;
@@ -37,6 +26,7 @@ const SECONDS: u64 = 10;
 /// Mutation: `parking-by-a-store`.
 #[test]
 fn a_window_holds_the_failures_that_count_and_no_others() {
+    let _company = in_company();
     storm("window", SECONDS, |seed| {
         circuit::tempest(&themes::WINDOW, seed)
     });
@@ -45,6 +35,7 @@ fn a_window_holds_the_failures_that_count_and_no_others() {
 /// Mutation: `exchanging-the-word-by-a-store`.
 #[test]
 fn a_count_tells_every_failure_once() {
+    let _company = in_company();
     storm("count", SECONDS, |seed| {
         circuit::tempest(&themes::COUNT, seed)
     });
@@ -53,6 +44,7 @@ fn a_count_tells_every_failure_once() {
 /// Mutation: `forgetting-no-lease`.
 #[test]
 fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
+    let _company = in_company();
     storm("probes", SECONDS, |seed| {
         circuit::tempest(&themes::PROBES, seed)
     });
@@ -61,6 +53,7 @@ fn probes_keep_to_their_number_and_never_wedge_the_circuit() {
 /// Mutations: `rebuilding-without-freezing`, `inserting-behind-the-winner`.
 #[test]
 fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
+    let _company = in_company();
     storm("table", SECONDS, |seed| {
         names::tempest(&themes::TABLE, seed)
     });
@@ -69,6 +62,7 @@ fn a_name_is_found_and_removed_through_every_rebuild_of_the_table() {
 /// Mutations: `registering-without-a-second-look-at-the-shutdown`, and `-at-the-settings`.
 #[test]
 fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
+    let _company = in_company();
     storm("registration", SECONDS, |seed| {
         names::tempest(&themes::REGISTRATION, seed)
     });

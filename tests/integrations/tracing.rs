@@ -1,5 +1,4 @@
 //! Events as `tracing` events: target, levels, fields.
-#![cfg(feature = "tracing")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

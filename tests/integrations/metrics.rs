@@ -1,6 +1,5 @@
 //! Connections as metrics: totals that are exact, changes that are counted, and
 //! what becomes of a connection that is gone.
-#![cfg(feature = "metrics")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,29 +1,28 @@
 //! After `fork`: the child's managers work, whatever the parent's other threads were
-//! doing, and the parent notices nothing. Events are in `fork_events.rs`, storms in
-//! `fork_storms.rs`.
+//! doing, and the parent notices nothing. Events are in `events`, storms in
+//! `storms`.
 //!
 //! Every test forks the test program itself, with all its threads. A child that
 //! hangs is killed and fails its test.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
-use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock, State};
-use common::events::{all, kinds, queue_of};
-use common::forks::{
+use crate::common::events::{all, kinds, queue_of};
+use crate::common::forks::{
     Finding, a_bit_of_everything, beside, changes, check, fork, fork_and_end, halves, in_child,
     same, shared_numbers, soon,
 };
-use common::{fail, manager, ms, wait_until};
+use crate::common::threads::linux::others_sleep;
+use crate::common::{fail, in_company, manager, manager_with, ms, wait_until};
+use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, ManualClock, State};
 
 // ---- state ----
 
 #[test]
 fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
+    let _company = in_company();
     let (brama, clock) = manager();
     let options = ConnectionOptions::new()
         .max_attempts(3)
@@ -64,7 +63,8 @@ fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
 
 #[test]
 fn processes_draw_their_jitter_independently() {
-    let (brama, _clock) = common::manager_with(|b| b.expiry(ms(3_600_000)).jitter(1.0));
+    let _company = in_company();
+    let (brama, _clock) = manager_with(|b| b.expiry(ms(3_600_000)).jitter(1.0));
     let db = brama.register("db", None).expect("a new name");
     let draw = || {
         db.reset_circuit().expect("registered");
@@ -88,6 +88,7 @@ fn processes_draw_their_jitter_independently() {
 
 #[test]
 fn counts_of_threads_that_are_gone_count_in_the_child() {
+    let _company = in_company();
     let (brama, _) = manager();
     let db = brama.register("db", None).expect("a new name");
     thread::scope(|scope| {
@@ -124,6 +125,7 @@ fn counts_of_threads_that_are_gone_count_in_the_child() {
 
 #[test]
 fn the_driver_restarts_by_itself_and_expiries_arrive_without_traffic() {
+    let _company = in_company();
     let brama = Brama::builder().build().expect("valid");
     let (told, hear) = mpsc::channel();
     let hear = Mutex::new(hear);
@@ -163,6 +165,7 @@ fn the_driver_restarts_by_itself_and_expiries_arrive_without_traffic() {
 
 #[test]
 fn any_first_use_restarts_the_driver() {
+    let _company = in_company();
     type Use = (&'static str, fn(&Brama));
     let uses: [Use; 9] = [
         ("register", |b| drop(b.register("new", None))),
@@ -202,6 +205,7 @@ fn any_first_use_restarts_the_driver() {
 
 #[test]
 fn a_manual_clock_wakes_the_child_s_driver_and_not_the_parent_s() {
+    let _company = in_company();
     let clock = ManualClock::new();
     let brama = Brama::builder()
         .clock(clock.clone())
@@ -224,6 +228,7 @@ fn a_manual_clock_wakes_the_child_s_driver_and_not_the_parent_s() {
 
 #[test]
 fn without_a_driver_the_child_polls() {
+    let _company = in_company();
     let (brama, clock) = manager();
     let queue = queue_of(&brama, 64);
     let db = brama.register("db", None).expect("a new name");
@@ -263,6 +268,7 @@ fn without_a_driver_the_child_polls() {
 
 #[test]
 fn a_callback_may_fork() {
+    let _company = in_company();
     for background in [true, false] {
         let brama = Brama::builder()
             .background(background)
@@ -285,7 +291,8 @@ fn a_callback_may_fork() {
                     inner.poll();
                     let queue = queue_of(&inner, 8);
                     inner.register("new", None).expect("a new name");
-                    thread::sleep(ms(50));
+                    // The child's own thread, if it has one, has found that it has to wait.
+                    soon("asleep", others_sleep)?;
                     same("delivered inside", queue.try_next().is_none(), true)?;
                     inner.shutdown();
                     same("shut down", inner.success("db"), Err(Error::ShutDown))
@@ -309,6 +316,7 @@ fn a_callback_may_fork() {
 
 #[test]
 fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() {
+    let _company = in_company();
     for background in [true, false] {
         let brama = Brama::builder()
             .background(background)
@@ -369,6 +377,7 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
 
 #[test]
 fn children_shut_down_drop_and_exit_and_the_parent_joins_its_thread() {
+    let _company = in_company();
     static MANAGER: OnceLock<Brama> = OnceLock::new();
     extern "C" fn at_exit() {
         MANAGER.get().expect("made").shutdown();
@@ -405,6 +414,7 @@ fn children_shut_down_drop_and_exit_and_the_parent_joins_its_thread() {
 
 #[test]
 fn children_of_children_work_too() {
+    let _company = in_company();
     fn descend(brama: &Brama, depth: u32) -> Finding {
         a_bit_of_everything(brama, &depth.to_string())?;
         if depth < 5 {
@@ -421,6 +431,7 @@ fn children_of_children_work_too() {
 
 #[test]
 fn the_default_manager_may_be_in_the_making() {
+    let _company = in_company();
     for _ in 0..20 {
         // A process in which no thread has asked for it yet.
         in_child(|| {

@@ -7,19 +7,12 @@
 
 #![cfg(not(loom))]
 
-#[path = "model/circuit.rs"]
 mod circuit;
-#[path = "model/found.rs"]
 mod found;
-#[path = "model/reference.rs"]
 mod reference;
-#[path = "model/settings.rs"]
 mod settings;
-#[path = "model/trace.rs"]
 mod trace;
-#[path = "model/view.rs"]
 mod view;
-#[path = "model/world.rs"]
 mod world;
 
 use proptest::prelude::*;

@@ -2,18 +2,13 @@
 //! kernel's help and where the kernel refuses it.
 //!
 //! Every test has a process of its own: a filter of system calls stays for ever.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::common::alone;
+use crate::common::counting::bytes_alive;
+use crate::common::forks::{Finding, beside, check, fork, in_child};
 use brama::Brama;
-use common::counting::{Counting, bytes_alive};
-use common::forks::{Finding, beside, check, in_child};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const PAIRS: usize = 50_000;
 
@@ -101,6 +96,7 @@ fn quiet() -> Brama {
 
 #[test]
 fn removed_connections_are_freed() {
+    let _alone = alone();
     in_child(|| {
         let left = churn(&quiet())?;
         check(left < 4 << 20, || format!("{left} bytes are left"))
@@ -109,6 +105,7 @@ fn removed_connections_are_freed() {
 
 #[test]
 fn removed_connections_are_freed_where_the_kernel_refuses_barriers() {
+    let _alone = alone();
     in_child(|| {
         refuse_barriers()?;
         let left = churn(&quiet())?;
@@ -118,6 +115,7 @@ fn removed_connections_are_freed_where_the_kernel_refuses_barriers() {
 
 #[test]
 fn barriers_that_are_refused_later_cost_memory_and_nothing_else() {
+    let _alone = alone();
     in_child(|| {
         let brama = quiet();
         churn(&brama)?;
@@ -132,11 +130,12 @@ fn barriers_that_are_refused_later_cost_memory_and_nothing_else() {
 
 #[test]
 fn a_child_asks_the_kernel_again() {
+    let _alone = alone();
     in_child(|| {
         let brama = quiet();
         churn(&brama)?;
         refuse_barriers()?;
-        let child = common::forks::fork(|| {
+        let child = fork(|| {
             brama.unregister("stays").map_err(|e| e.to_string())?;
             let left = churn(&brama)?;
             check(left < 4 << 20, || format!("{left} bytes are left"))
@@ -148,6 +147,7 @@ fn a_child_asks_the_kernel_again() {
 
 #[test]
 fn what_a_thread_removed_is_freed_when_it_ends() {
+    let _alone = alone();
     in_child(|| {
         let brama = quiet();
         let mut left = Vec::new();

@@ -1,33 +1,16 @@
 //! Events under load: what must hold whatever the number of producers, however
-//! slow a subscriber, however small the ring. One test at a time:
-//! memory is counted for the whole process.
-
-mod common;
+//! slow a subscriber, however small the ring. What memory they take is in `memory`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use brama::{
-    Brama, ConnectionOptions, Event, EventFilter, EventQueue, EventType, ManualClock, OpenFor,
-    State,
-};
-use common::counting::{Counting, allocations_of, bytes_alive};
-use common::events::assert_exact;
-use common::{manager_with, ms, wait_until};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn all() -> EventFilter {
-    EventFilter::new()
-}
+use crate::common::counting::bytes_alive;
+use crate::common::events::{all, assert_exact};
+use crate::common::random::Random;
+use crate::common::{alone, ms, wait_until};
+use brama::{Brama, Event, EventQueue, EventType, OpenFor, State};
 
 /// The state that the event with the largest number tells, for each connection.
 #[derive(Clone, Default)]
@@ -60,11 +43,10 @@ fn storm(brama: &Brama, names: &[String]) {
                     .iter()
                     .map(|name| brama.connection(name).expect("registered"))
                     .collect();
-                let mut random = seed;
+                let mut random = Random::new(seed);
                 for _ in 0..500_000 {
-                    random = random.wrapping_mul(0x5851_f42d_4c95_7f2d) + 1;
-                    let db = &handles[(random >> 33) as usize % handles.len()];
-                    match (random >> 40) % 64 {
+                    let db = &handles[random.below(handles.len() as u64) as usize];
+                    match random.below(64) {
                         0 => db.open_circuit("storm", OpenFor::Never).expect("there"),
                         1 => db.half_open_circuit().expect("there"),
                         2 => db.reset_circuit().expect("there"),
@@ -196,104 +178,6 @@ fn every_subscriber_hears_of_every_final_state() {
     }
 }
 
-/// How much memory 100 000 names take that are registered, used and unregistered
-/// while the only subscriber's callback is stalled on the driver's thread.
-fn growth_before_a_stalled_callback(opening: OpenFor) -> isize {
-    let brama = Brama::builder().event_capacity(8).build().expect("valid");
-    let (release, released) = mpsc::channel::<()>();
-    let (entered, has_entered) = mpsc::channel();
-    let mut stalled = false;
-    let _subscription = brama
-        .subscribe(all(), move |_| {
-            if !std::mem::replace(&mut stalled, true) {
-                let _ = entered.send(());
-                let _ = released.recv();
-            }
-        })
-        .expect("running");
-    brama.register("db", None).expect("a new name");
-    has_entered.recv().expect("it runs");
-    let churn = |from: u32, to: u32| {
-        for n in from..to {
-            let name = format!("passing{n}");
-            let db = brama.register(&name, None).expect("a new name");
-            db.open_circuit(None, opening).expect("registered");
-            db.failure("timeout").expect("registered");
-            brama.unregister(&name).expect("registered");
-        }
-    };
-    churn(0, 20_000);
-    let before = bytes_alive();
-    churn(20_000, 120_000);
-    let grown = bytes_alive() - before;
-    release.send(()).expect("it waits");
-    brama.poll();
-    brama.poll();
-    assert_exact(brama.event_counts());
-    grown
-}
-
-#[test]
-fn passing_names_before_a_stalled_subscriber_leave_memory_flat() {
-    let _alone = alone();
-    let grown = growth_before_a_stalled_callback(OpenFor::Never);
-    assert!(grown < 2_000_000, "{grown} bytes");
-}
-
-#[test]
-fn passing_names_that_open_before_a_stalled_subscriber_leave_memory_flat() {
-    let _alone = alone();
-    let grown = growth_before_a_stalled_callback(OpenFor::Configured);
-    assert!(grown < 2_000_000, "{grown} bytes");
-}
-
-#[test]
-fn passing_names_before_a_full_queue_leave_memory_flat() {
-    let _alone = alone();
-    let (brama, _clock) = manager_with(|b| b.event_capacity(64));
-    let queue = brama.subscribe_queue(all(), 16).expect("valid");
-    let churn = |from: u32, to: u32| {
-        for n in from..to {
-            let name = format!("passing{n}");
-            brama.register(&name, None).expect("a new name");
-            brama.unregister(&name).expect("registered");
-            brama.poll();
-        }
-    };
-    churn(0, 10_000);
-    let before = bytes_alive();
-    churn(10_000, 60_000);
-    let grown = bytes_alive() - before;
-    assert!(grown < 1_000_000, "{grown} bytes");
-    assert_exact(brama.event_counts());
-    assert!(queue.drain(usize::MAX).len() <= 20);
-}
-
-#[test]
-fn events_of_connections_that_are_gone_when_they_are_taken_are_whole() {
-    let _alone = alone();
-    let (brama, _clock) = manager_with(|b| b);
-    let queue = brama.subscribe_queue(all(), 100_000).expect("valid");
-    for n in 0..200 {
-        let name = format!("connection {n}");
-        let db = brama.register(("scope", &*name), None).expect("a new name");
-        db.failure("a reason that is much longer than thirty-eight bytes")
-            .expect("registered");
-        drop(db);
-        brama.unregister(("scope", &*name)).expect("registered");
-    }
-    brama.poll();
-    drop(brama);
-    let told = queue.drain(usize::MAX);
-    drop(queue);
-    assert_eq!(told.len(), 1_000);
-    for (n, event) in told.iter().enumerate() {
-        assert_eq!(event.connection(), format!("connection {}", n / 5));
-        assert_eq!(event.scope(), Some("scope"));
-        assert_eq!(event.reason().is_some(), n % 5 == 2);
-    }
-}
-
 #[test]
 fn subscribing_and_unsubscribing_on_two_threads_while_events_flow() {
     let _alone = alone();
@@ -413,46 +297,5 @@ fn managers_that_end_while_events_flow_deliver_and_let_go() {
         });
         let counts = brama.event_counts();
         assert!(counts.published > 0 && queue.is_closed(), "{counts:?}");
-    }
-}
-
-// ---- nothing is allocated where it is reported ----
-
-#[test]
-fn an_interested_subscriber_costs_the_reporter_no_allocation() {
-    let _alone = alone();
-    for background in [false, true] {
-        let clock = ManualClock::new();
-        let brama = Brama::builder()
-            .clock(clock.clone())
-            .background(background)
-            .event_capacity(64)
-            .build()
-            .expect("valid");
-        let _callback = brama.subscribe(all(), |_| ()).expect("running");
-        let _queue = brama.subscribe_queue(all(), 16).expect("valid");
-        let options = ConnectionOptions::new().max_attempts(3).expiry(ms(10));
-        let db = brama.register("db", options).expect("a new name");
-        // What a thread is let off; see `allocation.rs`.
-        brama.failure("db", None).expect("registered");
-        brama.success("db").expect("registered");
-        let reason = "x".repeat(38);
-        let allocations = allocations_of(|| {
-            for _ in 0..1_000 {
-                db.success().expect("registered");
-                brama.success("db").expect("registered");
-                for _ in 0..3 {
-                    db.failure(&reason).expect("registered");
-                }
-                assert!(db.acquire().is_err());
-                clock.advance(ms(10));
-                let probe = db.acquire().expect("half-open");
-                probe.success().expect("timely");
-                db.open_circuit(&reason, OpenFor::Never).expect("there");
-                brama.reset_circuit("db").expect("registered");
-            }
-        });
-        assert_eq!(allocations, 0, "with a driver: {background}");
-        assert!(brama.event_counts().dropped > 0, "the ring was full, too");
     }
 }

@@ -1,0 +1,6 @@
+//! The integrations, each if its feature is on.
+
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
