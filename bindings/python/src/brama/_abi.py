@@ -33,7 +33,7 @@ INVALID_CONFIG = -6
 SHUT_DOWN = -7
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
-NONE = 0xFFFF_FFFF_FFFF_FFFD
+NONE = 0xFFFF_FFFF_FFFF_FFFC
 NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
 COALESCED = 1
@@ -107,8 +107,8 @@ class Config(Structure):
 
 _INHERIT: Dict[Any, Union[int, float]] = {
     c_uint32: 0xFFFF_FFFD,
-    c_uint64: 0xFFFF_FFFF_FFFF_FFFC,
-    c_int32: -2,
+    c_uint64: 0xFFFF_FFFF_FFFF_FFFD,
+    c_int32: -3,
     c_double: -2.0e300,
 }
 #: What takes a setting back, by the name of its field.
