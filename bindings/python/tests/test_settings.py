@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import re
 import typing
 import warnings
 from typing import Any
@@ -10,22 +13,39 @@ from typing import Any
 import pytest
 
 import brama
-from conftest import Program, World
+from conftest import TABLE, Program, World
 
-#: Of each setting a value that is not its default.
-OTHERS: dict[str, Any] = {
-    "max_attempts": 7,
-    "expiry_strategy": "progressive",
-    "expiry": 5_000,
-    "initial_expiry": 6_000,
-    "max_expiry": 70_000,
-    "backoff_factor": 3.0,
-    "jitter": 0.25,
-    "window": 8_000,
-    "probe_timeout": 9_000,
-    "half_open_max_calls": 11,
-    "half_open_successes": 12,
-    "cancelled_after": 13_000,
+#: Of each kind a value that is no setting's default.
+OTHER_OF_KIND: dict[str, Any] = {
+    "attempts": 7,
+    "calls": 7,
+    "time": 70_000,
+    "optional_time": 70_000,
+    "factor": 7.0,
+    "part": 0.25,
+    "strategy": "progressive",
+}
+OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
+
+#: What can be given for a setting of each kind, as it is written.
+GIVEN = {
+    "attempts": "Union[int, Unlimited, Inherit, None]",
+    "calls": "Union[int, Inherit]",
+    "time": "Union[Duration, Inherit]",
+    "optional_time": "Union[Duration, Inherit, None]",
+    "factor": "Union[float, Inherit]",
+    "part": "Union[float, Inherit]",
+    "strategy": "Union[ExpiryStrategy, str, Inherit]",
+}
+#: How it is shown.
+SHOWN = {
+    "attempts": "Optional[int]",
+    "calls": "int",
+    "time": "int",
+    "optional_time": "Optional[int]",
+    "factor": "float",
+    "part": "float",
+    "strategy": "ExpiryStrategy",
 }
 
 
@@ -33,10 +53,46 @@ def settings_of(world: World, name: str = "x") -> dict[str, Any]:
     return dataclasses.asdict(world.manager.status(name).settings)
 
 
-def test_the_table_of_this_file_is_complete() -> None:
-    of_connections = {*typing.get_type_hints(brama.ConnectionSettings)} - {"metadata"}
-    assert set(OTHERS) == of_connections
-    assert set(OTHERS) == {field.name for field in dataclasses.fields(brama.Settings)}
+def declared(where: type, written: dict[str, str]) -> dict[str, str]:
+    """The attributes that a class declares, each with its type as it is written and, in one
+    line, what is said below it. Fails where a setting of the table is missing."""
+    (body,) = ast.parse(inspect.getsource(where)).body
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    said: dict[str, str] = {}
+    for before, statement in zip([None, *body.body], body.body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = ast.unparse(statement.annotation)
+        elif isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
+            assert isinstance(statement, ast.Expr)
+            said[before.target.id] = " ".join(ast.literal_eval(statement.value).split())
+    for row in TABLE:
+        line = f"{row.name}: {written[row.kind]}"
+        assert row.name in found, f"{where.__name__} needs the line `{line}`"
+        assert found[row.name] == written[row.kind], f"{where.__name__} needs the line `{line}`"
+    return said
+
+
+def test_what_type_checkers_see_has_every_setting() -> None:
+    said = declared(brama.ConnectionSettings, GIVEN)
+    for row in TABLE:
+        assert row.name in said, f"say below ConnectionSettings.{row.name} what it means"
+        assert re.search(r"\(default\)|Default", said[row.name]), f"say its default: {row}"
+    declared(brama.ManagerSettings, GIVEN)
+    declared(brama.Settings, SHOWN)
+    shown = [field.name for field in dataclasses.fields(brama.Settings)]
+    assert shown == [row.name for row in TABLE]
+    of_connections = {*typing.get_type_hints(brama.ConnectionSettings)}
+    assert of_connections == {*shown, "metadata"}
+
+
+def test_defaults_are_those_of_the_table(world: World) -> None:
+    world.manager.register("x")
+    words = {"BRAMA_NONE": None, "BRAMA_EXPIRY_FIXED": "fixed"}
+    found = settings_of(world)
+    for row in TABLE:
+        default = words[row.default] if row.default in words else ast.literal_eval(row.default)
+        assert found[row.name] == default, row
 
 
 @pytest.mark.parametrize("name", list(OTHERS))
