@@ -328,3 +328,14 @@ fn structs_of_cpp_have_every_setting() {
         }
     }
 }
+
+#[test]
+fn the_readme_names_every_setting() {
+    let readme = read("README.md");
+    for Setting { name, .. } in settings() {
+        assert!(
+            readme.contains(&format!("\n| `{name}`")),
+            "add to the defaults in README.md: | `{name}` | its default | what is allowed |"
+        );
+    }
+}
