@@ -22,10 +22,9 @@
 //! 2. `cargo check --all-features`: the compiler names C's structs that lack the field
 //!    (`src/ffi/config.rs`, `src/ffi/status.rs`). Add it with a comment for C programmers.
 //! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
-//!    header and the table that other tests read, and says which lines are missing in
-//!    `brama.hpp` and in the README. With `--test ffi` it writes down the new layout.
-//! 4. The tests of the Python package say which lines are missing there: `test_abi`,
-//!    `test_settings`, `test_documents`.
+//!    header and the table that other tests read, and says which lines are missing, in C's
+//!    comments, in `brama.hpp`, in the Python package and in the READMEs.
+//! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
 //!
 //! What is true of all settings of a kind is tested already: values out of range, defaults,
 //! giving, showing and taking back. Once a version of C's structs is published, the field goes to
@@ -33,7 +32,7 @@
 //!
 //! A new kind is a line of the table above, a function in `range`, an arm of `stored` (and of
 //! `answered`, `setter` and `getter`, if it is not given as it is stored), a module in
-//! `ffi::kinds`; each test that goes over the table then asks for values of it.
+//! `ffi::kinds`, and what each test that goes over the table asks for then.
 
 /// Calls the macro `$with` with all settings, after `[..]` with what else it is given. The order
 /// is that of the fields of C's structs.

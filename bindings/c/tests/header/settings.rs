@@ -1,7 +1,7 @@
 //! The settings of `src/values/settings/table.rs` wherever they are written out, since no macro
-//! can write them there: C's structs, which the header's generator reads as they stand, and the
-//! structs of C++. What is missing, or says something else than the table, fails with the line
-//! that is asked for.
+//! can write them there: C's structs, which the header's generator reads as they stand, and what
+//! compilers and type checkers of C++ and Python have to see. One test compares all of them
+//! with the table, and says which lines are missing.
 //!
 //! `tests/c/settings_table.h` is the table as C's preprocessor reads it. The tests in C, C++ and
 //! Python go over it, so that a new setting is tested without another line.
@@ -19,72 +19,99 @@ struct Setting {
     default: String,
 }
 
-/// What a kind is, in C and in C++, and what its comment in C has to say.
-struct Kind {
-    c: &'static str,
-    rust: &'static str,
-    cpp: &'static str,
-    /// In `brama::Settings`, where no value is optional but a time that may be missing.
-    cpp_shown: &'static str,
-    says: &'static [&'static str],
-}
+/// What each kind is: in C's header, in `src/ffi`, in C++ as it is given and as it is shown, in
+/// Python as it is given and as it is shown, and what its comment in C has to say.
+const KINDS: &str = "
+attempts | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Unlimited, Inherit, None] | Optional[int] | At least 1
+calls | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Inherit] | int | 1 to 65535
+time | uint64_t | u64 | Milliseconds | Milliseconds | Union[Duration, Inherit] | int | At least
+optional_time | uint64_t | u64 | Milliseconds | std::optional<Milliseconds> | Union[Duration, Inherit, None] | Optional[int] | At least 1; BRAMA_NONE (default)
+factor | double | f64 | double | double | Union[float, Inherit] | float | Finite, at least 1.0
+part | double | f64 | double | double | Union[float, Inherit] | float | 0.0 to 1.0
+strategy | brama_expiry_strategy_t | brama_expiry_strategy_t | ExpiryStrategy | ExpiryStrategy | Union[ExpiryStrategy, str, Inherit] | ExpiryStrategy | BRAMA_EXPIRY_FIXED (default)
+";
 
-fn kind(name: &str) -> Kind {
-    let (c, rust, cpp, cpp_shown, says): (_, _, _, _, &[&str]) = match name {
-        "attempts" => (
-            "uint32_t",
-            "u32",
-            "std::uint32_t",
-            "std::uint32_t",
-            &["At least 1"],
-        ),
-        "calls" => (
-            "uint32_t",
-            "u32",
-            "std::uint32_t",
-            "std::uint32_t",
-            &["1 to 65535"],
-        ),
-        "time" => (
-            "uint64_t",
-            "u64",
-            "Milliseconds",
-            "Milliseconds",
-            &["At least "],
-        ),
-        "optional_time" => (
-            "uint64_t",
-            "u64",
-            "Milliseconds",
-            "std::optional<Milliseconds>",
-            &["At least 1", "BRAMA_NONE (default)"],
-        ),
-        "factor" => (
-            "double",
-            "f64",
-            "double",
-            "double",
-            &["Finite, at least 1.0"],
-        ),
-        "part" => ("double", "f64", "double", "double", &["0.0 to 1.0"]),
-        "strategy" => (
-            "brama_expiry_strategy_t",
-            "brama_expiry_strategy_t",
-            "ExpiryStrategy",
-            "ExpiryStrategy",
-            &["BRAMA_EXPIRY_FIXED (default)", "BRAMA_EXPIRY_PROGRESSIVE"],
-        ),
-        other => panic!(
-            "the kind `{other}` of src/values/settings/table.rs is new: add it to `kind` in \
-             bindings/c/tests/header/settings.rs"
-        ),
-    };
-    Kind {
-        c,
-        rust,
-        cpp,
-        cpp_shown,
-        says,
+/// Where settings are written out beside C: a part of a file, from one text to another, and the
+/// line that it has for each, with the columns of [`KINDS`] by their number.
+const PLACES: [[&str; 4]; 11] = [
+    [
+        "bindings/cpp/brama.hpp",
+        "\nstruct Options {",
+        "\n};",
+        "    std::optional<{3}> {name} = {};",
+    ],
+    [
+        "bindings/cpp/brama.hpp",
+        "\nstruct Config {",
+        "\n};",
+        "    std::optional<{3}> {name} = {};",
+    ],
+    [
+        "bindings/cpp/brama.hpp",
+        "\nstruct Settings {",
+        "\n};",
+        "    {4} {name};",
+    ],
+    [
+        "bindings/cpp/brama.hpp",
+        "void put_all(",
+        "\n    }",
+        "        put(\"{name}\", to.{field}, from.{name});",
+    ],
+    [
+        "bindings/cpp/brama.hpp",
+        " Settings settings{",
+        ";",
+        "set.{field}",
+    ],
+    [
+        "bindings/python/src/brama/_abi.py",
+        "\nSETTINGS: ",
+        "\n}",
+        "    \"{name}\": \"{kind}\",",
+    ],
+    [
+        "bindings/python/src/brama/_settings.py",
+        "\nclass ConnectionSettings(",
+        "\nclass ",
+        "    {name}: {5}\n    \"\"\"",
+    ],
+    [
+        "bindings/python/src/brama/_settings.py",
+        "\nclass ManagerSettings(",
+        "\n\n\n",
+        "    {name}: {5}\n",
+    ],
+    [
+        "bindings/python/src/brama/_status.py",
+        "\nclass Settings:",
+        "\nclass ",
+        "    {name}: {6}",
+    ],
+    ["bindings/python/README.md", "", "", "| `{name}` |"],
+    ["README.md", "\n## Defaults", "\n## ", "| `{name}`"],
+];
+
+impl Setting {
+    /// The columns of its kind.
+    fn kind(&self) -> Vec<&'static str> {
+        let rows = KINDS
+            .lines()
+            .map(|row| row.split(" | ").collect::<Vec<_>>());
+        let found = rows.into_iter().find(|row| row[0] == self.kind);
+        found.unwrap_or_else(|| panic!("a new kind, {}: add it to KINDS", self.kind))
+    }
+
+    /// A line of this setting.
+    fn line(&self, pattern: &str) -> String {
+        let mut line = pattern
+            .replace("{name}", &self.name)
+            .replace("{field}", &self.field)
+            .replace("{kind}", &self.kind);
+        for (n, column) in self.kind().iter().enumerate() {
+            line = line.replace(&format!("{{{n}}}"), column);
+        }
+        line
     }
 }
 
@@ -241,101 +268,79 @@ fn names_the_default(comment: &str, setting: &Setting) -> bool {
         || comment.contains(&format!("Default {default}."))
 }
 
-#[test]
-fn structs_of_c_have_every_setting() {
-    let header = super::generate();
+/// What a struct of C lacks.
+fn missing_in_c(header: &str, name: &str, file: &str, missing: &mut Vec<String>) {
     let table = settings();
-    for (name, file) in [
-        ("brama_options_t", "config.rs"),
-        ("brama_config_t", "config.rs"),
-        ("brama_settings_t", "status.rs"),
-    ] {
-        let fields = fields(&header, name);
-        for setting in &table {
-            let kind = kind(&setting.kind);
-            let line = format!("pub {}: {},", setting.field, kind.rust);
-            let place = format!("struct {name} of src/ffi/{file}");
-            let found = fields.iter().find(|found| found.name == setting.field);
-            let found = found.unwrap_or_else(|| panic!("add to {place}: `{line}`"));
-            assert!(found.c == kind.c, "{place}: it has to be `{line}`");
-            let comment = &found.says;
-            if name == "brama_options_t" {
-                for text in kind.says {
-                    assert!(
-                        comment.contains(text),
-                        "{place}: the comment of `{line}` has to say {text:?}, not {comment:?}"
-                    );
-                }
-                assert!(
-                    names_the_default(comment, setting),
-                    "{place}: the comment of `{line}` has to say \"Default {}.\", not {comment:?}",
-                    setting.default
-                );
-            }
-            assert!(
-                name != "brama_settings_t"
-                    || setting.kind != "optional_time"
-                    || comment.contains("BRAMA_NONE"),
-                "{place}: the comment of `{line}` has to say what BRAMA_NONE means"
-            );
+    let fields = fields(header, name);
+    for setting in &table {
+        let kind = setting.kind();
+        let line = format!("{file}, {name}: `{}`", setting.line("pub {field}: {2},"));
+        let Some(found) = fields.iter().find(|found| found.name == setting.field) else {
+            missing.push(line);
+            continue;
+        };
+        if found.c != kind[1] {
+            missing.push(format!("{line}, not {}", found.c));
         }
-        let order = fields.iter().map(|field| &field.name);
-        let order = order.filter(|name| table.iter().any(|setting| setting.field == **name));
-        assert!(
-            order.eq(table.iter().map(|setting| &setting.field)),
-            "the settings of {name} in src/ffi/{file} have to have the order of the table"
-        );
+        let comment = &found.says;
+        let says = match name {
+            "brama_options_t" => kind[7],
+            "brama_settings_t" if setting.kind == "optional_time" => "BRAMA_NONE",
+            _ => "",
+        };
+        let unsaid = says.split("; ").filter(|text| !comment.contains(text));
+        missing.extend(unsaid.map(|text| format!("{line}: its comment has to say {text:?}")));
+        if name == "brama_options_t" && !names_the_default(comment, setting) {
+            missing.push(format!(
+                "{line}: its comment has to say \"Default {}.\"",
+                setting.default
+            ));
+        }
+    }
+    let order = fields.iter().map(|field| &field.name);
+    let order = order.filter(|name| table.iter().any(|setting| setting.field == **name));
+    if !order.eq(table.iter().map(|setting| &setting.field)) {
+        missing.push(format!("{file}, {name}: the order of the table"));
     }
 }
 
 #[test]
-fn structs_of_cpp_have_every_setting() {
-    let header = read("bindings/cpp/brama.hpp");
-    let part = |start: &str, end: &str| {
-        let (_, rest) = header
+fn every_setting_is_written_out_where_it_has_to_be() {
+    let mut missing = Vec::new();
+    let header = super::generate();
+    missing_in_c(
+        &header,
+        "brama_options_t",
+        "src/ffi/config.rs",
+        &mut missing,
+    );
+    missing_in_c(&header, "brama_config_t", "src/ffi/config.rs", &mut missing);
+    missing_in_c(
+        &header,
+        "brama_settings_t",
+        "src/ffi/status.rs",
+        &mut missing,
+    );
+    for [file, start, end, pattern] in PLACES {
+        let text = read(file);
+        let (_, part) = text
             .split_once(start)
-            .unwrap_or_else(|| panic!("{start}"));
-        rest.split_once(end).unwrap_or_else(|| panic!("{end}")).0
-    };
-    for Setting {
-        name, field, kind, ..
-    } in settings()
-    {
-        let Kind { cpp, cpp_shown, .. } = self::kind(&kind);
-        let given = format!("std::optional<{cpp}> {name} = {{}};");
-        let shown = format!("{cpp_shown} {name};");
-        let put = format!("put(\"{name}\", to.{field}, from.{name});");
-        let from = format!("set.{field}");
-        for (place, body, line) in [
-            ("struct Options", part("\nstruct Options {", "\n};"), &given),
-            ("struct Config", part("\nstruct Config {", "\n};"), &given),
-            (
-                "struct Settings",
-                part("\nstruct Settings {", "\n};"),
-                &shown,
-            ),
-            ("Filler::put_all", part("void put_all(", "\n    }"), &put),
-            (
-                "Status::from, at its place",
-                part("Settings settings{", ";"),
-                &from,
-            ),
-        ] {
-            assert!(
-                body.contains(line.as_str()),
-                "add to {place} of bindings/cpp/brama.hpp: `{line}`"
-            );
-        }
+            .unwrap_or_else(|| panic!("{file}: {start}"));
+        let part = match end {
+            "" => part,
+            end => {
+                part.split_once(end)
+                    .unwrap_or_else(|| panic!("{file}: {end}"))
+                    .0
+            }
+        };
+        let lines = settings().into_iter().map(|setting| setting.line(pattern));
+        let absent = lines.filter(|line| !part.contains(line.as_str()));
+        missing.extend(absent.map(|line| format!("{file}, {}: `{}`", start.trim(), line.trim())));
     }
-}
-
-#[test]
-fn the_readme_names_every_setting() {
-    let readme = read("README.md");
-    for Setting { name, .. } in settings() {
-        assert!(
-            readme.contains(&format!("\n| `{name}`")),
-            "add to the defaults in README.md: | `{name}` | its default | what is allowed |"
-        );
-    }
+    assert!(
+        missing.is_empty(),
+        "lines that src/values/settings/table.rs asks for and that are not there:\n{}",
+        missing.join("\n")
+    );
 }

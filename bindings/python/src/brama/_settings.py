@@ -2,7 +2,7 @@
 
 `_abi.SETTINGS` is the table of all settings of a circuit; what a value becomes follows from its
 setting's kind. What type checkers have to see is written out: the two `TypedDict`s here, and
-`_status.Settings`. `test_settings.py` compares them, and says which line a new setting needs.
+`_status.Settings`. `bindings/c/tests/header.rs` says which lines a new setting needs.
 """
 
 from __future__ import annotations
