@@ -336,7 +336,8 @@ fn every_setting_is_written_out_where_it_has_to_be() {
         };
         let lines = settings().into_iter().map(|setting| setting.line(pattern));
         let absent = lines.filter(|line| !part.contains(line.as_str()));
-        missing.extend(absent.map(|line| format!("{file}, {}: `{}`", start.trim(), line.trim())));
+        let place = start.trim_matches(|of: char| !of.is_alphanumeric());
+        missing.extend(absent.map(|line| format!("{file}, {place}: `{}`", line.trim())));
     }
     assert!(
         missing.is_empty(),
