@@ -83,15 +83,6 @@ impl<T> Given<T> {
         }
     }
 
-    #[cfg(feature = "capi")]
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Given<U> {
-        match self {
-            Given::Keep => Given::Keep,
-            Given::Inherit => Given::Inherit,
-            Given::Value(value) => Given::Value(f(value)),
-        }
-    }
-
     fn is_given(&self) -> bool {
         !matches!(self, Given::Keep)
     }
@@ -170,21 +161,6 @@ impl Overrides {
 }
 
 impl Settings {
-    pub(crate) const DEFAULT: Settings = Settings {
-        max_attempts: 5,
-        window: None,
-        expiry: 60_000,
-        expiry_strategy: ExpiryStrategy::Fixed,
-        initial_expiry: 60_000,
-        max_expiry: 600_000,
-        backoff_factor: 2.0,
-        jitter: 0.0,
-        half_open_max_calls: 1,
-        half_open_successes: 1,
-        probe_timeout: None,
-        cancelled_after: None,
-    };
-
     /// Whether calls need the time of their start.
     pub(crate) fn is_watched(&self) -> bool {
         self.cancelled_after.is_some()

@@ -1,4 +1,9 @@
-"""Settings: what can be given, and how it becomes the fields of the library's structs."""
+"""Settings: what can be given, and how it becomes the fields of the library's structs.
+
+`_abi.SETTINGS` is the table of all settings of a circuit; what a value becomes follows from its
+setting's kind. What type checkers have to see is written out: the two `TypedDict`s here, and
+`_status.Settings`. `bindings/c/tests/header.rs` says which lines a new setting needs.
+"""
 
 from __future__ import annotations
 
@@ -200,19 +205,17 @@ def _clock(name: str, value: Any) -> int:
     return int(value._clock.address)
 
 
+_OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
+    "attempts": _attempts,
+    "calls": _count,
+    "time": _length,
+    "optional_time": _length_or_none,
+    "factor": real,
+    "part": real,
+    "strategy": _strategy,
+}
 _OF_BOTH: Dict[str, Field] = {
-    "max_attempts": ("max_attempts", _attempts),
-    "expiry_strategy": ("expiry_strategy", _strategy),
-    "expiry": ("expiry_ms", _length),
-    "initial_expiry": ("initial_expiry_ms", _length),
-    "max_expiry": ("max_expiry_ms", _length),
-    "backoff_factor": ("backoff_factor", real),
-    "jitter": ("jitter", real),
-    "window": ("window_ms", _length_or_none),
-    "probe_timeout": ("probe_timeout_ms", _length_or_none),
-    "half_open_max_calls": ("half_open_max_calls", _count),
-    "half_open_successes": ("half_open_successes", _count),
-    "cancelled_after": ("cancelled_after_ms", _length_or_none),
+    name: (_abi.field_of(name), _OF_KIND[kind]) for name, kind in _abi.SETTINGS.items()
 }
 _OF_MANAGER: Dict[str, Field] = {
     **_OF_BOTH,
