@@ -160,22 +160,15 @@ static brama_pair_t *pairs(size_t *count) {
     return which % 16 == 15 ? NULL : some;
 }
 
-#define SETTINGS(s)                                                                    \
-    do {                                                                               \
-        uint16_t fields = (uint16_t)(byte() << 8 | byte());                            \
-        if (fields & 1) (s).max_attempts = u32();                                      \
-        if (fields & 2) (s).expiry_strategy = i32();                                   \
-        if (fields & 4) (s).expiry_ms = u64();                                         \
-        if (fields & 8) (s).initial_expiry_ms = u64();                                 \
-        if (fields & 16) (s).max_expiry_ms = u64();                                    \
-        if (fields & 32) (s).backoff_factor = f64();                                   \
-        if (fields & 64) (s).jitter = f64();                                           \
-        if (fields & 128) (s).window_ms = u64();                                       \
-        if (fields & 256) (s).probe_timeout_ms = u64();                                \
-        if (fields & 512) (s).half_open_max_calls = u32();                             \
-        if (fields & 1024) (s).half_open_successes = u32();                            \
-        if (fields & 2048) (s).cancelled_after_ms = u64();                             \
-    } while (0)
+/* A value for a setting of each kind. */
+#define SOME_attempts u32
+#define SOME_calls u32
+#define SOME_time u64
+#define SOME_optional_time u64
+#define SOME_factor f64
+#define SOME_part f64
+#define SOME_strategy i32
+#define SOME_flag i32
 
 static ROOMY(brama_options_t) options_room;
 static ROOMY(brama_config_t) config_room;
@@ -187,7 +180,12 @@ static brama_options_t *options(void) {
     memset(&options_room, byte() > 250, sizeof options_room);
     brama_options_init(&options_room.it);
     options_room.it.size = size_of(sizeof options_room.it);
-    SETTINGS(options_room.it);
+    uint32_t fields = (uint32_t)byte() << 8 | byte();
+#define SETTING(name, field, kind, initial)                                            \
+    if (fields & 1) options_room.it.field = SOME_##kind();                            \
+    fields >>= 1;
+#include "../bindings/c/tests/c/settings_table.h"
+#undef SETTING
     options_room.it.metadata = pairs(&options_room.it.metadata_count);
     return byte() > 200 ? NULL : &options_room.it;
 }
@@ -196,7 +194,12 @@ static brama_config_t *config(int for_new) {
     memset(&config_room, byte() > 250, sizeof config_room);
     brama_config_init(&config_room.it);
     config_room.it.size = size_of(sizeof config_room.it);
-    SETTINGS(config_room.it);
+    uint32_t fields = (uint32_t)byte() << 8 | byte();
+#define SETTING(name, field, kind, initial)                                            \
+    if (fields & 1) config_room.it.field = SOME_##kind();                             \
+    fields >>= 1;
+#include "../bindings/c/tests/c/settings_table.h"
+#undef SETTING
     if (byte() % 2) {
         config_room.it.cleanup_interval_ms = u64();
         config_room.it.inactive_threshold_ms = u64();

@@ -328,7 +328,11 @@ BRAMA_API const char *brama_last_error_message(void);
 #define BRAMA_TERMINATED SIZE_MAX
 
 /**
- * A number that was not given, in a field of type uint32_t.
+ * A number that was not given, in a field of type uint32_t. These constants have one value
+ * for one meaning in all whole numbers: -1 for BRAMA_NEVER and BRAMA_UNLIMITED, -2 for what
+ * was not given, -3 for what is inherited, -4 for BRAMA_NONE. A setting refuses those that
+ * mean nothing for it, and in a field of type uint64_t BRAMA_NOT_GIVEN_U32 and
+ * BRAMA_INHERIT_U32, which C makes other numbers of.
  */
 #define BRAMA_NOT_GIVEN_U32 UINT32_C(0xfffffffe)
 
@@ -340,7 +344,7 @@ BRAMA_API const char *brama_last_error_message(void);
 /**
  * A choice that was not given, in a field of type int32_t.
  */
-#define BRAMA_NOT_GIVEN_I32 (-1)
+#define BRAMA_NOT_GIVEN_I32 (-2)
 
 /**
  * A number that was not given, in a field of type double.
@@ -356,12 +360,12 @@ BRAMA_API const char *brama_last_error_message(void);
 /**
  * Takes a setting of type uint64_t back.
  */
-#define BRAMA_INHERIT_U64 UINT64_C(0xfffffffffffffffc)
+#define BRAMA_INHERIT_U64 UINT64_C(0xfffffffffffffffd)
 
 /**
  * Takes a setting of type int32_t back.
  */
-#define BRAMA_INHERIT_I32 (-2)
+#define BRAMA_INHERIT_I32 (-3)
 
 /**
  * Takes a setting of type double back.
@@ -381,7 +385,7 @@ BRAMA_API const char *brama_last_error_message(void);
 /**
  * No value: a time before its first occurrence, a window that is not there.
  */
-#define BRAMA_NONE UINT64_C(0xfffffffffffffffd)
+#define BRAMA_NONE UINT64_C(0xfffffffffffffffc)
 
 /**
  * The state of a circuit: one of the BRAMA_STATE_ values.
@@ -671,6 +675,16 @@ typedef struct brama_options_t {
      */
     uint64_t cancelled_after_ms;
     /**
+     * 1 (default): a success clears the failures in the window. 0: they count until they are as
+     * old as the window, and only a recovery or a reset clears them. Without a window a success
+     * always clears them.
+     */
+    int32_t success_clears_window;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
      */
@@ -691,8 +705,8 @@ typedef struct brama_config_t {
      */
     size_t size;
     /**
-     * Default for connections that do not set their own. Fields up to cancelled_after_ms
-     * have the meaning and limits given in brama_options_t.
+     * Default for connections that do not set their own. It and the fields that follow have
+     * the meaning and limits given in brama_options_t, where that has them.
      */
     uint32_t max_attempts;
     /**
@@ -739,6 +753,14 @@ typedef struct brama_config_t {
      * As in brama_options_t.
      */
     uint64_t cancelled_after_ms;
+    /**
+     * As in brama_options_t.
+     */
+    int32_t success_clears_window;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
     /**
      * How often unused connections are looked for. At least 1. Default 10000.
      */
@@ -819,7 +841,7 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, NULL, 0 }
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, NULL, 0 }
 
 /** brama_config_init as an initialiser. */
 #define BRAMA_CONFIG_INIT \
@@ -827,8 +849,9 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
-      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_U64, NULL }
 
 
 /* -- Managers ------------------------------------------------------------------------ */
@@ -1622,6 +1645,14 @@ typedef struct brama_settings_t {
      * BRAMA_NONE: a call that is given up is ignored.
      */
     uint64_t cancelled_after_ms;
+    /**
+     * 0: a success leaves the failures in the window.
+     */
+    int32_t success_clears_window;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } brama_settings_t;
 
 /**
@@ -1836,8 +1867,8 @@ brama_result_t brama_state_counts(brama_t *manager,
                                   brama_state_counts_t *counts);
 /** brama_settings_init as an initialiser. */
 #define BRAMA_SETTINGS_INIT \
-    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, BRAMA_NONE, 0, 0, \
-      BRAMA_NONE }
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
+      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0 }
 
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \

@@ -169,6 +169,18 @@ struct Inherit {
 };
 inline constexpr Inherit inherit;
 
+/// A setting that is on or off: `true`, `false` or `inherit`.
+class Flag {
+public:
+    template <class Bool, std::enable_if_t<std::is_same_v<Bool, bool>, int> = 0>
+    constexpr Flag(Bool on) noexcept : value_(on ? 1 : 0) {}
+    constexpr Flag(Inherit) noexcept : value_(BRAMA_INHERIT_I32) {}
+    constexpr explicit operator std::int32_t() const noexcept { return value_; }
+
+private:
+    std::int32_t value_;
+};
+
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
 
@@ -620,6 +632,7 @@ struct Options {
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
+    std::optional<Flag> success_clears_window = {};
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -640,9 +653,10 @@ struct Config {
     std::optional<std::uint32_t> half_open_max_calls = {};
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
+    std::optional<Flag> success_clears_window = {};
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
-    std::optional<bool> auto_register = {};
+    std::optional<Flag> auto_register = {};
     std::optional<bool> background = {};           ///< only for a new manager
     std::optional<std::uint64_t> event_capacity = {};  ///< only for a new manager
     const ManualClock* clock = nullptr;            ///< only for a new manager
@@ -662,6 +676,7 @@ struct Settings {
     std::uint32_t half_open_max_calls;
     std::uint32_t half_open_successes;
     std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
+    bool success_clears_window;
 };
 
 namespace detail {
@@ -708,6 +723,7 @@ struct Filler {
         put("half_open_max_calls", to.half_open_max_calls, from.half_open_max_calls);
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
         put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
+        put("success_clears_window", to.success_clears_window, from.success_clears_window);
     }
 };
 
@@ -798,7 +814,8 @@ struct Status {
                           detail::span(set.probe_timeout_ms),
                           set.half_open_max_calls,
                           set.half_open_successes,
-                          detail::span(set.cancelled_after_ms)};
+                          detail::span(set.cancelled_after_ms),
+                          set.success_clears_window != 0};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),

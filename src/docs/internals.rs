@@ -18,6 +18,8 @@
 //! | `values` | decisions and descriptions, without atomics | no thread |
 //! | `sys` | atomics, clocks, threads, forks, descriptors | the system |
 //!
+//! A setting is a line of `values::settings::table`, whose top says how to add one.
+//!
 //! Beside the floors: `docs` (these chapters) and `models` (loom models of the protocols).
 //! `tests/mutations` breaks each protocol in turn, and expects its model to notice.
 //!

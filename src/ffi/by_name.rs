@@ -4,13 +4,14 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::args::{self, TERMINATED, key, key_of_lengths};
-use super::config::{brama_options_t, in_c};
+use super::config::brama_options_t;
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types;
 use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
+use super::words_of_c::in_c;
 use crate::manager::Brama;
 use crate::manager::connection::Connection;
 use crate::values::key::Key;

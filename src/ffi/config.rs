@@ -8,31 +8,30 @@ use super::args::{self, Extensible, handle, init, key, pairs, read, read_or_blan
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_clock_t, brama_connection_t, brama_t};
+use super::kinds;
 use super::types::*;
+use super::words_of_c::in_c;
 use crate::manager::builder::Builder;
-use crate::values::error::{Error, Invalid};
+use crate::values::error::Error;
 use crate::values::settings::{
-    Changes, Config, ConnectionOptions, ExpiryStrategy, Given, Housekeeping, UNLIMITED,
-    setting_table,
+    Changes, Config, ConnectionOptions, Given, Housekeeping, setting_table,
 };
 
 /// What a struct that has the fields of settings says of them.
-macro_rules! changes_of {
-    ($given:expr) => {
+macro_rules! changes {
+    ([$given:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         Changes {
-            max_attempts: u32_given($given.max_attempts),
-            expiry: ms_given("expiry_ms", $given.expiry_ms)?,
-            expiry_strategy: strategy_given($given.expiry_strategy)?,
-            initial_expiry: ms_given("initial_expiry_ms", $given.initial_expiry_ms)?,
-            max_expiry: ms_given("max_expiry_ms", $given.max_expiry_ms)?,
-            backoff_factor: f64_given($given.backoff_factor),
-            jitter: f64_given($given.jitter),
-            window: ms_or_none_given("window_ms", $given.window_ms)?,
-            success_clears_window: Given::Keep,
-            half_open_max_calls: u32_given($given.half_open_max_calls),
-            half_open_successes: u32_given($given.half_open_successes),
-            probe_timeout: ms_or_none_given("probe_timeout_ms", $given.probe_timeout_ms)?,
-            cancelled_after: ms_or_none_given("cancelled_after_ms", $given.cancelled_after_ms)?,
+            $($name: kinds::$kind::given(stringify!($field), $given.$field)?,)*
+        }
+    };
+}
+
+/// A struct in which no setting is given.
+macro_rules! nothing_given {
+    ([$type:ident { $($more:tt)* }] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        $type {
+            $($field: kinds::$kind::NOT_GIVEN,)*
+            $($more)*
         }
     };
 }
@@ -75,6 +74,12 @@ pub struct brama_options_t {
     /// A call that its caller gives up (brama_permit_cancelled) counts as a failure if it
     /// lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
     pub cancelled_after_ms: u64,
+    /// 1 (default): a success clears the failures in the window. 0: they count until they are as
+    /// old as the window, and only a recovery or a reset clears them. Without a window a success
+    /// always clears them.
+    pub success_clears_window: i32,
+    /// Zero.
+    pub reserved: u32,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
     pub metadata: *const brama_pair_t,
@@ -89,8 +94,8 @@ pub struct brama_options_t {
 pub struct brama_config_t {
     /// Bytes of this struct; set by brama_config_init.
     pub size: usize,
-    /// Default for connections that do not set their own. Fields up to cancelled_after_ms
-    /// have the meaning and limits given in brama_options_t.
+    /// Default for connections that do not set their own. It and the fields that follow have
+    /// the meaning and limits given in brama_options_t, where that has them.
     pub max_attempts: u32,
     /// As in brama_options_t.
     pub expiry_strategy: brama_expiry_strategy_t,
@@ -114,6 +119,10 @@ pub struct brama_config_t {
     pub half_open_successes: u32,
     /// As in brama_options_t.
     pub cancelled_after_ms: u64,
+    /// As in brama_options_t.
+    pub success_clears_window: i32,
+    /// Zero.
+    pub reserved: u32,
     /// How often unused connections are looked for. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or
@@ -138,23 +147,15 @@ unsafe impl Extensible for brama_options_t {
     const NAME: &'static str = "brama_options_t";
     const INIT: &'static str = "brama_options_init";
     const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_options_t {
-        size: size_of::<Self>(),
-        max_attempts: BRAMA_NOT_GIVEN_U32,
-        expiry_strategy: BRAMA_NOT_GIVEN_I32,
-        expiry_ms: BRAMA_NOT_GIVEN_U64,
-        initial_expiry_ms: BRAMA_NOT_GIVEN_U64,
-        max_expiry_ms: BRAMA_NOT_GIVEN_U64,
-        backoff_factor: BRAMA_NOT_GIVEN_F64,
-        jitter: BRAMA_NOT_GIVEN_F64,
-        window_ms: BRAMA_NOT_GIVEN_U64,
-        probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
-        half_open_max_calls: BRAMA_NOT_GIVEN_U32,
-        half_open_successes: BRAMA_NOT_GIVEN_U32,
-        cancelled_after_ms: BRAMA_NOT_GIVEN_U64,
-        metadata: ptr::null(),
-        metadata_count: 0,
-    };
+    const BLANK: Self = setting_table!(
+        nothing_given,
+        brama_options_t {
+            size: size_of::<Self>(),
+            reserved: 0,
+            metadata: ptr::null(),
+            metadata_count: 0,
+        }
+    );
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -162,27 +163,19 @@ unsafe impl Extensible for brama_config_t {
     const NAME: &'static str = "brama_config_t";
     const INIT: &'static str = "brama_config_init";
     const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_config_t {
-        size: size_of::<Self>(),
-        max_attempts: BRAMA_NOT_GIVEN_U32,
-        expiry_strategy: BRAMA_NOT_GIVEN_I32,
-        expiry_ms: BRAMA_NOT_GIVEN_U64,
-        initial_expiry_ms: BRAMA_NOT_GIVEN_U64,
-        max_expiry_ms: BRAMA_NOT_GIVEN_U64,
-        backoff_factor: BRAMA_NOT_GIVEN_F64,
-        jitter: BRAMA_NOT_GIVEN_F64,
-        window_ms: BRAMA_NOT_GIVEN_U64,
-        probe_timeout_ms: BRAMA_NOT_GIVEN_U64,
-        half_open_max_calls: BRAMA_NOT_GIVEN_U32,
-        half_open_successes: BRAMA_NOT_GIVEN_U32,
-        cancelled_after_ms: BRAMA_NOT_GIVEN_U64,
-        cleanup_interval_ms: BRAMA_NOT_GIVEN_U64,
-        inactive_threshold_ms: BRAMA_NOT_GIVEN_U64,
-        auto_register: BRAMA_NOT_GIVEN_I32,
-        background: BRAMA_NOT_GIVEN_I32,
-        event_capacity: BRAMA_NOT_GIVEN_U64,
-        clock: ptr::null(),
-    };
+    const BLANK: Self = setting_table!(
+        nothing_given,
+        brama_config_t {
+            size: size_of::<Self>(),
+            reserved: 0,
+            cleanup_interval_ms: BRAMA_NOT_GIVEN_U64,
+            inactive_threshold_ms: BRAMA_NOT_GIVEN_U64,
+            auto_register: BRAMA_NOT_GIVEN_I32,
+            background: BRAMA_NOT_GIVEN_I32,
+            event_capacity: BRAMA_NOT_GIVEN_U64,
+            clock: ptr::null(),
+        }
+    );
 }
 
 /// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
@@ -221,7 +214,7 @@ pub unsafe extern "C" fn brama_configure(
         )?;
         refuse_if_given("clock", !config.clock.is_null())?;
         let given = Config {
-            changes: changes_of!(config),
+            changes: setting_table!(changes, config),
             housekeeping: config.housekeeping()?,
         };
         // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
@@ -277,61 +270,6 @@ pub unsafe extern "C" fn brama_connection_configure(
     })
 }
 
-const _: () = assert!(UNLIMITED == BRAMA_UNLIMITED);
-
-/// An error about a setting in C's words: the field's name, and lengths of time as numbers.
-pub(super) fn in_c(error: Error) -> Error {
-    match error {
-        Error::InvalidConfig(invalid) => {
-            let (name, value, allowed) = words_of_c(&invalid);
-            Error::config(name, value, allowed)
-        }
-        Error::InvalidArgument(invalid) if invalid.name == "expiry" => {
-            let (name, value, allowed) = words_of_c(&invalid);
-            Error::argument_value(name, value, allowed)
-        }
-        other => other,
-    }
-}
-
-fn words_of_c(invalid: &Invalid) -> (&'static str, String, String) {
-    let Some(field) = time_field(invalid.name) else {
-        return (invalid.name, invalid.value.clone(), invalid.allowed.clone());
-    };
-    // Below 1 ms C can give only 0.
-    let value = match invalid.value.strip_suffix(" ms") {
-        Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
-        _ => "0".to_owned(),
-    };
-    let allowed = invalid
-        .allowed
-        .replace("initial_expiry", "initial_expiry_ms");
-    (field, value, allowed)
-}
-
-/// A function that knows the settings of [`setting_table`] that are lengths of time.
-macro_rules! time_fields {
-    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
-        |setting: &str| -> Option<&'static str> {
-            match setting {
-                $(stringify!($name) => time_fields!(@ $kind $name),)*
-                _ => None,
-            }
-        }
-    };
-    (@ time $name:ident) => { Some(concat!(stringify!($name), "_ms")) };
-    (@ optional_time $name:ident) => { Some(concat!(stringify!($name), "_ms")) };
-    (@ $kind:ident $name:ident) => { None };
-}
-/// The field of a setting that is a length of time.
-fn time_field(setting: &str) -> Option<&'static str> {
-    match setting {
-        "cleanup_interval" => Some("cleanup_interval_ms"),
-        "inactive_threshold" => Some("inactive_threshold_ms"),
-        setting => setting_table!(time_fields)(setting),
-    }
-}
-
 impl brama_options_t {
     /// What a caller means by options, NULL for none.
     ///
@@ -349,7 +287,7 @@ impl brama_options_t {
     /// The metadata is what it says.
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
         let options = ConnectionOptions {
-            changes: changes_of!(self),
+            changes: setting_table!(changes, self),
             metadata: None,
         };
         // SAFETY: the metadata is NULL or so many pairs: this function's # Safety.
@@ -371,14 +309,13 @@ impl brama_config_t {
         // SAFETY: `config` is NULL or a config: this function's # Safety.
         let given = unsafe { read_or_blank("config", config) }?;
         let mut builder = Builder::new().config(Config {
-            changes: changes_of!(given),
+            changes: setting_table!(changes, given),
             housekeeping: given.housekeeping()?,
         });
-        if let Some(on) = flag("background", given.background)? {
+        if let Some(on) = kinds::lasting_flag("background", given.background)? {
             builder = builder.background(on);
         }
-        if given.event_capacity != BRAMA_NOT_GIVEN_U64 {
-            let capacity = usize::try_from(given.event_capacity).unwrap_or(usize::MAX);
+        if let Some(capacity) = kinds::capacity("event_capacity", given.event_capacity)? {
             builder = builder.event_capacity(capacity);
         }
         // SAFETY: the config's clock is NULL or a clock: this function's # Safety.
@@ -392,17 +329,17 @@ impl brama_config_t {
         let default = Housekeeping::default();
         Ok(Housekeeping {
             cleanup_interval_ms: given_or_default(
-                ms_given("cleanup_interval_ms", self.cleanup_interval_ms)?,
+                kinds::time::given("cleanup_interval_ms", self.cleanup_interval_ms)?,
                 default.cleanup_interval(),
             ),
             inactive_threshold_ms: given_or_default(
-                ms_or_never_given("inactive_threshold_ms", self.inactive_threshold_ms)?,
+                kinds::endless_time("inactive_threshold_ms", self.inactive_threshold_ms)?,
                 default.inactive_threshold(),
             ),
-            auto_register: match self.auto_register {
-                BRAMA_INHERIT_I32 => Some(default.auto_register()),
-                given => flag("auto_register", given)?,
-            },
+            auto_register: given_or_default(
+                kinds::flag::given("auto_register", self.auto_register)?,
+                default.auto_register(),
+            ),
         })
     }
 }
@@ -420,79 +357,5 @@ fn refuse_if_given(field: &'static str, given: bool) -> Result<(), Error> {
     match given {
         true => Err(Error::config(field, "given", "only for brama_new")),
         false => Ok(()),
-    }
-}
-
-fn flag(field: &'static str, value: i32) -> Result<Option<bool>, Error> {
-    match value {
-        BRAMA_NOT_GIVEN_I32 => Ok(None),
-        0 => Ok(Some(false)),
-        1 => Ok(Some(true)),
-        other => Err(Error::config(field, other, "must be 0 or 1")),
-    }
-}
-
-fn u32_given(value: u32) -> Given<u32> {
-    match value {
-        BRAMA_NOT_GIVEN_U32 => Given::Keep,
-        BRAMA_INHERIT_U32 => Given::Inherit,
-        value => Given::Value(value),
-    }
-}
-
-fn f64_given(value: f64) -> Given<f64> {
-    match value {
-        BRAMA_NOT_GIVEN_F64 => Given::Keep,
-        BRAMA_INHERIT_F64 => Given::Inherit,
-        value => Given::Value(value),
-    }
-}
-
-fn strategy_given(strategy: brama_expiry_strategy_t) -> Result<Given<ExpiryStrategy>, Error> {
-    match strategy {
-        BRAMA_NOT_GIVEN_I32 => Ok(Given::Keep),
-        BRAMA_INHERIT_I32 => Ok(Given::Inherit),
-        BRAMA_EXPIRY_FIXED => Ok(Given::Value(ExpiryStrategy::Fixed)),
-        BRAMA_EXPIRY_PROGRESSIVE => Ok(Given::Value(ExpiryStrategy::Progressive)),
-        other => {
-            let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
-            Err(Error::config("expiry_strategy", other, allowed))
-        }
-    }
-}
-
-/// A time that has to be there and to end.
-fn ms_given(field: &'static str, ms: u64) -> Result<Given<u64>, Error> {
-    let refused = |name| Err(Error::config(field, name, "must be a number of ms"));
-    match ms {
-        BRAMA_NOT_GIVEN_U64 => Ok(Given::Keep),
-        BRAMA_INHERIT_U64 => Ok(Given::Inherit),
-        BRAMA_NEVER => refused("BRAMA_NEVER"),
-        BRAMA_NONE => refused("BRAMA_NONE"),
-        ms => Ok(Given::Value(ms)),
-    }
-}
-
-/// A time that may be missing.
-fn ms_or_none_given(field: &'static str, ms: u64) -> Result<Given<Option<u64>>, Error> {
-    match ms {
-        BRAMA_NONE => Ok(Given::Value(None)),
-        BRAMA_NEVER => {
-            let allowed = "must be a number of ms or BRAMA_NONE";
-            Err(Error::config(field, "BRAMA_NEVER", allowed))
-        }
-        ms => Ok(ms_given(field, ms)?.map(Some)),
-    }
-}
-
-/// A time that may never end.
-fn ms_or_never_given(field: &'static str, ms: u64) -> Result<Given<Option<u64>>, Error> {
-    match ms {
-        BRAMA_NEVER => Ok(Given::Value(None)),
-        BRAMA_NONE => {
-            let allowed = "must be a number of ms or BRAMA_NEVER";
-            Err(Error::config(field, "BRAMA_NONE", allowed))
-        }
-        ms => Ok(ms_given(field, ms)?.map(Some)),
     }
 }

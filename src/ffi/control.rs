@@ -4,12 +4,12 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use super::args::{self, TERMINATED, handle, key};
-use super::config::in_c;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
 use super::types::{BRAMA_INHERIT_U64, BRAMA_NEVER, BRAMA_NONE, BRAMA_NOT_GIVEN_U64};
+use super::words_of_c::in_c;
 use crate::circuit::record::OpenFor;
 use crate::values::error::Error;
 

@@ -4,10 +4,11 @@ use std::ptr;
 use std::time::Duration;
 
 use super::args;
-use super::config::{brama_config_t, in_c};
+use super::config::brama_config_t;
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_t;
+use super::words_of_c::in_c;
 use crate::manager;
 
 /// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL

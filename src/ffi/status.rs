@@ -10,12 +10,35 @@ use super::args::{self, Extensible, handle, init, judge_place, key, null, write}
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
+use super::kinds;
 use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
 use crate::circuit::record::Status;
 use crate::values::error::Error;
-use crate::values::settings::{ExpiryStrategy, Settings};
+use crate::values::settings::{Settings, setting_table};
 use crate::values::state::State;
+
+/// The struct that knows no setting.
+macro_rules! blank {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        brama_settings_t {
+            size: size_of::<brama_settings_t>(),
+            $($field: kinds::$kind::BLANK,)*
+            reserved: 0,
+        }
+    };
+}
+
+/// The struct that shows these settings.
+macro_rules! shown {
+    ([$settings:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        brama_settings_t {
+            size: size_of::<brama_settings_t>(),
+            $($field: kinds::$kind::shown($settings.$name()),)*
+            reserved: 0,
+        }
+    };
+}
 
 /// The settings in effect for a connection; the fields are those of brama_options_t.
 #[repr(C)]
@@ -47,6 +70,10 @@ pub struct brama_settings_t {
     pub half_open_successes: u32,
     /// BRAMA_NONE: a call that is given up is ignored.
     pub cancelled_after_ms: u64,
+    /// 0: a success leaves the failures in the window.
+    pub success_clears_window: i32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
@@ -159,21 +186,7 @@ unsafe impl Extensible for brama_settings_t {
     const NAME: &'static str = "brama_settings_t";
     const INIT: &'static str = "brama_settings_init";
     const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_settings_t {
-        size: size_of::<Self>(),
-        max_attempts: 0,
-        expiry_strategy: 0,
-        expiry_ms: 0,
-        initial_expiry_ms: 0,
-        max_expiry_ms: 0,
-        backoff_factor: 0.0,
-        jitter: 0.0,
-        window_ms: BRAMA_NONE,
-        probe_timeout_ms: BRAMA_NONE,
-        half_open_max_calls: 0,
-        half_open_successes: 0,
-        cancelled_after_ms: BRAMA_NONE,
-    };
+    const BLANK: Self = setting_table!(blank);
 }
 
 // SAFETY: numbers after the size.
@@ -429,24 +442,7 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
 }
 
 fn in_effect(settings: &Settings) -> brama_settings_t {
-    brama_settings_t {
-        size: size_of::<brama_settings_t>(),
-        max_attempts: settings.max_attempts().unwrap_or(BRAMA_UNLIMITED),
-        expiry_strategy: match settings.expiry_strategy() {
-            ExpiryStrategy::Fixed => BRAMA_EXPIRY_FIXED,
-            ExpiryStrategy::Progressive => BRAMA_EXPIRY_PROGRESSIVE,
-        },
-        expiry_ms: ms(Some(settings.expiry())),
-        initial_expiry_ms: ms(Some(settings.initial_expiry())),
-        max_expiry_ms: ms(Some(settings.max_expiry())),
-        backoff_factor: settings.backoff_factor(),
-        jitter: settings.jitter(),
-        window_ms: ms(settings.window()),
-        probe_timeout_ms: ms(settings.probe_timeout()),
-        half_open_max_calls: settings.half_open_max_calls(),
-        half_open_successes: settings.half_open_successes(),
-        cancelled_after_ms: ms(settings.cancelled_after()),
-    }
+    setting_table!(shown, settings)
 }
 
 /// BRAMA_NONE for none.

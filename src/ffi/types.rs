@@ -72,12 +72,16 @@ pub const BRAMA_EVENT_PROBE: brama_event_type_t = 15;
 /// state: the event's reason says it.
 pub const BRAMA_EVENT_NOTICE: brama_event_type_t = 16;
 
-/// A number that was not given, in a field of type uint32_t.
+/// A number that was not given, in a field of type uint32_t. These constants have one value
+/// for one meaning in all whole numbers: -1 for BRAMA_NEVER and BRAMA_UNLIMITED, -2 for what
+/// was not given, -3 for what is inherited, -4 for BRAMA_NONE. A setting refuses those that
+/// mean nothing for it, and in a field of type uint64_t BRAMA_NOT_GIVEN_U32 and
+/// BRAMA_INHERIT_U32, which C makes other numbers of.
 pub const BRAMA_NOT_GIVEN_U32: u32 = 0xfffffffe;
 /// A number that was not given, in a field or argument of type uint64_t.
 pub const BRAMA_NOT_GIVEN_U64: u64 = 0xfffffffffffffffe;
 /// A choice that was not given, in a field of type int32_t.
-pub const BRAMA_NOT_GIVEN_I32: i32 = -1;
+pub const BRAMA_NOT_GIVEN_I32: i32 = -2;
 /// A number that was not given, in a field of type double.
 pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
 
@@ -85,9 +89,9 @@ pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
 /// manager the default.
 pub const BRAMA_INHERIT_U32: u32 = 0xfffffffd;
 /// Takes a setting of type uint64_t back.
-pub const BRAMA_INHERIT_U64: u64 = 0xfffffffffffffffc;
+pub const BRAMA_INHERIT_U64: u64 = 0xfffffffffffffffd;
 /// Takes a setting of type int32_t back.
-pub const BRAMA_INHERIT_I32: i32 = -2;
+pub const BRAMA_INHERIT_I32: i32 = -3;
 /// Takes a setting of type double back.
 pub const BRAMA_INHERIT_F64: f64 = -2.0e300;
 
@@ -96,7 +100,7 @@ pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
 /// A time that never comes or a wait that never ends.
 pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
 /// No value: a time before its first occurrence, a window that is not there.
-pub const BRAMA_NONE: u64 = 0xfffffffffffffffd;
+pub const BRAMA_NONE: u64 = 0xfffffffffffffffc;
 
 /// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
 /// Pairs come in arrays, so this struct never grows.

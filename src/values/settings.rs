@@ -83,15 +83,6 @@ impl<T> Given<T> {
         }
     }
 
-    #[cfg(feature = "capi")]
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Given<U> {
-        match self {
-            Given::Keep => Given::Keep,
-            Given::Inherit => Given::Inherit,
-            Given::Value(value) => Given::Value(f(value)),
-        }
-    }
-
     fn is_given(&self) -> bool {
         !matches!(self, Given::Keep)
     }
@@ -170,22 +161,6 @@ impl Overrides {
 }
 
 impl Settings {
-    pub(crate) const DEFAULT: Settings = Settings {
-        max_attempts: 5,
-        window: None,
-        success_clears_window: true,
-        expiry: 60_000,
-        expiry_strategy: ExpiryStrategy::Fixed,
-        initial_expiry: 60_000,
-        max_expiry: 600_000,
-        backoff_factor: 2.0,
-        jitter: 0.0,
-        half_open_max_calls: 1,
-        half_open_successes: 1,
-        probe_timeout: None,
-        cancelled_after: None,
-    };
-
     /// Whether a success leaves the failures that count.
     pub(crate) fn keeps_failures(&self) -> bool {
         self.window.is_some() && !self.success_clears_window

@@ -1,6 +1,9 @@
 //! `include/brama.h` is what the source says: it is generated again, section by section,
 //! and compared. `BRAMA_BLESS=1 cargo test -p brama-capi --test header` rewrites it.
 
+#[path = "header/settings.rs"]
+mod settings;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -51,9 +54,8 @@ const TYPE_MACROS: &str = "\
 ";
 
 /// The macros that initialise each struct, at the end of the section that has it. `structs.c`
-/// compares them with what the `_init` functions do.
-const AFTER: [(&str, &str); 6] = [
-    ("config", CONFIG_MACROS),
+/// compares them with what the `_init` functions do. Those of settings are made of the table.
+const AFTER: [(&str, &str); 5] = [
     (
         "report",
         "/** brama_report_init as an initialiser. */\n\
@@ -82,32 +84,14 @@ const AFTER: [(&str, &str); 6] = [
     ),
 ];
 
-const CONFIG_MACROS: &str = "\
-/** brama_options_init as an initialiser. */
-#define BRAMA_OPTIONS_INIT \\
-    { sizeof(brama_options_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
-      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
-      BRAMA_NOT_GIVEN_U64, NULL, 0 }
-
-/** brama_config_init as an initialiser. */
-#define BRAMA_CONFIG_INIT \\
-    { sizeof(brama_config_t), BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_I32, \\
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
-      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \\
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \\
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \\
-      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
-
-";
+/// The structs of settings, by section.
+const OF_SETTINGS: [(&str, &str); 3] = [
+    ("config", "options"),
+    ("config", "config"),
+    ("status", "settings"),
+];
 
 const STATUS_MACROS: &str = "\
-/** brama_settings_init as an initialiser. */
-#define BRAMA_SETTINGS_INIT \\
-    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
-      BRAMA_NONE }
-
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \\
     { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
@@ -168,10 +152,11 @@ fn generate() -> String {
             header.push_str(DECLARATIONS);
         }
         header.push_str(macros);
-        header.push_str(&section(
-            &config,
-            &root().join(format!("src/ffi/{file}.rs")),
-        ));
+        let section = section(&config, &root().join(format!("src/ffi/{file}.rs")));
+        header.push_str(&section);
+        for (_, name) in OF_SETTINGS.iter().filter(|(of, _)| *of == file) {
+            header.push_str(&settings::initialiser(&section, name));
+        }
         let after = AFTER.iter().filter(|(section, _)| *section == file);
         after.for_each(|(_, macros)| header.push_str(macros));
     }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import faulthandler
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,21 @@ import brama
 
 SOURCE = Path(__file__).resolve().parents[1]
 PACKAGE = Path(brama.__file__).parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting of a circuit, as the library's table has it."""
+
+    name: str
+    field: str
+    kind: str
+    default: str
+
+
+_TABLE = (SOURCE.parent / "c" / "tests" / "c" / "settings_table.h").read_text()
+#: Every setting of a circuit.
+TABLE = [Row(*row) for row in re.findall(r"^SETTING\((.*), (.*), (.*), (.*)\)$", _TABLE, re.M)]
 
 
 #: No test takes so long. One that does hangs: the run prints the stacks of all threads, and ends.

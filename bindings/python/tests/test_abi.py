@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from brama import _abi
-from conftest import SOURCE
+from brama import _abi, _values
+from conftest import SOURCE, TABLE
 
 HEADER = (SOURCE.parents[1] / "include" / "brama.h").read_text()
 LAYOUT = (SOURCE.parent / "c" / "tests" / "c" / "layout.txt").read_text()
@@ -30,6 +30,31 @@ def test_numbers() -> None:
     for name in ("INVALID_CONFIG", "SHUT_DOWN"):
         assert getattr(_abi, name) == constant(f"ERR_{name}"), name
     assert _abi.COALESCED == constant("EVENT_COALESCED")
+
+
+def test_what_takes_a_setting_back() -> None:
+    suffixes = {ctypes.c_int32: "I32", ctypes.c_uint32: "U32", ctypes.c_double: "F64"}
+    real = re.search(r"BRAMA_INHERIT_F64 \((.*)\)$", HEADER, re.MULTILINE)
+    assert real
+    for name, kind in _abi.Config._fields_[1:-1]:
+        suffix = suffixes.get(kind, "U64")
+        expected = float(real[1]) if suffix == "F64" else constant(f"INHERIT_{suffix}")
+        assert _abi.TAKES_BACK[name] == expected, name
+
+
+def test_the_largest_numbers_are_below_all_that_have_a_meaning() -> None:
+    assert _values.LARGEST_U64 + 1 == constant("NONE")
+    assert _values.LARGEST_U32 + 1 == constant("NONE") % (1 << 32)
+
+
+def test_settings() -> None:
+    """Those of the library's table."""
+    assert len(TABLE) >= 12
+    for row in TABLE:
+        line = f'"{row.name}": "{row.kind}",'
+        assert _abi.SETTINGS.get(row.name) == row.kind, f"_abi.SETTINGS needs the line {line}"
+        assert _abi.field_of(row.name) == row.field
+    assert list(_abi.SETTINGS) == [row.name for row in TABLE], "another order, or one too many"
 
 
 def test_names() -> None:

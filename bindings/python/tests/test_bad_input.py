@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import brama
-from conftest import World
+from conftest import TABLE, World
 
 BAD_NAMES = ["", "a\0b", "\0", "\ud800", "x" * 1025, "x" * (1 << 20), "ü" * 513]
 NOT_STRINGS: list[Any] = [None, 3, b"x", ["x"], object()]
@@ -58,32 +58,60 @@ def test_names_of_a_wrong_type(world: World, bad: Any) -> None:
             world.manager.available("x", scope=bad)
 
 
+#: Of each kind values that are out of its range, each with what the error says.
+OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
+    "attempts": [
+        (0, "at least 1"),
+        (-1, "must be"),
+        (1 << 32, "must be"),
+        # What the library takes for something else.
+        ((1 << 32) - 1, "must be"),
+        ((1 << 32) - 4, "must be"),
+    ],
+    "calls": [(0, "1 to 65535"), (65_536, "1 to 65535"), (-1, "must be"), ((1 << 32) - 1, "must")],
+    "time": [
+        (0, "at least 1 ms"),
+        (-5, "must be"),
+        (1 << 64, "must be"),
+        ((1 << 64) - 1, "must be"),
+        ((1 << 64) - 4, "must be"),
+        (1 << 20_000, "must be"),
+        (timedelta(milliseconds=-1), "must be"),
+        (timedelta(0), "at least 1 ms"),
+    ],
+    "factor": [
+        (0.5, "at least 1.0"),
+        (float("nan"), "finite"),
+        (float("inf"), "finite"),
+        (10**400, "finite"),
+        (-1.0e300, "at least 1.0"),
+    ],
+    "part": [
+        (1.5, "0.0 to 1.0"),
+        (-0.1, "0.0 to 1.0"),
+        (float("nan"), "0.0 to 1.0"),
+        (-2.0e300, "0.0 to 1.0"),
+    ],
+    "strategy": [("random", "progressive"), ("", "progressive")],
+    "flag": [],
+}
+OUT_OF_RANGE["optional_time"] = OUT_OF_RANGE["time"]
+#: Of each kind values of a wrong type.
+WRONG_TYPE: dict[str, list[Any]] = {
+    "attempts": ["3", 3.0, True],
+    "calls": [None, "3", 3.0, True, brama.UNLIMITED],
+    "time": [None, 1.5, "1s", True, brama.NEVER],
+    "optional_time": [0.5, "1s", True, brama.NEVER],
+    "factor": [None, "0.1", True],
+    "part": [None, "0.1", True],
+    "strategy": [None, 1],
+    "flag": [None, 0, 1, "on"],
+}
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "allowed"),
-    [
-        ("max_attempts", 0, "at least 1"),
-        ("max_attempts", -1, "must be"),
-        ("max_attempts", 1 << 32, "must be"),
-        ("expiry", 0, "at least 1 ms"),
-        ("expiry", -5, "must be"),
-        ("expiry", 1 << 64, "must be"),
-        ("expiry", 1 << 20_000, "must be"),
-        ("expiry", timedelta(milliseconds=-1), "must be"),
-        ("expiry", timedelta(0), "at least 1 ms"),
-        ("window", 0, "at least 1 ms"),
-        ("probe_timeout", 0, "at least 1 ms"),
-        ("backoff_factor", 0.5, "at least 1.0"),
-        ("backoff_factor", float("nan"), "finite"),
-        ("backoff_factor", float("inf"), "finite"),
-        ("backoff_factor", 10**400, "finite"),
-        ("backoff_factor", -1.0e300, "at least 1.0"),
-        ("jitter", 1.5, "0.0 to 1.0"),
-        ("jitter", -0.1, "0.0 to 1.0"),
-        ("expiry_strategy", "random", "progressive"),
-        ("half_open_max_calls", 0, "1 to 65535"),
-        ("half_open_max_calls", 65_536, "1 to 65535"),
-        ("half_open_successes", 0, "1 to 65535"),
-    ],
+    [(row.name, value, allowed) for row in TABLE for value, allowed in OUT_OF_RANGE[row.kind]],
     ids=lambda value: "" if isinstance(value, int) else str(value)[:20],
 )
 def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: str) -> None:
@@ -111,17 +139,7 @@ def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: 
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("max_attempts", "3"),
-        ("max_attempts", 3.0),
-        ("max_attempts", True),
-        ("expiry", 1.5),
-        ("expiry", "1s"),
-        ("expiry", None),
-        ("window", 0.5),
-        ("jitter", "0.1"),
-        ("backoff_factor", None),
-        ("expiry_strategy", 1),
-        ("half_open_max_calls", None),
+        *((row.name, value) for row in TABLE for value in WRONG_TYPE[row.kind]),
         ("metadata", 3),
         ("metadata", {1: "x"}),
         ("metadata", {"x": None}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import typing
 import warnings
@@ -10,33 +11,41 @@ from typing import Any
 import pytest
 
 import brama
-from conftest import Program, World
+from conftest import TABLE, Program, World
 
-#: Of each setting a value that is not its default.
-OTHERS: dict[str, Any] = {
-    "max_attempts": 7,
-    "expiry_strategy": "progressive",
-    "expiry": 5_000,
-    "initial_expiry": 6_000,
-    "max_expiry": 70_000,
-    "backoff_factor": 3.0,
-    "jitter": 0.25,
-    "window": 8_000,
-    "probe_timeout": 9_000,
-    "half_open_max_calls": 11,
-    "half_open_successes": 12,
-    "cancelled_after": 13_000,
+#: Of each kind a value that is no setting's default.
+OTHER_OF_KIND: dict[str, Any] = {
+    "attempts": 7,
+    "calls": 7,
+    "time": 70_000,
+    "optional_time": 70_000,
+    "factor": 7.0,
+    "part": 0.25,
+    "strategy": "progressive",
+    "flag": False,
 }
-
+OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
 
 def settings_of(world: World, name: str = "x") -> dict[str, Any]:
     return dataclasses.asdict(world.manager.status(name).settings)
 
 
-def test_the_table_of_this_file_is_complete() -> None:
-    of_connections = {*typing.get_type_hints(brama.ConnectionSettings)} - {"metadata"}
-    assert set(OTHERS) == of_connections
-    assert set(OTHERS) == {field.name for field in dataclasses.fields(brama.Settings)}
+def test_what_type_checkers_see_has_every_setting() -> None:
+    """With the types that the header's test asks for."""
+    names = [row.name for row in TABLE]
+    assert [field.name for field in dataclasses.fields(brama.Settings)] == names
+    of_connections = list(typing.get_type_hints(brama.ConnectionSettings))
+    assert of_connections == [*names, "metadata"]
+    assert list(typing.get_type_hints(brama.ManagerSettings))[: len(names)] == names
+
+
+def test_defaults_are_those_of_the_table(world: World) -> None:
+    world.manager.register("x")
+    words = {"BRAMA_NONE": None, "BRAMA_EXPIRY_FIXED": "fixed"}
+    found = settings_of(world)
+    for row in TABLE:
+        default = words[row.default] if row.default in words else ast.literal_eval(row.default)
+        assert found[row.name] == default, row
 
 
 @pytest.mark.parametrize("name", list(OTHERS))

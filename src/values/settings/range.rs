@@ -54,6 +54,6 @@ pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> 
 }
 
 /// Every value of the type is allowed.
-pub(super) fn switch(_: &'static str, _: bool) -> Result<(), Error> {
+pub(super) fn flag(_: &'static str, _: bool) -> Result<(), Error> {
     Ok(())
 }

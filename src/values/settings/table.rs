@@ -1,9 +1,10 @@
 //! Every setting of a circuit, once.
 //!
 //! A line of [`setting_table`] says all that is to be said of a setting: its documentation, its
-//! name, its kind. From it follow the stored form, the setters of every holder of settings, the
-//! resolved value with its getter, the check of its range, and its name in `Setting`. Rules
-//! that concern several settings at once are in the parent module.
+//! name, its name in `Setting`, its field in C, its kind and its default. From it follow the
+//! stored form, the setters of every holder of settings, the resolved value with its getter,
+//! the check of its range, its name in `Setting`, and what C's structs of settings hold, say
+//! and show. Rules that concern several settings at once are in the parent module.
 //!
 //! | kind | stored as | given as | range |
 //! |---|---|---|---|
@@ -14,62 +15,83 @@
 //! | `factor` | `f64` | a number | finite, ≥ 1.0 |
 //! | `part` | `f64` | a number | 0.0 to 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
-//! | `switch` | `bool` | itself | |
+//! | `flag` | `bool` | itself | |
+//!
+//! # Adding a setting
+//!
+//! 1. Its line in the table, and what it does: it is a field of `Settings`.
+//! 2. `cargo check --all-features`: the compiler names C's structs that lack the field
+//!    (`src/ffi/config.rs`, `src/ffi/status.rs`). Add it with a comment for C programmers.
+//! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
+//!    header and the table that other tests read, and says which lines are missing, in C's
+//!    comments, in `brama.hpp`, in the Python package and in the READMEs.
+//! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
+//!
+//! What is true of all settings of a kind is tested already: values out of range, defaults,
+//! giving, showing and taking back. Once a version of C's structs is published, the field goes to
+//! their end and zero in it means "not given": the rules of `ffi`.
+//!
+//! A new kind is a line of the table above, a function in `range`, an arm of `stored` (and of
+//! `answered`, `setter` and `getter`, if it is not given as it is stored), a module in
+//! `ffi::kinds`, and what each test that goes over the table asks for then.
 
-/// Calls the macro `$with` with all settings.
+/// Calls the macro `$with` with all settings, after `[..]` with what else it is given. The order
+/// is that of the fields of C's structs.
 macro_rules! setting_table {
-    ($with:ident) => {
+    ($with:ident $(, $($more:tt)+)?) => {
         $with! {
+            $([$($more)+])?
+
             /// Failures that open the circuit: in a row, or within the window if
             /// there is one. At least 1; with a window at most 65 536. Default 5.
-            max_attempts MaxAttempts: attempts;
+            max_attempts MaxAttempts max_attempts: attempts = 5;
 
-            /// Failures count if they happened less than this long ago. `None`:
-            /// failures in a row count, however old. At least 1 ms. Default none.
-            window Window: optional_time;
-
-            /// Whether a success clears the failures in the window. If not, they count until they
-            /// are too old, and only a recovery or a reset clears them: so a dependency that fails
-            /// now and then, between successes, opens the circuit, too. Without a window a success
-            /// always clears them. Default true.
-            success_clears_window SuccessClearsWindow: switch;
+            /// How the expiry grows while the dependency stays down. Default fixed.
+            expiry_strategy ExpiryStrategy expiry_strategy: strategy = ExpiryStrategy::Fixed;
 
             /// How long an opening lasts under [`ExpiryStrategy::Fixed`](crate::ExpiryStrategy).
             /// At least 1 ms; fractions of a millisecond round up. Default 60 s.
-            expiry Expiry: time;
-
-            /// How the expiry grows while the dependency stays down. Default fixed.
-            expiry_strategy ExpiryStrategy: strategy;
+            expiry Expiry expiry_ms: time = 60_000;
 
             /// The first expiry of the progressive strategy. At least 1 ms. Default:
             /// the expiry.
-            initial_expiry InitialExpiry: time;
+            initial_expiry InitialExpiry initial_expiry_ms: time = 60_000;
 
             /// The longest expiry of the progressive strategy, which alone heeds it. At least
             /// the initial one. Default: ten times the initial one.
-            max_expiry MaxExpiry: time;
+            max_expiry MaxExpiry max_expiry_ms: time = 600_000;
 
             /// The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
-            backoff_factor BackoffFactor: factor;
+            backoff_factor BackoffFactor backoff_factor: factor = 2.0;
 
             /// Prolongs every automatic expiry by a random part of up to `jitter`
             /// times itself, so that a fleet does not probe in step. 0.0 to 1.0.
             /// Default 0.
-            jitter Jitter: part;
+            jitter Jitter jitter: part = 0.0;
 
-            /// Probes admitted at once while half-open. 1 to 65 535. Default 1.
-            half_open_max_calls HalfOpenMaxCalls: calls;
-
-            /// Successes that close a half-open circuit. 1 to 65 535. Default 1.
-            half_open_successes HalfOpenSuccesses: calls;
+            /// Failures count if they happened less than this long ago. `None`:
+            /// failures in a row count, however old. At least 1 ms. Default none.
+            window Window window_ms: optional_time = None;
 
             /// How long a probe may take before another call may take its slot. `None`: as long
             /// as the current expiry, at least 1 s. At least 1 ms. Default none.
-            probe_timeout ProbeTimeout: optional_time;
+            probe_timeout ProbeTimeout probe_timeout_ms: optional_time = None;
+
+            /// Probes admitted at once while half-open. 1 to 65 535. Default 1.
+            half_open_max_calls HalfOpenMaxCalls half_open_max_calls: calls = 1;
+
+            /// Successes that close a half-open circuit. 1 to 65 535. Default 1.
+            half_open_successes HalfOpenSuccesses half_open_successes: calls = 1;
 
             /// A call that its caller gives up counts as a failure if it lasted at least so
             /// long. `None`: it is ignored. At least 1 ms. Default none.
-            cancelled_after CancelledAfter: optional_time;
+            cancelled_after CancelledAfter cancelled_after_ms: optional_time = None;
+
+            /// Whether a success clears the failures in the window. If not, they count until they
+            /// are as old as the window, and only a recovery or a reset clears them: so a dependency
+            /// that fails between successes opens the circuit, too. Without a window a success
+            /// always clears them. Default true.
+            success_clears_window SuccessClearsWindow success_clears_window: flag = true;
         }
     };
 }
@@ -83,7 +105,7 @@ macro_rules! stored {
     (factor) => { f64 };
     (part) => { f64 };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
-    (switch) => { bool };
+    (flag) => { bool };
 }
 
 /// What a getter answers for a kind.
@@ -123,7 +145,7 @@ macro_rules! setter {
 
 /// The setters that every holder of settings shares.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         $($crate::values::settings::setter!($kind, $(#[$doc])* $name);)*
 
         /// The circuit never opens by itself.
@@ -174,7 +196,7 @@ macro_rules! getter {
 
 /// The types that hold settings.
 macro_rules! holders {
-    ($($(#[$doc:meta])* $name:ident $variant:ident: $kind:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         /// Names a setting.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -260,6 +282,10 @@ macro_rules! holders {
         }
 
         impl Settings {
+            pub(crate) const DEFAULT: Settings = Settings {
+                $($name: $default,)*
+            };
+
             $($(#[$doc])* pub fn $name(&self) -> answered!($kind) {
                 getter!($kind, self.$name)
             })*

@@ -21,56 +21,143 @@ fn progressive() -> ConnectionOptions {
     ConnectionOptions::new().expiry_strategy(ExpiryStrategy::Progressive)
 }
 
+/// Of each kind values that are out of its range, each with what the error says.
+mod wrong {
+    use super::*;
+
+    pub(super) fn attempts() -> Vec<(u32, &'static str)> {
+        vec![(0, "0: must be at least 1")]
+    }
+
+    pub(super) fn calls() -> Vec<(u32, &'static str)> {
+        vec![
+            (0, "0: must be 1 to 65535"),
+            (65_536, "65536: must be 1 to 65535"),
+            (u32::MAX, "4294967295: must be 1 to 65535"),
+        ]
+    }
+
+    pub(super) fn time() -> Vec<(Duration, &'static str)> {
+        let says = "less than 1 ms: must be at least 1 ms";
+        vec![
+            (Duration::ZERO, says),
+            (Duration::from_nanos(999_999), says),
+        ]
+    }
+
+    pub(super) fn optional_time() -> Vec<(Duration, &'static str)> {
+        time()
+    }
+
+    pub(super) fn factor() -> Vec<(f64, &'static str)> {
+        vec![
+            (0.999, "0.999: must be finite and at least 1.0"),
+            (-2.0, "-2: must be finite and at least 1.0"),
+            (f64::NAN, "NaN: must be finite and at least 1.0"),
+            (f64::INFINITY, "inf: must be finite and at least 1.0"),
+            (f64::NEG_INFINITY, "-inf: must be finite and at least 1.0"),
+        ]
+    }
+
+    pub(super) fn part() -> Vec<(f64, &'static str)> {
+        vec![
+            (-0.1, "-0.1: must be 0.0 to 1.0"),
+            (1.1, "1.1: must be 0.0 to 1.0"),
+            (f64::NAN, "NaN: must be 0.0 to 1.0"),
+            (f64::INFINITY, "inf: must be 0.0 to 1.0"),
+        ]
+    }
+
+    /// The type has no other values.
+    pub(super) fn strategy() -> Vec<(ExpiryStrategy, &'static str)> {
+        Vec::new()
+    }
+
+    /// The type has no other values.
+    pub(super) fn flag() -> Vec<(bool, &'static str)> {
+        Vec::new()
+    }
+}
+
+/// Of each kind a value that is no setting's default.
+mod other {
+    use super::*;
+
+    pub(super) const fn attempts() -> u32 {
+        7
+    }
+
+    pub(super) use attempts as calls;
+
+    pub(super) const fn time() -> Duration {
+        Duration::from_secs(70)
+    }
+
+    pub(super) const fn optional_time() -> Option<Duration> {
+        Some(time())
+    }
+
+    pub(super) const fn factor() -> f64 {
+        7.0
+    }
+
+    pub(super) const fn part() -> f64 {
+        0.5
+    }
+
+    pub(super) const fn strategy() -> ExpiryStrategy {
+        ExpiryStrategy::Progressive
+    }
+
+    pub(super) const fn flag() -> bool {
+        false
+    }
+}
+
+macro_rules! wrong_values_are_refused {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        $(for (value, says) in wrong::$kind() {
+            let expected = format!("`{}` = {says}", stringify!($name));
+            let message = refused(ConnectionOptions::new().$name(value));
+            assert!(message.contains(&expected), "{message} / {expected}");
+            let config = Config::new().$name(value);
+            let error = Global::default().updated_by(&config).expect_err("out of range");
+            assert!(error.to_string().contains(&expected), "{error} / {expected}");
+        })*
+    };
+}
+
 #[test]
 fn every_setting_out_of_range_is_refused_by_name_value_and_rule() {
-    let new = ConnectionOptions::new;
+    setting_table!(wrong_values_are_refused);
+}
+
+macro_rules! settings_win_and_are_taken_back {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        $({
+            let name = stringify!($name);
+            let default = Settings::DEFAULT.$name();
+            let other = own(ConnectionOptions::new().$name(other::$kind()));
+            let given = Overrides::resolve(Some(&other), &Overrides::NONE).$name();
+            assert!(given != default, "{name}: {default:?} is its default");
+            assert_eq!(Overrides::resolve(None, &other).$name(), given, "{name}");
+            let back = ConnectionOptions::new().inherit(Setting::$variant);
+            let level = applied(&back, &Overrides::NONE).expect("not refused");
+            assert_eq!(level, Overrides::NONE, "{name}");
+            let level = back.applied_to(&other, &Overrides::NONE).expect("not refused");
+            assert_eq!(level, Overrides::NONE, "{name}");
+        })*
+    };
+}
+
+#[test]
+fn every_setting_wins_over_its_default_and_is_taken_back() {
+    setting_table!(settings_win_and_are_taken_back);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
     let cases = [
-        (
-            new().max_attempts(0),
-            "`max_attempts` = 0: must be at least 1",
-        ),
-        (
-            new().expiry(Duration::ZERO),
-            "`expiry` = less than 1 ms: must be at least 1 ms",
-        ),
-        (
-            new().expiry(Duration::from_nanos(999_999)),
-            "`expiry` = less than 1 ms",
-        ),
-        (new().initial_expiry(Duration::ZERO), "`initial_expiry`"),
-        (new().max_expiry(Duration::ZERO), "`max_expiry`"),
-        (new().window(Duration::ZERO), "`window`"),
-        (new().probe_timeout(Duration::ZERO), "`probe_timeout`"),
-        (
-            new().half_open_successes(0),
-            "`half_open_successes` = 0: must be 1 to 65535",
-        ),
-        (
-            new().half_open_successes(65_536),
-            "`half_open_successes` = 65536",
-        ),
-        (new().cancelled_after(Duration::ZERO), "`cancelled_after`"),
-        (
-            new().half_open_max_calls(0),
-            "`half_open_max_calls` = 0: must be 1 to 65535",
-        ),
-        (
-            new().half_open_max_calls(65_536),
-            "`half_open_max_calls` = 65536",
-        ),
-        (
-            new().backoff_factor(0.999),
-            "`backoff_factor` = 0.999: must be finite and at least 1.0",
-        ),
-        (new().backoff_factor(f64::NAN), "`backoff_factor` = NaN"),
-        (
-            new().backoff_factor(f64::INFINITY),
-            "`backoff_factor` = inf",
-        ),
-        (new().backoff_factor(-2.0), "`backoff_factor` = -2"),
-        (new().jitter(-0.1), "`jitter` = -0.1: must be 0.0 to 1.0"),
-        (new().jitter(1.1), "`jitter` = 1.1"),
-        (new().jitter(f64::NAN), "`jitter` = NaN"),
         (
             progressive().initial_expiry(2 * SECOND).max_expiry(SECOND),
             "`max_expiry` = 1000 ms: must be at least initial_expiry (2000 ms)",
@@ -80,7 +167,7 @@ fn every_setting_out_of_range_is_refused_by_name_value_and_rule() {
             "must be at least initial_expiry (60000 ms)",
         ),
         (
-            new().window(SECOND).max_attempts(65_537),
+            ConnectionOptions::new().window(SECOND).max_attempts(65_537),
             "`max_attempts` = 65537: with a window, at most 65536 or unlimited",
         ),
     ];

@@ -321,44 +321,67 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     brama_options_t options;
     brama_config_t config;
     brama_filter_t filter;
-#define SETTING(field, value, blamed)                                                 \
+#define WRONG(field, value, message)                                                  \
     do {                                                                              \
         brama_options_init(&options);                                                 \
         options.field = (value);                                                      \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));  \
-        MESSAGE_HAS("`" blamed);                                                      \
+        MESSAGE_HAS("`" #field "` = " message);                                       \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_register(m, "new", NULL, &options, NULL)); \
         brama_config_init(&config);                                                   \
         config.field = (value);                                                       \
         ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));               \
         CHECK(brama_new(&config) == NULL);                                            \
-        MESSAGE_HAS("`" blamed);                                                      \
-    } while (0)
-    SETTING(max_attempts, 0, "max_attempts");
-    SETTING(expiry_ms, 0, "expiry_ms` = 0: must be at least 1");
-    SETTING(expiry_ms, BRAMA_NEVER, "expiry_ms` = BRAMA_NEVER: must be");
-    SETTING(initial_expiry_ms, 0, "initial_expiry_ms` = 0: must be at least 1");
-    SETTING(max_expiry_ms, 0, "max_expiry_ms` = 0: must be at least 1");
-    SETTING(expiry_strategy, 2, "expiry_strategy");
-        SETTING(backoff_factor, 0.99, "backoff_factor");
-    SETTING(backoff_factor, -1.0, "backoff_factor");
-    SETTING(backoff_factor, strtod("nan", NULL), "backoff_factor");
-    SETTING(backoff_factor, strtod("inf", NULL), "backoff_factor");
-    SETTING(jitter, -0.1, "jitter` = -0.1: must be 0.0 to 1.0");
-    SETTING(jitter, 1.1, "jitter");
-    SETTING(jitter, strtod("nan", NULL), "jitter");
-    SETTING(expiry_ms, BRAMA_NONE, "expiry_ms` = BRAMA_NONE: must be");
-    SETTING(window_ms, BRAMA_NEVER, "window_ms` = BRAMA_NEVER: must be");
-    SETTING(probe_timeout_ms, BRAMA_NEVER, "probe_timeout_ms` = BRAMA_NEVER: must be");
-    SETTING(cancelled_after_ms, BRAMA_NEVER, "cancelled_after_ms` = BRAMA_NEVER: must be");
-    SETTING(cancelled_after_ms, 0, "cancelled_after_ms` = 0: must be at least 1");
-    SETTING(expiry_strategy, -3, "expiry_strategy` = -3: must be");
-    SETTING(window_ms, 0, "window_ms` = 0: must be at least 1");
-    SETTING(probe_timeout_ms, 0, "probe_timeout_ms` = 0: must be at least 1");
-    SETTING(half_open_max_calls, 0, "half_open_max_calls");
-    SETTING(half_open_max_calls, 65536, "half_open_max_calls");
-    SETTING(half_open_successes, 0, "half_open_successes");
-    SETTING(half_open_successes, 65536, "half_open_successes");
+        MESSAGE_HAS("`" #field "` = " message);                                       \
+    } while (0);
+
+/* What is wrong for a setting of each kind: values out of range, and constants that mean
+ * nothing for it. */
+#define WRONG_attempts(field)                                                         \
+    WRONG(field, 0, "0: must be at least 1")                                          \
+    WRONG(field, (uint32_t)BRAMA_NONE, "BRAMA_NONE: must be at least 1, or BRAMA_UNLIMITED")
+#define WRONG_calls(field)                                                            \
+    WRONG(field, 0, "0: must be 1 to 65535")                                          \
+    WRONG(field, 65536, "65536: must be 1 to 65535")                                  \
+    WRONG(field, BRAMA_UNLIMITED, "BRAMA_UNLIMITED: must be 1 to 65535")              \
+    WRONG(field, (uint32_t)BRAMA_NONE, "BRAMA_NONE: must be 1 to 65535")
+#define WRONG_lengths(field)                                                          \
+    WRONG(field, 0, "0: must be at least 1")                                          \
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms")                  \
+    WRONG(field, BRAMA_NOT_GIVEN_U32, "BRAMA_NOT_GIVEN_U32: must be a number of ms")  \
+    WRONG(field, BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be a number of ms")
+#define WRONG_time(field)                                                             \
+    WRONG_lengths(field)                                                              \
+    WRONG(field, BRAMA_NONE, "BRAMA_NONE: must be a number of ms")
+#define WRONG_optional_time(field)                                                    \
+    WRONG_lengths(field)                                                              \
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms or BRAMA_NONE")
+#define WRONG_doubles(field)                                                          \
+    WRONG(field, -0.1, "-0.1: must be ")                                              \
+    WRONG(field, strtod("nan", NULL), "NaN: must be ")                                \
+    WRONG(field, strtod("inf", NULL), "inf: must be ")                                \
+    WRONG(field, (double)BRAMA_NEVER, "a constant for uint64_t: must be ")            \
+    WRONG(field, (double)BRAMA_NONE, "a constant for uint64_t: must be ")             \
+    WRONG(field, (double)BRAMA_UNLIMITED, "BRAMA_UNLIMITED: must be ")                \
+    WRONG(field, (double)BRAMA_NOT_GIVEN_U32, "BRAMA_NOT_GIVEN_U32: must be ")        \
+    WRONG(field, (double)BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be ")
+#define WRONG_factor(field)                                                           \
+    WRONG_doubles(field)                                                              \
+    WRONG(field, 0.99, "0.99: must be finite and at least 1.0")
+#define WRONG_part(field)                                                             \
+    WRONG_doubles(field)                                                              \
+    WRONG(field, 1.1, "1.1: must be 0.0 to 1.0")
+#define WRONG_strategy(field)                                                         \
+    WRONG(field, 2, "2: must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE")      \
+    WRONG(field, -5, "-5: must be BRAMA_EXPIRY_FIXED")                                \
+    WRONG(field, (int32_t)BRAMA_NEVER, "BRAMA_NEVER (-1): must be BRAMA_EXPIRY_FIXED") \
+    WRONG(field, -4, "BRAMA_NONE (-4): must be BRAMA_EXPIRY_FIXED")
+#define WRONG_flag(field)                                                           \
+    WRONG(field, 2, "2: must be 0 or 1")                                              \
+    WRONG(field, -1, "BRAMA_NEVER (-1): must be 0 or 1")                              \
+    WRONG(field, -4, "BRAMA_NONE (-4): must be 0 or 1")
+#define SETTING(name, field, kind, initial) WRONG_##kind(field)
+#include "settings_table.h"
 
 #define CONFIG(field, value, blamed)                                                  \
     do {                                                                              \
@@ -373,9 +396,25 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     CONFIG(cleanup_interval_ms, BRAMA_NEVER, "cleanup_interval_ms` = BRAMA_NEVER: must be");
     CONFIG(inactive_threshold_ms, 0, "inactive_threshold_ms` = 0: must be at least 1");
     CONFIG(inactive_threshold_ms, BRAMA_NONE, "inactive_threshold_ms` = BRAMA_NONE: must be");
-    CONFIG(auto_register, 2, "auto_register");
+    CONFIG(cleanup_interval_ms, BRAMA_INHERIT_U32, "cleanup_interval_ms` = BRAMA_INHERIT_U32: must be");
+    CONFIG(inactive_threshold_ms, BRAMA_NOT_GIVEN_U32, "inactive_threshold_ms` = BRAMA_NOT_GIVEN_U32: must be");
+    CONFIG(auto_register, 2, "auto_register` = 2: must be 0 or 1");
+    CONFIG(auto_register, -1, "auto_register` = BRAMA_NEVER (-1): must be 0 or 1");
     CONFIG(background, 2, "background");
     CONFIG(background, -7, "background");
+#define NEW_ONLY(field, value, blamed)                                                \
+    do {                                                                              \
+        brama_config_init(&config);                                                   \
+        config.field = (value);                                                       \
+        CHECK(brama_new(&config) == NULL);                                            \
+        MESSAGE_HAS("`" blamed);                                                      \
+    } while (0)
+    NEW_ONLY(background, -1, "background` = BRAMA_NEVER (-1): must be 0 or 1");
+    NEW_ONLY(background, BRAMA_INHERIT_I32, "background` = BRAMA_INHERIT_I32: has nothing to inherit, must be 0 or 1");
+    NEW_ONLY(event_capacity, BRAMA_INHERIT_U64, "event_capacity` = BRAMA_INHERIT_U64: has nothing");
+    NEW_ONLY(event_capacity, BRAMA_NONE, "event_capacity` = BRAMA_NONE: must be 1 to 16777216");
+    NEW_ONLY(event_capacity, BRAMA_NEVER, "event_capacity` = BRAMA_NEVER: must be 1 to 16777216");
+    NEW_ONLY(event_capacity, BRAMA_NOT_GIVEN_U32, "event_capacity` = BRAMA_NOT_GIVEN_U32: must be 1");
     CONFIG(event_capacity, 0, "event_capacity");
     CONFIG(event_capacity, 16777217, "event_capacity");
     CONFIG(event_capacity, UINT64_MAX, "event_capacity");

@@ -132,8 +132,92 @@ static void a_setting_can_be_taken_back(void) {
     free_world(world);
 }
 
+/* Of each kind a value that is no setting's default, and what takes it back. */
+#define OTHER_attempts 7
+#define OTHER_calls 7
+#define OTHER_time 70000
+#define OTHER_optional_time 70000
+#define OTHER_factor 7.0
+#define OTHER_part 0.5
+#define OTHER_strategy BRAMA_EXPIRY_PROGRESSIVE
+#define OTHER_flag 0
+#define BACK_attempts BRAMA_INHERIT_U32
+#define BACK_calls BRAMA_INHERIT_U32
+#define BACK_time BRAMA_INHERIT_U64
+#define BACK_optional_time BRAMA_INHERIT_U64
+#define BACK_factor BRAMA_INHERIT_F64
+#define BACK_part BRAMA_INHERIT_F64
+#define BACK_strategy BRAMA_INHERIT_I32
+#define BACK_flag BRAMA_INHERIT_I32
+
+static void every_setting_is_given_shown_and_taken_back(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    OK(brama_register(m, "db", NULL, NULL, NULL));
+    brama_settings_t defaults = BRAMA_SETTINGS_INIT, found = BRAMA_SETTINGS_INIT;
+    OK(brama_settings(m, "db", NULL, &defaults));
+#define SETTING(name, field, kind, initial)                                           \
+    {                                                                                 \
+        CHECK(defaults.field == (initial));                                           \
+        brama_options_t options = BRAMA_OPTIONS_INIT;                                 \
+        options.field = OTHER_##kind;                                                 \
+        OK(brama_configure_connection(m, "db", NULL, &options));                      \
+        OK(brama_settings(m, "db", NULL, &found));                                    \
+        CHECK(found.field == OTHER_##kind);                                           \
+        options.field = BACK_##kind;                                                  \
+        OK(brama_configure_connection(m, "db", NULL, &options));                      \
+        OK(brama_settings(m, "db", NULL, &found));                                    \
+        CHECK(memcmp(&found, &defaults, sizeof found) == 0);                          \
+        brama_config_t config = BRAMA_CONFIG_INIT;                                    \
+        config.field = OTHER_##kind;                                                  \
+        OK(brama_configure(m, &config));                                              \
+        OK(brama_settings(m, "db", NULL, &found));                                    \
+        CHECK(found.field == OTHER_##kind);                                           \
+        config.field = BACK_##kind;                                                   \
+        OK(brama_configure(m, &config));                                              \
+        OK(brama_settings(m, "db", NULL, &found));                                    \
+        CHECK(memcmp(&found, &defaults, sizeof found) == 0);                          \
+    }
+#include "settings_table.h"
+    free_world(world);
+}
+
+/* A compiler cuts a constant of 64 bits to the field's width, and extends a signed one. */
+static void a_constant_means_the_same_at_every_width(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    options.max_attempts = 3;
+    options.expiry_ms = 5;
+    options.expiry_strategy = BRAMA_EXPIRY_PROGRESSIVE;
+    OK(brama_register(m, "db", NULL, &options, NULL));
+    brama_settings_t before = BRAMA_SETTINGS_INIT, after = BRAMA_SETTINGS_INIT;
+    OK(brama_settings(m, "db", NULL, &before));
+    options.max_attempts = (uint32_t)BRAMA_NOT_GIVEN_U64;
+    options.expiry_strategy = (int32_t)BRAMA_NOT_GIVEN_U64;
+    options.expiry_ms = (uint64_t)BRAMA_NOT_GIVEN_I32;
+    options.half_open_max_calls = (uint32_t)BRAMA_NOT_GIVEN_I32;
+    OK(brama_configure_connection(m, "db", NULL, &options));
+    OK(brama_settings(m, "db", NULL, &after));
+    CHECK(memcmp(&before, &after, sizeof before) == 0);
+    options.max_attempts = (uint32_t)BRAMA_INHERIT_U64;
+    options.expiry_strategy = (int32_t)BRAMA_INHERIT_U64;
+    options.expiry_ms = (uint64_t)BRAMA_INHERIT_I32;
+    OK(brama_configure_connection(m, "db", NULL, &options));
+    OK(brama_settings(m, "db", NULL, &after));
+    CHECK(after.max_attempts == 5 && after.expiry_ms == 60000);
+    CHECK(after.expiry_strategy == BRAMA_EXPIRY_FIXED);
+    options.max_attempts = (uint32_t)BRAMA_NEVER;
+    OK(brama_configure_connection(m, "db", NULL, &options));
+    OK(brama_settings(m, "db", NULL, &after));
+    CHECK(after.max_attempts == BRAMA_UNLIMITED);
+    free_world(world);
+}
+
 int main(void) {
     settings_on_both_levels();
+    every_setting_is_given_shown_and_taken_back();
+    a_constant_means_the_same_at_every_width();
     a_setting_can_be_taken_back();
     return 0;
 }

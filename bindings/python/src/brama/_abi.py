@@ -33,7 +33,7 @@ INVALID_CONFIG = -6
 SHUT_DOWN = -7
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
-NONE = 0xFFFF_FFFF_FFFF_FFFD
+NONE = 0xFFFF_FFFF_FFFF_FFFC
 NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
 COALESCED = 1
@@ -71,19 +71,43 @@ class Pair(Structure):
     _fields_ = [("key", c_char_p), ("value", c_char_p)]
 
 
+#: Every setting of a circuit and its kind, as `src/values/settings/table.rs` has them, in the
+#: order of their fields.
+SETTINGS: Dict[str, str] = {
+    "max_attempts": "attempts",
+    "expiry_strategy": "strategy",
+    "expiry": "time",
+    "initial_expiry": "time",
+    "max_expiry": "time",
+    "backoff_factor": "factor",
+    "jitter": "part",
+    "window": "optional_time",
+    "probe_timeout": "optional_time",
+    "half_open_max_calls": "calls",
+    "half_open_successes": "calls",
+    "cancelled_after": "optional_time",
+    "success_clears_window": "flag",
+}
+_KINDS: Dict[str, Any] = {
+    "attempts": c_uint32,
+    "calls": c_uint32,
+    "time": c_uint64,
+    "optional_time": c_uint64,
+    "factor": c_double,
+    "part": c_double,
+    "strategy": c_int32,
+    "flag": c_int32,
+}
+
+
+def field_of(setting: str) -> str:
+    """The field of a setting: lengths of time are milliseconds."""
+    return f"{setting}_ms" if _KINDS[SETTINGS[setting]] is c_uint64 else setting
+
+
 _SETTINGS: List[Tuple[str, Any]] = [
-    ("max_attempts", c_uint32),
-    ("expiry_strategy", c_int32),
-    ("expiry_ms", c_uint64),
-    ("initial_expiry_ms", c_uint64),
-    ("max_expiry_ms", c_uint64),
-    ("backoff_factor", c_double),
-    ("jitter", c_double),
-    ("window_ms", c_uint64),
-    ("probe_timeout_ms", c_uint64),
-    ("half_open_max_calls", c_uint32),
-    ("half_open_successes", c_uint32),
-    ("cancelled_after_ms", c_uint64),
+    *((field_of(name), _KINDS[kind]) for name, kind in SETTINGS.items()),
+    ("reserved", c_uint32),
 ]
 _METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
 
@@ -107,8 +131,8 @@ class Config(Structure):
 
 _INHERIT: Dict[Any, Union[int, float]] = {
     c_uint32: 0xFFFF_FFFD,
-    c_uint64: 0xFFFF_FFFF_FFFF_FFFC,
-    c_int32: -2,
+    c_uint64: 0xFFFF_FFFF_FFFF_FFFD,
+    c_int32: -3,
     c_double: -2.0e300,
 }
 #: What takes a setting back, by the name of its field.

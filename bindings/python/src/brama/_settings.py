@@ -1,4 +1,9 @@
-"""Settings: what can be given, and how it becomes the fields of the library's structs."""
+"""Settings: what can be given, and how it becomes the fields of the library's structs.
+
+`_abi.SETTINGS` is the table of all settings of a circuit; what a value becomes follows from its
+setting's kind. What type checkers have to see is written out: the two `TypedDict`s here, and
+`_status.Settings`. `bindings/c/tests/header.rs` says which lines a new setting needs.
+"""
 
 from __future__ import annotations
 
@@ -121,6 +126,9 @@ class ConnectionSettings(TypedDict, total=False):
     cancelled_after: Union[Duration, Inherit, None]
     """A call that is cancelled counts as a failure if it has lasted at least so long. None
     (default): it is ignored. Calls then cost more: the library has to know when they began."""
+    success_clears_window: Union[bool, Inherit]
+    """Whether a success clears the failures in `window`. If not, they count until they are as
+    old as it, and only a recovery or a reset clears them. Default True."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""
 
@@ -141,6 +149,7 @@ class ManagerSettings(TypedDict, total=False):
     half_open_max_calls: Union[int, Inherit]
     half_open_successes: Union[int, Inherit]
     cancelled_after: Union[Duration, Inherit, None]
+    success_clears_window: Union[bool, Inherit]
     cleanup_interval: Union[Duration, Inherit]
     """How often unused connections are looked for. Default 10 000 ms."""
     inactive_threshold: Union[Duration, Never, Inherit, None]
@@ -200,19 +209,18 @@ def _clock(name: str, value: Any) -> int:
     return int(value._clock.address)
 
 
+_OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
+    "attempts": _attempts,
+    "calls": _count,
+    "time": _length,
+    "optional_time": _length_or_none,
+    "factor": real,
+    "part": real,
+    "strategy": _strategy,
+    "flag": _flag,
+}
 _OF_BOTH: Dict[str, Field] = {
-    "max_attempts": ("max_attempts", _attempts),
-    "expiry_strategy": ("expiry_strategy", _strategy),
-    "expiry": ("expiry_ms", _length),
-    "initial_expiry": ("initial_expiry_ms", _length),
-    "max_expiry": ("max_expiry_ms", _length),
-    "backoff_factor": ("backoff_factor", real),
-    "jitter": ("jitter", real),
-    "window": ("window_ms", _length_or_none),
-    "probe_timeout": ("probe_timeout_ms", _length_or_none),
-    "half_open_max_calls": ("half_open_max_calls", _count),
-    "half_open_successes": ("half_open_successes", _count),
-    "cancelled_after": ("cancelled_after_ms", _length_or_none),
+    name: (_abi.field_of(name), _OF_KIND[kind]) for name, kind in _abi.SETTINGS.items()
 }
 _OF_MANAGER: Dict[str, Field] = {
     **_OF_BOTH,

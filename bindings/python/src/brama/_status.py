@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from . import _abi
 from ._settings import ExpiryStrategy, StrEnum
@@ -49,6 +49,8 @@ class Settings:
     half_open_successes: int
     cancelled_after: Optional[int] = None
     """None: calls that are cancelled are ignored."""
+    success_clears_window: bool = True
+    """False: a success leaves the failures in `window`."""
 
 
 @dataclass(frozen=True)
@@ -121,26 +123,27 @@ def some(number: int) -> Optional[int]:
     return None if number in (_abi.NONE, _abi.NEVER) else int(number)
 
 
+#: How a setting of each kind is shown.
+_SHOWN: Dict[str, Callable[[Any], Any]] = {
+    "attempts": lambda number: None if number == _abi.UNLIMITED else number,
+    "calls": int,
+    "time": int,
+    "optional_time": some,
+    "factor": float,
+    "part": float,
+    "strategy": lambda number: ExpiryStrategy(_abi.STRATEGIES[number]),
+    "flag": bool,
+}
+_EFFECTIVE = [(name, _abi.field_of(name), _SHOWN[kind]) for name, kind in _abi.SETTINGS.items()]
+
+
+def _settings_of(effective: Any) -> Settings:
+    return Settings(**{name: show(getattr(effective, field)) for name, field, show in _EFFECTIVE})
+
+
 def status_of(
     words: Any, metadata: Dict[str, str], identifier: str, scope: Optional[str]
 ) -> Status:
-    effective = words.settings.contents
-    settings = Settings(
-        max_attempts=(
-            None if effective.max_attempts == _abi.UNLIMITED else int(effective.max_attempts)
-        ),
-        expiry_strategy=ExpiryStrategy(_abi.STRATEGIES[effective.expiry_strategy]),
-        expiry=effective.expiry_ms,
-        initial_expiry=effective.initial_expiry_ms,
-        max_expiry=effective.max_expiry_ms,
-        backoff_factor=effective.backoff_factor,
-        jitter=effective.jitter,
-        window=some(effective.window_ms),
-        probe_timeout=some(effective.probe_timeout_ms),
-        half_open_max_calls=effective.half_open_max_calls,
-        half_open_successes=effective.half_open_successes,
-        cancelled_after=some(effective.cancelled_after_ms),
-    )
     return Status(
         identifier=identifier,
         scope=scope,
@@ -158,7 +161,7 @@ def status_of(
         expiry=some(words.expiry_ms),
         retry_after=some(words.retry_after_ms),
         trips=words.trips,
-        settings=settings,
+        settings=_settings_of(words.settings.contents),
         metadata=metadata,
         total_ignored=words.total_ignored,
     )

@@ -24,7 +24,7 @@ _TEXT_RULE = "must be UTF-8 without NUL"
 _KEPT = 1_024
 _MILLISECOND = timedelta(milliseconds=1)
 #: The largest numbers that the library does not take for something else.
-LARGEST_U32 = 0xFFFF_FFFC
+LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
 
 

@@ -1,0 +1,231 @@
+//! What a setting of each kind is in C: what its field holds when nothing is given, what a
+//! caller means by its value, and how the setting in effect is shown.
+//!
+//! There is a module for each kind of `values::settings::table`, with the kind's name: so a
+//! macro over the table finds what the kind of a setting needs, and the compiler finds a field
+//! that is missing in a struct or is of another type than its kind asks for.
+
+use super::sentinels::{Field, Found};
+use super::types::*;
+use crate::values::error::Error;
+use crate::values::settings::Given;
+
+/// What a caller means by a field: a constant that all settings know, or what `meant` makes of
+/// its value. Anything else is refused, since only what is `allowed` means something.
+pub(super) fn given<T: Field, U>(
+    field: &'static str,
+    value: T,
+    allowed: &'static str,
+    meant: impl FnOnce(Found<T>) -> Option<U>,
+) -> Result<Given<U>, Error> {
+    match value.found() {
+        Found::NotGiven => Ok(Given::Keep),
+        Found::Inherit => Ok(Given::Inherit),
+        found => match meant(found) {
+            Some(value) => Ok(Given::Value(value)),
+            None => Err(Error::config(field, value.name(), allowed)),
+        },
+    }
+}
+
+/// Of what is allowed only numbers.
+fn number<T>(found: Found<T>) -> Option<T> {
+    match found {
+        Found::Number(number) => Some(number),
+        _ => None,
+    }
+}
+
+pub(super) mod attempts {
+    use super::*;
+    use crate::values::settings::UNLIMITED;
+
+    pub(in crate::ffi) const NOT_GIVEN: u32 = BRAMA_NOT_GIVEN_U32;
+    pub(in crate::ffi) const BLANK: u32 = 0;
+
+    const _: () = assert!(UNLIMITED == BRAMA_UNLIMITED);
+
+    pub(in crate::ffi) fn given(field: &'static str, value: u32) -> Result<Given<u32>, Error> {
+        let allowed = "must be at least 1, or BRAMA_UNLIMITED";
+        super::given(field, value, allowed, |found| match found {
+            Found::Endless => Some(UNLIMITED),
+            found => number(found),
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: Option<u32>) -> u32 {
+        value.unwrap_or(BRAMA_UNLIMITED)
+    }
+}
+
+pub(super) mod calls {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: u32 = BRAMA_NOT_GIVEN_U32;
+    pub(in crate::ffi) const BLANK: u32 = 0;
+
+    pub(in crate::ffi) fn given(field: &'static str, value: u32) -> Result<Given<u32>, Error> {
+        super::given(field, value, "must be 1 to 65535", number)
+    }
+
+    pub(in crate::ffi) fn shown(value: u32) -> u32 {
+        value
+    }
+}
+
+pub(super) mod time {
+    use std::time::Duration;
+
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: u64 = BRAMA_NOT_GIVEN_U64;
+    pub(in crate::ffi) const BLANK: u64 = 0;
+
+    pub(in crate::ffi) fn given(field: &'static str, value: u64) -> Result<Given<u64>, Error> {
+        super::given(field, value, "must be a number of ms", number)
+    }
+
+    pub(in crate::ffi) fn shown(value: Duration) -> u64 {
+        crate::sys::clock::millis(value)
+    }
+}
+
+pub(super) mod optional_time {
+    use std::time::Duration;
+
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: u64 = BRAMA_NOT_GIVEN_U64;
+    pub(in crate::ffi) const BLANK: u64 = BRAMA_NONE;
+
+    pub(in crate::ffi) fn given(
+        field: &'static str,
+        value: u64,
+    ) -> Result<Given<Option<u64>>, Error> {
+        let allowed = "must be a number of ms or BRAMA_NONE";
+        super::given(field, value, allowed, |found| match found {
+            Found::None => Some(None),
+            found => number(found).map(Some),
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: Option<Duration>) -> u64 {
+        value.map_or(BRAMA_NONE, crate::sys::clock::millis)
+    }
+}
+
+pub(super) mod factor {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: f64 = BRAMA_NOT_GIVEN_F64;
+    pub(in crate::ffi) const BLANK: f64 = 0.0;
+
+    pub(in crate::ffi) fn given(field: &'static str, value: f64) -> Result<Given<f64>, Error> {
+        super::given(field, value, "must be finite and at least 1.0", number)
+    }
+
+    pub(in crate::ffi) fn shown(value: f64) -> f64 {
+        value
+    }
+}
+
+pub(super) mod part {
+    use super::*;
+
+    pub(in crate::ffi) use factor::{BLANK, NOT_GIVEN, shown};
+
+    pub(in crate::ffi) fn given(field: &'static str, value: f64) -> Result<Given<f64>, Error> {
+        super::given(field, value, "must be 0.0 to 1.0", number)
+    }
+}
+
+pub(super) mod strategy {
+    use super::*;
+    use crate::values::settings::ExpiryStrategy;
+
+    pub(in crate::ffi) const NOT_GIVEN: brama_expiry_strategy_t = BRAMA_NOT_GIVEN_I32;
+    pub(in crate::ffi) const BLANK: brama_expiry_strategy_t = 0;
+
+    pub(in crate::ffi) fn given(
+        field: &'static str,
+        value: brama_expiry_strategy_t,
+    ) -> Result<Given<ExpiryStrategy>, Error> {
+        let allowed = "must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE";
+        super::given(field, value, allowed, |found| match found {
+            Found::Number(BRAMA_EXPIRY_FIXED) => Some(ExpiryStrategy::Fixed),
+            Found::Number(BRAMA_EXPIRY_PROGRESSIVE) => Some(ExpiryStrategy::Progressive),
+            _ => None,
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: ExpiryStrategy) -> brama_expiry_strategy_t {
+        match value {
+            ExpiryStrategy::Fixed => BRAMA_EXPIRY_FIXED,
+            ExpiryStrategy::Progressive => BRAMA_EXPIRY_PROGRESSIVE,
+        }
+    }
+}
+
+pub(super) mod flag {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: i32 = BRAMA_NOT_GIVEN_I32;
+    pub(in crate::ffi) const BLANK: i32 = 0;
+
+    pub(in crate::ffi) fn given(field: &'static str, value: i32) -> Result<Given<bool>, Error> {
+        super::given(field, value, FLAG, flagged)
+    }
+
+    pub(in crate::ffi) fn shown(value: bool) -> i32 {
+        value.into()
+    }
+}
+
+// What only managers have.
+
+/// A time that may never come.
+pub(super) fn endless_time(field: &'static str, value: u64) -> Result<Given<Option<u64>>, Error> {
+    let allowed = "must be a number of ms or BRAMA_NEVER";
+    given(field, value, allowed, |found| match found {
+        Found::Endless => Some(None),
+        found => number(found).map(Some),
+    })
+}
+
+/// A [`flag`] in a field that cannot be taken back: there is no level below it.
+pub(super) fn lasting_flag(field: &'static str, value: i32) -> Result<Option<bool>, Error> {
+    lasting(field, value, FLAG, flagged)
+}
+
+/// As many as a manager's ring can hold, which it checks.
+pub(super) fn capacity(field: &'static str, value: u64) -> Result<Option<usize>, Error> {
+    lasting(field, value, "must be 1 to 16777216", |found| {
+        number(found).map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX))
+    })
+}
+
+const FLAG: &str = "must be 0 or 1";
+
+fn flagged(found: Found<i32>) -> Option<bool> {
+    match found {
+        Found::Number(0) => Some(false),
+        Found::Number(1) => Some(true),
+        _ => None,
+    }
+}
+
+fn lasting<T: Field, U>(
+    field: &'static str,
+    value: T,
+    allowed: &'static str,
+    meant: impl FnOnce(Found<T>) -> Option<U>,
+) -> Result<Option<U>, Error> {
+    match given(field, value, allowed, meant)? {
+        Given::Keep => Ok(None),
+        Given::Value(value) => Ok(Some(value)),
+        Given::Inherit => {
+            let allowed = format!("has nothing to inherit, {allowed}");
+            Err(Error::config(field, value.name(), allowed))
+        }
+    }
+}

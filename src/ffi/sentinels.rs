@@ -1,0 +1,157 @@
+//! Numbers that are no numbers: BRAMA_NOT_GIVEN_…, BRAMA_INHERIT_…, BRAMA_NEVER and their kin.
+//!
+//! A meaning has one value in all whole numbers, as two's complement: -1 is without an end, -2
+//! not given, -3 inherited, -4 none. So a constant that a compiler has cut to the width of the
+//! field means what it says, and no field takes it for another one. What a field does not know
+//! is refused by its name.
+//!
+//! Widening is another matter: C makes the 0xfffffffe of BRAMA_NOT_GIVEN_U32 a length of 49
+//! days in a field of 64 bits. Two such numbers are refused there, since a program hardly means
+//! them: those of BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32. BRAMA_UNLIMITED is not: it is
+//! UINT32_MAX, which programs have.
+
+use std::fmt::Display;
+
+use super::types::*;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Found<T> {
+    NotGiven,
+    Inherit,
+    /// BRAMA_NEVER or BRAMA_UNLIMITED.
+    Endless,
+    /// BRAMA_NONE.
+    None,
+    /// A constant for a field of another type: its name.
+    Foreign(&'static str),
+    Number(T),
+}
+
+/// A type of fields whose numbers may have a meaning.
+pub(super) trait Field: Copy + Display {
+    fn found(self) -> Found<Self>;
+
+    /// What an error calls this value.
+    fn name(self) -> String;
+}
+
+impl Field for u32 {
+    fn found(self) -> Found<u32> {
+        const NONE: u32 = BRAMA_NONE as u32;
+        match self {
+            BRAMA_NOT_GIVEN_U32 => Found::NotGiven,
+            BRAMA_INHERIT_U32 => Found::Inherit,
+            BRAMA_UNLIMITED => Found::Endless,
+            NONE => Found::None,
+            number => Found::Number(number),
+        }
+    }
+
+    fn name(self) -> String {
+        named(
+            self,
+            [
+                "BRAMA_UNLIMITED",
+                "BRAMA_NOT_GIVEN_U32",
+                "BRAMA_INHERIT_U32",
+            ],
+        )
+    }
+}
+
+impl Field for u64 {
+    fn found(self) -> Found<u64> {
+        const NOT_GIVEN: u64 = BRAMA_NOT_GIVEN_U32 as u64;
+        const INHERIT: u64 = BRAMA_INHERIT_U32 as u64;
+        match self {
+            BRAMA_NOT_GIVEN_U64 => Found::NotGiven,
+            BRAMA_INHERIT_U64 => Found::Inherit,
+            BRAMA_NEVER => Found::Endless,
+            BRAMA_NONE => Found::None,
+            NOT_GIVEN => Found::Foreign("BRAMA_NOT_GIVEN_U32"),
+            INHERIT => Found::Foreign("BRAMA_INHERIT_U32"),
+            number => Found::Number(number),
+        }
+    }
+
+    fn name(self) -> String {
+        named(
+            self,
+            ["BRAMA_NEVER", "BRAMA_NOT_GIVEN_U64", "BRAMA_INHERIT_U64"],
+        )
+    }
+}
+
+impl Field for i32 {
+    fn found(self) -> Found<i32> {
+        const ENDLESS: i32 = BRAMA_NEVER as i32;
+        const NONE: i32 = BRAMA_NONE as i32;
+        match self {
+            BRAMA_NOT_GIVEN_I32 => Found::NotGiven,
+            BRAMA_INHERIT_I32 => Found::Inherit,
+            ENDLESS => Found::Endless,
+            NONE => Found::None,
+            number => Found::Number(number),
+        }
+    }
+
+    /// With the number: -1 may be just that.
+    fn name(self) -> String {
+        let name = named(
+            self,
+            ["BRAMA_NEVER", "BRAMA_NOT_GIVEN_I32", "BRAMA_INHERIT_I32"],
+        );
+        match self.found() {
+            Found::Endless | Found::None => format!("{name} ({self})"),
+            _ => name,
+        }
+    }
+}
+
+impl Field for f64 {
+    fn found(self) -> Found<f64> {
+        // All constants of 64 bits are this number, as a double.
+        const OF_64_BITS: f64 = BRAMA_NEVER as f64;
+        const NONE: f64 = BRAMA_NONE as u32 as f64;
+        const UNLIMITED: f64 = BRAMA_UNLIMITED as f64;
+        const NOT_GIVEN: f64 = BRAMA_NOT_GIVEN_U32 as f64;
+        const INHERIT: f64 = BRAMA_INHERIT_U32 as f64;
+        match self {
+            BRAMA_NOT_GIVEN_F64 => Found::NotGiven,
+            BRAMA_INHERIT_F64 => Found::Inherit,
+            OF_64_BITS => Found::Foreign("a constant for uint64_t"),
+            UNLIMITED => Found::Foreign("BRAMA_UNLIMITED"),
+            NOT_GIVEN => Found::Foreign("BRAMA_NOT_GIVEN_U32"),
+            INHERIT => Found::Foreign("BRAMA_INHERIT_U32"),
+            NONE => Found::None,
+            number => Found::Number(number),
+        }
+    }
+
+    fn name(self) -> String {
+        named(self, ["", "BRAMA_NOT_GIVEN_F64", "BRAMA_INHERIT_F64"])
+    }
+}
+
+/// The name of a value, where its type calls the first three meanings so.
+fn named<T: Field>(value: T, [endless, not_given, inherit]: [&str; 3]) -> String {
+    match value.found() {
+        Found::Endless => endless.to_owned(),
+        Found::NotGiven => not_given.to_owned(),
+        Found::Inherit => inherit.to_owned(),
+        Found::None => "BRAMA_NONE".to_owned(),
+        Found::Foreign(name) => name.to_owned(),
+        Found::Number(number) => number.to_string(),
+    }
+}
+
+// One meaning, one value.
+const _: () = {
+    assert!(BRAMA_NEVER as i64 == -1 && BRAMA_UNLIMITED as i32 == -1);
+    assert!(BRAMA_NOT_GIVEN_U64 as i64 == -2 && BRAMA_NOT_GIVEN_U32 as i32 == -2);
+    assert!(BRAMA_NOT_GIVEN_I32 == -2);
+    assert!(BRAMA_INHERIT_U64 as i64 == -3 && BRAMA_INHERIT_U32 as i32 == -3);
+    assert!(BRAMA_INHERIT_I32 == -3);
+    assert!(BRAMA_NONE as i64 == -4);
+};

@@ -1,0 +1,50 @@
+//! Errors about settings in C's words. A field has another name than its setting where its unit is
+//! part of it, and lengths of time are numbers.
+
+use crate::values::error::{Error, Invalid};
+use crate::values::settings::setting_table;
+
+/// A function that knows the field of a setting.
+macro_rules! field {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        |setting| match setting {
+            $(stringify!($name) => Some(stringify!($field)),)*
+            _ => None,
+        }
+    };
+}
+
+/// An error about a setting in C's words: the field's name, and lengths of time as numbers.
+pub(super) fn in_c(error: Error) -> Error {
+    match error {
+        Error::InvalidConfig(invalid) => {
+            let (name, value, allowed) = words_of_c(&invalid);
+            Error::config(name, value, allowed)
+        }
+        Error::InvalidArgument(invalid) if invalid.name == "expiry" => {
+            let (name, value, allowed) = words_of_c(&invalid);
+            Error::argument_value(name, value, allowed)
+        }
+        other => other,
+    }
+}
+
+fn words_of_c(invalid: &Invalid) -> (&'static str, String, String) {
+    let field = match invalid.name {
+        "cleanup_interval" => "cleanup_interval_ms",
+        "inactive_threshold" => "inactive_threshold_ms",
+        setting => setting_table!(field)(setting).unwrap_or(setting),
+    };
+    if field == invalid.name {
+        return (field, invalid.value.clone(), invalid.allowed.clone());
+    }
+    // Below 1 ms C can give only 0.
+    let value = match invalid.value.strip_suffix(" ms") {
+        Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
+        _ => "0".to_owned(),
+    };
+    let allowed = invalid
+        .allowed
+        .replace("initial_expiry", "initial_expiry_ms");
+    (field, value, allowed)
+}
