@@ -3,7 +3,7 @@
 use std::ptr;
 use std::time::Duration;
 
-use super::args::given;
+use super::args::{given, given_back};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_clock_t;
@@ -26,10 +26,8 @@ pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
     guard::value((), || {
-        if !clock.is_null() {
-            // SAFETY: from `brama_clock_new`, and given back once.
-            drop(unsafe { Box::from_raw(clock) });
-        }
+        // SAFETY: NULL, or from `brama_clock_new`, and given back once.
+        drop(unsafe { given_back(clock) });
         Ok(())
     });
 }

@@ -38,6 +38,7 @@ mod clock;
 mod config;
 mod connection;
 mod control;
+mod entry;
 mod errors;
 mod event;
 mod guard;

@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::ptr;
 use std::time::Duration;
 
-use super::args::{self, Extensible, handle, init, judge_place, key, null, write};
+use super::args::{self, Extensible, handle, init, judge_place, key, null, wanted_scope, write};
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
@@ -380,14 +380,10 @@ pub(super) unsafe fn snapshot(
 ) -> Result<Vec<Status>, Error> {
     // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: this function's
     // # Safety.
-    let (brama, scope) = unsafe { (args::manager(manager), args::text("scope", scope)?) };
+    let (brama, scope) = unsafe { (args::manager(manager), wanted_scope("scope", scope)?) };
     Ok(match scope {
         None => brama.snapshot(),
-        Some("") => brama.snapshot_of_scope(None),
-        Some(scope) => {
-            crate::values::key::validate_name("scope", scope)?;
-            brama.snapshot_of_scope(scope)
-        }
+        Some(scope) => brama.snapshot_of_scope(scope),
     })
 }
 
