@@ -25,7 +25,7 @@ pub struct brama_report_item_t {
     pub connection: *const brama_connection_t,
     /// Why it failed, UTF-8. NULL: not said. Not looked at for a success.
     pub reason: *const c_char,
-    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL.
+    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty.
     pub reason_length: usize,
     /// BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
     pub outcome: brama_outcome_t,

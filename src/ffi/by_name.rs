@@ -45,8 +45,9 @@ pub unsafe extern "C" fn brama_register(
 }
 
 /// brama_register with strings that need no NUL at their end: identifier_length and
-/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. The
-/// length of a NULL scope does not matter. For hosts whose strings have lengths.
+/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. Other
+/// lengths above PTRDIFF_MAX are BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope does not
+/// matter. For hosts whose strings have lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_register_n(
     manager: *mut brama_t,

@@ -21,7 +21,8 @@ use crate::values::settings::Metadata;
 /// the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
 /// taken in the order of their keys, and one that does not fit any more, or has a key of
 /// more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
-/// value is left out, and so is all metadata if the array is NULL or larger than memory.
+/// value is left out, and so is all metadata if the array is NULL or larger than memory. So is a
+/// reason whose length is more than PTRDIFF_MAX.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_t {
@@ -37,7 +38,8 @@ pub struct brama_report_t {
     /// row, or inside the window if there is one.
     pub failure_count: *mut u32,
     /// Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
-    /// with a NUL.
+    /// with a NUL. 0: the reason is empty. A designated initialiser that leaves this field out
+    /// makes it 0: begin with BRAMA_REPORT_INIT instead.
     pub reason_length: usize,
 }
 

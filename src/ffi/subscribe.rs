@@ -7,7 +7,7 @@ use std::ptr;
 use super::args::{
     self, Extensible, clear, given_back, init, invalid, judge_place, null, read_or_blank, write,
 };
-use super::callback::UserData;
+use super::callback::{HostBool, UserData};
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate, translate_one};
 use super::guard;
@@ -39,9 +39,10 @@ pub type brama_events_fn = Option<
     ),
 >;
 
-/// Whether an event is wanted; otherwise as brama_event_fn.
+/// Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
+/// 0 is false.
 pub type brama_predicate_fn =
-    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> bool>;
+    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> HostBool>;
 
 /// Which events a subscriber wants. What is not given is not filtered.
 #[repr(C)]
@@ -325,7 +326,7 @@ impl brama_filter_t {
             // SAFETY: the host's function, with what it asked for.
             let wanted = unsafe { predicate(&translated, data.get()) };
             kept.put(texts);
-            wanted
+            wanted.is_true()
         }))
     }
 
