@@ -1585,12 +1585,13 @@ public:
     /// how many. Returns at once, also with none. Throws std::bad_alloc if there is no memory:
     /// where it is the vector that finds none, what is not in the vector stays in the queue.
     std::size_t drain(std::vector<Event>& events, std::size_t most = static_cast<std::size_t>(-1)) {
-        const auto make_room = [&](std::size_t step) {
-            if (events.capacity() - events.size() < step)
-                events.reserve(events.size() + (events.size() > step ? events.size() : step));
+        const auto room = [&] {
+            if (events.size() == events.capacity()) events.reserve(events.empty() ? 8 : 2 * events.size());
+            return events.capacity() - events.size();
         };
-        return drain_by(64, most, make_room, [&](const EventView& event) { events.push_back(event.copy()); });
+        return drain_by(room, most, [&](const EventView& event) { events.push_back(event.copy()); });
     }
+    /// The same into a new vector. If it throws, what it has taken is lost.
     std::vector<Event> drain(std::size_t most = static_cast<std::size_t>(-1)) {
         std::vector<Event> events;
         drain(events, most);
@@ -1599,12 +1600,12 @@ public:
     /// Takes up to `most` events and calls visit(EventView) for each, without copies; says
     /// how many. If it throws, the events after that one stay in the queue.
     template <class F> std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
-        return drain_by(1, most, [](std::size_t) {}, visit);
+        return drain_by(one, most, visit);
     }
     /// The next event, if one waits. May throw std::bad_alloc.
     std::optional<Event> pop() {
         std::optional<Event> next;
-        drain_by(1, 1, [](std::size_t) {}, [&](const EventView& event) { next = event.copy(); });
+        drain_by(one, 1, [&](const EventView& event) { next = event.copy(); });
         return next;
     }
 
@@ -1638,14 +1639,16 @@ private:
     friend class Brama;
     Queue(brama_queue_t* raw, std::shared_ptr<detail::Watch> watch) noexcept : watch_(std::move(watch)), raw_(raw) {}
 
-    template <class Prepare, class F>
-    std::size_t drain_by(std::size_t step, std::size_t most, Prepare&& prepare, F&& visit) {
+    static std::size_t one() noexcept { return 1; }
+
+    /// Takes as many events at a time as there is room for.
+    template <class Room, class F> std::size_t drain_by(Room&& room, std::size_t most, F&& visit) {
         brama_event_t events[64];
         std::size_t total = 0;
         while (total < most) {
-            std::size_t count = 0;
-            if (step > most - total) step = most - total;
-            prepare(step);
+            std::size_t count = 0, step = room();
+            for (const std::size_t limit : {std::size_t{64}, most - total})
+                if (step > limit) step = limit;
             brama_queue_drain(raw_.get(), events, sizeof(brama_event_t), step, &count);
             for (std::size_t i = 0; i < count; ++i) visit(EventView(events[i]));
             total += count;

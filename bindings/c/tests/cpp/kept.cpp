@@ -101,16 +101,19 @@ void a_queue_keeps_what_its_vector_has_no_memory_for() {
     auto queue = world.gate.subscribe_queue({brama::EventType::failure}, 200);
     for (int i = 0; i < 150; ++i) db.failure(std::to_string(i));
     std::vector<brama::Event> events;
-    // Room for the first events, and none for more.
-    for (const std::size_t room : {std::size_t{1000}, 70 * sizeof(brama::Event)}) {
-        largest = room;
+    // Room for none, for a few, and not for all.
+    constexpr std::size_t rooms[] = {0, 10, 100};
+    for (const std::size_t most : rooms) {
+        largest = most * sizeof(brama::Event);
         try {
             queue.drain(events);
             CHECK(false);
         } catch (const std::bad_alloc&) {
         }
         largest = static_cast<std::size_t>(-1);
+        CHECK(events.size() <= most);
     }
+    CHECK(events.size() >= 50);
     queue.drain(events);
     CHECK(events.size() == 150);
     for (std::size_t i = 0; i < events.size(); ++i) CHECK(events[i].reason == std::to_string(i));
