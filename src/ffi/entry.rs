@@ -2,8 +2,8 @@
 //! with a code.
 //!
 //! An entry by name gives how the name is read, so one that takes lengths and one that takes
-//! strings differ in nothing else. Rejected: the name as it was read, which goes through memory on
-//! its way into the guard, and costs a question by name a tenth of its instructions.
+//! strings differ in nothing else. Rejected: the name as it was read, which would go through memory
+//! on its way into the guard.
 
 use super::args;
 use super::errors::brama_result_t;
