@@ -101,10 +101,13 @@ static const char *string(void) {
     return keep(at - length, length);
 }
 
-/* A length for a string: right, or that it ends with a NUL, or less. */
+/* A length for a string: right, or that it ends with a NUL, or less, or more than memory has. */
 static size_t length_of(const char *text) {
     size_t length = text == NULL ? byte() : strlen(text);
-    switch (byte() % 4) {
+    uint8_t which = byte();
+    if (which > 251)
+        return which == 255 ? SIZE_MAX - 1 : (size_t)PTRDIFF_MAX + which;
+    switch (which % 4) {
     case 0: return BRAMA_TERMINATED;
     case 1: return length / 2;
     case 2: return length + (text != NULL); /* with its NUL */
@@ -226,8 +229,17 @@ static brama_report_t *report(void) {
     return byte() > 200 ? NULL : &report_room.it;
 }
 
-static bool wants(const brama_event_t *event, void *data) {
-    return (event->sequence + (data != NULL)) % 2 == 0;
+/* Functions of a host whose bools are bytes. */
+static unsigned char wants(const brama_event_t *event, void *data) {
+    return (unsigned char)((event->sequence + (data != NULL)) % 4);
+}
+
+static unsigned char on_status(const brama_status_t *status, void *manager) {
+    uint8_t which = byte();
+    REQUIRE(*status->identifier != 0 && status->settings->size == sizeof *status->settings);
+    if (which > 240) /* A callback may call anything. */
+        brama_unregister(manager, status->identifier, status->scope);
+    return which % 8;
 }
 
 static void on_event(const brama_event_t *event, void *data) {
@@ -248,7 +260,7 @@ static brama_filter_t *filter(void) {
     filter_room.it.reserved = byte() > 250;
     filter_room.it.connection = byte() % 4 ? NULL : string();
     filter_room.it.scope = byte() % 4 ? NULL : string();
-    filter_room.it.predicate = byte() % 4 ? NULL : wants;
+    filter_room.it.predicate = byte() % 4 ? NULL : (brama_predicate_fn)(void (*)(void))wants;
     return byte() > 200 ? NULL : &filter_room.it;
 }
 
@@ -302,6 +314,147 @@ static void permit_of(brama_permit_t *permit, int of_handle, int of_manager) {
     permit_managers[permit - permits] = of_manager;
 }
 
+/* What an acquisition answers: the wait is 0 only if the call is admitted. */
+static void acquired(brama_result_t result, const uint64_t *wait) {
+    (void)answered(result);
+    if (wait != NULL && result != BRAMA_ERR_REJECTED)
+        REQUIRE(*wait == (result == BRAMA_OK ? 0 : BRAMA_NONE));
+}
+
+/* A permit by value, to be reported in some way. */
+static void report_by_value(brama_permit_t permit, const brama_connection_t *on) {
+    switch (byte() % 7) {
+    case 0: ANSWER(brama_permit_success(permit)); break;
+    case 1: ANSWER(brama_permit_failure(permit, string())); break;
+    case 2: ANSWER(brama_permit_ignore(permit)); break;
+    case 3: ANSWER(brama_permit_cancelled(permit)); break;
+    case 4: ANSWER(brama_permit_success_with(permit, report())); break;
+    case 5: ANSWER(brama_permit_failure_with(permit, report())); break;
+    case 6:
+        (void)brama_permit_is_probe(permit);
+        (void)brama_permit_covers(permit, on);
+        break;
+    }
+}
+
+/* A circuit by its name, by hand. */
+static void control(brama_t *on) {
+    const char *name = string(), *scope = string();
+    switch (byte() % 4) {
+    case 0: ANSWER(brama_open_circuit(on, name, scope, string(), u64())); break;
+    case 1: ANSWER(brama_close_circuit(on, name, scope)); break;
+    case 2: ANSWER(brama_half_open_circuit(on, name, scope)); break;
+    case 3: ANSWER(brama_reset_circuit(on, name, scope)); break;
+    }
+}
+
+/* Numbers and names that need no manager. */
+static void words(void) {
+    int32_t number = i32();
+    brama_clock_t *clock = brama_clock_new(u64());
+    REQUIRE(*brama_strerror(number) != 0 && *brama_state_name(number) != 0);
+    REQUIRE(*brama_event_type_name(number) != 0 && *brama_version() != 0);
+    REQUIRE(brama_abi_version() == BRAMA_ABI_VERSION);
+    REQUIRE(brama_clock_unix_ms(clock_of_all) < BRAMA_NONE);
+    REQUIRE((brama_clock_unix_ms(clock) == BRAMA_NONE) == (clock == NULL));
+    brama_clock_free(clock);
+}
+
+static void further_step(uint8_t operation) {
+    int m, h, p;
+    brama_connection_t *got = NULL, *held, *some[3];
+    brama_t *on = manager(&m);
+    brama_permit_t *permit;
+    const char *name, *scope, *reason;
+    size_t length, scope_length;
+    uint64_t wait = 7;
+    ROOMY(brama_status_t) status;
+    ROOMY(brama_settings_t) settings;
+    bool answers[3];
+    const uint32_t *pass;
+    int fd;
+    held = handle(&h);
+    p = byte() % PERMITS;
+    permit = byte() > 250 ? NULL : &permits[p];
+    switch (operation % 18) {
+    case 0: case 1: case 2: case 3:
+        name = string(), scope = string(), length = length_of(name), scope_length = length_of(scope);
+        if (operation % 18 == 0) {
+            ANSWER(brama_get_or_register_n(on, name, length, scope, scope_length, options(), &got));
+            put_handle(got);
+        } else if (operation % 18 == 1) {
+            ANSWER(brama_connection_get_n(on, name, length, scope, scope_length, byte() > 250 ? NULL : &got));
+            put_handle(got);
+        } else if (operation % 18 == 2) {
+            ANSWER(brama_success_n(on, name, length, scope, scope_length));
+        } else {
+            permit_of(permit, 0, m + 1);
+            acquired(brama_acquire_n(on, name, length, scope, scope_length, permit, &wait), &wait);
+        }
+        break;
+    case 4:
+        pass = brama_connection_pass_word(held);
+        REQUIRE((pass == NULL) == (held == NULL));
+        if (pass == NULL || permit == NULL)
+            break;
+        permit_of(permit, h + 1, 0);
+        REQUIRE((answered(brama_connection_pass_permit(held, *pass, permit)) == BRAMA_OK) == (*pass < BRAMA_PASS_LIMIT));
+        break;
+    case 5:
+        reason = string(), length = length_of(reason);
+        ANSWER(brama_permit_failure_n(permit, reason, length));
+        break;
+    case 6: report_by_value(permits[p], held); break;
+    case 7:
+        for (int i = 0; i < 3; i++)
+            some[i] = handle(&h);
+        ANSWER(brama_available_many((const brama_connection_t *const *)some, 3, byte() > 250 ? NULL : answers));
+        ANSWER(brama_available_many(NULL, byte() % 2 ? SIZE_MAX : 0, answers));
+        break;
+    case 8:
+        name = string(), scope = string();
+        brama_status_init(&status.it);
+        status.it.size = size_of(sizeof status.it);
+        memset(status.room + sizeof status.it, 0, sizeof status.room - sizeof status.it);
+        if (answered(brama_status(on, name, scope, byte() > 250 ? NULL : &status.it)) == BRAMA_OK)
+            REQUIRE(strcmp(status.it.identifier, name) == 0 && status.it.settings->expiry_ms > 0);
+        break;
+    case 9:
+        name = string(), scope = string();
+        brama_settings_init(&settings.it);
+        settings.it.size = size_of(sizeof settings.it);
+        ANSWER(brama_settings(on, name, scope, byte() > 250 ? NULL : &settings.it));
+        break;
+    case 10:
+        ANSWER(brama_for_each(on, string(), byte() > 250 ? NULL : (brama_status_fn)(void (*)(void))on_status, on));
+        break;
+    case 11: ANSWER(brama_configure_connection(on, string(), string(), options())); break;
+    case 12: control(on); break;
+    case 13: ANSWER(brama_connection_open_circuit_with(held, report(), u64())); break;
+    case 14:
+        ANSWER(brama_queue_fd(queues[p % QUEUES], byte() > 250 ? NULL : &fd));
+        if (byte() % 2)
+            ANSWER(brama_queue_close(queues[p % QUEUES]));
+        (void)brama_queue_is_closed(queues[p % QUEUES]);
+        break;
+    case 15:
+        brama_subscription_detach(subscriptions[p % SUBSCRIPTIONS]);
+        subscriptions[p % SUBSCRIPTIONS] = NULL;
+        break;
+    case 16:
+        got = brama_connection_retain(held);
+        REQUIRE(got == held);
+        if (got != NULL) {
+            REQUIRE(*brama_connection_identifier(got) != 0);
+            scope = brama_connection_scope(got);
+            REQUIRE(scope == NULL || *scope != 0);
+        }
+        put_handle(got);
+        break;
+    case 17: words(); break;
+    }
+}
+
 static void step(void) {
     int m, h, p = 0;
     brama_t *on;
@@ -309,13 +462,18 @@ static void step(void) {
     brama_permit_t *permit;
     const char *name, *scope, *reason;
     size_t count = 0, length, scope_length, reason_length;
-    uint64_t wait = 0;
+    uint64_t wait = 0, *waits;
     ROOMY(brama_status_t) status;
     ROOMY(brama_settings_t) settings;
     brama_state_counts_t states = BRAMA_STATE_COUNTS_INIT;
     brama_event_counts_t events_so_far = BRAMA_EVENT_COUNTS_INIT;
     brama_event_t events[8];
     uint8_t operation = byte();
+    /* What stands below 192 in an input keeps its meaning. */
+    if (operation >= 192) {
+        further_step((uint8_t)(operation - 192));
+        return;
+    }
     on = manager(&m);
     held = handle(&h);
     p = byte() % PERMITS;
@@ -378,12 +536,13 @@ static void step(void) {
         break;
     case 21: case 22: case 23:
         permit_of(permit, h + 1, 0);
-        (void)answered(brama_connection_acquire(held, permit, byte() % 2 ? &wait : NULL));
+        waits = byte() % 2 ? &wait : NULL;
+        acquired(brama_connection_acquire(held, permit, waits), waits);
         break;
     case 24:
         name = string(), scope = string();
         permit_of(permit, 0, m + 1);
-        (void)answered(brama_acquire(on, name, scope, permit, &wait));
+        acquired(brama_acquire(on, name, scope, permit, &wait), &wait);
         break;
     case 25: ANSWER(brama_permit_success_at(permit)); break;
     case 26: ANSWER(brama_permit_failure_at(permit, string())); break;

@@ -933,7 +933,8 @@ BRAMA_API brama_result_t brama_poll(brama_t *manager);
  * the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
  * taken in the order of their keys, and one that does not fit any more, or has a key of
  * more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
- * value is left out, and so is all metadata if the array is NULL or larger than memory.
+ * value is left out, and so is all metadata if the array is NULL or larger than memory. So is a
+ * reason whose length is more than PTRDIFF_MAX.
  */
 typedef struct brama_report_t {
     /**
@@ -959,7 +960,8 @@ typedef struct brama_report_t {
     uint32_t *failure_count;
     /**
      * Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
-     * with a NUL.
+     * with a NUL. 0: the reason is empty. A designated initialiser that leaves this field out
+     * makes it 0: begin with BRAMA_REPORT_INIT instead.
      */
     size_t reason_length;
 } brama_report_t;
@@ -996,8 +998,9 @@ brama_result_t brama_register(brama_t *manager,
 
 /**
  * brama_register with strings that need no NUL at their end: identifier_length and
- * scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. The
- * length of a NULL scope does not matter. For hosts whose strings have lengths.
+ * scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. Other
+ * lengths above PTRDIFF_MAX are BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope does not
+ * matter. For hosts whose strings have lengths.
  */
 BRAMA_API
 brama_result_t brama_register_n(brama_t *manager,
@@ -1778,7 +1781,7 @@ typedef struct brama_state_counts_t {
 
 /**
  * Called by brama_for_each. What status points to is valid until it returns. Returning
- * false ends the walk. Must not throw.
+ * false ends the walk. A host that has no bool returns a byte: 0 is false. Must not throw.
  */
 typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 
@@ -2001,7 +2004,8 @@ typedef struct brama_event_t {
 /* -- Subscriptions with a callback --------------------------------------------------- */
 
 /**
- * Whether an event is wanted; otherwise as brama_event_fn.
+ * Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
+ * 0 is false.
  */
 typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 
@@ -2303,7 +2307,7 @@ typedef struct brama_report_item_t {
      */
     const char *reason;
     /**
-     * Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL.
+     * Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty.
      */
     size_t reason_length;
     /**
@@ -2355,7 +2359,8 @@ brama_result_t brama_report_many(brama_report_item_t *items,
 /**
  * Makes a clock that shows this Unix time, in ms, and stands still. Give it to
  * brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
- * NULL on error. Any thread.
+ * NULL on error, such as a time above INT64_MAX, where BRAMA_NONE and its kin are.
+ * Any thread.
  */
 BRAMA_API BRAMA_MUST_USE brama_clock_t *brama_clock_new(uint64_t unix_ms);
 

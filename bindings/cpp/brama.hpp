@@ -118,6 +118,13 @@
 #define BRAMA_HPP_THROW(...) ::brama::detail::end((__VA_ARGS__).what())
 #endif
 
+/* What a healthy call does not need stays out of its code. */
+#if defined(__GNUC__)
+#define BRAMA_HPP_APART __attribute__((noinline))
+#else
+#define BRAMA_HPP_APART
+#endif
+
 namespace brama {
 
 /* -- Numbers, names and times ------------------------------------------------------------ */
@@ -308,20 +315,30 @@ inline std::optional<Time> time(std::uint64_t ms) noexcept {
     std::abort();
 }
 
-/// The thread's last message that is of this header and not of the library.
-inline char* own_message() noexcept {
-    thread_local char text[192] = "";
-    return text;
+/// What a rejection says. It is made of what the answer knows, so that a rejection copies nothing.
+inline std::string rejection(std::uint64_t retry_after_ms) {
+    if (retry_after_ms == BRAMA_NEVER) return "rejected: the circuit is held open until it is closed by hand";
+    if (retry_after_ms == BRAMA_NONE) return brama_strerror(BRAMA_ERR_REJECTED);
+    const std::string text = "rejected: the circuit is open, or all probes are out, retry after ";
+    if (retry_after_ms < 1000) return text + std::to_string(retry_after_ms) + "ms";
+    std::string part = std::to_string(1000 + retry_after_ms % 1000);
+    part[0] = '.';
+    part.erase(part.find_last_not_of(".0") + 1);
+    return text + std::to_string(retry_after_ms / 1000) + part + "s";
 }
 
 }  // namespace detail
 
-/// What a try_ form answers, without its value: whether it was done, and if not why.
+/// What a try_ form answers, without its value: whether it was done, and if not why. A plain
+/// value: it keeps its message, whatever is called afterwards.
 class Answer {
 public:
     Answer() noexcept = default;
+    /// Of a call of C's that this thread has just made: its message is copied.
     explicit Answer(brama_result_t code, std::uint64_t retry_after_ms = BRAMA_NONE) noexcept
-        : code_(static_cast<Code>(code)), retry_after_ms_(retry_after_ms) {}
+        : code_(static_cast<Code>(code)), retry_after_ms_(retry_after_ms) {
+        if (code != BRAMA_OK && code != BRAMA_ERR_REJECTED) keep(brama_last_error_message());
+    }
 
     /// Whether it was done.
     explicit operator bool() const noexcept { return code_ == Code::ok; }
@@ -330,11 +347,10 @@ public:
     /// Code::ok, or what went wrong.
     Code code() const noexcept { return code_; }
 
-    /// What went wrong, in words; "" if nothing did. Valid until the next call of this
-    /// thread that fails.
-    std::string_view message() const noexcept {
-        if (code_ == Code::ok) return "";
-        return own_ ? detail::own_message() : brama_last_error_message();
+    /// What went wrong, in words; "" if nothing did. May throw std::bad_alloc.
+    std::string message() const {
+        if (code_ == Code::ok) return {};
+        return code_ == Code::rejected ? detail::rejection(retry_after_ms_) : words();
     }
 
     /// Of Code::rejected: how long until asking again can make a difference; none if the
@@ -348,16 +364,34 @@ public:
 
     /// For this header: an answer of its own, in the library's words.
     static Answer own(Code code, const char* name, const char* value, const char* allowed) noexcept {
-        Answer answer(static_cast<brama_result_t>(code));
+        char text[192];
         const char* kind = code == Code::invalid_config ? "setting" : "argument";
-        std::snprintf(detail::own_message(), 192, "invalid %s `%s` = %s: %s", kind, name, value, allowed);
-        answer.own_ = true;
+        std::snprintf(text, sizeof text, "invalid %s `%s` = %s: %s", kind, name, value, allowed);
+        Answer answer;
+        answer.code_ = code;
+        answer.keep(text);
         return answer;
+    }
+    /// For this header: or_throw() as long as the library's last message is that of this
+    /// answer. It says of a rejection whether the circuit is open or its probes are out.
+    void or_throw_at_once() const {
+        if (code_ == Code::rejected) BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after()));
+        or_throw();
+    }
+    /// For this header: the message, unless it is a rejection's; of an error whose message there
+    /// was no memory for, what its code means.
+    const char* words() const noexcept {
+        return text_ ? text_->c_str() : brama_strerror(static_cast<brama_result_t>(code_));
     }
 
 private:
-    [[noreturn]] void raise() const {
-        const std::string text(message());
+    BRAMA_HPP_APART void keep(const char* message) noexcept {
+        BRAMA_HPP_TRY { text_ = std::make_shared<const std::string>(message); }
+        BRAMA_HPP_CATCH(...) {}
+    }
+
+    [[noreturn]] BRAMA_HPP_APART void raise() const {
+        const std::string text = message();
         switch (code_) {
         case Code::rejected: BRAMA_HPP_THROW(Rejected(text, retry_after()));
         case Code::invalid_argument: BRAMA_HPP_THROW(InvalidArgument(text));
@@ -376,15 +410,15 @@ private:
     }
 
     Code code_ = Code::ok;
-    bool own_ = false;
     std::uint64_t retry_after_ms_ = BRAMA_NONE;
+    std::shared_ptr<const std::string> text_;
 };
 
 /// What a try_ form answers: a value, or why there is none. A plain value.
 template <class T> class Result : public Answer {
 public:
     Result(T value) : value_(std::move(value)) {}
-    Result(const Answer& failed) noexcept : Answer(failed) {}
+    Result(Answer failed) noexcept : Answer(std::move(failed)) {}
 
     /// The value; throws what went wrong if there is none.
     T& value() & { or_throw(); return *value_; }
@@ -406,18 +440,13 @@ private:
 template <> class Result<void> : public Answer {
 public:
     Result() noexcept = default;
-    Result(const Answer& answer) noexcept : Answer(answer) {}
+    Result(Answer answer) noexcept : Answer(std::move(answer)) {}
 
     /// Throws what went wrong, if anything did.
     void value() const { or_throw(); }
 };
 
 /* -- Strings ----------------------------------------------------------------------------- */
-
-namespace detail {
-class Terminated;
-class ReportText;
-}
 
 /// A string on its way into the library, or none: an argument's type, that takes
 /// const char*, std::string, std::string_view and optional ones of these. Refers to the
@@ -429,9 +458,8 @@ public:
     constexpr Text(std::nullopt_t) noexcept {}
     constexpr Text(std::nullptr_t) noexcept {}
     /// Terminated; NULL is none.
-    constexpr Text(const char* text) noexcept : data_(text), terminated_(true) {}
-    Text(const std::string& text) noexcept
-        : data_(text.c_str()), size_(text.size()), terminated_(!contains_nul(text)) {}
+    constexpr Text(const char* text) noexcept : data_(text), size_(BRAMA_TERMINATED), terminated_(true) {}
+    Text(const std::string& text) noexcept : data_(text.c_str()), size_(text.size()), terminated_(true) {}
     constexpr Text(std::string_view text) noexcept
         : data_(text.data() != nullptr ? text.data() : ""), size_(text.size()) {}
     template <class T> Text(const std::optional<T>& text) noexcept {
@@ -439,14 +467,14 @@ public:
     }
 
     bool has_value() const noexcept { return data_ != nullptr; }
+    /// The characters as C takes them; NULL for none.
+    const char* data() const noexcept { return data_; }
+    /// How many, or BRAMA_TERMINATED.
+    std::size_t size() const noexcept { return size_; }
+    /// Whether a NUL comes after them.
+    bool is_terminated() const noexcept { return terminated_; }
 
 private:
-    friend class detail::Terminated;
-    friend class detail::ReportText;
-    static bool contains_nul(std::string_view text) noexcept {
-        return text.find('\0') != std::string_view::npos;
-    }
-
     const char* data_ = nullptr;
     std::size_t size_ = 0;
     bool terminated_ = false;
@@ -470,25 +498,30 @@ namespace detail {
 class Terminated {
 public:
     Terminated(const char* name, const Text& text) noexcept {
-        if (text.terminated_ || text.data_ == nullptr) {
-            c_str_ = text.data_;
+        const std::size_t size = text.size();
+        if (text.data() == nullptr || size == BRAMA_TERMINATED) {
+            c_str_ = text.data();
             return;
         }
-        if (Text::contains_nul({text.data_, text.size_})) {
+        if (std::memchr(text.data(), '\0', size) != nullptr) {
             answer_ = Answer::own(Code::invalid_argument, name, "a string with a NUL", "must be UTF-8 without NUL");
             return;
         }
+        if (text.is_terminated()) {
+            c_str_ = text.data();
+            return;
+        }
         char* to = small_;
-        if (text.size_ >= sizeof small_) {
-            large_.reset(new (std::nothrow) char[text.size_ + 1]);
+        if (size >= sizeof small_) {
+            large_.reset(new (std::nothrow) char[size + 1]);
             to = large_.get();
         }
         if (to == nullptr) {
             answer_ = Answer::own(Code::out_of_memory, name, "a string", "there is no memory for a copy");
             return;
         }
-        std::memcpy(to, text.data_, text.size_);
-        to[text.size_] = '\0';
+        std::memcpy(to, text.data(), size);
+        to[size] = '\0';
         c_str_ = to;
     }
     Terminated(const Terminated&) = delete;
@@ -535,36 +568,9 @@ private:
     std::size_t count_;
 };
 
-/// Text of a report as C has it. It is never refused: what is not terminated is copied, as
-/// much as an event keeps and a little more. A NUL becomes a byte that is no UTF-8, so that
-/// the library replaces it and the event says so.
-class ReportText {
-public:
-    explicit ReportText(const Text& text) noexcept {
-        if (text.terminated_ || text.data_ == nullptr) {
-            c_str_ = text.data_;
-            return;
-        }
-        const std::size_t size = text.size_ < sizeof small_ ? text.size_ : sizeof small_ - 1;
-        for (std::size_t i = 0; i < size; ++i) small_[i] = text.data_[i] == '\0' ? no_utf8 : text.data_[i];
-        small_[size] = '\0';
-        c_str_ = small_;
-    }
-    ReportText(const ReportText&) = delete;
-    ReportText& operator=(const ReportText&) = delete;
-
-    /// NULL for none.
-    const char* c_str() const noexcept { return c_str_; }
-
-    static constexpr char no_utf8 = '\xff';
-
-private:
-    const char* c_str_ = nullptr;
-    char small_[1024 + 4 + 1];
-};
-
-/// Metadata of a report as C has it, while the map is there and stays as it is. What there is
-/// no memory for is left out, and the event says so.
+/// Metadata of a report as C has it, while the map is there and stays as it is. It is never
+/// refused: a NUL becomes a byte that is no UTF-8, so that the library replaces it and the event
+/// says so. What there is no memory for is left out, and the event says so, too.
 class ReportPairs {
 public:
     explicit ReportPairs(const Metadata& metadata) noexcept : count_(metadata.size()) {
@@ -584,7 +590,7 @@ private:
         BRAMA_HPP_TRY {
             std::string& copy = copies_.emplace_front(text);
             for (char& one : copy)
-                if (one == '\0') one = ReportText::no_utf8;
+                if (one == '\0') one = '\xff';
             return copy.c_str();
         }
         BRAMA_HPP_CATCH(...) {}
@@ -600,6 +606,12 @@ inline Metadata to_metadata(const brama_pair_t* pairs, std::size_t count) {
     Metadata metadata;
     for (std::size_t i = 0; i < count; ++i) metadata.emplace(pairs[i].key, pairs[i].value);
     return metadata;
+}
+
+/// A struct of C's as this header knows it: what its size leaves out stays blank.
+template <class T> T known(const T& given, T blank) noexcept {
+    std::memcpy(&blank, &given, given.size < sizeof blank ? given.size : sizeof blank);
+    return blank;
 }
 
 inline std::optional<std::string_view> view(const char* text) noexcept {
@@ -761,15 +773,15 @@ inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& 
 struct NativeReport {
     brama_report_t raw;
 
-    NativeReport(const Text& reason, const Metadata& metadata) noexcept : text(reason), pairs(metadata) {
+    NativeReport(const Text& reason, const Metadata& metadata) noexcept : pairs(metadata) {
         brama_report_init(&raw);
-        raw.reason = text.c_str();
+        raw.reason = reason.data();
+        raw.reason_length = reason.size();
         raw.metadata = pairs.data();
         raw.metadata_count = pairs.count();
     }
 
 private:
-    ReportText text;
     ReportPairs pairs;
 };
 
@@ -799,9 +811,11 @@ struct Status {
     Settings settings;
     Metadata metadata;
 
-    /// From C's; copies.
-    static Status from(const brama_status_t& raw) {
-        const auto& set = *raw.settings;
+    /// From C's; copies. Reads no more of it than its size says: an older library knows less.
+    static Status from(const brama_status_t& given) {
+        const brama_status_t raw = detail::known(given, BRAMA_STATUS_INIT);
+        brama_settings_t set = BRAMA_SETTINGS_INIT;
+        if (raw.settings != nullptr) set = detail::known(*raw.settings, set);
         const auto length = [](std::uint64_t ms) { return detail::span(ms).value_or(never); };
         Settings settings{set.max_attempts,
                           static_cast<ExpiryStrategy>(set.expiry_strategy),
@@ -1080,7 +1094,7 @@ template <class T, void (*FREE)(T*)> using Handle = std::unique_ptr<T, Release<T
 /// advance and read it.
 class ManualClock {
 public:
-    /// Shows this time. Errors: InvalidArgument before 1970.
+    /// Shows this time. Errors: InvalidArgument before 1970, and for a time that stands for none.
     explicit ManualClock(Time start = Time(Milliseconds(0))) : ManualClock(try_make(start).value()) {}
     static Result<ManualClock> try_make(Time start = Time(Milliseconds(0))) noexcept {
         Answer answer;
@@ -1154,8 +1168,8 @@ public:
     void failure(Text reason = {}) { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) noexcept {
-        const detail::ReportText text(reason);
-        return Answer(brama_permit_failure(release(), text.c_str()));
+        const brama_permit_t permit = release();
+        return Answer(brama_permit_failure_n(&permit, reason.data(), reason.size()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) noexcept {
         const detail::NativeReport report(reason, metadata);
@@ -1258,7 +1272,7 @@ private:
         case Outcome::ignored: ignore(&entry_.permit); return;
         }
     }
-    void list(const brama_permit_t& permit) noexcept {
+    BRAMA_HPP_APART void list(const brama_permit_t& permit) noexcept {
         frame_ = {permit, innermost, false};
         innermost = &frame_;
         is_listed_ = true;
@@ -1291,7 +1305,7 @@ template <class R, class Classify> void conclude(Guarded& call, const R& result,
         else if (answer.code() == Code::rejected)
             call.conclude(Outcome::ignored);
         else
-            call.conclude(Outcome::failure, answer.message().data());
+            call.conclude(Outcome::failure, answer.words());
     } else {
         call.conclude(std::invoke(std::forward<Classify>(classify), result));
     }
@@ -1370,6 +1384,12 @@ inline Answer refused(brama_result_t result, std::uint64_t retry_after_ms) noexc
     return Answer(result, result == BRAMA_ERR_REJECTED ? retry_after_ms : BRAMA_NONE);
 }
 
+/// The permit of an answer that was given just now.
+inline Permit now(Result<Permit> permit) {
+    permit.or_throw_at_once();
+    return *std::move(permit);
+}
+
 inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit, std::uint64_t retry_after_ms) noexcept {
     if (result == BRAMA_OK) return Permit(permit);
     return refused(result, retry_after_ms);
@@ -1421,7 +1441,7 @@ public:
 
     /// Asks for admission. Errors: Rejected, NotFound, ShutDown. The permit needs this
     /// handle to be there, or a copy of it.
-    [[nodiscard]] Permit acquire() const& { return try_acquire().value(); }
+    [[nodiscard]] Permit acquire() const& { return detail::now(try_acquire()); }
     [[nodiscard]] Result<Permit> try_acquire() const& noexcept { return admission(); }
     /// The handle would be gone before the permit is reported.
     Permit acquire() const&& = delete;
@@ -1437,7 +1457,7 @@ public:
     /// call() with a function that looks at the result and says what it means.
     template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
-        enter(entry).or_throw();
+        enter(entry).or_throw_at_once();
         return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     /// The same, but a call that is not admitted is answered by a Result without a value.
@@ -1466,8 +1486,7 @@ public:
     void failure(Text reason = {}) const { try_failure(reason).value(); }
     void failure(Text reason, const Metadata& metadata) const { try_failure(reason, metadata).value(); }
     Result<void> try_failure(Text reason = {}) const noexcept {
-        const detail::ReportText text(reason);
-        return Answer(brama_connection_failure(native(), text.c_str()));
+        return Answer(brama_connection_failure_n(native(), reason.data(), reason.size()));
     }
     Result<void> try_failure(Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
@@ -1580,10 +1599,16 @@ private:
 class Queue {
 public:
     /// Takes up to `most` events out of the queue and appends copies to `events`; says
-    /// how many. Returns at once, also with none. May throw std::bad_alloc.
+    /// how many. Returns at once, also with none. Throws std::bad_alloc if there is no memory:
+    /// where it is the vector that finds none, what is not in the vector stays in the queue.
     std::size_t drain(std::vector<Event>& events, std::size_t most = static_cast<std::size_t>(-1)) {
-        return drain_by(64, most, [&](const EventView& event) { events.push_back(event.copy()); });
+        const auto room = [&] {
+            if (events.size() == events.capacity()) events.reserve(events.empty() ? 8 : 2 * events.size());
+            return events.capacity() - events.size();
+        };
+        return drain_by(room, most, [&](const EventView& event) { events.push_back(event.copy()); });
     }
+    /// The same into a new vector. If it throws, what it has taken is lost.
     std::vector<Event> drain(std::size_t most = static_cast<std::size_t>(-1)) {
         std::vector<Event> events;
         drain(events, most);
@@ -1592,12 +1617,12 @@ public:
     /// Takes up to `most` events and calls visit(EventView) for each, without copies; says
     /// how many. If it throws, the events after that one stay in the queue.
     template <class F> std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
-        return drain_by(1, most, visit);
+        return drain_by(one, most, visit);
     }
     /// The next event, if one waits. May throw std::bad_alloc.
     std::optional<Event> pop() {
         std::optional<Event> next;
-        drain_by(1, 1, [&](const EventView& event) { next = event.copy(); });
+        drain_by(one, 1, [&](const EventView& event) { next = event.copy(); });
         return next;
     }
 
@@ -1631,12 +1656,16 @@ private:
     friend class Brama;
     Queue(brama_queue_t* raw, std::shared_ptr<detail::Watch> watch) noexcept : watch_(std::move(watch)), raw_(raw) {}
 
-    template <class F> std::size_t drain_by(std::size_t step, std::size_t most, F&& visit) {
+    static std::size_t one() noexcept { return 1; }
+
+    /// Takes as many events at a time as there is room for.
+    template <class Room, class F> std::size_t drain_by(Room&& room, std::size_t most, F&& visit) {
         brama_event_t events[64];
         std::size_t total = 0;
         while (total < most) {
-            std::size_t count = 0;
-            if (step > most - total) step = most - total;
+            std::size_t count = 0, step = room();
+            for (const std::size_t limit : {std::size_t{64}, most - total})
+                if (step > limit) step = limit;
             brama_queue_drain(raw_.get(), events, sizeof(brama_event_t), step, &count);
             for (std::size_t i = 0; i < count; ++i) visit(EventView(events[i]));
             total += count;
@@ -1720,7 +1749,7 @@ public:
 
     /// Asks for admission. Errors: Rejected, NotFound. The permit needs this manager to
     /// be there.
-    [[nodiscard]] Permit acquire(Key key) const& { return try_acquire(key).value(); }
+    [[nodiscard]] Permit acquire(Key key) const& { return detail::now(try_acquire(key)); }
     [[nodiscard]] Result<Permit> try_acquire(Key key) const& noexcept {
         brama_permit_t permit = {};
         const Answer answer = admission(key, permit);
@@ -1737,7 +1766,7 @@ public:
     }
     template <class Classify, class F> std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
         detail::Entry entry;
-        enter(key, entry).or_throw();
+        enter(key, entry).or_throw_at_once();
         return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
     }
     template <class F> Result<std::invoke_result_t<F>> try_call(Key key, F&& fn) const {
@@ -1762,8 +1791,9 @@ public:
     void failure(Key key, Text reason = {}) const { try_failure(key, reason).value(); }
     void failure(Key key, Text reason, const Metadata& metadata) const { try_failure(key, reason, metadata).value(); }
     Result<void> try_failure(Key key, Text reason = {}) const noexcept {
-        const detail::ReportText text(reason);
-        return by_name(key, [&](auto... name) { return brama_failure(name..., text.c_str()); });
+        return by_name(key, [&](brama_t* manager, const char* identifier, const char* scope) {
+            return brama_failure_n(manager, identifier, BRAMA_TERMINATED, scope, BRAMA_TERMINATED, reason.data(), reason.size());
+        });
     }
     Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
@@ -2011,6 +2041,7 @@ inline Brama& default_manager() {
 
 }  // namespace brama
 
+#undef BRAMA_HPP_APART
 #undef BRAMA_HPP_TRY
 #undef BRAMA_HPP_CATCH
 #undef BRAMA_HPP_THROW

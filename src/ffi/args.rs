@@ -11,11 +11,11 @@ use std::fmt::Display;
 use std::{mem, ptr, slice, str};
 
 use super::handles::{brama_connection_t, brama_t};
-use super::strings;
+use super::strings::{self, TERMINATED};
 use super::types::brama_pair_t;
 use crate::manager::Brama;
 use crate::values::error::Error;
-use crate::values::key::Key;
+use crate::values::key::{Key, validate_name};
 
 #[cold]
 pub(super) fn invalid(
@@ -79,6 +79,39 @@ pub(super) unsafe fn given<'a, T>(name: &'static str, pointer: *const T) -> Resu
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
+/// Answers into a place, if there is one.
+///
+/// # Safety
+///
+/// NULL, or a place for a `T`.
+#[inline]
+pub(super) unsafe fn put<T>(place: *mut T, answer: T) {
+    if !place.is_null() {
+        // SAFETY: not NULL, so a place for a `T`: this function's # Safety.
+        unsafe { place.write(answer) };
+    }
+}
+
+/// Makes the place for what an entry makes NULL, since the entry may fail.
+///
+/// # Safety
+///
+/// NULL, or a place for a pointer.
+pub(super) unsafe fn clear<T>(out: *mut *mut T) {
+    // SAFETY: NULL, or a place for a pointer: this function's # Safety.
+    unsafe { put(out, ptr::null_mut()) }
+}
+
+/// What this library made with a box, and gets back; `None` for NULL.
+///
+/// # Safety
+///
+/// NULL, or from `Box::into_raw`, and given back once.
+pub(super) unsafe fn given_back<T>(made: *mut T) -> Option<Box<T>> {
+    // SAFETY: not NULL, so from a box, and given back once: this function's # Safety.
+    (!made.is_null()).then(|| unsafe { Box::from_raw(made) })
+}
+
 /// A place for an answer.
 #[inline]
 pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Error> {
@@ -98,100 +131,78 @@ pub(super) unsafe fn key<'a>(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> Result<Key<'a>, Error> {
-    if identifier.is_null() {
-        return Err(null("identifier"));
-    }
-    // SAFETY: `identifier` is NULL or a string: this function's # Safety.
-    let identifier = unsafe { name("identifier", identifier) }?;
-    let scope = match scope.is_null() {
-        true => None,
-        // SAFETY: not NULL, so a string: this function's # Safety.
-        false => Some(unsafe { name("scope", scope) }?),
-    };
-    Ok(Key::new(scope, identifier))
+    // SAFETY: both are NULL or strings: this function's # Safety.
+    unsafe { key_of_lengths(identifier, TERMINATED, scope, TERMINATED) }
 }
 
-/// What stands for a length: the string ends with a NUL.
-pub(super) const TERMINATED: usize = usize::MAX;
-
-/// A connection's name of strings that need no NUL at their end: each has this length, or
-/// ends with a NUL if that is [`TERMINATED`].
+/// A connection's name of texts of these lengths, or [`TERMINATED`].
 ///
 /// # Safety
 ///
 /// The rule for pointers: the top of the file.
+#[inline(always)]
 pub(super) unsafe fn key_of_lengths<'a>(
     identifier: *const c_char,
     identifier_length: usize,
     scope: *const c_char,
     scope_length: usize,
 ) -> Result<Key<'a>, Error> {
-    let name = |argument, text, length| {
-        // SAFETY: `text` is NULL or text of its length: this function's # Safety, for each of
-        // the two names.
-        let given = unsafe { bytes(text, length) };
-        given.map(|bytes| utf8(argument, bytes)).transpose()
-    };
-    let identifier = name("identifier", identifier, identifier_length)?;
-    let identifier = identifier.ok_or_else(|| null("identifier"))?;
-    Ok(Key::new(name("scope", scope, scope_length)?, identifier))
+    // SAFETY: both are NULL or texts of their lengths: this function's # Safety.
+    unsafe {
+        let identifier = text("identifier", identifier, identifier_length)?;
+        let identifier = identifier.ok_or_else(|| null("identifier"))?;
+        Ok(Key::new(text("scope", scope, scope_length)?, identifier))
+    }
 }
 
+/// A text of this length, or [`TERMINATED`]; NULL for none.
+///
 /// # Safety
 ///
 /// The rule for pointers: the top of the file.
 #[inline(always)]
-unsafe fn name<'a>(argument: &'static str, text: *const c_char) -> Result<&'a str, Error> {
-    // SAFETY: a string: this function's # Safety. `measure` finds its length.
-    let (bytes, is_ascii) = unsafe {
-        let (length, is_ascii) = strings::measure(text);
-        (slice::from_raw_parts(text.cast(), length), is_ascii)
-    };
-    if is_ascii {
-        // SAFETY: ASCII is UTF-8.
-        return Ok(unsafe { str::from_utf8_unchecked(bytes) });
-    }
-    utf8(argument, bytes)
-}
-
-/// The bytes of a string, whatever they are: so many, or those before its NUL if the length
-/// is [`TERMINATED`]. `None` for NULL. No memory is as long as other lengths may be: of such a
-/// one, nothing.
-///
-/// # Safety
-///
-/// The rule for pointers: the top of the file.
-#[inline]
-pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<&'a [u8]> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: not NULL, so a string, or text of `length` bytes: this function's # Safety.
-    unsafe {
-        let length = match length {
-            TERMINATED => strings::measure(text).0,
-            length if length > isize::MAX as usize => 0,
-            length => length,
-        };
-        Some(slice::from_raw_parts(text.cast(), length))
-    }
-}
-
-/// A text of any length, or NULL for none.
-///
-/// # Safety
-///
-/// The rule for pointers: the top of the file.
-#[inline]
 pub(super) unsafe fn text<'a>(
     argument: &'static str,
     text: *const c_char,
+    length: usize,
 ) -> Result<Option<&'a str>, Error> {
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: not NULL, so a string: this function's # Safety.
-    unsafe { name(argument, text) }.map(Some)
+    // SAFETY: not NULL, so a text of its length: this function's # Safety.
+    let Some((bytes, is_ascii)) = (unsafe { strings::bytes(text, length) }) else {
+        return Err(too_long(argument, length));
+    };
+    if is_ascii {
+        // SAFETY: ASCII is UTF-8.
+        return Ok(Some(unsafe { str::from_utf8_unchecked(bytes) }));
+    }
+    utf8(argument, bytes).map(Some)
+}
+
+/// A scope that connections are chosen by: `None` for NULL, which is any, and `Some(None)` for
+/// BRAMA_NO_SCOPE.
+///
+/// # Safety
+///
+/// The rule for pointers: the top of the file.
+pub(super) unsafe fn wanted_scope<'a>(
+    argument: &'static str,
+    scope: *const c_char,
+) -> Result<Option<Option<&'a str>>, Error> {
+    // SAFETY: `scope` is NULL or a string: this function's # Safety.
+    let scope = unsafe { text(argument, scope, TERMINATED) }?;
+    let scope = scope.map(|scope| Some(scope).filter(|scope| !scope.is_empty()));
+    if let Some(Some(scope)) = scope {
+        validate_name(argument, scope)?;
+    }
+    Ok(scope)
+}
+
+#[cold]
+fn too_long(argument: &'static str, length: usize) -> Error {
+    let value = format!("a text of {length} bytes");
+    invalid(argument, value, "must fit into memory")
 }
 
 #[cold]
@@ -200,6 +211,36 @@ fn utf8<'a>(argument: &'static str, bytes: &'a [u8]) -> Result<&'a str, Error> {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
         Error::argument(argument, &shown, "must be UTF-8")
     })
+}
+
+/// That a caller's array may have this step: the size of its structs, as the caller knows them.
+pub(super) fn judge_step<T: Extensible>(argument: &'static str, step: usize) -> Result<(), Error> {
+    if step < T::FIRST_SIZE || !step.is_multiple_of(mem::size_of::<usize>()) {
+        return Err(invalid(
+            argument,
+            step,
+            format!("must be sizeof({})", T::NAME),
+        ));
+    }
+    Ok(())
+}
+
+/// That `count` elements can lie there, each `step` bytes after the one before.
+pub(super) fn judge_extent<T>(
+    name: &'static str,
+    first: *const T,
+    step: usize,
+    count: usize,
+) -> Result<(), Error> {
+    match count {
+        0 => Ok(()),
+        _ if first.is_null() => Err(null(name)),
+        count if count > isize::MAX as usize / step => {
+            let value = format!("{count} elements");
+            Err(invalid(name, value, "must fit into memory"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An array of a caller's.
@@ -212,17 +253,12 @@ pub(super) unsafe fn array<'a, T>(
     first: *const T,
     count: usize,
 ) -> Result<&'a [T], Error> {
-    match (first.is_null(), count) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(null(name)),
-        (false, count) if count > isize::MAX as usize / mem::size_of::<T>() => Err(invalid(
-            name,
-            format!("{count} elements"),
-            "must fit into memory",
-        )),
-        // SAFETY: not NULL, so `count` values: this function's # Safety.
-        (false, count) => Ok(unsafe { slice::from_raw_parts(first, count) }),
+    judge_extent(name, first, mem::size_of::<T>(), count)?;
+    if count == 0 {
+        return Ok(&[]);
     }
+    // SAFETY: not NULL, as `judge_extent` found, so `count` values: this function's # Safety.
+    Ok(unsafe { slice::from_raw_parts(first, count) })
 }
 
 /// Pairs of strings. NULL is none at all, which is not the same as zero of them.
@@ -242,7 +278,7 @@ pub(super) unsafe fn pairs<'a>(
     let each = |name, one: *const c_char| {
         // SAFETY: both texts of a pair are NULL or strings: this function's # Safety, of all
         // that `first` leads to.
-        unsafe { text(name, one) }?.ok_or_else(|| null(name))
+        unsafe { text(name, one, TERMINATED) }?.ok_or_else(|| null(name))
     };
     let pairs = pairs.iter().map(|pair| {
         Ok((

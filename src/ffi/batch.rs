@@ -4,11 +4,14 @@ use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
 
-use super::args::{Extensible, TERMINATED, array, handle, init, invalid, place, read_within};
+use super::args::{
+    Extensible, array, handle, init, invalid, judge_extent, judge_step, place, read_within,
+};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::report;
+use super::strings::TERMINATED;
 use super::types::{BRAMA_OUTCOME_FAILURE, BRAMA_OUTCOME_SUCCESS, brama_outcome_t};
 use crate::values::error::Error;
 
@@ -22,7 +25,7 @@ pub struct brama_report_item_t {
     pub connection: *const brama_connection_t,
     /// Why it failed, UTF-8. NULL: not said. Not looked at for a success.
     pub reason: *const c_char,
-    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL.
+    /// Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty.
     pub reason_length: usize,
     /// BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
     pub outcome: brama_outcome_t,
@@ -106,19 +109,8 @@ pub unsafe extern "C" fn brama_report_many(
 ) -> brama_result_t {
     let mut first = BRAMA_OK;
     let done = guard::result(|| {
-        if item_size < brama_report_item_t::FIRST_SIZE
-            || !item_size.is_multiple_of(size_of::<usize>())
-        {
-            let allowed = "must be sizeof(brama_report_item_t)";
-            return Err(invalid("item_size", item_size, allowed).into());
-        }
-        if count > 0 {
-            place("items", items)?;
-        }
-        if count > isize::MAX as usize / item_size {
-            let given = format!("{count} elements");
-            return Err(invalid("items", given, "must fit into memory").into());
-        }
+        judge_step::<brama_report_item_t>("item_size", item_size)?;
+        judge_extent("items", items, item_size, count)?;
         for number in 0..count {
             // SAFETY: `items` is not NULL, so it is `count` items, `item_size` bytes apart, by
             // the rule for pointers in `args`; `number` is below `count`.

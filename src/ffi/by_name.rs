@@ -3,18 +3,21 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use super::args::{self, TERMINATED, key, key_of_lengths};
+use super::args::{self, clear, key, key_of_lengths, place};
 use super::config::brama_options_t;
+use super::entry::by_name;
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
-use super::types;
-use super::types::{BRAMA_STATE_UNKNOWN, brama_state_t};
+use super::strings::TERMINATED;
+use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
 use super::words_of_c::in_c;
 use crate::manager::Brama;
 use crate::manager::connection::Connection;
+use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::settings::ConnectionOptions;
 
 /// Registers a connection, closed.
 ///
@@ -34,27 +37,18 @@ pub unsafe extern "C" fn brama_register(
     options: *const brama_options_t,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
-        // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe {
-            clear(out);
-            let key = key(identifier, scope)?;
-            let options = brama_options_t::given(options)?;
-            hand_out(
-                args::manager(manager)
-                    .register(key, options)
-                    .map_err(in_c)?,
-                out,
-            );
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
+    // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
+    unsafe {
+        let key = || key(identifier, scope);
+        registered(manager, key, options, out, Brama::register)
+    }
 }
 
 /// brama_register with strings that need no NUL at their end: identifier_length and
-/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. The
-/// length of a NULL scope does not matter. For hosts whose strings have lengths.
+/// scope_length are their bytes. BRAMA_TERMINATED instead: the string ends with a NUL. Other
+/// lengths above PTRDIFF_MAX are BRAMA_ERR_INVALID_ARGUMENT. The length of a NULL scope does not
+/// matter. For hosts whose strings have lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_register_n(
     manager: *mut brama_t,
@@ -65,23 +59,13 @@ pub unsafe extern "C" fn brama_register_n(
     options: *const brama_options_t,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
-        // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
-        // `args`.
-        unsafe {
-            clear(out);
-            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
-            let options = brama_options_t::given(options)?;
-            hand_out(
-                args::manager(manager)
-                    .register(key, options)
-                    .map_err(in_c)?,
-                out,
-            );
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
+    // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
+    // `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        registered(manager, key, options, out, Brama::register)
+    }
 }
 
 /// brama_register, or a handle of the existing connection, whose settings stay as they
@@ -96,22 +80,12 @@ pub unsafe extern "C" fn brama_get_or_register(
     options: *const brama_options_t,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
-        // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe {
-            clear(out);
-            let key = key(identifier, scope)?;
-            let options = brama_options_t::given(options)?;
-            hand_out(
-                args::manager(manager)
-                    .get_or_register(key, options)
-                    .map_err(in_c)?,
-                out,
-            );
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; the options
+    // are NULL or options; `out` is NULL or a place: the rule for pointers in `args`.
+    unsafe {
+        let key = || key(identifier, scope);
+        registered(manager, key, options, out, Brama::get_or_register)
+    }
 }
 
 /// brama_get_or_register with a name of these lengths; see brama_register_n.
@@ -125,23 +99,13 @@ pub unsafe extern "C" fn brama_get_or_register_n(
     options: *const brama_options_t,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
-        // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
-        // `args`.
-        unsafe {
-            clear(out);
-            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
-            let options = brama_options_t::given(options)?;
-            hand_out(
-                args::manager(manager)
-                    .get_or_register(key, options)
-                    .map_err(in_c)?,
-                out,
-            );
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
+    // the options are NULL or options; `out` is NULL or a place: the rule for pointers in
+    // `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        registered(manager, key, options, out, Brama::get_or_register)
+    }
 }
 
 /// Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
@@ -155,12 +119,9 @@ pub unsafe extern "C" fn brama_unregister(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        unsafe { args::manager(manager).unregister(key(identifier, scope)?)? };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { by_name(manager, || key(identifier, scope), Brama::unregister) }
 }
 
 /// Gives a handle of a registered connection into *out, to be released by the caller;
@@ -177,17 +138,9 @@ pub unsafe extern "C" fn brama_connection_get(
     scope: *const c_char,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        args::place("out", out)?;
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `out` is NULL
-        // or a place: the rule for pointers in `args`.
-        unsafe {
-            clear(out);
-            let key = key(identifier, scope)?;
-            hand_out(args::manager(manager).connection(key)?, out);
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `out` is NULL
+    // or a place: the rule for pointers in `args`.
+    unsafe { found(manager, || key(identifier, scope), out) }
 }
 
 /// brama_connection_get with a name of these lengths; see brama_register_n.
@@ -201,17 +154,12 @@ pub unsafe extern "C" fn brama_connection_get_n(
     scope_length: usize,
     out: *mut *mut brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        args::place("out", out)?;
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
-        // `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe {
-            clear(out);
-            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
-            hand_out(args::manager(manager).connection(key)?, out);
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
+    // `out` is NULL or a place: the rule for pointers in `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        found(manager, key, out)
+    }
 }
 
 /// Whether a call would be admitted now: true if the circuit is closed or half-open.
@@ -226,12 +174,9 @@ pub unsafe extern "C" fn brama_available(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> bool {
-    guard::value(false, || {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        let (manager, key) = unsafe { (args::manager(manager), key(identifier, scope)?) };
-        available(manager, key)
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { available(manager, || key(identifier, scope)) }
 }
 
 /// brama_available with a name of these lengths; see brama_register_n.
@@ -244,20 +189,30 @@ pub unsafe extern "C" fn brama_available_n(
     scope: *const c_char,
     scope_length: usize,
 ) -> bool {
-    guard::value(false, || {
-        // SAFETY: the names are NULL or text of their lengths: the rule for pointers in `args`.
-        let key = unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) }?;
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        available(unsafe { args::manager(manager) }, key)
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths:
+    // the rule for pointers in `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        available(manager, key)
+    }
 }
 
+/// # Safety
+///
+/// `manager` is NULL or a manager.
 #[inline]
-fn available(manager: &Brama, key: Key<'_>) -> Result<bool, Failure> {
-    match manager.available(key) {
-        true => Ok(true),
-        false => unless_it_closed_meanwhile(manager, key),
-    }
+unsafe fn available<'k>(
+    manager: *mut brama_t,
+    key: impl FnOnce() -> Result<Key<'k>, Error>,
+) -> bool {
+    guard::value(false, || {
+        // SAFETY: `manager` is NULL or a manager: this function's # Safety.
+        let (manager, key) = (unsafe { args::manager(manager) }, key()?);
+        match manager.available(key) {
+            true => Ok(true),
+            false => unless_it_closed_meanwhile(manager, key),
+        }
+    })
 }
 
 #[inline(never)]
@@ -297,12 +252,9 @@ pub unsafe extern "C" fn brama_success(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        unsafe { args::manager(manager).success(key(identifier, scope)?)? };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { by_name(manager, || key(identifier, scope), Brama::success) }
 }
 
 /// brama_success with more to tell; a NULL report tells nothing more.
@@ -313,15 +265,15 @@ pub unsafe extern "C" fn brama_success_with(
     scope: *const c_char,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
-        // NULL or a report: the rule for pointers in `args`.
-        unsafe {
-            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
-            args::manager(manager).success_with(key, &report)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+    // NULL or a report: the rule for pointers in `args`.
+    unsafe {
+        by_name(
+            manager,
+            || key(identifier, scope),
+            |brama, key| brama.success_with(key, &brama_report_t::given(report)?),
+        )
+    }
 }
 
 /// Reports a failure without a permit; brama_failure_with tells how many count now. While
@@ -337,15 +289,9 @@ pub unsafe extern "C" fn brama_failure(
     scope: *const c_char,
     reason: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
-        // NULL or a string: the rule for pointers in `args`.
-        unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
-            args::manager(manager).failure(key, &report)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
+    // NULL or a string: the rule for pointers in `args`.
+    unsafe { failure(manager, || key(identifier, scope), reason, TERMINATED) }
 }
 
 /// brama_success with a name of these lengths; see brama_register_n.
@@ -357,15 +303,12 @@ pub unsafe extern "C" fn brama_success_n(
     scope: *const c_char,
     scope_length: usize,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths:
-        // the rule for pointers in `args`.
-        unsafe {
-            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
-            args::manager(manager).success(key)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths:
+    // the rule for pointers in `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        by_name(manager, key, Brama::success)
+    }
 }
 
 /// brama_failure with a name and a reason of these lengths; see brama_register_n.
@@ -379,16 +322,12 @@ pub unsafe extern "C" fn brama_failure_n(
     reason: *const c_char,
     reason_length: usize,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or text of their lengths;
-        // `reason` is NULL or text of its length: the rule for pointers in `args`.
-        unsafe {
-            let key = key_of_lengths(identifier, identifier_length, scope, scope_length)?;
-            let report = report::reason(reason, reason_length);
-            args::manager(manager).failure(key, &report)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
+    // `reason` is NULL or text of its length: the rule for pointers in `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        failure(manager, key, reason, reason_length)
+    }
 }
 
 /// brama_failure with more to tell; a NULL report tells nothing more.
@@ -399,25 +338,83 @@ pub unsafe extern "C" fn brama_failure_with(
     scope: *const c_char,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
-        // NULL or a report: the rule for pointers in `args`.
-        unsafe {
-            let key = key(identifier, scope)?;
-            let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(args::manager(manager).failure(key, &report)?);
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+    // NULL or a report: the rule for pointers in `args`.
+    unsafe {
+        by_name(
+            manager,
+            || key(identifier, scope),
+            |brama, key| {
+                let (report, count) = brama_report_t::given_with_place(report)?;
+                count.put(brama.failure(key, &report)?);
+                Ok(())
+            },
+        )
+    }
 }
 
 /// # Safety
 ///
-/// `out` is NULL or a place for a pointer.
-unsafe fn clear(out: *mut *mut brama_connection_t) {
-    if !out.is_null() {
-        // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
-        unsafe { out.write(std::ptr::null_mut()) };
+/// `manager` is NULL or a manager; `reason` is NULL or text of this length.
+#[inline]
+unsafe fn failure<'k>(
+    manager: *mut brama_t,
+    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    reason: *const c_char,
+    length: usize,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; `reason` is NULL or text of this length: this
+    // function's # Safety.
+    unsafe {
+        by_name(manager, key, |brama, key| {
+            let report = report::reason(reason, length);
+            brama.failure(key, &report).map(drop)
+        })
+    }
+}
+
+/// Registers by one of the two ways, and gives a handle into `out`.
+///
+/// # Safety
+///
+/// `manager` is NULL or a manager; the options are NULL or options; `out` is NULL or a place.
+unsafe fn registered<'k>(
+    manager: *mut brama_t,
+    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    options: *const brama_options_t,
+    out: *mut *mut brama_connection_t,
+    register: impl FnOnce(&Brama, Key<'k>, ConnectionOptions) -> Result<Connection, Error>,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; the options are NULL or options; `out` is NULL or
+    // a place: this function's # Safety.
+    unsafe {
+        clear(out);
+        by_name(manager, key, |brama, key| {
+            let options = brama_options_t::given(options)?;
+            hand_out(register(brama, key, options).map_err(in_c)?, out);
+            Ok(())
+        })
+    }
+}
+
+/// Gives a handle of what is registered into `out`, which is needed.
+///
+/// # Safety
+///
+/// `manager` is NULL or a manager; `out` is NULL or a place.
+unsafe fn found<'k>(
+    manager: *mut brama_t,
+    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    out: *mut *mut brama_connection_t,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; `out` is NULL or a place: this function's # Safety.
+    unsafe {
+        clear(out);
+        let key = || place("out", out).and_then(|_| key());
+        by_name(manager, key, |brama, key| {
+            hand_out(brama.connection(key)?, out);
+            Ok(())
+        })
     }
 }
 

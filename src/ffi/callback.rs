@@ -1,4 +1,4 @@
-//! Functions of the host's, with the data they are given.
+//! Functions of the host's: the data they are given, and the yes or no they answer.
 
 use std::ffi::c_void;
 
@@ -15,6 +15,20 @@ unsafe impl Send for UserData {}
 // SAFETY: the pointer is only handed to the host's functions, and the header says on which
 // threads they are called.
 unsafe impl Sync for UserData {}
+
+/// What a function of the host's answers that is declared as a `bool` in C.
+///
+/// A host that is not written in C may leave any number in the byte, and another one than 0 and 1
+/// would be undefined behaviour in a `bool` of Rust. So it is a number here: C hands both back
+/// alike. Only what the host answers can be wrong: no argument and no field of a struct is a bool.
+#[repr(transparent)]
+pub struct HostBool(u8);
+
+impl HostBool {
+    pub(super) fn is_true(&self) -> bool {
+        self.0 != 0
+    }
+}
 
 impl UserData {
     pub(super) fn new(data: *mut c_void, destroy: brama_destroy_fn) -> Self {

@@ -3,19 +3,27 @@
 use std::ptr;
 use std::time::Duration;
 
-use super::args::given;
+use super::args::{given, given_back, invalid};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::brama_clock_t;
 use crate::sys::manual_clock::ManualClock;
 
+/// No clock that starts by then ever shows a number that has a meaning, such as BRAMA_NONE.
+const LATEST: u64 = i64::MAX as u64;
+
 /// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
 /// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
-/// NULL on error. Any thread.
+/// NULL on error, such as a time above INT64_MAX, where BRAMA_NONE and its kin are.
+/// Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
     guard::value(ptr::null_mut(), || {
+        if unix_ms > LATEST {
+            let allowed = format!("must be at most {LATEST}");
+            return Err(invalid("unix_ms", unix_ms, allowed).into());
+        }
         let clock = ManualClock::starting_at(unix_ms);
         Ok(Box::into_raw(Box::new(brama_clock_t { clock })))
     })
@@ -26,10 +34,8 @@ pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
     guard::value((), || {
-        if !clock.is_null() {
-            // SAFETY: from `brama_clock_new`, and given back once.
-            drop(unsafe { Box::from_raw(clock) });
-        }
+        // SAFETY: NULL, or from `brama_clock_new`, and given back once.
+        drop(unsafe { given_back(clock) });
         Ok(())
     });
 }

@@ -5,10 +5,12 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::args::{handle, null};
+use super::entry::by_handle;
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::brama_connection_t;
 use super::report::{self, brama_report_t};
+use super::strings::TERMINATED;
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::circuit::record::Begun;
 use crate::values::event::Report;
@@ -147,15 +149,13 @@ pub unsafe extern "C" fn brama_connection_success_with(
     connection: *const brama_connection_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
-        // pointers in `args`.
-        unsafe {
-            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
-            handle.connection.success_with(&report)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+    // pointers in `args`.
+    unsafe {
+        by_handle(connection, |connection| {
+            connection.success_with(&brama_report_t::given(report)?)
+        })
+    }
 }
 
 /// brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn brama_connection_failure(
 ) -> brama_result_t {
     // SAFETY: `connection` is NULL or a handle; `reason` is NULL or a string: the rule for
     // pointers in `args`.
-    unsafe { failure(connection, reason, usize::MAX) }
+    unsafe { failure(connection, reason, TERMINATED) }
 }
 
 /// brama_connection_failure with a reason of this length, or BRAMA_TERMINATED.
@@ -204,7 +204,7 @@ unsafe fn failure(
 
 /// # Safety
 ///
-/// The reason is NULL or a string.
+/// The reason is NULL or text of this length.
 #[inline(never)]
 unsafe fn failure_that_matters(
     handle: Option<&brama_connection_t>,
@@ -229,14 +229,13 @@ pub unsafe extern "C" fn brama_connection_failure_with(
     connection: *const brama_connection_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
-        // pointers in `args`.
-        unsafe {
-            let handle = handle(connection)?;
+    // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+    // pointers in `args`.
+    unsafe {
+        by_handle(connection, |connection| {
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(handle.connection.failure(&report)?);
-        }
-        Ok(())
-    })
+            count.put(connection.failure(&report)?);
+            Ok(())
+        })
+    }
 }

@@ -3,14 +3,18 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use super::args::{self, TERMINATED, handle, key};
+use super::args::{self, key};
+use super::entry::{by_handle, by_name};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::report::{self, brama_report_t};
-use super::types::{BRAMA_INHERIT_U64, BRAMA_NEVER, BRAMA_NONE, BRAMA_NOT_GIVEN_U64};
+use super::sentinels::{Field, Found};
+use super::strings::TERMINATED;
 use super::words_of_c::in_c;
 use crate::circuit::record::OpenFor;
+use crate::manager::Brama;
+use crate::manager::connection::Connection;
 use crate::values::error::Error;
 
 /// Opens a circuit, or moves the deadline of an open one.
@@ -29,17 +33,20 @@ pub unsafe extern "C" fn brama_open_circuit(
     reason: *const c_char,
     expiry_ms: u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
-        // NULL or a string: the rule for pointers in `args`.
-        unsafe {
-            let (key, report) = (key(identifier, scope)?, report::reason(reason, TERMINATED));
-            args::manager(manager)
-                .open_circuit(key, &report, how_long(expiry_ms)?)
-                .map_err(in_c)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `reason` is
+    // NULL or a string: the rule for pointers in `args`.
+    unsafe {
+        by_name(
+            manager,
+            || key(identifier, scope),
+            |brama, key| {
+                let report = report::reason(reason, TERMINATED);
+                brama
+                    .open_circuit(key, &report, how_long(expiry_ms)?)
+                    .map_err(in_c)
+            },
+        )
+    }
 }
 
 /// brama_open_circuit with more to tell; a NULL report tells nothing more.
@@ -51,17 +58,20 @@ pub unsafe extern "C" fn brama_open_circuit_with(
     report: *const brama_report_t,
     expiry_ms: u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
-        // NULL or a report: the rule for pointers in `args`.
-        unsafe {
-            let (key, report) = (key(identifier, scope)?, brama_report_t::given(report)?);
-            args::manager(manager)
-                .open_circuit(key, &report, how_long(expiry_ms)?)
-                .map_err(in_c)?;
-        }
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+    // NULL or a report: the rule for pointers in `args`.
+    unsafe {
+        by_name(
+            manager,
+            || key(identifier, scope),
+            |brama, key| {
+                let report = brama_report_t::given(report)?;
+                brama
+                    .open_circuit(key, &report, how_long(expiry_ms)?)
+                    .map_err(in_c)
+            },
+        )
+    }
 }
 
 /// Closes a circuit. Its count of failures stays: one more may open it again.
@@ -74,12 +84,9 @@ pub unsafe extern "C" fn brama_close_circuit(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        unsafe { args::manager(manager).close_circuit(key(identifier, scope)?)? };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { by_name(manager, || key(identifier, scope), Brama::close_circuit) }
 }
 
 /// Lets probes through now. Arguments and errors as brama_close_circuit.
@@ -89,12 +96,9 @@ pub unsafe extern "C" fn brama_half_open_circuit(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        unsafe { args::manager(manager).half_open_circuit(key(identifier, scope)?)? };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { by_name(manager, || key(identifier, scope), Brama::half_open_circuit) }
 }
 
 /// Closes a circuit and forgets its count, its window and its openings; the totals
@@ -105,12 +109,9 @@ pub unsafe extern "C" fn brama_reset_circuit(
     identifier: *const c_char,
     scope: *const c_char,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
-        // pointers in `args`.
-        unsafe { args::manager(manager).reset_circuit(key(identifier, scope)?)? };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
+    // pointers in `args`.
+    unsafe { by_name(manager, || key(identifier, scope), Brama::reset_circuit) }
 }
 
 /// Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
@@ -130,18 +131,16 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
     reason: *const c_char,
     expiry_ms: u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle; `reason` is NULL or a string: the rule for
-        // pointers in `args`.
-        unsafe {
-            let (handle, report) = (handle(connection)?, report::reason(reason, TERMINATED));
-            handle
-                .connection
+    // SAFETY: `connection` is NULL or a handle; `reason` is NULL or a string: the rule for
+    // pointers in `args`.
+    unsafe {
+        by_handle(connection, |connection| {
+            let report = report::reason(reason, TERMINATED);
+            connection
                 .open_circuit(&report, how_long(expiry_ms)?)
-                .map_err(in_c)?;
-        }
-        Ok(())
-    })
+                .map_err(in_c)
+        })
+    }
 }
 
 /// brama_open_circuit_with on a handle, which must not be NULL.
@@ -151,18 +150,16 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
     report: *const brama_report_t,
     expiry_ms: u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
-        // pointers in `args`.
-        unsafe {
-            let (handle, report) = (handle(connection)?, brama_report_t::given(report)?);
-            handle
-                .connection
+    // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+    // pointers in `args`.
+    unsafe {
+        by_handle(connection, |connection| {
+            let report = brama_report_t::given(report)?;
+            connection
                 .open_circuit(&report, how_long(expiry_ms)?)
-                .map_err(in_c)?;
-        }
-        Ok(())
-    })
+                .map_err(in_c)
+        })
+    }
 }
 
 /// brama_close_circuit on a handle, which must not be NULL.
@@ -170,11 +167,8 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
 pub unsafe extern "C" fn brama_connection_close_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
-        unsafe { handle(connection) }?.connection.close_circuit()?;
-        Ok(())
-    })
+    // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
+    unsafe { by_handle(connection, Connection::close_circuit) }
 }
 
 /// brama_half_open_circuit on a handle, which must not be NULL.
@@ -182,13 +176,8 @@ pub unsafe extern "C" fn brama_connection_close_circuit(
 pub unsafe extern "C" fn brama_connection_half_open_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
-        unsafe { handle(connection) }?
-            .connection
-            .half_open_circuit()?;
-        Ok(())
-    })
+    // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
+    unsafe { by_handle(connection, Connection::half_open_circuit) }
 }
 
 /// brama_reset_circuit on a handle, which must not be NULL.
@@ -196,21 +185,18 @@ pub unsafe extern "C" fn brama_connection_half_open_circuit(
 pub unsafe extern "C" fn brama_connection_reset_circuit(
     connection: *const brama_connection_t,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
-        unsafe { handle(connection) }?.connection.reset_circuit()?;
-        Ok(())
-    })
+    // SAFETY: `connection` is NULL or a handle: the rule for pointers in `args`.
+    unsafe { by_handle(connection, Connection::reset_circuit) }
 }
 
 fn how_long(expiry_ms: u64) -> Result<OpenFor, Error> {
-    let name = match expiry_ms {
-        BRAMA_NOT_GIVEN_U64 => return Ok(OpenFor::Configured),
-        BRAMA_NEVER => return Ok(OpenFor::Never),
-        BRAMA_NONE => "BRAMA_NONE",
-        BRAMA_INHERIT_U64 => "BRAMA_INHERIT_U64",
-        ms => return Ok(OpenFor::Custom(Duration::from_millis(ms))),
-    };
+    let found = expiry_ms.found();
+    match found {
+        Found::NotGiven => return Ok(OpenFor::Configured),
+        Found::Endless => return Ok(OpenFor::Never),
+        Found::Number(ms) => return Ok(OpenFor::Custom(Duration::from_millis(ms))),
+        Found::Inherit | Found::None | Found::Foreign(_) => {}
+    }
     let allowed = "must be a number of ms, BRAMA_NEVER or BRAMA_NOT_GIVEN_U64";
-    Err(args::invalid("expiry_ms", name, allowed))
+    Err(args::invalid("expiry_ms", expiry_ms.name(), allowed))
 }

@@ -101,10 +101,8 @@ pub unsafe extern "C" fn brama_shutdown_within(
         // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         let brama = unsafe { args::kept_manager(manager) };
         let events = brama.shutdown_within(Duration::from_millis(timeout_ms));
-        if !left.is_null() {
-            // SAFETY: not NULL, so a place for a number: the rule for pointers in `args`.
-            unsafe { left.write(events) };
-        }
+        // SAFETY: `left` is NULL or a place: the rule for pointers in `args`.
+        unsafe { args::put(left, events) };
         Ok(())
     })
 }

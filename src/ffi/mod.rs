@@ -13,7 +13,9 @@
 //!   handle have nothing to remember and touch nothing of the thread's. What cannot
 //!   panic, and would be slower than what it guards, goes without.
 //! - No Rust enum crosses the boundary, in either direction: a number that is none
-//!   of its values would be undefined behaviour. Types are numbers, values constants.
+//!   of its values would be undefined behaviour. Types are numbers, values constants. For the
+//!   same reason no bool comes in: `auto_register` is a number, and what a callback answers a byte
+//!   (`callback::HostBool`).
 //! - Structs begin with their size and are only extended at their end
 //!   ([`args`] reads them). A field that is added later must mean "not given" when it
 //!   is zero, since that is what an older library demands of a tail that it does not
@@ -38,6 +40,7 @@ mod clock;
 mod config;
 mod connection;
 mod control;
+mod entry;
 mod errors;
 mod event;
 mod guard;

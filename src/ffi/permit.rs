@@ -19,7 +19,7 @@ use std::ffi::c_char;
 use std::mem::align_of;
 use std::ptr;
 
-use super::args::{self, handle, invalid, key, key_of_lengths, place};
+use super::args::{self, handle, invalid, key, key_of_lengths, place, put};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
@@ -84,11 +84,9 @@ pub unsafe extern "C" fn brama_acquire(
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `permit` is
-        // NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
-        unsafe { acquire(manager, || key(identifier, scope), permit, retry_after_ms) }
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `permit` is
+    // NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
+    unsafe { acquire(manager, || key(identifier, scope), permit, retry_after_ms) }
 }
 
 /// brama_acquire with a name of these lengths; see brama_register_n.
@@ -103,39 +101,39 @@ pub unsafe extern "C" fn brama_acquire_n(
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: the names are NULL or text of their lengths: the rule for pointers in `args`.
-        let key = || unsafe { key_of_lengths(identifier, identifier_length, scope, scope_length) };
-        // SAFETY: `manager` is NULL or a manager; `permit` is NULL or a place; `retry_after_ms`
-        // too: the rule for pointers in `args`.
-        unsafe { acquire(manager, key, permit, retry_after_ms) }
-    })
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
+    // `permit` is NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
+    unsafe {
+        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
+        acquire(manager, key, permit, retry_after_ms)
+    }
 }
 
 /// # Safety
 ///
 /// `manager` is NULL or a manager; `permit` and `retry_after_ms` are NULL or places.
+#[inline]
 unsafe fn acquire<'k>(
     manager: *mut brama_t,
     key: impl FnOnce() -> Result<Key<'k>, Error>,
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
-) -> Result<(), Failure> {
-    place("permit", permit)?;
-    // SAFETY: `manager` is NULL or a manager; `permit` is NULL or a place; `retry_after_ms`
-    // too: this function's # Safety.
-    unsafe {
-        let brama = args::manager(manager);
-        let admitted = key().and_then(|key| brama.admit(key));
-        let admitted = admitted.map(|admission| {
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: `manager` is NULL or a manager: this function's # Safety.
+        let brama = unsafe { args::manager(manager) };
+        let key = place("permit", permit).and_then(|_| key());
+        let admitted = key.and_then(|key| brama.admit(key)).map(|admission| {
             let manager = match manager.is_null() {
                 true => super::manager::brama_default(),
                 false => manager,
             };
-            permit.write(brama_permit_t::by_name(manager, admission));
+            // SAFETY: not NULL, as `place` found, so a place: this function's # Safety.
+            unsafe { permit.write(brama_permit_t::by_name(manager, admission)) };
         });
-        answer(admitted, permit, retry_after_ms)
-    }
+        // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
+        unsafe { answer(admitted, permit, retry_after_ms) }
+    })
 }
 
 /// brama_acquire on a handle, which must not be NULL.
@@ -155,9 +153,7 @@ pub unsafe extern "C" fn brama_connection_acquire(
         // panics, so it needs no guard.
         unsafe {
             grant(permit, connection, mark);
-            if !retry_after_ms.is_null() {
-                retry_after_ms.write(0);
-            }
+            put(retry_after_ms, 0);
         }
         return BRAMA_OK;
     }
@@ -184,31 +180,14 @@ unsafe fn acquire_unless_closed(
         // SAFETY: `permit` is not NULL, so a place; `retry_after_ms` is NULL or one: this
         // function's # Safety. Nothing in it panics, so it needs no guard.
         unsafe {
-            refuse(
-                permit,
-                retry_after_ms,
-                refused.wait().unwrap_or(BRAMA_NEVER),
-            )
-        };
+            permit.write(brama_permit_t::NONE);
+            put(retry_after_ms, refused.wait().unwrap_or(BRAMA_NEVER));
+        }
         return guard::rejected(refused);
     }
     // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
     // too: this function's # Safety.
     unsafe { acquire_guarded(connection, permit, retry_after_ms) }
-}
-
-/// # Safety
-///
-/// `permit` is a place; `retry_after_ms` is NULL or one.
-#[inline]
-unsafe fn refuse(permit: *mut brama_permit_t, retry_after_ms: *mut u64, wait: u64) {
-    // SAFETY: `permit` is a place; `retry_after_ms` is NULL or one: this function's # Safety.
-    unsafe {
-        permit.write(brama_permit_t::NONE);
-        if !retry_after_ms.is_null() {
-            retry_after_ms.write(wait);
-        }
-    }
 }
 
 /// # Safety
@@ -222,15 +201,15 @@ unsafe fn acquire_guarded(
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
-        place("permit", permit)?;
-        // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place, which is
-        // checked; `retry_after_ms` too: this function's # Safety.
-        unsafe {
-            let admitted = handle(connection).and_then(|handle| handle.connection.acquire_token());
-            let admitted =
-                admitted.map(|token| permit.write(brama_permit_t::of_handle(connection, token)));
-            answer(admitted, permit, retry_after_ms)
-        }
+        // SAFETY: `connection` is NULL or a handle: this function's # Safety.
+        let handle = place("permit", permit).and_then(|_| unsafe { handle(connection) });
+        let admitted = handle.and_then(|handle| handle.connection.acquire_token());
+        let admitted = admitted.map(|token| {
+            // SAFETY: not NULL, as `place` found, so a place: this function's # Safety.
+            unsafe { permit.write(brama_permit_t::of_handle(connection, token)) };
+        });
+        // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
+        unsafe { answer(admitted, permit, retry_after_ms) }
     })
 }
 
@@ -262,7 +241,7 @@ unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection
 
 /// # Safety
 ///
-/// `permit` is a place; `retry_after_ms` is NULL or one.
+/// `permit` and `retry_after_ms` are NULL or places.
 #[inline]
 unsafe fn answer(
     admitted: Result<(), Error>,
@@ -277,13 +256,12 @@ unsafe fn answer(
         }
         Err(_) => BRAMA_NONE,
     };
-    // SAFETY: `permit` is a place; `retry_after_ms` is NULL or one: this function's # Safety.
+    // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
     unsafe {
         if admitted.is_err() {
-            refuse(permit, retry_after_ms, wait);
-        } else if !retry_after_ms.is_null() {
-            retry_after_ms.write(0);
+            put(permit, brama_permit_t::NONE);
         }
+        put(retry_after_ms, wait);
     }
     Ok(admitted?)
 }

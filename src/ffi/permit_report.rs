@@ -6,11 +6,12 @@
 
 use std::ffi::c_char;
 
-use super::args::{self, TERMINATED};
+use super::args;
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
 use super::permit::{Granted, brama_permit_t, healthy};
 use super::report::{self, brama_report_t};
+use super::strings::TERMINATED;
 use crate::circuit::record::{Begun, Token};
 use crate::values::error::Error;
 use crate::values::event::Report;

@@ -6,12 +6,12 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{self, Extensible, given, invalid, place};
+use super::args::{clear, given, judge_step, place};
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate};
 use super::guard::{self, Failure};
 use super::handles::{brama_queue_t, brama_t};
-use super::subscribe::brama_filter_t;
+use super::subscribe::{brama_filter_t, subscriber};
 use super::text::Shelf;
 use crate::values::error::Error;
 
@@ -45,17 +45,14 @@ pub unsafe extern "C" fn brama_queue_new(
     out: *mut *mut brama_queue_t,
 ) -> brama_result_t {
     guard::result(|| {
-        // First: a filter that is refused, or has no predicate, calls the host, which may free the
-        // manager.
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let brama = unsafe { args::kept_manager(manager) };
-        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
-        let filter = unsafe { brama_filter_t::wanted(filter) };
+        // SAFETY: `manager` is NULL or a manager; `filter` is NULL or a filter; `out` is NULL or
+        // a place: the rule for pointers in `args`.
+        let (brama, filter) = unsafe {
+            clear(out);
+            subscriber(manager, filter)
+        };
         let out = place("out", out)?;
-        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
-        unsafe { out.write(ptr::null_mut()) };
-        let filter = filter?;
-        let queue = brama.subscribe_queue(filter, capacity)?;
+        let queue = brama.subscribe_queue(filter?, capacity)?;
         let drained = Shelf::new();
         let queue = Arc::into_raw(Arc::new(brama_queue_t { queue, drained }));
         // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
@@ -88,11 +85,7 @@ pub unsafe extern "C" fn brama_queue_drain(
         unsafe { count.write(0) };
         // SAFETY: `queue` is NULL or a queue: the rule for pointers in `args`.
         let queue = unsafe { kept(queue) }?;
-        if event_size < brama_event_t::FIRST_SIZE || !event_size.is_multiple_of(size_of::<usize>())
-        {
-            let allowed = "must be sizeof(brama_event_t)";
-            return Err(invalid("event_size", event_size, allowed).into());
-        }
+        judge_step::<brama_event_t>("event_size", event_size)?;
         if capacity > 0 {
             place("events", events)?;
         }

@@ -6,7 +6,8 @@ use std::mem::size_of;
 use std::ptr;
 use std::sync::Arc;
 
-use super::args::{self, Extensible, TERMINATED, init, read_or_blank};
+use super::args::{self, Extensible, init, put, read_or_blank};
+use super::strings::{self, TERMINATED};
 use super::types::brama_pair_t;
 use crate::values::error::Error;
 use crate::values::event::{Report, TEXT_BYTES, valid_beginning};
@@ -20,7 +21,8 @@ use crate::values::settings::Metadata;
 /// the metadata at most 64 pairs and 8 KiB are kept, keys and values together: pairs are
 /// taken in the order of their keys, and one that does not fit any more, or has a key of
 /// more than 1 KiB, is left out. What is no UTF-8 becomes U+FFFD. A pair without key or
-/// value is left out, and so is all metadata if the array is NULL or larger than memory.
+/// value is left out, and so is all metadata if the array is NULL or larger than memory. So is a
+/// reason whose length is more than PTRDIFF_MAX.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct brama_report_t {
@@ -36,7 +38,8 @@ pub struct brama_report_t {
     /// row, or inside the window if there is one.
     pub failure_count: *mut u32,
     /// Bytes of the reason, which may contain anything; BRAMA_TERMINATED (default): it ends
-    /// with a NUL.
+    /// with a NUL. 0: the reason is empty. A designated initialiser that leaves this field out
+    /// makes it 0: begin with BRAMA_REPORT_INIT instead.
     pub reason_length: usize,
 }
 
@@ -117,11 +120,8 @@ impl CountPlace {
     ///
     /// The caller's place is still there.
     pub(super) unsafe fn put(self, failures: u32) {
-        if !self.0.is_null() {
-            // SAFETY: not NULL, so a place for a number, which is still there: this function's
-            // # Safety.
-            unsafe { self.0.write(failures) };
-        }
+        // SAFETY: NULL, or a place for a number, which is still there: this function's # Safety.
+        unsafe { put(self.0, failures) };
     }
 }
 
@@ -132,14 +132,15 @@ impl CountPlace {
 ///
 /// The rule for pointers in [`args`].
 pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'a> {
-    // SAFETY: `reason` is NULL or text of this length: this function's # Safety.
-    let Some(bytes) = (unsafe { args::bytes(reason, length) }) else {
+    if reason.is_null() {
         return Valid::default();
-    };
-    let (reason, is_altered) = valid_beginning(bytes);
+    }
+    // SAFETY: not NULL, so text of this length: this function's # Safety.
+    let bytes = unsafe { strings::bytes(reason, length) };
+    let (reason, is_altered) = bytes.map(|(bytes, _)| valid_beginning(bytes)).unzip();
     Valid {
-        reason: Some(reason),
-        is_altered,
+        reason,
+        is_altered: is_altered.unwrap_or(true),
         metadata: None,
     }
 }
@@ -169,8 +170,9 @@ impl Valid<'_> {
     /// another one of the same beginning.
     fn valid<'p>(&mut self, pair: &brama_pair_t) -> Option<(Cow<'p, str>, Cow<'p, str>)> {
         let mut text = |text: *const c_char, longest: usize| {
-            // SAFETY: both texts of a pair are NULL or strings: `put_metadata`'s # Safety.
-            let bytes = unsafe { args::bytes(text, TERMINATED) };
+            // SAFETY: not NULL, so a string, as both texts of a pair: `put_metadata`'s # Safety.
+            let given = (!text.is_null()).then(|| unsafe { strings::bytes(text, TERMINATED) });
+            let bytes = given.flatten().map(|(bytes, _)| bytes);
             let fitting = bytes.filter(|bytes| bytes.len() <= longest);
             let (valid, is_altered) = fitting.map(valid_beginning).unzip();
             self.is_altered |= is_altered.unwrap_or(true);

@@ -4,9 +4,8 @@
 //! thread that is inside a callback, and foreign frames are no place for that.
 
 use std::ffi::c_char;
-use std::ptr;
 
-use super::args::{given, judge_place, place, write};
+use super::args::{clear, given, given_back, judge_place, place, write};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_snapshot_t, brama_t};
@@ -28,9 +27,9 @@ pub unsafe extern "C" fn brama_snapshot_new(
     out: *mut *mut brama_snapshot_t,
 ) -> brama_result_t {
     guard::result(|| {
+        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
+        unsafe { clear(out) };
         place("out", out)?;
-        // SAFETY: not NULL, so a place for a pointer: the rule for pointers in `args`.
-        unsafe { out.write(ptr::null_mut()) };
         // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: the rule for
         // pointers in `args`.
         let statuses = unsafe { snapshot(manager, scope) }?;
@@ -72,10 +71,8 @@ pub unsafe extern "C" fn brama_snapshot_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_free(snapshot: *mut brama_snapshot_t) {
     guard::value((), || {
-        if !snapshot.is_null() {
-            // SAFETY: from `brama_snapshot_new`, and given back once.
-            drop(unsafe { Box::from_raw(snapshot) });
-        }
+        // SAFETY: NULL, or from `brama_snapshot_new`, and given back once.
+        drop(unsafe { given_back(snapshot) });
         Ok(())
     });
 }

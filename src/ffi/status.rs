@@ -6,7 +6,8 @@ use std::mem::size_of;
 use std::ptr;
 use std::time::Duration;
 
-use super::args::{self, Extensible, handle, init, judge_place, key, null, write};
+use super::args::{self, Extensible, handle, init, judge_place, key, null, wanted_scope, write};
+use super::callback::HostBool;
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
@@ -146,9 +147,9 @@ pub struct brama_state_counts_t {
 }
 
 /// Called by brama_for_each. What status points to is valid until it returns. Returning
-/// false ends the walk. Must not throw.
+/// false ends the walk. A host that has no bool returns a byte: 0 is false. Must not throw.
 pub type brama_status_fn =
-    Option<unsafe extern "C" fn(status: *const brama_status_t, user_data: *mut c_void) -> bool>;
+    Option<unsafe extern "C" fn(status: *const brama_status_t, user_data: *mut c_void) -> HostBool>;
 
 // SAFETY: numbers and pointers after the size.
 unsafe impl Extensible for brama_status_t {
@@ -337,7 +338,7 @@ pub unsafe extern "C" fn brama_for_each(
         for status in &snapshot {
             let status = translate(status, &mut texts);
             // SAFETY: the host's function, with the data that it asked for.
-            if !unsafe { callback(&status, user_data) } {
+            if !unsafe { callback(&status, user_data) }.is_true() {
                 break;
             }
         }
@@ -393,14 +394,10 @@ pub(super) unsafe fn snapshot(
 ) -> Result<Vec<Status>, Error> {
     // SAFETY: `manager` is NULL or a manager; `scope` is NULL or a string: this function's
     // # Safety.
-    let (brama, scope) = unsafe { (args::manager(manager), args::text("scope", scope)?) };
+    let (brama, scope) = unsafe { (args::manager(manager), wanted_scope("scope", scope)?) };
     Ok(match scope {
         None => brama.snapshot(),
-        Some("") => brama.snapshot_of_scope(None),
-        Some(scope) => {
-            crate::values::key::validate_name("scope", scope)?;
-            brama.snapshot_of_scope(scope)
-        }
+        Some(scope) => brama.snapshot_of_scope(scope),
     })
 }
 

@@ -10,6 +10,31 @@
 //! of the page, which tools that watch every byte take for a mistake.
 
 use std::ffi::c_char;
+use std::slice;
+
+/// What stands for a text's length: the text ends with a NUL. In C it is BRAMA_TERMINATED.
+pub(super) const TERMINATED: usize = usize::MAX;
+
+/// The bytes of a text of this length, or [`TERMINATED`], and whether they are known to be
+/// ASCII. `None` for a length that no memory has.
+///
+/// # Safety
+///
+/// A text of its length.
+#[inline(always)]
+pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<(&'a [u8], bool)> {
+    let (length, is_ascii) = match length {
+        // SAFETY: a string that ends with a NUL: this function's # Safety.
+        TERMINATED => unsafe { measure(text) },
+        length if length > isize::MAX as usize => return None,
+        length => (length, false),
+    };
+    // SAFETY: so many bytes: this function's # Safety, or what `measure` found.
+    Some((
+        unsafe { slice::from_raw_parts(text.cast(), length) },
+        is_ascii,
+    ))
+}
 
 /// A string's length, and whether all of it is ASCII.
 ///
@@ -18,7 +43,7 @@ use std::ffi::c_char;
 /// A string that ends with a NUL.
 #[inline]
 #[cfg(all(target_arch = "x86_64", not(brama_direct)))]
-pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
+unsafe fn measure(text: *const c_char) -> (usize, bool) {
     let skipped = text.addr() % BLOCK;
     let mut block = text.wrapping_byte_sub(skipped).cast::<u8>();
     // SAFETY: the block has the string's first byte.
@@ -79,7 +104,7 @@ unsafe fn look_at(block: *const u8) -> (u32, u32) {
 ///
 /// A string that ends with a NUL.
 #[cfg(not(all(target_arch = "x86_64", not(brama_direct))))]
-pub(super) unsafe fn measure(text: *const c_char) -> (usize, bool) {
+unsafe fn measure(text: *const c_char) -> (usize, bool) {
     // SAFETY: a string that ends with a NUL: this function's # Safety.
     let bytes = unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes();
     (bytes.len(), bytes.is_ascii())
@@ -91,7 +116,7 @@ mod tests {
 
     /// A page that can be read before one that cannot.
     fn page_at_the_edge() -> &'static mut [u8] {
-        // SAFETY: fresh memory, which is never unmapped, and and nothing refers to
+        // SAFETY: fresh memory, which is never unmapped, and nothing refers to
         // its second half.
         unsafe {
             let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;

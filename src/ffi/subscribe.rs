@@ -4,14 +4,18 @@ use std::ffi::{c_char, c_void};
 use std::mem::size_of;
 use std::ptr;
 
-use super::args::{self, Extensible, init, invalid, judge_place, null, read_or_blank, write};
-use super::callback::UserData;
+use super::args::{
+    self, Extensible, clear, given_back, init, invalid, judge_place, null, read_or_blank, write,
+};
+use super::callback::{HostBool, UserData};
 use super::errors::brama_result_t;
 use super::event::{brama_event_t, room_for, translate, translate_one};
 use super::guard;
 use super::handles::{brama_subscription_t, brama_t};
+use super::strings::TERMINATED;
 use super::text::{Shelf, Texts};
 use super::types::*;
+use crate::manager::Brama;
 use crate::manager::subscription::Subscription;
 use crate::values::error::Error;
 use crate::values::event::{EventFilter, EventType};
@@ -35,9 +39,10 @@ pub type brama_events_fn = Option<
     ),
 >;
 
-/// Whether an event is wanted; otherwise as brama_event_fn.
+/// Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
+/// 0 is false.
 pub type brama_predicate_fn =
-    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> bool>;
+    Option<unsafe extern "C" fn(event: *const brama_event_t, user_data: *mut c_void) -> HostBool>;
 
 /// Which events a subscriber wants. What is not given is not filtered.
 #[repr(C)]
@@ -165,27 +170,19 @@ pub unsafe extern "C" fn brama_subscribe(
     destroy: brama_destroy_fn,
     out: *mut *mut brama_subscription_t,
 ) -> brama_result_t {
+    let begin =
+        |brama: &Brama, filter, user_data: UserData, callback: unsafe extern "C" fn(_, _)| {
+            let mut texts = Texts::default();
+            brama.subscribe(filter, move |event| {
+                let event = translate_one(event, &mut texts);
+                // SAFETY: the host's function, with what it asked for.
+                unsafe { callback(&raw const event, user_data.get()) };
+            })
+        };
     let user_data = UserData::new(user_data, destroy);
-    guard::result(move || {
-        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe { clear(out) };
-        // First: a filter that is refused, or has no predicate, calls the host, which may free the
-        // manager.
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let brama = unsafe { args::kept_manager(manager) };
-        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
-        let filter = unsafe { brama_filter_t::wanted(filter) };
-        let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
-        let mut texts = Texts::default();
-        let subscription = brama.subscribe(filter, move |event| {
-            let event = translate_one(event, &mut texts);
-            // SAFETY: the host's function, with what it asked for.
-            unsafe { callback(&event, user_data.get()) };
-        })?;
-        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe { hand_out(subscription, out) };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; `filter` is NULL or a filter; `out` is NULL or a
+    // place: the rule for pointers in `args`.
+    unsafe { subscribed(manager, filter, user_data, callback, out, begin) }
 }
 
 /// brama_subscribe with a callback for up to `most` events at a time: as many as there
@@ -201,32 +198,24 @@ pub unsafe extern "C" fn brama_subscribe_batched(
     destroy: brama_destroy_fn,
     out: *mut *mut brama_subscription_t,
 ) -> brama_result_t {
+    let begin =
+        |brama: &Brama, filter, user_data: UserData, callback: unsafe extern "C" fn(_, _, _, _)| {
+            let mut texts = Texts::default();
+            brama.subscribe_batched(filter, most, move |events| {
+                texts.begin(room_for(events));
+                let events: Vec<_> = events
+                    .iter()
+                    .map(|event| translate(event, &mut texts))
+                    .collect();
+                let size = size_of::<brama_event_t>();
+                // SAFETY: the host's function, with what it asked for.
+                unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
+            })
+        };
     let user_data = UserData::new(user_data, destroy);
-    guard::result(move || {
-        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe { clear(out) };
-        // First: a filter that is refused, or has no predicate, calls the host, which may free the
-        // manager.
-        // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
-        let brama = unsafe { args::kept_manager(manager) };
-        // SAFETY: `filter` is NULL or a filter: the rule for pointers in `args`.
-        let filter = unsafe { brama_filter_t::wanted(filter) };
-        let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
-        let mut texts = Texts::default();
-        let subscription = brama.subscribe_batched(filter, most, move |events| {
-            texts.begin(room_for(events));
-            let events: Vec<_> = events
-                .iter()
-                .map(|event| translate(event, &mut texts))
-                .collect();
-            let size = size_of::<brama_event_t>();
-            // SAFETY: the host's function, with what it asked for.
-            unsafe { callback(events.as_ptr(), size, events.len(), user_data.get()) };
-        })?;
-        // SAFETY: `out` is NULL or a place: the rule for pointers in `args`.
-        unsafe { hand_out(subscription, out) };
-        Ok(())
-    })
+    // SAFETY: `manager` is NULL or a manager; `filter` is NULL or a filter; `out` is NULL or a
+    // place: the rule for pointers in `args`.
+    unsafe { subscribed(manager, filter, user_data, callback, out, begin) }
 }
 
 /// Ends a subscription and frees it. When this has returned, the callback is not
@@ -241,10 +230,9 @@ pub unsafe extern "C" fn brama_subscribe_batched(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription_t) {
     guard::value((), || {
-        if !subscription.is_null() {
-            // SAFETY: from `brama_subscribe`, and given back once.
-            let subscription = unsafe { Box::from_raw(subscription) };
-            subscription.subscription.unsubscribe();
+        // SAFETY: NULL, or from `brama_subscribe`, and given back once.
+        if let Some(given) = unsafe { given_back(subscription) } {
+            given.subscription.unsubscribe();
         }
         Ok(())
     });
@@ -255,10 +243,9 @@ pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subscription_t) {
     guard::value((), || {
-        if !subscription.is_null() {
-            // SAFETY: from `brama_subscribe`, and given back once.
-            let subscription = unsafe { Box::from_raw(subscription) };
-            subscription.subscription.detach();
+        // SAFETY: NULL, or from `brama_subscribe`, and given back once.
+        if let Some(given) = unsafe { given_back(subscription) } {
+            given.subscription.detach();
         }
         Ok(())
     });
@@ -339,7 +326,7 @@ impl brama_filter_t {
             // SAFETY: the host's function, with what it asked for.
             let wanted = unsafe { predicate(&translated, data.get()) };
             kept.put(texts);
-            wanted
+            wanted.is_true()
         }))
     }
 
@@ -356,20 +343,16 @@ impl brama_filter_t {
         if self.reserved != 0 {
             return Err(invalid("filter.reserved", self.reserved, "must be zero"));
         }
+        let name = "filter.connection";
         // SAFETY: the connection is NULL or a string: this function's # Safety.
-        if let Some(connection) = unsafe { args::text("filter.connection", self.connection) }? {
-            validate_name("filter.connection", connection)?;
+        if let Some(connection) = unsafe { args::text(name, self.connection, TERMINATED) }? {
+            validate_name(name, connection)?;
             filter = filter.connection(connection);
         }
         // SAFETY: the scope is NULL or a string: this function's # Safety.
-        filter = match unsafe { args::text("filter.scope", self.scope) }? {
-            None => filter,
-            Some("") => filter.scope(None),
-            Some(scope) => {
-                validate_name("filter.scope", scope)?;
-                filter.scope(scope)
-            }
-        };
+        if let Some(scope) = unsafe { args::wanted_scope("filter.scope", self.scope) }? {
+            filter = filter.scope(scope);
+        }
         Ok(filter)
     }
 }
@@ -393,14 +376,50 @@ fn types_in(bits: u32) -> Result<Vec<EventType>, Error> {
         .collect())
 }
 
+/// The manager that a subscriber means, and its filter. The manager comes first: a filter that is
+/// refused, or has no predicate, calls the host, which may free the manager.
+///
 /// # Safety
 ///
-/// `out` is NULL or a place for a pointer.
-unsafe fn clear(out: *mut *mut brama_subscription_t) {
-    if !out.is_null() {
-        // SAFETY: not NULL, so a place for a pointer: this function's # Safety.
-        unsafe { out.write(ptr::null_mut()) };
+/// The rule for pointers in [`args`].
+pub(super) unsafe fn subscriber(
+    manager: *mut brama_t,
+    filter: *const brama_filter_t,
+) -> (Brama, Result<EventFilter, Error>) {
+    // SAFETY: `manager` is NULL or a manager; `filter` is NULL or a filter: this function's
+    // # Safety.
+    unsafe {
+        let brama = args::kept_manager(manager);
+        (brama, brama_filter_t::wanted(filter))
     }
+}
+
+/// Begins a subscription of either kind, and gives it into `out`.
+///
+/// # Safety
+///
+/// The rule for pointers in [`args`].
+unsafe fn subscribed<C>(
+    manager: *mut brama_t,
+    filter: *const brama_filter_t,
+    user_data: UserData,
+    callback: Option<C>,
+    out: *mut *mut brama_subscription_t,
+    begin: impl FnOnce(&Brama, EventFilter, UserData, C) -> Result<Subscription, Error>,
+) -> brama_result_t {
+    guard::result(move || {
+        // SAFETY: `manager` is NULL or a manager; `filter` is NULL or a filter; `out` is NULL or
+        // a place: this function's # Safety.
+        let (brama, filter) = unsafe {
+            clear(out);
+            subscriber(manager, filter)
+        };
+        let (filter, callback) = (filter?, callback.ok_or_else(|| null("callback"))?);
+        let subscription = begin(&brama, filter, user_data, callback)?;
+        // SAFETY: `out` is NULL or a place: this function's # Safety.
+        unsafe { hand_out(subscription, out) };
+        Ok(())
+    })
 }
 
 /// # Safety

@@ -288,6 +288,11 @@ def test_clocks() -> None:
             brama.ManualClock(bad)
         with pytest.raises(brama.InvalidArgument, match="by"):
             brama.ManualClock().advance(bad)
+    # What the library has a meaning for, such as "no time", is none that a clock shows.
+    for bad in (1 << 63, (1 << 64) - 3):
+        with pytest.raises(brama.InvalidArgument, match="unix_ms"):
+            brama.ManualClock(bad)
+    assert brama.ManualClock((1 << 63) - 1).unix_ms == (1 << 63) - 1
     with pytest.raises(TypeError, match="by must be"):
         brama.ManualClock().advance(0.5)  # type: ignore[arg-type]
     clock = brama.ManualClock()

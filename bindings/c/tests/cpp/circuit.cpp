@@ -322,11 +322,12 @@ void text_never_costs_a_report() {
     options.max_attempts = brama::unlimited;
     const auto api = world.gate.register_connection("api", options);
     auto queue = world.gate.subscribe_queue({}, 64);
-    const std::string replaced = "a\xef\xbf\xbd" "b", long_text(5000, 'r');
-    const brama::Text texts[] = {"a\xff" "b", "a\0b"sv, std::string_view(long_text), "whole"sv};
-    const std::string kept[] = {replaced, replaced, long_text.substr(0, 1024), "whole"};
+    const std::string replaced = "a\xef\xbf\xbd" "b", with_nul = "a\0b"s, long_text(5000, 'r');
+    // The last one is a part of a longer string.
+    const brama::Text texts[] = {"a\xff" "b", "a\0b"sv, with_nul, std::string_view(long_text), "whole of it"sv.substr(0, 5)};
+    const std::string kept[] = {replaced, replaced, replaced, long_text.substr(0, 1024), "whole"};
     const brama::Metadata metadata = {{"key", "a\0b"s}, {"k\0"s, ""}, {"latin", LATIN1}, {"long", long_text}};
-    for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < 5; ++i) {
         const auto& text = texts[i];
         api.failure(text);
         world.gate.failure("api", text);
@@ -343,7 +344,7 @@ void text_never_costs_a_report() {
         for (const auto& event : queue.drain()) {
             failures += event.type == brama::EventType::failure;
             openings += event.type == brama::EventType::circuit_opened;
-            if (event.reason) CHECK(event.reason == kept[i] && event.truncated == (i < 3 || !event.metadata.empty()));
+            if (event.reason) CHECK(event.reason == kept[i] && event.truncated == (i < 4 || !event.metadata.empty()));
             if (event.metadata.empty()) continue;
             CHECK(event.truncated && event.metadata.at("key") == replaced);
             CHECK(event.metadata.count("k\xef\xbf\xbd") == 1 && event.metadata.at("long").size() == 1024);

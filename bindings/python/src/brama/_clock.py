@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _ffi
 from ._errors import InvalidArgument
 from ._owner import Unshared
-from ._values import LARGEST_U64, Duration, milliseconds, whole
+from ._values import Duration, milliseconds, whole
 
 
 class ManualClock(Unshared):
@@ -24,11 +24,11 @@ class ManualClock(Unshared):
         unix_ms: the Unix time in milliseconds at which it starts.
 
     Raises:
-        InvalidArgument: the time is negative or beyond 64 bits.
+        InvalidArgument: the time is negative, or 2**63 or more.
     """
 
     def __init__(self, unix_ms: int = 1_000_000_000_000) -> None:
-        start = whole("unix_ms", unix_ms, LARGEST_U64, InvalidArgument)
+        start = whole("unix_ms", unix_ms, (1 << 63) - 1, InvalidArgument)
         self._clock = _ffi.Clock(start)
 
     def advance(self, by: Duration) -> None:
