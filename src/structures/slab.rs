@@ -69,20 +69,20 @@ pub(crate) const ALIGNMENT: usize = 64;
 const WORD: usize = 8;
 
 /// A slot that was taken and is not yet filled.
-pub(crate) struct Slot<Hot, ColdFields> {
+pub(crate) struct Slot<Hot, Cold> {
     hot: NonNull<Hot>,
     away: u16,
-    cold: PhantomData<ColdFields>,
+    cold: PhantomData<Cold>,
 }
 
-impl<Hot, ColdFields> Slot<Hot, ColdFields> {
+impl<Hot, Cold> Slot<Hot, Cold> {
     /// Uninitialised memory.
     pub(crate) fn hot(&self) -> NonNull<Hot> {
         self.hot
     }
 
     /// Uninitialised memory, except its first word, see [`take`].
-    pub(crate) fn cold(&self) -> NonNull<ColdFields> {
+    pub(crate) fn cold(&self) -> NonNull<Cold> {
         // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
         // words behind the hot one, in the same allocation.
         unsafe { self.hot.byte_add(WORD * usize::from(self.away)).cast() }
@@ -94,14 +94,14 @@ impl<Hot, ColdFields> Slot<Hot, ColdFields> {
     }
 }
 
-/// Takes a slot for a `Hot` and a `ColdFields`.
+/// Takes a slot for a `Hot` and a `Cold`.
 ///
 /// The first word of the cold part is an `AtomicU64`, now and for ever: a thread that
 /// has lost a race for this slot may still read it. So it is to be initialised with a
 /// store and never to be overwritten by other means.
 #[inline]
-pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
-    let (hot, away) = source::take::<Hot, ColdFields>();
+pub(crate) fn take<Hot, Cold>() -> Slot<Hot, Cold> {
+    let (hot, away) = source::take::<Hot, Cold>();
     Slot {
         hot,
         away,
@@ -117,22 +117,22 @@ pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
 /// [`Slot::hot`]'s pointer; its contents have been dropped, and are not used any
 /// more.
 #[inline]
-pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
+pub(crate) unsafe fn give<Hot, Cold>(hot: NonNull<Hot>, away: u16) {
     // SAFETY: this function's # Safety says of the slot what `source::give` asks in the same
     // words.
-    unsafe { source::give::<Hot, ColdFields>(hot, away) }
+    unsafe { source::give::<Hot, Cold>(hot, away) }
 }
 
 /// The cold part that belongs to a hot one.
 ///
 /// # Safety
 ///
-/// `hot` lies in a slot of [`take`] with this distance, whose cold part is a `ColdFields`.
+/// `hot` lies in a slot of [`take`] with this distance, whose cold part is a `Cold`.
 #[inline]
-pub(crate) unsafe fn cold<Hot, ColdFields>(hot: &Hot, away: u16) -> &ColdFields {
+pub(crate) unsafe fn cold<Hot, Cold>(hot: &Hot, away: u16) -> &Cold {
     let address = ptr::from_ref(hot).addr() + WORD * usize::from(away);
     // SAFETY: this function's # Safety: the slot's cold part is so far away, and a
-    // `ColdFields`. Its memory was exposed where it was allocated (`make_chunk`,
+    // `Cold`. Its memory was exposed where it was allocated (`make_chunk`,
     // `passthrough::take`).
     unsafe { &*ptr::with_exposed_provenance(address) }
 }

@@ -38,8 +38,8 @@ impl Drop for Farewell {
 }
 
 #[inline]
-pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
-    const { must_fit::<Hot, ColdFields>() };
+pub(super) fn take<Hot, Cold>() -> (NonNull<Hot>, u16) {
+    const { must_fit::<Hot, Cold>() };
     let free = HERE.with(|magazine| magazine.take().unwrap_or_else(|| take_slowly(magazine)));
     // SAFETY: taken from this thread's magazine or the depot, so no other thread uses the slot;
     // `give` or `fresh_batch` has written a `Free` there.
@@ -51,8 +51,8 @@ pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
 ///
 /// What [`super::give`] asks.
 #[inline]
-pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
-    const { must_fit::<Hot, ColdFields>() };
+pub(super) unsafe fn give<Hot, Cold>(hot: NonNull<Hot>, away: u16) {
+    const { must_fit::<Hot, Cold>() };
     let free = hot.cast::<Free>();
     // SAFETY: `super::give`'s # Safety: the contents were dropped and are not used any more, and
     // this is the slot's hot part, which has room for a `Free` (`must_fit`).
@@ -65,9 +65,9 @@ pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
     });
 }
 
-const fn must_fit<Hot, ColdFields>() {
+const fn must_fit<Hot, Cold>() {
     assert!(size_of::<Hot>() <= HOT && align_of::<Hot>() <= ALIGNMENT);
-    assert!(size_of::<ColdFields>() <= COLD && align_of::<ColdFields>() <= align_of::<AtomicU64>());
+    assert!(size_of::<Cold>() <= COLD && align_of::<Cold>() <= align_of::<AtomicU64>());
 }
 
 #[cold]
