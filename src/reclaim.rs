@@ -162,14 +162,14 @@ shipped! {
             match reader_of(self.0) {
                 Some(reader) => {
                     // SAFETY: both function types take one thin pointer and return nothing, so
-                    // their ABI is the same: `T` is `Sized`. `Reader::retire` stores the
+                    // their ABI is the same: `T` is `Sized`. `ReaderState::retire` stores the
                     // pointer with the object, and `Bag::destroy` calls it with that object
                     // alone, once.
                     let destroy = unsafe {
                         std::mem::transmute::<unsafe fn(*mut T), unsafe fn(*mut ())>(destroy)
                     };
                     // SAFETY: this thread has the reader and is inside a section, since it has
-                    // the guard. What `Reader::retire` asks of the object and of `destroy` is
+                    // the guard. What `ReaderState::retire` asks of the object and of `destroy` is
                     // what the # Safety of this function asks.
                     unsafe { reader.retire(object.cast(), destroy) };
                 }
