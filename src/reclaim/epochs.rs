@@ -11,14 +11,13 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
-use std::ptr;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use crate::sys::atomic::{AtomicPtr, Ordering};
+use crate::sys::publish_once::PublishOnce;
 
-/// Null until the first pin of the process. Never freed.
-static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
+/// Made by the first pin of the process. Never freed.
+static COLLECTOR: PublishOnce<Collector> = PublishOnce::new();
 
 // Two variables, because one without a destructor is read without asking whether it is
 // still there.
@@ -101,7 +100,7 @@ impl Here {
 
     #[cold]
     fn pin_first(&self) -> Guard {
-        let participant = collector().register();
+        let participant = COLLECTOR.get_or_make(Collector::new).register();
         let guard = participant.pin();
         // A thread that is about to end does without.
         if FAREWELL.try_with(|_| ()).is_ok() {
@@ -138,37 +137,10 @@ pub(super) fn flush() {
     with_guard(|guard| guard.flush());
 }
 
-fn collector() -> &'static Collector {
-    // ORDERING: Acquire, partner of the Release by which another thread put its collector here,
-    // below: its content is written.
-    let mut collector = COLLECTOR.load(Ordering::Acquire);
-    if collector.is_null() {
-        // A race, not a lock: that could be held across a fork.
-        let fresh = Box::into_raw(Box::new(Collector::new()));
-        let made = COLLECTOR.compare_exchange(
-            ptr::null_mut(),
-            fresh,
-            Ordering::Release,
-            Ordering::Acquire,
-        );
-        collector = match made {
-            Ok(_) => fresh,
-            Err(other) => {
-                // SAFETY: the exchange failed, so `fresh` was never shared.
-                drop(unsafe { Box::from_raw(fresh) });
-                other
-            }
-        };
-    }
-    // SAFETY: not null: the exchange put `fresh` there, or found another thread's. Collectors are
-    // leaked by this function and never freed.
-    unsafe { &*collector }
-}
-
 /// In the child of a fork: leaves the parent's epochs behind. Allocates and
 /// frees nothing.
 pub(super) fn begin_anew() {
-    COLLECTOR.store(ptr::null_mut(), Ordering::Relaxed);
+    COLLECTOR.forget();
     HERE.with(|here| {
         here.depth.set(0);
         // SAFETY: this thread's own cells. The fork did not happen inside of a borrow: no user

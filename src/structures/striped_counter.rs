@@ -61,13 +61,12 @@ mod cell;
 mod tests;
 mod thread_index;
 
-use std::ptr;
-
 use block_reserve::Block;
 pub(crate) use cell::{Cell, Shared};
 
-use crate::sys::atomic::{AtomicPtr, AtomicU16, Ordering, shipped};
+use crate::sys::atomic::{AtomicU16, Ordering, shipped};
 use crate::sys::clock::Tick;
+use crate::sys::publish_once::PublishOnce;
 
 #[cfg(test)]
 pub(crate) use thread_index::Pool;
@@ -94,9 +93,8 @@ impl Owner {
 /// Where a record's further cells are. Written at most once in its life; embed it on
 /// a line that is mostly read.
 pub(crate) struct Stripes {
-    /// Null until a second thread reports while the reserve has a block, then
-    /// that block until the drop. The record owns it.
-    block: AtomicPtr<Block>,
+    /// None until a second thread reports while the reserve has a block.
+    block: PublishOnce<Block>,
 }
 
 shipped! {
@@ -108,51 +106,23 @@ impl Stripes {
     /// None yet.
     pub(crate) fn new() -> Self {
         Stripes {
-            block: AtomicPtr::new(ptr::null_mut()),
+            block: PublishOnce::new(),
         }
     }
 
     #[inline]
     fn block(&self) -> Option<&Block> {
-        // ORDERING: Acquire pairs with the Release in `attach`: the block's
-        // content is visible before the block is.
-        let block = self.block.load(Ordering::Acquire);
-        // SAFETY: null, or a block that `attach` leaked from a box. It is only
-        // freed by our drop, which the borrow of `self` keeps away, and no
-        // `&mut` to it is formed before that.
-        unsafe { block.as_ref() }
+        self.block.get()
     }
 
     /// Gives the record a block from `store`, or the one it meanwhile got.
     /// `None` if the store is empty.
     fn attach(&self, store: &impl Store) -> Option<&Block> {
-        let fresh = Box::into_raw(store.take()?);
-        // ORDERING: Release pairs with the Acquire in `block`, by which a loser
-        // goes on with the winner's block, too.
-        let attached = self.block.compare_exchange(
-            ptr::null_mut(),
-            fresh,
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
-        if attached.is_err() {
-            // SAFETY: the exchange failed, so the block is still ours alone.
-            store.give_back(unsafe { Box::from_raw(fresh) });
-        }
-        self.block()
-    }
-}
-
-impl Drop for Stripes {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed: `&mut self` says that the record's users have synchronised with
-        // this.
-        let block = self.block.load(Ordering::Relaxed);
-        if !block.is_null() {
-            // SAFETY: `attach` leaked it from a box, and only this drop frees it;
-            // `&mut self` says that no borrow of it is left.
-            drop(unsafe { Box::from_raw(block) });
-        }
+        let attached = self.block.publish(store.take()?);
+        Some(attached.unwrap_or_else(|(theirs, fresh)| {
+            store.give_back(fresh);
+            theirs
+        }))
     }
 }
 
