@@ -85,10 +85,13 @@ impl<T> PublishOnce<T> {
     pub(crate) fn take(&mut self) -> Option<Box<T>> {
         // Relaxed: `&mut self` shows that the users have synchronised with this.
         let value = self.0.load(Ordering::Relaxed);
+        if value.is_null() {
+            return None;
+        }
         self.0.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: null, or leaked by `publish`, once, and taken out above; `&mut self` shows that
-        // it is not shared.
-        (!value.is_null()).then(|| unsafe { Box::from_raw(value) })
+        // SAFETY: leaked by `publish`, once, and taken out above; `&mut self` shows that it is
+        // not shared.
+        Some(unsafe { Box::from_raw(value) })
     }
 }
 
