@@ -55,13 +55,14 @@
 //! - *A block in every record*: most of a kilobyte for connections that one
 //!   thread uses.
 
+pub(crate) mod block;
 pub(crate) mod block_reserve;
 mod cell;
 #[cfg(test)]
 mod tests;
 mod thread_index;
 
-use block_reserve::Block;
+use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
 
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
@@ -90,11 +91,14 @@ impl Owner {
     }
 }
 
+/// A record's cells for threads beyond its first.
+type Cells = Block<Box<[Line<Cell>]>>;
+
 /// Where a record's further cells are. Written at most once in its life; embed it on
 /// a line that is mostly read.
 pub(crate) struct Stripes {
     /// None until a second thread reports while the reserve has a block.
-    block: PublishOnce<Block>,
+    block: PublishOnce<Cells>,
 }
 
 shipped! {
@@ -111,13 +115,13 @@ impl Stripes {
     }
 
     #[inline]
-    fn block(&self) -> Option<&Block> {
+    fn block(&self) -> Option<&Cells> {
         self.block.get()
     }
 
     /// Gives the record a block from `store`, or the one it meanwhile got.
     /// `None` if the store is empty.
-    fn attach(&self, store: &impl Store) -> Option<&Block> {
+    fn attach(&self, store: &impl Store) -> Option<&Cells> {
         let attached = self.block.publish(store.take()?);
         Some(attached.unwrap_or_else(|(theirs, fresh)| {
             store.give_back(fresh);
@@ -128,29 +132,29 @@ impl Stripes {
 
 /// Where blocks come from: the process's reserve, or one that a test made.
 pub(crate) trait Store {
-    fn take(&self) -> Option<Box<Block>>;
-    fn give_back(&self, block: Box<Block>);
+    fn take(&self) -> Option<Box<Cells>>;
+    fn give_back(&self, block: Box<Cells>);
 }
 
 struct Process;
 
 impl Store for Process {
-    fn take(&self) -> Option<Box<Block>> {
+    fn take(&self) -> Option<Box<Cells>> {
         block_reserve::take()
     }
 
-    fn give_back(&self, block: Box<Block>) {
+    fn give_back(&self, block: Box<Cells>) {
         block_reserve::give_back(block);
     }
 }
 
 #[cfg(test)]
 impl<const N: usize> Store for block_reserve::Reserve<N> {
-    fn take(&self) -> Option<Box<Block>> {
+    fn take(&self) -> Option<Box<Cells>> {
         self.take()
     }
 
-    fn give_back(&self, block: Box<Block>) {
+    fn give_back(&self, block: Box<Cells>) {
         self.give_back(block);
     }
 }

@@ -330,13 +330,11 @@ impl<T: Entry> Array<T> {
 
     /// Counts an entry that came in the place of `word`.
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
-        // ORDERING: Relaxed, counts order nothing (see `Counts::read`).
         if !word.is_empty() {
             self.counts.count_reuse();
             return Inserted::Done { crowded: false };
         }
-        let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
-        let crowded = used >= limit(self.capacity());
+        let crowded = self.counts.count_use() >= limit(self.capacity());
         Inserted::Done { crowded }
     }
 
