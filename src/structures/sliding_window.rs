@@ -123,7 +123,7 @@ impl Window {
     }
 
     /// Writes the time of the failure that has just taken the position after those of `before`,
-    /// unless somebody who counts has written one.
+    /// unless a thread that counts has written one.
     pub(crate) fn write(&self, before: Timed, time: u64, clock: impl Fn() -> u64) {
         while let Some(ring) = self.newest()
             && ring.write(before, time, &clock).is_err()

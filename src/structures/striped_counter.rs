@@ -7,7 +7,7 @@
 //!
 //! So a total is spread over cells, and every [`Cell`] has one thread that
 //! writes it, with plain loads and stores. The exact total is the sum over the
-//! cells, taken when somebody asks. A report goes to
+//! cells, taken when a reader asks. A report goes to
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
@@ -24,8 +24,8 @@
 //!
 //! Every thread that reports reads [`Owner`], often [`Stripes`], and, next to them,
 //! whatever the record keeps that is mostly read. Owners live there, not in the
-//! cells they own: to learn that a cell is somebody else's, a thread must not read a
-//! line that somebody else keeps writing. The primary cell belongs on a line that no
+//! cells they own: to learn that a cell is another thread's, a thread must not read a
+//! line that the other one keeps writing. The primary cell belongs on a line that no
 //! other thread's report touches; [`Shared`] belongs on neither. This is why the
 //! four are separate and the record places them.
 //!

@@ -99,8 +99,8 @@ shipped! {
     static READY: AtomicUsize = AtomicUsize::new(8);
 
     /// What the next refill finds: nothing to do, blocks that were taken, or an empty
-    /// reserve, and then whether somebody has been woken for it, in which incarnation: who
-    /// was woken in the parent of a fork does nothing for the child. Relaxed throughout: a
+    /// reserve, and then whether the driver has been woken for it, in which incarnation: the
+    /// driver of the parent of a fork does nothing for the child. Relaxed throughout: a
     /// hint, which may be late but never says that there is nothing to do for ever, since
     /// who finds the reserve empty writes last.
     static DEMAND: AtomicU32 = AtomicU32::new(TAKEN);
@@ -135,7 +135,7 @@ shipped! {
         RESERVE.give_back(block);
     }
 
-    /// Whether the caller has to see to it that somebody calls [`refill`] soon:
+    /// Whether the caller has to see to it that the driver calls [`refill`] soon:
     /// true for one of those that found the reserve empty.
     pub(crate) fn wants_refill() -> bool {
         let demand = DEMAND.load(Ordering::Relaxed);

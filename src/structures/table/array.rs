@@ -94,7 +94,7 @@ pub(super) enum Removed {
     /// This caller is the one who removed it. `is_turn`: and who should see whether the
     /// array has become sparse.
     Done { is_turn: bool },
-    /// No such entry, or somebody else removed it meanwhile.
+    /// No such entry, or another thread removed it meanwhile.
     Absent,
     /// The entry's slot is frozen: it has to be removed from the successor.
     Refused,
