@@ -14,6 +14,7 @@ use std::mem::ManuallyDrop;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
+use crate::sys::hot_tls::AtThreadEnd;
 use crate::sys::publish_once::PublishOnce;
 
 /// Made by the first pin of the process. Never freed.
@@ -29,7 +30,7 @@ thread_local! {
             depth: Cell::new(0),
         }
     };
-    static FAREWELL: Farewell = const { Farewell };
+    static FAREWELL: AtThreadEnd = const { AtThreadEnd::new(give_participant_up) };
 }
 
 /// This thread's part.
@@ -47,17 +48,13 @@ struct Here {
     depth: Cell<usize>,
 }
 
-/// Gives the participant up when the thread ends.
-struct Farewell;
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        // Taken out first: what the drop frees may pin.
-        // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
-        // that could come back to it, and `Here::pin` holds no borrow here.
-        let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
-        drop(participant.map(ManuallyDrop::into_inner));
-    }
+/// At the thread's end.
+fn give_participant_up() {
+    // Taken out first: what the drop frees may pin.
+    // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
+    // that could come back to it, and `Here::pin` holds no borrow here.
+    let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
+    drop(participant.map(ManuallyDrop::into_inner));
 }
 
 /// Pins the thread until the [`leave`] that belongs to it.
@@ -91,7 +88,7 @@ pub(super) fn leave() {
 impl Here {
     fn pin(&self) -> Guard {
         // SAFETY: this thread's own cell. It is written by `pin_first` while it is empty, by
-        // `Farewell`, which runs when no pin is under way, and after a fork.
+        // `give_participant_up`, which runs when no pin is under way, and after a fork.
         match unsafe { &*self.participant.get() } {
             Some(participant) => participant.pin(),
             None => self.pin_first(),
@@ -103,7 +100,7 @@ impl Here {
         let participant = COLLECTOR.get_or_make(Collector::new).register();
         let guard = participant.pin();
         // A thread that is about to end does without.
-        if FAREWELL.try_with(|_| ()).is_ok() {
+        if AtThreadEnd::will_run(&FAREWELL) {
             // SAFETY: this thread's own cell. `pin` borrowed it only to find it empty, and that
             // borrow has ended.
             unsafe { *self.participant.get() = Some(ManuallyDrop::new(participant)) };

@@ -65,7 +65,7 @@ use magazine as source;
 use passthrough as source;
 
 #[cfg(not(brama_direct))]
-pub(crate) use magazine::{Depot, Farewell, Magazine};
+pub(crate) use magazine::{Depot, Magazine, close_magazine};
 pub(crate) use source::{Resident, slots_for};
 
 /// The alignment of hot parts.

@@ -5,8 +5,8 @@
 //! traces of what was there.
 //!
 //! Rejected: a hasher of our own, which needs no protection from strangers, since the numbers
-//! are given here one after the other. With 100 000 planned expiries it made a turn no more than
-//! a tenth shorter, some 30 ns for each; with a million, a third.
+//! are given here one after the other. With 100 000 moments it made the turn that expires them
+//! at most a tenth shorter, 40 ns for each; with a million, a third.
 
 use std::collections::HashMap;
 

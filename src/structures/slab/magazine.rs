@@ -14,7 +14,6 @@
 //! [`slots_for`] makes: how large a slot is follows from the type.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use super::chunks::Chunks;
@@ -38,13 +37,15 @@ pub(crate) trait Resident: Sized + 'static {
 macro_rules! slots_for {
     ($hot:ty, $cold:ty) => {
         const _: () = {
-            use $crate::structures::slab::{Depot, Farewell, Magazine, Resident};
+            use $crate::structures::slab::{Depot, Magazine, Resident, close_magazine};
+            use $crate::sys::hot_tls::AtThreadEnd;
 
             static DEPOT: Depot<$hot, $cold> = Depot::new();
 
             thread_local! {
                 static HERE: Magazine = const { Magazine::new() };
-                static FAREWELL: Farewell<$hot> = const { Farewell::new() };
+                static FAREWELL: AtThreadEnd =
+                    const { AtThreadEnd::new(close_magazine::<$hot>) };
             }
 
             impl Resident for $hot {
@@ -61,7 +62,7 @@ macro_rules! slots_for {
                 }
 
                 fn will_close() -> bool {
-                    FAREWELL.try_with(|_| ()).is_ok()
+                    AtThreadEnd::will_run(&FAREWELL)
                 }
             }
         };
@@ -70,19 +71,9 @@ macro_rules! slots_for {
 
 pub(crate) use slots_for;
 
-/// Closes the magazine when the thread ends.
-pub(crate) struct Farewell<Hot: Resident>(PhantomData<Hot>);
-
-impl<Hot: Resident> Farewell<Hot> {
-    pub(crate) const fn new() -> Self {
-        Farewell(PhantomData)
-    }
-}
-
-impl<Hot: Resident> Drop for Farewell<Hot> {
-    fn drop(&mut self) {
-        Hot::with_magazine(|magazine| magazine.close(Hot::depot()));
-    }
+/// At the thread's end.
+pub(crate) fn close_magazine<Hot: Resident>() {
+    Hot::with_magazine(|magazine| magazine.close(Hot::depot()));
 }
 
 #[inline]
