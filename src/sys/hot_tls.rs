@@ -20,10 +20,11 @@ use std::thread::LocalKey;
 pub(crate) struct Words {
     /// Where the thread says what it reads: `reclaim`.
     pub(crate) reader: Cell<*const ()>,
-    /// The last rejection that a host has not asked about: `ffi`.
+    /// The thread's last failure, if it is a rejection that is not in words yet, or 0: `ffi`.
     #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
-    /// Which cells are the thread's: `striped_counter`. [`NO_INDEX`] at first.
+    /// The thread's index, under which it owns cells: `striped_counter`. [`NO_INDEX`] until it
+    /// asks for one, and one less if it gets none.
     pub(crate) index: Cell<u16>,
 }
 
