@@ -16,6 +16,13 @@
 //! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
 //! of them is decided once in a process, when its first manager is made.
 //!
+//! Two engines are harder to trust than one, and sections alone would do: where there is no
+//! barrier, with a fence at each pin. They stay two, for these reasons. Such a fence costs 4.6 ns
+//! and an epoch 5.7, so only the fallback would gain, a nanosecond of a look-up. Sections would
+//! get a second mode, which runs only where the kernel refuses. crossbeam-epoch, which the
+//! library depends on and many others use, would be left without a use. It does here what it is
+//! good at, on any system, behind four functions, and the tests of reclamation run both.
+//!
 //! A forked child begins again with either: a thread that was pinned in the parent and
 //! does not exist in the child would stop all reclamation there. What the parent had
 //! still to free is left alone. No pin is held by the forking thread itself, by the
@@ -37,26 +44,21 @@ shipped! {
     use std::marker::PhantomData;
     use std::ptr;
 
-    use crate::sys::hot_tls::words;
+    use crate::sys::hot_tls::{AtThreadEnd, words};
     use crate::sys::atomic::{Ordering, fence};
     use grace::{Domain, Reader};
 
     static DOMAIN: Domain = Domain::new();
 
     thread_local! {
-        static FAREWELL: Farewell = const { Farewell };
+        static FAREWELL: AtThreadEnd = const { AtThreadEnd::new(give_reader_back) };
     }
 
-    /// Gives the reader up when the thread ends.
-    struct Farewell;
-
-    impl Drop for Farewell {
-        fn drop(&mut self) {
-            // Taken out first: destructors that `give_back` runs may pin.
-            if let Some(reader) = here() {
-                set_here(ptr::null());
-                DOMAIN.give_back(reader);
-            }
+    fn give_reader_back() {
+        // Taken out first: destructors that `give_back` runs may pin.
+        if let Some(reader) = here() {
+            set_here(ptr::null());
+            DOMAIN.give_back(reader);
         }
     }
 
@@ -107,7 +109,7 @@ shipped! {
         }
         let reader = DOMAIN.take_reader();
         reader.enter();
-        if FAREWELL.try_with(|_| ()).is_err() {
+        if !AtThreadEnd::will_run(&FAREWELL) {
             let lent = ptr::from_ref(reader).map_addr(|address| address | LENT);
             return Guard(lent, PhantomData);
         }
@@ -162,14 +164,14 @@ shipped! {
             match reader_of(self.0) {
                 Some(reader) => {
                     // SAFETY: both function types take one thin pointer and return nothing, so
-                    // their ABI is the same: `T` is `Sized`. `Reader::retire` stores the
+                    // their ABI is the same: `T` is `Sized`. `ReaderState::retire` stores the
                     // pointer with the object, and `Bag::destroy` calls it with that object
                     // alone, once.
                     let destroy = unsafe {
                         std::mem::transmute::<unsafe fn(*mut T), unsafe fn(*mut ())>(destroy)
                     };
                     // SAFETY: this thread has the reader and is inside a section, since it has
-                    // the guard. What `Reader::retire` asks of the object and of `destroy` is
+                    // the guard. What `ReaderState::retire` asks of the object and of `destroy` is
                     // what the # Safety of this function asks.
                     unsafe { reader.retire(object.cast(), destroy) };
                 }

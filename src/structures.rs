@@ -1,4 +1,4 @@
-//! ForkLock-free structures that know nothing of circuits.
+//! Lock-free structures that know nothing of circuits.
 
 pub(crate) mod intrusive_stack;
 pub(crate) mod refcount;

@@ -8,6 +8,7 @@ pub(crate) mod fork_lock;
 // Threads of a model have no variables of the system's threads.
 #[cfg(any(not(all(loom, test)), feature = "capi"))]
 pub(crate) mod hot_tls;
+pub(crate) mod leaked_registry;
 pub(crate) mod manual_clock;
 pub(crate) mod per_process;
 pub(crate) mod publish_once;

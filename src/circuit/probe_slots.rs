@@ -44,10 +44,11 @@
 //! settings ask for them, never while a call is admitted, in blocks that are
 //! added and never moved, so that a slot keeps its number.
 
-use std::ptr;
+use std::iter;
 
-use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::LAST_MOMENT;
+use crate::sys::publish_once::PublishOnce;
 use crate::values::generation::Generation;
 
 /// The slots of one circuit.
@@ -60,13 +61,13 @@ pub(crate) struct Probes<'a> {
 /// The slots beyond the first.
 #[derive(Debug)]
 pub(crate) struct MoreProbes {
-    blocks: AtomicPtr<Block>,
+    blocks: PublishOnce<Block>,
 }
 
 #[derive(Debug)]
 struct Block {
     slots: Box<[AtomicU64]>,
-    next: AtomicPtr<Block>,
+    next: PublishOnce<Block>,
 }
 
 /// A taken slot, as its permit carries it.
@@ -327,14 +328,14 @@ impl<'a> Probes<'a> {
 
     fn slots(self) -> impl Iterator<Item = &'a AtomicU64> {
         let more = self.more.into_iter().flat_map(MoreProbes::blocks);
-        std::iter::once(self.first).chain(more.flat_map(|block| block.slots.iter()))
+        iter::once(self.first).chain(more.flat_map(|block| block.slots.iter()))
     }
 }
 
 impl MoreProbes {
     pub(crate) fn new() -> Self {
         MoreProbes {
-            blocks: AtomicPtr::new(ptr::null_mut()),
+            blocks: PublishOnce::new(),
         }
     }
 
@@ -344,52 +345,26 @@ impl MoreProbes {
         let mut missing = probes.saturating_sub(Probes::INLINE) as usize;
         let mut link = &self.blocks;
         while missing > 0 {
-            // ORDERING: Acquire, partner of the Release in the exchange below: the block's
-            // slots and link are written.
-            let next = link.load(Ordering::Acquire);
-            // SAFETY: null, or a block that `reserve` leaked. Only our drop frees it, which the
-            // borrow of `self` keeps away.
-            if let Some(block) = unsafe { next.as_ref() } {
-                missing = missing.saturating_sub(block.slots.len());
-                link = &block.next;
-                continue;
-            }
-            let block = Box::into_raw(Box::new(Block {
+            let block = link.get_or_make(|| Block {
                 slots: (0..missing).map(|_| AtomicU64::new(0)).collect(),
-                next: AtomicPtr::new(ptr::null_mut()),
-            }));
-            // ORDERING: Release, partner of the Acquires in `blocks` and above: the block is
-            // written.
-            if link
-                .compare_exchange(next, block, Ordering::Release, Ordering::Relaxed)
-                .is_err()
-            {
-                // SAFETY: the exchange failed, so `block` was never shared.
-                drop(unsafe { Box::from_raw(block) });
-            }
+                next: PublishOnce::new(),
+            });
+            missing = missing.saturating_sub(block.slots.len());
+            link = &block.next;
         }
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let mut link = &self.blocks;
-        std::iter::from_fn(move || {
-            // ORDERING: Acquire, partner of the Release in `reserve`: the block is written.
-            // SAFETY: null, or a block that `reserve` leaked. Only our drop frees it, which the
-            // borrow of `self` keeps away.
-            let block = unsafe { link.load(Ordering::Acquire).as_ref() }?;
-            link = &block.next;
-            Some(block)
-        })
+        iter::successors(self.blocks.get(), |block| block.next.get())
     }
 }
 
 impl Drop for MoreProbes {
     fn drop(&mut self) {
-        let mut block = self.blocks.load(Ordering::Relaxed);
-        while !block.is_null() {
-            // SAFETY: each block was leaked from a box by `reserve` and is linked exactly
-            // once; `&mut self` shows that it is not shared any more.
-            block = unsafe { Box::from_raw(block) }.next.load(Ordering::Relaxed);
+        // One after the other: a drop inside a drop for each of many blocks takes stack.
+        let mut block = self.blocks.take();
+        while let Some(mut dropped) = block {
+            block = dropped.next.take();
         }
     }
 }

@@ -81,7 +81,7 @@ use timestamps::{Kind, Stamp};
 
 /// One connection's record, by cache lines: what every call and every look-up
 /// reads and only a change writes; what the thread that reports most writes; what
-/// the others write. What belongs to changes alone lies [elsewhere](ColdFields). The pool
+/// the others write. What belongs to changes alone lies [elsewhere](ColdFields). The slab
 /// sees to its alignment.
 #[repr(C)]
 pub(crate) struct Record {
@@ -133,7 +133,9 @@ shipped! {
         // what all threads may write comes after both.
         assert!(offset_of!(Record, cell) == 64);
         assert!(offset_of!(Record, shared) == 128);
-        assert!(size_of::<Record>() == 192 && size_of::<ColdFields>() == 40);
+        // A slot of the slab is as large as these two, to a cache line and to a word: nothing of
+        // it is padding.
+        assert!(size_of::<Record>() == 3 * 64 && size_of::<ColdFields>() == 5 * 8);
     };
 }
 

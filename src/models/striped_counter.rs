@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 
-use crate::structures::striped_counter::block_reserve::{Reserve, live_blocks};
+use crate::structures::striped_counter::block::live_blocks;
+use crate::structures::striped_counter::block_reserve::Reserve;
 use crate::structures::striped_counter::{Cell, Owner, Pool, Shared, Stripes, Totals};
 
 struct Record<const SPARE: usize> {

@@ -11,14 +11,14 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
-use std::ptr;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use crate::sys::atomic::{AtomicPtr, Ordering};
+use crate::sys::hot_tls::AtThreadEnd;
+use crate::sys::publish_once::PublishOnce;
 
-/// Null until the first pin of the process. Never freed.
-static COLLECTOR: AtomicPtr<Collector> = AtomicPtr::new(ptr::null_mut());
+/// Made by the first pin of the process. Never freed.
+static COLLECTOR: PublishOnce<Collector> = PublishOnce::new();
 
 // Two variables, because one without a destructor is read without asking whether it is
 // still there.
@@ -30,7 +30,7 @@ thread_local! {
             depth: Cell::new(0),
         }
     };
-    static FAREWELL: Farewell = const { Farewell };
+    static FAREWELL: AtThreadEnd = const { AtThreadEnd::new(give_participant_up) };
 }
 
 /// This thread's part.
@@ -48,17 +48,13 @@ struct Here {
     depth: Cell<usize>,
 }
 
-/// Gives the participant up when the thread ends.
-struct Farewell;
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        // Taken out first: what the drop frees may pin.
-        // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
-        // that could come back to it, and `Here::pin` holds no borrow here.
-        let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
-        drop(participant.map(ManuallyDrop::into_inner));
-    }
+/// At the thread's end.
+fn give_participant_up() {
+    // Taken out first: what the drop frees may pin.
+    // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
+    // that could come back to it, and `Here::pin` holds no borrow here.
+    let participant = HERE.with(|here| unsafe { (*here.participant.get()).take() });
+    drop(participant.map(ManuallyDrop::into_inner));
 }
 
 /// Pins the thread until the [`leave`] that belongs to it.
@@ -92,7 +88,7 @@ pub(super) fn leave() {
 impl Here {
     fn pin(&self) -> Guard {
         // SAFETY: this thread's own cell. It is written by `pin_first` while it is empty, by
-        // `Farewell`, which runs when no pin is under way, and after a fork.
+        // `give_participant_up`, which runs when no pin is under way, and after a fork.
         match unsafe { &*self.participant.get() } {
             Some(participant) => participant.pin(),
             None => self.pin_first(),
@@ -101,10 +97,10 @@ impl Here {
 
     #[cold]
     fn pin_first(&self) -> Guard {
-        let participant = collector().register();
+        let participant = COLLECTOR.get_or_make(Collector::new).register();
         let guard = participant.pin();
         // A thread that is about to end does without.
-        if FAREWELL.try_with(|_| ()).is_ok() {
+        if AtThreadEnd::will_run(&FAREWELL) {
             // SAFETY: this thread's own cell. `pin` borrowed it only to find it empty, and that
             // borrow has ended.
             unsafe { *self.participant.get() = Some(ManuallyDrop::new(participant)) };
@@ -138,37 +134,10 @@ pub(super) fn flush() {
     with_guard(|guard| guard.flush());
 }
 
-fn collector() -> &'static Collector {
-    // ORDERING: Acquire, partner of the Release by which another thread put its collector here,
-    // below: its content is written.
-    let mut collector = COLLECTOR.load(Ordering::Acquire);
-    if collector.is_null() {
-        // A race, not a lock: that could be held across a fork.
-        let fresh = Box::into_raw(Box::new(Collector::new()));
-        let made = COLLECTOR.compare_exchange(
-            ptr::null_mut(),
-            fresh,
-            Ordering::Release,
-            Ordering::Acquire,
-        );
-        collector = match made {
-            Ok(_) => fresh,
-            Err(other) => {
-                // SAFETY: the exchange failed, so `fresh` was never shared.
-                drop(unsafe { Box::from_raw(fresh) });
-                other
-            }
-        };
-    }
-    // SAFETY: not null: the exchange put `fresh` there, or found another thread's. Collectors are
-    // leaked by this function and never freed.
-    unsafe { &*collector }
-}
-
 /// In the child of a fork: leaves the parent's epochs behind. Allocates and
 /// frees nothing.
 pub(super) fn begin_anew() {
-    COLLECTOR.store(ptr::null_mut(), Ordering::Relaxed);
+    COLLECTOR.forget();
     HERE.with(|here| {
         here.depth.set(0);
         // SAFETY: this thread's own cells. The fork did not happen inside of a borrow: no user

@@ -5,7 +5,7 @@
 //! is no read-modify-write and no barrier, for the collector has that on its side
 //! ([`membarrier`]). That is what makes a look-up by name cost what it costs.
 //!
-//! Who unlinks an object [retires](Reader::retire) it into its reader's bag. A full bag
+//! Who unlinks an object [retires](ReaderState::retire) it into its reader's bag. A full bag
 //! is **sealed** when its thread is outside:
 //!
 //! 1. a [heavy](membarrier::heavy) barrier. A reader that enters a section after it no
@@ -43,13 +43,11 @@
 //!   have to look twice.
 //! - *Counting references of what is looked up*: two writes to a line that all share.
 
-use std::cell::Cell;
 use std::ptr;
 
 use super::membarrier;
-use crate::sys::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, modelled, shipped,
-};
+use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering, UnsafeCell, modelled, shipped};
+use crate::sys::leaked_registry::{Leaked, LeakedRegistry};
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
@@ -72,32 +70,27 @@ const OVER: u64 = 0x1_0000;
 
 /// All readers, and the bags that wait for some of them.
 pub(crate) struct Domain {
-    /// A list that only grows. Its readers are never freed, and used again.
-    readers: AtomicPtr<Reader>,
+    readers: LeakedRegistry<ReaderState>,
     sealed: AtomicPtr<Bag>,
 }
 
-/// One thread's part. On lines of its own: its thread writes it all the time.
-#[repr(align(128))]
-pub(crate) struct Reader {
+/// One thread's part. On lines of its own, since its thread writes it all the time; never freed,
+/// and used again.
+pub(crate) type Reader = Leaked<ReaderState>;
+
+/// What a [`Reader`] holds.
+pub(crate) struct ReaderState {
     /// Sections that are over, DUE, DEPTH. Only its thread writes it.
     section: AtomicU64,
     /// Only its thread touches it.
     bag: UnsafeCell<Option<Box<Bag>>>,
-    domain: *const Domain,
-    /// 1 while a thread has it.
-    taken: AtomicU32,
-    /// Written before the reader is shared.
-    next: Cell<*const Reader>,
+    domain: &'static Domain,
 }
 
-// SAFETY: `section` and `taken` are atomics. `next` and `domain` do not change once
-// `Domain::take_reader` has shared the reader. `bag` is used only by the thread that
-// `take_reader` gave the reader to, until `give_back`.
-unsafe impl Sync for Reader {}
-// SAFETY: nothing in a reader belongs to the thread that made it. `take_reader` and `give_back`
-// hand the bag over with Acquire and Release; all else is atomic or does not change.
-unsafe impl Send for Reader {}
+// SAFETY: `section` is an atomic, and `domain` does not change. `bag` is used only by the thread
+// that `Domain::take_reader` gave the reader to, until `give_back`; the registry hands it over
+// with Acquire and Release.
+unsafe impl Sync for ReaderState {}
 
 /// What to destroy, and how.
 struct Retired {
@@ -122,14 +115,13 @@ struct Chain(*mut Bag);
 
 /// A section that was under way.
 struct Awaited {
-    reader: *const Reader,
+    reader: &'static Reader,
     section: u64,
 }
 
 impl Awaited {
     fn is_over(&self) -> bool {
-        // SAFETY: readers are never freed.
-        let now = unsafe { &*self.reader }.read();
+        let now = self.reader.read();
         now & DEPTH == 0 || now / OVER != self.section / OVER
     }
 }
@@ -161,7 +153,7 @@ impl Bag {
     fn destroy(&mut self) {
         self.objects(|objects| {
             for retired in objects.drain(..) {
-                // SAFETY: `Reader::retire` promises that no reader who enters later finds it
+                // SAFETY: `ReaderState::retire` promises that no reader who enters later finds it
                 // and that `destroy` may be called once; `is_free_to_go` found the sections
                 // before that over.
                 unsafe { (retired.destroy)(retired.object) };
@@ -170,7 +162,7 @@ impl Bag {
     }
 }
 
-impl Reader {
+impl ReaderState {
     /// Enters a section; they may lie inside each other.
     #[inline]
     pub(crate) fn enter(&self) {
@@ -249,8 +241,7 @@ impl Reader {
         // SAFETY: only the thread that has taken the reader touches the bag, and `take` ends the
         // access before anything is destroyed.
         let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
-        // SAFETY: `take_reader` set it from a `&'static self`.
-        let empty = unsafe { &*self.domain }.collect(bag);
+        let empty = self.domain.collect(bag);
         self.bag.with_mut(|bag| {
             // SAFETY: only the thread that has taken the reader touches the bag. `collect` has
             // returned, so what it destroyed does not retire into the bag any more.
@@ -266,7 +257,7 @@ shipped! {
     impl Domain {
         pub(super) const fn new() -> Self {
             Domain {
-                readers: AtomicPtr::new(ptr::null_mut()),
+                readers: LeakedRegistry::new(),
                 sealed: AtomicPtr::new(ptr::null_mut()),
             }
         }
@@ -274,7 +265,7 @@ shipped! {
         /// In the child of a fork: forgets the readers, some of which may never leave,
         /// and the bags, which may await them.
         pub(crate) fn begin_anew(&self) {
-            self.readers.store(ptr::null_mut(), Ordering::Relaxed);
+            self.readers.forget_all();
             self.sealed.store(ptr::null_mut(), Ordering::Relaxed);
         }
     }
@@ -284,7 +275,7 @@ modelled! {
     impl Domain {
         pub(crate) fn new() -> Self {
             Domain {
-                readers: AtomicPtr::new(ptr::null_mut()),
+                readers: LeakedRegistry::new(),
                 sealed: AtomicPtr::new(ptr::null_mut()),
             }
         }
@@ -294,63 +285,22 @@ modelled! {
 impl Domain {
     /// A reader for a thread that has none.
     pub(crate) fn take_reader(&'static self) -> &'static Reader {
-        for reader in self.readers() {
-            // ORDERING: Acquire, partner of the Release in `give_back`: the bag and the
-            // word are as the last thread left them.
-            let free = reader.taken.load(Ordering::Relaxed) == 0
-                && reader
-                    .taken
-                    .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok();
-            if free {
-                return reader;
-            }
-        }
-        let reader = Box::leak(Box::new(Reader {
+        self.readers.take(|| ReaderState {
             section: AtomicU64::new(0),
             bag: UnsafeCell::new(None),
             domain: self,
-            taken: AtomicU32::new(1),
-            next: Cell::new(ptr::null()),
-        }));
-        let mut first = self.readers.load(Ordering::Relaxed);
-        loop {
-            reader.next.set(first);
-            // ORDERING: Release, partner of the Acquire in `readers`.
-            match self.readers.compare_exchange(
-                first,
-                ptr::from_ref(reader).cast_mut(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return reader,
-                Err(now) => first = now,
-            }
-        }
+        })
     }
 
     /// Takes a reader back from a thread that ends, outside of all sections.
     pub(crate) fn give_back(&self, reader: &Reader) {
         reader.seal();
-        // ORDERING: Release, partner of the Acquire in `take_reader`.
-        reader.taken.store(0, Ordering::Release);
-    }
-
-    fn readers(&self) -> impl Iterator<Item = &Reader> {
-        // ORDERING: Acquire, partner of the Release in `take_reader`; that goes on
-        // through the exchanges of later ones.
-        let mut next = self.readers.load(Ordering::Acquire).cast_const();
-        std::iter::from_fn(move || {
-            // SAFETY: null, or a reader, which is never freed.
-            let reader = unsafe { next.as_ref() }?;
-            next = reader.next.get();
-            Some(reader)
-        })
+        reader.give_back();
     }
 
     /// The sections that are under way.
     fn under_way(&self) -> Vec<Awaited> {
-        let all = self.readers().map(|reader| (reader, reader.read()));
+        let all = self.readers.iter().map(|reader| (reader, reader.read()));
         all.filter(|(_, section)| section & DEPTH != 0)
             .map(|(reader, section)| Awaited { reader, section })
             .collect()

@@ -7,11 +7,13 @@
 //!
 //! # Slots
 //!
-//! A slot has two parts: three cache lines for what calls touch, the *hot* one, and
-//! forty bytes for what only changes touch, the *cold* one. Slots are carved from
+//! A slot has two parts: whole cache lines for what calls touch, the *hot* one, and
+//! some words for what only changes touch, the *cold* one. Slots are carved from
 //! [`chunks`], hot parts first, cold ones behind them, so that no alignment is
 //! paid for with padding. The holder of a slot remembers how far its cold part is
 //! away.
+//!
+//! How large the parts are follows from the types: [`slots_for`] gives a type slots of its own.
 //!
 //! # The way of a slot
 //!
@@ -44,7 +46,6 @@
 //! - *Giving empty chunks back*: one record that stays keeps its chunk, and after a
 //!   churn every chunk has one. Each slot would have to be counted on a shared line.
 
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 #[cfg(not(brama_direct))]
@@ -63,26 +64,29 @@ use magazine as source;
 #[cfg(brama_direct)]
 use passthrough as source;
 
+#[cfg(not(brama_direct))]
+pub(crate) use magazine::{Depot, Magazine, close_magazine};
+pub(crate) use source::{Resident, slots_for};
+
 /// The alignment of hot parts.
 pub(crate) const ALIGNMENT: usize = 64;
 /// In it the distance of a cold part is counted.
 const WORD: usize = 8;
 
 /// A slot that was taken and is not yet filled.
-pub(crate) struct Slot<Hot, ColdFields> {
+pub(crate) struct Slot<Hot> {
     hot: NonNull<Hot>,
     away: u16,
-    cold: PhantomData<ColdFields>,
 }
 
-impl<Hot, ColdFields> Slot<Hot, ColdFields> {
+impl<Hot: Resident> Slot<Hot> {
     /// Uninitialised memory.
     pub(crate) fn hot(&self) -> NonNull<Hot> {
         self.hot
     }
 
     /// Uninitialised memory, except its first word, see [`take`].
-    pub(crate) fn cold(&self) -> NonNull<ColdFields> {
+    pub(crate) fn cold(&self) -> NonNull<Hot::Cold> {
         // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
         // words behind the hot one, in the same allocation.
         unsafe { self.hot.byte_add(WORD * usize::from(self.away)).cast() }
@@ -94,19 +98,15 @@ impl<Hot, ColdFields> Slot<Hot, ColdFields> {
     }
 }
 
-/// Takes a slot for a `Hot` and a `ColdFields`.
+/// Takes a slot for a `Hot` and its cold part.
 ///
 /// The first word of the cold part is an `AtomicU64`, now and for ever: a thread that
 /// has lost a race for this slot may still read it. So it is to be initialised with a
 /// store and never to be overwritten by other means.
 #[inline]
-pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
-    let (hot, away) = source::take::<Hot, ColdFields>();
-    Slot {
-        hot,
-        away,
-        cold: PhantomData,
-    }
+pub(crate) fn take<Hot: Resident>() -> Slot<Hot> {
+    let (hot, away) = source::take::<Hot>();
+    Slot { hot, away }
 }
 
 /// Gives a slot back.
@@ -117,22 +117,21 @@ pub(crate) fn take<Hot, ColdFields>() -> Slot<Hot, ColdFields> {
 /// [`Slot::hot`]'s pointer; its contents have been dropped, and are not used any
 /// more.
 #[inline]
-pub(crate) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
+pub(crate) unsafe fn give<Hot: Resident>(hot: NonNull<Hot>, away: u16) {
     // SAFETY: this function's # Safety says of the slot what `source::give` asks in the same
     // words.
-    unsafe { source::give::<Hot, ColdFields>(hot, away) }
+    unsafe { source::give::<Hot>(hot, away) }
 }
 
 /// The cold part that belongs to a hot one.
 ///
 /// # Safety
 ///
-/// `hot` lies in a slot of [`take`] with this distance, whose cold part is a `ColdFields`.
+/// `hot` lies in a slot of [`take`] with this distance, whose cold part is filled.
 #[inline]
-pub(crate) unsafe fn cold<Hot, ColdFields>(hot: &Hot, away: u16) -> &ColdFields {
+pub(crate) unsafe fn cold<Hot: Resident>(hot: &Hot, away: u16) -> &Hot::Cold {
     let address = ptr::from_ref(hot).addr() + WORD * usize::from(away);
-    // SAFETY: this function's # Safety: the slot's cold part is so far away, and a
-    // `ColdFields`. Its memory was exposed where it was allocated (`make_chunk`,
-    // `passthrough::take`).
+    // SAFETY: this function's # Safety: the slot's cold part is so far away, and filled.
+    // Its memory was exposed where it was allocated (`Chunks::chunk`, `passthrough::take`).
     unsafe { &*ptr::with_exposed_provenance(address) }
 }

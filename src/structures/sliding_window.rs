@@ -35,7 +35,8 @@ use crate::values::tally::{Position, Timed};
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The largest ring, null before the first `reserve`. Rings are only ever added, and freed
-    /// with the window.
+    /// with the window. Each one takes the place of the one before, so this is no
+    /// [`PublishOnce`](crate::sys::publish_once::PublishOnce).
     newest: AtomicPtr<Ring>,
 }
 
@@ -122,7 +123,7 @@ impl Window {
     }
 
     /// Writes the time of the failure that has just taken the position after those of `before`,
-    /// unless somebody who counts has written one.
+    /// unless a thread that counts has written one.
     pub(crate) fn write(&self, before: Timed, time: u64, clock: impl Fn() -> u64) {
         while let Some(ring) = self.newest()
             && ring.write(before, time, &clock).is_err()
@@ -373,13 +374,14 @@ impl Ring {
         let (slot, lap) = self.slot(position);
         let seen = slot.load(Ordering::Relaxed);
         // ORDERING: Release, partner of the Acquire in `read`: a reader that finds this slot
-        // filled finds those before it filled.
+        // filled finds those before it filled. Relaxed where it is read: what the exchange
+        // replaces is empty, and says nothing of other slots.
         lap.classify(seen) == Slot::Empty
             && slot
                 .compare_exchange(
                     seen,
                     lap.bits() | content,
-                    Ordering::AcqRel,
+                    Ordering::Release,
                     Ordering::Relaxed,
                 )
                 .is_ok()

@@ -7,7 +7,7 @@
 //!
 //! So a total is spread over cells, and every [`Cell`] has one thread that
 //! writes it, with plain loads and stores. The exact total is the sum over the
-//! cells, taken when somebody asks. A report goes to
+//! cells, taken when a reader asks. A report goes to
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
@@ -24,8 +24,8 @@
 //!
 //! Every thread that reports reads [`Owner`], often [`Stripes`], and, next to them,
 //! whatever the record keeps that is mostly read. Owners live there, not in the
-//! cells they own: to learn that a cell is somebody else's, a thread must not read a
-//! line that somebody else keeps writing. The primary cell belongs on a line that no
+//! cells they own: to learn that a cell is another thread's, a thread must not read a
+//! line that the other one keeps writing. The primary cell belongs on a line that no
 //! other thread's report touches; [`Shared`] belongs on neither. This is why the
 //! four are separate and the record places them.
 //!
@@ -55,19 +55,19 @@
 //! - *A block in every record*: most of a kilobyte for connections that one
 //!   thread uses.
 
+pub(crate) mod block;
 pub(crate) mod block_reserve;
 mod cell;
 #[cfg(test)]
 mod tests;
 mod thread_index;
 
-use std::ptr;
-
-use block_reserve::Block;
+use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
 
-use crate::sys::atomic::{AtomicPtr, AtomicU16, Ordering, shipped};
+use crate::sys::atomic::{AtomicU16, Ordering, shipped};
 use crate::sys::clock::Tick;
+use crate::sys::publish_once::PublishOnce;
 
 #[cfg(test)]
 pub(crate) use thread_index::Pool;
@@ -91,12 +91,14 @@ impl Owner {
     }
 }
 
+/// A record's cells for threads beyond its first.
+type Cells = Block<Box<[Line<Cell>]>>;
+
 /// Where a record's further cells are. Written at most once in its life; embed it on
 /// a line that is mostly read.
 pub(crate) struct Stripes {
-    /// Null until a second thread reports while the reserve has a block, then
-    /// that block until the drop. The record owns it.
-    block: AtomicPtr<Block>,
+    /// None until a second thread reports while the reserve has a block.
+    block: PublishOnce<Cells>,
 }
 
 shipped! {
@@ -108,79 +110,51 @@ impl Stripes {
     /// None yet.
     pub(crate) fn new() -> Self {
         Stripes {
-            block: AtomicPtr::new(ptr::null_mut()),
+            block: PublishOnce::new(),
         }
     }
 
     #[inline]
-    fn block(&self) -> Option<&Block> {
-        // ORDERING: Acquire pairs with the Release in `attach`: the block's
-        // content is visible before the block is.
-        let block = self.block.load(Ordering::Acquire);
-        // SAFETY: null, or a block that `attach` leaked from a box. It is only
-        // freed by our drop, which the borrow of `self` keeps away, and no
-        // `&mut` to it is formed before that.
-        unsafe { block.as_ref() }
+    fn block(&self) -> Option<&Cells> {
+        self.block.get()
     }
 
     /// Gives the record a block from `store`, or the one it meanwhile got.
     /// `None` if the store is empty.
-    fn attach(&self, store: &impl Store) -> Option<&Block> {
-        let fresh = Box::into_raw(store.take()?);
-        // ORDERING: Release pairs with the Acquire in `block`, by which a loser
-        // goes on with the winner's block, too.
-        let attached = self.block.compare_exchange(
-            ptr::null_mut(),
-            fresh,
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
-        if attached.is_err() {
-            // SAFETY: the exchange failed, so the block is still ours alone.
-            store.give_back(unsafe { Box::from_raw(fresh) });
-        }
-        self.block()
-    }
-}
-
-impl Drop for Stripes {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed: `&mut self` says that the record's users have synchronised with
-        // this.
-        let block = self.block.load(Ordering::Relaxed);
-        if !block.is_null() {
-            // SAFETY: `attach` leaked it from a box, and only this drop frees it;
-            // `&mut self` says that no borrow of it is left.
-            drop(unsafe { Box::from_raw(block) });
-        }
+    fn attach(&self, store: &impl Store) -> Option<&Cells> {
+        let attached = self.block.publish(store.take()?);
+        Some(attached.unwrap_or_else(|(theirs, fresh)| {
+            store.give_back(fresh);
+            theirs
+        }))
     }
 }
 
 /// Where blocks come from: the process's reserve, or one that a test made.
 pub(crate) trait Store {
-    fn take(&self) -> Option<Box<Block>>;
-    fn give_back(&self, block: Box<Block>);
+    fn take(&self) -> Option<Box<Cells>>;
+    fn give_back(&self, block: Box<Cells>);
 }
 
 struct Process;
 
 impl Store for Process {
-    fn take(&self) -> Option<Box<Block>> {
+    fn take(&self) -> Option<Box<Cells>> {
         block_reserve::take()
     }
 
-    fn give_back(&self, block: Box<Block>) {
+    fn give_back(&self, block: Box<Cells>) {
         block_reserve::give_back(block);
     }
 }
 
 #[cfg(test)]
 impl<const N: usize> Store for block_reserve::Reserve<N> {
-    fn take(&self) -> Option<Box<Block>> {
+    fn take(&self) -> Option<Box<Cells>> {
         self.take()
     }
 
-    fn give_back(&self, block: Box<Block>) {
+    fn give_back(&self, block: Box<Cells>) {
         self.give_back(block);
     }
 }

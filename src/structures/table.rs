@@ -63,7 +63,7 @@
 //! # What else was considered
 //!
 //! - *Incremental migration* (Click; papaya): no long pause for the thread
-//!   that crosses the limit, but slots in transit, on which somebody must
+//!   that crosses the limit, but slots in transit, for which other threads
 //!   wait. Registration is rare here and a copy runs at memory speed.
 //! - *One shared half-built successor*: the helpers would share the work. But
 //!   a slow helper may copy an entry that has meanwhile been removed from the

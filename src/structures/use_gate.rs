@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closed_nobody_enters_and_the_content_is_gone() {
+    fn closed_no_thread_enters_and_the_content_is_gone() {
         let content = std::sync::Arc::new(());
         let gate = UseGate::new(content.clone());
         assert_eq!(gate.enter(|_| 1), Some(1));

@@ -28,7 +28,7 @@ const ABSENT: u64 = u64::MAX - 1;
 /// No driver comes any more. It stays so.
 const ENDED: u64 = u64::MAX;
 
-/// Starts the driver, unless somebody has.
+/// Starts the driver, unless another thread has.
 pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
 
 /// The driver's waker.

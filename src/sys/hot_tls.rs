@@ -10,17 +10,21 @@
 //! whether it is still there; what a word stands for is given back by a destructor of its
 //! owner's. On other targets (Windows with GNU tools, Android) the library's substitute
 //! may be made again while a thread ends, and what it stood for is then not used again.
+//!
+//! That destructor is an [`AtThreadEnd`], in a variable of its own.
 
 use std::cell::Cell;
 use std::ptr;
+use std::thread::LocalKey;
 
 pub(crate) struct Words {
     /// Where the thread says what it reads: `reclaim`.
     pub(crate) reader: Cell<*const ()>,
-    /// The last rejection that a host has not asked about: `ffi`.
+    /// The thread's last failure, if it is a rejection that is not in words yet, or 0: `ffi`.
     #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
-    /// Which cells are the thread's: `striped_counter`. [`NO_INDEX`] at first.
+    /// The thread's index, under which it owns cells: `striped_counter`. [`NO_INDEX`] until it
+    /// asks for one, and one less if it gets none.
     pub(crate) index: Cell<u16>,
 }
 
@@ -41,4 +45,25 @@ thread_local! {
 #[inline(always)]
 pub(crate) fn words<T>(use_them: impl FnOnce(&Words) -> T) -> T {
     WORDS.with(use_them)
+}
+
+/// Calls a function when the thread ends.
+pub(crate) struct AtThreadEnd(fn());
+
+impl AtThreadEnd {
+    /// To be put into a variable of the thread. Without effect before [`AtThreadEnd::will_run`].
+    pub(crate) const fn new(function: fn()) -> Self {
+        AtThreadEnd(function)
+    }
+
+    /// Sees to it that the function is called. False: the thread is ending, and has called it.
+    pub(crate) fn will_run(variable: &'static LocalKey<Self>) -> bool {
+        variable.try_with(|_| ()).is_ok()
+    }
+}
+
+impl Drop for AtThreadEnd {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }

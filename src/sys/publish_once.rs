@@ -1,7 +1,11 @@
 //! A pointer that is set once: null, then a box, for as long as its owner lives.
 //!
-//! Of several threads that set it at once one wins, and the others free theirs. No
+//! Of several threads that set it at once one wins, and the others have theirs back. No
 //! lock is held, which a fork could leave held.
+//!
+//! A list that is only added to at its end is a chain of these: each node has one for the next.
+//! What is replaced, like the newest of several rings, is not published once, and has an exchange
+//! of its own.
 
 use std::ptr;
 
@@ -15,6 +19,11 @@ shipped! {
     impl<T> PublishOnce<T> {
         pub(crate) const fn new() -> Self {
             PublishOnce(AtomicPtr::new(ptr::null_mut()))
+        }
+
+        /// In the child of a fork: leaves the parent's value alone for ever.
+        pub(crate) fn forget(&self) {
+            self.0.store(ptr::null_mut(), Ordering::Relaxed);
         }
     }
 }
@@ -31,10 +40,10 @@ impl<T> PublishOnce<T> {
     /// The value, if it was made.
     #[inline]
     pub(crate) fn get(&self) -> Option<&T> {
-        // ORDERING: Acquire, partner of the Release in `get_or_make`: the value is written before
+        // ORDERING: Acquire, partner of the Release in `publish`: the value is written before
         // its address is.
         let value = self.0.load(Ordering::Acquire);
-        // SAFETY: null, or a box that `get_or_make` leaked. Only our drop frees it, which the
+        // SAFETY: null, or a box that `publish` leaked. Only our drop or `take` frees it, which the
         // borrow of `self` keeps away.
         unsafe { value.as_ref() }
     }
@@ -44,7 +53,15 @@ impl<T> PublishOnce<T> {
         if let Some(value) = self.get() {
             return value;
         }
-        let fresh = Box::into_raw(Box::new(make()));
+        match self.publish(Box::new(make())) {
+            Ok(mine) => mine,
+            Err((theirs, _)) => theirs,
+        }
+    }
+
+    /// Publishes this value, unless there is one. Then returns that one, and the box.
+    pub(crate) fn publish(&self, value: Box<T>) -> Result<&T, (&T, Box<T>)> {
+        let fresh = Box::into_raw(value);
         // ORDERING: Release, partner of the Acquire in `get`; Acquire for the value that
         // another thread has published meanwhile.
         let set =
@@ -53,31 +70,40 @@ impl<T> PublishOnce<T> {
         match set {
             // SAFETY: leaked above and just published; only our drop frees it, and `self` is
             // borrowed.
-            Ok(_) => unsafe { &*fresh },
+            Ok(_) => Ok(unsafe { &*fresh }),
             Err(other) => {
                 // SAFETY: the exchange failed, so `fresh` was never shared.
-                drop(unsafe { Box::from_raw(fresh) });
-                // SAFETY: not null, since the exchange expected null; another `get_or_make`
+                let fresh = unsafe { Box::from_raw(fresh) };
+                // SAFETY: not null, since the exchange expected null; another `publish`
                 // leaked it, and only our drop frees it, which the borrow of `self` keeps away.
-                unsafe { &*other }
+                Err((unsafe { &*other }, fresh))
             }
         }
+    }
+
+    /// Takes the value out.
+    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+        // Relaxed: `&mut self` shows that the users have synchronised with this.
+        let value = self.0.load(Ordering::Relaxed);
+        if value.is_null() {
+            return None;
+        }
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: leaked by `publish`, once, and taken out above; `&mut self` shows that it is
+        // not shared.
+        Some(unsafe { Box::from_raw(value) })
     }
 }
 
 impl<T> Drop for PublishOnce<T> {
     fn drop(&mut self) {
-        let value = self.0.load(Ordering::Relaxed);
-        if !value.is_null() {
-            // SAFETY: leaked by `get_or_make`, once; `&mut self` shows that it is not shared.
-            drop(unsafe { Box::from_raw(value) });
-        }
+        drop(self.take());
     }
 }
 
 // SAFETY: it owns a `T`, and hands out `&T` to every thread that has `&self`.
 unsafe impl<T: Send + Sync> Send for PublishOnce<T> {}
-// SAFETY: sharing it gives `&T` to several threads (`T: Sync`), and `get_or_make` may make the
+// SAFETY: sharing it gives `&T` to several threads (`T: Sync`), and `publish` may bring a
 // `T` that another thread drops (`T: Send`).
 unsafe impl<T: Send + Sync> Sync for PublishOnce<T> {}
 

@@ -7,9 +7,8 @@
 //! shared: the child would take the parent's wake-ups and send it false ones. So
 //! before `fork` returns in the child, each gets a new object under its old number,
 //! unreadable until the child has events of its own. The number stays good for those
-//! who keep it. For that, all descriptors are on a list: of places that are never
-//! freed, only used again, so that the child can read it whatever other threads were
-//! doing to it.
+//! who keep it. For that, all descriptors are in a [registry](crate::sys::leaked_registry),
+//! which the child can read whatever other threads were doing to it.
 //!
 //! Rejected: a new number on the child's next use. Until then the child would go on
 //! using the parent's, and a program that kept the old number would wait for the
@@ -22,43 +21,39 @@ pub(crate) use unix::WakeFd;
 mod unix {
     use std::io;
     use std::os::fd::RawFd;
-    use std::ptr;
 
-    use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, modelled, shipped};
+    use crate::sys::atomic::{AtomicU32, Ordering, modelled, shipped};
+    use crate::sys::leaked_registry::{Leaked, LeakedRegistry};
 
     /// In place of a descriptor: there is none.
     const NONE: RawFd = -1;
 
     #[derive(Debug)]
     pub(crate) struct WakeFd {
-        place: &'static Place,
+        place: &'static Leaked<Place>,
     }
 
     /// Where a child finds a descriptor.
     #[derive(Debug)]
     struct Place {
-        /// 1 while a [`WakeFd`] has it.
-        taken: AtomicU32,
         /// Both descriptors, as bits; [`NONE`] while it is not to be renewed.
         read: AtomicU32,
         write: AtomicU32,
         /// 1: readable for ever.
         for_good: AtomicU32,
-        /// Never changes once the place is on the list.
-        next: AtomicPtr<Place>,
     }
 
     shipped! {
-        static FIRST: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
+        static PLACES: LeakedRegistry<Place> = LeakedRegistry::new();
 
-        fn first() -> &'static AtomicPtr<Place> {
-            &FIRST
+        fn places() -> &'static LeakedRegistry<Place> {
+            &PLACES
         }
     }
 
     modelled! {
         /// Models have no descriptors.
-        fn first() -> &'static AtomicPtr<Place> {
+        fn places() -> &'static LeakedRegistry<Place> {
             unreachable!("no descriptors in models")
         }
     }
@@ -67,7 +62,7 @@ mod unix {
         pub(crate) fn new() -> io::Result<Self> {
             crate::sys::fork::on_child(renew_all);
             let [read, write] = machine::open()?;
-            let place = Place::take();
+            let place = places().take(Place::unused);
             place.for_good.store(0, Ordering::Relaxed);
             place.put([read, write]);
             Ok(WakeFd { place })
@@ -114,42 +109,17 @@ mod unix {
             // must not touch them.
             self.place.put([NONE, NONE]);
             machine::close(descriptors);
-            // ORDERING: Release, partner of the Acquire in `take`.
-            self.place.taken.store(0, Ordering::Release);
+            self.place.give_back();
         }
     }
 
     impl Place {
-        /// A place that no descriptor uses, or a new one.
-        fn take() -> &'static Place {
-            let free = places().find(|place| {
-                place.taken.load(Ordering::Relaxed) == 0
-                    // ORDERING: Acquire, partner of the Release in the drop of `WakeFd`.
-                    && place.taken.swap(1, Ordering::Acquire) == 0
-            });
-            free.unwrap_or_else(|| {
-                let place = Box::leak(Box::new(Place {
-                    taken: AtomicU32::new(1),
-                    read: AtomicU32::new(NONE as u32),
-                    write: AtomicU32::new(NONE as u32),
-                    for_good: AtomicU32::new(0),
-                    next: AtomicPtr::new(ptr::null_mut()),
-                }));
-                let mut head = first().load(Ordering::Relaxed);
-                loop {
-                    place.next.store(head, Ordering::Relaxed);
-                    // ORDERING: Release publishes the place to the Acquire in `places`.
-                    match first().compare_exchange(
-                        head,
-                        place,
-                        Ordering::Release,
-                        Ordering::Relaxed,
-                    ) {
-                        Ok(_) => return place,
-                        Err(current) => head = current,
-                    }
-                }
-            })
+        fn unused() -> Place {
+            Place {
+                read: AtomicU32::new(NONE as u32),
+                write: AtomicU32::new(NONE as u32),
+                for_good: AtomicU32::new(0),
+            }
         }
 
         fn descriptors(&self) -> [RawFd; 2] {
@@ -185,21 +155,10 @@ mod unix {
         }
     }
 
-    fn places() -> impl Iterator<Item = &'static Place> {
-        let mut link = first();
-        std::iter::from_fn(move || {
-            // ORDERING: Acquire, partner of the Release in `take`.
-            // SAFETY: null, or a place that `take` leaked; places are never freed.
-            let place = unsafe { link.load(Ordering::Acquire).as_ref() }?;
-            link = &place.next;
-            Some(place)
-        })
-    }
-
     /// In the child of a fork, while it has one thread: gives each descriptor an
     /// object of its own. System calls only.
     fn renew_all() {
-        places().for_each(Place::renew);
+        places().iter().for_each(|place| place.renew());
     }
 
     /// An eventfd, for both ends.

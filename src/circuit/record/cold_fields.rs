@@ -18,7 +18,7 @@ use crate::sys::clock::LAST_MOMENT;
 use crate::sys::publish_once::PublishOnce;
 
 #[repr(C)]
-pub(super) struct ColdFields {
+pub(crate) struct ColdFields {
     /// When the circuit was opened (40 bits, monotonic ms plus one), unless that is the last
     /// change of state; above that, low bits of the time of the last event
     /// ([`delivered`](super::delivered)). First, because the slab asks for an atomic there.

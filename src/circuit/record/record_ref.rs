@@ -18,6 +18,8 @@ use crate::values::key::Key;
 
 const _: () = assert!(slab::ALIGNMENT.is_multiple_of(ALIGNMENT));
 
+slab::slots_for!(Record, ColdFields);
+
 /// One counted reference to a record.
 pub(crate) struct RecordRef(NonNull<Record>);
 
@@ -25,7 +27,7 @@ impl RecordRef {
     /// A record with two references, one of them for the table.
     pub(crate) fn new(context: &Context, newcomer: &mut Registrant<'_>) -> [Self; 2] {
         let roomy = newcomer.roomy.take();
-        let slot = slab::take::<Record, ColdFields>();
+        let slot = slab::take::<Record>();
         let place = slot.hot();
         // SAFETY: `slab::take` has just returned it: memory of a `Record`'s size and alignment,
         // no other thread's.
@@ -53,7 +55,7 @@ impl RecordRef {
         unsafe {
             ColdFields::empty(cold);
             self.0.drop_in_place();
-            slab::give::<Record, ColdFields>(self.0, away);
+            slab::give::<Record>(self.0, away);
         }
     }
 

@@ -1,20 +1,19 @@
 //! Which moment is in force for which record.
 //!
-//! A map from the records' numbers, which are given one after the other and to which
-//! no stranger has a say. So they are their own hashes: those that were registered
-//! together lie together, and a million expiries at once don't miss a cache line each.
-//! Only the highest bits, which the map compares before it looks at a key, are mixed.
+//! A map from the records' numbers. After an outage most are taken out again. The map is then
+//! rebuilt: for its memory, and because a search for an absent key would have to pass the
+//! traces of what was there.
 //!
-//! After an outage most are taken out again. The map is then rebuilt: for its memory,
-//! and because a search for an absent key would have to pass the traces of what was there.
+//! Rejected: a hasher of our own, which needs no protection from strangers, since the numbers
+//! are given here one after the other. With 100 000 moments it made the turn that expires them
+//! at most a tenth shorter, 40 ns for each; with a million, a third.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// At most one moment for each record.
 #[derive(Debug, Default)]
 pub(super) struct Planned {
-    moments: HashMap<u64, u64, BuildHasherDefault<Number>>,
+    moments: HashMap<u64, u64>,
     /// How many there were at most since the map was made.
     most: usize,
 }
@@ -49,27 +48,6 @@ impl Planned {
             }
         }
         mine
-    }
-}
-
-/// The hash of a number.
-#[derive(Default)]
-struct Number(u64);
-
-/// Where the map finds what it compares first.
-const TOP: u64 = 0x7f << 57;
-
-impl Hasher for Number {
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TOP;
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("numbers only");
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

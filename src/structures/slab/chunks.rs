@@ -12,28 +12,18 @@
 //! length, which never move.
 
 use std::alloc::{self, Layout};
+use std::cell::UnsafeCell;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr::{self, NonNull};
 
 use super::free_stack::Words;
 use super::magazine::{BATCH, Batch, Free};
 use super::{ALIGNMENT, WORD};
-use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-
-/// The size of a hot part, and the distance between two.
-pub(super) const HOT: usize = 192;
-/// The same of a cold part.
-pub(super) const COLD: usize = 40;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::publish_once::PublishOnce;
 
 /// Slots in a chunk.
 const SLOTS: usize = 128;
-/// Where the cold parts begin in a chunk, and where its number stands.
-const FIRST_COLD: usize = SLOTS * HOT;
-const NUMBER: usize = FIRST_COLD + SLOTS * COLD;
-
-const LAYOUT: Layout = match Layout::from_size_align(NUMBER + size_of::<u32>(), ALIGNMENT) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a power of two"),
-};
 
 /// Chunks in the first row, each further one has twice as many as the one before.
 const FIRST_ROW: usize = 32;
@@ -42,25 +32,91 @@ const ROWS: usize = 21;
 const LIMIT: u32 = u32::MAX - SLOTS as u32 + 1;
 
 const _: () = {
-    assert!(HOT.is_multiple_of(ALIGNMENT) && COLD.is_multiple_of(WORD));
     assert!(SLOTS.is_multiple_of(BATCH as usize));
-    assert!(FIRST_COLD / WORD <= u16::MAX as usize);
     assert!((FIRST_ROW << ROWS) - FIRST_ROW >= LIMIT as usize / SLOTS);
 };
 
-type Row = AtomicPtr<AtomicPtr<u8>>;
-
-pub(super) struct Chunks {
-    /// The first number that was not handed out.
-    fresh: AtomicU32,
-    rows: [Row; ROWS],
+/// A chunk. Its slots belong to their holders, and it gives addresses of them alone.
+#[repr(C, align(64))]
+struct Chunk<Hot, Cold> {
+    hot: [HotPart<Hot>; SLOTS],
+    cold: [ColdPart<Cold>; SLOTS],
+    number: u32,
 }
 
-impl Chunks {
+#[repr(C, align(64))]
+struct HotPart<Hot>(UnsafeCell<MaybeUninit<Hot>>);
+
+#[repr(C, align(8))]
+struct ColdPart<Cold>(UnsafeCell<MaybeUninit<Cold>>);
+
+// SAFETY: of a shared chunk one may read `number`, which does not change, and take the addresses
+// of slots. What is done with the memory of a slot is for its holder to answer for.
+unsafe impl<Hot, Cold> Sync for Chunk<Hot, Cold> {}
+// SAFETY: memory, and no value of the types that may lie in it: they are never dropped here.
+unsafe impl<Hot, Cold> Send for Chunk<Hot, Cold> {}
+
+impl<Hot, Cold> Chunk<Hot, Cold> {
+    const HOT: usize = size_of::<HotPart<Hot>>();
+    const COLD: usize = size_of::<ColdPart<Cold>>();
+    const FIRST_COLD: usize = offset_of!(Self, cold);
+
+    /// What the arithmetic of this file and of the [slab](super) counts on.
+    const FITS: () = {
+        assert!(align_of::<HotPart<Hot>>() == ALIGNMENT && align_of::<ColdPart<Cold>>() == WORD);
+        assert!(Self::HOT >= size_of::<Free>() && ALIGNMENT >= align_of::<Free>());
+        assert!(Self::COLD >= size_of::<AtomicU64>() && WORD >= align_of::<AtomicU64>());
+        assert!(Self::COLD < Self::HOT && Self::FIRST_COLD / WORD <= u16::MAX as usize);
+    };
+
+    /// How many words the cold part of the slot at this place is away from the hot one.
+    fn distance(place: usize) -> u16 {
+        ((Self::FIRST_COLD + place * Self::COLD - place * Self::HOT) / WORD) as u16
+    }
+
+    /// The inverse of [`Chunk::distance`].
+    fn place(distance: u16) -> usize {
+        (Self::FIRST_COLD - WORD * usize::from(distance)) / (Self::HOT - Self::COLD)
+    }
+
+    #[cold]
+    fn make(number: u32) -> Box<Self> {
+        let mut chunk = Box::<Self>::new_uninit();
+        // SAFETY: the field of a chunk that this call owns.
+        unsafe { (&raw mut (*chunk.as_mut_ptr()).number).write(number) };
+        // SAFETY: `number` is written, and the slots are `MaybeUninit`.
+        unsafe { chunk.assume_init() }
+    }
+
+    /// The hot part at this place, by a pointer that is good for the whole chunk.
+    fn hot(&self, place: usize) -> NonNull<Free> {
+        assert!(place < SLOTS);
+        let start = NonNull::from(self).cast::<HotPart<Hot>>();
+        // SAFETY: `hot` is the first field of the chunk, an array of SLOTS such parts.
+        unsafe { start.add(place) }.cast()
+    }
+
+    /// The first word of the cold part at this place.
+    fn word(&self, place: usize) -> *mut AtomicU64 {
+        self.cold[place].0.get().cast()
+    }
+}
+
+/// A row of chunks.
+type Row<Hot, Cold> = Box<[PublishOnce<Chunk<Hot, Cold>>]>;
+
+pub(super) struct Chunks<Hot, Cold> {
+    /// The first number that was not handed out.
+    fresh: AtomicU32,
+    rows: [PublishOnce<Row<Hot, Cold>>; ROWS],
+}
+
+impl<Hot, Cold> Chunks<Hot, Cold> {
     pub(super) const fn new() -> Self {
+        const { Chunk::<Hot, Cold>::FITS };
         Chunks {
             fresh: AtomicU32::new(0),
-            rows: [const { AtomicPtr::new(ptr::null_mut()) }; ROWS],
+            rows: [const { PublishOnce::new() }; ROWS],
         }
     }
 
@@ -68,23 +124,18 @@ impl Chunks {
     pub(super) fn fresh_batch(&self) -> Batch {
         let Some(first) = self.fresh_numbers() else {
             // There is a terabyte of them.
-            alloc::handle_alloc_error(LAYOUT);
+            alloc::handle_alloc_error(Layout::new::<Chunk<Hot, Cold>>());
         };
         let (chunk, place) = (first as usize / SLOTS, first as usize % SLOTS);
         let chunk = self.chunk(chunk);
         let mut next = ptr::null_mut();
         for place in (place..place + BATCH as usize).rev() {
-            // SAFETY: both parts lie in the chunk, since `place` is below SLOTS. Its numbers
-            // are this call's alone: `fresh_numbers` handed them out.
-            let hot = unsafe { chunk.add(place * HOT) }.cast::<Free>();
-            // SAFETY: the cold part of the same place, which is below SLOTS too, and both are
-            // uninitialised memory of slots that `fresh_numbers` gave to this call alone.
+            let hot = chunk.hot(place).as_ptr();
+            // SAFETY: both parts of a slot of the chunk, which `Chunk::FITS` found large enough
+            // for these. The slot is this call's alone: `fresh_numbers` handed it out.
             unsafe {
-                chunk
-                    .add(FIRST_COLD + place * COLD)
-                    .cast::<AtomicU64>()
-                    .write(AtomicU64::new(0));
-                hot.write(Free::new(next, distance(place)));
+                chunk.word(place).write(AtomicU64::new(0));
+                hot.write(Free::new(next, Chunk::<Hot, Cold>::distance(place)));
             }
             next = hot;
         }
@@ -107,117 +158,53 @@ impl Chunks {
     ///
     /// It is one of these slots, with this distance.
     pub(super) unsafe fn number(&self, hot: NonNull<Free>, away: u16) -> u32 {
-        let place = place(away);
-        // SAFETY: the chunk begins so far before the slot, and its number stands at its
-        // end, written before anybody had a slot of it.
+        let place = Chunk::<Hot, Cold>::place(away);
+        // SAFETY: this function's # Safety: the distance is that of this place, so `hot` is the
+        // chunk's hot part with this index, and the chunk begins so many parts before it.
+        // `Chunk::hot` made the pointer for the whole chunk, which is never freed.
         let chunk = unsafe {
-            hot.byte_sub(place * HOT)
-                .byte_add(NUMBER)
-                .cast::<u32>()
-                .read()
+            let first = hot.cast::<HotPart<Hot>>().sub(place);
+            first.cast::<Chunk<Hot, Cold>>().as_ref()
         };
-        chunk * SLOTS as u32 + place as u32
+        chunk.number * SLOTS as u32 + place as u32
     }
 
     /// The hot part of a slot, by its number, which was handed out.
     pub(super) fn hot(&self, number: u32) -> NonNull<Free> {
-        let chunk = self.chunk(number as usize / SLOTS);
-        // SAFETY: the number was handed out by `fresh_numbers`, so its chunk exists, and the
-        // place in it is below SLOTS: inside of the chunk.
-        let hot = unsafe { chunk.add(number as usize % SLOTS * HOT) };
-        NonNull::new(hot.cast()).expect("an address inside of a chunk")
+        self.chunk(number as usize / SLOTS)
+            .hot(number as usize % SLOTS)
     }
 
-    /// The address of a chunk, which is made if it is not there yet.
-    fn chunk(&self, number: usize) -> *mut u8 {
+    /// A chunk, which is made if it is not there yet.
+    fn chunk(&self, number: usize) -> &Chunk<Hot, Cold> {
         let row = (number + FIRST_ROW).ilog2() - FIRST_ROW.ilog2();
         let len = FIRST_ROW << row;
-        let places = found_or_made(
-            &self.rows[row as usize],
-            || {
-                let row: Box<[AtomicPtr<u8>]> =
-                    (0..len).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-                Box::into_raw(row).cast()
-            },
-            |row| {
-                // SAFETY: just made of a box of this length, and never shared.
-                drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(row, len)) });
-            },
-        );
-        // SAFETY: row n has `FIRST_ROW << n` places, which is `len`, and covers the numbers from
-        // `len - FIRST_ROW` on, so `number + FIRST_ROW - len` is below `len`.
-        let place = unsafe { &*places.add(number + FIRST_ROW - len) };
-        found_or_made(
-            place,
-            || make_chunk(number as u32),
-            |chunk| {
-                // SAFETY: just allocated with this layout, and never shared.
-                unsafe { alloc::dealloc(chunk, LAYOUT) };
-            },
-        )
+        // Races, not locks: those could be held across a fork.
+        let row =
+            self.rows[row as usize].get_or_make(|| (0..len).map(|_| PublishOnce::new()).collect());
+        let place = &row[number + FIRST_ROW - len];
+        place.get().unwrap_or_else(|| {
+            let made = place.publish(Chunk::make(number as u32));
+            let chunk = made.unwrap_or_else(|(theirs, _)| theirs);
+            // Because who has a hot part makes a pointer to the cold one.
+            ptr::from_ref(chunk).expose_provenance();
+            chunk
+        })
     }
 }
 
-impl Words for Chunks {
+impl<Hot, Cold> Words for Chunks<Hot, Cold> {
     fn word(&self, number: u32) -> &AtomicU64 {
         let chunk = self.chunk(number as usize / SLOTS);
-        let cold = FIRST_COLD + number as usize % SLOTS * COLD;
-        // SAFETY: the number was handed out by `fresh_numbers`, and the place is below SLOTS:
-        // inside of the chunk, which is never freed. `fresh_batch` wrote an `AtomicU64` there.
-        unsafe { &*chunk.add(cold).cast() }
+        // SAFETY: the number is of a slot that was pushed (`Words::word`), so `fresh_batch` wrote
+        // an `AtomicU64` there before; that word stays one (`super::take`), and the chunk lives
+        // as long as `self`.
+        unsafe { &*chunk.word(number as usize % SLOTS) }
     }
-}
-
-/// How many words the cold part of the slot at this place is away from the hot one.
-fn distance(place: usize) -> u16 {
-    ((FIRST_COLD + place * COLD - place * HOT) / WORD) as u16
-}
-
-/// The inverse of [`distance`].
-fn place(distance: u16) -> usize {
-    (FIRST_COLD - WORD * usize::from(distance)) / (HOT - COLD)
-}
-
-/// What `pointer` points to; if it is null, what `make` makes, or another thread has
-/// made at the same time.
-fn found_or_made<T>(
-    pointer: &AtomicPtr<T>,
-    make: impl FnOnce() -> *mut T,
-    unmake: impl FnOnce(*mut T),
-) -> *mut T {
-    // ORDERING: Acquire, partner of the Release by which another thread stored its own, below:
-    // what the pointer points to is written.
-    let found = pointer.load(Ordering::Acquire);
-    if !found.is_null() {
-        return found;
-    }
-    let made = make();
-    // A race, not a lock: that could be held across a fork.
-    match pointer.compare_exchange(ptr::null_mut(), made, Ordering::Release, Ordering::Acquire) {
-        Ok(_) => made,
-        Err(found) => {
-            unmake(made);
-            found
-        }
-    }
-}
-
-#[cold]
-fn make_chunk(number: u32) -> *mut u8 {
-    // SAFETY: the layout is not empty.
-    let chunk = unsafe { alloc::alloc(LAYOUT) };
-    if chunk.is_null() {
-        alloc::handle_alloc_error(LAYOUT);
-    }
-    // Exposed, because who has a hot part makes a pointer to the cold one.
-    chunk.expose_provenance();
-    // SAFETY: LAYOUT has room for a `u32` at NUMBER, and NUMBER is a multiple of its alignment.
-    unsafe { chunk.add(NUMBER).cast::<u32>().write(number) };
-    chunk
 }
 
 #[cfg(test)]
-impl Chunks {
+impl<Hot, Cold> Chunks<Hot, Cold> {
     /// How many numbers were handed out.
     pub(super) fn numbers(&self) -> u32 {
         self.fresh.load(Ordering::Relaxed)

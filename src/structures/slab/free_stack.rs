@@ -56,7 +56,7 @@ impl Stack {
     /// Pops a batch, which is then the caller's alone.
     pub(crate) fn pop(&self, words: &impl Words) -> Option<u32> {
         // ORDERING: Acquire, partner of the Release in `push`: the batch and its word are
-        // written. The exchange below acquires the head that it finds for the same reason.
+        // written.
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             let number = head as u32;
@@ -66,10 +66,12 @@ impl Stack {
             // Relaxed: if the batch is still there, its word came with the head.
             let below = words.word(number).load(Ordering::Relaxed) as u32;
             let pops = (head >> 32).wrapping_add(1);
+            // ORDERING: Relaxed, since the batch came with the head that was acquired before.
+            // Acquire if it fails, as above: the head is another batch's now.
             match self.head.compare_exchange_weak(
                 head,
                 pops << 32 | u64::from(below),
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Some(number),

@@ -9,38 +9,80 @@
 //! it is still there; a second one has, and closes the magazine when the thread ends.
 //! After that there is no room in it: what is given by destructors that run later goes
 //! to the stack at once.
+//!
+//! Each type that lives in slots has a depot and such variables of its own, which
+//! [`slots_for`] makes: how large a slot is follows from the type.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-use super::ALIGNMENT;
-use super::chunks::{COLD, Chunks, HOT};
+use super::chunks::Chunks;
 use super::free_stack::Stack;
-use crate::sys::atomic::AtomicU64;
 
 /// How many slots are moved together.
 pub(super) const BATCH: u32 = 64;
 
-static DEPOT: Depot = Depot::new();
-
-thread_local! {
-    static HERE: Magazine = const { Magazine::new() };
-    static FAREWELL: Farewell = const { Farewell };
+/// A type that lives in slots. Implemented by [`slots_for`].
+pub(crate) trait Resident: Sized + 'static {
+    /// What lies in the cold part of its slots.
+    type Cold: 'static;
+    fn depot() -> &'static Depot<Self, Self::Cold>;
+    /// Lends the current thread's magazine.
+    fn with_magazine<R>(work: impl FnOnce(&Magazine) -> R) -> R;
+    /// Has the magazine closed when the thread ends. False: it is ending already.
+    fn will_close() -> bool;
 }
 
-/// Closes the magazine when the thread ends.
-struct Farewell;
+/// Gives a type slots with a hot part for itself and a cold part for the other type.
+macro_rules! slots_for {
+    ($hot:ty, $cold:ty) => {
+        const _: () = {
+            use $crate::structures::slab::{Depot, Magazine, Resident, close_magazine};
+            use $crate::sys::hot_tls::AtThreadEnd;
 
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        HERE.with(|magazine| magazine.close(&DEPOT));
-    }
+            static DEPOT: Depot<$hot, $cold> = Depot::new();
+
+            thread_local! {
+                static HERE: Magazine = const { Magazine::new() };
+                static FAREWELL: AtThreadEnd =
+                    const { AtThreadEnd::new(close_magazine::<$hot>) };
+            }
+
+            impl Resident for $hot {
+                type Cold = $cold;
+
+                #[inline(always)]
+                fn depot() -> &'static Depot<$hot, $cold> {
+                    &DEPOT
+                }
+
+                #[inline(always)]
+                fn with_magazine<R>(work: impl FnOnce(&Magazine) -> R) -> R {
+                    HERE.with(work)
+                }
+
+                fn will_close() -> bool {
+                    AtThreadEnd::will_run(&FAREWELL)
+                }
+            }
+        };
+    };
+}
+
+pub(crate) use slots_for;
+
+/// At the thread's end.
+pub(crate) fn close_magazine<Hot: Resident>() {
+    Hot::with_magazine(|magazine| magazine.close(Hot::depot()));
 }
 
 #[inline]
-pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
-    const { must_fit::<Hot, ColdFields>() };
-    let free = HERE.with(|magazine| magazine.take().unwrap_or_else(|| take_slowly(magazine)));
+pub(super) fn take<Hot: Resident>() -> (NonNull<Hot>, u16) {
+    let free = Hot::with_magazine(|magazine| {
+        magazine
+            .take()
+            .unwrap_or_else(|| take_slowly::<Hot>(magazine))
+    });
     // SAFETY: taken from this thread's magazine or the depot, so no other thread uses the slot;
     // `give` or `fresh_batch` has written a `Free` there.
     let away = unsafe { (*free.as_ptr()).away };
@@ -51,43 +93,37 @@ pub(super) fn take<Hot, ColdFields>() -> (NonNull<Hot>, u16) {
 ///
 /// What [`super::give`] asks.
 #[inline]
-pub(super) unsafe fn give<Hot, ColdFields>(hot: NonNull<Hot>, away: u16) {
-    const { must_fit::<Hot, ColdFields>() };
+pub(super) unsafe fn give<Hot: Resident>(hot: NonNull<Hot>, away: u16) {
     let free = hot.cast::<Free>();
     // SAFETY: `super::give`'s # Safety: the contents were dropped and are not used any more, and
-    // this is the slot's hot part, which has room for a `Free` (`must_fit`).
+    // this is the slot's hot part, which has room for a `Free` (`Chunk::FITS`).
     unsafe { free.write(Free::new(ptr::null_mut(), away)) };
-    HERE.with(|magazine| {
+    Hot::with_magazine(|magazine| {
         // SAFETY: one of the slab's slots that no other code uses: `super::give`'s # Safety.
         if !unsafe { magazine.give(free) } {
-            give_slowly(magazine, free);
+            give_slowly::<Hot>(magazine, free);
         }
     });
 }
 
-const fn must_fit<Hot, ColdFields>() {
-    assert!(size_of::<Hot>() <= HOT && align_of::<Hot>() <= ALIGNMENT);
-    assert!(size_of::<ColdFields>() <= COLD && align_of::<ColdFields>() <= align_of::<AtomicU64>());
+#[cold]
+#[inline(never)]
+fn take_slowly<Hot: Resident>(magazine: &Magazine) -> NonNull<Free> {
+    open::<Hot>(magazine);
+    magazine.refill(Hot::depot())
 }
 
 #[cold]
 #[inline(never)]
-fn take_slowly(magazine: &Magazine) -> NonNull<Free> {
-    open(magazine);
-    magazine.refill(&DEPOT)
-}
-
-#[cold]
-#[inline(never)]
-fn give_slowly(magazine: &Magazine, free: NonNull<Free>) {
-    open(magazine);
+fn give_slowly<Hot: Resident>(magazine: &Magazine, free: NonNull<Free>) {
+    open::<Hot>(magazine);
     // SAFETY: `give` has just filled it.
-    unsafe { magazine.overflow(free, &DEPOT) };
+    unsafe { magazine.overflow(free, Hot::depot()) };
 }
 
 /// Opens the thread's magazine, unless the thread is ending and would not close it any more.
-fn open(magazine: &Magazine) {
-    if FAREWELL.try_with(|_| ()).is_ok() {
+fn open<Hot: Resident>(magazine: &Magazine) {
+    if Hot::will_close() {
         magazine.open();
     }
 }
@@ -115,14 +151,14 @@ pub(super) struct Batch {
     pub(super) len: u32,
 }
 
-/// What all threads share.
-pub(super) struct Depot {
+/// What all threads share of one kind of slots.
+pub(crate) struct Depot<Hot, Cold> {
     stack: Stack,
-    chunks: Chunks,
+    chunks: Chunks<Hot, Cold>,
 }
 
-impl Depot {
-    pub(super) const fn new() -> Self {
+impl<Hot, Cold> Depot<Hot, Cold> {
+    pub(crate) const fn new() -> Self {
         Depot {
             stack: Stack::new(),
             chunks: Chunks::new(),
@@ -152,7 +188,7 @@ impl Depot {
     }
 }
 
-pub(super) struct Magazine {
+pub(crate) struct Magazine {
     /// The list that is used, and its length.
     first: Cell<*mut Free>,
     len: Cell<u32>,
@@ -164,7 +200,7 @@ pub(super) struct Magazine {
 }
 
 impl Magazine {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Magazine {
             first: Cell::new(ptr::null_mut()),
             len: Cell::new(0),
@@ -205,7 +241,7 @@ impl Magazine {
     }
 
     /// Takes a slot when the list is empty, which it fills by the way.
-    pub(super) fn refill(&self, depot: &Depot) -> NonNull<Free> {
+    pub(super) fn refill<Hot, Cold>(&self, depot: &Depot<Hot, Cold>) -> NonNull<Free> {
         let batch = match NonNull::new(self.spare.replace(ptr::null_mut())) {
             Some(first) => Batch { first, len: BATCH },
             None => depot.pop(),
@@ -227,7 +263,7 @@ impl Magazine {
     /// # Safety
     ///
     /// What [`Magazine::give`] asks.
-    pub(super) unsafe fn overflow(&self, free: NonNull<Free>, depot: &Depot) {
+    pub(super) unsafe fn overflow<Hot, Cold>(&self, free: NonNull<Free>, depot: &Depot<Hot, Cold>) {
         // SAFETY: this function's # Safety: the slot is this thread's alone.
         unsafe { (*free.as_ptr()).next = ptr::null_mut() };
         if self.room.get() == 0 {
@@ -244,7 +280,7 @@ impl Magazine {
     }
 
     /// Hands everything over. What is given from now on goes to the stack at once.
-    pub(super) fn close(&self, depot: &Depot) {
+    pub(super) fn close<Hot, Cold>(&self, depot: &Depot<Hot, Cold>) {
         self.room.set(0);
         let len = self.len.replace(0);
         for (list, len) in [(&self.first, len), (&self.spare, BATCH)] {
@@ -256,8 +292,8 @@ impl Magazine {
 }
 
 #[cfg(test)]
-impl Depot {
-    pub(super) fn chunks(&self) -> &Chunks {
+impl<Hot, Cold> Depot<Hot, Cold> {
+    pub(super) fn chunks(&self) -> &Chunks<Hot, Cold> {
         &self.chunks
     }
 

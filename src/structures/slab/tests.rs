@@ -6,11 +6,18 @@ use std::ptr::NonNull;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
-use super::chunks::{COLD, Chunks, HOT};
+use super::chunks::Chunks;
 use super::free_stack::Words;
-use super::magazine::{BATCH, Depot, Free, Magazine};
+use super::magazine::{BATCH, Free, Magazine};
 use super::{ALIGNMENT, WORD};
 use crate::sys::atomic::{AtomicU32, Ordering};
+
+/// What the tests' slots are for, and how large that is.
+type Hot = [u64; 24];
+type Cold = [u64; 5];
+type Depot = super::magazine::Depot<Hot, Cold>;
+const HOT: usize = size_of::<Hot>();
+const COLD: usize = size_of::<Cold>();
 
 /// What a thread has.
 struct Here {
@@ -234,7 +241,7 @@ fn a_slot_has_one_holder() {
 
 #[test]
 fn numbers_come_to_an_end() {
-    let chunks = Chunks::nearly_used_up(3 * BATCH);
+    let chunks = Chunks::<Hot, Cold>::nearly_used_up(3 * BATCH);
     let numbers: Vec<_> = std::iter::from_fn(|| chunks.fresh_numbers()).collect();
     assert_eq!(numbers.len(), 3);
     assert!(

@@ -12,84 +12,26 @@
 //! The slots are exchanged whole, null for a block and back, so there is
 //! nothing like a list's ABA problem.
 //!
-//! A [`Block`] has a cell for each thread that can run at once, 4 to 64, each
-//! on its own pair of cache lines: neighbours are prefetched in pairs. Who owns
-//! which is written in the block's head, where all look and hardly anyone
-//! writes, and not in the cells. A thread begins at its index modulo the number
-//! of cells and probes on from there; after sixteen misses it settles for the
-//! shared cell, so that a crowd of threads on one record pays a bounded price.
+//! A block has a cell for each thread that can run at once.
 //!
 //! [`refill`]: Reserve::refill
 
 use std::ptr;
 
+use super::Cells;
+use super::block::{self, Block, Line};
 use super::cell::Cell;
-use super::thread_index;
-use crate::sys::atomic::{AtomicPtr, AtomicU16, Ordering, modelled, shipped};
-
-/// How many owners a thread looks at before it gives up.
-const PROBES: usize = 16;
-
-/// Cells for threads beyond a record's first.
-#[repr(align(128))]
-pub(crate) struct Block {
-    /// A power of two of them, at most `MAX_CELLS`.
-    cells: Box<[Line]>,
-    /// `owners[i]` is the index that owns `cells[i]`, or `FREE`; only that
-    /// index's thread counts there. Never changes back, so a probe meets its own
-    /// cell before it meets a free one.
-    owners: [AtomicU16; MAX_CELLS],
-}
-
-/// A cell that shares its cache lines with nothing.
-#[repr(align(128))]
-struct Line(Cell);
-
-impl Block {
-    /// The current thread's cell, if it is the one where its probe begins.
-    #[inline]
-    pub(super) fn first(&self, index: u16) -> Option<&Cell> {
-        let place = usize::from(index) & (self.cells.len() - 1);
-        let owner = self.owners.get(place)?.load(Ordering::Relaxed);
-        let line = self.cells.get(place)?;
-        (owner == index).then_some(&line.0)
-    }
-
-    /// Finds the cell of `index`, or claims one for it.
-    pub(super) fn claim(&self, index: u16) -> Option<&Cell> {
-        let mask = self.cells.len() - 1;
-        (0..self.cells.len().min(PROBES))
-            .map(|step| (usize::from(index) + step) & mask)
-            .find(|&place| thread_index::claim_cell(&self.owners[place], index))
-            .map(|place| &self.cells[place].0)
-    }
-
-    /// All cells, owned or not.
-    pub(super) fn cells(&self) -> impl Iterator<Item = &Cell> {
-        self.cells.iter().map(|line| &line.0)
-    }
-
-    fn allocate() -> Box<Self> {
-        let cells = block_cells();
-        debug_assert!(cells.is_power_of_two() && cells <= MAX_CELLS);
-        #[cfg(test)]
-        LIVE.with(|live| live.set(live.get() + 1));
-        Box::new(Block {
-            cells: (0..cells).map(|_| Line(Cell::new())).collect(),
-            owners: std::array::from_fn(|_| AtomicU16::new(thread_index::FREE)),
-        })
-    }
-}
+use crate::sys::atomic::{AtomicPtr, Ordering, modelled, shipped};
 
 /// Up to `SLOTS` blocks, ready to be taken.
 pub(crate) struct Reserve<const SLOTS: usize> {
     /// Each null or a block that the slot owns.
-    slots: [AtomicPtr<Block>; SLOTS],
+    slots: [AtomicPtr<Cells>; SLOTS],
 }
 
 impl<const SLOTS: usize> Reserve<SLOTS> {
     /// Takes a block, if there is one. Its cells are unowned and empty.
-    pub(super) fn take(&self) -> Option<Box<Block>> {
+    pub(super) fn take(&self) -> Option<Box<Cells>> {
         self.slots.iter().find_map(|slot| {
             // An empty slot is only read, so an empty reserve stays a line that
             // all cores may keep.
@@ -106,7 +48,7 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
 
     /// Returns a block whose cells no thread ever owned. Frees it if all slots
     /// were filled meanwhile.
-    pub(super) fn give_back(&self, block: Box<Block>) {
+    pub(super) fn give_back(&self, block: Box<Cells>) {
         let block = Box::into_raw(block);
         for slot in &self.slots {
             // ORDERING: Release pairs with the Acquire in `take`.
@@ -127,10 +69,15 @@ impl<const SLOTS: usize> Reserve<SLOTS> {
     pub(crate) fn refill(&self, count: usize) {
         for slot in self.slots.iter().take(count) {
             if slot.load(Ordering::Relaxed).is_null() {
-                self.give_back(Block::allocate());
+                self.give_back(allocate());
             }
         }
     }
+}
+
+fn allocate() -> Box<Cells> {
+    let cells = (0..block::at_once()).map(|_| Line(Cell::new()));
+    Box::new(Block::new(cells.collect()))
 }
 
 impl<const SLOTS: usize> Drop for Reserve<SLOTS> {
@@ -143,11 +90,6 @@ shipped! {
     use crate::sys::fork;
     use crate::sys::atomic::{AtomicU32, AtomicUsize};
 
-    const MAX_CELLS: usize = 64;
-
-    const _: () = assert!(size_of::<Line>() == 128);
-    const _: () = assert!(size_of::<Block>() == 256);
-
     const SLOTS: usize = 64;
 
     /// The process's reserve.
@@ -157,8 +99,8 @@ shipped! {
     static READY: AtomicUsize = AtomicUsize::new(8);
 
     /// What the next refill finds: nothing to do, blocks that were taken, or an empty
-    /// reserve, and then whether somebody has been woken for it, in which incarnation: who
-    /// was woken in the parent of a fork does nothing for the child. Relaxed throughout: a
+    /// reserve, and then whether the driver has been woken for it, in which incarnation: the
+    /// driver of the parent of a fork does nothing for the child. Relaxed throughout: a
     /// hint, which may be late but never says that there is nothing to do for ever, since
     /// who finds the reserve empty writes last.
     static DEMAND: AtomicU32 = AtomicU32::new(TAKEN);
@@ -168,7 +110,7 @@ shipped! {
     const CALLED_FOR: u32 = 3;
 
     /// A block of the process's reserve.
-    pub(super) fn take() -> Option<Box<Block>> {
+    pub(super) fn take() -> Option<Box<Cells>> {
         // Once it is known to be empty, no thread searches it.
         let demand = DEMAND.load(Ordering::Relaxed);
         if demand >= UNMET {
@@ -189,11 +131,11 @@ shipped! {
         DEMAND.store(UNMET, Ordering::Relaxed);
     }
 
-    pub(super) fn give_back(block: Box<Block>) {
+    pub(super) fn give_back(block: Box<Cells>) {
         RESERVE.give_back(block);
     }
 
-    /// Whether the caller has to see to it that somebody calls [`refill`] soon:
+    /// Whether the caller has to see to it that the driver calls [`refill`] soon:
     /// true for one of those that found the reserve empty.
     pub(crate) fn wants_refill() -> bool {
         let demand = DEMAND.load(Ordering::Relaxed);
@@ -231,29 +173,18 @@ shipped! {
             Reserve { slots: [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS] }
         }
     }
-
-    /// How many threads can run at once, asked of the system only once.
-    fn block_cells() -> usize {
-        // Racy rather than blocking: a lock might be held across a fork.
-        static CELLS: once_cell::race::OnceNonZeroUsize =
-            once_cell::race::OnceNonZeroUsize::new();
-        let ask = || std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-        CELLS.get_or_init(ask).get().clamp(4, MAX_CELLS).next_power_of_two()
-    }
 }
 
 modelled! {
-    const MAX_CELLS: usize = 2;
-
     #[cfg(test)]
     pub(super) fn say_empty() {}
 
     /// Models bring their own reserve; other files' models do without blocks.
-    pub(super) fn take() -> Option<Box<Block>> {
+    pub(super) fn take() -> Option<Box<Cells>> {
         None
     }
 
-    pub(super) fn give_back(_: Box<Block>) {}
+    pub(super) fn give_back(_: Box<Cells>) {}
 
     pub(crate) fn wants_refill() -> bool {
         false
@@ -266,36 +197,13 @@ modelled! {
             Reserve { slots: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
         }
     }
-
-    fn block_cells() -> usize {
-        MAX_CELLS
-    }
-}
-
-#[cfg(test)]
-thread_local! {
-    /// Blocks made minus blocks freed, by this thread. (Under loom all threads
-    /// of a model are one thread of the system.)
-    static LIVE: std::cell::Cell<isize> = const { std::cell::Cell::new(0) };
-}
-
-#[cfg(test)]
-pub(crate) fn live_blocks() -> isize {
-    LIVE.with(std::cell::Cell::get)
-}
-
-#[cfg(test)]
-impl Drop for Block {
-    fn drop(&mut self) {
-        LIVE.with(|live| live.set(live.get() - 1));
-    }
 }
 
 #[cfg(test)]
 impl<const SLOTS: usize> Reserve<SLOTS> {
     /// Which slots hold a block.
     pub(crate) fn filled(&self) -> Vec<bool> {
-        let filled = |slot: &AtomicPtr<Block>| !slot.load(Ordering::Relaxed).is_null();
+        let filled = |slot: &AtomicPtr<Cells>| !slot.load(Ordering::Relaxed).is_null();
         self.slots.iter().map(filled).collect()
     }
 }

@@ -4,7 +4,8 @@
 use std::sync::Barrier;
 use std::thread;
 
-use super::block_reserve::{self, Reserve, live_blocks};
+use super::block::live_blocks;
+use super::block_reserve::{self, Reserve};
 use super::*;
 
 struct Record {

@@ -94,7 +94,7 @@ pub(super) enum Removed {
     /// This caller is the one who removed it. `is_turn`: and who should see whether the
     /// array has become sparse.
     Done { is_turn: bool },
-    /// No such entry, or somebody else removed it meanwhile.
+    /// No such entry, or another thread removed it meanwhile.
     Absent,
     /// The entry's slot is frozen: it has to be removed from the successor.
     Refused,
@@ -330,13 +330,11 @@ impl<T: Entry> Array<T> {
 
     /// Counts an entry that came in the place of `word`.
     fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
-        // ORDERING: Relaxed, counts order nothing (see `Counts::read`).
         if !word.is_empty() {
             self.counts.count_reuse();
             return Inserted::Done { crowded: false };
         }
-        let used = self.counts.used.fetch_add(1, Ordering::Relaxed) + 1;
-        let crowded = used >= limit(self.capacity());
+        let crowded = self.counts.count_use() >= limit(self.capacity());
         Inserted::Done { crowded }
     }
 
