@@ -405,6 +405,7 @@ pub use manager::permit::{Outcome, Permit};
 pub use manager::subscription::{EventQueue, Subscription};
 pub use manager::{Brama, StateCounts, default};
 pub use sys::manual_clock::ManualClock;
+pub use values::cause::Cause;
 pub use values::error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
 pub use values::event::{Event, EventFilter, EventType, Report};
 pub use values::key::{Key, KeyBuf, MAX_NAME_BYTES};

@@ -1,6 +1,7 @@
 //! Decisions and descriptions, as values: no atomics, no threads, no clocks. What a circuit decides
 //! can be read and tested here without knowing how threads apply it.
 
+pub(crate) mod cause;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod expiry;

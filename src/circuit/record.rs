@@ -45,7 +45,6 @@ mod admission;
 mod cold_fields;
 mod delivered;
 mod departure;
-mod failure;
 mod inline_key;
 mod manual;
 mod notify;
@@ -61,6 +60,7 @@ mod status;
 mod ticket;
 mod timestamps;
 mod transition;
+mod why;
 
 use cold_fields::ColdFields;
 pub(crate) use departure::Departure;

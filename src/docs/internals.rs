@@ -66,7 +66,7 @@
 //! | `limit` | who configures, who finds it old | failures | `R`: the word says of which version it is |
 //! | `profile` | who configures | operations that need settings | arc-swap's |
 //! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
-//! | `lasting` | who opens | rejections, `status` | `R`: carries a part of the deadline it belongs to |
+//! | `lasting` | who opens | rejections, `status`, events | `L`, `A` for the cause; `R` for the length: it carries a part of the deadline it belongs to |
 //! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
 //! | `references` | the table, handles, owned permits, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
 //! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
@@ -80,10 +80,10 @@
 //! # Walk 1: a failure that opens a circuit, to the callback
 //!
 //! 1. `manager::permit`: `Permit::failure` takes the permit apart, and tries the short way.
-//! 2. `circuit::record::reports`: `try_failure` sees a subscriber, or a count that reaches the limit,
+//! 2. `circuit::record::reports::failure`: `try_failure` sees a subscriber, or a count that reaches the limit,
 //!    and leaves it to `finish_failure`.
 //! 3. `apply_failure` reads what is parked and the word (`parked::seen`), lets an expiry that is due
-//!    happen (`transition::look`), and decides by values: `circuit::record::failure` works out what
+//!    happen (`transition::look`), and decides by values: `circuit::record::reports::counting` works out what
 //!    counts with it, `values::trip_rule` whether that opens, `values::expiry` for how long.
 //! 4. `transition::leave_with`: one exchange of what is parked, one of the word. If either fails, from 3.
 //! 5. Only then: the failure's time is written to the window, the opening's to the record

@@ -33,6 +33,7 @@
 //! | `connection` | string | the identifier |
 //! | `scope` | string | absent without a scope |
 //! | `previous_state`, `new_state` | string | `closed`, `open`, `half_open`, `unknown` |
+//! | `cause` | string | why the circuit is open; absent if it is not |
 //! | `reason` | string | absent without one |
 //! | `failure_count` | u64 | |
 //! | `expiry_ms` | u64 | of the opening; absent if not open or held open |
@@ -51,6 +52,7 @@ use ::tracing::Level;
 use crate::Brama;
 use crate::Error;
 use crate::Subscription;
+use crate::values::cause::Cause;
 use crate::values::event::{Event, EventFilter, EventType};
 
 /// Emits every event that `filter` lets pass, until the subscription is dropped.
@@ -73,6 +75,7 @@ macro_rules! emit_at {
             scope = $event.scope(),
             previous_state = $event.previous_state().as_str(),
             new_state = $event.new_state().as_str(),
+            cause = $event.cause().map(Cause::as_str),
             reason = $event.reason(),
             failure_count = u64::from($event.failure_count()),
             expiry_ms = expiry_ms($event),

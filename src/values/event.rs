@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::values::cause::Cause;
 use crate::values::generation::Generation;
 use crate::values::key::KeyBuf;
 use crate::values::settings::Metadata;
@@ -260,6 +261,8 @@ pub(crate) struct Facts {
     pub(crate) failures: u32,
     /// Of the opening, in ms; `u64::MAX` if it has none.
     pub(crate) expiry: u64,
+    /// Why the circuit is open, if it is.
+    pub(crate) opened_by: Option<Cause>,
     pub(crate) reason: Text,
     pub(crate) metadata: Option<Arc<Metadata>>,
 }
@@ -335,6 +338,13 @@ impl Event {
     /// Why, as the reporter said; at most 1 KiB of it. What a notice says.
     pub fn reason(&self) -> Option<&str> {
         self.facts.reason.get()
+    }
+
+    /// Why the circuit opened, if it is open after the event: see [`Status::cause`].
+    ///
+    /// [`Status::cause`]: crate::Status::cause
+    pub fn cause(&self) -> Option<Cause> {
+        self.facts.opened_by
     }
 
     /// Failures in a row, or inside the window, when it happened.

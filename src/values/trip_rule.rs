@@ -1,9 +1,10 @@
 //! When does a closed circuit open by itself? The one place that answers.
 //!
 //! A pure function of the settings and of the evidence at hand. A further rule
-//! adds its evidence to [`Evidence`] and its clause to [`asks_for_opening`];
+//! adds its evidence to [`Evidence`] and its clause to [`rule_that_fires`];
 //! whichever clause fires first opens the circuit.
 
+use crate::values::cause::Cause;
 use crate::values::settings::{Settings, UNLIMITED};
 
 /// What is known when a failure has just been counted, that failure included.
@@ -20,10 +21,14 @@ pub(crate) fn limit(settings: &Settings) -> Option<u32> {
     settings.window.is_none().then_some(settings.max_attempts)
 }
 
-/// Whether the circuit has to open.
-pub(crate) fn asks_for_opening(settings: &Settings, evidence: Evidence) -> bool {
-    settings.max_attempts != UNLIMITED
-        && evidence.in_window.unwrap_or(evidence.in_a_row) >= settings.max_attempts
+/// The rule that opens the circuit, if one does.
+pub(crate) fn rule_that_fires(settings: &Settings, evidence: Evidence) -> Option<Cause> {
+    let (failures, rule) = match evidence.in_window {
+        Some(in_window) => (in_window, Cause::Window),
+        None => (evidence.in_a_row, Cause::Consecutive),
+    };
+    let fires = settings.max_attempts != UNLIMITED && failures >= settings.max_attempts;
+    fires.then_some(rule)
 }
 
 #[cfg(test)]
@@ -35,13 +40,17 @@ mod tests {
             max_attempts,
             ..Settings::DEFAULT
         };
-        asks_for_opening(
-            &settings,
-            Evidence {
-                in_a_row,
-                in_window,
-            },
-        )
+        let evidence = Evidence {
+            in_a_row,
+            in_window,
+        };
+        let rule = match in_window {
+            Some(_) => Cause::Window,
+            None => Cause::Consecutive,
+        };
+        let fires = rule_that_fires(&settings, evidence);
+        assert!(fires.is_none_or(|fires| fires == rule));
+        fires.is_some()
     }
 
     #[test]

@@ -15,4 +15,5 @@ mod semantics;
 mod settings;
 mod status;
 mod traps;
+mod why;
 mod window;

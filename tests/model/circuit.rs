@@ -51,6 +51,7 @@ pub struct Circuit {
     /// Failures have times from the first window on, also while there is none.
     had_window: bool,
     trips: u32,
+    cause: Option<&'static str>,
     successes: u64,
     failures: u64,
     rejections: u64,
@@ -74,6 +75,7 @@ impl Circuit {
             failure_times: VecDeque::new(),
             had_window: false,
             trips: 0,
+            cause: None,
             successes: 0,
             failures: 0,
             rejections: 0,
@@ -226,6 +228,12 @@ impl Circuit {
             Mode::Open { .. } => false,
         };
         if opens {
+            self.cause = Some(match (&self.mode, wait, settings.window) {
+                (_, Some(_), _) => "retry_after",
+                (Mode::HalfOpen { .. }, ..) => "probe",
+                (.., Some(_)) => "window",
+                (.., None) => "consecutive",
+            });
             self.trip();
             let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
             self.open(now, Some(lasting));
@@ -303,6 +311,7 @@ impl Circuit {
 
     pub fn open_by_hand(&mut self, settings: &Effective, now: u64, length: Length) {
         self.active_at = now;
+        self.cause = Some("manual");
         let already = matches!(self.mode, Mode::Open { .. });
         if !already {
             self.trip();
@@ -375,6 +384,7 @@ impl Circuit {
                 _ => None,
             },
             trips: self.trips,
+            cause: self.cause,
             metadata: self.own.metadata.clone().unwrap_or_default(),
             settings,
         }

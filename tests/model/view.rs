@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use brama::{Error, KeyBuf, State, Status};
+use brama::{Cause, Error, KeyBuf, State, Status};
 
 use crate::settings::Effective;
 
@@ -30,6 +30,7 @@ pub struct View {
     pub expiry: Option<u64>,
     pub retry_after: Option<u64>,
     pub trips: u32,
+    pub cause: Option<&'static str>,
     pub settings: Effective,
     pub metadata: BTreeMap<String, String>,
 }
@@ -81,6 +82,7 @@ impl From<Status> for View {
             expiry: status.expiry.map(in_ms),
             retry_after: status.retry_after.map(in_ms),
             trips: status.trips,
+            cause: status.cause.map(Cause::as_str),
             settings: Effective::shown(&status.settings),
             metadata: status.metadata,
         }

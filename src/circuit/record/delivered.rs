@@ -208,6 +208,7 @@ impl Record {
                 .deadline()
                 .and_then(|deadline| self.lasting(deadline))
                 .unwrap_or(u64::MAX),
+            opened_by: self.opened_by(word),
             reason: Text::None,
             metadata: None,
         }
@@ -223,6 +224,7 @@ impl Record {
             is_altered: false,
             failures: 0,
             expiry: u64::MAX,
+            opened_by: None,
             reason: Text::None,
             metadata: None,
         }

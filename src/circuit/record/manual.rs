@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::transition::Change;
 use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
+use crate::values::cause::Cause;
 use crate::values::error::Error;
 use crate::values::event::{Occurrence, Report};
 use crate::values::settings;
@@ -71,9 +72,11 @@ impl Record {
                 false => before.next_trips(),
             };
             let opening = match how_long {
-                OpenFor::Configured => self.opening(context, &settings, trips),
-                OpenFor::Custom(length) => self.opening_for(context, settings::given_ms(length)),
-                OpenFor::Never => self.opening_for(context, u64::MAX),
+                OpenFor::Configured => self.opening(context, &settings, trips, Cause::Manual),
+                OpenFor::Custom(length) => {
+                    self.opening_for(context, settings::given_ms(length), Cause::Manual)
+                }
+                OpenFor::Never => self.opening_for(context, u64::MAX, Cause::Manual),
             };
             let (after, done) = match is_open {
                 true => {

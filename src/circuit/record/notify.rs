@@ -313,6 +313,7 @@ impl Record {
                 None => None,
             }
             .unwrap_or(u64::MAX),
+            opened_by: self.opened_by(word),
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };

@@ -7,6 +7,7 @@
 
 use super::timestamps::Kind;
 use super::*;
+use crate::values::cause::Cause;
 
 /// The health of one connection: consistent with itself, and already past when
 /// you look at it.
@@ -49,6 +50,8 @@ pub struct Status {
     pub retry_after: Option<Duration>,
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
+    /// Why the circuit opened last; none before the first opening. Also after it has closed.
+    pub cause: Option<Cause>,
     /// The settings in effect.
     pub settings: Settings,
     /// The connection's metadata.
@@ -142,6 +145,7 @@ impl Record {
                 .filter(|deadline| *deadline != NEVER)
                 .map(|deadline| Duration::from_millis(self.wait(context, deadline, now))),
             trips: word.trips(),
+            cause: self.cause_of(word),
             settings,
             metadata: profile
                 .as_deref()

@@ -10,6 +10,7 @@ use super::timestamps::Opening;
 use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
+use crate::values::cause::Cause;
 use crate::values::event::Occurrence;
 use crate::values::settings::Settings;
 use crate::values::state::{Closing, NEVER, Word};
@@ -218,15 +219,21 @@ impl Record {
         }
     }
 
-    pub(super) fn opening(&self, context: &Context, settings: &Settings, trips: u32) -> Opening {
-        self.opening_for(context, context.roll_expiry(settings, trips))
+    pub(super) fn opening(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        trips: u32,
+        cause: Cause,
+    ) -> Opening {
+        self.opening_for(context, context.roll_expiry(settings, trips), cause)
     }
 
     /// An opening that begins now.
-    pub(super) fn opening_for(&self, context: &Context, lasting: u64) -> Opening {
+    pub(super) fn opening_for(&self, context: &Context, lasting: u64, cause: Cause) -> Opening {
         let at = context.clock.now_upper();
         self.note_opening(at);
-        Opening { at, lasting }
+        Opening { at, lasting, cause }
     }
 
     /// What the winner of an opening does after it, or of a new deadline.
@@ -237,7 +244,8 @@ impl Record {
         happening: Happening<'_>,
         opening: Opening,
     ) {
-        self.lasting.store(opening.pack(), Ordering::Relaxed);
+        // ORDERING: Release, partner of the Acquire in `cause_of`: the word was exchanged before.
+        self.lasting.store(opening.pack(), Ordering::Release);
         let now = opening.at;
         let has_told = self.after_quietly(context, change, Happening { now, ..happening });
         let deadline = opening.deadline();
@@ -271,8 +279,7 @@ impl Record {
     /// written down yet, or for ever.
     pub(super) fn lasting(&self, deadline: u64) -> Option<u64> {
         let bits = self.lasting.load(Ordering::Relaxed);
-        let same = bits >> NEVER.count_ones() == deadline & (u64::MAX >> NEVER.count_ones());
-        (same && deadline != NEVER).then_some(bits & NEVER)
+        (Opening::is_of(bits, deadline) && deadline != NEVER).then_some(bits & NEVER)
     }
 
     /// The time until `deadline`, in ms, for a thread that read the clock at `now` and the word

@@ -3,7 +3,7 @@
 //! It is worked out from what was read, and does nothing by itself. Only when the exchange that
 //! counts it has succeeded is its time written ([`Failure::write`]).
 
-use super::Record;
+use super::super::Record;
 use crate::circuit::context::Context;
 use crate::values::settings::Settings;
 use crate::values::tally::{Position, Tally};

@@ -1,0 +1,251 @@
+//! A failure: where it counts, and when it opens the circuit.
+//!
+//! | the circuit is | a failure |
+//! |---|---|
+//! | closed | takes the next place in the tally, or opens the circuit |
+//! | open | takes the next place in the parked tally; a permit's is stale |
+//! | half-open | opens the circuit again |
+//!
+//! One with a wait (`failure_for`) opens a closed circuit at once, for so long, and is in the
+//! totals only while the circuit is open.
+
+use std::time::Duration;
+
+use super::super::transition::Change;
+use super::super::{Begun, Happening, Record, Refusal, Ticket};
+use super::check;
+use super::counting::Failure;
+use crate::circuit::context::Context;
+use crate::sys::atomic::Ordering;
+use crate::values::cause::Cause;
+use crate::values::event::{EventMask, EventType, Occurrence, Report};
+use crate::values::expiry;
+use crate::values::state::{OpenedBy, State, Word};
+use crate::values::trip_rule;
+
+const FAILED: EventMask = EventMask::of(EventType::Failure);
+
+impl Record {
+    /// Counts a failure and returns how many count now: in a row, or inside the
+    /// window if there is one.
+    pub(crate) fn failure(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+    ) -> Result<u32, Refusal> {
+        let begun = match ticket {
+            Some(ticket) => self.try_failure_with_permit(context, ticket),
+            None => self.try_failure_without_permit(context),
+        };
+        self.finish_failure(context, ticket, report, begun)
+    }
+
+    /// Counts a failure if no subscriber wants it and it does not open the circuit. If this
+    /// returns anything but [`Begun::Done`], continue with [`Record::finish_failure`].
+    #[inline]
+    pub(crate) fn try_failure_with_permit(&self, context: &Context, ticket: Ticket) -> Begun {
+        self.try_failure_at(context, ticket.without_possessions().place)
+    }
+
+    #[inline(never)]
+    fn try_failure_at(&self, context: &Context, place: u64) -> Begun {
+        // The place of a probe's ticket is of no closed word.
+        self.try_failure(context, |word| word.is_closed_at(place))
+    }
+
+    /// [`Record::try_failure_with_permit`] for a report without a permit.
+    #[inline(never)]
+    pub(crate) fn try_failure_without_permit(&self, context: &Context) -> Begun {
+        self.try_failure(context, |_| true)
+    }
+
+    #[inline(always)]
+    fn try_failure(&self, context: &Context, is_meant: impl Fn(Word) -> bool) -> Begun {
+        if self.wants(FAILED) {
+            return Begun::Not;
+        }
+        let word = self.word_now();
+        let Some((after, count)) = word.with_failure_below(self.limit(context)) else {
+            return Begun::Not;
+        };
+        if !is_meant(word) {
+            return Begun::Not;
+        }
+        let now = context.clock.now();
+        self.total_failure(now);
+        match self.swap(word, after) {
+            true => Begun::Done(count.into()),
+            false => Begun::Totalled(now),
+        }
+    }
+
+    /// What [`Record::try_failure`] does, as often as other threads are faster.
+    fn retry_failure(&self, context: &Context, ticket: Option<Ticket>) -> Option<u32> {
+        let limit = self.limit(context);
+        let mut word = self.word_now();
+        loop {
+            let (after, count) = word.with_failure_below(limit)?;
+            check(ticket, word).ok()?;
+            match self.exchange(word, after) {
+                Ok(()) => return Some(count),
+                Err(current) => word = current,
+            }
+        }
+    }
+
+    /// A failure's place in the totals, before that in the word: no thread sees more
+    /// failures in a row than failures.
+    #[inline]
+    fn total_failure(&self, now: u64) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        // Load first: a storm of failures falls into one millisecond.
+        if self.last_failure.load(Ordering::Relaxed) <= now {
+            self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn finish_failure(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        begun: Begun,
+    ) -> Result<u32, Refusal> {
+        let now = match begun {
+            Begun::Done(count) => return Ok(count as u32),
+            Begun::Totalled(now) => match self.retry_failure(context, ticket) {
+                Some(count) => return Ok(count),
+                None => now,
+            },
+            Begun::Not if self.is_retired() => return Err(Refusal::Gone),
+            Begun::Not => {
+                let now = context.clock.now();
+                self.total_failure(now);
+                now
+            }
+        };
+        self.count_failure(context, ticket, report, now, None)
+    }
+
+    /// Counts a failure with which the dependency has asked to be left alone for `wait`: opens the
+    /// circuit for so long, whatever its rules say.
+    pub(crate) fn failure_for(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        wait: Duration,
+    ) -> Result<u32, Refusal> {
+        let Some(wait) = expiry::wait_ms(wait) else {
+            return self.failure(context, ticket, report);
+        };
+        if self.is_retired() {
+            return Err(Refusal::Gone);
+        }
+        let now = context.clock.now();
+        self.total_failure(now);
+        self.count_failure(context, ticket, report, now, Some(wait))
+    }
+
+    /// Counts a failure that is in the totals.
+    fn count_failure(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        report: &Report<'_>,
+        now: u64,
+        wait: Option<u64>,
+    ) -> Result<u32, Refusal> {
+        let happening = Happening {
+            report,
+            wait,
+            ..Happening::new(Occurrence::Failure, now)
+        };
+        self.settling(ticket, || self.apply_failure(context, ticket, happening))
+            .inspect_err(|refusal| self.notify_stale(context, *refusal, happening))
+    }
+
+    fn apply_failure(
+        &self,
+        context: &Context,
+        ticket: Option<Ticket>,
+        happening: Happening<'_>,
+    ) -> Result<u32, Refusal> {
+        let settings = self.settings(context);
+        loop {
+            let seen = self.look(context, happening.now)?;
+            let word = seen.word;
+            check(ticket, word)?;
+            let tally = seen.parked.tally(word);
+            let failure = Failure::new(self, context, &settings, tally);
+            let happening = Happening {
+                failures: Some(failure.count),
+                ..happening
+            };
+            let cause = match (word.state(), happening.wait) {
+                (State::Closed | State::HalfOpen, Some(_)) => Some(Cause::RetryAfter),
+                (State::Closed, None) => trip_rule::rule_that_fires(&settings, failure.evidence()),
+                (State::HalfOpen, None) => Some(Cause::Probe),
+                (_, Some(_)) => {
+                    return Ok(self.failure_in_totals(context, word, failure.count - 1, happening));
+                }
+                (_, None) => None,
+            };
+            if let Some(cause) = cause {
+                let opening = match happening.wait {
+                    Some(ms) => {
+                        self.opening_for(context, context.roll_jitter(&settings, ms), cause)
+                    }
+                    None => self.opening(context, &settings, word.next_trips(), cause),
+                };
+                let after = word.opened(OpenedBy::Failure, opening.deadline());
+                let parked = seen.parked.with(word, failure.before);
+                if self.leave_with(seen, parked, after) {
+                    failure.write(self, context);
+                    let change = Change {
+                        before: word,
+                        after,
+                    };
+                    self.after_opening(context, change, happening, opening);
+                    return Ok(failure.count);
+                }
+                continue;
+            }
+            let next = failure.before.plus_failure();
+            let (after, done) = match word.tally() {
+                Some(_) => {
+                    let after = word.with_tally(next);
+                    (after, self.swap(word, after))
+                }
+                None => (word, self.park(seen, seen.parked.with(word, next))),
+            };
+            if done {
+                failure.write(self, context);
+                let change = Change {
+                    before: word,
+                    after,
+                };
+                self.after(context, change, happening);
+                return Ok(failure.count);
+            }
+        }
+    }
+
+    /// A failure that counts nowhere else. Returns `count`, how many count without it.
+    fn failure_in_totals(
+        &self,
+        context: &Context,
+        word: Word,
+        count: u32,
+        happening: Happening<'_>,
+    ) -> u32 {
+        let happening = Happening {
+            failures: Some(count),
+            ..happening
+        };
+        self.notify_unmoved(context, word, happening);
+        count
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a circuit opened.
+
+use std::fmt;
+
+/// Which rule opened a circuit, or who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// As many failures in a row as [`max_attempts`](crate::ConnectionOptions::max_attempts).
+    Consecutive = 1,
+    /// As many within the [`window`](crate::ConnectionOptions::window).
+    Window = 2,
+    /// The dependency asked to be left alone: [`failure_for`](crate::Connection::failure_for).
+    RetryAfter = 5,
+    /// A probe failed.
+    Probe = 6,
+    /// By hand: [`open_circuit`](crate::Connection::open_circuit).
+    Manual = 7,
+}
+
+impl Cause {
+    /// How many bits a cause takes.
+    pub(crate) const BITS: u32 = 3;
+
+    /// 0 stands for none.
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        match bits {
+            1 => Some(Cause::Consecutive),
+            2 => Some(Cause::Window),
+            5 => Some(Cause::RetryAfter),
+            6 => Some(Cause::Probe),
+            7 => Some(Cause::Manual),
+            _ => None,
+        }
+    }
+
+    /// Its name: `consecutive`, `window`, `retry_after`, `probe` or `manual`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Consecutive => "consecutive",
+            Cause::Window => "window",
+            Cause::RetryAfter => "retry_after",
+            Cause::Probe => "probe",
+            Cause::Manual => "manual",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_fits_into_its_bits() {
+        for bits in 0..1 << Cause::BITS {
+            let cause = Cause::from_bits(bits);
+            assert_eq!(cause.map_or(bits, |cause| cause as u64), bits);
+        }
+        assert_eq!(Cause::from_bits(0), None, "a circuit that never opened");
+    }
+}
