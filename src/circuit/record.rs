@@ -106,7 +106,7 @@ pub(crate) struct Record {
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
-    /// How long the last opening was to last: `low deadline << 40 | ms`, so that a
+    /// How long the last opening was to last: `low deadline << 43 | cause << 40 | ms`, so that a
     /// reader can tell whether it belongs to the deadline it saw.
     lasting: AtomicU64,
 

@@ -262,7 +262,7 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
 
 /// A circuit that is open by failures is never said to be open for the reason of the opening before.
 ///
-/// Mutation: `the-cause-of-another-opening`.
+/// Mutations: `the-cause-of-another-opening`, `a-cause-written-relaxed`, `a-cause-read-relaxed`.
 #[test]
 fn a_cause_is_that_of_its_own_opening_or_none() {
     let seen = explore(
