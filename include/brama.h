@@ -398,6 +398,11 @@ typedef int32_t brama_state_t;
 typedef int32_t brama_event_type_t;
 
 /**
+ * Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
+ */
+typedef int32_t brama_cause_t;
+
+/**
  * How long a circuit stays open while a dependency stays down: one of the
  * BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
  */
@@ -448,6 +453,36 @@ typedef struct brama_pair_t {
  * Probing: a limited number of calls test whether the dependency recovered.
  */
 #define BRAMA_STATE_HALF_OPEN 3
+
+/**
+ * It never opened, or is not open after the event.
+ */
+#define BRAMA_CAUSE_NONE 0
+
+/**
+ * As many failures in a row as max_attempts.
+ */
+#define BRAMA_CAUSE_CONSECUTIVE 1
+
+/**
+ * As many failures within the window.
+ */
+#define BRAMA_CAUSE_WINDOW 2
+
+/**
+ * The dependency asked to be left alone: brama_failure_for.
+ */
+#define BRAMA_CAUSE_RETRY_AFTER 5
+
+/**
+ * A probe failed.
+ */
+#define BRAMA_CAUSE_PROBE 6
+
+/**
+ * By hand: brama_open_circuit.
+ */
+#define BRAMA_CAUSE_MANUAL 7
 
 /**
  * Every opening lasts `expiry_ms`.
@@ -1701,9 +1736,9 @@ typedef struct brama_status_t {
      */
     uint32_t trips;
     /**
-     * Zero.
+     * Why the circuit opened last, also after it has closed.
      */
-    uint32_t reserved;
+    brama_cause_t cause;
     /**
      * Successes reported since registration.
      */
@@ -1956,9 +1991,9 @@ typedef struct brama_event_t {
      */
     uint32_t flags;
     /**
-     * Zero.
+     * Why the circuit is open, if it is after the event.
      */
-    uint32_t reserved;
+    brama_cause_t cause;
     /**
      * Orders the events of one connection: of two, the one with the larger number
      * tells the later state. Grows in the order of delivery. No order between

@@ -160,6 +160,15 @@ enum class State : brama_state_t {
     half_open = BRAMA_STATE_HALF_OPEN,
 };
 
+/// Why a circuit opened. More may come.
+enum class Cause : brama_cause_t {
+    consecutive = BRAMA_CAUSE_CONSECUTIVE,
+    window = BRAMA_CAUSE_WINDOW,
+    retry_after = BRAMA_CAUSE_RETRY_AFTER,
+    probe = BRAMA_CAUSE_PROBE,
+    manual = BRAMA_CAUSE_MANUAL,
+};
+
 /// How long a circuit stays open while its dependency stays down.
 enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
@@ -300,6 +309,11 @@ class LimitReached : public detail::Coded<Code::limit> { using Coded::Coded; };
 namespace detail {
 
 /// None for BRAMA_NONE and BRAMA_NEVER.
+inline std::optional<Cause> cause(brama_cause_t number) noexcept {
+    if (number == BRAMA_CAUSE_NONE) return std::nullopt;
+    return static_cast<Cause>(number);
+}
+
 inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
     if (ms == BRAMA_NONE || ms == BRAMA_NEVER) return std::nullopt;
     return Milliseconds(static_cast<Milliseconds::rep>(ms));
@@ -796,6 +810,7 @@ struct Status {
     State state;
     std::uint32_t failure_count;  ///< in a row, or inside the window
     std::uint32_t trips;          ///< openings since it was last healthy, at most 255
+    std::optional<Cause> cause;   ///< of the last opening, also after it; none before the first
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
@@ -835,6 +850,7 @@ struct Status {
                       static_cast<State>(raw.state),
                       raw.failure_count,
                       raw.trips,
+                      detail::cause(raw.cause),
                       raw.total_successes,
                       raw.total_failures,
                       raw.total_rejections,
@@ -890,6 +906,7 @@ struct Event {
     bool coalesced;
     Metadata metadata;
     bool truncated = false;
+    std::optional<Cause> cause = {};  ///< why the circuit is open, if it is
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -907,6 +924,8 @@ public:
     State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
     /// Why, as the reporter said; what a notice says.
     std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
+    /// Why the circuit opened, if it is open after the event.
+    std::optional<Cause> cause() const noexcept { return detail::cause(raw_->cause); }
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
     /// Orders the events of one connection: the larger number tells the later state.
@@ -934,7 +953,7 @@ public:
         return Event{type(),          std::string(connection()), detail::copy(raw_->scope), previous_state(),
                      new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
                      registration(),  timestamp(),                expiry(),                 is_coalesced(),
-                     metadata(),      is_truncated()};
+                     metadata(),      is_truncated(),             cause()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }

@@ -36,8 +36,8 @@ pub struct brama_event_t {
     /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
     /// ignore them.
     pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Why the circuit is open, if it is after the event.
+    pub cause: brama_cause_t,
     /// Orders the events of one connection: of two, the one with the larger number
     /// tells the later state. Grows in the order of delivery. No order between
     /// connections is promised.
@@ -74,7 +74,7 @@ unsafe impl Extensible for brama_event_t {
         new_state: BRAMA_STATE_UNKNOWN,
         failure_count: 0,
         flags: 0,
-        reserved: 0,
+        cause: BRAMA_CAUSE_NONE,
         sequence: 0,
         registration: 0,
         timestamp_ms: 0,
@@ -110,7 +110,7 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         failure_count: event.failure_count(),
         flags: flag(event.is_coalesced(), BRAMA_EVENT_COALESCED)
             | flag(event.is_truncated(), BRAMA_EVENT_TRUNCATED),
-        reserved: 0,
+        cause: types::cause(event.cause()),
         sequence: event.sequence(),
         registration: event.registration(),
         timestamp_ms: event.timestamp(),

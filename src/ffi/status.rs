@@ -101,8 +101,8 @@ pub struct brama_status_t {
     pub failure_count: u32,
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Why the circuit opened last, also after it has closed.
+    pub cause: brama_cause_t,
     /// Successes reported since registration.
     pub total_successes: u64,
     /// Failures reported since registration.
@@ -166,7 +166,7 @@ unsafe impl Extensible for brama_status_t {
         state: BRAMA_STATE_UNKNOWN,
         failure_count: 0,
         trips: 0,
-        reserved: 0,
+        cause: BRAMA_CAUSE_NONE,
         total_successes: 0,
         total_failures: 0,
         total_rejections: 0,
@@ -419,7 +419,7 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         state: types::state(status.state),
         failure_count: status.failure_count,
         trips: status.trips,
-        reserved: 0,
+        cause: types::cause(status.cause),
         total_successes: status.total_successes,
         total_failures: status.total_failures,
         total_rejections: status.total_rejections,

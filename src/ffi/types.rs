@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use crate::values::cause::Cause;
 use crate::values::event::EventType;
 use crate::values::state::State;
 
@@ -16,6 +17,22 @@ pub const BRAMA_STATE_CLOSED: brama_state_t = 1;
 pub const BRAMA_STATE_OPEN: brama_state_t = 2;
 /// Probing: a limited number of calls test whether the dependency recovered.
 pub const BRAMA_STATE_HALF_OPEN: brama_state_t = 3;
+
+/// Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
+pub type brama_cause_t = i32;
+
+/// It never opened, or is not open after the event.
+pub const BRAMA_CAUSE_NONE: brama_cause_t = 0;
+/// As many failures in a row as max_attempts.
+pub const BRAMA_CAUSE_CONSECUTIVE: brama_cause_t = 1;
+/// As many failures within the window.
+pub const BRAMA_CAUSE_WINDOW: brama_cause_t = 2;
+/// The dependency asked to be left alone: brama_failure_for.
+pub const BRAMA_CAUSE_RETRY_AFTER: brama_cause_t = 5;
+/// A probe failed.
+pub const BRAMA_CAUSE_PROBE: brama_cause_t = 6;
+/// By hand: brama_open_circuit.
+pub const BRAMA_CAUSE_MANUAL: brama_cause_t = 7;
 
 /// How long a circuit stays open while a dependency stays down: one of the
 /// BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
@@ -154,6 +171,17 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
         _ => c"unknown",
     };
     name.as_ptr()
+}
+
+pub(super) fn cause(cause: Option<Cause>) -> brama_cause_t {
+    match cause {
+        None => BRAMA_CAUSE_NONE,
+        Some(Cause::Consecutive) => BRAMA_CAUSE_CONSECUTIVE,
+        Some(Cause::Window) => BRAMA_CAUSE_WINDOW,
+        Some(Cause::RetryAfter) => BRAMA_CAUSE_RETRY_AFTER,
+        Some(Cause::Probe) => BRAMA_CAUSE_PROBE,
+        Some(Cause::Manual) => BRAMA_CAUSE_MANUAL,
+    }
 }
 
 pub(super) fn state(state: State) -> brama_state_t {

@@ -161,6 +161,7 @@ fn fields_tell_what_the_event_tells() {
         ("scope", "billing"),
         ("previous_state", "closed"),
         ("new_state", "open"),
+        ("cause", "consecutive"),
         ("reason", "HTTP 503"),
         ("failure_count", "2"),
         ("expiry_ms", "60000"),
@@ -171,7 +172,7 @@ fn fields_tell_what_the_event_tells() {
             .map(|(name, value)| (name, value.to_owned()))
             .into()
     );
-    for absent in ["scope", "reason", "expiry_ms"] {
+    for absent in ["scope", "cause", "reason", "expiry_ms"] {
         assert!(!reset.fields.contains_key(absent), "{absent}: {reset:?}");
     }
 }

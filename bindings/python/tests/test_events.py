@@ -49,6 +49,7 @@ def test_what_an_event_carries(world: World) -> None:
     assert (opened.connection, opened.scope, opened.reason) == ("x", "s", "timeout")
     assert (opened.previous_state, opened.new_state) == ("closed", "open")
     assert (opened.failure_count, opened.expiry, opened.coalesced) == (1, 1_000, False)
+    assert opened.cause is brama.Cause.CONSECUTIVE and events[5].cause is None
     assert opened.timestamp == 1_000_000_000_000 and opened.metadata == {"code": "504"}
     assert events[0].previous_state is brama.State.UNKNOWN
     assert [e.sequence for e in events] == sorted({e.sequence for e in events})

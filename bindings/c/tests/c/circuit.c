@@ -87,6 +87,7 @@ static void by_name_is_the_same(void) {
     OK(brama_status(m, "api", "billing", &status));
     CHECK(strcmp(status.scope, "billing") == 0 && status.failure_count == 5);
     CHECK(status.retry_after_ms == 60000 && status.trips == 1);
+    CHECK(status.cause == BRAMA_CAUSE_CONSECUTIVE);
 
     OK(brama_unregister(m, "api", "billing"));
     CHECK(!brama_available(m, "api", "billing"));
@@ -100,7 +101,9 @@ static void by_hand(void) {
     brama_connection_t *db = made(world, "db", 5);
     brama_permit_t permit;
     uint64_t wait;
+    CHECK(status_of(db).cause == BRAMA_CAUSE_NONE);
     OK(brama_open_circuit(m, "db", NULL, "maintenance", BRAMA_NEVER));
+    CHECK(status_of(db).cause == BRAMA_CAUSE_MANUAL);
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &permit, &wait));
     CHECK(wait == BRAMA_NEVER && BRAMA_NEVER != BRAMA_NONE);
     CHECK(status_of(db).expiry_ms == BRAMA_NEVER && status_of(db).retry_after_ms == BRAMA_NEVER);

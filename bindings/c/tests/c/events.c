@@ -46,7 +46,8 @@ static void every_field_arrives(const brama_event_t *event, void *user_data) {
     CHECK(strcmp(event->metadata[0].key, "host") == 0);
     CHECK(strcmp(event->metadata[0].value, "db-3") == 0);
     CHECK(strcmp(event->metadata[1].key, "port") == 0);
-    CHECK(event->failure_count == 1 && event->flags == 0 && event->reserved == 0);
+    CHECK(event->failure_count == 1 && event->flags == 0);
+    CHECK(event->cause == BRAMA_CAUSE_CONSECUTIVE);
     CHECK(event->sequence > 0 && event->registration > 0);
     if (event->event_type == BRAMA_EVENT_STATE_CHANGE) {
         CHECK(event->previous_state == BRAMA_STATE_CLOSED);

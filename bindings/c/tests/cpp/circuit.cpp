@@ -38,6 +38,7 @@ void a_circuit_opens_and_recovers() {
     THROWS(Rejected, "retry after 60s", refused.value());
 
     db.open_circuit("maintenance", brama::never);
+    CHECK(db.status().cause == brama::Cause::manual);
     CHECK(!db.try_acquire().retry_after());
     CHECK(db.status().expiry == brama::never && !db.status().retry_after);
     db.open_circuit("a second", std::chrono::seconds(1));
@@ -230,7 +231,7 @@ void settings_and_status() {
     auto status = gate.status({"api", "billing"});
     CHECK(status.identifier == "api" && status.scope == "billing" && status.state == brama::State::closed);
     CHECK(status.failure_count == 1 && status.total_successes == 1 && status.total_failures == 1);
-    CHECK(status.success_rate == 0.5 && !status.opened_at && !status.retry_after);
+    CHECK(status.success_rate == 0.5 && !status.opened_at && !status.retry_after && !status.cause);
     CHECK(status.last_success_time == brama::Time(Milliseconds(5)));
     CHECK(status.last_failure_time == world.clock.now());
     CHECK(status.metadata.at("team") == "billing");

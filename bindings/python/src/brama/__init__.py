@@ -82,7 +82,7 @@ from ._settings import (
     ExpiryStrategy,
     ManagerSettings,
 )
-from ._status import EventCounts, Settings, State, StateCounts, Status
+from ._status import Cause, EventCounts, Settings, State, StateCounts, Status
 from ._stream import EventStream
 from ._subscription import Subscription
 from ._values import NO_SCOPE, Duration
@@ -97,6 +97,7 @@ __all__ = [
     "AlreadyRegistered",
     "Brama",
     "BramaError",
+    "Cause",
     "CircuitOpen",
     "Connection",
     "ConnectionSettings",

@@ -47,6 +47,7 @@ OPEN_FROM = 4 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
+CAUSES = {1: "consecutive", 2: "window", 5: "retry_after", 6: "probe", 7: "manual"}
 EVENT_TYPES = (
     "state_change",
     "registration",
@@ -169,7 +170,7 @@ class StatusWords(Structure):
         ("state", c_int32),
         ("failure_count", c_uint32),
         ("trips", c_uint32),
-        ("reserved", c_uint32),
+        ("cause", c_int32),
         ("total_successes", c_uint64),
         ("total_failures", c_uint64),
         ("total_rejections", c_uint64),
@@ -202,7 +203,7 @@ class EventWords(Structure):
         ("new_state", c_int32),
         ("failure_count", c_uint32),
         ("flags", c_uint32),
-        ("reserved", c_uint32),
+        ("cause", c_int32),
         ("sequence", c_uint64),
         ("registration", c_uint64),
         ("timestamp_ms", c_uint64),

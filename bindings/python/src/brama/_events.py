@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Union
 
 from . import _abi, _ffi
 from ._settings import StrEnum
-from ._status import State, some, state_of
+from ._status import Cause, State, cause_of, some, state_of
 from ._values import invalid, wrong_type
 
 
@@ -90,6 +90,8 @@ class Event:
     truncated: bool = False
     """The reason or the metadata is not as it was given: it was cut or left out to keep its
     bounds, or made valid text."""
+    cause: Optional[Cause] = None
+    """Why the circuit opened, if it is open after the event."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
@@ -112,6 +114,7 @@ def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
         metadata=metadata,
         coalesced=bool(words.flags & _abi.COALESCED),
         truncated=bool(words.flags & _abi.TRUNCATED),
+        cause=cause_of(words.cause),
     )
 
 

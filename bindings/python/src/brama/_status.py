@@ -22,7 +22,28 @@ class State(StrEnum):
     """Probing: a limited number of calls test whether the dependency recovered."""
 
 
+class Cause(StrEnum):
+    """Why a circuit opened. Each is a `str`: `Cause.PROBE == "probe"`. More may come."""
+
+    CONSECUTIVE = "consecutive"
+    """As many failures in a row as `max_attempts`."""
+    WINDOW = "window"
+    """As many within the `window`."""
+    RETRY_AFTER = "retry_after"
+    """The dependency asked to be left alone: `failure(retry_after=...)`."""
+    PROBE = "probe"
+    """A probe failed."""
+    MANUAL = "manual"
+    """By hand: `open_circuit`."""
+
+
 _STATES = tuple(State(name) for name in _abi.STATES)
+_CAUSES = {number: Cause(name) for number, name in _abi.CAUSES.items()}
+
+
+def cause_of(number: int) -> Optional[Cause]:
+    """None also for a cause that only a later version of this package knows."""
+    return _CAUSES.get(number)
 
 
 def state_of(number: int) -> State:
@@ -89,6 +110,8 @@ class Status:
     metadata: Mapping[str, str]
     total_ignored: int = 0
     """Calls that were ignored: cancelled, excluded, or given back. Stops at 4 294 967 295."""
+    cause: Optional[Cause] = None
+    """Why the circuit opened last, also after it has closed; None before the first opening."""
 
 
 @dataclass(frozen=True)
@@ -164,4 +187,5 @@ def status_of(
         settings=_settings_of(words.settings.contents),
         metadata=metadata,
         total_ignored=words.total_ignored,
+        cause=cause_of(words.cause),
     )
