@@ -31,10 +31,11 @@
  * Build with `cc program.c -lbrama`.
  *
  * STATES. A connection is closed (healthy: calls pass) from its registration. After
- * max_attempts failures in a row, or within a window, it opens: calls are rejected.
- * When its expiry is over it is half-open: a limited number of calls, the probes, test
- * the dependency. Enough successes close it, one failure opens it again. Time is part
- * of the state: every function sees the state as of now, on any thread.
+ * max_attempts failures in a row, or within a window, it opens: calls are rejected. It also
+ * opens when the dependency asks to be left alone (brama_failure_for). When its expiry is
+ * over it is half-open: a limited number of calls, the probes, test the dependency. Enough
+ * successes close it, one failure opens it again. Time is part of the state: every function
+ * sees the state as of now, on any thread.
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
  * (brama_available), call, report (brama_success, brama_failure): simpler to add to
