@@ -337,6 +337,22 @@ static void report_by_value(brama_permit_t permit, const brama_connection_t *on)
     }
 }
 
+/* A failure with a wait, in each of its forms. */
+static void failure_for(brama_t *on, const brama_connection_t *held, const brama_permit_t *permit) {
+    const char *name = string(), *scope = string();
+    const brama_report_t *what = report();
+    uint64_t wait = u64();
+    switch (byte() % 4) {
+    case 0: ANSWER(brama_failure_for(on, name, scope, what, wait)); break;
+    case 1: ANSWER(brama_connection_failure_for(held, what, wait)); break;
+    case 2: ANSWER(brama_permit_failure_for_at(permit, what, wait)); break;
+    case 3:
+        if (permit != NULL)
+            ANSWER(brama_permit_failure_for(*permit, what, wait));
+        break;
+    }
+}
+
 /* A circuit by its name, by hand. */
 static void control(brama_t *on) {
     const char *name = string(), *scope = string();
@@ -376,6 +392,10 @@ static void further_step(uint8_t operation) {
     held = handle(&h);
     p = byte() % PERMITS;
     permit = byte() > 250 ? NULL : &permits[p];
+    if (operation >= 54) { /* What stands below keeps its meaning here, too. */
+        failure_for(on, held, permit);
+        return;
+    }
     switch (operation % 18) {
     case 0: case 1: case 2: case 3:
         name = string(), scope = string(), length = length_of(name), scope_length = length_of(scope);

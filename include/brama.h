@@ -31,10 +31,11 @@
  * Build with `cc program.c -lbrama`.
  *
  * STATES. A connection is closed (healthy: calls pass) from its registration. After
- * max_attempts failures in a row, or within a window, it opens: calls are rejected.
- * When its expiry is over it is half-open: a limited number of calls, the probes, test
- * the dependency. Enough successes close it, one failure opens it again. Time is part
- * of the state: every function sees the state as of now, on any thread.
+ * max_attempts failures in a row, or within a window, it opens: calls are rejected. It also
+ * opens when the dependency asks to be left alone (brama_failure_for). When its expiry is
+ * over it is half-open: a limited number of calls, the probes, test the dependency. Enough
+ * successes close it, one failure opens it again. Time is part of the state: every function
+ * sees the state as of now, on any thread.
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
  * (brama_available), call, report (brama_success, brama_failure): simpler to add to
@@ -1211,6 +1212,26 @@ brama_result_t brama_failure_with(brama_t *manager,
                                   const char *scope,
                                   const brama_report_t *report);
 
+/**
+ * Reports a failure with which the dependency has said how long it wants to be left alone, as
+ * HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
+ * by the jitter, whatever its rules say. While it is open already, the failure is in the totals
+ * only. A NULL report tells nothing more.
+ *
+ * wait_ms is at most 24 h (86400000); a longer one is cut. 0 is none: the failure is an ordinary
+ * one, as by brama_failure_with. A number that means something elsewhere (BRAMA_NEVER and its
+ * kin) is refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_failure_for(brama_t *manager,
+                                 const char *identifier,
+                                 const char *scope,
+                                 const brama_report_t *report,
+                                 uint64_t wait_ms);
+
 /* -- Connections by handle ----------------------------------------------------------- */
 
 /**
@@ -1285,6 +1306,14 @@ brama_result_t brama_connection_failure_n(const brama_connection_t *connection,
 BRAMA_API
 brama_result_t brama_connection_failure_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
+
+/**
+ * brama_failure_for on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+ */
+BRAMA_API
+brama_result_t brama_connection_failure_for(const brama_connection_t *connection,
+                                            const brama_report_t *report,
+                                            uint64_t wait_ms);
 
 /* -- Guarded calls ------------------------------------------------------------------- */
 
@@ -1458,6 +1487,25 @@ brama_result_t brama_permit_failure_with(brama_permit_t permit,
 BRAMA_API
 brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
                                             const brama_report_t *report);
+
+/**
+ * Reports that the admitted call failed, and that the dependency has said how long it wants to
+ * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the failure is
+ * in the totals only. Errors as brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for
+ * wait_ms: the permit is still to be reported then. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_for(brama_permit_t permit,
+                                        const brama_report_t *report,
+                                        uint64_t wait_ms);
+
+/**
+ * brama_permit_failure_for with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_for_at(const brama_permit_t *permit,
+                                           const brama_report_t *report,
+                                           uint64_t wait_ms);
 
 /**
  * Gives the permit back, neither success nor failure: what happened says nothing about the

@@ -43,8 +43,8 @@
  * outer call reports for both. If that has nothing to report itself (it is ignored), it
  * reports a failure if an inner call failed. fn returns on the thread that it was called on.
  *
- * A Permit of one's own is reported by its success(), failure() or ignore(); one that is
- * destroyed unreported is cancelled, or counted as a failure if an exception is destroying it
+ * A Permit of one's own is reported by its success(), failure(), failure_for() or ignore(); one
+ * that is destroyed unreported is cancelled, or counted as a failure if an exception is destroying it
  * that began after it was acquired. Guarded calls do not share it. What is cancelled is
  * ignored, or a failure if it lasted as long as the setting cancelled_after says.
  *
@@ -784,6 +784,11 @@ inline std::uint64_t opening(Answer& answer, const std::optional<Milliseconds>& 
     return length;
 }
 
+/// How long a dependency wants to be left alone, for C.
+inline std::uint64_t waiting(Answer& answer, Milliseconds wait) noexcept {
+    return ms(answer, Code::invalid_argument, "wait", wait);
+}
+
 struct NativeReport {
     brama_report_t raw;
 
@@ -1195,6 +1200,21 @@ public:
         return Answer(brama_permit_failure_with(release(), &report.raw));
     }
 
+    /// The call failed, and the dependency has said how long it wants to be left alone; see
+    /// Connection::failure_for. Errors as success(); InvalidArgument for the wait: then it is
+    /// still to be reported.
+    void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) {
+        try_failure_for(reason, wait, metadata).value();
+    }
+    Result<void> try_failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::waiting(answer, wait);
+        if (answer) answer = Answer(brama_permit_failure_for_at(&raw_, &report.raw, length));
+        if (answer.code() != Code::invalid_argument) release();
+        return answer;
+    }
+
     /// Gives it back, neither success nor failure: a cancelled caller is no failing
     /// dependency. Errors as success().
     void ignore() { try_ignore().value(); }
@@ -1512,6 +1532,22 @@ public:
         return Answer(brama_connection_failure_with(native(), &report.raw));
     }
 
+    /// Reports a failure with which the dependency has said how long it wants to be left alone,
+    /// as HTTP does with Retry-After. A closed or half-open circuit opens at once for so long,
+    /// prolonged by the jitter, whatever its rules say. While it is open already, the failure is
+    /// in the totals only. At most 24 h, a longer wait is cut; zero is none, and the failure an
+    /// ordinary one. Errors: NotFound, ShutDown; InvalidArgument for a wait that is negative,
+    /// `never`, `none` or `inherit`: nothing is reported then.
+    void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
+        try_failure_for(reason, wait, metadata).value();
+    }
+    Result<void> try_failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::waiting(answer, wait);
+        return answer ? Answer(brama_connection_failure_for(native(), &report.raw, length)) : answer;
+    }
+
     /// Opens the circuit, or moves the deadline of an open one: for this long this time,
     /// or `never` to stay open until closed; if not given, as its settings say. Errors:
     /// NotFound, ShutDown, InvalidArgument.
@@ -1817,6 +1853,17 @@ public:
     Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
         return by_name(key, [&](auto... name) { return brama_failure_with(name..., &report.raw); });
+    }
+    /// As Connection::failure_for, by name.
+    void failure_for(Key key, Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
+        try_failure_for(key, reason, wait, metadata).value();
+    }
+    Result<void> try_failure_for(Key key, Text reason, Milliseconds wait, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::waiting(answer, wait);
+        if (!answer) return answer;
+        return by_name(key, [&](auto... name) { return brama_failure_for(name..., &report.raw, length); });
     }
 
     /// As the functions of Connection, by name. Errors: NotFound.

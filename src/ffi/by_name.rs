@@ -353,6 +353,40 @@ pub unsafe extern "C" fn brama_failure_with(
     }
 }
 
+/// Reports a failure with which the dependency has said how long it wants to be left alone, as
+/// HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
+/// by the jitter, whatever its rules say. While it is open already, the failure is in the totals
+/// only. A NULL report tells nothing more.
+///
+/// wait_ms is at most 24 h (86400000); a longer one is cut. 0 is none: the failure is an ordinary
+/// one, as by brama_failure_with. A number that means something elsewhere (BRAMA_NEVER and its
+/// kin) is refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported.
+///
+/// A NULL manager is the default one, a NULL scope is none. Errors:
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_failure_for(
+    manager: *mut brama_t,
+    identifier: *const c_char,
+    scope: *const c_char,
+    report: *const brama_report_t,
+    wait_ms: u64,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `report` is
+    // NULL or a report: the rule for pointers in `args`.
+    unsafe {
+        by_name(
+            manager,
+            || key(identifier, scope),
+            |brama, key| {
+                let (report, count) = brama_report_t::given_with_place(report)?;
+                count.put(brama.failure_for(key, &report, report::wait(wait_ms)?)?);
+                Ok(())
+            },
+        )
+    }
+}
+
 /// # Safety
 ///
 /// `manager` is NULL or a manager; `reason` is NULL or text of this length.

@@ -239,3 +239,21 @@ pub unsafe extern "C" fn brama_connection_failure_with(
         })
     }
 }
+
+/// brama_failure_for on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_connection_failure_for(
+    connection: *const brama_connection_t,
+    report: *const brama_report_t,
+    wait_ms: u64,
+) -> brama_result_t {
+    // SAFETY: `connection` is NULL or a handle; `report` is NULL or a report: the rule for
+    // pointers in `args`.
+    unsafe {
+        by_handle(connection, |connection| {
+            let (report, count) = brama_report_t::given_with_place(report)?;
+            count.put(connection.failure_for(&report, report::wait(wait_ms)?)?);
+            Ok(())
+        })
+    }
+}

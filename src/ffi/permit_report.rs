@@ -5,6 +5,7 @@
 //! is passed by value lies in the caller's memory, and what is handed on is where.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
 use super::args;
 use super::errors::{BRAMA_OK, brama_result_t};
@@ -176,7 +177,7 @@ unsafe fn failure_that_matters(
                     let handle = &handle.connection;
                     handle.go_on_with_failure(Some(token), &Report::from(&report), begun)?
                 }
-                granted => granted.failure(&Report::from(&report))?,
+                granted => granted.failure(&Report::from(&report), Duration::ZERO)?,
             }
         };
         Ok(())
@@ -200,12 +201,40 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
     permit: *const brama_permit_t,
     report: *const brama_report_t,
 ) -> brama_result_t {
+    // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there; `report` is
+    // NULL or a report: the rule for pointers in `args`.
+    unsafe { brama_permit_failure_for_at(permit, report, 0) }
+}
+
+/// Reports that the admitted call failed, and that the dependency has said how long it wants to
+/// be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the failure is
+/// in the totals only. Errors as brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for
+/// wait_ms: the permit is still to be reported then. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_for(
+    permit: brama_permit_t,
+    report: *const brama_report_t,
+    wait_ms: u64,
+) -> brama_result_t {
+    // SAFETY: `permit` is this function's own copy of a permit; `report` is NULL or a report:
+    // the rule for pointers in `args`.
+    unsafe { brama_permit_failure_for_at(&raw const permit, report, wait_ms) }
+}
+
+/// brama_permit_failure_for with the permit by pointer; see brama_permit_success_at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_failure_for_at(
+    permit: *const brama_permit_t,
+    report: *const brama_report_t,
+    wait_ms: u64,
+) -> brama_result_t {
     guard::result(|| {
         // SAFETY: `permit` is NULL or a permit, whose handle or manager is still there;
         // `report` is NULL or a report: the rule for pointers in `args`.
         unsafe {
             let (report, count) = brama_report_t::given_with_place(report)?;
-            count.put(Granted::to(permit)?.failure(&Report::from(&report))?);
+            let (granted, wait) = (Granted::to(permit)?, report::wait(wait_ms)?);
+            count.put(granted.failure(&Report::from(&report), wait)?);
         }
         Ok(())
     })
@@ -271,10 +300,12 @@ impl Granted<'_> {
         }
     }
 
-    fn failure(self, report: &Report<'_>) -> Result<u32, Failure> {
+    fn failure(self, report: &Report<'_>, wait: Duration) -> Result<u32, Failure> {
         match self {
-            Granted::ByHandle(handle, token) => Ok(handle.connection.failure_of(token, report)?),
-            Granted::ByName(brama, admission) => found(brama.failure_of(admission, report)),
+            Granted::ByHandle(handle, token) => {
+                Ok(handle.connection.failure_of(token, report, wait)?)
+            }
+            Granted::ByName(brama, admission) => found(brama.failure_of(admission, report, wait)),
         }
     }
 

@@ -5,8 +5,10 @@ use std::ffi::c_char;
 use std::mem::size_of;
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{self, Extensible, init, put, read_or_blank};
+use super::sentinels::{Field, Found};
 use super::strings::{self, TERMINATED};
 use super::types::brama_pair_t;
 use crate::values::error::Error;
@@ -142,6 +144,18 @@ pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'
         reason,
         is_altered: is_altered.unwrap_or(true),
         metadata: None,
+    }
+}
+
+/// How long a dependency wants to be left alone.
+pub(super) fn wait(wait_ms: u64) -> Result<Duration, Error> {
+    match wait_ms.found() {
+        Found::Number(ms) => Ok(Duration::from_millis(ms)),
+        _ => Err(args::invalid(
+            "wait_ms",
+            wait_ms.name(),
+            "must be a number of ms",
+        )),
     }
 }
 

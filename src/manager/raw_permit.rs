@@ -5,6 +5,8 @@
 //! report looks that up again: by its hash, and by the number that no other
 //! registration of the manager has.
 
+use std::time::Duration;
+
 use super::Brama;
 use crate::circuit::record::{Record, Refusal, Ticket, Token};
 use crate::manager::engine::Engine;
@@ -77,14 +79,15 @@ impl Brama {
         })
     }
 
-    /// `None`: the registration is gone.
+    /// `None`: the registration is gone. A `wait` of zero: an ordinary failure.
     pub(crate) fn failure_of(
         &self,
         admission: Admission,
         report: &Report<'_>,
+        wait: Duration,
     ) -> Option<Result<u32, Error>> {
         self.settle(admission, |record, engine, ticket, _| {
-            record.failure(&engine.context, Some(ticket), report)
+            record.failure_for(&engine.context, Some(ticket), report, wait)
         })
     }
 

@@ -208,6 +208,13 @@ def test_reports(world: World) -> None:
     assert x.status().total_failures == x.status().total_successes == 0
 
 
+def test_the_longest_timedelta_is_a_length_as_others_are(world: World) -> None:
+    x = world.manager.register("x", expiry=timedelta.max)
+    assert x.status().settings.expiry == 999_999_999 * 86_400_000 + 86_400_000
+    x.open_circuit(expiry=timedelta.max)
+    assert x.state() == "open" and world.manager.shutdown(timedelta.max) == 0
+
+
 def test_text_costs_no_report(world: World) -> None:
     """It is made valid, and the event says so."""
     manager = world.manager

@@ -86,7 +86,7 @@ def test_an_address_is_given_back_once_and_then_everything_raises() -> None:
         handle.status,
         handle.passes,
         lambda: handle.success(None),
-        lambda: handle.failure(None, None),
+        lambda: handle.failure(None, None, 0),
         lambda: handle.admit(handle.word.value),
         lambda: handle.control("reset"),
     ):

@@ -41,7 +41,7 @@ def test_what_type_checkers_see_has_every_setting() -> None:
 
 def test_defaults_are_those_of_the_table(world: World) -> None:
     world.manager.register("x")
-    words = {"BRAMA_NONE": None, "BRAMA_EXPIRY_FIXED": "fixed"}
+    words = {"BRAMA_NONE": None, "BRAMA_EXPIRY_FIXED": "fixed", "true": True}
     found = settings_of(world)
     for row in TABLE:
         default = words[row.default] if row.default in words else ast.literal_eval(row.default)

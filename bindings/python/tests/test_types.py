@@ -88,6 +88,7 @@ def test_types_are_complete(installed: Path) -> None:
 
 
 USER = """
+from datetime import timedelta
 import brama
 manager = brama.Brama(max_attempts=3)
 manager.configure("x", max_attempts=5, expiry=10)
@@ -105,6 +106,8 @@ async def get(host: str) -> bytes: return b""
 with brama.guard("x", include=[OSError], classify=lambda r: "failure") as call:
     n: int = call.result(5)
     call.failure("HTTP 503")
+    call.failure(retry_after=timedelta(seconds=1))
+    call.failure(retry_after="30")  # wrong
 brama.circuit("x", fallback_on="sometimes")  # wrong
 status: brama.Status = brama.status("x")
 """

@@ -1,6 +1,8 @@
 //! Permits as plain words, on a handle: for callers who cannot hold a
 //! [`Permit`](crate::Permit).
 
+use std::time::Duration;
+
 use super::{Connection, Refusal};
 use crate::circuit::record::{Begun, Refused, Ticket, Token};
 use crate::manager::{Admission, Brama};
@@ -67,10 +69,16 @@ impl Connection {
         })
     }
 
-    pub(crate) fn failure_of(&self, token: Token, report: &Report<'_>) -> Result<u32, Error> {
+    /// A `wait` of zero: an ordinary failure.
+    pub(crate) fn failure_of(
+        &self,
+        token: Token,
+        report: &Report<'_>,
+        wait: Duration,
+    ) -> Result<u32, Error> {
         let ticket = Some(token.ticket());
         self.record
-            .failure(&self.engine.context, ticket, report)
+            .failure_for(&self.engine.context, ticket, report, wait)
             .map_err(|refusal| self.error(refusal))
     }
 

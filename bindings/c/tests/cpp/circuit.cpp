@@ -121,6 +121,43 @@ void a_late_report_is_stale() {
     CHECK(db.state() == brama::State::open);
 }
 
+void a_wait_opens_at_once_and_for_so_long() {
+    World world;
+    auto& gate = world.gate;
+    const auto db = gate.register_connection("db", {});
+    auto queue = gate.subscribe_queue({brama::EventType::circuit_opened}, 8);
+    auto late = db.acquire();
+    gate.failure_for("db", "HTTP 429", std::chrono::seconds(30), {{"status", "429"}});
+    CHECK(db.state() == brama::State::open && db.status().retry_after == std::chrono::seconds(30));
+    const auto opened = queue.pop();
+    CHECK(opened && opened->reason == "HTTP 429" && opened->metadata.at("status") == "429");
+    // While it is open, or late: in the totals only.
+    db.failure_for({}, std::chrono::hours(1));
+    CHECK(late.try_failure_for({}, std::chrono::hours(1)).code() == brama::Code::stale && !late);
+    CHECK(db.status().retry_after == std::chrono::seconds(30) && db.status().total_failures == 3);
+
+    world.clock.advance(std::chrono::seconds(30));
+    auto probe = db.acquire();
+    THROWS(InvalidArgument, "`wait` = -1 ms", probe.failure_for({}, Milliseconds(-1)));
+    THROWS(InvalidArgument, "BRAMA_NEVER", probe.failure_for({}, brama::never));
+    CHECK(probe);  // It is still to be reported.
+    probe.failure_for("HTTP 503", Milliseconds(7));
+    CHECK(!probe && db.status().expiry == Milliseconds(7) && db.status().trips == 2);
+    THROWS(InvalidArgument, "permit", probe.failure_for({}, Milliseconds(7)));
+
+    for (const auto wait : {brama::never, brama::none, Milliseconds(brama::inherit), Milliseconds(-1)}) {
+        CHECK(db.try_failure_for({}, wait).code() == brama::Code::invalid_argument);
+        CHECK(gate.try_failure_for("db", {}, wait).code() == brama::Code::invalid_argument);
+    }
+    CHECK(db.status().total_failures == 4);
+    db.reset_circuit();
+    db.failure_for({}, Milliseconds(0));
+    CHECK(db.state() == brama::State::closed && db.status().failure_count == 1);
+    db.failure_for({}, std::chrono::hours(25));
+    CHECK(db.status().expiry == std::chrono::hours(24));
+    THROWS(NotFound, "nobody", gate.failure_for("nobody", {}, Milliseconds(1)));
+}
+
 void calls_are_guarded() {
     World world;
     auto& gate = world.gate;
@@ -406,6 +443,7 @@ int main() {
     a_circuit_opens_and_recovers();
     a_permit_reports_once_and_never_less();
     a_late_report_is_stale();
+    a_wait_opens_at_once_and_for_so_long();
     calls_are_guarded();
     a_classifier_decides();
     settings_and_status();

@@ -102,41 +102,54 @@ class Call:
         self.ended: bool = False
         #: Whether another call rides on it now.
         self.ridden: bool = False
-        #: Why a rider failed.
-        self.failed: Optional[bytes] = None
+        #: Why a rider failed, and how long its dependency wants to be left alone.
+        self.failed: Optional[Tuple[Optional[bytes], int]] = None
         self.below: _Link = None
         #: The guard whose block it is, while that is open.
         self.guard: object = None
 
     def report(
-        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+        self,
+        outcome: Outcome,
+        reason: Optional[bytes] = None,
+        metadata: Pairs = None,
+        wait: int = 0,
     ) -> Tuple[int, int]:
-        """The library's code, and how many failures count now, if it is a failure."""
+        """The library's code, and how many failures count now, if it is a failure.
+
+        Args:
+            wait: as for `report_failure`.
+        """
         if outcome is IGNORED and self.failed is not None:
-            outcome, reason = FAILURE, self.failed
+            outcome, (reason, wait) = FAILURE, self.failed
         failures = 0
         if outcome is SUCCESS:
             code = report_success(self.ticket, metadata)
         elif outcome is FAILURE:
-            code, failures = report_failure(self.ticket, reason, metadata)
+            code, failures = report_failure(self.ticket, reason, metadata, wait)
         else:
             code = report_ignored(self.ticket)
         self._end()
         return code, failures
 
     def report_in_block(
-        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+        self,
+        outcome: Outcome,
+        reason: Optional[bytes] = None,
+        metadata: Pairs = None,
+        wait: int = 0,
     ) -> int:
         """Reports by hand in a guarded block, which has no use for `Stale`. Answers how
         many failures count now."""
-        code, failures = self.report(outcome, reason, metadata)
+        code, failures = self.report(outcome, reason, metadata, wait)
         _check(code)
         return failures
 
     def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
         """Reports for a guarded call."""
         if outcome in (IGNORED, CANCELLED) and self.failed is not None:
-            outcome, reason = FAILURE, self.failed
+            self.report_in_block(IGNORED)
+            return
         if outcome is SUCCESS:
             code = report_success(self.ticket)
         elif outcome is FAILURE:
@@ -228,12 +241,16 @@ class Rider(Call):
         self.is_probe = True
 
     def report(
-        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+        self,
+        outcome: Outcome,
+        reason: Optional[bytes] = None,
+        metadata: Pairs = None,
+        wait: int = 0,
     ) -> Tuple[int, int]:
         if outcome is IGNORED and self.failed is not None:
-            outcome, reason = FAILURE, self.failed
+            outcome, (reason, wait) = FAILURE, self.failed
         if outcome is FAILURE:
-            self.outer.failed = reason or b""
+            self.outer.failed = (reason, wait)
         self.ended = True
         self.outer.ridden = False
         return _abi.OK, 0

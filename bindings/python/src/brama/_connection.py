@@ -92,21 +92,32 @@ class Connection(Unshared):
         self._handle.success(_values.details(metadata))
 
     def failure(
-        self, *, reason: Optional[str] = None, metadata: Optional[Mapping[str, str]] = None
+        self,
+        *,
+        reason: Optional[str] = None,
+        metadata: Optional[Mapping[str, str]] = None,
+        retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports a failure without a permit. While half-open it counts like a probe's.
 
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            retry_after: how long the dependency wants to be left alone, in milliseconds or as a
+                timedelta, as HTTP says it with `Retry-After`; None: it has not said.
+                A closed or half-open circuit opens at once for so long, prolonged by `jitter`,
+                whatever its rules say. While it is open already, the failure is in the totals
+                only. At most 24 h, a longer one is cut; below a millisecond it is none.
 
         Returns:
             How many failures count now: in a row, or inside the window.
 
         Raises:
+            InvalidArgument: `retry_after` is negative; nothing was reported.
             NotFound, ShutDown
         """
-        return self._handle.failure(_values.reason(reason), _values.details(metadata))
+        wait = _values.wait("retry_after", retry_after)
+        return self._handle.failure(_values.reason(reason), _values.details(metadata), wait)
 
     def acquire(self) -> Permit:
         """Asks for admission.

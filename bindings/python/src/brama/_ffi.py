@@ -90,11 +90,11 @@ _version = function(HELD, "brama_version", _TEXT)
 _available = function(HELD, "brama_available", c_bool, *_KEY)
 _state = function(HELD, "brama_state", c_int, *_KEY)
 _success_with = function(HELD, "brama_success_with", c_int, *_KEY, _PTR)
-_failure_with = function(HELD, "brama_failure_with", c_int, *_KEY, _PTR)
+_failure_for = function(HELD, "brama_failure_for", c_int, *_KEY, _PTR, _U64)
 connection_success_with = function(HELD, "brama_connection_success_with", c_int, _PTR, _PTR)
-connection_failure_with = function(HELD, "brama_connection_failure_with", c_int, _PTR, _PTR)
+connection_failure_for = function(HELD, "brama_connection_failure_for", c_int, _PTR, _PTR, _U64)
 permit_success_with = function(HELD, "brama_permit_success_with_at", c_int, _PTR, _PTR)
-permit_failure_with = function(HELD, "brama_permit_failure_with_at", c_int, _PTR, _PTR)
+permit_failure_for = function(HELD, "brama_permit_failure_for_at", c_int, _PTR, _PTR, _U64)
 _register = function(HELD, "brama_register", c_int, *_KEY, _PTR, _PTR)
 _get_or_register = function(HELD, "brama_get_or_register", c_int, *_KEY, _PTR, _PTR)
 _connection_get = function(HELD, "brama_connection_get", c_int, *_KEY, _PTR)
@@ -234,9 +234,9 @@ class Manager(Owner):
     def success(self, key: Key, metadata: Pairs) -> None:
         check(_success_with(self.address, *key, report_of(None, metadata)))
 
-    def failure(self, key: Key, reason: Optional[bytes], metadata: Pairs) -> int:
+    def failure(self, key: Key, reason: Optional[bytes], metadata: Pairs, wait: int) -> int:
         address = self.address
-        code, count = counting(lambda r: _failure_with(address, *key, r), reason, metadata)
+        code, count = counting(lambda r: _failure_for(address, *key, r, wait), reason, metadata)
         check(code)
         return count
 

@@ -42,6 +42,7 @@ from ._handle import Handle
 from ._names import TRIES
 from ._owner import Unshared
 from ._policy import FAILURE, IGNORED, SUCCESS, Policy
+from ._values import Duration
 
 T = TypeVar("T")
 
@@ -74,23 +75,32 @@ class GuardedCall(Unshared):
         self._own().report_in_block(SUCCESS, None, _values.details(metadata))
 
     def failure(
-        self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
+        self,
+        reason: Optional[str] = None,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports that the call failed.
 
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            retry_after: how long the dependency wants to be left alone, in milliseconds or as a
+                timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
+                `Connection.failure`.
 
         Returns:
             How many failures count now: in a row, or inside the window. 0 if the report
             was too late, or the call rides on another one of its circuit.
 
         Raises:
+            InvalidArgument: `retry_after` is negative; nothing was reported.
             Stale: the block has reported already, or has ended.
         """
+        wait = _values.wait("retry_after", retry_after)
         text, pairs = _values.reason(reason), _values.details(metadata)
-        return self._own().report_in_block(FAILURE, text, pairs)
+        return self._own().report_in_block(FAILURE, text, pairs, wait)
 
     def ignore(self) -> None:
         """Reports neither success nor failure.
@@ -197,10 +207,14 @@ class Guard(Unshared, metaclass=_AskedForMethods):
         self._current().success(metadata=metadata)
 
     def failure(
-        self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
+        self,
+        reason: Optional[str] = None,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        retry_after: Optional[Duration] = None,
     ) -> int:
         """See `GuardedCall.failure`."""
-        return self._current().failure(reason, metadata=metadata)
+        return self._current().failure(reason, metadata=metadata, retry_after=retry_after)
 
     def ignore(self) -> None:
         """See `GuardedCall.ignore`."""

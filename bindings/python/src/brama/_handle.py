@@ -184,10 +184,10 @@ class Handle(Owner):
         else:
             _ffi.check(_ffi.connection_success(self.argument))
 
-    def failure(self, reason: Optional[bytes], metadata: Pairs) -> int:
+    def failure(self, reason: Optional[bytes], metadata: Pairs, wait: int) -> int:
         address = self.address
         code, failures = _ffi.counting(
-            lambda report: _ffi.connection_failure_with(address, report), reason, metadata
+            lambda report: _ffi.connection_failure_for(address, report, wait), reason, metadata
         )
         _ffi.check(code)
         return failures

@@ -199,12 +199,16 @@ class Brama(GuardedCalls):
         scope: Optional[str] = None,
         reason: Optional[str] = None,
         metadata: Optional[Mapping[str, str]] = None,
+        retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports a failure without a permit. While half-open it counts like a probe's.
 
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            retry_after: how long the dependency wants to be left alone, in milliseconds or as a
+                timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
+                `Connection.failure`.
 
         Returns:
             How many failures count now: in a row, or inside the window.
@@ -212,8 +216,9 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
+        name, wait = key(identifier, scope), _values.wait("retry_after", retry_after)
         text, pairs = _values.reason(reason), _values.details(metadata)
-        return self._native.failure(key(identifier, scope), text, pairs)
+        return self._native.failure(name, text, pairs, wait)
 
     # Circuits by hand.
 

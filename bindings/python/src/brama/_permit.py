@@ -10,6 +10,7 @@ from ._call import Call
 from ._errors import Stale
 from ._owner import Unshared
 from ._policy import DEFAULT, FAILURE, IGNORED, SUCCESS, Outcome
+from ._values import Duration
 
 
 class Permit(Unshared):
@@ -41,21 +42,30 @@ class Permit(Unshared):
         self._report(SUCCESS, None, _values.details(metadata))
 
     def failure(
-        self, reason: Optional[str] = None, *, metadata: Optional[Mapping[str, str]] = None
+        self,
+        reason: Optional[str] = None,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports that the call failed.
 
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            retry_after: how long the dependency wants to be left alone, in milliseconds or as a
+                timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
+                `Connection.failure`.
 
         Returns:
             How many failures count now: in a row, or inside the window.
 
         Raises:
+            InvalidArgument: `retry_after` is negative; the permit is still to be reported.
             Stale, NotFound, ShutDown: as for `success`.
         """
-        return self._report(FAILURE, _values.reason(reason), _values.details(metadata))
+        wait = _values.wait("retry_after", retry_after)
+        return self._report(FAILURE, _values.reason(reason), _values.details(metadata), wait)
 
     def ignore(self) -> None:
         """Gives the permit back, neither success nor failure.
@@ -66,11 +76,15 @@ class Permit(Unshared):
         self._report(IGNORED)
 
     def _report(
-        self, outcome: Outcome, reason: Optional[bytes] = None, metadata: Pairs = None
+        self,
+        outcome: Outcome,
+        reason: Optional[bytes] = None,
+        metadata: Pairs = None,
+        wait: int = 0,
     ) -> int:
         if self._call.ended:
             raise Stale("the permit has been reported already")
-        code, failures = self._call.report(outcome, reason, metadata)
+        code, failures = self._call.report(outcome, reason, metadata, wait)
         if code == _abi.INVALID_ARGUMENT:
             raise Stale("the permit was collected as garbage, and so ignored")
         _ffi.check(code)

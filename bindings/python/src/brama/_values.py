@@ -23,6 +23,8 @@ _TEXT_RULE = "must be UTF-8 without NUL"
 #: An event keeps at most so many bytes of a text.
 _KEPT = 1_024
 _MILLISECOND = timedelta(milliseconds=1)
+#: The library cuts a longer wait to this one. Some longer ones would mean something else to it.
+_LONGEST_WAIT = 86_400_000
 #: The largest numbers that the library does not take for something else.
 LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
@@ -127,12 +129,29 @@ def whole(
 
 def milliseconds(argument: str, value: Duration, error: Type[BramaError] = InvalidConfig) -> int:
     """A length of time; what is left over of a millisecond counts as a whole one."""
+    return whole(argument, _in_milliseconds(argument, value), LARGEST_U64, error, " ms")
+
+
+def wait(argument: str, value: Optional[Duration]) -> int:
+    """How long a dependency wants to be left alone; 0: it has not said."""
+    if value is None:
+        return 0
+    if isinstance(value, timedelta) and value < _MILLISECOND:
+        value //= _MILLISECOND  # Less than one is none.
+    ms = _in_milliseconds(argument, value)
+    if ms < 0:
+        raise invalid(argument, ms, "must not be negative")
+    return min(ms, _LONGEST_WAIT)
+
+
+def _in_milliseconds(argument: str, value: Duration) -> int:
     if isinstance(value, timedelta):
-        value = -(-value // _MILLISECOND)
-    elif isinstance(value, bool) or not isinstance(value, int):
+        ms, rest = divmod(value, _MILLISECOND)
+        return ms + bool(rest)
+    if isinstance(value, bool) or not isinstance(value, int):
         allowed = "an int (milliseconds) or a datetime.timedelta"
         raise wrong_type(argument, value, allowed)
-    return whole(argument, value, LARGEST_U64, error, " ms")
+    return value
 
 
 def real(argument: str, value: float) -> float:

@@ -53,10 +53,14 @@ def report_success(ticket: Ticket, metadata: Pairs = None) -> int:
 
 
 def report_failure(
-    ticket: Ticket, reason: Optional[bytes], metadata: Pairs = None
+    ticket: Ticket, reason: Optional[bytes], metadata: Pairs = None, wait: int = 0
 ) -> Tuple[int, int]:
-    """Also answers how many failures count now."""
-    return _ffi.counting(lambda report: _ffi.permit_failure_with(ticket, report), reason, metadata)
+    """Also answers how many failures count now.
+
+    Args:
+        wait: for how long the dependency wants to be left alone; 0: it has not said.
+    """
+    return _ffi.counting(lambda r: _ffi.permit_failure_for(ticket, r, wait), reason, metadata)
 
 
 def report_failure_uncounted(ticket: Ticket, reason: Optional[bytes]) -> int:
