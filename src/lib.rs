@@ -124,6 +124,13 @@
 //! and a reset clear them. Choose `max_attempts` by the number of calls then: the busier the
 //! connection, the more failures a window of the same length holds.
 //!
+//! A dependency may say itself how long it wants to be left alone, as HTTP does with
+//! `Retry-After`. [`failure_for`](Connection::failure_for) opens the circuit at once and for so
+//! long, whatever the settings say of failures.
+//!
+//! [`Status::cause`] and [`Event::cause`] say which of these opened the circuit, or that a failed
+//! probe or a hand did.
+//!
 //! # Settings
 //!
 //! Global ones on the manager, others on the connection; the connection's win,

@@ -21,7 +21,7 @@ impl Brama {
         self.engine().available(key.into())
     }
 
-    /// Asks for admission; see [`Connection::acquire`]. The permit keeps what it
+    /// Asks for admission; see [`Connection::acquire`](crate::Connection::acquire). The permit keeps what it
     /// needs of the connection, also if that is removed.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Brama {
         })
     }
 
-    /// Reports a success; see [`Connection::success`].
+    /// Reports a success; see [`Connection::success`](crate::Connection::success).
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Brama {
         })
     }
 
-    /// Reports a failure and returns how many count now; see [`Connection::failure`].
+    /// Reports a failure and returns how many count now; see [`Connection::failure`](crate::Connection::failure).
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Brama {
     }
 
     /// Reports a failure with which the dependency has said how long it wants to be left alone;
-    /// see [`Connection::failure_for`].
+    /// see [`Connection::failure_for`](crate::Connection::failure_for).
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Brama {
         })
     }
 
-    /// Runs `f` if the circuit admits it; see [`Connection::call`].
+    /// Runs `f` if the circuit admits it; see [`Connection::call`](crate::Connection::call).
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Brama {
         call::run_entry(self.engine(), &record, entry, classify, f)
     }
 
-    /// [`Brama::call`] for a future; see [`Connection::call_async`].
+    /// [`Brama::call`] for a future; see [`Connection::call_async`](crate::Connection::call_async).
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl Brama {
             .unwrap_or(State::Unknown)
     }
 
-    /// Opens a circuit by hand; see [`Connection::open_circuit`].
+    /// Opens a circuit by hand; see [`Connection::open_circuit`](crate::Connection::open_circuit).
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl Brama {
         })
     }
 
-    /// Closes a circuit by hand; see [`Connection::close_circuit`].
+    /// Closes a circuit by hand; see [`Connection::close_circuit`](crate::Connection::close_circuit).
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl Brama {
         self.control(key.into(), |record, engine| record.close(&engine.context))
     }
 
-    /// Lets probes through now; see [`Connection::half_open_circuit`].
+    /// Lets probes through now; see [`Connection::half_open_circuit`](crate::Connection::half_open_circuit).
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl Brama {
         })
     }
 
-    /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`].
+    /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`](crate::Connection::reset_circuit).
     ///
     /// # Errors
     ///
