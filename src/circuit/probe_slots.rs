@@ -61,13 +61,13 @@ pub(crate) struct Probes<'a> {
 /// The slots beyond the first.
 #[derive(Debug)]
 pub(crate) struct MoreProbes {
-    blocks: PublishOnce<Block>,
+    blocks: PublishOnce<ProbeBlock>,
 }
 
 #[derive(Debug)]
-struct Block {
+struct ProbeBlock {
     slots: Box<[AtomicU64]>,
-    next: PublishOnce<Block>,
+    next: PublishOnce<ProbeBlock>,
 }
 
 /// A taken slot, as its permit carries it.
@@ -345,7 +345,7 @@ impl MoreProbes {
         let mut missing = probes.saturating_sub(Probes::INLINE) as usize;
         let mut link = &self.blocks;
         while missing > 0 {
-            let block = link.get_or_make(|| Block {
+            let block = link.get_or_make(|| ProbeBlock {
                 slots: (0..missing).map(|_| AtomicU64::new(0)).collect(),
                 next: PublishOnce::new(),
             });
@@ -354,7 +354,7 @@ impl MoreProbes {
         }
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
+    fn blocks(&self) -> impl Iterator<Item = &ProbeBlock> {
         iter::successors(self.blocks.get(), |block| block.next.get())
     }
 }

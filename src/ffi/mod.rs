@@ -32,32 +32,35 @@
 //! section for each file.
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
+// What all functions share: the way in, the way out, and what goes through.
 mod args;
+mod callback;
+mod entry;
+mod errors;
+mod guard;
+mod handles;
+mod kinds;
+mod sentinels;
+mod strings;
+mod text;
+mod types;
+mod words_of_c;
+
+// The functions. Each file is a section of the header.
 mod batch;
 mod by_name;
-mod callback;
 mod clock;
 mod config;
 mod connection;
 mod control;
-mod entry;
-mod errors;
 mod event;
-mod guard;
-mod handles;
-mod kinds;
 mod manager;
 mod pass_word;
 mod permit;
 mod permit_report;
 mod queue;
 mod report;
-mod sentinels;
 mod snapshot;
 mod status;
-mod strings;
 mod subscribe;
-mod text;
-mod types;
 mod version;
-mod words_of_c;

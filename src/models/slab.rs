@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::structures::slab::free_stack::{Stack, Words};
+use crate::structures::slab::free_stack::{Links, Stack};
 use crate::sys::atomic::{AtomicU64, Ordering, UnsafeCell};
 
 struct Pool {
@@ -31,8 +31,8 @@ struct Slot {
 // SAFETY: loom sees to it that accesses of the content do not overlap.
 unsafe impl Sync for Slot {}
 
-impl Words for Slots {
-    fn word(&self, number: u32) -> &AtomicU64 {
+impl Links for Slots {
+    fn link(&self, number: u32) -> &AtomicU64 {
         &self.0[number as usize].word
     }
 }
@@ -55,7 +55,7 @@ impl Pool {
     /// Takes a batch and makes use of it, of its word, too.
     fn pop(&self) -> Option<u32> {
         let number = self.stack.pop(&self.slots)?;
-        self.slots.word(number).store(0, Ordering::Relaxed);
+        self.slots.link(number).store(0, Ordering::Relaxed);
         self.make_use_of(number);
         Some(number)
     }

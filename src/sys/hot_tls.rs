@@ -1,4 +1,4 @@
-//! Words that every thread has for itself, in one variable.
+//! HotTls that every thread has for itself, in one variable.
 //!
 //! In a shared library, which is what C and Python load, finding a thread's variable is
 //! a call, and takes as long as a third of a report. It is made once for all words of
@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::thread::LocalKey;
 
-pub(crate) struct Words {
+pub(crate) struct HotTls {
     /// Where the thread says what it reads: `reclaim`.
     pub(crate) reader: Cell<*const ()>,
     /// The thread's last failure, if it is a rejection that is not in words yet, or 0: `ffi`.
@@ -31,8 +31,8 @@ pub(crate) struct Words {
 pub(crate) const NO_INDEX: u16 = u16::MAX;
 
 thread_local! {
-    static WORDS: Words = const {
-        Words {
+    static HOT_TLS: HotTls = const {
+        HotTls {
             reader: Cell::new(ptr::null()),
             #[cfg(feature = "capi")]
             rejection: Cell::new(0),
@@ -43,8 +43,8 @@ thread_local! {
 
 /// The words of the current thread.
 #[inline(always)]
-pub(crate) fn words<T>(use_them: impl FnOnce(&Words) -> T) -> T {
-    WORDS.with(use_them)
+pub(crate) fn words<T>(use_them: impl FnOnce(&HotTls) -> T) -> T {
+    HOT_TLS.with(use_them)
 }
 
 /// Calls a function when the thread ends.

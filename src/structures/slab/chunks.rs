@@ -16,7 +16,7 @@ use std::cell::UnsafeCell;
 use std::mem::{MaybeUninit, offset_of};
 use std::ptr::{self, NonNull};
 
-use super::free_stack::Words;
+use super::free_stack::Links;
 use super::magazine::{BATCH, Batch, Free};
 use super::{ALIGNMENT, WORD};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -193,10 +193,10 @@ impl<Hot, Cold> Chunks<Hot, Cold> {
     }
 }
 
-impl<Hot, Cold> Words for Chunks<Hot, Cold> {
-    fn word(&self, number: u32) -> &AtomicU64 {
+impl<Hot, Cold> Links for Chunks<Hot, Cold> {
+    fn link(&self, number: u32) -> &AtomicU64 {
         let chunk = self.chunk(number as usize / SLOTS);
-        // SAFETY: the number is of a slot that was pushed (`Words::word`), so `fresh_batch` wrote
+        // SAFETY: the number is of a slot that was pushed (`Links::word`), so `fresh_batch` wrote
         // an `AtomicU64` there before; that word stays one (`super::take`), and the chunk lives
         // as long as `self`.
         unsafe { &*chunk.word(number as usize % SLOTS) }

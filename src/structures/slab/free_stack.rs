@@ -14,10 +14,10 @@
 
 use crate::sys::atomic::{AtomicU64, Ordering, modelled, shipped};
 
-/// Where each slot's word is.
-pub(crate) trait Words {
-    /// The word of a slot that was pushed at some time.
-    fn word(&self, number: u32) -> &AtomicU64;
+/// Where each batch keeps the number of the one below it.
+pub(crate) trait Links {
+    /// The link of a slot that was pushed at some time.
+    fn link(&self, number: u32) -> &AtomicU64;
 }
 
 /// In place of a number: there is none.
@@ -33,8 +33,8 @@ impl Stack {
     const EMPTY: u64 = NONE as u64;
 
     /// Pushes a batch that is the caller's alone.
-    pub(crate) fn push(&self, number: u32, words: &impl Words) {
-        let word = words.word(number);
+    pub(crate) fn push(&self, number: u32, links: &impl Links) {
+        let word = links.link(number);
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             // Relaxed: published by the exchange.
@@ -54,7 +54,7 @@ impl Stack {
     }
 
     /// Pops a batch, which is then the caller's alone.
-    pub(crate) fn pop(&self, words: &impl Words) -> Option<u32> {
+    pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
         // ORDERING: Acquire, partner of the Release in `push`: the batch and its word are
         // written.
         let mut head = self.head.load(Ordering::Acquire);
@@ -64,7 +64,7 @@ impl Stack {
                 return None;
             }
             // Relaxed: if the batch is still there, its word came with the head.
-            let below = words.word(number).load(Ordering::Relaxed) as u32;
+            let below = links.link(number).load(Ordering::Relaxed) as u32;
             let pops = (head >> 32).wrapping_add(1);
             // ORDERING: Relaxed, since the batch came with the head that was acquired before.
             // Acquire if it fails, as above: the head is another batch's now.

@@ -7,7 +7,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use super::chunks::Chunks;
-use super::free_stack::Words;
+use super::free_stack::Links;
 use super::magazine::{BATCH, Free, Magazine};
 use super::{ALIGNMENT, WORD};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -105,7 +105,7 @@ fn slots_are_apart_and_known_by_their_numbers() {
         let number = here.number(slot);
         assert!(numbers.insert(number), "{number} twice");
         assert_eq!(here.depot.chunks().hot(number), slot.0);
-        let word = std::ptr::from_ref(here.depot.chunks().word(number));
+        let word = std::ptr::from_ref(here.depot.chunks().link(number));
         assert_eq!(word.addr(), slot.cold().addr().get());
     }
     assert_eq!(parts.len(), 2 * slots.len());

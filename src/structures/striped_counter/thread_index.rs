@@ -92,13 +92,13 @@ shipped! {
     static POOL: Pool<WORDS> = Pool::new();
 
     thread_local! {
-        static LEASE: Lease = const { Lease(std::cell::Cell::new(None)) };
+        static INDEX_LEASE: IndexLease = const { IndexLease(std::cell::Cell::new(None)) };
     }
 
     /// Gives the index back when the thread ends.
-    struct Lease(std::cell::Cell<Option<u16>>);
+    struct IndexLease(std::cell::Cell<Option<u16>>);
 
-    impl Drop for Lease {
+    impl Drop for IndexLease {
         fn drop(&mut self) {
             if let Some(index) = self.0.take() {
                 // Destructors that run after this one may still report.
@@ -131,7 +131,7 @@ shipped! {
             REFUSED => None,
             UNASKED => {
                 // The lease first: it must be there to give the index back.
-                let index = LEASE.try_with(|lease| {
+                let index = INDEX_LEASE.try_with(|lease| {
                     let index = POOL.claim();
                     lease.0.set(index);
                     index

@@ -44,12 +44,12 @@ use std::ptr::NonNull;
 
 use super::Entry;
 use super::load::Counts;
-use super::slot::{Word, kin};
+use super::slot::{SlotValue, kin};
 use crate::sys::atomic::{AtomicPtr, Ordering};
 
 /// A fixed number of slots, live until its successor is complete.
 pub(super) struct Array<T> {
-    /// A power of two, at least two. Slots change as [`Word`] says and no
+    /// A power of two, at least two. Slots change as [`SlotValue`] says and no
     /// other way; above all, a slot that is not empty never is again. Hence
     /// the invariant of probing: between the home of an entry and its slot
     /// there is no empty slot (nor, in an array that reuses them, a tombstone of
@@ -84,7 +84,7 @@ pub(super) enum Inserted<'g, T> {
 /// Where an entry was found.
 pub(super) struct Found<'g, T> {
     place: usize,
-    word: Word<T>,
+    word: SlotValue<T>,
     pub(super) entry: &'g T,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn is_sparse(capacity: usize, used: usize, dead: usize) -> bool {
 
 impl<T: Entry> Array<T> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self::of(vec![Word::EMPTY.raw(); capacity], 0, true)
+        Self::of(vec![SlotValue::EMPTY.raw(); capacity], 0, true)
     }
 
     /// Makes slots of words; in place, since both have the same layout.
@@ -163,12 +163,12 @@ impl<T: Entry> Array<T> {
         (0..self.slots.len()).map(move |step| &self.slots[(first + step) & mask])
     }
 
-    fn read(slot: &AtomicPtr<T>) -> Word<T> {
+    fn read(slot: &AtomicPtr<T>) -> SlotValue<T> {
         // ORDERING: Acquire pairs with the Release of the insertion that
         // stored the entry, or the removal that stored the tombstone (through
         // the freeze, too, which as a read-modify-write prolongs their release
         // sequence): the entry's contents are visible.
-        Word::from_raw(slot.load(Ordering::Acquire))
+        SlotValue::from_raw(slot.load(Ordering::Acquire))
     }
 
     /// What is looked for is nearly always near its home and the first entry with its
@@ -265,7 +265,7 @@ impl<T: Entry> Array<T> {
 
     /// Whether this word shows that no entry of the hash lies here or beyond. An
     /// entry of kin with another key would, too, but is too rare to ask for.
-    fn ends(&self, word: Word<T>, hash: u64) -> bool {
+    fn ends(&self, word: SlotValue<T>, hash: u64) -> bool {
         word.is_empty() || (word.is_tombstone_of(hash) && self.reuses)
     }
 
@@ -293,7 +293,7 @@ impl<T: Entry> Array<T> {
         hash: u64,
         is: impl Fn(&T) -> bool,
     ) -> Inserted<'g, T> {
-        let new = Word::of(entry, hash);
+        let new = SlotValue::of(entry, hash);
         for slot in self.slots_from(self.home(hash)) {
             let mut word = Self::read(slot);
             while self.ends(word, hash) {
@@ -311,7 +311,7 @@ impl<T: Entry> Array<T> {
                 ) {
                     Ok(_) => return self.count_insertion(word),
                     // Maybe our own key: compare it.
-                    Err(now) => word = Word::from_raw(now),
+                    Err(now) => word = SlotValue::from_raw(now),
                 }
             }
             if let Some(other) = word.candidate(hash) {
@@ -329,7 +329,7 @@ impl<T: Entry> Array<T> {
     }
 
     /// Counts an entry that came in the place of `word`.
-    fn count_insertion(&self, word: Word<T>) -> Inserted<'_, T> {
+    fn count_insertion(&self, word: SlotValue<T>) -> Inserted<'_, T> {
         if !word.is_empty() {
             self.counts.count_reuse();
             return Inserted::Done { crowded: false };
@@ -350,7 +350,7 @@ impl<T: Entry> Array<T> {
         // failure: what another remover did before is seen here.
         match self.slots[place].compare_exchange(
             word.raw(),
-            Word::tombstone(hash).raw(),
+            SlotValue::tombstone(hash).raw(),
             Ordering::Release,
             Ordering::Acquire,
         ) {
@@ -359,7 +359,7 @@ impl<T: Entry> Array<T> {
                 Removed::Done { is_turn }
             }
             // The same entry still, but frozen.
-            Err(now) if Word::from_raw(now).entry() == word.entry() => Removed::Refused,
+            Err(now) if SlotValue::from_raw(now).entry() == word.entry() => Removed::Refused,
             // Its tombstone, or what has come in its place.
             Err(_) => Removed::Absent,
         }
@@ -425,7 +425,7 @@ impl<T: Entry> Array<T> {
                     Ordering::Acquire,
                 ) {
                     Ok(_) => break,
-                    Err(now) => word = Word::from_raw(now),
+                    Err(now) => word = SlotValue::from_raw(now),
                 }
             }
         }
@@ -443,14 +443,14 @@ impl<T: Entry> Array<T> {
             })
         };
         let live = entries().count();
-        let mut words = vec![Word::EMPTY.raw(); capacity_for(live, minimum)];
+        let mut words = vec![SlotValue::EMPTY.raw(); capacity_for(live, minimum)];
         let (mask, shift) = (words.len() - 1, u64::BITS - words.len().ilog2());
         for (word, entry) in entries() {
             // SAFETY: it was in a slot of this array: see the file's top.
             let hash = unsafe { entry.as_ref() }.hash();
             let mut index = (hash >> shift) as usize;
             loop {
-                let met = Word::<T>::from_raw(words[index]);
+                let met = SlotValue::<T>::from_raw(words[index]);
                 if met.is_empty() {
                     break;
                 }

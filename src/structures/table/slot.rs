@@ -13,7 +13,7 @@
 //!
 //! | word                 | address or hash | DEAD      | may become               |
 //! |----------------------|-----------------|-----------|--------------------------|
-//! | [`EMPTY`](Word)      | 0               | 0         | an entry, or frozen      |
+//! | [`EMPTY`](SlotValue)      | 0               | 0         | an entry, or frozen      |
 //! | an entry             | address, tag    | 0         | its tombstone, or frozen |
 //! | a tombstone          | hash            | 1         | an entry of kin, or frozen |
 //! | any of them, FROZEN  | as it was       | as it was | nothing: final           |
@@ -59,15 +59,15 @@ const TURN: u32 = 18;
 const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
 
 /// The value of a slot.
-pub(super) struct Word<T>(*mut T);
+pub(super) struct SlotValue<T>(*mut T);
 
-impl<T> Clone for Word<T> {
+impl<T> Clone for SlotValue<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Word<T> {}
+impl<T> Copy for SlotValue<T> {}
 
 /// What a tombstone keeps of a hash.
 fn kept(hash: u64) -> usize {
@@ -85,7 +85,7 @@ pub(super) fn kin(one: u64, other: u64) -> bool {
     kept(one) == kept(other)
 }
 
-impl<T> Word<T> {
+impl<T> SlotValue<T> {
     pub(super) const EMPTY: Self = Self(ptr::null_mut());
 
     /// The word of an entry that lies at a multiple of [`ALIGNMENT`].

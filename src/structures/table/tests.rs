@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::array::{capacity_for, is_sparse, limit};
-use super::slot::{HIGH_TAG, Word, kin};
+use super::slot::{HIGH_TAG, SlotValue, kin};
 use super::{Cursor, Entry, Table};
 use crate::reclaim::{Guard, pin};
 use crate::sys::atomic::{AtomicUsize, Ordering};
@@ -141,9 +141,9 @@ fn the_words_of_a_slot_are_told_apart() {
         released: Arc::default(),
     });
     let entry = NonNull::from(&*item);
-    let words = |word: Word<Item>| [(word, false), (word.frozen(), true)];
+    let words = |word: SlotValue<Item>| [(word, false), (word.frozen(), true)];
     for hash in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
-        for (word, frozen) in words(Word::of(entry, hash)) {
+        for (word, frozen) in words(SlotValue::of(entry, hash)) {
             assert_eq!(word.is_frozen(), frozen);
             assert!(!word.thawed().is_frozen());
             assert_eq!(word.entry(), Some(entry));
@@ -160,12 +160,12 @@ fn the_words_of_a_slot_are_told_apart() {
                 assert!(!word.is_tombstone_of(other));
             }
         }
-        for (word, frozen) in words(Word::EMPTY) {
+        for (word, frozen) in words(SlotValue::EMPTY) {
             assert_eq!(word.is_frozen(), frozen);
             assert!(word.is_empty() && !word.is_tombstone_of(hash));
             assert_eq!((word.candidate(hash), word.entry()), (None, None));
         }
-        for (word, frozen) in words(Word::tombstone(hash)) {
+        for (word, frozen) in words(SlotValue::tombstone(hash)) {
             assert_eq!(word.is_frozen(), frozen);
             assert!(!word.is_empty());
             for other in (0..64_u64).map(|low| (mixed(7) & !63) | low) {
@@ -176,7 +176,7 @@ fn the_words_of_a_slot_are_told_apart() {
             assert!(!word.is_tombstone_of(hash ^ (1 << 31)));
         }
     }
-    let smallest = Word::<Item>::tombstone(0);
+    let smallest = SlotValue::<Item>::tombstone(0);
     assert!(!smallest.is_empty() && !smallest.frozen().is_empty());
 }
 
