@@ -186,7 +186,7 @@ def test_status(world: World) -> None:
     assert (status.opened_at, status.last_state_change) == (start + 20, start + 20)
     assert (status.trips, status.time_in_state, status.failure_count) == (1, 0, 2)
     assert fresh.cause is None and status.cause == "consecutive"
-    x.open_circuit("by hand")
+    x.open_circuit(reason="by hand")
     assert x.status().cause is brama.Cause.MANUAL
     assert status.metadata == {"k": "v"}
 
