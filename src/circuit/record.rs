@@ -46,6 +46,7 @@ mod cold_fields;
 mod delivered;
 mod departure;
 mod inline_key;
+mod last_opening;
 mod manual;
 mod notify;
 mod own_settings;
@@ -60,11 +61,11 @@ mod status;
 mod ticket;
 mod timestamps;
 mod transition;
-mod why;
 
 use cold_fields::ColdFields;
 pub(crate) use departure::Departure;
 use inline_key::Name;
+use last_opening::Opening;
 pub use manual::OpenFor;
 pub(crate) use notify::{REGISTRATION, Registration};
 pub(crate) use own_settings::{Limit, Profile};
@@ -106,8 +107,7 @@ pub(crate) struct Record {
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
-    /// How long the last opening was to last: `low deadline << 43 | cause << 40 | ms`, so that a
-    /// reader can tell whether it belongs to the deadline it saw.
+    /// How long the last opening was to last, and why it was: [`last_opening`].
     lasting: AtomicU64,
 
     shared: Shared,
@@ -330,8 +330,10 @@ struct Happening<'a> {
     report: &'a Report<'a>,
     /// How many failures count, where the reporter knows better than the word.
     failures: Option<u32>,
-    /// Of the opening that has ended.
-    deadline: Option<u64>,
+    /// The opening that has ended.
+    ended: Option<Word>,
+    /// The opening that it is, or the deadline.
+    opening: Option<Opening>,
     /// A failure with which the dependency has asked to be left alone for so many ms.
     wait: Option<u64>,
     now: u64,
@@ -343,7 +345,8 @@ impl Happening<'_> {
             cause,
             report: &Report::NONE,
             failures: None,
-            deadline: None,
+            ended: None,
+            opening: None,
             wait: None,
             now,
         }

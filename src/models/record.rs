@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::circuit::{Circuit, explore, explore_with, half_open, nothing, one_of, open, probing};
 use crate::circuit::record::{OpenFor, Refusal};
-use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Report};
 use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
@@ -258,34 +257,6 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
         |_, (), wait| wait,
     );
     assert_eq!(seen, [50, 100, 101].map(Some).into());
-}
-
-/// A circuit that is open by failures is never said to be open for the reason of the opening before.
-///
-/// Mutations: `the-cause-of-another-opening`, `a-cause-written-relaxed`, `a-cause-read-relaxed`.
-#[test]
-fn a_cause_is_that_of_its_own_opening_or_none() {
-    let seen = explore(
-        |circuit| {
-            open(circuit);
-            circuit.record.close(&circuit.context).expect("registered");
-            circuit.clock.advance(Duration::from_millis(1));
-            circuit.fail(None).expect("closed");
-        },
-        |circuit| circuit.fail(None).map(drop).expect("closed"),
-        |circuit| {
-            let status = circuit.record.status(&circuit.context);
-            let status = status.expect("registered");
-            (status.state, status.cause)
-        },
-        |_, (), seen| seen,
-    );
-    let expected = [
-        (State::Closed, Some(Cause::Manual)),
-        (State::Open, None),
-        (State::Open, Some(Cause::Consecutive)),
-    ];
-    assert_eq!(seen, expected.into());
 }
 
 /// One party opens the circuit, and leaves it for the driver because of the deadline. The other

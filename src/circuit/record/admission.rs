@@ -110,7 +110,7 @@ impl Record {
         }
         let deadline = word.deadline()?;
         let now = exact_near(context, context.clock.now(), Some(deadline));
-        let refused = Refused::waiting(deadline, self.wait(context, deadline, now));
+        let refused = Refused::waiting(deadline, self.wait(context, word, now));
         Some(Refusal::Rejected(refused))
     }
 
@@ -273,7 +273,7 @@ impl Record {
                         continue;
                     }
                     self.forget_opening(exact);
-                    Refused::waiting(deadline, self.wait(context, deadline, exact))
+                    Refused::waiting(deadline, self.wait(context, word, exact))
                 }
                 None => match self.probe(context, word, now) {
                     Ok(ticket) => return Ok(ticket),

@@ -193,6 +193,7 @@ impl Record {
     pub(crate) fn facts_now(&self, context: &Context) -> Facts {
         let word = self.word_now();
         let change = self.stamp_of(context, word);
+        let (expiry, opened_by) = self.opening_of(word);
         Facts {
             time: context.clock.now().max(change.time.saturating_sub(1)),
             before: self.delivered_state(),
@@ -204,11 +205,8 @@ impl Record {
             generation: word.generation(),
             is_altered: false,
             failures: self.count(word),
-            expiry: word
-                .deadline()
-                .and_then(|deadline| self.lasting(deadline))
-                .unwrap_or(u64::MAX),
-            opened_by: self.opened_by(word),
+            expiry: expiry.unwrap_or(u64::MAX),
+            opened_by,
             reason: Text::None,
             metadata: None,
         }

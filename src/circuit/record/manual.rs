@@ -80,6 +80,7 @@ impl Record {
             };
             let (after, done) = match is_open {
                 true => {
+                    self.note_move_of(before, opening.deadline());
                     let after = before.rearmed(opening.deadline());
                     (after, self.swap(before, after))
                 }

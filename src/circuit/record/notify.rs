@@ -297,6 +297,7 @@ impl Record {
         if wanted == EventMask::NONE {
             return false;
         }
+        let (lasting, opened_by) = happening.opening_in(self, word);
         let facts = Facts {
             time: match moved {
                 true => happening.now,
@@ -307,13 +308,13 @@ impl Record {
             generation: word.generation(),
             is_altered: happening.report.is_altered(),
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
-            expiry: match happening.deadline.or(word.deadline()) {
-                Some(deadline) => self.lasting(deadline),
+            expiry: match happening.ended {
+                Some(ended) => self.lasting(ended),
                 None if cause.is_removal() && before == State::Open => self.last_lasting(),
-                None => None,
+                None => lasting,
             }
             .unwrap_or(u64::MAX),
-            opened_by: self.opened_by(word),
+            opened_by,
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };

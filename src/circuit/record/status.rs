@@ -132,7 +132,7 @@ impl Record {
                 Some(NEVER) => None,
                 Some(deadline) => {
                     let since_then = || (deadline + 1).saturating_sub(since);
-                    let lasting = self.lasting(deadline).unwrap_or_else(since_then);
+                    let lasting = self.lasting(word).unwrap_or_else(since_then);
                     Some(Duration::from_millis(lasting))
                 }
                 None => {
@@ -143,7 +143,7 @@ impl Record {
             retry_after: word
                 .deadline()
                 .filter(|deadline| *deadline != NEVER)
-                .map(|deadline| Duration::from_millis(self.wait(context, deadline, now))),
+                .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
             cause: self.cause_of(word),
             settings,

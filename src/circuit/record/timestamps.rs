@@ -27,22 +27,8 @@ use super::Record;
 use super::transition::Change;
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, modelled};
-use crate::values::cause::Cause;
 use crate::values::generation::Generation;
-use crate::values::state::{self, NEVER, Word};
-
-/// The moment of an opening, its length, and why it is.
-#[derive(Clone, Copy)]
-pub(super) struct Opening {
-    pub(super) at: u64,
-    pub(super) lasting: u64,
-    pub(super) cause: Cause,
-}
-
-/// Bits of the length in a packed [`Opening`].
-const LASTING_BITS: u32 = NEVER.count_ones();
-/// Above them the cause, and above that the low bits of the deadline.
-const DEADLINE_SHIFT: u32 = LASTING_BITS + Cause::BITS;
+use crate::values::state::{NEVER, Word};
 
 /// A change of state: its time, as stored, and what it led to. The first one is
 /// the registration, which is no change.
@@ -83,26 +69,6 @@ impl Stamp {
                 _ => Kind::Registration,
             },
         }
-    }
-}
-
-impl Opening {
-    pub(super) fn deadline(&self) -> u64 {
-        state::deadline(self.at, self.lasting)
-    }
-
-    pub(super) fn pack(&self) -> u64 {
-        let cause = (self.cause as u64) << LASTING_BITS;
-        self.deadline() << DEADLINE_SHIFT | cause | self.lasting.min(NEVER)
-    }
-
-    /// Whether what is packed belongs to an opening until `deadline`: its low bits are the same.
-    pub(super) fn is_of(packed: u64, deadline: u64) -> bool {
-        packed >> DEADLINE_SHIFT == deadline & (u64::MAX >> DEADLINE_SHIFT)
-    }
-
-    pub(super) fn cause_in(packed: u64) -> Option<Cause> {
-        Cause::from_bits(packed >> LASTING_BITS & ((1 << Cause::BITS) - 1))
     }
 }
 

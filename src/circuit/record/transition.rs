@@ -5,8 +5,8 @@
 //! caller reads again. The thread whose exchange succeeds calls [`Record::after`], which writes the
 //! times and publishes.
 
+use super::last_opening::Opening;
 use super::parked::{Parked, Seen};
-use super::timestamps::Opening;
 use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
@@ -94,7 +94,7 @@ impl Record {
             // It happened when it was due, whichever thread sees it first.
             let deadline = word.deadline();
             let happening = Happening {
-                deadline,
+                ended: Some(word),
                 ..Happening::new(Occurrence::Expiry, deadline.unwrap_or(now))
             };
             let change = Change {
@@ -147,6 +147,7 @@ impl Record {
 
     /// [`Record::leave`] with another form of the same tally.
     pub(super) fn leave_with(&self, seen: Seen, parked: Parked, next: Word) -> bool {
+        self.note_end_of(seen.word);
         if !self.park(seen, parked) {
             return false;
         }
@@ -161,6 +162,7 @@ impl Record {
     pub(super) fn shut(&self, context: &Context, seen: Seen, closing: Closing) -> Option<Change> {
         let (before, parked) = (seen.word, seen.parked.settled(seen.word));
         let word = before.closing(closing);
+        self.note_end_of(before);
         if !self.park(seen, parked) || !self.swap(before, word) {
             return None;
         }
@@ -244,10 +246,13 @@ impl Record {
         happening: Happening<'_>,
         opening: Opening,
     ) {
-        // ORDERING: Release, partner of the Acquire in `cause_of`: the word was exchanged before.
-        self.lasting.store(opening.pack(), Ordering::Release);
-        let now = opening.at;
-        let has_told = self.after_quietly(context, change, Happening { now, ..happening });
+        self.note_made(change, opening);
+        let happening = Happening {
+            now: opening.at,
+            opening: Some(opening),
+            ..happening
+        };
+        let has_told = self.after_quietly(context, change, happening);
         let deadline = opening.deadline();
         if deadline != NEVER {
             context.attention.leave(self, || self.share());
@@ -273,32 +278,6 @@ impl Record {
             true => 0,
             false => deadline.min(self.word_now().deadline().unwrap_or(deadline)),
         }
-    }
-
-    /// How long the opening until `deadline` was to last: `None` if that is not
-    /// written down yet, or for ever.
-    pub(super) fn lasting(&self, deadline: u64) -> Option<u64> {
-        let bits = self.lasting.load(Ordering::Relaxed);
-        (Opening::is_of(bits, deadline) && deadline != NEVER).then_some(bits & NEVER)
-    }
-
-    /// The time until `deadline`, in ms, for a thread that read the clock at `now` and the word
-    /// afterwards. The opening may have begun in between. So it is at most what the opening was
-    /// given, plus 1: the clock that openings read is rounded up.
-    pub(super) fn wait(&self, context: &Context, deadline: u64, now: u64) -> u64 {
-        match self.lasting(deadline) {
-            Some(given) => deadline.saturating_sub(now).min(given + 1),
-            // It is not written down yet, or ends by hand only. A moment after the word was read
-            // is no earlier than the opening.
-            None => deadline.saturating_sub(context.clock.now_exact()),
-        }
-    }
-
-    /// How long the last opening was to last. For a removed connection, whose word has no deadline
-    /// any more.
-    pub(super) fn last_lasting(&self) -> Option<u64> {
-        let lasting = self.lasting.load(Ordering::Relaxed) & NEVER;
-        (lasting != NEVER).then_some(lasting)
     }
 
     /// What a thread does after it has won a change, or has reported without one.

@@ -82,10 +82,10 @@ impl Record {
 
     /// What [`Record::try_failure`] does, as often as other threads are faster.
     fn retry_failure(&self, context: &Context, ticket: Option<Ticket>) -> Option<u32> {
-        let limit = self.limit(context);
         let mut word = self.word_now();
         loop {
-            let (after, count) = word.with_failure_below(limit)?;
+            // After the word: a failure that follows one which obeys new settings obeys them, too.
+            let (after, count) = word.with_failure_below(self.limit(context))?;
             check(ticket, word).ok()?;
             match self.exchange(word, after) {
                 Ok(()) => return Some(count),
@@ -173,10 +173,11 @@ impl Record {
         ticket: Option<Ticket>,
         happening: Happening<'_>,
     ) -> Result<u32, Refusal> {
-        let settings = self.settings(context);
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
+            // After the words: a failure that follows one which obeys new settings obeys them, too.
+            let settings = self.settings(context);
             check(ticket, word)?;
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);
