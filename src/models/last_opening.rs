@@ -85,7 +85,6 @@ fn a_cause_that_is_not_written_yet_is_not_that_of_an_earlier_opening() {
     assert_eq!(seen, expected.into());
 }
 
-/// Mutation: `a-length-written-by-a-store`.
 #[test]
 fn of_two_hands_that_prolong_the_last_one_is_written() {
     let seen = explore(
@@ -104,7 +103,7 @@ fn of_two_hands_that_prolong_the_last_one_is_written() {
     assert_eq!(seen, [(hand, Some(500)), (hand, Some(700))].into());
 }
 
-/// Mutation: `a-length-written-by-a-store`.
+/// Mutation: `a-length-of-a-later-deadline-overwritten`.
 #[test]
 fn a_hand_that_prolongs_an_opening_stays_its_cause() {
     let seen = explore(
