@@ -121,7 +121,7 @@ pub unsafe extern "C" fn brama_permit_failure_at(
     unsafe { brama_permit_failure_n(permit, reason, TERMINATED) }
 }
 
-/// brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+/// brama_permit_failure_at with a reason of this length, as in brama_report_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_n(
     permit: *const brama_permit_t,
