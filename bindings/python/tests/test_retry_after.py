@@ -137,7 +137,7 @@ def test_a_riders_wait_is_that_of_the_call_around_it(world: World) -> None:
 
 @pytest.mark.parametrize("half_open", [True, False], ids=["a probe", "circuit closed"])
 @pytest.mark.parametrize("outer", ["raises", "fails by hand", "ignored", "returns", "own wait"])
-@pytest.mark.parametrize("riders", [(60_000,), (60_000, None), (None, 60_000), (60_000, 5)], ids=str)
+@pytest.mark.parametrize("riders", [(60_000,), (60_000, None), (None, 60_000), (60_000, 5)])
 def test_the_longest_wait_of_the_riders_comes_with_any_failure(
     world: World, riders: tuple[Any, ...], outer: str, half_open: bool
 ) -> None:
