@@ -1506,9 +1506,9 @@ brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
 
 /**
  * Reports that the admitted call failed, and that the dependency has said how long it wants to
- * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the failure is
- * in the totals only. Errors as brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for
- * wait_ms: the permit is still to be reported then. Any thread.
+ * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
+ * changes nothing, as while the circuit is open. Errors as brama_permit_success, and
+ * BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then. Any thread.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_for(brama_permit_t permit,
