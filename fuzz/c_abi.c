@@ -369,7 +369,8 @@ static void words(void) {
     int32_t number = i32();
     brama_clock_t *clock = brama_clock_new(u64());
     REQUIRE(*brama_strerror(number) != 0 && *brama_state_name(number) != 0);
-    REQUIRE(*brama_event_type_name(number) != 0 && *brama_version() != 0);
+    REQUIRE(*brama_event_type_name(number) != 0 && *brama_cause_name(number) != 0);
+    REQUIRE(*brama_version() != 0);
     REQUIRE(brama_abi_version() == BRAMA_ABI_VERSION);
     REQUIRE(brama_clock_unix_ms(clock_of_all) < BRAMA_NONE);
     REQUIRE((brama_clock_unix_ms(clock) == BRAMA_NONE) == (clock == NULL));

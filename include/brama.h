@@ -315,6 +315,16 @@ BRAMA_API const char *brama_last_error_message(void);
 
 /* -- States, types of events, numbers with a meaning --------------------------------- */
 
+/*
+ * NUMBERS WITH A MEANING. In whole numbers -1 is BRAMA_NEVER and BRAMA_UNLIMITED, -2 what was
+ * not given, -3 what is inherited, -4 BRAMA_NONE, at each width: a constant that is cut to the
+ * width of a field keeps its meaning. A setting refuses those that mean nothing for it.
+ *
+ * A constant of 32 bits loses its meaning in a field of type uint64_t: C makes another number of
+ * it. There BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32 are refused, so 4294967294 and 4294967293
+ * ms cannot be given. BRAMA_UNLIMITED is the exception: it is 4294967295 ms there.
+ */
+
 /** The bit of an event type in brama_filter_t.event_types. */
 #define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
 
@@ -329,11 +339,7 @@ BRAMA_API const char *brama_last_error_message(void);
 #define BRAMA_TERMINATED SIZE_MAX
 
 /**
- * A number that was not given, in a field of type uint32_t. These constants have one value
- * for one meaning in all whole numbers: -1 for BRAMA_NEVER and BRAMA_UNLIMITED, -2 for what
- * was not given, -3 for what is inherited, -4 for BRAMA_NONE. A setting refuses those that
- * mean nothing for it, and in a field of type uint64_t BRAMA_NOT_GIVEN_U32 and
- * BRAMA_INHERIT_U32, which C makes other numbers of.
+ * A number that was not given, in a field of type uint32_t.
  */
 #define BRAMA_NOT_GIVEN_U32 UINT32_C(0xfffffffe)
 
@@ -405,7 +411,7 @@ typedef int32_t brama_cause_t;
 
 /**
  * How long a circuit stays open while a dependency stays down: one of the
- * BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
+ * BRAMA_EXPIRY_ values, or in a setting BRAMA_NOT_GIVEN_I32 or BRAMA_INHERIT_I32.
  */
 typedef int32_t brama_expiry_strategy_t;
 
@@ -456,7 +462,7 @@ typedef struct brama_pair_t {
 #define BRAMA_STATE_HALF_OPEN 3
 
 /**
- * It never opened, or is not open after the event.
+ * It never opened, or is not open after the event, or the cause is not known yet.
  */
 #define BRAMA_CAUSE_NONE 0
 
@@ -599,6 +605,12 @@ BRAMA_API const char *brama_state_name(brama_state_t state);
  */
 BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
 
+/**
+ * The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
+ * numbers. Never NULL, valid for ever. Any thread.
+ */
+BRAMA_API const char *brama_cause_name(brama_cause_t cause);
+
 /* -- Opaque types -------------------------------------------------------------------- */
 
 /**
@@ -712,12 +724,13 @@ typedef struct brama_options_t {
     uint64_t cancelled_after_ms;
     /**
      * 1 (default): a success clears the failures in the window. 0: they count until they are as
-     * old as the window, and only a recovery or a reset clears them. Without a window a success
-     * always clears them.
+     * old as the window; only a success while the circuit is half-open, and a reset, clear them.
+     * Then each success after the first failure looks at the circuit's settings until a recovery:
+     * some tens of ns. Without a window a success always clears them.
      */
     int32_t success_clears_window;
     /**
-     * Zero.
+     * Zero; anything else is refused.
      */
     uint32_t reserved;
     /**
@@ -794,7 +807,7 @@ typedef struct brama_config_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero.
+     * Zero; anything else is refused.
      */
     uint32_t reserved;
     /**
@@ -1192,7 +1205,8 @@ brama_result_t brama_success_n(brama_t *manager,
                                size_t scope_length);
 
 /**
- * brama_failure with a name and a reason of these lengths; see brama_register_n.
+ * brama_failure with a name and a reason of these lengths: the name as in brama_register_n, the
+ * reason as in brama_report_t.
  */
 BRAMA_API
 brama_result_t brama_failure_n(brama_t *manager,
@@ -1215,12 +1229,14 @@ brama_result_t brama_failure_with(brama_t *manager,
 /**
  * Reports a failure with which the dependency has said how long it wants to be left alone, as
  * HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
- * by the jitter, whatever its rules say. While it is open already, the failure is in the totals
- * only. A NULL report tells nothing more.
+ * by the jitter, whatever its rules say. While it is open already, the wait changes nothing: the
+ * failure is in the totals, is the last failure, and has its event, but failure_count is not
+ * raised. A NULL report tells nothing more.
  *
- * wait_ms is at most 24 h (86400000); a longer one is cut. 0 is none: the failure is an ordinary
- * one, as by brama_failure_with. A number that means something elsewhere (BRAMA_NEVER and its
- * kin) is refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported.
+ * wait_ms is at most 24 h (86400000), before jitter; a longer one is cut. 0 is none: the failure
+ * is an ordinary one, as by brama_failure_with. Refused with BRAMA_ERR_INVALID_ARGUMENT, and
+ * nothing is reported: a number above INT64_MAX, as a difference below zero is, and
+ * BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
  *
  * A NULL manager is the default one, a NULL scope is none. Errors:
  * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
@@ -1293,7 +1309,7 @@ brama_result_t brama_connection_failure(const brama_connection_t *connection,
                                         const char *reason);
 
 /**
- * brama_connection_failure with a reason of this length, or BRAMA_TERMINATED.
+ * brama_connection_failure with a reason of this length, as in brama_report_t.
  */
 BRAMA_API
 brama_result_t brama_connection_failure_n(const brama_connection_t *connection,
@@ -1467,7 +1483,7 @@ brama_result_t brama_permit_failure_at(const brama_permit_t *permit,
                                        const char *reason);
 
 /**
- * brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+ * brama_permit_failure_at with a reason of this length, as in brama_report_t.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_n(const brama_permit_t *permit,
@@ -1490,9 +1506,9 @@ brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
 
 /**
  * Reports that the admitted call failed, and that the dependency has said how long it wants to
- * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the failure is
- * in the totals only. Errors as brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for
- * wait_ms: the permit is still to be reported then. Any thread.
+ * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
+ * changes nothing, as while the circuit is open. Errors as brama_permit_success, and
+ * BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then. Any thread.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_for(brama_permit_t permit,
@@ -1626,8 +1642,8 @@ brama_result_t brama_half_open_circuit(brama_t *manager,
                                        const char *scope);
 
 /**
- * Closes a circuit and forgets its count, its window and its openings; the totals
- * stay. Arguments and errors as brama_close_circuit.
+ * Closes a circuit and forgets its count, its window and its openings. The totals stay, and
+ * the times and the cause of the last opening. Arguments and errors as brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_reset_circuit(brama_t *manager,
@@ -1732,7 +1748,7 @@ typedef struct brama_settings_t {
      */
     uint64_t cancelled_after_ms;
     /**
-     * 0: a success leaves the failures in the window.
+     * 0: a success leaves the failures in the window, unless the circuit is half-open.
      */
     int32_t success_clears_window;
     /**
@@ -1784,7 +1800,7 @@ typedef struct brama_status_t {
      */
     uint32_t trips;
     /**
-     * Why the circuit opened last, also after it has closed.
+     * Why the circuit opened last, also after it has closed or was reset.
      */
     brama_cause_t cause;
     /**
@@ -1817,7 +1833,7 @@ typedef struct brama_status_t {
      */
     uint64_t last_failure_time_ms;
     /**
-     * Time of the last opening.
+     * Time of the last opening, also after a reset.
      */
     uint64_t opened_at_ms;
     /**
@@ -2039,7 +2055,8 @@ typedef struct brama_event_t {
      */
     uint32_t flags;
     /**
-     * Why the circuit is open, if it is after the event.
+     * Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also if it is open and
+     * the cause is not known yet.
      */
     brama_cause_t cause;
     /**
@@ -2105,7 +2122,7 @@ typedef struct brama_filter_t {
      */
     uint32_t event_types;
     /**
-     * Zero.
+     * Zero; anything else is refused.
      */
     uint32_t reserved;
     /**

@@ -230,6 +230,11 @@ inline std::string_view to_string(EventType type) noexcept {
     return brama_event_type_name(static_cast<brama_event_type_t>(type));
 }
 
+/// The name of a cause, such as "window"; "unknown" for one that came later. Valid for ever.
+inline std::string_view to_string(Cause cause) noexcept {
+    return brama_cause_name(static_cast<brama_cause_t>(cause));
+}
+
 /// The version of the library that is loaded; the header's is BRAMA_VERSION_STRING.
 inline std::string_view version() noexcept { return brama_version(); }
 
@@ -308,12 +313,13 @@ class LimitReached : public detail::Coded<Code::limit> { using Coded::Coded; };
 
 namespace detail {
 
-/// None for BRAMA_NONE and BRAMA_NEVER.
+/// None for BRAMA_CAUSE_NONE.
 inline std::optional<Cause> cause(brama_cause_t number) noexcept {
     if (number == BRAMA_CAUSE_NONE) return std::nullopt;
     return static_cast<Cause>(number);
 }
 
+/// None for BRAMA_NONE and BRAMA_NEVER.
 inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
     if (ms == BRAMA_NONE || ms == BRAMA_NEVER) return std::nullopt;
     return Milliseconds(static_cast<Milliseconds::rep>(ms));
@@ -815,7 +821,9 @@ struct Status {
     State state;
     std::uint32_t failure_count;  ///< in a row, or inside the window
     std::uint32_t trips;          ///< openings since it was last healthy, at most 255
-    std::optional<Cause> cause;   ///< of the last opening, also after it; none before the first
+    /// Of the last opening, also after it and after a reset; none before the first, or if it is
+    /// not known yet.
+    std::optional<Cause> cause;
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
@@ -911,7 +919,7 @@ struct Event {
     bool coalesced;
     Metadata metadata;
     bool truncated = false;
-    std::optional<Cause> cause = {};  ///< why the circuit is open, if it is
+    std::optional<Cause> cause = {};  ///< why the circuit is open, if it is and the cause is known
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -929,7 +937,7 @@ public:
     State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
     /// Why, as the reporter said; what a notice says.
     std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
-    /// Why the circuit opened, if it is open after the event.
+    /// Why the circuit opened, if it is open after the event. None also if it is not known yet.
     std::optional<Cause> cause() const noexcept { return detail::cause(raw_->cause); }
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
@@ -1534,10 +1542,11 @@ public:
 
     /// Reports a failure with which the dependency has said how long it wants to be left alone,
     /// as HTTP does with Retry-After. A closed or half-open circuit opens at once for so long,
-    /// prolonged by the jitter, whatever its rules say. While it is open already, the failure is
-    /// in the totals only. At most 24 h, a longer wait is cut; zero is none, and the failure an
-    /// ordinary one. Errors: NotFound, ShutDown; InvalidArgument for a wait that is negative,
-    /// `never`, `none` or `inherit`: nothing is reported then.
+    /// prolonged by the jitter, whatever its rules say. While it is open already, the wait changes
+    /// nothing: the failure is in the totals, is the last failure, and has its event, but
+    /// failure_count is not raised. At most 24 h, before jitter; a longer wait is cut. Zero is
+    /// none, and the failure an ordinary one. Errors: NotFound, ShutDown; InvalidArgument for a
+    /// wait that is negative, `never`, `none` or `inherit`: nothing is reported then.
     void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
         try_failure_for(reason, wait, metadata).value();
     }
@@ -1654,11 +1663,13 @@ private:
 class Queue {
 public:
     /// Takes up to `most` events out of the queue and appends copies to `events`; says
-    /// how many. Returns at once, also with none. Throws std::bad_alloc if there is no memory:
-    /// where it is the vector that finds none, what is not in the vector stays in the queue.
+    /// how many. Returns at once, also with none: the vector is then as it was. Throws
+    /// std::bad_alloc if there is no memory: where it is the vector that finds none, what is not
+    /// in the vector stays in the queue.
     std::size_t drain(std::vector<Event>& events, std::size_t most = static_cast<std::size_t>(-1)) {
         const auto room = [&] {
-            if (events.size() == events.capacity()) events.reserve(events.empty() ? 8 : 2 * events.size());
+            if (events.size() == events.capacity() && brama_queue_wait(raw_.get(), 0))
+                events.reserve(events.empty() ? 8 : 2 * events.size());
             return events.capacity() - events.size();
         };
         return drain_by(room, most, [&](const EventView& event) { events.push_back(event.copy()); });
@@ -1713,12 +1724,13 @@ private:
 
     static std::size_t one() noexcept { return 1; }
 
-    /// Takes as many events at a time as there is room for.
+    /// Takes as many events at a time as there is room for; none if there is no room.
     template <class Room, class F> std::size_t drain_by(Room&& room, std::size_t most, F&& visit) {
         brama_event_t events[64];
         std::size_t total = 0;
         while (total < most) {
             std::size_t count = 0, step = room();
+            if (step == 0) break;
             for (const std::size_t limit : {std::size_t{64}, most - total})
                 if (step > limit) step = limit;
             brama_queue_drain(raw_.get(), events, sizeof(brama_event_t), step, &count);

@@ -112,6 +112,14 @@ pub(super) unsafe fn given_back<T>(made: *mut T) -> Option<Box<T>> {
     (!made.is_null()).then(|| unsafe { Box::from_raw(made) })
 }
 
+/// That a field which means nothing yet is zero, so that it can mean something later.
+pub(super) fn judge_reserved(field: &'static str, reserved: u32) -> Result<(), Error> {
+    match reserved {
+        0 => Ok(()),
+        other => Err(invalid(field, other, "must be zero")),
+    }
+}
+
 /// A place for an answer.
 #[inline]
 pub(super) fn place<T>(name: &'static str, pointer: *mut T) -> Result<*mut T, Error> {

@@ -311,7 +311,8 @@ pub unsafe extern "C" fn brama_success_n(
     }
 }
 
-/// brama_failure with a name and a reason of these lengths; see brama_register_n.
+/// brama_failure with a name and a reason of these lengths: the name as in brama_register_n, the
+/// reason as in brama_report_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure_n(
     manager: *mut brama_t,
@@ -355,12 +356,14 @@ pub unsafe extern "C" fn brama_failure_with(
 
 /// Reports a failure with which the dependency has said how long it wants to be left alone, as
 /// HTTP does with Retry-After. A closed or half-open circuit opens at once for wait_ms, prolonged
-/// by the jitter, whatever its rules say. While it is open already, the failure is in the totals
-/// only. A NULL report tells nothing more.
+/// by the jitter, whatever its rules say. While it is open already, the wait changes nothing: the
+/// failure is in the totals, is the last failure, and has its event, but failure_count is not
+/// raised. A NULL report tells nothing more.
 ///
-/// wait_ms is at most 24 h (86400000); a longer one is cut. 0 is none: the failure is an ordinary
-/// one, as by brama_failure_with. A number that means something elsewhere (BRAMA_NEVER and its
-/// kin) is refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported.
+/// wait_ms is at most 24 h (86400000), before jitter; a longer one is cut. 0 is none: the failure
+/// is an ordinary one, as by brama_failure_with. Refused with BRAMA_ERR_INVALID_ARGUMENT, and
+/// nothing is reported: a number above INT64_MAX, as a difference below zero is, and
+/// BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
 ///
 /// A NULL manager is the default one, a NULL scope is none. Errors:
 /// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.

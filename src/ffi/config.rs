@@ -75,10 +75,11 @@ pub struct brama_options_t {
     /// lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
     pub cancelled_after_ms: u64,
     /// 1 (default): a success clears the failures in the window. 0: they count until they are as
-    /// old as the window, and only a recovery or a reset clears them. Without a window a success
-    /// always clears them.
+    /// old as the window; only a success while the circuit is half-open, and a reset, clear them.
+    /// Then each success after the first failure looks at the circuit's settings until a recovery:
+    /// some tens of ns. Without a window a success always clears them.
     pub success_clears_window: i32,
-    /// Zero.
+    /// Zero; anything else is refused.
     pub reserved: u32,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
@@ -121,7 +122,7 @@ pub struct brama_config_t {
     pub cancelled_after_ms: u64,
     /// As in brama_options_t.
     pub success_clears_window: i32,
-    /// Zero.
+    /// Zero; anything else is refused.
     pub reserved: u32,
     /// How often unused connections are looked for. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
@@ -213,10 +214,7 @@ pub unsafe extern "C" fn brama_configure(
             config.event_capacity != BRAMA_NOT_GIVEN_U64,
         )?;
         refuse_if_given("clock", !config.clock.is_null())?;
-        let given = Config {
-            changes: setting_table!(changes, config),
-            housekeeping: config.housekeeping()?,
-        };
+        let given = config.translate()?;
         // SAFETY: `manager` is NULL or a manager: the rule for pointers in `args`.
         unsafe { args::manager(manager) }
             .configure(given)
@@ -286,6 +284,7 @@ impl brama_options_t {
     ///
     /// The metadata is what it says.
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
+        args::judge_reserved("options.reserved", self.reserved)?;
         let options = ConnectionOptions {
             changes: setting_table!(changes, self),
             metadata: None,
@@ -308,10 +307,7 @@ impl brama_config_t {
     pub(super) unsafe fn builder(config: *const Self) -> Result<Builder, Failure> {
         // SAFETY: `config` is NULL or a config: this function's # Safety.
         let given = unsafe { read_or_blank("config", config) }?;
-        let mut builder = Builder::new().config(Config {
-            changes: setting_table!(changes, given),
-            housekeeping: given.housekeeping()?,
-        });
+        let mut builder = Builder::new().config(given.translate()?);
         if let Some(on) = kinds::lasting_flag("background", given.background)? {
             builder = builder.background(on);
         }
@@ -323,6 +319,15 @@ impl brama_config_t {
             builder = builder.clock(clock.clock.clone());
         }
         Ok(builder)
+    }
+
+    /// What a manager can change.
+    fn translate(&self) -> Result<Config, Error> {
+        args::judge_reserved("config.reserved", self.reserved)?;
+        Ok(Config {
+            changes: setting_table!(changes, self),
+            housekeeping: self.housekeeping()?,
+        })
     }
 
     fn housekeeping(&self) -> Result<Housekeeping, Error> {

@@ -170,7 +170,7 @@ pub unsafe extern "C" fn brama_connection_failure(
     unsafe { failure(connection, reason, TERMINATED) }
 }
 
-/// brama_connection_failure with a reason of this length, or BRAMA_TERMINATED.
+/// brama_connection_failure with a reason of this length, as in brama_report_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure_n(
     connection: *const brama_connection_t,

@@ -101,8 +101,8 @@ pub unsafe extern "C" fn brama_half_open_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::half_open_circuit) }
 }
 
-/// Closes a circuit and forgets its count, its window and its openings; the totals
-/// stay. Arguments and errors as brama_close_circuit.
+/// Closes a circuit and forgets its count, its window and its openings. The totals stay, and
+/// the times and the cause of the last opening. Arguments and errors as brama_close_circuit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_circuit(
     manager: *mut brama_t,

@@ -121,7 +121,7 @@ pub unsafe extern "C" fn brama_permit_failure_at(
     unsafe { brama_permit_failure_n(permit, reason, TERMINATED) }
 }
 
-/// brama_permit_failure_at with a reason of this length, or BRAMA_TERMINATED.
+/// brama_permit_failure_at with a reason of this length, as in brama_report_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_n(
     permit: *const brama_permit_t,
@@ -207,9 +207,9 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
 }
 
 /// Reports that the admitted call failed, and that the dependency has said how long it wants to
-/// be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the failure is
-/// in the totals only. Errors as brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for
-/// wait_ms: the permit is still to be reported then. Any thread.
+/// be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
+/// changes nothing, as while the circuit is open. Errors as brama_permit_success, and
+/// BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_for(
     permit: brama_permit_t,

@@ -147,14 +147,16 @@ pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'
     }
 }
 
-/// How long a dependency wants to be left alone.
+/// How long a dependency wants to be left alone. A program that asks for less than nothing, as
+/// one that was given a date in the past may, has a number of the upper half.
 pub(super) fn wait(wait_ms: u64) -> Result<Duration, Error> {
+    const MOST: u64 = i64::MAX as u64;
     match wait_ms.found() {
-        Found::Number(ms) => Ok(Duration::from_millis(ms)),
+        Found::Number(ms @ ..=MOST) => Ok(Duration::from_millis(ms)),
         _ => Err(args::invalid(
             "wait_ms",
             wait_ms.name(),
-            "must be a number of ms",
+            "must be a number of ms, at most INT64_MAX",
         )),
     }
 }

@@ -71,7 +71,7 @@ pub struct brama_settings_t {
     pub half_open_successes: u32,
     /// BRAMA_NONE: a call that is given up is ignored.
     pub cancelled_after_ms: u64,
-    /// 0: a success leaves the failures in the window.
+    /// 0: a success leaves the failures in the window, unless the circuit is half-open.
     pub success_clears_window: i32,
     /// Zero.
     pub reserved: u32,
@@ -101,7 +101,7 @@ pub struct brama_status_t {
     pub failure_count: u32,
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
-    /// Why the circuit opened last, also after it has closed.
+    /// Why the circuit opened last, also after it has closed or was reset.
     pub cause: brama_cause_t,
     /// Successes reported since registration.
     pub total_successes: u64,
@@ -118,7 +118,7 @@ pub struct brama_status_t {
     pub last_success_time_ms: u64,
     /// Time of the last failure.
     pub last_failure_time_ms: u64,
-    /// Time of the last opening.
+    /// Time of the last opening, also after a reset.
     pub opened_at_ms: u64,
     /// Time of the last change of state.
     pub last_state_change_ms: u64,

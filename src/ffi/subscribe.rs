@@ -52,7 +52,7 @@ pub struct brama_filter_t {
     pub size: usize,
     /// BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types.
     pub event_types: u32,
-    /// Zero.
+    /// Zero; anything else is refused.
     pub reserved: u32,
     /// Only connections with this identifier, in any scope unless one is given. NULL:
     /// any. Copied by the call.
@@ -340,9 +340,7 @@ impl brama_filter_t {
         if self.event_types != 0 {
             filter = filter.types(types_in(self.event_types)?);
         }
-        if self.reserved != 0 {
-            return Err(invalid("filter.reserved", self.reserved, "must be zero"));
-        }
+        args::judge_reserved("filter.reserved", self.reserved)?;
         let name = "filter.connection";
         // SAFETY: the connection is NULL or a string: this function's # Safety.
         if let Some(connection) = unsafe { args::text(name, self.connection, TERMINATED) }? {

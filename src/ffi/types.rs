@@ -21,7 +21,7 @@ pub const BRAMA_STATE_HALF_OPEN: brama_state_t = 3;
 /// Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
 pub type brama_cause_t = i32;
 
-/// It never opened, or is not open after the event.
+/// It never opened, or is not open after the event, or the cause is not known yet.
 pub const BRAMA_CAUSE_NONE: brama_cause_t = 0;
 /// As many failures in a row as max_attempts.
 pub const BRAMA_CAUSE_CONSECUTIVE: brama_cause_t = 1;
@@ -35,7 +35,7 @@ pub const BRAMA_CAUSE_PROBE: brama_cause_t = 6;
 pub const BRAMA_CAUSE_MANUAL: brama_cause_t = 7;
 
 /// How long a circuit stays open while a dependency stays down: one of the
-/// BRAMA_EXPIRY_ values, or BRAMA_NOT_GIVEN_I32.
+/// BRAMA_EXPIRY_ values, or in a setting BRAMA_NOT_GIVEN_I32 or BRAMA_INHERIT_I32.
 pub type brama_expiry_strategy_t = i32;
 
 /// Every opening lasts `expiry_ms`.
@@ -89,11 +89,7 @@ pub const BRAMA_EVENT_PROBE: brama_event_type_t = 15;
 /// state: the event's reason says it.
 pub const BRAMA_EVENT_NOTICE: brama_event_type_t = 16;
 
-/// A number that was not given, in a field of type uint32_t. These constants have one value
-/// for one meaning in all whole numbers: -1 for BRAMA_NEVER and BRAMA_UNLIMITED, -2 for what
-/// was not given, -3 for what is inherited, -4 for BRAMA_NONE. A setting refuses those that
-/// mean nothing for it, and in a field of type uint64_t BRAMA_NOT_GIVEN_U32 and
-/// BRAMA_INHERIT_U32, which C makes other numbers of.
+/// A number that was not given, in a field of type uint32_t.
 pub const BRAMA_NOT_GIVEN_U32: u32 = 0xfffffffe;
 /// A number that was not given, in a field or argument of type uint64_t.
 pub const BRAMA_NOT_GIVEN_U64: u64 = 0xfffffffffffffffe;
@@ -168,6 +164,22 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
         BRAMA_EVENT_CALL_REJECTED => c"call_rejected",
         BRAMA_EVENT_PROBE => c"probe",
         BRAMA_EVENT_NOTICE => c"notice",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
+/// The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
+/// numbers. Never NULL, valid for ever. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
+    let name: &CStr = match cause {
+        BRAMA_CAUSE_NONE => c"none",
+        BRAMA_CAUSE_CONSECUTIVE => c"consecutive",
+        BRAMA_CAUSE_WINDOW => c"window",
+        BRAMA_CAUSE_RETRY_AFTER => c"retry_after",
+        BRAMA_CAUSE_PROBE => c"probe",
+        BRAMA_CAUSE_MANUAL => c"manual",
         _ => c"unknown",
     };
     name.as_ptr()

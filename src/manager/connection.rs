@@ -148,8 +148,10 @@ impl Connection {
     /// as HTTP does with `Retry-After`, and returns how many failures count now. The circuit
     /// opens at once for `wait`, prolonged by the [jitter](crate::ConnectionOptions::jitter),
     /// whatever its rules say. A wait below 1 ms is none: the failure is an
-    /// ordinary one. At most 24 h; a longer one is cut. While the circuit is open already, the failure is in
-    /// the totals only.
+    /// ordinary one. At most 24 h, before jitter; a longer one is cut.
+    ///
+    /// While the circuit is open already, the wait changes nothing: the failure is in the totals,
+    /// is the last failure, and has its event, but the count of failures is not raised.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -340,7 +340,8 @@ impl Event {
         self.facts.reason.get()
     }
 
-    /// Why the circuit opened, if it is open after the event: see [`Status::cause`].
+    /// Why the circuit opened, if it is open after the event: see [`Status::cause`]. None also
+    /// if the cause is not known yet.
     ///
     /// [`Status::cause`]: crate::Status::cause
     pub fn cause(&self) -> Option<Cause> {

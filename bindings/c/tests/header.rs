@@ -38,6 +38,16 @@ const SECTIONS: [(&str, &str, &str); 20] = [
 ];
 
 const TYPE_MACROS: &str = "\
+/*
+ * NUMBERS WITH A MEANING. In whole numbers -1 is BRAMA_NEVER and BRAMA_UNLIMITED, -2 what was
+ * not given, -3 what is inherited, -4 BRAMA_NONE, at each width: a constant that is cut to the
+ * width of a field keeps its meaning. A setting refuses those that mean nothing for it.
+ *
+ * A constant of 32 bits loses its meaning in a field of type uint64_t: C makes another number of
+ * it. There BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32 are refused, so 4294967294 and 4294967293
+ * ms cannot be given. BRAMA_UNLIMITED is the exception: it is 4294967295 ms there.
+ */
+
 /** The bit of an event type in brama_filter_t.event_types. */
 #define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
 

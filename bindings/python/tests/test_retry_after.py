@@ -133,3 +133,58 @@ def test_a_riders_wait_is_that_of_the_call_around_it(world: World) -> None:
                 outer.ignore()
             raise KeyboardInterrupt
         assert (x.state(), x.status().retry_after) == ("open", 45_000)
+
+
+@pytest.mark.parametrize("half_open", [True, False], ids=["a probe", "circuit closed"])
+@pytest.mark.parametrize("outer", ["raises", "fails by hand", "ignored", "returns", "own wait"])
+@pytest.mark.parametrize("riders", [(60_000,), (60_000, None), (None, 60_000), (60_000, 5)])
+def test_the_longest_wait_of_the_riders_comes_with_any_failure(
+    world: World, riders: tuple[Any, ...], outer: str, half_open: bool
+) -> None:
+    x = world.manager.register("x", max_attempts=5, expiry=100)
+    events = world.manager.events("circuit_opened")
+    if half_open:
+        x.half_open_circuit()
+
+    def calls() -> None:
+        with x.guard() as call:
+            for wait in riders:
+                try:
+                    with x.guard() as rider:
+                        rider.failure(f"HTTP {wait}", retry_after=wait)
+                except brama.CircuitOpen:
+                    assert not half_open, "no call rides while the circuit is closed"
+            if outer == "raises":
+                raise ConnectionError("all in vain")
+            if outer == "fails by hand":
+                call.failure("all in vain")
+            if outer == "own wait":
+                call.failure("all in vain", retry_after=7_000)
+            if outer == "ignored":
+                call.ignore()
+
+    if outer == "raises":
+        with pytest.raises(ConnectionError):
+            calls()
+    else:
+        calls()
+    if half_open and outer == "returns":
+        assert x.state() == "closed", "the call around them knows better"
+        return
+    assert x.state() == "open"
+    own = half_open and outer == "own wait"
+    assert x.status().retry_after == (7_000 if own else 60_000)
+    (event,) = events.drain()
+    ignored = outer == "ignored" or not half_open
+    reason = "HTTP 60000" if ignored else "all in vain"
+    assert event.reason is not None and event.reason.endswith(reason)
+
+
+def test_a_riders_wait_goes_through_a_rider_that_fails(world: World) -> None:
+    x = world.manager.register("x", expiry=100)
+    x.half_open_circuit()
+    with pytest.raises(ConnectionError), x.guard(), x.guard():
+        with x.guard() as rider:
+            rider.failure("HTTP 429", retry_after=60_000)
+        raise ConnectionError
+    assert x.status().retry_after == 60_000

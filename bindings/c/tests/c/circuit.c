@@ -127,6 +127,7 @@ static void by_hand(void) {
     OK(brama_connection_failure(db, NULL));
     OK(brama_connection_reset_circuit(db));
     CHECK(status_of(db).failure_count == 0 && status_of(db).trips == 0);
+    CHECK(status_of(db).cause == BRAMA_CAUSE_MANUAL && status_of(db).opened_at_ms != BRAMA_NONE);
     OK(brama_connection_open_circuit_with(db, NULL, 1));
     OK(brama_open_circuit_with(m, "db", NULL, NULL, 1));
     OK(brama_reset_all(m));
@@ -262,6 +263,21 @@ static void names_of_numbers(void) {
     CHECK(strcmp(brama_state_name(77), "unknown") == 0);
     CHECK(strcmp(brama_event_type_name(BRAMA_EVENT_CALL_REJECTED), "call_rejected") == 0);
     CHECK(strcmp(brama_event_type_name(-1), "unknown") == 0);
+    static const struct {
+        brama_cause_t cause;
+        const char *name;
+    } causes[] = {
+        {BRAMA_CAUSE_NONE, "none"},
+        {BRAMA_CAUSE_CONSECUTIVE, "consecutive"},
+        {BRAMA_CAUSE_WINDOW, "window"},
+        {BRAMA_CAUSE_RETRY_AFTER, "retry_after"},
+        {BRAMA_CAUSE_PROBE, "probe"},
+        {BRAMA_CAUSE_MANUAL, "manual"},
+        {3, "unknown"},
+        {-1, "unknown"},
+    };
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+        CHECK(strcmp(brama_cause_name(causes[i].cause), causes[i].name) == 0);
     for (int code = BRAMA_OK; code >= BRAMA_ERR_LIMIT; code--) {
         CHECK(strcmp(brama_strerror(code), "unknown result code") != 0);
         for (int other = BRAMA_OK; other > code; other--)

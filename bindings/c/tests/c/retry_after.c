@@ -77,8 +77,16 @@ static void while_open_or_late_it_is_in_the_totals_only(void) {
     OK(brama_clock_advance(world.clock, 40));
     uint32_t count = 9;
     brama_report_t report = report_of("HTTP 503", &count);
+    brama_filter_t filter = BRAMA_FILTER_INIT;
+    filter.event_types = BRAMA_EVENT_BIT(BRAMA_EVENT_FAILURE);
+    brama_queue_t *queue;
+    OK(brama_queue_new(m, &filter, 8, &queue));
+    uint64_t first = status_of(db).last_failure_time_ms;
     OK(brama_failure_for(m, "db", NULL, &report, 60000));
     CHECK(count == 1);
+    CHECK(status_of(db).last_failure_time_ms == first + 40);
+    CHECK(brama_queue_wait(queue, 0));
+    brama_queue_free(queue);
     OK(brama_connection_failure_for(db, NULL, 60000));
     count = 9;
     ANSWERS(BRAMA_ERR_STALE, brama_permit_failure_for(held, &report, 60000));
@@ -125,6 +133,9 @@ static void what_is_no_wait_is_refused_by_its_name(void) {
         {BRAMA_INHERIT_U64, "`wait_ms` = BRAMA_INHERIT_U64: must be"},
         {BRAMA_NOT_GIVEN_U32, "`wait_ms` = BRAMA_NOT_GIVEN_U32: must be"},
         {BRAMA_INHERIT_U32, "`wait_ms` = BRAMA_INHERIT_U32: must be"},
+        /* A date in the past, say. */
+        {(uint64_t)-5, "`wait_ms` = 18446744073709551611: must be a number of ms, at most INT64_MAX"},
+        {(uint64_t)INT64_MAX + 1, "`wait_ms` = 9223372036854775808: must be"},
     };
     struct world world = make_world();
     brama_connection_t *db = made(world, "db", 1);

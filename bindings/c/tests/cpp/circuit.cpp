@@ -435,6 +435,8 @@ void the_default_manager_is_one() {
     CHECK(brama::version() == BRAMA_VERSION_STRING);
     CHECK(brama::to_string(brama::State::half_open) == "half_open");
     CHECK(brama::to_string(brama::EventType::call_rejected) == "call_rejected");
+    CHECK(brama::to_string(brama::Cause::retry_after) == "retry_after");
+    CHECK(brama::to_string(brama::Cause{77}) == "unknown");
 }
 
 }  // namespace

@@ -216,6 +216,14 @@ void queues() {
     std::size_t sum = 0;
     CHECK(queue.drain_each([&](const EventView& event) { sum += event.reason()->size(); }, 4) == 4 && sum == 4);
     CHECK(queue.drain(events) == 140 && events.back().reason == "149" && events.size() == 142);
+    /* Where nothing waits, a vector that is full is left as it is. */
+    events.shrink_to_fit();
+    const auto* const where = events.data();
+    CHECK(queue.drain(events) == 0 && events.capacity() == 142 && events.data() == where);
+    std::vector<brama::Event> unused;
+    CHECK(queue.drain(unused) == 0 && unused.capacity() == 0);
+    db.failure("one more");
+    CHECK(queue.drain(events) == 1 && events.size() == 143);
 
     pollfd waiting{queue.fd(), POLLIN, 0};
     CHECK(poll(&waiting, 1, 0) == 0);

@@ -7,7 +7,9 @@ Nested calls
     While a circuit is half-open, a call inside of another one of the same circuit would
     find the probe's place taken, by the call around it. Both would fail, for ever. So it
     rides on the other: it takes no place and reports nothing. The call around it reports
-    its own outcome; if that is *ignored* and a rider failed, a failure.
+    its own outcome; if that is *ignored* and a rider failed, a failure. What a dependency has
+    told a rider, how long it wants to be left alone, goes with any failure that the call
+    around it reports, unless that has a wait of its own: the longest of the riders'.
 
     A context variable leads to the calls that are open here. Only calls that can be ridden
     on set it, so healthy ones do not pay for it. Tasks inherit it, and the threads of
@@ -102,7 +104,8 @@ class Call:
         self.ended: bool = False
         #: Whether another call rides on it now.
         self.ridden: bool = False
-        #: Why a rider failed, and how long its dependency wants to be left alone.
+        #: Why a rider failed, and how long its dependency wants to be left alone: of several,
+        #: the one with the longest wait, the last of those.
         self.failed: Optional[Tuple[Optional[bytes], int]] = None
         self.below: _Link = None
         #: The guard whose block it is, while that is open.
@@ -120,8 +123,7 @@ class Call:
         Args:
             wait: as for `report_failure`.
         """
-        if outcome is IGNORED and self.failed is not None:
-            outcome, (reason, wait) = FAILURE, self.failed
+        outcome, reason, wait = self._with_riders(outcome, reason, wait)
         failures = 0
         if outcome is SUCCESS:
             code = report_success(self.ticket, metadata)
@@ -145,10 +147,25 @@ class Call:
         _check(code)
         return failures
 
+    def _with_riders(
+        self, outcome: Outcome, reason: Optional[bytes], wait: int
+    ) -> Tuple[Outcome, Optional[bytes], int]:
+        """What is to be reported, in view of what riders reported."""
+        if self.failed is None or outcome is SUCCESS:
+            return outcome, reason, wait
+        if outcome is IGNORED:
+            return (FAILURE, *self.failed)
+        return outcome, reason, wait or self.failed[1]
+
+    def rider_failed(self, reason: Optional[bytes], wait: int) -> None:
+        """Keeps a rider's failure for its own report."""
+        if self.failed is None or wait >= self.failed[1]:
+            self.failed = (reason, wait)
+
     def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
         """Reports for a guarded call."""
-        if outcome in (IGNORED, CANCELLED) and self.failed is not None:
-            self.report_in_block(IGNORED)
+        if self.failed is not None and outcome is not SUCCESS:
+            self.report_in_block(IGNORED if outcome is CANCELLED else outcome, reason)
             return
         if outcome is SUCCESS:
             code = report_success(self.ticket)
@@ -247,10 +264,9 @@ class Rider(Call):
         metadata: Pairs = None,
         wait: int = 0,
     ) -> Tuple[int, int]:
-        if outcome is IGNORED and self.failed is not None:
-            outcome, (reason, wait) = FAILURE, self.failed
+        outcome, reason, wait = self._with_riders(outcome, reason, wait)
         if outcome is FAILURE:
-            self.outer.failed = (reason, wait)
+            self.outer.rider_failed(reason, wait)
         self.ended = True
         self.outer.ridden = False
         return _abi.OK, 0

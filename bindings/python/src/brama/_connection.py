@@ -106,8 +106,10 @@ class Connection(Unshared):
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said.
                 A closed or half-open circuit opens at once for so long, prolonged by `jitter`,
-                whatever its rules say. While it is open already, the failure is in the totals
-                only. At most 24 h, a longer one is cut; below a millisecond it is none.
+                whatever its rules say. While it is open already, the wait changes nothing: the
+                failure is in the totals, is the last failure, and has its event, but
+                `failure_count` is not raised. At most 24 h, before `jitter`; a longer one is
+                cut, below a millisecond it is none.
 
         Returns:
             How many failures count now: in a row, or inside the window.

@@ -91,7 +91,7 @@ class Event:
     """The reason or the metadata is not as it was given: it was cut or left out to keep its
     bounds, or made valid text."""
     cause: Optional[Cause] = None
-    """Why the circuit opened, if it is open after the event."""
+    """Why the circuit opened, if it is open after the event. None also if it is not known yet."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:

@@ -71,7 +71,7 @@ class Settings:
     cancelled_after: Optional[int] = None
     """None: calls that are cancelled are ignored."""
     success_clears_window: bool = True
-    """False: a success leaves the failures in `window`."""
+    """False: a success leaves the failures in `window`, unless the circuit is half-open."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Status:
     total_ignored: int = 0
     """Calls that were ignored: cancelled, excluded, or given back. Stops at 4 294 967 295."""
     cause: Optional[Cause] = None
-    """Why the circuit opened last, also after it has closed; None before the first opening."""
+    """Why the circuit opened last, also after it has closed or was reset; None before the first
+    opening, or if it is not known yet."""
 
 
 @dataclass(frozen=True)
