@@ -126,7 +126,9 @@ impl Subscriber {
                 Some(custom) => contained(bus, || custom(event)).unwrap_or(false),
                 None => true,
             };
-            if wanted {
+            if wanted && event.is_straggler && self.ends_with_the_removal(&receiver.sink) {
+                bus.coalesced.fetch_add(1, Ordering::Relaxed);
+            } else if wanted {
                 receiver.sink.deliver(bus, event, newest);
                 self.note_batch(&mut receiver.sink);
             } else if let Sink::SubscriberQueue(queue) = &receiver.sink
@@ -135,6 +137,12 @@ impl Subscriber {
                 bus.take_back(queue.forget(event.id));
             }
         });
+    }
+
+    /// Whether nothing comes after a removal. A queue that was full when a connection came and went
+    /// has forgotten it, and would not know what a straggler is about.
+    fn ends_with_the_removal(&self, sink: &Sink) -> bool {
+        matches!(sink, Sink::SubscriberQueue(_)) && self.hears_of_removals()
     }
 
     fn note_batch(&self, sink: &mut Sink) {

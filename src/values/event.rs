@@ -283,6 +283,8 @@ pub struct Event {
     /// The last one that tells of its connection: whatever comes later says only that it
     /// is gone.
     pub(crate) is_last: bool,
+    /// The last one was offered before it: its reporter was stopped for long.
+    pub(crate) is_straggler: bool,
     pub(crate) facts: Facts,
 }
 

@@ -10,7 +10,8 @@
 //! | [`WARNED`] | a notice has named settings that do not apply |
 //! | [`COMING`] | the thread that removes the connection reports the removal |
 //! | [`ENDED`] | the dispatcher has delivered the removal by itself |
-//! | 21 to 31 | a part of the time of the last event |
+//! | [`CONCLUDED`] | the event that is the connection's last was offered |
+//! | 22 to 31 | a part of the time of the last event |
 //!
 //! The dispatcher writes all of it except `FORGOTTEN`, `WARNED` and `COMING`.
 //!
@@ -39,9 +40,9 @@
 //!
 //! A reporter may be stopped between its reading of the clock and its push, too. Then a later
 //! event is delivered first. So the dispatcher remembers the time of the last event of a
-//! connection, and gives none an earlier one. It keeps the low 35 bits of it, 11 here and 24 in
+//! connection, and gives none an earlier one. It keeps the low 34 bits of it, 10 here and 24 in
 //! the [cold part](super::cold_fields): a whole word would be one word too many for a connection. The
-//! time is the latest one up to now with these bits, which is exact for 397 days.
+//! time is the latest one up to now with these bits, which is exact for 198 days.
 //!
 //! Rejected: one last time for all connections of a manager. An expiry is stamped with its
 //! deadline, which may be hours before the events of other connections.
@@ -63,7 +64,8 @@ const GONE: u32 = 1 << 17;
 const WARNED: u32 = 1 << 18;
 const COMING: u32 = 1 << 19;
 const ENDED: u32 = 1 << 20;
-const TIME_SHIFT: u32 = 21;
+const CONCLUDED: u32 = 1 << 21;
+const TIME_SHIFT: u32 = 22;
 
 /// So many bits of the time of the last event are kept.
 const TIME_BITS: u32 = ColdFields::EVENT_TIME_BITS + u32::BITS - TIME_SHIFT;
@@ -142,7 +144,7 @@ impl Record {
         let known = here << ColdFields::EVENT_TIME_BITS | self.cold().event_time();
         let limit = context.clock.now().max(time) + AHEAD;
         let ago = limit.wrapping_sub(known) & ((1 << TIME_BITS) - 1);
-        // Before the first event it is 0, or a multiple of 2^35.
+        // Before the first event it is 0, or a multiple of 2^34.
         let last = limit.saturating_sub(ago);
         if time <= last {
             return last;
@@ -226,6 +228,16 @@ impl Record {
             reason: Text::None,
             metadata: None,
         }
+    }
+
+    /// Whether the last event of the connection was offered: what comes now comes late.
+    pub(crate) fn has_concluded(&self) -> bool {
+        self.delivered.load(Ordering::Relaxed) & CONCLUDED != 0
+    }
+
+    /// Offers the last event of the connection.
+    pub(crate) fn conclude(&self) {
+        self.delivered.fetch_or(CONCLUDED, Ordering::Relaxed);
     }
 
     /// Whether a notice has named settings that do not apply.

@@ -402,6 +402,11 @@ impl<'a> Round<'a> {
                 self.leave(EventMask::of(kind));
                 continue;
             }
+            let is_last = delivery.may_end && kind.is_of_removal() && kinds.peek().is_none();
+            let is_straggler = record.has_concluded();
+            if is_last {
+                record.conclude();
+            }
             let event = Event {
                 kind,
                 name: name.clone(),
@@ -409,7 +414,8 @@ impl<'a> Round<'a> {
                 sequence: bus.next_sequence(),
                 unix_ms,
                 late: delivery.late,
-                is_last: delivery.may_end && kind.is_of_removal() && kinds.peek().is_none(),
+                is_last,
+                is_straggler,
                 facts: facts.clone(),
             };
             for (n, wanted) in &audience {

@@ -73,3 +73,49 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
         ]
     );
 }
+
+/// A reporter is stopped between its change of state and its notice, until the connection has come
+/// and gone while a queue was full.
+#[test]
+fn a_queue_that_forgot_a_connection_hears_of_no_straggler() {
+    let bus = Arc::new(Bus::new(Notices::new(16)));
+    let clock = Clock::Manual(ManualClock::new());
+    let context = Context::new(clock, Global::default(), bus.clone(), None);
+    let queue = Arc::new(SubscriberQueue::new(1));
+    let filter = EventFilter::new();
+    let subscriber = Subscriber::new(1, filter, Sink::SubscriberQueue(queue.clone()));
+    subscriber.begin();
+    drop(bus.add(Arc::new(subscriber)).0);
+    let register = |name: &str| {
+        let mut newcomer = Registrant::new(&context, name.into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        record.notify_registration(&context);
+        record
+    };
+    let dispatch = || {
+        let dispatched = bus.dispatch(&context, Vec::new, &HashSet::new);
+        assert_eq!(dispatched, Dispatched::Done);
+    };
+    let _fills_it = register("stays");
+    dispatch();
+    let passing = register("passing");
+    assert!(passing.retire());
+    passing.notify_removal(&context, Occurrence::Unregistered);
+    dispatch();
+    let drained: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+    assert!(drained.iter().all(|event| event.connection() == "stays"));
+    bus.publish(
+        &context,
+        Notice {
+            record: passing.share(),
+            cause: Occurrence::Expiry,
+            moved: true,
+            wanted: EventMask::of(EventType::StateChange),
+            facts: passing.facts_of_registration(0),
+        },
+    );
+    dispatch();
+    let heard = queue.take().map(|event| event.connection().to_owned());
+    assert_eq!(heard, None, "the host never heard of it");
+}

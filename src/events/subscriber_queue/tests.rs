@@ -15,6 +15,7 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
         unix_ms: 0,
         late: false,
         is_last: kind == EventType::ConnectionRemoved,
+        is_straggler: false,
         facts: Facts {
             time: 0,
             before: State::Closed,
