@@ -3,9 +3,9 @@
 //! Every change of the state goes the same way. A thread reads what is
 //! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
 //! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and
-//! [`trip_rule`](crate::values::trip_rule) what comes next, and swaps it in. If another thread was faster, it decides again. The thread whose
-//! exchange succeeds also does what belongs to the change: it writes the times, tells the
-//! driver, and publishes. Nothing of that is done before.
+//! [`trip_rule`](crate::values::trip_rule) what comes next, and swaps it in. If another thread
+//! was faster, it decides again. The thread whose exchange succeeds also does what belongs to the
+//! change: it writes the times, wakes the driver, and publishes. Nothing of that is done before.
 //!
 //! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
 //! [`reports`], what hands do in [`manual`], how cleanups remove it in [`departure`], what others

@@ -49,7 +49,7 @@
 //! A lap is run again, a few times, if a thread waited for a core for more than 3 % of it
 //! (as `/proc/thread-self/schedstat` tells), or if its core was not quiet before or
 //! after it: slower than 1.15 times its best at a fixed piece of arithmetic. A virtual
-//! machine's core is often half a core; while somebody else's thread keeps the other half
+//! machine's core is often half a core; while a thread of another program keeps the other half
 //! busy, work of many instructions takes up to twice as long and a read-modify-write,
 //! which waits, hardly longer, so that such laps would shift the ratios too. Each bench
 //! says how many laps of a median stayed disturbed.
@@ -64,7 +64,7 @@
 //!
 //! - Breakers: `recloser`, `failsafe`, `circuit_breaker`, `tower-resilience` (a service
 //!   for each thread, polled busily), and a plain breaker behind a mutex, thirty lines as
-//!   everybody writes them. All are set so that the circuit stays as it is.
+//!   all threads write them. All are set so that the circuit stays as it is.
 //!   `circuit_breaker` keeps neither totals nor times of successes.
 //! - Maps: `papaya`, `dashmap`, `scc` and `hashbrown` behind an `RwLock`, all with
 //!   `ahash`, from an owned name in one piece of memory to one word, found by a borrowed

@@ -47,7 +47,7 @@ impl Shelf {
         unsafe { Box::from_raw(kept) }
     }
 
-    /// Keeps these, and lets go of others that somebody has put there meanwhile.
+    /// Keeps these, and lets go of others that a nested call has put there meanwhile.
     pub(super) fn put(&self, texts: Box<Texts>) {
         // ORDERING: Release, partner of the Acquire in `take`; Acquire for what is
         // dropped.

@@ -308,13 +308,13 @@ impl Engine {
         };
         record.notify_removal(&self.context, Occurrence::Unregistered);
         drop(guard);
-        self.relieve_inbox();
+        self.relieve_stack();
         Ok(())
     }
 
     /// Moves the records on the stack into the plan if the driver does not: it may be inside a
     /// callback for long, and the stack keeps what is removed meanwhile.
-    fn relieve_inbox(&self) {
+    fn relieve_stack(&self) {
         if !self.context.attention.is_empty() {
             self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
         }

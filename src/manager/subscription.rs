@@ -60,7 +60,7 @@ fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
     if let Some(engine) = &engine {
         engine.unsubscribe(|other| other.id == subscriber.id);
     }
-    // Also if somebody else has ended it, and its callback is still running.
+    // Also if another thread has ended it, and its callback is still running.
     let is_over = engine.is_some_and(|engine| engine.bus.is_out_of_time());
     subscriber.close(!is_inside_user_code() && !is_over);
 }

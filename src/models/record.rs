@@ -326,3 +326,35 @@ fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
     // The opening came first, or last.
     assert_eq!(seen, [(1, true, true), (0, false, false)].into());
 }
+
+/// A failure that comes after one which obeyed new settings obeys them, too, however often it has to
+/// begin again.
+///
+/// Mutations: `settings-read-before-the-words`, `a-limit-read-once`.
+#[test]
+fn a_failure_after_one_that_obeyed_new_settings_obeys_them() {
+    three_failures_open_at_a_limit_of_three(3, |options| options.max_attempts(5));
+    three_failures_open_at_a_limit_of_three(2, |options| {
+        options.max_attempts(5).window(Duration::from_secs(60))
+    });
+}
+
+fn three_failures_open_at_a_limit_of_three(
+    preemptions: usize,
+    settings: fn(ConnectionOptions) -> ConnectionOptions,
+) {
+    let seen = explore_with(
+        settings,
+        preemptions,
+        nothing,
+        |circuit| circuit.fail(None).unwrap(),
+        |circuit| {
+            let before = circuit.fail(None).unwrap();
+            circuit.configure(&ConnectionOptions::new().max_attempts(3));
+            (before, circuit.fail(None).unwrap())
+        },
+        |circuit, one, two| (one, two, circuit.seen().0),
+    );
+    let opened = seen.iter().all(|(.., state)| *state == State::Open);
+    assert!(opened, "three failures: {seen:?}");
+}

@@ -36,7 +36,7 @@
 //! # What was rejected
 //!
 //! - *Epochs* (a global number, advanced when all readers have seen it): a grace period
-//!   is two or three advances, and everybody writes the same word to get one. Here the
+//!   is two or three advances, and all threads write the same word to get one. Here the
 //!   bag knows itself whom it waits for. This is the manner of RCU (M. Desnoyers et al.,
 //!   *User-level implementations of read-copy update*, 2012).
 //! - *Hazard pointers*: a store for each pointer that is followed, and readers that
@@ -365,7 +365,7 @@ impl Domain {
             if put.is_ok() {
                 return;
             }
-            // Somebody else has put some there meanwhile.
+            // Another thread has put some there meanwhile.
             bags = self.take_sealed().and(bags);
         }
     }

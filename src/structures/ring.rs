@@ -311,7 +311,7 @@ impl<T> Drop for Ring<T> {
         if !mem::needs_drop::<T>() {
             return;
         }
-        // ORDERING: Relaxed, `&mut self` has synchronised with everybody.
+        // ORDERING: Relaxed, `&mut self` has synchronised with all users.
         let head = self.head.0.load(Ordering::Relaxed);
         let tail = self.tail.0.load(Ordering::Relaxed);
         for position in head..tail {

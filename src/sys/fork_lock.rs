@@ -20,7 +20,7 @@ use crate::sys::atomic::{self, AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell
 use crate::sys::fork;
 use crate::sys::per_process::{PerProcess, Renew};
 
-/// In the word: somebody waits. The rest is the holder's token, shifted.
+/// In the word: a thread waits. The rest is the holder's token, shifted.
 const AWAITED: usize = 1;
 const TOKEN_SHIFT: u32 = 1;
 const FREE: usize = 0;
@@ -166,7 +166,7 @@ impl WaitRoom {
         WaitRoom(PerProcess::new(Seats::new()))
     }
 
-    /// Waits until `done`, which is asked at once and whenever somebody tells.
+    /// Waits until `done`, which is asked at once and at every wake.
     pub(crate) fn wait_until(&self, mut done: impl FnMut() -> bool) {
         let seats = &*self.0;
         let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! HotTls that every thread has for itself, in one variable.
+//! Words that every thread has for itself, in one variable.
 //!
 //! In a shared library, which is what C and Python load, finding a thread's variable is
 //! a call, and takes as long as a third of a report. It is made once for all words of

@@ -3,8 +3,9 @@
 //! Some threads have to look at what all others keep: a collector at every reader's section,
 //! the child of a `fork` at every descriptor. They must be able to do so whatever those others
 //! are doing, and without a lock, which a fork could leave held. So what they look at is leaked:
-//! a reference to it is good for ever, and the list only grows. It is as long as the largest
-//! number of nodes that were in use at once.
+//! a reference to it is good for ever, and the list only grows. It is hardly longer
+//! than the largest number of nodes that were in use at once: only a taker that passes a node
+//! just before that is given back adds one more.
 //!
 //! A user [takes](LeakedRegistry::take) a node that is free, or adds one, and
 //! [gives it back](Leaked::give_back). Two exchanges carry the protocol:

@@ -9,7 +9,7 @@
 //! lock. So on Unix this asks the system for a thread. The C library, which has locks
 //! here as well, puts them right in the child.
 //!
-//! Such a thread is to `std` one that somebody else has started. Its handle is made
+//! Such a thread is to `std` one that another library has started. Its handle is made
 //! when it is first asked for, from an atomic counter; parking, thread-locals and
 //! their destructors work as in any other. What it lacks is a name there (the system
 //! knows it by its name), the message about its stack, without which an overflow ends

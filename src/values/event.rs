@@ -2,7 +2,7 @@
 //! what they carry, and who wants them.
 //!
 //! A reporter does not make events. It makes one notice of what happened,
-//! and only if somebody wants one of the events that follow from it; which those
+//! and only if a subscriber wants one of the events that follow from it; which those
 //! are, in which order, is [`Occurrence::events`]. The dispatcher makes the events.
 //! So all events of one happening take one place in the ring, and either all of
 //! them arrive or none.

@@ -1,7 +1,7 @@
 //! What a connection has of its own, and what is in effect for it.
 //!
 //! The settings in effect are the global ones under those of its own, resolved when
-//! somebody asks: two loads of shared pointers and a dozen fields. A failure asks
+//! a thread asks: two loads of shared pointers and a dozen fields. A failure asks
 //! for one thing only, how many in a row open the circuit, so the record remembers
 //! that together with the version of the settings that it was learned from. Every
 //! change of any settings makes a new version, and so whatever is remembered of the

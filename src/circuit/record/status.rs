@@ -3,7 +3,7 @@
 //! Both words are read before and after everything else, and the reading repeated
 //! if a change came between. A thread that changed the word may be stopped before it wrote the
 //! time of the change. Then the reader writes it in the other's stead, so that the change
-//! has one time for everybody from then on.
+//! has one time for all readers from then on.
 
 use super::timestamps::Kind;
 use super::*;
@@ -50,7 +50,8 @@ pub struct Status {
     pub retry_after: Option<Duration>,
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
-    /// Why the circuit opened last; none before the first opening. Also after it has closed.
+    /// Why the circuit opened last, also after it has closed. None before the first opening, or if
+    /// the thread that opened it has been stopped before it could say.
     pub cause: Option<Cause>,
     /// The settings in effect.
     pub settings: Settings,

@@ -1,6 +1,6 @@
 //! Changing the word: the loop around the pure functions of [`state`](mod@crate::values::state).
 //!
-//! Everybody reads both words ([`Record::look`]), decides, and exchanges ([`Record::leave`],
+//! Every thread reads both words ([`Record::look`]), decides, and exchanges ([`Record::leave`],
 //! [`Record::shut`], [`Record::swap`]). If another thread was faster, nothing has happened, and the
 //! caller reads again. The thread whose exchange succeeds calls [`Record::after`], which writes the
 //! times and publishes.

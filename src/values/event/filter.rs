@@ -1,4 +1,4 @@
-//! Which events somebody wants.
+//! Which events a subscriber wants.
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,8 +6,8 @@
 //! | open | takes the next place in the parked tally; a permit's is stale |
 //! | half-open | opens the circuit again |
 //!
-//! One with a wait (`failure_for`) opens a closed circuit at once, for so long, and is in the
-//! totals only while the circuit is open.
+//! One with a wait (`failure_for`) opens a closed or half-open circuit at once, for so long. While
+//! the circuit is open, it is in the totals only.
 
 use std::time::Duration;
 

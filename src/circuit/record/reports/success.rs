@@ -4,7 +4,7 @@
 //! |---|---|
 //! | closed | clears the tally, unless the settings keep it; the next opening is the first |
 //! | open | clears the parked tally, unless the settings keep it; a permit's is stale |
-//! | half-open | counts, and the last one that is needed closes the circuit |
+//! | half-open | clears the parked tally; the last one that is needed closes the circuit |
 
 use super::super::parked::Seen;
 use super::super::transition::Change;
