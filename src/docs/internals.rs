@@ -66,7 +66,7 @@
 //! | `limit` | who configures, who finds it old | failures | `R`: the word says of which version it is |
 //! | `profile` | who configures | operations that need settings | arc-swap's |
 //! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
-//! | `lasting` | who opens | rejections, `status`, events | `L`, `A` for the cause; `R` for the length: it carries a part of the deadline it belongs to |
+//! | `lasting` | who opens, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |
 //! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
 //! | `references` | the table, handles, owned permits, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
 //! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
