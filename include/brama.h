@@ -136,7 +136,8 @@
  * subscriber they match; where there is no room, those of one type and connection arrive
  * late and merged into the latest of them (BRAMA_EVENT_COALESCED), and a connection that
  * came and went meanwhile leaves none. Who hears of a registration hears of the removal,
- * afterwards. Memory is bounded by the capacities and the number of connections, since
+ * afterwards; in a queue that wants removals, nothing of that connection comes later. Memory
+ * is bounded by the capacities and the number of connections, since
  * reasons and metadata are bounded, too (brama_report_t).
  *
  * THE END OF THE PROCESS. Nothing is delivered by exit() or by returning from main: the

@@ -219,7 +219,8 @@
 //! **In which order.** A subscriber hears of a registration before anything else of that
 //! connection. If it hears of a registration, it hears of the removal, afterwards; whatever
 //! is delivered even later says that the connection is gone
-//! ([`State::Unknown`]). [Sequence numbers](Event::sequence) of a connection grow in the
+//! ([`State::Unknown`]). In a queue that wants removals nothing comes later: the removal stands
+//! for it. [Sequence numbers](Event::sequence) of a connection grow in the
 //! order of delivery, and the last event of a connection tells the state that holds. No
 //! order is promised between connections. Nothing is kept for those who subscribe later,
 //! and a [shutdown](Brama::shutdown) tells of no removal.
