@@ -121,7 +121,7 @@
 //! A success clears the window. A dependency that fails every other call therefore never opens
 //! the circuit. With [`success_clears_window(false)`](ConnectionOptions::success_clears_window)
 //! failures count until they are as old as the window, whatever succeeds in between; only a
-//! success while the circuit is half-open, and a reset, clear them. Choose `max_attempts` by the
+//! recovery and a reset clear them. Choose `max_attempts` by the
 //! number of calls then: the busier the connection, the more failures a window of the same length
 //! holds. Once a failure has been reported, each success looks at the circuit's settings until a
 //! recovery, which takes some tens of ns. If the window is taken away, all failures since they were

@@ -75,7 +75,7 @@ pub struct brama_options_t {
     /// lasted at least so long. At least 1; BRAMA_NONE (default): it is ignored.
     pub cancelled_after_ms: u64,
     /// 1 (default): a success clears the failures in the window. 0: they count until they are as
-    /// old as the window; only a success while the circuit is half-open, and a reset, clear them.
+    /// old as the window; only a recovery and a reset clear them.
     /// Then each success after the first failure looks at the circuit's settings until a recovery:
     /// some tens of ns. Without a window a success always clears them.
     pub success_clears_window: i32,

@@ -5,7 +5,7 @@
 //! ┌────────┬─────────┬────────────┬───────────────────────────────────────────┐
 //! │  mode  │  trips  │ generation │ closed, watched: the tally of failures     │
 //! │        │         │            │ open: the deadline in monotonic ms         │
-//! │        │         │            │ probing: flags (3), successes so far (16)  │
+//! │        │         │            │ probing: flags (4), successes so far (16)  │
 //! │        │         │            │ retired: the mode and the count before     │
 //! └────────┴─────────┴────────────┴───────────────────────────────────────────┘
 //! ```
@@ -102,6 +102,8 @@ const CLOSING: u64 = 1 << (PAYLOAD_BITS - 1);
 const FORGETTING: u64 = 1 << (PAYLOAD_BITS - 2);
 // Flag of a half-open word: a cleanup is about to remove the connection.
 const DEPARTING_HALF_OPEN: u64 = 1 << (PAYLOAD_BITS - 3);
+// Flag of a half-open word: its successes have left the failures.
+const KEEPING: u64 = 1 << (PAYLOAD_BITS - 4);
 const COUNT_BITS: u32 = 32;
 
 const CLOSED: u64 = 0;
@@ -379,11 +381,20 @@ impl Word {
         self.moved(PROBING, self.trips(), 0)
     }
 
-    /// One probe more was successful.
+    /// One probe more was successful, and clears the failures or leaves them.
     #[must_use]
-    pub(crate) fn with_success(self) -> Word {
+    pub(crate) fn with_success(self, clears: bool) -> Word {
         let successes = u64::from(self.successes().unwrap_or_default()) + 1;
-        self.with_payload(successes.min(SUCCESSES_MASK))
+        let keeping = match clears || self.has_cleared() {
+            true => 0,
+            false => KEEPING,
+        };
+        self.with_payload(keeping | successes.min(SUCCESSES_MASK))
+    }
+
+    /// Whether a success of this half-open circuit has cleared its failures.
+    pub(crate) fn has_cleared(self) -> bool {
+        self.successes() > Some(0) && self.0 & KEEPING == 0
     }
 
     /// Closes the circuit: the first step.

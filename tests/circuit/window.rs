@@ -79,6 +79,29 @@ fn a_recovery_and_a_reset_clear_what_a_circuit_counts_in_time() {
 }
 
 #[test]
+fn a_probes_success_that_is_no_recovery_yet_leaves_what_a_circuit_counts_in_time() {
+    let (brama, _clock) = manager_with(|b| {
+        b.max_attempts(4)
+            .window(ms(600_000))
+            .success_clears_window(false)
+            .half_open_successes(2)
+    });
+    let db = circuit(&brama);
+    fail(&db, 2);
+    db.half_open_circuit().expect("registered");
+    db.acquire().expect("half-open").success().expect("timely");
+    assert_eq!(count(&db), 2);
+    db.close_circuit().expect("registered");
+    assert_eq!(db.failure(None), Ok(3), "closed by hand");
+    db.half_open_circuit().expect("registered");
+    for _ in 0..2 {
+        db.acquire().expect("half-open").success().expect("timely");
+    }
+    assert_eq!(db.state(), State::Closed);
+    assert_eq!(db.failure(None), Ok(1), "recovered");
+}
+
+#[test]
 fn a_success_clears_failures_again_once_it_is_set_to() {
     let (brama, _clock) = manager_with(|b| b.window(ms(1_000)).success_clears_window(false));
     let db = circuit(&brama);

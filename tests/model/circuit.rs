@@ -184,10 +184,7 @@ impl Circuit {
         if !self.settle(permit) {
             return Answer::Stale;
         }
-        let counts_in_time = settings.window.is_some() && !settings.success_clears_window;
-        if !counts_in_time || matches!(self.mode, Mode::HalfOpen { .. }) {
-            self.forget_failures();
-        }
+        let mut clears = settings.window.is_none() || settings.success_clears_window;
         match &mut self.mode {
             Mode::Closed => self.trips = 0,
             Mode::Open { .. } => {}
@@ -196,8 +193,12 @@ impl Circuit {
                 if *successes >= settings.half_open_successes {
                     self.trips = 0;
                     self.change(Mode::Closed, now);
+                    clears = true;
                 }
             }
+        }
+        if clears {
+            self.forget_failures();
         }
         Answer::Done
     }

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | closed | its own tally; what is parked means nothing |
 //! | opened by a failure | the parked ones and that failure, if what is parked is of an earlier generation; otherwise the parked ones |
-//! | probing, with a success | none |
+//! | probing, with a success that cleared them | none |
 //! | closing, and forgetting | none |
 //! | otherwise | the parked ones |
 //!
@@ -96,9 +96,9 @@ impl Parked {
         if word.is_opened_by_failure() && self.generation() != word.generation() {
             return self.stored().plus_failure();
         }
-        match (word.successes(), word.is_closing()) {
-            (Some(1..), _) | (_, Some(Closing::Forgetting)) => self.stored().cleared(),
-            _ => self.stored(),
+        match word.has_cleared() || word.is_closing() == Some(Closing::Forgetting) {
+            true => self.stored().cleared(),
+            false => self.stored(),
         }
     }
 
@@ -244,10 +244,28 @@ mod tests {
     fn a_successful_probe_voids_what_is_parked() {
         let word = closed(4);
         let parked = Parked::NEW.with(word, word.tally().expect("closed"));
-        let probing = word.opened(OpenedBy::Hand, 100).probing().with_success();
+        let probing = word
+            .opened(OpenedBy::Hand, 100)
+            .probing()
+            .with_success(true);
         assert_eq!(failures(parked, probing), 0);
         let settled = parked.settled(probing);
         assert_eq!(failures(settled, probing.opened(OpenedBy::Hand, 1)), 0);
+    }
+
+    #[test]
+    fn a_successful_probe_that_clears_nothing_leaves_what_is_parked() {
+        let word = closed(4);
+        let parked = Parked::NEW.with(word, word.tally().expect("closed"));
+        let probing = word.opened(OpenedBy::Hand, 100).probing();
+        let once = probing.with_success(false);
+        assert_eq!(failures(parked, once), 4);
+        assert_eq!(failures(parked, once.with_success(false)), 4);
+        let cleared = once.with_success(true);
+        assert_eq!(failures(parked, cleared), 0);
+        assert_eq!(failures(parked, cleared.with_success(false)), 0, "for good");
+        let recovered = once.closing(Closing::Forgetting);
+        assert_eq!(failures(parked.settled(once), recovered), 0);
     }
 
     #[test]

@@ -88,7 +88,7 @@ macro_rules! setting_table {
             cancelled_after CancelledAfter cancelled_after_ms: optional_time = None;
 
             /// Whether a success clears the failures in the window. If not, they count until they
-            /// are as old as the window; only a success while the circuit is half-open, and a reset,
+            /// are as old as the window; only a recovery and a reset
             /// clear them. So a dependency that fails between successes opens the circuit, too.
             /// Then each success after the first failure looks at the circuit's settings until a
             /// recovery: some tens of ns. Without a window a success always clears them. Default

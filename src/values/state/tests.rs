@@ -75,7 +75,7 @@ fn never_is_never_due_and_no_expiry_overflows_into_a_date() {
 fn successes_of_probes_are_counted_and_stop() {
     let mut word = open_until(9).probing();
     for successes in 1..=70_000_u32 {
-        word = word.with_success();
+        word = word.with_success(true);
         assert_eq!(word.successes(), Some(successes.min(65_535)));
     }
     assert_eq!(Word::NEW.successes(), None);
@@ -118,7 +118,7 @@ fn closing_by_hand_keeps_the_tally_and_the_trips_and_a_recovery_neither() {
 
 #[test]
 fn a_word_that_is_closing_is_closed_and_passes_nothing_freely() {
-    let probing = closed(3).probing().with_success();
+    let probing = closed(3).probing().with_success(true);
     for (how, trips) in [(Closing::Keeping, 1), (Closing::Forgetting, 0)] {
         let word = probing.opened(OpenedBy::Hand, 9).closing(how);
         assert_eq!(word.state(), State::Closed);
@@ -164,7 +164,7 @@ fn every_change_of_state_is_a_new_generation_and_nothing_else_is() {
             1 => word.opened(OpenedBy::Failure, step),
             2 => word.rearmed(step + 1),
             3 => word.probing(),
-            4 => word.with_success(),
+            4 => word.with_success(true),
             5 => word.closed_by_hand(tally(1), step % 2 == 0),
             _ => word.zeroed(),
         };

@@ -128,7 +128,7 @@ class ConnectionSettings(TypedDict, total=False):
     (default): it is ignored. Calls then cost more: the library has to know when they began."""
     success_clears_window: Union[bool, Inherit]
     """Whether a success clears the failures in `window`. If not, they count until they are as
-    old as it; only a success while the circuit is half-open, and a reset, clear them. Then each
+    old as it; only a recovery and a reset clear them. Then each
     success after the first failure costs some tens of ns more, until a recovery. Default True."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""

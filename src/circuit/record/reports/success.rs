@@ -4,7 +4,7 @@
 //! |---|---|
 //! | closed | clears the tally, unless the settings keep it; the next opening is the first |
 //! | open | clears the parked tally, unless the settings keep it; a permit's is stale |
-//! | half-open | clears the parked tally; the last one that is needed closes the circuit |
+//! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit, and clears it |
 
 use super::super::parked::Seen;
 use super::super::transition::Change;
@@ -165,7 +165,7 @@ impl Record {
     /// `None` if another thread was faster.
     fn success_while_half_open(&self, context: &Context, seen: Seen) -> Option<Change> {
         let before = seen.word;
-        let after = before.with_success();
+        let after = before.with_success(!self.keeps_failures(context));
         if after.successes() >= Some(self.settings(context).half_open_successes) {
             return self.shut(context, seen, Closing::Forgetting);
         }
