@@ -22,8 +22,8 @@
 //! Whatever the capacities, the timing and the stalls, for each subscriber:
 //!
 //! 1. Every kept event arrives, or a later event of the same type and connection arrives
-//!    for it and has the state that then holds. In a queue that is told of removals, the removal
-//!    stands for whatever comes even later.
+//!    for it and has the state that then holds. In a queue that wants removals, the
+//!    removal stands for what comes even later.
 //! 2. The events of one connection arrive in order: the registration first, and sequence
 //!    numbers that grow. Of two events the later one has the later state.
 //! 3. A subscriber that hears of a registration hears of the removal.

@@ -30,10 +30,8 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char, length: usize) -> Option<(&'
         length => (length, false),
     };
     // SAFETY: so many bytes: this function's # Safety, or what `measure` found.
-    Some((
-        unsafe { slice::from_raw_parts(text.cast(), length) },
-        is_ascii,
-    ))
+    let bytes = unsafe { slice::from_raw_parts(text.cast(), length) };
+    Some((bytes, is_ascii))
 }
 
 /// A string's length, and whether all of it is ASCII.

@@ -67,7 +67,7 @@ impl Stack {
             let below = links.link(number).load(Ordering::Relaxed) as u32;
             let pops = (head >> 32).wrapping_add(1);
             // ORDERING: Relaxed, since the batch came with the head that was acquired before.
-            // Acquire if it fails, as above: the head is another batch's now.
+            // Acquire if it fails, partner of `push`: the head is another batch's now.
             match self.head.compare_exchange_weak(
                 head,
                 pops << 32 | u64::from(below),

@@ -7,9 +7,9 @@ Nested calls
     While a circuit is half-open, a call inside of another one of the same circuit would
     find the probe's place taken, by the call around it. Both would fail, for ever. So it
     rides on the other: it takes no place and reports nothing. The call around it reports
-    its own outcome; if that is *ignored* and a rider failed, a failure. What a dependency has
-    told a rider, how long it wants to be left alone, goes with any failure that the call
-    around it reports, unless that has a wait of its own: the longest of the riders'.
+    its own outcome; if that is *ignored* and a rider failed, a failure. If riders
+    report waits (`retry_after`), the longest goes with any failure that the call around them
+    reports without a wait of its own.
 
     A context variable leads to the calls that are open here. Only calls that can be ridden
     on set it, so healthy ones do not pay for it. Tasks inherit it, and the threads of
