@@ -16,7 +16,7 @@ use crate::values::key::Key;
 /// What happened, on its way to the dispatcher.
 pub(crate) struct Notice {
     pub(crate) record: RecordRef,
-    pub(crate) cause: Occurrence,
+    pub(crate) occurrence: Occurrence,
     /// Whether the state changed.
     pub(crate) moved: bool,
     /// The events that subscribers wanted when it happened.

@@ -326,7 +326,7 @@ impl Record {
 /// What happened, as far as those want to know who hear of it.
 #[derive(Clone, Copy)]
 struct Happening<'a> {
-    cause: Occurrence,
+    occurrence: Occurrence,
     report: &'a Report<'a>,
     /// How many failures count, where the reporter knows better than the word.
     failures: Option<u32>,
@@ -340,9 +340,9 @@ struct Happening<'a> {
 }
 
 impl Happening<'_> {
-    fn new(cause: Occurrence, now: u64) -> Self {
+    fn new(occurrence: Occurrence, now: u64) -> Self {
         Happening {
-            cause,
+            occurrence,
             report: &Report::NONE,
             failures: None,
             ended: None,

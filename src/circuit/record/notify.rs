@@ -199,23 +199,23 @@ impl Record {
 
     /// Reports the removal of the connection.
     #[inline]
-    pub(crate) fn notify_removal(&self, context: &Context, cause: Occurrence) {
+    pub(crate) fn notify_removal(&self, context: &Context, occurrence: Occurrence) {
         // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe` (either that
         // thread finds the connection removed, or this one the subscriber), and of the fence in
         // `take_removal`. A removal was an exchange.
         fence_after_rmw();
-        if context.sink.has_audience() && self.wants(cause.mask(true)) || self.has_missed() {
-            self.notify_removal_now(context, cause);
+        if context.sink.has_audience() && self.wants(occurrence.mask(true)) || self.has_missed() {
+            self.notify_removal_now(context, occurrence);
         }
     }
 
     #[inline(never)]
-    fn notify_removal_now(&self, context: &Context, cause: Occurrence) {
+    fn notify_removal_now(&self, context: &Context, occurrence: Occurrence) {
         let word = self.word_now();
         let before = word
             .before_removal()
             .map_or(word.state(), |(state, _)| state);
-        let happening = Happening::new(cause, context.clock.now());
+        let happening = Happening::new(occurrence, context.clock.now());
         self.notify(context, before, State::Unknown, word, happening);
     }
 
@@ -272,7 +272,7 @@ impl Record {
         word: Word,
         happening: Happening<'_>,
     ) -> bool {
-        let cause = happening.cause;
+        let occurrence = happening.occurrence;
         let moved = before != after;
         if moved {
             // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe`: either that
@@ -285,8 +285,8 @@ impl Record {
             self.learn_interest(&*context.sink);
             interest = self.flags_now();
         }
-        let mut wanted = EventMask(interest).and(cause.mask(moved));
-        if cause.is_removal() {
+        let mut wanted = EventMask(interest).and(occurrence.mask(moved));
+        if occurrence.is_removal() {
             if wanted != EventMask::NONE && !self.claim_removal() {
                 wanted = wanted.without(EventMask::of(EventType::ConnectionRemoved));
             }
@@ -310,7 +310,7 @@ impl Record {
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
             expiry: match happening.ended {
                 Some(ended) => self.lasting(ended),
-                None if cause.is_removal() && before == State::Open => self.last_lasting(),
+                None if occurrence.is_removal() && before == State::Open => self.last_lasting(),
                 None => lasting,
             }
             .unwrap_or(u64::MAX),
@@ -318,21 +318,21 @@ impl Record {
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };
-        self.publish(context, cause, moved, wanted, facts);
+        self.publish(context, occurrence, moved, wanted, facts);
         true
     }
 
     fn publish(
         &self,
         context: &Context,
-        cause: Occurrence,
+        occurrence: Occurrence,
         moved: bool,
         wanted: EventMask,
         facts: Facts,
     ) {
         let notice = Notice {
             record: self.share(),
-            cause,
+            occurrence,
             moved,
             wanted,
             facts,

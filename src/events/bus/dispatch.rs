@@ -260,13 +260,13 @@ impl<'a> Round<'a> {
     fn deliver_notice(&mut self, notice: Notice) {
         let Notice {
             record,
-            cause,
+            occurrence,
             moved,
             wanted,
             facts,
         } = notice;
         self.count_published(wanted);
-        if cause.is_removal() {
+        if occurrence.is_removal() {
             // What it missed is delivered now: the table does not lead to it any more.
             self.note_late(record.clone());
             if let Some(late) = self.late.remove(&record.id()) {
@@ -274,13 +274,13 @@ impl<'a> Round<'a> {
             }
         }
         let delivery = Delivery {
-            kinds: cause.events(moved),
+            kinds: occurrence.events(moved),
             wanted,
             facts,
             late: false,
             may_end: true,
         };
-        match cause {
+        match occurrence {
             Occurrence::Registered => self.deliver_registration(&record, delivery),
             _ => self.deliver(&record, delivery),
         }

@@ -38,7 +38,7 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
     let success_at = |record: &RecordRef, time: u64| {
         let notice = Notice {
             record: record.share(),
-            cause: Occurrence::Success,
+            occurrence: Occurrence::Success,
             moved: false,
             wanted: EventMask::of(EventType::Success),
             facts: Facts {
@@ -109,7 +109,7 @@ fn a_queue_that_forgot_a_connection_hears_of_no_straggler() {
         &context,
         Notice {
             record: passing.share(),
-            cause: Occurrence::Expiry,
+            occurrence: Occurrence::Expiry,
             moved: true,
             wanted: EventMask::of(EventType::StateChange),
             facts: passing.facts_of_registration(0),

@@ -82,7 +82,7 @@ fn a_pattern_covers_the_filters_that_agree_with_it() {
 
 #[test]
 fn what_changes_a_state_tells_the_change_before_its_name() {
-    let causes = [
+    let occurrences = [
         Occurrence::Success,
         Occurrence::Failure,
         Occurrence::Expiry,
@@ -91,10 +91,10 @@ fn what_changes_a_state_tells_the_change_before_its_name() {
         Occurrence::HalfOpenedByHand,
         Occurrence::Reset,
     ];
-    for cause in causes {
-        let events = cause.events(true);
+    for occurrence in occurrences {
+        let events = occurrence.events(true);
         let change = events.iter().position(|kind| *kind == StateChange);
-        assert_eq!(change, Some(events.len() - 2), "{cause:?}");
+        assert_eq!(change, Some(events.len() - 2), "{occurrence:?}");
         assert!(events.len() <= 3, "they fit into the numbers of one change");
     }
 }
