@@ -114,6 +114,12 @@ fn heard(brama: &Brama, queue: &EventQueue) -> Vec<Event> {
     told
 }
 
+/// What the queue hears of one connection.
+fn heard_of(name: &str, brama: &Brama, queue: &EventQueue) -> Vec<Event> {
+    let all = heard(brama, queue).into_iter();
+    all.filter(|event| event.connection() == name).collect()
+}
+
 fn assert_numbers_grow(told: &[Event]) {
     let line = |event: &Event| (event.sequence(), event.event_type(), event.new_state());
     let numbers: Vec<_> = told.iter().map(line).collect();
@@ -204,19 +210,14 @@ fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     // The first that finds no room is remembered, those after it are searched for.
     brama.register("first", None).expect("a new name");
     brama.register("late", None).expect("a new name");
-    let told = heard(&brama, &queue);
-    let late: Vec<_> = told
-        .iter()
-        .filter(|event| event.connection() == "late")
-        .map(|event| event.event_type().as_str())
-        .collect();
+    let late = heard_of("late", &brama, &queue);
     let expected = [
         "registration",
         "connection_registered",
         "connection_unregistered",
         "connection_removed",
     ];
-    assert_eq!(late, expected);
+    assert_eq!(kinds(&late), expected);
 }
 
 /// It misses events after the round has begun, and is gone from the table before the next
@@ -246,12 +247,7 @@ fn what_a_newcomer_has_missed_comes_with_its_removal() {
     let _acts = brama.subscribe(acts, |_| ()).expect("running");
     db.success().expect("registered");
     db.success().expect("registered");
-    let told = heard(&brama, &queue);
-    let late: Vec<_> = told
-        .iter()
-        .filter(|event| event.connection() == "late")
-        .map(|event| event.event_type().as_str())
-        .collect();
+    let late = heard_of("late", &brama, &queue);
     let expected = [
         "registration",
         "connection_registered",
@@ -260,13 +256,8 @@ fn what_a_newcomer_has_missed_comes_with_its_removal() {
         "connection_unregistered",
         "connection_removed",
     ];
-    assert_eq!(late, expected);
-    assert_numbers_grow(
-        &told
-            .into_iter()
-            .filter(|event| event.connection() == "late")
-            .collect::<Vec<_>>(),
-    );
+    assert_eq!(kinds(&late), expected);
+    assert_numbers_grow(&late);
 }
 
 /// Found while reading: newcomers were looked for in the table, which a shutdown
