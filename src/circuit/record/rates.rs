@@ -193,6 +193,11 @@ impl Record {
     #[cold]
     #[inline(never)]
     pub(super) fn turn(&self, cell: &Cell, now: Tick) {
+        self.begin_buckets(cell, now);
+        cell.begin_tick(now);
+    }
+
+    pub(super) fn begin_buckets(&self, cell: &Cell, now: Tick) {
         if let Some(Some(rates)) = self.rates().as_deref() {
             rates.window.turn(self.totals(), cell, now.ms());
         }

@@ -55,7 +55,6 @@ impl Cell {
     pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) {
         if self.last_success.load(Relaxed) < now.to_word() {
             turn();
-            self.last_success.store(now.to_word(), Relaxed);
         }
         increment(&self.successes);
     }
@@ -63,6 +62,11 @@ impl Cell {
     #[inline]
     pub(crate) fn rejected(&self) {
         increment(&self.rejected);
+    }
+
+    /// For `turn` of a cell with one owner: the tick is that of its last success.
+    pub(crate) fn begin_tick(&self, now: Tick) {
+        self.last_success.store(now.to_word(), Relaxed);
     }
 
     /// For any thread, as is the next.
