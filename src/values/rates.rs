@@ -3,7 +3,7 @@
 //! Everything here is a value: what was counted comes in, and the rule that fires goes out.
 
 use crate::values::cause::Cause;
-use crate::values::settings::{Changes, Settings};
+use crate::values::settings::Settings;
 
 /// Reports, as they are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,22 +82,10 @@ impl Counts {
     }
 }
 
-impl Changes {
-    /// Whether they can change what is kept for rates.
-    pub(crate) fn concern_rates(&self) -> bool {
-        self.failure_rate.is_given()
-            || self.rate_window.is_given()
-            || self.rate_calls.is_given()
-            || self.slow_call_duration.is_given()
-            || self.slow_call_rate.is_given()
-    }
-}
-
 impl Settings {
     /// Over what rates are taken, if a rule asks for one.
     pub(crate) fn rate_shape(&self) -> Option<Shape> {
-        let slow = self.slow_call_rate.is_some() && self.slow_call_duration.is_some();
-        (self.failure_rate.is_some() || slow).then_some(match self.rate_calls {
+        self.has_rate().then_some(match self.rate_calls {
             Some(calls) => Shape::Calls(calls),
             None => Shape::Time(self.rate_window),
         })

@@ -10,6 +10,7 @@ mod cleanup;
 mod names;
 mod nested;
 mod permits;
+mod rate_settings;
 mod rates;
 mod retry_after;
 mod semantics;

@@ -88,7 +88,10 @@ impl Record {
     #[inline]
     fn count_success(&self, context: &Context) -> u64 {
         let now = context.clock.tick();
-        if !self.totals().success(now, |cell| self.begin_buckets(cell, now)) {
+        if !self
+            .totals()
+            .success(now, |cell| self.begin_buckets(cell, now))
+        {
             context.want_cells();
         }
         now.ms()
