@@ -46,7 +46,6 @@ mod admission;
 mod cold_fields;
 mod delivered;
 mod departure;
-mod generation_sums;
 mod inline_key;
 mod last_opening;
 mod manual;

@@ -123,3 +123,14 @@ impl Settings {
         .is_some()
     }
 }
+
+// TEMPORARY
+impl From<crate::structures::last_calls::Counts> for Counts {
+    fn from(c: crate::structures::last_calls::Counts) -> Self {
+        Counts {
+            calls: c.calls.into(),
+            failures: c.failures.into(),
+            slow: c.slow.into(),
+        }
+    }
+}

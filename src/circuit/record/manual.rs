@@ -143,9 +143,9 @@ impl Record {
                 continue;
             }
             let after = before.zeroed();
-            let sums = self.rate_sums();
+            let beginning = self.before_evidence();
             if after == before || self.swap(before, after) {
-                self.begin_evidence(sums, after.generation());
+                self.begin_evidence(beginning, after);
                 break Change { before, after };
             }
         };

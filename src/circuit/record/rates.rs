@@ -1,21 +1,22 @@
-//! The evidence of the rates: which reports a rule counts, and when it is asked.
+//! The evidence of the rates: which reports count, and when a rule is asked.
 //!
-//! What is counted lies in a [`RateWindow`] or in the [`LastCalls`], and which rule fires says
-//! [`rates`](crate::values::rates). Here is what lies between:
+//! What is counted lies in a block, over the last so much time ([`in_time`]) or the last so many
+//! calls ([`LastCalls`]). Which rule fires says [`rates`](crate::values::rates). Here is what lies
+//! between:
 //!
 //! - **A shape.** The settings say over what rates are taken. A thread that changes them gives the
-//!   record another block ([`Record::fit_rates`]), which begins empty. A report that finds a block of
-//!   another shape than its settings counts in it and asks no rule.
+//!   record another block ([`Record::fit_rates`]), which begins empty. A report that finds a block
+//!   of another shape than its settings counts in it, and asks no rule.
 //! - **Since when.** A rate counts only what was reported in the state that the circuit is in, since
-//!   the last reset. The thread that closes a circuit reads the sums before its exchange, and writes
-//!   them with the new generation after it: the *baseline*. What counts is at most what was
-//!   reported since. If that thread is stopped in between, the next bad report finds the baseline
-//!   of another generation, takes one itself, and opens nothing.
+//!   the last reset: by generation.
 //! - **Once.** A report is counted as soon as it is known to belong to the state, before the rules
-//!   are asked. So of two threads that report at once, one sees both reports. A success is in its
-//!   cell before; if it turns out to be stale it is taken back.
-//! - **Seldom.** Adding up the cells of all threads takes time. It is put off as long as the bad
-//!   reports could not reach the rate, even if no call was reported since the last time.
+//!   are asked. So of two threads that report at once, one sees both reports. A success of a circuit
+//!   that is not watched is counted in its cell, before that is known. If it turns out to be
+//!   stale, it is taken back.
+//! - **When.** A rule is asked when something bad was reported to a closed circuit.
+
+mod generation_sums;
+mod in_time;
 
 use std::mem;
 use std::sync::Arc;
@@ -23,29 +24,30 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::Record;
-use super::generation_sums::GenerationSums;
 use super::transition::Change;
 use crate::circuit::context::Context;
-use crate::structures::rate_window::RateWindow;
+use crate::structures::last_calls::LastCalls;
 use crate::structures::striped_counter::Cell;
-use crate::sys::atomic::{AtomicU64, Ordering, fence};
+use crate::sys::atomic::{Ordering, fence};
 use crate::sys::clock::Tick;
 use crate::values::cause::Cause;
-use crate::values::generation::Generation;
 use crate::values::rates::{Counts, Outcome, Shape, Sums};
 use crate::values::settings::Settings;
 use crate::values::state::Word;
+use generation_sums::GenerationSums;
+use in_time::InTime;
 
 /// What a record keeps for its rates.
 pub(super) struct Rates {
     shape: Shape,
-    window: RateWindow,
-    /// Where the evidence begins.
-    baseline: GenerationSums,
+    reports: Reports,
     /// What led to the last opening, by the generation of the open circuit.
     opening: GenerationSums,
-    /// How many calls were found the last time: [`Known`].
-    known: AtomicU64,
+}
+
+enum Reports {
+    Time(InTime),
+    Calls(LastCalls),
 }
 
 /// Whether a report is counted already: its thread may have to decide again.
@@ -55,45 +57,36 @@ pub(super) enum InRates {
     Yes,
 }
 
-/// How many calls count at least, in a bucket and a generation: `calls 32 | bucket 19 | generation
-/// 13`. It only saves work.
-struct Known;
-
-impl Known {
-    const BUCKET_BITS: u32 = 32 - Generation::BITS;
-
-    fn pack(calls: u64, bucket: u64, generation: Generation) -> u64 {
-        let bucket = bucket & ((1 << Self::BUCKET_BITS) - 1);
-        calls.min(u32::MAX.into()) << 32 | bucket << Generation::BITS | generation.bits()
-    }
-}
-
 impl Rates {
     fn new(record: &Record, shape: Shape, now: u64) -> Self {
-        let Shape::Time(span) = shape else { todo!() };
-        let totals = record.totals();
-        let window = RateWindow::new(span, totals, now);
-        let sums = window.sums(totals);
         let generation = record.word_now().generation();
         Rates {
             shape,
-            window,
-            baseline: GenerationSums::new(generation, sums),
+            reports: match shape {
+                Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
+                Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
+            },
             opening: GenerationSums::new(generation, Sums::default()),
-            known: AtomicU64::new(0),
         }
     }
 
-    /// Counts a report at `now`, by the coarse clock, once. A success is in its cell already.
-    pub(super) fn count(&self, in_rates: &mut InRates, outcome: Outcome, now: u64) {
+    /// Counts a report to this word, once. `now` is of the coarse clock.
+    pub(super) fn count(&self, in_rates: &mut InRates, word: Word, outcome: Outcome, now: u64) {
         if mem::replace(in_rates, InRates::Yes) == InRates::Yes {
             return;
         }
-        if outcome.failed {
-            self.window.failed(now);
-        }
-        if outcome.slow {
-            self.window.was_slow(now);
+        match &self.reports {
+            Reports::Time(reports) => reports.count(outcome, now),
+            Reports::Calls(reports) if word.tally().is_some() => {
+                reports.report(
+                    word.generation(),
+                    crate::structures::last_calls::Outcome {
+                        failed: outcome.failed,
+                        slow: outcome.slow,
+                    },
+                );
+            }
+            Reports::Calls(_) => {}
         }
     }
 
@@ -108,65 +101,20 @@ impl Rates {
         if settings.rate_shape() != Some(self.shape) {
             return None;
         }
-        let counts = self.evidence(record, context, settings, word.generation())?;
+        let generation = word.generation();
+        let counts = match &self.reports {
+            Reports::Time(reports) => reports.evidence(record, context, settings, generation)?,
+            Reports::Calls(reports) => reports.counts(generation).into(),
+        };
         settings.rate_that_fires(counts)
     }
 
-    /// What counts in the state of this generation, if a rate can be reached.
-    fn evidence(
-        &self,
-        record: &Record,
-        context: &Context,
-        settings: &Settings,
-        generation: Generation,
-    ) -> Option<Counts> {
-        let Some(baseline) = self.baseline.of(generation) else {
-            self.begin(record, generation, self.sums(record));
-            return None;
-        };
-        let now = context.clock.now();
-        let bucket = self.window.bucket(now);
-        let known = self.known.load(Ordering::Relaxed);
-        let calls = match known & u64::from(u32::MAX) == Known::pack(0, bucket, generation) {
-            true => known >> 32,
-            false => 0,
-        };
-        let (failures, slow) = self.window.bad(now);
-        if !settings.can_reach_a_rate(failures, slow, calls) {
-            return None;
+    /// What counts beside this closed word.
+    fn counts(&self, record: &Record, context: &Context, word: Word) -> Option<Counts> {
+        match &self.reports {
+            Reports::Time(reports) => reports.counts(record, context, word.generation()),
+            Reports::Calls(reports) => Some(reports.counts(word.generation()).into()),
         }
-        let counts = self.counts(record, context, baseline)?;
-        let known = Known::pack(counts.calls, bucket, generation);
-        self.known.store(known, Ordering::Relaxed);
-        Some(counts)
-    }
-
-    fn counts(&self, record: &Record, context: &Context, baseline: Sums) -> Option<Counts> {
-        let totals = record.totals();
-        let within = self.window.within(totals, || context.clock.now())?;
-        let since = self.window.sums(totals).since(baseline);
-        Some(within.at_most(since).counts())
-    }
-
-    /// What counts in the state of this generation.
-    pub(super) fn counted(
-        &self,
-        record: &Record,
-        context: &Context,
-        generation: Generation,
-    ) -> Option<Counts> {
-        self.counts(record, context, self.baseline.of(generation)?)
-    }
-
-    pub(super) fn sums(&self, record: &Record) -> Sums {
-        self.window.sums(record.totals())
-    }
-
-    /// The evidence of this generation begins with these sums.
-    pub(super) fn begin(&self, record: &Record, generation: Generation, sums: Sums) {
-        let now = || record.word_now().generation();
-        self.baseline.write(generation, sums, now);
-        self.known.store(0, Ordering::Relaxed);
     }
 
     /// What counted when the circuit opened, beside its word after that.
@@ -182,6 +130,9 @@ impl Rates {
 /// The block of a record, if its settings ask for rates.
 pub(super) type Loaded = Guard<Option<Arc<Rates>>>;
 
+/// Where the evidence of a closed circuit begins.
+pub(super) struct Beginning(Option<(Loaded, Sums)>);
+
 impl Record {
     /// What is kept for rates, if settings ask for them.
     pub(super) fn rates(&self) -> Option<Loaded> {
@@ -192,64 +143,76 @@ impl Record {
     /// Before a cell counts the first success of a tick.
     #[cold]
     #[inline(never)]
-    pub(super) fn turn(&self, cell: &Cell, now: Tick) {
-        self.begin_buckets(cell, now);
+    pub(super) fn begin_tick(&self, cell: &Cell, now: Tick) {
+        self.begin_bucket(cell, now);
         cell.begin_tick(now);
     }
 
-    pub(super) fn begin_buckets(&self, cell: &Cell, now: Tick) {
-        if let Some(Some(rates)) = self.rates().as_deref() {
-            rates.window.turn(self.totals(), cell, now.ms());
+    pub(super) fn begin_bucket(&self, cell: &Cell, now: Tick) {
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+            && let Reports::Time(reports) = &rates.reports
+        {
+            reports.begin_bucket(self, cell, now);
         }
     }
 
     /// A success at `now` is in its cell, and belongs to no rate.
     #[cold]
     pub(super) fn take_back(&self, now: u64) {
-        if let Some(Some(rates)) = self.rates().as_deref() {
-            rates.window.was_late(now);
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+            && let Reports::Time(reports) = &rates.reports
+        {
+            reports.take_back(now);
         }
     }
 
     /// Notes what led to an opening of the closed circuit, after the exchange.
     pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
-        let rates = self.rates()?;
-        let rates = rates.as_deref()?;
-        let counts = rates.counted(self, context, change.before.generation())?;
+        let loaded = self.rates()?;
+        let rates = loaded.as_deref()?;
+        let counts = rates.counts(self, context, change.before)?;
         let now = || self.word_now().generation();
-        rates
-            .opening
-            .write(change.after.generation(), counts.sums(), now);
+        let after = change.after.generation();
+        rates.opening.write(after, counts.sums(), now);
         Some(counts)
     }
 
     /// What counts for the rates beside this word, or counted when the circuit opened.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        let rates = self.rates()?;
-        let rates = rates.as_deref()?;
+        let loaded = self.rates()?;
+        let rates = loaded.as_deref()?;
         match word.tally() {
-            Some(_) => rates.counted(self, context, word.generation()),
+            Some(_) => rates.counts(self, context, word),
             None => rates.before_opening(word),
         }
     }
 
-    /// Sums for a baseline, before the exchange that begins a generation.
-    pub(super) fn rate_sums(&self) -> Option<(Loaded, Sums)> {
-        let loaded = self.rates()?;
-        let sums = loaded.as_deref()?.sums(self);
-        Some((loaded, sums))
+    /// Before the exchange that closes or resets a circuit.
+    pub(super) fn before_evidence(&self) -> Beginning {
+        Beginning(self.rates().and_then(|loaded| {
+            let sums = match &loaded.as_deref()?.reports {
+                Reports::Time(reports) => reports.sums(self),
+                Reports::Calls(_) => Sums::default(),
+            };
+            Some((loaded, sums))
+        }))
     }
 
-    /// Where the evidence of this generation begins, after that exchange.
-    pub(super) fn begin_evidence(&self, sums: Option<(Loaded, Sums)>, generation: Generation) {
-        if let Some((loaded, sums)) = sums
+    /// After it: the evidence of this word begins.
+    pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
+        if let Some((loaded, sums)) = beginning
             && let Some(rates) = loaded.as_deref()
         {
-            rates.begin(self, generation, sums);
+            match &rates.reports {
+                Reports::Time(reports) => reports.begin(self, word.generation(), sums),
+                Reports::Calls(reports) => reports.restart(word.generation()),
+            }
         }
     }
 
-    /// Gives the record what the settings in effect ask for. Allocates.
+    /// Gives the record the block that the settings in effect ask for. Allocates.
     pub(crate) fn fit_rates(&self, context: &Context) {
         loop {
             let version = context.version();
@@ -278,17 +241,21 @@ impl Record {
             }
             let now = context.clock.now();
             let next = wanted.map(|shape| Arc::new(Rates::new(self, shape, now)));
-            // While this thread was stopped, cells have counted that have no mark in the block.
-            let is_stale = |rates: &Arc<Rates>| rates.window.is_stale(now, context.clock.now());
             let previous = rare.rates.compare_and_swap(&current, next.clone());
-            let is_mine = same(&previous, &current);
-            if is_mine && next.as_ref().is_some_and(is_stale) {
+            if !is_same(&previous, &current) {
+                continue;
+            }
+            // If this thread was stopped, cells have counted that have no mark in the block.
+            if let Some(rates) = &next
+                && let Reports::Time(reports) = &rates.reports
+                && reports.is_stale(now, context.clock.now())
+            {
                 rare.rates.compare_and_swap(&next, None);
             }
         }
     }
 }
 
-fn same(one: &Option<Arc<Rates>>, other: &Option<Arc<Rates>>) -> bool {
+fn is_same(one: &Option<Arc<Rates>>, other: &Option<Arc<Rates>>) -> bool {
     one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
 }

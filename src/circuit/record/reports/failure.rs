@@ -186,7 +186,7 @@ impl Record {
             let rates = rates.as_ref().and_then(|loaded| loaded.as_deref());
             if let Some(rates) = rates {
                 let slow = self.is_slow(context, &settings, ticket, happening.report);
-                rates.count(&mut in_rates, Outcome::failure(slow), happening.now);
+                rates.count(&mut in_rates, word, Outcome::failure(slow), happening.now);
             }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);

@@ -70,7 +70,7 @@ impl Record {
         match self.totals().own() {
             Some(cell) => {
                 let now = context.clock.tick();
-                cell.success(now, || self.turn(cell, now));
+                cell.success(now, || self.begin_tick(cell, now));
                 true
             }
             None => self.success_of_new_thread(context),
@@ -90,7 +90,7 @@ impl Record {
         let now = context.clock.tick();
         if !self
             .totals()
-            .success(now, |cell| self.begin_buckets(cell, now))
+            .success(now, |cell| self.begin_bucket(cell, now))
         {
             context.want_cells();
         }
@@ -145,7 +145,7 @@ impl Record {
                     {
                         let settings = self.settings(context);
                         let slow = self.is_slow(context, &settings, ticket, happening.report);
-                        rates.count(&mut in_rates, Outcome::success(slow), happening.now);
+                        rates.count(&mut in_rates, word, Outcome::success(slow), happening.now);
                         if slow
                             && let Some(cause) =
                                 rates.rule_that_fires(self, context, &settings, word)
