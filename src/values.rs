@@ -10,4 +10,5 @@ pub(crate) mod key;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
+pub(crate) mod timing;
 pub(crate) mod trip_rule;
