@@ -56,11 +56,12 @@ static int32_t i32(void) {
 static double f64(void) {
     static const double special[] = {
         0.0, 1.0, 2.0, 0.5, -0.1, BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64, 1e308, -1e-308,
+        BRAMA_NONE_F64,
     };
     uint8_t which = byte();
     uint64_t bits;
     double number;
-    if (which < 9)
+    if (which < 10)
         return special[which];
     bits = any_number();
     memcpy(&number, &bits, sizeof number);
@@ -168,8 +169,12 @@ static brama_pair_t *pairs(size_t *count) {
 #define SOME_calls u32
 #define SOME_time u64
 #define SOME_optional_time u64
+#define SOME_bounded_time u64
+#define SOME_count u64
+#define SOME_optional_calls u64
 #define SOME_factor f64
 #define SOME_part f64
+#define SOME_optional_rate f64
 #define SOME_strategy i32
 #define SOME_flag i32
 

@@ -396,6 +396,11 @@ BRAMA_API const char *brama_last_error_message(void);
 #define BRAMA_NONE UINT64_C(0xfffffffffffffffc)
 
 /**
+ * No value, in a field of type double: a rate that is not there.
+ */
+#define BRAMA_NONE_F64 (-3.0e300)
+
+/**
  * The state of a circuit: one of the BRAMA_STATE_ values.
  */
 typedef int32_t brama_state_t;
@@ -476,6 +481,16 @@ typedef struct brama_pair_t {
  * As many failures within the window.
  */
 #define BRAMA_CAUSE_WINDOW 2
+
+/**
+ * As large a share of failures as failure_rate.
+ */
+#define BRAMA_CAUSE_FAILURE_RATE 3
+
+/**
+ * As large a share of slow calls as slow_call_rate.
+ */
+#define BRAMA_CAUSE_SLOW_CALL_RATE 4
 
 /**
  * The dependency asked to be left alone: brama_failure_for.
@@ -735,6 +750,43 @@ typedef struct brama_options_t {
      */
     uint32_t reserved;
     /**
+     * The share of failures among the reports that opens the circuit, once there are
+     * minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
+     * With a rate the circuit opens for failures in a row only if max_attempts or window_ms is
+     * given, here or in brama_config_t.
+     */
+    double failure_rate;
+    /**
+     * The time over which the rates count reports. 1000 to 3600000. It takes the place of a
+     * rate_calls that was given before or is the manager's; one call cannot give both.
+     * Default 10000.
+     */
+    uint64_t rate_window_ms;
+    /**
+     * How many of the last reports the rates count, in place of those within rate_window_ms.
+     * 10 to 100000. It takes the place of a rate_window_ms that was given before or is the
+     * manager's; one call cannot give both. BRAMA_NONE (default): the rates count in time,
+     * whatever the manager's setting says.
+     */
+    uint64_t rate_calls;
+    /**
+     * How many reports a rate needs before it opens the circuit: with fewer in its window a rate
+     * never does. At least 1, and with rate_calls at most as many: one level cannot contradict
+     * itself, and an inherited or default minimum is lowered. Default 20.
+     */
+    uint64_t minimum_calls;
+    /**
+     * A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is.
+     */
+    uint64_t slow_call_duration_ms;
+    /**
+     * The share of slow calls among the reports that opens the circuit, once there are
+     * minimum_calls; a slow failure counts as slow, too. Above 0.0, at most 1.0; BRAMA_NONE_F64
+     * (default): the share does not count. A connection's needs a slow_call_duration_ms in
+     * effect; a manager's waits for one of a connection.
+     */
+    double slow_call_rate;
+    /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
      */
@@ -811,6 +863,30 @@ typedef struct brama_config_t {
      * Zero; anything else is refused.
      */
     uint32_t reserved;
+    /**
+     * As in brama_options_t.
+     */
+    double failure_rate;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t rate_window_ms;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t rate_calls;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t minimum_calls;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t slow_call_duration_ms;
+    /**
+     * As in brama_options_t.
+     */
+    double slow_call_rate;
     /**
      * How often unused connections are looked for. At least 1. Default 10000.
      */
@@ -891,7 +967,9 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, NULL, 0 }
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, NULL, 0 }
 
 /** brama_config_init as an initialiser. */
 #define BRAMA_CONFIG_INIT \
@@ -899,7 +977,9 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
       BRAMA_NOT_GIVEN_U64, NULL }
 
@@ -1841,6 +1921,30 @@ typedef struct brama_settings_t {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * BRAMA_NONE_F64: the share of failures does not count.
+     */
+    double failure_rate;
+    /**
+     * Without effect while there are rate_calls.
+     */
+    uint64_t rate_window_ms;
+    /**
+     * BRAMA_NONE: the rates count reports within rate_window_ms.
+     */
+    uint64_t rate_calls;
+    /**
+     * See brama_options_t.
+     */
+    uint64_t minimum_calls;
+    /**
+     * BRAMA_NONE: no call is slow.
+     */
+    uint64_t slow_call_duration_ms;
+    /**
+     * BRAMA_NONE_F64: the share of slow calls does not count.
+     */
+    double slow_call_rate;
 } brama_settings_t;
 
 /**
@@ -2056,7 +2160,8 @@ brama_result_t brama_state_counts(brama_t *manager,
 /** brama_settings_init as an initialiser. */
 #define BRAMA_SETTINGS_INIT \
     { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
-      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0 }
+      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0, BRAMA_NONE_F64, 0, BRAMA_NONE, 0, \
+      BRAMA_NONE, BRAMA_NONE_F64 }
 
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \

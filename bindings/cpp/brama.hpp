@@ -139,9 +139,16 @@ using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 /// `inactive_threshold` that removes no connection, a `wait` without a limit.
 inline constexpr Milliseconds never = Milliseconds::max();
 
-/// `window`, `probe_timeout` and `cancelled_after` that are not there, where a manager's
-/// setting is to be overruled.
+/// `window`, `probe_timeout`, `cancelled_after` and `slow_call_duration` that are not there,
+/// where a manager's setting is to be overruled.
 inline constexpr Milliseconds none = Milliseconds::max() - Milliseconds(1);
+
+/// `failure_rate` and `slow_call_rate` that are not there, where a manager's setting is to be
+/// overruled.
+inline constexpr double no_rate = BRAMA_NONE_F64;
+
+/// `rate_calls` that are not there: the rates count in time, whatever a manager's setting says.
+inline constexpr std::uint64_t no_calls = BRAMA_NONE;
 
 /// `max_attempts` of a circuit that never opens by itself.
 inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
@@ -164,6 +171,8 @@ enum class State : brama_state_t {
 enum class Cause : brama_cause_t {
     consecutive = BRAMA_CAUSE_CONSECUTIVE,
     window = BRAMA_CAUSE_WINDOW,
+    failure_rate = BRAMA_CAUSE_FAILURE_RATE,
+    slow_call_rate = BRAMA_CAUSE_SLOW_CALL_RATE,
     retry_after = BRAMA_CAUSE_RETRY_AFTER,
     probe = BRAMA_CAUSE_PROBE,
     manual = BRAMA_CAUSE_MANUAL,
@@ -179,6 +188,7 @@ enum class ExpiryStrategy : brama_expiry_strategy_t {
 /// again, a manager the default.
 struct Inherit {
     constexpr operator std::uint32_t() const noexcept { return BRAMA_INHERIT_U32; }
+    constexpr operator std::uint64_t() const noexcept { return BRAMA_INHERIT_U64; }
     constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
     constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
     constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
@@ -323,6 +333,18 @@ inline std::optional<Cause> cause(brama_cause_t number) noexcept {
 inline std::optional<Milliseconds> span(std::uint64_t ms) noexcept {
     if (ms == BRAMA_NONE || ms == BRAMA_NEVER) return std::nullopt;
     return Milliseconds(static_cast<Milliseconds::rep>(ms));
+}
+
+/// None for BRAMA_NONE.
+inline std::optional<std::uint64_t> calls(std::uint64_t number) noexcept {
+    if (number == BRAMA_NONE) return std::nullopt;
+    return number;
+}
+
+/// None for BRAMA_NONE_F64: no rate is negative.
+inline std::optional<double> rate(double number) noexcept {
+    if (number < 0) return std::nullopt;
+    return number;
 }
 
 inline std::optional<Time> time(std::uint64_t ms) noexcept {
@@ -665,6 +687,12 @@ struct Options {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<double> failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> rate_window = {};
+    std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
+    std::optional<std::uint64_t> minimum_calls = {};
+    std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
+    std::optional<double> slow_call_rate = {};  ///< or `no_rate`
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -686,6 +714,12 @@ struct Config {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<double> failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> rate_window = {};
+    std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
+    std::optional<std::uint64_t> minimum_calls = {};
+    std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
+    std::optional<double> slow_call_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
     std::optional<Flag> auto_register = {};
@@ -709,6 +743,12 @@ struct Settings {
     std::uint32_t half_open_successes;
     std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
     bool success_clears_window;
+    std::optional<double> failure_rate;  ///< none: the share of failures does not count
+    Milliseconds rate_window;            ///< without effect while there are `rate_calls`
+    std::optional<std::uint64_t> rate_calls;  ///< none: the rates count in time
+    std::uint64_t minimum_calls;
+    std::optional<Milliseconds> slow_call_duration;  ///< none: no call is slow
+    std::optional<double> slow_call_rate;  ///< none: the share of slow calls does not count
 };
 
 namespace detail {
@@ -756,6 +796,12 @@ struct Filler {
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
         put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
         put("success_clears_window", to.success_clears_window, from.success_clears_window);
+        put("failure_rate", to.failure_rate, from.failure_rate);
+        put("rate_window", to.rate_window_ms, from.rate_window);
+        put("rate_calls", to.rate_calls, from.rate_calls);
+        put("minimum_calls", to.minimum_calls, from.minimum_calls);
+        put("slow_call_duration", to.slow_call_duration_ms, from.slow_call_duration);
+        put("slow_call_rate", to.slow_call_rate, from.slow_call_rate);
     }
 };
 
@@ -862,7 +908,13 @@ struct Status {
                           set.half_open_max_calls,
                           set.half_open_successes,
                           detail::span(set.cancelled_after_ms),
-                          set.success_clears_window != 0};
+                          set.success_clears_window != 0,
+                          detail::rate(set.failure_rate),
+                          length(set.rate_window_ms),
+                          detail::calls(set.rate_calls),
+                          set.minimum_calls,
+                          detail::span(set.slow_call_duration_ms),
+                          detail::rate(set.slow_call_rate)};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),

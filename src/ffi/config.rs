@@ -81,6 +81,31 @@ pub struct brama_options_t {
     pub success_clears_window: i32,
     /// Zero; anything else is refused.
     pub reserved: u32,
+    /// The share of failures among the reports that opens the circuit, once there are
+    /// minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
+    /// With a rate the circuit opens for failures in a row only if max_attempts or window_ms is
+    /// given, here or in brama_config_t.
+    pub failure_rate: f64,
+    /// The time over which the rates count reports. 1000 to 3600000. It takes the place of a
+    /// rate_calls that was given before or is the manager's; one call cannot give both.
+    /// Default 10000.
+    pub rate_window_ms: u64,
+    /// How many of the last reports the rates count, in place of those within rate_window_ms.
+    /// 10 to 100000. It takes the place of a rate_window_ms that was given before or is the
+    /// manager's; one call cannot give both. BRAMA_NONE (default): the rates count in time,
+    /// whatever the manager's setting says.
+    pub rate_calls: u64,
+    /// How many reports a rate needs before it opens the circuit: with fewer in its window a rate
+    /// never does. At least 1, and with rate_calls at most as many: one level cannot contradict
+    /// itself, and an inherited or default minimum is lowered. Default 20.
+    pub minimum_calls: u64,
+    /// A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is.
+    pub slow_call_duration_ms: u64,
+    /// The share of slow calls among the reports that opens the circuit, once there are
+    /// minimum_calls; a slow failure counts as slow, too. Above 0.0, at most 1.0; BRAMA_NONE_F64
+    /// (default): the share does not count. A connection's needs a slow_call_duration_ms in
+    /// effect; a manager's waits for one of a connection.
+    pub slow_call_rate: f64,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
     pub metadata: *const brama_pair_t,
@@ -124,6 +149,18 @@ pub struct brama_config_t {
     pub success_clears_window: i32,
     /// Zero; anything else is refused.
     pub reserved: u32,
+    /// As in brama_options_t.
+    pub failure_rate: f64,
+    /// As in brama_options_t.
+    pub rate_window_ms: u64,
+    /// As in brama_options_t.
+    pub rate_calls: u64,
+    /// As in brama_options_t.
+    pub minimum_calls: u64,
+    /// As in brama_options_t.
+    pub slow_call_duration_ms: u64,
+    /// As in brama_options_t.
+    pub slow_call_rate: f64,
     /// How often unused connections are looked for. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or

@@ -114,6 +114,52 @@ pub(super) mod optional_time {
     }
 }
 
+pub(super) mod bounded_time {
+    pub(in crate::ffi) use super::time::{BLANK, NOT_GIVEN, given, shown};
+}
+
+/// More reports than `u32` holds are no setting.
+fn reports(found: Found<u64>) -> Option<u32> {
+    number(found).and_then(|number| u32::try_from(number).ok())
+}
+
+pub(super) mod count {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: u64 = BRAMA_NOT_GIVEN_U64;
+    pub(in crate::ffi) const BLANK: u64 = 0;
+
+    pub(in crate::ffi) fn given(field: &'static str, value: u64) -> Result<Given<u32>, Error> {
+        super::given(field, value, "must be 1 to 4294967295", reports)
+    }
+
+    pub(in crate::ffi) fn shown(value: u32) -> u64 {
+        value.into()
+    }
+}
+
+pub(super) mod optional_calls {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: u64 = BRAMA_NOT_GIVEN_U64;
+    pub(in crate::ffi) const BLANK: u64 = BRAMA_NONE;
+
+    pub(in crate::ffi) fn given(
+        field: &'static str,
+        value: u64,
+    ) -> Result<Given<Option<u32>>, Error> {
+        let allowed = "must be 10 to 100000, or BRAMA_NONE";
+        super::given(field, value, allowed, |found| match found {
+            Found::None => Some(None),
+            found => reports(found).map(Some),
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: Option<u32>) -> u64 {
+        value.map_or(BRAMA_NONE, u64::from)
+    }
+}
+
 pub(super) mod factor {
     use super::*;
 
@@ -136,6 +182,28 @@ pub(super) mod part {
 
     pub(in crate::ffi) fn given(field: &'static str, value: f64) -> Result<Given<f64>, Error> {
         super::given(field, value, "must be 0.0 to 1.0", number)
+    }
+}
+
+pub(super) mod optional_rate {
+    use super::*;
+
+    pub(in crate::ffi) const NOT_GIVEN: f64 = BRAMA_NOT_GIVEN_F64;
+    pub(in crate::ffi) const BLANK: f64 = BRAMA_NONE_F64;
+
+    pub(in crate::ffi) fn given(
+        field: &'static str,
+        value: f64,
+    ) -> Result<Given<Option<f64>>, Error> {
+        let allowed = "must be above 0.0 and at most 1.0, or BRAMA_NONE_F64";
+        super::given(field, value, allowed, |found| match found {
+            Found::None => Some(None),
+            found => number(found).map(Some),
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: Option<f64>) -> f64 {
+        value.unwrap_or(BRAMA_NONE_F64)
     }
 }
 

@@ -113,7 +113,7 @@ impl Field for f64 {
     fn found(self) -> Found<f64> {
         // All constants of 64 bits are this number, as a double.
         const OF_64_BITS: f64 = BRAMA_NEVER as f64;
-        const NONE: f64 = BRAMA_NONE as u32 as f64;
+        const NONE_OF_32_BITS: f64 = BRAMA_NONE as u32 as f64;
         const UNLIMITED: f64 = BRAMA_UNLIMITED as f64;
         const NOT_GIVEN: f64 = BRAMA_NOT_GIVEN_U32 as f64;
         const INHERIT: f64 = BRAMA_INHERIT_U32 as f64;
@@ -124,7 +124,7 @@ impl Field for f64 {
             UNLIMITED => Found::Foreign("BRAMA_UNLIMITED"),
             NOT_GIVEN => Found::Foreign("BRAMA_NOT_GIVEN_U32"),
             INHERIT => Found::Foreign("BRAMA_INHERIT_U32"),
-            NONE => Found::None,
+            BRAMA_NONE_F64 | NONE_OF_32_BITS => Found::None,
             number => Found::Number(number),
         }
     }

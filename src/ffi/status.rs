@@ -75,6 +75,18 @@ pub struct brama_settings_t {
     pub success_clears_window: i32,
     /// Zero.
     pub reserved: u32,
+    /// BRAMA_NONE_F64: the share of failures does not count.
+    pub failure_rate: f64,
+    /// Without effect while there are rate_calls.
+    pub rate_window_ms: u64,
+    /// BRAMA_NONE: the rates count reports within rate_window_ms.
+    pub rate_calls: u64,
+    /// See brama_options_t.
+    pub minimum_calls: u64,
+    /// BRAMA_NONE: no call is slow.
+    pub slow_call_duration_ms: u64,
+    /// BRAMA_NONE_F64: the share of slow calls does not count.
+    pub slow_call_rate: f64,
 }
 
 /// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there

@@ -27,6 +27,10 @@ pub const BRAMA_CAUSE_NONE: brama_cause_t = 0;
 pub const BRAMA_CAUSE_CONSECUTIVE: brama_cause_t = 1;
 /// As many failures within the window.
 pub const BRAMA_CAUSE_WINDOW: brama_cause_t = 2;
+/// As large a share of failures as failure_rate.
+pub const BRAMA_CAUSE_FAILURE_RATE: brama_cause_t = 3;
+/// As large a share of slow calls as slow_call_rate.
+pub const BRAMA_CAUSE_SLOW_CALL_RATE: brama_cause_t = 4;
 /// The dependency asked to be left alone: brama_failure_for.
 pub const BRAMA_CAUSE_RETRY_AFTER: brama_cause_t = 5;
 /// A probe failed.
@@ -114,6 +118,8 @@ pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
 pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;
 /// No value: a time before its first occurrence, a window that is not there.
 pub const BRAMA_NONE: u64 = 0xfffffffffffffffc;
+/// No value, in a field of type double: a rate that is not there.
+pub const BRAMA_NONE_F64: f64 = -3.0e300;
 
 /// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
 /// Pairs come in arrays, so this struct never grows.
@@ -177,6 +183,8 @@ pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
         BRAMA_CAUSE_NONE => c"none",
         BRAMA_CAUSE_CONSECUTIVE => c"consecutive",
         BRAMA_CAUSE_WINDOW => c"window",
+        BRAMA_CAUSE_FAILURE_RATE => c"failure_rate",
+        BRAMA_CAUSE_SLOW_CALL_RATE => c"slow_call_rate",
         BRAMA_CAUSE_RETRY_AFTER => c"retry_after",
         BRAMA_CAUSE_PROBE => c"probe",
         BRAMA_CAUSE_MANUAL => c"manual",
@@ -190,6 +198,8 @@ pub(super) fn cause(cause: Option<Cause>) -> brama_cause_t {
         None => BRAMA_CAUSE_NONE,
         Some(Cause::Consecutive) => BRAMA_CAUSE_CONSECUTIVE,
         Some(Cause::Window) => BRAMA_CAUSE_WINDOW,
+        Some(Cause::FailureRate) => BRAMA_CAUSE_FAILURE_RATE,
+        Some(Cause::SlowCallRate) => BRAMA_CAUSE_SLOW_CALL_RATE,
         Some(Cause::RetryAfter) => BRAMA_CAUSE_RETRY_AFTER,
         Some(Cause::Probe) => BRAMA_CAUSE_PROBE,
         Some(Cause::Manual) => BRAMA_CAUSE_MANUAL,

@@ -10,6 +10,12 @@ pub enum Cause {
     Consecutive = 1,
     /// As many within the [`window`](crate::ConnectionOptions::window).
     Window = 2,
+    /// As large a share of failures as the
+    /// [`failure_rate`](crate::ConnectionOptions::failure_rate).
+    FailureRate = 3,
+    /// As large a share of slow calls as the
+    /// [`slow_call_rate`](crate::ConnectionOptions::slow_call_rate).
+    SlowCallRate = 4,
     /// The dependency asked to be left alone: [`failure_for`](crate::Connection::failure_for).
     RetryAfter = 5,
     /// A probe failed.
@@ -27,6 +33,8 @@ impl Cause {
         match bits {
             1 => Some(Cause::Consecutive),
             2 => Some(Cause::Window),
+            3 => Some(Cause::FailureRate),
+            4 => Some(Cause::SlowCallRate),
             5 => Some(Cause::RetryAfter),
             6 => Some(Cause::Probe),
             7 => Some(Cause::Manual),
@@ -34,11 +42,14 @@ impl Cause {
         }
     }
 
-    /// Its name: `consecutive`, `window`, `retry_after`, `probe` or `manual`.
+    /// Its name: `consecutive`, `window`, `failure_rate`, `slow_call_rate`, `retry_after`, `probe`
+    /// or `manual`.
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::Consecutive => "consecutive",
             Cause::Window => "window",
+            Cause::FailureRate => "failure_rate",
+            Cause::SlowCallRate => "slow_call_rate",
             Cause::RetryAfter => "retry_after",
             Cause::Probe => "probe",
             Cause::Manual => "manual",

@@ -1,7 +1,14 @@
 //! What each kind of setting may be. The error names the setting, the value and the rule.
 
+use std::ops::RangeInclusive;
+
 use super::{ExpiryStrategy, MAX_HALF_OPEN_CALLS};
 use crate::values::error::Error;
+
+/// How long a window of rates may be, in ms: 1 s to 1 h.
+const RATE_WINDOWS: RangeInclusive<u64> = 1_000..=3_600_000;
+/// How many reports a rate may count back.
+const RATE_CALLS: RangeInclusive<u32> = 10..=100_000;
 
 pub(super) fn attempts(name: &'static str, value: u32) -> Result<(), Error> {
     match value {
@@ -33,6 +40,38 @@ pub(super) fn optional_time(name: &'static str, ms: Option<u64>) -> Result<(), E
     ms.map_or(Ok(()), |ms| time(name, ms))
 }
 
+pub(super) fn bounded_time(name: &'static str, ms: u64) -> Result<(), Error> {
+    if RATE_WINDOWS.contains(&ms) {
+        return Ok(());
+    }
+    let value = match ms {
+        0 => "less than 1 ms".to_owned(),
+        _ => format!("{ms} ms"),
+    };
+    let (least, most) = (RATE_WINDOWS.start(), RATE_WINDOWS.end());
+    Err(Error::config(
+        name,
+        value,
+        format!("must be {least} to {most} ms"),
+    ))
+}
+
+pub(super) fn count(name: &'static str, value: u32) -> Result<(), Error> {
+    attempts(name, value)
+}
+
+pub(super) fn optional_calls(name: &'static str, value: Option<u32>) -> Result<(), Error> {
+    let Some(calls) = value.filter(|calls| !RATE_CALLS.contains(calls)) else {
+        return Ok(());
+    };
+    let (least, most) = (RATE_CALLS.start(), RATE_CALLS.end());
+    Err(Error::config(
+        name,
+        calls,
+        format!("must be {least} to {most}"),
+    ))
+}
+
 pub(super) fn factor(name: &'static str, value: f64) -> Result<(), Error> {
     if value.is_finite() && value >= 1.0 {
         return Ok(());
@@ -46,6 +85,18 @@ pub(super) fn part(name: &'static str, value: f64) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::config(name, value, "must be 0.0 to 1.0"))
+}
+
+pub(super) fn optional_rate(name: &'static str, value: Option<f64>) -> Result<(), Error> {
+    match value {
+        None => Ok(()),
+        Some(rate) if rate > 0.0 && rate <= 1.0 => Ok(()),
+        Some(rate) => Err(Error::config(
+            name,
+            rate,
+            "must be above 0.0 and at most 1.0",
+        )),
+    }
 }
 
 /// Every value of the type is allowed.

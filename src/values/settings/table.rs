@@ -12,8 +12,12 @@
 //! | `calls` | `u32` | a number | 1 to 65 535 |
 //! | `time` | `u64` ms | a duration | ≥ 1 ms |
 //! | `optional_time` | `Option<u64>` ms | a duration or `None` | ≥ 1 ms |
+//! | `bounded_time` | `u64` ms | a duration | 1 s to 1 h |
+//! | `count` | `u32` | a number | ≥ 1 |
+//! | `optional_calls` | `Option<u32>` | a number or `None` | 10 to 100 000 |
 //! | `factor` | `f64` | a number | finite, ≥ 1.0 |
 //! | `part` | `f64` | a number | 0.0 to 1.0 |
+//! | `optional_rate` | `Option<f64>` | a number or `None` | above 0.0, at most 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
 //! | `flag` | `bool` | itself | |
 //!
@@ -94,6 +98,39 @@ macro_rules! setting_table {
             /// recovery: some tens of ns. Without a window a success always clears them. Default
             /// true.
             success_clears_window SuccessClearsWindow success_clears_window: flag = true;
+
+            /// The share of failures among the reports that opens the circuit, once there are
+            /// [`minimum_calls`](crate::ConnectionOptions::minimum_calls). Above 0.0, at most 1.0.
+            /// `None`: the share does not count. With a rate the circuit opens for failures in a
+            /// row only if `max_attempts` or `window` is given on some level. Default none.
+            failure_rate FailureRate failure_rate: optional_rate = None;
+
+            /// The time over which the rates count reports. 1 s to 1 h; fractions of a millisecond
+            /// round up. It takes the place of a `rate_calls` of its level and of the level
+            /// below; one call cannot give both. Default 10 s.
+            rate_window RateWindow rate_window_ms: bounded_time = 10_000;
+
+            /// How many of the last reports the rates count, in place of those within
+            /// `rate_window`. 10 to 100 000. It takes the place of a `rate_window` of its level and
+            /// of the level below; one call cannot give both. `None`: the rates count in time,
+            /// whatever the level below says. Default none.
+            rate_calls RateCalls rate_calls: optional_calls = None;
+
+            /// How many reports a rate needs before it opens the circuit: with fewer in its window
+            /// a rate never does. At least 1, and with `rate_calls` at most as many: one level
+            /// cannot contradict itself, and an inherited or default minimum is lowered.
+            /// Default 20.
+            minimum_calls MinimumCalls minimum_calls: count = 20;
+
+            /// A call that lasts at least so long is slow. `None`: no call is. At least 1 ms.
+            /// Default none.
+            slow_call_duration SlowCallDuration slow_call_duration_ms: optional_time = None;
+
+            /// The share of slow calls among the reports that opens the circuit, once there are
+            /// `minimum_calls`. Above 0.0, at most 1.0. `None`: the share does not count. A slow
+            /// failure counts as slow, too. A connection's needs a `slow_call_duration` in effect;
+            /// a manager's waits for one of a connection. Default none.
+            slow_call_rate SlowCallRate slow_call_rate: optional_rate = None;
         }
     };
 }
@@ -104,8 +141,12 @@ macro_rules! stored {
     (calls) => { u32 };
     (time) => { u64 };
     (optional_time) => { Option<u64> };
+    (bounded_time) => { u64 };
+    (count) => { u32 };
+    (optional_calls) => { Option<u32> };
     (factor) => { f64 };
     (part) => { f64 };
+    (optional_rate) => { Option<f64> };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
     (flag) => { bool };
 }
@@ -115,6 +156,7 @@ macro_rules! answered {
     (attempts) => { Option<u32> };
     (time) => { std::time::Duration };
     (optional_time) => { Option<std::time::Duration> };
+    (bounded_time) => { std::time::Duration };
     ($kind:ident) => { $crate::values::settings::stored!($kind) };
 }
 
@@ -125,6 +167,23 @@ macro_rules! setter {
         pub fn $name(mut self, $name: std::time::Duration) -> Self {
             let ms = $crate::values::settings::given_ms($name);
             self.changes.$name = $crate::values::settings::Given::Value(ms);
+            self
+        }
+    };
+    (bounded_time, $(#[$doc:meta])* $name:ident) => {
+        $crate::values::settings::setter!(time, $(#[$doc])* $name);
+    };
+    (optional_calls, $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: impl Into<Option<u32>>) -> Self {
+            self.changes.$name = $crate::values::settings::Given::Value($name.into());
+            self
+        }
+    };
+    (optional_rate, $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: impl Into<Option<f64>>) -> Self {
+            self.changes.$name = $crate::values::settings::Given::Value($name.into());
             self
         }
     };
@@ -186,6 +245,9 @@ macro_rules! getter {
         ($value != $crate::values::settings::UNLIMITED).then_some($value)
     };
     (time, $value:expr) => {
+        std::time::Duration::from_millis($value)
+    };
+    (bounded_time, $value:expr) => {
         std::time::Duration::from_millis($value)
     };
     (optional_time, $value:expr) => {

@@ -49,6 +49,47 @@ mod wrong {
         time()
     }
 
+    pub(super) fn bounded_time() -> Vec<(Duration, &'static str)> {
+        vec![
+            (Duration::ZERO, "less than 1 ms: must be 1000 to 3600000 ms"),
+            (
+                Duration::from_micros(998_001),
+                "999 ms: must be 1000 to 3600000 ms",
+            ),
+            (
+                Duration::new(3_600, 1),
+                "3600001 ms: must be 1000 to 3600000 ms",
+            ),
+            (
+                Duration::MAX,
+                "18446744073709551615 ms: must be 1000 to 3600000 ms",
+            ),
+        ]
+    }
+
+    pub(super) use attempts as count;
+
+    pub(super) fn optional_calls() -> Vec<(u32, &'static str)> {
+        vec![
+            (0, "0: must be 10 to 100000"),
+            (9, "9: must be 10 to 100000"),
+            (100_001, "100001: must be 10 to 100000"),
+            (u32::MAX, "4294967295: must be 10 to 100000"),
+        ]
+    }
+
+    pub(super) fn optional_rate() -> Vec<(f64, &'static str)> {
+        vec![
+            (0.0, "0: must be above 0.0 and at most 1.0"),
+            (-0.0, "-0: must be above 0.0 and at most 1.0"),
+            (-0.1, "-0.1: must be above 0.0 and at most 1.0"),
+            (1.1, "1.1: must be above 0.0 and at most 1.0"),
+            (f64::NAN, "NaN: must be above 0.0 and at most 1.0"),
+            (f64::INFINITY, "inf: must be above 0.0 and at most 1.0"),
+            (f64::NEG_INFINITY, "-inf: must be above 0.0 and at most 1.0"),
+        ]
+    }
+
     pub(super) fn factor() -> Vec<(f64, &'static str)> {
         vec![
             (0.999, "0.999: must be finite and at least 1.0"),
@@ -95,6 +136,18 @@ mod other {
 
     pub(super) const fn optional_time() -> Option<Duration> {
         Some(time())
+    }
+
+    pub(super) use time as bounded_time;
+
+    pub(super) use attempts as count;
+
+    pub(super) const fn optional_calls() -> Option<u32> {
+        Some(700)
+    }
+
+    pub(super) const fn optional_rate() -> Option<f64> {
+        Some(0.5)
     }
 
     pub(super) const fn factor() -> f64 {

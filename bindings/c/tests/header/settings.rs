@@ -26,8 +26,12 @@ attempts | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Unlimited
 calls | uint32_t | u32 | std::uint32_t | std::uint32_t | Union[int, Inherit] | int | 1 to 65535
 time | uint64_t | u64 | Milliseconds | Milliseconds | Union[Duration, Inherit] | int | At least
 optional_time | uint64_t | u64 | Milliseconds | std::optional<Milliseconds> | Union[Duration, Inherit, None] | Optional[int] | At least 1; BRAMA_NONE (default)
+bounded_time | uint64_t | u64 | Milliseconds | Milliseconds | Union[Duration, Inherit] | int | 1000 to 3600000
+count | uint64_t | u64 | std::uint64_t | std::uint64_t | Union[int, Inherit] | int | At least 1
+optional_calls | uint64_t | u64 | std::uint64_t | std::optional<std::uint64_t> | Union[int, Inherit, None] | Optional[int] | 10 to 100000; BRAMA_NONE (default)
 factor | double | f64 | double | double | Union[float, Inherit] | float | Finite, at least 1.0
 part | double | f64 | double | double | Union[float, Inherit] | float | 0.0 to 1.0
+optional_rate | double | f64 | double | std::optional<double> | Union[float, Inherit, None] | Optional[float] | Above 0.0, at most 1.0; BRAMA_NONE_F64 (default)
 strategy | brama_expiry_strategy_t | brama_expiry_strategy_t | ExpiryStrategy | ExpiryStrategy | Union[ExpiryStrategy, str, Inherit] | ExpiryStrategy | BRAMA_EXPIRY_FIXED (default)
 flag | int32_t | i32 | Flag | bool | Union[bool, Inherit] | bool | 1 (default)
 ";
@@ -101,6 +105,15 @@ impl Setting {
             .map(|row| row.split(" | ").collect::<Vec<_>>());
         let found = rows.into_iter().find(|row| row[0] == self.kind);
         found.unwrap_or_else(|| panic!("a new kind, {}: add it to KINDS", self.kind))
+    }
+
+    /// What stands in C for a value that is not there, if its kind is optional.
+    fn none(&self) -> Option<&'static str> {
+        match &*self.kind {
+            kind if !kind.starts_with("optional_") => None,
+            "optional_rate" => Some("BRAMA_NONE_F64"),
+            _ => Some("BRAMA_NONE"),
+        }
     }
 
     /// A line of this setting.
@@ -192,8 +205,8 @@ pub(super) fn initialiser(header: &str, name: &str) -> String {
             (_, "size_t", _) => "0".to_owned(),
             (_, "uint32_t", _) if field.name == "reserved" => "0".to_owned(),
             (_, pointer, _) if pointer.ends_with('*') => "NULL".to_owned(),
-            ("settings", _, Some(setting)) if setting.kind == "optional_time" => {
-                "BRAMA_NONE".to_owned()
+            ("settings", _, Some(setting)) if setting.none().is_some() => {
+                setting.none().expect("just seen").to_owned()
             }
             ("settings", "double", _) => "0.0".to_owned(),
             ("settings", ..) => "0".to_owned(),
@@ -236,7 +249,7 @@ fn for_tests() -> String {
     .to_owned();
     for setting in settings() {
         let default = match &*setting.default {
-            "None" => "BRAMA_NONE".to_owned(),
+            "None" => setting.none().expect("an optional kind").to_owned(),
             "ExpiryStrategy::Fixed" => "BRAMA_EXPIRY_FIXED".to_owned(),
             number => number.replace('_', ""),
         };
@@ -287,7 +300,7 @@ fn missing_in_c(header: &str, name: &str, file: &str, missing: &mut Vec<String>)
         let comment = &found.says;
         let says = match name {
             "brama_options_t" => kind[7],
-            "brama_settings_t" if setting.kind == "optional_time" => "BRAMA_NONE",
+            "brama_settings_t" => setting.none().unwrap_or_default(),
             _ => "",
         };
         let unsaid = says.split("; ").filter(|text| !comment.contains(text));

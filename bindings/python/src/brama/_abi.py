@@ -36,6 +36,7 @@ NEVER = 0xFFFF_FFFF_FFFF_FFFF
 NONE = 0xFFFF_FFFF_FFFF_FFFC
 NOT_GIVEN_U64 = 0xFFFF_FFFF_FFFF_FFFE
 UNLIMITED = 0xFFFF_FFFF
+NONE_F64 = -3.0e300
 COALESCED = 1
 TRUNCATED = 2
 
@@ -47,7 +48,7 @@ OPEN_FROM = 4 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
-CAUSES = {1: "consecutive", 2: "window", 5: "retry_after", 6: "probe", 7: "manual"}
+CAUSES = {1: "consecutive", 2: "window", 3: "failure_rate", 4: "slow_call_rate", 5: "retry_after", 6: "probe", 7: "manual"}
 EVENT_TYPES = (
     "state_change",
     "registration",
@@ -88,14 +89,24 @@ SETTINGS: Dict[str, str] = {
     "half_open_successes": "calls",
     "cancelled_after": "optional_time",
     "success_clears_window": "flag",
+    "failure_rate": "optional_rate",
+    "rate_window": "bounded_time",
+    "rate_calls": "optional_calls",
+    "minimum_calls": "count",
+    "slow_call_duration": "optional_time",
+    "slow_call_rate": "optional_rate",
 }
 _KINDS: Dict[str, Any] = {
     "attempts": c_uint32,
     "calls": c_uint32,
     "time": c_uint64,
     "optional_time": c_uint64,
+    "bounded_time": c_uint64,
+    "count": c_uint64,
+    "optional_calls": c_uint64,
     "factor": c_double,
     "part": c_double,
+    "optional_rate": c_double,
     "strategy": c_int32,
     "flag": c_int32,
 }
@@ -103,13 +114,14 @@ _KINDS: Dict[str, Any] = {
 
 def field_of(setting: str) -> str:
     """The field of a setting: lengths of time are milliseconds."""
-    return f"{setting}_ms" if _KINDS[SETTINGS[setting]] is c_uint64 else setting
+    return f"{setting}_ms" if SETTINGS[setting].endswith("time") else setting
 
 
 _SETTINGS: List[Tuple[str, Any]] = [
     *((field_of(name), _KINDS[kind]) for name, kind in SETTINGS.items()),
-    ("reserved", c_uint32),
 ]
+# After two fields of 32 bits and this one the rest are of 64.
+_SETTINGS.insert(list(SETTINGS).index("success_clears_window") + 1, ("reserved", c_uint32))
 _METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
 
 

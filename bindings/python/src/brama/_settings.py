@@ -130,6 +130,32 @@ class ConnectionSettings(TypedDict, total=False):
     """Whether a success clears the failures in `window`. If not, they count until they are as
     old as it; only a recovery and a reset clear them. Then each
     success after the first failure costs some tens of ns more, until a recovery. Default True."""
+    failure_rate: Union[float, Inherit, None]
+    """The share of failures among the reports that opens the circuit, once there are
+    `minimum_calls`. Above 0.0, at most 1.0. None (default): the share does not count. With a
+    rate the circuit opens for failures in a row only if `max_attempts` or `window` is given, here
+    or to the manager."""
+    rate_window: Union[Duration, Inherit]
+    """The time over which the rates count reports. 1 000 to 3 600 000 ms. It takes the place of
+    `rate_calls` that were given before or are the manager's; one call cannot give both. Default
+    10 000 ms."""
+    rate_calls: Union[int, Inherit, None]
+    """How many of the last reports the rates count, in place of those within `rate_window`. 10 to
+    100000. It takes the place of a `rate_window` that was given before or is the manager's;
+    one call cannot give both. None (default): the rates count in time, whatever the manager's
+    setting says."""
+    minimum_calls: Union[int, Inherit]
+    """How many reports a rate needs before it opens the circuit: with fewer in its window a rate
+    never does. At least 1, and with `rate_calls` at most as many: one level cannot contradict
+    itself, and an inherited or default minimum is lowered. Default 20."""
+    slow_call_duration: Union[Duration, Inherit, None]
+    """A call that lasts at least so long is slow. None (default): no call is. Calls then cost
+    more: the library has to know when they began."""
+    slow_call_rate: Union[float, Inherit, None]
+    """The share of slow calls among the reports that opens the circuit, once there are
+    `minimum_calls`; a slow failure counts as slow, too. Above 0.0, at most 1.0. None (default):
+    the share does not count. A connection's needs a `slow_call_duration` in effect; a manager's
+    waits for one of a connection."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""
 
@@ -151,6 +177,12 @@ class ManagerSettings(TypedDict, total=False):
     half_open_successes: Union[int, Inherit]
     cancelled_after: Union[Duration, Inherit, None]
     success_clears_window: Union[bool, Inherit]
+    failure_rate: Union[float, Inherit, None]
+    rate_window: Union[Duration, Inherit]
+    rate_calls: Union[int, Inherit, None]
+    minimum_calls: Union[int, Inherit]
+    slow_call_duration: Union[Duration, Inherit, None]
+    slow_call_rate: Union[float, Inherit, None]
     cleanup_interval: Union[Duration, Inherit]
     """How often unused connections are looked for. Default 10 000 ms."""
     inactive_threshold: Union[Duration, Never, Inherit, None]
@@ -159,6 +191,11 @@ class ManagerSettings(TypedDict, total=False):
     auto_register: Union[bool, Inherit]
     """Whether an unknown name is registered by its first use. Default False."""
 
+
+#: What the library says of numbers that it cannot be given, too.
+_RATE_CALLS = "must be 10 to 100000"
+_RATE_WINDOW = "must be 1000 to 3600000 ms"
+_LARGEST_COUNT = 0xFFFF_FFFF
 
 Fields = Dict[str, Union[int, float]]
 Field = Tuple[str, Callable[[str, Any], Union[int, float]]]
@@ -178,8 +215,20 @@ def _capacity(name: str, value: Any) -> int:
     return whole(name, value, LARGEST_U64)
 
 
+def _reports(name: str, value: Any) -> int:
+    return whole(name, value, _LARGEST_COUNT)
+
+
+def _reports_or_none(name: str, value: Any) -> int:
+    return _abi.NONE if value is None else whole(name, value, _LARGEST_COUNT, rule=_RATE_CALLS)
+
+
 def _length(name: str, value: Any) -> int:
     return milliseconds(name, value)
+
+
+def _bounded_length(name: str, value: Any) -> int:
+    return milliseconds(name, value, rule=_RATE_WINDOW)
 
 
 def _length_or_none(name: str, value: Any) -> int:
@@ -188,6 +237,10 @@ def _length_or_none(name: str, value: Any) -> int:
 
 def _length_or_never(name: str, value: Any) -> int:
     return _abi.NEVER if value is None or value is NEVER else milliseconds(name, value)
+
+
+def _rate_or_none(name: str, value: Any) -> float:
+    return _abi.NONE_F64 if value is None else real(name, value)
 
 
 def _strategy(name: str, value: Any) -> int:
@@ -215,8 +268,12 @@ _OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
     "calls": _count,
     "time": _length,
     "optional_time": _length_or_none,
+    "bounded_time": _bounded_length,
+    "count": _reports,
+    "optional_calls": _reports_or_none,
     "factor": real,
     "part": real,
+    "optional_rate": _rate_or_none,
     "strategy": _strategy,
     "flag": _flag,
 }

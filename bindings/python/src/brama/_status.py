@@ -29,6 +29,10 @@ class Cause(StrEnum):
     """As many failures in a row as `max_attempts`."""
     WINDOW = "window"
     """As many within the `window`."""
+    FAILURE_RATE = "failure_rate"
+    """As large a share of failures as `failure_rate`."""
+    SLOW_CALL_RATE = "slow_call_rate"
+    """As large a share of slow calls as `slow_call_rate`."""
     RETRY_AFTER = "retry_after"
     """The dependency asked to be left alone: `failure(retry_after=...)`."""
     PROBE = "probe"
@@ -72,6 +76,17 @@ class Settings:
     """None: calls that are cancelled are ignored."""
     success_clears_window: bool = True
     """False: a success leaves the failures in `window`, unless the circuit is half-open."""
+    failure_rate: Optional[float] = None
+    """None: the share of failures does not count."""
+    rate_window: int = 10_000
+    """Without effect while there are `rate_calls`."""
+    rate_calls: Optional[int] = None
+    """None: the rates count the reports within `rate_window`."""
+    minimum_calls: int = 20
+    slow_call_duration: Optional[int] = None
+    """None: no call is slow."""
+    slow_call_rate: Optional[float] = None
+    """None: the share of slow calls does not count."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +168,12 @@ _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "calls": int,
     "time": int,
     "optional_time": some,
+    "bounded_time": int,
+    "count": int,
+    "optional_calls": some,
     "factor": float,
     "part": float,
+    "optional_rate": lambda number: None if number < 0 else number,
     "strategy": lambda number: ExpiryStrategy(_abi.STRATEGIES[number]),
     "flag": bool,
 }

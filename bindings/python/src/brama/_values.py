@@ -124,19 +124,25 @@ def whole(
     largest: int,
     error: Type[BramaError] = InvalidConfig,
     unit: str = "",
+    rule: Optional[str] = None,
 ) -> int:
     """A whole number from 0. What else is asked of it the library judges."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(argument, value, "an int")
     if not 0 <= value <= largest:
         make = invalid_setting if error is InvalidConfig else invalid
-        raise make(argument, value, f"must be 1 to {largest}{unit}")
+        raise make(argument, value, rule or f"must be 1 to {largest}{unit}")
     return value
 
 
-def milliseconds(argument: str, value: Duration, error: Type[BramaError] = InvalidConfig) -> int:
+def milliseconds(
+    argument: str,
+    value: Duration,
+    error: Type[BramaError] = InvalidConfig,
+    rule: Optional[str] = None,
+) -> int:
     """A length of time; what is left over of a millisecond counts as a whole one."""
-    return whole(argument, _in_milliseconds(argument, value), LARGEST_U64, error, " ms")
+    return whole(argument, _in_milliseconds(argument, value), LARGEST_U64, error, " ms", rule)
 
 
 def wait(argument: str, value: Optional[Duration]) -> int:
