@@ -106,7 +106,7 @@ impl Changes {
 
     /// Whether they can make calls need the time of their start.
     pub(crate) fn concern_starts(&self) -> bool {
-        self.cancelled_after.is_given()
+        self.cancelled_after.is_given() || self.slow_call_duration.is_given()
     }
 
     /// Checks the given values together, as they take effect. `level` is what they make of
@@ -168,7 +168,7 @@ impl Settings {
 
     /// Whether calls need the time of their start.
     pub(crate) fn is_watched(&self) -> bool {
-        self.cancelled_after.is_some()
+        self.cancelled_after.is_some() || self.slow_call_duration.is_some()
     }
 }
 

@@ -26,11 +26,17 @@ pub(crate) enum Timing {
 impl Settings {
     /// How calls are measured.
     pub(crate) fn timing(&self) -> Timing {
-        match self.cancelled_after {
+        let limits = [self.slow_call_duration, self.cancelled_after];
+        match limits.into_iter().flatten().min() {
             None => Timing::None,
             Some(..EXACT_BELOW) => Timing::Exact,
             Some(_) => Timing::Coarse,
         }
+    }
+
+    /// Whether a call that has lasted so long is slow.
+    pub(crate) fn is_slow(&self, lasted: Duration) -> bool {
+        reaches(lasted, self.slow_call_duration)
     }
 
     /// Whether a call that is given up after so long counts as a failure.
@@ -48,8 +54,9 @@ fn reaches(lasted: Duration, limit: Option<u64>) -> bool {
 mod tests {
     use super::*;
 
-    fn with(cancelled_after: Option<u64>) -> Settings {
+    fn with(slow_call_duration: Option<u64>, cancelled_after: Option<u64>) -> Settings {
         Settings {
+            slow_call_duration,
             cancelled_after,
             ..Settings::DEFAULT
         }
@@ -59,16 +66,26 @@ mod tests {
     fn a_call_is_too_long_from_its_limit_on() {
         let limit = Duration::from_millis(50);
         let short = limit - Duration::from_nanos(1);
-        assert!(!with(None).is_overdue(Duration::MAX));
-        assert!(with(Some(50)).is_overdue(limit));
-        assert!(!with(Some(50)).is_overdue(short));
+        let [never, slow, overdue] = [(None, None), (Some(50), None), (None, Some(50))]
+            .map(|(slow, cancelled)| with(slow, cancelled));
+        assert!(!never.is_slow(Duration::MAX) && !never.is_overdue(Duration::MAX));
+        assert!(slow.is_slow(limit) && !slow.is_slow(short));
+        assert!(overdue.is_overdue(limit) && !overdue.is_overdue(short));
+        assert!(!slow.is_overdue(Duration::MAX) && !overdue.is_slow(Duration::MAX));
     }
 
     #[test]
     fn the_smallest_limit_says_which_clock_measures() {
-        assert_eq!(with(None).timing(), Timing::None);
-        assert_eq!(with(Some(1)).timing(), Timing::Exact);
-        assert_eq!(with(Some(99)).timing(), Timing::Exact);
-        assert_eq!(with(Some(100)).timing(), Timing::Coarse);
+        assert_eq!(with(None, None).timing(), Timing::None);
+        for (limit, timing) in [
+            (1, Timing::Exact),
+            (99, Timing::Exact),
+            (100, Timing::Coarse),
+        ] {
+            assert_eq!(with(Some(limit), None).timing(), timing);
+            assert_eq!(with(None, Some(limit)).timing(), timing);
+            assert_eq!(with(Some(limit), Some(60_000)).timing(), timing);
+            assert_eq!(with(Some(60_000), Some(limit)).timing(), timing);
+        }
     }
 }
