@@ -457,6 +457,22 @@ mod tests {
         }
     }
 
+    /// By the coarse clock it would be none, or a tick.
+    #[test]
+    fn a_short_call_is_measured_to_the_microsecond() {
+        let clock = Clock::system();
+        for ticket in tickets() {
+            let started = ticket.starting(&clock, Timing::Exact);
+            let begun = clock.micros_upper().bits();
+            let mut now = begun;
+            while now < begun + 1_500 {
+                now = clock.micros().bits();
+            }
+            let elapsed = started.elapsed(&clock, Timing::Exact).expect("started");
+            assert!(elapsed >= Duration::from_micros(now - begun), "{elapsed:?}");
+        }
+    }
+
     /// Of the machine's clock, whose coarse reading lags.
     #[test]
     fn no_call_is_taken_for_longer_than_it_was_where_that_matters() {
