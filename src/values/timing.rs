@@ -2,7 +2,7 @@
 //!
 //! A call is measured from its admission to its report where a setting asks for it. A limit below
 //! 100 ms needs the exact clock, the start rounded up and the end down, so that no call is taken
-//! for longer than it was. From 100 ms on a coarse clock will do, which costs a quarter: what it
+//! for longer than it was. From 100 ms on the coarse clock will do, which is less expensive: what it
 //! is off by, a tick, is small beside the limit.
 
 use std::time::Duration;

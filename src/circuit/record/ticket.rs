@@ -20,11 +20,12 @@ use std::time::Duration;
 
 use super::{Refusal, Ticket};
 use crate::circuit::probe_slots::Lease;
-use crate::sys::clock::{self, Clock, Micros};
+use crate::sys::clock;
 use crate::values::error::{Rejected, RejectionKind};
 use crate::values::generation::Generation;
 use crate::values::state::{NEVER, Word};
-use crate::values::timing::Timing;
+
+mod start;
 
 const MODE_SHIFT: u32 = 61;
 const OTHER: u64 = 4;
@@ -41,11 +42,7 @@ const KIND_MASK: u64 = 7 << KIND_SHIFT;
 
 const SLOT_MASK: u64 = 0xffff;
 const PASS_PANICKING: u64 = 1 << 63;
-const COARSE: u64 = 1 << 62;
-const PASS_START: u64 = COARSE - 1;
 const PROBE_PANICKING: u64 = 1 << 16;
-const START_SHIFT: u32 = 17;
-const START_MASK: u64 = (1 << (KIND_SHIFT - START_SHIFT)) - 1;
 
 const _: () = assert!(
     Word::MARK >> KIND_SHIFT == 0,
@@ -73,32 +70,6 @@ impl Ticket {
     pub(crate) fn to_pass_at(mark: u64) -> Self {
         let place = mark & Word::MARK;
         Ticket { place, stamp: 0 }
-    }
-
-    /// With the moment at which the call begins, now, if there is to be one. Probes are few, so
-    /// that an exact clock is none too expensive.
-    pub(super) fn starting(self, clock: &Clock, timing: Timing) -> Self {
-        match timing {
-            Timing::None => self,
-            Timing::Coarse if !self.is_probe() => Ticket {
-                stamp: COARSE | (clock.micros_coarse().bits() + 1),
-                ..self
-            },
-            Timing::Coarse | Timing::Exact => self.starting_at(clock.micros_upper()),
-        }
-    }
-
-    fn starting_at(self, start: Micros) -> Self {
-        match self.is_probe() {
-            true => Ticket {
-                place: self.place | ((start.bits() + 1) & START_MASK) << START_SHIFT,
-                ..self
-            },
-            false => Ticket {
-                stamp: start.bits() + 1,
-                ..self
-            },
-        }
     }
 
     pub(crate) fn of_lease(lease: Lease) -> Self {
@@ -130,45 +101,6 @@ impl Ticket {
         self.is_probe().then_some(Lease {
             slot: (self.place & SLOT_MASK) as u32,
             stamp: self.stamp,
-        })
-    }
-
-    /// Whether the moment of its start is known.
-    pub(crate) fn has_start(self) -> bool {
-        self.start() != 0
-    }
-
-    /// The moment of the start, in µs + 1, or 0.
-    fn start(self) -> u64 {
-        match self.is_probe() {
-            true => self.place >> START_SHIFT & START_MASK,
-            false => self.stamp & PASS_START,
-        }
-    }
-
-    /// How long the call has lasted, if the moment of its start is known, as exactly as `timing`
-    /// asks for; of a probe, up to 12 days. If its settings have changed meanwhile, the start may be less exact than that:
-    /// then the call may have lasted longer, and not shorter.
-    pub(crate) fn elapsed(self, clock: &Clock, timing: Timing) -> Option<Duration> {
-        let start = self.start();
-        if start == 0 {
-            return None;
-        }
-        let since = |now: Micros| (now.bits() + 1).saturating_sub(start);
-        if self.is_probe() {
-            // Modulo 2^41 µs, of which the upper half is below zero: the start was rounded up.
-            let elapsed = (clock.micros().bits() + 1).wrapping_sub(start) & START_MASK;
-            let is_below_zero = elapsed > START_MASK / 2;
-            let micros = if is_below_zero { 0 } else { elapsed };
-            return Some(Duration::from_micros(micros));
-        }
-        let elapsed = match self.stamp & COARSE {
-            0 => return Some(Duration::from_micros(since(clock.micros()))),
-            _ => Duration::from_micros(since(clock.micros_coarse())),
-        };
-        Some(match timing {
-            Timing::Exact => elapsed.saturating_sub(clock.lag()),
-            Timing::Coarse | Timing::None => elapsed,
         })
     }
 
@@ -403,9 +335,8 @@ pub(crate) enum Begun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::manual_clock::ManualClock;
 
-    fn tickets() -> [Ticket; 2] {
+    pub(super) fn tickets() -> [Ticket; 2] {
         let word = Word::NEW.probing();
         let lease = Lease {
             slot: 65_534,
@@ -432,82 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_remembers_its_start() {
-        let manual = ManualClock::new();
-        let clock = Clock::Manual(manual.clone());
-        for ticket in tickets() {
-            let untimed = ticket.starting(&clock, Timing::None);
-            assert_eq!(untimed.elapsed(&clock, Timing::Exact), None);
-            assert!(!untimed.has_start());
-            for timing in [Timing::Coarse, Timing::Exact] {
-                let started = ticket.starting(&clock, timing).with_record();
-                let started = started.acquired_while_panicking();
-                manual.advance(Duration::from_millis(4));
-                for end in [Timing::None, Timing::Coarse, Timing::Exact] {
-                    let elapsed = started.elapsed(&clock, end);
-                    assert_eq!(
-                        elapsed,
-                        Some(Duration::from_millis(4)),
-                        "{timing:?} {end:?}"
-                    );
-                }
-                assert!(started.has_start());
-                assert_eq!(started.lease(), ticket.lease());
-            }
-        }
-    }
-
-    /// By the coarse clock it would be none, or a tick.
-    #[test]
-    fn a_short_call_is_measured_to_the_microsecond() {
-        let clock = Clock::system();
-        for ticket in tickets() {
-            let started = ticket.starting(&clock, Timing::Exact);
-            let begun = clock.micros_upper().bits();
-            let mut now = begun;
-            while now < begun + 1_500 {
-                now = clock.micros().bits();
-            }
-            let elapsed = started.elapsed(&clock, Timing::Exact).expect("started");
-            assert!(elapsed >= Duration::from_micros(now - begun), "{elapsed:?}");
-        }
-    }
-
-    /// Of the machine's clock, whose coarse reading lags.
-    #[test]
-    fn no_call_is_taken_for_longer_than_it_was_where_that_matters() {
-        let clock = Clock::system();
-        for ticket in tickets() {
-            for _ in 0..20_000 {
-                let before = clock.micros();
-                let started = ticket.starting(&clock, Timing::Exact);
-                let elapsed = started.elapsed(&clock, Timing::Exact).expect("started");
-                let most = clock.micros_upper().bits() - before.bits();
-                assert!(elapsed <= Duration::from_micros(most), "{elapsed:?} {most}");
-            }
-        }
-        // A start by the coarse clock, until a tick falls into the call.
-        let [ticket, _] = tickets();
-        loop {
-            let before = clock.micros();
-            let started = ticket.starting(&clock, Timing::Coarse);
-            let coarse = started.elapsed(&clock, Timing::Coarse).expect("started");
-            let elapsed = started.elapsed(&clock, Timing::Exact).expect("started");
-            let most = Duration::from_micros(clock.micros_upper().bits() - before.bits());
-            assert!(elapsed <= most, "{elapsed:?} {most:?}");
-            if coarse > most {
-                break;
-            }
-        }
-    }
-
-    #[test]
     fn a_ticket_remembers_a_panic() {
         for ticket in tickets() {
             assert!(!ticket.was_acquired_while_panicking());
-            let panicking = ticket
-                .starting_at(Micros::from_ms(5))
-                .acquired_while_panicking();
+            let panicking = ticket.acquired_while_panicking();
             assert!(panicking.with_record().was_acquired_while_panicking());
             assert_eq!(panicking.lease(), ticket.lease());
         }
