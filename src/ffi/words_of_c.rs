@@ -35,16 +35,17 @@ fn words_of_c(invalid: &Invalid) -> (&'static str, String, String) {
         "inactive_threshold" => "inactive_threshold_ms",
         setting => setting_table!(field)(setting).unwrap_or(setting),
     };
+    let mut allowed = invalid.allowed.clone();
+    for setting in ["initial_expiry", "rate_window", "slow_call_duration"] {
+        allowed = allowed.replace(setting, &format!("{setting}_ms"));
+    }
     if field == invalid.name {
-        return (field, invalid.value.clone(), invalid.allowed.clone());
+        return (field, invalid.value.clone(), allowed);
     }
     // Below 1 ms C can give only 0.
     let value = match invalid.value.strip_suffix(" ms") {
         Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
         _ => "0".to_owned(),
     };
-    let allowed = invalid
-        .allowed
-        .replace("initial_expiry", "initial_expiry_ms");
     (field, value, allowed)
 }

@@ -17,7 +17,7 @@
 //! can contradict itself. An expiry of a connection that is longer than an inherited
 //! `max_expiry` raises that cap, and so does a global one that is raised later: no caller is
 //! there to receive an error at that moment, and a circuit must not stay open for less than
-//! its own expiry.
+//! its own expiry. What the settings of rates mean together is in [`rates`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::values::error::Error;
 
 mod builders;
 mod range;
+mod rates;
 mod table;
 
 pub use builders::{Config, ConnectionOptions};
@@ -102,11 +103,12 @@ impl Changes {
         self.window.is_given()
             || self.max_attempts.is_given()
             || self.half_open_max_calls.is_given()
+            || self.concern_rates()
     }
 
-    /// Whether they can make calls need the time of their start.
+    /// Whether they can make circuits watched, or not watched.
     pub(crate) fn concern_starts(&self) -> bool {
-        self.cancelled_after.is_given() || self.slow_call_duration.is_given()
+        self.cancelled_after.is_given() || self.concern_rates()
     }
 
     /// Checks the given values together, as they take effect. `level` is what they make of
@@ -138,7 +140,7 @@ impl Changes {
             let allowed = format!("with a window, at most {MAX_WINDOW_ATTEMPTS} or unlimited");
             return Err(Error::config("max_attempts", attempts, allowed));
         }
-        Ok(())
+        self.validate_rates(level)
     }
 }
 
@@ -153,6 +155,7 @@ impl Overrides {
         settings.max_expiry = max
             .unwrap_or(settings.initial_expiry.saturating_mul(10))
             .max(settings.initial_expiry);
+        settings = settings.with_rates_of(own, global);
         if settings.window.is_some() && settings.max_attempts != UNLIMITED {
             settings.max_attempts = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
         }
@@ -166,9 +169,11 @@ impl Settings {
         self.window.is_some() && !self.success_clears_window
     }
 
-    /// Whether calls need the time of their start.
+    /// Whether calls need the time of their start, or each report a place among the last ones.
     pub(crate) fn is_watched(&self) -> bool {
-        self.cancelled_after.is_some() || self.slow_call_duration.is_some()
+        self.cancelled_after.is_some()
+            || self.slow_call_duration.is_some()
+            || (self.rate_calls.is_some() && self.has_rate())
     }
 }
 

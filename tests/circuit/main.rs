@@ -11,6 +11,7 @@ mod durations;
 mod names;
 mod nested;
 mod permits;
+mod rate_settings;
 mod retry_after;
 mod semantics;
 mod settings;

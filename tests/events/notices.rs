@@ -118,3 +118,22 @@ fn a_notice_that_finds_the_ring_full_is_told_late() {
     assert_eq!(kinds(&told).last(), Some(&"notice"));
     assert!(told.last().is_some_and(Event::is_coalesced));
 }
+
+/// It stands in the settings that are shown, and calls count.
+#[test]
+fn a_rate_window_that_rate_calls_take_the_place_of_is_noticed() {
+    let (brama, _clock) = manager_with(|b| b.rate_calls(100));
+    let queue = notices(&brama);
+    brama.register("db", None).expect("a new name");
+    let same = ConnectionOptions::new().rate_calls(100);
+    brama.get_or_register("db", same).expect("there");
+    assert_eq!(queue.drain(100).len(), 0);
+    let shown = brama.status("db").expect("there").settings.rate_window();
+    let idle = ConnectionOptions::new().rate_window(shown);
+    brama.get_or_register("db", idle).expect("there");
+    let [notice] = &queue.drain(100)[..] else {
+        panic!("one notice");
+    };
+    let text = notice.reason().expect("a text");
+    assert!(text.contains("has: rate_window; "), "{text}");
+}

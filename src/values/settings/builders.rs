@@ -176,6 +176,7 @@ impl ConnectionOptions {
         self.changes.validate()?;
         let overrides = own.updated_by(&self.changes);
         self.changes.validate_in(&overrides, global)?;
+        self.changes.validate_slow_calls(&overrides, global)?;
         Ok(overrides)
     }
 }

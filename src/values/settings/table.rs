@@ -306,14 +306,18 @@ macro_rules! holders {
                 $(if matches!(self.$name, Given::Value(value) if value != effective.$name) {
                     names.push(stringify!($name));
                 })*
+                if self.has_idle_window_in(effective) && !names.contains(&"rate_window") {
+                    names.push("rate_window");
+                }
                 names
             }
 
             /// These changes, and over them `newer`.
             pub(crate) fn and(&self, newer: &Changes) -> Changes {
-                Changes {
+                let both = Changes {
                     $($name: newer.$name.or(self.$name),)*
-                }
+                };
+                both.with_window_of(self, newer)
             }
         }
 
@@ -324,9 +328,10 @@ macro_rules! holders {
 
             /// This level, changed.
             pub(crate) fn updated_by(&self, changes: &Changes) -> Overrides {
-                Overrides {
+                let changed = Overrides {
                     $($name: changes.$name.applied_to(self.$name),)*
-                }
+                };
+                changed.with_window_of_changes(changes)
             }
 
             /// This level over the one below it.

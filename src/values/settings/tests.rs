@@ -208,6 +208,63 @@ fn every_setting_wins_over_its_default_and_is_taken_back() {
     setting_table!(settings_win_and_are_taken_back);
 }
 
+/// What a call gives or takes back of one setting changes whether circuits are watched only if
+/// the managers' settings are walked for it.
+macro_rules! what_watches_is_walked_for {
+    ([$base:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
+        $(for options in [
+            ConnectionOptions::new().$name(other::$kind()),
+            ConnectionOptions::new().inherit(Setting::$variant),
+        ] {
+            let before = Overrides::resolve(None, &$base);
+            let after = Overrides::resolve(None, &$base.updated_by(&options.changes));
+            let is_concerned = options.changes.concern_starts();
+            let changed = before.is_watched() != after.is_watched();
+            assert!(is_concerned || !changed, "{options:?} over {:?}", $base);
+        })*
+    };
+}
+
+#[test]
+fn every_setting_that_makes_circuits_watched_concerns_starts() {
+    let level = ConnectionOptions::new;
+    let slow = || level().slow_call_rate(0.5).slow_call_duration(SECOND);
+    let bases = [
+        level(),
+        level().failure_rate(0.5),
+        level().slow_call_rate(0.5),
+        level().rate_calls(100),
+        level().rate_calls(100).failure_rate(0.5),
+        slow(),
+        slow().rate_calls(100),
+        level().cancelled_after(SECOND),
+    ];
+    for base in bases {
+        setting_table!(what_watches_is_walked_for, own(base.clone()));
+    }
+}
+
+#[test]
+fn circuits_are_watched_for_starts_and_for_places_among_the_last_calls() {
+    let level = ConnectionOptions::new;
+    let cases = [
+        (level(), false),
+        (level().failure_rate(0.5), false),
+        (level().failure_rate(0.5).rate_window(SECOND), false),
+        (level().rate_calls(100), false),
+        (level().rate_calls(100).failure_rate(0.5), true),
+        // No call is slow: this rate counts nothing.
+        (level().rate_calls(100).slow_call_rate(0.5), false),
+        (level().slow_call_rate(0.5), false),
+        (level().slow_call_duration(SECOND), true),
+        (level().cancelled_after(SECOND), true),
+    ];
+    for (options, is_watched) in cases {
+        let settings = Overrides::resolve(Some(&own(options.clone())), &Overrides::NONE);
+        assert_eq!(settings.is_watched(), is_watched, "{options:?}");
+    }
+}
+
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let cases = [
@@ -242,6 +299,11 @@ fn the_extremes_of_every_range_are_accepted() {
         .half_open_max_calls(65_535)
         .half_open_successes(65_535)
         .cancelled_after(Duration::MAX)
+        .failure_rate(f64::MIN_POSITIVE)
+        .rate_window(Duration::from_millis(3_600_000))
+        .minimum_calls(u32::MAX)
+        .slow_call_duration(Duration::MAX)
+        .slow_call_rate(1.0)
         .probe_timeout(Duration::from_millis(1));
     applied(&options, &Overrides::NONE).unwrap();
 }
