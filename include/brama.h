@@ -1630,6 +1630,91 @@ brama_result_t brama_permit_cancelled(brama_permit_t permit);
  */
 BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit);
 
+/* -- How long a call has lasted ------------------------------------------------------ */
+
+/**
+ * Reports a success of a call that has lasted duration_ms, as its reporter knows; otherwise as
+ * brama_success_with. Where slow_call_duration_ms is set, the call is slow if duration_ms is at
+ * least as long. A NULL report tells nothing more.
+ *
+ * Refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: a number above INT64_MAX, as
+ * a difference below zero is, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
+ *
+ * A NULL manager is the default one, a NULL scope is none. Errors:
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_success_in(brama_t *manager,
+                                const char *identifier,
+                                const char *scope,
+                                const brama_report_t *report,
+                                uint64_t duration_ms);
+
+/**
+ * Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A slow
+ * failure counts as a failure and as a slow call. duration_ms and errors as in brama_success_in.
+ * Any thread.
+ */
+BRAMA_API
+brama_result_t brama_failure_in(brama_t *manager,
+                                const char *identifier,
+                                const char *scope,
+                                const brama_report_t *report,
+                                uint64_t duration_ms);
+
+/**
+ * brama_success_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+ */
+BRAMA_API
+brama_result_t brama_connection_success_in(const brama_connection_t *connection,
+                                           const brama_report_t *report,
+                                           uint64_t duration_ms);
+
+/**
+ * brama_failure_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+ */
+BRAMA_API
+brama_result_t brama_connection_failure_in(const brama_connection_t *connection,
+                                           const brama_report_t *report,
+                                           uint64_t duration_ms);
+
+/**
+ * Reports that the admitted call succeeded, and that it has lasted duration_ms: this goes before
+ * what was measured. report and duration_ms as in brama_success_in. Errors as
+ * brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to be
+ * reported then. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_permit_success_in(brama_permit_t permit,
+                                       const brama_report_t *report,
+                                       uint64_t duration_ms);
+
+/**
+ * brama_permit_success_in with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API
+brama_result_t brama_permit_success_in_at(const brama_permit_t *permit,
+                                          const brama_report_t *report,
+                                          uint64_t duration_ms);
+
+/**
+ * Reports that the admitted call failed, and that it has lasted duration_ms: this goes before what
+ * was measured. report and duration_ms as in brama_failure_in, errors as in
+ * brama_permit_success_in. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_in(brama_permit_t permit,
+                                       const brama_report_t *report,
+                                       uint64_t duration_ms);
+
+/**
+ * brama_permit_failure_in with the permit by pointer; see brama_permit_success_at.
+ */
+BRAMA_API
+brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
+                                          const brama_report_t *report,
+                                          uint64_t duration_ms);
+
 /* -- Guarded calls by reading -------------------------------------------------------- */
 
 /**

@@ -11,4 +11,5 @@ pub(crate) mod rates;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
+pub(crate) mod timing;
 pub(crate) mod trip_rule;

@@ -43,9 +43,9 @@
  * outer call reports for both. If that has nothing to report itself (it is ignored), it
  * reports a failure if an inner call failed. fn returns on the thread that it was called on.
  *
- * A Permit of one's own is reported by its success(), failure(), failure_for() or ignore(); one
- * that is destroyed unreported is cancelled, or counted as a failure if an exception is destroying it
- * that began after it was acquired. Guarded calls do not share it. What is cancelled is
+ * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
+ * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a failure
+ * if an exception is destroying it that began after it was acquired. Guarded calls do not share it. What is cancelled is
  * ignored, or a failure if it lasted as long as the setting cancelled_after says.
  *
  * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
@@ -841,6 +841,11 @@ inline std::uint64_t waiting(Answer& answer, Milliseconds wait) noexcept {
     return ms(answer, Code::invalid_argument, "wait", wait);
 }
 
+/// How long a call has lasted, for C.
+inline std::uint64_t lasting(Answer& answer, Milliseconds duration) noexcept {
+    return ms(answer, Code::invalid_argument, "duration", duration);
+}
+
 struct NativeReport {
     brama_report_t raw;
 
@@ -1275,6 +1280,30 @@ public:
         return answer;
     }
 
+    /// success() and failure() of a call that has lasted so long, as its reporter knows: this goes
+    /// before what was measured. Errors as success(); InvalidArgument for a duration that is
+    /// negative, `never`, `none` or `inherit`: then it is still to be reported.
+    void success_in(Milliseconds duration, const Metadata& metadata = {}) { try_success_in(duration, metadata).value(); }
+    Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) noexcept {
+        const detail::NativeReport report({}, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        if (answer) answer = Answer(brama_permit_success_in_at(&raw_, &report.raw, length));
+        if (answer.code() != Code::invalid_argument) release();
+        return answer;
+    }
+    void failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) {
+        try_failure_in(duration, reason, metadata).value();
+    }
+    Result<void> try_failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        if (answer) answer = Answer(brama_permit_failure_in_at(&raw_, &report.raw, length));
+        if (answer.code() != Code::invalid_argument) release();
+        return answer;
+    }
+
     /// Gives it back, neither success nor failure: a cancelled caller is no failing
     /// dependency. Errors as success().
     void ignore() { try_ignore().value(); }
@@ -1609,6 +1638,29 @@ public:
         return answer ? Answer(brama_connection_failure_for(native(), &report.raw, length)) : answer;
     }
 
+    /// success() and failure() of a call that has lasted so long, as its reporter knows. Where
+    /// `slow_call_duration` is set, the call is slow if it lasted at least as long. Errors:
+    /// NotFound, ShutDown; InvalidArgument for a duration that is negative, `never`, `none` or
+    /// `inherit`: nothing is reported then.
+    void success_in(Milliseconds duration, const Metadata& metadata = {}) const {
+        try_success_in(duration, metadata).value();
+    }
+    Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report({}, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        return answer ? Answer(brama_connection_success_in(native(), &report.raw, length)) : answer;
+    }
+    void failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const {
+        try_failure_in(duration, reason, metadata).value();
+    }
+    Result<void> try_failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        return answer ? Answer(brama_connection_failure_in(native(), &report.raw, length)) : answer;
+    }
+
     /// Opens the circuit, or moves the deadline of an open one: for this long this time,
     /// or `never` to stay open until closed; if not given, as its settings say. Errors:
     /// NotFound, ShutDown, InvalidArgument.
@@ -1928,6 +1980,27 @@ public:
         const auto length = detail::waiting(answer, wait);
         if (!answer) return answer;
         return by_name(key, [&](auto... name) { return brama_failure_for(name..., &report.raw, length); });
+    }
+    /// As Connection::success_in and Connection::failure_in, by name.
+    void success_in(Key key, Milliseconds duration, const Metadata& metadata = {}) const {
+        try_success_in(key, duration, metadata).value();
+    }
+    Result<void> try_success_in(Key key, Milliseconds duration, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report({}, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        if (!answer) return answer;
+        return by_name(key, [&](auto... name) { return brama_success_in(name..., &report.raw, length); });
+    }
+    void failure_in(Key key, Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const {
+        try_failure_in(key, duration, reason, metadata).value();
+    }
+    Result<void> try_failure_in(Key key, Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const noexcept {
+        const detail::NativeReport report(reason, metadata);
+        Answer answer;
+        const auto length = detail::lasting(answer, duration);
+        if (!answer) return answer;
+        return by_name(key, [&](auto... name) { return brama_failure_in(name..., &report.raw, length); });
     }
 
     /// As the functions of Connection, by name. Errors: NotFound.

@@ -53,6 +53,7 @@ mod clock;
 mod config;
 mod connection;
 mod control;
+mod durations;
 mod event;
 mod manager;
 mod pass_word;

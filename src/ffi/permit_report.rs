@@ -288,7 +288,7 @@ fn no_permit() -> brama_result_t {
 
 impl Granted<'_> {
     #[inline]
-    fn success(self, report: &Report<'_>) -> Result<(), Failure> {
+    pub(super) fn success(self, report: &Report<'_>) -> Result<(), Failure> {
         match self {
             Granted::ByHandle(handle, Token { place, .. })
                 if handle.connection.try_success_of(place) =>
@@ -300,7 +300,7 @@ impl Granted<'_> {
         }
     }
 
-    fn failure(self, report: &Report<'_>, wait: Duration) -> Result<u32, Failure> {
+    pub(super) fn failure(self, report: &Report<'_>, wait: Duration) -> Result<u32, Failure> {
         match self {
             Granted::ByHandle(handle, token) => {
                 Ok(handle.connection.failure_of(token, report, wait)?)

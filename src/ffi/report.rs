@@ -81,6 +81,7 @@ impl<'r> From<&'r Valid<'_>> for Report<'r> {
             reason: valid.reason.as_deref(),
             metadata: valid.metadata.clone(),
             is_altered: valid.is_altered,
+            duration: None,
         }
     }
 }
@@ -150,14 +151,23 @@ pub(super) unsafe fn reason<'a>(reason: *const c_char, length: usize) -> Valid<'
 /// How long a dependency wants to be left alone. A program that asks for less than nothing, as
 /// one that was given a date in the past may, has a number of the upper half.
 pub(super) fn wait(wait_ms: u64) -> Result<Duration, Error> {
+    length("wait_ms", wait_ms)
+}
+
+/// How long a call has lasted. A program that takes a later time from an earlier one has a number
+/// of the upper half.
+pub(super) fn duration(duration_ms: u64) -> Result<Duration, Error> {
+    length("duration_ms", duration_ms)
+}
+
+fn length(name: &'static str, ms: u64) -> Result<Duration, Error> {
     const MOST: u64 = i64::MAX as u64;
-    match wait_ms.found() {
+    match ms.found() {
         Found::Number(ms @ ..=MOST) => Ok(Duration::from_millis(ms)),
-        _ => Err(args::invalid(
-            "wait_ms",
-            wait_ms.name(),
-            "must be a number of ms, at most INT64_MAX",
-        )),
+        _ => {
+            let allowed = "must be a number of ms, at most INT64_MAX";
+            Err(args::invalid(name, ms.name(), allowed))
+        }
     }
 }
 

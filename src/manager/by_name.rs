@@ -103,6 +103,31 @@ impl Brama {
         })
     }
 
+    /// Reports a success of a call that has lasted so long; see
+    /// [`Connection::success_in`](crate::Connection::success_in).
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::success`].
+    pub fn success_in<'k>(&self, key: impl Into<Key<'k>>, duration: Duration) -> Result<(), Error> {
+        self.success_with(key, Report::NONE.lasting(duration))
+    }
+
+    /// Reports a failure of a call that has lasted so long; see
+    /// [`Connection::failure_in`](crate::Connection::failure_in).
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::failure`].
+    pub fn failure_in<'k, 'r>(
+        &self,
+        key: impl Into<Key<'k>>,
+        duration: Duration,
+        report: impl Into<Report<'r>>,
+    ) -> Result<u32, Error> {
+        self.failure(key, report.into().lasting(duration))
+    }
+
     /// Runs `f` if the circuit admits it; see [`Connection::call`](crate::Connection::call).
     ///
     /// # Errors

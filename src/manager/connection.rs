@@ -178,6 +178,41 @@ impl Connection {
             .map_err(|refusal| self.error(refusal))
     }
 
+    /// [`Connection::success`] of a call that has lasted so long, as its reporter knows. Where the
+    /// setting `slow_call_duration` asks for durations, this one is compared with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn success_in(&self, duration: Duration) -> Result<(), Error> {
+        self.success_with(Report::NONE.lasting(duration))
+    }
+
+    /// [`Connection::failure`] of a call that has lasted so long, as its reporter knows. A slow
+    /// failure is a failure, and counts as a slow call, too.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use brama::Brama;
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().build()?;
+    /// let search = brama.register("search", None)?;
+    /// assert_eq!(search.failure_in(Duration::from_secs(30), "timeout")?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn failure_in<'r>(
+        &self,
+        duration: Duration,
+        report: impl Into<Report<'r>>,
+    ) -> Result<u32, Error> {
+        self.failure(report.into().lasting(duration))
+    }
+
     /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
     /// failure and a panic as failure. An `Err` that is the rejection of a circuit is ignored.
     /// Nothing is locked or pinned meanwhile.

@@ -164,6 +164,32 @@ impl<'a> Permit<'a> {
         parts.conclude(record.failure_for(context, Some(parts.ticket), &report, wait))
     }
 
+    /// [`Permit::success`] of a call that has lasted so long, as its reporter knows: this goes
+    /// before what was measured. See [`Connection::success_in`](crate::Connection::success_in).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn success_in(self, duration: Duration) -> Result<(), Error> {
+        self.success_with(Report::NONE.lasting(duration))
+    }
+
+    /// [`Permit::failure`] of a call that has lasted so long, as its reporter knows: this goes
+    /// before what was measured.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
+    pub fn failure_in<'r>(
+        self,
+        duration: Duration,
+        report: impl Into<Report<'r>>,
+    ) -> Result<u32, Error> {
+        // The caller's code, so before the drop is given up.
+        let report = report.into().lasting(duration);
+        self.failure(report)
+    }
+
     /// Gives the permit back: neither success nor failure.
     ///
     /// # Errors

@@ -31,6 +31,9 @@ use crate::sys::wall::wall;
 /// stands for "never".
 pub(crate) const LAST_MOMENT: u64 = (1 << 40) - 2;
 
+/// More ms than any coarse clock lags.
+pub(crate) const LONGEST_LAG: u64 = 20;
+
 /// Where a manager's time comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
@@ -84,6 +87,19 @@ impl Clock {
         match self {
             Clock::System(reader) => Micros::up(reader.exact()),
             Clock::Manual(clock) => Micros::from_ms(clock.now_ms()),
+        }
+    }
+
+    /// [`Clock::now`], to the microsecond: for what is measured within a tick.
+    pub(crate) fn micros_coarse(&self) -> Micros {
+        self.tick().micros()
+    }
+
+    /// What [`Clock::now`] is behind the truth at most.
+    pub(crate) fn lag(&self) -> Duration {
+        match self {
+            Clock::System(_) => Duration::from_millis(LONGEST_LAG),
+            Clock::Manual(_) => Duration::ZERO,
         }
     }
 
@@ -141,6 +157,12 @@ impl Tick {
     /// Whole milliseconds, rounded down.
     pub(crate) fn ms(self) -> u64 {
         (self.0 >> Self::NANOS_BITS) * 1_000 + (self.0 & Self::NANOS_MASK) / 1_000_000
+    }
+
+    /// Whole microseconds, rounded down.
+    fn micros(self) -> Micros {
+        let seconds = self.0 >> Self::NANOS_BITS;
+        Micros(seconds * 1_000_000 + (self.0 & Self::NANOS_MASK) / 1_000)
     }
 
     /// For a word in which 0 means that there is no time. (The machine's clock shows 0 only at
@@ -360,6 +382,8 @@ mod tests {
         assert_eq!(Tick::from_word(0), None);
         assert_eq!(Tick::new(3, 999_999_999).ms(), 3_999);
         assert!(Tick::new(3, 999_999_999) < Tick::new(4, 0));
+        assert_eq!(Tick::new(3, 999_999_999).micros(), Micros(3_999_999));
+        assert_eq!(Tick::from_ms(59_999).micros(), Micros::from_ms(59_999));
         assert!(Tick::from_ms(u64::MAX) >= Tick::from_ms(LAST_MOMENT));
     }
 
@@ -369,6 +393,9 @@ mod tests {
         let before = clock.now();
         let tick = clock.tick().ms();
         assert!((before..=clock.now()).contains(&tick));
+        let (before, coarse) = (clock.micros().bits(), clock.micros_coarse().bits());
+        let behind = Duration::from_micros(before.saturating_sub(coarse));
+        assert!(behind < clock.lag() && coarse <= clock.micros().bits());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod common;
 mod bad_input;
 mod calls;
 mod cleanup;
+mod durations;
 mod names;
 mod nested;
 mod permits;

@@ -17,9 +17,10 @@ fn a_report_that_panics_while_it_is_made_reports_a_failure() {
     let (brama, _) = manager();
     let db = brama.register("db", None).unwrap();
     type Way = fn(Permit<'_>);
-    let ways: [Way; 3] = [
+    let ways: [Way; 4] = [
         |permit| drop(permit.success_with(Unmakeable)),
         |permit| drop(permit.failure(Unmakeable)),
+        |permit| drop(permit.failure_in(ms(1), Unmakeable)),
         |permit| drop(permit.report(Outcome::Success, Unmakeable)),
     ];
     for report in ways {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 20] = [
+const SECTIONS: [(&str, &str, &str); 21] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -26,6 +26,7 @@ const SECTIONS: [(&str, &str, &str); 20] = [
     ("connection", "Connections by handle", ""),
     ("permit", "Guarded calls", ""),
     ("permit_report", "What became of a guarded call", ""),
+    ("durations", "How long a call has lasted", ""),
     ("pass_word", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),

@@ -21,7 +21,7 @@ use super::{Happening, Record, Refusal, Refused, Ticket};
 use crate::circuit::context::Context;
 use crate::circuit::probe_slots::NoSlot;
 use crate::sys::atomic::Ordering;
-use crate::sys::clock::LAST_MOMENT;
+use crate::sys::clock::{LAST_MOMENT, LONGEST_LAG};
 use crate::sys::fork;
 use crate::values::event::{EventMask, EventType, Occurrence};
 use crate::values::expiry;
@@ -37,8 +37,8 @@ const SHORTEST_LEASE: u64 = 1_000;
 /// No clock lags by so many ms, 12 days.
 const LONG_AGO: u32 = 1 << 30;
 
-/// So many ms before a deadline the exact clock is read. More than any coarse clock lags.
-const NEAR: u64 = 20;
+/// So many ms before a deadline the exact clock is read.
+const NEAR: u64 = LONGEST_LAG;
 
 impl Record {
     /// Whether a call may pass now.
@@ -79,10 +79,8 @@ impl Record {
 
     /// What a call remembers that rides on another one under this word.
     pub(crate) fn ticket_to_ride(&self, context: &Context, word: Word) -> Ticket {
-        let mut ticket = Ticket::to_pass(word);
-        if self.settings(context).is_watched() {
-            ticket = ticket.starting(context.clock.micros_upper());
-        }
+        let timing = self.timing(context);
+        let ticket = Ticket::to_pass(word).starting(&context.clock, timing);
         match std::thread::panicking() {
             true => ticket.acquired_while_panicking(),
             false => ticket,
@@ -294,11 +292,11 @@ impl Record {
         }
     }
 
-    /// A watched circuit wants to know when its calls begin.
+    /// A watched circuit may want to know when its calls begin.
     fn pass_with_start(&self, context: &Context, word: Word) -> Ticket {
         let ticket = Ticket::to_pass(word);
         match word.is_watched() {
-            true => ticket.starting(context.clock.micros_upper()),
+            true => ticket.starting(&context.clock, self.timing(context)),
             false => ticket,
         }
     }
@@ -333,11 +331,7 @@ impl Record {
         if self.wants(PROBED) {
             self.notify_unmoved(context, word, Happening::new(Occurrence::Probed, now));
         }
-        let ticket = Ticket::of_lease(lease);
-        Ok(match settings.is_watched() {
-            true => ticket.starting(context.clock.micros_upper()),
-            false => ticket,
-        })
+        Ok(Ticket::of_lease(lease).starting(&context.clock, settings.timing()))
     }
 }
 

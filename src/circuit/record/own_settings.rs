@@ -14,6 +14,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
 use crate::values::settings::{Metadata, Overrides, Settings};
 use crate::values::tally::Tally;
+use crate::values::timing::Timing;
 use crate::values::trip_rule;
 
 /// In a record's flags: the record has a [`Profile`], or is about to get one.
@@ -26,16 +27,20 @@ pub(crate) struct Profile {
     pub(crate) metadata: Metadata,
 }
 
-/// How many failures in a row open a circuit, whether successes keep them, and as of which version
-/// of the settings: `version << 32 | keeps << 31 | failures`. 0 failures, or as many as
-/// [`Tally::SMALL`] plus one: it takes more than that to say.
+/// How many failures in a row open a circuit, whether successes keep them, how calls are measured,
+/// and as of which version of the settings: `version << 32 | keeps << 31 | timing << 29 |
+/// failures`. 0 failures, or as many as [`Tally::SMALL`] plus one: it takes more than that to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(u64);
 
 /// In a [`Limit`]: a success leaves the failures that count.
 const KEEPS: u64 = 1 << 31;
 
-const _: () = assert!((Tally::SMALL as u64) + 1 < KEEPS);
+const TIMING_SHIFT: u32 = 29;
+const TIMING_MASK: u64 = 3;
+const FAILURES: u64 = (1 << TIMING_SHIFT) - 1;
+
+const _: () = assert!((Tally::SMALL as u64) < FAILURES);
 
 impl Limit {
     pub(crate) fn from_bits(bits: u64) -> Self {
@@ -55,12 +60,13 @@ impl Limit {
             .unwrap_or(0)
             .min(Tally::SMALL + 1);
         let keeps = if settings.keeps_failures() { KEEPS } else { 0 };
-        Limit(u64::from(version) << 32 | keeps | u64::from(failures))
+        let timing = (settings.timing() as u64) << TIMING_SHIFT;
+        Limit(u64::from(version) << 32 | keeps | timing | u64::from(failures))
     }
 
     /// It takes more to say how many failures open the circuit.
     fn without_failures(self) -> Self {
-        Limit(self.0 >> 31 << 31)
+        Limit(self.0 & !FAILURES)
     }
 
     #[inline]
@@ -70,11 +76,21 @@ impl Limit {
 
     #[inline]
     fn failures(self) -> u32 {
-        (self.0 & (KEEPS - 1)) as u32
+        (self.0 & FAILURES) as u32
     }
 
     fn keeps(self) -> bool {
         self.0 & KEEPS != 0
+    }
+
+    fn timing(self) -> Timing {
+        const NONE: u64 = Timing::None as u64;
+        const COARSE: u64 = Timing::Coarse as u64;
+        match self.0 >> TIMING_SHIFT & TIMING_MASK {
+            NONE => Timing::None,
+            COARSE => Timing::Coarse,
+            _ => Timing::Exact,
+        }
     }
 }
 
@@ -121,6 +137,11 @@ impl Record {
     /// Whether a success leaves the failures that count.
     pub(super) fn keeps_failures(&self, context: &Context) -> bool {
         self.limit_now(context).keeps()
+    }
+
+    /// How calls are measured.
+    pub(super) fn timing(&self, context: &Context) -> Timing {
+        self.limit_now(context).timing()
     }
 
     #[inline]

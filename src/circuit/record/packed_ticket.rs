@@ -105,18 +105,23 @@ mod tests {
 
     #[test]
     fn a_ticket_comes_back_whole() {
-        for watched in [false, true] {
+        let ms = Duration::from_millis;
+        let plain = || ConnectionOptions::new().half_open_max_calls(5);
+        for (options, is_timed) in [
+            (plain(), false),
+            (plain().cancelled_after(ms(7)), true),
+            (plain().slow_call_duration(ms(700)), true),
+            // It is watched, and measures no calls.
+            (plain().failure_rate(0.5).rate_calls(20), false),
+        ] {
             let clock = ManualClock::new();
             let context = Context::alone(Clock::Manual(clock.clone()));
-            let mut options = ConnectionOptions::new().half_open_max_calls(5);
-            if watched {
-                options = options.cancelled_after(Duration::from_millis(7));
-            }
             let record = record(&context, options);
             for round in 0..9_000 {
                 clock.advance(Duration::from_millis(1));
                 let ticket = record.acquire(&context).expect("closed");
-                assert_eq!(Token::has_stamp(ticket.token().place), watched);
+                assert_eq!(Token::has_stamp(ticket.token().place), is_timed);
+                assert_eq!(ticket.has_start(), is_timed);
                 assert!(same(ticket.token().ticket(), ticket), "{round}");
                 record.half_open(&context).expect("registered");
                 for _ in 0..5 {

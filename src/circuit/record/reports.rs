@@ -11,6 +11,7 @@ use crate::sys::atomic::Ordering;
 use crate::values::state::Word;
 
 mod counting;
+mod duration;
 mod failure;
 mod success;
 
@@ -41,16 +42,6 @@ impl Record {
                 .map(drop),
             false => self.ignored(context, ticket),
         }
-    }
-
-    /// Whether a call that is given up now has lasted so long that it counts as a failure.
-    pub(crate) fn is_overdue(&self, context: &Context, ticket: Ticket) -> bool {
-        // The start is known only where a setting asked for it.
-        let Some(elapsed) = ticket.elapsed(|| context.clock.micros()) else {
-            return false;
-        };
-        let limit = self.settings(context).cancelled_after();
-        limit.is_some_and(|limit| elapsed >= limit)
     }
 
     /// Runs a report. A probe's slot is the report's alone from before until

@@ -8,22 +8,24 @@
 //!
 //! | | the place: 3 bits | 3 bits | the rest | the stamp |
 //! |---|---|---|---|---|
-//! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), start of the call in µs + 1, or 0 |
+//! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), *coarse* (1), start of the call in µs + 1, or 0 |
 //! | to pass, and owns | 4 | what it is | the mark | the same |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
 //! 4 is the mode of no word, so that a ticket that owns something or is a probe's is never equal
 //! to a word. *Panicking*: the thread was panicking when it acquired the permit. The start is
-//! known where a setting asks for it.
+//! known where a setting asks for it. *Coarse*: it was read from the coarse clock.
 
 use std::time::Duration;
 
 use super::{Refusal, Ticket};
 use crate::circuit::probe_slots::Lease;
-use crate::sys::clock::{self, Micros};
+use crate::sys::clock;
 use crate::values::error::{Rejected, RejectionKind};
 use crate::values::generation::Generation;
 use crate::values::state::{NEVER, Word};
+
+mod start;
 
 const MODE_SHIFT: u32 = 61;
 const OTHER: u64 = 4;
@@ -41,8 +43,6 @@ const KIND_MASK: u64 = 7 << KIND_SHIFT;
 const SLOT_MASK: u64 = 0xffff;
 const PASS_PANICKING: u64 = 1 << 63;
 const PROBE_PANICKING: u64 = 1 << 16;
-const START_SHIFT: u32 = 17;
-const START_MASK: u64 = (1 << (KIND_SHIFT - START_SHIFT)) - 1;
 
 const _: () = assert!(
     Word::MARK >> KIND_SHIFT == 0,
@@ -70,20 +70,6 @@ impl Ticket {
     pub(crate) fn to_pass_at(mark: u64) -> Self {
         let place = mark & Word::MARK;
         Ticket { place, stamp: 0 }
-    }
-
-    /// With the moment at which the call begins.
-    pub(super) fn starting(self, start: Micros) -> Self {
-        match self.is_probe() {
-            true => Ticket {
-                place: self.place | ((start.bits() + 1) & START_MASK) << START_SHIFT,
-                ..self
-            },
-            false => Ticket {
-                stamp: start.bits() + 1,
-                ..self
-            },
-        }
     }
 
     pub(crate) fn of_lease(lease: Lease) -> Self {
@@ -116,22 +102,6 @@ impl Ticket {
             slot: (self.place & SLOT_MASK) as u32,
             stamp: self.stamp,
         })
-    }
-
-    /// How long the call has lasted, if the moment of its start is known.
-    pub(crate) fn elapsed(self, now: impl FnOnce() -> Micros) -> Option<Duration> {
-        let micros = match self.lease() {
-            // Modulo 2^41 µs, 25 days.
-            Some(_) => {
-                let start = self.place >> START_SHIFT & START_MASK;
-                (start != 0).then(|| (now().bits() + 1).wrapping_sub(start) & START_MASK)
-            }
-            None => {
-                let start = (self.stamp & !PASS_PANICKING).checked_sub(1);
-                start.map(|start| now().bits().saturating_sub(start))
-            }
-        };
-        micros.map(Duration::from_micros)
     }
 
     /// The ticket of a permit that owns a reference to its record. This one owns nothing.
@@ -366,7 +336,7 @@ pub(crate) enum Begun {
 mod tests {
     use super::*;
 
-    fn tickets() -> [Ticket; 2] {
+    pub(super) fn tickets() -> [Ticket; 2] {
         let word = Word::NEW.probing();
         let lease = Lease {
             slot: 65_534,
@@ -393,23 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_remembers_its_start() {
-        for ticket in tickets() {
-            assert_eq!(ticket.elapsed(|| Micros::from_ms(9)), None);
-            let started = ticket.starting(Micros::from_ms(5)).with_record();
-            let elapsed = started.elapsed(|| Micros::from_ms(9));
-            assert_eq!(elapsed, Some(Duration::from_millis(4)));
-            assert_eq!(started.lease(), ticket.lease());
-        }
-    }
-
-    #[test]
     fn a_ticket_remembers_a_panic() {
         for ticket in tickets() {
             assert!(!ticket.was_acquired_while_panicking());
-            let panicking = ticket
-                .starting(Micros::from_ms(5))
-                .acquired_while_panicking();
+            let panicking = ticket.acquired_while_panicking();
             assert!(panicking.with_record().was_acquired_while_panicking());
             assert_eq!(panicking.lease(), ticket.lease());
         }

@@ -14,6 +14,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::values::settings::Metadata;
 
@@ -140,6 +141,8 @@ pub struct Report<'r> {
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// The metadata, or the reason even before it is cut, is not what was given.
     pub(crate) is_altered: bool,
+    /// How long the call has lasted, if its reporter has said so.
+    pub(crate) duration: Option<Duration>,
 }
 
 impl<'r> Report<'r> {
@@ -147,6 +150,7 @@ impl<'r> Report<'r> {
         reason: None,
         metadata: None,
         is_altered: false,
+        duration: None,
     };
 
     /// Nothing.
@@ -171,6 +175,14 @@ impl<'r> Report<'r> {
         self.metadata = Some(Arc::new(kept));
         self.is_altered |= is_altered;
         self
+    }
+
+    /// Of a call that has lasted so long.
+    pub(crate) fn lasting(self, duration: Duration) -> Self {
+        Report {
+            duration: Some(duration),
+            ..self
+        }
     }
 
     /// Whether the events of this report carry less or something else than was given.

@@ -83,6 +83,10 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_failure_with(m, "db", NULL, NULL));
     REFUSED("identifier", brama_failure_for(m, NULL, NULL, NULL, 0));
     OK(brama_failure_for(m, "db", NULL, NULL, 0));
+    REFUSED("identifier", brama_success_in(m, NULL, NULL, NULL, 0));
+    OK(brama_success_in(m, "db", NULL, NULL, 0));
+    REFUSED("identifier", brama_failure_in(m, NULL, NULL, NULL, 0));
+    OK(brama_failure_in(m, "db", NULL, NULL, 0));
     REFUSED("identifier", brama_acquire(m, NULL, NULL, &permit, NULL));
     REFUSED("permit", brama_permit_success(permit));
     REFUSED("permit", brama_acquire(m, "db", NULL, NULL, NULL));
@@ -103,6 +107,10 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     OK(brama_connection_failure_with(db, NULL));
     REFUSED("connection", brama_connection_failure_for(NULL, NULL, 0));
     OK(brama_connection_failure_for(db, NULL, 0));
+    REFUSED("connection", brama_connection_success_in(NULL, NULL, 0));
+    OK(brama_connection_success_in(db, NULL, 0));
+    REFUSED("connection", brama_connection_failure_in(NULL, NULL, 0));
+    OK(brama_connection_failure_in(db, NULL, 0));
     REFUSED("connection", brama_connection_acquire(NULL, &permit, NULL));
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
     memset(&permit, 0, sizeof permit);
@@ -118,6 +126,10 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("permit", brama_permit_failure_with_at(NULL, NULL));
     REFUSED("permit", brama_permit_failure_for_at(NULL, NULL, 0));
     REFUSED("permit", brama_permit_failure_for(permit, NULL, 0));
+    REFUSED("permit", brama_permit_success_in_at(NULL, NULL, 0));
+    REFUSED("permit", brama_permit_success_in(permit, NULL, 0));
+    REFUSED("permit", brama_permit_failure_in_at(NULL, NULL, 0));
+    REFUSED("permit", brama_permit_failure_in(permit, NULL, 0));
     REFUSED("permit", brama_permit_ignore_at(NULL));
     REFUSED("permit", brama_permit_cancelled_at(NULL));
     REFUSED("permit", brama_permit_cancelled(permit));
@@ -256,6 +268,8 @@ static void names(brama_t *m, const char *identifier, const char *scope, const c
     BAD(brama_failure(m, identifier, scope, NULL));
     BAD(brama_failure_with(m, identifier, scope, NULL));
     BAD(brama_failure_for(m, identifier, scope, NULL, 1));
+    BAD(brama_success_in(m, identifier, scope, NULL, 1));
+    BAD(brama_failure_in(m, identifier, scope, NULL, 1));
     BAD(brama_acquire(m, identifier, scope, &permit, NULL));
     BAD(brama_status(m, identifier, scope, &status));
     BAD(brama_open_circuit(m, identifier, scope, NULL, 1));

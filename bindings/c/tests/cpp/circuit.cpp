@@ -158,6 +158,43 @@ void a_wait_opens_at_once_and_for_so_long() {
     THROWS(NotFound, "nobody", gate.failure_for("nobody", {}, Milliseconds(1)));
 }
 
+void a_reporter_says_how_long_a_call_has_lasted() {
+    World world;
+    auto& gate = world.gate;
+    const auto db = gate.register_connection("db", {});
+    auto queue = gate.subscribe_queue({{brama::EventType::success, brama::EventType::failure}}, 8);
+    gate.success_in("db", Milliseconds(1), {{"status", "200"}});
+    gate.failure_in("db", std::chrono::seconds(30), "HTTP 504", {{"status", "504"}});
+    const auto succeeded = queue.pop();
+    const auto failed = queue.pop();
+    CHECK(succeeded && succeeded->metadata.at("status") == "200");
+    CHECK(failed && failed->reason == "HTTP 504" && failed->metadata.at("status") == "504");
+    db.success_in(std::chrono::hours(1));
+    db.failure_in(Milliseconds(0));
+    auto permit = db.acquire();
+    for (const auto bad : {brama::never, brama::none, Milliseconds(brama::inherit), Milliseconds(-1)}) {
+        CHECK(permit.try_success_in(bad).code() == brama::Code::invalid_argument);
+        CHECK(permit.try_failure_in(bad).code() == brama::Code::invalid_argument);
+        CHECK(db.try_success_in(bad).code() == brama::Code::invalid_argument);
+        CHECK(db.try_failure_in(bad).code() == brama::Code::invalid_argument);
+        CHECK(gate.try_success_in("db", bad).code() == brama::Code::invalid_argument);
+        CHECK(gate.try_failure_in("db", bad).code() == brama::Code::invalid_argument);
+    }
+    THROWS(InvalidArgument, "`duration` = -1 ms", permit.success_in(Milliseconds(-1)));
+    CHECK(permit);  // It is still to be reported.
+    permit.success_in(Milliseconds(7));
+    auto second = gate.try_acquire("db");
+    CHECK(second && second->try_failure_in(Milliseconds(7), "late") && !*second);
+    CHECK(!permit && db.status().total_successes == 3 && db.status().total_failures == 3);
+    THROWS(InvalidArgument, "permit", permit.failure_in(Milliseconds(7)));
+    auto late = db.acquire();
+    db.open_circuit();
+    THROWS(Stale, "stale", late.success_in(Milliseconds(7)));
+    CHECK(!late);
+    THROWS(NotFound, "nobody", gate.success_in("nobody", Milliseconds(1)));
+    THROWS(NotFound, "nobody", gate.failure_in("nobody", Milliseconds(1)));
+}
+
 void calls_are_guarded() {
     World world;
     auto& gate = world.gate;
@@ -446,6 +483,7 @@ int main() {
     a_permit_reports_once_and_never_less();
     a_late_report_is_stale();
     a_wait_opens_at_once_and_for_so_long();
+    a_reporter_says_how_long_a_call_has_lasted();
     calls_are_guarded();
     a_classifier_decides();
     settings_and_status();

@@ -117,18 +117,19 @@ class Call:
         reason: Optional[bytes] = None,
         metadata: Pairs = None,
         wait: int = 0,
+        lasted: Optional[int] = None,
     ) -> Tuple[int, int]:
         """The library's code, and how many failures count now, if it is a failure.
 
         Args:
-            wait: as for `report_failure`.
+            wait, lasted: as for `report_failure`.
         """
         outcome, reason, wait = self._with_riders(outcome, reason, wait)
         failures = 0
         if outcome is SUCCESS:
-            code = report_success(self.ticket, metadata)
+            code = report_success(self.ticket, metadata, lasted)
         elif outcome is FAILURE:
-            code, failures = report_failure(self.ticket, reason, metadata, wait)
+            code, failures = report_failure(self.ticket, reason, metadata, wait, lasted)
         else:
             code = report_ignored(self.ticket)
         self._end()
@@ -140,10 +141,11 @@ class Call:
         reason: Optional[bytes] = None,
         metadata: Pairs = None,
         wait: int = 0,
+        lasted: Optional[int] = None,
     ) -> int:
         """Reports by hand in a guarded block, which has no use for `Stale`. Answers how
         many failures count now."""
-        code, failures = self.report(outcome, reason, metadata, wait)
+        code, failures = self.report(outcome, reason, metadata, wait, lasted)
         _check(code)
         return failures
 
@@ -263,6 +265,7 @@ class Rider(Call):
         reason: Optional[bytes] = None,
         metadata: Pairs = None,
         wait: int = 0,
+        lasted: Optional[int] = None,
     ) -> Tuple[int, int]:
         outcome, reason, wait = self._with_riders(outcome, reason, wait)
         if outcome is FAILURE:

@@ -21,7 +21,7 @@ from ._policy import DEFAULT, Classifier, Exceptions, policy_of
 from ._run import Runner
 from ._settings import ConnectionSettings, Never, Unpack
 from ._status import State, Status, state_of, status_of
-from ._values import Duration
+from ._values import Duration, Lasted
 
 T = TypeVar("T")
 
@@ -80,22 +80,33 @@ class Connection(Unshared):
         words, metadata = self._handle.status()
         return status_of(words, metadata, self.identifier, self.scope)
 
-    def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
+    def success(
+        self,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
+    ) -> None:
         """Reports a success without a permit. While half-open it counts like a probe's.
 
         Args:
             metadata: strings for the events.
+            duration: how long the call has lasted, in milliseconds, which may have a fraction, or
+                as a timedelta; None: that is not known. Rounded down to a whole millisecond, and
+                compared with `slow_call_duration`, where that is set.
 
         Raises:
+            InvalidArgument: `duration` is negative or not finite; nothing was reported.
             NotFound, ShutDown
         """
-        self._handle.success(_values.details(metadata))
+        lasted = _values.lasted(duration)
+        self._handle.success(_values.details(metadata), lasted)
 
     def failure(
         self,
         *,
         reason: Optional[str] = None,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports a failure without a permit. While half-open it counts like a probe's.
@@ -103,6 +114,7 @@ class Connection(Unshared):
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said.
                 A closed or half-open circuit opens at once for so long, prolonged by `jitter`,
@@ -115,11 +127,13 @@ class Connection(Unshared):
             How many failures count now: in a row, or inside the window.
 
         Raises:
-            InvalidArgument: `retry_after` is negative; nothing was reported.
+            InvalidArgument: `duration` or `retry_after` is negative, or `duration` is not finite;
+                nothing was reported.
             NotFound, ShutDown
         """
-        wait = _values.wait("retry_after", retry_after)
-        return self._handle.failure(_values.reason(reason), _values.details(metadata), wait)
+        wait, lasted = _values.wait("retry_after", retry_after), _values.lasted(duration)
+        text, pairs = _values.reason(reason), _values.details(metadata)
+        return self._handle.failure(text, pairs, wait, lasted)
 
     def acquire(self) -> Permit:
         """Asks for admission.

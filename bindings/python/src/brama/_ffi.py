@@ -90,10 +90,16 @@ _version = function(HELD, "brama_version", _TEXT)
 _available = function(HELD, "brama_available", c_bool, *_KEY)
 _state = function(HELD, "brama_state", c_int, *_KEY)
 _success_with = function(HELD, "brama_success_with", c_int, *_KEY, _PTR)
+_success_in = function(HELD, "brama_success_in", c_int, *_KEY, _PTR, _U64)
+_failure_in = function(HELD, "brama_failure_in", c_int, *_KEY, _PTR, _U64)
 _failure_for = function(HELD, "brama_failure_for", c_int, *_KEY, _PTR, _U64)
 connection_success_with = function(HELD, "brama_connection_success_with", c_int, _PTR, _PTR)
+connection_success_in = function(HELD, "brama_connection_success_in", c_int, _PTR, _PTR, _U64)
+connection_failure_in = function(HELD, "brama_connection_failure_in", c_int, _PTR, _PTR, _U64)
 connection_failure_for = function(HELD, "brama_connection_failure_for", c_int, _PTR, _PTR, _U64)
 permit_success_with = function(HELD, "brama_permit_success_with_at", c_int, _PTR, _PTR)
+permit_success_in = function(HELD, "brama_permit_success_in_at", c_int, _PTR, _PTR, _U64)
+permit_failure_in = function(HELD, "brama_permit_failure_in_at", c_int, _PTR, _PTR, _U64)
 permit_failure_for = function(HELD, "brama_permit_failure_for_at", c_int, _PTR, _PTR, _U64)
 _register = function(HELD, "brama_register", c_int, *_KEY, _PTR, _PTR)
 _get_or_register = function(HELD, "brama_get_or_register", c_int, *_KEY, _PTR, _PTR)
@@ -231,12 +237,26 @@ class Manager(Owner):
     def state(self, key: Key) -> int:
         return int(_state(self.address, *key))
 
-    def success(self, key: Key, metadata: Pairs) -> None:
-        check(_success_with(self.address, *key, report_of(None, metadata)))
+    def success(self, key: Key, metadata: Pairs, lasted: Optional[int]) -> None:
+        report = report_of(None, metadata)
+        if lasted is None:
+            check(_success_with(self.address, *key, report))
+        else:
+            check(_success_in(self.address, *key, report, lasted))
 
-    def failure(self, key: Key, reason: Optional[bytes], metadata: Pairs, wait: int) -> int:
+    def failure(
+        self,
+        key: Key,
+        reason: Optional[bytes],
+        metadata: Pairs,
+        wait: int,
+        lasted: Optional[int],
+    ) -> int:
         address = self.address
-        code, count = counting(lambda r: _failure_for(address, *key, r, wait), reason, metadata)
+        failure, length = _failure_for, wait
+        if lasted is not None and not wait:
+            failure, length = _failure_in, lasted
+        code, count = counting(lambda r: failure(address, *key, r, length), reason, metadata)
         check(code)
         return count
 

@@ -42,7 +42,7 @@ from ._handle import Handle
 from ._names import TRIES
 from ._owner import Unshared
 from ._policy import FAILURE, IGNORED, SUCCESS, Policy
-from ._values import Duration
+from ._values import Duration, Lasted
 
 T = TypeVar("T")
 
@@ -63,22 +63,33 @@ class GuardedCall(Unshared):
     _call: Call
     _guard: weakref.ref[_Ways]
 
-    def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
+    def success(
+        self,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
+    ) -> None:
         """Reports that the call succeeded.
 
         Args:
             metadata: strings for the events.
+            duration: how long the call has lasted, in milliseconds, which may have a fraction, or
+                as a timedelta; None: as was measured. Rounded down to a whole millisecond, and
+                compared with `slow_call_duration`, where that is set.
 
         Raises:
+            InvalidArgument: `duration` is negative or not finite; nothing was reported.
             Stale: the block has reported already, or has ended.
         """
-        self._own().report_in_block(SUCCESS, None, _values.details(metadata))
+        lasted = _values.lasted(duration)
+        self._own().report_in_block(SUCCESS, None, _values.details(metadata), lasted=lasted)
 
     def failure(
         self,
         reason: Optional[str] = None,
         *,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports that the call failed.
@@ -86,6 +97,7 @@ class GuardedCall(Unshared):
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
                 `Connection.failure`.
@@ -95,12 +107,13 @@ class GuardedCall(Unshared):
             was too late, or the call rides on another one of its circuit.
 
         Raises:
-            InvalidArgument: `retry_after` is negative; nothing was reported.
+            InvalidArgument: `duration` or `retry_after` is negative, or `duration` is not finite;
+                nothing was reported.
             Stale: the block has reported already, or has ended.
         """
-        wait = _values.wait("retry_after", retry_after)
+        wait, lasted = _values.wait("retry_after", retry_after), _values.lasted(duration)
         text, pairs = _values.reason(reason), _values.details(metadata)
-        return self._own().report_in_block(FAILURE, text, pairs, wait)
+        return self._own().report_in_block(FAILURE, text, pairs, wait, lasted)
 
     def ignore(self) -> None:
         """Reports neither success nor failure.
@@ -202,19 +215,27 @@ class Guard(Unshared, metaclass=_AskedForMethods):
 
     _current: Callable[[], GuardedCall]
 
-    def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
+    def success(
+        self,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
+    ) -> None:
         """See `GuardedCall.success`."""
-        self._current().success(metadata=metadata)
+        self._current().success(metadata=metadata, duration=duration)
 
     def failure(
         self,
         reason: Optional[str] = None,
         *,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
     ) -> int:
         """See `GuardedCall.failure`."""
-        return self._current().failure(reason, metadata=metadata, retry_after=retry_after)
+        return self._current().failure(
+            reason, metadata=metadata, duration=duration, retry_after=retry_after
+        )
 
     def ignore(self) -> None:
         """See `GuardedCall.ignore`."""

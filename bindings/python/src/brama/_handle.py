@@ -177,17 +177,25 @@ class Handle(Owner):
     def state(self) -> int:
         return int(_ffi.connection_state(self.argument))
 
-    def success(self, metadata: Pairs) -> None:
-        if metadata:
+    def success(self, metadata: Pairs, lasted: Optional[int]) -> None:
+        if lasted is not None:
+            report = report_of(None, metadata)
+            _ffi.check(_ffi.connection_success_in(self.address, report, lasted))
+        elif metadata:
             report = report_of(None, metadata)
             _ffi.check(_ffi.connection_success_with(self.address, report))
         else:
             _ffi.check(_ffi.connection_success(self.argument))
 
-    def failure(self, reason: Optional[bytes], metadata: Pairs, wait: int) -> int:
+    def failure(
+        self, reason: Optional[bytes], metadata: Pairs, wait: int, lasted: Optional[int]
+    ) -> int:
         address = self.address
+        failure, length = _ffi.connection_failure_for, wait
+        if lasted is not None and not wait:
+            failure, length = _ffi.connection_failure_in, lasted
         code, failures = _ffi.counting(
-            lambda report: _ffi.connection_failure_for(address, report, wait), reason, metadata
+            lambda report: failure(address, report, length), reason, metadata
         )
         _ffi.check(code)
         return failures

@@ -13,7 +13,7 @@ from ._guarded_calls import GuardedCalls
 from ._settings import ConnectionSettings, ManagerSettings, Never, Unpack
 from ._status import State, StateCounts, Status, state_of, status_of
 from ._subscription import is_inside_callback, serve_all
-from ._values import Duration, key
+from ._values import Duration, Lasted, key
 
 
 class Brama(GuardedCalls):
@@ -181,16 +181,21 @@ class Brama(GuardedCalls):
         *,
         scope: Optional[str] = None,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
     ) -> None:
         """Reports a success without a permit. While half-open it counts like a probe's.
 
         Args:
             metadata: strings for the events.
+            duration: how long the call has lasted, in milliseconds, which may have a fraction, or
+                as a timedelta; None: that is not known. Rounded down to a whole millisecond, and
+                compared with `slow_call_duration`, where that is set.
 
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        self._native.success(key(identifier, scope), _values.details(metadata))
+        name, lasted = key(identifier, scope), _values.lasted(duration)
+        self._native.success(name, _values.details(metadata), lasted)
 
     def failure(
         self,
@@ -199,6 +204,7 @@ class Brama(GuardedCalls):
         scope: Optional[str] = None,
         reason: Optional[str] = None,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports a failure without a permit. While half-open it counts like a probe's.
@@ -206,6 +212,7 @@ class Brama(GuardedCalls):
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
                 `Connection.failure`.
@@ -216,9 +223,10 @@ class Brama(GuardedCalls):
         Raises:
             NotFound, InvalidArgument, ShutDown
         """
-        name, wait = key(identifier, scope), _values.wait("retry_after", retry_after)
+        name, lasted = key(identifier, scope), _values.lasted(duration)
+        wait = _values.wait("retry_after", retry_after)
         text, pairs = _values.reason(reason), _values.details(metadata)
-        return self._native.failure(name, text, pairs, wait)
+        return self._native.failure(name, text, pairs, wait, lasted)
 
     # Circuits by hand.
 

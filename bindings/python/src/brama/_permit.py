@@ -10,7 +10,7 @@ from ._call import Call
 from ._errors import Stale
 from ._owner import Unshared
 from ._policy import DEFAULT, FAILURE, IGNORED, SUCCESS, Outcome
-from ._values import Duration
+from ._values import Duration, Lasted
 
 
 class Permit(Unshared):
@@ -28,24 +28,36 @@ class Permit(Unshared):
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    def success(self, *, metadata: Optional[Mapping[str, str]] = None) -> None:
+    def success(
+        self,
+        *,
+        metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
+    ) -> None:
         """Reports that the call succeeded.
 
         Args:
             metadata: strings for the events.
+            duration: how long the call has lasted, in milliseconds, which may have a fraction, or
+                as a timedelta; None: as was measured. Rounded down to a whole millisecond, and
+                compared with `slow_call_duration`, where that is set.
 
         Raises:
+            InvalidArgument: `duration` is negative or not finite; the permit is still to be
+                reported.
             Stale: the state that it was given in is gone, or it was reported before.
             NotFound: the connection is not registered any more.
             ShutDown: the manager was shut down.
         """
-        self._report(SUCCESS, None, _values.details(metadata))
+        lasted = _values.lasted(duration)
+        self._report(SUCCESS, None, _values.details(metadata), lasted=lasted)
 
     def failure(
         self,
         reason: Optional[str] = None,
         *,
         metadata: Optional[Mapping[str, str]] = None,
+        duration: Optional[Lasted] = None,
         retry_after: Optional[Duration] = None,
     ) -> int:
         """Reports that the call failed.
@@ -53,6 +65,7 @@ class Permit(Unshared):
         Args:
             reason: why, for the events.
             metadata: strings for the events.
+            duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
                 `Connection.failure`.
@@ -61,11 +74,13 @@ class Permit(Unshared):
             How many failures count now: in a row, or inside the window.
 
         Raises:
-            InvalidArgument: `retry_after` is negative; the permit is still to be reported.
+            InvalidArgument: `duration` or `retry_after` is negative, or `duration` is not finite;
+                the permit is still to be reported.
             Stale, NotFound, ShutDown: as for `success`.
         """
-        wait = _values.wait("retry_after", retry_after)
-        return self._report(FAILURE, _values.reason(reason), _values.details(metadata), wait)
+        wait, lasted = _values.wait("retry_after", retry_after), _values.lasted(duration)
+        text, pairs = _values.reason(reason), _values.details(metadata)
+        return self._report(FAILURE, text, pairs, wait, lasted)
 
     def ignore(self) -> None:
         """Gives the permit back, neither success nor failure.
@@ -81,10 +96,11 @@ class Permit(Unshared):
         reason: Optional[bytes] = None,
         metadata: Pairs = None,
         wait: int = 0,
+        lasted: Optional[int] = None,
     ) -> int:
         if self._call.ended:
             raise Stale("the permit has been reported already")
-        code, failures = self._call.report(outcome, reason, metadata, wait)
+        code, failures = self._call.report(outcome, reason, metadata, wait, lasted)
         if code == _abi.INVALID_ARGUMENT:
             raise Stale("the permit was collected as garbage, and so ignored")
         _ffi.check(code)

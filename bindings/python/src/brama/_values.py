@@ -7,6 +7,7 @@ given becomes an error of the library's kind. What the library can judge it judg
 from __future__ import annotations
 
 import itertools
+import math
 from datetime import timedelta
 from typing import Dict, Mapping, Optional, Tuple, Type, Union
 
@@ -14,6 +15,8 @@ from ._errors import BramaError, InvalidArgument, InvalidConfig
 
 #: Milliseconds, or a `datetime.timedelta`.
 Duration = Union[int, timedelta]
+#: How long a call has lasted: milliseconds, which may have a fraction, or a timedelta.
+Lasted = Union[float, timedelta]
 
 #: For `scope` where connections are selected: those without a scope.
 NO_SCOPE = ""
@@ -25,6 +28,10 @@ _KEPT = 1_024
 _MILLISECOND = timedelta(milliseconds=1)
 #: The library cuts a longer wait to this one. Some longer ones would mean something else to it.
 _LONGEST_WAIT = 86_400_000
+#: A longer call is taken for one as long. More means something else to the library; so do
+#: two lengths below, of 49 days.
+_LONGEST_CALL = 0x7FFF_FFFF_FFFF_FFFF
+_NO_CALLS = (0xFFFF_FFFD, 0xFFFF_FFFE)
 #: The largest numbers that the library does not take for something else.
 LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
@@ -148,6 +155,23 @@ def wait(argument: str, value: Optional[Duration]) -> int:
     if ms < 0:
         raise invalid(argument, ms, "must not be negative")
     return min(ms, _LONGEST_WAIT)
+
+
+def lasted(value: Optional[Lasted]) -> Optional[int]:
+    """How long a call has lasted, in whole milliseconds; None: that is not said.
+
+    Rounded down, so that no call is taken for slower than it was.
+    """
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        value //= _MILLISECOND
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type("duration", value, "a number (milliseconds) or a datetime.timedelta")
+    if not 0 <= value < math.inf:
+        raise invalid("duration", value, "must be finite, and not negative")
+    ms = int(value)
+    return _NO_CALLS[0] - 1 if ms in _NO_CALLS else min(ms, _LONGEST_CALL)
 
 
 def _in_milliseconds(argument: str, value: Duration) -> int:

@@ -45,21 +45,36 @@ class Words(PermitWords):
 Ticket = Any
 
 
-def report_success(ticket: Ticket, metadata: Pairs = None) -> int:
-    """Answers the library's code, as do the other reports."""
+def report_success(ticket: Ticket, metadata: Pairs = None, lasted: Optional[int] = None) -> int:
+    """Answers the library's code, as do the other reports.
+
+    Args:
+        lasted: how long the call has lasted; None: as was measured.
+    """
+    if lasted is not None:
+        return int(_ffi.permit_success_in(ticket, report_of(None, metadata), lasted))
     if metadata:
         return int(_ffi.permit_success_with(ticket, report_of(None, metadata)))
     return int(_ffi.permit_success(ticket))
 
 
 def report_failure(
-    ticket: Ticket, reason: Optional[bytes], metadata: Pairs = None, wait: int = 0
+    ticket: Ticket,
+    reason: Optional[bytes],
+    metadata: Pairs = None,
+    wait: int = 0,
+    lasted: Optional[int] = None,
 ) -> Tuple[int, int]:
     """Also answers how many failures count now.
 
     Args:
-        wait: for how long the dependency wants to be left alone; 0: it has not said.
+        wait: for how long the dependency wants to be left alone; 0: it has not said. A failure
+            with a wait opens the circuit at once, however long it has lasted.
+        lasted: as for `report_success`.
     """
+    if lasted is not None and not wait:
+        ms = lasted
+        return _ffi.counting(lambda r: _ffi.permit_failure_in(ticket, r, ms), reason, metadata)
     return _ffi.counting(lambda r: _ffi.permit_failure_for(ticket, r, wait), reason, metadata)
 
 
