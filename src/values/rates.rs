@@ -29,19 +29,6 @@ pub(crate) struct Outcome {
     pub(crate) slow: bool,
 }
 
-impl Outcome {
-    pub(crate) fn failure(slow: bool) -> Self {
-        Outcome { failed: true, slow }
-    }
-
-    pub(crate) fn success(slow: bool) -> Self {
-        Outcome {
-            failed: false,
-            slow,
-        }
-    }
-}
-
 /// Over what rates are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {

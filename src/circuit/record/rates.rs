@@ -18,7 +18,6 @@
 mod generation_sums;
 mod in_time;
 
-use std::mem;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -45,16 +44,58 @@ pub(super) struct Rates {
     opening: GenerationSums,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies on the heap, once for a connection"
+)]
 enum Reports {
     Time(InTime),
     Calls(LastCalls),
 }
 
-/// Whether a report is counted already: its thread may have to decide again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum InRates {
-    No,
-    Yes,
+/// A report on its way into the rates. Its thread may have to decide more than once, and counts
+/// it once.
+pub(super) struct RateReport {
+    failed: bool,
+    /// Once it is counted.
+    outcome: Option<Outcome>,
+}
+
+impl RateReport {
+    pub(super) fn failure() -> Self {
+        RateReport {
+            failed: true,
+            outcome: None,
+        }
+    }
+
+    pub(super) fn success() -> Self {
+        RateReport {
+            failed: false,
+            outcome: None,
+        }
+    }
+
+    /// Counts it as a report to this word, and returns whether the call was slow. `now` is of the
+    /// coarse clock.
+    pub(super) fn count(
+        &mut self,
+        rates: &Rates,
+        word: Word,
+        now: u64,
+        is_slow: impl FnOnce() -> bool,
+    ) -> bool {
+        let outcome = self.outcome.unwrap_or_else(|| {
+            let outcome = Outcome {
+                failed: self.failed,
+                slow: is_slow(),
+            };
+            rates.count(word, outcome, now);
+            outcome
+        });
+        self.outcome = Some(outcome);
+        outcome.slow
+    }
 }
 
 impl Rates {
@@ -70,11 +111,7 @@ impl Rates {
         }
     }
 
-    /// Counts a report to this word, once. `now` is of the coarse clock.
-    pub(super) fn count(&self, in_rates: &mut InRates, word: Word, outcome: Outcome, now: u64) {
-        if mem::replace(in_rates, InRates::Yes) == InRates::Yes {
-            return;
-        }
+    fn count(&self, word: Word, outcome: Outcome, now: u64) {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
             Reports::Calls(reports) if word.tally().is_some() => {

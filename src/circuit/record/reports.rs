@@ -82,16 +82,3 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
         false => Err(Refusal::Stale),
     }
 }
-
-// TEMPORARY
-impl Record {
-    pub(super) fn is_slow(
-        &self,
-        _: &Context,
-        _: &crate::values::settings::Settings,
-        _: Option<Ticket>,
-        _: &crate::values::event::Report<'_>,
-    ) -> bool {
-        false
-    }
-}

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::super::rates::InRates;
+use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::check;
@@ -21,7 +21,6 @@ use crate::sys::atomic::Ordering;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::expiry;
-use crate::values::rates::Outcome;
 use crate::values::state::{OpenedBy, State, Word};
 use crate::values::trip_rule;
 
@@ -175,7 +174,7 @@ impl Record {
         ticket: Option<Ticket>,
         happening: Happening<'_>,
     ) -> Result<u32, Refusal> {
-        let mut in_rates = InRates::No;
+        let mut rate_report = RateReport::failure();
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
@@ -185,8 +184,8 @@ impl Record {
             let rates = self.rates();
             let rates = rates.as_ref().and_then(|loaded| loaded.as_deref());
             if let Some(rates) = rates {
-                let slow = self.is_slow(context, &settings, ticket, happening.report);
-                rates.count(&mut in_rates, word, Outcome::failure(slow), happening.now);
+                let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
+                rate_report.count(rates, word, happening.now, is_slow);
             }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);

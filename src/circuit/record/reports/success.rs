@@ -7,7 +7,7 @@
 //! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit, and clears it |
 
 use super::super::parked::Seen;
-use super::super::rates::InRates;
+use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Happening, Record, Refusal, Ticket};
 use super::check;
@@ -15,7 +15,6 @@ use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
-use crate::values::rates::Outcome;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
 
@@ -130,7 +129,7 @@ impl Record {
         ticket: Option<Ticket>,
         happening: Happening<'_>,
     ) -> Result<(), Refusal> {
-        let mut in_rates = InRates::No;
+        let mut rate_report = RateReport::success();
         let change = loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
@@ -144,9 +143,8 @@ impl Record {
                         && let Some(rates) = rates.as_deref()
                     {
                         let settings = self.settings(context);
-                        let slow = self.is_slow(context, &settings, ticket, happening.report);
-                        rates.count(&mut in_rates, word, Outcome::success(slow), happening.now);
-                        if slow
+                        let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
+                        if rate_report.count(rates, word, happening.now, is_slow)
                             && let Some(cause) =
                                 rates.rule_that_fires(self, context, &settings, word)
                         {
