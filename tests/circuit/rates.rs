@@ -274,3 +274,22 @@ fn reports_of_all_threads_count_once() {
     });
     assert_eq!(counts(&db), Some((4 * EACH, 4 * EACH / 5, 0)));
 }
+
+/// The block of the settings that are in effect has to stay, not that of the slower thread.
+#[test]
+fn whoever_changes_the_window_last_a_rule_is_asked() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    for _ in 0..200 {
+        std::thread::scope(|scope| {
+            for seconds in [3, 4] {
+                let window = ConnectionOptions::new().rate_window(ms(seconds * 1_000));
+                let db = &db;
+                scope.spawn(move || db.configure(window).expect("valid"));
+            }
+        });
+        fail(&db, 10);
+        assert_eq!(db.state(), State::Open);
+        db.close_circuit().expect("registered");
+    }
+}

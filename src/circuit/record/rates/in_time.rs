@@ -141,3 +141,71 @@ impl InTime {
         self.known.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Reports;
+    use super::*;
+    use crate::circuit::record::{RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::event::Report;
+    use crate::values::settings::ConnectionOptions;
+    use crate::values::state::State;
+
+    /// A circuit that opens when both of two calls fail.
+    fn circuit() -> (Context, RecordRef) {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let options = ConnectionOptions::new()
+            .failure_rate(1.0)
+            .minimum_calls(2)
+            .rate_window(Duration::from_secs(10));
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        (context, record)
+    }
+
+    /// The thread that closed the circuit was stopped before it wrote where the evidence begins.
+    #[test]
+    fn a_baseline_of_another_generation_opens_nothing_and_is_replaced() {
+        let (context, record) = circuit();
+        let fail = || {
+            record
+                .failure(&context, None, &Report::NONE)
+                .expect("there")
+        };
+        fail();
+        {
+            let loaded = record.rates().expect("asked for");
+            let rates = loaded.as_deref().expect("asked for");
+            let Reports::Time(reports) = &rates.reports else {
+                unreachable!("it counts in time");
+            };
+            let other = record.word_now().generation().next();
+            reports.baseline.write(other, Sums::default(), || other);
+        }
+        fail();
+        assert_eq!(record.word_now().state(), State::Closed);
+        fail();
+        assert_eq!(record.word_now().state(), State::Closed, "one since");
+        fail();
+        assert_eq!(record.word_now().state(), State::Open);
+    }
+
+    #[test]
+    fn what_is_known_of_calls_is_of_one_bucket_and_one_generation() {
+        let generation = |number| Generation::from_bits(number);
+        let known = Known::new(7, 3, generation(5));
+        assert_eq!(known.calls(3, generation(5)), 7);
+        assert_eq!(known.calls(4, generation(5)), 0);
+        assert_eq!(known.calls(3, generation(6)), 0);
+        let most = Known::new(u64::MAX, u64::MAX, generation(u64::MAX));
+        assert_eq!(
+            most.calls(u64::MAX, generation(u64::MAX)),
+            u64::from(u32::MAX)
+        );
+    }
+}
