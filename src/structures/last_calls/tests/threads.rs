@@ -47,7 +47,7 @@ fn stress(many: u32, reports: u64, restarts: bool) {
         "one position twice"
     );
     // The epoch may have begun after the last report.
-    let last = ring.read_head().epoch;
+    let last = ring.read_head().epoch();
     let log: Vec<_> = log
         .iter()
         .filter(|(order, _)| order.0 == last.number())
