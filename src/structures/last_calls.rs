@@ -92,9 +92,9 @@ mod words;
 ///
 /// | field | who writes | who reads | ordering |
 /// |---|---|---|---|
-/// | `head` | each report; a restart | the same | relaxed: slots and sums order it, and a fence |
-/// | `slots` | their reports, the next ones | the same | Release, Acquire, and a fence |
-/// | `sums` | a report that changes them; the first of an epoch | each report, `counts` | Release, Acquire |
+/// | `head` | each report; a restart | the same | a fence after it |
+/// | `slots` | their reports, the next ones | the same | a fence, Acquire |
+/// | `sums` | a report that changes them; the first of an epoch | each report, `counts` | a fence, Acquire |
 #[derive(Debug)]
 pub(crate) struct LastCalls {
     head: Line,
@@ -200,7 +200,9 @@ impl LastCalls {
             let taken = head.taken(self.shape);
             match self.exchange_head(seen, taken) {
                 Ok(()) => {
-                    // Partner of the fence in `write`.
+                    // ORDERING: partner of the fence in `write`, and of the Acquire in `read` and
+                    // `read_sums`: a thread that finds what this report writes there finds its
+                    // position in the head.
                     fence_after_rmw();
                     if begins {
                         self.change_sums(head.epoch(), Change::NONE);
@@ -288,8 +290,8 @@ impl LastCalls {
             }
         }
         let before = claim.addition_before(seen);
-        // Either this finds the position of a later report of this slot, or that one finds the
-        // entry. Partner of the fence in `claim`.
+        // ORDERING: partner of the fence in `claim`: either this thread finds the position of a
+        // later report of this slot, or that report finds the entry.
         fence_after_rmw();
         if !self.is_last(claim.epoch, claim.place)
             && exchange(slot, entry, entry.taken_out()).is_ok()
@@ -324,12 +326,12 @@ impl LastCalls {
             if next == seen {
                 return;
             }
-            // ORDERING: Release, partner of the Acquire in `read_sums`: a thread that finds these
-            // sums finds this thread's position in the head. Acquire on failure for the same.
+            // ORDERING: Relaxed on success: the fence in `claim` releases the position of a thread
+            // that brings more than zeros. Acquire on failure, as in `read_sums`.
             match self.sums.0.compare_exchange_weak(
                 seen.bits(),
                 next.bits(),
-                Ordering::Release,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return,
@@ -364,8 +366,8 @@ impl LastCalls {
     }
 
     fn read_sums(&self) -> Sums {
-        // ORDERING: Acquire, partner of the Release in `change_sums`: what is read in the head
-        // afterwards is no older than the positions of those who changed the sums.
+        // ORDERING: Acquire, partner of the fence in `claim`: what is read in the head afterwards
+        // is no older than the positions of those who changed the sums.
         Sums::from_bits(self.sums.0.load(Ordering::Acquire))
     }
 
@@ -377,8 +379,7 @@ impl LastCalls {
 
     /// Returns the current head if it is no longer the one that was seen.
     fn exchange_head(&self, seen: u64, next: Head) -> Result<(), u64> {
-        // ORDERING: Relaxed. Nothing is published by it: the exchanges in the slot and in the sums
-        // come after it, and release it.
+        // ORDERING: Relaxed. The fence in `claim` comes after it.
         self.head
             .0
             .compare_exchange_weak(seen, next.bits(), Ordering::Relaxed, Ordering::Relaxed)
@@ -387,19 +388,19 @@ impl LastCalls {
 }
 
 fn read(slot: &AtomicU64) -> Entry {
-    // ORDERING: Acquire, partner of the Release in `exchange`: what is read in the head
-    // afterwards is no older than the position of the outcome.
+    // ORDERING: Acquire, partner of the fence in `claim`: what is read in the head afterwards is no
+    // older than the position of the entry.
     Entry::from_bits(slot.load(Ordering::Acquire))
 }
 
 /// Returns what is in the slot if it is no longer what was seen.
 fn exchange(slot: &AtomicU64, seen: Entry, next: Entry) -> Result<(), Entry> {
-    // ORDERING: Release, partner of the Acquire in `read` and of this one's on failure: a thread
-    // that finds the outcome finds its position in the head.
+    // ORDERING: Relaxed on success: the fence in `claim` releases the position of the entry.
+    // Acquire on failure, as in `read`.
     slot.compare_exchange(
         seen.bits(),
         next.bits(),
-        Ordering::Release,
+        Ordering::Relaxed,
         Ordering::Acquire,
     )
     .map(drop)

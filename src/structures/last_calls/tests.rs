@@ -210,6 +210,19 @@ fn a_report_takes_back_the_late_outcome_it_overtook() {
     assert_eq!(ring.settle(stopped, SLOW), counts(2, 0, 1));
 }
 
+/// They are in its slot and in the one before.
+#[test]
+fn an_overtaken_report_leaves_newer_outcomes_where_they_are() {
+    let ring = LastCalls::new(2);
+    ring.reports([GOOD; 2]);
+    let stopped = [(); 2].map(|()| ring.begin());
+    assert_eq!(ring.reports([FAILED, SLOW]), counts(2, 1, 1));
+    for claim in stopped {
+        assert_eq!(ring.settle(claim, GOOD), counts(2, 1, 1));
+    }
+    assert_eq!(ring.reports([GOOD; 2]), counts(2, 0, 0));
+}
+
 #[test]
 fn a_report_that_a_restart_overtook_is_dropped() {
     let ring = LastCalls::new(2);
@@ -258,28 +271,53 @@ fn a_report_is_dropped_that_was_stopped_where_laps_wrap() {
     assert_eq!(ring.settle(stopped, FAILED), counts(3, 0, 3));
 }
 
-/// The slots keep outcomes of an epoch of the same number.
-#[test]
-fn epochs_wrap() {
-    let ring = LastCalls::new(4);
-    ring.reports([BOTH; 4]);
+/// How often the evidence begins until its number is the first one's again.
+fn until_the_first_epoch_again(ring: &LastCalls, begin: impl Fn(u32)) {
     let first = ring.read_head().epoch();
-    let mut restarts = 0_u32;
-    loop {
-        // The first two slots are written in each.
-        ring.reports([SLOW, FAILED]);
-        ring.restart(generation(1));
-        restarts += 1;
-        assert_ne!(ring.read_head().epoch(), Epoch::NONE);
-        if ring.read_head().epoch() == first {
-            break;
+    for number in 1.. {
+        begin(number);
+        let epoch = ring.read_head().epoch();
+        assert_ne!(epoch, Epoch::NONE);
+        if epoch == first {
+            assert_eq!(number, (1 << 17) - 1);
+            return;
         }
     }
-    assert_eq!(restarts, (1 << 17) - 1);
+}
+
+/// The slots keep outcomes of an epoch of the same number.
+#[test]
+fn outcomes_of_an_epoch_with_the_same_number_do_not_count() {
+    let ring = LastCalls::new(4);
+    ring.reports([BOTH; 4]);
+    until_the_first_epoch_again(&ring, |_| {
+        // No evidence in between reaches the others.
+        ring.reports([SLOW, FAILED]);
+        ring.restart(generation(1));
+    });
     for number in 1..=4 {
         assert_eq!(ring.reports([GOOD]), counts(number, 0, 0));
     }
     assert_eq!(ring.reports([FAILED; 4]), counts(4, 4, 0));
+}
+
+#[test]
+fn sums_of_an_epoch_with_the_same_number_do_not_count() {
+    let ring = LastCalls::new(4);
+    ring.reports([BOTH; 4]);
+    until_the_first_epoch_again(&ring, |_| {
+        ring.restart(generation(1));
+        ring.reports([GOOD]);
+    });
+    assert_eq!(ring.reports([GOOD]), counts(2, 0, 0));
+
+    let ring = LastCalls::new(4);
+    ring.report(generation(0), BOTH);
+    until_the_first_epoch_again(&ring, |number| {
+        ring.report(generation(number.into()), GOOD);
+    });
+    let last = generation((1 << 17) - 1);
+    assert_eq!(ring.report(last, GOOD), counts(2, 0, 0));
 }
 
 #[test]
