@@ -70,6 +70,34 @@ fn ring<const MANY: usize>(many: u32, outcomes: [Outcome; MANY]) -> Arc<LastCall
     Arc::new(ring)
 }
 
+/// Two reporters, each of which claims and settles step by step: what counts in the end are the
+/// outcomes of the last positions.
+#[test]
+fn the_last_positions_count() {
+    let ends = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = ends.clone();
+    check(3, move || {
+        let ring = ring(2, [FAILED, SLOW]);
+        let reporters = [[FAILED, GOOD], [GOOD, SLOW]].map(|outcomes| {
+            party(&ring, move |ring| {
+                outcomes.map(|outcome| {
+                    let claim = ring.claim(generation(1)).expect("current");
+                    ring.settle(claim, outcome);
+                    (claim.order(), outcome)
+                })
+            })
+        });
+        let mut log = reporters.map(|reporter| reporter.join().unwrap()).concat();
+        log.sort_by_key(|&(order, _)| order);
+        let last = || log[2..].iter().map(|&(_, outcome)| outcome);
+        let failures = last().filter(|outcome| outcome.failed).count() as u32;
+        let slow = last().filter(|outcome| outcome.slow).count() as u32;
+        assert_eq!(ring.counts(generation(1)), counts(2, failures, slow));
+        seen.lock().unwrap().insert((failures, slow));
+    });
+    assert_eq!(*ends.lock().unwrap(), [(0, 1), (1, 0)].into());
+}
+
 /// Of two that fail at once, the one that changes the sums last sees both, as failures and as
 /// calls. Otherwise neither might open a circuit that both together should.
 ///
@@ -154,6 +182,9 @@ fn a_failure_that_was_overtaken_is_dropped() {
         late.join().unwrap();
         others.join().unwrap();
         assert_eq!(ring.counts(generation(1)), counts(2, 0, 1));
+        // The later outcome is in the slot, to be taken out.
+        let left = [(); 2].map(|()| ring.report(generation(1), GOOD));
+        assert_eq!(left[1], counts(2, 0, 0));
     });
 }
 

@@ -50,8 +50,8 @@
 //! - If a report is stopped after it took a position, and the next one is not, the counts are
 //!   those with a good outcome in its place.
 //! - Beyond that, each thread that is stopped inside of [`LastCalls::report`] makes the sums differ
-//!   by at most one outcome. A thread that a fork leaves behind there does so in the child until
-//!   the evidence begins again.
+//!   by at most two outcomes, of its slot and of the one before. A thread that a fork leaves behind
+//!   there does so in the child until the evidence begins again.
 //! - A report takes no lock and allocates nothing. It tries an exchange again only if another
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a

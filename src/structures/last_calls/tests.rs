@@ -54,8 +54,8 @@ impl LastCalls {
 }
 
 impl Claim {
-    /// Greater than that of each claim before it, until numbers wrap.
-    fn order(self) -> (u64, u64, u32) {
+    /// Epoch, lap and index: greater than those of each claim before it, until numbers wrap.
+    pub(crate) fn order(self) -> (u64, u64, u32) {
         (self.epoch.number(), self.place.lap(), self.place.index)
     }
 }
