@@ -1,6 +1,8 @@
 use super::*;
 
 mod model;
+#[cfg(all(target_os = "linux", not(loom), not(miri)))]
+mod storm;
 mod threads;
 
 const GOOD: Outcome = outcome(0);
