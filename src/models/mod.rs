@@ -11,6 +11,7 @@ mod engine;
 mod fork_lock;
 mod grace;
 mod intrusive_stack;
+mod last_calls;
 mod last_opening;
 mod leaked_registry;
 mod lifetimes;

@@ -1,42 +1,45 @@
 //! The outcomes of the last N reports: how many of them failed, and how many were slow?
 //!
-//! A ring of N slots. Each report takes the next position and writes its outcome into that
-//! position's slot, over the outcome of N reports ago. Three kinds of word:
+//! A ring of N slots. Each report takes the next position, and with it the slot of the report N
+//! before. Three kinds of word:
 //!
 //! - The **head** says which position is next and of which evidence. One exchange takes a
 //!   position. The number of reports that count follows from it: N once the ring is full, and
 //!   the next position before that.
-//! - A **slot** says which position its outcome is of: the lap, and the *epoch*, a number that is
-//!   another one whenever the evidence begins again. Slots are not emptied then: the outcome of
-//!   another epoch adds nothing.
-//! - The **sums** say how many outcomes in the slots of an epoch are failures, and how many slow.
+//! - A **slot** holds the last outcome there that was not good (failed, slow, or both), with its
+//!   lap and its *epoch*, a number that is another one whenever the evidence begins again. Or it
+//!   says that this outcome has been taken out. Slots are not emptied when the evidence begins
+//!   again: what is of another epoch adds nothing.
+//! - The **sums** say how many entries in the slots of an epoch are failures, and how many slow.
 //!
-//! So a report makes two shared writes, and a third if it changes the sums.
+//! A good outcome looks like one that has not been written. So a good report that finds nothing
+//! to take out of its slot makes one shared write, the one in the head. Any other report makes
+//! two or three.
 //!
 //! # Why no outcome is lost or counted twice
 //!
 //! Slots change by compare-and-exchange only. The thread whose exchange succeeds adds to the sums
-//! what the new outcome adds, less what the old one added. Whatever the order, these changes add
+//! what the new entry adds, less what the old one added. Whatever the order, these changes add
 //! up to what is in the slots.
 //!
 //! A reporter may be stopped after it took a position. It delays no other thread:
 //!
-//! - *It writes in time*: no later report has its slot. It writes over what is there.
-//! - *It was overtaken*: a report a lap later has taken the slot and written into it. The late
-//!   outcome is no longer among the last N, and is dropped. If the later report has not written
-//!   yet, it writes over the late outcome, and takes it out of the sums.
-//! - *The evidence has begun again*: the outcome is dropped.
+//! - *It goes on in time*: no later report has its slot. It writes over what is there.
+//! - *A report a lap later has the slot, or the evidence has begun again*: a late outcome is
+//!   no longer among the last N, and is dropped.
+//! - *That happens while it writes*: it looks at the head again after it has written, and takes
+//!   its own entry out. The later report, if it is good, writes nothing, and may have looked
+//!   before. A fence between writing and looking, on either side, makes one of them see the other.
+//!   If both do, one exchange succeeds.
 //!
-//! Before it writes, a report looks at the slots before its own, back to the nearest one that is
-//! filled. It *closes* those whose reports are stopped: it takes out what an earlier lap has left
-//! there, and no outcome of an earlier lap can come in. So a position without outcome counts as a
-//! call, and as no failure. A filled slot has none before it to close, because its report has
-//! looked first.
+//! Until it goes on, the outcome of N reports before is still in its slot. The next report takes
+//! that out: each looks at the slot before its own. So a position without outcome counts as a
+//! call, and as no failure.
 //!
 //! A thread must know whether what it finds in a slot or in the sums is older or newer than what it
-//! brings. It does not compare epochs or laps for that: numbers that wrap have no order. What is
-//! exactly one lap older is so for certain. Otherwise the head decides. It is read after the
-//! slot or the sums: who wrote something newer there had changed the head before.
+//! brings. It does not compare epochs or laps for that: numbers that wrap have no order. The head
+//! decides. It is read after the slot or the sums: a thread that wrote something newer there had
+//! changed the head before.
 //!
 //! # What is promised
 //!
@@ -44,11 +47,11 @@
 //!   min(N, reports since the evidence began) reports, in the order of their positions.
 //! - A report that fails or is slow reads the counts after it has changed the sums: of reports at
 //!   the same time, the last one to change the sums sees the changes and positions of all.
-//! - If some are stopped after they took a position, and the newest report has written, counts
-//!   are exact with those that are stopped as good ones.
+//! - If a report is stopped after it took a position, and the next one is not, the counts are
+//!   those with a good outcome in its place.
 //! - Beyond that, each thread that is stopped inside of [`LastCalls::report`] makes the sums differ
-//!   by at most one outcome. A thread that a fork leaves behind there does so in the child until
-//!   the evidence begins again.
+//!   by at most two outcomes, of its slot and of the one before. A thread that a fork leaves behind
+//!   there does so in the child until the evidence begins again.
 //! - A report takes no lock and allocates nothing. It tries an exchange again only if another
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
@@ -61,21 +64,23 @@
 //! stopped for exactly a round. Positions repeat after 2³² to 2³³ reports, which take minutes. To be
 //! taken for current, a report has to be stopped for a multiple of that, give or take N. Epochs
 //! repeat after 131 071 beginnings. Either a thread is stopped for exactly that many. Or a slot
-//! keeps its outcome as long, because no evidence in between reaches it, and the report that would
-//! write over it in the first lap is stopped until the second.
+//! keeps its outcome as long, and the report that would take it out in the first lap is still
+//! under way in the second.
 //!
 //! # What was rejected
 //!
 //! - *Counting in the slots when a report asks*: N loads for each failure.
 //! - *Sums in the head*: one exchange fewer, and 51 bits for three numbers up to 100 000, which
 //!   leaves none for laps and epochs.
+//! - *Writing good outcomes, too*: a second shared write for each, and a late outcome would find
+//!   in the slot that it is late. That is worth a second look at the head after a failure.
 //! - *Emptying the slots at a restart*: N writes, in the midst of reports.
 //! - *A position by `fetch_add`*: the restart would need the same word, so it needs an exchange.
 //! - *A lock*: a reporter that is stopped inside stops all others.
 
 #![allow(dead_code)]
 
-use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU64, Ordering, fence_after_rmw};
 use crate::values::generation::Generation;
 
 pub(crate) use words::Outcome;
@@ -87,9 +92,9 @@ mod words;
 ///
 /// | field | who writes | who reads | ordering |
 /// |---|---|---|---|
-/// | `head` | each report; a restart | the same; what is not one lap old | relaxed: slots and sums order it |
-/// | `slots` | their report; a later one that closes them | the same | Release, Acquire |
-/// | `sums` | a report that changes them; the first of an epoch | each report, `counts` | Release, Acquire |
+/// | `head` | each report; a restart | the same | a fence after it |
+/// | `slots` | their reports, the next ones | the same | a fence, Acquire |
+/// | `sums` | a report that changes them; the first of an epoch | each report, `counts` | a fence, Acquire |
 #[derive(Debug)]
 pub(crate) struct LastCalls {
     head: Line,
@@ -120,6 +125,18 @@ pub(crate) struct Claim {
     again: bool,
     /// How many reports count with this one.
     calls: u32,
+}
+
+impl Claim {
+    /// What an entry that is found in the slot has added to the sums.
+    fn addition_before(self, entry: Entry) -> Change {
+        if self.again {
+            entry.addition(self.epoch)
+        } else {
+            // In the first lap it is of another epoch, even if its number is this one's.
+            Change::NONE
+        }
+    }
 }
 
 impl LastCalls {
@@ -154,14 +171,14 @@ impl LastCalls {
     pub(crate) fn restart(&self, generation: Generation) {
         let mut seen = self.head.0.load(Ordering::Relaxed);
         loop {
-            let head = self.head_of(seen);
+            let head = Head::from_bits(seen);
             let is_new = head.is_of(generation) && head.calls(self.shape) == 0;
             if is_new || head.is_after(generation) {
                 return;
             }
             let begun = head.begun(generation);
             match self.exchange_head(seen, begun) {
-                Ok(()) => return self.change_sums(begun.epoch, Change::NONE),
+                Ok(()) => return self.change_sums(begun.epoch(), Change::NONE),
                 Err(current) => seen = current,
             }
         }
@@ -172,7 +189,7 @@ impl LastCalls {
     pub(crate) fn claim(&self, generation: Generation) -> Option<Claim> {
         let mut seen = self.head.0.load(Ordering::Relaxed);
         loop {
-            let mut head = self.head_of(seen);
+            let mut head = Head::from_bits(seen);
             let begins = !head.is_of(generation);
             if begins {
                 if head.is_after(generation) {
@@ -183,13 +200,17 @@ impl LastCalls {
             let taken = head.taken(self.shape);
             match self.exchange_head(seen, taken) {
                 Ok(()) => {
+                    // ORDERING: partner of the fence in `write`, and of the Acquire in `read` and
+                    // `read_sums`: a thread that finds what this report writes there finds its
+                    // position in the head.
+                    fence_after_rmw();
                     if begins {
-                        self.change_sums(head.epoch, Change::NONE);
+                        self.change_sums(head.epoch(), Change::NONE);
                     }
                     return Some(Claim {
-                        epoch: head.epoch,
-                        place: head.next,
-                        again: head.full,
+                        epoch: head.epoch(),
+                        place: head.next(self.shape),
+                        again: head.is_full(),
                         calls: taken.calls(self.shape),
                     });
                 }
@@ -203,76 +224,91 @@ impl LastCalls {
         if claim.again {
             self.close_before(claim);
         }
-        let change = self.fill(claim, outcome);
+        let change = if outcome.is_good() {
+            self.clear(claim)
+        } else {
+            self.write(claim, outcome)
+        };
         if change != Change::NONE {
             self.change_sums(claim.epoch, change);
         }
-        if outcome.failed || outcome.slow {
-            // With the positions of all whose changes are in the sums, so that the last report to
-            // change them misses none.
-            return self.counts_if(|head| head.epoch == claim.epoch);
+        if outcome.is_good() {
+            return self.counts_of(claim.epoch, claim.calls, self.read_sums());
         }
-        self.counts_of(claim.epoch, claim.calls, self.read_sums())
+        // With the positions of all whose changes are in the sums, so that the last report to
+        // change them misses none.
+        self.counts_if(|head| head.epoch() == claim.epoch)
     }
 
-    /// Closes the slots before this one whose reports have not written yet, back to the nearest
-    /// one that is filled.
+    /// Takes the outcome of an earlier lap out of the slot before, if its report has not done so
+    /// yet.
     fn close_before(&self, claim: Claim) {
-        let mut place = claim.place;
-        for _ in 1..self.shape.slots() {
-            place = self.shape.before(place);
-            if !self.close(claim.epoch, place) {
-                return;
-            }
-        }
-    }
-
-    /// Takes the outcome of an earlier lap out of the slot of a place, and lets none in. Returns
-    /// false if the slot is filled.
-    fn close(&self, epoch: Epoch, place: Place) -> bool {
-        let slot = &self.slots[place.index as usize];
-        let closed = Entry::lap_before(epoch, place, self.shape);
+        let place = self.shape.before(claim.place);
+        let slot = self.slot(place);
         let mut seen = read(slot);
-        while seen != closed {
-            if seen.is_of(epoch, place) || !self.is_older(seen, epoch, place) {
-                return false;
-            }
-            match exchange(slot, seen, closed) {
+        while seen.counts_in(claim.epoch)
+            && !seen.is_of_lap(place)
+            && self.is_last(claim.epoch, place)
+        {
+            match exchange(slot, seen, seen.taken_out()) {
                 Ok(()) => {
-                    let taken_out = Change::NONE.minus(seen.addition_in(epoch));
-                    self.change_sums(epoch, taken_out);
-                    return true;
+                    let change = Change::NONE.minus(seen.addition(claim.epoch));
+                    return self.change_sums(claim.epoch, change);
                 }
                 Err(current) => seen = current,
             }
         }
-        true
     }
 
-    /// Writes an outcome into its slot, unless a later report or other evidence has it. Returns how
+    /// What a good report does: takes the outcome of an earlier lap out of its slot. Returns how
     /// that changes the sums.
-    fn fill(&self, claim: Claim, outcome: Outcome) -> Change {
-        let slot = &self.slots[claim.place.index as usize];
-        let entry = Entry::new(claim.epoch, claim.place, outcome);
+    fn clear(&self, claim: Claim) -> Change {
+        let slot = self.slot(claim.place);
         let mut seen = read(slot);
-        while self.is_older(seen, claim.epoch, claim.place) {
-            match exchange(slot, seen, entry) {
-                Ok(()) if claim.again => {
-                    return entry.addition().minus(seen.addition_in(claim.epoch));
-                }
-                // In the first lap, what is there is of another epoch, also if its number is
-                // this one's.
-                Ok(()) => return entry.addition(),
+        while seen.counts_in(claim.epoch) && self.is_last(claim.epoch, claim.place) {
+            match exchange(slot, seen, seen.taken_out()) {
+                Ok(()) => return Change::NONE.minus(claim.addition_before(seen)),
                 Err(current) => seen = current,
             }
         }
         Change::NONE
     }
 
-    /// Whether what was read in the slot of a place is older than what belongs there.
-    fn is_older(&self, seen: Entry, epoch: Epoch, place: Place) -> bool {
-        seen.is_lap_before(epoch, place, self.shape)
-            || self.read_head().leaves(epoch, place, self.shape)
+    /// What every other report does: writes its outcome into its slot, unless a later report has
+    /// that. Returns how that changes the sums.
+    fn write(&self, claim: Claim, outcome: Outcome) -> Change {
+        let slot = self.slot(claim.place);
+        let entry = Entry::new(claim.epoch, claim.place, outcome);
+        let mut seen = read(slot);
+        loop {
+            if !self.is_last(claim.epoch, claim.place) {
+                return Change::NONE;
+            }
+            match exchange(slot, seen, entry) {
+                Ok(()) => break,
+                Err(current) => seen = current,
+            }
+        }
+        let before = claim.addition_before(seen);
+        // ORDERING: partner of the fence in `claim`: either this thread finds the position of a
+        // later report of this slot, or that report finds the entry.
+        fence_after_rmw();
+        if !self.is_last(claim.epoch, claim.place)
+            && exchange(slot, entry, entry.taken_out()).is_ok()
+        {
+            return Change::NONE.minus(before);
+        }
+        entry.addition(claim.epoch).minus(before)
+    }
+
+    /// Whether the position of a place is the last one that has its slot. What was read in the
+    /// slot before is then older.
+    fn is_last(&self, epoch: Epoch, place: Place) -> bool {
+        self.read_head().leaves(epoch, place, self.shape)
+    }
+
+    fn slot(&self, place: Place) -> &AtomicU64 {
+        &self.slots[place.index as usize]
     }
 
     /// Adds to the sums of an epoch, unless it is over. Those of another one make way.
@@ -281,7 +317,7 @@ impl LastCalls {
         loop {
             let sums = if seen.epoch == epoch {
                 seen
-            } else if self.read_head().epoch == epoch {
+            } else if self.read_head().epoch() == epoch {
                 Sums::none(epoch)
             } else {
                 return;
@@ -290,12 +326,12 @@ impl LastCalls {
             if next == seen {
                 return;
             }
-            // ORDERING: Release, partner of the Acquire in `read_sums`: a thread that finds these
-            // sums finds this thread's position in the head. Acquire on failure for the same.
+            // ORDERING: Relaxed on success: the fence in `claim` releases the position of a thread
+            // that brings more than zeros. Acquire on failure, as in `read_sums`.
             match self.sums.0.compare_exchange_weak(
                 seen.bits(),
                 next.bits(),
-                Ordering::Release,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return,
@@ -309,7 +345,7 @@ impl LastCalls {
         let sums = self.read_sums();
         let head = self.read_head();
         if counts(head) {
-            self.counts_of(head.epoch, head.calls(self.shape), sums)
+            self.counts_of(head.epoch(), head.calls(self.shape), sums)
         } else {
             Counts::default()
         }
@@ -330,51 +366,41 @@ impl LastCalls {
     }
 
     fn read_sums(&self) -> Sums {
-        // ORDERING: Acquire, partner of the Release in `change_sums`: what is read in the head
-        // afterwards is no older than the positions of those who changed the sums.
+        // ORDERING: Acquire, partner of the fence in `claim`: what is read in the head afterwards
+        // is no older than the positions of those who changed the sums.
         Sums::from_bits(self.sums.0.load(Ordering::Acquire))
     }
 
     fn read_head(&self) -> Head {
         // ORDERING: Relaxed. A thread that reads it has acquired the slot or the sums that it
         // decides about, or wants no more than a number.
-        self.head_of(self.head.0.load(Ordering::Relaxed))
-    }
-
-    fn head_of(&self, bits: u64) -> Head {
-        Head::from_bits(bits, self.shape)
+        Head::from_bits(self.head.0.load(Ordering::Relaxed))
     }
 
     /// Returns the current head if it is no longer the one that was seen.
     fn exchange_head(&self, seen: u64, next: Head) -> Result<(), u64> {
-        // ORDERING: Relaxed. Nothing is published by it: the exchanges in the slot and in the sums
-        // come after it, and release it.
+        // ORDERING: Relaxed. The fence in `claim` comes after it.
         self.head
             .0
-            .compare_exchange_weak(
-                seen,
-                next.bits(self.shape),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            )
+            .compare_exchange_weak(seen, next.bits(), Ordering::Relaxed, Ordering::Relaxed)
             .map(drop)
     }
 }
 
 fn read(slot: &AtomicU64) -> Entry {
-    // ORDERING: Acquire, partner of the Release in `exchange`: what is read in the head
-    // afterwards is no older than the position of the outcome.
+    // ORDERING: Acquire, partner of the fence in `claim`: what is read in the head afterwards is no
+    // older than the position of the entry.
     Entry::from_bits(slot.load(Ordering::Acquire))
 }
 
 /// Returns what is in the slot if it is no longer what was seen.
 fn exchange(slot: &AtomicU64, seen: Entry, next: Entry) -> Result<(), Entry> {
-    // ORDERING: Release, partner of the Acquire in `read` and of this one's on failure: a thread
-    // that finds the outcome finds its position in the head.
+    // ORDERING: Relaxed on success: the fence in `claim` releases the position of the entry.
+    // Acquire on failure, as in `read`.
     slot.compare_exchange(
         seen.bits(),
         next.bits(),
-        Ordering::Release,
+        Ordering::Relaxed,
         Ordering::Acquire,
     )
     .map(drop)

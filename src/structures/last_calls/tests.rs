@@ -1,6 +1,8 @@
 use super::*;
 
 mod model;
+#[cfg(all(target_os = "linux", not(loom), not(miri)))]
+mod storm;
 mod threads;
 
 const GOOD: Outcome = outcome(0);
@@ -54,8 +56,8 @@ impl LastCalls {
 }
 
 impl Claim {
-    /// Greater than that of each claim before it, until numbers wrap.
-    fn order(self) -> (u64, u64, u32) {
+    /// Epoch, lap and index: greater than those of each claim before it, until numbers wrap.
+    pub(crate) fn order(self) -> (u64, u64, u32) {
         (self.epoch.number(), self.place.lap(), self.place.index)
     }
 }
@@ -174,19 +176,19 @@ fn a_stopped_report_counts_as_a_call_and_no_failure() {
     assert_eq!(ring.reports([GOOD]), counts(3, 0, 0));
 }
 
-/// Behind one that is filled by a report that has seen to those before it.
+/// If the next one goes on, whatever stands before it.
 #[test]
-fn many_stopped_reports_count_as_no_failures() {
-    let ring = LastCalls::new(8);
-    ring.reports([BOTH; 8]);
-    let first = [(); 2].map(|()| ring.begin());
-    assert_eq!(ring.reports([GOOD]), counts(8, 5, 5));
-    let then = [(); 3].map(|()| ring.begin());
-    assert_eq!(ring.reports([GOOD]), counts(8, 1, 1));
-    for claim in first.into_iter().chain(then) {
-        ring.settle(claim, FAILED);
+fn each_stopped_report_counts_as_no_failure() {
+    let ring = LastCalls::new(6);
+    ring.reports([BOTH; 6]);
+    let first = ring.begin();
+    assert_eq!(ring.reports([FAILED]), counts(6, 5, 4));
+    let second = ring.begin();
+    assert_eq!(ring.reports([GOOD]), counts(6, 3, 2));
+    for claim in [second, first] {
+        ring.settle(claim, BOTH);
     }
-    assert_eq!(ring.now(), counts(8, 6, 1));
+    assert_eq!(ring.now(), counts(6, 5, 4));
 }
 
 #[test]
@@ -210,6 +212,19 @@ fn a_report_takes_back_the_late_outcome_it_overtook() {
     assert_eq!(ring.settle(stopped, SLOW), counts(2, 0, 1));
 }
 
+/// They are in its slot and in the one before.
+#[test]
+fn an_overtaken_report_leaves_newer_outcomes_where_they_are() {
+    let ring = LastCalls::new(2);
+    ring.reports([GOOD; 2]);
+    let stopped = [(); 2].map(|()| ring.begin());
+    assert_eq!(ring.reports([FAILED, SLOW]), counts(2, 1, 1));
+    for claim in stopped {
+        assert_eq!(ring.settle(claim, GOOD), counts(2, 1, 1));
+    }
+    assert_eq!(ring.reports([GOOD; 2]), counts(2, 0, 0));
+}
+
 #[test]
 fn a_report_that_a_restart_overtook_is_dropped() {
     let ring = LastCalls::new(2);
@@ -227,17 +242,14 @@ fn a_report_that_a_restart_overtook_is_dropped() {
 }
 
 impl LastCalls {
-    /// As after so many reports that the last lap has begun, all of them failures and slow.
-    fn in_the_last_lap() -> LastCalls {
+    /// As after so many reports that lap 0 begins again, all of them failures and slow.
+    fn after_all_laps() -> LastCalls {
         let ring = LastCalls::new(3);
         ring.reports([BOTH; 3]);
-        let mut head = ring.read_head();
-        for lap in [u64::MAX - 1, u64::MAX] {
-            head.next.set_lap(lap, ring.shape);
-            ring.head.0.store(head.bits(ring.shape), Ordering::Relaxed);
-            if lap == u64::MAX - 1 {
-                ring.reports([BOTH; 3]);
-            }
+        for laps in [2, 1] {
+            let head = ring.read_head().before_the_wrap(laps, ring.shape);
+            ring.head.0.store(head.bits(), Ordering::Relaxed);
+            ring.reports([BOTH; 3]);
         }
         ring
     }
@@ -245,7 +257,7 @@ impl LastCalls {
 
 #[test]
 fn laps_wrap() {
-    let ring = LastCalls::in_the_last_lap();
+    let ring = LastCalls::after_all_laps();
     assert_eq!(ring.now(), counts(3, 3, 3));
     for outcomes in [[GOOD, FAILED, SLOW], [SLOW, GOOD, GOOD], [GOOD; 3]] {
         assert_eq!(ring.reports(outcomes), counts_of(&outcomes));
@@ -254,31 +266,37 @@ fn laps_wrap() {
 
 #[test]
 fn a_report_is_dropped_that_was_stopped_where_laps_wrap() {
-    let ring = LastCalls::in_the_last_lap();
+    let ring = LastCalls::after_all_laps();
     let stopped = ring.begin();
     assert_eq!(ring.reports([GOOD; 2]), counts(3, 0, 0));
     assert_eq!(ring.reports([SLOW; 3]), counts(3, 0, 3));
     assert_eq!(ring.settle(stopped, FAILED), counts(3, 0, 3));
 }
 
-/// The slots keep outcomes of an epoch of the same number.
-#[test]
-fn epochs_wrap() {
-    let ring = LastCalls::new(4);
-    ring.reports([BOTH; 4]);
-    let first = ring.read_head().epoch;
-    let mut restarts = 0_u32;
-    loop {
-        // The first two slots are written in each.
-        ring.reports([SLOW, FAILED]);
-        ring.restart(generation(1));
-        restarts += 1;
-        assert_ne!(ring.read_head().epoch, Epoch::NONE);
-        if ring.read_head().epoch == first {
-            break;
+/// How often the evidence begins until its number is the first one's again.
+fn until_the_first_epoch_again(ring: &LastCalls, begin: impl Fn(u32)) {
+    let first = ring.read_head().epoch();
+    for number in 1.. {
+        begin(number);
+        let epoch = ring.read_head().epoch();
+        assert_ne!(epoch, Epoch::NONE);
+        if epoch == first {
+            assert_eq!(number, (1 << 17) - 1);
+            return;
         }
     }
-    assert_eq!(restarts, (1 << 17) - 1);
+}
+
+/// The slots keep outcomes of an epoch of the same number.
+#[test]
+fn outcomes_of_an_epoch_with_the_same_number_do_not_count() {
+    let ring = LastCalls::new(4);
+    ring.reports([BOTH; 4]);
+    until_the_first_epoch_again(&ring, |_| {
+        // No evidence in between reaches the others.
+        ring.reports([SLOW, FAILED]);
+        ring.restart(generation(1));
+    });
     for number in 1..=4 {
         assert_eq!(ring.reports([GOOD]), counts(number, 0, 0));
     }
@@ -286,10 +304,29 @@ fn epochs_wrap() {
 }
 
 #[test]
+fn sums_of_an_epoch_with_the_same_number_do_not_count() {
+    let ring = LastCalls::new(4);
+    ring.reports([BOTH; 4]);
+    until_the_first_epoch_again(&ring, |_| {
+        ring.restart(generation(1));
+        ring.reports([GOOD]);
+    });
+    assert_eq!(ring.reports([GOOD]), counts(2, 0, 0));
+
+    let ring = LastCalls::new(4);
+    ring.report(generation(0), BOTH);
+    until_the_first_epoch_again(&ring, |number| {
+        ring.report(generation(number.into()), GOOD);
+    });
+    let last = generation((1 << 17) - 1);
+    assert_eq!(ring.report(last, GOOD), counts(2, 0, 0));
+}
+
+#[test]
 fn what_has_not_begun_is_not_begun_again() {
     let ring = LastCalls::new(3);
     ring.restart(generation(1));
-    let epoch = ring.read_head().epoch;
+    let epoch = ring.read_head().epoch();
     ring.restart(generation(1));
-    assert_eq!(ring.read_head().epoch, epoch);
+    assert_eq!(ring.read_head().epoch(), epoch);
 }

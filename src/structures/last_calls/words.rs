@@ -66,10 +66,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    const GOOD: Outcome = Outcome {
-        failed: false,
-        slow: false,
-    };
+    /// Neither failed nor slow. It changes no sums.
+    pub(super) fn is_good(self) -> bool {
+        !self.failed && !self.slow
+    }
 }
 
 /// How many slots a ring has, and how its places are packed.
@@ -101,10 +101,6 @@ impl Shape {
         (lap + 1) & self.last_lap()
     }
 
-    fn lap_before(self, lap: u64) -> u64 {
-        lap.wrapping_sub(1) & self.last_lap()
-    }
-
     fn last_lap(self) -> u64 {
         (1 << (PLACE_BITS - self.index_bits)) - 1
     }
@@ -123,7 +119,7 @@ impl Shape {
             Some(index) => Place { index, ..place },
             None => Place {
                 index: self.slots - 1,
-                lap: self.lap_before(place.lap),
+                lap: place.lap.wrapping_sub(1) & self.last_lap(),
             },
         }
     }
@@ -131,87 +127,81 @@ impl Shape {
 
 /// Which position comes next, of which evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) epoch: Epoch,
-    pub(super) generation: Generation,
-    /// Every slot's position has been taken in this epoch.
-    pub(super) full: bool,
-    pub(super) next: Place,
-}
+pub(super) struct Head(u64);
 
 impl Head {
-    pub(super) fn from_bits(bits: u64, shape: Shape) -> Head {
-        Head {
-            epoch: Epoch::of(bits),
-            generation: Generation::from_bits(bits >> GENERATION_SHIFT),
-            full: bits & FULL != 0,
-            next: shape.place_of(bits),
-        }
+    pub(super) fn from_bits(bits: u64) -> Head {
+        Head(bits)
     }
 
-    pub(super) fn bits(self, shape: Shape) -> u64 {
-        self.epoch.bits()
-            | self.generation.bits() << GENERATION_SHIFT
-            | if self.full { FULL } else { 0 }
-            | self.next.lap << shape.index_bits
-            | u64::from(self.next.index)
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn epoch(self) -> Epoch {
+        Epoch::of(self.0)
+    }
+
+    fn generation(self) -> Generation {
+        Generation::from_bits(self.0 >> GENERATION_SHIFT)
+    }
+
+    /// Whether every slot's position has been taken in this epoch.
+    pub(super) fn is_full(self) -> bool {
+        self.0 & FULL != 0
+    }
+
+    /// The position that the next report takes.
+    pub(super) fn next(self, shape: Shape) -> Place {
+        shape.place_of(self.0)
     }
 
     /// New evidence, in which nothing has a position yet.
     pub(super) fn begun(self, generation: Generation) -> Head {
-        Head {
-            epoch: self.epoch.next(),
-            generation,
-            full: false,
-            next: Place { index: 0, lap: 0 },
-        }
+        Head(self.epoch().next().bits() | generation.bits() << GENERATION_SHIFT)
     }
 
     /// With the next position taken.
     pub(super) fn taken(self, shape: Shape) -> Head {
-        let index = self.next.index + 1;
-        if index < shape.slots {
-            let next = Place { index, ..self.next };
-            return Head { next, ..self };
+        let next = self.next(shape);
+        if next.index + 1 < shape.slots {
+            return Head(self.0 + 1);
         }
-        let lap = shape.lap_after(self.next.lap);
-        Head {
-            full: true,
-            next: Place { index: 0, lap },
-            ..self
-        }
+        let lap = shape.lap_after(next.lap) << shape.index_bits;
+        Head(self.0 & !(FULL - 1) | FULL | lap)
     }
 
     /// How many reports have a position that counts.
     pub(super) fn calls(self, shape: Shape) -> u32 {
-        if self.full {
+        if self.is_full() {
             shape.slots
         } else {
-            self.next.index
+            self.next(shape).index
         }
     }
 
     /// Whether its evidence is that of this generation.
     pub(super) fn is_of(self, generation: Generation) -> bool {
-        self.epoch != Epoch::NONE && self.generation == generation
+        self.generation() == generation && self.epoch() != Epoch::NONE
     }
 
     /// Whether a report of this generation is too late for it: newer evidence has begun.
     pub(super) fn is_after(self, generation: Generation) -> bool {
-        self.epoch != Epoch::NONE
-            && self.generation != generation
-            && !generation.follows(self.generation)
+        self.epoch() != Epoch::NONE
+            && self.generation() != generation
+            && !generation.follows(self.generation())
     }
 
     /// Whether this epoch goes on, and no later position has the slot of `place`, which is taken.
     pub(super) fn leaves(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
-        self.epoch == epoch
-            && (self.next.lap == place.lap
-                || self.next.lap == shape.lap_after(place.lap) && self.next.index <= place.index)
+        let next = self.next(shape);
+        self.epoch() == epoch
+            && (next.lap == place.lap
+                || next.lap == shape.lap_after(place.lap) && next.index <= place.index)
     }
 }
 
-/// What a slot says: the outcome of a position.
+/// What a slot says: the last outcome there that was not good, or that it has been taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
@@ -225,12 +215,6 @@ impl Entry {
         )
     }
 
-    /// A good outcome of the place one lap before this one, as if it had been reported.
-    pub(super) fn lap_before(epoch: Epoch, place: Place, shape: Shape) -> Entry {
-        let lap = shape.lap_before(place.lap);
-        Entry::new(epoch, Place { lap, ..place }, Outcome::GOOD)
-    }
-
     pub(super) fn from_bits(bits: u64) -> Entry {
         Entry(bits)
     }
@@ -239,38 +223,29 @@ impl Entry {
         self.0
     }
 
-    fn lap(self) -> u64 {
-        (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT
+    /// Whether it adds to the sums of an epoch.
+    pub(super) fn counts_in(self, epoch: Epoch) -> bool {
+        self.0 & (FAILED | SLOW) != 0 && Epoch::of(self.0) == epoch
     }
 
-    /// Whether it is of this place, whose slot it is in.
-    pub(super) fn is_of(self, epoch: Epoch, place: Place) -> bool {
-        self.is_in(epoch) && self.lap() == place.lap
+    /// Whether it is of the lap of this place, whose slot it is in.
+    pub(super) fn is_of_lap(self, place: Place) -> bool {
+        (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT == place.lap
     }
 
-    /// Whether it is of the place one lap before this one, whose slot it is in.
-    pub(super) fn is_lap_before(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
-        self.is_in(epoch) && shape.lap_after(self.lap()) == place.lap
-    }
-
-    fn is_in(self, epoch: Epoch) -> bool {
-        Epoch::of(self.0) == epoch
-    }
-
-    /// What it adds to the sums of its own epoch.
-    pub(super) fn addition(self) -> Change {
-        Change {
-            failures: i32::from(self.0 & FAILED != 0),
-            slow: i32::from(self.0 & SLOW != 0),
-        }
+    /// The same, taken out. No other entry ever has these bits in its slot.
+    pub(super) fn taken_out(self) -> Entry {
+        Entry(self.0 & !(FAILED | SLOW))
     }
 
     /// What it adds to the sums of an epoch.
-    pub(super) fn addition_in(self, epoch: Epoch) -> Change {
-        if self.is_in(epoch) {
-            self.addition()
-        } else {
-            Change::NONE
+    pub(super) fn addition(self, epoch: Epoch) -> Change {
+        if Epoch::of(self.0) != epoch {
+            return Change::NONE;
+        }
+        Change {
+            failures: i32::from(self.0 & FAILED != 0),
+            slow: i32::from(self.0 & SLOW != 0),
         }
     }
 }
@@ -360,9 +335,13 @@ mod looks {
         pub(in super::super) fn lap(self) -> u64 {
             self.lap
         }
+    }
 
-        pub(in super::super) fn set_lap(&mut self, lap: u64, shape: Shape) {
-            self.lap = lap & shape.last_lap();
+    impl Head {
+        /// At the beginning of the lap that comes so many before lap 0.
+        pub(in super::super) fn before_the_wrap(self, laps: u64, shape: Shape) -> Head {
+            let lap = (shape.last_lap() + 1 - laps) << shape.index_bits;
+            Head(self.0 & !(FULL - 1) | FULL | lap)
         }
     }
 }
