@@ -7,7 +7,7 @@ import dataclasses
 import typing
 import warnings
 from datetime import timedelta
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -65,7 +65,8 @@ def test_a_setting_that_is_taken_back_follows_the_manager_again(world: World, na
     needed = NEEDED.get(name, {})
     x.configure(**{name: OTHERS[name]}, **needed)
     assert settings_of(world)[name] == OTHERS[name] != defaults[name]
-    x.configure(**{name: inherit}, **dict.fromkeys(needed, inherit))
+    back: dict[str, Any] = {name: inherit, **dict.fromkeys(needed, inherit)}
+    x.configure(**back)
     assert settings_of(world) == defaults
     manager.configure(**{name: OTHERS[name]})
     assert settings_of(world)[name] == OTHERS[name]
@@ -128,7 +129,7 @@ def test_settings_of_rates_that_contradict_each_other(
     manager = world.manager
     x = manager.register("x")
     before = x.status().settings
-    operations = [
+    operations: list[Callable[[], object]] = [
         lambda: x.configure(jitter=0.5, **given),
         lambda: manager.configure("x", jitter=0.5, **given),
         lambda: manager.register("y", jitter=0.5, **given),
