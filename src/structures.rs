@@ -1,6 +1,8 @@
 //! Lock-free structures that know nothing of circuits.
 
 pub(crate) mod intrusive_stack;
+pub(crate) mod last_calls;
+pub(crate) mod rate_window;
 pub(crate) mod refcount;
 pub(crate) mod ring;
 pub(crate) mod slab;

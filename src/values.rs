@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;
+pub(crate) mod rates;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;

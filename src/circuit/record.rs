@@ -38,6 +38,7 @@ use crate::values::error::Error;
 use crate::values::event::{Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
+use crate::values::rates::Counts;
 use crate::values::settings::Settings;
 use crate::values::state::{NEVER, State, Word};
 
@@ -54,6 +55,7 @@ mod own_settings;
 mod packed_ticket;
 mod parked;
 mod rare;
+mod rates;
 mod record_ref;
 mod registration;
 mod reports;
@@ -336,6 +338,8 @@ struct Happening<'a> {
     opening: Option<Opening>,
     /// A failure with which the dependency has asked to be left alone for so many ms.
     wait: Option<u64>,
+    /// What counted for the rates when the circuit opened.
+    counts: Option<Counts>,
     now: u64,
 }
 
@@ -348,6 +352,7 @@ impl Happening<'_> {
             ended: None,
             opening: None,
             wait: None,
+            counts: None,
             now,
         }
     }

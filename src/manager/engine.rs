@@ -267,6 +267,7 @@ impl Engine {
         // be found.
         if self.context.version() != version {
             record.make_room(&record.settings(&self.context));
+            record.fit_rates(&self.context);
             record.watch(&self.context);
         }
         // Otherwise a thread that subscribes from now on finds the record.
@@ -365,6 +366,9 @@ impl Engine {
                 // their change, or they find the new version.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
+                if config.changes.concern_rates() {
+                    self.for_each(|record| record.fit_rates(&self.context));
+                }
                 if config.changes.concern_starts() {
                     self.for_each(|record| record.watch(&self.context));
                 }
@@ -427,6 +431,7 @@ impl Engine {
                 // settings, or this thread the new global ones.
                 fence(Ordering::SeqCst);
                 record.make_room(&record.settings(&self.context));
+                record.fit_rates(&self.context);
                 record.watch(&self.context);
                 record.touch_now(&self.context);
                 return Ok(());

@@ -181,12 +181,13 @@ pub(crate) struct Sums {
 }
 
 impl<'a> Totals<'a> {
-    /// Counts a success at `now`. The time says when it was active. False if
-    /// the thread has no cell, so that it was slow.
+    /// Counts a success at `now`. The time says when it was active. The first success of a tick in
+    /// a cell calls `turn` with the cell, before it is counted. False if the thread has no cell of
+    /// its own, so that it was slow.
     #[inline]
-    pub(crate) fn success(self, now: Tick) -> bool {
+    pub(crate) fn success(self, now: Tick, turn: impl FnOnce(&Cell)) -> bool {
         let cell = self.cell();
-        self.add_success(cell, now);
+        self.add_success(cell, now, turn);
         cell.is_some()
     }
 
@@ -206,7 +207,8 @@ impl<'a> Totals<'a> {
         sums
     }
 
-    fn each(self, mut visit: impl FnMut(&Cell)) {
+    /// Shows all cells, in the order of their places.
+    pub(crate) fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);
         visit(self.shared.cell());
         for cell in self.stripes.block().into_iter().flat_map(Block::cells) {
@@ -214,11 +216,37 @@ impl<'a> Totals<'a> {
         }
     }
 
+    /// How many places there are for cells, with and without a block.
+    pub(crate) fn places() -> usize {
+        2 + block::at_once()
+    }
+
+    /// The number of a cell of this record, below [`Totals::places`]: for what is kept beside it.
+    pub(crate) fn place(self, cell: &Cell) -> usize {
+        let mut place = 0;
+        let mut found = None;
+        self.each(|other| {
+            if std::ptr::eq(other, cell) {
+                found = Some(place);
+            }
+            place += 1;
+        });
+        found.expect("a cell of this record")
+    }
+
+    /// Whether it is the cell that several threads write.
+    pub(crate) fn is_shared(self, cell: &Cell) -> bool {
+        std::ptr::eq(self.shared.cell(), cell)
+    }
+
     #[inline]
-    fn add_success(self, cell: Option<&Cell>, now: Tick) {
+    fn add_success(self, cell: Option<&Cell>, now: Tick, turn: impl FnOnce(&Cell)) {
         match cell {
-            Some(cell) => cell.success(now),
-            None => self.shared.success(now),
+            Some(cell) => cell.success(now, || {
+                turn(cell);
+                cell.begin_tick(now);
+            }),
+            None => self.shared.success(now, || turn(self.shared.cell())),
         }
     }
 
@@ -294,7 +322,17 @@ impl Owner {
 #[cfg(test)]
 impl<'a> Totals<'a> {
     pub(crate) fn success_as(self, index: u16, store: &impl Store, now_ms: u64) {
-        self.add_success(self.cell_as(index, store), Tick::from_ms(now_ms));
+        self.success_as_turning(index, store, now_ms, |_| {});
+    }
+
+    pub(crate) fn success_as_turning(
+        self,
+        index: u16,
+        store: &impl Store,
+        now_ms: u64,
+        turn: impl FnOnce(&Cell),
+    ) {
+        self.add_success(self.cell_as(index, store), Tick::from_ms(now_ms), turn);
     }
 
     pub(crate) fn rejected_as(self, index: u16, store: &impl Store) {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
 use crate::values::key::KeyBuf;
+use crate::values::rates::Counts;
 use crate::values::settings::Metadata;
 use crate::values::state::State;
 
@@ -200,6 +201,8 @@ pub(crate) enum Occurrence {
     CleanedUp,
     Success,
     Failure,
+    /// A success that opens the circuit, since too many calls were slow.
+    SlowSuccess,
     Expiry,
     OpenedByHand,
     ClosedByHand,
@@ -222,6 +225,7 @@ impl Occurrence {
             (Occurrence::Success, true) => &[Success, StateChange, CircuitClosed],
             (Occurrence::Failure, false) => &[Failure],
             (Occurrence::Failure, true) => &[Failure, StateChange, CircuitOpened],
+            (Occurrence::SlowSuccess, _) => &[Success, StateChange, CircuitOpened],
             (Occurrence::Expiry, _) => &[Expiry, StateChange, CircuitHalfOpened],
             (Occurrence::OpenedByHand, false) => &[CircuitOpened],
             (Occurrence::OpenedByHand, true) => &[StateChange, CircuitOpened],
@@ -263,6 +267,8 @@ pub(crate) struct Facts {
     pub(crate) expiry: u64,
     /// Why the circuit is open, if it is.
     pub(crate) opened_by: Option<Cause>,
+    /// What counted for the rates when it opened.
+    pub(crate) counts: Option<Counts>,
     pub(crate) reason: Text,
     pub(crate) metadata: Option<Arc<Metadata>>,
 }
@@ -353,6 +359,23 @@ impl Event {
     /// Failures in a row, or inside the window, when it happened.
     pub fn failure_count(&self) -> u32 {
         self.facts.failures
+    }
+
+    /// What counted for the [rates](crate::Status::window_calls) when the circuit opened. None for
+    /// an event of something else, without a rate, and if the event is
+    /// [coalesced](Event::is_coalesced).
+    pub fn window_calls(&self) -> Option<u64> {
+        self.facts.counts.map(|counts| counts.calls)
+    }
+
+    /// The failures of [`Event::window_calls`].
+    pub fn window_failures(&self) -> Option<u64> {
+        self.facts.counts.map(|counts| counts.failures)
+    }
+
+    /// The slow calls of [`Event::window_calls`], which failed or not.
+    pub fn window_slow(&self) -> Option<u64> {
+        self.facts.counts.map(|counts| counts.slow)
     }
 
     /// How long the opening lasts; none if the circuit is not open, or stays

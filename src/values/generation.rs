@@ -26,6 +26,11 @@ impl Generation {
         Generation::from_bits(self.bits() + 1)
     }
 
+    /// The one before this.
+    pub(crate) fn previous(self) -> Self {
+        Generation::from_bits(self.bits().wrapping_sub(1))
+    }
+
     /// How many generations it is after `other`, modulo a round.
     pub(crate) fn since(self, other: Generation) -> u64 {
         self.bits().wrapping_sub(other.bits()) & Self::MASK

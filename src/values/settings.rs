@@ -84,7 +84,7 @@ impl<T> Given<T> {
         }
     }
 
-    fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         !matches!(self, Given::Keep)
     }
 }

@@ -18,7 +18,7 @@
 //! | 3 | probing; with a flag: departing, too | half-open |
 //! | 3 | closing: closed, and its tally still has to be taken over | closed |
 //! | 5 | retired: the connection was removed | – |
-//! | 6 | open, by hand | open |
+//! | 6 | open, by a hand or by a success that was slow | open |
 //! | 7 | open, by a failure | open |
 //!
 //! The modes are numbered so that the questions of a call are one comparison each. A call
@@ -128,11 +128,13 @@ pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
-/// Who opens a circuit.
+/// What opens a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenedBy {
-    Hand,
+    /// A failure, the last one of its tally.
     Failure,
+    /// A hand, or a success that was slow.
+    Other,
 }
 
 /// What becomes of the tally when a circuit is closed.
@@ -362,7 +364,7 @@ impl Word {
     #[must_use]
     pub(crate) fn opened(self, by: OpenedBy, deadline: u64) -> Word {
         let mode = match by {
-            OpenedBy::Hand => OPEN,
+            OpenedBy::Other => OPEN,
             OpenedBy::Failure => OPEN_BY_FAILURE,
         };
         self.moved(mode, self.next_trips(), deadline.min(NEVER))

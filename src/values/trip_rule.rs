@@ -18,7 +18,8 @@ pub(crate) struct Evidence {
 
 /// How many failures in a row open the circuit, if nothing else does.
 pub(crate) fn limit(settings: &Settings) -> Option<u32> {
-    settings.window.is_none().then_some(settings.max_attempts)
+    let counts_in_a_row = settings.window.is_none() && settings.rate_shape().is_none();
+    counts_in_a_row.then_some(settings.max_attempts)
 }
 
 /// The rule that opens the circuit, if one does.

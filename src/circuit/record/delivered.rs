@@ -209,6 +209,7 @@ impl Record {
             failures: self.count(word),
             expiry: expiry.unwrap_or(u64::MAX),
             opened_by,
+            counts: None,
             reason: Text::None,
             metadata: None,
         }
@@ -225,6 +226,7 @@ impl Record {
             failures: 0,
             expiry: u64::MAX,
             opened_by: None,
+            counts: None,
             reason: Text::None,
             metadata: None,
         }

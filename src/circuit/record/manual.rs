@@ -85,7 +85,7 @@ impl Record {
                     (after, self.swap(before, after))
                 }
                 false => {
-                    let after = before.opened(OpenedBy::Hand, opening.deadline());
+                    let after = before.opened(OpenedBy::Other, opening.deadline());
                     (after, self.leave(seen, after))
                 }
             };
@@ -143,7 +143,9 @@ impl Record {
                 continue;
             }
             let after = before.zeroed();
+            let beginning = self.before_evidence();
             if after == before || self.swap(before, after) {
+                self.begin_evidence(beginning, after);
                 break Change { before, after };
             }
         };

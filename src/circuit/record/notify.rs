@@ -315,6 +315,7 @@ impl Record {
             }
             .unwrap_or(u64::MAX),
             opened_by,
+            counts: happening.counts,
             reason: Text::new(happening.report.reason),
             metadata: happening.report.metadata.clone(),
         };

@@ -225,7 +225,7 @@ mod tests {
     fn an_opening_by_hand_is_no_failure() {
         let word = closed(2);
         let parked = Parked::NEW.with(word, word.tally().expect("closed"));
-        let open = word.opened(OpenedBy::Hand, 100);
+        let open = word.opened(OpenedBy::Other, 100);
         assert_eq!(failures(parked, open), 2);
         assert_eq!(parked.settled(open), parked);
     }
@@ -245,19 +245,19 @@ mod tests {
         let word = closed(4);
         let parked = Parked::NEW.with(word, word.tally().expect("closed"));
         let probing = word
-            .opened(OpenedBy::Hand, 100)
+            .opened(OpenedBy::Other, 100)
             .probing()
             .with_success(true);
         assert_eq!(failures(parked, probing), 0);
         let settled = parked.settled(probing);
-        assert_eq!(failures(settled, probing.opened(OpenedBy::Hand, 1)), 0);
+        assert_eq!(failures(settled, probing.opened(OpenedBy::Other, 1)), 0);
     }
 
     #[test]
     fn a_successful_probe_that_clears_nothing_leaves_what_is_parked() {
         let word = closed(4);
         let parked = Parked::NEW.with(word, word.tally().expect("closed"));
-        let probing = word.opened(OpenedBy::Hand, 100).probing();
+        let probing = word.opened(OpenedBy::Other, 100).probing();
         let once = probing.with_success(false);
         assert_eq!(failures(parked, once), 4);
         assert_eq!(failures(parked, once.with_success(false)), 4);
@@ -290,7 +290,7 @@ mod tests {
     fn a_half_open_circuit_takes_over_once() {
         let word = closed(2);
         let parked = Parked::NEW.with(word, word.tally().expect("closed"));
-        let open = word.opened(OpenedBy::Hand, 100);
+        let open = word.opened(OpenedBy::Other, 100);
         assert_eq!(parked.taken_over(open), parked, "it is not half-open");
         let probing = open.probing();
         let taken_over = parked.taken_over(probing);

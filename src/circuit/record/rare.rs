@@ -1,6 +1,9 @@
 //! What few connections need: allocated once, when settings ask for it, and kept.
 
+use arc_swap::ArcSwapOption;
+
 use super::Record;
+use super::rates::Rates;
 use crate::circuit::probe_slots::{MoreProbes, Probes};
 use crate::structures::sliding_window::Window;
 use crate::values::settings::{MAX_WINDOW_ATTEMPTS, Settings, UNLIMITED};
@@ -11,6 +14,8 @@ pub(super) struct Rare {
     probes: MoreProbes,
     /// The times of failures.
     pub(super) window: Window,
+    /// What rates are made of.
+    pub(super) rates: ArcSwapOption<Rates>,
 }
 
 impl Record {
@@ -27,7 +32,17 @@ impl Record {
 
     /// Whether [`Record::make_room`] allocates nothing for these settings.
     pub(crate) fn has_room(settings: &Settings) -> bool {
-        settings.half_open_max_calls <= Probes::INLINE && settings.window.is_none()
+        settings.half_open_max_calls <= Probes::INLINE
+            && settings.window.is_none()
+            && settings.rate_shape().is_none()
+    }
+
+    pub(super) fn rare(&self) -> &Rare {
+        self.cold().rare.get_or_make(|| Rare {
+            probes: MoreProbes::new(),
+            window: Window::new(),
+            rates: ArcSwapOption::empty(),
+        })
     }
 
     /// Allocates what these settings need, so that no report has to.
@@ -35,10 +50,7 @@ impl Record {
         if Record::has_room(settings) {
             return;
         }
-        let rare = self.cold().rare.get_or_make(|| Rare {
-            probes: MoreProbes::new(),
-            window: Window::new(),
-        });
+        let rare = self.rare();
         rare.probes.reserve(settings.half_open_max_calls);
         if settings.window.is_some() {
             // An unlimited circuit counts for the status only.

@@ -22,6 +22,14 @@ pub struct Status {
     pub state: State,
     /// Failures in a row, or inside the window if there is one.
     pub failure_count: u32,
+    /// Reports that count for the rates: within the window, and since the circuit closed or was
+    /// reset last. While it is not closed: those that counted when it opened. None without a rate,
+    /// and if that is not known.
+    pub window_calls: Option<u64>,
+    /// The failures of [`Status::window_calls`].
+    pub window_failures: Option<u64>,
+    /// The slow calls of [`Status::window_calls`], which failed or not.
+    pub window_slow: Option<u64>,
     /// Successes reported since registration.
     pub total_successes: u64,
     /// Failures reported since registration.
@@ -101,6 +109,7 @@ impl Record {
         let tally = seen.parked.tally(word);
         let settings = self.settings(context);
         let profile = self.profile.load();
+        let counts = self.rate_counts(context, word);
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
@@ -119,6 +128,9 @@ impl Record {
                 // None was reported since there is a window.
                 _ => 0,
             },
+            window_calls: counts.map(|counts| counts.calls),
+            window_failures: counts.map(|counts| counts.failures),
+            window_slow: counts.map(|counts| counts.slow),
             total_successes: sums.successes,
             total_failures: failures,
             total_rejections: sums.rejected,

@@ -185,9 +185,11 @@ impl Record {
             let version = context.version();
             let watched = self.settings(context).is_watched();
             let closed = word.closed(parked.tally(word), watched);
+            let beginning = self.before_evidence();
             if !self.swap(word, closed) {
                 return None;
             }
+            self.begin_evidence(beginning, closed);
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
             // there finds this closed word, or this thread the new version.
             fence_after_rmw();

@@ -23,6 +23,7 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
             generation: Generation::from_bits(1),
             is_altered: false,
             opened_by: None,
+            counts: None,
             failures: 0,
             expiry: u64::MAX,
             reason: Text::None,

@@ -7,14 +7,19 @@
 //!
 //! The time is written only when it changes, at most once for each tick of the coarse
 //! clock or each millisecond, and kept as the clock tells it. A reader takes the latest
-//! time of all cells, and the sum of the rest.
+//! time of all cells, and the sum of the rest. That branch, which each cell takes so seldom, is
+//! also where other parts of a record keep what goes by time: `turn`.
 //!
-//! Everything here is `Relaxed`. The counts publish nothing but themselves, and
+//! The counts are `Relaxed`. They publish nothing but themselves, and
 //! what makes them exact (that a cell's writers follow one another) is
 //! established where indexes change hands, in [`thread_index`](super::thread_index).
 
 use super::Sums;
-use crate::sys::atomic::{AtomicU64, Ordering::Relaxed, shipped};
+use crate::sys::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    shipped,
+};
 use crate::sys::clock::Tick;
 
 /// Counts written by one thread at a time. All zeroes is a valid, empty cell.
@@ -44,14 +49,14 @@ impl Cell {
         }
     }
 
-    /// For the owner only, as is the next.
-    #[inline]
-    pub(crate) fn success(&self, now: Tick) {
-        increment(&self.successes);
-        let now = now.to_word();
-        if self.last_success.load(Relaxed) < now {
-            self.last_success.store(now, Relaxed);
+    /// For the owner only, as is the next. The first success of a tick calls `turn` before it is
+    /// counted.
+    #[inline(always)]
+    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) {
+        if self.last_success.load(Relaxed) < now.to_word() {
+            turn();
         }
+        increment(&self.successes);
     }
 
     #[inline]
@@ -59,7 +64,16 @@ impl Cell {
         increment(&self.rejected);
     }
 
-    /// For any thread.
+    /// For `turn` of a cell with one owner: the tick is that of its last success.
+    pub(crate) fn begin_tick(&self, now: Tick) {
+        self.last_success.store(now.to_word(), Relaxed);
+    }
+
+    /// For any thread, as is the next.
+    pub(crate) fn successes(&self) -> u64 {
+        self.successes.load(Relaxed)
+    }
+
     pub(super) fn add_to(&self, sums: &mut Sums) {
         sums.successes = sums.successes.wrapping_add(self.successes.load(Relaxed));
         sums.rejected = sums.rejected.wrapping_add(self.rejected.load(Relaxed));
@@ -73,13 +87,16 @@ impl Shared {
         Shared(Cell::new())
     }
 
+    /// A thread that finds the tick in place finds what another one's `turn` has done.
     #[cold]
-    pub(super) fn success(&self, now: Tick) {
-        self.0.successes.fetch_add(1, Relaxed);
+    pub(super) fn success(&self, now: Tick, turn: impl FnOnce()) {
         let now = now.to_word();
-        if self.0.last_success.load(Relaxed) < now {
-            self.0.last_success.fetch_max(now, Relaxed);
+        // ORDERING: Acquire, partner of the Release below.
+        if self.0.last_success.load(Acquire) < now {
+            turn();
+            self.0.last_success.fetch_max(now, Release);
         }
+        self.0.successes.fetch_add(1, Relaxed);
     }
 
     #[cold]

@@ -55,10 +55,10 @@ fn at(ms: u64) -> Tick {
 fn one_thread_needs_only_the_primary() {
     let record = Record::new();
     assert_eq!(record.totals().sum(), sums(0, 0, None));
-    record.totals().success(at(0));
+    record.totals().success(at(0), |_| {});
     assert_eq!(record.totals().sum(), sums(1, 0, Some(0)));
-    record.totals().success(at(7));
-    record.totals().success(at(5));
+    record.totals().success(at(7), |_| {});
+    record.totals().success(at(5), |_| {});
     record.totals().rejected();
     assert_eq!(record.totals().sum(), sums(3, 1, Some(7)));
     assert_eq!(record.shared.sum(), Sums::default());
@@ -75,7 +75,7 @@ fn eight_threads_on_one_record() {
             let totals = record.totals();
             scope.spawn(move || {
                 for i in 0..EACH {
-                    totals.success(at(t * EACH + i));
+                    totals.success(at(t * EACH + i), |_| {});
                     if i % 4 == 0 {
                         totals.rejected();
                     }
@@ -101,7 +101,8 @@ fn short_lived_threads_hand_their_cells_on() {
     for round in 0..200 {
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| _ = record.totals().success(at(round))));
+                scope
+                    .spawn(|| (0..50).for_each(|_| _ = record.totals().success(at(round), |_| {})));
             }
         });
     }
@@ -248,7 +249,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
     struct Late(Arc<Record>);
     impl Drop for Late {
         fn drop(&mut self) {
-            self.0.totals().success(at(2));
+            self.0.totals().success(at(2), |_| {});
         }
     }
     thread_local! {
@@ -261,7 +262,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
     thread::spawn(move || {
         // One on each side of the lease, whichever order destructors run in.
         assert!(EARLIER.with(|late| late.set(Late(theirs.clone())).is_ok()));
-        theirs.totals().success(at(1));
+        theirs.totals().success(at(1), |_| {});
         assert!(LATER.with(|late| late.set(Late(theirs.clone())).is_ok()));
     })
     .join()
@@ -273,7 +274,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
 #[test]
 fn the_latest_time_there_is_does_not_wrap() {
     let record = Record::new();
-    record.totals().success(at(u64::MAX));
+    record.totals().success(at(u64::MAX), |_| {});
     let last = record.totals().sum().last_success_ms;
     assert!(last > Some(1 << 43), "{last:?}");
 }
@@ -283,7 +284,7 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
     let records: Vec<Record> = (0..500).map(|_| Record::new()).collect();
     let report = |expected: u64| {
         for record in &records {
-            record.totals().success(at(expected));
+            record.totals().success(at(expected), |_| {});
         }
     };
     report(0);

@@ -25,7 +25,7 @@ use crate::values::error::Error;
 
 impl Changes {
     /// Whether they can change what a rate counts, or whether there is one.
-    pub(super) fn concern_rates(&self) -> bool {
+    pub(crate) fn concern_rates(&self) -> bool {
         self.failure_rate.is_given()
             || self.rate_window.is_given()
             || self.rate_calls.is_given()

@@ -23,7 +23,7 @@ impl Word {
 }
 
 fn open_until(deadline: u64) -> Word {
-    Word::NEW.opened(OpenedBy::Hand, deadline)
+    Word::NEW.opened(OpenedBy::Other, deadline)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_new_circuit_is_closed_and_spotless() {
 
 #[test]
 fn an_opening_counts_a_trip_and_says_who_opened() {
-    for (by, by_failure) in [(OpenedBy::Hand, false), (OpenedBy::Failure, true)] {
+    for (by, by_failure) in [(OpenedBy::Other, false), (OpenedBy::Failure, true)] {
         let open = closed(2).opened(by, 107);
         assert_eq!(open.state(), State::Open);
         assert_eq!((open.deadline(), open.trips()), (Some(107), 1));
@@ -92,7 +92,7 @@ fn trips_stop_at_the_end_of_their_field() {
 
 #[test]
 fn re_arming_moves_the_deadline_and_is_no_new_opening() {
-    for by in [OpenedBy::Hand, OpenedBy::Failure] {
+    for by in [OpenedBy::Other, OpenedBy::Failure] {
         let open = Word::NEW.opened(by, 50);
         let rearmed = open.rearmed(500);
         assert_eq!((rearmed.deadline(), rearmed.trips()), (Some(500), 1));
@@ -120,7 +120,7 @@ fn closing_by_hand_keeps_the_tally_and_the_trips_and_a_recovery_neither() {
 fn a_word_that_is_closing_is_closed_and_passes_nothing_freely() {
     let probing = closed(3).probing().with_success(true);
     for (how, trips) in [(Closing::Keeping, 1), (Closing::Forgetting, 0)] {
-        let word = probing.opened(OpenedBy::Hand, 9).closing(how);
+        let word = probing.opened(OpenedBy::Other, 9).closing(how);
         assert_eq!(word.state(), State::Closed);
         assert_eq!((word.is_closing(), word.trips()), (Some(how), trips));
         assert_eq!((word.tally(), word.successes()), (None, None));
@@ -228,7 +228,7 @@ fn a_mark_fits_the_spotless_word_that_has_it_and_no_other() {
                 new.with_tally(timed),
                 new.with_tally(timed.plus_failure()),
                 new.watched(true),
-                new.opened(OpenedBy::Hand, 9),
+                new.opened(OpenedBy::Other, 9),
                 new.retired(0),
             ]
         })

@@ -16,7 +16,6 @@ use crate::values::settings::Settings;
 impl Record {
     /// Whether a call that is reported now counts as slow. For one answer for one report, ask once:
     /// time goes on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "rates count slow calls"))]
     pub(super) fn is_slow(
         &self,
         context: &Context,

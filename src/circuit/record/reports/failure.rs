@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::check;
@@ -173,12 +174,19 @@ impl Record {
         ticket: Option<Ticket>,
         happening: Happening<'_>,
     ) -> Result<u32, Refusal> {
+        let mut rate_report = RateReport::failure();
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
             // After the words: a failure that follows one which obeys new settings obeys them, too.
             let settings = self.settings(context);
             check(ticket, word)?;
+            let rates = self.rates();
+            let rates = rates.as_ref().and_then(|loaded| loaded.as_deref());
+            if let Some(rates) = rates {
+                let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
+                rate_report.count(rates, word, happening.now, is_slow);
+            }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);
             let happening = Happening {
@@ -187,7 +195,8 @@ impl Record {
             };
             let cause = match (word.state(), happening.wait) {
                 (State::Closed | State::HalfOpen, Some(_)) => Some(Cause::RetryAfter),
-                (State::Closed, None) => trip_rule::rule_that_fires(&settings, failure.evidence()),
+                (State::Closed, None) => trip_rule::rule_that_fires(&settings, failure.evidence())
+                    .or_else(|| rates?.rule_that_fires(self, context, &settings, word)),
                 (State::HalfOpen, None) => Some(Cause::Probe),
                 (_, Some(_)) => {
                     return Ok(self.failure_in_totals(context, word, failure.count - 1, happening));
@@ -208,6 +217,10 @@ impl Record {
                     let change = Change {
                         before: word,
                         after,
+                    };
+                    let happening = Happening {
+                        counts: self.note_evidence(context, change),
+                        ..happening
                     };
                     self.after_opening(context, change, happening, opening);
                     return Ok(failure.count);

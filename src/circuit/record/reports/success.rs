@@ -7,13 +7,16 @@
 //! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit, and clears it |
 
 use super::super::parked::Seen;
+use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Happening, Record, Refusal, Ticket};
 use super::check;
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
+use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
-use crate::values::state::{Closing, State, Word};
+use crate::values::state::{Closing, OpenedBy, State, Word};
+use crate::values::tally::Tally;
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 
@@ -65,7 +68,8 @@ impl Record {
         // The cell first, so that the cell alone has to outlast the clock's call.
         match self.totals().own() {
             Some(cell) => {
-                cell.success(context.clock.tick());
+                let now = context.clock.tick();
+                cell.success(now, || self.begin_tick(cell, now));
                 true
             }
             None => self.success_of_new_thread(context),
@@ -83,7 +87,10 @@ impl Record {
     #[inline]
     fn count_success(&self, context: &Context) -> u64 {
         let now = context.clock.tick();
-        if !self.totals().success(now) {
+        if !self
+            .totals()
+            .success(now, |cell| self.begin_bucket(cell, now))
+        {
             context.want_cells();
         }
         now.ms()
@@ -109,48 +116,102 @@ impl Record {
             self.notify_unmoved(context, word, happening);
             return Ok(());
         }
-        let change = self
-            .settling(ticket, || self.apply_success(context, ticket, now))
-            .inspect_err(|refusal| self.notify_stale(context, *refusal, happening))?;
-        self.after(context, change, happening);
-        Ok(())
+        self.settling(ticket, || self.apply_success(context, ticket, happening))
+            .inspect_err(|refusal| {
+                self.take_back(now);
+                self.notify_stale(context, *refusal, happening);
+            })
     }
 
     fn apply_success(
         &self,
         context: &Context,
         ticket: Option<Ticket>,
-        now: u64,
-    ) -> Result<Change, Refusal> {
-        loop {
-            let seen = self.look(context, now)?;
+        happening: Happening<'_>,
+    ) -> Result<(), Refusal> {
+        let mut rate_report = RateReport::success();
+        let change = loop {
+            let seen = self.look(context, happening.now)?;
             let word = seen.word;
             check(ticket, word)?;
             let (after, done) = match word.state() {
-                State::Closed => self.success_while_closed(context, word),
+                State::Closed => {
+                    let after = self.seen_healthy(context, word);
+                    // Only then can it be slow, or count among the last calls.
+                    if word.is_watched()
+                        && let Some(rates) = self.rates()
+                        && let Some(rates) = rates.as_deref()
+                    {
+                        let settings = self.settings(context);
+                        let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
+                        if rate_report.count(rates, word, happening.now, is_slow)
+                            && let Some(cause) =
+                                rates.rule_that_fires(self, context, &settings, word)
+                        {
+                            if self.open_slowly(context, seen, after, cause, happening) {
+                                return Ok(());
+                            }
+                            continue;
+                        }
+                    }
+                    (after, after == word || self.swap(word, after))
+                }
                 State::HalfOpen => match self.success_while_half_open(context, seen) {
-                    Some(change) => return Ok(change),
+                    Some(change) => break change,
                     None => continue,
                 },
                 _ => (word, self.success_while_open(context, seen)),
             };
             if done {
-                return Ok(Change {
+                break Change {
                     before: word,
                     after,
-                });
+                };
             }
-        }
+        };
+        self.after(context, change, happening);
+        Ok(())
     }
 
-    /// It clears the tally, unless the settings keep it, and sees the dependency healthy: the next
-    /// opening is the first.
-    fn success_while_closed(&self, context: &Context, word: Word) -> (Word, bool) {
-        let after = match self.keeps_failures(context) {
+    /// A slow success opens the circuit. It counts as a success first: `healthy` is the word after
+    /// that. False if another thread was faster.
+    #[cold]
+    fn open_slowly(
+        &self,
+        context: &Context,
+        seen: Seen,
+        healthy: Word,
+        cause: Cause,
+        happening: Happening<'_>,
+    ) -> bool {
+        let settings = self.settings(context);
+        let opening = self.opening(context, &settings, healthy.next_trips(), cause);
+        let after = healthy.opened(OpenedBy::Other, opening.deadline());
+        let tally = healthy.tally().unwrap_or(Tally::NONE);
+        let parked = seen.parked.with(seen.word, tally);
+        if !self.leave_with(seen, parked, after) {
+            return false;
+        }
+        let change = Change {
+            before: seen.word,
+            after,
+        };
+        let happening = Happening {
+            occurrence: Occurrence::SlowSuccess,
+            counts: self.note_evidence(context, change),
+            ..happening
+        };
+        self.after_opening(context, change, happening, opening);
+        true
+    }
+
+    /// A closed word after a success. It clears the tally, unless the settings keep it, and sees
+    /// the dependency healthy: the next opening is the first.
+    fn seen_healthy(&self, context: &Context, word: Word) -> Word {
+        match self.keeps_failures(context) {
             true => word.without_trips(),
             false => word.zeroed(),
-        };
-        (after, after == word || self.swap(word, after))
+        }
     }
 
     /// It clears the parked tally, unless the settings keep it. Without a permit: a permit's report

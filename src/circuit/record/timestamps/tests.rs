@@ -45,7 +45,7 @@ impl Circuit {
     }
 
     fn open(&self) -> Change {
-        self.change(|word| word.opened(OpenedBy::Hand, 9_000))
+        self.change(|word| word.opened(OpenedBy::Other, 9_000))
     }
 
     fn half_open(&self) -> Change {

@@ -1,0 +1,298 @@
+//! The evidence of the rates: which reports count, and when a rule is asked.
+//!
+//! What is counted lies in a block, over the last so much time ([`in_time`]) or the last so many
+//! calls ([`LastCalls`]). Which rule fires says [`rates`](crate::values::rates). Here is what lies
+//! between:
+//!
+//! - **A shape.** The settings say over what rates are taken. A thread that changes them gives the
+//!   record another block ([`Record::fit_rates`]), which begins empty. A report that finds a block
+//!   of another shape than its settings counts in it, and asks no rule.
+//! - **Since when.** A rate counts only what was reported in the state that the circuit is in, since
+//!   the last reset: by generation.
+//! - **Once.** A report is counted as soon as it is known to belong to the state, before the rules
+//!   are asked. So of two threads that report at once, one sees both reports. A success of a circuit
+//!   that is not watched is counted in its cell, before that is known. If it turns out to be
+//!   stale, it is taken back.
+//! - **When.** A rule is asked when something bad was reported to a closed circuit.
+
+mod generation_sums;
+mod in_time;
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::Record;
+use super::transition::Change;
+use crate::circuit::context::Context;
+use crate::structures::last_calls::LastCalls;
+use crate::structures::striped_counter::Cell;
+use crate::sys::atomic::{Ordering, fence};
+use crate::sys::clock::Tick;
+use crate::values::cause::Cause;
+use crate::values::rates::{Counts, Outcome, Shape, Sums};
+use crate::values::settings::Settings;
+use crate::values::state::Word;
+use generation_sums::GenerationSums;
+use in_time::InTime;
+
+/// What a record keeps for its rates.
+pub(super) struct Rates {
+    shape: Shape,
+    reports: Reports,
+    /// What led to the last opening, by the generation of the open circuit.
+    opening: GenerationSums,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies on the heap, once for a connection"
+)]
+enum Reports {
+    Time(InTime),
+    Calls(LastCalls),
+}
+
+/// A report on its way into the rates. Its thread may have to decide more than once, and counts
+/// it once.
+pub(super) struct RateReport {
+    failed: bool,
+    /// Once it is counted.
+    outcome: Option<Outcome>,
+}
+
+impl RateReport {
+    pub(super) fn failure() -> Self {
+        RateReport {
+            failed: true,
+            outcome: None,
+        }
+    }
+
+    pub(super) fn success() -> Self {
+        RateReport {
+            failed: false,
+            outcome: None,
+        }
+    }
+
+    /// Counts it as a report to this word, and returns whether the call was slow. `now` is of the
+    /// coarse clock.
+    pub(super) fn count(
+        &mut self,
+        rates: &Rates,
+        word: Word,
+        now: u64,
+        is_slow: impl FnOnce() -> bool,
+    ) -> bool {
+        let outcome = self.outcome.unwrap_or_else(|| {
+            let outcome = Outcome {
+                failed: self.failed,
+                slow: is_slow(),
+            };
+            rates.count(word, outcome, now);
+            outcome
+        });
+        self.outcome = Some(outcome);
+        outcome.slow
+    }
+}
+
+impl Rates {
+    fn new(record: &Record, shape: Shape, now: u64) -> Self {
+        let generation = record.word_now().generation();
+        Rates {
+            shape,
+            reports: match shape {
+                Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
+                Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
+            },
+            opening: GenerationSums::new(generation, Sums::default()),
+        }
+    }
+
+    fn count(&self, word: Word, outcome: Outcome, now: u64) {
+        match &self.reports {
+            Reports::Time(reports) => reports.count(outcome, now),
+            Reports::Calls(reports) if word.tally().is_some() => {
+                reports.report(
+                    word.generation(),
+                    crate::structures::last_calls::Outcome {
+                        failed: outcome.failed,
+                        slow: outcome.slow,
+                    },
+                );
+            }
+            Reports::Calls(_) => {}
+        }
+    }
+
+    /// The rule that opens the closed circuit, if a rate does.
+    pub(super) fn rule_that_fires(
+        &self,
+        record: &Record,
+        context: &Context,
+        settings: &Settings,
+        word: Word,
+    ) -> Option<Cause> {
+        if settings.rate_shape() != Some(self.shape) {
+            return None;
+        }
+        let generation = word.generation();
+        let counts = match &self.reports {
+            Reports::Time(reports) => reports.evidence(record, context, settings, generation)?,
+            Reports::Calls(reports) => reports.counts(generation).into(),
+        };
+        settings.rate_that_fires(counts)
+    }
+
+    /// What counts beside this closed word.
+    fn counts(&self, record: &Record, context: &Context, word: Word) -> Option<Counts> {
+        match &self.reports {
+            Reports::Time(reports) => reports.counts(record, context, word.generation()),
+            Reports::Calls(reports) => Some(reports.counts(word.generation()).into()),
+        }
+    }
+
+    /// What counted when the circuit opened, beside its word after that.
+    fn before_opening(&self, word: Word) -> Option<Counts> {
+        let generation = word.generation();
+        // Half-open is the generation after.
+        let sums = self.opening.of(generation);
+        let sums = sums.or_else(|| self.opening.of(generation.previous()));
+        sums.map(Sums::counts)
+    }
+}
+
+/// The block of a record, if its settings ask for rates.
+pub(super) type Loaded = Guard<Option<Arc<Rates>>>;
+
+/// Where the evidence of a closed circuit begins.
+pub(super) struct Beginning(Option<(Loaded, Sums)>);
+
+impl Record {
+    /// What is kept for rates, if settings ask for them.
+    pub(super) fn rates(&self) -> Option<Loaded> {
+        let loaded = self.cold().rare.get()?.rates.load();
+        loaded.is_some().then_some(loaded)
+    }
+
+    /// Before a cell counts the first success of a tick.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn begin_tick(&self, cell: &Cell, now: Tick) {
+        self.begin_bucket(cell, now);
+        cell.begin_tick(now);
+    }
+
+    pub(super) fn begin_bucket(&self, cell: &Cell, now: Tick) {
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+            && let Reports::Time(reports) = &rates.reports
+        {
+            reports.begin_bucket(self, cell, now);
+        }
+    }
+
+    /// A success at `now` is in its cell, and belongs to no rate.
+    #[cold]
+    pub(super) fn take_back(&self, now: u64) {
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+            && let Reports::Time(reports) = &rates.reports
+        {
+            reports.take_back(now);
+        }
+    }
+
+    /// Notes what led to an opening of the closed circuit, after the exchange.
+    pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
+        let loaded = self.rates()?;
+        let rates = loaded.as_deref()?;
+        let counts = rates.counts(self, context, change.before)?;
+        let now = || self.word_now().generation();
+        let after = change.after.generation();
+        rates.opening.write(after, counts.sums(), now);
+        Some(counts)
+    }
+
+    /// What counts for the rates beside this word, or counted when the circuit opened.
+    pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
+        let loaded = self.rates()?;
+        let rates = loaded.as_deref()?;
+        match word.tally() {
+            Some(_) => rates.counts(self, context, word),
+            None => rates.before_opening(word),
+        }
+    }
+
+    /// Before the exchange that closes or resets a circuit.
+    pub(super) fn before_evidence(&self) -> Beginning {
+        Beginning(self.rates().and_then(|loaded| {
+            let sums = match &loaded.as_deref()?.reports {
+                Reports::Time(reports) => reports.sums(self),
+                Reports::Calls(_) => Sums::default(),
+            };
+            Some((loaded, sums))
+        }))
+    }
+
+    /// After it: the evidence of this word begins.
+    pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
+        if let Some((loaded, sums)) = beginning
+            && let Some(rates) = loaded.as_deref()
+        {
+            match &rates.reports {
+                Reports::Time(reports) => reports.begin(self, word.generation(), sums),
+                Reports::Calls(reports) => reports.restart(word.generation()),
+            }
+        }
+    }
+
+    /// Gives the record the block that the settings in effect ask for. Allocates.
+    pub(crate) fn fit_rates(&self, context: &Context) {
+        loop {
+            let version = context.version();
+            self.fit_rates_to(context, self.settings(context).rate_shape());
+            // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
+            // finds this block, or this thread the new version.
+            fence(Ordering::SeqCst);
+            if context.version() == version {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn fit_rates_to(&self, context: &Context, wanted: Option<Shape>) {
+        let rare = match wanted {
+            Some(_) => self.rare(),
+            None => match self.cold().rare.get() {
+                Some(rare) => rare,
+                None => return,
+            },
+        };
+        loop {
+            let current = rare.rates.load();
+            if current.as_ref().map(|rates| rates.shape) == wanted {
+                return;
+            }
+            let now = context.clock.now();
+            let next = wanted.map(|shape| Arc::new(Rates::new(self, shape, now)));
+            let previous = rare.rates.compare_and_swap(&current, next.clone());
+            if !is_same(&previous, &current) {
+                continue;
+            }
+            // If this thread was stopped, cells have counted that have no mark in the block.
+            if let Some(rates) = &next
+                && let Reports::Time(reports) = &rates.reports
+                && reports.is_stale(now, context.clock.now())
+            {
+                rare.rates.compare_and_swap(&next, None);
+            }
+        }
+    }
+}
+
+fn is_same(one: &Option<Arc<Rates>>, other: &Option<Arc<Rates>>) -> bool {
+    one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+}

@@ -1,0 +1,143 @@
+//! The evidence of a rate within the last so much time.
+//!
+//! The window counts what was reported lately, in whatever state. What was reported in the present
+//! state, since the last reset, is what the sums have grown by since the *baseline*. Both are of the
+//! reports up to now from some moment on, so what counts is the lesser.
+//!
+//! The thread that closes a circuit reads the sums before its exchange, and writes them with the new
+//! generation after it. If it is stopped in between, the next bad report finds the baseline of
+//! another generation, takes one itself, and opens nothing.
+//!
+//! To add up the cells of all threads takes time. It is put off as long as the bad reports could not
+//! reach a rate, even if no call had been reported since the last time.
+
+use super::super::Record;
+use super::generation_sums::GenerationSums;
+use crate::circuit::context::Context;
+use crate::structures::rate_window::RateWindow;
+use crate::structures::striped_counter::Cell;
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::clock::Tick;
+use crate::values::generation::Generation;
+use crate::values::rates::{Counts, Outcome, Sums};
+use crate::values::settings::Settings;
+
+pub(super) struct InTime {
+    window: RateWindow,
+    /// Where the evidence begins.
+    baseline: GenerationSums,
+    /// How many calls were found the last time, [`Known`].
+    known: AtomicU64,
+}
+
+/// How many calls count at least, in a bucket and a generation: `calls 32 | bucket 19 | generation
+/// 13`. It only saves work.
+#[derive(Clone, Copy)]
+struct Known(u64);
+
+impl Known {
+    const BUCKET_BITS: u32 = 32 - Generation::BITS;
+
+    fn new(calls: u64, bucket: u64, generation: Generation) -> Self {
+        let bucket = bucket & ((1 << Self::BUCKET_BITS) - 1);
+        Known(calls.min(u32::MAX.into()) << 32 | bucket << Generation::BITS | generation.bits())
+    }
+
+    fn calls(self, bucket: u64, generation: Generation) -> u64 {
+        match self.0 as u32 == Known::new(0, bucket, generation).0 as u32 {
+            true => self.0 >> 32,
+            false => 0,
+        }
+    }
+}
+
+impl InTime {
+    /// The last `span` ms, from `now` on.
+    pub(super) fn new(record: &Record, span: u64, now: u64) -> Self {
+        let generation = record.word_now().generation();
+        let window = RateWindow::new(span, record.totals(), now);
+        let sums = window.sums(record.totals());
+        InTime {
+            window,
+            baseline: GenerationSums::new(generation, sums),
+            known: AtomicU64::new(0),
+        }
+    }
+
+    /// A success is in its cell already.
+    pub(super) fn count(&self, outcome: Outcome, now: u64) {
+        if outcome.failed {
+            self.window.failed(now);
+        }
+        if outcome.slow {
+            self.window.was_slow(now);
+        }
+    }
+
+    pub(super) fn take_back(&self, now: u64) {
+        self.window.was_late(now);
+    }
+
+    pub(super) fn begin_bucket(&self, record: &Record, cell: &Cell, now: Tick) {
+        self.window.turn(record.totals(), cell, now.ms());
+    }
+
+    /// Whether cells may have counted without marks, since the block was not the record's yet.
+    pub(super) fn is_stale(&self, made: u64, now: u64) -> bool {
+        self.window.is_stale(made, now)
+    }
+
+    /// What counts in this generation, if that can reach a rate.
+    pub(super) fn evidence(
+        &self,
+        record: &Record,
+        context: &Context,
+        settings: &Settings,
+        generation: Generation,
+    ) -> Option<Counts> {
+        let Some(baseline) = self.baseline.of(generation) else {
+            self.begin(record, generation, self.sums(record));
+            return None;
+        };
+        let now = context.clock.now();
+        let bucket = self.window.bucket(now);
+        // Relaxed: it says itself what it is of.
+        let known = Known(self.known.load(Ordering::Relaxed)).calls(bucket, generation);
+        let (failures, slow) = self.window.bad(now);
+        if !settings.can_reach_a_rate(failures, slow, known) {
+            return None;
+        }
+        let counts = self.counts_since(record, context, baseline)?;
+        let known = Known::new(counts.calls, bucket, generation);
+        self.known.store(known.0, Ordering::Relaxed);
+        Some(counts)
+    }
+
+    /// What counts in this generation.
+    pub(super) fn counts(
+        &self,
+        record: &Record,
+        context: &Context,
+        generation: Generation,
+    ) -> Option<Counts> {
+        self.counts_since(record, context, self.baseline.of(generation)?)
+    }
+
+    fn counts_since(&self, record: &Record, context: &Context, baseline: Sums) -> Option<Counts> {
+        let clock = || context.clock.now();
+        let within = self.window.within(record.totals(), clock)?;
+        let since = self.sums(record).since(baseline);
+        Some(within.at_most(since).counts())
+    }
+
+    pub(super) fn sums(&self, record: &Record) -> Sums {
+        self.window.sums(record.totals())
+    }
+
+    /// The evidence of this generation begins with these sums.
+    pub(super) fn begin(&self, record: &Record, generation: Generation, sums: Sums) {
+        let now = || record.word_now().generation();
+        self.baseline.write(generation, sums, now);
+        self.known.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,295 @@
+use super::*;
+
+mod model;
+mod threads;
+
+const GOOD: Outcome = outcome(0);
+const FAILED: Outcome = outcome(1);
+const SLOW: Outcome = outcome(2);
+const BOTH: Outcome = outcome(3);
+
+const fn outcome(bits: u64) -> Outcome {
+    Outcome {
+        failed: bits & 1 != 0,
+        slow: bits & 2 != 0,
+    }
+}
+
+fn generation(number: u64) -> Generation {
+    Generation::from_bits(number)
+}
+
+fn counts(calls: u32, failures: u32, slow: u32) -> Counts {
+    Counts {
+        calls,
+        failures,
+        slow,
+    }
+}
+
+fn counts_of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Counts {
+    let mut counts = Counts::default();
+    for outcome in outcomes {
+        counts.calls += 1;
+        counts.failures += u32::from(outcome.failed);
+        counts.slow += u32::from(outcome.slow);
+    }
+    counts
+}
+
+impl LastCalls {
+    /// Reports of generation 1.
+    fn reports<const MANY: usize>(&self, outcomes: [Outcome; MANY]) -> Counts {
+        let counts = outcomes.map(|outcome| self.report(generation(1), outcome));
+        *counts.last().expect("a report")
+    }
+
+    fn now(&self) -> Counts {
+        self.counts(generation(1))
+    }
+
+    fn begin(&self) -> Claim {
+        self.claim(generation(1)).expect("current")
+    }
+}
+
+impl Claim {
+    /// Greater than that of each claim before it, until numbers wrap.
+    fn order(self) -> (u64, u64, u32) {
+        (self.epoch.number(), self.place.lap(), self.place.index)
+    }
+}
+
+#[test]
+fn nothing_counts_before_the_first_report() {
+    let ring = LastCalls::new(3);
+    assert_eq!(ring.counts(generation(0)), Counts::default());
+    assert_eq!(ring.now(), Counts::default());
+}
+
+#[test]
+fn the_last_reports_count() {
+    let ring = LastCalls::new(3);
+    assert_eq!(ring.reports([FAILED]), counts(1, 1, 0));
+    assert_eq!(ring.reports([SLOW]), counts(2, 1, 1));
+    assert_eq!(ring.reports([BOTH]), counts(3, 2, 2));
+    assert_eq!(ring.reports([GOOD]), counts(3, 1, 2));
+    assert_eq!(ring.reports([GOOD]), counts(3, 1, 1));
+    assert_eq!(ring.reports([GOOD]), counts(3, 0, 0));
+    assert_eq!(ring.now(), counts(3, 0, 0));
+}
+
+/// A failure in place of a failure, a slow call in place of a failure.
+#[test]
+fn an_outcome_takes_the_place_of_another_one() {
+    let ring = LastCalls::new(1);
+    for outcomes in [
+        [FAILED, FAILED],
+        [FAILED, SLOW],
+        [SLOW, BOTH],
+        [BOTH, FAILED],
+    ] {
+        assert_eq!(ring.reports(outcomes), counts_of(&outcomes[1..]));
+        assert_eq!(ring.now(), counts_of(&outcomes[1..]));
+    }
+}
+
+#[test]
+fn the_largest_ring_counts_exactly() {
+    let ring = LastCalls::new(MOST_CALLS);
+    for number in 0..MOST_CALLS {
+        assert_eq!(
+            ring.reports([BOTH]),
+            counts(number + 1, number + 1, number + 1)
+        );
+    }
+    assert_eq!(
+        ring.reports([BOTH]),
+        counts(MOST_CALLS, MOST_CALLS, MOST_CALLS)
+    );
+    let left = MOST_CALLS - 1;
+    assert_eq!(ring.reports([GOOD]), counts(MOST_CALLS, left, left));
+}
+
+/// The longest that settings ask for.
+const MOST_CALLS: u32 = 100_000;
+
+#[test]
+fn a_newer_generation_begins_again() {
+    let ring = LastCalls::new(3);
+    ring.reports([FAILED, FAILED, FAILED, BOTH]);
+    assert_eq!(ring.report(generation(4), GOOD), counts(1, 0, 0));
+    assert_eq!(ring.now(), Counts::default());
+    assert_eq!(ring.report(generation(4), FAILED), counts(2, 1, 0));
+    assert_eq!(ring.report(generation(4), GOOD), counts(3, 1, 0));
+    assert_eq!(ring.report(generation(4), GOOD), counts(3, 1, 0));
+    assert_eq!(ring.report(generation(4), GOOD), counts(3, 0, 0));
+}
+
+#[test]
+fn a_restart_begins_again_in_the_same_generation() {
+    let ring = LastCalls::new(3);
+    ring.reports([FAILED, BOTH, SLOW, BOTH]);
+    ring.restart(generation(1));
+    assert_eq!(ring.now(), Counts::default());
+    assert_eq!(ring.reports([GOOD]), counts(1, 0, 0));
+    ring.restart(generation(5));
+    assert_eq!(ring.now(), Counts::default());
+    assert_eq!(ring.report(generation(5), SLOW), counts(1, 0, 1));
+}
+
+#[test]
+fn an_older_generation_changes_nothing() {
+    let ring = LastCalls::new(3);
+    ring.report(generation(5), FAILED);
+    assert_eq!(ring.report(generation(4), FAILED), Counts::default());
+    ring.restart(generation(4));
+    assert_eq!(ring.counts(generation(4)), Counts::default());
+    assert_eq!(ring.counts(generation(5)), counts(1, 1, 0));
+}
+
+#[test]
+fn generations_wrap() {
+    let ring = LastCalls::new(3);
+    let last = generation(Generation::MASK);
+    ring.report(last, FAILED);
+    assert_eq!(ring.report(last.next(), SLOW), counts(1, 0, 1));
+    assert_eq!(ring.report(last, FAILED), Counts::default());
+    ring.restart(last);
+    assert_eq!(ring.counts(last.next()), counts(1, 0, 1));
+}
+
+#[test]
+fn a_stopped_report_counts_as_a_call_and_no_failure() {
+    let ring = LastCalls::new(3);
+    ring.reports([BOTH, GOOD, GOOD]);
+    let stopped = ring.begin();
+    assert_eq!(
+        ring.reports([GOOD]),
+        counts(3, 0, 0),
+        "as if it had gone well"
+    );
+    assert_eq!(ring.settle(stopped, SLOW), counts(3, 0, 1));
+    assert_eq!(ring.reports([GOOD]), counts(3, 0, 1));
+    assert_eq!(ring.reports([GOOD]), counts(3, 0, 0));
+}
+
+/// Behind one that is filled by a report that has seen to those before it.
+#[test]
+fn many_stopped_reports_count_as_no_failures() {
+    let ring = LastCalls::new(8);
+    ring.reports([BOTH; 8]);
+    let first = [(); 2].map(|()| ring.begin());
+    assert_eq!(ring.reports([GOOD]), counts(8, 5, 5));
+    let then = [(); 3].map(|()| ring.begin());
+    assert_eq!(ring.reports([GOOD]), counts(8, 1, 1));
+    for claim in first.into_iter().chain(then) {
+        ring.settle(claim, FAILED);
+    }
+    assert_eq!(ring.now(), counts(8, 6, 1));
+}
+
+#[test]
+fn an_overtaken_report_is_dropped() {
+    let ring = LastCalls::new(2);
+    let stopped = ring.begin();
+    assert_eq!(ring.reports([GOOD, SLOW]), counts(2, 0, 1));
+    assert_eq!(ring.settle(stopped, FAILED), counts(2, 0, 1));
+    assert_eq!(ring.reports([GOOD]), counts(2, 0, 1));
+    assert_eq!(ring.reports([GOOD]), counts(2, 0, 0));
+}
+
+/// It is overtaken by a report that is stopped, too, and writes first.
+#[test]
+fn a_report_takes_back_the_late_outcome_it_overtook() {
+    let ring = LastCalls::new(2);
+    let late = ring.begin();
+    ring.reports([GOOD]);
+    let stopped = ring.begin();
+    ring.settle(late, FAILED);
+    assert_eq!(ring.settle(stopped, SLOW), counts(2, 0, 1));
+}
+
+#[test]
+fn a_report_that_a_restart_overtook_is_dropped() {
+    let ring = LastCalls::new(2);
+    ring.reports([GOOD, GOOD]);
+    let stopped = ring.begin();
+    ring.restart(generation(1));
+    assert_eq!(ring.settle(stopped, FAILED), Counts::default());
+    assert_eq!(ring.now(), Counts::default());
+    assert_eq!(ring.reports([GOOD, GOOD]), counts(2, 0, 0));
+
+    let stopped = ring.begin();
+    assert_eq!(ring.report(generation(2), SLOW), counts(1, 0, 1));
+    assert_eq!(ring.settle(stopped, FAILED), Counts::default());
+    assert_eq!(ring.counts(generation(2)), counts(1, 0, 1));
+}
+
+impl LastCalls {
+    /// As after so many reports that the last lap has begun, all of them failures and slow.
+    fn in_the_last_lap() -> LastCalls {
+        let ring = LastCalls::new(3);
+        ring.reports([BOTH; 3]);
+        let mut head = ring.read_head();
+        for lap in [u64::MAX - 1, u64::MAX] {
+            head.next.set_lap(lap, ring.shape);
+            ring.head.0.store(head.bits(ring.shape), Ordering::Relaxed);
+            if lap == u64::MAX - 1 {
+                ring.reports([BOTH; 3]);
+            }
+        }
+        ring
+    }
+}
+
+#[test]
+fn laps_wrap() {
+    let ring = LastCalls::in_the_last_lap();
+    assert_eq!(ring.now(), counts(3, 3, 3));
+    for outcomes in [[GOOD, FAILED, SLOW], [SLOW, GOOD, GOOD], [GOOD; 3]] {
+        assert_eq!(ring.reports(outcomes), counts_of(&outcomes));
+    }
+}
+
+#[test]
+fn a_report_is_dropped_that_was_stopped_where_laps_wrap() {
+    let ring = LastCalls::in_the_last_lap();
+    let stopped = ring.begin();
+    assert_eq!(ring.reports([GOOD; 2]), counts(3, 0, 0));
+    assert_eq!(ring.reports([SLOW; 3]), counts(3, 0, 3));
+    assert_eq!(ring.settle(stopped, FAILED), counts(3, 0, 3));
+}
+
+/// The slots keep outcomes of an epoch of the same number.
+#[test]
+fn epochs_wrap() {
+    let ring = LastCalls::new(4);
+    ring.reports([BOTH; 4]);
+    let first = ring.read_head().epoch;
+    let mut restarts = 0_u32;
+    loop {
+        // The first two slots are written in each.
+        ring.reports([SLOW, FAILED]);
+        ring.restart(generation(1));
+        restarts += 1;
+        assert_ne!(ring.read_head().epoch, Epoch::NONE);
+        if ring.read_head().epoch == first {
+            break;
+        }
+    }
+    assert_eq!(restarts, (1 << 17) - 1);
+    for number in 1..=4 {
+        assert_eq!(ring.reports([GOOD]), counts(number, 0, 0));
+    }
+    assert_eq!(ring.reports([FAILED; 4]), counts(4, 4, 0));
+}
+
+#[test]
+fn what_has_not_begun_is_not_begun_again() {
+    let ring = LastCalls::new(3);
+    ring.restart(generation(1));
+    let epoch = ring.read_head().epoch;
+    ring.restart(generation(1));
+    assert_eq!(ring.read_head().epoch, epoch);
+}

@@ -1,0 +1,368 @@
+//! The words of a ring of outcomes, and what becomes of them. Pure: no atomics, no threads.
+//!
+//! | word | bits 63 to 0 |
+//! |---|---|
+//! | head | epoch 17, generation 13, full 1, lap and index 33 |
+//! | slot | epoch 17, lap 33 at most, 12 unused, failed 1, slow 1 |
+//! | sums | epoch 17, 1 unused, failures 23, slow 23 |
+//!
+//! The head's lowest 33 bits hold the index in as many bits as the ring needs, and the lap above
+//! it: 31 bits in a ring of 4 slots, 16 in one of 100 000.
+
+use crate::values::generation::Generation;
+
+const EPOCH_BITS: u32 = 17;
+const EPOCH_SHIFT: u32 = 64 - EPOCH_BITS;
+const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
+
+const PLACE_BITS: u32 = 33;
+const FULL: u64 = 1 << PLACE_BITS;
+const GENERATION_SHIFT: u32 = PLACE_BITS + 1;
+const _: () = assert!(GENERATION_SHIFT + Generation::BITS == EPOCH_SHIFT);
+
+const LAP_SHIFT: u32 = 14;
+const _: () = assert!(LAP_SHIFT + PLACE_BITS == EPOCH_SHIFT);
+const FAILED: u64 = 1 << 1;
+const SLOW: u64 = 1 << 0;
+
+/// Signed, so that a subtraction may come before the addition that it takes back.
+const SUM_BITS: u32 = 23;
+const SUM_MASK: u64 = (1 << SUM_BITS) - 1;
+const _: () = assert!(2 * SUM_BITS < EPOCH_SHIFT);
+/// More slots than this, with a change under way in each, would overflow the sums.
+pub(super) const MOST: u32 = 1 << 17;
+const _: () = assert!((MOST as u64) < 1 << (SUM_BITS - 2));
+
+/// A number of the evidence: another one after each beginning. It has no order, and is only ever
+/// compared with the head's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch(u64);
+
+impl Epoch {
+    /// Before the first beginning: of slots, sums and head when they are new.
+    pub(super) const NONE: Epoch = Epoch(0);
+
+    fn next(self) -> Epoch {
+        match (self.0 + 1) & EPOCH_MASK {
+            0 => Epoch(1),
+            number => Epoch(number),
+        }
+    }
+
+    fn of(bits: u64) -> Epoch {
+        Epoch(bits >> EPOCH_SHIFT)
+    }
+
+    fn bits(self) -> u64 {
+        self.0 << EPOCH_SHIFT
+    }
+}
+
+/// What a report says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) failed: bool,
+    pub(crate) slow: bool,
+}
+
+impl Outcome {
+    const GOOD: Outcome = Outcome {
+        failed: false,
+        slow: false,
+    };
+}
+
+/// How many slots a ring has, and how its places are packed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    slots: u32,
+    index_bits: u32,
+}
+
+/// A position within its epoch: which slot, and in which lap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) index: u32,
+    lap: u64,
+}
+
+impl Shape {
+    pub(super) fn new(slots: u32) -> Shape {
+        assert!((1..=MOST).contains(&slots));
+        let index_bits = u32::BITS - (slots - 1).leading_zeros();
+        Shape { slots, index_bits }
+    }
+
+    pub(super) fn slots(self) -> u32 {
+        self.slots
+    }
+
+    fn lap_after(self, lap: u64) -> u64 {
+        (lap + 1) & self.last_lap()
+    }
+
+    fn lap_before(self, lap: u64) -> u64 {
+        lap.wrapping_sub(1) & self.last_lap()
+    }
+
+    fn last_lap(self) -> u64 {
+        (1 << (PLACE_BITS - self.index_bits)) - 1
+    }
+
+    fn place_of(self, bits: u64) -> Place {
+        let bits = bits & (FULL - 1);
+        Place {
+            index: (bits & ((1 << self.index_bits) - 1)) as u32,
+            lap: bits >> self.index_bits,
+        }
+    }
+
+    /// The place before, which is in the lap before if this is a lap's first.
+    pub(super) fn before(self, place: Place) -> Place {
+        match place.index.checked_sub(1) {
+            Some(index) => Place { index, ..place },
+            None => Place {
+                index: self.slots - 1,
+                lap: self.lap_before(place.lap),
+            },
+        }
+    }
+}
+
+/// Which position comes next, of which evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
+    /// Every slot's position has been taken in this epoch.
+    pub(super) full: bool,
+    pub(super) next: Place,
+}
+
+impl Head {
+    pub(super) fn from_bits(bits: u64, shape: Shape) -> Head {
+        Head {
+            epoch: Epoch::of(bits),
+            generation: Generation::from_bits(bits >> GENERATION_SHIFT),
+            full: bits & FULL != 0,
+            next: shape.place_of(bits),
+        }
+    }
+
+    pub(super) fn bits(self, shape: Shape) -> u64 {
+        self.epoch.bits()
+            | self.generation.bits() << GENERATION_SHIFT
+            | if self.full { FULL } else { 0 }
+            | self.next.lap << shape.index_bits
+            | u64::from(self.next.index)
+    }
+
+    /// New evidence, in which nothing has a position yet.
+    pub(super) fn begun(self, generation: Generation) -> Head {
+        Head {
+            epoch: self.epoch.next(),
+            generation,
+            full: false,
+            next: Place { index: 0, lap: 0 },
+        }
+    }
+
+    /// With the next position taken.
+    pub(super) fn taken(self, shape: Shape) -> Head {
+        let index = self.next.index + 1;
+        if index < shape.slots {
+            let next = Place { index, ..self.next };
+            return Head { next, ..self };
+        }
+        let lap = shape.lap_after(self.next.lap);
+        Head {
+            full: true,
+            next: Place { index: 0, lap },
+            ..self
+        }
+    }
+
+    /// How many reports have a position that counts.
+    pub(super) fn calls(self, shape: Shape) -> u32 {
+        if self.full {
+            shape.slots
+        } else {
+            self.next.index
+        }
+    }
+
+    /// Whether its evidence is that of this generation.
+    pub(super) fn is_of(self, generation: Generation) -> bool {
+        self.epoch != Epoch::NONE && self.generation == generation
+    }
+
+    /// Whether a report of this generation is too late for it: newer evidence has begun.
+    pub(super) fn is_after(self, generation: Generation) -> bool {
+        self.epoch != Epoch::NONE
+            && self.generation != generation
+            && !generation.follows(self.generation)
+    }
+
+    /// Whether this epoch goes on, and no later position has the slot of `place`, which is taken.
+    pub(super) fn leaves(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
+        self.epoch == epoch
+            && (self.next.lap == place.lap
+                || self.next.lap == shape.lap_after(place.lap) && self.next.index <= place.index)
+    }
+}
+
+/// What a slot says: the outcome of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry(u64);
+
+impl Entry {
+    pub(super) fn new(epoch: Epoch, place: Place, outcome: Outcome) -> Entry {
+        Entry(
+            epoch.bits()
+                | place.lap << LAP_SHIFT
+                | if outcome.failed { FAILED } else { 0 }
+                | if outcome.slow { SLOW } else { 0 },
+        )
+    }
+
+    /// A good outcome of the place one lap before this one, as if it had been reported.
+    pub(super) fn lap_before(epoch: Epoch, place: Place, shape: Shape) -> Entry {
+        let lap = shape.lap_before(place.lap);
+        Entry::new(epoch, Place { lap, ..place }, Outcome::GOOD)
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Entry {
+        Entry(bits)
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    fn lap(self) -> u64 {
+        (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT
+    }
+
+    /// Whether it is of this place, whose slot it is in.
+    pub(super) fn is_of(self, epoch: Epoch, place: Place) -> bool {
+        self.is_in(epoch) && self.lap() == place.lap
+    }
+
+    /// Whether it is of the place one lap before this one, whose slot it is in.
+    pub(super) fn is_lap_before(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
+        self.is_in(epoch) && shape.lap_after(self.lap()) == place.lap
+    }
+
+    fn is_in(self, epoch: Epoch) -> bool {
+        Epoch::of(self.0) == epoch
+    }
+
+    /// What it adds to the sums of its own epoch.
+    pub(super) fn addition(self) -> Change {
+        Change {
+            failures: i32::from(self.0 & FAILED != 0),
+            slow: i32::from(self.0 & SLOW != 0),
+        }
+    }
+
+    /// What it adds to the sums of an epoch.
+    pub(super) fn addition_in(self, epoch: Epoch) -> Change {
+        if self.is_in(epoch) {
+            self.addition()
+        } else {
+            Change::NONE
+        }
+    }
+}
+
+/// What is added to the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    failures: i32,
+    slow: i32,
+}
+
+impl Change {
+    pub(super) const NONE: Change = Change {
+        failures: 0,
+        slow: 0,
+    };
+
+    pub(super) fn minus(self, other: Change) -> Change {
+        Change {
+            failures: self.failures - other.failures,
+            slow: self.slow - other.slow,
+        }
+    }
+}
+
+/// The failures and slow calls in the slots of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) epoch: Epoch,
+    failures: i32,
+    slow: i32,
+}
+
+impl Sums {
+    pub(super) fn none(epoch: Epoch) -> Sums {
+        Sums {
+            epoch,
+            failures: 0,
+            slow: 0,
+        }
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Sums {
+        let signed = |field: u64| {
+            let unused = u64::BITS - SUM_BITS;
+            ((field << unused) as i64 >> unused) as i32
+        };
+        Sums {
+            epoch: Epoch::of(bits),
+            failures: signed(bits >> SUM_BITS),
+            slow: signed(bits),
+        }
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        let field = |sum: i32| sum as u64 & SUM_MASK;
+        self.epoch.bits() | field(self.failures) << SUM_BITS | field(self.slow)
+    }
+
+    pub(super) fn plus(self, change: Change) -> Sums {
+        Sums {
+            failures: self.failures + change.failures,
+            slow: self.slow + change.slow,
+            ..self
+        }
+    }
+
+    /// Both sums, each from 0 to `calls`: a change under way may leave one outside.
+    pub(super) fn within(self, calls: u32) -> (u32, u32) {
+        let clamped = |sum: i32| (sum.max(0) as u32).min(calls);
+        (clamped(self.failures), clamped(self.slow))
+    }
+}
+
+/// What only tests ask.
+#[cfg(test)]
+mod looks {
+    use super::*;
+
+    impl Epoch {
+        pub(in super::super) fn number(self) -> u64 {
+            self.0
+        }
+    }
+
+    impl Place {
+        pub(in super::super) fn lap(self) -> u64 {
+            self.lap
+        }
+
+        pub(in super::super) fn set_lap(&mut self, lap: u64, shape: Shape) {
+            self.lap = lap & shape.last_lap();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! How many calls were reported, failed and were slow within the last stretch of time.
+//!
+//! A healthy call writes nothing for it that another thread's call reads. Successes are counted in
+//! cells of one thread each in any case ([`striped_counter`](super::striped_counter)). Beside each
+//! cell lies a small ring of [`Marks`]: how far the cell's count was when each bucket of time
+//! began. The owner writes a mark with its first success in a bucket, in the branch that it takes
+//! anyway when the clock's tick has changed. What the cell has counted within the window is its
+//! count less the oldest mark inside of it. The thread that asks, which has just reported something
+//! bad, adds up the cells.
+//!
+//! Failures and slow calls are seldom. Each of the two is one count that all threads write, with
+//! marks that they set by exchanges. A third one, `late`, has the successes that are in the cells
+//! and must not be in a rate: a permit's success is counted before it is known to be stale.
+//!
+//! # What is promised
+//!
+//! - With the window's length T in [`BUCKETS`] buckets, the counts are those of a stretch that ends
+//!   now and is at least T less a bucket and at most T long. All three are of the same stretch, by
+//!   the coarse clock.
+//! - Once reporters are quiescent, no report in that stretch is missing, and none is in it twice.
+//!   Meanwhile at most the one report of each thread that is under way is missing, or is counted
+//!   as of a later moment than it was given.
+//! - A report takes no lock and allocates nothing.
+//!
+//! A thread that asks and is stopped for longer than a bucket may miss marks that were overwritten
+//! since. So it compares the clock before and after ([`RateWindow::within`]), and asks again.
+//!
+//! Rejected: a ring of counts that all threads add to, which is a shared write for each call; sums
+//! that decay, which answer for no stretch that a person could name; a log of calls.
+
+mod marks;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use marks::{Bucket, Buckets, Marks};
+
+use super::striped_counter::block::Line;
+use super::striped_counter::{Cell, Totals};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::values::rates::Sums;
+
+/// The window of one connection, of one length.
+pub(crate) struct RateWindow {
+    buckets: Buckets,
+    /// Of the successes: one for each place of a cell.
+    cells: Box<[Line<Marks>]>,
+    failures: Line<Count>,
+    slow: Line<Count>,
+    late: Line<Count>,
+}
+
+/// A count that any thread may write, and its marks.
+struct Count {
+    count: AtomicU64,
+    marks: Marks,
+}
+
+impl RateWindow {
+    /// Of `span` ms, from `now` on: what the cells have counted before is outside of it. Allocates.
+    pub(crate) fn new(span: u64, totals: Totals<'_>, now: u64) -> Self {
+        let buckets = Buckets::of(span);
+        let here = buckets.at(now);
+        let unused = || Line(Marks::new());
+        let mut cells: Box<[_]> = (0..Totals::places()).map(|_| unused()).collect();
+        let mut places = cells.iter_mut();
+        totals.each(|cell| {
+            let marks = places.next().expect("as many places as cells");
+            marks.0.begin_alone(buckets, here, cell.successes());
+        });
+        // A block of cells that comes later begins with zeroes.
+        places.for_each(|marks| marks.0.begin_alone(buckets, here, 0));
+        RateWindow {
+            buckets,
+            cells,
+            failures: Line(Count::new()),
+            slow: Line(Count::new()),
+            late: Line(Count::new()),
+        }
+    }
+
+    /// For a cell's owner, before it counts a success at `now` that is the first of its tick; for
+    /// the shared cell, any thread.
+    pub(crate) fn turn(&self, totals: Totals<'_>, cell: &Cell, now: u64) {
+        let marks = &self.cells[totals.place(cell)].0;
+        let here = self.buckets.at(now);
+        match totals.is_shared(cell) {
+            true => marks.begin(self.buckets, here, || cell.successes()),
+            false => marks.begin_alone(self.buckets, here, cell.successes()),
+        }
+    }
+
+    /// Counts a failure at `now`.
+    pub(crate) fn failed(&self, now: u64) {
+        self.failures.0.add(self.buckets, now);
+    }
+
+    /// Counts a call that was slow. It is counted as a failure or as a success, too.
+    pub(crate) fn was_slow(&self, now: u64) {
+        self.slow.0.add(self.buckets, now);
+    }
+
+    /// Takes a success back that was counted in a cell and belongs to no rate.
+    pub(crate) fn was_late(&self, now: u64) {
+        self.late.0.add(self.buckets, now);
+    }
+
+    /// Failures and slow calls within the window that ends at `now`.
+    pub(crate) fn bad(&self, now: u64) -> (u64, u64) {
+        let here = self.buckets.at(now);
+        let [failures, slow] =
+            [&self.failures, &self.slow].map(|bad| bad.0.within(self.buckets, here));
+        (failures, slow)
+    }
+
+    /// All that is within the window that ends now, and at most `all`, what counts at all. `None`
+    /// if this thread was stopped each time for longer than a bucket.
+    pub(crate) fn within(&self, totals: Totals<'_>, clock: impl Fn() -> u64) -> Option<Sums> {
+        const TRIES: usize = 4;
+        let mut here = self.buckets.at(clock());
+        for _ in 0..TRIES {
+            let sums = self.within_at(totals, here);
+            let now = self.buckets.at(clock());
+            if !now.is_past_next(here) {
+                return Some(sums);
+            }
+            here = now;
+        }
+        None
+    }
+
+    fn within_at(&self, totals: Totals<'_>, here: Bucket) -> Sums {
+        // Bad reports first: a report that comes meanwhile makes the rates lower, not higher.
+        let [failures, slow] =
+            [&self.failures, &self.slow].map(|bad| bad.0.within(self.buckets, here));
+        let late = self.late.0.within(self.buckets, here);
+        let mut successes = 0;
+        let mut marks = self.cells.iter();
+        totals.each(|cell| {
+            let marks = &marks.next().expect("as many places as cells").0;
+            successes += marks.since(self.buckets, here, || cell.successes());
+        });
+        Sums {
+            successes: successes.saturating_sub(late),
+            failures,
+            slow,
+        }
+    }
+
+    /// All that was counted since the window was made, and the successes before.
+    pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
+        let [failures, slow, late] =
+            [&self.failures, &self.slow, &self.late].map(|count| count.0.count());
+        let mut successes = 0_u64;
+        totals.each(|cell| successes = successes.wrapping_add(cell.successes()));
+        Sums {
+            successes: successes.wrapping_sub(late),
+            failures,
+            slow,
+        }
+    }
+
+    /// Whether so much time has passed since `before` that a mark of then is outdated.
+    pub(crate) fn is_stale(&self, before: u64, now: u64) -> bool {
+        self.buckets.at(now).is_past_next(self.buckets.at(before))
+    }
+
+    /// The number of the bucket of `now`, for comparisons.
+    pub(crate) fn bucket(&self, now: u64) -> u64 {
+        self.buckets.at(now).number()
+    }
+}
+
+impl Count {
+    fn new() -> Self {
+        Count {
+            count: AtomicU64::new(0),
+            marks: Marks::new(),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, buckets: Buckets, now: u64) {
+        self.marks.begin(buckets, buckets.at(now), || self.count());
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn within(&self, buckets: Buckets, here: Bucket) -> u64 {
+        self.marks.since(buckets, here, || self.count())
+    }
+}

@@ -1,0 +1,147 @@
+//! How far a count was when each bucket of time began.
+//!
+//! Time is cut into buckets, [`BUCKETS`] to a window. A count that only grows has a ring of marks, a
+//! word for each bucket: `lap | count`. The lap says which of the buckets that share the word it is
+//! of. Shorter buckets have more laps in the life of a machine and fewer calls each, so the length
+//! of the window decides where the word is divided, and no lap ever comes round. A word that was
+//! never written is all ones, which is no lap.
+//!
+//! A mark is written before the first report of its bucket is counted: with a plain store if the
+//! count has one writer, by an exchange if it has many. The exchange compares with what was read
+//! before the count, and a later lap is left alone. So a thread that is stopped in between writes
+//! either a mark that was right when it read the count, or nothing.
+//!
+//! Two words more than the window has buckets: one for a reader whose clock is a tick behind the
+//! writers', and one so that the oldest bucket is not overwritten at the same moment.
+
+use crate::sys::atomic::{AtomicU64, Ordering, modelled, shipped};
+use crate::sys::clock::LAST_MOMENT;
+
+shipped! {
+    /// How many buckets a window has.
+    pub(super) const BUCKETS: u64 = 10;
+}
+
+modelled! {
+    pub(super) const BUCKETS: u64 = 2;
+}
+
+pub(super) const SLOTS: u64 = BUCKETS + 2;
+
+/// How time is cut, and marks are divided.
+#[derive(Clone, Copy)]
+pub(super) struct Buckets {
+    /// Of the window, in ms.
+    span: u64,
+    /// Of a mark, for the count.
+    pub(super) count_bits: u32,
+}
+
+/// A stretch of time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bucket(u64);
+
+impl Buckets {
+    pub(super) fn of(span: u64) -> Self {
+        let span = span.clamp(BUCKETS, LAST_MOMENT);
+        let last_lap = LAST_MOMENT * BUCKETS / span / SLOTS;
+        // One more than needed, so that all ones are no lap.
+        let lap_bits = u64::BITS - (last_lap + 1).leading_zeros();
+        Buckets {
+            span,
+            count_bits: u64::BITS - lap_bits,
+        }
+    }
+
+    /// The bucket of a moment.
+    pub(super) fn at(self, ms: u64) -> Bucket {
+        Bucket(ms.min(LAST_MOMENT) * BUCKETS / self.span)
+    }
+
+    fn mark(self, bucket: Bucket, count: u64) -> u64 {
+        bucket.lap() << self.count_bits | count & self.count_mask()
+    }
+
+    fn lap(self, mark: u64) -> u64 {
+        mark >> self.count_bits
+    }
+
+    fn count_mask(self) -> u64 {
+        (1 << self.count_bits) - 1
+    }
+
+    /// The lap of a word that was never written.
+    pub(super) fn no_lap(self) -> u64 {
+        self.lap(UNWRITTEN)
+    }
+}
+
+impl Bucket {
+    pub(super) fn lap(self) -> u64 {
+        self.0 / SLOTS
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Whether this one comes later than the one after `other`.
+    pub(super) fn is_past_next(self, other: Bucket) -> bool {
+        self.0 > other.0 + 1
+    }
+}
+
+const UNWRITTEN: u64 = u64::MAX;
+
+/// The marks of one count.
+pub(super) struct Marks([AtomicU64; SLOTS as usize]);
+
+impl Marks {
+    pub(super) fn new() -> Self {
+        Marks(std::array::from_fn(|_| AtomicU64::new(UNWRITTEN)))
+    }
+
+    fn slot(&self, bucket: Bucket) -> &AtomicU64 {
+        &self.0[(bucket.0 % SLOTS) as usize]
+    }
+
+    /// A bucket begins, if it has not begun: the count was `count` before. For a count that one
+    /// thread at a time writes.
+    pub(super) fn begin_alone(&self, buckets: Buckets, bucket: Bucket, count: u64) {
+        let slot = self.slot(bucket);
+        // Relaxed: this thread has written it, or one whose cell it has taken over.
+        if buckets.lap(slot.load(Ordering::Relaxed)) != bucket.lap() {
+            // ORDERING: Release, partner of the Acquire in `since`: who finds the mark finds a
+            // count that is no smaller.
+            slot.store(buckets.mark(bucket, count), Ordering::Release);
+        }
+    }
+
+    /// [`Marks::begin_alone`] for a count that any thread may write.
+    pub(super) fn begin(&self, buckets: Buckets, bucket: Bucket, count: impl FnOnce() -> u64) {
+        let slot = self.slot(bucket);
+        // ORDERING: Acquire, partner of the Release below: a count that is read after a mark of the
+        // lap before is no smaller than that mark's.
+        let before = slot.load(Ordering::Acquire);
+        let lap = buckets.lap(before);
+        if lap == buckets.no_lap() || lap < bucket.lap() {
+            let mark = buckets.mark(bucket, count());
+            // ORDERING: Release, partner of the Acquire in `since`. Relaxed on failure: another
+            // thread has begun the bucket.
+            let _ = slot.compare_exchange(before, mark, Ordering::Release, Ordering::Relaxed);
+        }
+    }
+
+    /// How much was counted from the beginning of the window whose last bucket is `last`.
+    pub(super) fn since(&self, buckets: Buckets, last: Bucket, count: impl FnOnce() -> u64) -> u64 {
+        let first = last.0.saturating_sub(BUCKETS - 1);
+        for bucket in (first..=last.0).map(Bucket) {
+            // ORDERING: Acquire, partner of the Release in `begin` and `begin_alone`.
+            let mark = self.slot(bucket).load(Ordering::Acquire);
+            if buckets.lap(mark) == bucket.lap() {
+                return count().wrapping_sub(mark) & buckets.count_mask();
+            }
+        }
+        0
+    }
+}

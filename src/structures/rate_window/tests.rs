@@ -1,0 +1,231 @@
+//! The window beside a log of all reports.
+
+use std::thread;
+
+use super::marks::{BUCKETS, SLOTS};
+use super::*;
+use crate::structures::striped_counter::block_reserve::Reserve;
+use crate::structures::striped_counter::{Owner, Shared, Stripes};
+use crate::sys::clock::LAST_MOMENT;
+
+struct Record {
+    primary: Cell,
+    owner: Owner,
+    stripes: Stripes,
+    shared: Shared,
+}
+
+impl Record {
+    fn new() -> Self {
+        Record {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+        }
+    }
+
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Success,
+    SlowSuccess,
+    Late,
+    Failure,
+    SlowFailure,
+}
+
+/// A report's moment in ms, and what it was.
+type Log = Vec<(u64, Kind)>;
+
+/// What the log says of the window that ends at `now`: whole buckets, the last one up to now.
+fn expected(log: &Log, span: u64, now: u64) -> Sums {
+    let bucket = |ms: u64| ms * BUCKETS / span;
+    let first = bucket(now).saturating_sub(BUCKETS - 1);
+    let mut sums = Sums::default();
+    for (_, kind) in log.iter().filter(|(at, _)| bucket(*at) >= first) {
+        match kind {
+            Kind::Success => sums.successes += 1,
+            Kind::SlowSuccess => {
+                sums.successes += 1;
+                sums.slow += 1;
+            }
+            Kind::Late => {}
+            Kind::Failure => sums.failures += 1,
+            Kind::SlowFailure => {
+                sums.failures += 1;
+                sums.slow += 1;
+            }
+        }
+    }
+    sums
+}
+
+struct Reporter<'a> {
+    window: &'a RateWindow,
+    totals: Totals<'a>,
+    reserve: &'a Reserve<1>,
+}
+
+impl Reporter<'_> {
+    fn report(&self, index: u16, now: u64, kind: Kind) {
+        let (window, totals) = (self.window, self.totals);
+        if matches!(kind, Kind::Success | Kind::SlowSuccess | Kind::Late) {
+            let turn = |cell: &Cell| window.turn(totals, cell, now);
+            totals.success_as_turning(index, self.reserve, now, turn);
+        }
+        match kind {
+            Kind::Success => {}
+            Kind::SlowSuccess => window.was_slow(now),
+            Kind::Late => window.was_late(now),
+            Kind::Failure => window.failed(now),
+            Kind::SlowFailure => {
+                window.failed(now);
+                window.was_slow(now);
+            }
+        }
+    }
+}
+
+/// A source of numbers that is the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+fn kind(numbers: &mut Numbers) -> Kind {
+    match numbers.below(10) {
+        0 => Kind::SlowSuccess,
+        1 => Kind::Late,
+        2 | 3 => Kind::Failure,
+        4 => Kind::SlowFailure,
+        _ => Kind::Success,
+    }
+}
+
+/// Pauses of all lengths, reports in cells of several threads and in the shared one, and windows
+/// whose buckets are no whole ms.
+#[test]
+fn a_window_counts_the_reports_of_its_buckets() {
+    for (seed, span) in [(1, 1_000), (2, 1_007), (3, 9_999), (4, 3_600_000)] {
+        let mut numbers = Numbers(seed << 32 | 0x7f4a_7c15);
+        let (record, reserve) = (Record::new(), Reserve::<1>::new());
+        reserve.refill(usize::MAX);
+        let mut now = numbers.below(1 << 39);
+        for index in 1..40 {
+            record.totals().success_as(index, &reserve, now);
+        }
+        let window = RateWindow::new(span, record.totals(), now);
+        let reporter = Reporter {
+            window: &window,
+            totals: record.totals(),
+            reserve: &reserve,
+        };
+        let mut log = Log::new();
+        for _ in 0..20_000 {
+            now += match numbers.below(20) {
+                0 => span / 10 + numbers.below(span / 5),
+                1 => numbers.below(3 * span),
+                2..5 => numbers.below(1 + span / 50),
+                _ => 0,
+            };
+            let kind = kind(&mut numbers);
+            reporter.report(1 + numbers.below(40) as u16, now, kind);
+            log.push((now, kind));
+            let recent = log.partition_point(|(at, _)| at + 2 * span < now);
+            log.drain(..recent);
+            let found = window.within(record.totals(), || now);
+            assert_eq!(found, Some(expected(&log, span, now)), "of {span} at {now}");
+        }
+    }
+}
+
+/// A mark of the same bucket of another lap is a mark of another time, however many laps ago.
+#[test]
+fn a_mark_is_never_taken_for_that_of_another_lap() {
+    for span in [1_000, 10_000, 3_600_000] {
+        let buckets = Buckets::of(span);
+        let last = buckets.at(LAST_MOMENT);
+        assert!(last.lap() < buckets.no_lap());
+        let width = span / BUCKETS;
+        // The calls of a bucket do not come round: at least one for each 3 ns of the window.
+        assert!(
+            1_u128 << buckets.count_bits > u128::from(span) * 1_000_000 / 3,
+            "{span}"
+        );
+        let marks = Marks::new();
+        for lap in [0, 1, 5, 1 << 20] {
+            let now = buckets.at((lap * SLOTS + 3) * width);
+            assert_eq!(marks.since(buckets, now, || 90), 0, "{span}, lap {lap}");
+            marks.begin_alone(buckets, now, 40);
+            assert_eq!(marks.since(buckets, now, || 90), 50);
+        }
+    }
+}
+
+#[test]
+fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
+    let buckets = Buckets::of(1_000);
+    let marks = Marks::new();
+    let (early, late) = (buckets.at(300), buckets.at(300 + 1_200));
+    marks.begin(buckets, late, || 7);
+    marks.begin(buckets, early, || 2);
+    assert_eq!(marks.since(buckets, late, || 9), 2);
+}
+
+#[test]
+fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
+    const EACH: u64 = 50_000;
+    let (record, reserve) = (Record::new(), Reserve::<1>::new());
+    reserve.refill(usize::MAX);
+    let window = RateWindow::new(10_000, record.totals(), 0);
+    thread::scope(|scope| {
+        for index in 1..=4 {
+            let reporter = Reporter {
+                window: &window,
+                totals: record.totals(),
+                reserve: &reserve,
+            };
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    // All at the same times, in which buckets begin.
+                    let now = i * 9_000 / EACH;
+                    let kind = match i % 4 {
+                        0 => Kind::SlowFailure,
+                        1 => Kind::Late,
+                        _ => Kind::Success,
+                    };
+                    reporter.report(index, now, kind);
+                }
+            });
+        }
+        for _ in 0..1_000 {
+            let sums = window
+                .within(record.totals(), || 9_000)
+                .expect("not stopped");
+            assert!(sums.failures <= EACH && sums.slow <= EACH);
+        }
+    });
+    let sums = Sums {
+        successes: 2 * EACH,
+        failures: EACH,
+        slow: EACH,
+    };
+    assert_eq!(window.within(record.totals(), || 9_000), Some(sums));
+    assert_eq!(window.sums(record.totals()), sums);
+}
