@@ -198,7 +198,7 @@ void a_reporter_says_how_long_a_call_has_lasted() {
 void every_call_is_measured() {
     World world;
     auto& gate = world.gate;
-    brama::ConnectionOptions options;
+    brama::Options options;
     options.max_attempts = brama::unlimited;
     options.slow_call_duration = Milliseconds(50);
     options.slow_call_rate = 1.0;
