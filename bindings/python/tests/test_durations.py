@@ -214,12 +214,12 @@ def test_a_given_duration_goes_before_the_measured_one(world: World) -> None:
         for report in ways(world, outcome):
             for fast in (0, 49, 49.999, timedelta(microseconds=49_999)):
                 report(duration=fast)
-            assert x.state() == "closed"
-            for duration in slow:
+                assert x.state() == "closed"
                 x.reset_circuit()
+            for duration in slow:
                 report(duration=duration)
                 assert (x.state(), x.status().cause) == ("open", "slow_call_rate")
-            x.reset_circuit()
+                x.reset_circuit()
 
     def permit(duration: int) -> None:
         given = x.acquire()
