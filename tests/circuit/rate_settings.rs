@@ -1,6 +1,9 @@
 //! The settings of rates beside each other, on two levels: which are in effect, and which calls
 //! are refused.
 
+use std::time::Duration;
+
+use super::bad_input::{Bad, are_refused_wherever_they_are_given, bad};
 use crate::common::{fail, manager, manager_with, ms};
 use brama::{Brama, Cause, Config, Connection, ConnectionOptions, Error, Setting, Settings, State};
 
@@ -327,11 +330,39 @@ fn the_ends_of_each_range_are_allowed() {
         own()
             .slow_call_duration(ms(1))
             .slow_call_rate(f64::MIN_POSITIVE),
-        own()
-            .slow_call_duration(std::time::Duration::MAX)
-            .slow_call_rate(1.0),
+        own().slow_call_duration(Duration::MAX).slow_call_rate(1.0),
     ] {
         x.configure(options.clone())
             .unwrap_or_else(|error| panic!("{options:?}: {error}"));
     }
+}
+
+#[test]
+fn settings_of_rates_out_of_range_are_refused_wherever_they_are_given() {
+    let tiny = Duration::from_nanos(999_999);
+    are_refused_wherever_they_are_given(bad![
+        "failure_rate": failure_rate(0.0),
+        "failure_rate": failure_rate(-0.5),
+        "failure_rate": failure_rate(1.000_001),
+        "failure_rate": failure_rate(50.0),
+        "failure_rate": failure_rate(f64::NAN),
+        "failure_rate": failure_rate(f64::INFINITY),
+        "failure_rate": failure_rate(f64::NEG_INFINITY),
+        "rate_window": rate_window(Duration::ZERO),
+        "rate_window": rate_window(tiny),
+        "rate_window": rate_window(Duration::from_micros(998_999)),
+        "rate_window": rate_window(Duration::new(3_600, 1)),
+        "rate_window": rate_window(Duration::MAX),
+        "rate_calls": rate_calls(0),
+        "rate_calls": rate_calls(9),
+        "rate_calls": rate_calls(100_001),
+        "rate_calls": rate_calls(u32::MAX),
+        "minimum_calls": minimum_calls(0),
+        "slow_call_duration": slow_call_duration(Duration::ZERO),
+        "slow_call_duration": slow_call_duration(tiny),
+        "slow_call_rate": slow_call_rate(0.0),
+        "slow_call_rate": slow_call_rate(-0.0),
+        "slow_call_rate": slow_call_rate(1.1),
+        "slow_call_rate": slow_call_rate(f64::NAN),
+    ]);
 }
