@@ -82,6 +82,7 @@ impl Circuit {
         }
         self.context.next_version();
         fence(Ordering::SeqCst);
+        self.record.fit_rates(&self.context);
         self.record.watch(&self.context);
     }
 

@@ -17,6 +17,8 @@ mod lifetimes;
 mod per_process;
 mod probe_slots;
 mod publish_once;
+mod rate_window;
+mod rates;
 mod record;
 mod refcount;
 mod ring;

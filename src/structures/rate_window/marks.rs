@@ -9,7 +9,7 @@
 //! A mark is written before the first report of its bucket is counted: with a plain store if the
 //! count has one writer, by an exchange if it has many. The exchange compares with what was read
 //! before the count, and a later lap is left alone. So a thread that is stopped in between writes
-//! either a mark that was right when it read the count, or nothing.
+//! a mark that was right when it read the count, or reads both again.
 //!
 //! Two words more than the window has buckets: one for a reader whose clock is a tick behind the
 //! writers', and one so that the oldest bucket is not overwritten at the same moment.
@@ -118,18 +118,17 @@ impl Marks {
     }
 
     /// [`Marks::begin_alone`] for a count that any thread may write.
-    pub(super) fn begin(&self, buckets: Buckets, bucket: Bucket, count: impl FnOnce() -> u64) {
-        let slot = self.slot(bucket);
-        // ORDERING: Acquire, partner of the Release below: a count that is read after a mark of the
-        // lap before is no smaller than that mark's.
-        let before = slot.load(Ordering::Acquire);
-        let lap = buckets.lap(before);
-        if lap == buckets.no_lap() || lap < bucket.lap() {
-            let mark = buckets.mark(bucket, count());
-            // ORDERING: Release, partner of the Acquire in `since`. Relaxed on failure: another
-            // thread has begun the bucket.
-            let _ = slot.compare_exchange(before, mark, Ordering::Release, Ordering::Relaxed);
-        }
+    pub(super) fn begin(&self, buckets: Buckets, bucket: Bucket, count: impl Fn() -> u64) {
+        let begin = |before: u64| {
+            let lap = buckets.lap(before);
+            let is_older = lap == buckets.no_lap() || lap < bucket.lap();
+            is_older.then(|| buckets.mark(bucket, count()))
+        };
+        // ORDERING: Release, partner of the Acquire in `since`. Acquire, partner of this Release: a
+        // count that is read after a mark is no smaller than that mark's.
+        let _ = self
+            .slot(bucket)
+            .fetch_update(Ordering::Release, Ordering::Acquire, begin);
     }
 
     /// How much was counted from the beginning of the window whose last bucket is `last`.

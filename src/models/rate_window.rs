@@ -1,0 +1,165 @@
+//! The window of the rates: how a bucket begins, and what is counted meanwhile.
+//!
+//! A window has two buckets here. No party runs in a model's main thread, which loom explores
+//! incompletely.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::structures::rate_window::RateWindow;
+use crate::structures::striped_counter::block_reserve::Reserve;
+use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
+
+/// Of the window, in ms: a bucket has half of it.
+const SPAN: u64 = 2_000;
+
+struct Record {
+    primary: Cell,
+    owner: Owner,
+    stripes: Stripes,
+    shared: Shared,
+    reserve: Reserve<0>,
+}
+
+impl Record {
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+}
+
+struct Model {
+    record: Record,
+    window: RateWindow,
+}
+
+impl Model {
+    /// Made at 0.
+    fn new() -> Arc<Self> {
+        let record = Record {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+            reserve: Reserve::new(),
+        };
+        let window = RateWindow::new(SPAN, record.totals(), 0);
+        Arc::new(Model { record, window })
+    }
+
+    /// By the thread of an index: the first one has a cell of its own, all others share one.
+    fn succeed(&self, index: u16, now: u64) {
+        let totals = self.record.totals();
+        let turn = |cell: &Cell| self.window.turn(totals, cell, now);
+        totals.success_as_turning(index, &self.record.reserve, now, turn);
+    }
+
+    /// Successes and failures in the window at `now`.
+    fn within(&self, now: u64) -> (u64, u64) {
+        let sums = self.window.within(self.record.totals(), || now);
+        let sums = sums.expect("the clock stands");
+        (sums.successes, sums.failures)
+    }
+}
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn spawn<T: 'static>(
+    model: &Arc<Model>,
+    party: impl FnOnce(&Model) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let model = model.clone();
+    thread::spawn(move || party(&model))
+}
+
+fn join<T>(parties: impl IntoIterator<Item = thread::JoinHandle<T>>) {
+    for party in parties {
+        party.join().unwrap();
+    }
+}
+
+/// Mutation: `beginning-a-bucket-by-a-store`. The mark of the slower thread has the failure of the
+/// faster one before it, which is then in no bucket.
+#[test]
+fn two_failures_that_begin_a_bucket_are_both_in_it() {
+    explore(|| {
+        let model = Model::new();
+        let parties = [(); 2].map(|()| spawn(&model, |model| model.window.failed(1_000)));
+        join(parties);
+        assert_eq!(model.within(1_000), (0, 2));
+        assert_eq!(model.within(2_000), (0, 2), "the bucket before");
+        assert_eq!(model.within(3_000), (0, 0));
+    });
+}
+
+/// Mutations: `beginning-over-a-later-bucket`, `beginning-a-bucket-once`. A thread that was stopped
+/// since the bucket of a lap ago puts its mark over the present one, or keeps it from being
+/// written.
+#[test]
+fn a_failure_of_a_lap_ago_leaves_the_bucket_of_now() {
+    explore(|| {
+        let model = Model::new();
+        let late = spawn(&model, |model| model.window.failed(1_000));
+        let timely = spawn(&model, |model| model.window.failed(5_000));
+        late.join().unwrap();
+        timely.join().unwrap();
+        let (_, failures) = model.within(5_000);
+        // The one of a lap ago may have been counted now.
+        assert!((1..=2).contains(&failures), "{failures}");
+    });
+}
+
+/// Mutation: `marking-after-the-count`. The first success in a bucket is then before its mark.
+#[test]
+fn the_first_success_of_a_bucket_is_in_it() {
+    explore(|| {
+        let model = Model::new();
+        let owner = spawn(&model, |model| model.succeed(1, 1_000));
+        let other = spawn(&model, |model| model.succeed(2, 1_000));
+        owner.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(model.within(1_000), (2, 0));
+        assert_eq!(model.within(2_000), (2, 0));
+    });
+}
+
+/// Mutations: `a-mark-published-relaxed`, `a-mark-read-relaxed`. The reader then finds a count that
+/// is smaller than the mark, which is taken for an immense one.
+#[test]
+fn no_thread_finds_a_mark_that_is_ahead_of_its_count() {
+    explore(|| {
+        let model = Model::new();
+        let owner = spawn(&model, |model| {
+            model.succeed(1, 0);
+            model.succeed(1, 2_000);
+        });
+        let reader = spawn(&model, |model| model.within(2_000));
+        owner.join().unwrap();
+        let (successes, _) = reader.join().unwrap();
+        assert!(successes <= 1, "{successes}");
+        assert_eq!(model.within(2_000), (1, 0));
+    });
+}
+
+/// Mutation: `a-shared-tick-before-its-mark`. The thread that finds the tick counts before the mark
+/// is read, and is in no bucket.
+#[test]
+fn threads_without_cells_share_the_marks_of_a_bucket() {
+    explore(|| {
+        let model = Model::new();
+        // Takes the only cell that has one owner.
+        model.succeed(1, 0);
+        let parties = [2, 3].map(|index| spawn(&model, move |model| model.succeed(index, 1_000)));
+        join(parties);
+        assert_eq!(model.within(1_000), (3, 0));
+        assert_eq!(model.within(2_000), (2, 0));
+    });
+}
