@@ -366,6 +366,29 @@ static void failure_for(brama_t *on, const brama_connection_t *held, const brama
     }
 }
 
+/* A report with a duration, in each of its forms. */
+static void lasting(brama_t *on, const brama_connection_t *held, const brama_permit_t *permit) {
+    const char *name = string(), *scope = string();
+    const brama_report_t *what = report();
+    uint64_t duration = u64();
+    switch (byte() % 8) {
+    case 0: ANSWER(brama_success_in(on, name, scope, what, duration)); break;
+    case 1: ANSWER(brama_failure_in(on, name, scope, what, duration)); break;
+    case 2: ANSWER(brama_connection_success_in(held, what, duration)); break;
+    case 3: ANSWER(brama_connection_failure_in(held, what, duration)); break;
+    case 4: ANSWER(brama_permit_success_in_at(permit, what, duration)); break;
+    case 5: ANSWER(brama_permit_failure_in_at(permit, what, duration)); break;
+    case 6:
+        if (permit != NULL)
+            ANSWER(brama_permit_success_in(*permit, what, duration));
+        break;
+    case 7:
+        if (permit != NULL)
+            ANSWER(brama_permit_failure_in(*permit, what, duration));
+        break;
+    }
+}
+
 /* A circuit by its name, by hand. */
 static void control(brama_t *on) {
     const char *name = string(), *scope = string();
@@ -406,6 +429,10 @@ static void further_step(uint8_t operation) {
     held = handle(&h);
     p = byte() % PERMITS;
     permit = byte() > 250 ? NULL : &permits[p];
+    if (operation >= 60) {
+        lasting(on, held, permit);
+        return;
+    }
     if (operation >= 54) { /* What stands below keeps its meaning here, too. */
         failure_for(on, held, permit);
         return;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::semantics::circuit;
 use crate::common::{manager, manager_with, ms};
-use brama::{Brama, Config, Connection, ConnectionOptions, Error, Permit, Setting, State};
+use brama::{
+    Brama, Cause, Config, Connection, ConnectionOptions, Error, ManualClock, Permit, Setting, State,
+};
 
 fn failures(db: &Connection) -> u64 {
     db.status().expect("registered").total_failures
@@ -140,6 +142,135 @@ fn a_connection_is_born_with_the_measure_of_its_settings() {
             db.configure(overdue).expect("valid");
         });
         assert_eq!(failures(&db), 1);
+    }
+}
+
+/// A call that lasts as long as `wait` takes, and succeeds or fails.
+type Call = fn(&Brama, &Connection, bool, &dyn Fn());
+
+fn outcome(succeeds: bool) -> Result<(), &'static str> {
+    match succeeds {
+        true => Ok(()),
+        false => Err("down"),
+    }
+}
+
+fn reported(permit: Result<Permit<'_>, Error>, succeeds: bool, wait: &dyn Fn()) {
+    let permit = permit.expect("closed");
+    wait();
+    match succeeds {
+        true => permit.success().expect("timely"),
+        false => drop(permit.failure("down").expect("timely")),
+    }
+}
+
+/// Polls a future that is done at once.
+fn complete<T>(future: impl Future<Output = T>) {
+    let mut future = Box::pin(future);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_ready());
+}
+
+/// Every way into a guarded call.
+const CALLS: [Call; 7] = [
+    |_, db, succeeds, wait| reported(db.acquire(), succeeds, wait),
+    |_, db, succeeds, wait| reported(db.acquire_owned(), succeeds, wait),
+    |brama, _, succeeds, wait| reported(brama.acquire("db"), succeeds, wait),
+    |_, db, succeeds, wait| {
+        let call = || {
+            wait();
+            outcome(succeeds)
+        };
+        assert_eq!(db.call(call).is_ok(), succeeds);
+    },
+    |brama, _, succeeds, wait| {
+        let call = || {
+            wait();
+            outcome(succeeds)
+        };
+        assert_eq!(brama.call("db", call).is_ok(), succeeds);
+    },
+    |_, db, succeeds, wait| {
+        complete(db.call_async(|| async {
+            wait();
+            outcome(succeeds)
+        }));
+    },
+    |brama, _, succeeds, wait| {
+        complete(brama.call_async("db", || async {
+            wait();
+            outcome(succeeds)
+        }));
+    },
+];
+
+/// Circuits that one call of so many ms opens.
+fn opens_by(limit: u64) -> (Brama, ManualClock) {
+    manager_with(|b| {
+        b.unlimited_attempts()
+            .slow_call_duration(ms(limit))
+            .slow_call_rate(1.0)
+            .minimum_calls(1)
+    })
+}
+
+#[test]
+fn every_call_is_measured() {
+    for limit in [7, 700] {
+        for call in CALLS {
+            for succeeds in [true, false] {
+                let (brama, clock) = opens_by(limit);
+                let db = circuit(&brama);
+                call(&brama, &db, succeeds, &|| clock.advance(ms(limit - 1)));
+                assert_eq!(db.state(), State::Closed);
+                db.reset_circuit().expect("registered");
+                call(&brama, &db, succeeds, &|| clock.advance(ms(limit)));
+                let status = db.status().expect("registered");
+                assert_eq!(status.cause, Some(Cause::SlowCallRate));
+                assert_eq!(status.state, State::Open);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_given_duration_goes_before_the_measured_one() {
+    type Report = fn(&Brama, &Connection, Duration, &dyn Fn());
+    let reports: [Report; 8] = [
+        |brama, _, duration, _| brama.success_in("db", duration).expect("registered"),
+        |brama, _, duration, _| drop(brama.failure_in("db", duration, None)),
+        |_, db, duration, _| db.success_in(duration).expect("registered"),
+        |_, db, duration, _| drop(db.failure_in(duration, "down")),
+        |_, db, duration, wait| {
+            let permit = db.acquire().expect("closed");
+            wait();
+            permit.success_in(duration).expect("timely");
+        },
+        |_, db, duration, wait| {
+            let permit = db.acquire().expect("closed");
+            wait();
+            permit.failure_in(duration, "down").expect("timely");
+        },
+        |brama, _, duration, wait| {
+            let permit = brama.acquire("db").expect("closed");
+            wait();
+            permit.success_in(duration).expect("timely");
+        },
+        |brama, _, duration, wait| {
+            let permit = brama.acquire("db").expect("closed");
+            wait();
+            permit.failure_in(duration, None).expect("timely");
+        },
+    ];
+    for report in reports {
+        let (brama, clock) = opens_by(50);
+        let db = circuit(&brama);
+        let fast = ms(50) - Duration::from_nanos(1);
+        report(&brama, &db, fast, &|| clock.advance(ms(60_000)));
+        assert_eq!(db.state(), State::Closed);
+        db.reset_circuit().expect("registered");
+        report(&brama, &db, ms(50), &|| {});
+        assert_eq!(db.state(), State::Open);
     }
 }
 

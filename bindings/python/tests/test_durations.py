@@ -195,3 +195,144 @@ def test_the_next_call_is_measured_once_a_setting_asks_for_it(
         configure(**{setting: limit})
         assert failures() == 1
         assert failures() == 0, "the setting is gone"
+
+
+# With settings by which one call of 50 ms opens the circuit.
+
+FRAGILE: dict[str, Any] = {
+    "max_attempts": brama.UNLIMITED,
+    "slow_call_duration": 50,
+    "slow_call_rate": 1.0,
+    "minimum_calls": 1,
+}
+
+
+def test_a_given_duration_goes_before_the_measured_one(world: World) -> None:
+    x = world.manager.register("x", **FRAGILE)
+    slow: List[Any] = [50, 50.0, timedelta(milliseconds=50), 1e300, 1 << 64, 0xFFFF_FFFE]
+    for outcome in ("success", "failure"):
+        for report in ways(world, outcome):
+            for fast in (0, 49, 49.999, timedelta(microseconds=49_999)):
+                report(duration=fast)
+                assert x.state() == "closed"
+                x.reset_circuit()
+            for duration in slow:
+                report(duration=duration)
+                assert (x.state(), x.status().cause) == ("open", "slow_call_rate")
+                x.reset_circuit()
+
+    def permit(duration: int) -> None:
+        given = x.acquire()
+        world.clock.advance(99 - duration)
+        given.success(duration=duration)
+
+    def block(duration: int) -> None:
+        with x.guard() as call:
+            world.clock.advance(99 - duration)
+            call.failure(duration=duration)
+
+    for measured in (permit, block):
+        measured(49)
+        assert x.state() == "closed"
+        x.reset_circuit()
+        measured(50)
+        assert x.state() == "open"
+        x.reset_circuit()
+
+
+def in_guard(world: World, work: Callable[[], None]) -> None:
+    with world.manager.guard("x"):
+        work()
+
+
+def in_handles_guard(world: World, work: Callable[[], None]) -> None:
+    with world.manager.connection("x").guard():
+        work()
+
+
+def by_hand(world: World, work: Callable[[], None]) -> None:
+    with world.manager.connection("x").guard() as call:
+        try:
+            work()
+            call.success()
+        except OSError:
+            call.failure("down")
+            raise
+
+
+def with_permit(world: World, work: Callable[[], None]) -> None:
+    with world.manager.acquire("x"):
+        work()
+
+
+def by_permit(world: World, work: Callable[[], None]) -> None:
+    permit = world.manager.connection("x").acquire()
+    try:
+        work()
+        permit.success()
+    except OSError:
+        permit.failure("down")
+        raise
+
+
+def in_function(world: World, work: Callable[[], None]) -> None:
+    world.manager.circuit("x")(work)()
+
+
+def in_coroutine(world: World, work: Callable[[], None]) -> None:
+    @world.manager.circuit("x")
+    async def call() -> None:
+        work()
+
+    asyncio.run(call())
+
+
+def in_async_guard(world: World, work: Callable[[], None]) -> None:
+    async def main() -> None:
+        async with world.manager.guard("x"):
+            work()
+
+    asyncio.run(main())
+
+
+BLOCKS = [
+    in_guard,
+    in_handles_guard,
+    by_hand,
+    with_permit,
+    by_permit,
+    in_function,
+    in_coroutine,
+    in_async_guard,
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
+@pytest.mark.parametrize("everyones", [False, True], ids=["its own", "the manager's"])
+def test_every_call_is_measured(
+    world: World, block: Callable[[World, Callable[[], None]], None], fails: bool, everyones: bool
+) -> None:
+    x = world.manager.register("x", max_attempts=brama.UNLIMITED)
+
+    def call(ms: int) -> str:
+        def work() -> None:
+            world.clock.advance(ms)
+            if fails:
+                raise OSError("down")
+
+        if fails:
+            with pytest.raises(OSError):
+                block(world, work)
+        else:
+            block(world, work)
+        return x.state()
+
+    assert call(60_000) == "closed"
+    # From the next call on.
+    configure: Callable[..., None] = world.manager.configure if everyones else x.configure
+    configure(**FRAGILE)
+    assert call(49) == "closed"
+    x.reset_circuit()
+    assert call(50) == "open"
+    assert x.status().cause == "slow_call_rate"

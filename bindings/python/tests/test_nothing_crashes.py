@@ -85,8 +85,10 @@ def test_an_address_is_given_back_once_and_then_everything_raises() -> None:
         handle.state,
         handle.status,
         handle.passes,
-        lambda: handle.success(None),
-        lambda: handle.failure(None, None, 0),
+        lambda: handle.success(None, None),
+        lambda: handle.success(None, 0),
+        lambda: handle.failure(None, None, 0, None),
+        lambda: handle.failure(None, None, 0, 0),
         lambda: handle.admit(handle.word.value),
         lambda: handle.control("reset"),
     ):

@@ -108,6 +108,9 @@ with brama.guard("x", include=[OSError], classify=lambda r: "failure") as call:
     call.failure("HTTP 503")
     call.failure(retry_after=timedelta(seconds=1))
     call.failure(retry_after="30")  # wrong
+    call.failure(duration=timedelta(seconds=1), retry_after=5)
+    call.success(duration=7.5)
+    call.success(duration="30")  # wrong
 brama.circuit("x", fallback_on="sometimes")  # wrong
 status: brama.Status = brama.status("x")
 """

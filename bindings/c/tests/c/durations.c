@@ -156,7 +156,73 @@ static void the_next_call_is_measured_once_a_setting_asks_for_it(void) {
     }
 }
 
+/* One call of 50 ms opens. */
+static brama_connection_t *fragile(struct world world) {
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    brama_connection_t *connection;
+    options.max_attempts = BRAMA_UNLIMITED;
+    options.slow_call_duration_ms = 50;
+    options.slow_call_rate = 1.0;
+    options.minimum_calls = 1;
+    OK(brama_register(world.manager, "db", NULL, &options, &connection));
+    return connection;
+}
+
+static void a_duration_that_is_given_is_compared_with_the_setting(void) {
+    for (int way = 0; way < 2 * WAYS; way++) {
+        struct world world = make_world();
+        brama_connection_t *db = fragile(world);
+        brama_result_t (*report)(brama_t *, const brama_connection_t *, int, const brama_report_t *,
+                                 uint64_t) = way % 2 ? succeed : fail;
+        OK(report(world.manager, db, way / 2, NULL, 49));
+        CHECK(status_of(db).state == BRAMA_STATE_CLOSED);
+        OK(brama_connection_reset_circuit(db));
+        OK(report(world.manager, db, way / 2, NULL, 50));
+        CHECK(status_of(db).state == BRAMA_STATE_OPEN);
+        CHECK(status_of(db).cause == BRAMA_CAUSE_SLOW_CALL_RATE);
+        brama_connection_release(db);
+        free_world(world);
+    }
+}
+
+/* By each function that reports on a permit. */
+static brama_result_t report_on(brama_permit_t permit, int how) {
+    brama_report_t report = BRAMA_REPORT_INIT;
+    switch (how) {
+    case 0: return brama_permit_success(permit);
+    case 1: return brama_permit_success_at(&permit);
+    case 2: return brama_permit_success_with(permit, &report);
+    case 3: return brama_permit_failure(permit, "down");
+    case 4: return brama_permit_failure_at(&permit, NULL);
+    case 5: return brama_permit_failure_with(permit, &report);
+    case 6: return brama_permit_failure_for(permit, &report, 0);
+    default: return brama_permit_success_in(permit, NULL, 49); /* It goes before. */
+    }
+}
+
+static void a_permit_measures_its_call(void) {
+    for (int how = 0; how < 8; how++)
+        for (int way = 0; way < 2; way++) {
+            struct world world = make_world();
+            brama_connection_t *db = fragile(world);
+            brama_permit_t permit;
+            acquire(world.manager, db, way, &permit);
+            OK(brama_clock_advance(world.clock, 49));
+            OK(report_on(permit, how));
+            CHECK(status_of(db).state == BRAMA_STATE_CLOSED);
+            OK(brama_connection_reset_circuit(db));
+            acquire(world.manager, db, way, &permit);
+            OK(brama_clock_advance(world.clock, 50));
+            OK(report_on(permit, how));
+            CHECK((status_of(db).state == BRAMA_STATE_OPEN) == (how < 7));
+            brama_connection_release(db);
+            free_world(world);
+        }
+}
+
 int main(void) {
+    a_duration_that_is_given_is_compared_with_the_setting();
+    a_permit_measures_its_call();
     a_report_with_a_duration_is_one_without_it_besides();
     what_is_no_duration_is_refused_by_its_name();
     the_next_call_is_measured_once_a_setting_asks_for_it();

@@ -195,6 +195,49 @@ void a_reporter_says_how_long_a_call_has_lasted() {
     THROWS(NotFound, "nobody", gate.failure_in("nobody", Milliseconds(1)));
 }
 
+void every_call_is_measured() {
+    World world;
+    auto& gate = world.gate;
+    brama::Options options;
+    options.max_attempts = brama::unlimited;
+    options.slow_call_duration = Milliseconds(50);
+    options.slow_call_rate = 1.0;
+    options.minimum_calls = 1;
+    const auto db = gate.register_connection("db", options);
+    const auto lasting = [&](long ms) { return [&world, ms] { world.clock.advance(Milliseconds(ms)); }; };
+    const auto opens = [&](auto call) {
+        call(49);
+        CHECK(db.state() == brama::State::closed);
+        db.reset_circuit();
+        call(50);
+        CHECK(db.state() == brama::State::open && db.status().cause == brama::Cause::slow_call_rate);
+        db.reset_circuit();
+    };
+    opens([&](long ms) { db.call(lasting(ms)); });
+    opens([&](long ms) { CHECK(db.try_call(lasting(ms))); });
+    opens([&](long ms) { gate.call("db", lasting(ms)); });
+    opens([&](long ms) { CHECK(gate.try_call("db", lasting(ms))); });
+    const auto failing = [&](long ms) { return [&world, ms] { world.clock.advance(Milliseconds(ms)); throw ms; }; };
+    const auto thrown = [](auto call) {
+        try {
+            call();
+        } catch (long) {
+        }
+    };
+    opens([&](long ms) { thrown([&] { db.call(failing(ms)); }); });
+    opens([&](long ms) { thrown([&] { gate.call("db", failing(ms)); }); });
+    opens([&](long ms) { auto permit = db.acquire(); lasting(ms)(); permit.success(); });
+    opens([&](long ms) { auto permit = db.acquire(); lasting(ms)(); permit.failure("down"); });
+    opens([&](long ms) { auto permit = *gate.try_acquire("db"); lasting(ms)(); permit.success(); });
+    // What is given goes before it.
+    opens([&](long ms) { db.success_in(Milliseconds(ms)); });
+    opens([&](long ms) { db.failure_in(Milliseconds(ms)); });
+    opens([&](long ms) { gate.success_in("db", Milliseconds(ms)); });
+    opens([&](long ms) { gate.failure_in("db", Milliseconds(ms)); });
+    opens([&](long ms) { auto permit = db.acquire(); lasting(99 - ms)(); permit.success_in(Milliseconds(ms)); });
+    opens([&](long ms) { auto permit = db.acquire(); lasting(99 - ms)(); permit.failure_in(Milliseconds(ms)); });
+}
+
 void calls_are_guarded() {
     World world;
     auto& gate = world.gate;
@@ -484,6 +527,7 @@ int main() {
     a_late_report_is_stale();
     a_wait_opens_at_once_and_for_so_long();
     a_reporter_says_how_long_a_call_has_lasted();
+    every_call_is_measured();
     calls_are_guarded();
     a_classifier_decides();
     settings_and_status();
