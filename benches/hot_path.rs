@@ -17,7 +17,7 @@ use brama::{Brama, Connection, ConnectionOptions};
 use circuit_breaker::CircuitBreaker as Simple;
 use criterion::{Criterion, criterion_group, criterion_main};
 use failsafe::CircuitBreaker as _;
-use peers::breakers::{LONG, Plain, call_service, failsafe, recloser, tower};
+use peers::breakers::{LONG, Plain, call_service, failsafe, recloser, tower, tower_of_rate};
 use peers::maps;
 use peers::names::Names;
 use race::{Apart, Race, criterion};
@@ -176,6 +176,53 @@ fn success(criterion: &mut Criterion) {
     add_tower(peers.race(race, Ok(())), usize::MAX, Ok(())).run_with(criterion);
 }
 
+/// A guarded call where rates are counted, beside breakers that open by a rate of the last hundred
+/// calls.
+fn rates(criterion: &mut Criterion) {
+    let of = |options: fn(ConnectionOptions) -> ConnectionOptions| {
+        let brama = Brama::builder().unlimited_attempts().build().unwrap();
+        let circuits = ["a", "b"].map(|name| {
+            let connection = brama.register(name, options(ConnectionOptions::new()));
+            Apart(connection.unwrap())
+        });
+        (brama, circuits)
+    };
+    let (_brama, without) = of(|options| options);
+    let (_brama, rate) = of(|options| options.failure_rate(0.5));
+    let (_brama, last) = of(|options| options.failure_rate(0.5).rate_calls(100));
+    let (_brama, slow) = of(|options| options.slow_call_duration(LONG).slow_call_rate(0.5));
+    let recloser = two(recloser);
+    let mut race = Race::new("rates");
+    for (name, circuits) in [
+        ("brama, without a rate", &without),
+        ("brama, a failure rate", &rate),
+        ("brama, of the last 100", &last),
+        ("brama, slow calls", &slow),
+    ] {
+        race = race.circuits(name, circuits, |connection| {
+            let answer = || black_box(Ok::<_, Failed>(()));
+            black_box(connection).call(answer).is_ok()
+        });
+    }
+    let race = race.circuits("recloser, of the last 100", &recloser, |breaker| {
+        let answer = || black_box(Ok::<_, Failed>(()));
+        black_box(breaker).call(answer).is_ok()
+    });
+    let circuits = two(tower_of_rate);
+    let services = |which: fn(usize) -> usize| {
+        let services = circuits.each_ref().map(|Apart(circuit)| circuit.clone());
+        move |who: usize| {
+            let mut service = services[which(who)].clone();
+            move |_| call_service(&mut service, black_box(Ok(()))).is_ok()
+        }
+    };
+    let name = "tower-resilience, of the last 100";
+    race.made(name, 1, services(|_| 0))
+        .made(name, 2, services(|_| 0))
+        .made(&format!("{name}{}", race::EACH), 2, services(|who| who))
+        .run_with(criterion);
+}
+
 fn failure(criterion: &mut Criterion) {
     let brama = closed();
     let connections = connections(&brama);
@@ -293,6 +340,6 @@ fn by_name(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = criterion();
-    targets = available, success, failure, rejected, by_name
+    targets = available, success, rates, failure, rejected, by_name
 }
 criterion_main!(benches);

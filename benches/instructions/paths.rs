@@ -7,7 +7,7 @@ use std::fmt::Error as Failed;
 use std::hint::black_box;
 use std::ops::Range;
 
-use brama::{Brama, Connection, EventFilter, EventType, OpenFor};
+use brama::{Brama, Connection, ConnectionOptions, EventFilter, EventType, OpenFor};
 
 use crate::names::Names;
 
@@ -84,6 +84,21 @@ pub const ALL: &[Path] = &[
     Path {
         name: "call",
         make: || by_handle(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
+    },
+    Path {
+        name: "call, with a failure rate",
+        make: || guarded(|options| options.failure_rate(0.5)),
+    },
+    Path {
+        name: "call, of the last 100",
+        make: || guarded(|options| options.failure_rate(0.5).rate_calls(100)),
+    },
+    Path {
+        name: "call, with slow calls",
+        make: || {
+            let slow = std::time::Duration::from_secs(60);
+            guarded(move |options| options.slow_call_duration(slow).slow_call_rate(0.5))
+        },
     },
     Path {
         name: "acquire, rejected",
@@ -168,6 +183,18 @@ fn operation(brama: Brama, turn: impl Fn(u64) + Send + Sync + 'static) -> Operat
 fn by_handle(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
     let (brama, connection) = closed();
     operation(brama, move |_| assert!(act(black_box(&connection))))
+}
+
+/// Guarded calls of a circuit with these settings of its own.
+fn guarded(settings: impl FnOnce(ConnectionOptions) -> ConnectionOptions) -> Operation {
+    let (brama, connection) = closed();
+    connection
+        .configure(settings(ConnectionOptions::new()))
+        .expect("valid");
+    operation(brama, move |_| {
+        let answer = || black_box(Ok::<_, Failed>(()));
+        assert!(black_box(&connection).call(answer).is_ok());
+    })
 }
 
 fn by_name(act: impl Fn(&Brama, (&str, &str)) -> bool + Send + Sync + 'static) -> Operation {

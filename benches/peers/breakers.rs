@@ -128,6 +128,17 @@ pub fn tower(
     layer.layer(Echo)
 }
 
+/// A guarded service that opens by half of the last hundred calls.
+pub fn tower_of_rate() -> impl Service<Result<(), Failed>, Response = ()> + Clone + Send + Sync {
+    let layer = CircuitBreakerLayer::builder()
+        .failure_rate_threshold(0.5)
+        .sliding_window_size(100)
+        .wait_duration_in_open(LONG)
+        .build()
+        .expect("valid settings");
+    layer.layer(Echo)
+}
+
 /// One call of a service, as a thread without a runtime makes it.
 pub fn call_service<S: Service<Result<(), Failed>>>(
     service: &mut S,

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
-use crate::structures::last_calls::{Counts, LastCalls, Outcome};
+use crate::structures::last_calls::LastCalls;
 use crate::values::generation::Generation;
+use crate::values::rates::{Counts, Outcome};
 
 const GOOD: Outcome = Outcome {
     failed: false,
@@ -28,7 +29,7 @@ fn generation(number: u64) -> Generation {
     Generation::from_bits(number)
 }
 
-fn counts(calls: u32, failures: u32, slow: u32) -> Counts {
+fn counts(calls: u64, failures: u64, slow: u64) -> Counts {
     Counts {
         calls,
         failures,
@@ -90,8 +91,8 @@ fn the_last_positions_count() {
         let mut log = reporters.map(|reporter| reporter.join().unwrap()).concat();
         log.sort_by_key(|&(order, _)| order);
         let last = || log[2..].iter().map(|&(_, outcome)| outcome);
-        let failures = last().filter(|outcome| outcome.failed).count() as u32;
-        let slow = last().filter(|outcome| outcome.slow).count() as u32;
+        let failures = last().filter(|outcome| outcome.failed).count() as u64;
+        let slow = last().filter(|outcome| outcome.slow).count() as u64;
         assert_eq!(ring.counts(generation(1)), counts(2, failures, slow));
         seen.lock().unwrap().insert((failures, slow));
     });

@@ -78,12 +78,10 @@
 //! - *A position by `fetch_add`*: the restart would need the same word, so it needs an exchange.
 //! - *A lock*: a reporter that is stopped inside stops all others.
 
-#![allow(dead_code)]
-
 use crate::sys::atomic::{AtomicU64, Ordering, fence_after_rmw};
 use crate::values::generation::Generation;
+use crate::values::rates::{Counts, Outcome};
 
-pub(crate) use words::Outcome;
 use words::{Change, Entry, Epoch, Head, Place, Shape, Sums};
 
 mod words;
@@ -107,14 +105,6 @@ pub(crate) struct LastCalls {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Line(AtomicU64);
-
-/// How many of the last reports count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) calls: u32,
-    pub(crate) failures: u32,
-    pub(crate) slow: u32,
-}
 
 /// A position that a report has taken, and not filled yet.
 #[derive(Clone, Copy, Debug)]
@@ -359,9 +349,9 @@ impl LastCalls {
         };
         let (failures, slow) = sums.within(calls);
         Counts {
-            calls,
-            failures,
-            slow,
+            calls: calls.into(),
+            failures: failures.into(),
+            slow: slow.into(),
         }
     }
 

@@ -29,6 +29,13 @@ pub(crate) struct Outcome {
     pub(crate) slow: bool,
 }
 
+impl Outcome {
+    /// Neither failed nor slow.
+    pub(crate) fn is_good(self) -> bool {
+        !self.failed && !self.slow
+    }
+}
+
 /// Over what rates are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -108,16 +115,5 @@ impl Settings {
             slow,
         })
         .is_some()
-    }
-}
-
-// TEMPORARY
-impl From<crate::structures::last_calls::Counts> for Counts {
-    fn from(c: crate::structures::last_calls::Counts) -> Self {
-        Counts {
-            calls: c.calls.into(),
-            failures: c.failures.into(),
-            slow: c.slow.into(),
-        }
     }
 }

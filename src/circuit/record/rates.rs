@@ -115,13 +115,7 @@ impl Rates {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
             Reports::Calls(reports) if word.tally().is_some() => {
-                reports.report(
-                    word.generation(),
-                    crate::structures::last_calls::Outcome {
-                        failed: outcome.failed,
-                        slow: outcome.slow,
-                    },
-                );
+                reports.report(word.generation(), outcome);
             }
             Reports::Calls(_) => {}
         }
@@ -141,7 +135,7 @@ impl Rates {
         let generation = word.generation();
         let counts = match &self.reports {
             Reports::Time(reports) => reports.evidence(record, context, settings, generation)?,
-            Reports::Calls(reports) => reports.counts(generation).into(),
+            Reports::Calls(reports) => reports.counts(generation),
         };
         settings.rate_that_fires(counts)
     }
@@ -150,7 +144,7 @@ impl Rates {
     fn counts(&self, record: &Record, context: &Context, word: Word) -> Option<Counts> {
         match &self.reports {
             Reports::Time(reports) => reports.counts(record, context, word.generation()),
-            Reports::Calls(reports) => Some(reports.counts(word.generation()).into()),
+            Reports::Calls(reports) => Some(reports.counts(word.generation())),
         }
     }
 

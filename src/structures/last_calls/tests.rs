@@ -21,7 +21,7 @@ fn generation(number: u64) -> Generation {
     Generation::from_bits(number)
 }
 
-fn counts(calls: u32, failures: u32, slow: u32) -> Counts {
+fn counts(calls: u64, failures: u64, slow: u64) -> Counts {
     Counts {
         calls,
         failures,
@@ -33,8 +33,8 @@ fn counts_of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Counts {
     let mut counts = Counts::default();
     for outcome in outcomes {
         counts.calls += 1;
-        counts.failures += u32::from(outcome.failed);
-        counts.slow += u32::from(outcome.slow);
+        counts.failures += u64::from(outcome.failed);
+        counts.slow += u64::from(outcome.slow);
     }
     counts
 }
@@ -99,18 +99,16 @@ fn an_outcome_takes_the_place_of_another_one() {
 #[test]
 fn the_largest_ring_counts_exactly() {
     let ring = LastCalls::new(MOST_CALLS);
-    for number in 0..MOST_CALLS {
+    let most = u64::from(MOST_CALLS);
+    for number in 0..most {
         assert_eq!(
             ring.reports([BOTH]),
             counts(number + 1, number + 1, number + 1)
         );
     }
-    assert_eq!(
-        ring.reports([BOTH]),
-        counts(MOST_CALLS, MOST_CALLS, MOST_CALLS)
-    );
-    let left = MOST_CALLS - 1;
-    assert_eq!(ring.reports([GOOD]), counts(MOST_CALLS, left, left));
+    assert_eq!(ring.reports([BOTH]), counts(most, most, most));
+    let left = most - 1;
+    assert_eq!(ring.reports([GOOD]), counts(most, left, left));
 }
 
 /// The longest that settings ask for.

@@ -10,6 +10,7 @@
 //! it: 31 bits in a ring of 4 slots, 16 in one of 100 000.
 
 use crate::values::generation::Generation;
+use crate::values::rates::Outcome;
 
 const EPOCH_BITS: u32 = 17;
 const EPOCH_SHIFT: u32 = 64 - EPOCH_BITS;
@@ -58,20 +59,6 @@ impl Epoch {
     }
 }
 
-/// What a report says of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    pub(crate) failed: bool,
-    pub(crate) slow: bool,
-}
-
-impl Outcome {
-    /// Neither failed nor slow. It changes no sums.
-    pub(super) fn is_good(self) -> bool {
-        !self.failed && !self.slow
-    }
-}
-
 /// How many slots a ring has, and how its places are packed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
@@ -93,6 +80,7 @@ impl Shape {
         Shape { slots, index_bits }
     }
 
+    #[cfg(test)]
     pub(super) fn slots(self) -> u32 {
         self.slots
     }

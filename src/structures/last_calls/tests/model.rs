@@ -166,14 +166,14 @@ proptest! {
             }
             let first = taken.len().saturating_sub(many);
             let last = &taken[first..];
-            let exact = Counts { calls: last.len() as u32, ..counts_of(last.iter().flatten()) };
+            let exact = Counts { calls: last.len() as u64, ..counts_of(last.iter().flatten()) };
             let now = ring.now();
             prop_assert_eq!(now.calls, exact.calls);
             let next_is_settled = |at: usize| last.get(at + 1).is_some_and(Option::is_some);
             if (0..last.len()).all(|at| last[at].is_some() || next_is_settled(at)) {
                 prop_assert_eq!(now, exact, "of those under way none counts");
             } else {
-                let most = last.iter().filter(|outcome| outcome.is_none()).count() as u32;
+                let most = last.iter().filter(|outcome| outcome.is_none()).count() as u64;
                 prop_assert!(now.failures.abs_diff(exact.failures) <= most);
                 prop_assert!(now.slow.abs_diff(exact.slow) <= most);
             }

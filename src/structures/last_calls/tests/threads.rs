@@ -38,7 +38,7 @@ fn work(ring: &LastCalls, seed: u64, reports: u64, beside: Beside) -> Log {
             }
         } else {
             let counts = ring.settle(claim, outcome);
-            assert!(counts.calls <= ring.shape.slots());
+            assert!(counts.calls <= ring.shape.slots().into());
         }
         if random & 0xf000 < 0x4000 {
             late.drain(..).for_each(|(claim, outcome)| {
