@@ -383,7 +383,8 @@ BRAMA_API const char *brama_last_error_message(void);
 #define BRAMA_INHERIT_F64 (-2.0e300)
 
 /**
- * `max_attempts` of a circuit that never opens by itself.
+ * `max_attempts` of a circuit that no number of failures opens. Without a rate it never opens by
+ * itself.
  */
 #define BRAMA_UNLIMITED UINT32_C(0xffffffff)
 
@@ -689,6 +690,7 @@ typedef struct brama_options_t {
     /**
      * Failures that open the circuit: in a row, or within the window if there is
      * one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
+     * With a failure_rate and no window the default is BRAMA_UNLIMITED.
      */
     uint32_t max_attempts;
     /**
@@ -1868,7 +1870,7 @@ typedef struct brama_settings_t {
      */
     size_t size;
     /**
-     * BRAMA_UNLIMITED: never opens by itself.
+     * BRAMA_UNLIMITED: no number of failures opens the circuit.
      */
     uint32_t max_attempts;
     /**

@@ -150,7 +150,8 @@ inline constexpr double no_rate = BRAMA_NONE_F64;
 /// `rate_calls` that are not there: the rates count in time, whatever a manager's setting says.
 inline constexpr std::uint64_t no_calls = BRAMA_NONE;
 
-/// `max_attempts` of a circuit that never opens by itself.
+/// `max_attempts` of a circuit that no number of failures opens. Without a rate it never opens by
+/// itself.
 inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
 
 /// In `Filter::scope` and `snapshot`: connections without a scope.
@@ -730,7 +731,7 @@ struct Config {
 
 /// The settings in effect for a connection.
 struct Settings {
-    std::uint32_t max_attempts;  ///< `unlimited`: never opens by itself
+    std::uint32_t max_attempts;  ///< `unlimited`: no number of failures opens it
     ExpiryStrategy expiry_strategy;
     Milliseconds expiry;
     Milliseconds initial_expiry;

@@ -46,6 +46,7 @@ pub struct brama_options_t {
     pub size: usize,
     /// Failures that open the circuit: in a row, or within the window if there is
     /// one. At least 1, with a window at most 65536; or BRAMA_UNLIMITED. Default 5.
+    /// With a failure_rate and no window the default is BRAMA_UNLIMITED.
     pub max_attempts: u32,
     /// BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE.
     pub expiry_strategy: brama_expiry_strategy_t,

@@ -47,7 +47,7 @@ macro_rules! shown {
 pub struct brama_settings_t {
     /// Bytes of this struct; set by brama_settings_init.
     pub size: usize,
-    /// BRAMA_UNLIMITED: never opens by itself.
+    /// BRAMA_UNLIMITED: no number of failures opens the circuit.
     pub max_attempts: u32,
     /// See brama_options_t.
     pub expiry_strategy: brama_expiry_strategy_t,

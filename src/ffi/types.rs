@@ -112,7 +112,8 @@ pub const BRAMA_INHERIT_I32: i32 = -3;
 /// Takes a setting of type double back.
 pub const BRAMA_INHERIT_F64: f64 = -2.0e300;
 
-/// `max_attempts` of a circuit that never opens by itself.
+/// `max_attempts` of a circuit that no number of failures opens. Without a rate it never opens by
+/// itself.
 pub const BRAMA_UNLIMITED: u32 = 0xffffffff;
 /// A time that never comes or a wait that never ends.
 pub const BRAMA_NEVER: u64 = 0xffffffffffffffff;

@@ -7,7 +7,7 @@
 //! since neither is nearer. `rate_calls: None` is a value, as a `window: None` is: this level counts
 //! in time, whatever the level below says. It goes together with a `rate_window`.
 //!
-//! Where a level cannot mean what it says, its caller is there to be told, and the call is refused:
+//! A call is refused if its level would contradict itself, since its caller can receive the error:
 //!
 //! - A level with a `minimum_calls` above its own `rate_calls`. Between levels the minimum is
 //!   lowered instead: `rate_calls` of the manager may change later, when no caller of the

@@ -32,7 +32,8 @@
 //! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
 //!
 //! What is true of all settings of a kind is tested already: values out of range, defaults,
-//! giving, showing and taking back. Once a version of C's structs is published, the field goes to
+//! giving, showing and taking back. A setting that a connection cannot be given alone is named
+//! in those tests (`with_what_it_needs`, in Python `NEEDED`). Once a version of C's structs is published, the field goes to
 //! their end and zero in it means "not given": the rules of `ffi`.
 //!
 //! A new kind is a line of the table above, a function in `range`, an arm of `stored` (and of
@@ -47,7 +48,8 @@ macro_rules! setting_table {
             $([$($more)+])?
 
             /// Failures that open the circuit: in a row, or within the window if
-            /// there is one. At least 1; with a window at most 65 536. Default 5.
+            /// there is one. At least 1; with a window at most 65 536. Default 5. With a
+            /// `failure_rate` and no window the default is unlimited.
             max_attempts MaxAttempts max_attempts: attempts = 5;
 
             /// How the expiry grows while the dependency stays down. Default fixed.
@@ -209,7 +211,7 @@ macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         $($crate::values::settings::setter!($kind, $(#[$doc])* $name);)*
 
-        /// The circuit never opens by itself.
+        /// No number of failures opens the circuit. Without a rate it never opens by itself.
         pub fn unlimited_attempts(mut self) -> Self {
             self.changes.max_attempts = $crate::values::settings::Given::Value($crate::values::settings::UNLIMITED);
             self

@@ -81,7 +81,8 @@ class Inherit(Enum):
 INHERIT = Inherit.INHERIT
 #: A time that never comes: for `open_circuit(expiry=…)` and `inactive_threshold`.
 NEVER = Never.NEVER
-#: For `max_attempts`: the circuit never opens by itself.
+#: For `max_attempts`: no number of failures opens the circuit. Without a rate it never opens by
+#: itself.
 UNLIMITED = Unlimited.UNLIMITED
 
 
@@ -100,8 +101,8 @@ class ConnectionSettings(TypedDict, total=False):
     what is taken back with `INHERIT`."""
 
     max_attempts: Union[int, Unlimited, Inherit, None]
-    """Failures that open the circuit: in a row, or within `window`. Default 5; None or
-    `UNLIMITED`: it never opens by itself."""
+    """Failures that open the circuit: in a row, or within `window`. None or `UNLIMITED`: no
+    number of failures does. Default 5; with a `failure_rate` and no `window`, `UNLIMITED`."""
     expiry_strategy: Union[ExpiryStrategy, str, Inherit]
     """`"fixed"` (default) or `"progressive"`."""
     expiry: Union[Duration, Inherit]

@@ -59,7 +59,7 @@ class Settings:
     """The settings in effect for a connection. Lengths of time are milliseconds."""
 
     max_attempts: Optional[int]
-    """None: the circuit never opens by itself."""
+    """None: no number of failures opens the circuit."""
     expiry_strategy: ExpiryStrategy
     expiry: int
     initial_expiry: int
