@@ -196,6 +196,11 @@ impl Word {
         self.0 & !Self::MARK == 0
     }
 
+    /// [Spotless](Word::is_spotless), or watched and otherwise the same.
+    pub(crate) fn is_clean(self) -> bool {
+        self.0 & !(Self::MARK | WATCHED << MODE_SHIFT) == 0
+    }
+
     /// What a permit remembers of a closed word: everything but mode, trips and the low digit
     /// of the count. A spotless word is its own mark, so one comparison answers two questions.
     /// Is the circuit still as it was? Is it spotless?

@@ -17,6 +17,7 @@ use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
+use crate::values::timing::Timing;
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 
@@ -112,7 +113,10 @@ impl Record {
             ..Happening::new(Occurrence::Success, now)
         };
         let word = self.word_now();
-        if word.is_spotless() && check(ticket, word).is_ok() {
+        if word.is_clean()
+            && check(ticket, word).is_ok()
+            && self.count_clean(context, word, happening)
+        {
             self.notify_unmoved(context, word, happening);
             return Ok(());
         }
@@ -121,6 +125,23 @@ impl Record {
                 self.take_back(now);
                 self.notify_stale(context, *refusal, happening);
             })
+    }
+
+    /// Counts a success that leaves a clean word as it is, and is not slow, in the rates. False if
+    /// it may be slow.
+    fn count_clean(&self, context: &Context, word: Word, happening: Happening<'_>) -> bool {
+        if !word.is_watched() {
+            return true;
+        }
+        if self.timing(context) != Timing::None || happening.report.duration.is_some() {
+            return false;
+        }
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+        {
+            RateReport::success().count(rates, word, happening.now, || false);
+        }
+        true
     }
 
     fn apply_success(
