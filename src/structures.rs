@@ -4,6 +4,7 @@ pub(crate) mod intrusive_stack;
 pub(crate) mod last_calls;
 pub(crate) mod rate_window;
 pub(crate) mod refcount;
+pub(crate) mod replaceable;
 pub(crate) mod ring;
 pub(crate) mod slab;
 pub(crate) mod sliding_window;

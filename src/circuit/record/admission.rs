@@ -254,6 +254,10 @@ impl Record {
     #[inline(never)]
     pub(crate) fn acquire_unless_closed(&self, context: &Context) -> Result<Ticket, Refusal> {
         context.attend();
+        let word = self.word_now();
+        if word.is_watched() {
+            return Ok(self.pass_with_start(context, word));
+        }
         let mut now = context.clock.now();
         loop {
             let word = self.word_at(context, now);

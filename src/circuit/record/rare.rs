@@ -1,10 +1,9 @@
 //! What few connections need: allocated once, when settings ask for it, and kept.
 
-use arc_swap::ArcSwapOption;
-
 use super::Record;
 use super::rates::Rates;
 use crate::circuit::probe_slots::{MoreProbes, Probes};
+use crate::structures::replaceable::Replaceable;
 use crate::structures::sliding_window::Window;
 use crate::values::settings::{MAX_WINDOW_ATTEMPTS, Settings, UNLIMITED};
 use crate::values::tally::Position;
@@ -15,7 +14,7 @@ pub(super) struct Rare {
     /// The times of failures.
     pub(super) window: Window,
     /// What rates are made of.
-    pub(super) rates: ArcSwapOption<Rates>,
+    pub(super) rates: Replaceable<Rates>,
 }
 
 impl Record {
@@ -41,7 +40,7 @@ impl Record {
         self.cold().rare.get_or_make(|| Rare {
             probes: MoreProbes::new(),
             window: Window::new(),
-            rates: ArcSwapOption::empty(),
+            rates: Replaceable::new(),
         })
     }
 

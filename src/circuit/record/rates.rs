@@ -18,16 +18,15 @@
 mod generation_sums;
 mod in_time;
 
-use std::sync::Arc;
-
-use arc_swap::Guard;
+use std::time::Duration;
 
 use super::Record;
 use super::transition::Change;
 use crate::circuit::context::Context;
 use crate::structures::last_calls::LastCalls;
+use crate::structures::replaceable::Loaded;
 use crate::structures::striped_counter::Cell;
-use crate::sys::atomic::{Ordering, fence};
+use crate::sys::atomic::{AtomicU64, Ordering, fence};
 use crate::sys::clock::Tick;
 use crate::values::cause::Cause;
 use crate::values::rates::{Counts, Outcome, Shape, Sums};
@@ -42,6 +41,9 @@ pub(super) struct Rates {
     reports: Reports,
     /// What led to the last opening, by the generation of the open circuit.
     opening: GenerationSums,
+    /// A call that has lasted less than so many ms is not slow, for a short way of reports. The
+    /// settings decide about others.
+    fast_below: AtomicU64,
 }
 
 #[expect(
@@ -108,7 +110,14 @@ impl Rates {
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
             opening: GenerationSums::new(generation, Sums::default()),
+            fast_below: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a call that has lasted so long is known to be fast, without the settings.
+    pub(super) fn is_fast(&self, lasted: Duration) -> bool {
+        // Relaxed: a report beside a change of the settings obeys either.
+        lasted < Duration::from_millis(self.fast_below.load(Ordering::Relaxed))
     }
 
     fn count(&self, word: Word, outcome: Outcome, now: u64) {
@@ -158,17 +167,13 @@ impl Rates {
     }
 }
 
-/// The block of a record, if its settings ask for rates.
-pub(super) type Loaded = Guard<Option<Arc<Rates>>>;
-
 /// Where the evidence of a closed circuit begins.
-pub(super) struct Beginning(Option<(Loaded, Sums)>);
+pub(super) struct Beginning(Option<(Loaded<Rates>, Sums)>);
 
 impl Record {
     /// What is kept for rates, if settings ask for them.
-    pub(super) fn rates(&self) -> Option<Loaded> {
-        let loaded = self.cold().rare.get()?.rates.load();
-        loaded.is_some().then_some(loaded)
+    pub(super) fn rates(&self) -> Option<Loaded<Rates>> {
+        self.cold().rare.get()?.rates.load()
     }
 
     /// Before a cell counts the first success of a tick.
@@ -180,8 +185,7 @@ impl Record {
     }
 
     pub(super) fn begin_bucket(&self, cell: &Cell, now: Tick) {
-        if let Some(loaded) = self.rates()
-            && let Some(rates) = loaded.as_deref()
+        if let Some(rates) = self.rates()
             && let Reports::Time(reports) = &rates.reports
         {
             reports.begin_bucket(self, cell, now);
@@ -191,8 +195,7 @@ impl Record {
     /// A success at `now` is in its cell, and belongs to no rate.
     #[cold]
     pub(super) fn take_back(&self, now: u64) {
-        if let Some(loaded) = self.rates()
-            && let Some(rates) = loaded.as_deref()
+        if let Some(rates) = self.rates()
             && let Reports::Time(reports) = &rates.reports
         {
             reports.take_back(now);
@@ -201,8 +204,7 @@ impl Record {
 
     /// Notes what led to an opening of the closed circuit, after the exchange.
     pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
-        let loaded = self.rates()?;
-        let rates = loaded.as_deref()?;
+        let rates = self.rates()?;
         let counts = rates.counts(self, context, change.before)?;
         let now = || self.word_now().generation();
         let after = change.after.generation();
@@ -212,8 +214,7 @@ impl Record {
 
     /// What counts for the rates beside this word, or counted when the circuit opened.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        let loaded = self.rates()?;
-        let rates = loaded.as_deref()?;
+        let rates = self.rates()?;
         match word.tally() {
             Some(_) => rates.counts(self, context, word),
             None => rates.before_opening(word),
@@ -222,20 +223,18 @@ impl Record {
 
     /// Before the exchange that closes or resets a circuit.
     pub(super) fn before_evidence(&self) -> Beginning {
-        Beginning(self.rates().and_then(|loaded| {
-            let sums = match &loaded.as_deref()?.reports {
+        Beginning(self.rates().map(|rates| {
+            let sums = match &rates.reports {
                 Reports::Time(reports) => reports.sums(self),
                 Reports::Calls(_) => Sums::default(),
             };
-            Some((loaded, sums))
+            (rates, sums)
         }))
     }
 
     /// After it: the evidence of this word begins.
     pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
-        if let Some((loaded, sums)) = beginning
-            && let Some(rates) = loaded.as_deref()
-        {
+        if let Some((rates, sums)) = beginning {
             match &rates.reports {
                 Reports::Time(reports) => reports.begin(self, word.generation(), sums),
                 Reports::Calls(reports) => reports.restart(word.generation()),
@@ -247,7 +246,7 @@ impl Record {
     pub(crate) fn fit_rates(&self, context: &Context) {
         loop {
             let version = context.version();
-            self.fit_rates_to(context, self.settings(context).rate_shape());
+            self.fit_rates_to(context, &self.settings(context));
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
             // finds this block, or this thread the new version.
             fence(Ordering::SeqCst);
@@ -257,7 +256,8 @@ impl Record {
         }
     }
 
-    pub(super) fn fit_rates_to(&self, context: &Context, wanted: Option<Shape>) {
+    pub(super) fn fit_rates_to(&self, context: &Context, settings: &Settings) {
+        let wanted = settings.rate_shape();
         let rare = match wanted {
             Some(_) => self.rare(),
             None => match self.cold().rare.get() {
@@ -268,25 +268,22 @@ impl Record {
         loop {
             let current = rare.rates.load();
             if current.as_ref().map(|rates| rates.shape) == wanted {
+                if let Some(rates) = current {
+                    let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
+                    rates.fast_below.store(limit, Ordering::Relaxed);
+                }
                 return;
             }
             let now = context.clock.now();
-            let next = wanted.map(|shape| Arc::new(Rates::new(self, shape, now)));
-            let previous = rare.rates.compare_and_swap(&current, next.clone());
-            if !is_same(&previous, &current) {
-                continue;
-            }
-            // If this thread was stopped, cells have counted that have no mark in the block.
-            if let Some(rates) = &next
+            let next = wanted.map(|shape| Box::new(Rates::new(self, shape, now)));
+            if rare.rates.replace(current.as_ref(), next)
+                && let Some(rates) = rare.rates.load()
                 && let Reports::Time(reports) = &rates.reports
                 && reports.is_stale(now, context.clock.now())
             {
-                rare.rates.compare_and_swap(&next, None);
+                // This thread was stopped: cells have counted that have no mark in the block.
+                rare.rates.replace(Some(&rates), None);
             }
         }
     }
-}
-
-fn is_same(one: &Option<Arc<Rates>>, other: &Option<Arc<Rates>>) -> bool {
-    one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
 }

@@ -179,8 +179,7 @@ mod tests {
         };
         fail();
         {
-            let loaded = record.rates().expect("asked for");
-            let rates = loaded.as_deref().expect("asked for");
+            let rates = record.rates().expect("asked for");
             let Reports::Time(reports) = &rates.reports else {
                 unreachable!("it counts in time");
             };

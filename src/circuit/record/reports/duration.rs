@@ -12,6 +12,7 @@ use super::super::{Record, Ticket};
 use crate::circuit::context::Context;
 use crate::values::event::Report;
 use crate::values::settings::Settings;
+use crate::values::timing::Timing;
 
 impl Record {
     /// Whether a call that is reported now counts as slow. For one answer for one report, ask once:
@@ -25,7 +26,7 @@ impl Record {
     ) -> bool {
         // First, since it needs no clock.
         settings.slow_call_duration.is_some()
-            && duration(context, settings, ticket, report.duration)
+            && lasted(context, settings.timing(), ticket, report.duration)
                 .is_some_and(|lasted| settings.is_slow(lasted))
     }
 
@@ -36,19 +37,19 @@ impl Record {
             return false;
         }
         let settings = self.settings(context);
-        let lasted = duration(context, &settings, Some(ticket), None);
+        let lasted = lasted(context, settings.timing(), Some(ticket), None);
         lasted.is_some_and(|lasted| settings.is_overdue(lasted))
     }
 }
 
 /// How long a call has lasted that is reported now, if that is known.
-fn duration(
+pub(super) fn lasted(
     context: &Context,
-    settings: &Settings,
+    timing: Timing,
     ticket: Option<Ticket>,
     given: Option<Duration>,
 ) -> Option<Duration> {
-    given.or_else(|| ticket?.elapsed(&context.clock, settings.timing()))
+    given.or_else(|| ticket?.elapsed(&context.clock, timing))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -182,7 +182,7 @@ impl Record {
             let settings = self.settings(context);
             check(ticket, word)?;
             let rates = self.rates();
-            let rates = rates.as_ref().and_then(|loaded| loaded.as_deref());
+            let rates = rates.as_deref();
             if let Some(rates) = rates {
                 let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
                 rate_report.count(rates, word, happening.now, is_slow);

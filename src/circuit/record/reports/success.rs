@@ -11,13 +11,13 @@ use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Happening, Record, Refusal, Ticket};
 use super::check;
+use super::duration::lasted;
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
-use crate::values::timing::Timing;
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 
@@ -115,7 +115,7 @@ impl Record {
         let word = self.word_now();
         if word.is_clean()
             && check(ticket, word).is_ok()
-            && self.count_clean(context, word, happening)
+            && self.count_clean(context, word, ticket, happening)
         {
             self.notify_unmoved(context, word, happening);
             return Ok(());
@@ -129,18 +129,25 @@ impl Record {
 
     /// Counts a success that leaves a clean word as it is, and is not slow, in the rates. False if
     /// it may be slow.
-    fn count_clean(&self, context: &Context, word: Word, happening: Happening<'_>) -> bool {
+    fn count_clean(
+        &self,
+        context: &Context,
+        word: Word,
+        ticket: Option<Ticket>,
+        happening: Happening<'_>,
+    ) -> bool {
         if !word.is_watched() {
             return true;
         }
-        if self.timing(context) != Timing::None || happening.report.duration.is_some() {
+        let Some(rates) = self.rates() else {
+            return true;
+        };
+        let timing = self.timing(context);
+        let lasted = lasted(context, timing, ticket, happening.report.duration);
+        if lasted.is_some_and(|lasted| !rates.is_fast(lasted)) {
             return false;
         }
-        if let Some(loaded) = self.rates()
-            && let Some(rates) = loaded.as_deref()
-        {
-            RateReport::success().count(rates, word, happening.now, || false);
-        }
+        RateReport::success().count(&rates, word, happening.now, || false);
         true
     }
 
@@ -161,11 +168,10 @@ impl Record {
                     // Only then can it be slow, or count among the last calls.
                     if word.is_watched()
                         && let Some(rates) = self.rates()
-                        && let Some(rates) = rates.as_deref()
                     {
                         let settings = self.settings(context);
                         let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
-                        if rate_report.count(rates, word, happening.now, is_slow)
+                        if rate_report.count(&rates, word, happening.now, is_slow)
                             && let Some(cause) =
                                 rates.rule_that_fires(self, context, &settings, word)
                         {
