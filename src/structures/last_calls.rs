@@ -75,7 +75,9 @@
 //! - *Writing good outcomes, too*: a second shared write for each, and a late outcome would find
 //!   in the slot that it is late. That is worth a second look at the head after a failure.
 //! - *Emptying the slots at a restart*: N writes, in the midst of reports.
-//! - *A position by `fetch_add`*: the restart would need the same word, so it needs an exchange.
+//! - *A position by addition*: a late report of an older generation would take one of the newer
+//!   evidence. It could not give it back: the report that it pushes out may have seen that, and
+//!   have dropped its outcome.
 //! - *A lock*: a reporter that is stopped inside stops all others.
 
 #![allow(dead_code)]
