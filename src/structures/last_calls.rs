@@ -55,8 +55,8 @@
 //! - A report takes no lock and allocates nothing. It tries an exchange again only if another
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
-//!   round of generations, so [`LastCalls::restart`] or a report must come at least every 4 095
-//!   generations; otherwise reports count nowhere until the other half of the round.
+//!   round of generations. So a report, a restart or a [`LastCalls::follow`] must come at least
+//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round.
 //!
 //! # Where numbers wrap
 //!
@@ -75,7 +75,9 @@
 //! - *Writing good outcomes, too*: a second shared write for each, and a late outcome would find
 //!   in the slot that it is late. That is worth a second look at the head after a failure.
 //! - *Emptying the slots at a restart*: N writes, in the midst of reports.
-//! - *A position by `fetch_add`*: the restart would need the same word, so it needs an exchange.
+//! - *A position by addition*: a late report of an older generation would take one of the newer
+//!   evidence. It could not give it back: the report that it pushes out may have seen that, and
+//!   have dropped its outcome.
 //! - *A lock*: a reporter that is stopped inside stops all others.
 
 use crate::sys::atomic::{AtomicU64, Ordering, fence_after_rmw};
@@ -159,11 +161,22 @@ impl LastCalls {
     /// Begins the evidence again, in the ring's generation or a newer one. Does nothing in an older
     /// one.
     pub(crate) fn restart(&self, generation: Generation) {
+        self.begin_unless(generation, |head| head.calls(self.shape) == 0);
+    }
+
+    /// Begins the evidence of a newer generation, unless a report has done so. The thread that
+    /// closes the circuit calls it, so that no later generation is taken for an older one.
+    pub(crate) fn follow(&self, generation: Generation) {
+        self.begin_unless(generation, |_| true);
+    }
+
+    /// Begins the evidence in a newer generation, and in the ring's own one unless it may stay.
+    fn begin_unless(&self, generation: Generation, may_stay: impl Fn(Head) -> bool) {
         let mut seen = self.head.0.load(Ordering::Relaxed);
         loop {
             let head = Head::from_bits(seen);
-            let is_new = head.is_of(generation) && head.calls(self.shape) == 0;
-            if is_new || head.is_after(generation) {
+            let stays = head.is_of(generation) && may_stay(head);
+            if stays || head.is_after(generation) {
                 return;
             }
             let begun = head.begun(generation);

@@ -139,6 +139,29 @@ fn a_restart_begins_again_in_the_same_generation() {
 }
 
 #[test]
+fn a_generation_that_is_followed_keeps_its_reports() {
+    let ring = LastCalls::new(3);
+    ring.reports([FAILED]);
+    ring.follow(generation(1));
+    assert_eq!(ring.now(), counts(1, 1, 0));
+    ring.follow(generation(4));
+    assert_eq!(ring.now(), Counts::default());
+    ring.follow(generation(1));
+    assert_eq!(ring.report(generation(4), SLOW), counts(1, 0, 1));
+}
+
+/// Each is newer than the one before, and so is the last one after them all.
+#[test]
+fn generations_without_reports_may_go_round() {
+    let ring = LastCalls::new(3);
+    ring.reports([FAILED]);
+    for number in 1..6_000 {
+        ring.follow(generation(number));
+    }
+    assert_eq!(ring.report(generation(6_000), SLOW), counts(1, 0, 1));
+}
+
+#[test]
 fn an_older_generation_changes_nothing() {
     let ring = LastCalls::new(3);
     ring.report(generation(5), FAILED);
