@@ -53,7 +53,8 @@
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
 //!   round of generations, so [`LastCalls::restart`] or a report must come at least every 4 095
-//!   generations; otherwise reports count nowhere until the other half of the round.
+//!   generations; otherwise reports count nowhere until the other half of the round. So the circuit
+//!   restarts it after each change of state.
 //!
 //! # Where numbers wrap
 //!

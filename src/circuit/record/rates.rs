@@ -249,6 +249,17 @@ impl Record {
         }
     }
 
+    /// After a change to a state that is not closed. The last calls know half a round of
+    /// generations, and a circuit may change more often than that before it closes.
+    pub(super) fn end_evidence(&self, word: Word) {
+        if let Some(loaded) = self.rates()
+            && let Some(rates) = loaded.as_deref()
+            && let Reports::Calls(reports) = &rates.reports
+        {
+            reports.restart(word.generation());
+        }
+    }
+
     /// Gives the record the block that the settings in effect ask for. Allocates.
     pub(crate) fn fit_rates(&self, context: &Context) {
         loop {

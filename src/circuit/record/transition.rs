@@ -300,6 +300,9 @@ impl Record {
         let Change { before, after } = change;
         if before.state() != after.state() {
             happening.now = self.note_change(context, change, happening.now);
+            if after.tally().is_none() {
+                self.end_evidence(after);
+            }
         }
         self.notify_without_waking(context, before.state(), after.state(), after, happening)
     }
