@@ -107,7 +107,9 @@ impl Rates {
                 Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
-            opening: GenerationSums::new(generation, Sums::default()),
+            // Of an opening before this block nothing is known: readers ask for the present
+            // generation and for the one before.
+            opening: GenerationSums::new(generation.previous().previous(), Sums::default()),
         }
     }
 
@@ -205,8 +207,10 @@ impl Record {
         }
     }
 
-    /// Notes what led to an opening of the closed circuit, after the exchange.
+    /// Notes what led to an opening of the closed circuit, after the exchange. Does nothing if the
+    /// circuit was half-open.
     pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
+        change.before.tally()?;
         let loaded = self.rates()?;
         let rates = loaded.as_deref()?;
         let counts = rates.counts(self, context, change.before)?;
