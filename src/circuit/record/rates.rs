@@ -297,13 +297,19 @@ impl Record {
             if !is_same(&previous, &current) {
                 continue;
             }
+            let Some(rates) = &next else { continue };
+            let Reports::Time(reports) = &rates.reports else {
+                continue;
+            };
             // If this thread was stopped, cells have counted that have no mark in the block.
-            if let Some(rates) = &next
-                && let Reports::Time(reports) = &rates.reports
-                && reports.is_stale(now, context.clock.now())
-            {
+            if reports.is_stale(now, context.clock.now()) {
                 rare.rates.compare_and_swap(&next, None);
+                continue;
             }
+            // Who reset or closed the circuit since the block was made has begun the evidence of
+            // the block before. So here it begins once more.
+            let generation = self.word_now().generation();
+            reports.begin(self, generation, reports.sums(self));
         }
     }
 }

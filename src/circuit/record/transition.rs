@@ -195,6 +195,8 @@ impl Record {
             fence_after_rmw();
             if context.version() != version {
                 self.watch(context);
+                // The rates may have got another block, of the generation before.
+                self.begin_evidence(self.before_evidence(), closed);
             }
             return Some(closed);
         }
