@@ -56,7 +56,8 @@
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
 //!   round of generations. So a report, a restart or a [`LastCalls::follow`] must come at least
-//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round.
+//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round. The
+//!   circuit follows after each closing.
 //!
 //! # Where numbers wrap
 //!

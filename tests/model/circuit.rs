@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use brama::{KeyBuf, State};
 
-use crate::settings::{Effective, Given};
+use crate::effective::Effective;
+use crate::evidence::Evidence;
+use crate::settings::Given;
 use crate::trace::Length;
 use crate::view::{Answer, View};
 
@@ -50,6 +52,7 @@ pub struct Circuit {
     pub failure_times: VecDeque<u64>,
     /// Failures have times from the first window on, also while there is none.
     had_window: bool,
+    evidence: Evidence,
     trips: u32,
     cause: Option<&'static str>,
     successes: u64,
@@ -74,6 +77,7 @@ impl Circuit {
             in_a_row: 0,
             failure_times: VecDeque::new(),
             had_window: false,
+            evidence: Evidence::default(),
             trips: 0,
             cause: None,
             successes: 0,
@@ -92,6 +96,12 @@ impl Circuit {
     /// These settings are in effect from now on.
     pub fn settle_for(&mut self, settings: &Effective) {
         self.had_window |= settings.window.is_some();
+        self.evidence.fit(settings.shape());
+    }
+
+    /// Moments at which what counts for a rate changes.
+    pub fn evidence_edges(&self, now: u64) -> Vec<u64> {
+        self.evidence.edges(now)
     }
 
     /// What time alone has done until now.
@@ -119,12 +129,21 @@ impl Circuit {
     }
 
     fn change(&mut self, mode: Mode, now: u64) {
+        if matches!(mode, Mode::Closed) {
+            self.evidence.forget_opening();
+        }
         self.mode = mode;
         self.period += 1;
         self.changed_at = Some(now);
     }
 
-    fn open(&mut self, now: u64, lasting: Option<u64>) {
+    /// `by_report`: what counted then is kept, if the circuit was closed.
+    fn open(&mut self, now: u64, lasting: Option<u64>, by_report: bool) {
+        if by_report && matches!(self.mode, Mode::Closed) {
+            self.evidence.note_opening(now, self.period);
+        } else {
+            self.evidence.forget_opening();
+        }
         let until = lasting.map(|lasting| now + lasting);
         self.change(Mode::Open { until, lasting }, now);
         self.opened_at = Some(now);
@@ -177,6 +196,7 @@ impl Circuit {
         settings: &Effective,
         now: u64,
         permit: Option<&Admission>,
+        given: Option<u64>,
     ) -> Answer {
         self.successes += 1;
         self.last_success = Some(now);
@@ -185,8 +205,16 @@ impl Circuit {
             return Answer::Stale;
         }
         let mut clears = settings.window.is_none() || settings.success_clears_window;
+        let mut rule = None;
         match &mut self.mode {
-            Mode::Closed => self.trips = 0,
+            Mode::Closed => {
+                self.trips = 0;
+                let slow = settings.is_slow(lasted(now, permit, given));
+                self.evidence.report(now, self.period, false, slow);
+                if slow {
+                    rule = self.evidence.fire(now, self.period, settings);
+                }
+            }
             Mode::Open { .. } => {}
             Mode::HalfOpen { successes, .. } => {
                 *successes += 1;
@@ -200,6 +228,11 @@ impl Circuit {
         if clears {
             self.forget_failures();
         }
+        if rule.is_some() {
+            self.cause = rule;
+            self.trip();
+            self.open(now, Some(settings.expiry_at(self.trips)), true);
+        }
         Answer::Done
     }
 
@@ -209,6 +242,7 @@ impl Circuit {
         now: u64,
         permit: Option<&Admission>,
         wait: Option<u64>,
+        given: Option<u64>,
     ) -> Answer {
         self.failures += 1;
         self.last_failure = Some(now);
@@ -223,21 +257,26 @@ impl Circuit {
             }
         }
         let count = self.count(settings, now);
-        let opens = match self.mode {
-            Mode::Closed => wait.is_some() || settings.max_attempts.is_some_and(|max| count >= max),
-            Mode::HalfOpen { .. } => true,
-            Mode::Open { .. } => false,
+        let rule = match self.mode {
+            Mode::Closed => {
+                let slow = settings.is_slow(lasted(now, permit, given));
+                self.evidence.report(now, self.period, true, slow);
+                let reaches = settings.max_attempts.is_some_and(|max| count >= max);
+                match (wait, reaches, settings.window) {
+                    (Some(_), ..) => Some("retry_after"),
+                    (_, true, Some(_)) => Some("window"),
+                    (_, true, None) => Some("consecutive"),
+                    (_, false, _) => self.evidence.fire(now, self.period, settings),
+                }
+            }
+            Mode::HalfOpen { .. } => wait.map(|_| "retry_after").or(Some("probe")),
+            Mode::Open { .. } => None,
         };
-        if opens {
-            self.cause = Some(match (&self.mode, wait, settings.window) {
-                (_, Some(_), _) => "retry_after",
-                (Mode::HalfOpen { .. }, ..) => "probe",
-                (.., Some(_)) => "window",
-                (.., None) => "consecutive",
-            });
+        if rule.is_some() {
+            self.cause = rule;
             self.trip();
             let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
-            self.open(now, Some(lasting));
+            self.open(now, Some(lasting), true);
         }
         match settings.window {
             Some(_) => Answer::CountInWindow(count),
@@ -259,7 +298,7 @@ impl Circuit {
     pub fn cancelled(&mut self, settings: &Effective, now: u64, permit: &Admission) -> Answer {
         match (permit.started, settings.cancelled_after) {
             (Some(started), Some(limit)) if now - started >= limit => {
-                self.failure(settings, now, Some(permit), None)
+                self.failure(settings, now, Some(permit), None, None)
             }
             _ => self.ignored(now, permit),
         }
@@ -276,7 +315,7 @@ impl Circuit {
         let length = settings
             .probe_timeout
             .unwrap_or(settings.expiry_at(self.trips).max(1_000));
-        let started = settings.cancelled_after.map(|_| now);
+        let started = settings.measures().then_some(now);
         match &mut self.mode {
             Mode::Closed => Ok(Admission {
                 period,
@@ -327,7 +366,7 @@ impl Circuit {
                 *lasting = new_lasting;
                 *until = new_lasting.map(|ms| now + ms);
             }
-            _ => self.open(now, new_lasting),
+            _ => self.open(now, new_lasting, false),
         }
     }
 
@@ -348,6 +387,7 @@ impl Circuit {
     pub fn reset(&mut self, now: u64) {
         self.close_by_hand(now);
         self.forget_failures();
+        self.evidence.forget();
         self.trips = 0;
     }
 
@@ -362,10 +402,17 @@ impl Circuit {
     pub fn view(&self, key: KeyBuf, settings: Effective, now: u64, epoch: u64) -> View {
         let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
         let reports = self.successes + self.failures;
+        let counts = match self.mode {
+            Mode::Closed => self.evidence.counts(now, self.period),
+            _ => self.evidence.at_opening(),
+        };
         View {
             key,
             state: self.state(),
             failure_count: self.count(&settings, now),
+            window_calls: counts.map(|counts| counts.calls),
+            window_failures: counts.map(|counts| counts.failures),
+            window_slow: counts.map(|counts| counts.slow),
             total_successes: self.successes,
             total_failures: self.failures,
             total_rejections: self.rejections,
@@ -390,4 +437,11 @@ impl Circuit {
             settings,
         }
     }
+}
+
+/// How long a call has lasted, if that is known: what is given goes before what was measured.
+fn lasted(now: u64, permit: Option<&Admission>, given: Option<u64>) -> Option<u64> {
+    given.or(permit
+        .and_then(|permit| permit.started)
+        .map(|started| now - started))
 }

@@ -108,3 +108,58 @@ fn the_first_failure_after_a_window_was_taken_away_has_a_time() -> Result<(), Er
     assert_eq!(db.status()?.failure_count, 1);
     Ok(())
 }
+
+#[test]
+fn an_opening_that_no_rate_led_to_has_no_evidence() -> Result<(), Error> {
+    for calls in [false, true] {
+        let (clock, builder) = manager();
+        let builder = builder.failure_rate(0.5).minimum_calls(1);
+        let brama = match calls {
+            false => builder.build()?,
+            true => builder.rate_calls(10).build()?,
+        };
+        let db = brama.register("db", None)?;
+        let counted = || db.status().map(|status| status.window_calls);
+        db.half_open_circuit()?;
+        assert_eq!(counted()?, None, "it was not open");
+        db.failure(None)?;
+        assert_eq!((db.state(), counted()?), (State::Open, None), "by a probe");
+        db.close_circuit()?;
+        db.open_circuit(None, None)?;
+        assert_eq!(counted()?, None, "by hand");
+        db.close_circuit()?;
+        db.failure(None)?;
+        assert_eq!((db.state(), counted()?), (State::Open, Some(1)));
+        clock.advance(ms(60_000));
+        assert_eq!((db.state(), counted()?), (State::HalfOpen, Some(1)));
+        db.failure(None)?;
+        assert_eq!((db.state(), counted()?), (State::Open, None));
+    }
+    Ok(())
+}
+
+/// Generations come round, and half a round is older.
+#[test]
+fn the_last_calls_count_after_an_outage_of_thousands_of_probes() -> Result<(), Error> {
+    for is_given_first in [true, false] {
+        let brama = manager().1.build()?;
+        let db = brama.register("db", None)?;
+        let rate = || ConnectionOptions::new().failure_rate(1.0).rate_calls(10);
+        if is_given_first {
+            db.configure(rate())?;
+            db.success()?;
+        }
+        for _ in 0..2_500 {
+            db.half_open_circuit()?;
+            db.failure(None)?;
+        }
+        db.close_circuit()?;
+        db.configure(rate())?;
+        db.success()?;
+        db.failure(None)?;
+        let status = db.status()?;
+        let counted = (status.window_calls, status.window_failures);
+        assert_eq!(counted, (Some(2), Some(1)), "{is_given_first}");
+    }
+    Ok(())
+}

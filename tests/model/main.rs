@@ -8,6 +8,9 @@
 #![cfg(not(loom))]
 
 mod circuit;
+mod draw;
+mod effective;
+mod evidence;
 mod found;
 mod reference;
 mod settings;
@@ -18,7 +21,8 @@ mod world;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
 
-use trace::{Trace, traces};
+use draw::traces;
+use trace::Trace;
 use view::Answer;
 use world::{Driver, Watch, run};
 
@@ -41,7 +45,7 @@ fn play(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, Test
 }
 
 proptest! {
-    #![proptest_config(config(3_000))]
+    #![proptest_config(config(2_000))]
 
     #[test]
     fn every_answer_and_every_status_is_the_models(trace in traces(true)) {

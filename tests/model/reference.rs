@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use brama::State;
 
 use crate::circuit::{Admission, Circuit, Mode};
-use crate::settings::{Effective, Given};
+use crate::effective::Effective;
+use crate::settings::Given;
 use crate::trace::{Length, Name, Outcome};
 use crate::view::{Answer, View};
 
@@ -79,6 +80,7 @@ impl Manager {
             if let Some(window) = Effective::of(&circuit.own, &self.global).window {
                 edges.extend(circuit.failure_times.iter().map(|then| then + window));
             }
+            edges.extend(circuit.evidence_edges(self.now));
             if let Some(threshold) = self.threshold() {
                 edges.push(circuit.active_at + threshold);
             }
@@ -104,7 +106,7 @@ impl Manager {
 
     pub fn register(&mut self, name: Name, given: &Given) -> Result<Handle, Answer> {
         name.check()?;
-        if let Some(field) = given.flaw_over(&Given::default(), &self.global) {
+        if let Some(field) = given.flaw_of_connection(&Given::default(), &self.global) {
             return Err(Answer::InvalidConfig(field));
         }
         if self.is_registered(name) {
@@ -195,11 +197,17 @@ impl Manager {
             Err(answer) => return answer,
         };
         match (outcome, permit) {
-            (Outcome::Success, permit) => circuit.success(&settings, now, permit),
-            (Outcome::Failure, permit) => circuit.failure(&settings, now, permit, None),
+            (Outcome::Success, permit) => circuit.success(&settings, now, permit, None),
+            (Outcome::SuccessIn(lasted), permit) => {
+                circuit.success(&settings, now, permit, Some(lasted))
+            }
+            (Outcome::Failure, permit) => circuit.failure(&settings, now, permit, None, None),
+            (Outcome::FailureIn(lasted), permit) => {
+                circuit.failure(&settings, now, permit, None, Some(lasted))
+            }
             (Outcome::FailureFor(wait), permit) => {
                 let wait = (wait > 0).then_some(wait);
-                circuit.failure(&settings, now, permit, wait)
+                circuit.failure(&settings, now, permit, wait, None)
             }
             (Outcome::Ignored, Some(permit)) => circuit.ignored(now, permit),
             (Outcome::Ignored, None) => Answer::Done,
@@ -281,7 +289,7 @@ impl Manager {
                 _ => return answer,
             },
         };
-        if let Some(field) = given.flaw_over(&own, &self.global) {
+        if let Some(field) = given.flaw_of_connection(&own, &self.global) {
             return Answer::InvalidConfig(field);
         }
         let global = self.global.clone();

@@ -1,10 +1,10 @@
-//! Settings of the reference model: what was given, what is in effect.
+//! Settings of the reference model, as they are given.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use brama::{Config, ConnectionOptions, ExpiryStrategy, Settings};
+use brama::{Config, ConnectionOptions, ExpiryStrategy};
 
 /// What one call gives. A zero, or a number outside its range, is invalid.
 #[derive(Clone, Default, PartialEq)]
@@ -23,6 +23,12 @@ pub struct Given {
     pub half_open_successes: Option<u32>,
     pub probe_timeout: Option<Option<u64>>,
     pub cancelled_after: Option<Option<u64>>,
+    pub failure_rate: Option<Option<f64>>,
+    pub rate_window: Option<u64>,
+    pub rate_calls: Option<Option<u32>>,
+    pub minimum_calls: Option<u32>,
+    pub slow_call_duration: Option<Option<u64>>,
+    pub slow_call_rate: Option<Option<f64>>,
     /// Only for a connection.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Only for the manager, as the two below.
@@ -48,6 +54,19 @@ impl Given {
             half_open_successes: newer.half_open_successes.or(self.half_open_successes),
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
             cancelled_after: newer.cancelled_after.or(self.cancelled_after),
+            failure_rate: newer.failure_rate.or(self.failure_rate),
+            // A level keeps one of the two windows, the one that was given last.
+            rate_window: match newer.rate_calls {
+                Some(Some(_)) => newer.rate_window,
+                _ => newer.rate_window.or(self.rate_window),
+            },
+            rate_calls: match (newer.rate_window, self.rate_calls) {
+                (Some(_), Some(Some(_))) => newer.rate_calls,
+                (_, older) => newer.rate_calls.or(older),
+            },
+            minimum_calls: newer.minimum_calls.or(self.minimum_calls),
+            slow_call_duration: newer.slow_call_duration.or(self.slow_call_duration),
+            slow_call_rate: newer.slow_call_rate.or(self.slow_call_rate),
             metadata: newer.metadata.or(self.metadata.clone()),
             cleanup_interval: newer.cleanup_interval.or(self.cleanup_interval),
             inactive_threshold: newer.inactive_threshold.or(self.inactive_threshold),
@@ -59,6 +78,8 @@ impl Given {
     /// and the level below has `below`.
     pub fn flaw_over(&self, level: &Given, below: &Given) -> Option<&'static str> {
         let outside = |factor: f64| !(factor.is_finite() && factor >= 1.0);
+        let no_rate =
+            |rate: Option<f64>| rate.is_some_and(|rate| rate.is_nan() || rate <= 0.0 || rate > 1.0);
         let flaws = [
             ("max_attempts", self.max_attempts == Some(Some(0))),
             ("expiry", self.expiry == Some(0)),
@@ -82,16 +103,60 @@ impl Given {
                 "jitter",
                 self.jitter.is_some_and(|j| !(0.0..=1.0).contains(&j)),
             ),
+            ("failure_rate", self.failure_rate.is_some_and(no_rate)),
+            (
+                "rate_window",
+                self.rate_window
+                    .is_some_and(|ms| !(1_000..=3_600_000).contains(&ms)),
+            ),
+            (
+                "rate_calls",
+                self.rate_calls
+                    .flatten()
+                    .is_some_and(|calls| !(10..=100_000).contains(&calls)),
+            ),
+            ("minimum_calls", self.minimum_calls == Some(0)),
+            (
+                "slow_call_duration",
+                self.slow_call_duration == Some(Some(0)),
+            ),
+            ("slow_call_rate", self.slow_call_rate.is_some_and(no_rate)),
             ("cleanup_interval", self.cleanup_interval == Some(0)),
             (
                 "inactive_threshold",
                 self.inactive_threshold == Some(Some(0)),
             ),
             ("max_expiry", self.contradicts(level, below)),
+            (
+                "rate_calls",
+                self.rate_window.is_some() && self.rate_calls.flatten().is_some(),
+            ),
+            (
+                "minimum_calls",
+                level.updated_by(self).has_minimum_above_calls(),
+            ),
         ];
         flaws
             .into_iter()
             .find_map(|(name, flawed)| flawed.then_some(name))
+    }
+
+    fn has_minimum_above_calls(&self) -> bool {
+        match (self.minimum_calls, self.rate_calls) {
+            (Some(minimum), Some(Some(calls))) => minimum > calls,
+            _ => false,
+        }
+    }
+
+    /// [`Given::flaw_over`] for a connection: a rate of slow calls of its own needs to know what
+    /// is slow.
+    pub fn flaw_of_connection(&self, own: &Given, global: &Given) -> Option<&'static str> {
+        let names_one = self.slow_call_rate.is_some() || self.slow_call_duration.is_some();
+        let level = own.updated_by(self);
+        let duration = level.slow_call_duration.or(global.slow_call_duration);
+        let waits = level.slow_call_rate.flatten().is_some() && duration.flatten().is_none();
+        let flaw = self.flaw_over(own, global);
+        flaw.or((names_one && waits).then_some("slow_call_rate"))
     }
 
     /// It has to do with a progressive expiry, and the maximum of this level would be under the
@@ -144,7 +209,9 @@ impl fmt::Debug for Given {
             };
         }
         given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
-            window success_clears_window half_open_max_calls half_open_successes probe_timeout cancelled_after metadata
+            window success_clears_window half_open_max_calls half_open_successes probe_timeout
+            cancelled_after failure_rate rate_window rate_calls minimum_calls slow_call_duration
+            slow_call_rate metadata
             cleanup_interval inactive_threshold auto_register);
         out.finish()
     }
@@ -208,6 +275,24 @@ macro_rules! setters {
                 if let Some(limit) = given.cancelled_after {
                     self = self.cancelled_after(limit.map(ms));
                 }
+                if let Some(rate) = given.failure_rate {
+                    self = self.failure_rate(rate);
+                }
+                if let Some(window) = given.rate_window {
+                    self = self.rate_window(ms(window));
+                }
+                if let Some(calls) = given.rate_calls {
+                    self = self.rate_calls(calls);
+                }
+                if let Some(calls) = given.minimum_calls {
+                    self = self.minimum_calls(calls);
+                }
+                if let Some(duration) = given.slow_call_duration {
+                    self = self.slow_call_duration(duration.map(ms));
+                }
+                if let Some(rate) = given.slow_call_rate {
+                    self = self.slow_call_rate(rate);
+                }
                 self
             }
         }
@@ -219,81 +304,4 @@ setters!(Config);
 
 fn shared<T: Setters>(level: T, given: &Given) -> T {
     level.give(given)
-}
-
-/// Settings in effect.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Effective {
-    pub max_attempts: Option<u32>,
-    pub expiry: u64,
-    pub progressive: bool,
-    pub initial_expiry: u64,
-    pub max_expiry: u64,
-    pub backoff_factor: f64,
-    pub jitter: f64,
-    pub window: Option<u64>,
-    pub success_clears_window: bool,
-    pub half_open_max_calls: u32,
-    pub half_open_successes: u32,
-    pub probe_timeout: Option<u64>,
-    pub cancelled_after: Option<u64>,
-}
-
-impl Effective {
-    /// The connection's own over the global ones over the defaults.
-    pub fn of(own: &Given, global: &Given) -> Effective {
-        let all = global.updated_by(own);
-        let expiry = all.expiry.unwrap_or(60_000);
-        let initial_expiry = all.initial_expiry.unwrap_or(expiry);
-        Effective {
-            max_attempts: all.max_attempts.unwrap_or(Some(5)),
-            expiry,
-            progressive: all.progressive.unwrap_or(false),
-            initial_expiry,
-            // Two levels that contradict one another: the larger is the cap.
-            max_expiry: all
-                .max_expiry
-                .unwrap_or(10 * initial_expiry)
-                .max(initial_expiry),
-            backoff_factor: all.backoff_factor.unwrap_or(2.0),
-            jitter: all.jitter.unwrap_or(0.0),
-            window: all.window.unwrap_or(None),
-            success_clears_window: all.success_clears_window.unwrap_or(true),
-            half_open_max_calls: all.half_open_max_calls.unwrap_or(1),
-            half_open_successes: all.half_open_successes.unwrap_or(1),
-            probe_timeout: all.probe_timeout.unwrap_or(None),
-            cancelled_after: all.cancelled_after.unwrap_or(None),
-        }
-    }
-
-    pub fn shown(settings: &Settings) -> Effective {
-        let in_ms = |duration: Duration| duration.as_millis() as u64;
-        Effective {
-            max_attempts: settings.max_attempts(),
-            expiry: in_ms(settings.expiry()),
-            progressive: settings.expiry_strategy() == ExpiryStrategy::Progressive,
-            initial_expiry: in_ms(settings.initial_expiry()),
-            max_expiry: in_ms(settings.max_expiry()),
-            backoff_factor: settings.backoff_factor(),
-            jitter: settings.jitter(),
-            window: settings.window().map(in_ms),
-            success_clears_window: settings.success_clears_window(),
-            half_open_max_calls: settings.half_open_max_calls(),
-            half_open_successes: settings.half_open_successes(),
-            probe_timeout: settings.probe_timeout().map(in_ms),
-            cancelled_after: settings.cancelled_after().map(in_ms),
-        }
-    }
-
-    /// How long the `trips`-th opening lasts; rounded up, never early.
-    pub fn expiry_at(&self, trips: u32) -> u64 {
-        if !self.progressive {
-            return self.expiry;
-        }
-        let n = trips.max(1) - 1;
-        let exact = self.initial_expiry as f64 * self.backoff_factor.powf(f64::from(n));
-        // 10 × 1.1 is 11, not 11.000000000000002.
-        let whole = (exact * (1.0 - 1e-9)).ceil();
-        whole.min(self.max_expiry as f64) as u64
-    }
 }

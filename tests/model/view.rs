@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use brama::{Cause, Error, KeyBuf, State, Status};
 
-use crate::settings::Effective;
+use crate::effective::Effective;
 
 /// A window remembers at least this many failures (and at least `max_attempts`,
 /// which are fewer here); of more it may forget the oldest.
@@ -17,6 +17,9 @@ pub struct View {
     pub key: KeyBuf,
     pub state: State,
     pub failure_count: u32,
+    pub window_calls: Option<u64>,
+    pub window_failures: Option<u64>,
+    pub window_slow: Option<u64>,
     pub total_successes: u64,
     pub total_failures: u64,
     pub total_rejections: u64,
@@ -69,6 +72,9 @@ impl From<Status> for View {
             },
             state: status.state,
             failure_count: status.failure_count,
+            window_calls: status.window_calls,
+            window_failures: status.window_failures,
+            window_slow: status.window_slow,
             total_successes: status.total_successes,
             total_failures: status.total_failures,
             total_rejections: status.total_rejections,

@@ -106,6 +106,13 @@ impl<'a> World<'a> {
                 }
                 return Ok(());
             }
+            Op::Reports(target, outcomes) => {
+                for outcome in outcomes {
+                    let (real, expected) = self.report(*target, *outcome);
+                    check(outcome, real, expected)?;
+                }
+                return Ok(());
+            }
             op => self.apply(op),
         };
         check(&"answer", real, expected)
@@ -314,7 +321,7 @@ impl<'a> World<'a> {
                 let real = self.brama.snapshot_of_scope(*scope);
                 (Answer::snapshot(real), Answer::Snapshot(expected))
             }
-            Op::ProbesFail(..) => unreachable!("made of other steps"),
+            Op::Reports(..) | Op::ProbesFail(..) => unreachable!("made of other steps"),
         }
     }
 
@@ -349,6 +356,10 @@ impl<'a> World<'a> {
             Settle::Report(outcome) => {
                 let real = match outcome {
                     Outcome::Success => Answer::done(permit.success()),
+                    Outcome::SuccessIn(lasted) => Answer::done(permit.success_in(ms(lasted))),
+                    Outcome::FailureIn(lasted) => {
+                        Answer::of(permit.failure_in(ms(lasted), None), Answer::Count)
+                    }
                     Outcome::Failure => Answer::of(permit.failure("no answer"), Answer::Count),
                     Outcome::FailureFor(wait) => {
                         Answer::of(permit.failure_for("HTTP 429", ms(wait)), Answer::Count)
@@ -379,6 +390,19 @@ impl<'a> World<'a> {
         let real = match (outcome, handle) {
             (Outcome::Success, Some(handle)) => Answer::done(handle.success()),
             (Outcome::Success, None) => Answer::done(self.brama.success(name.key())),
+            (Outcome::SuccessIn(lasted), Some(handle)) => {
+                Answer::done(handle.success_in(ms(lasted)))
+            }
+            (Outcome::SuccessIn(lasted), None) => {
+                Answer::done(self.brama.success_in(name.key(), ms(lasted)))
+            }
+            (Outcome::FailureIn(lasted), Some(handle)) => {
+                Answer::of(handle.failure_in(ms(lasted), None), Answer::Count)
+            }
+            (Outcome::FailureIn(lasted), None) => {
+                let answer = self.brama.failure_in(name.key(), ms(lasted), "slow");
+                Answer::of(answer, Answer::Count)
+            }
             (Outcome::FailureFor(wait), Some(handle)) => {
                 Answer::of(handle.failure_for(None, ms(wait)), Answer::Count)
             }
@@ -406,13 +430,13 @@ impl<'a> World<'a> {
         let (handle, who, name) = self.who(target);
         let classify = |_: &Result<(), ()>| match how {
             Settle::Drop => brama::Outcome::Ignored,
-            Settle::Report(Outcome::Success) => brama::Outcome::Success,
+            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => brama::Outcome::Success,
             Settle::Report(Outcome::Ignored) => brama::Outcome::Ignored,
             _ => brama::Outcome::Failure,
         };
         let body = || match how {
             Settle::Panic => panic::resume_unwind(Box::new("a guarded call")),
-            Settle::Report(Outcome::Success) => Ok(()),
+            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => Ok(()),
             _ => Err(()),
         };
         let real = panic::catch_unwind(AssertUnwindSafe(|| match &handle {
@@ -431,10 +455,12 @@ impl<'a> World<'a> {
             Err(answer) => answer,
             Ok(permit) => {
                 let (outcome, answer) = match how {
-                    Settle::Report(Outcome::Success) => (Outcome::Success, Answer::Done),
-                    Settle::Report(Outcome::Failure | Outcome::FailureFor(_)) => {
-                        (Outcome::Failure, Answer::Inner)
+                    Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => {
+                        (Outcome::Success, Answer::Done)
                     }
+                    Settle::Report(
+                        Outcome::Failure | Outcome::FailureFor(_) | Outcome::FailureIn(_),
+                    ) => (Outcome::Failure, Answer::Inner),
                     Settle::Report(Outcome::Ignored) | Settle::Drop => {
                         (Outcome::Ignored, Answer::Inner)
                     }

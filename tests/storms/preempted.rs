@@ -15,6 +15,9 @@ mod contract;
 mod hands;
 mod name;
 mod names;
+mod rate_hands;
+mod rate_log;
+mod rates;
 mod themes;
 
 use crate::common::in_company;
@@ -65,5 +68,25 @@ fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
     let _company = in_company();
     storm("registration", SECONDS, |seed| {
         names::tempest(&themes::REGISTRATION, seed)
+    });
+}
+
+/// How long a storm of rates lasts if the environment does not say.
+const SECONDS_OF_RATES: u64 = 4;
+
+/// Mutation: `a-reader-of-the-oldest-mark`.
+#[test]
+fn a_rate_counts_each_report_of_its_window_once() {
+    let _company = in_company();
+    storm("rate window", SECONDS_OF_RATES, |seed| {
+        rates::tempest(rate_hands::Over::Time, seed)
+    });
+}
+
+#[test]
+fn a_rate_counts_each_of_the_last_calls_once() {
+    let _company = in_company();
+    storm("rate calls", SECONDS_OF_RATES, |seed| {
+        rates::tempest(rate_hands::Over::Calls, seed)
     });
 }

@@ -145,7 +145,7 @@ impl Record {
             let after = before.zeroed();
             let beginning = self.before_evidence();
             if after == before || self.swap(before, after) {
-                self.begin_evidence(beginning, after);
+                self.begin_evidence_again(beginning, after);
                 break Change { before, after };
             }
         };

@@ -109,7 +109,9 @@ impl Rates {
                 Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
-            opening: GenerationSums::new(generation, Sums::default()),
+            // Of an opening before this block nothing is known: readers ask for the present
+            // generation and for the one before.
+            opening: GenerationSums::new(generation.previous().previous(), Sums::default()),
             fast_below: AtomicU64::new(0),
         }
     }
@@ -202,8 +204,10 @@ impl Record {
         }
     }
 
-    /// Notes what led to an opening of the closed circuit, after the exchange.
+    /// Notes what led to an opening of the closed circuit, after the exchange. Does nothing if the
+    /// circuit was half-open.
     pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
+        change.before.tally()?;
         let rates = self.rates()?;
         let counts = rates.counts(self, context, change.before)?;
         let now = || self.word_now().generation();
@@ -232,13 +236,34 @@ impl Record {
         }))
     }
 
-    /// After it: the evidence of this word begins.
+    /// After the exchange that closed it: the evidence of this word begins. Reports may have come
+    /// first.
     pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
+        if let Some((rates, sums)) = beginning {
+            match &rates.reports {
+                Reports::Time(reports) => reports.begin(self, word.generation(), sums),
+                Reports::Calls(reports) => reports.follow(word.generation()),
+            }
+        }
+    }
+
+    /// After the exchange that reset it, in the same generation.
+    pub(super) fn begin_evidence_again(&self, Beginning(beginning): Beginning, word: Word) {
         if let Some((rates, sums)) = beginning {
             match &rates.reports {
                 Reports::Time(reports) => reports.begin(self, word.generation(), sums),
                 Reports::Calls(reports) => reports.restart(word.generation()),
             }
+        }
+    }
+
+    /// After a change to a state that is not closed. The last calls know half a round of
+    /// generations, and a circuit may change more often than that before it closes.
+    pub(super) fn end_evidence(&self, word: Word) {
+        if let Some(rates) = self.rates()
+            && let Reports::Calls(reports) = &rates.reports
+        {
+            reports.follow(word.generation());
         }
     }
 
@@ -276,14 +301,24 @@ impl Record {
             }
             let now = context.clock.now();
             let next = wanted.map(|shape| Box::new(Rates::new(self, shape, now)));
-            if rare.rates.replace(current.as_ref(), next)
-                && let Some(rates) = rare.rates.load()
-                && let Reports::Time(reports) = &rates.reports
-                && reports.is_stale(now, context.clock.now())
-            {
-                // This thread was stopped: cells have counted that have no mark in the block.
-                rare.rates.replace(Some(&rates), None);
+            if !rare.rates.replace(current.as_ref(), next) {
+                continue;
             }
+            let Some(rates) = rare.rates.load() else {
+                continue;
+            };
+            let Reports::Time(reports) = &rates.reports else {
+                continue;
+            };
+            // If this thread was stopped, cells have counted that have no mark in the block.
+            if reports.is_stale(now, context.clock.now()) {
+                rare.rates.replace(Some(&rates), None);
+                continue;
+            }
+            // Who reset or closed the circuit since the block was made has begun the evidence of
+            // the block before. So here it begins once more.
+            let generation = self.word_now().generation();
+            reports.begin(self, generation, reports.sums(self));
         }
     }
 }

@@ -195,6 +195,8 @@ impl Record {
             fence_after_rmw();
             if context.version() != version {
                 self.watch(context);
+                // The rates may have got another block, of the generation before.
+                self.begin_evidence(self.before_evidence(), closed);
             }
             return Some(closed);
         }
@@ -300,6 +302,9 @@ impl Record {
         let Change { before, after } = change;
         if before.state() != after.state() {
             happening.now = self.note_change(context, change, happening.now);
+            if after.tally().is_none() {
+                self.end_evidence(after);
+            }
         }
         self.notify_without_waking(context, before.state(), after.state(), after, happening)
     }

@@ -9,7 +9,10 @@
 //! A mark is written before the first report of its bucket is counted: with a plain store if the
 //! count has one writer, by an exchange if it has many. The exchange compares with what was read
 //! before the count, and a later lap is left alone. So a thread that is stopped in between writes
-//! a mark that was right when it read the count, or reads both again.
+//! a mark that was right when it read the count, or reads both again. It may write it after others
+//! have begun the next bucket, and their reports are then in the count. So a reader takes the least
+//! mark of the window, not the oldest: a report of a thread that was stopped counts as a later one,
+//! and no report of another thread is lost.
 //!
 //! Two words more than the window has buckets: one for a reader whose clock is a tick behind the
 //! writers', and one so that the oldest bucket is not overwritten at the same moment.
@@ -131,16 +134,27 @@ impl Marks {
             .fetch_update(Ordering::Release, Ordering::Acquire, begin);
     }
 
-    /// How much was counted from the beginning of the window whose last bucket is `last`.
+    /// How much was counted from the beginning of the window whose last bucket is `last`: since the
+    /// least of its marks. That is the oldest one, unless a thread was stopped when it knew its
+    /// bucket: it marks it after others have marked and counted in later ones.
     pub(super) fn since(&self, buckets: Buckets, last: Bucket, count: impl FnOnce() -> u64) -> u64 {
         let first = last.0.saturating_sub(BUCKETS - 1);
+        let mut found = [0; BUCKETS as usize];
+        let mut many = 0;
         for bucket in (first..=last.0).map(Bucket) {
             // ORDERING: Acquire, partner of the Release in `begin` and `begin_alone`.
             let mark = self.slot(bucket).load(Ordering::Acquire);
             if buckets.lap(mark) == bucket.lap() {
-                return count().wrapping_sub(mark) & buckets.count_mask();
+                found[many] = mark;
+                many += 1;
             }
         }
-        0
+        if many == 0 {
+            return 0;
+        }
+        // After the marks, so that it is no smaller than any of them.
+        let count = count();
+        let since = |mark: &u64| count.wrapping_sub(*mark) & buckets.count_mask();
+        found[..many].iter().map(since).max().unwrap_or_default()
     }
 }

@@ -188,6 +188,25 @@ fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
     assert_eq!(marks.since(buckets, late, || 9), 2);
 }
 
+/// It read the clock, and others reported in the next bucket before it went on.
+#[test]
+fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
+    let record = Record::new();
+    let window = RateWindow::new(1_000, record.totals(), 0);
+    for _ in 0..10 {
+        window.failed(400);
+    }
+    window.failed(399);
+    assert_eq!(window.bad(400).0, 11);
+    assert_eq!(
+        window.bad(1_299).0,
+        11,
+        "the stopped one counts as a later one"
+    );
+    assert_eq!(window.bad(1_399).0, 11);
+    assert_eq!(window.bad(1_400).0, 0);
+}
+
 #[test]
 fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
     const EACH: u64 = 50_000;

@@ -1,0 +1,149 @@
+//! What counts for the rates of one circuit: a list of reports, and the definition.
+
+use crate::effective::Effective;
+
+/// Over what rates are taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// So many ms, in ten buckets.
+    Time(u64),
+    /// So many reports.
+    Calls(usize),
+}
+
+/// A window has so many buckets.
+const BUCKETS: u64 = 10;
+
+impl Shape {
+    fn bucket(length: u64, at: u64) -> u64 {
+        at * BUCKETS / length
+    }
+
+    /// The first moment of a bucket.
+    fn start_of(length: u64, bucket: u64) -> u64 {
+        (bucket * length).div_ceil(BUCKETS)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    at: u64,
+    period: u64,
+    failed: bool,
+    slow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counts {
+    pub calls: u64,
+    pub failures: u64,
+    pub slow: u64,
+}
+
+impl Counts {
+    /// The rate that opens the circuit.
+    fn fire(self, settings: &Effective) -> Option<&'static str> {
+        let reaches = |count: u64, rate: Option<f64>| {
+            rate.is_some_and(|rate| count as f64 / self.calls as f64 >= rate)
+        };
+        if self.calls < u64::from(settings.minimum_calls) {
+            None
+        } else if reaches(self.failures, settings.failure_rate) {
+            Some("failure_rate")
+        } else if reaches(self.slow, settings.rate_of_slow()) {
+            Some("slow_call_rate")
+        } else {
+            None
+        }
+    }
+}
+
+/// Every report to a closed circuit since the last reset and the last new shape.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    shape: Option<Shape>,
+    reports: Vec<Report>,
+    /// What counted when a report opened the closed circuit; forgotten when it closes, or opens in
+    /// another way.
+    opening: Option<Counts>,
+}
+
+impl Evidence {
+    /// Another shape begins with nothing.
+    pub fn fit(&mut self, shape: Option<Shape>) {
+        if self.shape != shape {
+            *self = Evidence {
+                shape,
+                ..Evidence::default()
+            };
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.reports.clear();
+    }
+
+    pub fn forget_opening(&mut self) {
+        self.opening = None;
+    }
+
+    pub fn report(&mut self, at: u64, period: u64, failed: bool, slow: bool) {
+        self.reports.push(Report {
+            at,
+            period,
+            failed,
+            slow,
+        });
+    }
+
+    /// What counts in this period of the circuit.
+    pub fn counts(&self, now: u64, period: u64) -> Option<Counts> {
+        let of_period = self.reports.iter().filter(|report| report.period == period);
+        let counting: Vec<&Report> = match self.shape? {
+            Shape::Time(length) => {
+                let bucket = |at: u64| Shape::bucket(length, at);
+                let first = (bucket(now) + 1).saturating_sub(BUCKETS);
+                of_period
+                    .filter(|report| bucket(report.at) >= first)
+                    .collect()
+            }
+            Shape::Calls(calls) => of_period.rev().take(calls).collect(),
+        };
+        let count = |which: fn(&Report) -> bool| {
+            counting.iter().filter(|report| which(report)).count() as u64
+        };
+        Some(Counts {
+            calls: count(|_| true),
+            failures: count(|report| report.failed),
+            slow: count(|report| report.slow),
+        })
+    }
+
+    /// The rate that opens the circuit.
+    pub fn fire(&self, now: u64, period: u64, settings: &Effective) -> Option<&'static str> {
+        self.counts(now, period)?.fire(settings)
+    }
+
+    /// A report opens the circuit of this period.
+    pub fn note_opening(&mut self, now: u64, period: u64) {
+        self.opening = self.counts(now, period);
+    }
+
+    pub fn at_opening(&self) -> Option<Counts> {
+        self.opening
+    }
+
+    /// When something that counts now will not count any more, and when the next bucket begins.
+    pub fn edges(&self, now: u64) -> Vec<u64> {
+        let Some(Shape::Time(length)) = self.shape else {
+            return Vec::new();
+        };
+        let ends = |at: u64| Shape::start_of(length, Shape::bucket(length, at) + BUCKETS);
+        let next = Shape::start_of(length, Shape::bucket(length, now) + 1);
+        self.reports
+            .iter()
+            .map(|report| ends(report.at))
+            .chain([next])
+            .collect()
+    }
+}
