@@ -164,6 +164,14 @@ static brama_pair_t *pairs(size_t *count) {
     return which % 16 == 15 ? NULL : some;
 }
 
+/* Which settings are given: a bit of each. */
+static uint32_t any_fields(void) {
+    uint32_t fields = 0;
+    for (int i = 0; i < 3; i++)
+        fields = fields << 8 | byte();
+    return fields;
+}
+
 /* A value for a setting of each kind. */
 #define SOME_attempts u32
 #define SOME_calls u32
@@ -188,7 +196,7 @@ static brama_options_t *options(void) {
     memset(&options_room, byte() > 250, sizeof options_room);
     brama_options_init(&options_room.it);
     options_room.it.size = size_of(sizeof options_room.it);
-    uint32_t fields = (uint32_t)byte() << 8 | byte();
+    uint32_t fields = any_fields();
 #define SETTING(name, field, kind, initial)                                            \
     if (fields & 1) options_room.it.field = SOME_##kind();                            \
     fields >>= 1;
@@ -202,7 +210,7 @@ static brama_config_t *config(int for_new) {
     memset(&config_room, byte() > 250, sizeof config_room);
     brama_config_init(&config_room.it);
     config_room.it.size = size_of(sizeof config_room.it);
-    uint32_t fields = (uint32_t)byte() << 8 | byte();
+    uint32_t fields = any_fields();
 #define SETTING(name, field, kind, initial)                                            \
     if (fields & 1) config_room.it.field = SOME_##kind();                             \
     fields >>= 1;

@@ -127,6 +127,16 @@
 //! recovery, which takes some tens of ns. If the window is taken away, all failures since they were
 //! last cleared count as failures in a row until the next success.
 //!
+//! With a [`failure_rate`](ConnectionOptions::failure_rate), when failures are that share of the
+//! reports; with a [`slow_call_rate`](ConnectionOptions::slow_call_rate), when calls are that
+//! share which last at least [`slow_call_duration`](ConnectionOptions::slow_call_duration). The
+//! rates count the reports of the last [`rate_window`](ConnectionOptions::rate_window), or the last
+//! [`rate_calls`](ConnectionOptions::rate_calls) reports. With fewer than
+//! [`minimum_calls`](ConnectionOptions::minimum_calls) of them no rate opens the circuit, so one
+//! that has a rate alone and few calls never opens. A `failure_rate` takes the place of the
+//! default `max_attempts`: failures in a row count beside it only if `max_attempts` or a `window`
+//! is given.
+//!
 //! A dependency may say itself how long it wants to be left alone, as HTTP does with
 //! `Retry-After`. [`failure_for`](Connection::failure_for) opens the circuit at once and for so
 //! long, whatever the settings say of failures.
@@ -172,6 +182,9 @@
 //! later. Both can be changed at run time ([`Brama::configure`],
 //! [`Connection::configure`]); the fields of one call take effect together, and
 //! counts, deadlines and permits survive.
+//!
+//! Of `rate_window` and `rate_calls` the nearest level that names one decides, and one call cannot
+//! give both. `minimum_calls` above the `rate_calls` of another level is lowered to them.
 //!
 //! ```
 //! # use std::time::Duration;

@@ -115,7 +115,13 @@ pub(super) mod optional_time {
 }
 
 pub(super) mod bounded_time {
-    pub(in crate::ffi) use super::time::{BLANK, NOT_GIVEN, given, shown};
+    use super::*;
+
+    pub(in crate::ffi) use time::{BLANK, NOT_GIVEN, shown};
+
+    pub(in crate::ffi) fn given(field: &'static str, value: u64) -> Result<Given<u64>, Error> {
+        super::given(field, value, "must be 1000 to 3600000 ms", number)
+    }
 }
 
 /// More reports than `u32` holds are no setting.

@@ -5,6 +5,10 @@
 //! field means what it says, and no field takes it for another one. What a field does not know
 //! is refused by its name.
 //!
+//! A double has constants of its own, since all of 64 bits are the same number there. Those for
+//! whole numbers are refused in a double, and BRAMA_NONE is, too: it cannot be told from
+//! BRAMA_NEVER.
+//!
 //! Widening is another matter: C makes the 0xfffffffe of BRAMA_NOT_GIVEN_U32 a length of 49
 //! days in a field of 64 bits. Two such numbers are refused there, since a program hardly means
 //! them: those of BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32. BRAMA_UNLIMITED is not: it is
@@ -113,7 +117,7 @@ impl Field for f64 {
     fn found(self) -> Found<f64> {
         // All constants of 64 bits are this number, as a double.
         const OF_64_BITS: f64 = BRAMA_NEVER as f64;
-        const NONE_OF_32_BITS: f64 = BRAMA_NONE as u32 as f64;
+        const NONE: f64 = BRAMA_NONE as u32 as f64;
         const UNLIMITED: f64 = BRAMA_UNLIMITED as f64;
         const NOT_GIVEN: f64 = BRAMA_NOT_GIVEN_U32 as f64;
         const INHERIT: f64 = BRAMA_INHERIT_U32 as f64;
@@ -124,13 +128,17 @@ impl Field for f64 {
             UNLIMITED => Found::Foreign("BRAMA_UNLIMITED"),
             NOT_GIVEN => Found::Foreign("BRAMA_NOT_GIVEN_U32"),
             INHERIT => Found::Foreign("BRAMA_INHERIT_U32"),
-            BRAMA_NONE_F64 | NONE_OF_32_BITS => Found::None,
+            NONE => Found::Foreign("BRAMA_NONE"),
+            BRAMA_NONE_F64 => Found::None,
             number => Found::Number(number),
         }
     }
 
     fn name(self) -> String {
-        named(self, ["", "BRAMA_NOT_GIVEN_F64", "BRAMA_INHERIT_F64"])
+        match self.found() {
+            Found::None => "BRAMA_NONE_F64".to_owned(),
+            _ => named(self, ["", "BRAMA_NOT_GIVEN_F64", "BRAMA_INHERIT_F64"]),
+        }
     }
 }
 

@@ -42,7 +42,9 @@ const TYPE_MACROS: &str = "\
 /*
  * NUMBERS WITH A MEANING. In whole numbers -1 is BRAMA_NEVER and BRAMA_UNLIMITED, -2 what was
  * not given, -3 what is inherited, -4 BRAMA_NONE, at each width: a constant that is cut to the
- * width of a field keeps its meaning. A setting refuses those that mean nothing for it.
+ * width of a field keeps its meaning. A setting refuses those that mean nothing for it. In a
+ * double they have no value in common: there BRAMA_NOT_GIVEN_F64, BRAMA_INHERIT_F64 and
+ * BRAMA_NONE_F64 have them, and a setting refuses the constants for whole numbers.
  *
  * A constant of 32 bits loses its meaning in a field of type uint64_t: C makes another number of
  * it. There BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32 are refused, so 4294967294 and 4294967293

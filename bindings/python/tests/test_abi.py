@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import brama
 from brama import _abi, _values
 from conftest import SOURCE, TABLE
 
@@ -47,6 +48,11 @@ def test_the_largest_numbers_are_below_all_that_have_a_meaning() -> None:
     assert _values.LARGEST_U32 + 1 == constant("NONE") % (1 << 32)
 
 
+def test_a_rate_that_is_not_there() -> None:
+    real = re.search(r"BRAMA_NONE_F64 \((.*)\)$", HEADER, re.MULTILINE)
+    assert real and _abi.NONE_F64 == float(real[1])
+
+
 def test_settings() -> None:
     """Those of the library's table."""
     assert len(TABLE) >= 12
@@ -65,6 +71,9 @@ def test_names() -> None:
         assert constant(f"STATE_{name.upper()}") == number
     for number, name in enumerate(_abi.STRATEGIES):
         assert constant(f"EXPIRY_{name.upper()}") == number
+    causes = re.findall(r"^#define BRAMA_CAUSE_(\w+) (\d+)$", HEADER, re.MULTILINE)
+    assert _abi.CAUSES == {int(number): name.lower() for name, number in causes if number != "0"}
+    assert [cause.value for cause in brama.Cause] == list(_abi.CAUSES.values())
 
 
 @pytest.mark.parametrize(

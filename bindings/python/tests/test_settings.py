@@ -6,7 +6,8 @@ import ast
 import dataclasses
 import typing
 import warnings
-from typing import Any
+from datetime import timedelta
+from typing import Any, Callable
 
 import pytest
 
@@ -21,10 +22,18 @@ OTHER_OF_KIND: dict[str, Any] = {
     "optional_time": 70_000,
     "factor": 7.0,
     "part": 0.25,
+    "bounded_time": 70_000,
+    "count": 7,
+    "optional_calls": 700,
+    "optional_rate": 0.25,
     "strategy": "progressive",
     "flag": False,
 }
 OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
+#: A connection's rate of slow calls needs to know what is slow.
+NEEDED: dict[str, dict[str, Any]] = {"slow_call_rate": {"slow_call_duration": 70_000}}
+#: Those that one call can give together: calls take the place of a window.
+TOGETHER = {name: value for name, value in OTHERS.items() if name != "rate_window"}
 
 def settings_of(world: World, name: str = "x") -> dict[str, Any]:
     return dataclasses.asdict(world.manager.status(name).settings)
@@ -41,7 +50,7 @@ def test_what_type_checkers_see_has_every_setting() -> None:
 
 def test_defaults_are_those_of_the_table(world: World) -> None:
     world.manager.register("x")
-    words = {"BRAMA_NONE": None, "BRAMA_EXPIRY_FIXED": "fixed", "true": True}
+    words = {"BRAMA_NONE": None, "BRAMA_NONE_F64": None, "BRAMA_EXPIRY_FIXED": "fixed", "true": True}
     found = settings_of(world)
     for row in TABLE:
         default = words[row.default] if row.default in words else ast.literal_eval(row.default)
@@ -53,9 +62,11 @@ def test_a_setting_that_is_taken_back_follows_the_manager_again(world: World, na
     manager, inherit = world.manager, brama.INHERIT
     x = manager.register("x")
     defaults = settings_of(world)
-    x.configure(**{name: OTHERS[name]})
+    needed = NEEDED.get(name, {})
+    x.configure(**{name: OTHERS[name]}, **needed)
     assert settings_of(world)[name] == OTHERS[name] != defaults[name]
-    x.configure(**{name: inherit})
+    back: dict[str, Any] = {name: inherit, **dict.fromkeys(needed, inherit)}
+    x.configure(**back)
     assert settings_of(world) == defaults
     manager.configure(**{name: OTHERS[name]})
     assert settings_of(world)[name] == OTHERS[name]
@@ -77,6 +88,77 @@ def test_none_of_a_connection_is_a_setting_of_its_own(world: World) -> None:
     assert settings.window is settings.cancelled_after is settings.probe_timeout is None
     x.configure(window=brama.INHERIT)
     assert x.status().settings.window == 1_000
+
+
+def test_rates_that_a_connection_does_without(world: World) -> None:
+    manager = world.manager
+    manager.configure(failure_rate=0.5, slow_call_rate=0.25, slow_call_duration=50, rate_calls=10)
+    x = manager.register("x")
+    settings = x.status().settings
+    assert (settings.failure_rate, settings.slow_call_rate) == (0.5, 0.25)
+    assert (settings.slow_call_duration, settings.rate_calls) == (50, 10)
+    assert settings.minimum_calls == 10 and settings.max_attempts is None
+    x.configure(failure_rate=None, slow_call_rate=None, slow_call_duration=None, rate_calls=None)
+    settings = x.status().settings
+    assert settings.failure_rate is settings.slow_call_rate is None
+    assert settings.slow_call_duration is settings.rate_calls is None
+    assert (settings.minimum_calls, settings.max_attempts) == (20, 5)
+    assert settings.rate_window == 10_000
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"rate_window": 2_000, "rate_calls": 100},
+            "`rate_calls` = 100: cannot be given together with `rate_window`",
+        ),
+        (
+            {"minimum_calls": 31, "rate_calls": 30},
+            "`minimum_calls` = 31: must be at most `rate_calls` (30)",
+        ),
+        (
+            {"slow_call_rate": 0.5},
+            "`slow_call_rate` = 0.5: needs a `slow_call_duration` in effect",
+        ),
+    ],
+)
+def test_settings_of_rates_that_contradict_each_other(
+    world: World, given: dict[str, Any], says: str
+) -> None:
+    manager = world.manager
+    x = manager.register("x")
+    before = x.status().settings
+    operations: list[Callable[[], object]] = [
+        lambda: x.configure(jitter=0.5, **given),
+        lambda: manager.configure("x", jitter=0.5, **given),
+        lambda: manager.register("y", jitter=0.5, **given),
+        lambda: manager.get_or_register("y", jitter=0.5, **given),
+    ]
+    if "slow_call_rate" not in given:  # A manager's waits for a connection's duration.
+        operations.append(lambda: manager.configure(jitter=0.5, **given))
+        operations.append(lambda: brama.Brama(jitter=0.5, **given))
+    for operation in operations:
+        with pytest.raises(brama.InvalidConfig) as told:
+            operation()
+        assert str(told.value) == f"invalid setting {says}"
+    assert x.status().settings == before and manager.state("y") == "unknown"
+
+
+def test_the_nearest_window_of_rates_decides(world: World) -> None:
+    manager = world.manager
+    manager.configure(rate_calls=100)
+    x = manager.register("x", rate_window=timedelta(seconds=2))
+    assert x.status().settings.rate_calls is None
+    assert x.status().settings.rate_window == 2_000
+    x.configure(rate_window=brama.INHERIT)
+    assert x.status().settings.rate_calls == 100
+    manager.configure(rate_window=5_000)
+    x.configure(rate_calls=50)
+    assert x.status().settings.rate_calls == 50
+    x.configure(rate_calls=brama.INHERIT)
+    assert x.status().settings.rate_calls is None
+    assert x.status().settings.rate_window == 5_000
 
 
 def test_what_a_manager_alone_has_is_taken_back(world: World) -> None:
@@ -149,9 +231,10 @@ def test_settings_that_apply_do_not_warn(world: World) -> None:
     manager = world.manager
     for name, value in OTHERS.items():
         for _ in range(2):
-            manager.get_or_register(name, **{name: value})
-        manager.get_or_register("all", **OTHERS, metadata={"k": "v"})
-        manager.get_or_register("all", **{name: value})
+            manager.get_or_register(name, **{name: value}, **NEEDED.get(name, {}))
+        manager.get_or_register("all", **TOGETHER, metadata={"k": "v"})
+        if name in TOGETHER:
+            manager.get_or_register("all", **{name: value})
         manager.get_or_register(name, **{name: brama.INHERIT})
         manager.get_or_register(name)
         manager.get_or_register(name, metadata={})

@@ -378,6 +378,29 @@ static void numbers(brama_t *m, brama_connection_t *db) {
 #define WRONG_optional_time(field)                                                    \
     WRONG_lengths(field)                                                              \
     WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be a number of ms or BRAMA_NONE")
+#define WRONG_bounded_time(field)                                                     \
+    WRONG(field, 0, "0: must be 1000 to 3600000 ms")                                  \
+    WRONG(field, 999, "999: must be 1000 to 3600000 ms")                              \
+    WRONG(field, 3600001, "3600001: must be 1000 to 3600000 ms")                      \
+    WRONG(field, (uint64_t)-5, "18446744073709551611: must be 1000 to 3600000 ms")    \
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be 1000 to 3600000 ms")              \
+    WRONG(field, BRAMA_NONE, "BRAMA_NONE: must be 1000 to 3600000 ms")                \
+    WRONG(field, BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be 1000 to 3600000 ms")
+#define WRONG_count(field)                                                            \
+    WRONG(field, 0, "0: must be at least 1")                                          \
+    WRONG(field, UINT64_C(1) << 32, "4294967296: must be 1 to 4294967295")            \
+    WRONG(field, (uint64_t)-5, "18446744073709551611: must be 1 to 4294967295")       \
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be 1 to 4294967295")                 \
+    WRONG(field, BRAMA_NONE, "BRAMA_NONE: must be 1 to 4294967295")                   \
+    WRONG(field, BRAMA_NOT_GIVEN_U32, "BRAMA_NOT_GIVEN_U32: must be 1 to 4294967295")
+#define WRONG_optional_calls(field)                                                   \
+    WRONG(field, 0, "0: must be 10 to 100000")                                        \
+    WRONG(field, 9, "9: must be 10 to 100000")                                        \
+    WRONG(field, 100001, "100001: must be 10 to 100000")                              \
+    WRONG(field, (UINT64_C(1) << 32) + 50, "4294967346: must be 10 to 100000, or BRAMA_NONE") \
+    WRONG(field, (uint64_t)-5, "18446744073709551611: must be 10 to 100000, or BRAMA_NONE") \
+    WRONG(field, BRAMA_NEVER, "BRAMA_NEVER: must be 10 to 100000, or BRAMA_NONE")     \
+    WRONG(field, BRAMA_NOT_GIVEN_U32, "BRAMA_NOT_GIVEN_U32: must be 10 to 100000")
 #define WRONG_doubles(field)                                                          \
     WRONG(field, -0.1, "-0.1: must be ")                                              \
     WRONG(field, strtod("nan", NULL), "NaN: must be ")                                \
@@ -389,10 +412,18 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, (double)BRAMA_INHERIT_U32, "BRAMA_INHERIT_U32: must be ")
 #define WRONG_factor(field)                                                           \
     WRONG_doubles(field)                                                              \
-    WRONG(field, 0.99, "0.99: must be finite and at least 1.0")
+    WRONG(field, 0.99, "0.99: must be finite and at least 1.0")                       \
+    WRONG(field, BRAMA_NONE_F64, "BRAMA_NONE_F64: must be finite and at least 1.0")
 #define WRONG_part(field)                                                             \
     WRONG_doubles(field)                                                              \
-    WRONG(field, 1.1, "1.1: must be 0.0 to 1.0")
+    WRONG(field, 1.1, "1.1: must be 0.0 to 1.0")                                      \
+    WRONG(field, BRAMA_NONE_F64, "BRAMA_NONE_F64: must be 0.0 to 1.0")
+#define WRONG_optional_rate(field)                                                    \
+    WRONG_doubles(field)                                                              \
+    WRONG(field, 0.0, "0: must be above 0.0 and at most 1.0")                         \
+    WRONG(field, 1.1, "1.1: must be above 0.0 and at most 1.0")                       \
+    WRONG(field, 50.0, "50: must be above 0.0 and at most 1.0")                       \
+    WRONG(field, (double)BRAMA_NONE, "a constant for uint64_t: must be above 0.0 and at most 1.0, or BRAMA_NONE_F64")
 #define WRONG_strategy(field)                                                         \
     WRONG(field, 2, "2: must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE")      \
     WRONG(field, -5, "-5: must be BRAMA_EXPIRY_FIXED")                                \

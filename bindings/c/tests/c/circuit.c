@@ -270,10 +270,12 @@ static void names_of_numbers(void) {
         {BRAMA_CAUSE_NONE, "none"},
         {BRAMA_CAUSE_CONSECUTIVE, "consecutive"},
         {BRAMA_CAUSE_WINDOW, "window"},
+        {BRAMA_CAUSE_FAILURE_RATE, "failure_rate"},
+        {BRAMA_CAUSE_SLOW_CALL_RATE, "slow_call_rate"},
         {BRAMA_CAUSE_RETRY_AFTER, "retry_after"},
         {BRAMA_CAUSE_PROBE, "probe"},
         {BRAMA_CAUSE_MANUAL, "manual"},
-        {3, "unknown"},
+        {8, "unknown"},
         {-1, "unknown"},
     };
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)

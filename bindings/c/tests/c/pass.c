@@ -11,7 +11,81 @@ static brama_result_t succeed(const brama_connection_t *connection, uint32_t pas
     return brama_permit_success_at(&permit);
 }
 
+/* Whether the number tells callers to ask for a permit, which knows when the call began. */
+static int is_watched(const brama_connection_t *connection) {
+    return read_pass(connection) >= BRAMA_PASS_LIMIT;
+}
+
+/* What makes circuits watched, given while they are in use: the next call sees it, and sees that
+ * it is taken back. */
+static void settings_reach_the_number_at_once(void) {
+    struct world world = make_world();
+    brama_connection_t *db = made(world, "db", 2), *other;
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    brama_config_t config = BRAMA_CONFIG_INIT;
+    OK(brama_register(world.manager, "other", NULL, NULL, &other));
+#define WATCHES(given)                                                                \
+    do {                                                                              \
+        CHECK(!is_watched(db) && !is_watched(other));                                 \
+        OK(brama_connection_configure(db, &options));                                 \
+        CHECK(is_watched(db) == (given) && !is_watched(other));                       \
+        brama_options_init(&options);                                                 \
+        options.slow_call_duration_ms = options.rate_calls = BRAMA_INHERIT_U64;       \
+        options.failure_rate = options.slow_call_rate = BRAMA_INHERIT_F64;            \
+        options.rate_window_ms = BRAMA_INHERIT_U64;                                   \
+        OK(brama_connection_configure(db, &options));                                 \
+        CHECK(!is_watched(db));                                                       \
+        OK(brama_configure(world.manager, &config));                                  \
+        CHECK(is_watched(db) == (given) && is_watched(other) == (given));             \
+        brama_config_init(&config);                                                   \
+        config.slow_call_duration_ms = config.rate_calls = BRAMA_INHERIT_U64;         \
+        config.failure_rate = config.slow_call_rate = BRAMA_INHERIT_F64;              \
+        config.rate_window_ms = BRAMA_INHERIT_U64;                                    \
+        OK(brama_configure(world.manager, &config));                                  \
+        CHECK(!is_watched(db) && !is_watched(other));                                 \
+        brama_options_init(&options);                                                 \
+        brama_config_init(&config);                                                   \
+    } while (0)
+    options.slow_call_duration_ms = config.slow_call_duration_ms = 5;
+    WATCHES(1);
+    options.failure_rate = config.failure_rate = 0.5;
+    WATCHES(0);
+    options.rate_calls = config.rate_calls = 50;
+    WATCHES(0);
+    options.rate_calls = config.rate_calls = 50;
+    options.failure_rate = config.failure_rate = 0.5;
+    WATCHES(1);
+
+    /* What is needed may come one after the other, on both levels. */
+    config.rate_calls = 50;
+    OK(brama_configure(world.manager, &config));
+    options.failure_rate = 0.5;
+    OK(brama_connection_configure(db, &options));
+    CHECK(is_watched(db) && !is_watched(other));
+    brama_config_init(&config);
+    config.failure_rate = 0.5;
+    OK(brama_configure(world.manager, &config));
+    CHECK(is_watched(other));
+    /* A window takes the place of the calls: no report needs a place any more. */
+    brama_config_init(&config);
+    config.rate_window_ms = 5000;
+    OK(brama_configure(world.manager, &config));
+    CHECK(!is_watched(db) && !is_watched(other));
+    config.rate_window_ms = BRAMA_INHERIT_U64;
+    config.rate_calls = 50;
+    OK(brama_configure(world.manager, &config));
+    CHECK(is_watched(db) && is_watched(other));
+    brama_options_init(&options);
+    options.rate_window_ms = 5000;
+    OK(brama_connection_configure(db, &options));
+    CHECK(!is_watched(db) && is_watched(other));
+    brama_connection_release(db);
+    brama_connection_release(other);
+    free_world(world);
+}
+
 int main(void) {
+    settings_reach_the_number_at_once();
     struct world world = make_world();
     brama_connection_t *db = made(world, "db", 2);
     brama_permit_t permit;

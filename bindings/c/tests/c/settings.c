@@ -137,6 +137,10 @@ static void a_setting_can_be_taken_back(void) {
 #define OTHER_calls 7
 #define OTHER_time 70000
 #define OTHER_optional_time 70000
+#define OTHER_bounded_time 70000
+#define OTHER_count 7
+#define OTHER_optional_calls 700
+#define OTHER_optional_rate 0.5
 #define OTHER_factor 7.0
 #define OTHER_part 0.5
 #define OTHER_strategy BRAMA_EXPIRY_PROGRESSIVE
@@ -145,10 +149,20 @@ static void a_setting_can_be_taken_back(void) {
 #define BACK_calls BRAMA_INHERIT_U32
 #define BACK_time BRAMA_INHERIT_U64
 #define BACK_optional_time BRAMA_INHERIT_U64
+#define BACK_bounded_time BRAMA_INHERIT_U64
+#define BACK_count BRAMA_INHERIT_U64
+#define BACK_optional_calls BRAMA_INHERIT_U64
+#define BACK_optional_rate BRAMA_INHERIT_F64
 #define BACK_factor BRAMA_INHERIT_F64
 #define BACK_part BRAMA_INHERIT_F64
 #define BACK_strategy BRAMA_INHERIT_I32
 #define BACK_flag BRAMA_INHERIT_I32
+
+/* A connection's rate of slow calls needs to know what is slow. */
+static void with_what_it_needs(brama_options_t *options, const char *name, uint64_t duration_ms) {
+    if (strcmp(name, "slow_call_rate") == 0)
+        options->slow_call_duration_ms = duration_ms;
+}
 
 static void every_setting_is_given_shown_and_taken_back(void) {
     struct world world = make_world();
@@ -161,10 +175,12 @@ static void every_setting_is_given_shown_and_taken_back(void) {
         CHECK(defaults.field == (initial));                                           \
         brama_options_t options = BRAMA_OPTIONS_INIT;                                 \
         options.field = OTHER_##kind;                                                 \
+        with_what_it_needs(&options, #name, 1000);                                    \
         OK(brama_configure_connection(m, "db", NULL, &options));                      \
         OK(brama_settings(m, "db", NULL, &found));                                    \
         CHECK(found.field == OTHER_##kind);                                           \
         options.field = BACK_##kind;                                                  \
+        with_what_it_needs(&options, #name, BRAMA_INHERIT_U64);                       \
         OK(brama_configure_connection(m, "db", NULL, &options));                      \
         OK(brama_settings(m, "db", NULL, &found));                                    \
         CHECK(memcmp(&found, &defaults, sizeof found) == 0);                          \
@@ -214,10 +230,55 @@ static void a_constant_means_the_same_at_every_width(void) {
     free_world(world);
 }
 
+static void the_settings_of_rates_beside_each_other(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_config_t config = BRAMA_CONFIG_INIT;
+    config.failure_rate = 0.5;
+    config.rate_calls = 10;
+    OK(brama_configure(m, &config));
+    brama_connection_t *db;
+    OK(brama_register(m, "db", NULL, NULL, &db));
+    brama_settings_t before = *status_of(db).settings;
+    CHECK(before.failure_rate == 0.5 && before.rate_calls == 10 && before.minimum_calls == 10);
+    CHECK(before.max_attempts == BRAMA_UNLIMITED && before.slow_call_rate == BRAMA_NONE_F64);
+
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    options.rate_window_ms = 2000;
+    options.rate_calls = 100;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
+    CHECK(strcmp(brama_last_error_message(), "invalid setting `rate_calls` = 100: "
+                 "cannot be given together with `rate_window_ms`") == 0);
+    brama_options_init(&options);
+    options.rate_calls = 30;
+    options.minimum_calls = 31;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
+    CHECK(strcmp(brama_last_error_message(), "invalid setting `minimum_calls` = 31: "
+                 "must be at most `rate_calls` (30)") == 0);
+    brama_options_init(&options);
+    options.slow_call_rate = 0.5;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
+    CHECK(strcmp(brama_last_error_message(), "invalid setting `slow_call_rate` = 0.5: "
+                 "needs a `slow_call_duration_ms` in effect") == 0);
+    CHECK(memcmp(&before, status_of(db).settings, sizeof before) == 0);
+
+    /* BRAMA_NONE and BRAMA_NONE_F64 overrule the manager. */
+    brama_options_init(&options);
+    options.failure_rate = BRAMA_NONE_F64;
+    options.rate_calls = BRAMA_NONE;
+    OK(brama_connection_configure(db, &options));
+    brama_settings_t found = *status_of(db).settings;
+    CHECK(found.failure_rate == BRAMA_NONE_F64 && found.rate_calls == BRAMA_NONE);
+    CHECK(found.rate_window_ms == 10000 && found.minimum_calls == 20 && found.max_attempts == 5);
+    brama_connection_release(db);
+    free_world(world);
+}
+
 int main(void) {
     settings_on_both_levels();
     every_setting_is_given_shown_and_taken_back();
     a_constant_means_the_same_at_every_width();
     a_setting_can_be_taken_back();
+    the_settings_of_rates_beside_each_other();
     return 0;
 }
