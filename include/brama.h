@@ -2046,6 +2046,20 @@ typedef struct brama_status_t {
      * BRAMA_NONE if it is not open.
      */
     uint64_t retry_after_ms;
+    /**
+     * Reports that count for the rates: within the window, and since the circuit closed or was
+     * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
+     * rate is set, or if the number is not known.
+     */
+    uint64_t window_calls;
+    /**
+     * The failures among window_calls; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_failures;
+    /**
+     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_slow;
 } brama_status_t;
 
 /**
@@ -2168,7 +2182,8 @@ brama_result_t brama_state_counts(brama_t *manager,
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
-      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE }
+      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE, \
+      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
@@ -2292,6 +2307,20 @@ typedef struct brama_event_t {
      * How many pairs metadata has.
      */
     size_t metadata_count;
+    /**
+     * The reports that counted for the rates when the circuit opened, as in brama_status_t.
+     * BRAMA_NONE if the event tells of no opening, if no rate was set, and in an event with
+     * BRAMA_EVENT_COALESCED.
+     */
+    uint64_t window_calls;
+    /**
+     * The failures among window_calls; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_failures;
+    /**
+     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_slow;
 } brama_event_t;
 
 /* -- Subscriptions with a callback --------------------------------------------------- */
