@@ -177,21 +177,7 @@
 //! [`success_in`](Connection::success_in), [`failure_in`](Connection::failure_in). On a permit, a
 //! duration that is given goes before the measured one. Where no setting asks for durations, one that
 //! is given changes nothing.
-//!
-//! ```
-//! # use std::time::{Duration, Instant};
-//! # use brama::{Brama, ConnectionOptions};
-//! # fn main() -> Result<(), brama::Error> {
-//! # let brama = Brama::builder().build()?;
-//! let slow = ConnectionOptions::new().slow_call_duration(Duration::from_millis(250));
-//! let search = brama.register("search", slow)?;
-//! // The time in the queue of the connection pool is not the dependency's.
-//! let permit = search.acquire()?;
-//! let sent = Instant::now();
-//! permit.success_in(sent.elapsed())?;
-//! # Ok(())
-//! # }
-//! ```
+//! [An example](docs::rules#a-database-pool).
 //!
 //! # Why it opened
 //!
