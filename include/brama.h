@@ -2074,7 +2074,7 @@ typedef struct brama_status_t {
     /**
      * Reports that count for the rates: within the window, and since the circuit closed or was
      * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-     * rate is set, or if the number is not known.
+     * rate is set, after a failed probe, and if the number is not known.
      */
     uint64_t window_calls;
     /**

@@ -873,7 +873,7 @@ struct Status {
     std::uint32_t failure_count;  ///< in a row, or inside the window
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. None if no rate is
-    /// set, or if the number is not known.
+    /// set, after a failed probe, and if the number is not known.
     std::optional<std::uint64_t> window_calls;
     std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not

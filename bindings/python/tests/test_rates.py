@@ -85,6 +85,11 @@ def test_a_share_of_failures(world: World) -> None:
     world.clock.advance(60_000)
     with x.guard() as probe:
         assert probe.is_probe and counts(x.status()) == (20, 10, 0)
+        probe.failure()
+    assert (opened_by(x), counts(x.status())) == ("probe", (None, None, None))
+    world.clock.advance(60_000)
+    with x.guard():
+        pass
     assert (x.state(), counts(x.status())) == ("closed", (0, 0, 0))
     fail(x, 9)
     x.reset_circuit()

@@ -95,6 +95,11 @@ static void a_share_of_failures(void) {
     brama_permit_t probe;
     OK(brama_connection_acquire(db, &probe, NULL));
     COUNTS(db, 20, 10, 0);
+    OK(brama_permit_failure(probe, NULL)); /* No rate opens it again. */
+    OPEN_BY(db, BRAMA_CAUSE_PROBE);
+    COUNTS(db, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE);
+    OK(brama_clock_advance(world.clock, 60000));
+    OK(brama_connection_acquire(db, &probe, NULL));
     OK(brama_permit_success(probe));
     COUNTS(db, 0, 0, 0);
     fail(db, 9);

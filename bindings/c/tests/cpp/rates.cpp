@@ -86,6 +86,9 @@ void a_share_of_failures() {
 
     // What was reported before it closed counts for nothing, nor what is older than the window.
     world.clock.advance(std::chrono::minutes(1));
+    db.acquire().failure("HTTP 503");
+    CHECK(is_open_by(db, Cause::probe) && counts(db.status(), {}, {}, {}));  // no rate opened it again
+    world.clock.advance(std::chrono::minutes(1));
     db.acquire().success();
     CHECK(is_closed(db) && counts(db.status(), 0, 0, 0));
     fail(db, 9);
