@@ -30,12 +30,37 @@
  *
  * Build with `cc program.c -lbrama`.
  *
- * STATES. A connection is closed (healthy: calls pass) from its registration. After
- * max_attempts failures in a row, or within a window, it opens: calls are rejected. It also
- * opens when the dependency asks to be left alone (brama_failure_for). When its expiry is
- * over it is half-open: a limited number of calls, the probes, test the dependency. Enough
- * successes close it, one failure opens it again. Time is part of the state: every function
- * sees the state as of now, on any thread.
+ * STATES. A connection is closed (healthy: calls pass) from its registration. When one of its
+ * rules says so it opens: calls are rejected. It also opens when the dependency asks to be left
+ * alone (brama_failure_for). When its expiry is over it is half-open: a limited number of calls,
+ * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
+ * is part of the state: every function sees the state as of now, on any thread.
+ *
+ * RULES. A circuit may have several; the first one that fires opens it, and brama_status tells
+ * which one it was (cause) and what counted (window_calls and its kin).
+ *
+ *     in a row        max_attempts failures in a row (5)
+ *     window          so many failures within window_ms; a success clears it
+ *     count in time   the same with success_clears_window 0: no success clears it
+ *     failure rate    of at least minimum_calls (20) reports within rate_window_ms (10000)
+ *                     the share failure_rate are failures
+ *     slow calls      of as many the share slow_call_rate lasted slow_call_duration_ms or
+ *                     longer, failed or not
+ *     last calls      the same shares of exactly the last rate_calls reports
+ *
+ * They are asked when a failure or a slow success is reported: nothing opens because time
+ * passes, or because a fast success arrives. With fewer reports than minimum_calls no rate opens
+ * a circuit. A failure_rate takes the place of the default max_attempts, so give max_attempts,
+ * too. To begin with:
+ *
+ *     options.max_attempts = 8;         // failures in a row, or
+ *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
+ *     options.expiry_ms = 5000;         // then 5 s open,
+ *     options.half_open_max_calls = 2;  // then two probes,
+ *     options.half_open_successes = 2;  // of which both have to succeed
+ *
+ * Settings for five kinds of dependency, why these, what rates count exactly and what they cost:
+ * src/docs/rules.md in the source.
  *
  * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
  * (brama_available), call, report (brama_success, brama_failure): simpler to add to
@@ -2048,6 +2073,20 @@ typedef struct brama_status_t {
      * BRAMA_NONE if it is not open.
      */
     uint64_t retry_after_ms;
+    /**
+     * Reports that count for the rates: within the window, and since the circuit closed or was
+     * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
+     * rate is set, after a failed probe, and if the number is not known.
+     */
+    uint64_t window_calls;
+    /**
+     * The failures among window_calls; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_failures;
+    /**
+     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_slow;
 } brama_status_t;
 
 /**
@@ -2170,7 +2209,8 @@ brama_result_t brama_state_counts(brama_t *manager,
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
-      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE }
+      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE, \
+      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
@@ -2294,6 +2334,20 @@ typedef struct brama_event_t {
      * How many pairs metadata has.
      */
     size_t metadata_count;
+    /**
+     * The reports that counted for the rates when the circuit opened, as in brama_status_t.
+     * BRAMA_NONE if the event tells of no opening, if no rate was set, and in an event with
+     * BRAMA_EVENT_COALESCED.
+     */
+    uint64_t window_calls;
+    /**
+     * The failures among window_calls; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_failures;
+    /**
+     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+     */
+    uint64_t window_slow;
 } brama_event_t;
 
 /* -- Subscriptions with a callback --------------------------------------------------- */

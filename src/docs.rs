@@ -3,3 +3,5 @@
 
 pub mod internals;
 pub mod performance;
+#[doc = include_str!("docs/rules.md")]
+pub mod rules {}

@@ -111,31 +111,54 @@
 //!
 //! # When a circuit opens by itself
 //!
-//! After [`max_attempts`](ConnectionOptions::max_attempts) failures in a row; the
-//! count does not fade with time, and a success resets it. With a
-//! [`window`](ConnectionOptions::window), when that many failures happened within
-//! it; exact, no buckets. A failure of the window's age no longer counts. A window
-//! remembers the latest 256 failures, or `max_attempts` if that is more, at 8 bytes
-//! each; the count it shows stops there, the decision to open needs no more.
+//! By rules. A circuit may have several, and the first one that fires opens it. They are asked when a
+//! failure or a slow success is reported: nothing opens because time passes, or because a fast
+//! success arrives.
 //!
-//! A success clears the window. A dependency that fails every other call therefore never opens
-//! the circuit. With [`success_clears_window(false)`](ConnectionOptions::success_clears_window)
-//! failures count until they are as old as the window, whatever succeeds in between; only a
-//! recovery and a reset clear them. Choose `max_attempts` by the
-//! number of calls then: the busier the connection, the more failures a window of the same length
-//! holds. Once a failure has been reported, each success looks at the circuit's settings until a
-//! recovery, which takes some tens of ns. If the window is taken away, all failures since they were
-//! last cleared count as failures in a row until the next success.
+//! | rule | settings | fires at |
+//! |---|---|---|
+//! | in a row | [`max_attempts`](ConnectionOptions::max_attempts) (5) | so many failures in a row |
+//! | window | `max_attempts` and [`window`](ConnectionOptions::window) | so many failures within the window; a success clears it |
+//! | count in time | the same, and [`success_clears_window(false)`](ConnectionOptions::success_clears_window) | so many failures within the window; only a recovery and a reset clear it |
+//! | failure rate | [`failure_rate`](ConnectionOptions::failure_rate), [`rate_window`](ConnectionOptions::rate_window) (10 s), [`minimum_calls`](ConnectionOptions::minimum_calls) (20) | this share of failures, if there are `minimum_calls` reports within `rate_window` |
+//! | slow calls | [`slow_call_duration`](ConnectionOptions::slow_call_duration), [`slow_call_rate`](ConnectionOptions::slow_call_rate), the same two | this share of calls that lasted so long, failed or not |
+//! | last calls | [`rate_calls`](ConnectionOptions::rate_calls) in place of `rate_window` | the same shares of exactly the last so many reports |
 //!
-//! With a [`failure_rate`](ConnectionOptions::failure_rate), when failures are that share of the
-//! reports; with a [`slow_call_rate`](ConnectionOptions::slow_call_rate), when calls are that
-//! share which last at least [`slow_call_duration`](ConnectionOptions::slow_call_duration). The
-//! rates count the reports of the last [`rate_window`](ConnectionOptions::rate_window), or the last
-//! [`rate_calls`](ConnectionOptions::rate_calls) reports. With fewer than
-//! [`minimum_calls`](ConnectionOptions::minimum_calls) of them no rate opens the circuit, so one
-//! that has a rate alone and few calls never opens. A `failure_rate` takes the place of the
-//! default `max_attempts`: failures in a row count beside it only if `max_attempts` or a `window`
-//! is given.
+//! **[Which rule, which numbers](docs::rules)** has complete settings for five kinds of dependency,
+//! and what rates count and cost. To begin with:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use brama::{Brama, Cause, ConnectionOptions, State};
+//! # fn main() -> Result<(), brama::Error> {
+//! # let brama = Brama::builder().background(false).build()?;
+//! // Eight failures in a row, or half of at least 20 calls within 10 s; then 5 s open.
+//! let options = ConnectionOptions::new()
+//!     .max_attempts(8)
+//!     .failure_rate(0.5)
+//!     .expiry(Duration::from_secs(5))
+//!     .half_open_max_calls(2)
+//!     .half_open_successes(2);
+//! let users = brama.register("users", options)?;
+//! for _ in 0..10 {
+//!     users.success()?;
+//!     users.failure("HTTP 503")?;
+//! }
+//! let status = users.status()?;
+//! assert_eq!((status.state, status.cause), (State::Open, Some(Cause::FailureRate)));
+//! assert_eq!((status.window_calls, status.window_failures), (Some(20), Some(10)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Counts.** Failures in a row do not fade with time. A window is exact: a failure of the window's
+//! age no longer counts. A success clears both, so a dependency that fails every other call never
+//! opens such a circuit.
+//!
+//! **Rates.** With fewer than `minimum_calls` reports in its window a rate opens nothing: a circuit that
+//! has a rate alone and few calls never opens. A `failure_rate` takes the place of the default
+//! `max_attempts`: failures in a row count beside it only if `max_attempts` or a `window` is given.
+//! What counts was reported since the circuit closed or was reset last.
 //!
 //! A dependency may say itself how long it wants to be left alone, as HTTP does with
 //! `Retry-After`. [`failure_for`](Connection::failure_for) opens the circuit at once and for so
@@ -154,26 +177,14 @@
 //! [`success_in`](Connection::success_in), [`failure_in`](Connection::failure_in). On a permit, a
 //! duration that is given goes before the measured one. Where no setting asks for durations, one that
 //! is given changes nothing.
-//!
-//! ```
-//! # use std::time::{Duration, Instant};
-//! # use brama::{Brama, ConnectionOptions};
-//! # fn main() -> Result<(), brama::Error> {
-//! # let brama = Brama::builder().build()?;
-//! let slow = ConnectionOptions::new().slow_call_duration(Duration::from_millis(250));
-//! let search = brama.register("search", slow)?;
-//! // The time in the queue of the connection pool is not the dependency's.
-//! let permit = search.acquire()?;
-//! let sent = Instant::now();
-//! permit.success_in(sent.elapsed())?;
-//! # Ok(())
-//! # }
-//! ```
+//! [An example](docs::rules#a-database-pool).
 //!
 //! # Why it opened
 //!
 //! [`Status::cause`] and [`Event::cause`] say which of these opened the circuit, or that a failed
 //! probe or a hand did.
+//! If a rate is set, [`Status::window_calls`] and its kin say what counted then, and while
+//! the circuit is closed what counts now.
 //!
 //! # Settings
 //!

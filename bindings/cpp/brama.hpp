@@ -872,6 +872,12 @@ struct Status {
     std::optional<std::string> scope;
     State state;
     std::uint32_t failure_count;  ///< in a row, or inside the window
+    /// Reports that count for the rates: within the window, and since the circuit closed or was
+    /// reset last. While it is not closed, those that counted when it opened. None if no rate is
+    /// set, after a failed probe, and if the number is not known.
+    std::optional<std::uint64_t> window_calls;
+    std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
+    std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not
     std::uint32_t trips;          ///< openings since it was last healthy, at most 255
     /// Of the last opening, also after it and after a reset; none before the first, or if it is
     /// not known yet.
@@ -920,6 +926,9 @@ struct Status {
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),
                       raw.failure_count,
+                      detail::calls(raw.window_calls),
+                      detail::calls(raw.window_failures),
+                      detail::calls(raw.window_slow),
                       raw.trips,
                       detail::cause(raw.cause),
                       raw.total_successes,
@@ -978,6 +987,11 @@ struct Event {
     Metadata metadata;
     bool truncated = false;
     std::optional<Cause> cause = {};  ///< why the circuit is open, if it is and the cause is known
+    /// The reports that counted for the rates when the circuit opened, as in Status. None if the
+    /// event tells of no opening, if no rate was set, and if it is coalesced.
+    std::optional<std::uint64_t> window_calls = {};
+    std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
+    std::optional<std::uint64_t> window_slow = {};      ///< the slow calls among them, failed or not
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -999,6 +1013,13 @@ public:
     std::optional<Cause> cause() const noexcept { return detail::cause(raw_->cause); }
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
+    /// The reports that counted for the rates when the circuit opened, as in Status. None if the
+    /// event tells of no opening, if no rate was set, and if it is coalesced.
+    std::optional<std::uint64_t> window_calls() const noexcept { return detail::calls(raw_->window_calls); }
+    /// The failures among window_calls.
+    std::optional<std::uint64_t> window_failures() const noexcept { return detail::calls(raw_->window_failures); }
+    /// The slow calls among window_calls, failed or not.
+    std::optional<std::uint64_t> window_slow() const noexcept { return detail::calls(raw_->window_slow); }
     /// Orders the events of one connection: the larger number tells the later state.
     std::uint64_t sequence() const noexcept { return raw_->sequence; }
     /// Larger for a name that is registered again.
@@ -1024,7 +1045,8 @@ public:
         return Event{type(),          std::string(connection()), detail::copy(raw_->scope), previous_state(),
                      new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
                      registration(),  timestamp(),                expiry(),                 is_coalesced(),
-                     metadata(),      is_truncated(),             cause()};
+                     metadata(),      is_truncated(),             cause(),                  window_calls(),
+                     window_failures(), window_slow()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }

@@ -26,8 +26,9 @@
 //!
 //! A connection takes 232 bytes, or that and what its name takes if scope and identifier
 //! together have more than 24, and 11 to 37 bytes of the index, by how full that is.
-//! Settings and metadata of its own, several probes, a window, and a second thread that
-//! reports take more, once each.
+//! Settings and metadata of its own, several probes, a window, rates
+//! ([how much](super::rules#what-it-costs)), and a second thread that reports take more,
+//! once each.
 //!
 //! Records come from a pool of the process, shared by all managers. **It gives nothing
 //! back**: what the largest number of connections took that there ever were at once,

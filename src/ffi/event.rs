@@ -61,6 +61,14 @@ pub struct brama_event_t {
     pub metadata: *const brama_pair_t,
     /// How many pairs metadata has.
     pub metadata_count: usize,
+    /// The reports that counted for the rates when the circuit opened, as in brama_status_t.
+    /// BRAMA_NONE if the event tells of no opening, if no rate was set, and in an event with
+    /// BRAMA_EVENT_COALESCED.
+    pub window_calls: u64,
+    /// The failures among window_calls; BRAMA_NONE if window_calls is.
+    pub window_failures: u64,
+    /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+    pub window_slow: u64,
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -85,6 +93,9 @@ unsafe impl Extensible for brama_event_t {
         reason: ptr::null(),
         metadata: ptr::null(),
         metadata_count: 0,
+        window_calls: BRAMA_NONE,
+        window_failures: BRAMA_NONE,
+        window_slow: BRAMA_NONE,
     };
 }
 
@@ -121,6 +132,9 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         reason: texts.text(event.reason()),
         metadata,
         metadata_count,
+        window_calls: event.window_calls().unwrap_or(BRAMA_NONE),
+        window_failures: event.window_failures().unwrap_or(BRAMA_NONE),
+        window_slow: event.window_slow().unwrap_or(BRAMA_NONE),
     }
 }
 

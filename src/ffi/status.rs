@@ -142,6 +142,14 @@ pub struct brama_status_t {
     /// While open, how long until probes are admitted (BRAMA_NEVER: never by itself);
     /// BRAMA_NONE if it is not open.
     pub retry_after_ms: u64,
+    /// Reports that count for the rates: within the window, and since the circuit closed or was
+    /// reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
+    /// rate is set, after a failed probe, and if the number is not known.
+    pub window_calls: u64,
+    /// The failures among window_calls; BRAMA_NONE if window_calls is.
+    pub window_failures: u64,
+    /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
+    pub window_slow: u64,
 }
 
 /// How many connections of a manager are in each state.
@@ -191,6 +199,9 @@ unsafe impl Extensible for brama_status_t {
         time_in_state_ms: 0,
         expiry_ms: 0,
         retry_after_ms: BRAMA_NONE,
+        window_calls: BRAMA_NONE,
+        window_failures: BRAMA_NONE,
+        window_slow: BRAMA_NONE,
     };
 }
 
@@ -447,6 +458,9 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
             None if is_open => BRAMA_NEVER,
             length => ms(length),
         },
+        window_calls: status.window_calls.unwrap_or(BRAMA_NONE),
+        window_failures: status.window_failures.unwrap_or(BRAMA_NONE),
+        window_slow: status.window_slow.unwrap_or(BRAMA_NONE),
     }
 }
 

@@ -37,6 +37,7 @@
 //! | `reason` | string | absent without one |
 //! | `failure_count` | u64 | |
 //! | `expiry_ms` | u64 | of the opening; absent if not open or held open |
+//! | `window_calls`, `window_failures`, `window_slow` | u64 | what counted for the rates when the circuit opened; absent if none did |
 //! | `sequence` | u64 | orders the events of one connection |
 //! | `timestamp_ms` | u64 | Unix time of the happening, which is before that of the log line |
 //!
@@ -79,6 +80,9 @@ macro_rules! emit_at {
             reason = $event.reason(),
             failure_count = u64::from($event.failure_count()),
             expiry_ms = expiry_ms($event),
+            window_calls = $event.window_calls(),
+            window_failures = $event.window_failures(),
+            window_slow = $event.window_slow(),
             sequence = $event.sequence(),
             timestamp_ms = $event.timestamp(),
         )

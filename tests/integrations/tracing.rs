@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use brama::{Brama, EventFilter, EventType};
+use brama::{Brama, ConnectionOptions, EventFilter, EventType};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
@@ -172,7 +172,39 @@ fn fields_tell_what_the_event_tells() {
             .map(|(name, value)| (name, value.to_owned()))
             .into()
     );
-    for absent in ["scope", "cause", "reason", "expiry_ms"] {
+    for absent in ["scope", "cause", "reason", "expiry_ms", "window_calls"] {
         assert!(!reset.fields.contains_key(absent), "{absent}: {reset:?}");
+    }
+}
+
+#[test]
+fn an_opening_by_a_rate_tells_what_counted() {
+    let opened = EventFilter::new().types([EventType::CircuitOpened]);
+    let lines = logged(opened, |brama| {
+        let rate = ConnectionOptions::new()
+            .failure_rate(0.5)
+            .minimum_calls(4)
+            .max_attempts(9)
+            .slow_call_duration(std::time::Duration::from_millis(100));
+        let db = brama.register("db", rate).unwrap();
+        for length in [99, 100, 300] {
+            db.success_in(std::time::Duration::from_millis(length))
+                .unwrap();
+        }
+        for _ in 0..3 {
+            db.failure(None).unwrap();
+        }
+    });
+    let [opened] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    let expected = [
+        ("cause", "failure_rate"),
+        ("window_calls", "6"),
+        ("window_failures", "3"),
+        ("window_slow", "2"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(opened.fields[name], value, "{name}");
     }
 }

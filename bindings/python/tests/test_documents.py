@@ -10,15 +10,17 @@ import subprocess
 import sys
 import typing
 from pathlib import Path
+from typing import Any, Union, cast
 
 import pytest
 
 import brama
-from conftest import SOURCE, Program
+from conftest import SOURCE, Program, World
 
 README = (SOURCE / "README.md").read_text()
 COMING_FROM = (SOURCE / "docs" / "coming-from.md").read_text()
 IN_PRODUCTION = (SOURCE / "docs" / "in-production.md").read_text()
+RULES = (SOURCE.parents[1] / "src" / "docs" / "rules.md").read_text()
 PAGES = ("README.md", "docs/coming-from.md", "docs/in-production.md")
 
 
@@ -93,6 +95,37 @@ def test_the_readme_of_the_project_has_a_snippet_that_runs(program: Program) -> 
     root = (SOURCE.parents[1] / "README.md").read_text()
     (snippet,) = blocks(root, "python")
     assert program(snippet) == "paid: 100\nclosed\n"
+
+
+def number_of(text: str) -> Union[int, float, str]:
+    """Of a cell, or of what a setter is given in Rust: lengths of time are milliseconds."""
+    if length := re.fullmatch(r"(\d+) (m?)s|Duration::from_(?:secs|milli(s))\((\d+)\)", text):
+        in_ms = length[2] or length[3]
+        return int(length[1] or length[4]) * (1 if in_ms else 1_000)
+    if re.fullmatch(r"[\d.]+", text):
+        return float(text) if "." in text else int(text)
+    return text.replace("ExpiryStrategy::", "").lower()
+
+
+def test_the_numbers_for_five_dependencies_are_those_of_the_examples(world: World) -> None:
+    """In the table and in the programs in Rust, which are compiled and run elsewhere; and they are
+    settings here, too."""
+    table = re.search(r"^\| setting \| fast.*?\n\n", RULES, re.MULTILINE | re.DOTALL)
+    assert table
+    head, _, *rows = [line.strip("| ").split("|") for line in table[0].splitlines() if line]
+    examples = [
+        dict(re.findall(r"^    \.(\w+)\((.*?)\);?$", code, re.MULTILINE))
+        for code in blocks(RULES, "rust")
+    ]
+    assert len(examples) == len(head) - 1 == 5
+    for column, example in enumerate(examples, 1):
+        cells = {row[0].strip("` "): (*row, "", "")[column].strip() for row in rows}
+        numbers = {name: number_of(cell) for name, cell in cells.items() if cell}
+        assert numbers == {name: number_of(value) for name, value in example.items()}
+        assert {"max_attempts", "failure_rate", "minimum_calls"} < set(numbers)
+        x: Any = world.manager.register(head[column], **cast(Any, numbers))
+        settings = x.status().settings
+        assert {name: getattr(settings, name) for name in numbers} == numbers
 
 
 def test_both_sides_of_a_comparison_do_the_same(program: Program) -> None:

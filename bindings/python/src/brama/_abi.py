@@ -195,6 +195,9 @@ class StatusWords(Structure):
         ("time_in_state_ms", c_uint64),
         ("expiry_ms", c_uint64),
         ("retry_after_ms", c_uint64),
+        ("window_calls", c_uint64),
+        ("window_failures", c_uint64),
+        ("window_slow", c_uint64),
     ]
 
 
@@ -224,6 +227,9 @@ class EventWords(Structure):
         ("scope", c_char_p),
         ("reason", c_char_p),
         *_METADATA,
+        ("window_calls", c_uint64),
+        ("window_failures", c_uint64),
+        ("window_slow", c_uint64),
     ]
 
 

@@ -92,6 +92,13 @@ class Event:
     bounds, or made valid text."""
     cause: Optional[Cause] = None
     """Why the circuit opened, if it is open after the event. None also if it is not known yet."""
+    window_calls: Optional[int] = None
+    """The reports that counted for the rates when the circuit opened, as in `Status`. None if the
+    event tells of no opening, if no rate was set, and if it is coalesced."""
+    window_failures: Optional[int] = None
+    """The failures among `window_calls`."""
+    window_slow: Optional[int] = None
+    """The slow calls among `window_calls`, failed or not."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
@@ -115,6 +122,9 @@ def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
         coalesced=bool(words.flags & _abi.COALESCED),
         truncated=bool(words.flags & _abi.TRUNCATED),
         cause=cause_of(words.cause),
+        window_calls=some(words.window_calls),
+        window_failures=some(words.window_failures),
+        window_slow=some(words.window_slow),
     )
 
 

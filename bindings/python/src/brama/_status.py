@@ -125,6 +125,14 @@ class Status:
     metadata: Mapping[str, str]
     total_ignored: int = 0
     """Calls that were ignored: cancelled, excluded, or given back. Stops at 4 294 967 295."""
+    window_calls: Optional[int] = None
+    """Reports that count for the rates: within the window, and since the circuit closed or was
+    reset last. While it is not closed, those that counted when it opened. None if no rate is set,
+    after a failed probe, and if the number is not known."""
+    window_failures: Optional[int] = None
+    """The failures among `window_calls`."""
+    window_slow: Optional[int] = None
+    """The slow calls among `window_calls`, failed or not."""
     cause: Optional[Cause] = None
     """Why the circuit opened last, also after it has closed or was reset; None before the first
     opening, or if it is not known yet."""
@@ -192,6 +200,9 @@ def status_of(
         scope=scope,
         state=state_of(words.state),
         failure_count=words.failure_count,
+        window_calls=some(words.window_calls),
+        window_failures=some(words.window_failures),
+        window_slow=some(words.window_slow),
         total_successes=words.total_successes,
         total_failures=words.total_failures,
         total_rejections=words.total_rejections,
