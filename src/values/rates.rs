@@ -30,6 +30,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) const GOOD: Outcome = Outcome {
+        failed: false,
+        slow: false,
+    };
+
     /// Neither failed nor slow.
     pub(crate) fn is_good(self) -> bool {
         !self.failed && !self.slow

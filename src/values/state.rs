@@ -196,9 +196,9 @@ impl Word {
         self.0 & !Self::MARK == 0
     }
 
-    /// [Spotless](Word::is_spotless), or watched and otherwise the same.
-    pub(crate) fn is_clean(self) -> bool {
-        self.0 & !(Self::MARK | WATCHED << MODE_SHIFT) == 0
+    /// Watched, and otherwise [spotless](Word::is_spotless).
+    pub(crate) fn is_watched_and_clean(self) -> bool {
+        self.0 & !Self::MARK == WATCHED << MODE_SHIFT
     }
 
     /// What a permit remembers of a closed word: everything but mode, trips and the low digit

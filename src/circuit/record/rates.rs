@@ -122,7 +122,8 @@ impl Rates {
         lasted < Duration::from_millis(self.fast_below.load(Ordering::Relaxed))
     }
 
-    fn count(&self, word: Word, outcome: Outcome, now: u64) {
+    /// Counts a report to this word, once. `now` is of the coarse clock.
+    pub(super) fn count(&self, word: Word, outcome: Outcome, now: u64) {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
             Reports::Calls(reports) if word.tally().is_some() => {

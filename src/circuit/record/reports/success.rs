@@ -16,6 +16,7 @@ use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
+use crate::values::rates::Outcome;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
 
@@ -104,6 +105,9 @@ impl Record {
         ticket: Option<Ticket>,
         report: &Report<'_>,
     ) -> Result<(), Refusal> {
+        if self.try_success_watched(context, ticket, report) {
+            return Ok(());
+        }
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
@@ -113,10 +117,7 @@ impl Record {
             ..Happening::new(Occurrence::Success, now)
         };
         let word = self.word_now();
-        if word.is_clean()
-            && check(ticket, word).is_ok()
-            && self.count_clean(context, word, ticket, happening)
-        {
+        if word.is_spotless() && check(ticket, word).is_ok() {
             self.notify_unmoved(context, word, happening);
             return Ok(());
         }
@@ -127,27 +128,32 @@ impl Record {
             })
     }
 
-    /// Counts a success that leaves a clean word as it is, and is not slow, in the rates. False if
-    /// it may be slow.
-    fn count_clean(
+    /// Counts a success of a watched circuit that no subscriber wants, and that changes nothing but
+    /// the totals and the rates. False for all others.
+    fn try_success_watched(
         &self,
         context: &Context,
-        word: Word,
         ticket: Option<Ticket>,
-        happening: Happening<'_>,
+        report: &Report<'_>,
     ) -> bool {
-        if !word.is_watched() {
-            return true;
-        }
-        let Some(rates) = self.rates() else {
-            return true;
-        };
-        let timing = self.timing(context);
-        let lasted = lasted(context, timing, ticket, happening.report.duration);
-        if lasted.is_some_and(|lasted| !rates.is_fast(lasted)) {
+        let word = self.word_now();
+        if !word.is_watched_and_clean() || self.wants(SUCCEEDED) || check(ticket, word).is_err() {
             return false;
         }
-        RateReport::success().count(&rates, word, happening.now, || false);
+        let Some(rates) = self.rates() else {
+            self.count_success(context);
+            return true;
+        };
+        let is_measured = report.duration.is_some() || ticket.is_some_and(Ticket::has_start);
+        if is_measured
+            && let timing = self.timing(context)
+            && let Some(lasted) = lasted(context, timing, ticket, report.duration)
+            && !rates.is_fast(lasted)
+        {
+            return false;
+        }
+        let now = self.count_success(context);
+        rates.count(word, Outcome::GOOD, now);
         true
     }
 
