@@ -53,7 +53,7 @@ mod own_settings;
 #[cfg(feature = "capi")]
 mod packed_ticket;
 mod parked;
-mod rare;
+pub(crate) mod rare;
 mod record_ref;
 mod registration;
 mod reports;
@@ -61,6 +61,7 @@ mod status;
 mod ticket;
 mod timestamps;
 mod transition;
+mod why;
 
 use cold_fields::ColdFields;
 pub(crate) use departure::Departure;

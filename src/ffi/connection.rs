@@ -194,7 +194,10 @@ unsafe fn failure(
     // SAFETY: NULL, or a handle that is held.
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
-    let begun = handle.map_or(Begun::Not, |handle| handle.connection.begin_failure(None));
+    let begun = match handle {
+        Some(handle) if reason.is_null() => handle.connection.begin_failure(None),
+        _ => Begun::Not,
+    };
     match begun {
         Begun::Done(_) => BRAMA_OK,
         // SAFETY: `reason` is NULL or text of this length: this function's # Safety.

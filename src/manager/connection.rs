@@ -329,6 +329,16 @@ impl Connection {
         self.engine.configure_record(&self.record, &options)
     }
 
+    /// The reason of the last opening: the text of the failure that opened the circuit, or of the
+    /// hand that did, as [`Status::reason`]. To explain a rejection, which says only the
+    /// [cause](crate::Rejected::cause). Allocates the text, so ask when the answer is wanted.
+    ///
+    /// `None` if the circuit never opened, or if there was no reason; also for a connection that
+    /// is removed.
+    pub fn why(&self) -> Option<String> {
+        self.record.opening_reason()
+    }
+
     fn control(
         &self,
         operation: impl FnOnce(&Record, &Engine) -> Result<(), Refusal>,

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::EventSink;
-use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, Status};
+use crate::circuit::record::{
+    Departure, Profile, Record, RecordRef, Refusal, Registrant, Status, rare,
+};
 use crate::events::bus::Bus;
 use crate::events::bus::Notices;
 use crate::manager::driver::{DriverThread, Plan, Planning};
@@ -225,7 +227,8 @@ impl Engine {
         options: Option<ConnectionOptions>,
     ) -> Result<RecordRef, Error> {
         self.refuse_if_shut()?;
-        striped_counter::block_reserve::refill();
+        striped_counter::BLOCKS.refill();
+        rare::refill();
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
         // What takes longest is to fetch its place in a large table, so that is begun

@@ -132,7 +132,7 @@ impl<'a> Permit<'a> {
         let parts = self.into_parts();
         match parts
             .record()
-            .try_failure_with_permit(parts.context(), parts.ticket)
+            .try_failure_with_permit(parts.context(), parts.ticket, &report)
         {
             Begun::Done(count) => {
                 if parts.ticket.owns_record() {

@@ -46,7 +46,7 @@ impl Opening {
 
 /// What is written of the last opening.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Entry(u64);
+pub(super) struct Entry(u64);
 
 const CAUSE_SHIFT: u32 = NEVER.count_ones();
 const DEADLINE_SHIFT: u32 = CAUSE_SHIFT + Cause::BITS;
@@ -62,13 +62,18 @@ impl Entry {
     }
 
     /// Of the opening that this open word is.
-    fn of(word: Word, opening: Opening) -> Self {
+    pub(super) fn of(word: Word, opening: Opening) -> Self {
         Entry::new(word, opening.cause as u64, opening.lasting.min(NEVER))
     }
 
     /// Nothing is known of the opening that this open word is.
     fn unknown(word: Word) -> Self {
         Entry::new(word, 0, NEVER)
+    }
+
+    /// What is written beside it belongs to this entry.
+    pub(super) fn tag(self) -> u64 {
+        self.0
     }
 
     fn generation(self) -> Generation {
@@ -120,7 +125,7 @@ impl Entry {
 }
 
 impl Record {
-    fn entry(&self) -> Entry {
+    pub(super) fn entry(&self) -> Entry {
         // ORDERING: Acquire, partner of the Release in `write_entry`: a thread that finds an opening
         // here, and reads the word once more, finds it there.
         Entry(self.lasting.load(Ordering::Acquire))
@@ -175,11 +180,17 @@ impl Record {
     /// Why the circuit opened last, for a thread that has read this word. `None` if it never did,
     /// or if the thread that opened it has not written that yet.
     pub(super) fn cause_of(&self, word: Word) -> Option<Cause> {
+        self.entry_and_cause(word).1
+    }
+
+    /// [`Record::cause_of`], and where it stands.
+    pub(super) fn entry_and_cause(&self, word: Word) -> (Entry, Option<Cause>) {
         let entry = self.entry();
-        match word.deadline() {
+        let cause = match word.deadline() {
             Some(_) if entry.generation() != word.generation() => None,
             _ => entry.cause(),
-        }
+        };
+        (entry, cause)
     }
 
     /// How long the opening that this word is was to last: `None` if that is not written down

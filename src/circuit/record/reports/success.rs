@@ -12,6 +12,7 @@ use super::super::{Happening, Record, Refusal, Ticket};
 use super::check;
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
+use crate::structures::striped_counter;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::state::{Closing, State, Word};
 
@@ -84,7 +85,7 @@ impl Record {
     fn count_success(&self, context: &Context) -> u64 {
         let now = context.clock.tick();
         if !self.totals().success(now) {
-            context.want_cells();
+            context.want(&striped_counter::BLOCKS);
         }
         now.ms()
     }
