@@ -82,8 +82,10 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     // In an outage this is what every question costs. Nothing in it panics.
-    if let Some(refused) = handle.and_then(|handle| handle.connection.refusal_while_open()) {
-        guard::rejected(refused);
+    if let Some(handle) = handle
+        && let Some(refused) = handle.connection.refusal_while_open()
+    {
+        guard::rejected(refused, handle.connection.trace());
         return false;
     }
     available_guarded(handle)
@@ -97,9 +99,9 @@ fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
         if connection.available() {
             return Ok(true);
         }
-        connection
-            .why_unavailable()
-            .map_or(Ok(true), |error| Err(error.into()))
+        connection.why_unavailable().map_or(Ok(true), |error| {
+            Err(guard::refused(error, connection.trace()))
+        })
     })
 }
 

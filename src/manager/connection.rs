@@ -63,7 +63,7 @@ impl Connection {
             Some(Ticket::at_spotless(word))
         } else if word.is_open() {
             if let Some(refused) = self.record.try_reject(&self.engine.context, word) {
-                return Err(Error::Rejected(refused.into()));
+                return Err(Error::Rejected(self.record.rejected(word, refused)));
             }
             None
         } else {
@@ -349,10 +349,7 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn error(&self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
-            refusal => self.engine.error(refusal, self.record.key()),
-        }
+        self.engine.error(refusal, &self.record)
     }
 }
 

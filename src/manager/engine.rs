@@ -99,12 +99,12 @@ impl Engine {
         self.shut.load(Ordering::Acquire) == 1
     }
 
-    /// What a refusal means for the caller who named `key`.
+    /// What a refusal means for the caller who asked `record`.
     #[cold]
-    pub(crate) fn error(&self, refusal: Refusal, key: Key<'_>) -> Error {
+    pub(crate) fn error(&self, refusal: Refusal, record: &Record) -> Error {
         match refusal {
             Refusal::Gone if self.is_shut() => Error::ShutDown,
-            refusal => refusal.into_error(key),
+            refusal => record.error(refusal),
         }
     }
 
@@ -122,7 +122,7 @@ impl Engine {
             if let Some(record) = self.table.get(hash, key, &guard) {
                 match operation(record, &guard) {
                     Err(Refusal::Gone) => {}
-                    answer => return answer.map_err(|refusal| refusal.into_error(key)),
+                    answer => return answer.map_err(|refusal| record.error(refusal)),
                 }
             }
             drop(guard);
@@ -411,7 +411,7 @@ impl Engine {
         options: &ConnectionOptions,
     ) -> Result<(), Error> {
         if record.is_retired() {
-            return Err(self.error(Refusal::Gone, record.key()));
+            return Err(self.error(Refusal::Gone, record));
         }
         loop {
             let current = record.profile();

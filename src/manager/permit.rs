@@ -343,7 +343,7 @@ impl Parts {
     fn error(&self, refusal: Refusal) -> Error {
         // SAFETY: lent for longer than these parts are used, or kept alive by the reference that
         // `release` gives back.
-        unsafe { self.engine.as_ref() }.error(refusal, self.record().key())
+        unsafe { self.engine.as_ref() }.error(refusal, self.record())
     }
 
     /// Gives back what is owned.

@@ -21,6 +21,7 @@
 
 use crate::sys::atomic::{AtomicU64, Ordering, fence};
 use crate::sys::fork;
+use crate::values::event;
 
 /// How many bytes of a text are kept, in whole characters.
 pub(crate) const MOST: usize = WORDS * 8;
@@ -76,7 +77,7 @@ impl TextCell {
     pub(crate) fn has(&self, text: &str) -> bool {
         // ORDERING: Acquire, partner of the Release in `Claim::write`.
         let before = self.sequence.load(Ordering::Acquire);
-        let text = beginning(text);
+        let text = kept(text);
         if before & BUSY != 0 || self.length.load(Ordering::Relaxed) != text.len() as u64 {
             return false;
         }
@@ -140,7 +141,7 @@ impl Claim<'_> {
         // ORDERING: Release, partner of the Acquire fence in `read`: a reader that finds one of the
         // words below finds the sequence busy, or what comes after it.
         fence(Ordering::Release);
-        let text = beginning(text);
+        let text = kept(text);
         cell.tag.store(tag, Ordering::Relaxed);
         cell.length.store(text.len() as u64, Ordering::Relaxed);
         let (whole, rest) = text.as_bytes().as_chunks();
@@ -169,10 +170,10 @@ impl Drop for Claim<'_> {
 
 /// As much of a text as is kept.
 #[inline]
-fn beginning(text: &str) -> &str {
+fn kept(text: &str) -> &str {
     match text.len() <= MOST {
         true => text,
-        false => cut(text),
+        false => event::beginning(text, MOST),
     }
 }
 
@@ -193,15 +194,6 @@ fn end(bytes: &[u8]) -> u64 {
             u64::from(half(0)) | u64::from(half(length - 4)) << (8 * (length - 4))
         }
     }
-}
-
-#[cold]
-fn cut(text: &str) -> &str {
-    let mut end = MOST;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(all(test, not(loom)))]

@@ -2,7 +2,7 @@
 
 use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
-use brama::{Brama, Cause, Connection, EventFilter, EventType, Status};
+use brama::{Brama, Cause, Connection, Error, EventFilter, EventType, Status};
 
 fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
@@ -147,4 +147,44 @@ fn a_reason_that_finds_no_memory_ready_is_kept_the_next_time() {
     for db in &many {
         assert_eq!(last(db).as_deref(), Some("timeout"));
     }
+}
+
+#[test]
+fn a_rejection_says_the_cause_and_the_name_and_refers_to_nothing() {
+    let (brama, clock) = manager();
+    let key = ("billing", "db");
+    let db = brama.register(key, None).expect("a new name");
+    let long = brama
+        .register("x".repeat(41).as_str(), None)
+        .expect("a new name");
+    let rejected = |connection: &Connection| match connection.acquire() {
+        Err(Error::Rejected(rejected)) => rejected,
+        other => panic!("{other:?}"),
+    };
+    fail(&db, 4);
+    db.failure("timeout").expect("registered");
+    long.open_circuit("maintenance", None).expect("registered");
+    let Err(Error::Rejected(by_name)) = brama.acquire(key) else {
+        panic!("open");
+    };
+    assert_eq!(rejected(&db), by_name);
+    assert_ne!(rejected(&db), rejected(&long));
+    assert_eq!(by_name.cause(), Some(Cause::Consecutive));
+    assert_eq!(db.why().as_deref(), Some("timeout"));
+    assert_eq!(long.why().as_deref(), Some("maintenance"));
+    let beginning = rejected(&long);
+    brama.unregister(key).expect("registered");
+    assert_eq!(db.why(), None, "it is gone");
+    drop((db, brama));
+    clock.advance(ms(1));
+    assert_eq!(
+        (by_name.identifier(), by_name.scope()),
+        (key.1, Some(key.0))
+    );
+    assert_eq!(
+        by_name.to_string(),
+        "rejected: the circuit of \"db\" in scope \"billing\" is open (consecutive), retry after 60s"
+    );
+    let shown = format!("the circuit of \"{}…\" is open (manual)", "x".repeat(40));
+    assert!(beginning.to_string().contains(&shown), "{beginning}");
 }

@@ -10,6 +10,9 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::values::key::{self, Key};
+use crate::values::name_beginning::{self, NameBeginning};
+
+const _: () = assert!(INLINE <= name_beginning::MOST);
 
 /// How many bytes of scope and identifier together need no allocation.
 const INLINE: usize = 24;
@@ -80,6 +83,17 @@ impl Name {
                 str::from_utf8_unchecked(identifier),
             )
         }
+    }
+
+    /// Its beginning, as a plain value.
+    #[inline(always)]
+    pub(super) fn beginning(&self) -> NameBeginning {
+        if self.is_inline() {
+            // SAFETY: `fill` wrote `len` bytes there, two texts in UTF-8, of which the first has
+            // `scope_len`; they fit, as the name is inline.
+            return unsafe { NameBeginning::of_text(&self.bytes, [self.len, self.scope_len]) };
+        }
+        NameBeginning::of_key(self.key())
     }
 
     #[inline(always)]

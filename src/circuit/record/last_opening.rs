@@ -28,6 +28,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
+use crate::values::opened::{self, CAUSE_SHIFT, GENERATION_SHIFT, Opened};
 use crate::values::state::{self, NEVER, Word};
 
 /// The moment of an opening, its length, and why it is.
@@ -48,9 +49,7 @@ impl Opening {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
-const CAUSE_SHIFT: u32 = NEVER.count_ones();
 const DEADLINE_SHIFT: u32 = CAUSE_SHIFT + Cause::BITS;
-const GENERATION_SHIFT: u32 = u64::BITS - Generation::BITS;
 /// The low bits of a deadline that are kept.
 const DEADLINE: u64 = (1 << (GENERATION_SHIFT - DEADLINE_SHIFT)) - 1;
 
@@ -76,12 +75,21 @@ impl Entry {
         self.0
     }
 
+    /// With the word that the same thread has read before.
+    #[inline(always)]
+    pub(super) fn read_with(self, word: Word) -> Opened {
+        Opened {
+            entry: self.0,
+            word,
+        }
+    }
+
     fn generation(self) -> Generation {
         Generation::from_bits(self.0 >> GENERATION_SHIFT)
     }
 
     fn cause(self) -> Option<Cause> {
-        Cause::from_bits(self.0 >> CAUSE_SHIFT & ((1 << Cause::BITS) - 1))
+        opened::cause(self.0)
     }
 
     fn ms(self) -> Option<u64> {
@@ -186,11 +194,7 @@ impl Record {
     /// [`Record::cause_of`], and where it stands.
     pub(super) fn entry_and_cause(&self, word: Word) -> (Entry, Option<Cause>) {
         let entry = self.entry();
-        let cause = match word.deadline() {
-            Some(_) if entry.generation() != word.generation() => None,
-            _ => entry.cause(),
-        };
-        (entry, cause)
+        (entry, entry.read_with(word).cause())
     }
 
     /// How long the opening that this word is was to last: `None` if that is not written down

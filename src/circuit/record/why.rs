@@ -13,10 +13,14 @@
 //! [`last_opening`]: super::last_opening
 
 use super::Record;
+#[cfg(feature = "capi")]
+use super::Refused;
 use super::last_opening::Entry;
 use crate::circuit::context::Context;
 use crate::structures::text_cell::TextCell;
 use crate::values::cause::Cause;
+#[cfg(feature = "capi")]
+use crate::values::error::Rejected;
 use crate::values::event::Report;
 use crate::values::state::Word;
 
@@ -92,6 +96,13 @@ impl Record {
     pub(crate) fn opening_reason(&self) -> Option<String> {
         let word = self.word_now();
         (!word.is_retired()).then(|| self.why(word).1).flatten()
+    }
+
+    /// A rejection in full, and the reason of the opening.
+    #[cfg(feature = "capi")]
+    pub(crate) fn explain(&self, refused: Refused) -> (Rejected, Option<String>) {
+        let word = self.word_now();
+        (self.rejected(word, refused), self.why(word).1)
     }
 
     /// The reason of the last failure that had one.

@@ -1,10 +1,12 @@
 //! Permits as plain words, on a handle: for callers who cannot hold a
 //! [`Permit`](crate::Permit).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Connection, Refusal};
 use crate::circuit::record::{Begun, Refused, Ticket, Token};
+use crate::manager::engine::Engine;
 use crate::manager::{Admission, Brama};
 use crate::values::error::Error;
 use crate::values::event::Report;
@@ -35,6 +37,12 @@ impl Connection {
             true => self.record.try_reject_inline(&self.engine.context, word),
             false => None,
         }
+    }
+
+    /// The hash of its name, and its engine: what leads to it again.
+    #[inline(always)]
+    pub(crate) fn trace(&self) -> (&Arc<Engine>, u64) {
+        (&self.engine, self.record.hash())
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
