@@ -84,7 +84,7 @@ class GuardedCall(Unshared):
         """Reports that the call failed.
 
         Args:
-            reason: why, for the events.
+            reason: why, for the events and the status.
             metadata: strings for the events.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said. See
