@@ -11,12 +11,17 @@ use crate::values::event::beginning;
 use crate::values::key::Key;
 
 /// How many bytes of scope and identifier are kept.
-pub(crate) const MOST: usize = 40;
+const MOST: usize = 40;
+/// How many bytes a short name has at most.
+pub(crate) const SHORT: usize = 24;
 
+/// Scope and identifier, one after the other, in `short` and `more`.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct NameBeginning {
-    /// Scope and identifier, one after the other.
-    bytes: [MaybeUninit<u8>; MOST],
+    short: [MaybeUninit<u8>; SHORT],
+    /// Apart, so that a short name copies nothing else.
+    more: [MaybeUninit<u8>; MOST - SHORT],
     /// How long both are together, and how long the scope is; each with [`CUT`] if the identifier,
     /// or the scope, is cut.
     lengths: [u16; 2],
@@ -27,27 +32,24 @@ const CUT: u16 = 1 << 15;
 impl NameBeginning {
     /// Of no name.
     pub(crate) const EMPTY: NameBeginning = NameBeginning {
-        bytes: [MaybeUninit::uninit(); MOST],
+        short: [MaybeUninit::uninit(); SHORT],
+        more: [MaybeUninit::uninit(); MOST - SHORT],
         lengths: [0; 2],
     };
 
-    /// Of a text that is a scope and an identifier: how long they are together, of the `N` bytes, and
-    /// how long the scope is.
+    /// Of a text that is a scope and an identifier: how long they are together, and how long the
+    /// scope is.
     ///
     /// # Safety
     ///
-    /// Both parts are UTF-8 within the `N` bytes, of which there are at most [`MOST`].
+    /// Both parts are UTF-8, and together they are in `text`.
     #[inline(always)]
-    pub(crate) unsafe fn of_text<const N: usize>(
-        text: &[MaybeUninit<u8>; N],
-        lengths: [u16; 2],
-    ) -> Self {
-        let mut name = NameBeginning {
+    pub(crate) unsafe fn of_text(text: &[MaybeUninit<u8>; SHORT], lengths: [u16; 2]) -> Self {
+        NameBeginning {
+            short: *text,
+            more: [MaybeUninit::uninit(); MOST - SHORT],
             lengths,
-            ..NameBeginning::EMPTY
-        };
-        name.bytes[..N].copy_from_slice(text);
-        name
+        }
     }
 
     #[cold]
@@ -67,7 +69,7 @@ impl NameBeginning {
         let text = scope[..kept_scope]
             .bytes()
             .chain(identifier[..kept].bytes());
-        for (to, byte) in name.bytes.iter_mut().zip(text) {
+        for (to, byte) in name.short.iter_mut().chain(&mut name.more).zip(text) {
             to.write(byte);
         }
         name
@@ -76,9 +78,9 @@ impl NameBeginning {
     fn parts(&self) -> (&str, &str) {
         let [length, scope_length] = self.lengths.map(|length| usize::from(length & !CUT));
         // SAFETY: `of_text`, by its # Safety, and `of_key` have written `length` bytes: two texts
-        // in UTF-8, of which the first has `scope_length`.
+        // in UTF-8, of which the first has `scope_length`. `more` follows `short` without padding.
         unsafe {
-            let text = self.bytes.as_ptr().cast::<u8>();
+            let text = (&raw const *self).cast::<u8>();
             let text = std::slice::from_raw_parts(text, length);
             let (scope, identifier) = text.split_at_unchecked(scope_length);
             (

@@ -10,12 +10,10 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::values::key::{self, Key};
-use crate::values::name_beginning::{self, NameBeginning};
-
-const _: () = assert!(INLINE <= name_beginning::MOST);
+use crate::values::name_beginning::{NameBeginning, SHORT};
 
 /// How many bytes of scope and identifier together need no allocation.
-const INLINE: usize = 24;
+const INLINE: usize = SHORT;
 
 /// Scope and identifier, one after the other. Aligned to two bytes only: six
 /// bytes of other fields share its line.
