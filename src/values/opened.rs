@@ -21,6 +21,7 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Of no circuit.
+    #[cfg(any(test, feature = "capi"))]
     pub(crate) const NONE: Opened = Opened {
         entry: 0,
         word: Word::NEW,
