@@ -333,11 +333,17 @@ brama_result_t brama_last_error_code(void);
  *
  *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
+ * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause and the
+ * reason of the opening, as they are when this is asked:
+ *
+ *   rejected: the circuit of "db" is open (consecutive: connection refused), retry after 5s
+ *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
  * as it is. Valid until the next call of this thread that fails, or its end. Each
  * thread has its own.
  */
-BRAMA_API const char *brama_last_error_message(void);
+BRAMA_API
+const char *brama_last_error_message(void);
 
 /* -- States, types of events, numbers with a meaning --------------------------------- */
 
@@ -654,6 +660,22 @@ BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
  * numbers. Never NULL, valid for ever. Any thread.
  */
 BRAMA_API const char *brama_cause_name(brama_cause_t cause);
+
+/**
+ * Why the circuit opened whose rejection was this thread's last call that failed:
+ * BRAMA_CAUSE_NONE if that was no rejection, or if the cause is not known. Each thread has its
+ * own.
+ */
+BRAMA_API
+brama_cause_t brama_last_error_cause(void);
+
+/**
+ * The reason of that opening: the text of the failure that opened the circuit, or of the hand that
+ * did, at most 256 bytes of it. NULL if there is none. Valid until the next call of this thread
+ * that fails, or its end. Each thread has its own.
+ */
+BRAMA_API
+const char *brama_last_error_reason(void);
 
 /* -- Opaque types -------------------------------------------------------------------- */
 
@@ -2023,6 +2045,15 @@ typedef struct brama_status_t {
      */
     brama_cause_t cause;
     /**
+     * The reason of the failure that opened the circuit last, or of the hand that did, also
+     * after it has closed: at most 256 bytes of it. NULL if there was none.
+     */
+    const char *reason;
+    /**
+     * The reason of the last failure that had one: at most 256 bytes of it. NULL before that.
+     */
+    const char *last_failure_reason;
+    /**
      * Successes reported since registration.
      */
     uint64_t total_successes;
@@ -2209,8 +2240,8 @@ brama_result_t brama_state_counts(brama_t *manager,
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
-      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE, \
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
+      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

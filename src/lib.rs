@@ -182,7 +182,11 @@
 //! # Why it opened
 //!
 //! [`Status::cause`] and [`Event::cause`] say which of these opened the circuit, or that a failed
-//! probe or a hand did.
+//! probe or a hand did. [`Status::reason`] is the text that came with the failure or the hand, up to
+//! 256 bytes of it; [`Status::last_failure_reason`] that of the last failure that had one. A
+//! rejection says the cause ([`Rejected::cause`]); [`Connection::why`] reads the reason when it is
+//! wanted. The guarded calls (`call` and its variants) report failures without a reason: nothing is
+//! asked of the error's type. Take a permit to report one.
 //! If a rate is set, [`Status::window_calls`] and its kin say what counted then, and while
 //! the circuit is closed what counts now.
 //!
@@ -313,7 +317,7 @@
 //! # let db = brama.register("db", None)?;
 //! db.open_circuit("migration", OpenFor::Never)?;
 //! assert_eq!(db.acquire().unwrap_err().to_string(),
-//!     "rejected: the circuit is held open until it is closed by hand");
+//!     "rejected: the circuit of \"db\" is held open until it is closed by hand (manual)");
 //! db.reset_circuit()?;
 //! assert_eq!(db.state(), State::Closed);
 //! # Ok(())

@@ -71,6 +71,11 @@ pub(crate) fn default_if_made() -> Option<&'static Brama> {
 }
 
 impl Brama {
+    #[cfg(feature = "capi")]
+    pub(crate) fn engine_arc(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Brama {
             shared: Arc::new(ShutdownOnDrop { engine }),

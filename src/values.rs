@@ -7,6 +7,8 @@ pub(crate) mod event;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;
+pub(crate) mod name_beginning;
+pub(crate) mod opened;
 pub(crate) mod rates;
 pub(crate) mod settings;
 pub(crate) mod state;

@@ -82,6 +82,26 @@ pub const ALL: &[Path] = &[
         },
     },
     Path {
+        name: "acquire + failure, another reason each time",
+        make: || {
+            let (brama, db) = closed();
+            operation(brama, move |turn| {
+                let reason = ["timeout", "reset by peer"][turn as usize % 2];
+                let permit = black_box(&db).acquire();
+                assert!(permit.is_ok_and(|permit| permit.failure(reason).is_ok()));
+            })
+        },
+    },
+    Path {
+        name: "acquire + failure, no reason",
+        make: || {
+            by_handle(|db| {
+                db.acquire()
+                    .is_ok_and(|permit| permit.failure(None).is_ok())
+            })
+        },
+    },
+    Path {
         name: "call",
         make: || by_handle(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
     },

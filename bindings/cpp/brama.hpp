@@ -281,14 +281,24 @@ private:
 /// The circuit does not admit the call.
 class Rejected : public Error {
 public:
-    Rejected(const std::string& message, std::optional<Milliseconds> retry_after)
-        : Error(Code::rejected, message), retry_after_(retry_after) {}
+    Rejected(const std::string& message, std::optional<Milliseconds> retry_after,
+             std::optional<Cause> cause = {}, const char* reason = nullptr)
+        : Error(Code::rejected, message), retry_after_(retry_after), cause_(cause) {
+        if (reason != nullptr) reason_ = std::make_shared<const std::string>(reason);
+    }
+    /// Why the circuit opened last. None if it is not known, and of an answer's or_throw().
+    std::optional<Cause> cause() const noexcept { return cause_; }
+    /// The reason of that opening: the text of the failure that opened the circuit, or of the
+    /// hand that did; nullptr if there is none. Valid as long as this or a copy of it is.
+    const char* reason() const noexcept { return reason_ ? reason_->c_str() : nullptr; }
     /// How long until asking again can make a difference; none if the circuit is held
     /// open until it is closed by hand.
     std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
 
 private:
     std::optional<Milliseconds> retry_after_;
+    std::optional<Cause> cause_;
+    std::shared_ptr<const std::string> reason_;
 };
 
 namespace detail {
@@ -416,9 +426,12 @@ public:
         return answer;
     }
     /// For this header: or_throw() as long as the library's last message is that of this
-    /// answer. It says of a rejection whether the circuit is open or its probes are out.
+    /// answer. It says of a rejection whether the circuit is open or its probes are out, of which
+    /// connection, and why it opened.
     void or_throw_at_once() const {
-        if (code_ == Code::rejected) BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after()));
+        if (code_ == Code::rejected)
+            BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after(),
+                                     detail::cause(brama_last_error_cause()), brama_last_error_reason()));
         or_throw();
     }
     /// For this header: the message, unless it is a rejection's; of an error whose message there
@@ -882,6 +895,10 @@ struct Status {
     /// Of the last opening, also after it and after a reset; none before the first, or if it is
     /// not known yet.
     std::optional<Cause> cause;
+    /// Of the failure that opened the circuit last, or of the hand that did, also after it has
+    /// closed: at most 256 bytes of it; none if there was none.
+    std::optional<std::string> reason;
+    std::optional<std::string> last_failure_reason;  ///< of the last failure that had one
     std::uint64_t total_successes;
     std::uint64_t total_failures;
     std::uint64_t total_rejections;
@@ -931,6 +948,8 @@ struct Status {
                       detail::calls(raw.window_slow),
                       raw.trips,
                       detail::cause(raw.cause),
+                      detail::copy(raw.reason),
+                      detail::copy(raw.last_failure_reason),
                       raw.total_successes,
                       raw.total_failures,
                       raw.total_rejections,

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use crate::circuit::event_sink::EventSink;
 use crate::circuit::record::{Limit, Record};
 use crate::structures::intrusive_stack::IntrusiveStack;
-use crate::structures::striped_counter::block_reserve;
+use crate::structures::reserve::Stock;
 use crate::structures::waker::{Starter, Waker};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Clock;
@@ -175,12 +175,12 @@ impl Context {
         self.waker.attend();
     }
 
-    /// A thread counts where others count, too: it is faster with a cell of its own.
+    /// A thread has found nothing in a reserve: the driver fills it.
     #[cold]
-    pub(crate) fn want_cells(&self) {
+    pub(crate) fn want<T>(&self, stock: &Stock<T>) {
         // Without a driver no thread would come, and the call of another manager's thread
         // must not be taken for done.
-        if self.waker.has_driver() && block_reserve::wants_refill() {
+        if self.waker.has_driver() && stock.wants_refill() {
             self.waker.wake();
         }
     }

@@ -34,7 +34,7 @@ use crate::circuit::context::Context;
 use crate::structures::refcount::RefCount;
 use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, shipped};
-use crate::values::error::Error;
+use crate::values::error::{Error, Rejected};
 use crate::values::event::{Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
@@ -54,7 +54,7 @@ mod own_settings;
 #[cfg(feature = "capi")]
 mod packed_ticket;
 mod parked;
-mod rare;
+pub(crate) mod rare;
 mod rates;
 mod record_ref;
 mod registration;
@@ -63,6 +63,7 @@ mod status;
 mod ticket;
 mod timestamps;
 mod transition;
+mod why;
 
 use cold_fields::ColdFields;
 pub(crate) use departure::Departure;
@@ -109,15 +110,16 @@ pub(crate) struct Record {
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
-    /// How long the last opening was to last, and why it was: [`last_opening`].
-    lasting: AtomicU64,
+    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
+    /// whether it belongs to the word it saw.
+    changed_at: AtomicU64,
 
     shared: Shared,
     failures: AtomicU64,
     last_failure: AtomicU64,
-    /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
-    /// whether it belongs to the word it saw.
-    changed_at: AtomicU64,
+    /// How long the last opening was to last, and why it was: [`last_opening`]. Not on the line of
+    /// `cell`: a rejection reads it.
+    lasting: AtomicU64,
     references: RefCount,
     /// Calls whose outcome was neither success nor failure. Stops at 2³² − 1.
     ignored: AtomicU32,
@@ -358,11 +360,20 @@ impl Happening<'_> {
     }
 }
 
-impl Refusal {
-    pub(crate) fn into_error(self, key: Key<'_>) -> Error {
-        match self {
-            Refusal::Gone => Error::not_found(key),
-            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
+impl Record {
+    /// A rejection by this circuit, of which the caller has read the word.
+    #[inline(always)]
+    pub(crate) fn rejected(&self, word: Word, refused: Refused) -> Rejected {
+        refused.rejected(self.name.beginning(), self.entry().read_with(word))
+    }
+
+    /// What a refusal means for the caller.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn error(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Gone => Error::not_found(self.key()),
+            Refusal::Rejected(refused) => Error::Rejected(self.rejected(self.word_now(), refused)),
             Refusal::Stale => Error::Stale,
         }
     }

@@ -218,7 +218,7 @@ unsafe fn available<'k>(
 #[inline(never)]
 fn unless_it_closed_meanwhile(manager: &Brama, key: Key<'_>) -> Result<bool, Failure> {
     match manager.why_unavailable(key) {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(guard::refused(error, manager.trace(key))),
         None => Ok(true),
     }
 }

@@ -82,8 +82,10 @@ pub unsafe extern "C" fn brama_connection_available(connection: *const brama_con
 #[inline(never)]
 fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     // In an outage this is what every question costs. Nothing in it panics.
-    if let Some(refused) = handle.and_then(|handle| handle.connection.refusal_while_open()) {
-        guard::rejected(refused);
+    if let Some(handle) = handle
+        && let Some(refused) = handle.connection.refusal_while_open()
+    {
+        guard::rejected(refused, handle.connection.trace());
         return false;
     }
     available_guarded(handle)
@@ -97,9 +99,9 @@ fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
         if connection.available() {
             return Ok(true);
         }
-        connection
-            .why_unavailable()
-            .map_or(Ok(true), |error| Err(error.into()))
+        connection.why_unavailable().map_or(Ok(true), |error| {
+            Err(guard::refused(error, connection.trace()))
+        })
     })
 }
 
@@ -194,7 +196,10 @@ unsafe fn failure(
     // SAFETY: NULL, or a handle that is held.
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
-    let begun = handle.map_or(Begun::Not, |handle| handle.connection.begin_failure(None));
+    let begun = match handle {
+        Some(handle) if reason.is_null() => handle.connection.begin_failure(None),
+        _ => Begun::Not,
+    };
     match begun {
         Begun::Done(_) => BRAMA_OK,
         // SAFETY: `reason` is NULL or text of this length: this function's # Safety.

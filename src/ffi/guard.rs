@@ -6,21 +6,31 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use super::errors::*;
 use super::text;
 use crate::circuit::record::Refused;
+use crate::manager::engine::Engine;
 use crate::sys::hot_tls::words;
-use crate::values::error::Error;
+use crate::values::cause::Cause;
+use crate::values::error::{Error, Rejected};
+use crate::values::name_beginning::NameBeginning;
+use crate::values::opened::Opened;
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
     Error(Error),
+    /// With the reason of the opening.
+    Rejected(Rejected, Option<String>),
+    /// A rejection that [`rejected`] has remembered.
+    Remembered,
     /// The registration that a permit belongs to.
     PermitGone,
     System(io::Error),
@@ -49,6 +59,7 @@ impl Failure {
                 Error::NoThread(_) => BRAMA_ERR_UNSUPPORTED,
                 Error::OutOfMemory(_) => BRAMA_ERR_OUT_OF_MEMORY,
             },
+            Failure::Rejected(..) | Failure::Remembered => BRAMA_ERR_REJECTED,
             Failure::PermitGone => BRAMA_ERR_NOT_FOUND,
             Failure::System(error) => system_code(error),
             Failure::ThreadEnds => BRAMA_ERR_UNSUPPORTED,
@@ -70,6 +81,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Error(error) => error.fmt(f),
+            Failure::Rejected(rejected, reason) => rejected.because(reason.as_deref()).fmt(f),
+            Failure::Remembered => f.write_str("rejected"),
             Failure::PermitGone => {
                 f.write_str("the permit's connection is not registered any more")
             }
@@ -87,10 +100,26 @@ struct Last {
     code: brama_result_t,
     failure: Option<Failure>,
     message: Option<CString>,
+    /// Of a rejection.
+    cause: Option<Cause>,
+    /// Of a rejection.
+    reason: Option<CString>,
+    /// Of the manager whose circuit has rejected a call last. It keeps the engine's address from
+    /// another use, so that [`rejected`] need only compare it.
+    engine: Weak<Engine>,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { code: BRAMA_OK, failure: None, message: None }) };
+    static LAST: RefCell<Last> = const {
+        RefCell::new(Last {
+            code: BRAMA_OK,
+            failure: None,
+            message: None,
+            cause: None,
+            reason: None,
+            engine: Weak::new(),
+        })
+    };
 }
 
 /// A rejection later than the failure in `LAST`, which takes its place: the one failure
@@ -151,17 +180,47 @@ fn remember_panic(payload: Box<dyn Any + Send>) -> brama_result_t {
 
 /// Remembers a failure for the thread and answers its code.
 fn remember(failure: Failure) -> brama_result_t {
-    if let Failure::Error(Error::Rejected(refused)) = failure {
-        return rejected(refused.into());
+    match failure {
+        Failure::Remembered => BRAMA_ERR_REJECTED,
+        failure => remember_in_full(failure),
     }
-    remember_in_full(failure)
 }
 
-/// Remembers a rejection for the thread and answers its code.
-#[inline]
-pub(super) fn rejected(refused: Refused) -> brama_result_t {
-    replace_rejection(Some(refused));
+/// Remembers a rejection for the thread and answers its code. Who has rejected is remembered as the
+/// hash of a name in a manager: the rest is found out when the caller asks for the message.
+#[inline(always)]
+pub(super) fn rejected(refused: Refused, (engine, hash): (&Arc<Engine>, u64)) -> brama_result_t {
+    let address = Arc::as_ptr(engine).cast();
+    let is_known = words(|words| {
+        words.rejection.set(refused.to_word());
+        words.rejecter.set(hash);
+        words.engine.get() == address
+    });
+    if !is_known {
+        remember_engine(engine);
+    }
     BRAMA_ERR_REJECTED
+}
+
+#[cold]
+#[inline(never)]
+fn remember_engine(engine: &Arc<Engine>) {
+    // A thread that is ending explains no rejection.
+    let _ = LAST.try_with(|last| {
+        last.borrow_mut().engine = Arc::downgrade(engine);
+        words(|words| words.engine.set(Arc::as_ptr(engine).cast()));
+    });
+}
+
+/// What an entry answers with an error that may be a rejection by this connection.
+pub(super) fn refused(error: Error, by: (&Arc<Engine>, u64)) -> Failure {
+    match error {
+        Error::Rejected(rejection) => {
+            rejected(rejection.into(), by);
+            Failure::Remembered
+        }
+        error => error.into(),
+    }
 }
 
 #[cold]
@@ -172,20 +231,69 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
     // A thread that is ending has no memory any more.
     let _ = LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        last.code = code;
-        last.failure = Some(failure);
+        last.take(code, failure);
     });
     code
 }
 
+impl Last {
+    fn take(&mut self, code: brama_result_t, failure: Failure) {
+        let (cause, reason) = match &failure {
+            Failure::Rejected(rejected, reason) => (rejected.cause(), reason.as_deref()),
+            Failure::Error(Error::Rejected(rejected)) => (rejected.cause(), None),
+            _ => (None, None),
+        };
+        self.cause = cause;
+        self.reason = reason.map(text::to_c);
+        self.code = code;
+        self.failure = Some(failure);
+    }
+}
+
+/// Finds out what is to be said of a rejection, if that is the last failure.
+fn explain() {
+    let Some(refused) = replace_rejection(None) else {
+        return;
+    };
+    let hash = words(|words| words.rejecter.get());
+    // Dropped outside: the last reference to an engine runs code of the host's.
+    let Ok(engine) = LAST.try_with(|last| last.borrow().engine.upgrade()) else {
+        return;
+    };
+    let explained = engine
+        .as_ref()
+        .and_then(|engine| engine.explain(hash, refused));
+    let unknown = || (refused.rejected(NameBeginning::EMPTY, Opened::NONE), None);
+    let (rejected, reason) = explained.unwrap_or_else(unknown);
+    let _ = LAST.try_with(|last| {
+        let failure = Failure::Rejected(rejected, reason);
+        last.borrow_mut().take(BRAMA_ERR_REJECTED, failure);
+    });
+}
+
+/// Why the circuit opened whose rejection is the thread's last failure.
+pub(super) fn last_cause() -> Option<Cause> {
+    explain();
+    LAST.try_with(|last| last.borrow().cause).ok().flatten()
+}
+
+/// The reason of that opening, or NULL.
+pub(super) fn last_reason() -> *const c_char {
+    explain();
+    LAST.try_with(|last| {
+        last.borrow()
+            .reason
+            .as_deref()
+            .map_or(ptr::null(), CStr::as_ptr)
+    })
+    .unwrap_or(ptr::null())
+}
+
 /// The thread's last failure in words.
 pub(super) fn last_message() -> *const c_char {
+    explain();
     LAST.try_with(|last| {
         let mut last = last.borrow_mut();
-        if let Some(refused) = replace_rejection(None) {
-            last.code = BRAMA_ERR_REJECTED;
-            last.failure = Some(Error::Rejected(refused.into()).into());
-        }
         if let Some(failure) = last.failure.take() {
             last.message = Some(text::to_c(&failure.to_string()));
         }
@@ -206,8 +314,7 @@ pub(super) fn last_code() -> brama_result_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::error::{Rejected, RejectionKind};
-    use std::ffi::CStr;
+    use crate::values::error::RejectionKind;
     use std::time::Duration;
 
     fn message() -> String {
@@ -229,12 +336,7 @@ mod tests {
 
     #[test]
     fn the_last_failure_is_told_whatever_it_was() {
-        let rejected = || {
-            Error::Rejected(Rejected {
-                retry_after: None,
-                kind: RejectionKind::HeldOpen,
-            })
-        };
+        let rejected = || Error::Rejected(Rejected::unnamed(RejectionKind::HeldOpen, None));
         let refuse = |error: Error| result(|| Err(error.into()));
         assert_eq!(refuse(Error::Stale), BRAMA_ERR_STALE);
         assert_eq!(refuse(rejected()), BRAMA_ERR_REJECTED);
@@ -242,7 +344,7 @@ mod tests {
         for ms in [0, 1, 1_500] {
             let retry_after = Some(Duration::from_millis(ms));
             let kind = RejectionKind::ProbesOut;
-            let rejected = Rejected { retry_after, kind };
+            let rejected = Rejected::unnamed(kind, retry_after);
             assert_eq!(refuse(Error::Rejected(rejected)), BRAMA_ERR_REJECTED);
             assert_eq!(message(), rejected.to_string());
         }

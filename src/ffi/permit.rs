@@ -21,7 +21,7 @@ use std::ptr;
 
 use super::args::{self, handle, invalid, key, key_of_lengths, place, put};
 use super::errors::{BRAMA_OK, brama_result_t};
-use super::guard::{self, Failure};
+use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::types::{BRAMA_NEVER, BRAMA_NONE};
 use crate::circuit::record::Token;
@@ -123,16 +123,23 @@ unsafe fn acquire<'k>(
         // SAFETY: `manager` is NULL or a manager: this function's # Safety.
         let brama = unsafe { args::manager(manager) };
         let key = place("permit", permit).and_then(|_| key());
-        let admitted = key.and_then(|key| brama.admit(key)).map(|admission| {
-            let manager = match manager.is_null() {
-                true => super::manager::brama_default(),
-                false => manager,
-            };
-            // SAFETY: not NULL, as `place` found, so a place: this function's # Safety.
-            unsafe { permit.write(brama_permit_t::by_name(manager, admission)) };
-        });
+        let admitted = key
+            .clone()
+            .and_then(|key| brama.admit(key))
+            .map(|admission| {
+                let manager = match manager.is_null() {
+                    true => super::manager::brama_default(),
+                    false => manager,
+                };
+                // SAFETY: not NULL, as `place` found, so a place: this function's # Safety.
+                unsafe { permit.write(brama_permit_t::by_name(manager, admission)) };
+            });
         // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
-        unsafe { answer(admitted, permit, retry_after_ms) }
+        let answered = unsafe { answer(admitted, permit, retry_after_ms) };
+        answered.map_err(|error| match key {
+            Ok(key) => guard::refused(error, brama.trace(key)),
+            Err(_) => error.into(),
+        })
     })
 }
 
@@ -183,7 +190,7 @@ unsafe fn acquire_unless_closed(
             permit.write(brama_permit_t::NONE);
             put(retry_after_ms, refused.wait().unwrap_or(BRAMA_NEVER));
         }
-        return guard::rejected(refused);
+        return guard::rejected(refused, handle.connection.trace());
     }
     // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
     // too: this function's # Safety.
@@ -203,13 +210,19 @@ unsafe fn acquire_guarded(
     guard::result(|| {
         // SAFETY: `connection` is NULL or a handle: this function's # Safety.
         let handle = place("permit", permit).and_then(|_| unsafe { handle(connection) });
-        let admitted = handle.and_then(|handle| handle.connection.acquire_token());
+        let admitted = handle
+            .clone()
+            .and_then(|handle| handle.connection.acquire_token());
         let admitted = admitted.map(|token| {
             // SAFETY: not NULL, as `place` found, so a place: this function's # Safety.
             unsafe { permit.write(brama_permit_t::of_handle(connection, token)) };
         });
         // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
-        unsafe { answer(admitted, permit, retry_after_ms) }
+        let answered = unsafe { answer(admitted, permit, retry_after_ms) };
+        answered.map_err(|error| match handle {
+            Ok(handle) => guard::refused(error, handle.connection.trace()),
+            Err(_) => error.into(),
+        })
     })
 }
 
@@ -247,7 +260,7 @@ unsafe fn answer(
     admitted: Result<(), Error>,
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let wait = match &admitted {
         Ok(()) => 0,
         Err(Error::Rejected(rejected)) => {
@@ -263,7 +276,7 @@ unsafe fn answer(
         }
         put(retry_after_ms, wait);
     }
-    Ok(admitted?)
+    admitted
 }
 
 /// Whether the call is a probe: the circuit is half-open, and the call tests the

@@ -148,9 +148,10 @@ unsafe fn failure(
     // SAFETY: `permit` is a permit, and the reason is of this length: this function's # Safety.
     // Nothing in it panics, so it needs no guard.
     unsafe {
-        let begun = healthy(permit).map_or(Begun::Not, |(handle, mark)| {
-            handle.connection.begin_failure(Some(mark))
-        });
+        let begun = match healthy(permit) {
+            Some((handle, mark)) if reason.is_null() => handle.connection.begin_failure(Some(mark)),
+            _ => Begun::Not,
+        };
         match begun {
             Begun::Done(_) => BRAMA_OK,
             _ => failure_that_matters(permit, reason, length, begun),

@@ -115,6 +115,11 @@ pub struct brama_status_t {
     pub trips: u32,
     /// Why the circuit opened last, also after it has closed or was reset.
     pub cause: brama_cause_t,
+    /// The reason of the failure that opened the circuit last, or of the hand that did, also
+    /// after it has closed: at most 256 bytes of it. NULL if there was none.
+    pub reason: *const c_char,
+    /// The reason of the last failure that had one: at most 256 bytes of it. NULL before that.
+    pub last_failure_reason: *const c_char,
     /// Successes reported since registration.
     pub total_successes: u64,
     /// Failures reported since registration.
@@ -187,6 +192,8 @@ unsafe impl Extensible for brama_status_t {
         failure_count: 0,
         trips: 0,
         cause: BRAMA_CAUSE_NONE,
+        reason: ptr::null(),
+        last_failure_reason: ptr::null(),
         total_successes: 0,
         total_failures: 0,
         total_rejections: 0,
@@ -428,6 +435,8 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
     let mut room = WaitRoom::default();
     room.text(Some(&status.identifier));
     room.text(status.scope.as_deref());
+    room.text(status.reason.as_deref());
+    room.text(status.last_failure_reason.as_deref());
     room.map(Some(&status.metadata));
     texts.begin(room);
     let (metadata, metadata_count) = texts.map(Some(&status.metadata));
@@ -443,6 +452,8 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         failure_count: status.failure_count,
         trips: status.trips,
         cause: types::cause(status.cause),
+        reason: texts.text(status.reason.as_deref()),
+        last_failure_reason: texts.text(status.last_failure_reason.as_deref()),
         total_successes: status.total_successes,
         total_failures: status.total_failures,
         total_rejections: status.total_rejections,

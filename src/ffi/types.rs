@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use super::guard;
 use crate::values::cause::Cause;
 use crate::values::event::EventType;
 use crate::values::state::State;
@@ -192,6 +193,22 @@ pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
         _ => c"unknown",
     };
     name.as_ptr()
+}
+
+/// Why the circuit opened whose rejection was this thread's last call that failed:
+/// BRAMA_CAUSE_NONE if that was no rejection, or if the cause is not known. Each thread has its
+/// own.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_last_error_cause() -> brama_cause_t {
+    cause(guard::last_cause())
+}
+
+/// The reason of that opening: the text of the failure that opened the circuit, or of the hand that
+/// did, at most 256 bytes of it. NULL if there is none. Valid until the next call of this thread
+/// that fails, or its end. Each thread has its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_last_error_reason() -> *const c_char {
+    guard::last_reason()
 }
 
 pub(super) fn cause(cause: Option<Cause>) -> brama_cause_t {

@@ -63,7 +63,7 @@ impl Connection {
             Some(Ticket::at_spotless(word))
         } else if word.is_open() {
             if let Some(refused) = self.record.try_reject(&self.engine.context, word) {
-                return Err(Error::Rejected(refused.into()));
+                return Err(Error::Rejected(self.record.rejected(word, refused)));
             }
             None
         } else {
@@ -364,6 +364,16 @@ impl Connection {
         self.engine.configure_record(&self.record, &options)
     }
 
+    /// The reason of the last opening: the text of the failure that opened the circuit, or of the
+    /// hand that did, as [`Status::reason`]. To explain a rejection, which says only the
+    /// [cause](crate::Rejected::cause). Allocates the text, so ask when the answer is wanted.
+    ///
+    /// `None` if the circuit never opened, or if there was no reason; also for a connection that
+    /// is removed.
+    pub fn why(&self) -> Option<String> {
+        self.record.opening_reason()
+    }
+
     fn control(
         &self,
         operation: impl FnOnce(&Record, &Engine) -> Result<(), Refusal>,
@@ -374,10 +384,7 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn error(&self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Rejected(refused) => Error::Rejected(refused.into()),
-            refusal => self.engine.error(refusal, self.record.key()),
-        }
+        self.engine.error(refusal, &self.record)
     }
 }
 

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::EventSink;
-use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, Status};
+use crate::circuit::record::{
+    Departure, Profile, Record, RecordRef, Refusal, Registrant, Status, rare,
+};
 use crate::events::bus::Bus;
 use crate::events::bus::Notices;
 use crate::manager::driver::{DriverThread, Plan, Planning};
@@ -97,12 +99,12 @@ impl Engine {
         self.shut.load(Ordering::Acquire) == 1
     }
 
-    /// What a refusal means for the caller who named `key`.
+    /// What a refusal means for the caller who asked `record`.
     #[cold]
-    pub(crate) fn error(&self, refusal: Refusal, key: Key<'_>) -> Error {
+    pub(crate) fn error(&self, refusal: Refusal, record: &Record) -> Error {
         match refusal {
             Refusal::Gone if self.is_shut() => Error::ShutDown,
-            refusal => refusal.into_error(key),
+            refusal => record.error(refusal),
         }
     }
 
@@ -120,7 +122,7 @@ impl Engine {
             if let Some(record) = self.table.get(hash, key, &guard) {
                 match operation(record, &guard) {
                     Err(Refusal::Gone) => {}
-                    answer => return answer.map_err(|refusal| refusal.into_error(key)),
+                    answer => return answer.map_err(|refusal| record.error(refusal)),
                 }
             }
             drop(guard);
@@ -225,7 +227,8 @@ impl Engine {
         options: Option<ConnectionOptions>,
     ) -> Result<RecordRef, Error> {
         self.refuse_if_shut()?;
-        striped_counter::block_reserve::refill();
+        striped_counter::BLOCKS.refill();
+        rare::refill();
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
         // What takes longest is to fetch its place in a large table, so that is begun
@@ -412,7 +415,7 @@ impl Engine {
         options: &ConnectionOptions,
     ) -> Result<(), Error> {
         if record.is_retired() {
-            return Err(self.error(Refusal::Gone, record.key()));
+            return Err(self.error(Refusal::Gone, record));
         }
         loop {
             let current = record.profile();

@@ -132,7 +132,7 @@ impl<'a> Permit<'a> {
         let parts = self.into_parts();
         match parts
             .record()
-            .try_failure_with_permit(parts.context(), parts.ticket)
+            .try_failure_with_permit(parts.context(), parts.ticket, &report)
         {
             Begun::Done(count) => {
                 if parts.ticket.owns_record() {
@@ -369,7 +369,7 @@ impl Parts {
     fn error(&self, refusal: Refusal) -> Error {
         // SAFETY: lent for longer than these parts are used, or kept alive by the reference that
         // `release` gives back.
-        unsafe { self.engine.as_ref() }.error(refusal, self.record().key())
+        unsafe { self.engine.as_ref() }.error(refusal, self.record())
     }
 
     /// Gives back what is owned.

@@ -5,13 +5,14 @@
 //! report looks that up again: by its hash, and by the number that no other
 //! registration of the manager has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Brama;
-use crate::circuit::record::{Record, Refusal, Ticket, Token};
+use crate::circuit::record::{Record, Refusal, Refused, Ticket, Token};
 use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
-use crate::values::error::Error;
+use crate::values::error::{Error, Rejected};
 use crate::values::event::Report;
 use crate::values::key::Key;
 use crate::values::state::State;
@@ -24,10 +25,31 @@ pub(crate) struct Admission {
     pub(crate) token: Token,
 }
 
+impl Engine {
+    /// A rejection in full, with the reason of the opening, by the connection whose name has this
+    /// hash. `None` if it is removed.
+    pub(crate) fn explain(
+        &self,
+        hash: u64,
+        refused: Refused,
+    ) -> Option<(Rejected, Option<String>)> {
+        let guard = reclaim::pin();
+        let is_meant = |record: &Record| record.hash() == hash && !record.is_retired();
+        let record = self.table.find(hash, &guard, is_meant)?;
+        Some(record.explain(refused))
+    }
+}
+
 impl Brama {
     /// Whether this is the manager of an engine.
     pub(crate) fn owns(&self, engine: &Engine) -> bool {
         std::ptr::eq(self.engine(), engine)
+    }
+
+    /// The hash of this name, and the engine: what leads to its connection.
+    pub(crate) fn trace(&self, key: Key<'_>) -> (&Arc<Engine>, u64) {
+        let engine = self.engine_arc();
+        (engine, engine.context.hasher.hash(key))
     }
 
     /// [`Brama::state`], or why there is none.
@@ -42,13 +64,10 @@ impl Brama {
         let found = engine.look_up(key, |record| {
             match record.why_unavailable(&engine.context) {
                 Some(Refusal::Gone) => None,
-                reason => Some(reason),
+                refusal => Some(refusal.map(|refusal| engine.error(refusal, record))),
             }
         });
-        match found {
-            Ok(refusal) => refusal.map(|refusal| engine.error(refusal, key)),
-            Err(error) => Some(error),
-        }
+        found.unwrap_or_else(Some)
     }
 
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
@@ -121,7 +140,7 @@ impl Brama {
         match found {
             Some(record) => {
                 let answer = report(record, engine, admission.token.ticket(), &guard);
-                Some(answer.map_err(|refusal| engine.error(refusal, record.key())))
+                Some(answer.map_err(|refusal| engine.error(refusal, record)))
             }
             None if engine.is_shut() => Some(Err(Error::ShutDown)),
             None => None,

@@ -230,10 +230,7 @@ mod tests {
     use std::fmt;
 
     fn rejected() -> Rejected {
-        Rejected {
-            retry_after: None,
-            kind: RejectionKind::HeldOpen,
-        }
+        Rejected::unnamed(RejectionKind::HeldOpen, None)
     }
 
     #[derive(Debug)]

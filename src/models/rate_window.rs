@@ -7,8 +7,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::structures::rate_window::RateWindow;
-use crate::structures::striped_counter::block_reserve::Reserve;
-use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
+use crate::structures::reserve::Reserve;
+use crate::structures::striped_counter::{Cell, Cells, Owner, Shared, Stripes, Totals};
 
 /// Of the window, in ms: a bucket has half of it.
 const SPAN: u64 = 2_000;
@@ -18,7 +18,7 @@ struct Record {
     owner: Owner,
     stripes: Stripes,
     shared: Shared,
-    reserve: Reserve<0>,
+    reserve: Reserve<Cells, 0>,
 }
 
 impl Record {

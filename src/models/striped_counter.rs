@@ -9,16 +9,18 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 
+use crate::structures::reserve::Reserve;
 use crate::structures::striped_counter::block::live_blocks;
-use crate::structures::striped_counter::block_reserve::Reserve;
-use crate::structures::striped_counter::{Cell, Owner, Pool, Shared, Stripes, Totals};
+use crate::structures::striped_counter::{
+    Cell, Cells, Owner, Pool, Shared, Stripes, Totals, fresh_cells,
+};
 
 struct Record<const SPARE: usize> {
     primary: Cell,
     owner: Owner,
     stripes: Stripes,
     shared: Shared,
-    reserve: Reserve<SPARE>,
+    reserve: Reserve<Cells, SPARE>,
 }
 
 impl<const SPARE: usize> Record<SPARE> {
@@ -170,7 +172,7 @@ fn a_hand_over_survives_its_neighbours() {
 fn one_block_is_attached() {
     let seen = outcomes(None, || {
         let record = Record::<2>::new();
-        record.reserve.refill(usize::MAX);
+        record.reserve.refill(usize::MAX, fresh_cells);
         record.rejected(9);
         join([1, 3].map(|index| {
             let record = record.clone();
@@ -199,8 +201,9 @@ fn a_reserve_is_refilled_while_it_is_used() {
     outcomes(Some(3), || {
         let record = Record::<1>::new();
         record.rejected(9);
-        let refill =
-            |record: Arc<Record<1>>| thread::spawn(move || record.reserve.refill(usize::MAX));
+        let refill = |record: Arc<Record<1>>| {
+            thread::spawn(move || record.reserve.refill(usize::MAX, fresh_cells))
+        };
         let report = |record: Arc<Record<1>>| thread::spawn(move || record.rejected(1));
         join([
             refill(record.clone()),
@@ -226,7 +229,7 @@ fn sums_only_grow() {
             let record = record.clone();
             thread::spawn(move || {
                 if index == 1 {
-                    record.reserve.refill(usize::MAX);
+                    record.reserve.refill(usize::MAX, fresh_cells);
                 }
                 record.rejected(index);
             })

@@ -13,7 +13,7 @@
 //!    report there: most connections never need more;
 //! 2. a cell of the **block**, attached once, when a second thread turns up;
 //! 3. the **shared** cell, by read-modify-writes, if there is neither: the
-//!    [`block_reserve`] was empty, the block's cells are taken, or the thread has no
+//!    process's [reserve](crate::structures::reserve) was empty, the block's cells are taken, or the thread has no
 //!    index. Slower, and exactly as exact.
 //!
 //! "This thread" is its [`thread_index`]: small, dense, and used by one live thread at a
@@ -56,7 +56,6 @@
 //!   thread uses.
 
 pub(crate) mod block;
-pub(crate) mod block_reserve;
 mod cell;
 #[cfg(test)]
 mod tests;
@@ -65,6 +64,7 @@ mod thread_index;
 use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
 
+use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
 use crate::sys::clock::Tick;
 use crate::sys::publish_once::PublishOnce;
@@ -92,7 +92,7 @@ impl Owner {
 }
 
 /// A record's cells for threads beyond its first.
-type Cells = Block<Box<[Line<Cell>]>>;
+pub(crate) type Cells = Block<Box<[Line<Cell>]>>;
 
 /// Where a record's further cells are. Written at most once in its life; embed it on
 /// a line that is mostly read.
@@ -130,6 +130,15 @@ impl Stripes {
     }
 }
 
+/// Blocks for the records of the process that a second thread reports on: a cell for each thread
+/// that can run at once.
+pub(crate) static BLOCKS: Stock<Cells> = Stock::new(fresh_cells);
+
+pub(crate) fn fresh_cells() -> Box<Cells> {
+    let cells = (0..block::at_once()).map(|_| Line(Cell::new()));
+    Box::new(Block::new(cells.collect()))
+}
+
 /// Where blocks come from: the process's reserve, or one that a test made.
 pub(crate) trait Store {
     fn take(&self) -> Option<Box<Cells>>;
@@ -140,16 +149,16 @@ struct Process;
 
 impl Store for Process {
     fn take(&self) -> Option<Box<Cells>> {
-        block_reserve::take()
+        BLOCKS.take()
     }
 
     fn give_back(&self, block: Box<Cells>) {
-        block_reserve::give_back(block);
+        BLOCKS.give_back(block);
     }
 }
 
 #[cfg(test)]
-impl<const N: usize> Store for block_reserve::Reserve<N> {
+impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
     fn take(&self) -> Option<Box<Cells>> {
         self.take()
     }

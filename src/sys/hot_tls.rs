@@ -23,6 +23,12 @@ pub(crate) struct HotTls {
     /// The thread's last failure, if it is a rejection that is not in words yet, or 0: `ffi`.
     #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
+    /// Of that rejection: the hash of the connection's name.
+    #[cfg(feature = "capi")]
+    pub(crate) rejecter: Cell<u64>,
+    /// Of that rejection: the manager's engine, to be compared.
+    #[cfg(feature = "capi")]
+    pub(crate) engine: Cell<*const ()>,
     /// The thread's index, under which it owns cells: `striped_counter`. [`NO_INDEX`] until it
     /// asks for one, and one less if it gets none.
     pub(crate) index: Cell<u16>,
@@ -36,6 +42,10 @@ thread_local! {
             reader: Cell::new(ptr::null()),
             #[cfg(feature = "capi")]
             rejection: Cell::new(0),
+            #[cfg(feature = "capi")]
+            rejecter: Cell::new(0),
+            #[cfg(feature = "capi")]
+            engine: Cell::new(ptr::null()),
             index: Cell::new(NO_INDEX),
         }
     };

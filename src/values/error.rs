@@ -1,9 +1,10 @@
 //! What can go wrong, said so that a person can act on it.
 //!
 //! Every error that a caller caused names the argument or field, the value that
-//! was given, and what is allowed. The enum is three words wide: the rejected call
-//! of an open circuit returns one on a hot path, so anything that needs text
-//! boxes it, and only errors that need text allocate.
+//! was given, and what is allowed. Only errors that need text allocate: they box it. The rejected
+//! call of an open circuit returns an error on a hot path, so a rejection is a plain value. It
+//! copies the beginning of the connection's name, which is what the enum is wide for; a call that is
+//! admitted writes none of that.
 //!
 //! The box is a [`Details`], which is freed out of line and by value. With a plain
 //! `Box` every result that might hold an error would have its address taken, to
@@ -14,7 +15,10 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
+use crate::values::cause::Cause;
 use crate::values::key::{Key, KeyBuf};
+use crate::values::name_beginning::NameBeginning;
+use crate::values::opened::Opened;
 
 /// Why an operation did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ pub struct Invalid {
 }
 
 /// A call that the circuit did not admit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Rejected {
     /// How long to wait before asking again.
@@ -125,6 +129,115 @@ pub struct Rejected {
     pub retry_after: Option<Duration>,
     /// Why the call was not admitted.
     pub kind: RejectionKind,
+    name: NameBeginning,
+    opened: Opened,
+}
+
+impl Rejected {
+    #[inline(always)]
+    pub(crate) fn new(
+        kind: RejectionKind,
+        retry_after: Option<Duration>,
+        name: NameBeginning,
+        opened: Opened,
+    ) -> Self {
+        Rejected {
+            retry_after,
+            kind,
+            name,
+            opened,
+        }
+    }
+
+    /// By no connection's circuit.
+    #[cfg(test)]
+    pub(crate) fn unnamed(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
+        Rejected::new(kind, retry_after, NameBeginning::EMPTY, Opened::NONE)
+    }
+
+    /// Why the circuit opened last. `None` if the thread that opened it had not written that yet.
+    ///
+    /// The reason of the opening is not copied at each rejection:
+    /// [`Connection::why`](crate::Connection::why) reads it.
+    pub fn cause(&self) -> Option<Cause> {
+        self.opened.cause()
+    }
+
+    /// The connection's identifier, or its beginning: identifier and scope together are cut at 40
+    /// bytes, the scope first.
+    pub fn identifier(&self) -> &str {
+        self.name.identifier()
+    }
+
+    /// The connection's scope, if it has one, or its beginning, as of
+    /// [`Rejected::identifier`].
+    pub fn scope(&self) -> Option<&str> {
+        self.name.scope()
+    }
+
+    /// Its message, with the reason of the opening if there is one.
+    pub(crate) fn because<'a>(&'a self, reason: Option<&'a str>) -> impl fmt::Display + 'a {
+        Because {
+            rejected: self,
+            reason,
+        }
+    }
+}
+
+impl PartialEq for Rejected {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.retry_after == other.retry_after
+            && self.name == other.name
+            && self.cause() == other.cause()
+    }
+}
+
+impl Eq for Rejected {}
+
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("retry_after", &self.retry_after)
+            .field("kind", &self.kind)
+            .field("identifier", &self.identifier())
+            .field("scope", &self.scope())
+            .field("cause", &self.cause())
+            .finish()
+    }
+}
+
+/// What a rejection says.
+struct Because<'a> {
+    rejected: &'a Rejected,
+    reason: Option<&'a str>,
+}
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rejected { kind, name, .. } = self.rejected;
+        f.write_str(match kind {
+            RejectionKind::Open | RejectionKind::HeldOpen => "rejected: the circuit",
+            RejectionKind::ProbesOut => "rejected: all probes",
+        })?;
+        if !name.identifier().is_empty() {
+            write!(f, " of {name}")?;
+        }
+        f.write_str(match kind {
+            RejectionKind::Open => " is open",
+            RejectionKind::HeldOpen => " is held open until it is closed by hand",
+            RejectionKind::ProbesOut => " are out",
+        })?;
+        match (self.rejected.cause(), self.reason) {
+            (Some(cause), Some(reason)) => write!(f, " ({cause}: {reason})"),
+            (Some(cause), None) => write!(f, " ({cause})"),
+            (None, _) => Ok(()),
+        }?;
+        match self.rejected.retry_after {
+            Some(wait) => write!(f, ", retry after {wait:?}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a call is not admitted.
@@ -244,17 +357,7 @@ impl fmt::Display for Invalid {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            RejectionKind::Open => "rejected: the circuit is open",
-            RejectionKind::HeldOpen => {
-                "rejected: the circuit is held open until it is closed by hand"
-            }
-            RejectionKind::ProbesOut => "rejected: all probes are out",
-        })?;
-        match self.retry_after {
-            Some(wait) => write!(f, ", retry after {wait:?}"),
-            None => Ok(()),
-        }
+        self.because(None).fmt(f)
     }
 }
 
@@ -305,7 +408,7 @@ impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
     }
 }
 
-const _: () = assert!(size_of::<Error>() <= 24);
+const _: () = assert!(size_of::<Error>() <= 88);
 
 #[cfg(test)]
 mod tests {

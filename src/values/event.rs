@@ -29,9 +29,9 @@ mod report;
 pub(crate) use filter::Custom;
 pub use filter::EventFilter;
 pub use report::Report;
-pub(crate) use report::Text;
 #[cfg(feature = "capi")]
 pub(crate) use report::{TEXT_BYTES, valid_beginning};
+pub(crate) use report::{Text, beginning};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

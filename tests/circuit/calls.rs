@@ -103,7 +103,7 @@ fn a_rejection_says_why_and_how_long() {
     assert_eq!(rejected(), (RejectionKind::ProbesOut, Some(ms(1_000))));
     let text = db.acquire().expect_err("no place").to_string();
     assert!(
-        text.contains("all probes are out") && !text.contains("is open"),
+        text.contains("all probes of \"db\" are out") && !text.contains("is open"),
         "{text}"
     );
     clock.advance(ms(4_600));

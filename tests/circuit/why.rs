@@ -1,52 +1,83 @@
-//! Why a circuit opened.
+//! Why a circuit opened, and why its calls fail.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
-use brama::{Cause, Connection, EventFilter, EventType};
+use brama::{Brama, Cause, Connection, Error, EventFilter, EventType, Status};
 
-fn cause(connection: &Connection) -> Option<Cause> {
-    connection.status().expect("registered").cause
+fn status(connection: &Connection) -> Status {
+    connection.status().expect("registered")
+}
+
+fn why(connection: &Connection) -> (Option<Cause>, Option<String>) {
+    let status = status(connection);
+    (status.cause, status.reason)
+}
+
+fn because(cause: Cause, reason: &str) -> (Option<Cause>, Option<String>) {
+    (Some(cause), Some(reason.to_owned()))
+}
+
+/// A closed circuit of a manager with a window.
+fn with_a_window() -> (Brama, Connection) {
+    let (brama, _clock) = manager_with(|b| b.max_attempts(2).window(ms(1_000)));
+    let db = circuit(&brama);
+    (brama, db)
 }
 
 #[test]
 fn a_circuit_that_never_opened_has_no_cause() {
     let (brama, _clock) = manager();
     let db = circuit(&brama);
-    fail(&db, 4);
-    assert_eq!(cause(&db), None);
+    db.failure("timeout").expect("registered");
+    assert_eq!(why(&db), (None, None));
+    let last = status(&db).last_failure_reason;
+    assert_eq!(last.as_deref(), Some("timeout"));
 }
 
 #[test]
-fn each_way_to_open_has_its_cause() {
+fn each_way_to_open_has_its_cause_and_its_reason() {
     let (brama, clock) = manager();
     let db = circuit(&brama);
-    fail(&db, 5);
-    assert_eq!(cause(&db), Some(Cause::Consecutive));
+    fail(&db, 4);
+    db.failure("connection refused").expect("registered");
+    assert_eq!(why(&db), because(Cause::Consecutive, "connection refused"));
     clock.advance(ms(60_000));
     let probe = db.acquire().expect("half-open");
     probe.failure("still refused").expect("timely");
-    assert_eq!(cause(&db), Some(Cause::Probe));
+    assert_eq!(why(&db), because(Cause::Probe, "still refused"));
     clock.advance(ms(60_000));
     db.failure_for("HTTP 503", ms(5)).expect("registered");
-    assert_eq!(cause(&db), Some(Cause::RetryAfter));
-    let (brama, _clock) = manager_with(|b| b.max_attempts(2).window(ms(1_000)));
-    let windowed = circuit(&brama);
-    fail(&windowed, 2);
-    assert_eq!(cause(&windowed), Some(Cause::Window));
-    windowed.reset_circuit().expect("registered");
-    windowed.open_circuit("maintenance", None).expect("there");
-    assert_eq!(cause(&windowed), Some(Cause::Manual));
+    assert_eq!(why(&db), because(Cause::RetryAfter, "HTTP 503"));
+    db.open_circuit("maintenance", None).expect("registered");
+    assert_eq!(why(&db), because(Cause::Manual, "maintenance"));
+    let (_brama, windowed) = with_a_window();
+    windowed.failure("a").expect("registered");
+    windowed.failure("b").expect("registered");
+    assert_eq!(why(&windowed), because(Cause::Window, "b"));
 }
 
 #[test]
-fn the_cause_stays_when_the_circuit_has_closed() {
+fn cause_and_reason_stay_when_the_circuit_has_closed() {
     let (brama, clock) = manager();
     let db = circuit(&brama);
-    fail(&db, 5);
+    fail(&db, 4);
+    db.failure("timeout").expect("registered");
     clock.advance(ms(60_000));
-    assert_eq!(cause(&db), Some(Cause::Consecutive), "half-open");
+    assert_eq!(why(&db), because(Cause::Consecutive, "timeout"));
     db.acquire().expect("half-open").success().expect("timely");
-    assert_eq!(cause(&db), Some(Cause::Consecutive), "closed");
+    assert_eq!(why(&db), because(Cause::Consecutive, "timeout"));
+}
+
+#[test]
+fn an_opening_without_a_reason_shows_none_of_an_earlier_one() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    db.open_circuit("maintenance", None).expect("registered");
+    db.close_circuit().expect("registered");
+    fail(&db, 5);
+    assert_eq!(why(&db), (Some(Cause::Consecutive), None));
+    let last = status(&db).last_failure_reason;
+    assert_eq!(last, None, "a hand's reason is no failure's");
 }
 
 #[test]
@@ -54,10 +85,23 @@ fn a_hand_that_prolongs_an_opening_answers_for_it() {
     let (brama, _clock) = manager();
     let db = circuit(&brama);
     db.failure_for("HTTP 429", ms(50)).expect("registered");
-    db.open_circuit("maintenance", ms(9_000)).expect("there");
-    let status = db.status().expect("registered");
-    assert_eq!(status.cause, Some(Cause::Manual));
-    assert_eq!(status.trips, 1, "no new opening");
+    db.open_circuit("maintenance", ms(9_000))
+        .expect("registered");
+    assert_eq!(why(&db), because(Cause::Manual, "maintenance"));
+    assert_eq!(status(&db).trips, 1, "no new opening");
+}
+
+#[test]
+fn a_long_reason_is_kept_in_part_and_a_nul_is_none() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    let long = "€".repeat(100);
+    db.failure_for(long.as_str(), ms(50)).expect("registered");
+    let kept = status(&db).reason.expect("given");
+    assert_eq!(kept, "€".repeat(85), "255 of 256 bytes");
+    db.failure("a\0b").expect("registered");
+    let last = status(&db).last_failure_reason;
+    assert_eq!(last.as_deref(), Some("a\u{fffd}b"));
 }
 
 #[test]
@@ -77,4 +121,70 @@ fn events_of_an_open_circuit_have_its_cause() {
     let causes: Vec<_> = events.drain(8).iter().map(|event| event.cause()).collect();
     let opened = Some(Cause::RetryAfter);
     assert_eq!(causes, [opened, opened, None]);
+}
+
+#[test]
+fn a_reason_that_finds_no_memory_ready_is_kept_the_next_time() {
+    let (brama, _clock) = manager();
+    let many: Vec<_> = (0..200)
+        .map(|n| brama.register(format!("db{n}").as_str(), None))
+        .collect::<Result<_, _>>()
+        .expect("new names");
+    for db in &many {
+        db.failure("timeout").expect("registered");
+    }
+    let last = |db: &Connection| status(db).last_failure_reason;
+    assert!(
+        many.iter().any(|db| last(db).is_none()),
+        "more than a reserve"
+    );
+    for _ in 0..10 {
+        brama.poll();
+        for db in &many {
+            db.failure("timeout").expect("registered");
+        }
+    }
+    for db in &many {
+        assert_eq!(last(db).as_deref(), Some("timeout"));
+    }
+}
+
+#[test]
+fn a_rejection_says_the_cause_and_the_name_and_refers_to_nothing() {
+    let (brama, clock) = manager();
+    let key = ("billing", "db");
+    let db = brama.register(key, None).expect("a new name");
+    let long = brama
+        .register("x".repeat(41).as_str(), None)
+        .expect("a new name");
+    let rejected = |connection: &Connection| match connection.acquire() {
+        Err(Error::Rejected(rejected)) => rejected,
+        other => panic!("{other:?}"),
+    };
+    fail(&db, 4);
+    db.failure("timeout").expect("registered");
+    long.open_circuit("maintenance", None).expect("registered");
+    let Err(Error::Rejected(by_name)) = brama.acquire(key) else {
+        panic!("open");
+    };
+    assert_eq!(rejected(&db), by_name);
+    assert_ne!(rejected(&db), rejected(&long));
+    assert_eq!(by_name.cause(), Some(Cause::Consecutive));
+    assert_eq!(db.why().as_deref(), Some("timeout"));
+    assert_eq!(long.why().as_deref(), Some("maintenance"));
+    let beginning = rejected(&long);
+    brama.unregister(key).expect("registered");
+    assert_eq!(db.why(), None, "it is gone");
+    drop((db, brama));
+    clock.advance(ms(1));
+    assert_eq!(
+        (by_name.identifier(), by_name.scope()),
+        (key.1, Some(key.0))
+    );
+    assert_eq!(
+        by_name.to_string(),
+        "rejected: the circuit of \"db\" in scope \"billing\" is open (consecutive), retry after 60s"
+    );
+    let shown = format!("the circuit of \"{}…\" is open (manual)", "x".repeat(40));
+    assert!(beginning.to_string().contains(&shown), "{beginning}");
 }

@@ -55,6 +55,8 @@ pub struct Circuit {
     evidence: Evidence,
     trips: u32,
     cause: Option<&'static str>,
+    reason: Option<&'static str>,
+    last_failure_reason: Option<&'static str>,
     successes: u64,
     failures: u64,
     rejections: u64,
@@ -80,6 +82,8 @@ impl Circuit {
             evidence: Evidence::default(),
             trips: 0,
             cause: None,
+            reason: None,
+            last_failure_reason: None,
             successes: 0,
             failures: 0,
             rejections: 0,
@@ -243,8 +247,10 @@ impl Circuit {
         permit: Option<&Admission>,
         wait: Option<u64>,
         given: Option<u64>,
+        reason: Option<&'static str>,
     ) -> Answer {
         self.failures += 1;
+        self.last_failure_reason = reason.or(self.last_failure_reason);
         self.last_failure = Some(now);
         self.active_at = now;
         if !self.settle(permit) {
@@ -274,6 +280,7 @@ impl Circuit {
         };
         if rule.is_some() {
             self.cause = rule;
+            self.reason = reason;
             self.trip();
             let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
             self.open(now, Some(lasting), true);
@@ -298,7 +305,7 @@ impl Circuit {
     pub fn cancelled(&mut self, settings: &Effective, now: u64, permit: &Admission) -> Answer {
         match (permit.started, settings.cancelled_after) {
             (Some(started), Some(limit)) if now - started >= limit => {
-                self.failure(settings, now, Some(permit), None, None)
+                self.failure(settings, now, Some(permit), None, None, Some("cancelled"))
             }
             _ => self.ignored(now, permit),
         }
@@ -349,9 +356,15 @@ impl Circuit {
         }
     }
 
-    pub fn open_by_hand(&mut self, settings: &Effective, now: u64, length: Length) {
+    pub fn open_by_hand(
+        &mut self,
+        settings: &Effective,
+        now: u64,
+        length: Length,
+        reason: Option<&'static str>,
+    ) {
         self.active_at = now;
-        self.cause = Some("manual");
+        (self.cause, self.reason) = (Some("manual"), reason);
         let already = matches!(self.mode, Mode::Open { .. });
         if !already {
             self.trip();
@@ -433,6 +446,8 @@ impl Circuit {
             },
             trips: self.trips,
             cause: self.cause,
+            reason: self.reason.map(str::to_owned),
+            last_failure_reason: self.last_failure_reason.map(str::to_owned),
             metadata: self.own.metadata.clone().unwrap_or_default(),
             settings,
         }

@@ -190,7 +190,13 @@ impl Manager {
     }
 
     /// Reports with or without a permit.
-    pub fn report(&mut self, who: Who, permit: Option<&Admission>, outcome: Outcome) -> Answer {
+    pub fn report(
+        &mut self,
+        who: Who,
+        permit: Option<&Admission>,
+        outcome: Outcome,
+        reason: Option<&'static str>,
+    ) -> Answer {
         let now = self.now;
         let (circuit, settings) = match self.find(who, true) {
             Ok(found) => found,
@@ -201,21 +207,29 @@ impl Manager {
             (Outcome::SuccessIn(lasted), permit) => {
                 circuit.success(&settings, now, permit, Some(lasted))
             }
-            (Outcome::Failure, permit) => circuit.failure(&settings, now, permit, None, None),
+            (Outcome::Failure, permit) => {
+                circuit.failure(&settings, now, permit, None, None, reason)
+            }
             (Outcome::FailureIn(lasted), permit) => {
-                circuit.failure(&settings, now, permit, None, Some(lasted))
+                circuit.failure(&settings, now, permit, None, Some(lasted), reason)
             }
             (Outcome::FailureFor(wait), permit) => {
                 let wait = (wait > 0).then_some(wait);
-                circuit.failure(&settings, now, permit, wait, None)
+                circuit.failure(&settings, now, permit, wait, None, reason)
             }
             (Outcome::Ignored, Some(permit)) => circuit.ignored(now, permit),
             (Outcome::Ignored, None) => Answer::Done,
         }
     }
 
-    pub fn settle(&mut self, permit: &Permit, outcome: Outcome) -> Answer {
-        self.report(Who::Handle(permit.handle), Some(&permit.admission), outcome)
+    pub fn settle(
+        &mut self,
+        permit: &Permit,
+        outcome: Outcome,
+        reason: Option<&'static str>,
+    ) -> Answer {
+        let who = Who::Handle(permit.handle);
+        self.report(who, Some(&permit.admission), outcome, reason)
     }
 
     pub fn cancel(&mut self, permit: &Permit) -> Answer {
@@ -237,12 +251,12 @@ impl Manager {
         }
     }
 
-    pub fn open(&mut self, who: Who, length: Length) -> Answer {
+    pub fn open(&mut self, who: Who, length: Length, reason: Option<&'static str>) -> Answer {
         if length == Length::Custom(0) {
             return Answer::InvalidArgument("expiry");
         }
         self.control(who, |circuit, settings, now| {
-            circuit.open_by_hand(settings, now, length);
+            circuit.open_by_hand(settings, now, length, reason);
         })
     }
 

@@ -34,6 +34,8 @@ pub struct View {
     pub retry_after: Option<u64>,
     pub trips: u32,
     pub cause: Option<&'static str>,
+    pub reason: Option<String>,
+    pub last_failure_reason: Option<String>,
     pub settings: Effective,
     pub metadata: BTreeMap<String, String>,
 }
@@ -89,6 +91,8 @@ impl From<Status> for View {
             retry_after: status.retry_after.map(in_ms),
             trips: status.trips,
             cause: status.cause.map(Cause::as_str),
+            reason: status.reason,
+            last_failure_reason: status.last_failure_reason,
             settings: Effective::shown(&status.settings),
             metadata: status.metadata,
         }

@@ -227,11 +227,12 @@ impl<'a> World<'a> {
                     Length::Never => OpenFor::Never,
                 };
                 let (handle, who, name) = self.who(*target);
+                let reason = handle.is_some().then_some("by hand");
                 let real = match handle {
-                    Some(handle) => handle.open_circuit("by hand", how_long),
+                    Some(handle) => handle.open_circuit(reason, how_long),
                     None => self.brama.open_circuit(name.key(), None, how_long),
                 };
-                (Answer::done(real), self.model.open(who, *length))
+                (Answer::done(real), self.model.open(who, *length, reason))
             }
             Op::Close(target) => {
                 let (handle, who, name) = self.who(*target);
@@ -354,19 +355,26 @@ impl<'a> World<'a> {
         let (permit, expected) = self.permits.remove(place);
         match how {
             Settle::Report(outcome) => {
-                let real = match outcome {
-                    Outcome::Success => Answer::done(permit.success()),
-                    Outcome::SuccessIn(lasted) => Answer::done(permit.success_in(ms(lasted))),
+                let (real, reason) = match outcome {
+                    Outcome::Success => (Answer::done(permit.success()), None),
+                    Outcome::SuccessIn(lasted) => {
+                        (Answer::done(permit.success_in(ms(lasted))), None)
+                    }
                     Outcome::FailureIn(lasted) => {
-                        Answer::of(permit.failure_in(ms(lasted), None), Answer::Count)
+                        let answer = permit.failure_in(ms(lasted), None);
+                        (Answer::of(answer, Answer::Count), None)
                     }
-                    Outcome::Failure => Answer::of(permit.failure("no answer"), Answer::Count),
+                    Outcome::Failure => {
+                        let answer = Answer::of(permit.failure("no answer"), Answer::Count);
+                        (answer, Some("no answer"))
+                    }
                     Outcome::FailureFor(wait) => {
-                        Answer::of(permit.failure_for("HTTP 429", ms(wait)), Answer::Count)
+                        let answer = permit.failure_for("HTTP 429", ms(wait));
+                        (Answer::of(answer, Answer::Count), Some("HTTP 429"))
                     }
-                    Outcome::Ignored => Answer::done(permit.ignore()),
+                    Outcome::Ignored => (Answer::done(permit.ignore()), None),
                 };
-                (real, self.model.settle(&expected, outcome))
+                (real, self.model.settle(&expected, outcome, reason))
             }
             Settle::Drop => {
                 drop(permit);
@@ -379,7 +387,8 @@ impl<'a> World<'a> {
                     panic::resume_unwind(Box::new("a guarded call"));
                 }));
                 assert!(caught.is_err());
-                self.model.settle(&expected, Outcome::Failure);
+                self.model
+                    .settle(&expected, Outcome::Failure, Some("panic"));
                 (Answer::Panicked, Answer::Panicked)
             }
         }
@@ -387,6 +396,11 @@ impl<'a> World<'a> {
 
     fn report(&mut self, target: Target, outcome: Outcome) -> (Answer, Answer) {
         let (handle, who, name) = self.who(target);
+        let reason = match (outcome, &handle) {
+            (Outcome::Failure, None) => Some("down"),
+            (Outcome::FailureFor(_), None) => Some("busy"),
+            _ => None,
+        };
         let real = match (outcome, handle) {
             (Outcome::Success, Some(handle)) => Answer::done(handle.success()),
             (Outcome::Success, None) => Answer::done(self.brama.success(name.key())),
@@ -413,7 +427,7 @@ impl<'a> World<'a> {
             (_, Some(handle)) => Answer::of(handle.failure(None), Answer::Count),
             (_, None) => Answer::of(self.brama.failure(name.key(), "down"), Answer::Count),
         };
-        (real, self.model.report(who, None, outcome))
+        (real, self.model.report(who, None, outcome, reason))
     }
 
     fn half_open(&mut self, target: Target) -> (Answer, Answer) {
@@ -466,7 +480,8 @@ impl<'a> World<'a> {
                     }
                     Settle::Panic => (Outcome::Failure, Answer::Panicked),
                 };
-                self.model.settle(&permit, outcome);
+                let reason = matches!(how, Settle::Panic).then_some("panic");
+                self.model.settle(&permit, outcome, reason);
                 answer
             }
         };

@@ -108,8 +108,8 @@ const STATUS_MACROS: &str = "\
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \\
     { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
-      0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, BRAMA_NONE, \\
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
+      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

@@ -205,6 +205,33 @@ def test_values_can_be_copied_and_pickled(world: World) -> None:
         pickle.dumps(x)
 
 
+def test_a_rejection_says_why_the_circuit_opened(world: World) -> None:
+    x = world.manager.register("x", scope="s", max_attempts=1)
+    x.failure(reason="connection refused")
+    status = x.status()
+    assert (status.reason, status.last_failure_reason) == ("connection refused",) * 2
+    with pytest.raises(brama.CircuitOpen) as caught:
+        x.acquire()
+    error = caught.value
+    assert (error.cause, error.reason) == (brama.Cause.CONSECUTIVE, "connection refused")
+    x.open_circuit(reason="by hand", expiry=5)
+    assert error.reason == "connection refused", "read once"
+    assert "(consecutive: connection refused)" in str(error)
+    with pytest.raises(brama.CircuitOpen) as caught:
+        x.acquire()
+    copied = pickle.loads(pickle.dumps(caught.value))
+    x.close_circuit()
+    assert (copied.cause, copied.reason) == (brama.Cause.MANUAL, "by hand")
+    assert pickle.loads(pickle.dumps(copied)).reason == "by hand"
+    x.open_circuit()
+    with pytest.raises(brama.CircuitOpen) as caught:
+        x.acquire()
+    world.manager.unregister("x", scope="s")
+    assert (caught.value.cause, caught.value.reason) == (None, None)
+    assert brama.CircuitOpen(5, "x").cause is None
+    assert brama.CircuitOpen(5, "x", None, False, brama.Cause.PROBE).cause is brama.Cause.PROBE
+
+
 def test_states_are_strings() -> None:
     assert brama.State.HALF_OPEN == "half_open"
     assert str(brama.State.OPEN) == f"{brama.State.OPEN}" == "open"

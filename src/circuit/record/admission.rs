@@ -20,6 +20,7 @@ use super::ticket::Answer;
 use super::{Happening, Record, Refusal, Refused, Ticket};
 use crate::circuit::context::Context;
 use crate::circuit::probe_slots::NoSlot;
+use crate::structures::striped_counter;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{LAST_MOMENT, LONGEST_LAG};
 use crate::sys::fork;
@@ -287,7 +288,7 @@ impl Record {
                 },
             };
             if !self.totals().rejected() {
-                context.want_cells();
+                context.want(&striped_counter::BLOCKS);
             }
             if self.wants(REJECTED) {
                 self.notify_unmoved(context, word, Happening::new(Occurrence::Rejected, now));

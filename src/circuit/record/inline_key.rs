@@ -10,9 +10,10 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use crate::values::key::{self, Key};
+use crate::values::name_beginning::{NameBeginning, SHORT};
 
 /// How many bytes of scope and identifier together need no allocation.
-const INLINE: usize = 24;
+const INLINE: usize = SHORT;
 
 /// Scope and identifier, one after the other. Aligned to two bytes only: six
 /// bytes of other fields share its line.
@@ -80,6 +81,17 @@ impl Name {
                 str::from_utf8_unchecked(identifier),
             )
         }
+    }
+
+    /// Its beginning, as a plain value.
+    #[inline(always)]
+    pub(super) fn beginning(&self) -> NameBeginning {
+        if self.is_inline() {
+            // SAFETY: `fill` wrote `len` bytes there, two texts in UTF-8, of which the first has
+            // `scope_len`; they fit, as the name is inline.
+            return unsafe { NameBeginning::of_text(&self.bytes, [self.len, self.scope_len]) };
+        }
+        NameBeginning::of_key(self.key())
     }
 
     #[inline(always)]

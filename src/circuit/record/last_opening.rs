@@ -28,6 +28,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
+use crate::values::opened::{self, CAUSE_SHIFT, GENERATION_SHIFT, Opened};
 use crate::values::state::{self, NEVER, Word};
 
 /// The moment of an opening, its length, and why it is.
@@ -46,11 +47,9 @@ impl Opening {
 
 /// What is written of the last opening.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Entry(u64);
+pub(super) struct Entry(u64);
 
-const CAUSE_SHIFT: u32 = NEVER.count_ones();
 const DEADLINE_SHIFT: u32 = CAUSE_SHIFT + Cause::BITS;
-const GENERATION_SHIFT: u32 = u64::BITS - Generation::BITS;
 /// The low bits of a deadline that are kept.
 const DEADLINE: u64 = (1 << (GENERATION_SHIFT - DEADLINE_SHIFT)) - 1;
 
@@ -62,7 +61,7 @@ impl Entry {
     }
 
     /// Of the opening that this open word is.
-    fn of(word: Word, opening: Opening) -> Self {
+    pub(super) fn of(word: Word, opening: Opening) -> Self {
         Entry::new(word, opening.cause as u64, opening.lasting.min(NEVER))
     }
 
@@ -71,12 +70,26 @@ impl Entry {
         Entry::new(word, 0, NEVER)
     }
 
+    /// What is written beside it belongs to this entry.
+    pub(super) fn tag(self) -> u64 {
+        self.0
+    }
+
+    /// With the word that the same thread has read before.
+    #[inline(always)]
+    pub(super) fn read_with(self, word: Word) -> Opened {
+        Opened {
+            entry: self.0,
+            word,
+        }
+    }
+
     fn generation(self) -> Generation {
         Generation::from_bits(self.0 >> GENERATION_SHIFT)
     }
 
     fn cause(self) -> Option<Cause> {
-        Cause::from_bits(self.0 >> CAUSE_SHIFT & ((1 << Cause::BITS) - 1))
+        opened::cause(self.0)
     }
 
     fn ms(self) -> Option<u64> {
@@ -120,7 +133,7 @@ impl Entry {
 }
 
 impl Record {
-    fn entry(&self) -> Entry {
+    pub(super) fn entry(&self) -> Entry {
         // ORDERING: Acquire, partner of the Release in `write_entry`: a thread that finds an opening
         // here, and reads the word once more, finds it there.
         Entry(self.lasting.load(Ordering::Acquire))
@@ -175,11 +188,13 @@ impl Record {
     /// Why the circuit opened last, for a thread that has read this word. `None` if it never did,
     /// or if the thread that opened it has not written that yet.
     pub(super) fn cause_of(&self, word: Word) -> Option<Cause> {
+        self.entry_and_cause(word).1
+    }
+
+    /// [`Record::cause_of`], and where it stands.
+    pub(super) fn entry_and_cause(&self, word: Word) -> (Entry, Option<Cause>) {
         let entry = self.entry();
-        match word.deadline() {
-            Some(_) if entry.generation() != word.generation() => None,
-            _ => entry.cause(),
-        }
+        (entry, entry.read_with(word).cause())
     }
 
     /// How long the opening that this word is was to last: `None` if that is not written down

@@ -1,9 +1,15 @@
-//! What few connections need: allocated once, when settings ask for it, and kept.
+//! What few connections need: made once, when settings or a reason ask for it, and kept.
+//!
+//! Settings may allocate. A reason comes with a report, which may not: it takes a block that lies
+//! ready ([`reserve`](crate::structures::reserve)), and is lost if there is none.
 
 use super::Record;
 use super::rates::Rates;
+use super::why::Reasons;
+use crate::circuit::context::Context;
 use crate::circuit::probe_slots::{MoreProbes, Probes};
 use crate::structures::replaceable::Replaceable;
+use crate::structures::reserve::Stock;
 use crate::structures::sliding_window::Window;
 use crate::values::settings::{MAX_WINDOW_ATTEMPTS, Settings, UNLIMITED};
 use crate::values::tally::Position;
@@ -15,6 +21,26 @@ pub(super) struct Rare {
     pub(super) window: Window,
     /// What rates are made of.
     pub(super) rates: Replaceable<Rates>,
+    pub(super) reasons: Reasons,
+}
+
+/// For connections that get their first reason in a report.
+static READY: Stock<Rare> = Stock::new(|| Box::new(Rare::new()));
+
+/// Makes up for what reports have taken. Where time does not matter.
+pub(crate) fn refill() {
+    READY.refill();
+}
+
+impl Rare {
+    fn new() -> Self {
+        Rare {
+            probes: MoreProbes::new(),
+            window: Window::new(),
+            rates: Replaceable::new(),
+            reasons: Reasons::new(),
+        }
+    }
 }
 
 impl Record {
@@ -29,6 +55,35 @@ impl Record {
         window.is_reserved().then_some(window)
     }
 
+    /// Where reasons are kept, if there were some.
+    pub(super) fn reasons(&self) -> Option<&Reasons> {
+        Some(&self.cold().rare.get()?.reasons)
+    }
+
+    /// Makes the place where reasons are kept.
+    #[cfg(test)]
+    pub(crate) fn make_reasons(&self) {
+        self.cold().rare.get_or_make(Rare::new);
+    }
+
+    /// Where reasons are kept, for a report. Allocates nothing. `None` if no block lies ready;
+    /// then the driver sees to it.
+    pub(super) fn try_reasons(&self, context: &Context) -> Option<&Reasons> {
+        if let Some(reasons) = self.reasons() {
+            return Some(reasons);
+        }
+        let Some(fresh) = READY.take() else {
+            context.want(&READY);
+            return None;
+        };
+        let published = self.cold().rare.publish(fresh);
+        let rare = published.unwrap_or_else(|(theirs, fresh)| {
+            READY.give_back(fresh);
+            theirs
+        });
+        Some(&rare.reasons)
+    }
+
     /// Whether [`Record::make_room`] allocates nothing for these settings.
     pub(crate) fn has_room(settings: &Settings) -> bool {
         settings.half_open_max_calls <= Probes::INLINE
@@ -37,11 +92,7 @@ impl Record {
     }
 
     pub(super) fn rare(&self) -> &Rare {
-        self.cold().rare.get_or_make(|| Rare {
-            probes: MoreProbes::new(),
-            window: Window::new(),
-            rates: Replaceable::new(),
-        })
+        self.cold().rare.get_or_make(Rare::new)
     }
 
     /// Allocates what these settings need, so that no report has to.

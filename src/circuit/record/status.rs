@@ -61,6 +61,13 @@ pub struct Status {
     /// Why the circuit opened last, also after it has closed. None before the first opening, or if
     /// the thread that opened it has been stopped before it could say.
     pub cause: Option<Cause>,
+    /// The reason of the failure that opened the circuit last, or of the hand that did: at most
+    /// 256 bytes of it. Also after the circuit has closed. None if it had none, or if it could not
+    /// be kept because two openings came at once.
+    pub reason: Option<String>,
+    /// The reason of the last failure that had one, whether or not it opened the circuit: at most
+    /// 256 bytes of it. Of failures at the same time it is one of theirs.
+    pub last_failure_reason: Option<String>,
     /// The settings in effect.
     pub settings: Settings,
     /// The connection's metadata.
@@ -115,6 +122,7 @@ impl Record {
         let reports = sums.successes + failures;
         let unix = |stored: u64| stored.checked_sub(1).map(|ms| context.clock.unix_ms(ms));
         let key = self.key();
+        let (cause, reason) = self.why(word);
         Some(Status {
             identifier: key.identifier().to_owned(),
             scope: key.scope().map(str::to_owned),
@@ -158,7 +166,9 @@ impl Record {
                 .filter(|deadline| *deadline != NEVER)
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
-            cause: self.cause_of(word),
+            cause,
+            reason,
+            last_failure_reason: self.last_failure_reason(),
             settings,
             metadata: profile
                 .as_deref()

@@ -23,6 +23,8 @@ use crate::circuit::probe_slots::Lease;
 use crate::sys::clock;
 use crate::values::error::{Rejected, RejectionKind};
 use crate::values::generation::Generation;
+use crate::values::name_beginning::NameBeginning;
+use crate::values::opened::Opened;
 use crate::values::state::{NEVER, Word};
 
 mod start;
@@ -312,13 +314,12 @@ impl From<Rejected> for Refused {
     }
 }
 
-impl From<Refused> for Rejected {
-    #[inline]
-    fn from(refused: Refused) -> Self {
-        Rejected {
-            retry_after: refused.wait().map(Duration::from_millis),
-            kind: refused.rejection(),
-        }
+impl Refused {
+    /// In full: by a circuit of this name, which opened like this.
+    #[inline(always)]
+    pub(crate) fn rejected(self, name: NameBeginning, opened: Opened) -> Rejected {
+        let retry_after = self.wait().map(Duration::from_millis);
+        Rejected::new(self.rejection(), retry_after, name, opened)
     }
 }
 
@@ -390,8 +391,14 @@ mod tests {
                 (out.rejection(), out.wait()),
                 (RejectionKind::ProbesOut, Some(hint))
             );
-            assert_eq!(Refused::from(Rejected::from(out)), out);
+            assert_eq!(
+                Refused::from(out.rejected(NameBeginning::EMPTY, Opened::NONE)),
+                out
+            );
         }
-        assert_eq!(Refused::from(Rejected::from(held)), held);
+        assert_eq!(
+            Refused::from(held.rejected(NameBeginning::EMPTY, Opened::NONE)),
+            held
+        );
     }
 }

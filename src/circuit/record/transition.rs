@@ -5,7 +5,7 @@
 //! caller reads again. The thread whose exchange succeeds calls [`Record::after`], which writes the
 //! times and publishes.
 
-use super::last_opening::Opening;
+use super::last_opening::{Entry, Opening};
 use super::parked::{Parked, Seen};
 use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
@@ -251,6 +251,8 @@ impl Record {
         opening: Opening,
     ) {
         self.note_made(change, opening);
+        let entry = Entry::of(change.after, opening);
+        self.note_opening_reason(context, entry, happening.report);
         let happening = Happening {
             now: opening.at,
             opening: Some(opening),

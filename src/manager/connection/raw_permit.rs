@@ -1,10 +1,12 @@
 //! Permits as plain words, on a handle: for callers who cannot hold a
 //! [`Permit`](crate::Permit).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Connection, Refusal};
 use crate::circuit::record::{Begun, Refused, Ticket, Token};
+use crate::manager::engine::Engine;
 use crate::manager::{Admission, Brama};
 use crate::values::error::Error;
 use crate::values::event::Report;
@@ -35,6 +37,12 @@ impl Connection {
             true => self.record.try_reject_inline(&self.engine.context, word),
             false => None,
         }
+    }
+
+    /// The hash of its name, and its engine: what leads to it again.
+    #[inline(always)]
+    pub(crate) fn trace(&self) -> (&Arc<Engine>, u64) {
+        (&self.engine, self.record.hash())
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
@@ -82,21 +90,21 @@ impl Connection {
             .map_err(|refusal| self.error(refusal))
     }
 
-    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is the first
-    /// word of a token. A failure of which no subscriber wants to hear, and which changes no
-    /// state, is done at once.
+    /// Begins [`Connection::failure`] without a reason, or [`Connection::failure_of`] if there is
+    /// the first word of a token. A failure of which no subscriber wants to hear, and which
+    /// changes no state, is done at once.
     #[inline]
     pub(crate) fn begin_failure(&self, place: Option<u64>) -> Begun {
+        let (record, context) = (&self.record, &self.engine.context);
         match place.map(Ticket::of_passing) {
-            None => self.record.try_failure_without_permit(&self.engine.context),
-            Some(Some(ticket)) => self
-                .record
-                .try_failure_with_permit(&self.engine.context, ticket),
+            None => record.try_failure_without_permit(context, &Report::NONE),
+            Some(Some(ticket)) => record.try_failure_with_permit(context, ticket, &Report::NONE),
             Some(None) => Begun::Not,
         }
     }
 
-    /// Goes on with what [`Connection::begin_failure`] has begun.
+    /// Goes on with what [`Connection::begin_failure`] has begun, or begins it if the failure has a
+    /// reason.
     pub(crate) fn go_on_with_failure(
         &self,
         token: Option<Token>,
@@ -104,9 +112,12 @@ impl Connection {
         begun: Begun,
     ) -> Result<u32, Error> {
         let ticket = token.map(Token::ticket);
-        self.record
-            .finish_failure(&self.engine.context, ticket, report, begun)
-            .map_err(|refusal| self.error(refusal))
+        let (record, context) = (&self.record, &self.engine.context);
+        let count = match begun {
+            Begun::Not => record.failure(context, ticket, report),
+            begun => record.finish_failure(context, ticket, report, begun),
+        };
+        count.map_err(|refusal| self.error(refusal))
     }
 
     pub(crate) fn cancelled_of(&self, token: Token) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::mem;
 
 use super::planned::Planned;
-use crate::circuit::record::{Record, RecordRef};
+use crate::circuit::record::{Record, RecordRef, rare};
 use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
 use crate::structures::striped_counter;
@@ -72,7 +72,8 @@ impl Plan {
         let now = engine.context.clock.now_exact();
         self.take_in(engine, now);
         self.expire_due(engine, now);
-        striped_counter::block_reserve::refill();
+        striped_counter::BLOCKS.refill();
+        rare::refill();
         reclaim::tidy();
     }
 

@@ -4,8 +4,8 @@ use std::thread;
 
 use super::marks::{BUCKETS, SLOTS};
 use super::*;
-use crate::structures::striped_counter::block_reserve::Reserve;
-use crate::structures::striped_counter::{Owner, Shared, Stripes};
+use crate::structures::reserve::Reserve;
+use crate::structures::striped_counter::{Cells, Owner, Shared, Stripes, fresh_cells};
 use crate::sys::clock::LAST_MOMENT;
 
 struct Record {
@@ -73,7 +73,7 @@ fn expected(log: &Log, span: u64, now: u64) -> Sums {
 struct Reporter<'a> {
     window: &'a RateWindow,
     totals: Totals<'a>,
-    reserve: &'a Reserve<1>,
+    reserve: &'a Reserve<Cells, 1>,
 }
 
 impl Reporter<'_> {
@@ -124,8 +124,8 @@ fn kind(numbers: &mut Numbers) -> Kind {
 fn a_window_counts_the_reports_of_its_buckets() {
     for (seed, span) in [(1, 1_000), (2, 1_007), (3, 9_999), (4, 3_600_000)] {
         let mut numbers = Numbers(seed << 32 | 0x7f4a_7c15);
-        let (record, reserve) = (Record::new(), Reserve::<1>::new());
-        reserve.refill(usize::MAX);
+        let (record, reserve) = (Record::new(), Reserve::<Cells, 1>::new());
+        reserve.refill(usize::MAX, fresh_cells);
         let mut now = numbers.below(1 << 39);
         for index in 1..40 {
             record.totals().success_as(index, &reserve, now);
@@ -210,8 +210,8 @@ fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
 #[test]
 fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
     const EACH: u64 = 50_000;
-    let (record, reserve) = (Record::new(), Reserve::<1>::new());
-    reserve.refill(usize::MAX);
+    let (record, reserve) = (Record::new(), Reserve::<Cells, 1>::new());
+    reserve.refill(usize::MAX, fresh_cells);
     let window = RateWindow::new(10_000, record.totals(), 0);
     thread::scope(|scope| {
         for index in 1..=4 {

@@ -5,8 +5,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::block::live_blocks;
-use super::block_reserve::{self, Reserve};
 use super::*;
+use crate::structures::reserve::Reserve;
 
 struct Record {
     primary: Cell,
@@ -35,7 +35,7 @@ impl Record {
     }
 }
 
-fn filled<const N: usize>(reserve: &Reserve<N>) -> usize {
+fn filled<const N: usize>(reserve: &Reserve<Cells, N>) -> usize {
     reserve.filled().into_iter().filter(|&full| full).count()
 }
 
@@ -68,7 +68,7 @@ fn one_thread_needs_only_the_primary() {
 #[test]
 fn eight_threads_on_one_record() {
     const EACH: u64 = 100_000;
-    block_reserve::refill();
+    BLOCKS.refill();
     let record = Record::new();
     thread::scope(|scope| {
         for t in 0..8 {
@@ -96,7 +96,7 @@ fn eight_threads_on_one_record() {
 
 #[test]
 fn short_lived_threads_hand_their_cells_on() {
-    block_reserve::refill();
+    BLOCKS.refill();
     let record = Record::new();
     for round in 0..200 {
         thread::scope(|scope| {
@@ -112,8 +112,8 @@ fn short_lived_threads_hand_their_cells_on() {
 #[test]
 fn short_lived_threads_that_overlap_on_one_pool() {
     const THREADS: u64 = 8;
-    let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<1>::new(), Record::new());
-    reserve.refill(usize::MAX);
+    let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<Cells, 1>::new(), Record::new());
+    reserve.refill(usize::MAX, fresh_cells);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -133,7 +133,7 @@ fn short_lived_threads_that_overlap_on_one_pool() {
 #[test]
 fn an_empty_reserve_sends_reports_to_the_shared_cell() {
     const THREADS: u16 = 4;
-    let (reserve, record) = (Reserve::<1>::new(), Record::new());
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
     record.totals().success_as(1, &reserve, 1);
     thread::scope(|scope| {
         for index in 2..=THREADS {
@@ -145,7 +145,7 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
     assert_eq!(record.shared.sum(), sums(30_000, 0, Some(9_999)));
     assert_eq!(record.totals().sum(), sums(30_001, 0, Some(9_999)));
 
-    reserve.refill(usize::MAX);
+    reserve.refill(usize::MAX, fresh_cells);
     record.totals().success_as(2, &reserve, 1);
     assert!(record.stripes.block().is_some());
     assert_eq!(record.shared.sum().successes, 30_000);
@@ -154,8 +154,8 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
 
 #[test]
 fn a_full_block_sends_reports_to_the_shared_cell() {
-    let (reserve, record) = (Reserve::<1>::new(), Record::new());
-    reserve.refill(usize::MAX);
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
+    reserve.refill(usize::MAX, fresh_cells);
     for _ in 0..2 {
         (1..=200).for_each(|index| record.totals().rejected_as(index, &reserve));
     }
@@ -166,8 +166,8 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
 
 #[test]
 fn threads_whose_probes_collide_get_different_cells() {
-    let (reserve, record) = (Reserve::<1>::new(), Record::new());
-    reserve.refill(usize::MAX);
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
+    reserve.refill(usize::MAX, fresh_cells);
     for index in [9, 64, 128, 192, 128, 64] {
         record.totals().rejected_as(index, &reserve);
     }
@@ -188,9 +188,9 @@ fn threads_whose_probes_collide_get_different_cells() {
 #[test]
 fn dropping_frees_every_block() {
     assert_eq!(live_blocks(), 0);
-    let reserve = Reserve::<8>::new();
-    reserve.refill(8);
-    reserve.refill(8);
+    let reserve = Reserve::<Cells, 8>::new();
+    reserve.refill(8, fresh_cells);
+    reserve.refill(8, fresh_cells);
     assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
     for _ in 0..5 {
         let record = Record::new();
@@ -200,7 +200,7 @@ fn dropping_frees_every_block() {
     }
     assert_eq!((live_blocks(), filled(&reserve)), (3, 3));
     let spare = reserve.take().expect("three are left");
-    reserve.refill(usize::MAX);
+    reserve.refill(usize::MAX, fresh_cells);
     reserve.give_back(spare);
     assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
     drop(reserve);
@@ -296,8 +296,8 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
         thread::scope(|scope| {
             scope.spawn(|| report(refills));
         });
-        block_reserve::wants_refill();
-        block_reserve::refill();
+        BLOCKS.wants_refill();
+        BLOCKS.refill();
         refills += 1;
         assert!(refills < 200, "the reserve does not grow with demand");
     }
@@ -308,13 +308,13 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
 
 #[test]
 fn a_reserve_that_was_found_empty_just_before_it_was_filled_is_filled_again() {
-    block_reserve::refill();
+    BLOCKS.refill();
     // The word of it comes late.
-    block_reserve::say_empty();
+    BLOCKS.say_empty();
     // Other tests take from it, too.
     let is_filled = || {
-        block_reserve::refill();
-        block_reserve::take().is_some()
+        BLOCKS.refill();
+        BLOCKS.take().is_some()
     };
     assert!((0..1_000).any(|_| is_filled()));
 }

@@ -64,9 +64,9 @@ impl Text {
     }
 }
 
-/// As much of a text as is kept: whole characters.
-fn beginning(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES);
+/// The whole characters in the first `most` bytes of a text.
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -75,12 +75,12 @@ fn beginning(text: &str) -> &str {
 
 /// What an event keeps of a text: its beginning, with U+FFFD in place of NUL.
 fn valid(text: &str) -> Cow<'_, str> {
-    let kept = beginning(text);
+    let kept = beginning(text, TEXT_BYTES);
     match kept.contains(NUL) {
         false => Cow::Borrowed(kept),
         true => {
             let mut replaced = kept.replace(NUL, REPLACEMENT);
-            replaced.truncate(beginning(&replaced).len());
+            replaced.truncate(beginning(&replaced, TEXT_BYTES).len());
             Cow::Owned(replaced)
         }
     }
@@ -206,7 +206,7 @@ fn within_bounds(given: Metadata) -> (Metadata, bool) {
                 is_altered = true;
             }
         }
-        let cut = beginning(&value).len();
+        let cut = beginning(&value, TEXT_BYTES).len();
         let bytes = key.len() + cut;
         if key.len() > TEXT_BYTES || bytes > left || kept.len() == PAIRS {
             is_altered = true;

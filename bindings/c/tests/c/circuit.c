@@ -36,7 +36,7 @@ static void trips_expires_and_recovers(void) {
     ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &second, &wait));
     /* A hint: the lease of the probe that is out ends in a minute. */
     CHECK(wait == 1000);
-    MESSAGE_HAS("all probes are out");
+    MESSAGE_HAS("all probes of \"db\" are out");
     OK(brama_permit_success(permit));
     CHECK(brama_connection_state(db) == BRAMA_STATE_CLOSED);
     ANSWERS(BRAMA_ERR_STALE, brama_permit_success(permit));
@@ -184,6 +184,41 @@ static void strings_may_have_lengths_instead_of_ends(void) {
     free_world(world);
 }
 
+static void a_rejection_says_why_the_circuit_opened(void) {
+    struct world world = make_world(), other = make_world();
+    brama_t *m = world.manager;
+    brama_connection_t *db = made(world, "db", 1);
+    brama_connection_t *others = made(other, "db", 1);
+    OK(brama_open_circuit(other.manager, "db", NULL, "another manager's", 7000));
+    brama_permit_t permit;
+    CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE && brama_last_error_reason() == NULL);
+    OK(brama_connection_failure(db, "connection refused"));
+    CHECK(strcmp(status_of(db).reason, "connection refused") == 0);
+    CHECK(strcmp(status_of(db).last_failure_reason, "connection refused") == 0);
+    for (int by_name = 0; by_name < 2; by_name++) {
+#define ACQUIRE (by_name ? brama_acquire(m, "db", NULL, &permit, NULL) : brama_connection_acquire(db, &permit, NULL))
+        ANSWERS(BRAMA_ERR_REJECTED, brama_acquire(other.manager, "db", NULL, &permit, NULL));
+        ANSWERS(BRAMA_ERR_REJECTED, ACQUIRE);
+        CHECK(brama_last_error_cause() == BRAMA_CAUSE_CONSECUTIVE);
+        CHECK(strcmp(brama_last_error_reason(), "connection refused") == 0);
+        MESSAGE_HAS("of \"db\" is open (consecutive: connection refused), retry after");
+        CHECK(strcmp(brama_last_error_reason(), "connection refused") == 0);
+        ANSWERS(BRAMA_ERR_REJECTED, brama_acquire(other.manager, "db", NULL, &permit, NULL));
+        MESSAGE_HAS("(manual: another manager's), retry after 7s");
+        ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
+        CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE && brama_last_error_reason() == NULL);
+    }
+    /* What is gone when the message is asked for has no more to say than that it rejected. */
+    ANSWERS(BRAMA_ERR_REJECTED, brama_connection_acquire(db, &permit, NULL));
+    OK(brama_unregister(m, "db", NULL));
+    MESSAGE_HAS("rejected: the circuit is open, retry after");
+    CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE && brama_last_error_reason() == NULL);
+    brama_connection_release(others);
+    brama_connection_release(db);
+    free_world(other);
+    free_world(world);
+}
+
 static void a_question_that_is_answered_no_says_why(void) {
     struct world world = make_world();
     brama_t *m = world.manager;
@@ -191,9 +226,10 @@ static void a_question_that_is_answered_no_says_why(void) {
     for (int by_name = 0; by_name < 2; by_name++) {
 #define AVAILABLE (by_name ? brama_available(m, "db", NULL) : brama_connection_available(db))
         ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_success(m, "", NULL));
-        OK(brama_connection_open_circuit(db, NULL, 5000));
+        OK(brama_connection_open_circuit(db, "migration", 5000));
         CHECK(!AVAILABLE);
-        CHECK(strcmp(brama_last_error_message(), "rejected: the circuit is open, retry after 5s") == 0);
+        CHECK(strcmp(brama_last_error_message(),
+                     "rejected: the circuit of \"db\" is open (manual: migration), retry after 5s") == 0);
         CHECK(brama_last_error_code() == BRAMA_ERR_REJECTED);
         OK(brama_connection_open_circuit(db, NULL, BRAMA_NEVER));
         CHECK(!AVAILABLE);
@@ -317,6 +353,7 @@ int main(void) {
     by_name_is_the_same();
     by_hand();
     strings_may_have_lengths_instead_of_ends();
+    a_rejection_says_why_the_circuit_opened();
     a_question_that_is_answered_no_says_why();
     all_of_them();
     names_of_numbers();

@@ -73,12 +73,21 @@ void a_rejection_keeps_its_message() {
     CHECK(held.message() == "rejected: the circuit is held open until it is closed by hand");
     // What is thrown at once says which it was.
     db.open_circuit({}, Milliseconds(1000));
-    THROWS(Rejected, "the circuit is open, retry after 1s", db.call([] {}));
-    THROWS(Rejected, "the circuit is open, retry after 1s", gate.acquire("db"));
+    THROWS(Rejected, "the circuit of \"db\" is open (manual), retry after 1s", db.call([] {}));
+    THROWS(Rejected, "the circuit of \"db\" is open (manual), retry after 1s", gate.acquire("db"));
+    db.open_circuit("migration", Milliseconds(1000));
+    try {
+        (void)db.acquire();
+        CHECK(false);
+    } catch (const brama::Rejected& rejected) {
+        CHECK(rejected.cause() == brama::Cause::manual);
+        CHECK(std::string(rejected.reason()) == "migration");
+    }
+    CHECK(db.status().reason == "migration" && !db.status().last_failure_reason);
     db.half_open_circuit();
     const auto probe = db.acquire();
-    THROWS(Rejected, "all probes are out", db.acquire());
-    THROWS(Rejected, "all probes are out", gate.call("db", [] {}));
+    THROWS(Rejected, "all probes of \"db\" are out", db.acquire());
+    THROWS(Rejected, "all probes of \"db\" are out", gate.call("db", [] {}));
 }
 
 void a_failure_by_a_result_has_its_reason() {

@@ -183,6 +183,8 @@ class StatusWords(Structure):
         ("failure_count", c_uint32),
         ("trips", c_uint32),
         ("cause", c_int32),
+        ("reason", c_char_p),
+        ("last_failure_reason", c_char_p),
         ("total_successes", c_uint64),
         ("total_failures", c_uint64),
         ("total_rejections", c_uint64),

@@ -112,7 +112,7 @@ class Connection(Unshared):
         """Reports a failure without a permit. While half-open it counts like a probe's.
 
         Args:
-            reason: why, for the events.
+            reason: why, for the events and the status.
             metadata: strings for the events.
             duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a

@@ -6,7 +6,10 @@ brama was asked for something that it cannot do; then nothing was changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional, Tuple
+
+if TYPE_CHECKING:
+    from ._status import Cause
 
 
 class BramaError(Exception):
@@ -53,6 +56,13 @@ class CircuitOpen(BramaError):
         identifier: the connection's identifier.
         scope: its scope, or None.
         probes_out: whether the circuit is half-open, and all its probes are under way.
+        cause: why the circuit opened last; None if that is not known.
+        reason: the text of the failure that opened the circuit, or of the hand that did: at most
+            256 bytes of it; None if there is none.
+
+    Rejections are many and few of them are read. So `cause` and `reason` are read from the circuit
+    when one of them is asked for the first time, also by `str` or to pickle the error, and stay as
+    they are then. Both are None if the connection is gone by then.
     """
 
     # The attributes are the arguments, and there is no `__init__` of Python's:
@@ -65,7 +75,15 @@ class CircuitOpen(BramaError):
             identifier: str,
             scope: Optional[str] = None,
             probes_out: bool = False,
+            cause: Optional[Cause] = None,
+            reason: Optional[str] = None,
         ) -> None: ...
+
+        #: What tells cause and reason, until it is asked; and what it said.
+        _circuit: Any
+        _why: Any
+    else:
+        _circuit = _why = None
 
     @property
     def retry_after(self) -> Optional[int]:
@@ -85,9 +103,38 @@ class CircuitOpen(BramaError):
     def probes_out(self) -> bool:
         return len(self.args) > 3 and bool(self.args[3])
 
+    @property
+    def cause(self) -> Optional[Cause]:
+        return self._opening()[0]
+
+    @property
+    def reason(self) -> Optional[str]:
+        return self._opening()[1]
+
+    def _opening(self) -> Tuple[Optional[Cause], Optional[str]]:
+        why = self._why
+        if why is None:
+            circuit, given = self._circuit, self.args[4:6]
+            why = circuit.why() if circuit is not None else (*given, *(None, None)[len(given) :])
+            self._why = why
+            self._circuit = None
+        cause, reason = why
+        return cause, reason
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        why = self._opening()
+        if why == (None, None):
+            return type(self), self.args
+        given = (self.retry_after, self.identifier, self.scope, self.probes_out)
+        return type(self), (*given, *why)
+
     def __str__(self) -> str:
         scope = "" if self.scope is None else f" in scope {self.scope!r}"
         after = self.retry_after
         when = "it is held open" if after is None else f"ask again in {after} ms"
         why = "all its probes are under way, " if self.probes_out else ""
-        return f"the circuit of {self.identifier!r}{scope} does not admit the call: {why}{when}"
+        cause, reason = self._opening()
+        opened = "" if cause is None else f" ({cause})" if reason is None else f" ({cause}: {reason})"
+        return (
+            f"the circuit of {self.identifier!r}{scope} does not admit the call{opened}: {why}{when}"
+        )

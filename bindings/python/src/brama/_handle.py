@@ -16,8 +16,9 @@ from . import _ffi
 from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED, STATES
 from ._abi import TAKES_BACK, Fields, Key, Pairs
 from ._call import COUNTED, Call, last_failure, ride
-from ._errors import CircuitOpen
+from ._errors import BramaError, CircuitOpen
 from ._owner import Owner, gone
+from ._status import Cause, cause_of
 from ._structs import make_status, metadata_of, options_of, report_of
 from ._words import Ticket, Words
 
@@ -150,8 +151,12 @@ class Handle(Owner):
             # No other call has them: they serve the next rejection.
             self.spare.append(spare)
             if after <= _PROBES_OUT and self.word.value < OPEN_FROM:
-                return CircuitOpen(after, self.identifier, self.scope, True)
-            return CircuitOpen(None if after == NEVER else after, self.identifier, self.scope)
+                rejection = CircuitOpen(after, self.identifier, self.scope, True)
+            else:
+                when = None if after == NEVER else after
+                rejection = CircuitOpen(when, self.identifier, self.scope)
+            rejection._circuit = self
+            return rejection
         if code == OK:
             call = Call(self, ticket, last_failure[0], words)
             call.is_probe = bool(_ffi.permit_is_probe(ticket))
@@ -221,6 +226,14 @@ class Handle(Owner):
         if metadata is not None and has != {k.decode(): v.decode() for k, v in metadata.items()}:
             others.append("metadata")
         return others
+
+    def why(self) -> Tuple[Optional[Cause], Optional[str]]:
+        """Cause and reason of the last opening; of a connection that is gone, none."""
+        try:
+            words, _ = self.status()
+        except BramaError:
+            return None, None
+        return cause_of(words.cause), _ffi.text(words.reason)
 
     def total_failures(self) -> int:
         status = make_status()

@@ -210,7 +210,7 @@ class Brama(GuardedCalls):
         """Reports a failure without a permit. While half-open it counts like a probe's.
 
         Args:
-            reason: why, for the events.
+            reason: why, for the events and the status.
             metadata: strings for the events.
             duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
@@ -242,7 +242,7 @@ class Brama(GuardedCalls):
         """Opens a circuit, or moves the deadline of an open one.
 
         Args:
-            reason: why, for the events.
+            reason: why, for the events and the status.
             expiry: how long it stays open this time; `NEVER`: until a program closes or
                 resets it; None: as its settings say.
             metadata: strings for the events.

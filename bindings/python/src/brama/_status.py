@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from . import _abi
+from . import _abi, _errors, _structs
 from ._settings import ExpiryStrategy, StrEnum
 
 
@@ -40,6 +40,9 @@ class Cause(StrEnum):
     MANUAL = "manual"
     """By hand: `open_circuit`."""
 
+
+#: An annotation there names it, and a module that imports this one cannot be imported by it.
+vars(_errors)["Cause"] = Cause
 
 _STATES = tuple(State(name) for name in _abi.STATES)
 _CAUSES = {number: Cause(name) for number, name in _abi.CAUSES.items()}
@@ -136,6 +139,11 @@ class Status:
     cause: Optional[Cause] = None
     """Why the circuit opened last, also after it has closed or was reset; None before the first
     opening, or if it is not known yet."""
+    reason: Optional[str] = None
+    """The reason of the failure that opened the circuit last, or of the hand that did, also after
+    it has closed: at most 256 bytes of it. None if there was none."""
+    last_failure_reason: Optional[str] = None
+    """The reason of the last failure that had one: at most 256 bytes of it."""
 
 
 @dataclass(frozen=True)
@@ -219,4 +227,6 @@ def status_of(
         metadata=metadata,
         total_ignored=words.total_ignored,
         cause=cause_of(words.cause),
+        reason=_structs.text(words.reason),
+        last_failure_reason=_structs.text(words.last_failure_reason),
     )

@@ -36,8 +36,8 @@ impl Record {
         report: &Report<'_>,
     ) -> Result<u32, Refusal> {
         let begun = match ticket {
-            Some(ticket) => self.try_failure_with_permit(context, ticket),
-            None => self.try_failure_without_permit(context),
+            Some(ticket) => self.try_failure_with_permit(context, ticket, report),
+            None => self.try_failure_without_permit(context, report),
         };
         self.finish_failure(context, ticket, report, begun)
     }
@@ -45,24 +45,38 @@ impl Record {
     /// Counts a failure if no subscriber wants it and it does not open the circuit. If this
     /// returns anything but [`Begun::Done`], continue with [`Record::finish_failure`].
     #[inline]
-    pub(crate) fn try_failure_with_permit(&self, context: &Context, ticket: Ticket) -> Begun {
-        self.try_failure_at(context, ticket.without_possessions().place)
+    pub(crate) fn try_failure_with_permit(
+        &self,
+        context: &Context,
+        ticket: Ticket,
+        report: &Report<'_>,
+    ) -> Begun {
+        self.try_failure_at(context, ticket.without_possessions().place, report)
     }
 
     #[inline(never)]
-    fn try_failure_at(&self, context: &Context, place: u64) -> Begun {
+    fn try_failure_at(&self, context: &Context, place: u64, report: &Report<'_>) -> Begun {
         // The place of a probe's ticket is of no closed word.
-        self.try_failure(context, |word| word.is_closed_at(place))
+        self.try_failure(context, report, |word| word.is_closed_at(place))
     }
 
     /// [`Record::try_failure_with_permit`] for a report without a permit.
     #[inline(never)]
-    pub(crate) fn try_failure_without_permit(&self, context: &Context) -> Begun {
-        self.try_failure(context, |_| true)
+    pub(crate) fn try_failure_without_permit(
+        &self,
+        context: &Context,
+        report: &Report<'_>,
+    ) -> Begun {
+        self.try_failure(context, report, |_| true)
     }
 
     #[inline(always)]
-    fn try_failure(&self, context: &Context, is_meant: impl Fn(Word) -> bool) -> Begun {
+    fn try_failure(
+        &self,
+        context: &Context,
+        report: &Report<'_>,
+        is_meant: impl Fn(Word) -> bool,
+    ) -> Begun {
         if self.wants(FAILED) {
             return Begun::Not;
         }
@@ -74,7 +88,7 @@ impl Record {
             return Begun::Not;
         }
         let now = context.clock.now();
-        self.total_failure(now);
+        self.total_failure(context, now, report);
         match self.swap(word, after) {
             true => Begun::Done(count.into()),
             false => Begun::Totalled(now),
@@ -98,7 +112,8 @@ impl Record {
     /// A failure's place in the totals, before that in the word: no thread sees more
     /// failures in a row than failures.
     #[inline]
-    fn total_failure(&self, now: u64) {
+    fn total_failure(&self, context: &Context, now: u64, report: &Report<'_>) {
+        self.note_failure_reason(context, report);
         self.failures.fetch_add(1, Ordering::Relaxed);
         // Load first: a storm of failures falls into one millisecond.
         if self.last_failure.load(Ordering::Relaxed) <= now {
@@ -123,7 +138,7 @@ impl Record {
             Begun::Not if self.is_retired() => return Err(Refusal::Gone),
             Begun::Not => {
                 let now = context.clock.now();
-                self.total_failure(now);
+                self.total_failure(context, now, report);
                 now
             }
         };
@@ -146,7 +161,7 @@ impl Record {
             return Err(Refusal::Gone);
         }
         let now = context.clock.now();
-        self.total_failure(now);
+        self.total_failure(context, now, report);
         self.count_failure(context, ticket, report, now, Some(wait))
     }
 

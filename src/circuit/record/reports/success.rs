@@ -14,6 +14,7 @@ use super::check;
 use super::duration::lasted;
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
+use crate::structures::striped_counter;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::rates::Outcome;
@@ -93,7 +94,7 @@ impl Record {
             .totals()
             .success(now, |cell| self.begin_bucket(cell, now))
         {
-            context.want_cells();
+            context.want(&striped_counter::BLOCKS);
         }
         now.ms()
     }

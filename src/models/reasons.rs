@@ -1,0 +1,99 @@
+//! The reason of an opening, which is written after the word and its cause: `why` in
+//! [`record`](crate::circuit::record).
+
+use super::circuit::{Circuit, explore, one_of};
+use crate::circuit::record::OpenFor;
+use crate::values::cause::Cause;
+use crate::values::state::State;
+
+type Seen = (State, Option<Cause>, Option<String>);
+
+fn open_by_hand(circuit: &Circuit) {
+    let context = &circuit.context;
+    let opened = circuit
+        .record
+        .open(context, &"hand".into(), OpenFor::Configured);
+    opened.expect("registered");
+}
+
+/// Opened and closed by hand, and one failure away from the next opening.
+fn after_an_opening_by_hand(circuit: &Circuit) {
+    circuit.record.make_reasons();
+    open_by_hand(circuit);
+    circuit.close();
+    fail(circuit);
+}
+
+fn fail(circuit: &Circuit) {
+    let failed = circuit
+        .record
+        .failure(&circuit.context, None, &"timeout".into());
+    failed.expect("registered");
+}
+
+fn seen(circuit: &Circuit) -> Seen {
+    let status = circuit.record.status(&circuit.context);
+    let status = status.expect("registered");
+    (status.state, status.cause, status.reason)
+}
+
+fn because(state: State, cause: Cause, reason: Option<&str>) -> Seen {
+    (state, Some(cause), reason.map(str::to_owned))
+}
+
+/// Mutation: `a-reason-of-an-earlier-opening`.
+#[test]
+fn a_reason_is_that_of_its_own_opening_or_none() {
+    let found = explore(
+        after_an_opening_by_hand,
+        fail,
+        seen,
+        |circuit, (), found| {
+            assert_eq!(
+                seen(circuit),
+                because(State::Open, Cause::Consecutive, Some("timeout"))
+            );
+            let allowed = [
+                because(State::Closed, Cause::Manual, Some("hand")),
+                // The writer was at work.
+                because(State::Closed, Cause::Manual, None),
+                (State::Open, None, None),
+                because(State::Open, Cause::Consecutive, None),
+                because(State::Open, Cause::Consecutive, Some("timeout")),
+            ];
+            one_of(&allowed, found)
+        },
+    );
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+/// A thread that has opened the circuit may be stopped before it writes why.
+#[test]
+fn a_reason_that_is_written_late_is_not_shown_for_a_later_opening() {
+    explore(
+        after_an_opening_by_hand,
+        fail,
+        |circuit| {
+            let is_open = circuit.record.state(&circuit.context) == State::Open;
+            if is_open {
+                circuit.close();
+                open_by_hand(circuit);
+                circuit.close();
+            }
+            is_open
+        },
+        |circuit, (), is_second| {
+            let allowed = match is_second {
+                true => [
+                    because(State::Closed, Cause::Manual, Some("hand")),
+                    because(State::Closed, Cause::Manual, None),
+                ],
+                false => [
+                    because(State::Open, Cause::Consecutive, Some("timeout")),
+                    because(State::Open, Cause::Consecutive, Some("timeout")),
+                ],
+            };
+            one_of(&allowed, seen(circuit))
+        },
+    );
+}

@@ -1,0 +1,282 @@
+//! A short text that any thread may replace and any may read. No thread waits, and nothing is
+//! allocated.
+//!
+//! A sequence lock over atomic words. One thread at a time writes: it [claims](TextCell::claim) the
+//! cell by making the sequence *busy*, stores the text word by word, and counts the sequence on. A
+//! thread that finds it busy leaves its text out: of two texts that come at once, either may be the
+//! last one. A reader copies the words between two looks at the sequence, and takes the copy if both
+//! looks agree.
+//!
+//! A tag comes with each text. A reader that knows which tag it wants distinguishes a text from
+//! one that belongs to something else.
+//!
+//! In the child of a fork a writer may have been left behind. The sequence says in which process it
+//! was made busy. A writer in another process takes it over; until then there is no text.
+//!
+//! Rejected: a shared pointer to an allocated text (an allocation for each failure, on the way of a
+//! caller who has other trouble); a lock.
+//!
+//! The fences are those of H.-J. Boehm, *Can seqlocks get along with programming language memory
+//! models?*, 2012.
+
+use crate::sys::atomic::{AtomicU64, Ordering, fence};
+use crate::sys::fork;
+use crate::values::event;
+
+/// How many bytes of a text are kept, in whole characters.
+pub(crate) const MOST: usize = WORDS * 8;
+const WORDS: usize = if cfg!(loom) { 1 } else { 32 };
+
+pub(crate) struct TextCell {
+    /// `writes (31) | busy (1) | the process that writes (32)`.
+    sequence: AtomicU64,
+    tag: AtomicU64,
+    /// In bytes.
+    length: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+const BUSY: u64 = 1 << 32;
+const WRITE: u64 = BUSY << 1;
+
+/// How often a reader tries again that finds a writer at work.
+const TRIES: usize = if cfg!(loom) { 1 } else { 16 };
+
+impl TextCell {
+    pub(crate) fn new() -> Self {
+        TextCell {
+            sequence: AtomicU64::new(0),
+            tag: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            words: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// The right to write. `None` if another thread of this process has it.
+    #[inline]
+    pub(crate) fn claim(&self) -> Option<Claim<'_>> {
+        let process = u64::from(fork::incarnation());
+        let before = self.sequence.load(Ordering::Relaxed);
+        if before & BUSY != 0 && before as u32 == process as u32 {
+            return None;
+        }
+        let busy = (before & !(WRITE - 1)) | BUSY | process;
+        // ORDERING: Acquire, partner of the Release in `Claim::write`: the words of the write
+        // before are older than this one's.
+        self.sequence
+            .compare_exchange(before, busy, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        Some(Claim { cell: self, before })
+    }
+
+    /// Whether this is the last text, or as much of it as is kept, whatever its tag. Of an empty
+    /// text also if there is none. To be asked before [`TextCell::claim`], which makes the other
+    /// cores fetch the cell again: in an outage the same text comes over and over. False also if a
+    /// writer is at work.
+    #[inline]
+    pub(crate) fn has(&self, text: &str) -> bool {
+        // ORDERING: Acquire, partner of the Release in `Claim::write`.
+        let before = self.sequence.load(Ordering::Acquire);
+        let text = kept(text);
+        if before & BUSY != 0 || self.length.load(Ordering::Relaxed) != text.len() as u64 {
+            return false;
+        }
+        let (whole, rest) = text.as_bytes().as_chunks();
+        let mut words = self.words.iter();
+        for bytes in whole {
+            let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == u64::from_le_bytes(*bytes);
+            if !words.next().is_some_and(is) {
+                return false;
+            }
+        }
+        let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == end(rest);
+        let is_same = rest.is_empty() || words.next().is_some_and(is);
+        // ORDERING: Acquire, partner of the Release fence in `Claim::write`.
+        fence(Ordering::Acquire);
+        is_same && self.sequence.load(Ordering::Relaxed) == before
+    }
+
+    /// The last text and its tag. `None` if there is none, or if a writer is at work whenever this
+    /// thread looks.
+    pub(crate) fn read(&self) -> Option<(u64, String)> {
+        for _ in 0..TRIES {
+            // ORDERING: Acquire, partner of the Release in `Claim::write`.
+            let before = self.sequence.load(Ordering::Acquire);
+            if before == 0 {
+                return None;
+            }
+            if before & BUSY == 0 {
+                let tag = self.tag.load(Ordering::Relaxed);
+                let length = (self.length.load(Ordering::Relaxed) as usize).min(MOST);
+                let mut bytes = Vec::with_capacity(length.next_multiple_of(8));
+                for word in &self.words[..length.div_ceil(8)] {
+                    bytes.extend(word.load(Ordering::Relaxed).to_le_bytes());
+                }
+                // ORDERING: Acquire, partner of the Release fence in `Claim::write`.
+                fence(Ordering::Acquire);
+                if self.sequence.load(Ordering::Relaxed) == before {
+                    bytes.truncate(length);
+                    let text = String::from_utf8(bytes).ok()?;
+                    return Some((tag, text));
+                }
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+}
+
+/// The right to replace the text, of one thread at a time. Dropped, it leaves the text.
+pub(crate) struct Claim<'a> {
+    cell: &'a TextCell,
+    /// The sequence before.
+    before: u64,
+}
+
+impl Claim<'_> {
+    /// Replaces the text.
+    #[inline]
+    pub(crate) fn write(self, tag: u64, text: &str) {
+        let cell = self.cell;
+        // ORDERING: Release, partner of the Acquire fence in `read`: a reader that finds one of the
+        // words below finds the sequence busy, or what comes after it.
+        fence(Ordering::Release);
+        let text = kept(text);
+        cell.tag.store(tag, Ordering::Relaxed);
+        cell.length.store(text.len() as u64, Ordering::Relaxed);
+        let (whole, rest) = text.as_bytes().as_chunks();
+        let (words, last) = cell.words.split_at(whole.len());
+        for (word, bytes) in words.iter().zip(whole) {
+            word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(last) = last.first() {
+            last.store(end(rest), Ordering::Relaxed);
+        }
+        let done = (self.before & !(WRITE - 1)).wrapping_add(WRITE);
+        // ORDERING: Release, partner of the Acquire load in `read` and of that in `claim`: the
+        // words are written.
+        cell.sequence.store(done, Ordering::Release);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Release, partner of the Acquire load in `read`: the words of the write before,
+        // which `claim` has acquired.
+        self.cell.sequence.store(self.before, Ordering::Release);
+    }
+}
+
+/// As much of a text as is kept.
+#[inline]
+fn kept(text: &str) -> &str {
+    match text.len() <= MOST {
+        true => text,
+        false => event::beginning(text, MOST),
+    }
+}
+
+/// The last bytes of a text, fewer than eight, as a word.
+#[inline]
+fn end(bytes: &[u8]) -> u64 {
+    let at = |index: usize| u64::from(bytes[index]) << (8 * index);
+    match bytes.len() {
+        0 => 0,
+        length @ 1..4 => at(0) | at(length / 2) | at(length - 1),
+        length => {
+            let half = |at: usize| {
+                bytes[at..]
+                    .first_chunk()
+                    .map_or(0, |half| u32::from_le_bytes(*half))
+            };
+            // They overlap where they are equal.
+            u64::from(half(0)) | u64::from(half(length - 4)) << (8 * (length - 4))
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn write(cell: &TextCell, tag: u64, text: &str) {
+        if let Some(claim) = cell.claim() {
+            claim.write(tag, text);
+        }
+    }
+
+    #[test]
+    fn a_cell_has_the_last_text_and_its_tag() {
+        let cell = TextCell::new();
+        assert_eq!(cell.read(), None);
+        write(&cell, 7, "timeout");
+        assert_eq!(cell.read(), Some((7, "timeout".to_owned())));
+        write(&cell, u64::MAX, "");
+        assert_eq!(cell.read(), Some((u64::MAX, String::new())));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let cell = TextCell::new();
+        let text = format!("{}é and more", "x".repeat(MOST - 1));
+        write(&cell, 0, &text);
+        let (_, kept) = cell.read().expect("written");
+        assert_eq!(kept, "x".repeat(MOST - 1));
+        write(&cell, 0, &"y".repeat(MOST));
+        assert_eq!(cell.read().expect("written").1, "y".repeat(MOST));
+    }
+
+    #[test]
+    fn a_writer_that_was_left_behind_in_the_parent_is_replaced() {
+        let cell = TextCell::new();
+        write(&cell, 1, "before the fork");
+        let parent = u64::from(fork::incarnation()).wrapping_sub(1) & u64::from(u32::MAX);
+        cell.sequence
+            .store(WRITE | BUSY | parent, Ordering::Relaxed);
+        assert_eq!(cell.read(), None);
+        write(&cell, 2, "after it");
+        assert_eq!(cell.read(), Some((2, "after it".to_owned())));
+    }
+
+    #[test]
+    fn a_writer_leaves_its_text_out_while_another_one_writes() {
+        let cell = TextCell::new();
+        let claim = cell.claim().expect("the first");
+        write(&cell, 1, "second");
+        claim.write(2, "first");
+        assert_eq!(cell.read(), Some((2, "first".to_owned())));
+    }
+
+    #[test]
+    fn texts_of_all_lengths_are_kept_and_recognised() {
+        let cell = TextCell::new();
+        assert!(!cell.has("any"), "there is none");
+        let long = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(8);
+        for length in 0..long.len() {
+            let text = &long[..length];
+            write(&cell, 7, text);
+            let kept = &text[..length.min(MOST)];
+            assert_eq!(cell.read(), Some((7, kept.to_owned())));
+            assert!(cell.has(text));
+            if (1..=MOST).contains(&length) {
+                assert!(!cell.has(&text[1..]));
+                let mut other = text.to_owned();
+                other.replace_range(length / 2..=length / 2, "-");
+                assert!(!cell.has(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_given_up_leaves_the_text() {
+        let cell = TextCell::new();
+        drop(cell.claim());
+        assert_eq!(cell.read(), None);
+        write(&cell, 1, "kept");
+        drop(cell.claim());
+        assert_eq!(cell.read(), Some((1, "kept".to_owned())));
+        write(&cell, 2, "replaced");
+        assert_eq!(cell.read(), Some((2, "replaced".to_owned())));
+    }
+}
