@@ -216,6 +216,10 @@ void a_call_that_is_refused_leaves_what_counts() {
     refused("rate_calls` = 50: cannot be given together", [](auto& bad) { bad.rate_calls = 50; });
     refused("minimum_calls` = 0: must be at least 1", [](auto& bad) { bad.minimum_calls = 0; });
     refused("slow_call_duration` = -1 ms", [](auto& bad) { bad.slow_call_duration = Milliseconds(-1); });
+    brama::Options above;
+    above.rate_calls = 50;
+    above.minimum_calls = 51;
+    THROWS(InvalidConfig, "minimum_calls` = 51: must be at most `rate_calls` (50)", db.configure(above));
     THROWS(InvalidArgument, "duration", db.success_in(Milliseconds(-1)));
     CHECK(db.status().settings.rate_window == Milliseconds(10000) && db.status().settings.jitter == 0);
     CHECK(is_closed(db) && counts(db.status(), 9, 9, 0));
