@@ -94,7 +94,7 @@ impl RateWindow {
         self.failures.0.add(self.buckets, now);
     }
 
-    /// Counts a call that was slow. It is counted as a failure or as a success, too.
+    /// Counts a call that was slow. It has been counted as a failure or as a success before.
     pub(crate) fn was_slow(&self, now: u64) {
         self.slow.0.add(self.buckets, now);
     }
@@ -129,9 +129,10 @@ impl RateWindow {
     }
 
     fn within_at(&self, totals: Totals<'_>, here: Bucket) -> Sums {
-        // Bad reports first: a report that comes meanwhile makes the rates lower, not higher.
-        let [failures, slow] =
-            [&self.failures, &self.slow].map(|bad| bad.0.within(self.buckets, here));
+        // In the opposite order of `failed`, `was_slow` and of a success, which is in its cell
+        // before: a report that comes meanwhile makes the rates lower, not higher.
+        let [slow, failures] =
+            [&self.slow, &self.failures].map(|bad| bad.0.within(self.buckets, here));
         let late = self.late.0.within(self.buckets, here);
         let mut successes = 0;
         let mut marks = self.cells.iter();
@@ -148,8 +149,8 @@ impl RateWindow {
 
     /// All that was counted since the window was made, and the successes before.
     pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
-        let [failures, slow, late] =
-            [&self.failures, &self.slow, &self.late].map(|count| count.0.count());
+        let [slow, failures, late] =
+            [&self.slow, &self.failures, &self.late].map(|count| count.0.count());
         let mut successes = 0_u64;
         totals.each(|cell| successes = successes.wrapping_add(cell.successes()));
         Sums {
@@ -179,12 +180,15 @@ impl Count {
     }
 
     fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        // ORDERING: Acquire, partner of the Release in `add`: who finds a slow call finds it among
+        // the failures or in its cell.
+        self.count.load(Ordering::Acquire)
     }
 
     fn add(&self, buckets: Buckets, now: u64) {
         self.marks.begin(buckets, buckets.at(now), || self.count());
-        self.count.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: Release, partner of the Acquire in `count`.
+        self.count.fetch_add(1, Ordering::Release);
     }
 
     fn within(&self, buckets: Buckets, here: Bucket) -> u64 {

@@ -19,6 +19,7 @@ mod rate_hands;
 mod rate_log;
 mod rates;
 mod themes;
+mod thresholds;
 
 use crate::common::in_company;
 use crate::common::storm::storm;
@@ -88,5 +89,21 @@ fn a_rate_counts_each_of_the_last_calls_once() {
     let _company = in_company();
     storm("rate calls", SECONDS_OF_RATES, |seed| {
         rates::tempest(rate_hands::Over::Calls, seed)
+    });
+}
+
+#[test]
+fn a_rate_in_time_opens_with_the_last_bad_call_that_it_needs() {
+    let _company = in_company();
+    storm("threshold in time", SECONDS_OF_RATES, |seed| {
+        thresholds::tempest(rate_hands::Over::Time, seed)
+    });
+}
+
+#[test]
+fn a_rate_of_the_last_calls_opens_with_the_last_bad_call_that_it_needs() {
+    let _company = in_company();
+    storm("threshold of calls", SECONDS_OF_RATES, |seed| {
+        thresholds::tempest(rate_hands::Over::Calls, seed)
     });
 }

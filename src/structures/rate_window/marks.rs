@@ -139,9 +139,10 @@ impl Marks {
     /// bucket: it marks it after others have marked and counted in later ones.
     pub(super) fn since(&self, buckets: Buckets, last: Bucket, count: impl FnOnce() -> u64) -> u64 {
         let first = last.0.saturating_sub(BUCKETS - 1);
-        let mut found = [0; BUCKETS as usize];
+        // One bucket more: for reporters it may have begun, while this thread's clock is behind.
+        let mut found = [0; BUCKETS as usize + 1];
         let mut many = 0;
-        for bucket in (first..=last.0).map(Bucket) {
+        for bucket in (first..=last.0 + 1).map(Bucket) {
             // ORDERING: Acquire, partner of the Release in `begin` and `begin_alone`.
             let mark = self.slot(bucket).load(Ordering::Acquire);
             if buckets.lap(mark) == bucket.lap() {

@@ -207,6 +207,17 @@ fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
     assert_eq!(window.bad(1_400).0, 0);
 }
 
+/// What is counted in one number must not be missing in another one.
+#[test]
+fn a_reader_in_the_bucket_before_counts_what_has_its_first_report_in_the_next_one() {
+    let record = Record::new();
+    let window = RateWindow::new(1_000, record.totals(), 0);
+    window.was_slow(1_100);
+    window.failed(1_200);
+    window.was_slow(1_200);
+    assert_eq!(window.bad(1_199), (1, 2));
+}
+
 #[test]
 fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
     const EACH: u64 = 50_000;
