@@ -197,8 +197,10 @@ unsafe fn failure(
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
     let begun = match handle {
-        Some(handle) if reason.is_null() => handle.connection.begin_failure(None),
-        _ => Begun::Not,
+        Some(handle) if reason.is_null() => handle.connection.begin_failure(None, &Report::NONE),
+        // SAFETY: `reason` is not NULL, so text of this length: this function's # Safety.
+        Some(handle) => unsafe { report::begin(handle, None, reason, length) },
+        None => Begun::Not,
     };
     match begun {
         Begun::Done(_) => BRAMA_OK,

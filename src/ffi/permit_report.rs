@@ -149,8 +149,11 @@ unsafe fn failure(
     // Nothing in it panics, so it needs no guard.
     unsafe {
         let begun = match healthy(permit) {
-            Some((handle, mark)) if reason.is_null() => handle.connection.begin_failure(Some(mark)),
-            _ => Begun::Not,
+            Some((handle, mark)) if reason.is_null() => {
+                handle.connection.begin_failure(Some(mark), &Report::NONE)
+            }
+            Some((handle, mark)) => report::begin(handle, Some(mark), reason, length),
+            None => Begun::Not,
         };
         match begun {
             Begun::Done(_) => BRAMA_OK,

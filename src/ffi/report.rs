@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{self, Extensible, init, put, read_or_blank};
+use super::handles::brama_connection_t;
 use super::sentinels::{Field, Found};
 use super::strings::{self, TERMINATED};
 use super::types::brama_pair_t;
+use crate::circuit::record::Begun;
 use crate::values::error::Error;
 use crate::values::event::{Report, TEXT_BYTES, valid_beginning};
 use crate::values::settings::Metadata;
@@ -125,6 +127,30 @@ impl CountPlace {
     pub(super) unsafe fn put(self, failures: u32) {
         // SAFETY: NULL, or a place for a number, which is still there: this function's # Safety.
         unsafe { put(self.0, failures) };
+    }
+}
+
+/// Begins to report a failure whose reason is ASCII; of another one there is more to find out. Apart,
+/// so that a failure without a reason makes no report.
+///
+/// # Safety
+///
+/// The reason is text of this length.
+#[inline(never)]
+pub(super) unsafe fn begin(
+    handle: &brama_connection_t,
+    place: Option<u64>,
+    reason: *const c_char,
+    length: usize,
+) -> Begun {
+    // SAFETY: text of this length: this function's # Safety.
+    match unsafe { strings::bytes(reason, length) } {
+        Some((bytes, true)) => {
+            // SAFETY: ASCII is UTF-8.
+            let report = Report::from(unsafe { str::from_utf8_unchecked(bytes) });
+            handle.connection.begin_failure(place, &report)
+        }
+        _ => Begun::Not,
     }
 }
 

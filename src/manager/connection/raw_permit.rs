@@ -90,15 +90,15 @@ impl Connection {
             .map_err(|refusal| self.error(refusal))
     }
 
-    /// Begins [`Connection::failure`] without a reason, or [`Connection::failure_of`] if there is
+    /// Begins [`Connection::failure`], or [`Connection::failure_of`] if there is
     /// the first word of a token. A failure of which no subscriber wants to hear, and which
     /// changes no state, is done at once.
     #[inline]
-    pub(crate) fn begin_failure(&self, place: Option<u64>) -> Begun {
+    pub(crate) fn begin_failure(&self, place: Option<u64>, report: &Report<'_>) -> Begun {
         let (record, context) = (&self.record, &self.engine.context);
         match place.map(Ticket::of_passing) {
-            None => record.try_failure_without_permit(context, &Report::NONE),
-            Some(Some(ticket)) => record.try_failure_with_permit(context, ticket, &Report::NONE),
+            None => record.try_failure_without_permit(context, report),
+            Some(Some(ticket)) => record.try_failure_with_permit(context, ticket, report),
             Some(None) => Begun::Not,
         }
     }
