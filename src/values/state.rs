@@ -47,9 +47,8 @@
 //! - **departing**: a mark that decides nothing. A thread that uses the circuit takes it away
 //!   (`record/departure.rs`).
 //!
-//! Rejected: deadlines relative to a base in each record, which are two fields that pretend
-//! to be one; a flag for removal beside the mode, since no other question is asked of a
-//! removed connection.
+//! Rejected: deadlines relative to a base in each record, two fields that pretend to be one; a flag
+//! for removal beside the mode, since no other question is asked of a removed connection.
 
 use std::fmt;
 
@@ -131,7 +130,6 @@ pub(crate) struct Word(u64);
 /// What opens a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenedBy {
-    /// A failure, the last one of its tally.
     Failure,
     /// A hand, or a success that was slow.
     Other,

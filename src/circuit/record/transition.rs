@@ -189,10 +189,10 @@ impl Record {
             if !self.swap(word, closed) {
                 return None;
             }
-            self.begin_evidence(beginning, closed);
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
             // there finds this closed word, or this thread the new version.
             fence_after_rmw();
+            self.begin_evidence(beginning, closed);
             if context.version() != version {
                 self.watch(context);
                 // The rates may have got another block, of the generation before.
