@@ -26,6 +26,7 @@ mod refcount;
 mod ring;
 mod slab;
 mod sliding_window;
+mod slow_calls;
 mod striped_counter;
 mod subscriber_queue;
 mod table;

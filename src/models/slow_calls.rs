@@ -1,0 +1,64 @@
+//! The window of the rates: a slow call is counted twice, as slow and as a call.
+//!
+//! A reader that finds the one and not the other takes a rate for higher than it is. No party runs
+//! in a model's main thread, which loom explores incompletely.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::structures::rate_window::RateWindow;
+use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
+
+struct Record {
+    primary: Cell,
+    owner: Owner,
+    stripes: Stripes,
+    shared: Shared,
+}
+
+impl Record {
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+}
+
+/// Mutations: `calls-read-before-those-that-were-slow`, `a-slow-call-counted-relaxed`.
+#[test]
+fn no_thread_finds_more_slow_calls_than_calls() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let record = Record {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+        };
+        let window = RateWindow::new(2_000, record.totals(), 0);
+        let shared = Arc::new((record, window));
+        let reporter = shared.clone();
+        let reporter = thread::spawn(move || {
+            reporter.1.failed(0);
+            reporter.1.was_slow(0);
+        });
+        let reader = shared.clone();
+        let reader = thread::spawn(move || {
+            let (record, window) = &*reader;
+            [
+                window
+                    .within(record.totals(), || 0)
+                    .expect("the clock stands"),
+                window.sums(record.totals()),
+            ]
+        });
+        reporter.join().unwrap();
+        for sums in reader.join().unwrap() {
+            assert!(sums.slow <= sums.failures, "{sums:?}");
+        }
+    });
+}
