@@ -185,8 +185,10 @@
 //! probe or a hand did. [`Status::reason`] is the text that came with the failure or the hand, up to
 //! 256 bytes of it; [`Status::last_failure_reason`] that of the last failure that had one. A
 //! rejection says the cause ([`Rejected::cause`]); [`Connection::why`] reads the reason when it is
-//! wanted. The guarded calls (`call` and its variants) report failures without a reason: nothing is
-//! asked of the error's type. Take a permit to report one.
+//! wanted. A guarded call takes the text of its error for the reason, where a subscriber listens for
+//! failures or openings. Nothing is asked of the error's type: the text is known of texts, boxed
+//! errors, `std::io::Error` and `std::fmt::Error`. For others
+//! [`call_classified`](Connection::call_classified) gives a reason.
 //! If a rate is set, [`Status::window_calls`] and its kin say what counted then, and while
 //! the circuit is closed what counts now.
 //!
@@ -470,6 +472,7 @@ mod models;
 pub use circuit::record::{OpenFor, Status};
 pub use events::bus::EventCounts;
 pub use manager::builder::Builder;
+pub use manager::classified::Classified;
 pub use manager::connection::Connection;
 pub use manager::permit::{Outcome, Permit};
 pub use manager::subscription::{EventQueue, Subscription};

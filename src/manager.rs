@@ -22,6 +22,7 @@ use crate::values::state::State;
 pub(crate) mod builder;
 mod by_name;
 pub(crate) mod call;
+pub(crate) mod classified;
 pub(crate) mod connection;
 pub(crate) mod driver;
 pub(crate) mod engine;

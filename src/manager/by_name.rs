@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Brama;
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::manager::call::{self, Admitted};
+use crate::manager::classified::{self, Classified};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -138,7 +139,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_with(key, call::by_result, f)
+        self.call_by(key.into(), classified::by_result, f)
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
@@ -152,7 +153,31 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        let (record, admitted) = self.enter(key.into())?;
+        self.call_by(key.into(), |result, _| classify(result).into(), f)
+    }
+
+    /// [`Brama::call_with`] whose classifier may give the reason of a failure: see [`Classified`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub fn call_classified<'k, T, E>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Classified,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.call_by(key.into(), |result, _| classify(result), f)
+    }
+
+    #[inline(always)]
+    fn call_by<T, E>(
+        &self,
+        key: Key<'_>,
+        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        let (record, admitted) = self.enter(key)?;
         let entry = admitted.entry(self.engine(), &record);
         call::run_entry(self.engine(), &record, entry, classify, f)
     }
@@ -170,7 +195,8 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(key, call::by_result, f).await
+        self.call_async_by(key.into(), classified::by_result, f)
+            .await
     }
 
     /// [`Brama::call_with`] for a future.
@@ -187,7 +213,38 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let (record, admitted) = self.enter(key.into())?;
+        self.call_async_by(key.into(), |result, _| classify(result).into(), f)
+            .await
+    }
+
+    /// [`Brama::call_classified`] for a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`Brama::call`].
+    pub async fn call_async_classified<'k, T, E, F>(
+        &'k self,
+        key: impl Into<Key<'k>>,
+        classify: impl FnOnce(&Result<T, E>) -> Classified,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_by(key.into(), |result, _| classify(result), f)
+            .await
+    }
+
+    async fn call_async_by<T, E, F>(
+        &self,
+        key: Key<'_>,
+        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let (record, admitted) = self.enter(key)?;
         let entry = admitted.entry(self.engine(), &record);
         call::run_entry_async(self.engine(), &record, entry, classify, f).await
     }

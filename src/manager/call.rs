@@ -44,22 +44,13 @@ use std::sync::{Arc, OnceLock};
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Record, Refusal, Ticket};
+use crate::manager::classified::Classified;
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::manager::rejection;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::values::error::CallError;
 use crate::values::generation::Generation;
-
-/// The usual meaning of a result. A rejection by another circuit says nothing about this one.
-#[inline]
-pub(crate) fn by_result<T, E>(result: &Result<T, E>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(error) if rejection::is_rejection(error) => Outcome::Ignored,
-        Err(_) => Outcome::Failure,
-    }
-}
 
 /// How a call was let in.
 pub(crate) enum Admitted {
@@ -124,21 +115,22 @@ pub(crate) fn run_entry<T, E>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
+    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
     f: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, CallError<E>> {
     match entry {
         Entry::Permit(permit) if permit.is_probe() => {
             let frame = Frame::of_probe(record, permit.generation());
             let result = frame.inside(f);
-            conclude(permit, |result| frame.judge(classify(result)), result)
+            let judge = |result: &_, record: &_| frame.judge(classify(result, record));
+            conclude(permit, judge, result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f()),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.inside(f);
-            rider.alight(frame.judge(classify(&result)));
+            rider.alight(frame.judge(classify(&result, record)).outcome);
             wrap(result)
         }
     }
@@ -149,7 +141,7 @@ pub(crate) async fn run_entry_async<T, E, F>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
+    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
     f: impl FnOnce() -> F,
 ) -> Result<T, CallError<E>>
 where
@@ -159,14 +151,15 @@ where
         Entry::Permit(permit) if permit.is_probe() => {
             let frame = Frame::of_probe(record, permit.generation());
             let result = frame.around(f).await;
-            conclude(permit, |result| frame.judge(classify(result)), result)
+            let judge = |result: &_, record: &_| frame.judge(classify(result, record));
+            conclude(permit, judge, result)
         }
         Entry::Permit(permit) => conclude(permit, classify, f().await),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.around(f).await;
-            rider.alight(frame.judge(classify(&result)));
+            rider.alight(frame.judge(classify(&result, record)).outcome);
             wrap(result)
         }
     }
@@ -176,10 +169,11 @@ where
 #[inline(always)]
 pub(crate) fn conclude<T, E>(
     permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>) -> Outcome,
+    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    permit.settle(classify(&result));
+    let classified = classify(&result, permit.record());
+    permit.settle(classified);
     wrap(result)
 }
 
@@ -363,11 +357,11 @@ impl Frame {
     }
 
     /// What this call reports, given its own outcome.
-    fn judge(&self, outcome: Outcome) -> Outcome {
+    fn judge(&self, classified: Classified) -> Classified {
         let failed = |seat: &Arc<Seat>| seat.a_rider_failed.load(Ordering::Relaxed);
-        match outcome {
-            Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure,
-            outcome => outcome,
+        match classified.outcome {
+            Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure.into(),
+            _ => classified,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::manager::call;
+use crate::manager::classified::{self, Classified};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -225,7 +226,7 @@ impl Connection {
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
     #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_with(call::by_result, f)
+        self.call_by(classified::by_result, f)
     }
 
     /// [`Connection::call`] in which `classify` says what a result means.
@@ -254,6 +255,26 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
+        self.call_by(|result, _| classify(result).into(), f)
+    }
+
+    /// [`Connection::call_with`] whose classifier may give the reason of a failure: see
+    /// [`Classified`].
+    #[inline(always)]
+    pub fn call_classified<T, E>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>) -> Classified,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.call_by(|result, _| classify(result), f)
+    }
+
+    #[inline(always)]
+    fn call_by<T, E>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
         // Distinguished here, so that only a healthy call is inlined.
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
@@ -275,13 +296,37 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_with(call::by_result, f).await
+        self.call_async_by(classified::by_result, f).await
     }
 
     /// [`Connection::call_with`] for a future.
     pub async fn call_async_with<T, E, F>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_by(|result, _| classify(result).into(), f)
+            .await
+    }
+
+    /// [`Connection::call_classified`] for a future.
+    pub async fn call_async_classified<T, E, F>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>) -> Classified,
+        f: impl FnOnce() -> F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.call_async_by(|result, _| classify(result), f).await
+    }
+
+    async fn call_async_by<T, E, F>(
+        &self,
+        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where

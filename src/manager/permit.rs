@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Begun, Record, RecordRef, Refusal, Ticket};
+use crate::manager::classified::Classified;
 use crate::manager::engine::Engine;
 use crate::values::error::Error;
 use crate::values::event::Report;
@@ -227,11 +228,24 @@ impl<'a> Permit<'a> {
     /// Reports an outcome whose caller waits for no answer: a stale report has
     /// done what it could.
     #[inline(always)]
-    pub(crate) fn settle(self, outcome: Outcome) {
+    pub(crate) fn settle(self, classified: Classified) {
         let parts = self.into_parts();
-        if outcome != Outcome::Success || !parts.succeeds_at_once() {
-            Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
+        match classified {
+            Classified {
+                outcome: Outcome::Failure,
+                reason: Some(reason),
+            } => Parts::failed(parts.engine, parts.record, parts.ticket, &reason),
+            Classified { outcome, .. } => {
+                if outcome != Outcome::Success || !parts.succeeds_at_once() {
+                    Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
+                }
+            }
         }
+    }
+
+    #[inline]
+    pub(crate) fn record(&self) -> &Record {
+        self.parts.record()
     }
 
     /// The caller reports, and releases the parts: no drop does.
@@ -386,6 +400,19 @@ impl Parts {
             // taken once.
             drop(unsafe { Arc::from_raw(self.engine.as_ptr()) });
         }
+    }
+
+    /// The failure of a guarded call, for this reason.
+    #[cold]
+    #[inline(never)]
+    fn failed(engine: NonNull<Engine>, record: NonNull<Record>, ticket: Ticket, reason: &str) {
+        let parts = Parts {
+            engine,
+            record,
+            ticket,
+        };
+        let _ = parts.failure(&reason.into());
+        parts.release();
     }
 
     #[inline(never)]

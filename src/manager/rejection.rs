@@ -36,13 +36,15 @@ pub(crate) fn is_rejection<E>(error: &E) -> bool {
         return true;
     }
     let is_rejected = |error: &Error| matches!(error, Error::Rejected(_));
-    let answer = ask_as::<E, Error>(id, error, is_rejected)
-        .or_else(|| ask_as::<E, Box<dyn StdError>>(id, error, |error| has_rejection(&**error)))
+    let answer = ask_as::<E, Error, _>(id, error, is_rejected)
+        .or_else(|| ask_as::<E, Box<dyn StdError>, _>(id, error, |error| has_rejection(&**error)))
         .or_else(|| {
-            ask_as::<E, Box<dyn StdError + Send>>(id, error, |error| has_rejection(&**error))
+            ask_as::<E, Box<dyn StdError + Send>, _>(id, error, |error| has_rejection(&**error))
         })
         .or_else(|| {
-            ask_as::<E, Box<dyn StdError + Send + Sync>>(id, error, |error| has_rejection(&**error))
+            ask_as::<E, Box<dyn StdError + Send + Sync>, _>(id, error, |error| {
+                has_rejection(&**error)
+            })
         });
     if let Some(answer) = answer {
         return answer;
@@ -79,17 +81,21 @@ fn has_rejection(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Asks the error as a `T`, if its type is that, whatever its lifetimes.
-fn ask_as<E, T: 'static>(id: TypeId, error: &E, ask: fn(&T) -> bool) -> Option<bool> {
+pub(super) fn ask_as<E, T: 'static, A: 'static>(
+    id: TypeId,
+    error: &E,
+    ask: fn(&T) -> A,
+) -> Option<A> {
     // SAFETY: both have the same identity, so they are the same type except for lifetimes. `E`
     // may be `Box<dyn Error + 'a>`, which is asked as if it lived for ever. That is sound, as no
     // code is compiled differently for other lifetimes, and nothing outlives the error: `ask` is
-    // given the view for any lifetime, is a plain function, and answers with a bool. What it
-    // compares is `Error` and `Rejected`, which have no lifetimes.
+    // given the view for any lifetime, is a plain function, and answers with what borrows nothing.
+    // A `T` with a lifetime, as `&'static str`, is read only, and what is read is copied.
     (id == TypeId::of::<T>()).then(|| ask(unsafe { &*ptr::from_ref(error).cast::<T>() }))
 }
 
 /// The identity of a type, whatever its lifetimes.
-fn id_of<T: ?Sized>() -> TypeId {
+pub(super) fn id_of<T: ?Sized>() -> TypeId {
     trait Identity {
         fn id(&self) -> TypeId
         where

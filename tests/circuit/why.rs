@@ -2,7 +2,7 @@
 
 use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
-use brama::{Brama, Cause, Connection, Error, EventFilter, EventType, Status};
+use brama::{Brama, Cause, Connection, Error, EventFilter, EventType, Outcome, Status};
 
 fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
@@ -187,4 +187,59 @@ fn a_rejection_says_the_cause_and_the_name_and_refers_to_nothing() {
     );
     let shown = format!("the circuit of \"{}…\" is open (manual)", "x".repeat(40));
     assert!(beginning.to_string().contains(&shown), "{beginning}");
+}
+
+/// The reasons that a listener hears of these calls.
+fn heard(call: impl FnOnce(&Connection)) -> Vec<Option<String>> {
+    let (brama, _clock) = manager();
+    let filter = EventFilter::new().types([EventType::Failure]);
+    let events = brama.subscribe_queue(filter, 8).expect("valid");
+    call(&circuit(&brama));
+    brama.poll();
+    let reason = |event: &brama::Event| event.reason().map(str::to_owned);
+    events.drain(8).iter().map(reason).collect()
+}
+
+#[test]
+fn a_guarded_call_reports_the_text_of_its_error_to_who_listens() {
+    let reasons = heard(|db| {
+        let _ = db.call(|| Err::<(), _>("refused"));
+        let text = String::from("reset by peer");
+        let _ = db.call(|| Err::<(), &str>(&text));
+        let _ = db.call(|| Err::<(), _>(std::io::Error::other("no route")));
+        let boxed = || Err::<(), Box<dyn std::error::Error + Send + Sync>>("in a box".into());
+        let _ = db.call(boxed);
+    });
+    let expected = ["refused", "reset by peer", "no route", "in a box"];
+    assert_eq!(reasons, expected.map(|text| Some(text.to_owned())));
+    let unknown = heard(|db| drop(db.call(|| Err::<(), _>(()))));
+    assert_eq!(unknown, [None], "nothing is asked of its type");
+}
+
+#[test]
+fn no_text_is_made_where_no_subscriber_listens() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    fail(&db, 1);
+    let _ = db.call(|| Err::<(), _>("refused"));
+    let status = db.status().expect("registered");
+    assert_eq!(
+        (status.failure_count, status.last_failure_reason),
+        (2, None)
+    );
+}
+
+#[test]
+fn a_classifier_may_give_the_reason() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    let busy = |result: &Result<u16, ()>| match result {
+        Ok(503) => Outcome::Failure.because("busy"),
+        _ => Outcome::Success.into(),
+    };
+    assert_eq!(db.call_classified(busy, || Ok(503)), Ok(503));
+    assert_eq!(brama.call_classified("db", busy, || Ok(503)), Ok(503));
+    let status = db.status().expect("registered");
+    assert_eq!(status.last_failure_reason.as_deref(), Some("busy"));
+    assert_eq!(status.failure_count, 2);
 }

@@ -1,0 +1,124 @@
+//! What became of a guarded call, and why: what a classifier says, or what the result says itself.
+//!
+//! A failure's reason goes to those who listen, to the status of the connection, and into the
+//! messages of rejections. A classifier gives one if it likes. Plain guarded calls take the text of
+//! the error, which has to be made first. So they make it only where a subscriber listens for the
+//! failure or for the opening.
+//!
+//! The error is of the caller's type, of which nothing is asked. So its text is known where its type
+//! is, by identity, as for [rejections](rejection): texts, boxed errors, and the standard library's
+//! [`io::Error`] and [`fmt::Error`]. Rejected: a bound on the error's type, which would exclude
+//! types that are in use, `()` among them.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Display, Write as _};
+use std::io;
+
+use crate::circuit::record::Record;
+use crate::manager::permit::Outcome;
+use crate::manager::rejection;
+use crate::values::event::{EventMask, EventType};
+
+/// An [`Outcome`], and the reason of a failure.
+///
+/// ```
+/// # use brama::{Brama, Outcome};
+/// # fn main() -> Result<(), brama::Error> {
+/// # let brama = Brama::builder().build()?;
+/// # let search = brama.register("search", None)?;
+/// let answer = search.call_classified(
+///     |status: &Result<u16, std::io::Error>| match status {
+///         Ok(429 | 500..) => Outcome::Failure.because("overloaded"),
+///         Ok(_) => Outcome::Success.into(),
+///         Err(error) => Outcome::Failure.because(error.to_string()),
+///     },
+///     || Ok(503),
+/// );
+/// assert_eq!(answer.ok(), Some(503));
+/// assert_eq!(search.status()?.last_failure_reason.as_deref(), Some("overloaded"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classified {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<Cow<'static, str>>,
+}
+
+impl Outcome {
+    /// With the reason of a failure. Other outcomes have none, and lose it. Bounded as
+    /// [`Report::reason`](crate::Report::reason) is.
+    pub fn because(self, reason: impl Into<Cow<'static, str>>) -> Classified {
+        Classified {
+            outcome: self,
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+impl From<Outcome> for Classified {
+    #[inline(always)]
+    fn from(outcome: Outcome) -> Self {
+        Classified {
+            outcome,
+            reason: None,
+        }
+    }
+}
+
+/// Who would hear of the reason of a failure.
+const LISTENS: EventMask =
+    EventMask::of(EventType::Failure).or(EventMask::of(EventType::CircuitOpened));
+
+/// The usual meaning of a result. A rejection by another circuit says nothing about this one.
+#[inline]
+pub(crate) fn by_result<T, E>(result: &Result<T, E>, record: &Record) -> Classified {
+    match result {
+        Ok(_) => Outcome::Success.into(),
+        Err(error) => by_error(error, record),
+    }
+}
+
+#[inline(never)]
+fn by_error<E>(error: &E, record: &Record) -> Classified {
+    if rejection::is_rejection(error) {
+        return Outcome::Ignored.into();
+    }
+    let reason = record.wants(LISTENS).then(|| text_of(error)).flatten();
+    Classified {
+        outcome: Outcome::Failure,
+        reason: reason.map(Cow::Owned),
+    }
+}
+
+/// The text of an error of a known type.
+fn text_of<E>(error: &E) -> Option<String> {
+    let id = rejection::id_of::<E>();
+    let mut found = None;
+    macro_rules! known {
+        ($($known:ty),+ $(,)?) => {
+            $(found = found.or_else(|| rejection::ask_as::<E, $known, _>(id, error, text));)+
+        };
+    }
+    known![
+        String,
+        &'static str,
+        Box<str>,
+        Cow<'static, str>,
+        io::Error,
+        fmt::Error,
+        Box<dyn Error>,
+        Box<dyn Error + Send>,
+        Box<dyn Error + Send + Sync>,
+    ];
+    found
+}
+
+/// As much of an error's text as it manages to write.
+fn text(error: &impl Display) -> String {
+    let mut text = String::new();
+    // An error here is one of the error's own `Display`.
+    let _ = write!(text, "{error}");
+    text
+}
