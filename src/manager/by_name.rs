@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Brama;
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::manager::call::{self, Admitted};
-use crate::manager::classified::{self, Classified};
+use crate::manager::classified::{self, Classified, Judge, Reason, Verdict};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -139,7 +139,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), classified::by_result, f)
+        self.call_by(key.into(), classified::by_result(), f)
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
@@ -153,7 +153,7 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), |result, _| classify(result).into(), f)
+        self.call_by(key.into(), classified::by(classify), f)
     }
 
     /// [`Brama::call_with`] whose classifier may give the reason of a failure: see [`Classified`].
@@ -167,19 +167,22 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Classified,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), |result, _| classify(result), f)
+        self.call_by(key.into(), classified::by(classify), f)
     }
 
     #[inline(always)]
-    fn call_by<T, E>(
+    fn call_by<T, E, V: Verdict>(
         &self,
         key: Key<'_>,
-        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        judge: Judge<
+            impl FnOnce(&Result<T, E>) -> V,
+            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+        >,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         let (record, admitted) = self.enter(key)?;
         let entry = admitted.entry(self.engine(), &record);
-        call::run_entry(self.engine(), &record, entry, classify, f)
+        call::run_entry(self.engine(), &record, entry, judge, f)
     }
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`](crate::Connection::call_async).
@@ -195,7 +198,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), classified::by_result, f)
+        self.call_async_by(key.into(), classified::by_result(), f)
             .await
     }
 
@@ -213,7 +216,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), |result, _| classify(result).into(), f)
+        self.call_async_by(key.into(), classified::by(classify), f)
             .await
     }
 
@@ -231,14 +234,17 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), |result, _| classify(result), f)
+        self.call_async_by(key.into(), classified::by(classify), f)
             .await
     }
 
-    async fn call_async_by<T, E, F>(
+    async fn call_async_by<T, E, F, V: Verdict>(
         &self,
         key: Key<'_>,
-        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        judge: Judge<
+            impl FnOnce(&Result<T, E>) -> V,
+            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+        >,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where
@@ -246,7 +252,7 @@ impl Brama {
     {
         let (record, admitted) = self.enter(key)?;
         let entry = admitted.entry(self.engine(), &record);
-        call::run_entry_async(self.engine(), &record, entry, classify, f).await
+        call::run_entry_async(self.engine(), &record, entry, judge, f).await
     }
 
     /// Lets a guarded call in. The record is held as long as the call lasts.

@@ -44,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Record, Refusal, Ticket};
-use crate::manager::classified::Classified;
+use crate::manager::classified::{Judge, Reason, Verdict};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::manager::rejection;
@@ -111,37 +111,43 @@ pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Ad
 }
 
 /// Runs the function of a call that was let in.
-pub(crate) fn run_entry<T, E>(
+pub(crate) fn run_entry<T, E, V: Verdict>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+    judge: Judge<
+        impl FnOnce(&Result<T, E>) -> V,
+        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+    >,
     f: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, CallError<E>> {
     match entry {
         Entry::Permit(permit) if permit.is_probe() => {
             let frame = Frame::of_probe(record, permit.generation());
             let result = frame.inside(f);
-            let judge = |result: &_, record: &_| frame.judge(classify(result, record));
-            conclude(permit, judge, result)
+            conclude(permit, judge, |outcome| frame.judge(outcome), result)
         }
-        Entry::Permit(permit) => conclude(permit, classify, f()),
+        Entry::Permit(permit) => conclude(permit, judge, |outcome| outcome, f()),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.inside(f);
-            rider.alight(frame.judge(classify(&result, record)).outcome);
+            let (outcome, _) = (judge.classify)(&result).parts();
+            rider.alight(frame.judge(outcome));
             wrap(result)
         }
     }
 }
 
 /// [`run_entry`] of a future.
-pub(crate) async fn run_entry_async<T, E, F>(
+pub(crate) async fn run_entry_async<T, E, F, V: Verdict>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+    judge: Judge<
+        impl FnOnce(&Result<T, E>) -> V,
+        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+    >,
     f: impl FnOnce() -> F,
 ) -> Result<T, CallError<E>>
 where
@@ -151,29 +157,35 @@ where
         Entry::Permit(permit) if permit.is_probe() => {
             let frame = Frame::of_probe(record, permit.generation());
             let result = frame.around(f).await;
-            let judge = |result: &_, record: &_| frame.judge(classify(result, record));
-            conclude(permit, judge, result)
+            conclude(permit, judge, |outcome| frame.judge(outcome), result)
         }
-        Entry::Permit(permit) => conclude(permit, classify, f().await),
+        Entry::Permit(permit) => conclude(permit, judge, |outcome| outcome, f().await),
         Entry::Riding(ride) => {
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.around(f).await;
-            rider.alight(frame.judge(classify(&result, record)).outcome);
+            let (outcome, _) = (judge.classify)(&result).parts();
+            rider.alight(frame.judge(outcome));
             wrap(result)
         }
     }
 }
 
-/// Reports what became of a call, and hands its result on.
+/// Reports what became of a call, and hands its result on. `amend`: what is reported instead of the
+/// call's own outcome.
 #[inline(always)]
-pub(crate) fn conclude<T, E>(
+pub(crate) fn conclude<T, E, V: Verdict>(
     permit: Permit<'_>,
-    classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+    judge: Judge<
+        impl FnOnce(&Result<T, E>) -> V,
+        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+    >,
+    amend: impl FnOnce(Outcome) -> Outcome,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    let classified = classify(&result, permit.record());
-    permit.settle(classified);
+    let (outcome, reason) = (judge.classify)(&result).parts();
+    let describe = |record: &Record| reason.or_else(|| (judge.describe)(&result, record));
+    permit.settle(amend(outcome), describe);
     wrap(result)
 }
 
@@ -357,11 +369,11 @@ impl Frame {
     }
 
     /// What this call reports, given its own outcome.
-    fn judge(&self, classified: Classified) -> Classified {
+    fn judge(&self, outcome: Outcome) -> Outcome {
         let failed = |seat: &Arc<Seat>| seat.a_rider_failed.load(Ordering::Relaxed);
-        match classified.outcome {
-            Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure.into(),
-            _ => classified,
+        match outcome {
+            Outcome::Ignored if self.seat.get().is_some_and(failed) => Outcome::Failure,
+            outcome => outcome,
         }
     }
 }

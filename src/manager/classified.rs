@@ -43,7 +43,7 @@ use crate::values::event::{EventMask, EventType};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
     pub(crate) outcome: Outcome,
-    pub(crate) reason: Option<Cow<'static, str>>,
+    pub(crate) reason: Option<Reason>,
 }
 
 impl Outcome {
@@ -71,25 +71,74 @@ impl From<Outcome> for Classified {
 const LISTENS: EventMask =
     EventMask::of(EventType::Failure).or(EventMask::of(EventType::CircuitOpened));
 
+/// What decides about the result of a guarded call. `describe` is asked for the reason of a failure
+/// that has none yet.
+pub(crate) struct Judge<C, D> {
+    pub(crate) classify: C,
+    pub(crate) describe: D,
+}
+
+/// What a classifier answers, taken apart.
+pub(crate) trait Verdict {
+    fn parts(self) -> (Outcome, Option<Reason>);
+}
+
+pub(crate) type Reason = Cow<'static, str>;
+
+impl Verdict for Outcome {
+    #[inline(always)]
+    fn parts(self) -> (Outcome, Option<Reason>) {
+        (self, None)
+    }
+}
+
+impl Verdict for Classified {
+    #[inline(always)]
+    fn parts(self) -> (Outcome, Option<Reason>) {
+        (self.outcome, self.reason)
+    }
+}
+
+/// The judge of plain guarded calls.
+#[inline(always)]
+pub(crate) fn by_result<T, E>() -> Judge<
+    impl FnOnce(&Result<T, E>) -> Outcome,
+    impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+> {
+    Judge {
+        classify: outcome_of,
+        describe: reason_of,
+    }
+}
+
+/// The judge of calls with a classifier.
+#[inline(always)]
+pub(crate) fn by<T, E, V: Verdict, C: FnOnce(&Result<T, E>) -> V>(
+    classify: C,
+) -> Judge<C, impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>> {
+    Judge {
+        classify,
+        describe: |_: &_, _: &_| None,
+    }
+}
+
 /// The usual meaning of a result. A rejection by another circuit says nothing about this one.
 #[inline]
-pub(crate) fn by_result<T, E>(result: &Result<T, E>, record: &Record) -> Classified {
+fn outcome_of<T, E>(result: &Result<T, E>) -> Outcome {
     match result {
-        Ok(_) => Outcome::Success.into(),
-        Err(error) => by_error(error, record),
+        Ok(_) => Outcome::Success,
+        Err(error) if rejection::is_rejection(error) => Outcome::Ignored,
+        Err(_) => Outcome::Failure,
     }
 }
 
 #[inline(never)]
-fn by_error<E>(error: &E, record: &Record) -> Classified {
-    if rejection::is_rejection(error) {
-        return Outcome::Ignored.into();
-    }
-    let reason = record.wants(LISTENS).then(|| text_of(error)).flatten();
-    Classified {
-        outcome: Outcome::Failure,
-        reason: reason.map(Cow::Owned),
-    }
+fn reason_of<T, E>(result: &Result<T, E>, record: &Record) -> Option<Reason> {
+    let error = result.as_ref().err()?;
+    record
+        .wants(LISTENS)
+        .then(|| text_of(error))?
+        .map(Cow::Owned)
 }
 
 /// The text of an error of a known type.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::manager::call;
-use crate::manager::classified::{self, Classified};
+use crate::manager::classified::{self, Classified, Judge, Reason, Verdict};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -226,7 +226,7 @@ impl Connection {
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
     #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_by(classified::by_result, f)
+        self.call_by(classified::by_result(), f)
     }
 
     /// [`Connection::call`] in which `classify` says what a result means.
@@ -255,7 +255,7 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(|result, _| classify(result).into(), f)
+        self.call_by(classified::by(classify), f)
     }
 
     /// [`Connection::call_with`] whose classifier may give the reason of a failure: see
@@ -266,24 +266,27 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Classified,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(|result, _| classify(result), f)
+        self.call_by(classified::by(classify), f)
     }
 
     #[inline(always)]
-    fn call_by<T, E>(
+    fn call_by<T, E, V: Verdict>(
         &self,
-        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        judge: Judge<
+            impl FnOnce(&Result<T, E>) -> V,
+            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+        >,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         // Distinguished here, so that only a healthy call is inlined.
         if let Some(ticket) = self.record.try_pass() {
             let permit = Permit::lent(&self.engine, &self.record, ticket);
-            return call::conclude(permit, classify, f());
+            return call::conclude(permit, judge, |outcome| outcome, f());
         }
         let admitted = call::admit_unless_closed(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry(&self.engine, &self.record, entry, classify, f)
+        call::run_entry(&self.engine, &self.record, entry, judge, f)
     }
 
     /// [`Connection::call`] for a future. Dropped before it is done, it is
@@ -296,7 +299,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(classified::by_result, f).await
+        self.call_async_by(classified::by_result(), f).await
     }
 
     /// [`Connection::call_with`] for a future.
@@ -308,8 +311,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(|result, _| classify(result).into(), f)
-            .await
+        self.call_async_by(classified::by(classify), f).await
     }
 
     /// [`Connection::call_classified`] for a future.
@@ -321,12 +323,15 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(|result, _| classify(result), f).await
+        self.call_async_by(classified::by(classify), f).await
     }
 
-    async fn call_async_by<T, E, F>(
+    async fn call_async_by<T, E, F, V: Verdict>(
         &self,
-        classify: impl FnOnce(&Result<T, E>, &Record) -> Classified,
+        judge: Judge<
+            impl FnOnce(&Result<T, E>) -> V,
+            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
+        >,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where
@@ -335,7 +340,7 @@ impl Connection {
         let admitted = call::admit(&self.engine, &self.record);
         let admitted = admitted.map_err(|refusal| self.error(refusal))?;
         let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry_async(&self.engine, &self.record, entry, classify, f).await
+        call::run_entry_async(&self.engine, &self.record, entry, judge, f).await
     }
 
     /// Everything that is known of the connection.

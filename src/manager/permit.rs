@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Begun, Record, RecordRef, Refusal, Ticket};
-use crate::manager::classified::Classified;
+use crate::manager::classified::Reason;
 use crate::manager::engine::Engine;
 use crate::values::error::Error;
 use crate::values::event::Report;
@@ -228,24 +228,17 @@ impl<'a> Permit<'a> {
     /// Reports an outcome whose caller waits for no answer: a stale report has
     /// done what it could.
     #[inline(always)]
-    pub(crate) fn settle(self, classified: Classified) {
-        let parts = self.into_parts();
-        match classified {
-            Classified {
-                outcome: Outcome::Failure,
-                reason: Some(reason),
-            } => Parts::failed(parts.engine, parts.record, parts.ticket, &reason),
-            Classified { outcome, .. } => {
-                if outcome != Outcome::Success || !parts.succeeds_at_once() {
-                    Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
-                }
-            }
+    pub(crate) fn settle(self, outcome: Outcome, describe: impl FnOnce(&Record) -> Option<Reason>) {
+        if outcome == Outcome::Failure
+            && let Some(reason) = describe(self.parts.record())
+        {
+            let parts = self.into_parts();
+            return Parts::failed(parts.engine, parts.record, parts.ticket, &reason);
         }
-    }
-
-    #[inline]
-    pub(crate) fn record(&self) -> &Record {
-        self.parts.record()
+        let parts = self.into_parts();
+        if outcome != Outcome::Success || !parts.succeeds_at_once() {
+            Parts::settled(parts.engine, parts.record, parts.ticket, outcome);
+        }
     }
 
     /// The caller reports, and releases the parts: no drop does.
