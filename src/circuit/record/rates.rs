@@ -126,7 +126,8 @@ impl Rates {
     pub(super) fn count(&self, word: Word, outcome: Outcome, now: u64) {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
-            Reports::Calls(reports) if word.tally().is_some() => {
+            // Successes of a circuit that is not watched do not come here, so failures must not.
+            Reports::Calls(reports) if word.is_watched() => {
                 reports.report(word.generation(), outcome);
             }
             Reports::Calls(_) => {}
@@ -321,5 +322,59 @@ impl Record {
             let generation = self.word_now().generation();
             reports.begin(self, generation, reports.sums(self));
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::circuit::record::{Profile, RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::event::Report;
+    use crate::values::settings::{ConnectionOptions, Overrides};
+    use crate::values::state::State;
+
+    /// The thread that gives a circuit its rates is stopped after it has made the block, or visits
+    /// a million others: successes do not come here yet.
+    ///
+    /// Mutation: `failures-of-a-circuit-that-is-not-watched`.
+    #[test]
+    fn among_the_last_calls_are_failures_only_where_successes_are() {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let options = ConnectionOptions::new()
+            .failure_rate(0.5)
+            .minimum_calls(10)
+            .rate_calls(10);
+        let overrides = options.applied_to(&Overrides::NONE, &Overrides::NONE);
+        let profile = Profile {
+            overrides: overrides.expect("valid"),
+            ..Profile::default()
+        };
+        assert!(record.replace_profile(&None, profile.into()));
+        context.next_version();
+        record.fit_rates(&context);
+        let report = |failures| {
+            for _ in 0..9 {
+                record
+                    .success(&context, None, &Report::NONE)
+                    .expect("there");
+            }
+            for _ in 0..failures {
+                record
+                    .failure(&context, None, &Report::NONE)
+                    .expect("there");
+            }
+        };
+        for _ in 0..20 {
+            report(1);
+        }
+        assert_eq!(record.word_now().state(), State::Closed);
+        record.watch(&context);
+        report(9);
+        assert_eq!(record.word_now().state(), State::Open);
     }
 }

@@ -30,21 +30,23 @@ pub(super) struct InTime {
     known: AtomicU64,
 }
 
-/// How many calls count at least, in a bucket and a generation: `calls 32 | bucket 19 | generation
-/// 13`. It only saves work.
+/// How many calls count at least, in a bucket and since a baseline: `calls 32 | a mix of both 32`. It
+/// only saves work. A thread may write it late, after the evidence has begun again: so it says
+/// itself since when it counts.
 #[derive(Clone, Copy)]
 struct Known(u64);
 
 impl Known {
-    const BUCKET_BITS: u32 = 32 - Generation::BITS;
-
-    fn new(calls: u64, bucket: u64, generation: Generation) -> Self {
-        let bucket = bucket & ((1 << Self::BUCKET_BITS) - 1);
-        Known(calls.min(u32::MAX.into()) << 32 | bucket << Generation::BITS | generation.bits())
+    fn new(calls: u64, bucket: u64, baseline: Sums) -> Self {
+        // Odd, and without a pattern: different buckets and reports nearly always give another mix.
+        const SPREAD: u64 = 0x9e37_79b9;
+        let reports = baseline.successes.wrapping_add(baseline.failures);
+        let mix = reports.wrapping_mul(SPREAD).wrapping_add(bucket) as u32;
+        Known(calls.min(u32::MAX.into()) << 32 | u64::from(mix))
     }
 
-    fn calls(self, bucket: u64, generation: Generation) -> u64 {
-        match self.0 as u32 == Known::new(0, bucket, generation).0 as u32 {
+    fn calls(self, bucket: u64, baseline: Sums) -> u64 {
+        match self.0 as u32 == Known::new(0, bucket, baseline).0 as u32 {
             true => self.0 >> 32,
             false => 0,
         }
@@ -102,13 +104,13 @@ impl InTime {
         let now = context.clock.now();
         let bucket = self.window.bucket(now);
         // Relaxed: it says itself what it is of.
-        let known = Known(self.known.load(Ordering::Relaxed)).calls(bucket, generation);
+        let known = Known(self.known.load(Ordering::Relaxed)).calls(bucket, baseline);
         let (failures, slow) = self.window.bad(now);
         if !settings.can_reach_a_rate(failures, slow, known) {
             return None;
         }
         let counts = self.counts_since(record, context, baseline)?;
-        let known = Known::new(counts.calls, bucket, generation);
+        let known = Known::new(counts.calls, bucket, baseline);
         self.known.store(known.0, Ordering::Relaxed);
         Some(counts)
     }
@@ -138,7 +140,6 @@ impl InTime {
     pub(super) fn begin(&self, record: &Record, generation: Generation, sums: Sums) {
         let now = || record.word_now().generation();
         self.baseline.write(generation, sums, now);
-        self.known.store(0, Ordering::Relaxed);
     }
 }
 
@@ -154,6 +155,46 @@ mod tests {
     use crate::values::event::Report;
     use crate::values::settings::ConnectionOptions;
     use crate::values::state::State;
+
+    /// A thread that had added up before a reset writes down what it found afterwards.
+    ///
+    /// Mutation: `known-calls-of-another-beginning`.
+    #[test]
+    fn what_is_known_of_calls_ends_with_their_evidence() {
+        let (context, record) = circuit();
+        let known = || {
+            let rates = record.rates().expect("asked for");
+            match &rates.reports {
+                Reports::Time(reports) => reports.known.load(Ordering::Relaxed),
+                Reports::Calls(_) => unreachable!("it counts in time"),
+            }
+        };
+        let fail_twice = || {
+            for _ in 0..2 {
+                record
+                    .failure(&context, None, &Report::NONE)
+                    .expect("there");
+            }
+        };
+        for _ in 0..9 {
+            record
+                .success(&context, None, &Report::NONE)
+                .expect("there");
+        }
+        fail_twice();
+        assert_eq!(record.word_now().state(), State::Closed);
+        let late = known();
+        assert_ne!(late, 0);
+        record.reset(&context).expect("there");
+        {
+            let rates = record.rates().expect("asked for");
+            if let Reports::Time(reports) = &rates.reports {
+                reports.known.store(late, Ordering::Relaxed);
+            }
+        }
+        fail_twice();
+        assert_eq!(record.word_now().state(), State::Open);
+    }
 
     /// A circuit that opens when both of two calls fail.
     fn circuit() -> (Context, RecordRef) {
@@ -195,16 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_calls_is_of_one_bucket_and_one_generation() {
-        let generation = |number| Generation::from_bits(number);
-        let known = Known::new(7, 3, generation(5));
-        assert_eq!(known.calls(3, generation(5)), 7);
-        assert_eq!(known.calls(4, generation(5)), 0);
-        assert_eq!(known.calls(3, generation(6)), 0);
-        let most = Known::new(u64::MAX, u64::MAX, generation(u64::MAX));
-        assert_eq!(
-            most.calls(u64::MAX, generation(u64::MAX)),
-            u64::from(u32::MAX)
-        );
+    fn what_is_known_of_calls_is_of_one_bucket_and_one_baseline() {
+        let baseline = |successes, failures| Sums {
+            successes,
+            failures,
+            slow: 0,
+        };
+        let known = Known::new(7, 3, baseline(5, 1));
+        assert_eq!(known.calls(3, baseline(5, 1)), 7);
+        assert_eq!(known.calls(4, baseline(5, 1)), 0);
+        assert_eq!(known.calls(3, baseline(6, 1)), 0);
+        assert_eq!(known.calls(3, baseline(5, 2)), 0);
+        let most = baseline(u64::MAX, u64::MAX);
+        let known = Known::new(u64::MAX, u64::MAX, most);
+        assert_eq!(known.calls(u64::MAX, most), u64::from(u32::MAX));
     }
 }
