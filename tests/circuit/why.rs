@@ -105,6 +105,18 @@ fn a_long_reason_is_kept_in_part_and_a_nul_is_none() {
 }
 
 #[test]
+fn an_empty_reason_is_none_and_leaves_that_of_the_failure_before() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    db.failure("timeout").expect("registered");
+    db.failure("").expect("registered");
+    let last = status(&db).last_failure_reason;
+    assert_eq!(last.as_deref(), Some("timeout"));
+    db.open_circuit("", None).expect("registered");
+    assert_eq!(why(&db), (Some(Cause::Manual), None));
+}
+
+#[test]
 fn events_of_an_open_circuit_have_its_cause() {
     let (brama, clock) = manager();
     let filter = EventFilter::new().types([

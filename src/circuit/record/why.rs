@@ -39,10 +39,11 @@ impl Reasons {
 }
 
 impl Record {
-    /// Keeps the reason of a failure, if it has one.
+    /// Keeps the reason of a failure, if it has one. An empty one is none.
     #[inline]
     pub(super) fn note_failure_reason(&self, context: &Context, report: &Report<'_>) {
         if let Some(reason) = report.reason
+            && !reason.is_empty()
             && !self.has_failure_reason(reason)
         {
             self.keep_failure_reason(context, reason);
