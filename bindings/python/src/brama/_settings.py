@@ -134,8 +134,8 @@ class ConnectionSettings(TypedDict, total=False):
     failure_rate: Union[float, Inherit, None]
     """The share of failures among the reports that opens the circuit, once there are
     `minimum_calls`. Above 0.0, at most 1.0. None (default): the share does not count. With a
-    rate the circuit opens for failures in a row only if `max_attempts` or `window` is given, here
-    or to the manager."""
+    `failure_rate` the circuit opens for failures in a row only if `max_attempts` or `window` is
+    given, here or to the manager."""
     rate_window: Union[Duration, Inherit]
     """The time over which the rates count reports. 1 000 to 3 600 000 ms. It takes the place of
     `rate_calls` that were given before or are the manager's; one call cannot give both. Default
