@@ -430,8 +430,8 @@
 //! - **No shared cache line is written** by a guarded call that succeeds on a closed circuit,
 //!   if it is made by handle with [`call`](Connection::call) or
 //!   [`acquire`](Connection::acquire). The exceptions: a *recently used* flag, set at most
-//!   once per cleanup interval; the order of the calls, where
-//!   [`rate_calls`](docs::rules#what-it-costs) serve a rate; and the total, for threads that found no
+//!   once per cleanup interval; the order of the calls, if the rates count
+//!   [`rate_calls`](docs::rules#what-it-costs); and the total, for threads that found no
 //!   cell of their own in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
 //!   more; a thread keeps the cell that it has taken).
 //! - **Shared cache lines are written** by permits by name ([`Brama::acquire`],
