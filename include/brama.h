@@ -36,22 +36,23 @@
  * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
  * is part of the state: every function sees the state as of now, on any thread.
  *
- * RULES. A circuit may have several; the first one that fires opens it, and brama_status tells
- * which one it was (cause) and what counted (window_calls and its kin).
+ * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
+ * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
  *
  *     in a row        max_attempts failures in a row (5)
  *     window          so many failures within window_ms; a success clears it
  *     count in time   the same with success_clears_window 0: no success clears it
- *     failure rate    of at least minimum_calls (20) reports within rate_window_ms (10000)
- *                     the share failure_rate are failures
- *     slow calls      of as many the share slow_call_rate lasted slow_call_duration_ms or
- *                     longer, failed or not
+ *     failure rate    the share failure_rate of the reports within rate_window_ms (10000) are
+ *                     failures, and there are at least minimum_calls (20) reports
+ *     slow calls      the share slow_call_rate of these reports lasted slow_call_duration_ms or
+ *                     longer, failed or not; the same minimum
  *     last calls      the same shares of exactly the last rate_calls reports
  *
  * They are asked when a failure or a slow success is reported: nothing opens because time
  * passes, or because a fast success arrives. With fewer reports than minimum_calls no rate opens
- * a circuit. A failure_rate takes the place of the default max_attempts, so give max_attempts,
- * too. To begin with:
+ * a circuit. rate_window_ms, T, is cut into B = 10 buckets: the result is the exact rate of some
+ * window between (1 - 1/B) T and T long. A failure_rate takes the place of the default
+ * max_attempts, so give max_attempts, too. To begin with:
  *
  *     options.max_attempts = 8;         // failures in a row, or
  *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
@@ -803,8 +804,8 @@ typedef struct brama_options_t {
     /**
      * The share of failures among the reports that opens the circuit, once there are
      * minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
-     * With a rate the circuit opens for failures in a row only if max_attempts or window_ms is
-     * given, here or in brama_config_t.
+     * With a failure_rate the circuit opens for failures in a row only if max_attempts or
+     * window_ms is given, here or in brama_config_t.
      */
     double failure_rate;
     /**
@@ -1730,8 +1731,8 @@ brama_result_t brama_connection_failure_in(const brama_connection_t *connection,
                                            uint64_t duration_ms);
 
 /**
- * Reports that the admitted call succeeded, and that it has lasted duration_ms: this goes before
- * what was measured. report and duration_ms as in brama_success_in. Errors as
+ * Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of what
+ * was measured. report and duration_ms as in brama_success_in. Errors as
  * brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to be
  * reported then. Any thread.
  */
@@ -1749,8 +1750,8 @@ brama_result_t brama_permit_success_in_at(const brama_permit_t *permit,
                                           uint64_t duration_ms);
 
 /**
- * Reports that the admitted call failed, and that it has lasted duration_ms: this goes before what
- * was measured. report and duration_ms as in brama_failure_in, errors as in
+ * Reports that the admitted call failed, and that it has lasted duration_ms, in place of what was
+ * measured. report and duration_ms as in brama_failure_in, errors as in
  * brama_permit_success_in. Any thread.
  */
 BRAMA_API
@@ -2107,7 +2108,7 @@ typedef struct brama_status_t {
     /**
      * Reports that count for the rates: within the window, and since the circuit closed or was
      * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-     * rate is set, after a failed probe, and if the number is not known.
+     * rate is set, after an opening by hand or by a failed probe, and if the number is not known.
      */
     uint64_t window_calls;
     /**
@@ -2367,8 +2368,8 @@ typedef struct brama_event_t {
     size_t metadata_count;
     /**
      * The reports that counted for the rates when the circuit opened, as in brama_status_t.
-     * BRAMA_NONE if the event tells of no opening, if no rate was set, and in an event with
-     * BRAMA_EVENT_COALESCED.
+     * BRAMA_NONE if the event tells of no opening, if no rate was set, of an opening by hand or by
+     * a failed probe, and in an event with BRAMA_EVENT_COALESCED.
      */
     uint64_t window_calls;
     /**

@@ -168,15 +168,15 @@
 //!
 //! A call is measured from its admission to its report where
 //! [`slow_call_duration`](ConnectionOptions::slow_call_duration) or
-//! [`cancelled_after`](ConnectionOptions::cancelled_after) is set, from the next call on. If the
-//! smaller of the two is below 100 ms, this takes the exact clock, with the start rounded up and the
-//! end down: no call is taken for longer than it was. From there on it takes the coarse clock, which
+//! [`cancelled_after`](ConnectionOptions::cancelled_after) is set, from the next call on. The smaller
+//! of the two decides by which clock. Below 100 ms it is the exact one, with the start rounded up and
+//! the end down: no call is taken for longer than it was. From 100 ms on it is the coarse one, which
 //! costs less and is off by less than one of its ticks, 1 to 10 ms.
 //!
 //! A report without a permit has a duration only if its reporter gives one:
 //! [`success_in`](Connection::success_in), [`failure_in`](Connection::failure_in). On a permit, a
-//! duration that is given goes before the measured one. Where no setting asks for durations, one that
-//! is given changes nothing.
+//! duration that is given takes the place of the measured one. Where no setting asks for durations,
+//! one that is given changes nothing.
 //! [An example](docs::rules#a-database-pool).
 //!
 //! # Why it opened
@@ -189,8 +189,8 @@
 //! failures or openings. Nothing is asked of the error's type: the text is known of texts, boxed
 //! errors, `std::io::Error` and `std::fmt::Error`. For others
 //! [`call_classified`](Connection::call_classified) gives a reason.
-//! If a rate is set, [`Status::window_calls`] and its kin say what counted then, and while
-//! the circuit is closed what counts now.
+//! If a rate is set, [`Status::window_calls`] and its kin say what counts now. Of a circuit that is
+//! not closed they say what counted when it opened.
 //!
 //! # Settings
 //!
@@ -432,8 +432,9 @@
 //! - **No shared cache line is written** by a guarded call that succeeds on a closed circuit,
 //!   if it is made by handle with [`call`](Connection::call) or
 //!   [`acquire`](Connection::acquire). The exceptions: a *recently used* flag, set at most
-//!   once per cleanup interval; and the total, for threads that found no cell of their own
-//!   in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
+//!   once per cleanup interval; the order of the calls, if the rates count
+//!   [`rate_calls`](docs::rules#what-it-costs); and the total, for threads that found no
+//!   cell of their own in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
 //!   more; a thread keeps the cell that it has taken).
 //! - **Shared cache lines are written** by permits by name ([`Brama::acquire`],
 //!   [`Brama::call`] and its kin) and by owned ones ([`Connection::acquire_owned`]): they

@@ -887,7 +887,7 @@ struct Status {
     std::uint32_t failure_count;  ///< in a row, or inside the window
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. None if no rate is
-    /// set, after a failed probe, and if the number is not known.
+    /// set, after an opening by hand or by a failed probe, and if the number is not known.
     std::optional<std::uint64_t> window_calls;
     std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not
@@ -1007,7 +1007,8 @@ struct Event {
     bool truncated = false;
     std::optional<Cause> cause = {};  ///< why the circuit is open, if it is and the cause is known
     /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, and if it is coalesced.
+    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and
+    /// if it is coalesced.
     std::optional<std::uint64_t> window_calls = {};
     std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow = {};      ///< the slow calls among them, failed or not
@@ -1033,7 +1034,8 @@ public:
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
     /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, and if it is coalesced.
+    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and
+    /// if it is coalesced.
     std::optional<std::uint64_t> window_calls() const noexcept { return detail::calls(raw_->window_calls); }
     /// The failures among window_calls.
     std::optional<std::uint64_t> window_failures() const noexcept { return detail::calls(raw_->window_failures); }
@@ -1322,8 +1324,8 @@ public:
         return answer;
     }
 
-    /// success() and failure() of a call that has lasted so long, as its reporter knows: this goes
-    /// before what was measured. Errors as success(); InvalidArgument for a duration that is
+    /// success() and failure() of a call that has lasted so long, as its reporter knows, in place
+    /// of what was measured. Errors as success(); InvalidArgument for a duration that is
     /// negative, `never`, `none` or `inherit`: then it is still to be reported.
     void success_in(Milliseconds duration, const Metadata& metadata = {}) { try_success_in(duration, metadata).value(); }
     Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) noexcept {

@@ -35,6 +35,10 @@
 //! | tally | the failures that count, as a value (`values::tally`) |
 //! | parked | where the tally is while the circuit is not closed (`circuit::record::parked`) |
 //! | trips | openings since the circuit was last healthy |
+//! | watched | a closed circuit whose calls need a start, or whose reports a place among the last calls |
+//! | evidence | the reports that count for the rates (`circuit::record::rates`) |
+//! | mark | how many reports a cell had counted when a bucket of time began |
+//! | entry | cause and length of the last opening (`circuit::record::last_opening`) |
 //! | permit, ticket | an admission; what the library remembers of it |
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
 //! | notice | what a reporter pushes onto the ring (`circuit::event_sink`) |
@@ -73,7 +77,9 @@
 //! | `missed` | reporters set bits; the dispatcher, who removes and who discards take them | the same | `AL` |
 //! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange, `A` loads before and after the word |
 //! | cold: `probe` | probes | probes, cleanup | `AL` exchange |
-//! | cold: `rare` | who gives settings, once | probes, failures, `status` | `L` publishes, `A` |
+//! | cold: `rare` | who gives settings, or reports the first reason, once | probes, failures, `status` | `L` publishes, `A` |
+//! | rare: `rates` | who gives another window of a rate, by exchange | reports, `status` | see `structures::replaceable` |
+//! | rare: `reasons` | who fails or opens with a reason, one thread at a time | rejections that are explained, `status` | see `structures::text_cell` |
 //! | cold: `times` | who opens; the dispatcher (the time of the last event) | `status`; the dispatcher | `R`, the opening published by `changed_at` |
 //! | cold: `link` | who leaves the record for the driver | the driver | `AL` |
 //!
@@ -83,8 +89,9 @@
 //! 2. `circuit::record::reports::failure`: `try_failure` sees a subscriber, or a count that reaches the limit,
 //!    and leaves it to `finish_failure`.
 //! 3. `apply_failure` reads what is parked and the word (`parked::seen`), lets an expiry that is due
-//!    happen (`transition::look`), and decides by values: `circuit::record::reports::counting` works out what
-//!    counts with it, `values::trip_rule` whether that opens, `values::expiry` for how long.
+//!    happen (`transition::look`), and decides by values. `circuit::record::reports::counting` works out
+//!    what counts with it, `values::trip_rule` and `values::rates` whether that opens,
+//!    `values::expiry` for how long.
 //! 4. `transition::leave_with`: one exchange of what is parked, one of the word. If either fails, from 3.
 //! 5. Only then: the failure's time is written to the window, the opening's to the record
 //!    (`transition::after_opening`), and a notice is made (`circuit::record::notify`).
@@ -116,6 +123,7 @@
 //! | slab with magazines | J. Bonwick and J. Adams, *Magazines and Vmem*, 2001 |
 //! | stack that is taken whole | R. K. Treiber, 1986 |
 //! | striped counters | D. Lea, `LongAdder` |
+//! | text between two looks at a sequence | H.-J. Boehm, *Can Seqlocks Get Along With Programming Language Memory Models?*, 2012 |
 //! | helping to finish another thread's operation | M. Herlihy, *Wait-Free Synchronization*, 1991 |
 //! | backoff with jitter | M. Brooker, *Exponential Backoff and Jitter*, 2015 |
 //! | models of memory | B. Norris and B. Demsky, *CDSChecker*, 2013; `loom` |

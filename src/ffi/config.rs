@@ -84,8 +84,8 @@ pub struct brama_options_t {
     pub reserved: u32,
     /// The share of failures among the reports that opens the circuit, once there are
     /// minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
-    /// With a rate the circuit opens for failures in a row only if max_attempts or window_ms is
-    /// given, here or in brama_config_t.
+    /// With a failure_rate the circuit opens for failures in a row only if max_attempts or
+    /// window_ms is given, here or in brama_config_t.
     pub failure_rate: f64,
     /// The time over which the rates count reports. 1000 to 3600000. It takes the place of a
     /// rate_calls that was given before or is the manager's; one call cannot give both.

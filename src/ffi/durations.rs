@@ -112,8 +112,8 @@ pub unsafe extern "C" fn brama_connection_failure_in(
     }
 }
 
-/// Reports that the admitted call succeeded, and that it has lasted duration_ms: this goes before
-/// what was measured. report and duration_ms as in brama_success_in. Errors as
+/// Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of what
+/// was measured. report and duration_ms as in brama_success_in. Errors as
 /// brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to be
 /// reported then. Any thread.
 #[unsafe(no_mangle)]
@@ -145,8 +145,8 @@ pub unsafe extern "C" fn brama_permit_success_in_at(
     })
 }
 
-/// Reports that the admitted call failed, and that it has lasted duration_ms: this goes before what
-/// was measured. report and duration_ms as in brama_failure_in, errors as in
+/// Reports that the admitted call failed, and that it has lasted duration_ms, in place of what was
+/// measured. report and duration_ms as in brama_failure_in, errors as in
 /// brama_permit_success_in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_in(

@@ -62,8 +62,8 @@ pub struct brama_event_t {
     /// How many pairs metadata has.
     pub metadata_count: usize,
     /// The reports that counted for the rates when the circuit opened, as in brama_status_t.
-    /// BRAMA_NONE if the event tells of no opening, if no rate was set, and in an event with
-    /// BRAMA_EVENT_COALESCED.
+    /// BRAMA_NONE if the event tells of no opening, if no rate was set, of an opening by hand or by
+    /// a failed probe, and in an event with BRAMA_EVENT_COALESCED.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,

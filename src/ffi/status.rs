@@ -149,7 +149,7 @@ pub struct brama_status_t {
     pub retry_after_ms: u64,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-    /// rate is set, after a failed probe, and if the number is not known.
+    /// rate is set, after an opening by hand or by a failed probe, and if the number is not known.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,

@@ -418,8 +418,8 @@ impl Connection {
     /// hand that did, as [`Status::reason`]. To explain a rejection, which says only the
     /// [cause](crate::Rejected::cause). Allocates the text, so ask when the answer is wanted.
     ///
-    /// `None` if the circuit never opened, or if there was no reason; also for a connection that
-    /// is removed.
+    /// `None` if the circuit never opened, or if there was no reason. Also `None` if the connection
+    /// is removed, or its manager was shut down.
     pub fn why(&self) -> Option<String> {
         self.record.opening_reason()
     }

@@ -165,8 +165,8 @@ impl<'a> Permit<'a> {
         parts.conclude(record.failure_for(context, Some(parts.ticket), &report, wait))
     }
 
-    /// [`Permit::success`] of a call that has lasted so long, as its reporter knows: this goes
-    /// before what was measured. See [`Connection::success_in`](crate::Connection::success_in).
+    /// [`Permit::success`] of a call that has lasted so long, as its reporter knows, in
+    /// place of what was measured. See [`Connection::success_in`](crate::Connection::success_in).
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ impl<'a> Permit<'a> {
         self.success_with(Report::NONE.lasting(duration))
     }
 
-    /// [`Permit::failure`] of a call that has lasted so long, as its reporter knows: this goes
-    /// before what was measured.
+    /// [`Permit::failure`] of a call that has lasted so long, as its reporter knows, in
+    /// place of what was measured.
     ///
     /// # Errors
     ///

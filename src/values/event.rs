@@ -362,8 +362,8 @@ impl Event {
     }
 
     /// What counted for the [rates](crate::Status::window_calls) when the circuit opened. None for
-    /// an event of something else, without a rate, and if the event is
-    /// [coalesced](Event::is_coalesced).
+    /// an event of something else, without a rate, after an opening by hand or by a failed probe, and
+    /// if the event is [coalesced](Event::is_coalesced).
     pub fn window_calls(&self) -> Option<u64> {
         self.facts.counts.map(|counts| counts.calls)
     }

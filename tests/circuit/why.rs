@@ -102,6 +102,21 @@ fn a_long_reason_is_kept_in_part_and_a_nul_is_none() {
     db.failure("a\0b").expect("registered");
     let last = status(&db).last_failure_reason;
     assert_eq!(last.as_deref(), Some("a\u{fffd}b"));
+    db.failure("\0".repeat(256).as_str()).expect("registered");
+    let last = status(&db).last_failure_reason.expect("given");
+    assert_eq!(last, "\u{fffd}".repeat(85), "255 of 256 bytes");
+}
+
+#[test]
+fn an_empty_reason_is_none_and_leaves_that_of_the_failure_before() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    db.failure("timeout").expect("registered");
+    db.failure("").expect("registered");
+    let last = status(&db).last_failure_reason;
+    assert_eq!(last.as_deref(), Some("timeout"));
+    db.open_circuit("", None).expect("registered");
+    assert_eq!(why(&db), (Some(Cause::Manual), None));
 }
 
 #[test]

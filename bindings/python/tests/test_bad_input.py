@@ -182,6 +182,18 @@ def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: 
     assert manager.state("y") == "unknown"
 
 
+@pytest.mark.parametrize("value", [-0.5, float("-inf"), -3.0e300, 4294967292, 4294967295.0, 2.0**64])
+def test_a_refused_number_is_shown_as_it_was_given(world: World, value: float) -> None:
+    """And not as the constant of C that it is."""
+    for row in TABLE:
+        if row.kind in ("part", "optional_rate"):
+            with pytest.raises(brama.InvalidConfig) as told:
+                world.manager.register("x", **{row.name: value})
+            shown = str(told.value)
+            assert shown.startswith(f"invalid setting `{row.name}` = {value!r}: must be "), shown
+            assert "BRAMA" not in shown
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, List, Optional, Tuple
 
 import pytest
 
@@ -198,9 +200,9 @@ def test_values_can_be_copied_and_pickled(world: World) -> None:
     x.open_circuit(expiry=5)
     with pytest.raises(brama.CircuitOpen) as rejected:
         x.acquire()
-    copy = pickle.loads(pickle.dumps(rejected.value))
-    assert (copy.retry_after, copy.identifier, copy.scope) == (5, "x", None)
-    assert str(copy) == str(rejected.value)
+    copied = pickle.loads(pickle.dumps(rejected.value))
+    assert (copied.retry_after, copied.identifier, copied.scope) == (5, "x", None)
+    assert str(copied) == str(rejected.value)
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(x)
 
@@ -230,6 +232,51 @@ def test_a_rejection_says_why_the_circuit_opened(world: World) -> None:
     assert (caught.value.cause, caught.value.reason) == (None, None)
     assert brama.CircuitOpen(5, "x").cause is None
     assert brama.CircuitOpen(5, "x", None, False, brama.Cause.PROBE).cause is brama.Cause.PROBE
+
+
+def test_a_copy_of_a_rejection_has_what_programs_have_added(world: World) -> None:
+    x = world.manager.register("x")
+    x.open_circuit(reason="by hand")
+    with pytest.raises(brama.CircuitOpen) as caught:
+        x.acquire()
+    added: Any = caught.value
+    added.request = 7
+    for make in (copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))):
+        made: Any = make(added)
+        assert (made.request, made.reason, str(made)) == (7, "by hand", str(added))
+
+
+@pytest.mark.parametrize("when", ["before it is asked", "while it is asked"])
+def test_threads_that_ask_a_rejection_at_once_hear_the_same(when: str) -> None:
+    """The second thread is a look at the error at the moment in which the first would be stopped."""
+
+    class Circuit:
+        """Which says another thing each time."""
+
+        said = 0
+
+        def why(self) -> Tuple[brama.Cause, str]:
+            self.said += 1
+            said = str(self.said)
+            if when == "while it is asked" and self.said == 1:
+                heard.append(error.reason)
+            return brama.Cause.MANUAL, said
+
+    class Stopped(brama.CircuitOpen):
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if when == "before it is asked" and name in ("_why", "_circuit") and name not in stops:
+                stops.append(name)
+                heard.append(error.reason)
+            return value
+
+    heard: List[Optional[str]] = []
+    stops: List[str] = []
+    error = Stopped(5, "x")
+    error._circuit = Circuit()
+    heard.append(error.reason)
+    heard.append(error.reason)
+    assert len(heard) > 2 and len(set(heard)) == 1 and None not in heard, heard
 
 
 def test_states_are_strings() -> None:

@@ -24,7 +24,7 @@ pub struct Status {
     pub failure_count: u32,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed: those that counted when it opened. None without a rate,
-    /// after a failed probe, and if that is not known.
+    /// after an opening by hand or by a failed probe, and if that is not known.
     pub window_calls: Option<u64>,
     /// The failures of [`Status::window_calls`].
     pub window_failures: Option<u64>,

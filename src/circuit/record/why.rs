@@ -17,11 +17,11 @@ use super::Record;
 use super::Refused;
 use super::last_opening::Entry;
 use crate::circuit::context::Context;
-use crate::structures::text_cell::TextCell;
+use crate::structures::text_cell::{self, TextCell};
 use crate::values::cause::Cause;
 #[cfg(feature = "capi")]
 use crate::values::error::Rejected;
-use crate::values::event::Report;
+use crate::values::event::{self, Report};
 use crate::values::state::Word;
 
 pub(super) struct Reasons {
@@ -39,10 +39,11 @@ impl Reasons {
 }
 
 impl Record {
-    /// Keeps the reason of a failure, if it has one.
+    /// Keeps the reason of a failure, if it has one. An empty one is none.
     #[inline]
     pub(super) fn note_failure_reason(&self, context: &Context, report: &Report<'_>) {
         if let Some(reason) = report.reason
+            && !reason.is_empty()
             && !self.has_failure_reason(reason)
         {
             self.keep_failure_reason(context, reason);
@@ -112,9 +113,15 @@ impl Record {
     }
 }
 
-/// As events show it: C's strings have no NUL. An empty one is none.
-fn shown(reason: String) -> Option<String> {
-    (!reason.is_empty()).then(|| reason.replace('\0', "\u{fffd}"))
+/// As events show it: C's strings have no NUL. What takes its place is longer. An empty reason is
+/// none.
+fn shown(mut reason: String) -> Option<String> {
+    if reason.contains('\0') {
+        reason = reason.replace('\0', "\u{fffd}");
+        let kept = event::beginning(&reason, text_cell::MOST).len();
+        reason.truncate(kept);
+    }
+    (!reason.is_empty()).then_some(reason)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -103,8 +103,9 @@ macro_rules! setting_table {
 
             /// The share of failures among the reports that opens the circuit, once there are
             /// [`minimum_calls`](crate::ConnectionOptions::minimum_calls). Above 0.0, at most 1.0.
-            /// `None`: the share does not count. With a rate the circuit opens for failures in a
-            /// row only if `max_attempts` or `window` is given on some level. Default none.
+            /// `None`: the share does not count. With a `failure_rate` the circuit opens for
+            /// failures in a row only if `max_attempts` or `window` is given on some level. Default
+            /// none.
             failure_rate FailureRate failure_rate: optional_rate = None;
 
             /// The time over which the rates count reports. 1 s to 1 h; fractions of a millisecond

@@ -112,21 +112,26 @@ class CircuitOpen(BramaError):
         return self._opening()[1]
 
     def _opening(self) -> Tuple[Optional[Cause], Optional[str]]:
-        why = self._why
+        # The circuit first: a thread forgets it when it has said why.
+        circuit, why = self._circuit, self._why
         if why is None:
-            circuit, given = self._circuit, self.args[4:6]
-            why = circuit.why() if circuit is not None else (*given, *(None, None)[len(given) :])
-            self._why = why
+            given = self.args[4:6]
+            said = circuit.why() if circuit is not None else (*given, *(None, None)[len(given) :])
+            # Of threads that ask at once, the first to get here decides for all.
+            why = vars(self).setdefault("_why", said)
             self._circuit = None
         cause, reason = why
         return cause, reason
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        why = self._opening()
-        if why == (None, None):
-            return type(self), self.args
-        given = (self.retry_after, self.identifier, self.scope, self.probes_out)
-        return type(self), (*given, *why)
+        why, args = self._opening(), self.args
+        if why != (None, None):
+            args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why)
+        # Notes, and what a program has added.
+        added = dict(vars(self))
+        added.pop("_circuit", None)
+        added.pop("_why", None)
+        return (type(self), args, added) if added else (type(self), args)
 
     def __str__(self) -> str:
         scope = "" if self.scope is None else f" in scope {self.scope!r}"

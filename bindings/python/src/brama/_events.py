@@ -94,7 +94,8 @@ class Event:
     """Why the circuit opened, if it is open after the event. None also if it is not known yet."""
     window_calls: Optional[int] = None
     """The reports that counted for the rates when the circuit opened, as in `Status`. None if the
-    event tells of no opening, if no rate was set, and if it is coalesced."""
+    event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and if
+    it is coalesced."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None

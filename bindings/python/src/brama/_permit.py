@@ -63,7 +63,7 @@ class Permit(Unshared):
         """Reports that the call failed.
 
         Args:
-            reason: why, for the events.
+            reason: why, for the events and the status.
             metadata: strings for the events.
             duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a

@@ -134,8 +134,8 @@ class ConnectionSettings(TypedDict, total=False):
     failure_rate: Union[float, Inherit, None]
     """The share of failures among the reports that opens the circuit, once there are
     `minimum_calls`. Above 0.0, at most 1.0. None (default): the share does not count. With a
-    rate the circuit opens for failures in a row only if `max_attempts` or `window` is given, here
-    or to the manager."""
+    `failure_rate` the circuit opens for failures in a row only if `max_attempts` or `window` is
+    given, here or to the manager."""
     rate_window: Union[Duration, Inherit]
     """The time over which the rates count reports. 1 000 to 3 600 000 ms. It takes the place of
     `rate_calls` that were given before or are the manager's; one call cannot give both. Default
@@ -196,6 +196,7 @@ class ManagerSettings(TypedDict, total=False):
 #: What the library says of numbers that it cannot be given, too.
 _RATE_CALLS = "must be 10 to 100000"
 _RATE_WINDOW = "must be 1000 to 3600000 ms"
+_RATE = "must be above 0.0 and at most 1.0"
 _LARGEST_COUNT = 0xFFFF_FFFF
 
 Fields = Dict[str, Union[int, float]]
@@ -241,7 +242,15 @@ def _length_or_never(name: str, value: Any) -> int:
 
 
 def _rate_or_none(name: str, value: Any) -> float:
-    return _abi.NONE_F64 if value is None else real(name, value)
+    return _abi.NONE_F64 if value is None else real(name, value, _RATE, largest=1.0)
+
+
+def _factor(name: str, value: Any) -> float:
+    return real(name, value, "must be finite and at least 1.0")
+
+
+def _part(name: str, value: Any) -> float:
+    return real(name, value, "must be 0.0 to 1.0", largest=1.0)
 
 
 def _strategy(name: str, value: Any) -> int:
@@ -272,8 +281,8 @@ _OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
     "bounded_time": _bounded_length,
     "count": _reports,
     "optional_calls": _reports_or_none,
-    "factor": real,
-    "part": real,
+    "factor": _factor,
+    "part": _part,
     "optional_rate": _rate_or_none,
     "strategy": _strategy,
     "flag": _flag,

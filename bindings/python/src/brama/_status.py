@@ -131,7 +131,7 @@ class Status:
     window_calls: Optional[int] = None
     """Reports that count for the rates: within the window, and since the circuit closed or was
     reset last. While it is not closed, those that counted when it opened. None if no rate is set,
-    after a failed probe, and if the number is not known."""
+    after an opening by hand or by a failed probe, and if the number is not known."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None

@@ -35,6 +35,8 @@ _NO_CALLS = (0xFFFF_FFFD, 0xFFFF_FFFE)
 #: The largest numbers that the library does not take for something else.
 LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
+#: Not above this number are those of doubles that have a meaning of their own.
+_MEANINGS = -1.0e300
 
 
 def wrong_type(name: str, value: object, allowed: str) -> TypeError:
@@ -184,12 +186,14 @@ def _in_milliseconds(argument: str, value: Duration) -> int:
     return value
 
 
-def real(argument: str, value: float) -> float:
+def real(argument: str, value: float, rule: str, largest: float = math.inf) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(argument, value, "a float")
     try:
         number = float(value)
     except OverflowError:
         raise invalid_setting(argument, value, "must be finite") from None
-    # Below zero is never allowed, and one such number means "not given" to the library.
-    return number if number >= 0 else (number if number != number else -1.0)
+    # Some of these mean something else to the library.
+    if number <= _MEANINGS or number > largest:
+        raise invalid_setting(argument, value, rule)
+    return number

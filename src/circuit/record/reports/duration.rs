@@ -1,8 +1,8 @@
 //! How long a reported call has lasted, and whether that is too long.
 //!
-//! What the reporter gives goes before what was measured. A call is measured if it has a permit
-//! that knows its start, which is where a setting asks for it ([`timing`]). What is too long is a
-//! decision about the settings and a length of time; here it gets the two.
+//! What the reporter gives takes the place of what was measured. A call is measured if it has a
+//! permit that knows its start, which is where a setting asks for it ([`timing`]). What is too long
+//! is a decision about the settings and a length of time; here it gets the two.
 //!
 //! [`timing`]: crate::values::timing
 
