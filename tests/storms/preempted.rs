@@ -75,7 +75,7 @@ fn a_registration_has_one_winner_and_misses_no_shutdown_and_no_settings() {
 /// How long a storm of rates lasts if the environment does not say.
 const SECONDS_OF_RATES: u64 = 4;
 
-/// Mutation: `a-reader-of-the-oldest-mark`.
+/// Mutation: `a-late-success-in-a-rate`.
 #[test]
 fn a_rate_counts_each_report_of_its_window_once() {
     let _company = in_company();
@@ -92,6 +92,7 @@ fn a_rate_counts_each_of_the_last_calls_once() {
     });
 }
 
+/// Mutations: `a-reader-without-the-next-bucket`, `calls-read-before-those-that-were-slow`.
 #[test]
 fn a_rate_in_time_opens_with_the_last_bad_call_that_it_needs() {
     let _company = in_company();

@@ -1,8 +1,9 @@
 //! Storms on the rates of one circuit: which reports count.
 //!
 //! Threads report at once, while buckets of time begin, the circuit is reset, opened and closed, and
-//! its rates get another window. No rate fires: with `rate_calls` a success between two rounds
-//! sees to it that never all calls of the window fail or are slow.
+//! its rates get another window. No rate fires: with `rate_calls` either no call fails and no rate of
+//! slow calls is set, or a success between two rounds sees to it that never all calls of the window
+//! fail or are slow.
 //!
 //! The oracle is a log of the reports. From when a report began and ended beside when others did, it
 //! follows for each number what it is at least and at most:
@@ -28,7 +29,9 @@ const THREADS: usize = 3;
 const STAGES: usize = 4;
 const ROUNDS: u64 = 30;
 /// More than a round has reports, and the success between two.
-const LEAST_CALLS: u64 = (THREADS * STAGES * 3 + 2) as u64;
+const LEAST_CALLS: u64 = (THREADS * STAGES) as u64 * MOST_OPS + 2;
+/// Of a thread, in a stage.
+const MOST_OPS: u64 = 3;
 
 type Call = storm::Call<Op, Answer>;
 
@@ -37,6 +40,8 @@ struct Storm<'a> {
     random: Random,
     hands: Hands<'a>,
     rounds_left: u64,
+    /// Whether calls may fail.
+    fails: bool,
     lengths: Vec<u64>,
     /// Of `lengths`.
     current: usize,
@@ -53,16 +58,22 @@ struct Storm<'a> {
 /// One storm with this seed: how many rounds it had, or what is wrong.
 pub fn tempest(over: Over, seed: u64) -> Result<u64, String> {
     let mut random = Random::new(seed);
+    // A small window goes round within a round of the storm. Then no call fails.
+    let fails = over == Over::Time || random.once_in(2);
     let lengths: Vec<u64> = match over {
         Over::Time => vec![1_000, 1_500, 1_001],
-        Over::Calls => (0..3)
-            .map(|more| LEAST_CALLS + random.below(30) * 3 + more)
-            .collect(),
+        Over::Calls => {
+            let least = match fails {
+                true => LEAST_CALLS + random.below(90),
+                false => 10 + random.below(9),
+            };
+            (least..least + 3).collect()
+        }
     };
     let (brama, clock) = manager_with(|builder| {
         builder
             .failure_rate(1.0)
-            .slow_call_rate(1.0)
+            .slow_call_rate(fails.then_some(1.0))
             .slow_call_duration(ms(SLOW))
             // As many as there can be: with `rate_calls` that is lowered to those.
             .minimum_calls(u32::MAX)
@@ -82,6 +93,7 @@ pub fn tempest(over: Over, seed: u64) -> Result<u64, String> {
         random,
         hands: hands(THREADS),
         rounds_left: ROUNDS,
+        fails,
         lengths,
         current: 0,
         now: 0,
@@ -104,7 +116,7 @@ impl Storm<'_> {
 
     fn kind(&mut self) -> Kind {
         Kind {
-            failed: self.random.once_in(3),
+            failed: self.fails && self.random.once_in(3),
             slow: self.random.once_in(3),
         }
     }
@@ -132,7 +144,9 @@ impl Storm<'_> {
     fn stage(&mut self) -> Vec<Vec<Op>> {
         let mut todo: Vec<Vec<Op>> = (0..THREADS)
             .map(|thread| {
-                let many = 1 + self.random.below(3);
+                // A thread that is stopped may be overtaken by a small window's worth of calls.
+                let most = if self.fails { MOST_OPS } else { 5 * MOST_OPS };
+                let many = 1 + self.random.below(most);
                 (0..many).map(|_| self.op(thread)).collect()
             })
             .collect();
