@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Brama;
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status};
 use crate::manager::call::{self, Admitted};
-use crate::manager::classified::{self, Classified, Judge, Reason, Verdict};
+use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -139,7 +139,7 @@ impl Brama {
         key: impl Into<Key<'k>>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), classified::by_result(), f)
+        self.call_by(key.into(), ByResult, f)
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
@@ -153,7 +153,7 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), classified::by(classify), f)
+        self.call_by(key.into(), By(classify), f)
     }
 
     /// [`Brama::call_with`] whose classifier may give the reason of a failure: see [`Classified`].
@@ -167,17 +167,14 @@ impl Brama {
         classify: impl FnOnce(&Result<T, E>) -> Classified,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(key.into(), classified::by(classify), f)
+        self.call_by(key.into(), WithReason(classify), f)
     }
 
     #[inline(always)]
-    fn call_by<T, E, V: Verdict>(
+    fn call_by<T, E>(
         &self,
         key: Key<'_>,
-        judge: Judge<
-            impl FnOnce(&Result<T, E>) -> V,
-            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-        >,
+        judge: impl Judge<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         let (record, admitted) = self.enter(key)?;
@@ -198,8 +195,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), classified::by_result(), f)
-            .await
+        self.call_async_by(key.into(), ByResult, f).await
     }
 
     /// [`Brama::call_with`] for a future.
@@ -216,8 +212,7 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), classified::by(classify), f)
-            .await
+        self.call_async_by(key.into(), By(classify), f).await
     }
 
     /// [`Brama::call_classified`] for a future.
@@ -234,17 +229,14 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(key.into(), classified::by(classify), f)
+        self.call_async_by(key.into(), WithReason(classify), f)
             .await
     }
 
-    async fn call_async_by<T, E, F, V: Verdict>(
+    async fn call_async_by<T, E, F>(
         &self,
         key: Key<'_>,
-        judge: Judge<
-            impl FnOnce(&Result<T, E>) -> V,
-            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-        >,
+        judge: impl Judge<T, E>,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where

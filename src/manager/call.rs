@@ -44,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Record, Refusal, Ticket};
-use crate::manager::classified::{Judge, Reason, Verdict};
+use crate::manager::classified::Judge;
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::manager::rejection;
@@ -111,14 +111,11 @@ pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Ad
 }
 
 /// Runs the function of a call that was let in.
-pub(crate) fn run_entry<T, E, V: Verdict>(
+pub(crate) fn run_entry<T, E>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    judge: Judge<
-        impl FnOnce(&Result<T, E>) -> V,
-        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-    >,
+    judge: impl Judge<T, E>,
     f: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, CallError<E>> {
     match entry {
@@ -132,7 +129,7 @@ pub(crate) fn run_entry<T, E, V: Verdict>(
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.inside(f);
-            let (outcome, _) = (judge.classify)(&result).parts();
+            let (outcome, _) = judge.judge(&result);
             rider.alight(frame.judge(outcome));
             wrap(result)
         }
@@ -140,14 +137,11 @@ pub(crate) fn run_entry<T, E, V: Verdict>(
 }
 
 /// [`run_entry`] of a future.
-pub(crate) async fn run_entry_async<T, E, F, V: Verdict>(
+pub(crate) async fn run_entry_async<T, E, F>(
     engine: &Engine,
     record: &Record,
     entry: Entry<'_>,
-    judge: Judge<
-        impl FnOnce(&Result<T, E>) -> V,
-        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-    >,
+    judge: impl Judge<T, E>,
     f: impl FnOnce() -> F,
 ) -> Result<T, CallError<E>>
 where
@@ -164,7 +158,7 @@ where
             let frame = Frame::of_ride(record, &ride);
             let rider = Rider::new(&engine.context, record, ride);
             let result = frame.around(f).await;
-            let (outcome, _) = (judge.classify)(&result).parts();
+            let (outcome, _) = judge.judge(&result);
             rider.alight(frame.judge(outcome));
             wrap(result)
         }
@@ -174,17 +168,14 @@ where
 /// Reports what became of a call, and hands its result on. `amend`: what is reported instead of the
 /// call's own outcome.
 #[inline(always)]
-pub(crate) fn conclude<T, E, V: Verdict>(
+pub(crate) fn conclude<T, E, J: Judge<T, E>>(
     permit: Permit<'_>,
-    judge: Judge<
-        impl FnOnce(&Result<T, E>) -> V,
-        impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-    >,
+    judge: J,
     amend: impl FnOnce(Outcome) -> Outcome,
     result: Result<T, E>,
 ) -> Result<T, CallError<E>> {
-    let (outcome, reason) = (judge.classify)(&result).parts();
-    let describe = |record: &Record| reason.or_else(|| (judge.describe)(&result, record));
+    let (outcome, reason) = judge.judge(&result);
+    let describe = |record: &Record| reason.or_else(|| J::describe(&result, record));
     permit.settle(amend(outcome), describe);
     wrap(result)
 }

@@ -71,54 +71,56 @@ impl From<Outcome> for Classified {
 const LISTENS: EventMask =
     EventMask::of(EventType::Failure).or(EventMask::of(EventType::CircuitOpened));
 
-/// What decides about the result of a guarded call. `describe` is asked for the reason of a failure
-/// that has none yet.
-pub(crate) struct Judge<C, D> {
-    pub(crate) classify: C,
-    pub(crate) describe: D,
-}
-
-/// What a classifier answers, taken apart.
-pub(crate) trait Verdict {
-    fn parts(self) -> (Outcome, Option<Reason>);
-}
-
 pub(crate) type Reason = Cow<'static, str>;
 
-impl Verdict for Outcome {
-    #[inline(always)]
-    fn parts(self) -> (Outcome, Option<Reason>) {
-        (self, None)
-    }
-}
+/// Decides about the result of a guarded call.
+pub(crate) trait Judge<T, E>: Sized {
+    /// The outcome, and a failure's reason if it costs nothing to know it.
+    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>);
 
-impl Verdict for Classified {
-    #[inline(always)]
-    fn parts(self) -> (Outcome, Option<Reason>) {
-        (self.outcome, self.reason)
+    /// The reason of a failure that has none yet.
+    fn describe(_: &Result<T, E>, _: &Record) -> Option<Reason> {
+        None
     }
 }
 
 /// The judge of plain guarded calls.
-#[inline(always)]
-pub(crate) fn by_result<T, E>() -> Judge<
-    impl FnOnce(&Result<T, E>) -> Outcome,
-    impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-> {
-    Judge {
-        classify: outcome_of,
-        describe: reason_of,
+pub(crate) struct ByResult;
+
+impl<T, E> Judge<T, E> for ByResult {
+    #[inline(always)]
+    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+        (outcome_of(result), None)
+    }
+
+    #[inline(never)]
+    fn describe(result: &Result<T, E>, record: &Record) -> Option<Reason> {
+        let error = result.as_ref().err()?;
+        record
+            .wants(LISTENS)
+            .then(|| text_of(error))?
+            .map(Cow::Owned)
     }
 }
 
-/// The judge of calls with a classifier.
-#[inline(always)]
-pub(crate) fn by<T, E, V: Verdict, C: FnOnce(&Result<T, E>) -> V>(
-    classify: C,
-) -> Judge<C, impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>> {
-    Judge {
-        classify,
-        describe: |_: &_, _: &_| None,
+/// A classifier that answers an outcome.
+pub(crate) struct By<C>(pub(crate) C);
+
+impl<T, E, C: FnOnce(&Result<T, E>) -> Outcome> Judge<T, E> for By<C> {
+    #[inline(always)]
+    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+        (self.0(result), None)
+    }
+}
+
+/// A classifier that may give a reason.
+pub(crate) struct WithReason<C>(pub(crate) C);
+
+impl<T, E, C: FnOnce(&Result<T, E>) -> Classified> Judge<T, E> for WithReason<C> {
+    #[inline(always)]
+    fn judge(self, result: &Result<T, E>) -> (Outcome, Option<Reason>) {
+        let Classified { outcome, reason } = self.0(result);
+        (outcome, reason)
     }
 }
 
@@ -130,15 +132,6 @@ fn outcome_of<T, E>(result: &Result<T, E>) -> Outcome {
         Err(error) if rejection::is_rejection(error) => Outcome::Ignored,
         Err(_) => Outcome::Failure,
     }
-}
-
-#[inline(never)]
-fn reason_of<T, E>(result: &Result<T, E>, record: &Record) -> Option<Reason> {
-    let error = result.as_ref().err()?;
-    record
-        .wants(LISTENS)
-        .then(|| text_of(error))?
-        .map(Cow::Owned)
 }
 
 /// The text of an error of a known type.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::manager::call;
-use crate::manager::classified::{self, Classified, Judge, Reason, Verdict};
+use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
 use crate::values::error::{CallError, Error};
@@ -226,7 +226,7 @@ impl Connection {
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
     #[inline(always)]
     pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_by(classified::by_result(), f)
+        self.call_by(ByResult, f)
     }
 
     /// [`Connection::call`] in which `classify` says what a result means.
@@ -255,7 +255,7 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(classified::by(classify), f)
+        self.call_by(By(classify), f)
     }
 
     /// [`Connection::call_with`] whose classifier may give the reason of a failure: see
@@ -266,16 +266,13 @@ impl Connection {
         classify: impl FnOnce(&Result<T, E>) -> Classified,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        self.call_by(classified::by(classify), f)
+        self.call_by(WithReason(classify), f)
     }
 
     #[inline(always)]
-    fn call_by<T, E, V: Verdict>(
+    fn call_by<T, E>(
         &self,
-        judge: Judge<
-            impl FnOnce(&Result<T, E>) -> V,
-            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-        >,
+        judge: impl Judge<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
         // Distinguished here, so that only a healthy call is inlined.
@@ -299,7 +296,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(classified::by_result(), f).await
+        self.call_async_by(ByResult, f).await
     }
 
     /// [`Connection::call_with`] for a future.
@@ -311,7 +308,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(classified::by(classify), f).await
+        self.call_async_by(By(classify), f).await
     }
 
     /// [`Connection::call_classified`] for a future.
@@ -323,15 +320,12 @@ impl Connection {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call_async_by(classified::by(classify), f).await
+        self.call_async_by(WithReason(classify), f).await
     }
 
-    async fn call_async_by<T, E, F, V: Verdict>(
+    async fn call_async_by<T, E, F>(
         &self,
-        judge: Judge<
-            impl FnOnce(&Result<T, E>) -> V,
-            impl FnOnce(&Result<T, E>, &Record) -> Option<Reason>,
-        >,
+        judge: impl Judge<T, E>,
         f: impl FnOnce() -> F,
     ) -> Result<T, CallError<E>>
     where

@@ -14,7 +14,7 @@
 //!
 //! # What is promised
 //!
-//! - With the window's length T in [`BUCKETS`] buckets, the counts are those of a stretch that ends
+//! - With the window's length T in [`BUCKETS`](marks::BUCKETS) buckets, the counts are those of a stretch that ends
 //!   now and is at least T less a bucket and at most T long. All three are of the same stretch, by
 //!   the coarse clock.
 //! - Once reporters are quiescent, no report in that stretch is missing, and none is in it twice.

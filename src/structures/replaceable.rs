@@ -1,7 +1,7 @@
 //! A value behind one pointer, which another takes the place of while threads read it.
 //!
 //! A reader pins itself, loads the pointer, and reads: no shared write. Who replaces the value hands
-//! the old one to [`reclaim`](crate::reclaim), which drops it when no pinned thread can have it any
+//! the old one to [`reclaim`], which drops it when no pinned thread can have it any
 //! more. Rejected: [`arc_swap`], which serves the settings and profiles, since its readers may keep
 //! what they load; its load and drop are two read-modify-writes, 12 ns of a report of 40.
 

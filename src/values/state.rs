@@ -127,11 +127,10 @@ pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
-/// What opens a circuit.
+/// What opens a circuit: a failure, or a hand or a success that was slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenedBy {
     Failure,
-    /// A hand, or a success that was slow.
     Other,
 }
 
