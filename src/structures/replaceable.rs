@@ -50,6 +50,8 @@ impl<T: Send + Sync> Replaceable<T> {
             // SAFETY: it came from a box, and this thread alone took it off the pointer, where no
             // thread finds it from now on.
             unsafe { guard.retire(unused, destroy) };
+            // A hundred that wait to be freed together may be a hundred megabytes.
+            guard.flush();
         } else if !unused.is_null() {
             // SAFETY: it came from a box, above, and was never shared.
             drop(unsafe { Box::from_raw(unused) });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::common::alone;
 use crate::common::counting::bytes_alive;
 use crate::common::forks::{Finding, beside, check, fork, in_child};
-use brama::Brama;
+use brama::{Brama, ConnectionOptions};
 
 const PAIRS: usize = 50_000;
 
@@ -99,6 +99,25 @@ fn removed_connections_are_freed() {
     let _alone = alone();
     in_child(|| {
         let left = churn(&quiet())?;
+        check(left < 4 << 20, || format!("{left} bytes are left"))
+    });
+}
+
+#[test]
+fn windows_that_were_replaced_are_freed() {
+    let _alone = alone();
+    in_child(|| {
+        let brama = quiet();
+        let db = brama.register("db", None).map_err(|e| e.to_string())?;
+        let before = bytes_alive();
+        for last in 0..50 {
+            // 800 kB each.
+            let options = ConnectionOptions::new()
+                .failure_rate(0.5)
+                .rate_calls(100_000 - last);
+            db.configure(options).map_err(|e| e.to_string())?;
+        }
+        let left = bytes_alive() - before;
         check(left < 4 << 20, || format!("{left} bytes are left"))
     });
 }
