@@ -61,8 +61,9 @@ class CircuitOpen(BramaError):
             256 bytes of it; None if there is none.
 
     Rejections are many and few of them are read. So `cause` and `reason` are read from the circuit
-    when one of them is asked for the first time, also by `str` or to pickle the error, and stay as
-    they are then. Both are None if the connection is gone by then.
+    when a program asks for one of them the first time, also by `str` or to copy or pickle the error.
+    From then on they stay as they are. Until then the error holds the connection, so no cleanup
+    removes it. Both are None if the connection is gone.
     """
 
     # The attributes are the arguments, and there is no `__init__` of Python's:
