@@ -87,3 +87,41 @@ fn a_call_that_a_recovered_circuit_admits_is_in_its_evidence() {
     );
     assert_eq!(outcomes.len(), 2);
 }
+
+fn lengthen(circuit: &Circuit, seconds: u64) {
+    let window = Duration::from_secs(seconds);
+    circuit.configure(&ConnectionOptions::new().rate_window(window));
+}
+
+/// Mutation: `a-block-whose-evidence-begins-once`. A reset between the making of the block and its
+/// placing begins the evidence of the block before.
+#[test]
+fn after_a_reset_beside_a_new_window_nothing_counts() {
+    explore_with(
+        all_of_two,
+        2,
+        one_failure,
+        |circuit| lengthen(circuit, 3),
+        |circuit| circuit.reset(),
+        |circuit, (), ()| assert_eq!(seen(circuit).2, Some(0)),
+    );
+}
+
+/// Mutation: `a-shape-without-a-second-look`. The block of the settings that are over stays, and no
+/// rule is asked any more.
+#[test]
+fn of_two_changes_of_the_window_the_block_of_the_later_one_stays() {
+    let outcomes = explore_with(
+        all_of_two,
+        2,
+        nothing,
+        |circuit| lengthen(circuit, 3),
+        |circuit| lengthen(circuit, 4),
+        |circuit, (), ()| {
+            assert!(fail(circuit) && fail(circuit));
+            assert_eq!(seen(circuit).0, State::Open);
+            circuit.record.settings(&circuit.context).rate_window
+        },
+    );
+    assert_eq!(outcomes, [3_000, 4_000].into());
+}
