@@ -100,9 +100,12 @@ fn after_a_reset_beside_a_new_window_nothing_counts() {
     explore_with(
         all_of_two,
         2,
-        one_failure,
+        nothing,
         |circuit| lengthen(circuit, 3),
-        |circuit| circuit.reset(),
+        |circuit| {
+            circuit.succeed(None).expect("registered");
+            circuit.reset();
+        },
         |circuit, (), ()| assert_eq!(seen(circuit).2, Some(0)),
     );
 }
