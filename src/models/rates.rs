@@ -128,3 +128,77 @@ fn of_two_changes_of_the_window_the_block_of_the_later_one_stays() {
     );
     assert_eq!(outcomes, [3_000, 4_000].into());
 }
+
+fn succeed(circuit: &Circuit) {
+    circuit.succeed(None).expect("counted");
+}
+
+fn reset(circuit: &Circuit) -> bool {
+    circuit.reset();
+    true
+}
+
+/// Two of four calls have failed.
+fn half_failed(circuit: &Circuit) {
+    for _ in 0..2 {
+        one_failure(circuit);
+        succeed(circuit);
+    }
+}
+
+/// Mutation: `successes-written-first`. With the successes of the reset and the failures before it,
+/// all calls have failed.
+#[test]
+fn a_failure_beside_a_reset_finds_one_beginning() {
+    explore_with(all_of_two, 2, half_failed, reset, fail, |circuit, _, _| {
+        assert_eq!(seen(circuit).0, State::Closed);
+    });
+}
+
+/// A success between two failures.
+fn fail_around_a_success(circuit: &Circuit) -> bool {
+    let is_counted = fail(circuit);
+    succeed(circuit);
+    is_counted && fail(circuit)
+}
+
+/// Mutation: `a-beginning-that-loads-its-failures`. It has the success and not the failure before
+/// it: since then both calls have failed.
+#[test]
+fn calls_beside_a_reset_are_not_split_by_their_outcomes() {
+    let calls = fail_around_a_success;
+    explore_with(all_of_two, 2, half_failed, reset, calls, |circuit, _, _| {
+        assert_eq!(seen(circuit).0, State::Closed);
+    });
+}
+
+/// A failure is in the window, and the evidence has begun after it.
+fn failed_before(circuit: &Circuit) {
+    one_failure(circuit);
+    circuit.reset();
+}
+
+/// A failure between two successes, which leaves the word as it was.
+fn fail_between_successes(circuit: &Circuit) -> bool {
+    succeed(circuit);
+    let is_counted = fail(circuit);
+    succeed(circuit);
+    is_counted
+}
+
+/// Mutation: `sums-of-another-moment`. The window is then that of before the other calls, and what
+/// has come since the beginning that of after them: of two calls both have failed.
+#[test]
+fn window_and_beginning_are_of_one_moment() {
+    let calls = fail_between_successes;
+    explore_with(
+        all_of_two,
+        2,
+        failed_before,
+        fail,
+        calls,
+        |circuit, _, _| {
+            assert_eq!(seen(circuit).0, State::Closed);
+        },
+    );
+}

@@ -17,13 +17,15 @@
 //! - With the window's length T in [`BUCKETS`](marks::BUCKETS) buckets, the counts are those of a stretch that ends
 //!   now and is at least T less a bucket and at most T long. All three are of the same stretch, by
 //!   the coarse clock.
+//! - What was counted in all is read together with what is in the window: of each count, both are of
+//!   one moment. A thread that is stopped in between does not mix two.
 //! - Once reporters are quiescent, no report in that stretch is missing, and none is in it twice.
 //!   Meanwhile at most the one report of each thread that is under way is missing, or is counted
 //!   as of a later moment than it was given.
 //! - A report takes no lock and allocates nothing.
 //!
 //! A thread that asks and is stopped for longer than a bucket may miss marks that were overwritten
-//! since. So it compares the clock before and after ([`RateWindow::within`]), and asks again.
+//! since. So it compares the clock before and after ([`RateWindow::counted`]), and asks again.
 //!
 //! Rejected: a ring of counts that all threads add to, which is a shared write for each call; sums
 //! that decay, which answer for no stretch that a person could name; a log of calls.
@@ -47,6 +49,14 @@ pub(crate) struct RateWindow {
     failures: Line<Count>,
     slow: Line<Count>,
     late: Line<Count>,
+}
+
+/// What was counted up to one moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<T = Sums> {
+    pub(crate) within: T,
+    /// Since the window was made, and the successes before.
+    pub(crate) in_all: T,
 }
 
 /// A count that any thread may write, and its marks.
@@ -112,47 +122,66 @@ impl RateWindow {
         (failures, slow)
     }
 
-    /// All that is within the window that ends now, and at most `all`, what counts at all. `None`
-    /// if this thread was stopped each time for longer than a bucket.
-    pub(crate) fn within(&self, totals: Totals<'_>, clock: impl Fn() -> u64) -> Option<Sums> {
+    /// What is within the window that ends now, and what was counted in all. `None` if this thread
+    /// was stopped each time for longer than a bucket.
+    pub(crate) fn counted(&self, totals: Totals<'_>, clock: impl Fn() -> u64) -> Option<Counted> {
         const TRIES: usize = 4;
         let mut here = self.buckets.at(clock());
         for _ in 0..TRIES {
-            let sums = self.within_at(totals, here);
+            let counted = self.counted_at(totals, here);
             let now = self.buckets.at(clock());
             if !now.is_past_next(here) {
-                return Some(sums);
+                return Some(counted);
             }
             here = now;
         }
         None
     }
 
-    fn within_at(&self, totals: Totals<'_>, here: Bucket) -> Sums {
+    /// What is within the window, of [`RateWindow::counted`].
+    #[cfg(test)]
+    pub(crate) fn within(&self, totals: Totals<'_>, clock: impl Fn() -> u64) -> Option<Sums> {
+        Some(self.counted(totals, clock)?.within)
+    }
+
+    fn counted_at(&self, totals: Totals<'_>, here: Bucket) -> Counted {
         // In the opposite order of `failed`, `was_slow` and of a success, which is in its cell
         // before: a report that comes meanwhile makes the rates lower, not higher.
-        let [slow, failures] =
-            [&self.slow, &self.failures].map(|bad| bad.0.within(self.buckets, here));
-        let late = self.late.0.within(self.buckets, here);
-        let mut successes = 0;
+        let slow = self.slow.0.counted(self.buckets, here);
+        let failures = self.failures.0.counted(self.buckets, here);
+        let late = self.late.0.counted(self.buckets, here);
+        let (mut within, mut in_all) = (0_u64, 0_u64);
         let mut marks = self.cells.iter();
         totals.each(|cell| {
             let marks = &marks.next().expect("as many places as cells").0;
-            successes += marks.since(self.buckets, here, || cell.successes());
+            within += marks.since(self.buckets, here, || {
+                let count = cell.successes();
+                in_all = in_all.wrapping_add(count);
+                count
+            });
         });
-        Sums {
-            successes: successes.saturating_sub(late),
-            failures,
-            slow,
+        Counted {
+            within: Sums {
+                successes: within.saturating_sub(late.within),
+                failures: failures.within,
+                slow: slow.within,
+            },
+            in_all: Sums {
+                successes: in_all.wrapping_sub(late.in_all),
+                failures: failures.in_all,
+                slow: slow.in_all,
+            },
         }
     }
 
-    /// All that was counted since the window was made, and the successes before.
+    /// All that was counted since the window was made, and the successes before: for what is
+    /// counted from now on. In the opposite order of [`RateWindow::counted`]: what comes meanwhile,
+    /// while this thread may be stopped for long, makes the rates lower, not higher.
     pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
-        let [slow, failures, late] =
-            [&self.slow, &self.failures, &self.late].map(|count| count.0.count());
         let mut successes = 0_u64;
         totals.each(|cell| successes = successes.wrapping_add(cell.successes()));
+        let [late, failures, slow] =
+            [&self.late, &self.failures, &self.slow].map(|count| count.0.latest());
         Sums {
             successes: successes.wrapping_sub(late),
             failures,
@@ -185,6 +214,13 @@ impl Count {
         self.count.load(Ordering::Acquire)
     }
 
+    /// No older than what this thread has read before.
+    fn latest(&self) -> u64 {
+        // ORDERING: Acquire, as in `count`. It is a write that changes nothing, which finds the
+        // last one: a load could find a count that is older than a success that it came before.
+        self.count.fetch_add(0, Ordering::Acquire)
+    }
+
     fn add(&self, buckets: Buckets, now: u64) {
         self.marks.begin(buckets, buckets.at(now), || self.count());
         // ORDERING: Release, partner of the Acquire in `count`.
@@ -192,6 +228,15 @@ impl Count {
     }
 
     fn within(&self, buckets: Buckets, here: Bucket) -> u64 {
-        self.marks.since(buckets, here, || self.count())
+        self.counted(buckets, here).within
+    }
+
+    fn counted(&self, buckets: Buckets, here: Bucket) -> Counted<u64> {
+        let mut in_all = 0;
+        let within = self.marks.since(buckets, here, || {
+            in_all = self.count();
+            in_all
+        });
+        Counted { within, in_all }
     }
 }

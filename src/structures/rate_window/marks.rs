@@ -136,7 +136,8 @@ impl Marks {
 
     /// How much was counted from the beginning of the window whose last bucket is `last`: since the
     /// least of its marks. That is the oldest one, unless a thread was stopped when it knew its
-    /// bucket: it marks it after others have marked and counted in later ones.
+    /// bucket: it marks it after others have marked and counted in later ones. `count` is asked
+    /// once, after the marks.
     pub(super) fn since(&self, buckets: Buckets, last: Bucket, count: impl FnOnce() -> u64) -> u64 {
         let first = last.0.saturating_sub(BUCKETS - 1);
         // One bucket more: for reporters it may have begun, while this thread's clock is behind.
@@ -149,9 +150,6 @@ impl Marks {
                 found[many] = mark;
                 many += 1;
             }
-        }
-        if many == 0 {
-            return 0;
         }
         // After the marks, so that it is no smaller than any of them.
         let count = count();

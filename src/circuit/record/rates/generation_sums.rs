@@ -3,8 +3,11 @@
 //!
 //! Three words, each `generation | sum`, which are written one after the other without a lock.
 //! A reader takes them only if all three are of the generation that it asks for. Threads that write
-//! for one generation at once may leave words of both. Each read what it writes close to the same
-//! change of state, so that is as good as either: a sum is that of a moment close to the change.
+//! for one generation at once leave the greater of each.
+//!
+//! A writer may be stopped between two words of the same generation, which has begun again. So the
+//! slow calls are written first and read last, and the successes the other way round: where a reader
+//! finds words of two beginnings, it finds more successes since, not fewer, and a rate is lower.
 //!
 //! A thread that is stopped before it writes leaves what belongs to the circuit's present generation
 //! alone. Sums are kept modulo 2^51.
@@ -19,7 +22,7 @@ use crate::values::rates::Sums;
 const SUM_BITS: u32 = u64::BITS - Generation::BITS;
 const SUM_MASK: u64 = (1 << SUM_BITS) - 1;
 
-/// Sums, and the generation that they belong to.
+/// Sums, and the generation that they belong to: slow calls, failures, successes.
 pub(super) struct GenerationSums([AtomicU64; 3]);
 
 impl GenerationSums {
@@ -29,10 +32,11 @@ impl GenerationSums {
 
     /// Those of this generation.
     pub(super) fn of(&self, generation: Generation) -> Option<Sums> {
-        let [successes, failures, slow] = &self.0;
+        let [slow, failures, successes] = &self.0;
         let read = |word: &AtomicU64| {
-            // Relaxed: it publishes nothing, and says itself what it is of.
-            let bits = word.load(Ordering::Relaxed);
+            // ORDERING: Acquire, partner of the Release in `write`: the words that are read
+            // afterwards are no older than this one.
+            let bits = word.load(Ordering::Acquire);
             (generation_of(bits) == generation).then_some(bits & SUM_MASK)
         };
         Some(Sums {
@@ -54,13 +58,14 @@ impl GenerationSums {
                 };
                 is_outdated.then_some(mine)
             };
-            let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
+            // ORDERING: Release, partner of the Acquire in `of`: the words before are written.
+            let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, replace);
         }
     }
 }
 
 fn words(generation: Generation, sums: Sums) -> [u64; 3] {
-    [sums.successes, sums.failures, sums.slow]
+    [sums.slow, sums.failures, sums.successes]
         .map(|sum| generation.bits() << SUM_BITS | sum & SUM_MASK)
 }
 

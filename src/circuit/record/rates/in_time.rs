@@ -2,7 +2,7 @@
 //!
 //! The window counts what was reported lately, in whatever state. What was reported in the present
 //! state, since the last reset, is what the sums have grown by since the *baseline*. Both are of the
-//! reports up to now from some moment on, so what counts is the lesser.
+//! reports up to one moment, from some moment on, so what counts is the lesser.
 //!
 //! The thread that closes a circuit reads the sums before its exchange, and writes them with the new
 //! generation after it. If it is stopped in between, the next bad report finds the baseline of
@@ -127,9 +127,9 @@ impl InTime {
 
     fn counts_since(&self, record: &Record, context: &Context, baseline: Sums) -> Option<Counts> {
         let clock = || context.clock.now();
-        let within = self.window.within(record.totals(), clock)?;
-        let since = self.sums(record).since(baseline);
-        Some(within.at_most(since).counts())
+        let counted = self.window.counted(record.totals(), clock)?;
+        let since = counted.in_all.since(baseline);
+        Some(counted.within.at_most(since).counts())
     }
 
     pub(super) fn sums(&self, record: &Record) -> Sums {
