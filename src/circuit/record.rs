@@ -105,8 +105,10 @@ pub(crate) struct Record {
 
     cell: Cell,
     id: u64,
-    /// A [`Limit`], so that a failure need not look the settings up.
-    limit: AtomicU64,
+    /// What has been delivered of the connection, see [`delivered`].
+    delivered: AtomicU32,
+    /// The types of kept events that found no room in the ring.
+    missed: AtomicU32,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// Registration, configuration, manual control, admission to a probe.
     last_touch: AtomicU64,
@@ -120,13 +122,12 @@ pub(crate) struct Record {
     /// How long the last opening was to last, and why it was: [`last_opening`]. Not on the line of
     /// `cell`: a rejection reads it.
     lasting: AtomicU64,
+    /// A [`Limit`], so that a failure need not look the settings up. Not on the line of `cell`: a
+    /// call that is measured reads it.
+    limit: AtomicU64,
     references: RefCount,
     /// Calls whose outcome was neither success nor failure. Stops at 2³² − 1.
     ignored: AtomicU32,
-    /// What has been delivered of the connection, see [`delivered`].
-    delivered: AtomicU32,
-    /// The types of kept events that found no room in the ring.
-    missed: AtomicU32,
 }
 
 shipped! {
@@ -137,6 +138,7 @@ shipped! {
         // what all threads may write comes after both.
         assert!(offset_of!(Record, cell) == 64);
         assert!(offset_of!(Record, shared) == 128);
+        assert!(offset_of!(Record, limit) >= 128 && offset_of!(Record, lasting) >= 128);
         // A slot of the slab is as large as these two, to a cache line and to a word: nothing of
         // it is padding.
         assert!(size_of::<Record>() == 3 * 64 && size_of::<ColdFields>() == 5 * 8);

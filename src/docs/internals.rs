@@ -67,7 +67,7 @@
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
 //! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |
 //! | `flags`: observers | who takes or ends an observer | `is_held` | `AL` to end, `A` to count |
-//! | `limit` | who configures, who finds it old | failures | `R`: the word says of which version it is |
+//! | `limit` | who configures, who finds it old | failures, calls of a watched circuit | `R`: the word says of which version it is |
 //! | `profile` | who configures | operations that need settings | arc-swap's |
 //! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
 //! | `lasting` | who opens, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |

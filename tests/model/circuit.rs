@@ -233,7 +233,7 @@ impl Circuit {
             self.forget_failures();
         }
         if rule.is_some() {
-            self.cause = rule;
+            (self.cause, self.reason) = (rule, None);
             self.trip();
             self.open(now, Some(settings.expiry_at(self.trips)), true);
         }

@@ -398,6 +398,7 @@ impl<'a> World<'a> {
         let (handle, who, name) = self.who(target);
         let reason = match (outcome, &handle) {
             (Outcome::Failure, None) => Some("down"),
+            (Outcome::FailureIn(_), None) => Some("slow"),
             (Outcome::FailureFor(_), None) => Some("busy"),
             _ => None,
         };
