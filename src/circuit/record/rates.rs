@@ -14,6 +14,10 @@
 //!   that is not watched is counted in its cell, before that is known. If it turns out to be
 //!   stale, it is taken back.
 //! - **When.** A rule is asked when something bad was reported to a closed circuit.
+//!
+//! The rule is asked before the exchange that opens the circuit. A thread that is stopped between the
+//! two opens it by what it found then, if the word is the same when it goes on: also beside a reset,
+//! and after successes, which do not change the word.
 
 mod generation_sums;
 mod in_time;
