@@ -196,7 +196,7 @@ fn reports_by_permit_and_by_call() {
         [
             "success closed>closed n=0 - @0",
             "failure closed>closed n=1 - @0 'by name'",
-            "failure closed>closed n=2 - @0",
+            "failure closed>closed n=2 - @0 'no'",
             "success closed>closed n=0 - @0"
         ]
     );
