@@ -132,12 +132,14 @@ fn build() -> PathBuf {
         );
     }
     let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("it exists");
-    let all = r#"members = ["bindings/c", "benches", "examples/outage"]"#;
-    assert!(workspace.contains(all), "the members of the workspace");
+    let members = workspace
+        .lines()
+        .find(|line| line.starts_with("members = "))
+        .expect("a line of members");
     put(
         &tree.join("Cargo.toml"),
         workspace
-            .replace(all, r#"members = ["bindings/c"]"#)
+            .replace(members, r#"members = ["bindings/c"]"#)
             .as_bytes(),
     );
     put(&tree.join("include/brama.h"), header().as_bytes());
