@@ -233,6 +233,9 @@ impl Record {
 
     /// Before the exchange that closes or resets a circuit.
     pub(super) fn before_evidence(&self) -> Beginning {
+        // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the new
+        // block, or that one finds in the cells what was reported before this.
+        fence(Ordering::SeqCst);
         Beginning(self.rates().map(|rates| {
             let sums = match &rates.reports {
                 Reports::Time(reports) => reports.sums(self),
@@ -310,6 +313,8 @@ impl Record {
             if !rare.rates.replace(current.as_ref(), next) {
                 continue;
             }
+            // ORDERING: SeqCst, partner of the fence in `before_evidence`.
+            fence(Ordering::SeqCst);
             let Some(rates) = rare.rates.load() else {
                 continue;
             };

@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(config(2_000))]
 
     #[test]
-    fn every_count_is_the_models(many in 1..20_u32, begin in 0..9_000_u64, steps in steps()) {
+    fn every_count_is_that_of_the_model(many in 1..20_u32, begin in 0..9_000_u64, steps in steps()) {
         let ring = LastCalls::new(many);
         // Far from 0, so that older ones have a number.
         let begin = begin + 10_000;
