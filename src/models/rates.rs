@@ -93,8 +93,8 @@ fn lengthen(circuit: &Circuit, seconds: u64) {
     circuit.configure(&ConnectionOptions::new().rate_window(window));
 }
 
-/// Mutations: `a-block-whose-evidence-begins-once`, `a-new-block-without-a-fence`. A reset between the making of the block and its
-/// placing begins the evidence of the block before.
+/// Mutations: `a-block-whose-evidence-begins-once`, `a-new-block-without-a-fence`. A reset between the
+/// making of the block and its placing begins the evidence of the block before.
 #[test]
 fn after_a_reset_beside_a_new_window_nothing_counts() {
     explore_with(
