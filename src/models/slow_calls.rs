@@ -40,6 +40,9 @@ fn no_thread_finds_more_slow_calls_than_calls() {
             shared: Shared::new(),
         };
         let window = RateWindow::new(2_000, record.totals(), 0);
+        // So the bucket has begun, which would publish the failure, too.
+        window.failed(0);
+        window.was_slow(0);
         let shared = Arc::new((record, window));
         let reporter = shared.clone();
         let reporter = thread::spawn(move || {
