@@ -6,7 +6,7 @@
 //! is refused by its name.
 //!
 //! A double has constants of its own, since all of 64 bits are the same number there. Those for
-//! whole numbers are refused in a double, and BRAMA_NONE is, too: it cannot be told from
+//! whole numbers are refused in a double, and BRAMA_NONE is, too: it is the same number as
 //! BRAMA_NEVER.
 //!
 //! Widening is another matter: C makes the 0xfffffffe of BRAMA_NOT_GIVEN_U32 a length of 49

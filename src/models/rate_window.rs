@@ -8,59 +8,39 @@ use loom::thread;
 
 use crate::structures::rate_window::RateWindow;
 use crate::structures::reserve::Reserve;
-use crate::structures::striped_counter::{Cell, Cells, Owner, Shared, Stripes, Totals};
+use crate::structures::striped_counter::{Cell, Cells, Counter};
 
 /// Of the window, in ms: a bucket has half of it.
 const SPAN: u64 = 2_000;
 
-struct Record {
-    primary: Cell,
-    owner: Owner,
-    stripes: Stripes,
-    shared: Shared,
-    reserve: Reserve<Cells, 0>,
-}
-
-impl Record {
-    fn totals(&self) -> Totals<'_> {
-        Totals {
-            primary: &self.primary,
-            owner: &self.owner,
-            stripes: &self.stripes,
-            shared: &self.shared,
-        }
-    }
-}
-
 struct Model {
-    record: Record,
+    counter: Counter,
+    reserve: Reserve<Cells, 0>,
     window: RateWindow,
 }
 
 impl Model {
     /// Made at 0.
     fn new() -> Arc<Self> {
-        let record = Record {
-            primary: Cell::new(),
-            owner: Owner::new(),
-            stripes: Stripes::new(),
-            shared: Shared::new(),
+        let counter = Counter::new();
+        let window = RateWindow::new(SPAN, counter.totals(), 0);
+        Arc::new(Model {
+            counter,
             reserve: Reserve::new(),
-        };
-        let window = RateWindow::new(SPAN, record.totals(), 0);
-        Arc::new(Model { record, window })
+            window,
+        })
     }
 
     /// By the thread of an index: the first one has a cell of its own, all others share one.
     fn succeed(&self, index: u16, now: u64) {
-        let totals = self.record.totals();
+        let totals = self.counter.totals();
         let turn = |cell: &Cell| self.window.turn(totals, cell, now);
-        totals.success_as_turning(index, &self.record.reserve, now, turn);
+        totals.success_as_turning(index, &self.reserve, now, turn);
     }
 
     /// Successes and failures in the window at `now`.
     fn within(&self, now: u64) -> (u64, u64) {
-        let sums = self.window.within(self.record.totals(), || now);
+        let sums = self.window.within(self.counter.totals(), || now);
         let sums = sums.expect("the clock stands");
         (sums.successes, sums.failures)
     }

@@ -7,25 +7,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::structures::rate_window::RateWindow;
-use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
-
-struct Record {
-    primary: Cell,
-    owner: Owner,
-    stripes: Stripes,
-    shared: Shared,
-}
-
-impl Record {
-    fn totals(&self) -> Totals<'_> {
-        Totals {
-            primary: &self.primary,
-            owner: &self.owner,
-            stripes: &self.stripes,
-            shared: &self.shared,
-        }
-    }
-}
+use crate::structures::striped_counter::Counter;
 
 /// Mutations: `calls-read-before-those-that-were-slow`, `a-slow-call-counted-relaxed`.
 #[test]
@@ -33,12 +15,7 @@ fn no_thread_finds_more_slow_calls_than_calls() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(|| {
-        let record = Record {
-            primary: Cell::new(),
-            owner: Owner::new(),
-            stripes: Stripes::new(),
-            shared: Shared::new(),
-        };
+        let record = Counter::new();
         let window = RateWindow::new(2_000, record.totals(), 0);
         // So the bucket has begun, which would publish the failure, too.
         window.failed(0);

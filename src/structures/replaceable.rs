@@ -81,7 +81,7 @@ impl<T> Deref for Loaded<T> {
 
 impl<T> Drop for Replaceable<T> {
     fn drop(&mut self) {
-        // Relaxed: nobody shares it any more.
+        // Relaxed: no other thread has it any more.
         let value = self.0.load(Ordering::Relaxed);
         if !value.is_null() {
             // SAFETY: it came from a box, and what is dropped is not used any more.

@@ -327,6 +327,36 @@ impl Owner {
     }
 }
 
+/// The four parts, side by side: for tests, where nothing else lies between them.
+#[cfg(test)]
+pub(crate) struct Counter {
+    pub(crate) primary: Cell,
+    pub(crate) owner: Owner,
+    pub(crate) stripes: Stripes,
+    pub(crate) shared: Shared,
+}
+
+#[cfg(test)]
+impl Counter {
+    pub(crate) fn new() -> Self {
+        Counter {
+            primary: Cell::new(),
+            owner: Owner::new(),
+            stripes: Stripes::new(),
+            shared: Shared::new(),
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Totals<'_> {
+        Totals {
+            primary: &self.primary,
+            owner: &self.owner,
+            stripes: &self.stripes,
+            shared: &self.shared,
+        }
+    }
+}
+
 /// The same reports by a thread index and a reserve of the test's choosing.
 #[cfg(test)]
 impl<'a> Totals<'a> {

@@ -277,7 +277,7 @@ fn reports_of_all_threads_count_once() {
 
 /// The block of the settings that are in effect has to stay, not that of the slower thread.
 #[test]
-fn whoever_changes_the_window_last_a_rule_is_asked() {
+fn a_rule_is_asked_whichever_thread_changes_the_window_last() {
     let (brama, _clock) = manager();
     let db = circuit(&brama);
     for _ in 0..200 {

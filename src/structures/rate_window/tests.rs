@@ -5,35 +5,8 @@ use std::thread;
 use super::marks::{BUCKETS, SLOTS};
 use super::*;
 use crate::structures::reserve::Reserve;
-use crate::structures::striped_counter::{Cells, Owner, Shared, Stripes, fresh_cells};
+use crate::structures::striped_counter::{Cells, Counter, fresh_cells};
 use crate::sys::clock::LAST_MOMENT;
-
-struct Record {
-    primary: Cell,
-    owner: Owner,
-    stripes: Stripes,
-    shared: Shared,
-}
-
-impl Record {
-    fn new() -> Self {
-        Record {
-            primary: Cell::new(),
-            owner: Owner::new(),
-            stripes: Stripes::new(),
-            shared: Shared::new(),
-        }
-    }
-
-    fn totals(&self) -> Totals<'_> {
-        Totals {
-            primary: &self.primary,
-            owner: &self.owner,
-            stripes: &self.stripes,
-            shared: &self.shared,
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -124,7 +97,7 @@ fn kind(numbers: &mut Numbers) -> Kind {
 fn a_window_counts_the_reports_of_its_buckets() {
     for (seed, span) in [(1, 1_000), (2, 1_007), (3, 9_999), (4, 3_600_000)] {
         let mut numbers = Numbers(seed << 32 | 0x7f4a_7c15);
-        let (record, reserve) = (Record::new(), Reserve::<Cells, 1>::new());
+        let (record, reserve) = (Counter::new(), Reserve::<Cells, 1>::new());
         reserve.refill(usize::MAX, fresh_cells);
         let mut now = numbers.below(1 << 39);
         for index in 1..40 {
@@ -191,7 +164,7 @@ fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
 /// It read the clock, and others reported in the next bucket before it went on.
 #[test]
 fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
-    let record = Record::new();
+    let record = Counter::new();
     let window = RateWindow::new(1_000, record.totals(), 0);
     for _ in 0..10 {
         window.failed(400);
@@ -210,7 +183,7 @@ fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
 /// What is counted in one number must not be missing in another one.
 #[test]
 fn a_reader_in_the_bucket_before_counts_what_has_its_first_report_in_the_next_one() {
-    let record = Record::new();
+    let record = Counter::new();
     let window = RateWindow::new(1_000, record.totals(), 0);
     window.was_slow(1_100);
     window.failed(1_200);
@@ -221,7 +194,7 @@ fn a_reader_in_the_bucket_before_counts_what_has_its_first_report_in_the_next_on
 #[test]
 fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
     const EACH: u64 = 50_000;
-    let (record, reserve) = (Record::new(), Reserve::<Cells, 1>::new());
+    let (record, reserve) = (Counter::new(), Reserve::<Cells, 1>::new());
     reserve.refill(usize::MAX, fresh_cells);
     let window = RateWindow::new(10_000, record.totals(), 0);
     thread::scope(|scope| {

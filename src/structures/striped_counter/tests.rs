@@ -8,33 +8,6 @@ use super::block::live_blocks;
 use super::*;
 use crate::structures::reserve::Reserve;
 
-struct Record {
-    primary: Cell,
-    owner: Owner,
-    stripes: Stripes,
-    shared: Shared,
-}
-
-impl Record {
-    fn new() -> Self {
-        Record {
-            primary: Cell::new(),
-            owner: Owner::new(),
-            stripes: Stripes::new(),
-            shared: Shared::new(),
-        }
-    }
-
-    fn totals(&self) -> Totals<'_> {
-        Totals {
-            primary: &self.primary,
-            owner: &self.owner,
-            stripes: &self.stripes,
-            shared: &self.shared,
-        }
-    }
-}
-
 fn filled<const N: usize>(reserve: &Reserve<Cells, N>) -> usize {
     reserve.filled().into_iter().filter(|&full| full).count()
 }
@@ -53,7 +26,7 @@ fn at(ms: u64) -> Tick {
 
 #[test]
 fn one_thread_needs_only_the_primary() {
-    let record = Record::new();
+    let record = Counter::new();
     assert_eq!(record.totals().sum(), sums(0, 0, None));
     record.totals().success(at(0), |_| {});
     assert_eq!(record.totals().sum(), sums(1, 0, Some(0)));
@@ -69,7 +42,7 @@ fn one_thread_needs_only_the_primary() {
 fn eight_threads_on_one_record() {
     const EACH: u64 = 100_000;
     BLOCKS.refill();
-    let record = Record::new();
+    let record = Counter::new();
     thread::scope(|scope| {
         for t in 0..8 {
             let totals = record.totals();
@@ -97,7 +70,7 @@ fn eight_threads_on_one_record() {
 #[test]
 fn short_lived_threads_hand_their_cells_on() {
     BLOCKS.refill();
-    let record = Record::new();
+    let record = Counter::new();
     for round in 0..200 {
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -112,7 +85,7 @@ fn short_lived_threads_hand_their_cells_on() {
 #[test]
 fn short_lived_threads_that_overlap_on_one_pool() {
     const THREADS: u64 = 8;
-    let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<Cells, 1>::new(), Record::new());
+    let (pool, reserve, record) = (Pool::<1>::new(), Reserve::<Cells, 1>::new(), Counter::new());
     reserve.refill(usize::MAX, fresh_cells);
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -133,7 +106,7 @@ fn short_lived_threads_that_overlap_on_one_pool() {
 #[test]
 fn an_empty_reserve_sends_reports_to_the_shared_cell() {
     const THREADS: u16 = 4;
-    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     record.totals().success_as(1, &reserve, 1);
     thread::scope(|scope| {
         for index in 2..=THREADS {
@@ -154,7 +127,7 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
 
 #[test]
 fn a_full_block_sends_reports_to_the_shared_cell() {
-    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     reserve.refill(usize::MAX, fresh_cells);
     for _ in 0..2 {
         (1..=200).for_each(|index| record.totals().rejected_as(index, &reserve));
@@ -166,7 +139,7 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
 
 #[test]
 fn threads_whose_probes_collide_get_different_cells() {
-    let (reserve, record) = (Reserve::<Cells, 1>::new(), Record::new());
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     reserve.refill(usize::MAX, fresh_cells);
     for index in [9, 64, 128, 192, 128, 64] {
         record.totals().rejected_as(index, &reserve);
@@ -193,7 +166,7 @@ fn dropping_frees_every_block() {
     reserve.refill(8, fresh_cells);
     assert_eq!((live_blocks(), filled(&reserve)), (8, 8));
     for _ in 0..5 {
-        let record = Record::new();
+        let record = Counter::new();
         record.totals().rejected_as(1, &reserve);
         record.totals().rejected_as(2, &reserve);
         assert!(record.stripes.block().is_some());
@@ -227,7 +200,7 @@ fn live_threads_have_different_indexes() {
     let barrier = Barrier::new(16);
     let mut owners: Vec<u16> = thread::scope(|scope| {
         let report = || {
-            let record = Record::new();
+            let record = Counter::new();
             record.totals().rejected();
             barrier.wait();
             record.owner.index()
@@ -246,7 +219,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
     use std::cell::OnceCell;
     use std::sync::Arc;
 
-    struct Late(Arc<Record>);
+    struct Late(Arc<Counter>);
     impl Drop for Late {
         fn drop(&mut self) {
             self.0.totals().success(at(2), |_| {});
@@ -257,7 +230,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
         static LATER: OnceCell<Late> = const { OnceCell::new() };
     }
 
-    let record = Arc::new(Record::new());
+    let record = Arc::new(Counter::new());
     let theirs = record.clone();
     thread::spawn(move || {
         // One on each side of the lease, whichever order destructors run in.
@@ -273,7 +246,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
 
 #[test]
 fn the_latest_time_there_is_does_not_wrap() {
-    let record = Record::new();
+    let record = Counter::new();
     record.totals().success(at(u64::MAX), |_| {});
     let last = record.totals().sum().last_success_ms;
     assert!(last > Some(1 << 43), "{last:?}");
@@ -281,7 +254,7 @@ fn the_latest_time_there_is_does_not_wrap() {
 
 #[test]
 fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
-    let records: Vec<Record> = (0..500).map(|_| Record::new()).collect();
+    let records: Vec<Counter> = (0..500).map(|_| Counter::new()).collect();
     let report = |expected: u64| {
         for record in &records {
             record.totals().success(at(expected), |_| {});
