@@ -243,6 +243,15 @@ impl Word {
         Generation::from_bits(self.0 >> PAYLOAD_BITS)
     }
 
+    /// The generation in which the present state has begun. A ramp is one that goes on.
+    #[inline]
+    pub(crate) fn state_generation(self) -> Generation {
+        match self.is_ramp() {
+            true => self.generation().previous(),
+            false => self.generation(),
+        }
+    }
+
     /// The generation, where it is in the word.
     pub(crate) fn generation_bits(self) -> u64 {
         self.0 & Generation::MASK << PAYLOAD_BITS

@@ -32,7 +32,7 @@ use crate::values::trip_rule;
 /// What a success has done to a half-open circuit.
 pub(super) enum Progress {
     Made(Change),
-    /// It was slow, and the circuit has to open.
+    /// The circuit has to open: it was slow, or the probes before have failed.
     Opens {
         healthy: Word,
         cause: Cause,
@@ -90,6 +90,11 @@ impl Record {
         }
         let after = word.with_success(!self.keeps_failures(context));
         match (verdict(&settings, after), settings.ramp) {
+            // Only if a setting has made the sample smaller since the last report.
+            (Verdict::Open, _) => Progress::Opens {
+                healthy: after,
+                cause: Cause::Probe,
+            },
             (Verdict::Recovered, Some(ramp)) => self.begin_ramp(context, seen, ramp, version),
             (Verdict::Recovered, None) => self
                 .shut(context, seen, Closing::Forgetting)
