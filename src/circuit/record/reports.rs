@@ -29,7 +29,11 @@ impl Record {
         let now = context.clock.now();
         self.touch(now);
         self.settling(Some(ticket), || {
-            check(Some(ticket), self.look(context, now)?.word)
+            let word = self.look(context, now)?.word;
+            match self.is_for_totals(Some(ticket)) {
+                true => Ok(()),
+                false => check(Some(ticket), word),
+            }
         })
     }
 
@@ -63,6 +67,8 @@ impl Record {
             }
             // The probe is late, and not lost: it counts if the circuit is still half-open.
             Claim::Late => report(),
+            // No report is stale.
+            Claim::Reported if self.is_disabled() => report(),
             Claim::Reported => Err(Refusal::Stale),
         }
     }
@@ -72,6 +78,9 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     let Some(ticket) = ticket else {
         return Ok(());
     };
+    if ticket.is_for_totals() {
+        return Err(Refusal::Stale);
+    }
     // The state as well, since generations come round.
     let is_its_state = match ticket.is_probe() {
         true => word.successes().is_some(),

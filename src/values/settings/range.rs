@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{ExpiryStrategy, MAX_HALF_OPEN_CALLS};
 use crate::values::error::Error;
+use crate::values::mode::Mode;
 
 /// How long a window of rates may be, in ms: 1 s to 1 h.
 const RATE_WINDOWS: RangeInclusive<u64> = 1_000..=3_600_000;
@@ -101,6 +102,11 @@ pub(super) fn optional_rate(name: &'static str, value: Option<f64>) -> Result<()
 
 /// Every value of the type is allowed.
 pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Every value of the type is allowed.
+pub(super) fn mode(_: &'static str, _: Mode) -> Result<(), Error> {
     Ok(())
 }
 

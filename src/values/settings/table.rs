@@ -20,6 +20,7 @@
 //! | `optional_rate` | `Option<f64>` | a number or `None` | above 0.0, at most 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
 //! | `flag` | `bool` | itself | |
+//! | `mode` | [`Mode`](crate::Mode) | itself | |
 //!
 //! # Adding a setting
 //!
@@ -134,6 +135,10 @@ macro_rules! setting_table {
             /// failure counts as slow, too. A connection's needs a `slow_call_duration` in effect;
             /// a manager's waits for one of a connection. Default none.
             slow_call_rate SlowCallRate slow_call_rate: optional_rate = None;
+
+            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
+            /// Default [`Mode::Normal`](crate::Mode::Normal).
+            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
         }
     };
 }
@@ -152,6 +157,7 @@ macro_rules! stored {
     (optional_rate) => { Option<f64> };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
     (flag) => { bool };
+    (mode) => { $crate::values::mode::Mode };
 }
 
 /// What a getter answers for a kind.
