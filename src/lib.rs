@@ -483,6 +483,7 @@ pub use values::cause::Cause;
 pub use values::error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
 pub use values::event::{Event, EventFilter, EventType, Report};
 pub use values::key::{Key, KeyBuf, MAX_NAME_BYTES};
+pub use values::mode::{InitialState, Mode};
 pub use values::settings::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
     Setting, Settings,

@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;
+pub(crate) mod mode;
 pub(crate) mod name_beginning;
 pub(crate) mod opened;
 pub(crate) mod rates;

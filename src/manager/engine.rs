@@ -266,17 +266,15 @@ impl Engine {
             return Err(Error::ShutDown);
         }
         drop(guard);
-        // The global settings and the subscribers may have changed before it could
-        // be found.
+        // Settings and subscribers may have changed before it could be found.
         if self.context.version() != version {
-            record.make_room(&record.settings(&self.context));
-            record.fit_rates(&self.context);
-            record.watch(&self.context);
+            record.catch_up(&self.context);
         }
         // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
             record.notify_registration(&self.context);
         }
+        newcomer.announce_opening(&self.context, &record);
         Ok(record)
     }
 
@@ -365,7 +363,7 @@ impl Engine {
             if Arc::ptr_eq(&previous, &current) {
                 self.context.next_version();
                 // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
-                // the record's `finish_closing`, `watch` and `keep`: either the walk here finds
+                // the record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk finds
                 // their change, or they find the new version.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
@@ -374,6 +372,9 @@ impl Engine {
                 }
                 if config.changes.concern_starts() {
                     self.for_each(|record| record.watch(&self.context));
+                }
+                if config.changes.concern_mode() {
+                    self.for_each(|record| record.adopt_mode(&self.context));
                 }
                 self.context.waker.wake();
                 return Ok(());
@@ -397,6 +398,7 @@ impl Engine {
         key: Key<'_>,
         options: &ConnectionOptions,
     ) -> Result<(), Error> {
+        options.judge_for_existing()?;
         let global = self.context.global.load_full();
         let record = match self.find(key) {
             Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
@@ -417,6 +419,7 @@ impl Engine {
         if record.is_retired() {
             return Err(self.error(Refusal::Gone, record));
         }
+        options.judge_for_existing()?;
         loop {
             let current = record.profile();
             let before = current.as_deref().cloned().unwrap_or_default();
@@ -433,9 +436,7 @@ impl Engine {
                 // `finish_closing`, `watch` and `keep`: either the walk there sees these
                 // settings, or this thread the new global ones.
                 fence(Ordering::SeqCst);
-                record.make_room(&record.settings(&self.context));
-                record.fit_rates(&self.context);
-                record.watch(&self.context);
+                record.catch_up(&self.context);
                 record.touch_now(&self.context);
                 return Ok(());
             }

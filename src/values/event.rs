@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
 use crate::values::key::KeyBuf;
+use crate::values::mode::Mode;
 use crate::values::rates::Counts;
 use crate::values::settings::Metadata;
 use crate::values::state::State;
@@ -30,8 +31,8 @@ pub(crate) use filter::Custom;
 pub use filter::EventFilter;
 pub use report::Report;
 #[cfg(feature = "capi")]
-pub(crate) use report::{TEXT_BYTES, valid_beginning};
-pub(crate) use report::{Text, beginning};
+pub(crate) use report::valid_beginning;
+pub(crate) use report::{TEXT_BYTES, Text, beginning};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,8 +70,8 @@ pub enum EventType {
     /// A probe was admitted. Droppable.
     Probe = 15,
     /// Something that the user of the connection should know and that is no change of
-    /// its state; [`Event::reason`] says it. (Settings that `get_or_register` was given
-    /// and that the connection does not have.)
+    /// its state; [`Event::reason`] says it. (A change of its [mode](crate::Mode). Settings that
+    /// `get_or_register` was given and that the connection does not have.)
     Notice = 16,
 }
 
@@ -261,6 +262,9 @@ pub(crate) struct Facts {
     pub(crate) time: u64,
     pub(crate) before: State,
     pub(crate) after: State,
+    pub(crate) mode: Mode,
+    /// Of a hand: it takes effect when the circuit is not disabled any more.
+    pub(crate) is_deferred: bool,
     /// Which state `after` is, of all that the circuit has been in.
     pub(crate) generation: Generation,
     /// The text or the metadata is not as it was given.
@@ -357,6 +361,25 @@ impl Event {
     /// [`Status::cause`]: crate::Status::cause
     pub fn cause(&self) -> Option<Cause> {
         self.facts.opened_by
+    }
+
+    /// The [mode](crate::ConnectionOptions::mode) that was in effect. While it is
+    /// [`Mode::Disabled`], the states of events are those to which the mode returns, and a question
+    /// is answered with *closed*.
+    pub fn mode(&self) -> Mode {
+        self.facts.mode
+    }
+
+    /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. A `call_rejected` tells of
+    /// a call that passed then, and that [`Mode::Normal`] would have rejected.
+    pub fn is_shadow(&self) -> bool {
+        self.facts.mode == Mode::Shadow
+    }
+
+    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
+    /// enabled again. The [reason](Event::reason) says so, too.
+    pub fn is_deferred(&self) -> bool {
+        self.facts.is_deferred
     }
 
     /// Failures in a row, or inside the window, when it happened.

@@ -113,6 +113,11 @@ impl Changes {
         self.cancelled_after.is_given() || self.concern_rates()
     }
 
+    /// Whether they can change the mode of a circuit.
+    pub(crate) fn concern_mode(&self) -> bool {
+        self.mode.is_given()
+    }
+
     /// Checks the given values together, as they take effect. `level` is what they make of
     /// their level, `below` the level below it.
     pub(crate) fn validate_in(&self, level: &Overrides, below: &Overrides) -> Result<(), Error> {

@@ -205,6 +205,8 @@ impl Record {
                 word.state()
             },
             generation: word.generation(),
+            mode: self.mode(),
+            is_deferred: false,
             is_altered: false,
             failures: self.count(word),
             expiry: expiry.unwrap_or(u64::MAX),
@@ -222,6 +224,8 @@ impl Record {
             before: State::Unknown,
             after: State::Closed,
             generation: Word::NEW.generation(),
+            mode: self.mode(),
+            is_deferred: false,
             is_altered: false,
             failures: 0,
             expiry: u64::MAX,

@@ -31,7 +31,7 @@ use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
-use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report, Text};
+use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report};
 use crate::values::state::{State, Word};
 
 /// In the flags: the interest is not learned yet, ask the subscribers. Other threads find a record
@@ -305,6 +305,8 @@ impl Record {
             },
             before,
             after,
+            mode: self.mode(),
+            is_deferred: happening.is_deferred,
             generation: word.generation(),
             is_altered: happening.report.is_altered(),
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
@@ -316,7 +318,7 @@ impl Record {
             .unwrap_or(u64::MAX),
             opened_by,
             counts: happening.counts,
-            reason: Text::new(happening.report.reason),
+            reason: happening.reason(),
             metadata: happening.report.metadata.clone(),
         };
         self.publish(context, occurrence, moved, wanted, facts);

@@ -3,6 +3,7 @@
 //! ```text
 //! to pass:                  the mark of its word     –
 //! to pass, with a start:    as a ticket that owns    its stamp
+//! for totals only:          its place                its stamp
 //! to probe:                 its place                its stamp
 //! ```
 //!
@@ -56,7 +57,7 @@ impl Token {
 impl Ticket {
     #[inline]
     pub(crate) fn token(self) -> Token {
-        if self.is_probe() || self.stamp != 0 {
+        if self.is_without_mark() || self.stamp != 0 {
             return self.token_with_stamp();
         }
         Token::to_pass(self.mark())
@@ -64,7 +65,7 @@ impl Ticket {
 
     #[cold]
     fn token_with_stamp(self) -> Token {
-        let place = match self.is_probe() {
+        let place = match self.is_without_mark() {
             true => self.without_possessions().place,
             false => self.with_record().place,
         };

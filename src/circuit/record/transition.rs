@@ -61,8 +61,8 @@ impl Record {
         word
     }
 
-    /// Both words as of `now`: an expiry that is due has happened, a closing is finished, and no
-    /// cleanup is about to remove the connection.
+    /// Both words as of `now`: an expiry that is due has happened unless the circuit is disabled, a
+    /// closing is finished, and no cleanup is about to remove the connection.
     pub(super) fn seen_at(&self, context: &Context, now: u64) -> Seen {
         self.seen_by(context, now, Asking::Use)
     }
@@ -84,7 +84,7 @@ impl Record {
                 self.stay(context);
                 continue;
             }
-            if !word.is_due(now) {
+            if !word.is_due(now) || self.is_disabled() {
                 return seen;
             }
             if let Some(end) = word.ramp_end() {

@@ -21,6 +21,7 @@
 //! | `share` | `f64` | a number | above 0.0, at most 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
 //! | `flag` | `bool` | itself | |
+//! | `mode` | [`Mode`](crate::Mode) | itself | |
 //!
 //! # Adding a setting
 //!
@@ -153,6 +154,10 @@ macro_rules! setting_table {
             /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
             /// Default 0.1.
             ramp_start RampStart ramp_start: share = 0.1;
+
+            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
+            /// Default [`Mode::Normal`](crate::Mode::Normal).
+            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
         }
     };
 }
@@ -172,6 +177,7 @@ macro_rules! stored {
     (share) => { f64 };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
     (flag) => { bool };
+    (mode) => { $crate::values::mode::Mode };
 }
 
 /// What a getter answers for a kind.

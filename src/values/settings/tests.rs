@@ -117,6 +117,11 @@ mod wrong {
     }
 
     /// The type has no other values.
+    pub(super) fn mode() -> Vec<(crate::Mode, &'static str)> {
+        Vec::new()
+    }
+
+    /// The type has no other values.
     pub(super) fn flag() -> Vec<(bool, &'static str)> {
         Vec::new()
     }

@@ -7,10 +7,13 @@
 //! | half-open | opens the circuit again; where a rate of the probes decides, and in a ramp, it may be counted only |
 //!
 //! One with a wait (`failure_for`) opens a closed or half-open circuit at once, for so long. While
-//! the circuit is open, it is in the totals only.
+//! the circuit is open, it is in the totals only. So is every failure while the circuit is disabled,
+//! and that of a permit for totals only.
 
 use std::time::Duration;
 
+use super::super::mode::IS_DISABLED;
+use super::super::notify::UNKNOWN;
 use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
@@ -77,7 +80,7 @@ impl Record {
         report: &Report<'_>,
         is_meant: impl Fn(Word) -> bool,
     ) -> Begun {
-        if self.wants(FAILED) {
+        if self.has_flag(FAILED.or(UNKNOWN).0 | IS_DISABLED) {
             return Begun::Not;
         }
         let word = self.word_now();
@@ -195,6 +198,12 @@ impl Record {
             let word = seen.word;
             // After the words: a failure that follows one which obeys new settings obeys them, too.
             let settings = self.settings(context);
+            if self.is_for_totals(ticket) {
+                let tally = seen.parked.tally(word);
+                let count = Failure::new(self, context, &settings, tally).count - 1;
+                let count = self.failure_in_totals(context, word, count, happening);
+                return Ok(Place::IsFree(count));
+            }
             check(ticket, word)?;
             let rates = self.rates();
             let rates = rates.as_deref();
