@@ -59,6 +59,7 @@ mod rates;
 mod record_ref;
 mod registration;
 mod reports;
+mod restore;
 mod status;
 mod ticket;
 mod timestamps;

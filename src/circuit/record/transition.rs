@@ -259,7 +259,8 @@ impl Record {
             ..happening
         };
         let has_told = self.after_quietly(context, change, happening);
-        let deadline = opening.deadline();
+        // Of a restored opening, part of the time has passed already.
+        let deadline = change.after.deadline_of_open();
         if deadline != NEVER {
             context.attention.leave(self, || self.share());
         }
