@@ -30,7 +30,7 @@ use super::last_opening::Opening;
 use super::parked::Seen;
 use super::timestamps::Kind;
 use super::transition::Change;
-use super::{Happening, Record, Refusal};
+use super::{Happening, Record, Refusal, Status};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
 use crate::values::cause::Cause;
@@ -44,27 +44,26 @@ use crate::values::tally::Tally;
 impl Record {
     /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was removed.
     pub(crate) fn save(&self, context: &Context, begun: u64, writer: &mut Writer) {
-        let Some(status) = self.status(context) else {
+        let Some((status, word)) = self.status_and_word(context) else {
             return;
         };
-        // What was left when the save was begun.
-        let ago = context.clock.now_exact().saturating_sub(begun);
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let stands = match (status.state, status.retry_after) {
-            (State::Open, Some(wait)) => {
-                let left = ms(wait).saturating_add(ago).min(NEVER - 1);
-                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
-                Stands::Open {
-                    left: Some(left),
-                    given: Some(given.max(left)),
-                }
-            }
-            (State::Open, None) => Stands::Open {
+        let stands = match (status.state, word.deadline()) {
+            (State::Open, Some(NEVER)) => Stands::Open {
                 left: None,
                 given: None,
             },
+            (State::Open, Some(deadline)) => {
+                let left = deadline.saturating_sub(begun);
+                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
+                Stands::Open {
+                    left: Some(left),
+                    // It may have opened since the save was begun.
+                    given: Some(given.max(left)),
+                }
+            }
             (State::HalfOpen, _) => Stands::HalfOpen,
-            (State::Closed | State::Unknown, _) => Stands::Closed,
+            _ => Stands::Closed,
         };
         writer.add(&Saved {
             key: Key::new(status.scope.as_deref(), &status.identifier),
@@ -84,6 +83,18 @@ impl Record {
                 ignored: u32::try_from(status.total_ignored).unwrap_or(u32::MAX),
             },
         });
+    }
+
+    /// A status, and the word that it is of. None if the connection was removed.
+    fn status_and_word(&self, context: &Context) -> Option<(Status, Word)> {
+        loop {
+            let word = self.word_now();
+            let status = self.status(context)?;
+            // A closed circuit needs no word of its own: what counts may change all the time.
+            if self.word_now() == word || status.state != State::Open && word.deadline().is_none() {
+                return Some((status, word));
+            }
+        }
     }
 
     /// Restores the circuit to what was saved at `written`, in Unix ms. False if it has changed its
