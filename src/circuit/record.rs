@@ -61,6 +61,7 @@ mod record_ref;
 mod recovery;
 mod registration;
 mod reports;
+mod restore;
 mod status;
 mod ticket;
 mod timestamps;

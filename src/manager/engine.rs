@@ -8,21 +8,22 @@
 //! that wants to register the name again takes the record out itself and goes on.
 
 mod audience;
+mod saved;
+mod walk;
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::EventSink;
-use crate::circuit::record::{
-    Departure, Profile, Record, RecordRef, Refusal, Registrant, Status, rare,
-};
+use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, rare};
 use crate::events::bus::Bus;
 use crate::events::bus::Notices;
 use crate::manager::driver::{DriverThread, Plan, Planning};
+use crate::manager::waiting::Waiting;
 use crate::reclaim::{self, Guard};
 use crate::structures::striped_counter;
-use crate::structures::table::{Cursor, Table};
+use crate::structures::table::Table;
 use crate::structures::waker::Starter;
 use crate::sys::atomic::{AtomicU32, Mutex, Ordering, fence, fence_after_rmw};
 use crate::sys::clock::Clock;
@@ -49,6 +50,8 @@ pub(crate) struct Engine {
     /// Held by the one of those who wait for a queue that does what a driver would, where
     /// there is none.
     pub(crate) pumping: ForkLock<()>,
+    /// What was saved of names that are not registered yet.
+    waiting: Waiting,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
 }
@@ -75,6 +78,7 @@ impl Engine {
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(DriverThread::new()),
             pumping: ForkLock::new(()),
+            waiting: Waiting::new(),
             shut: AtomicU32::new(0),
         }
     }
@@ -256,10 +260,10 @@ impl Engine {
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
-        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and
-        // `subscribe`: either the walk there finds this record, or this thread finds the
-        // flag, or the new version, or the audience. The insertion is what must come
-        // before, and that was an exchange.
+        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure`, `subscribe` and
+        // `restore`: either the walk or the look-up there finds this record, or this thread finds
+        // the flag, or the new version, or the audience, or what waits. The insertion is what must
+        // come before, and that was an exchange.
         fence_after_rmw();
         if self.is_shut() {
             self.remove(&record, &guard);
@@ -275,6 +279,9 @@ impl Engine {
             record.notify_registration(&self.context);
         }
         newcomer.announce_opening(&self.context, &record);
+        if self.waiting.has_any() {
+            self.restore_registered(&record);
+        }
         Ok(record)
     }
 
@@ -441,39 +448,6 @@ impl Engine {
                 return Ok(());
             }
         }
-    }
-
-    /// Visits every record, pinned for a while at a time. `visit` must not run
-    /// user code.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
-        self.for_each_pinned(|record, _| visit(record));
-    }
-
-    fn for_each_pinned(&self, mut visit: impl FnMut(&Record, &Guard)) {
-        self.context.attend();
-        const STEP: usize = 1_024;
-        let mut cursor = Some(Cursor::default());
-        while let Some(from) = cursor {
-            let guard = reclaim::pin();
-            cursor = self.table.walk(from, STEP, &guard, |record| {
-                if !record.is_retired() {
-                    visit(record, &guard);
-                }
-            });
-        }
-    }
-
-    pub(crate) fn snapshot(&self, wanted: impl Fn(Key<'_>) -> bool) -> Vec<Status> {
-        let mut seen = Vec::new();
-        self.for_each(|record| {
-            if wanted(record.key()) {
-                seen.extend(record.status(&self.context));
-            }
-        });
-        // A name that was registered again during the walk may have been met twice.
-        seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
-        seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
-        seen
     }
 
     /// Refuses everything from now on: handles answer `ShutDown`.

@@ -32,22 +32,22 @@
 //!
 //! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
 //!   where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the state changes. A permit carries the generation
-//!   it was given in, which tells a late report from a timely one. It wraps after
-//!   8192 changes: of permits that are kept while their circuit changes its state so often, one
-//!   in 8192 is taken for a current one, and its one report counts.
+//! - **generation**: goes on by one whenever the state changes. A permit carries that of its
+//!   admission, which tells a late report from a timely one. It wraps after 8192 changes: of the
+//!   permits that are kept for so long, one in 8192 counts as a current one.
 //! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value, or later: never.
 //! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::values::tally)).
 //!   In the other states the word has no room for it and no use: it is parked beside the word
 //!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
 //!   has to be added to what is parked.
-//! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
-//!   beside the word. The first step decides. A thread that finds the word in between takes the
-//!   second.
+//! - **closing**: who closes a circuit takes two steps, since the tally comes back from beside the
+//!   word. The first step decides. A thread that finds the word in between takes the second.
 //! - **departing**: a mark that decides nothing; using the circuit takes it away (`record/departure.rs`).
 //!
 //! Rejected: deadlines relative to a base in each record, two fields that pretend to be one; a
 //! flag for removal beside the mode: no other question is asked of a removed connection.
+
+mod restored;
 
 use std::fmt;
 

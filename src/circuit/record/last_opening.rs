@@ -159,6 +159,18 @@ impl Record {
         }
     }
 
+    /// Writes down why a circuit opened last that was restored and is not open, unless a later
+    /// opening is written down.
+    pub(super) fn note_restored(&self, change: Change, cause: Option<Cause>) -> Entry {
+        let restored = Entry::new(change.after, cause.map_or(0, |cause| cause as u64), NEVER);
+        loop {
+            let entry = self.entry();
+            if entry.is_later(change, self.word_now()) || self.write_entry(entry, restored) {
+                return restored;
+            }
+        }
+    }
+
     /// Before this open word ends: if nothing is written of its opening, nothing is known of it.
     pub(super) fn note_end_of(&self, word: Word) {
         if word.deadline().is_none() {
