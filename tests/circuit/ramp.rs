@@ -166,6 +166,33 @@ fn two_failures_in_a_row_open_a_ramp_again_whatever_the_settings() {
 }
 
 #[test]
+fn a_failure_in_a_ramp_is_in_no_window_unless_it_opens() {
+    let settings = |builder: Builder| {
+        ramp(builder)
+            .max_attempts(3)
+            .window(ms(10_000))
+            .success_clears_window(false)
+    };
+    let (_brama, clock, db) = ramping(settings);
+    for _ in 0..3 {
+        admit(&db).failure(None).expect("in time");
+        admit(&db).success().expect("in time");
+    }
+    clock.advance(ms(1_000));
+    assert_eq!((db.state(), status(&db).failure_count), (State::Closed, 0));
+    fail(&db, 2);
+    assert_eq!((db.state(), status(&db).failure_count), (State::Closed, 2));
+    fail(&db, 1);
+    assert_eq!(status(&db).cause, Some(Cause::Window));
+
+    let (_brama, _clock, db) = ramping(settings);
+    admit(&db).failure(None).expect("in time");
+    admit(&db).failure(None).expect("in time");
+    assert_eq!(status(&db).cause, Some(Cause::Consecutive));
+    assert_eq!(status(&db).failure_count, 1);
+}
+
+#[test]
 fn a_permit_of_a_ramp_counts_in_the_closed_circuit_directly_after_it() {
     let (_brama, clock, db) = ramping(|builder| ramp(builder).max_attempts(2));
     let permits: Vec<_> = (0..3).map(|_| admit(&db)).collect();

@@ -15,7 +15,7 @@
 //! | closed | its own tally; what is parked means nothing |
 //! | opened by a failure | the parked ones and that failure, if what is parked is of an earlier generation; otherwise the parked ones |
 //! | probing, with a success that cleared them | none |
-//! | a ramp | none, or the failure that was reported last |
+//! | a ramp | none, or the failure that was reported last, if failures have no times |
 //! | closing, and forgetting | none |
 //! | otherwise | the parked ones |
 //!
@@ -99,10 +99,9 @@ impl Parked {
         }
         if let Some(failures) = word.failures_in_ramp() {
             let cleared = self.stored().cleared();
-            return if failures > 0 {
-                cleared.plus_failure()
-            } else {
-                cleared
+            return match failures > 0 && cleared.timed().is_none() {
+                true => cleared.plus_failure(),
+                false => cleared,
             };
         }
         match word.has_cleared() || word.is_closing().is_some_and(Closing::forgets) {

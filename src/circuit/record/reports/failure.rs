@@ -266,8 +266,8 @@ impl Record {
                 false => self.swap(word, after),
             };
             if done {
-                // A failed probe that does not open is not in the tally.
-                if word.successes().is_none() {
+                // Half-open, a failure that does not open takes no place in the window.
+                if !word.is_half_open() {
                     failure.write(self, context);
                 }
                 let change = Change {
