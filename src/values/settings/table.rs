@@ -26,7 +26,7 @@
 //!
 //! 1. Its line in the table, and what it does: it is a field of `Settings`.
 //! 2. `cargo check --all-features`: the compiler names C's structs that lack the field
-//!    (`src/ffi/config.rs`, `src/ffi/status.rs`). Add it with a comment for C programmers.
+//!    (`src/ffi/config.rs`, `src/ffi/settings.rs`). Add it with a comment for C programmers.
 //! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
 //!    header and the table that other tests read, and says which lines are missing, in C's
 //!    comments, in `brama.hpp`, in the Python package and in the READMEs.
