@@ -42,11 +42,11 @@ TRUNCATED = 2
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
-#: From here on the circuit is open, or not registered. Below, and not below `PASS_LIMIT`, it
-#: is half-open, or closed and its calls are timed.
-OPEN_FROM = 4 << 29
+#: From here on the circuit is open. Below, and not below `PASS_LIMIT`, it is half-open, closed and
+#: its calls are timed, or not registered. (The modes of `src/values/state.rs`.)
+OPEN_FROM = 6 << 29
 #: From here on, and below `OPEN_FROM`, it is in a ramp.
-RAMP_FROM = 3 << 29
+RAMP_FROM = 5 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
