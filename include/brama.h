@@ -36,6 +36,15 @@
  * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
  * is part of the state: every function sees the state as of now, on any thread.
  *
+ * RECOVERY. Two settings make it more patient and more careful:
+ *
+ *     half_open_failure_rate  half_open_max_calls probes are admitted in all, and their share of
+ *                             failures decides, as soon as the rest cannot change it
+ *     ramp_ms, ramp_start     after the probes have succeeded the circuit stays half-open for so
+ *                             long, and admits a share of the calls that grows with the time, from
+ *                             ramp_start (0.1) to 1; brama_status shows it (ramp_share). Two failures
+ *                             in a row open it again, and so does a rate. Then it closes
+ *
  * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
  * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
  *
@@ -498,7 +507,8 @@ typedef struct brama_pair_t {
 #define BRAMA_STATE_OPEN 2
 
 /**
- * Probing: a limited number of calls test whether the dependency recovered.
+ * Probing: a limited number of calls test whether the dependency recovered. Then it may
+ * ramp up: a growing share of the calls passes.
  */
 #define BRAMA_STATE_HALF_OPEN 3
 
@@ -1900,7 +1910,7 @@ brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Lets probes through now. Arguments and errors as brama_close_circuit.
+ * Lets probes through now; does nothing while half-open. Arguments and errors as brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,

@@ -39,9 +39,10 @@
  * holds: a rejection is ignored, any other error is a failure.
  *
  * A guarded call of the same circuit inside fn, on its thread, shares its admission while
- * the circuit is half-open. Such a call takes no probe's place and reports nothing; the
- * outer call reports for both. If that has nothing to report itself (it is ignored), it
- * reports a failure if an inner call failed. fn returns on the thread that it was called on.
+ * the circuit is half-open, also in a ramp. Such a call takes no probe's place, is not rejected
+ * and reports nothing; the outer call reports for both. If that has nothing to report itself
+ * (it is ignored), it reports a failure if an inner call failed. fn returns on the thread that
+ * it was called on.
  *
  * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
  * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a failure
@@ -1742,7 +1743,7 @@ public:
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
     void close_circuit() const { try_close_circuit().value(); }
     Result<void> try_close_circuit() const noexcept { return Answer(brama_connection_close_circuit(native())); }
-    /// Lets probes through now. Errors: NotFound, ShutDown.
+    /// Lets probes through now; does nothing while half-open. Errors: NotFound, ShutDown.
     void half_open_circuit() const { try_half_open_circuit().value(); }
     Result<void> try_half_open_circuit() const noexcept { return Answer(brama_connection_half_open_circuit(native())); }
     /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.

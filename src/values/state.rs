@@ -71,7 +71,8 @@ pub enum State {
     Closed = 1,
     /// Failing: calls are rejected.
     Open = 2,
-    /// Probing: a limited number of calls test whether the dependency recovered.
+    /// Probing: a limited number of calls test whether the dependency recovered. Then it may
+    /// ramp up: a growing share of the calls passes.
     HalfOpen = 3,
 }
 

@@ -19,7 +19,8 @@ class State(StrEnum):
     OPEN = "open"
     """Failing: calls are rejected."""
     HALF_OPEN = "half_open"
-    """Probing: a limited number of calls test whether the dependency recovered."""
+    """Probing: a limited number of calls test whether the dependency recovered. Then it may
+    ramp up: a growing share of the calls passes."""
 
 
 class Cause(StrEnum):
