@@ -150,11 +150,8 @@ class Handle(Owner):
             after = wait.value
             # No other call has them: they serve the next rejection.
             self.spare.append(spare)
-            number = self.word.value
-            if after <= _LONGEST_HINT and (_is_ramp(read) or _is_ramp(number)):
-                rejection = _recovering(after, self)
-            elif after <= _LONGEST_HINT and number < OPEN_FROM:
-                rejection = CircuitOpen(after, self.identifier, self.scope, True)
+            if after <= _LONGEST_HINT:
+                rejection = self._hinted(after, read, self.word.value)
             else:
                 when = None if after == NEVER else after
                 rejection = CircuitOpen(when, self.identifier, self.scope)
@@ -170,6 +167,15 @@ class Handle(Owner):
         if code == NOT_FOUND:
             return None
         raise _ffi.failed(code)
+
+    def _hinted(self, after: int, before: int, now: int) -> CircuitOpen:
+        """A rejection after which a caller need not wait for long: by a half-open circuit, or an
+        open one whose time is nearly over. The number at the word, before it and after it, tells."""
+        if now >= OPEN_FROM:
+            return CircuitOpen(after, self.identifier, self.scope)
+        if now >= RAMP_FROM or RAMP_FROM <= before < OPEN_FROM:
+            return CircuitOpen(after, self.identifier, self.scope, False, None, None, True)
+        return CircuitOpen(after, self.identifier, self.scope, True)
 
     def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
         words, wait = Words(), c_uint64()
@@ -249,11 +255,3 @@ class Handle(Owner):
         status = make_status()
         _ffi.check(_ffi.connection_status(self.address, byref(status)))
         return status, metadata_of(status)
-
-
-def _is_ramp(number: int) -> bool:
-    return RAMP_FROM <= number < OPEN_FROM
-
-
-def _recovering(after: int, handle: Handle) -> CircuitOpen:
-    return CircuitOpen(after, handle.identifier, handle.scope, False, None, None, True)
