@@ -36,14 +36,16 @@
  * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
  * is part of the state: every function sees the state as of now, on any thread.
  *
- * RECOVERY. Two settings make it more patient and more careful:
+ * RECOVERY. Two settings change what decides, and how the load comes back:
  *
- *     half_open_failure_rate  half_open_max_calls probes are admitted in all, and their share of
+ *     half_open_failure_rate  half_open_max_calls probes are admitted in all. Their share of
  *                             failures decides, as soon as the rest cannot change it
- *     ramp_ms, ramp_start     after the probes have succeeded the circuit stays half-open for so
- *                             long, and admits a share of the calls that grows with the time, from
- *                             ramp_start (0.1) to 1; brama_status shows it (ramp_share). Two failures
- *                             in a row open it again, and so does a rate. Then it closes
+ *     ramp_ms, ramp_start     When the probes have succeeded the circuit stays half-open for so
+ *                             long. It admits a share of the calls that grows with the time,
+ *                             from ramp_start (0.1) to 1 (brama_status_t.ramp_share). Two
+ *                             failures in a row open it again, and so does a rate. Then it closes
+ *
+ * src/docs/recovery.md in the source says this in full.
  *
  * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
  * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
@@ -1525,14 +1527,15 @@ typedef struct brama_permit_t {
 } brama_permit_t;
 
 /**
- * Asks for admission, and gives a permit into *permit: if the circuit is closed, half-open
- * with a probe's place free, or in a ramp whose share the call belongs to.
+ * Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
+ * with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
  *
  * BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
- * retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
- * long is admitted unless other callers take the probes; of a half-open one whose probes
- * are all out, or which is in a ramp, a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
- * by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
+ * retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
+ * long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
+ * out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
+ * open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
+ * other error.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -1583,8 +1586,8 @@ BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
 
 /**
  * Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
- * such a call another one may ride (brama_permit_covers). A host that lists its calls under
- * way need list no others. False for a permit of zeroes. Any thread.
+ * such a call another one may ride (brama_permit_covers), so a host that remembers which calls
+ * are under way need remember no others. False for a permit of zeroes. Any thread.
  */
 BRAMA_API
 bool brama_permit_is_half_open(brama_permit_t permit);
@@ -1602,7 +1605,8 @@ BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
  *
  * A call that rides needs no permit and reports nothing: the outer call reports for both.
  * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close; in a ramp the outer call would fail by a rejection. One call at a time rides on a permit, and a call that
+ * and the circuit would never close. In a ramp a call that was admitted could fail because a
+ * call inside of it is not. One call at a time rides on a permit, and a call that
  * rides can be ridden on. If the outer call has nothing to report itself and the inner one
  * failed, it reports a failure. brama.hpp does all this.
  *
@@ -1910,7 +1914,8 @@ brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Lets probes through now; does nothing while half-open. Arguments and errors as brama_close_circuit.
+ * Lets probes through now; does nothing while half-open. Arguments and errors as
+ * brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,
