@@ -183,6 +183,7 @@ static uint32_t any_fields(void) {
 #define SOME_factor f64
 #define SOME_part f64
 #define SOME_optional_rate f64
+#define SOME_share f64
 #define SOME_strategy i32
 #define SOME_flag i32
 
@@ -345,6 +346,7 @@ static void report_by_value(brama_permit_t permit, const brama_connection_t *on)
     case 5: ANSWER(brama_permit_failure_with(permit, report())); break;
     case 6:
         (void)brama_permit_is_probe(permit);
+        (void)brama_permit_is_half_open(permit);
         (void)brama_permit_covers(permit, on);
         break;
     }
@@ -613,6 +615,7 @@ static void step(void) {
     case 30: ANSWER(brama_permit_success_with_at(permit, report())); break;
     case 31:
         (void)brama_permit_is_probe_at(permit);
+        (void)brama_permit_is_half_open_at(permit);
         (void)brama_permit_covers_at(permit, held);
         break;
     case 32: /* Words of the permit that say what it reports, as no library wrote them. */

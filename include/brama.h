@@ -36,6 +36,17 @@
  * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
  * is part of the state: every function sees the state as of now, on any thread.
  *
+ * RECOVERY. Two settings change what decides, and how the load comes back:
+ *
+ *     half_open_failure_rate  half_open_max_calls probes are admitted in all. Their share of
+ *                             failures decides, as soon as the rest cannot change it
+ *     ramp_ms, ramp_start     When the probes have succeeded the circuit stays half-open for so
+ *                             long. It admits a share of the calls that grows with the time,
+ *                             from ramp_start (0.1) to 1 (brama_status_t.ramp_share). Two
+ *                             failures in a row open it again, and so does a rate. Then it closes
+ *
+ * src/docs/recovery.md in the source says this in full.
+ *
  * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
  * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
  *
@@ -498,7 +509,8 @@ typedef struct brama_pair_t {
 #define BRAMA_STATE_OPEN 2
 
 /**
- * Probing: a limited number of calls test whether the dependency recovered.
+ * Probing: a limited number of calls test whether the dependency recovered. Then it may
+ * ramp up: a growing share of the calls passes.
  */
 #define BRAMA_STATE_HALF_OPEN 3
 
@@ -839,6 +851,26 @@ typedef struct brama_options_t {
      */
     double slow_call_rate;
     /**
+     * The share of failures among half_open_max_calls probes that opens a half-open circuit
+     * again; a smaller one closes it. It is decided as soon as it is certain, and so many probes
+     * are admitted in all. A slow success counts as a failure where slow_call_rate is set. It
+     * takes the place of a half_open_successes that was given before or is the manager's; one call
+     * cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): one failure opens it,
+     * half_open_successes close it.
+     */
+    double half_open_failure_rate;
+    /**
+     * For how long a circuit whose probes have succeeded stays half-open and admits a growing
+     * share of the calls, until it closes. Two failures in a row open it again, and so does a
+     * rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at once.
+     */
+    uint64_t ramp_ms;
+    /**
+     * The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
+     * Default 0.1.
+     */
+    double ramp_start;
+    /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
      */
@@ -940,6 +972,18 @@ typedef struct brama_config_t {
      */
     double slow_call_rate;
     /**
+     * As in brama_options_t.
+     */
+    double half_open_failure_rate;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t ramp_ms;
+    /**
+     * As in brama_options_t.
+     */
+    double ramp_start;
+    /**
      * How often unused connections are looked for. At least 1. Default 10000.
      */
     uint64_t cleanup_interval_ms;
@@ -1021,6 +1065,7 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, NULL, 0 }
 
 /** brama_config_init as an initialiser. */
@@ -1031,6 +1076,7 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
       BRAMA_NOT_GIVEN_U64, NULL }
@@ -1481,14 +1527,15 @@ typedef struct brama_permit_t {
 } brama_permit_t;
 
 /**
- * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
- * half-open with a probe's place free.
+ * Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
+ * with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
  *
  * BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
- * retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
- * long is admitted unless other callers take the probes; of a half-open one whose probes
- * are all out a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
- * by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
+ * retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
+ * long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
+ * out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
+ * open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
+ * other error.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -1526,10 +1573,11 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
 
 /**
  * Whether the call is a probe: the circuit is half-open, and the call tests the
- * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
- * thread.
+ * dependency. A client may shorten its time-out then. False for a call that a ramp admitted,
+ * which is not a test, and for a permit of zeroes. Any thread.
  */
-BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
+BRAMA_API
+bool brama_permit_is_probe(brama_permit_t permit);
 
 /**
  * brama_permit_is_probe with the permit by pointer. False for NULL.
@@ -1537,14 +1585,28 @@ BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
 BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
 
 /**
+ * Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
+ * such a call another one may ride (brama_permit_covers), so a host that remembers which calls
+ * are under way need remember no others. False for a permit of zeroes. Any thread.
+ */
+BRAMA_API
+bool brama_permit_is_half_open(brama_permit_t permit);
+
+/**
+ * brama_permit_is_half_open with the permit by pointer. False for NULL.
+ */
+BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
+
+/**
  * Whether a guarded call of a connection may ride on the call that this permit was given
  * to. Ask it for a call that is made inside the other one. True while the circuit is
  * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state; it was not reported yet.
+ * state, or in a ramp that of a call of the same ramp; it was not reported yet.
  *
  * A call that rides needs no permit and reports nothing: the outer call reports for both.
  * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * and the circuit would never close. In a ramp a call that was admitted could fail because a
+ * call inside of it is not. One call at a time rides on a permit, and a call that
  * rides can be ridden on. If the outer call has nothing to report itself and the inner one
  * failed, it reports a failure. brama.hpp does all this.
  *
@@ -1852,7 +1914,8 @@ brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Lets probes through now. Arguments and errors as brama_close_circuit.
+ * Lets probes through now; does nothing while half-open. Arguments and errors as
+ * brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,
@@ -1907,7 +1970,7 @@ brama_result_t brama_connection_half_open_circuit(const brama_connection_t *conn
 BRAMA_API
 brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
 
-/* -- Status -------------------------------------------------------------------------- */
+/* -- Settings in effect -------------------------------------------------------------- */
 
 /**
  * The settings in effect for a connection; the fields are those of brama_options_t.
@@ -1997,7 +2060,53 @@ typedef struct brama_settings_t {
      * BRAMA_NONE_F64: the share of slow calls does not count.
      */
     double slow_call_rate;
+    /**
+     * BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it.
+     */
+    double half_open_failure_rate;
+    /**
+     * BRAMA_NONE: the circuit closes as soon as its probes have succeeded.
+     */
+    uint64_t ramp_ms;
+    /**
+     * See brama_options_t.
+     */
+    double ramp_start;
 } brama_settings_t;
+
+/**
+ * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
+ */
+BRAMA_API
+void brama_settings_init(brama_settings_t *settings);
+
+/**
+ * Fills in the settings that are in effect for a connection; registers nothing. The struct
+ * has been through brama_settings_init.
+ *
+ * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_settings(brama_t *manager,
+                              const char *identifier,
+                              const char *scope,
+                              brama_settings_t *settings);
+
+/**
+ * brama_settings on a handle, which must not be NULL.
+ */
+BRAMA_API
+brama_result_t brama_connection_settings(const brama_connection_t *connection,
+                                         brama_settings_t *settings);
+/** brama_settings_init as an initialiser. */
+#define BRAMA_SETTINGS_INIT \
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
+      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0, BRAMA_NONE_F64, 0, BRAMA_NONE, 0, \
+      BRAMA_NONE, BRAMA_NONE_F64, BRAMA_NONE_F64, BRAMA_NONE, 0.0 }
+
+
+/* -- Status -------------------------------------------------------------------------- */
 
 /**
  * The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
@@ -2075,6 +2184,10 @@ typedef struct brama_status_t {
      * Successes / (successes + failures); negative before the first report.
      */
     double success_rate;
+    /**
+     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+     */
+    double ramp_share;
     /**
      * Time of the last success.
      */
@@ -2155,12 +2268,6 @@ typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 BRAMA_API void brama_status_init(brama_status_t *status);
 
 /**
- * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
- */
-BRAMA_API
-void brama_settings_init(brama_settings_t *settings);
-
-/**
  * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
  */
 BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
@@ -2190,26 +2297,6 @@ brama_result_t brama_connection_status(const brama_connection_t *connection,
                                        brama_status_t *status);
 
 /**
- * Fills in the settings that are in effect for a connection; registers nothing. The struct
- * has been through brama_settings_init.
- *
- * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
- */
-BRAMA_API
-brama_result_t brama_settings(brama_t *manager,
-                              const char *identifier,
-                              const char *scope,
-                              brama_settings_t *settings);
-
-/**
- * brama_settings on a handle, which must not be NULL.
- */
-BRAMA_API
-brama_result_t brama_connection_settings(const brama_connection_t *connection,
-                                         brama_settings_t *settings);
-
-/**
  * Calls back with the status of every connection, ordered by scope and identifier. A
  * snapshot is taken first, so the callback may call anything, also brama_unregister.
  * Each status is consistent with itself; together they are not one instant.
@@ -2232,17 +2319,11 @@ brama_result_t brama_for_each(brama_t *manager,
 BRAMA_API
 brama_result_t brama_state_counts(brama_t *manager,
                                   brama_state_counts_t *counts);
-/** brama_settings_init as an initialiser. */
-#define BRAMA_SETTINGS_INIT \
-    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
-      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0, BRAMA_NONE_F64, 0, BRAMA_NONE, 0, \
-      BRAMA_NONE, BRAMA_NONE_F64 }
-
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
-      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \
+      BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

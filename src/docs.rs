@@ -3,5 +3,7 @@
 
 pub mod internals;
 pub mod performance;
+#[doc = include_str!("docs/recovery.md")]
+pub mod recovery {}
 #[doc = include_str!("docs/rules.md")]
 pub mod rules {}

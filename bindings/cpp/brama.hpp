@@ -39,9 +39,10 @@
  * holds: a rejection is ignored, any other error is a failure.
  *
  * A guarded call of the same circuit inside fn, on its thread, shares its admission while
- * the circuit is half-open. Such a call takes no probe's place and reports nothing; the
- * outer call reports for both. If that has nothing to report itself (it is ignored), it
- * reports a failure if an inner call failed. fn returns on the thread that it was called on.
+ * the circuit is half-open, also in a ramp. Such a call takes no probe's place, is not rejected
+ * and reports nothing; the outer call reports for both. If that has nothing to report itself
+ * (it is ignored), it reports a failure if an inner call failed. fn returns on the thread that
+ * it was called on.
  *
  * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
  * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a failure
@@ -372,7 +373,7 @@ inline std::optional<Time> time(std::uint64_t ms) noexcept {
 inline std::string rejection(std::uint64_t retry_after_ms) {
     if (retry_after_ms == BRAMA_NEVER) return "rejected: the circuit is held open until it is closed by hand";
     if (retry_after_ms == BRAMA_NONE) return brama_strerror(BRAMA_ERR_REJECTED);
-    const std::string text = "rejected: the circuit is open, or all probes are out, retry after ";
+    const std::string text = "rejected: the circuit is open or recovering, or all probes are out, retry after ";
     if (retry_after_ms < 1000) return text + std::to_string(retry_after_ms) + "ms";
     std::string part = std::to_string(1000 + retry_after_ms % 1000);
     part[0] = '.';
@@ -426,8 +427,8 @@ public:
         return answer;
     }
     /// For this header: or_throw() as long as the library's last message is that of this
-    /// answer. It says of a rejection whether the circuit is open or its probes are out, of which
-    /// connection, and why it opened.
+    /// answer. It says of a rejection whether the circuit is open, recovering, or its probes are
+    /// out, of which connection, and why it opened.
     void or_throw_at_once() const {
         if (code_ == Code::rejected)
             BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after(),
@@ -707,6 +708,9 @@ struct Options {
     std::optional<std::uint64_t> minimum_calls = {};
     std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
     std::optional<double> slow_call_rate = {};  ///< or `no_rate`
+    std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> ramp = {};  ///< or `none`
+    std::optional<double> ramp_start = {};
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -734,6 +738,9 @@ struct Config {
     std::optional<std::uint64_t> minimum_calls = {};
     std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
     std::optional<double> slow_call_rate = {};  ///< or `no_rate`
+    std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> ramp = {};  ///< or `none`
+    std::optional<double> ramp_start = {};
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
     std::optional<Flag> auto_register = {};
@@ -763,6 +770,9 @@ struct Settings {
     std::uint64_t minimum_calls;
     std::optional<Milliseconds> slow_call_duration;  ///< none: no call is slow
     std::optional<double> slow_call_rate;  ///< none: the share of slow calls does not count
+    std::optional<double> half_open_failure_rate;  ///< none: one failure opens a half-open circuit
+    std::optional<Milliseconds> ramp;  ///< none: it closes as soon as its probes have succeeded
+    double ramp_start;
 };
 
 namespace detail {
@@ -816,6 +826,9 @@ struct Filler {
         put("minimum_calls", to.minimum_calls, from.minimum_calls);
         put("slow_call_duration", to.slow_call_duration_ms, from.slow_call_duration);
         put("slow_call_rate", to.slow_call_rate, from.slow_call_rate);
+        put("half_open_failure_rate", to.half_open_failure_rate, from.half_open_failure_rate);
+        put("ramp", to.ramp_ms, from.ramp);
+        put("ramp_start", to.ramp_start, from.ramp_start);
     }
 };
 
@@ -904,6 +917,7 @@ struct Status {
     std::uint64_t total_rejections;
     std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
+    std::optional<double> ramp_share;  ///< of the calls that pass now, in a ramp; otherwise none
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;
@@ -938,7 +952,10 @@ struct Status {
                           detail::calls(set.rate_calls),
                           set.minimum_calls,
                           detail::span(set.slow_call_duration_ms),
-                          detail::rate(set.slow_call_rate)};
+                          detail::rate(set.slow_call_rate),
+                          detail::rate(set.half_open_failure_rate),
+                          detail::span(set.ramp_ms),
+                          set.ramp_start};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),
@@ -955,6 +972,7 @@ struct Status {
                       raw.total_rejections,
                       raw.total_ignored,
                       raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
+                      detail::rate(raw.ramp_share),
                       detail::time(raw.last_success_time_ms),
                       detail::time(raw.last_failure_time_ms),
                       detail::time(raw.opened_at_ms),
@@ -1284,8 +1302,11 @@ public:
     explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
 
     /// Whether the call is a probe: the circuit is half-open, and the call tests the
-    /// dependency. A client may shorten its time-out then.
+    /// dependency. A client may shorten its time-out then. Not of a call in a ramp.
     bool is_probe() const noexcept { return brama_permit_is_probe_at(&raw_); }
+
+    /// Whether a half-open circuit gave it: a probe's, or that of a call in a ramp.
+    bool is_half_open() const noexcept { return brama_permit_is_half_open_at(&raw_); }
 
     /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
     /// reported already.
@@ -1377,23 +1398,24 @@ private:
 
 namespace detail {
 
-/// A guarded call that is a probe, or rides on one, while its function runs.
+/// A guarded call that a half-open circuit has admitted, or that rides on one, while its function
+/// runs.
 struct Frame {
-    /// The probe's, to be compared.
+    /// That of the call which is ridden on, to be compared.
     brama_permit_t permit;
     Frame* outer;
     bool a_rider_failed;
 };
 
-/// The probes and riders under way on this thread, from the innermost outwards. Healthy
-/// calls are not listed.
+/// The calls of half-open circuits and the riders under way on this thread, from the innermost
+/// outwards. Healthy calls are not listed.
 inline thread_local Frame* innermost = nullptr;
 
 /// How a guarded call was let in: with a permit, or riding on another call.
 struct Entry {
     brama_permit_t permit;
     Frame* mount = nullptr;
-    bool may_be_probe = false;
+    bool may_be_half_open = false;
 };
 
 /// Lets a call ride on one of this thread's, if one of them covers it. One at a time rides on
@@ -1413,7 +1435,7 @@ public:
     explicit Guarded(Entry& entry) noexcept : entry_(entry) {
         if (entry.mount != nullptr)
             list(entry.mount->permit);
-        else if (entry.may_be_probe && brama_permit_is_probe_at(&entry.permit))
+        else if (entry.may_be_half_open && brama_permit_is_half_open_at(&entry.permit))
             list(entry.permit);
     }
     Guarded(const Guarded&) = delete;
@@ -1721,7 +1743,7 @@ public:
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
     void close_circuit() const { try_close_circuit().value(); }
     Result<void> try_close_circuit() const noexcept { return Answer(brama_connection_close_circuit(native())); }
-    /// Lets probes through now. Errors: NotFound, ShutDown.
+    /// Lets probes through now; does nothing while half-open. Errors: NotFound, ShutDown.
     void half_open_circuit() const { try_half_open_circuit().value(); }
     Result<void> try_half_open_circuit() const noexcept { return Answer(brama_connection_half_open_circuit(native())); }
     /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.
@@ -1755,7 +1777,7 @@ private:
         // A circuit that is closed now has no probes: either the call is none, or its
         // half-open state is over.
         if (result == BRAMA_OK) {
-            entry.may_be_probe = !passes_freely();
+            entry.may_be_half_open = !passes_freely();
             return {};
         }
         return detail::refused(result, retry_after_ms);
@@ -2250,7 +2272,7 @@ private:
             const auto named = try_connection(key);
             if (named && detail::mount(entry, named->native())) return {};
         }
-        entry.may_be_probe = true;
+        entry.may_be_half_open = true;
         return admission(key, entry.permit);
     }
 

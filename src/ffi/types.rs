@@ -16,7 +16,8 @@ pub const BRAMA_STATE_UNKNOWN: brama_state_t = 0;
 pub const BRAMA_STATE_CLOSED: brama_state_t = 1;
 /// Failing: calls are rejected.
 pub const BRAMA_STATE_OPEN: brama_state_t = 2;
-/// Probing: a limited number of calls test whether the dependency recovered.
+/// Probing: a limited number of calls test whether the dependency recovered. Then it may
+/// ramp up: a growing share of the calls passes.
 pub const BRAMA_STATE_HALF_OPEN: brama_state_t = 3;
 
 /// Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.

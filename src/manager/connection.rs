@@ -378,7 +378,7 @@ impl Connection {
         self.control(|record, engine| record.close(&engine.context))
     }
 
-    /// Lets probes through now.
+    /// Lets probes through now; does nothing while half-open.
     ///
     /// # Errors
     ///

@@ -25,8 +25,9 @@
 //! The modes are numbered so that the questions of a call are one comparison each. A call
 //! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
 //! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
-//! first comparison. Tickets use mode 4, too: a retired word has bits in the place of its trips that
-//! no ticket has, so the two are never equal.
+//! first comparison. Python also distinguishes open, ramp and the rest (`_abi.py`): its tests of
+//! nested calls and of recovery fail if it has other modes. Tickets use mode 4, too: a retired word
+//! has bits in the place of its trips that no ticket has, so the two are never equal.
 //!
 //! A transition makes the next word; [`record`](crate::circuit::record) applies it by one exchange.
 //!
@@ -67,7 +68,8 @@ pub enum State {
     Closed = 1,
     /// Failing: calls are rejected.
     Open = 2,
-    /// Probing: a limited number of calls test whether the dependency recovered.
+    /// Probing: a limited number of calls test whether the dependency recovered. Then it may
+    /// ramp up: a growing share of the calls passes.
     HalfOpen = 3,
 }
 

@@ -46,6 +46,10 @@ impl Token {
         self.ticket().is_probe()
     }
 
+    pub(crate) fn is_of_half_open(self) -> bool {
+        self.ticket().is_of_half_open()
+    }
+
     pub(crate) fn ticket(self) -> Ticket {
         match Ticket::of_passing(self.place) {
             Some(ticket) => ticket,

@@ -115,6 +115,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
     memset(&permit, 0, sizeof permit);
     CHECK(!brama_permit_is_probe(permit) && !brama_permit_covers(permit, db));
+    CHECK(!brama_permit_is_half_open(permit));
     MESSAGE_HAS("`permit`");
     CHECK(!brama_permit_covers(permit, NULL));
     MESSAGE_HAS("`connection`");
@@ -134,6 +135,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("permit", brama_permit_cancelled_at(NULL));
     REFUSED("permit", brama_permit_cancelled(permit));
     CHECK(!brama_permit_is_probe_at(NULL) && !brama_permit_covers_at(NULL, db));
+    CHECK(!brama_permit_is_half_open_at(NULL));
     REFUSED("connection", brama_connection_failure_n(NULL, NULL, 0));
     REFUSED("connection", brama_connection_settings(NULL, &settings));
     REFUSED("settings", brama_connection_settings(db, NULL));
@@ -426,6 +428,11 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, 1.1, "1.1: must be above 0.0 and at most 1.0")                       \
     WRONG(field, 50.0, "50: must be above 0.0 and at most 1.0")                       \
     WRONG(field, (double)BRAMA_NONE, "a constant for uint64_t: must be above 0.0 and at most 1.0, or BRAMA_NONE_F64")
+#define WRONG_share(field)                                                            \
+    WRONG_doubles(field)                                                              \
+    WRONG(field, 0.0, "0: must be above 0.0 and at most 1.0")                         \
+    WRONG(field, 1.1, "1.1: must be above 0.0 and at most 1.0")                       \
+    WRONG(field, BRAMA_NONE_F64, "BRAMA_NONE_F64: must be above 0.0 and at most 1.0")
 #define WRONG_strategy(field)                                                         \
     WRONG(field, 2, "2: must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE")      \
     WRONG(field, -5, "-5: must be BRAMA_EXPIRY_FIXED")                                \

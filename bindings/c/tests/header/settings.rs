@@ -32,6 +32,7 @@ optional_calls | uint64_t | u64 | std::uint64_t | std::optional<std::uint64_t> |
 factor | double | f64 | double | double | Union[float, Inherit] | float | Finite, at least 1.0
 part | double | f64 | double | double | Union[float, Inherit] | float | 0.0 to 1.0
 optional_rate | double | f64 | double | std::optional<double> | Union[float, Inherit, None] | Optional[float] | Above 0.0, at most 1.0; BRAMA_NONE_F64 (default)
+share | double | f64 | double | double | Union[float, Inherit] | float | Above 0.0, at most 1.0
 strategy | brama_expiry_strategy_t | brama_expiry_strategy_t | ExpiryStrategy | ExpiryStrategy | Union[ExpiryStrategy, str, Inherit] | ExpiryStrategy | BRAMA_EXPIRY_FIXED (default)
 flag | int32_t | i32 | Flag | bool | Union[bool, Inherit] | bool | 1 (default)
 ";
@@ -333,7 +334,7 @@ fn every_setting_is_written_out_where_it_has_to_be() {
     missing_in_c(
         &header,
         "brama_settings_t",
-        "src/ffi/status.rs",
+        "src/ffi/settings.rs",
         &mut missing,
     );
     for [file, start, end, pattern] in PLACES {

@@ -42,9 +42,11 @@ TRUNCATED = 2
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
-#: From here on the circuit is open, or not registered. Below, and not below `PASS_LIMIT`, it
-#: is half-open, or closed and its calls are timed.
-OPEN_FROM = 4 << 29
+#: From here on the circuit is open. Below, and not below `PASS_LIMIT`, it is half-open, closed and
+#: its calls are timed, or not registered. (The modes of `src/values/state.rs`.)
+OPEN_FROM = 6 << 29
+#: From here on, and below `OPEN_FROM`, it is in a ramp.
+RAMP_FROM = 5 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
@@ -95,6 +97,9 @@ SETTINGS: Dict[str, str] = {
     "minimum_calls": "count",
     "slow_call_duration": "optional_time",
     "slow_call_rate": "optional_rate",
+    "half_open_failure_rate": "optional_rate",
+    "ramp": "optional_time",
+    "ramp_start": "share",
 }
 _KINDS: Dict[str, Any] = {
     "attempts": c_uint32,
@@ -107,6 +112,7 @@ _KINDS: Dict[str, Any] = {
     "factor": c_double,
     "part": c_double,
     "optional_rate": c_double,
+    "share": c_double,
     "strategy": c_int32,
     "flag": c_int32,
 }
@@ -190,6 +196,7 @@ class StatusWords(Structure):
         ("total_rejections", c_uint64),
         ("total_ignored", c_uint64),
         ("success_rate", c_double),
+        ("ramp_share", c_double),
         ("last_success_time_ms", c_uint64),
         ("last_failure_time_ms", c_uint64),
         ("opened_at_ms", c_uint64),

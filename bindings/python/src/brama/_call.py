@@ -1,11 +1,13 @@
 """Calls that were admitted the long way; which call rides on which; what is counted once.
 
 The short way is that of healthy circuits: see `_handle.py`. Everything else is a `Call`: a
-probe, a call of a circuit whose number has changed, a call whose result is classified.
+probe, a call in a ramp, a call of a circuit whose number has changed, a call whose result is
+classified.
 
 Nested calls
     While a circuit is half-open, a call inside of another one of the same circuit would
-    find the probe's place taken, by the call around it. Both would fail, for ever. So it
+    find the probe's place taken, by the call around it. Both would fail, for ever. In a ramp
+    it might be refused where the call around it was admitted. So it
     rides on the other: it takes no place and reports nothing. The call around it reports
     its own outcome; if that is *ignored* and a rider failed, a failure. If riders
     report waits (`retry_after`), the longest goes with any failure that the call around them
@@ -75,6 +77,7 @@ class Call:
     __slots__ = (
         "__weakref__",
         "below",
+        "carries",
         "ended",
         "failed",
         "guard",
@@ -99,7 +102,10 @@ class Call:
         self.words: Optional[Words] = words
         #: `last_failure` when it began.
         self.since: int = since
-        #: Whether a half-open circuit admitted it. Only then it can be ridden on.
+        #: Whether a half-open circuit admitted it, as a probe or in a ramp. Only then it can be
+        #: ridden on.
+        self.carries: bool = False
+        #: Whether it tests the dependency.
         self.is_probe: bool = False
         self.ended: bool = False
         #: Whether another call rides on it now.
@@ -257,7 +263,8 @@ class Rider(Call):
         self.outer: Call = outer
         super().__init__(outer.handle, outer.ticket, outer.since)
         # What is inside of this one rides on this one.
-        self.is_probe = True
+        self.carries = True
+        self.is_probe = outer.is_probe
 
     def report(
         self,
@@ -306,7 +313,7 @@ def ride(handle: brama._handle.Handle) -> Optional[Rider]:
         if call is None:
             return None
         if (
-            call.is_probe
+            call.carries
             and call.handle.number == handle.number
             and not call.ridden
             and call.is_under_way()

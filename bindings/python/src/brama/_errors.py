@@ -46,19 +46,22 @@ class ShutDown(BramaError):
 class CircuitOpen(BramaError):
     """The circuit does not admit the call.
 
-    It is open, or half-open with all probes under way.
+    It is open, or half-open with all probes under way, or in a ramp, which admits a share of the
+    calls.
 
     Attributes:
         retry_after: milliseconds. Of an open circuit a promise: a caller who waits so long is
             admitted, unless other callers take the probes. Of one whose probes are all under
-            way a hint, at most 1 000. None if the circuit is held open until it is closed by
-            hand.
+            way, or which is in a ramp, a hint, at most 1 000. None if the circuit is held open
+            until it is closed by hand.
         identifier: the connection's identifier.
         scope: its scope, or None.
         probes_out: whether the circuit is half-open, and all its probes are under way.
         cause: why the circuit opened last; None if that is not known.
         reason: the text of the failure that opened the circuit, or of the hand that did: at most
             256 bytes of it; None if there is none.
+        recovering: whether the circuit is half-open, in a ramp (the setting `ramp`) that has not
+            admitted this call.
 
     Rejections are many and few of them are read. So `cause` and `reason` are read from the circuit
     when a program asks for one of them the first time, also by `str` or to copy or pickle the error.
@@ -78,6 +81,7 @@ class CircuitOpen(BramaError):
             probes_out: bool = False,
             cause: Optional[Cause] = None,
             reason: Optional[str] = None,
+            recovering: bool = False,
         ) -> None: ...
 
         #: What tells cause and reason, until it is asked; and what it said.
@@ -105,6 +109,10 @@ class CircuitOpen(BramaError):
         return len(self.args) > 3 and bool(self.args[3])
 
     @property
+    def recovering(self) -> bool:
+        return len(self.args) > 6 and bool(self.args[6])
+
+    @property
     def cause(self) -> Optional[Cause]:
         return self._opening()[0]
 
@@ -127,7 +135,7 @@ class CircuitOpen(BramaError):
     def __reduce__(self) -> Tuple[Any, ...]:
         why, args = self._opening(), self.args
         if why != (None, None):
-            args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why)
+            args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[6:])
         # Notes, and what a program has added.
         added = dict(vars(self))
         added.pop("_circuit", None)
@@ -139,6 +147,7 @@ class CircuitOpen(BramaError):
         after = self.retry_after
         when = "it is held open" if after is None else f"ask again in {after} ms"
         why = "all its probes are under way, " if self.probes_out else ""
+        why = "it is recovering, " if self.recovering else why
         cause, reason = self._opening()
         opened = "" if cause is None else f" ({cause})" if reason is None else f" ({cause}: {reason})"
         return (

@@ -81,6 +81,7 @@ permit_failure = hot("brama_permit_failure_at", c_int)
 report_failure = hot("brama_permit_failure_at", None)
 permit_ignore = hot("brama_permit_ignore_at", c_int)
 permit_cancelled = hot("brama_permit_cancelled_at", c_int)
+permit_is_half_open = hot("brama_permit_is_half_open_at", c_bool)
 permit_is_probe = hot("brama_permit_is_probe_at", c_bool)
 permit_covers = hot("brama_permit_covers_at", c_bool)
 

@@ -148,7 +148,8 @@ class GuardedCall(Unshared):
 
     @property
     def is_probe(self) -> bool:
-        """Whether the call tests a half-open circuit, so that a shorter time-out is wise."""
+        """Whether the call tests a half-open circuit, so that a shorter time-out is wise. Not in
+        a ramp."""
         try:
             return self._call.is_probe
         except AttributeError:

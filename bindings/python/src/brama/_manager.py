@@ -262,7 +262,7 @@ class Brama(GuardedCalls):
         self._native.control("close", key(identifier, scope))
 
     def half_open_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
-        """Lets probes through now.
+        """Lets probes through now; does nothing while half-open.
 
         Raises:
             NotFound, InvalidArgument, ShutDown

@@ -157,6 +157,20 @@ class ConnectionSettings(TypedDict, total=False):
     `minimum_calls`; a slow failure counts as slow, too. Above 0.0, at most 1.0. None (default):
     the share does not count. A connection's needs a `slow_call_duration` in effect; a manager's
     waits for one of a connection."""
+    half_open_failure_rate: Union[float, Inherit, None]
+    """The share of failures among `half_open_max_calls` probes that opens a half-open circuit
+    again; a smaller one closes it. It is decided as soon as it is certain, and so many probes are
+    admitted in all. A slow success counts as a failure where `slow_call_rate` is set. It takes
+    the place of a `half_open_successes` that was given before or is the manager's; one call
+    cannot give both. Above 0.0, at most 1.0. None (default): one failure opens it,
+    `half_open_successes` close it."""
+    ramp: Union[Duration, Inherit, None]
+    """For how long a circuit whose probes have succeeded stays half-open and admits a growing
+    share of the calls, until it closes. Two failures in a row open it again, and so does a rate.
+    At least 1 ms, rounded up to 2. None (default): it closes at once."""
+    ramp_start: Union[float, Inherit]
+    """The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0. Default
+    0.1."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""
 
@@ -184,6 +198,9 @@ class ManagerSettings(TypedDict, total=False):
     minimum_calls: Union[int, Inherit]
     slow_call_duration: Union[Duration, Inherit, None]
     slow_call_rate: Union[float, Inherit, None]
+    half_open_failure_rate: Union[float, Inherit, None]
+    ramp: Union[Duration, Inherit, None]
+    ramp_start: Union[float, Inherit]
     cleanup_interval: Union[Duration, Inherit]
     """How often unused connections are looked for. Default 10 000 ms."""
     inactive_threshold: Union[Duration, Never, Inherit, None]
@@ -242,7 +259,11 @@ def _length_or_never(name: str, value: Any) -> int:
 
 
 def _rate_or_none(name: str, value: Any) -> float:
-    return _abi.NONE_F64 if value is None else real(name, value, _RATE, largest=1.0)
+    return _abi.NONE_F64 if value is None else _share(name, value)
+
+
+def _share(name: str, value: Any) -> float:
+    return real(name, value, _RATE, largest=1.0)
 
 
 def _factor(name: str, value: Any) -> float:
@@ -284,6 +305,7 @@ _OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
     "factor": _factor,
     "part": _part,
     "optional_rate": _rate_or_none,
+    "share": _share,
     "strategy": _strategy,
     "flag": _flag,
 }

@@ -19,7 +19,8 @@ class State(StrEnum):
     OPEN = "open"
     """Failing: calls are rejected."""
     HALF_OPEN = "half_open"
-    """Probing: a limited number of calls test whether the dependency recovered."""
+    """Probing: a limited number of calls test whether the dependency recovered. Then it may
+    ramp up: a growing share of the calls passes."""
 
 
 class Cause(StrEnum):
@@ -90,6 +91,11 @@ class Settings:
     """None: no call is slow."""
     slow_call_rate: Optional[float] = None
     """None: the share of slow calls does not count."""
+    half_open_failure_rate: Optional[float] = None
+    """None: one failure opens a half-open circuit, `half_open_successes` close it."""
+    ramp: Optional[int] = None
+    """None: the circuit closes as soon as its probes have succeeded."""
+    ramp_start: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,8 @@ class Status:
     it has closed: at most 256 bytes of it. None if there was none."""
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
+    ramp_share: Optional[float] = None
+    """The share of the calls that pass now, in a `ramp`; otherwise None."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,10 @@ def some(number: int) -> Optional[int]:
     return None if number in (_abi.NONE, _abi.NEVER) else int(number)
 
 
+def share(number: float) -> Optional[float]:
+    return None if number < 0 else number
+
+
 #: How a setting of each kind is shown.
 _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "attempts": lambda number: None if number == _abi.UNLIMITED else number,
@@ -189,7 +201,8 @@ _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "optional_calls": some,
     "factor": float,
     "part": float,
-    "optional_rate": lambda number: None if number < 0 else number,
+    "optional_rate": share,
+    "share": float,
     "strategy": lambda number: ExpiryStrategy(_abi.STRATEGIES[number]),
     "flag": bool,
 }
@@ -214,7 +227,8 @@ def status_of(
         total_successes=words.total_successes,
         total_failures=words.total_failures,
         total_rejections=words.total_rejections,
-        success_rate=None if words.success_rate < 0 else words.success_rate,
+        success_rate=share(words.success_rate),
+        ramp_share=share(words.ramp_share),
         last_success_time=some(words.last_success_time_ms),
         last_failure_time=some(words.last_failure_time_ms),
         opened_at=some(words.opened_at_ms),
