@@ -360,6 +360,8 @@ struct Happening<'a> {
     counts: Option<Counts>,
     /// Of a hand: it takes effect when the circuit is not disabled any more.
     is_deferred: bool,
+    /// And the reason of its event does not say so yet.
+    is_to_say_later: bool,
     now: u64,
 }
 
@@ -374,6 +376,7 @@ impl Happening<'_> {
             wait: None,
             counts: None,
             is_deferred: false,
+            is_to_say_later: false,
             now,
         }
     }

@@ -180,8 +180,10 @@ impl Record {
 
     /// What a hand does, which takes effect later if the circuit is disabled.
     fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
+        let is_disabled = self.is_disabled();
         Happening {
-            is_deferred: self.is_disabled(),
+            is_deferred: is_disabled,
+            is_to_say_later: is_disabled,
             ..Happening::new(occurrence, now)
         }
     }

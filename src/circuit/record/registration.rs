@@ -101,6 +101,7 @@ impl<'a> Registrant<'a> {
         };
         let happening = Happening {
             is_deferred: self.mode == Mode::Disabled,
+            is_to_say_later: self.mode == Mode::Disabled,
             ..Happening::new(Occurrence::OpenedByHand, opening.at)
         };
         record.after_opening(context, change, happening, opening);

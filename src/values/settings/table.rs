@@ -102,6 +102,10 @@ macro_rules! setting_table {
             /// true.
             success_clears_window SuccessClearsWindow success_clears_window: flag = true;
 
+            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
+            /// Default [`Mode::Normal`](crate::Mode::Normal).
+            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
+
             /// The share of failures among the reports that opens the circuit, once there are
             /// [`minimum_calls`](crate::ConnectionOptions::minimum_calls). Above 0.0, at most 1.0.
             /// `None`: the share does not count. With a `failure_rate` the circuit opens for
@@ -135,10 +139,6 @@ macro_rules! setting_table {
             /// failure counts as slow, too. A connection's needs a `slow_call_duration` in effect;
             /// a manager's waits for one of a connection. Default none.
             slow_call_rate SlowCallRate slow_call_rate: optional_rate = None;
-
-            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
-            /// Default [`Mode::Normal`](crate::Mode::Normal).
-            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
         }
     };
 }

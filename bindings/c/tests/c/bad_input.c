@@ -236,7 +236,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     CHECK(brama_last_error_code() == BRAMA_OK || brama_last_error_code() < 0);
     CHECK(brama_strerror(12345) != NULL && brama_last_error_message() != NULL);
     CHECK(brama_state_name(12345) != NULL && brama_event_type_name(12345) != NULL);
-    CHECK(brama_cause_name(12345) != NULL);
+    CHECK(brama_cause_name(12345) != NULL && brama_mode_name(12345) != NULL);
     CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE);
     CHECK(brama_last_error_reason() == NULL);
     CHECK(brama_version() != NULL && brama_abi_version() == BRAMA_ABI_VERSION);
