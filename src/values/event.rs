@@ -30,7 +30,7 @@ mod report;
 
 pub(crate) use filter::Custom;
 pub use filter::EventFilter;
-pub(crate) use marks::Marks;
+pub(crate) use marks::{Later, Marks};
 pub use report::Report;
 #[cfg(feature = "capi")]
 pub(crate) use report::valid_beginning;

@@ -135,6 +135,7 @@ OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
         (-3.0e300, "above 0.0 and at most 1.0"),
     ],
     "strategy": [("random", "progressive"), ("", "progressive")],
+    "mode": [("off", "shadow"), ("", "shadow")],
     "flag": [],
 }
 OUT_OF_RANGE["optional_time"] = OUT_OF_RANGE["time"]
@@ -151,6 +152,7 @@ WRONG_TYPE: dict[str, list[Any]] = {
     "optional_calls": ["30", 30.0, True, False, brama.UNLIMITED, brama.NEVER],
     "optional_rate": ["0.1", True, False, brama.NEVER],
     "strategy": [None, 1],
+    "mode": [None, 1],
     "flag": [None, 0, 1, "on"],
 }
 

@@ -7,7 +7,7 @@ use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::values::cause::Cause;
 use crate::values::error::Error;
-use crate::values::event::{Occurrence, Report};
+use crate::values::event::{Later, Occurrence, Report};
 use crate::values::settings;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
@@ -180,10 +180,8 @@ impl Record {
 
     /// What a hand does, which takes effect later if the circuit is disabled.
     fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
-        let is_disabled = self.is_disabled();
         Happening {
-            is_deferred: is_disabled,
-            is_to_say_later: is_disabled,
+            later: Later::of(self.is_disabled()),
             ..Happening::new(occurrence, now)
         }
     }

@@ -42,7 +42,7 @@ use super::{Happening, Record, Ticket};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence};
 use crate::values::cause::Cause;
-use crate::values::event::{Marks, Occurrence, Report, TEXT_BYTES, beginning};
+use crate::values::event::{Later, Marks, Occurrence, Report, TEXT_BYTES, beginning};
 use crate::values::mode::Mode;
 use crate::values::state::{NEVER, State, Word};
 
@@ -300,7 +300,7 @@ impl Record {
         };
         let happening = Happening {
             report: &report,
-            is_to_say_later: false,
+            later: Later::Said,
             ..happening
         };
         self.notify_without_waking(context, before, after, word, happening)

@@ -32,7 +32,7 @@ use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
-use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report, Text};
+use crate::values::event::{EventMask, EventType, Facts, Later, Occurrence, Report, Text};
 use crate::values::state::{State, Word};
 
 /// In the flags: the interest is not learned yet, ask the subscribers. Other threads find a record
@@ -273,7 +273,7 @@ impl Record {
         word: Word,
         happening: Happening<'_>,
     ) -> bool {
-        if happening.is_to_say_later {
+        if happening.later == Later::Unsaid {
             return self.notify_of_later(context, before, after, word, happening);
         }
         let occurrence = happening.occurrence;
@@ -311,7 +311,7 @@ impl Record {
             after,
             marks: marks_of(interest)
                 .altered(happening.report.is_altered())
-                .deferred(happening.is_deferred),
+                .taking_effect(happening.later),
             generation: word.generation(),
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
             expiry: match happening.ended {

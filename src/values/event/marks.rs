@@ -15,6 +15,25 @@ const SHADOW: u8 = 4;
 /// A hand did it, and it takes effect when the circuit is not disabled any more.
 const DEFERRED: u8 = 8;
 
+/// Whether what a hand did takes effect when the circuit is not disabled any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Later {
+    No = 0,
+    /// It does, and the reason does not say so yet.
+    Unsaid = 1,
+    Said = DEFERRED,
+}
+
+impl Later {
+    pub(crate) fn of(is_disabled: bool) -> Self {
+        match is_disabled {
+            true => Later::Unsaid,
+            false => Later::No,
+        }
+    }
+}
+
 impl Marks {
     /// The bits that say the mode, where the flags of a circuit have them side by side.
     pub(crate) const OF_MODE: u8 = DISABLED | SHADOW;
@@ -31,8 +50,8 @@ impl Marks {
     }
 
     #[inline]
-    pub(crate) fn deferred(self, is_deferred: bool) -> Self {
-        Marks(self.0 | u8::from(is_deferred) * DEFERRED)
+    pub(crate) fn taking_effect(self, later: Later) -> Self {
+        Marks(self.0 | later as u8 & DEFERRED)
     }
 
     pub(crate) fn is_altered(self) -> bool {
@@ -60,14 +79,15 @@ mod tests {
     fn marks_are_independent() {
         let modes = [Mode::Normal, Mode::Disabled, Mode::Shadow, Mode::Disabled];
         for (bits, mode) in [0, 1, 4, 5].into_iter().zip(modes) {
-            for (altered, deferred) in [(false, false), (false, true), (true, false), (true, true)]
-            {
-                let marks = Marks::of_mode(bits).altered(altered).deferred(deferred);
-                assert_eq!(marks.mode(), mode);
-                assert_eq!(
-                    (marks.is_altered(), marks.is_deferred()),
-                    (altered, deferred)
-                );
+            for is_altered in [false, true] {
+                for later in [Later::No, Later::Said] {
+                    let marks = Marks::of_mode(bits)
+                        .altered(is_altered)
+                        .taking_effect(later);
+                    assert_eq!(marks.mode(), mode);
+                    assert_eq!(marks.is_altered(), is_altered);
+                    assert_eq!(marks.is_deferred(), later == Later::Said);
+                }
             }
         }
     }
