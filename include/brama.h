@@ -400,6 +400,11 @@ const char *brama_last_error_message(void);
 #define BRAMA_NOT_GIVEN_I32 (-2)
 
 /**
+ * A number that was not given, in a field of type int64_t.
+ */
+#define BRAMA_NOT_GIVEN_I64 (-2)
+
+/**
  * A number that was not given, in a field of type double.
  */
 #define BRAMA_NOT_GIVEN_F64 (-1.0e300)
@@ -455,6 +460,12 @@ typedef int32_t brama_state_t;
  * What an event is about: one of the BRAMA_EVENT_ values.
  */
 typedef int32_t brama_event_type_t;
+
+/**
+ * What a circuit does: one of the BRAMA_MODE_ values, or in a setting BRAMA_NOT_GIVEN_I32 or
+ * BRAMA_INHERIT_I32. More may come.
+ */
+typedef int32_t brama_mode_t;
 
 /**
  * Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
@@ -566,6 +577,25 @@ typedef struct brama_pair_t {
 #define BRAMA_EXPIRY_PROGRESSIVE 1
 
 /**
+ * It opens, and rejects calls.
+ */
+#define BRAMA_MODE_NORMAL 0
+
+/**
+ * It does nothing. Every call passes. Reports change the totals only, and are never stale.
+ * Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when the
+ * mode returns. Leaving this mode resets the circuit, unless a hand holds it: an opening by hand
+ * stays, and so does a half-open state that a hand made meanwhile.
+ */
+#define BRAMA_MODE_DISABLED 1
+
+/**
+ * It opens and closes as in BRAMA_MODE_NORMAL, and rejects nothing. A call that it would reject
+ * passes, and counts in the totals only.
+ */
+#define BRAMA_MODE_SHADOW 2
+
+/**
  * The dependency is fine.
  */
 #define BRAMA_OUTCOME_SUCCESS 1
@@ -667,6 +697,13 @@ BRAMA_API const char *brama_state_name(brama_state_t state);
  * Never NULL, valid for ever. Any thread.
  */
 BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
+
+/**
+ * "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. Any
+ * thread.
+ */
+BRAMA_API
+const char *brama_mode_name(brama_mode_t mode);
 
 /**
  * The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
@@ -810,9 +847,9 @@ typedef struct brama_options_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero; anything else is refused.
+     * BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * The share of failures among the reports that opens the circuit, once there are
      * minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
@@ -870,6 +907,13 @@ typedef struct brama_options_t {
      * Default 0.1.
      */
     double ramp_start;
+    /**
+     * The state in which the circuit begins: 0 (default), closed; above 0, open for so many ms;
+     * -1, which is BRAMA_NEVER, open until it is closed or reset by hand. Its cause is
+     * BRAMA_CAUSE_MANUAL then. For a registration only: refused where an existing connection is
+     * configured, and without effect where one is found.
+     */
+    int64_t initial_state;
     /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
@@ -944,9 +988,9 @@ typedef struct brama_config_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero; anything else is refused.
+     * As in brama_options_t.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * As in brama_options_t.
      */
@@ -1063,10 +1107,11 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, NULL, 0 }
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_I64, NULL, 0 }
 
 /** brama_config_init as an initialiser. */
 #define BRAMA_CONFIG_INIT \
@@ -1074,12 +1119,12 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
-      BRAMA_NOT_GIVEN_U64, NULL }
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
 
 
 /* -- Managers ------------------------------------------------------------------------ */
@@ -2033,9 +2078,9 @@ typedef struct brama_settings_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero.
+     * See brama_options_t.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * BRAMA_NONE_F64: the share of failures does not count.
      */
@@ -2139,7 +2184,7 @@ typedef struct brama_status_t {
      */
     const brama_settings_t *settings;
     /**
-     * As of now.
+     * As of now. Closed while the mode is BRAMA_MODE_DISABLED.
      */
     brama_state_t state;
     /**
@@ -2221,7 +2266,8 @@ typedef struct brama_status_t {
     /**
      * Reports that count for the rates: within the window, and since the circuit closed or was
      * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-     * rate is set, after an opening by hand or by a failed probe, and if the number is not known.
+     * rate is set, after an opening by hand or by a failed probe, while the mode is
+     * BRAMA_MODE_DISABLED, and if the number is not known.
      */
     uint64_t window_calls;
     /**
@@ -2232,6 +2278,19 @@ typedef struct brama_status_t {
      * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
      */
     uint64_t window_slow;
+    /**
+     * Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+     * have rejected.
+     */
+    uint64_t would_reject;
+    /**
+     * Probes that are out now: admitted, not reported, and with a lease that has not ended.
+     */
+    uint32_t probes_out;
+    /**
+     * The mode in effect.
+     */
+    brama_mode_t mode;
 } brama_status_t;
 
 /**
@@ -2323,7 +2382,8 @@ brama_result_t brama_state_counts(brama_t *manager,
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
       NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \
-      BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
+      BRAMA_MODE_NORMAL }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
@@ -2374,6 +2434,18 @@ BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
 #define BRAMA_EVENT_TRUNCATED 2
 
 /**
+ * In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. A
+ * BRAMA_EVENT_CALL_REJECTED tells of a call that passed then.
+ */
+#define BRAMA_EVENT_SHADOW 4
+
+/**
+ * In brama_event_t.flags: a hand did this while the circuit was disabled, and it takes effect
+ * when the circuit is enabled again. The reason says so, too.
+ */
+#define BRAMA_EVENT_DEFERRED 8
+
+/**
  * One thing that happened to one connection.
  */
 typedef struct brama_event_t {
@@ -2398,8 +2470,8 @@ typedef struct brama_event_t {
      */
     uint32_t failure_count;
     /**
-     * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
-     * ignore them.
+     * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
+     * BRAMA_EVENT_DEFERRED, as far as they apply. Other bits may come: ignore them.
      */
     uint32_t flags;
     /**
@@ -2461,6 +2533,15 @@ typedef struct brama_event_t {
      * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
      */
     uint64_t window_slow;
+    /**
+     * The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
+     * those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
+     */
+    brama_mode_t mode;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } brama_event_t;
 
 /* -- Subscriptions with a callback --------------------------------------------------- */

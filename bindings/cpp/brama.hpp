@@ -180,6 +180,13 @@ enum class Cause : brama_cause_t {
     manual = BRAMA_CAUSE_MANUAL,
 };
 
+/// What a circuit does: brama.h says it. More may come.
+enum class Mode : brama_mode_t {
+    normal = BRAMA_MODE_NORMAL,
+    disabled = BRAMA_MODE_DISABLED,
+    shadow = BRAMA_MODE_SHADOW,
+};
+
 /// How long a circuit stays open while its dependency stays down.
 enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
@@ -193,6 +200,7 @@ struct Inherit {
     constexpr operator std::uint64_t() const noexcept { return BRAMA_INHERIT_U64; }
     constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
     constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
+    constexpr operator Mode() const noexcept { return Mode{BRAMA_INHERIT_I32}; }
     constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
 };
 inline constexpr Inherit inherit;
@@ -702,6 +710,7 @@ struct Options {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<Mode> mode = {};
     std::optional<double> failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> rate_window = {};
     std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
@@ -711,6 +720,10 @@ struct Options {
     std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> ramp = {};  ///< or `none`
     std::optional<double> ramp_start = {};
+    /// How long the circuit is open from the beginning: zero (default), it begins closed; `never`,
+    /// until it is closed or reset by hand. For a registration only: refused where an existing
+    /// connection is configured, and without effect where one is found.
+    std::optional<Milliseconds> initial_state = {};
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -732,6 +745,7 @@ struct Config {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<Mode> mode = {};
     std::optional<double> failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> rate_window = {};
     std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
@@ -764,6 +778,7 @@ struct Settings {
     std::uint32_t half_open_successes;
     std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
     bool success_clears_window;
+    Mode mode;
     std::optional<double> failure_rate;  ///< none: the share of failures does not count
     Milliseconds rate_window;            ///< without effect while there are `rate_calls`
     std::optional<std::uint64_t> rate_calls;  ///< none: the rates count in time
@@ -820,6 +835,7 @@ struct Filler {
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
         put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
         put("success_clears_window", to.success_clears_window, from.success_clears_window);
+        put("mode", to.mode, from.mode);
         put("failure_rate", to.failure_rate, from.failure_rate);
         put("rate_window", to.rate_window_ms, from.rate_window);
         put("rate_calls", to.rate_calls, from.rate_calls);
@@ -838,6 +854,9 @@ struct NativeOptions : Filler {
     explicit NativeOptions(const Options& given) noexcept : pairs(given.metadata ? *given.metadata : nothing()) {
         brama_options_init(&raw);
         put_all(given, raw);
+        if (given.initial_state)
+            raw.initial_state = static_cast<std::int64_t>(
+                ms(answer, Code::invalid_config, "initial_state", *given.initial_state));
         if (answer) answer = pairs.answer();
         if (!given.metadata) return;
         static constexpr brama_pair_t empty = {"", ""};
@@ -896,11 +915,12 @@ private:
 struct Status {
     std::string identifier;
     std::optional<std::string> scope;
-    State state;
+    State state;                  ///< closed while the mode is `Mode::disabled`
     std::uint32_t failure_count;  ///< in a row, or inside the window
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. None if no rate is
-    /// set, after an opening by hand or by a failed probe, and if the number is not known.
+    /// set, after an opening by hand or by a failed probe, while the mode is `Mode::disabled`, and
+    /// if the number is not known.
     std::optional<std::uint64_t> window_calls;
     std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not
@@ -927,6 +947,10 @@ struct Status {
     std::optional<Milliseconds> retry_after;  ///< none if not open, or open until closed by hand
     Settings settings;
     Metadata metadata;
+    Mode mode;  ///< in effect
+    /// Calls that passed in `Mode::shadow`, and that `Mode::normal` would have rejected.
+    std::uint64_t would_reject;
+    std::uint32_t probes_out;  ///< admitted, not reported, and with a lease that has not ended
 
     /// From C's; copies. Reads no more of it than its size says: an older library knows less.
     static Status from(const brama_status_t& given) {
@@ -947,6 +971,7 @@ struct Status {
                           set.half_open_successes,
                           detail::span(set.cancelled_after_ms),
                           set.success_clears_window != 0,
+                          static_cast<Mode>(set.mode),
                           detail::rate(set.failure_rate),
                           length(set.rate_window_ms),
                           detail::calls(set.rate_calls),
@@ -981,7 +1006,10 @@ struct Status {
                       length(raw.expiry_ms),
                       detail::span(raw.retry_after_ms),
                       settings,
-                      detail::to_metadata(raw.metadata, raw.metadata_count)};
+                      detail::to_metadata(raw.metadata, raw.metadata_count),
+                      static_cast<Mode>(raw.mode),
+                      raw.would_reject,
+                      raw.probes_out};
     }
 };
 
@@ -1030,6 +1058,11 @@ struct Event {
     std::optional<std::uint64_t> window_calls = {};
     std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow = {};      ///< the slow calls among them, failed or not
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
+    /// which the mode returns, and a question is answered with closed.
+    Mode mode = Mode::normal;
+    /// A hand did this while the circuit was disabled: it takes effect when that is enabled again.
+    bool deferred = false;
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -1070,6 +1103,15 @@ public:
     bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
     /// Whether the reason or the metadata was cut, or made valid text.
     bool is_truncated() const noexcept { return (raw_->flags & BRAMA_EVENT_TRUNCATED) != 0; }
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
+    /// which the mode returns, and a question is answered with closed.
+    Mode mode() const noexcept { return static_cast<Mode>(raw_->mode); }
+    /// Whether the mode is `Mode::shadow`: the circuit rejects nothing. A call_rejected tells of a
+    /// call that passed then.
+    bool is_shadow() const noexcept { return (raw_->flags & BRAMA_EVENT_SHADOW) != 0; }
+    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
+    /// enabled again. The reason says so, too.
+    bool is_deferred() const noexcept { return (raw_->flags & BRAMA_EVENT_DEFERRED) != 0; }
     /// What came with the report under this key.
     std::optional<std::string_view> metadata(std::string_view key) const noexcept {
         for (std::size_t i = 0; i < raw_->metadata_count; ++i)
@@ -1085,7 +1127,7 @@ public:
                      new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
                      registration(),  timestamp(),                expiry(),                 is_coalesced(),
                      metadata(),      is_truncated(),             cause(),                  window_calls(),
-                     window_failures(), window_slow()};
+                     window_failures(), window_slow(),            mode(),                   is_deferred()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }

@@ -35,7 +35,7 @@ use crate::structures::refcount::RefCount;
 use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, shipped};
 use crate::values::error::{Error, Rejected};
-use crate::values::event::{Occurrence, Report};
+use crate::values::event::{Later, Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
 use crate::values::rates::Counts;
@@ -360,8 +360,7 @@ struct Happening<'a> {
     wait: Option<u64>,
     /// What counted for the rates when the circuit opened.
     counts: Option<Counts>,
-    /// Of a hand: it takes effect when the circuit is not disabled any more.
-    is_deferred: bool,
+    later: Later,
     now: u64,
 }
 
@@ -375,7 +374,7 @@ impl Happening<'_> {
             opening: None,
             wait: None,
             counts: None,
-            is_deferred: false,
+            later: Later::No,
             now,
         }
     }

@@ -17,7 +17,6 @@ macro_rules! blank {
         brama_settings_t {
             size: size_of::<brama_settings_t>(),
             $($field: kinds::$kind::BLANK,)*
-            reserved: 0,
         }
     };
 }
@@ -28,7 +27,6 @@ macro_rules! shown {
         brama_settings_t {
             size: size_of::<brama_settings_t>(),
             $($field: kinds::$kind::shown($settings.$name()),)*
-            reserved: 0,
         }
     };
 }
@@ -65,8 +63,8 @@ pub struct brama_settings_t {
     pub cancelled_after_ms: u64,
     /// 0: a success leaves the failures in the window, unless the circuit is half-open.
     pub success_clears_window: i32,
-    /// Zero.
-    pub reserved: u32,
+    /// See brama_options_t.
+    pub mode: brama_mode_t,
     /// BRAMA_NONE_F64: the share of failures does not count.
     pub failure_rate: f64,
     /// Without effect while there are rate_calls.

@@ -36,7 +36,7 @@ pub struct brama_status_t {
     /// The settings in effect, as brama_connection_settings tells them; not NULL. Their size
     /// says which fields are filled in.
     pub settings: *const brama_settings_t,
-    /// As of now.
+    /// As of now. Closed while the mode is BRAMA_MODE_DISABLED.
     pub state: brama_state_t,
     /// Failures in a row, or inside the window if there is one.
     pub failure_count: u32,
@@ -80,12 +80,20 @@ pub struct brama_status_t {
     pub retry_after_ms: u64,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-    /// rate is set, after an opening by hand or by a failed probe, and if the number is not known.
+    /// rate is set, after an opening by hand or by a failed probe, while the mode is
+    /// BRAMA_MODE_DISABLED, and if the number is not known.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,
     /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
     pub window_slow: u64,
+    /// Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+    /// have rejected.
+    pub would_reject: u64,
+    /// Probes that are out now: admitted, not reported, and with a lease that has not ended.
+    pub probes_out: u32,
+    /// The mode in effect.
+    pub mode: brama_mode_t,
 }
 
 /// How many connections of a manager are in each state.
@@ -141,6 +149,9 @@ unsafe impl Extensible for brama_status_t {
         window_calls: BRAMA_NONE,
         window_failures: BRAMA_NONE,
         window_slow: BRAMA_NONE,
+        would_reject: 0,
+        probes_out: 0,
+        mode: BRAMA_MODE_NORMAL,
     };
 }
 
@@ -348,6 +359,9 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         window_calls: status.window_calls.unwrap_or(BRAMA_NONE),
         window_failures: status.window_failures.unwrap_or(BRAMA_NONE),
         window_slow: status.window_slow.unwrap_or(BRAMA_NONE),
+        would_reject: status.would_reject,
+        probes_out: status.probes_out,
+        mode: super::kinds::mode::shown(status.mode),
     }
 }
 

@@ -25,10 +25,12 @@ use crate::values::settings::Metadata;
 use crate::values::state::State;
 
 mod filter;
+mod marks;
 mod report;
 
 pub(crate) use filter::Custom;
 pub use filter::EventFilter;
+pub(crate) use marks::{Later, Marks};
 pub use report::Report;
 #[cfg(feature = "capi")]
 pub(crate) use report::valid_beginning;
@@ -262,13 +264,9 @@ pub(crate) struct Facts {
     pub(crate) time: u64,
     pub(crate) before: State,
     pub(crate) after: State,
-    pub(crate) mode: Mode,
-    /// Of a hand: it takes effect when the circuit is not disabled any more.
-    pub(crate) is_deferred: bool,
+    pub(crate) marks: Marks,
     /// Which state `after` is, of all that the circuit has been in.
     pub(crate) generation: Generation,
-    /// The text or the metadata is not as it was given.
-    pub(crate) is_altered: bool,
     pub(crate) failures: u32,
     /// Of the opening, in ms; `u64::MAX` if it has none.
     pub(crate) expiry: u64,
@@ -367,19 +365,19 @@ impl Event {
     /// [`Mode::Disabled`], the states of events are those to which the mode returns, and a question
     /// is answered with *closed*.
     pub fn mode(&self) -> Mode {
-        self.facts.mode
+        self.facts.marks.mode()
     }
 
     /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. A `call_rejected` tells of
     /// a call that passed then, and that [`Mode::Normal`] would have rejected.
     pub fn is_shadow(&self) -> bool {
-        self.facts.mode == Mode::Shadow
+        self.mode() == Mode::Shadow
     }
 
     /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
     /// enabled again. The [reason](Event::reason) says so, too.
     pub fn is_deferred(&self) -> bool {
-        self.facts.is_deferred
+        self.facts.marks.is_deferred()
     }
 
     /// Failures in a row, or inside the window, when it happened.
@@ -427,7 +425,7 @@ impl Event {
     /// Whether the reason or the metadata is not as the reporter gave it: it was cut or
     /// left out to keep the [bounds](Report), or made valid text.
     pub fn is_truncated(&self) -> bool {
-        self.facts.is_altered
+        self.facts.marks.is_altered()
     }
 
     /// Takes over from an earlier event of the same type and connection that was

@@ -135,6 +135,7 @@ OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
         (-3.0e300, "above 0.0 and at most 1.0"),
     ],
     "strategy": [("random", "progressive"), ("", "progressive")],
+    "mode": [("off", "shadow"), ("", "shadow")],
     "flag": [],
 }
 OUT_OF_RANGE["optional_time"] = OUT_OF_RANGE["time"]
@@ -153,6 +154,7 @@ WRONG_TYPE: dict[str, list[Any]] = {
     "optional_rate": ["0.1", True, False, brama.NEVER],
     "share": [None, "0.1", True, False, brama.NEVER],
     "strategy": [None, 1],
+    "mode": [None, 1],
     "flag": [None, 0, 1, "on"],
 }
 

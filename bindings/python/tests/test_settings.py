@@ -28,6 +28,7 @@ OTHER_OF_KIND: dict[str, Any] = {
     "optional_rate": 0.25,
     "share": 0.25,
     "strategy": "progressive",
+    "mode": "shadow",
     "flag": False,
 }
 OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
@@ -50,13 +51,14 @@ def test_what_type_checkers_see_has_every_setting() -> None:
     names = [row.name for row in TABLE]
     assert [field.name for field in dataclasses.fields(brama.Settings)] == names
     of_connections = list(typing.get_type_hints(brama.ConnectionSettings))
-    assert of_connections == [*names, "metadata"]
+    assert of_connections == [*names, "initial_state", "metadata"]
     assert list(typing.get_type_hints(brama.ManagerSettings))[: len(names)] == names
 
 
 def test_defaults_are_those_of_the_table(world: World) -> None:
     world.manager.register("x")
-    words = {"BRAMA_NONE": None, "BRAMA_NONE_F64": None, "BRAMA_EXPIRY_FIXED": "fixed", "true": True}
+    words: dict[str, Any] = {"BRAMA_NONE": None, "BRAMA_NONE_F64": None, "true": True}
+    words |= {"BRAMA_EXPIRY_FIXED": "fixed", "BRAMA_MODE_NORMAL": "normal"}
     found = settings_of(world)
     for row in TABLE:
         default = words[row.default] if row.default in words else ast.literal_eval(row.default)

@@ -7,7 +7,7 @@ use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::values::cause::Cause;
 use crate::values::error::Error;
-use crate::values::event::{Occurrence, Report};
+use crate::values::event::{Later, Occurrence, Report};
 use crate::values::settings;
 use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
@@ -182,7 +182,7 @@ impl Record {
     /// What a hand does, which takes effect later if the circuit is disabled.
     fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
         Happening {
-            is_deferred: self.is_disabled(),
+            later: Later::of(self.is_disabled()),
             ..Happening::new(occurrence, now)
         }
     }

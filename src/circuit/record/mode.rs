@@ -42,7 +42,7 @@ use super::{Happening, Record, Ticket};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence};
 use crate::values::cause::Cause;
-use crate::values::event::{Occurrence, Report, TEXT_BYTES, Text, beginning};
+use crate::values::event::{Later, Marks, Occurrence, Report, TEXT_BYTES, beginning};
 use crate::values::mode::Mode;
 use crate::values::state::{NEVER, State, Word};
 
@@ -65,14 +65,23 @@ pub(super) fn flags_of(mode: Mode) -> u32 {
     }
 }
 
+const _: () = assert!(Marks::OF_MODE as u32 == MODES >> DISABLED.trailing_zeros());
+
+/// What an event says of the mode in effect by these flags.
+#[inline]
+pub(super) fn marks_of(flags: u32) -> Marks {
+    Marks::of_mode(flags >> DISABLED.trailing_zeros())
+}
+
 impl Record {
     /// The mode in effect.
     pub(super) fn mode(&self) -> Mode {
-        match self.flags.load(Ordering::Relaxed) & MODES {
-            0 => Mode::Normal,
-            SHADOW => Mode::Shadow,
-            _ => Mode::Disabled,
-        }
+        self.marks().mode()
+    }
+
+    /// What an event says of it.
+    pub(super) fn marks(&self) -> Marks {
+        marks_of(self.flags.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_disabled(&self) -> bool {
@@ -266,16 +275,34 @@ impl Record {
 /// What an event says of a hand that takes effect later.
 const LATER: &str = "takes effect when the circuit is enabled again";
 
-impl Happening<'_> {
-    /// The reason that its event gives.
-    pub(super) fn reason(&self) -> Text {
-        match (self.is_deferred, self.report.reason) {
-            (false, reason) => Text::new(reason),
-            (true, None) => Text::new(Some(LATER)),
-            (true, Some(reason)) => {
-                let most = TEXT_BYTES - LATER.len() - 2;
-                Text::new(Some(&format!("{}; {LATER}", beginning(reason, most))))
-            }
-        }
+impl Record {
+    /// [`Record::notify_without_waking`] of what a hand did, with a reason that says that it takes
+    /// effect later.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn notify_of_later(
+        &self,
+        context: &Context,
+        before: State,
+        after: State,
+        word: Word,
+        happening: Happening<'_>,
+    ) -> bool {
+        let most = TEXT_BYTES - LATER.len() - 2;
+        let reason = match happening.report.reason {
+            Some(reason) => format!("{}; {LATER}", beginning(reason, most)),
+            None => LATER.to_owned(),
+        };
+        let report = Report {
+            reason: Some(&reason),
+            is_altered: happening.report.is_altered(),
+            ..happening.report.clone()
+        };
+        let happening = Happening {
+            report: &report,
+            later: Later::Said,
+            ..happening
+        };
+        self.notify_without_waking(context, before, after, word, happening)
     }
 }

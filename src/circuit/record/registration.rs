@@ -11,7 +11,7 @@ use super::{Happening, Limit, Opening, Profile, Record};
 use crate::circuit::context::Context;
 use crate::values::cause::Cause;
 use crate::values::error::Error;
-use crate::values::event::Occurrence;
+use crate::values::event::{Later, Occurrence};
 use crate::values::key::Key;
 use crate::values::mode::Mode;
 use crate::values::settings::{ConnectionOptions, Overrides, Settings};
@@ -100,7 +100,7 @@ impl<'a> Registrant<'a> {
             after: self.word,
         };
         let happening = Happening {
-            is_deferred: self.mode == Mode::Disabled,
+            later: Later::of(self.mode == Mode::Disabled),
             ..Happening::new(Occurrence::OpenedByHand, opening.at)
         };
         record.after_opening(context, change, happening, opening);

@@ -103,6 +103,10 @@ macro_rules! setting_table {
             /// true.
             success_clears_window SuccessClearsWindow success_clears_window: flag = true;
 
+            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
+            /// Default [`Mode::Normal`](crate::Mode::Normal).
+            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
+
             /// The share of failures among the reports that opens the circuit, once there are
             /// [`minimum_calls`](crate::ConnectionOptions::minimum_calls). Above 0.0, at most 1.0.
             /// `None`: the share does not count. With a `failure_rate` the circuit opens for
@@ -191,10 +195,6 @@ macro_rules! setting_table {
             /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
             /// Default 0.1.
             ramp_start RampStart ramp_start: share = 0.1;
-
-            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
-            /// Default [`Mode::Normal`](crate::Mode::Normal).
-            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
         }
     };
 }

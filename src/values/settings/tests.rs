@@ -171,6 +171,10 @@ mod other {
         ExpiryStrategy::Progressive
     }
 
+    pub(super) const fn mode() -> crate::Mode {
+        crate::Mode::Shadow
+    }
+
     pub(super) const fn flag() -> bool {
         false
     }

@@ -238,7 +238,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     CHECK(brama_last_error_code() == BRAMA_OK || brama_last_error_code() < 0);
     CHECK(brama_strerror(12345) != NULL && brama_last_error_message() != NULL);
     CHECK(brama_state_name(12345) != NULL && brama_event_type_name(12345) != NULL);
-    CHECK(brama_cause_name(12345) != NULL);
+    CHECK(brama_cause_name(12345) != NULL && brama_mode_name(12345) != NULL);
     CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE);
     CHECK(brama_last_error_reason() == NULL);
     CHECK(brama_version() != NULL && brama_abi_version() == BRAMA_ABI_VERSION);
@@ -442,6 +442,11 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, 2, "2: must be 0 or 1")                                              \
     WRONG(field, -1, "BRAMA_NEVER (-1): must be 0 or 1")                              \
     WRONG(field, -4, "BRAMA_NONE (-4): must be 0 or 1")
+#define WRONG_mode(field)                                                           \
+    WRONG(field, 3, "3: must be BRAMA_MODE_NORMAL")                                   \
+    WRONG(field, -5, "-5: must be BRAMA_MODE_NORMAL")                                 \
+    WRONG(field, -1, "BRAMA_NEVER (-1): must be BRAMA_MODE_NORMAL")                   \
+    WRONG(field, -4, "BRAMA_NONE (-4): must be BRAMA_MODE_NORMAL")
 #define SETTING(name, field, kind, initial) WRONG_##kind(field)
 #include "settings_table.h"
 

@@ -145,6 +145,7 @@ static void a_setting_can_be_taken_back(void) {
 #define OTHER_factor 7.0
 #define OTHER_part 0.5
 #define OTHER_strategy BRAMA_EXPIRY_PROGRESSIVE
+#define OTHER_mode BRAMA_MODE_SHADOW
 #define OTHER_flag 0
 #define BACK_attempts BRAMA_INHERIT_U32
 #define BACK_calls BRAMA_INHERIT_U32
@@ -158,6 +159,7 @@ static void a_setting_can_be_taken_back(void) {
 #define BACK_factor BRAMA_INHERIT_F64
 #define BACK_part BRAMA_INHERIT_F64
 #define BACK_strategy BRAMA_INHERIT_I32
+#define BACK_mode BRAMA_INHERIT_I32
 #define BACK_flag BRAMA_INHERIT_I32
 
 /* A connection's rate of slow calls needs to know what is slow. */

@@ -24,6 +24,7 @@ struct share : Kind<double> { static constexpr double other = 0.5; };
 struct factor : Kind<double> { static constexpr double other = 7; };
 struct part : Kind<double> { static constexpr double other = 0.5; };
 struct strategy : Kind<brama::ExpiryStrategy> { static constexpr auto other = brama::ExpiryStrategy::progressive; };
+struct mode : Kind<brama::Mode> { static constexpr auto other = brama::Mode::shadow; };
 struct flag : Kind<brama::Flag, bool> { static constexpr bool other = false; };
 
 #define SETTING(name, field, kind, initial)                                            \

@@ -81,6 +81,7 @@ from ._settings import (
     ConnectionSettings,
     ExpiryStrategy,
     ManagerSettings,
+    Mode,
 )
 from ._status import Cause, EventCounts, Settings, State, StateCounts, Status
 from ._stream import EventStream
@@ -113,6 +114,7 @@ __all__ = [
     "InvalidConfig",
     "ManagerSettings",
     "ManualClock",
+    "Mode",
     "NotFound",
     "Outcome",
     "Permit",

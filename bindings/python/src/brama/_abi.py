@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64
-from ctypes import c_void_p, sizeof
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32
+from ctypes import c_uint64, c_void_p, sizeof
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 #: An identifier and a scope.
@@ -39,6 +39,8 @@ UNLIMITED = 0xFFFF_FFFF
 NONE_F64 = -3.0e300
 COALESCED = 1
 TRUNCATED = 2
+SHADOW = 4
+DEFERRED = 8
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
@@ -50,6 +52,7 @@ RAMP_FROM = 5 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
+MODES = ("normal", "disabled", "shadow")
 CAUSES = {1: "consecutive", 2: "window", 3: "failure_rate", 4: "slow_call_rate", 5: "retry_after", 6: "probe", 7: "manual"}
 EVENT_TYPES = (
     "state_change",
@@ -91,6 +94,7 @@ SETTINGS: Dict[str, str] = {
     "half_open_successes": "calls",
     "cancelled_after": "optional_time",
     "success_clears_window": "flag",
+    "mode": "mode",
     "failure_rate": "optional_rate",
     "rate_window": "bounded_time",
     "rate_calls": "optional_calls",
@@ -115,6 +119,7 @@ _KINDS: Dict[str, Any] = {
     "share": c_double,
     "strategy": c_int32,
     "flag": c_int32,
+    "mode": c_int32,
 }
 
 
@@ -126,13 +131,11 @@ def field_of(setting: str) -> str:
 _SETTINGS: List[Tuple[str, Any]] = [
     *((field_of(name), _KINDS[kind]) for name, kind in SETTINGS.items()),
 ]
-# After two fields of 32 bits and this one the rest are of 64.
-_SETTINGS.insert(list(SETTINGS).index("success_clears_window") + 1, ("reserved", c_uint32))
 _METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
 
 
 class Options(Structure):
-    _fields_ = [("size", c_size_t), *_SETTINGS, *_METADATA]
+    _fields_ = [("size", c_size_t), *_SETTINGS, ("initial_state", c_int64), *_METADATA]
 
 
 class Config(Structure):
@@ -207,6 +210,9 @@ class StatusWords(Structure):
         ("window_calls", c_uint64),
         ("window_failures", c_uint64),
         ("window_slow", c_uint64),
+        ("would_reject", c_uint64),
+        ("probes_out", c_uint32),
+        ("mode", c_int32),
     ]
 
 
@@ -239,6 +245,8 @@ class EventWords(Structure):
         ("window_calls", c_uint64),
         ("window_failures", c_uint64),
         ("window_slow", c_uint64),
+        ("mode", c_int32),
+        ("reserved", c_uint32),
     ]
 
 

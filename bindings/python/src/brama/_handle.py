@@ -232,7 +232,8 @@ class Handle(Owner):
         others = [
             name[:-3] if name.endswith("_ms") else name
             for name, value in fields.items()
-            if value != TAKES_BACK[name] and getattr(effective, name) != value
+            # The state in which a circuit begins is no setting in effect.
+            if value != TAKES_BACK.get(name, value) and getattr(effective, name) != value
         ]
         if metadata is not None and has != {k.decode(): v.decode() for k, v in metadata.items()}:
             others.append("metadata")

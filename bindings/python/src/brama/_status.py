@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from . import _abi, _errors, _structs
-from ._settings import ExpiryStrategy, StrEnum
+from ._settings import ExpiryStrategy, Mode, StrEnum
 
 
 class State(StrEnum):
@@ -46,12 +46,18 @@ class Cause(StrEnum):
 vars(_errors)["Cause"] = Cause
 
 _STATES = tuple(State(name) for name in _abi.STATES)
+_MODES = tuple(Mode(name) for name in _abi.MODES)
 _CAUSES = {number: Cause(name) for number, name in _abi.CAUSES.items()}
 
 
 def cause_of(number: int) -> Optional[Cause]:
     """None also for a cause that only a later version of this package knows."""
     return _CAUSES.get(number)
+
+
+def mode_of(number: int) -> Mode:
+    """`Mode.NORMAL` for one that only a later version of this package knows."""
+    return _MODES[number] if 0 <= number < len(_MODES) else Mode.NORMAL
 
 
 def state_of(number: int) -> State:
@@ -80,6 +86,7 @@ class Settings:
     """None: calls that are cancelled are ignored."""
     success_clears_window: bool = True
     """False: a success leaves the failures in `window`, unless the circuit is half-open."""
+    mode: Mode = Mode.NORMAL
     failure_rate: Optional[float] = None
     """None: the share of failures does not count."""
     rate_window: int = 10_000
@@ -137,7 +144,8 @@ class Status:
     window_calls: Optional[int] = None
     """Reports that count for the rates: within the window, and since the circuit closed or was
     reset last. While it is not closed, those that counted when it opened. None if no rate is set,
-    after an opening by hand or by a failed probe, and if the number is not known."""
+    after an opening by hand or by a failed probe, while the mode is `"disabled"`, and if the
+    number is not known."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None
@@ -152,6 +160,12 @@ class Status:
     """The reason of the last failure that had one: at most 256 bytes of it."""
     ramp_share: Optional[float] = None
     """The share of the calls that pass now, in a `ramp`; otherwise None."""
+    mode: Mode = Mode.NORMAL
+    """The mode in effect. While it is `"disabled"`, `state` is `"closed"`."""
+    would_reject: int = 0
+    """Calls that passed in the mode `"shadow"`, and that `"normal"` would have rejected."""
+    probes_out: int = 0
+    """Probes that are out now: admitted, not reported, and with a lease that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +219,7 @@ _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "share": float,
     "strategy": lambda number: ExpiryStrategy(_abi.STRATEGIES[number]),
     "flag": bool,
+    "mode": mode_of,
 }
 _EFFECTIVE = [(name, _abi.field_of(name), _SHOWN[kind]) for name, kind in _abi.SETTINGS.items()]
 
@@ -243,4 +258,7 @@ def status_of(
         cause=cause_of(words.cause),
         reason=_structs.text(words.reason),
         last_failure_reason=_structs.text(words.last_failure_reason),
+        mode=mode_of(words.mode),
+        would_reject=words.would_reject,
+        probes_out=words.probes_out,
     )
