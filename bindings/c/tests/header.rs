@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 21] = [
+const SECTIONS: [(&str, &str, &str); 22] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -31,6 +31,7 @@ const SECTIONS: [(&str, &str, &str); 21] = [
     ("control", "Circuits by hand", ""),
     ("status", "Status", ""),
     ("snapshot", "All connections, one after the other", ""),
+    ("save", "The state of all circuits, saved and restored", ""),
     ("event", "Events", ""),
     ("subscribe", "Subscriptions with a callback", ""),
     ("queue", "Queues of events", ""),
