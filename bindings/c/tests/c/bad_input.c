@@ -194,7 +194,8 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_snapshot_free(NULL);
 
     uint8_t *data = NULL;
-    size_t length = 0, count = 9;
+    size_t length = 0;
+    count = 9;
     REFUSED("data", brama_save(m, NULL, &length));
     REFUSED("length", brama_save(m, &data, NULL));
     OK(brama_save(m, &data, &length));
