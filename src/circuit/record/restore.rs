@@ -174,6 +174,7 @@ impl Record {
         self.park_restored(context, after, saved);
         // The last calls must not fall half a round of generations behind.
         self.end_evidence(after);
+        self.forget_evidence_of_opening(after);
         Some(Change { before, after })
     }
 
@@ -184,7 +185,7 @@ impl Record {
             let seen = self.seen();
             let word = seen.word;
             let is_mine = word.generation() == after.generation() && !word.is_retired();
-            let tally = restored_tally(seen.parked.tally(word), &settings, saved);
+            let tally = self.restored_tally(seen.parked.tally(word), &settings, saved);
             if !is_mine || self.park(seen, seen.parked.with(word, tally)) {
                 return;
             }
@@ -227,7 +228,7 @@ impl Record {
     ) -> Option<Change> {
         let version = context.version();
         let settings = self.settings(context);
-        let tally = restored_tally(tally, &settings, saved);
+        let tally = self.restored_tally(tally, &settings, saved);
         let after = before.restored_closed(saved.trips.into(), tally, settings.is_watched());
         if !self.swap(before, after) {
             return None;
@@ -239,6 +240,15 @@ impl Record {
             self.watch(context);
         }
         Some(Change { before, after })
+    }
+
+    /// The failures that count after a restore, in place of these. A window comes back empty: the
+    /// times of its failures are not saved.
+    fn restored_tally(&self, present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
+        match settings.window.is_some() || self.window().is_some() {
+            true => present.cleared(),
+            false => Tally::plain(saved.failures),
+        }
     }
 
     /// What the thread that has won a restore does after it.
@@ -290,14 +300,5 @@ impl Record {
         if word.tally().is_some() {
             self.begin_evidence(self.before_evidence(), word);
         }
-    }
-}
-
-/// The failures that count after a restore, in place of these. A window comes back empty: the
-/// times of its failures are not saved.
-fn restored_tally(present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
-    match present.timed().is_some() || settings.window.is_some() {
-        true => present.cleared(),
-        false => Tally::plain(saved.failures),
     }
 }
