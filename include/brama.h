@@ -108,6 +108,7 @@
  *                                                    brama_subscription_detach (leaves it)
  *     brama_queue_new                                brama_queue_free
  *     brama_snapshot_new                             brama_snapshot_free
+ *     brama_save                                     brama_data_free
  *     brama_clock_new                                brama_clock_free
  *
  * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
@@ -2417,6 +2418,64 @@ BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *s
  * Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
  */
 BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
+
+/* -- The state of all circuits, saved and restored ----------------------------------- */
+
+/**
+ * Makes data of the state of every circuit, for brama_restore: in this process later, in the
+ * next one, or on another machine. *data becomes the data, *length its length in bytes. The
+ * caller gives it back with brama_data_free.
+ *
+ * Of each circuit: its name, its state, how long an opening has still to run, its trips, its
+ * failures in a row, why it opened last, the reason of its last failure, and its totals. Not
+ * saved are settings, metadata, windows, rates, the times of reports, and what waits for a
+ * registration. A manager that was shut down has no circuits any more: save first.
+ *
+ * The circuits are read one after the other, so together they are not one instant. No caller
+ * of a circuit waits for it. A NULL manager is the default one, data and length must not be
+ * NULL; on error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_OUT_OF_MEMORY. Any thread.
+ */
+BRAMA_API
+BRAMA_MUST_USE
+brama_result_t brama_save(brama_t *manager,
+                          uint8_t **data,
+                          size_t *length);
+
+/**
+ * Frees what brama_save made. NULL is fine. No other thread may be using it.
+ */
+BRAMA_API void brama_data_free(uint8_t *data);
+
+/**
+ * Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
+ * of circuits that were restored, and of those that wait because no connection of their name
+ * is registered: each of these is restored by the first registration of its name. All of the
+ * data is checked before anything is changed.
+ *
+ * A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and
+ * subscribers hear of it as of brama_open_circuit, brama_close_circuit and
+ * brama_half_open_circuit, with the saved cause and reason.
+ *
+ * What is left of an opening is what was left when it was saved, less the time that has passed
+ * since by the wall clock; no jitter is added. An opening whose time is over is due at once, one
+ * without an end has none. A half-open circuit has no successes, and no probe is out. Windows
+ * and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
+ * unless they are higher already. A circuit that has changed its state after it was saved, by
+ * the wall clock, is left alone and not counted. A registration is no change; another restore
+ * is one.
+ *
+ * What waits takes as much memory as it does in the data; a later restore replaces what waits
+ * for the same names. A NULL manager is the default one, data must not be NULL and is not kept.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off, of another version or no such data:
+ * brama_last_error_message says what is wrong at which offset), BRAMA_ERR_SHUT_DOWN. Then
+ * nothing was changed, and *count is 0. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_restore(brama_t *manager,
+                             const uint8_t *data,
+                             size_t length,
+                             size_t *count);
 
 /* -- Events -------------------------------------------------------------------------- */
 

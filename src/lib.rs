@@ -324,6 +324,10 @@
 //! # }
 //! ```
 //!
+//! [`Brama::save`] returns the state of all circuits as bytes, and [`Brama::restore`] gives it
+//! to them again, in the next process, say. That is a transition by hand, too. What was saved of a
+//! name that is not registered waits for its registration.
+//!
 //! # The background thread
 //!
 //! A manager has one, unless built with [`background(false)`](Builder::background):

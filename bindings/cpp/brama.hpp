@@ -2170,6 +2170,37 @@ public:
         if (raw_) brama_state_counts(native(), &counts);
         return {counts.closed, counts.open, counts.half_open};
     }
+
+    /// The state of every circuit, as bytes for restore(): in this process later, in the next
+    /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
+    /// reports, and what waits for a registration. See brama_save. Errors: OutOfMemory.
+    std::string save() const { return try_save().value(); }
+    /// May throw std::bad_alloc.
+    Result<std::string> try_save() const {
+        if (!raw_) return gone();
+        std::uint8_t* bytes = nullptr;
+        std::size_t length = 0;
+        const Answer answer(brama_save(native(), &bytes, &length));
+        const std::unique_ptr<std::uint8_t, void (*)(std::uint8_t*)> owned(bytes, brama_data_free);
+        if (!answer) return answer;
+        return std::string(reinterpret_cast<const char*>(bytes), length);
+    }
+    /// Restores circuits from what save() returned, and returns how many: those that were
+    /// restored, and those that wait for the registration of their name. All of the data is
+    /// checked first. A transition by hand: permits that are out are stale. A circuit that has
+    /// changed its state since it was saved is left alone and not counted. See brama_restore.
+    /// Errors: InvalidArgument says what is wrong with the data, and nothing was changed;
+    /// ShutDown.
+    std::size_t restore(std::string_view data) const { return try_restore(data).value(); }
+    Result<std::size_t> try_restore(std::string_view data) const noexcept {
+        if (!raw_) return gone();
+        std::size_t count = 0;
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(data.data());
+        const Answer answer(brama_restore(native(), bytes, data.size(), &count));
+        if (!answer) return answer;
+        return count;
+    }
+
     /// What became of the events, and whether the background thread runs. Exact when nothing
     /// is on its way, after poll(), say.
     EventCounts event_counts() const noexcept {

@@ -277,7 +277,6 @@ impl Error {
     }
 
     /// [`Error::argument`] with a value that is no text.
-    #[cfg(feature = "capi")]
     pub(crate) fn argument_value(
         name: &'static str,
         value: impl fmt::Display,

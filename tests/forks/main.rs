@@ -9,6 +9,7 @@ mod common;
 
 mod child;
 mod events;
+mod saved;
 mod storms;
 
 use common::counting::Counting;

@@ -1,5 +1,9 @@
 //! One circuit of the reference model.
 
+// Also where this file is included by its path.
+#[path = "circuit/saved.rs"]
+mod saved;
+
 use std::collections::VecDeque;
 
 use brama::{KeyBuf, State};
@@ -9,6 +13,7 @@ use crate::evidence::Evidence;
 use crate::settings::Given;
 use crate::trace::Length;
 use crate::view::{Answer, View};
+pub use saved::Saved;
 
 #[derive(Clone, Debug)]
 pub enum Mode {

@@ -55,6 +55,7 @@ pub enum Answer {
     Counts([usize; 3]),
     /// The guarded call returned an error of its own.
     Inner,
+    Restored(usize),
     Panicked,
     Rejected(Option<u64>),
     Stale,

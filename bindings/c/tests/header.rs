@@ -32,6 +32,7 @@ const SECTIONS: [(&str, &str, &str); 22] = [
     ("settings", "Settings in effect", ""),
     ("status", "Status", ""),
     ("snapshot", "All connections, one after the other", ""),
+    ("save", "The state of all circuits, saved and restored", ""),
     ("event", "Events", ""),
     ("subscribe", "Subscriptions with a callback", ""),
     ("queue", "Queues of events", ""),

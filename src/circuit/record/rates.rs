@@ -226,6 +226,16 @@ impl Record {
         Some(counts)
     }
 
+    /// After a restore to this word, which is not closed: nothing that is known led to it.
+    pub(super) fn forget_evidence_of_opening(&self, word: Word) {
+        if let Some(rates) = self.rates() {
+            // Readers ask for the present generation and for the one before.
+            let generation = word.generation().previous().previous();
+            let now = || self.word_now().generation();
+            rates.opening.write(generation, Sums::default(), now);
+        }
+    }
+
     /// What counts for the rates beside this word, or counted when the circuit opened.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
         let rates = self.rates()?;

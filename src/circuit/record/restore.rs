@@ -6,11 +6,11 @@
 //! | from | to | |
 //! |---|---|---|
 //! | closed | closed | one exchange |
-//! | closed | open, half-open | the saved failures are parked, which mean nothing while it is closed; then one exchange |
-//! | another state | open, half-open | one exchange; then the failures are parked, unless the state has changed again |
+//! | any state | open, half-open | one exchange; then the saved failures are parked, unless the state has changed again |
 //! | another state | closed | closed as by a reset; then as from closed, unless the state has changed again |
 //!
-//! So a thread that loses an exchange has changed nothing that counts.
+//! So a thread that loses an exchange has changed nothing that counts. A failure that is reported
+//! between the two steps of a restore came before it, for the count.
 //!
 //! **Totals** become the saved ones, unless they are higher: they never go down, and what is restored
 //! where it was saved is not counted twice. Successes and rejections are added to the shared cell.
@@ -21,7 +21,8 @@
 //! two machines, or of one that has started again, have nothing in common. A wall clock that was set
 //! back prolongs no opening.
 //!
-//! Rejected: setting the totals, which readers have seen higher; a place of its own for restored
+//! Rejected: parking the saved failures before the exchange. All threads that leave *closed* park
+//! the tally of its word, and rely on that. Setting the totals, which readers have seen higher; a place of its own for restored
 //! totals, which a million circuits would have to have.
 
 use std::time::Duration;
@@ -167,32 +168,24 @@ impl Record {
         after: Word,
     ) -> Option<Change> {
         let before = seen.word;
-        let settings = self.settings(context);
-        let parked = match before.tally() {
-            Some(tally) => {
-                let tally = restored_tally(tally, &settings, saved);
-                seen.parked.with(before, tally)
-            }
-            None => seen.parked.settled(before),
-        };
-        if !self.leave_with(seen, parked, after) {
+        if !self.leave(seen, after) {
             return None;
         }
-        if before.tally().is_none() {
-            self.park_restored(after, &settings, saved);
-        }
+        self.park_restored(context, after, saved);
         // The last calls must not fall half a round of generations behind.
         self.end_evidence(after);
+        self.forget_evidence_of_opening(after);
         Some(Change { before, after })
     }
 
     /// Parks the saved failures beside a word that was restored, while it is in that generation.
-    fn park_restored(&self, after: Word, settings: &Settings, saved: &Saved<'_>) {
+    fn park_restored(&self, context: &Context, after: Word, saved: &Saved<'_>) {
+        let settings = self.settings(context);
         loop {
             let seen = self.seen();
             let word = seen.word;
             let is_mine = word.generation() == after.generation() && !word.is_retired();
-            let tally = restored_tally(seen.parked.tally(word), settings, saved);
+            let tally = self.restored_tally(seen.parked.tally(word), &settings, saved);
             if !is_mine || self.park(seen, seen.parked.with(word, tally)) {
                 return;
             }
@@ -235,7 +228,7 @@ impl Record {
     ) -> Option<Change> {
         let version = context.version();
         let settings = self.settings(context);
-        let tally = restored_tally(tally, &settings, saved);
+        let tally = self.restored_tally(tally, &settings, saved);
         let after = before.restored_closed(saved.trips.into(), tally, settings.is_watched());
         if !self.swap(before, after) {
             return None;
@@ -247,6 +240,15 @@ impl Record {
             self.watch(context);
         }
         Some(Change { before, after })
+    }
+
+    /// The failures that count after a restore, in place of these. A window comes back empty: the
+    /// times of its failures are not saved.
+    fn restored_tally(&self, present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
+        match settings.window.is_some() || self.window().is_some() {
+            true => present.cleared(),
+            false => Tally::plain(saved.failures),
+        }
     }
 
     /// What the thread that has won a restore does after it.
@@ -298,14 +300,5 @@ impl Record {
         if word.tally().is_some() {
             self.begin_evidence(self.before_evidence(), word);
         }
-    }
-}
-
-/// The failures that count after a restore, in place of these. A window comes back empty: the
-/// times of its failures are not saved.
-fn restored_tally(present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
-    match present.timed().is_some() || settings.window.is_some() {
-        true => present.cleared(),
-        false => Tally::plain(saved.failures),
     }
 }

@@ -6,6 +6,7 @@ use super::Engine;
 use crate::circuit::record::Record;
 use crate::manager::waiting::Entry;
 use crate::reclaim;
+use crate::sys::atomic::modelled;
 use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::saved::{Save, Saved, Writer};
@@ -92,6 +93,14 @@ impl Engine {
         if let Some(entry) = self.waiting.take_by_name(record.key()) {
             // If the connection was removed meanwhile, this was its registration all the same.
             let _ = record.restore(&self.context, &entry.saved(), entry.written);
+        }
+    }
+}
+
+modelled! {
+    impl Engine {
+        pub(crate) fn has_waiting(&self) -> bool {
+            self.waiting.has_any()
         }
     }
 }

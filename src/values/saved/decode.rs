@@ -44,7 +44,7 @@ impl<'a> Save<'a> {
         check(data).map_err(|Flaw { offset, what }| {
             let allowed =
                 format!("must be what `save` returned, whole; at offset {offset}: {what}");
-            Error::argument("data", &format!("{} bytes", data.len()), &allowed)
+            Error::argument_value("data", format_args!("{} bytes", data.len()), allowed)
         })
     }
 

@@ -195,6 +195,20 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_snapshot_free(snapshot);
     brama_snapshot_free(NULL);
 
+    uint8_t *data = NULL;
+    size_t length = 0;
+    count = 9;
+    REFUSED("data", brama_save(m, NULL, &length));
+    REFUSED("length", brama_save(m, &data, NULL));
+    OK(brama_save(m, &data, &length));
+    REFUSED("data", brama_restore(m, NULL, length, &count));
+    REFUSED("data", brama_restore(m, data, length - 1, &count));
+    REFUSED("data", brama_restore(m, data, SIZE_MAX, NULL));
+    CHECK(count == 0);
+    OK(brama_restore(m, data, length, NULL));
+    brama_data_free(data);
+    brama_data_free(NULL);
+
     REFUSED("callback", brama_subscribe(m, NULL, NULL, NULL, NULL, &subscription));
     CHECK(subscription == NULL);
     REFUSED("callback", brama_subscribe_batched(m, NULL, 1, NULL, NULL, NULL, &subscription));
