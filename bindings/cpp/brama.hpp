@@ -913,6 +913,14 @@ struct Status {
     std::optional<Milliseconds> retry_after;  ///< none if not open, or open until closed by hand
     Settings settings;
     Metadata metadata;
+    /// The calls that had been counted when a rate opened the circuit last, also after it has
+    /// closed. None if no rate did, or if the number is not known.
+    std::optional<std::uint64_t> opened_calls = {};
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among opened_calls, as cause says. None after an
+    /// opening by hand, by a probe or by request, or if the number is not known.
+    std::optional<std::uint64_t> opened_failures = {};
+    std::optional<std::uint64_t> opened_slow = {};  ///< the slow calls among opened_calls, failed or not
 
     /// From C's; copies. Reads no more of it than its size says: an older library knows less.
     static Status from(const brama_status_t& given) {
@@ -963,7 +971,10 @@ struct Status {
                       length(raw.expiry_ms),
                       detail::span(raw.retry_after_ms),
                       settings,
-                      detail::to_metadata(raw.metadata, raw.metadata_count)};
+                      detail::to_metadata(raw.metadata, raw.metadata_count),
+                      detail::calls(raw.opened_calls),
+                      detail::calls(raw.opened_failures),
+                      detail::calls(raw.opened_slow)};
     }
 };
 

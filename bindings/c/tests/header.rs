@@ -109,7 +109,7 @@ const STATUS_MACROS: &str = "\
 #define BRAMA_STATUS_INIT \\
     { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
       NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

@@ -25,7 +25,6 @@ mod in_time;
 use std::time::Duration;
 
 use super::Record;
-use super::transition::Change;
 use crate::circuit::context::Context;
 use crate::structures::last_calls::LastCalls;
 use crate::structures::replaceable::Loaded;
@@ -36,15 +35,12 @@ use crate::values::cause::Cause;
 use crate::values::rates::{Counts, Outcome, Shape, Sums};
 use crate::values::settings::Settings;
 use crate::values::state::Word;
-use generation_sums::GenerationSums;
 use in_time::InTime;
 
 /// What a record keeps for its rates.
 pub(super) struct Rates {
     shape: Shape,
     reports: Reports,
-    /// What led to the last opening, by the generation of the open circuit.
-    opening: GenerationSums,
     /// A call that has lasted less than so many ms is not slow, for a short way of reports. The
     /// settings decide about others.
     fast_below: AtomicU64,
@@ -106,16 +102,12 @@ impl RateReport {
 
 impl Rates {
     fn new(record: &Record, shape: Shape, now: u64) -> Self {
-        let generation = record.word_now().generation();
         Rates {
             shape,
             reports: match shape {
                 Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
-            // Of an opening before this block nothing is known: readers ask for the present
-            // generation and for the one before.
-            opening: GenerationSums::new(generation.previous().previous(), Sums::default()),
             fast_below: AtomicU64::new(0),
         }
     }
@@ -164,15 +156,6 @@ impl Rates {
             Reports::Calls(reports) => Some(reports.counts(word.generation())),
         }
     }
-
-    /// What counted when the circuit opened, beside its word after that.
-    fn before_opening(&self, word: Word) -> Option<Counts> {
-        let generation = word.generation();
-        // Half-open is the generation after.
-        let sums = self.opening.of(generation);
-        let sums = sums.or_else(|| self.opening.of(generation.previous()));
-        sums.map(Sums::counts)
-    }
 }
 
 /// Where the evidence of a closed circuit begins.
@@ -210,25 +193,10 @@ impl Record {
         }
     }
 
-    /// Notes what led to an opening of the closed circuit, after the exchange. Does nothing if the
-    /// circuit was half-open.
-    pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
-        change.before.tally()?;
-        let rates = self.rates()?;
-        let counts = rates.counts(self, context, change.before)?;
-        let now = || self.word_now().generation();
-        let after = change.after.generation();
-        rates.opening.write(after, counts.sums(), now);
-        Some(counts)
-    }
-
-    /// What counts for the rates beside this word, or counted when the circuit opened.
+    /// What counts for the rates beside this word of a closed circuit.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        let rates = self.rates()?;
-        match word.tally() {
-            Some(_) => rates.counts(self, context, word),
-            None => rates.before_opening(word),
-        }
+        word.tally()?;
+        self.rates()?.counts(self, context, word)
     }
 
     /// Before the exchange that closes or resets a circuit.

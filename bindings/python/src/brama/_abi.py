@@ -200,6 +200,9 @@ class StatusWords(Structure):
         ("window_calls", c_uint64),
         ("window_failures", c_uint64),
         ("window_slow", c_uint64),
+        ("opened_calls", c_uint64),
+        ("opened_failures", c_uint64),
+        ("opened_slow", c_uint64),
     ]
 
 

@@ -144,6 +144,15 @@ class Status:
     it has closed: at most 256 bytes of it. None if there was none."""
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
+    opened_calls: Optional[int] = None
+    """The calls that had been counted when a rate opened the circuit last, also after it has closed.
+    None if no rate did, or if the number is not known."""
+    opened_failures: Optional[int] = None
+    """The failures that had been counted when a rule opened the circuit last, also after it has
+    closed: in a row, inside the window, or among `opened_calls`, as `cause` says. None after an
+    opening by hand, by a probe or by request, or if the number is not known."""
+    opened_slow: Optional[int] = None
+    """The slow calls among `opened_calls`, failed or not."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,30 @@ class EventCounts:
 
 def some(number: int) -> Optional[int]:
     return None if number in (_abi.NONE, _abi.NEVER) else int(number)
+
+
+#: What a rule had counted, in the words of the library's messages.
+_EVIDENCE: Dict[Optional[Cause], Callable[[Any], str]] = {
+    Cause.CONSECUTIVE: lambda words: f"{_of(words.opened_failures, 'failure')} in a row",
+    Cause.WINDOW: lambda words: f"{_of(words.opened_failures, 'failure')} within the window",
+    Cause.FAILURE_RATE: lambda words: (
+        f"{words.opened_failures} of {_of(words.opened_calls, 'call')} failed"
+    ),
+    Cause.SLOW_CALL_RATE: lambda words: (
+        f"{words.opened_slow} of {_of(words.opened_calls, 'call')} "
+        f"{'was' if words.opened_calls == 1 else 'were'} slow"
+    ),
+}
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def evidence_of(words: Any) -> Optional[str]:
+    """What the rule that opened the circuit last had counted."""
+    say = _EVIDENCE.get(cause_of(words.cause))
+    return None if say is None or some(words.opened_failures) is None else say(words)
 
 
 #: How a setting of each kind is shown.
@@ -229,4 +262,7 @@ def status_of(
         cause=cause_of(words.cause),
         reason=_structs.text(words.reason),
         last_failure_reason=_structs.text(words.last_failure_reason),
+        opened_calls=some(words.opened_calls),
+        opened_failures=some(words.opened_failures),
+        opened_slow=some(words.opened_slow),
     )

@@ -234,7 +234,7 @@ impl Record {
                         after,
                     };
                     let happening = Happening {
-                        counts: self.note_evidence(context, change),
+                        counts: self.rate_counts(context, change.before),
                         ..happening
                     };
                     self.after_opening(context, change, happening, opening);
