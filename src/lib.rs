@@ -360,6 +360,9 @@
 //!   any operation but those that meet a closed circuit and change nothing but its
 //!   totals. It then does what falls due for all circuits, those included that were
 //!   open at the fork.
+//! - **Settings** that another thread was changing at the fork are the new ones or the old
+//!   ones in the child. Its circuits obey them from the first turn of the background thread, or
+//!   [`Brama::poll`], on; one that a failure is reported to before that, from that failure on.
 //! - **Subscriptions** live on in both processes, each of which delivers its own
 //!   changes. Events that wait at the fork, for the background thread, in a batch or
 //!   in a queue, are the parent's; in the child queues are empty. (An event that had

@@ -128,6 +128,15 @@ impl Record {
         context.settings(profile.as_deref().map(|profile| &profile.overrides))
     }
 
+    /// Brings up to date what hangs on the settings in effect: the room that they need, what is kept
+    /// for rates, and whether calls are watched. Whoever changes settings does this afterwards, for
+    /// all records concerned. May allocate.
+    pub(crate) fn follow_settings(&self, context: &Context) {
+        self.make_room(&self.settings(context));
+        self.fit_rates(context);
+        self.watch(context);
+    }
+
     /// Failures in a row that open the circuit, if that is all there is to ask.
     #[inline]
     pub(super) fn limit(&self, context: &Context) -> u32 {

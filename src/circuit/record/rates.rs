@@ -41,9 +41,36 @@ use in_time::InTime;
 pub(super) struct Rates {
     shape: Shape,
     reports: Reports,
-    /// A call that has lasted less than so many ms is not slow, for a short way of reports. The
-    /// settings decide about others.
+    /// A [`FastBelow`], for a short way of reports. The settings decide about other calls.
     fast_below: AtomicU64,
+}
+
+/// A call that has lasted less than so many ms is not slow: `version of the settings (32) | ms (32)`.
+/// Of two threads that bring it up to date, one may have been stopped since it read the settings. So
+/// what later settings say stays.
+#[derive(Clone, Copy)]
+struct FastBelow(u64);
+
+impl FastBelow {
+    /// Not known.
+    fn none(version: u32) -> Self {
+        FastBelow(u64::from(version) << 32)
+    }
+
+    /// As settings say that are at least as new as this version.
+    fn of(version: u32, settings: &Settings) -> Self {
+        let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
+        FastBelow(u64::from(version) << 32 | limit.min(u32::MAX.into()))
+    }
+
+    fn ms(self) -> u64 {
+        self.0 & u64::from(u32::MAX)
+    }
+
+    fn is_later(self, other: FastBelow) -> bool {
+        let version = |it: FastBelow| (it.0 >> 32) as u32;
+        version(self).wrapping_sub(version(other)).cast_signed() > 0
+    }
 }
 
 #[expect(
@@ -101,21 +128,36 @@ impl RateReport {
 }
 
 impl Rates {
-    fn new(record: &Record, shape: Shape, now: u64) -> Self {
+    fn new(record: &Record, shape: Shape, version: u32, now: u64) -> Self {
         Rates {
             shape,
             reports: match shape {
                 Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
-            fast_below: AtomicU64::new(0),
+            fast_below: AtomicU64::new(FastBelow::none(version).0),
         }
     }
 
     /// Whether a call that has lasted so long is known to be fast, without the settings.
     pub(super) fn is_fast(&self, lasted: Duration) -> bool {
         // Relaxed: a report beside a change of the settings obeys either.
-        lasted < Duration::from_millis(self.fast_below.load(Ordering::Relaxed))
+        let fast = FastBelow(self.fast_below.load(Ordering::Relaxed));
+        lasted < Duration::from_millis(fast.ms())
+    }
+
+    /// Brings up to date which calls are fast, unless later settings have.
+    fn note_fast(&self, fast: FastBelow) {
+        let replace = |bits: u64| (!FastBelow(bits).is_later(fast)).then_some(fast.0);
+        // Relaxed, as above: the word says what it is of.
+        let _ = self
+            .fast_below
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
+    }
+
+    /// Over what the rates are taken.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Counts a report to this word, once. `now` is of the coarse clock.
@@ -248,7 +290,7 @@ impl Record {
     pub(crate) fn fit_rates(&self, context: &Context) {
         loop {
             let version = context.version();
-            self.fit_rates_to(context, &self.settings(context));
+            self.fit_rates_to(context, version, &self.settings(context));
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
             // finds this block, or this thread the new version.
             fence(Ordering::SeqCst);
@@ -258,7 +300,8 @@ impl Record {
         }
     }
 
-    pub(super) fn fit_rates_to(&self, context: &Context, settings: &Settings) {
+    /// The settings are at least as new as the version.
+    pub(super) fn fit_rates_to(&self, context: &Context, version: u32, settings: &Settings) {
         let wanted = settings.rate_shape();
         let rare = match wanted {
             Some(_) => self.rare(),
@@ -271,13 +314,12 @@ impl Record {
             let current = rare.rates.load();
             if current.as_ref().map(|rates| rates.shape) == wanted {
                 if let Some(rates) = current {
-                    let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
-                    rates.fast_below.store(limit, Ordering::Relaxed);
+                    rates.note_fast(FastBelow::of(version, settings));
                 }
                 return;
             }
             let now = context.clock.now();
-            let next = wanted.map(|shape| Box::new(Rates::new(self, shape, now)));
+            let next = wanted.map(|shape| Box::new(Rates::new(self, shape, version, now)));
             if !rare.rates.replace(current.as_ref(), next) {
                 continue;
             }
@@ -353,5 +395,45 @@ mod tests {
         record.watch(&context);
         report(9);
         assert_eq!(record.word_now().state(), State::Open);
+    }
+
+    /// A thread that has read settings is stopped until they have been changed.
+    ///
+    /// Mutation: `older-settings-that-say-what-is-fast`.
+    #[test]
+    fn what_later_settings_call_fast_stays() {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let profile = |ms| {
+            let options = ConnectionOptions::new()
+                .slow_call_duration(Duration::from_millis(ms))
+                .slow_call_rate(0.5);
+            let overrides = options.applied_to(&Overrides::NONE, &Overrides::NONE);
+            Profile {
+                overrides: overrides.expect("valid"),
+                ..Profile::default()
+            }
+        };
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        assert!(record.replace_profile(&None, profile(500).into()));
+        context.next_version();
+        let stopped = (context.version(), record.settings(&context));
+        let is_fast = |ms| {
+            let rates = record.rates().expect("asked for");
+            rates.is_fast(Duration::from_millis(ms))
+        };
+
+        assert!(record.replace_profile(&record.profile(), profile(100).into()));
+        context.next_version();
+        record.follow_settings(&context);
+        assert!(is_fast(99) && !is_fast(100));
+        record.fit_rates_to(&context, stopped.0, &stopped.1);
+        assert!(is_fast(99) && !is_fast(100));
+
+        assert!(record.replace_profile(&record.profile(), profile(u64::MAX).into()));
+        context.next_version();
+        record.follow_settings(&context);
+        assert!(is_fast(u32::MAX as u64 - 1) && !is_fast(u32::MAX.into()));
     }
 }

@@ -11,13 +11,14 @@
 
 use std::time::Duration;
 
-use super::super::rates::RateReport;
+use super::super::rates::{RateReport, Rates};
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::check;
 use super::counting::Failure;
 use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
+use crate::sys::fork;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::expiry;
@@ -190,6 +191,7 @@ impl Record {
         happening: Happening<'_>,
     ) -> Result<u32, Refusal> {
         let mut rate_report = RateReport::failure();
+        let mut is_behind = fork::incarnation() != 0;
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
@@ -198,6 +200,12 @@ impl Record {
             check(ticket, word)?;
             let rates = self.rates();
             let rates = rates.as_deref();
+            // The thread that changed the settings may not exist in this process.
+            if is_behind && rates.map(Rates::shape) != settings.rate_shape() {
+                is_behind = false;
+                self.follow_settings(context);
+                continue;
+            }
             if let Some(rates) = rates {
                 let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
                 rate_report.count(rates, word, happening.now, is_slow);
