@@ -48,7 +48,8 @@
  * src/docs/recovery.md in the source says this in full.
  *
  * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
- * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
+ * which one it was (cause), what it had counted then (opened_calls, opened_failures,
+ * opened_slow), and what counts now (window_calls, window_failures, window_slow).
  *
  *     in a row        max_attempts failures in a row (5)
  *     window          so many failures within window_ms; a success clears it
@@ -346,10 +347,11 @@ brama_result_t brama_last_error_code(void);
  *
  *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
- * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause and the
- * reason of the opening, as they are when this is asked:
+ * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause of the
+ * opening, what its rule had counted and its reason, as they are when this is asked:
  *
- *   rejected: the circuit of "db" is open (consecutive: connection refused), retry after 5s
+ *   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
+ *   retry after 5s
  *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
  * as it is. Valid until the next call of this thread that fails, or its end. Each
@@ -2292,29 +2294,22 @@ typedef struct brama_status_t {
      * The mode in effect.
      */
     brama_mode_t mode;
+    /**
+     * The calls that had been counted when a rate opened the circuit last, also after it has
+     * closed. BRAMA_NONE if no rate did, or if the number is not known.
+     */
+    uint64_t opened_calls;
+    /**
+     * The failures that had been counted when a rule opened the circuit last, also after it has
+     * closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
+     * after an opening by hand, by a probe or by request, or if the number is not known.
+     */
+    uint64_t opened_failures;
+    /**
+     * The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
+     */
+    uint64_t opened_slow;
 } brama_status_t;
-
-/**
- * How many connections of a manager are in each state.
- */
-typedef struct brama_state_counts_t {
-    /**
-     * Bytes of this struct; set by brama_state_counts_init.
-     */
-    size_t size;
-    /**
-     * Healthy.
-     */
-    uint64_t closed;
-    /**
-     * Failing.
-     */
-    uint64_t open;
-    /**
-     * Probing.
-     */
-    uint64_t half_open;
-} brama_state_counts_t;
 
 /**
  * Called by brama_for_each. What status points to is valid until it returns. Returning
@@ -2326,11 +2321,6 @@ typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
  * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
  */
 BRAMA_API void brama_status_init(brama_status_t *status);
-
-/**
- * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
- */
-BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
  * Fills in everything that is known of a connection; registers nothing. The struct has
@@ -2370,27 +2360,40 @@ brama_result_t brama_for_each(brama_t *manager,
                               const char *scope,
                               brama_status_fn callback,
                               void *user_data);
-
-/**
- * Counts the connections in each state. The struct has been through
- * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
- * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
- */
-BRAMA_API
-brama_result_t brama_state_counts(brama_t *manager,
-                                  brama_state_counts_t *counts);
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
       NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \
       BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
-      BRAMA_MODE_NORMAL }
+      BRAMA_MODE_NORMAL, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
 
 
 /* -- All connections, one after the other -------------------------------------------- */
+
+/**
+ * How many connections of a manager are in each state.
+ */
+typedef struct brama_state_counts_t {
+    /**
+     * Bytes of this struct; set by brama_state_counts_init.
+     */
+    size_t size;
+    /**
+     * Healthy.
+     */
+    uint64_t closed;
+    /**
+     * Failing.
+     */
+    uint64_t open;
+    /**
+     * Probing.
+     */
+    uint64_t half_open;
+} brama_state_counts_t;
 
 /**
  * Takes the status of every connection, ordered by scope and identifier, into *out, to
@@ -2418,6 +2421,20 @@ BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *s
  * Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
  */
 BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
+
+/**
+ * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ */
+BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
+
+/**
+ * Counts the connections in each state. The struct has been through
+ * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_state_counts(brama_t *manager,
+                                  brama_state_counts_t *counts);
 
 /* -- The state of all circuits, saved and restored ----------------------------------- */
 

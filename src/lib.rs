@@ -172,13 +172,15 @@
 //! [`Status::cause`] and [`Event::cause`] say which of these opened the circuit, or that a failed
 //! probe or a hand did. [`Status::reason`] is the text that came with the failure or the hand, up to
 //! 256 bytes of it; [`Status::last_failure_reason`] that of the last failure that had one. A
-//! rejection says the cause ([`Rejected::cause`]); [`Connection::why`] reads the reason when it is
-//! wanted. A guarded call takes the text of its error for the reason, where a subscriber listens for
+//! rejection says the cause ([`Rejected::cause`]). [`Connection::why`] reads the reason when it is
+//! wanted, and [`Connection::explain`] makes a message of all that is known. A guarded call takes the text of its error for the reason, where a subscriber listens for
 //! failures or openings. Nothing is asked of the error's type: the text is known of texts, boxed
 //! errors, `std::io::Error` and `std::fmt::Error`. For others
 //! [`call_classified`](Connection::call_classified) gives a reason.
 //! If a rate is set, [`Status::window_calls`] and its kin say what counts now. Of a circuit that is
-//! not closed they say what counted when it opened.
+//! not closed they say what counted when it opened. What the rule had counted that opened the circuit
+//! last stays in the status also after it has closed: [`Status::opened_failures`], and for a rate
+//! [`Status::opened_calls`] and [`Status::opened_slow`].
 //!
 //! # How it recovers
 //!
@@ -360,6 +362,9 @@
 //!   any operation but those that meet a closed circuit and change nothing but its
 //!   totals. It then does what falls due for all circuits, those included that were
 //!   open at the fork.
+//! - **Settings** that another thread was changing at the fork are the new ones or the old
+//!   ones in the child. Its circuits obey them from the first turn of the background thread, or
+//!   [`Brama::poll`], on; one that a failure is reported to before that, from that failure on.
 //! - **Subscriptions** live on in both processes, each of which delivers its own
 //!   changes. Events that wait at the fork, for the background thread, in a batch or
 //!   in a queue, are the parent's; in the child queues are empty. (An event that had

@@ -4,6 +4,7 @@
 pub(crate) mod cause;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod evidence;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;

@@ -220,6 +220,20 @@ private:
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
 
+/// An outcome and the reason of a failure: what a classifier may answer instead.
+///
+///     [](const Response& r) -> brama::Classified {
+///         if (r.status == 503) return {brama::Outcome::failure, "HTTP 503"};
+///         return brama::Outcome::success;
+///     }
+struct Classified {
+    Classified(Outcome outcome_of_call, std::string reason_of_failure = {}) noexcept
+        : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
+
+    Outcome outcome;
+    std::string reason;  ///< "": none. Without effect unless the outcome is a failure
+};
+
 /// What an event is about.
 enum class EventType : brama_event_type_t {
     state_change = BRAMA_EVENT_STATE_CHANGE,
@@ -951,6 +965,14 @@ struct Status {
     /// Calls that passed in `Mode::shadow`, and that `Mode::normal` would have rejected.
     std::uint64_t would_reject;
     std::uint32_t probes_out;  ///< admitted, not reported, and with a lease that has not ended
+    /// The calls that had been counted when a rate opened the circuit last, also after it has
+    /// closed. None if no rate did, or if the number is not known.
+    std::optional<std::uint64_t> opened_calls = {};
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among opened_calls, as cause says. None after an
+    /// opening by hand, by a probe or by request, or if the number is not known.
+    std::optional<std::uint64_t> opened_failures = {};
+    std::optional<std::uint64_t> opened_slow = {};  ///< the slow calls among opened_calls, failed or not
 
     /// From C's; copies. Reads no more of it than its size says: an older library knows less.
     static Status from(const brama_status_t& given) {
@@ -1009,7 +1031,10 @@ struct Status {
                       detail::to_metadata(raw.metadata, raw.metadata_count),
                       static_cast<Mode>(raw.mode),
                       raw.would_reject,
-                      raw.probes_out};
+                      raw.probes_out,
+                      detail::calls(raw.opened_calls),
+                      detail::calls(raw.opened_failures),
+                      detail::calls(raw.opened_slow)};
     }
 };
 
@@ -1543,7 +1568,15 @@ template <class R, class Classify> void conclude(Guarded& call, const R& result,
         else
             call.conclude(Outcome::failure, answer.words());
     } else {
-        call.conclude(std::invoke(std::forward<Classify>(classify), result));
+        using Said = std::decay_t<std::invoke_result_t<Classify, const R&>>;
+        static_assert(std::is_convertible_v<Said, Outcome> || std::is_convertible_v<Said, Classified>,
+                      "a classifier answers a brama::Outcome, or a brama::Classified with a reason");
+        if constexpr (std::is_convertible_v<Said, Outcome>) {
+            call.conclude(std::invoke(std::forward<Classify>(classify), result));
+        } else {
+            const Classified said = std::invoke(std::forward<Classify>(classify), result);
+            call.conclude(said.outcome, said.reason.empty() ? nullptr : said.reason.c_str());
+        }
     }
 }
 
@@ -1690,7 +1723,8 @@ public:
     template <class F> std::invoke_result_t<F> call(F&& fn) const {
         return call_with(detail::by_itself, std::forward<F>(fn));
     }
-    /// call() with a function that looks at the result and says what it means.
+    /// call() with a function that looks at the result and says what it means: an Outcome, or a
+    /// Classified with the reason of a failure.
     template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
         enter(entry).or_throw_at_once();

@@ -94,20 +94,15 @@ pub struct brama_status_t {
     pub probes_out: u32,
     /// The mode in effect.
     pub mode: brama_mode_t,
-}
-
-/// How many connections of a manager are in each state.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct brama_state_counts_t {
-    /// Bytes of this struct; set by brama_state_counts_init.
-    pub size: usize,
-    /// Healthy.
-    pub closed: u64,
-    /// Failing.
-    pub open: u64,
-    /// Probing.
-    pub half_open: u64,
+    /// The calls that had been counted when a rate opened the circuit last, also after it has
+    /// closed. BRAMA_NONE if no rate did, or if the number is not known.
+    pub opened_calls: u64,
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
+    /// after an opening by hand, by a probe or by request, or if the number is not known.
+    pub opened_failures: u64,
+    /// The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
+    pub opened_slow: u64,
 }
 
 /// Called by brama_for_each. What status points to is valid until it returns. Returning
@@ -152,19 +147,9 @@ unsafe impl Extensible for brama_status_t {
         would_reject: 0,
         probes_out: 0,
         mode: BRAMA_MODE_NORMAL,
-    };
-}
-
-// SAFETY: numbers after the size.
-unsafe impl Extensible for brama_state_counts_t {
-    const NAME: &'static str = "brama_state_counts_t";
-    const INIT: &'static str = "brama_state_counts_init";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_state_counts_t {
-        size: size_of::<Self>(),
-        closed: 0,
-        open: 0,
-        half_open: 0,
+        opened_calls: BRAMA_NONE,
+        opened_failures: BRAMA_NONE,
+        opened_slow: BRAMA_NONE,
     };
 }
 
@@ -178,13 +163,6 @@ thread_local! {
 pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(status) }
-}
-
-/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
-    // SAFETY: NULL, or room for the struct.
-    unsafe { init(counts) }
 }
 
 /// Fills in everything that is known of a connection; registers nothing. The struct has
@@ -257,32 +235,6 @@ pub unsafe extern "C" fn brama_for_each(
             if !unsafe { callback(&status, user_data) }.is_true() {
                 break;
             }
-        }
-        Ok(())
-    })
-}
-
-/// Counts the connections in each state. The struct has been through
-/// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_state_counts(
-    manager: *mut brama_t,
-    counts: *mut brama_state_counts_t,
-) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
-        // pointers in `args`.
-        unsafe {
-            judge_place("counts", counts)?;
-            let known = args::manager(manager).state_counts();
-            let known = brama_state_counts_t {
-                closed: known.closed as u64,
-                open: known.open as u64,
-                half_open: known.half_open as u64,
-                ..Extensible::BLANK
-            };
-            write(counts, &known);
         }
         Ok(())
     })
@@ -362,6 +314,9 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         would_reject: status.would_reject,
         probes_out: status.probes_out,
         mode: super::kinds::mode::shown(status.mode),
+        opened_calls: status.opened_calls.unwrap_or(BRAMA_NONE),
+        opened_failures: status.opened_failures.unwrap_or(BRAMA_NONE),
+        opened_slow: status.opened_slow.unwrap_or(BRAMA_NONE),
     }
 }
 

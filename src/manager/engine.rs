@@ -272,7 +272,7 @@ impl Engine {
         drop(guard);
         // Settings and subscribers may have changed before it could be found.
         if self.context.version() != version {
-            record.catch_up(&self.context);
+            record.follow_settings(&self.context);
         }
         // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
@@ -373,15 +373,8 @@ impl Engine {
                 // the record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk finds
                 // their change, or they find the new version.
                 fence(Ordering::SeqCst);
-                self.make_room_everywhere(config, &next.overrides);
-                if config.changes.concern_rates() {
-                    self.for_each(|record| record.fit_rates(&self.context));
-                }
-                if config.changes.concern_starts() {
-                    self.for_each(|record| record.watch(&self.context));
-                }
-                if config.changes.concern_mode() {
-                    self.for_each(|record| record.adopt_mode(&self.context));
+                if config.changes.concern_records() {
+                    self.for_each(|record| record.follow_settings(&self.context));
                 }
                 self.context.waker.wake();
                 return Ok(());
@@ -443,7 +436,7 @@ impl Engine {
                 // `finish_closing`, `watch` and `keep`: either the walk there sees these
                 // settings, or this thread the new global ones.
                 fence(Ordering::SeqCst);
-                record.catch_up(&self.context);
+                record.follow_settings(&self.context);
                 record.touch_now(&self.context);
                 return Ok(());
             }

@@ -113,9 +113,9 @@ impl Changes {
         self.cancelled_after.is_given() || self.concern_rates()
     }
 
-    /// Whether they can change the mode of a circuit.
-    pub(crate) fn concern_mode(&self) -> bool {
-        self.mode.is_given()
+    /// Whether anything that a record keeps hangs on them.
+    pub(crate) fn concern_records(&self) -> bool {
+        self.concern_room() || self.concern_starts() || self.mode.is_given()
     }
 
     /// Checks the given values together, as they take effect. `level` is what they make of

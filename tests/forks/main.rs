@@ -8,6 +8,7 @@
 mod common;
 
 mod child;
+mod configured;
 mod events;
 mod saved;
 mod storms;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 22] = [
+const SECTIONS: [(&str, &str, &str); 23] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -112,7 +112,7 @@ const STATUS_MACROS: &str = "\
     { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
       NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \\
       BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
-      BRAMA_MODE_NORMAL }
+      BRAMA_MODE_NORMAL, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

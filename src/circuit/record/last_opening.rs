@@ -84,7 +84,7 @@ impl Entry {
         }
     }
 
-    fn generation(self) -> Generation {
+    pub(super) fn generation(self) -> Generation {
         Generation::from_bits(self.0 >> GENERATION_SHIFT)
     }
 

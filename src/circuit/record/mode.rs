@@ -138,15 +138,6 @@ impl Record {
         rare.map_or(0, |rare: &Rare| rare.would_reject.load(Ordering::Relaxed))
     }
 
-    /// Brings all that is remembered of the settings up to date with them. Allocates.
-    pub(crate) fn catch_up(&self, context: &Context) {
-        self.make_room(&self.settings(context));
-        self.fit_rates(context);
-        self.watch(context);
-        // Last: the evidence begins in the block of these settings.
-        self.adopt_mode(context);
-    }
-
     /// Brings the mode up to date with the settings. What belongs to the change is done when this
     /// returns. Allocates.
     pub(crate) fn adopt_mode(&self, context: &Context) {

@@ -39,7 +39,7 @@ impl RecordRef {
         let record = RecordRef(place);
         if let Some(settings) = roomy {
             record.make_room(&settings);
-            record.fit_rates_to(context, &settings);
+            record.fit_rates_to(context, newcomer.version, &settings);
         }
         [RecordRef(place), record]
     }

@@ -36,6 +36,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
 use crate::values::cause::Cause;
 use crate::values::event::{Occurrence, Report};
+use crate::values::evidence::Counted;
 use crate::values::key::Key;
 use crate::values::saved::{Saved, Stands, Totals, Writer};
 use crate::values::settings::Settings;
@@ -174,7 +175,6 @@ impl Record {
         self.park_restored(context, after, saved);
         // The last calls must not fall half a round of generations behind.
         self.end_evidence(after);
-        self.forget_evidence_of_opening(after);
         Some(Change { before, after })
     }
 
@@ -280,7 +280,7 @@ impl Record {
         let now = context.clock.now();
         self.note_change(context, change, now);
         let entry = self.note_restored(change, saved.cause);
-        self.note_opening_reason(context, entry, &reason);
+        self.note_opening_reason(context, entry, &reason, Counted::default());
         let occurrence = match saved.stands {
             Stands::HalfOpen => Occurrence::HalfOpenedByHand,
             Stands::Closed | Stands::Open { .. } => Occurrence::ClosedByHand,

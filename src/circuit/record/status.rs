@@ -8,6 +8,7 @@
 use super::timestamps::Kind;
 use super::*;
 use crate::values::cause::Cause;
+use crate::values::evidence::Evidence;
 use crate::values::mode::Mode;
 use crate::values::state::NEVER;
 
@@ -78,6 +79,16 @@ pub struct Status {
     /// 256 bytes of it. Also after the circuit has closed. None if it had none, or if it could not
     /// be kept because two openings came at once.
     pub reason: Option<String>,
+    /// The calls that had been counted when a rate opened the circuit last, also after it has closed.
+    /// None if no rate did, and if the number could not be kept, as for [`Status::reason`].
+    pub opened_calls: Option<u64>,
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among [`Status::opened_calls`], as
+    /// [`Status::cause`] says. None if no rule did: after an opening by hand, by a probe, or because
+    /// the dependency asked for it. Also if the number could not be kept.
+    pub opened_failures: Option<u64>,
+    /// The slow calls among [`Status::opened_calls`], which failed or not.
+    pub opened_slow: Option<u64>,
     /// The reason of the last failure that had one, whether or not it opened the circuit: at most
     /// 256 bytes of it. Of failures at the same time it is one of theirs.
     pub last_failure_reason: Option<String>,
@@ -132,14 +143,17 @@ impl Record {
         let tally = seen.parked.tally(word);
         let settings = self.settings(context);
         let profile = self.profile.load();
-        let counts = self.rate_counts(context, word);
-        let counts = counts.filter(|_| mode != Mode::Disabled);
+        let why = self.why(word);
+        let evidence = why.evidence();
+        let counts = self
+            .rate_counts(context, word)
+            .or_else(|| why.rates_at(word))
+            .filter(|_| mode != Mode::Disabled);
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
         let unix = |stored: u64| stored.checked_sub(1).map(|ms| context.clock.unix_ms(ms));
         let key = self.key();
-        let (cause, reason) = self.why(word);
         Some(Status {
             identifier: key.identifier().to_owned(),
             scope: key.scope().map(str::to_owned),
@@ -192,8 +206,15 @@ impl Record {
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
             ramp_share: self.ramp_share(&settings, word, now),
-            cause,
-            reason,
+            cause: why.cause,
+            reason: why.reason,
+            opened_calls: evidence
+                .and_then(Evidence::counts)
+                .map(|counts| counts.calls),
+            opened_failures: evidence.map(Evidence::failures),
+            opened_slow: evidence
+                .and_then(Evidence::counts)
+                .map(|counts| counts.slow),
             last_failure_reason: self.last_failure_reason(),
             settings,
             metadata: profile

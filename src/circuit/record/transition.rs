@@ -12,6 +12,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
 use crate::values::cause::Cause;
 use crate::values::event::Occurrence;
+use crate::values::evidence::Counted;
 use crate::values::settings::Settings;
 use crate::values::state::{Closing, NEVER, Word};
 
@@ -262,7 +263,8 @@ impl Record {
     ) {
         self.note_made(change, opening);
         let entry = Entry::of(change.after, opening);
-        self.note_opening_reason(context, entry, happening.report);
+        let counted = Counted::new(opening.cause, happening.failures, happening.counts);
+        self.note_opening_reason(context, entry, happening.report, counted);
         let happening = Happening {
             now: opening.at,
             opening: Some(opening),

@@ -213,6 +213,9 @@ class StatusWords(Structure):
         ("would_reject", c_uint64),
         ("probes_out", c_uint32),
         ("mode", c_int32),
+        ("opened_calls", c_uint64),
+        ("opened_failures", c_uint64),
+        ("opened_slow", c_uint64),
     ]
 
 

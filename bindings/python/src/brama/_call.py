@@ -46,7 +46,7 @@ import brama
 
 from . import _abi, _ffi
 from ._abi import Pairs
-from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Outcome, Policy
+from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Failed, Outcome, Policy
 from ._policy import reason_of
 from ._words import Ticket, Words, report_cancelled, report_failure, report_failure_uncounted
 from ._words import report_ignored, report_success
@@ -204,9 +204,9 @@ class Call:
             self.settle(outcome)
             return outcome
         # All of them: each counts as counted from now on.
-        first = [is_first(failure, self.handle.mark, self.since) for failure in failures]
+        first = [is_first(failure, self.handle.mark, self.since) for failure, _ in failures]
         if any(first):
-            self.settle(FAILURE, reason_of(failures[first.index(True)]))
+            self.settle(FAILURE, _reason(failures[first.index(True)]))
         else:
             self.settle(IGNORED)
         return outcome
@@ -223,9 +223,9 @@ class Call:
             is_first(error, self.handle.mark, self.since)
 
     def returned(self, policy: Policy, result: object) -> Outcome:
-        outcome = policy.of_result(result)
+        outcome, reason = policy.of_result(result)
         if not self.ended:
-            self.settle(outcome)
+            self.settle(outcome, reason)
         return outcome
 
     def is_under_way(self) -> bool:
@@ -291,13 +291,19 @@ class Rider(Call):
         # It is the call around this one that counts the exception.
         outcome, failures = policy.of_error(error)
         if not self.ended:
-            self.settle(outcome, reason_of(failures[0]) if failures else None)
+            self.settle(outcome, _reason(failures[0]) if failures else None)
         return outcome
 
     def __del__(self) -> None:
         # It may have been interrupted before it had any attribute.
         if not getattr(self, "ended", False) and hasattr(self, "outer"):
             self.outer.ridden = False
+
+
+def _reason(failure: Failed) -> bytes:
+    """What `classify` has given, or what the exception says."""
+    error, given = failure
+    return given or reason_of(error)
 
 
 def _check(code: int) -> None:

@@ -134,7 +134,7 @@ class GuardedCall(Unshared):
         """
         call, guard = self._own(), self._guard()
         assert guard is not None  # Its block holds it.
-        call.report_in_block(guard.policy.of_result(value))
+        call.report_in_block(*guard.policy.of_result(value))
         return value
 
     @property

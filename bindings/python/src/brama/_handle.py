@@ -16,9 +16,9 @@ from . import _ffi
 from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, RAMP_FROM, REJECTED, STATES
 from ._abi import TAKES_BACK, Fields, Key, Pairs
 from ._call import COUNTED, Call, last_failure, ride
-from ._errors import BramaError, CircuitOpen
+from ._errors import UNKNOWN, BramaError, CircuitOpen, Why
 from ._owner import Owner, gone
-from ._status import Cause, cause_of
+from ._status import cause_of, evidence_of
 from ._structs import make_status, metadata_of, options_of, report_of
 from ._words import Ticket, Words
 
@@ -174,7 +174,7 @@ class Handle(Owner):
         if now >= OPEN_FROM:
             return CircuitOpen(after, self.identifier, self.scope)
         if now >= RAMP_FROM or RAMP_FROM <= before < OPEN_FROM:
-            return CircuitOpen(after, self.identifier, self.scope, False, None, None, True)
+            return CircuitOpen(after, self.identifier, self.scope, False, None, None, None, True)
         return CircuitOpen(after, self.identifier, self.scope, True)
 
     def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
@@ -239,13 +239,13 @@ class Handle(Owner):
             others.append("metadata")
         return others
 
-    def why(self) -> Tuple[Optional[Cause], Optional[str]]:
-        """Cause and reason of the last opening; of a connection that is gone, none."""
+    def why(self) -> Why:
+        """What is known of the last opening; of a connection that is gone, nothing."""
         try:
             words, _ = self.status()
         except BramaError:
-            return None, None
-        return cause_of(words.cause), _ffi.text(words.reason)
+            return UNKNOWN
+        return cause_of(words.cause), _ffi.text(words.reason), evidence_of(words)
 
     def total_failures(self) -> int:
         status = make_status()

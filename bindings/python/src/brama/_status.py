@@ -166,6 +166,15 @@ class Status:
     """Calls that passed in the mode `"shadow"`, and that `"normal"` would have rejected."""
     probes_out: int = 0
     """Probes that are out now: admitted, not reported, and with a lease that has not ended."""
+    opened_calls: Optional[int] = None
+    """The calls that had been counted when a rate opened the circuit last, also after it has closed.
+    None if no rate did, or if the number is not known."""
+    opened_failures: Optional[int] = None
+    """The failures that had been counted when a rule opened the circuit last, also after it has
+    closed: in a row, inside the window, or among `opened_calls`, as `cause` says. None after an
+    opening by hand, by a probe or by request, or if the number is not known."""
+    opened_slow: Optional[int] = None
+    """The slow calls among `opened_calls`, failed or not."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,28 @@ def some(number: int) -> Optional[int]:
 
 def share(number: float) -> Optional[float]:
     return None if number < 0 else number
+#: What a rule had counted, in the words of the library's messages.
+_EVIDENCE: Dict[Optional[Cause], Callable[[Any], str]] = {
+    Cause.CONSECUTIVE: lambda words: f"{_of(words.opened_failures, 'failure')} in a row",
+    Cause.WINDOW: lambda words: f"{_of(words.opened_failures, 'failure')} within the window",
+    Cause.FAILURE_RATE: lambda words: (
+        f"{words.opened_failures} of {_of(words.opened_calls, 'call')} failed"
+    ),
+    Cause.SLOW_CALL_RATE: lambda words: (
+        f"{words.opened_slow} of {_of(words.opened_calls, 'call')} "
+        f"{'was' if words.opened_calls == 1 else 'were'} slow"
+    ),
+}
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def evidence_of(words: Any) -> Optional[str]:
+    """What the rule that opened the circuit last had counted."""
+    say = _EVIDENCE.get(cause_of(words.cause))
+    return None if say is None or some(words.opened_failures) is None else say(words)
 
 
 #: How a setting of each kind is shown.
@@ -261,4 +292,7 @@ def status_of(
         mode=mode_of(words.mode),
         would_reject=words.would_reject,
         probes_out=words.probes_out,
+        opened_calls=some(words.opened_calls),
+        opened_failures=some(words.opened_failures),
+        opened_slow=some(words.opened_slow),
     )

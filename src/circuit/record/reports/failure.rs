@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use super::super::mode::IS_DISABLED;
 use super::super::notify::UNKNOWN;
-use super::super::rates::RateReport;
+use super::super::rates::{RateReport, Rates};
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::counting::Failure;
 use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
+use crate::sys::fork;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::expiry;
@@ -193,6 +194,7 @@ impl Record {
         happening: Happening<'_>,
     ) -> Result<Place<u32>, Refusal> {
         let mut rate_report = RateReport::failure();
+        let mut is_behind = fork::incarnation() != 0;
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
@@ -207,6 +209,12 @@ impl Record {
             check(ticket, word)?;
             let rates = self.rates();
             let rates = rates.as_deref();
+            // The thread that changed the settings may not exist in this process.
+            if is_behind && rates.map(Rates::shape) != settings.rate_shape() {
+                is_behind = false;
+                self.follow_settings(context);
+                continue;
+            }
             if let Some(rates) = rates {
                 let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
                 rate_report.count(rates, word, happening.now, is_slow);
@@ -246,7 +254,7 @@ impl Record {
                         after,
                     };
                     let happening = Happening {
-                        counts: self.note_evidence(context, change),
+                        counts: self.rate_counts(context, change.before),
                         ..happening
                     };
                     self.after_opening(context, change, happening, opening);

@@ -263,7 +263,7 @@ impl Record {
         };
         let happening = Happening {
             occurrence: Occurrence::SlowSuccess,
-            counts: self.note_evidence(context, change),
+            counts: self.rate_counts(context, change.before),
             ..happening
         };
         self.after_opening(context, change, happening, opening);
