@@ -3,7 +3,9 @@
 //! The verdicts hold for the number of calls a second at which they were found; so one scenario is run
 //! with fewer and with more of them, too.
 //!
-//! The processors share the work. What comes out does not depend on which of them does what.
+//! The processors share the work. What comes out does not depend on which of them does what: models draw
+//! from generators of their own, and all runs of the library are on one thread, in order, since in a
+//! ramp it draws by thread.
 
 use std::num::NonZero;
 use std::sync::OnceLock;
@@ -58,20 +60,27 @@ impl Study {
                 }));
             }
         }
+        let fill = |cell: &Cell| {
+            let scenario = &all[cell.scenario];
+            let run = |seed| cell.row.run(scenario, cell.lengths, seed);
+            let runs: Vec<_> = (1..=seeds).map(run).collect();
+            cell.outcome.get_or_init(|| Outcome::of(&runs));
+        };
+        let (ours, models): (Vec<&Cell>, Vec<&Cell>) =
+            cells.iter().partition(|cell| cell.row.is_ours());
         let next = AtomicUsize::new(0);
         let work = || {
-            while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let scenario = &all[cell.scenario];
-                let run = |seed| cell.row.run(scenario, cell.lengths, seed);
-                let runs: Vec<_> = (1..=seeds).map(run).collect();
-                cell.outcome.get_or_init(|| Outcome::of(&runs));
+            while let Some(cell) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
+                fill(cell);
             }
         };
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         thread::scope(|scope| {
-            for _ in 0..processors {
+            for _ in 1..processors.max(2) {
                 scope.spawn(work);
             }
+            ours.into_iter().for_each(fill);
+            work();
         });
         Study { seeds, all, cells }
     }

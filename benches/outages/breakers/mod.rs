@@ -91,6 +91,11 @@ impl Row {
         }
     }
 
+    /// Whether this is the library itself, and no model.
+    pub fn is_ours(self) -> bool {
+        matches!(self.breaker, Breaker::Brama(_))
+    }
+
     /// One run of this breaker.
     pub fn run(self, scenario: &Scenario, lengths: Lengths, seed: u64) -> Figures {
         let services = scenario.services;
