@@ -180,7 +180,8 @@ fn everything(study: &Study) -> String {
     let goals = goals::all(study);
     let _ = writeln!(
         text,
-        "## Goals\n\nIn how many scenarios each is reached.\n\n{}\n{}\n## What else to know\n\n{}",
+        "## Goals\n\nIn how many scenarios each is reached. \"Semian's\" is the better of its two breakers with own\n\
+         circuits, figure by figure.\n\n{}\n{}\n## What else to know\n\n{}",
         tables::goals(&goals).markdown(),
         reached(&goals),
         beside(study),
