@@ -8,8 +8,8 @@
 //! shared ones. One set of settings serves all nine scenarios.
 //!
 //! Why not the published load? It is a closed loop: a worker that refuses a call takes the next one at
-//! once, so rejections multiply, and the latencies were drawn anew in each run, so that no two runs had
-//! the same load. Why virtual time? An hour of outages takes seconds, and the result is the same to
+//! once, so rejections multiply, and each run drew its own latencies, so that no two runs had the same
+//! load. Why virtual time? An hour of outages takes seconds, and the result is the same to
 //! the last call, on every machine. So it is compared as text: `-- --check` fails if the README or the
 //! page `src/docs/figures/outages.md` says something else. Without it the bench writes both. A goal
 //! (`goals`) that is missed stands in both as a miss.
