@@ -1,0 +1,212 @@
+//! What the documentation says: the part of the README between two markers, and the page with all
+//! tables. Both are written whole by the bench, sentences with figures included, or compared.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::breakers::Row;
+use crate::goals::{self, Goal};
+use crate::scenarios::Lengths;
+use crate::study::Study;
+use crate::tables::{self, number};
+
+const BEGIN: &str = "<!-- Written by `cargo bench -p brama-bench --bench outages`. -->\n";
+const END: &str = "<!-- Up to here. -->\n";
+
+/// A file of the documentation, as it has to be.
+pub struct Page {
+    path: PathBuf,
+    name: &'static str,
+    text: String,
+}
+
+impl Page {
+    pub fn all(study: &Study) -> io::Result<[Page; 2]> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let file = |name| (root.join(name), name);
+        let (path, name) = file("README.md");
+        let readme = between_markers(&fs::read_to_string(&path)?, &summary(study))?;
+        let readme = Page {
+            path,
+            name,
+            text: readme,
+        };
+        let (path, name) = file("src/docs/figures/outages.md");
+        let text = everything(study);
+        Ok([readme, Page { path, name, text }])
+    }
+
+    pub fn write(&self) -> io::Result<()> {
+        fs::write(&self.path, &self.text)?;
+        println!("written: {}", self.name);
+        Ok(())
+    }
+
+    /// Whether the file is as it has to be. Prints the first line that is not.
+    pub fn check(&self) -> bool {
+        let found = fs::read_to_string(&self.path).unwrap_or_default();
+        if found == self.text {
+            return true;
+        }
+        let (mut found, mut wanted) = (found.lines(), self.text.lines());
+        let mut line = 1;
+        loop {
+            match (found.next(), wanted.next()) {
+                (Some(found), Some(wanted)) if found == wanted => line += 1,
+                (found, wanted) => {
+                    let or_end = |line: Option<&str>| line.unwrap_or("the end").to_owned();
+                    let (found, wanted) = (or_end(found), or_end(wanted));
+                    println!("{}:{line} is not what the bench says:", self.name);
+                    println!("  there: {found}\n  bench: {wanted}");
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+fn between_markers(text: &str, part: &str) -> io::Result<String> {
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some(format!("{before}{BEGIN}{part}{END}{after}"))
+    });
+    parts.ok_or_else(|| io::Error::other("README.md lacks the markers of this bench"))
+}
+
+/// For the README: what a user wants to know, with the published lengths.
+fn summary(study: &Study) -> String {
+    let goals = goals::all(study);
+    let mut text = format!(
+        "\n{}\n",
+        tables::decisions(study, Lengths::Published).markdown()
+    );
+    text += &beside(study);
+    text.push('\n');
+    text += &reached(&goals);
+    text
+}
+
+/// To be said beside the table.
+fn beside(study: &Study) -> String {
+    let of = |name, row| *study.outcome(Lengths::Published, study.number(name), row);
+    let (ours, classic) = (Row::BRAMA_SHARED, Row::CLASSIC_OWN);
+    let (spike, sustained) = ("spike 20 %", "sustained 20 %");
+    let a = |name, row| number(of(name, row).a.mean);
+    let b = |name, row| number(of(name, row).b.mean);
+    let mut text = format!(
+        "- **Fewer failures have a price.** At 20 % errors semian's classic breaker lets fewer failing \
+         calls through than `brama` does: {} against {} in the spike, {} against {} in the sustained \
+         outage. It refuses {} and {} healthy calls for that. If one failure costs you more than four \
+         healthy calls, choose a lower `failure_rate`.\n",
+        a(spike, classic),
+        a(spike, ours),
+        a(sustained, classic),
+        a(sustained, ours),
+        b(spike, classic),
+        b(sustained, classic),
+    );
+    text += "- **No breaker wins everything.** While a share of the calls fails at random, no breaker can \
+             tell which call will fail. The more failing calls it stops, the more healthy ones it \
+             refuses. So fewer of both in all nine scenarios is impossible: five of them leave no room.\n";
+    text += "- **Share the circuit.** With a circuit for each worker, each learns from its own calls only. \
+             In the last two scenarios these are one in two seconds to each service, too few for these \
+             settings.\n";
+    text += "- **The verdicts hold at 300 calls a second.**";
+    for (place, scenario) in study.at_volumes() {
+        let of = |row| study.outcome(Lengths::Published, place, row);
+        let better = of(classic).sum.mean.min(of(Row::ADAPTIVE_OWN).sum.mean);
+        let _ = write!(
+            text,
+            " With {} a second, A + B of the three spikes is {}; the better of semian's breakers has {}. \
+             A is {}; semian's classic breaker has {}.",
+            number(scenario.calls_per_second as f64),
+            number(of(ours).sum.mean),
+            number(better),
+            number(of(ours).a.mean),
+            number(of(classic).a.mean),
+        );
+    }
+    text.push('\n');
+    text
+}
+
+fn reached(goals: &[Goal]) -> String {
+    let verdicts = || goals.iter().flat_map(|goal| &goal.verdicts);
+    let all: usize = verdicts().map(|verdict| verdict.scenarios).sum();
+    let missed: usize = verdicts().map(|verdict| verdict.misses.len()).sum();
+    let mut text = format!(
+        "Of {all} goals, {} are reached and {missed} missed. Half of them are for the published lengths of \
+         the outages, half for varied ones.\n",
+        all - missed,
+    );
+    if missed > 0 {
+        text.push('\n');
+    }
+    for goal in goals {
+        for (verdict, lengths) in goal.verdicts.iter().zip(Lengths::ALL) {
+            for miss in &verdict.misses {
+                let _ = writeln!(
+                    text,
+                    "- MISSED, {}: {}, in {}: {}, limit {}",
+                    lengths.name(),
+                    goal.what,
+                    miss.scenario,
+                    number(miss.reached),
+                    number(miss.limit),
+                );
+            }
+        }
+    }
+    text
+}
+
+/// The page with all tables.
+fn everything(study: &Study) -> String {
+    let mut text = format!(
+        "Written by `cargo bench -p brama-bench --bench outages`. Calls, mean of {} seeds.\n\n",
+        study.seeds
+    );
+    for lengths in Lengths::ALL {
+        let _ = writeln!(
+            text,
+            "## A / B, {}\n\nBeside a scenario: A + B of the best guess.\n\n{}\n## A + B, {0}\n\n{}",
+            lengths.name(),
+            tables::decisions(study, lengths).markdown(),
+            tables::sums(study, lengths).markdown(),
+        );
+    }
+    let goals = goals::all(study);
+    let _ = writeln!(
+        text,
+        "## Goals\n\nIn how many scenarios each is reached. \"Semian's\" is the better of its two breakers with own\n\
+         circuits, figure by figure.\n\n{}\n{}\n## What else to know\n\n{}",
+        tables::goals(&goals).markdown(),
+        reached(&goals),
+        beside(study),
+    );
+    let _ = writeln!(
+        text,
+        "## Spikes 20/60/100 % with fewer calls and with more\n\nA / B, published lengths.\n\n{}",
+        tables::volumes(study).markdown()
+    );
+    for lengths in Lengths::ALL {
+        for (place, scenario) in study.scenarios() {
+            let _ = writeln!(
+                text,
+                "## {}, {}\n\nMean (smallest–largest).\n\n{}",
+                scenario.name,
+                lengths.name(),
+                tables::spreads(study, lengths, place).markdown(),
+            );
+        }
+    }
+    let _ = write!(
+        text,
+        "## What semian published\n\nRequests / successes / errors let through / rejected. Each is one run, with a load of its own: \
+         compare none\nof these counts with another one, nor with the tables above.\n\n{}",
+        tables::published().markdown()
+    );
+    text
+}
