@@ -216,7 +216,7 @@ impl Record {
     }
 
     /// Whether a hand has brought the circuit into this state, which is not closed.
-    fn is_held_by_hand(&self, word: Word) -> bool {
+    pub(super) fn is_held_by_hand(&self, word: Word) -> bool {
         match (word.deadline(), self.cause_of(word)) {
             (Some(_), Some(cause)) => cause == Cause::Manual,
             (Some(_), None) => !word.is_opened_by_failure(),
