@@ -17,7 +17,10 @@
 //!
 //! The rule is asked before the exchange that opens the circuit. A thread that is stopped between the
 //! two opens it by what it found then, if the word is the same when it goes on: also beside a reset,
-//! and after successes, which do not change the word.
+//! and after successes, which do not change the word. Rejected: another word at each reset, by a
+//! position of the [tally](crate::values::tally) that is left out. A tally with positions says that
+//! the failures have times, and a circuit with a rate alone has no ring for them: a window that is set
+//! later would find a position without a time, and take an old failure for a new one.
 
 mod generation_sums;
 mod in_time;
