@@ -84,6 +84,9 @@ impl Circuit {
         fence(Ordering::SeqCst);
         self.record.fit_rates(&self.context);
         self.record.watch(&self.context);
+        if options.changes.concern_mode() {
+            self.record.adopt_mode(&self.context);
+        }
     }
 
     /// State, failure count, trips.
