@@ -142,6 +142,8 @@ where
         let seen = outcomes.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
+        // A change of settings beside another one takes many.
+        builder.max_branches = 4_000;
         builder.check(move || {
             let circuit = Arc::new(circuit(settings));
             prepare(&circuit);

@@ -120,7 +120,7 @@ fn an_opening_by_hand_beside_the_end_of_disabled_stays() {
 fn a_new_deadline_by_hand_beside_the_end_of_disabled_stays() {
     explore_with(
         same,
-        3,
+        2,
         disabled_while_open,
         enable,
         hold_open,
@@ -135,7 +135,7 @@ fn a_new_deadline_by_hand_beside_the_end_of_disabled_stays() {
 fn a_circuit_that_a_hand_makes_half_open_beside_the_end_of_disabled_stays_so() {
     explore_with(
         same,
-        3,
+        2,
         disabled_while_open,
         enable,
         |circuit| circuit.record.half_open(&circuit.context).is_ok(),
@@ -180,7 +180,7 @@ fn look(circuit: &Circuit) -> bool {
 fn of_two_threads_that_enable_a_circuit_none_resets_what_comes_after() {
     explore_with(
         same,
-        3,
+        2,
         disabled_with_a_failure,
         enable,
         |circuit| {
