@@ -93,6 +93,8 @@ impl Record {
             if done {
                 self.after_opening(context, Change { before, after }, happening, opening);
                 if is_open && is_disabled && self.is_left_since() {
+                    // Waits for no other thread.
+                    self.adopt_mode(context);
                     continue;
                 }
                 return Ok(());
