@@ -231,8 +231,8 @@ impl Engine {
         rare::refill();
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
-        // What takes longest is to fetch its place in a large table, so that is begun
-        // first. Whether the name is taken is looked up only when it matters.
+        // What takes longest is to fetch its place in a large table, so that is begun first.
+        // Whether the name is taken is looked up only when it matters.
         self.table.expect(newcomer.hash, &guard);
         newcomer.with(&self.context, options)?;
         if newcomer.is_costly()
@@ -256,10 +256,9 @@ impl Engine {
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
-        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and
-        // `subscribe`: either the walk there finds this record, or this thread finds the
-        // flag, or the new version, or the audience. The insertion is what must come
-        // before, and that was an exchange.
+        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and `subscribe`:
+        // either the walk there finds this record, or this thread finds the flag, or the new
+        // version, or the audience. The insertion comes before, and that was an exchange.
         fence_after_rmw();
         if self.is_shut() {
             self.remove(&record, &guard);
@@ -362,9 +361,9 @@ impl Engine {
                 .compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
                 self.context.next_version();
-                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
-                // the record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk finds
-                // their change, or they find the new version.
+                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and the
+                // record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk
+                // finds their change, or they find the new version.
                 fence(Ordering::SeqCst);
                 self.make_room_everywhere(config, &next.overrides);
                 if config.changes.concern_rates() {
