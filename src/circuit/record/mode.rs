@@ -26,7 +26,7 @@
 //! only for a slow success whose thread was stopped since before the circuit was disabled. A hand
 //! that moves the deadline of an open word leaves no trace in the word. So it looks at the flags
 //! after its note. If the mode was left meanwhile, it takes the steps that are left, and opens the
-//! circuit again. A half-open word
+//! circuit again, in a new generation: a thread that is about to reset it finds another word then. A half-open word
 //! says by itself that a hand has made it while the circuit was disabled.
 //!
 //! **The driver** forgets the deadline of a disabled circuit when that is due. So who brings the
