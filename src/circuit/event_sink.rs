@@ -68,7 +68,7 @@ impl EventSink for Nowhere {
 mod tests {
     use super::*;
 
-    /// The documentation names what a place in the ring takes.
+    /// The documentation says what a place in the ring takes.
     #[test]
     fn a_notice_takes_no_more_than_two_lines() {
         assert!(size_of::<Notice>() <= 128);

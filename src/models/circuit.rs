@@ -84,6 +84,9 @@ impl Circuit {
         fence(Ordering::SeqCst);
         self.record.fit_rates(&self.context);
         self.record.watch(&self.context);
+        if options.changes.concern_mode() {
+            self.record.adopt_mode(&self.context);
+        }
     }
 
     /// State, failure count, trips.
@@ -139,6 +142,8 @@ where
         let seen = outcomes.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
+        // A change of settings beside another one takes many.
+        builder.max_branches = 4_000;
         builder.check(move || {
             let circuit = Arc::new(circuit(settings));
             prepare(&circuit);

@@ -15,6 +15,7 @@ mod last_calls;
 mod last_opening;
 mod leaked_registry;
 mod lifetimes;
+mod modes;
 mod per_process;
 mod probe_slots;
 mod publish_once;
