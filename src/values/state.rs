@@ -33,7 +33,8 @@
 //!
 //! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
 //!   where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the state changes. A permit carries the generation
+//! - **generation**: goes on by one whenever the state changes, and by two where a hand closes a
+//!   ramp. A permit carries the generation
 //!   it was given in, which tells a late report from a timely one. It wraps after
 //!   8192 changes: of permits that are kept while their circuit changes its state so often, one
 //!   in 8192 is taken for a current one, and its one report counts.
@@ -407,10 +408,15 @@ impl Word {
     /// Closes the circuit: the first step.
     #[must_use]
     pub(crate) fn closing(self, closing: Closing) -> Word {
+        let before = match self.is_ramp() && closing != Closing::AfterRamp {
+            // The next generation is that of the ramp's evidence, which ends with the ramp.
+            true => self.moved(RAMP, self.trips(), self.payload()),
+            false => self,
+        };
         match closing {
-            Closing::Keeping => self.moved(PROBING, self.trips(), CLOSING),
-            Closing::Forgetting => self.moved(PROBING, 0, CLOSING | FORGETTING),
-            Closing::AfterRamp => self.moved(PROBING, 0, CLOSING | FORGETTING | AFTER_RAMP),
+            Closing::Keeping => before.moved(PROBING, self.trips(), CLOSING),
+            Closing::Forgetting => before.moved(PROBING, 0, CLOSING | FORGETTING),
+            Closing::AfterRamp => before.moved(PROBING, 0, CLOSING | FORGETTING | AFTER_RAMP),
         }
     }
 
