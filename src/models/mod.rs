@@ -22,6 +22,8 @@ mod rate_window;
 mod rates;
 mod reasons;
 mod record;
+mod recovery;
+mod recovery_evidence;
 mod refcount;
 mod ring;
 mod slab;
