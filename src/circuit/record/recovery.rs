@@ -74,6 +74,12 @@ impl Record {
             {
                 return Progress::Opens { healthy, cause };
             }
+            let tally = seen.parked.tally(word);
+            let takes_no_place = healthy == word || tally.timed().is_none();
+            // The place in the window of the failure that it clears is no later one's.
+            if !takes_no_place && !self.park(seen, seen.parked.with(word, tally.cleared())) {
+                return Progress::Lost;
+            }
             return self.moved(word, healthy);
         }
         if settings.counts_slow_probes() && is_slow(&settings) {

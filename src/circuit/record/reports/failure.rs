@@ -204,6 +204,12 @@ impl Record {
             }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);
+            if word.is_ramp() && tally.timed().is_none() && failure.before.timed().is_some() {
+                // The word of a ramp says only that it failed. Its place in the window is where what
+                // is parked says.
+                self.park(seen, seen.parked.with(word, failure.before));
+                continue;
+            }
             let happening = Happening {
                 failures: Some(failure.count),
                 ..happening
