@@ -6,39 +6,11 @@ use brama::{KeyBuf, State};
 
 use crate::effective::Effective;
 use crate::evidence::Evidence;
+use crate::mode::{Admission, Mode};
+use crate::probing::{Probing, Verdict};
 use crate::settings::Given;
 use crate::trace::Length;
-use crate::view::{Answer, View};
-
-#[derive(Clone, Debug)]
-pub enum Mode {
-    Closed,
-    /// `until: None`: until somebody closes it.
-    Open {
-        until: Option<u64>,
-        lasting: Option<u64>,
-    },
-    HalfOpen {
-        leases: Vec<Lease>,
-        successes: u32,
-    },
-}
-
-#[derive(Clone, Debug)]
-pub struct Lease {
-    id: u64,
-    pub ends: u64,
-}
-
-/// What a permit remembers of its circuit.
-#[derive(Clone, Copy, Debug)]
-pub struct Admission {
-    pub period: u64,
-    /// None if the circuit was closed.
-    pub lease: Option<u64>,
-    /// When it was given, where a setting asks for that.
-    started: Option<u64>,
-}
+use crate::view::{Answer, Rejection, View};
 
 #[derive(Clone, Debug)]
 pub struct Circuit {
@@ -46,8 +18,10 @@ pub struct Circuit {
     pub id: u64,
     pub own: Given,
     pub mode: Mode,
-    /// Counts the changes of state.
+    /// Counts the changes of state. A ramp has a number of its own.
     period: u64,
+    /// Counts the beginnings of evidence. That of a ramp goes on when it ends.
+    era: u64,
     in_a_row: u32,
     pub failure_times: VecDeque<u64>,
     /// Failures have times from the first window on, also while there is none.
@@ -76,6 +50,7 @@ impl Circuit {
             own,
             mode: Mode::Closed,
             period: 0,
+            era: 0,
             in_a_row: 0,
             failure_times: VecDeque::new(),
             had_window: false,
@@ -118,17 +93,25 @@ impl Circuit {
                 self.half_open(then);
                 self.active_at = self.active_at.max(then);
             }
-            Mode::HalfOpen { leases, .. } => leases.retain(|lease| now < lease.ends),
+            Mode::Ramp { until } if *until <= now => {
+                let then = *until;
+                self.trips = 0;
+                self.forget_failures();
+                let era = self.era;
+                self.change(Mode::Closed, then);
+                self.era = era;
+                self.active_at = self.active_at.max(then);
+            }
             _ => {}
         }
     }
 
     /// A state that lasts by itself, however long no call comes.
-    pub fn is_busy(&self) -> bool {
+    pub fn is_busy(&self, now: u64) -> bool {
         match &self.mode {
             Mode::Closed => false,
-            Mode::Open { .. } => true,
-            Mode::HalfOpen { leases, .. } => !leases.is_empty(),
+            Mode::Open { .. } | Mode::Ramp { .. } => true,
+            Mode::HalfOpen(probing) => probing.ends(now).next().is_some(),
         }
     }
 
@@ -138,13 +121,14 @@ impl Circuit {
         }
         self.mode = mode;
         self.period += 1;
+        self.era += 1;
         self.changed_at = Some(now);
     }
 
     /// `by_report`: what counted then is kept, if the circuit was closed.
     fn open(&mut self, now: u64, lasting: Option<u64>, by_report: bool) {
-        if by_report && matches!(self.mode, Mode::Closed) {
-            self.evidence.note_opening(now, self.period);
+        if by_report && matches!(self.mode, Mode::Closed | Mode::Ramp { .. }) {
+            self.evidence.note_opening(now, self.era);
         } else {
             self.evidence.forget_opening();
         }
@@ -158,8 +142,7 @@ impl Circuit {
     }
 
     fn half_open(&mut self, now: u64) {
-        let (leases, successes) = (Vec::new(), 0);
-        self.change(Mode::HalfOpen { leases, successes }, now);
+        self.change(Mode::HalfOpen(Probing::default()), now);
     }
 
     fn forget_failures(&mut self) {
@@ -178,21 +161,32 @@ impl Circuit {
         }
     }
 
-    /// Whether this report still belongs to the present state; gives a probe's
-    /// slot back.
-    fn settle(&mut self, permit: Option<&Admission>) -> bool {
-        let Some(permit) = permit else { return true };
-        if permit.period != self.period {
-            return false;
-        }
-        match (&mut self.mode, permit.lease) {
-            (Mode::HalfOpen { leases, .. }, Some(id)) => {
-                // A probe whose lease has ended counts all the same.
-                leases.retain(|lease| lease.id != id);
-                true
+    /// The probes have succeeded: what failed before counts no more.
+    fn recover(&mut self, settings: &Effective, now: u64) {
+        self.forget_failures();
+        match settings.ramp {
+            None => {
+                self.trips = 0;
+                self.change(Mode::Closed, now);
             }
-            _ => true,
+            Some(ramp) => {
+                // Rounded up to 2 ms, and no change of state.
+                let until = (now + ramp).next_multiple_of(2);
+                self.mode = Mode::Ramp { until };
+                self.period += 1;
+                self.era += 1;
+            }
         }
+    }
+
+    /// Whether this report still belongs to the present state. A probe whose lease has ended counts
+    /// all the same.
+    fn is_timely(&self, permit: Option<&Admission>) -> bool {
+        permit.is_none_or(|permit| {
+            let is_directly_after = permit.period + 1 == self.period;
+            let is_closed = matches!(self.mode, Mode::Closed);
+            permit.period == self.period || permit.of_ramp && is_directly_after && is_closed
+        })
     }
 
     pub fn success(
@@ -205,27 +199,34 @@ impl Circuit {
         self.successes += 1;
         self.last_success = Some(now);
         self.active_at = now;
-        if !self.settle(permit) {
+        if !self.is_timely(permit) {
             return Answer::Stale;
         }
+        let slow = settings.is_slow(lasted(now, permit, given));
         let mut clears = settings.window.is_none() || settings.success_clears_window;
         let mut rule = None;
         match &mut self.mode {
-            Mode::Closed => {
-                self.trips = 0;
-                let slow = settings.is_slow(lasted(now, permit, given));
-                self.evidence.report(now, self.period, false, slow);
+            Mode::Closed | Mode::Ramp { .. } => {
+                if let Mode::Closed = self.mode {
+                    self.trips = 0;
+                } else {
+                    clears = true;
+                }
+                self.evidence.report(now, self.era, false, slow);
                 if slow {
-                    rule = self.evidence.fire(now, self.period, settings);
+                    rule = self.evidence.fire(now, self.era, settings);
                 }
             }
             Mode::Open { .. } => {}
-            Mode::HalfOpen { successes, .. } => {
-                *successes += 1;
-                if *successes >= settings.half_open_successes {
-                    self.trips = 0;
-                    self.change(Mode::Closed, now);
-                    clears = true;
+            Mode::HalfOpen(probing) => {
+                let failed = slow && settings.counts_slow_probes();
+                let probe = permit.and_then(|permit| permit.lease);
+                clears &= !failed;
+                match probing.report(settings, probe, failed) {
+                    Verdict::Undecided => {}
+                    Verdict::Open => rule = Some("probe"),
+                    Verdict::Recovered if failed => {}
+                    Verdict::Recovered => self.recover(settings, now),
                 }
             }
         }
@@ -253,7 +254,7 @@ impl Circuit {
         self.last_failure_reason = reason.or(self.last_failure_reason);
         self.last_failure = Some(now);
         self.active_at = now;
-        if !self.settle(permit) {
+        if !self.is_timely(permit) {
             return Answer::Stale;
         }
         if wait.is_none() || !matches!(self.mode, Mode::Open { .. }) {
@@ -263,20 +264,42 @@ impl Circuit {
             }
         }
         let count = self.count(settings, now);
-        let rule = match self.mode {
+        let slow = settings.is_slow(lasted(now, permit, given));
+        if matches!(self.mode, Mode::Closed | Mode::Ramp { .. }) {
+            self.evidence.report(now, self.era, true, slow);
+        }
+        let rule = match &mut self.mode {
+            Mode::Open { .. } => None,
+            _ if wait.is_some() => Some("retry_after"),
             Mode::Closed => {
-                let slow = settings.is_slow(lasted(now, permit, given));
-                self.evidence.report(now, self.period, true, slow);
                 let reaches = settings.max_attempts.is_some_and(|max| count >= max);
-                match (wait, reaches, settings.window) {
-                    (Some(_), ..) => Some("retry_after"),
-                    (_, true, Some(_)) => Some("window"),
-                    (_, true, None) => Some("consecutive"),
-                    (_, false, _) => self.evidence.fire(now, self.period, settings),
+                match (reaches, settings.window) {
+                    (true, Some(_)) => Some("window"),
+                    (true, None) => Some("consecutive"),
+                    (false, _) => self.evidence.fire(now, self.era, settings),
                 }
             }
-            Mode::HalfOpen { .. } => wait.map(|_| "retry_after").or(Some("probe")),
-            Mode::Open { .. } => None,
+            Mode::Ramp { .. } => {
+                let limit = settings.max_attempts.unwrap_or(2).min(2);
+                match self.in_a_row >= limit {
+                    true => Some("consecutive"),
+                    false => self.evidence.fire(now, self.era, settings),
+                }
+            }
+            Mode::HalfOpen(probing) => {
+                let probe = permit.and_then(|permit| permit.lease);
+                match probing.report(settings, probe, true) {
+                    Verdict::Open => Some("probe"),
+                    Verdict::Undecided | Verdict::Recovered => {
+                        // A failed probe that does not open is in no count.
+                        self.in_a_row -= 1;
+                        if self.had_window {
+                            self.failure_times.pop_back();
+                        }
+                        None
+                    }
+                }
+            }
         };
         if rule.is_some() {
             self.cause = rule;
@@ -294,11 +317,13 @@ impl Circuit {
     pub fn ignored(&mut self, now: u64, permit: &Admission) -> Answer {
         self.ignored += 1;
         self.active_at = now;
-        if self.settle(Some(permit)) {
-            Answer::Done
-        } else {
-            Answer::Stale
+        if !self.is_timely(Some(permit)) {
+            return Answer::Stale;
         }
+        if let Mode::HalfOpen(probing) = &mut self.mode {
+            probing.free(permit.lease);
+        }
+        Answer::Done
     }
 
     /// A call that its caller gave up.
@@ -311,49 +336,52 @@ impl Circuit {
         }
     }
 
-    /// An admission, or after how long to ask again.
+    /// An admission, or why there is none and after how long to ask again. `drawn`: what a ramp has
+    /// drawn that admits a share of the calls.
     pub fn acquire(
         &mut self,
         settings: &Effective,
         now: u64,
         next_id: u64,
-    ) -> Result<Admission, Option<u64>> {
+        drawn: bool,
+    ) -> Result<Admission, (Rejection, Option<u64>)> {
         let period = self.period;
         let length = settings
             .probe_timeout
             .unwrap_or(settings.expiry_at(self.trips).max(1_000));
-        let started = settings.measures().then_some(now);
-        match &mut self.mode {
-            Mode::Closed => Ok(Admission {
-                period,
-                lease: None,
-                started,
-            }),
-            Mode::HalfOpen { leases, .. }
-                if leases.len() < settings.half_open_max_calls as usize =>
-            {
-                leases.push(Lease {
-                    id: next_id,
-                    ends: now + length,
-                });
+        let admission = Admission {
+            period,
+            lease: None,
+            of_ramp: matches!(self.mode, Mode::Ramp { .. }),
+            started: settings.measures().then_some(now),
+        };
+        let refused = match &mut self.mode {
+            Mode::Closed => return Ok(admission),
+            Mode::HalfOpen(probing) => {
                 self.active_at = now;
-                Ok(Admission {
-                    period,
-                    lease: Some(next_id),
-                    started,
-                })
+                match probing.take(settings, now, now + length, next_id) {
+                    Ok(()) => {
+                        let lease = Some(next_id);
+                        return Ok(Admission { lease, ..admission });
+                    }
+                    Err(first) => {
+                        let hint = first.map(|wait| wait.clamp(1, 1_000));
+                        (Rejection::ProbesOut, hint)
+                    }
+                }
             }
-            Mode::HalfOpen { leases, .. } => {
-                self.rejections += 1;
-                self.active_at = now;
-                let first = leases.iter().map(|lease| lease.ends - now).min();
-                Err(first.map(|wait| wait.clamp(1, 1_000)))
+            Mode::Ramp { until } => {
+                let left = *until - now;
+                if drawn || settings.ramp_share(left) >= 1.0 {
+                    return Ok(admission);
+                }
+                (Rejection::Recovering, Some(left.clamp(1, 1_000)))
             }
-            Mode::Open { until, .. } => {
-                self.rejections += 1;
-                Err(until.map(|until| until - now))
-            }
-        }
+            Mode::Open { until: None, .. } => (Rejection::HeldOpen, None),
+            Mode::Open { until, .. } => (Rejection::Open, until.map(|until| until - now)),
+        };
+        self.rejections += 1;
+        Err(refused)
     }
 
     pub fn open_by_hand(
@@ -386,13 +414,15 @@ impl Circuit {
     pub fn close_by_hand(&mut self, now: u64) {
         self.active_at = now;
         if !matches!(self.mode, Mode::Closed) {
+            // Permits of a ramp are stale then.
+            self.period += u64::from(matches!(self.mode, Mode::Ramp { .. }));
             self.change(Mode::Closed, now);
         }
     }
 
     pub fn half_open_by_hand(&mut self, now: u64) {
         self.active_at = now;
-        if !matches!(self.mode, Mode::HalfOpen { .. }) {
+        if self.state() != State::HalfOpen {
             self.half_open(now);
         }
     }
@@ -408,7 +438,7 @@ impl Circuit {
         match self.mode {
             Mode::Closed => State::Closed,
             Mode::Open { .. } => State::Open,
-            Mode::HalfOpen { .. } => State::HalfOpen,
+            Mode::HalfOpen(_) | Mode::Ramp { .. } => State::HalfOpen,
         }
     }
 
@@ -416,7 +446,7 @@ impl Circuit {
         let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
         let reports = self.successes + self.failures;
         let counts = match self.mode {
-            Mode::Closed => self.evidence.counts(now, self.period),
+            Mode::Closed | Mode::Ramp { .. } => self.evidence.counts(now, self.era),
             _ => self.evidence.at_opening(),
         };
         View {
@@ -445,6 +475,10 @@ impl Circuit {
                 _ => None,
             },
             trips: self.trips,
+            ramp_share: match self.mode {
+                Mode::Ramp { until } => Some(settings.ramp_share(until - now)),
+                _ => None,
+            },
             cause: self.cause,
             reason: self.reason.map(str::to_owned),
             last_failure_reason: self.last_failure_reason.map(str::to_owned),
@@ -456,7 +490,5 @@ impl Circuit {
 
 /// How long a call has lasted, if that is known: what is given goes before what was measured.
 fn lasted(now: u64, permit: Option<&Admission>, given: Option<u64>) -> Option<u64> {
-    given.or(permit
-        .and_then(|permit| permit.started)
-        .map(|started| now - started))
+    given.or_else(|| permit?.lasted(now))
 }

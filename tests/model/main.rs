@@ -12,6 +12,8 @@ mod draw;
 mod effective;
 mod evidence;
 mod found;
+mod mode;
+mod probing;
 mod reference;
 mod settings;
 mod trace;

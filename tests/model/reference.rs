@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use brama::State;
 
-use crate::circuit::{Admission, Circuit, Mode};
+use crate::circuit::Circuit;
 use crate::effective::Effective;
+use crate::mode::{Admission, Mode};
 use crate::settings::Given;
 use crate::trace::{Length, Name, Outcome};
 use crate::view::{Answer, View};
@@ -74,7 +75,8 @@ impl Manager {
         for circuit in self.circuits.values() {
             match &circuit.mode {
                 Mode::Open { until, .. } => edges.extend(until),
-                Mode::HalfOpen { leases, .. } => edges.extend(leases.iter().map(|l| l.ends)),
+                Mode::HalfOpen(probing) => edges.extend(probing.ends(self.now)),
+                Mode::Ramp { until } => edges.push(*until),
                 Mode::Closed => {}
             }
             if let Some(window) = Effective::of(&circuit.own, &self.global).window {
@@ -173,13 +175,14 @@ impl Manager {
         Answer::Bool(circuit.is_ok_and(|(circuit, _)| circuit.state() != State::Open))
     }
 
-    pub fn acquire(&mut self, who: Who) -> Result<Permit, Answer> {
+    /// `drawn`: what a ramp has drawn.
+    pub fn acquire(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
         let now = self.now;
         let next_id = self.last_id + 1;
         let (circuit, settings) = self.find(who, true)?;
         let admission = circuit
-            .acquire(&settings, now, next_id)
-            .map_err(Answer::Rejected)?;
+            .acquire(&settings, now, next_id, drawn)
+            .map_err(|(why, wait)| Answer::Rejected(why, wait))?;
         let id = circuit.id;
         self.last_id += 2;
         let name = who.name();
@@ -325,7 +328,7 @@ impl Manager {
         self.last_cleanup = now;
         self.circuits.retain(|_, circuit| {
             let is_idle = now - circuit.active_at >= threshold;
-            !is_idle || circuit.is_busy() || held.contains(&circuit.id)
+            !is_idle || circuit.is_busy(now) || held.contains(&circuit.id)
         });
     }
 

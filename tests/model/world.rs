@@ -332,7 +332,8 @@ impl<'a> World<'a> {
             Some(handle) => handle.acquire_owned(),
             None => self.brama.acquire(name.key()),
         };
-        match (real, self.model.acquire(who)) {
+        let drawn = real.is_ok();
+        match (real, self.model.acquire(who, drawn)) {
             (Ok(permit), Ok(expected)) => {
                 self.permits.push((permit, expected));
                 (Answer::Admitted, Answer::Admitted)
@@ -466,7 +467,8 @@ impl<'a> World<'a> {
             Ok(Err(CallError::Unusable(error))) => error.into(),
             Ok(Err(other)) => Answer::Unexpected(format!("{other:?}")),
         };
-        let expected = match self.model.acquire(who) {
+        let drawn = !matches!(real, Answer::Rejected(..));
+        let expected = match self.model.acquire(who, drawn) {
             Err(answer) => answer,
             Ok(permit) => {
                 let (outcome, answer) = match how {

@@ -12,6 +12,10 @@ mod circuit;
 mod effective;
 #[path = "../../../tests/model/evidence.rs"]
 mod evidence;
+#[path = "../../../tests/model/mode.rs"]
+mod mode;
+#[path = "../../../tests/model/probing.rs"]
+mod probing;
 #[path = "../../../tests/model/reference.rs"]
 mod reference;
 #[path = "../../../tests/model/settings.rs"]
