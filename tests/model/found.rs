@@ -188,6 +188,20 @@ fn the_first_failure_of_a_ramp_is_in_the_window() -> Result<(), Error> {
 }
 
 #[test]
+fn a_failure_of_a_ramp_before_the_first_window_is_in_none() -> Result<(), Error> {
+    let (_clock, builder) = manager();
+    let brama = builder.ramp(ms(10_000)).ramp_start(1.0).build()?;
+    let db = brama.register("db", None)?;
+    db.half_open_circuit()?;
+    db.success()?;
+    assert_eq!(db.failure(None)?, 1);
+    db.configure(ConnectionOptions::new().window(ms(1_000)))?;
+    assert_eq!(db.failure(None)?, 1, "the first has no time");
+    assert_eq!(db.state(), State::Open, "two in a row");
+    Ok(())
+}
+
+#[test]
 fn each_failure_of_a_ramp_has_a_place_of_its_own_in_the_window() -> Result<(), Error> {
     let (clock, brama) = ramping()?;
     for _ in 0..3 {

@@ -204,7 +204,8 @@ impl Record {
             }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);
-            if word.is_ramp() && tally.timed().is_none() && failure.before.timed().is_some() {
+            let is_first = word.failures_in_ramp() == Some(0);
+            if is_first && tally.timed().is_none() && failure.before.timed().is_some() {
                 // The word of a ramp says only that it failed. Its place in the window is where what
                 // is parked says.
                 self.park(seen, seen.parked.with(word, failure.before));
