@@ -23,6 +23,8 @@ mod rate_window;
 mod rates;
 mod reasons;
 mod record;
+mod recovery;
+mod recovery_evidence;
 mod refcount;
 mod restore;
 mod ring;

@@ -207,8 +207,16 @@ impl Rates {
     }
 }
 
-/// Where the evidence of a closed circuit begins.
+/// Where the evidence of a closed circuit or of a ramp begins.
 pub(super) struct Beginning(Option<(Loaded<Rates>, Sums)>);
+
+impl Beginning {
+    /// The block whose evidence it is, to be compared.
+    fn block(&self) -> Option<*const Rates> {
+        let (rates, _) = self.0.as_ref()?;
+        Some(std::ptr::from_ref(&**rates))
+    }
+}
 
 impl Record {
     /// What is kept for rates, if settings ask for them.
@@ -264,12 +272,23 @@ impl Record {
 
     /// After the exchange that closed it or began a ramp: the evidence of this word begins. Reports
     /// may have come first.
-    pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
+    pub(super) fn begin_evidence(&self, Beginning(beginning): &Beginning, word: Word) {
         if let (Some((rates, sums)), Some(generation)) = (beginning, word.evidence_generation()) {
             match &rates.reports {
-                Reports::Time(reports) => reports.begin(self, generation, sums),
+                Reports::Time(reports) => reports.begin(self, generation, *sums),
                 Reports::Calls(reports) => reports.follow(generation),
             }
+        }
+    }
+
+    /// After that, where the exchange came after the block was read: if the rates have got another
+    /// one meanwhile, its evidence may be of the generation before.
+    pub(super) fn begin_evidence_of_new_block(&self, before: &Beginning, word: Word) {
+        // Its fence is the partner of that in `fit_rates_to`: either this thread finds the new block,
+        // or that one this word.
+        let beginning = self.before_evidence();
+        if beginning.block() != before.block() {
+            self.begin_evidence(&beginning, word);
         }
     }
 

@@ -303,7 +303,7 @@ impl Record {
         fence(Ordering::SeqCst);
         let word = self.word_at(context, context.clock.now());
         if word.tally().is_some() {
-            self.begin_evidence(self.before_evidence(), word);
+            self.begin_evidence(&self.before_evidence(), word);
         }
     }
 }
