@@ -252,7 +252,6 @@ impl Record {
 
     /// What counts for the rates beside this word, which is closed or a ramp.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        word.evidence_generation()?;
         self.rates()?.counts(self, context, word)
     }
 
