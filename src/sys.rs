@@ -3,6 +3,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod clock;
+pub(crate) mod draw;
 pub(crate) mod fork;
 pub(crate) mod fork_lock;
 // Threads of a model have no variables of the system's threads.

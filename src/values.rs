@@ -10,6 +10,7 @@ pub(crate) mod key;
 pub(crate) mod name_beginning;
 pub(crate) mod opened;
 pub(crate) mod rates;
+pub(crate) mod recovery;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;

@@ -28,6 +28,14 @@
 //! only then, or when the lease has ended. The serial goes on by one with each taking. So a
 //! report frees no successor's slot.
 //!
+//! # A sample
+//!
+//! Where a rate of failures decides, the slots are a sample: so many probes in all. There a report
+//! *spends* its slot instead of freeing it ([`Probes::spend`]), so the taken slots are the probes
+//! that are out and the reports together, and no count has to agree with the word. A spent slot
+//! looks taken for ever, in its generation. Who takes slots says whether they are a sample: if not,
+//! which may be a new setting, a spent slot is free.
+//!
 //! # A probe that is late, and a permit that is reported twice
 //!
 //! Both find that another probe has the slot. A late report counts; a second report must not.
@@ -78,6 +86,29 @@ pub(crate) struct Lease {
     pub(crate) stamp: u64,
 }
 
+/// The slots that calls may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    pub(crate) limit: u32,
+    /// They are a sample: a spent one is taken.
+    pub(crate) are_a_sample: bool,
+}
+
+impl Places {
+    /// So many at once.
+    #[cfg(test)]
+    pub(crate) fn at_once(limit: u32) -> Self {
+        Places {
+            limit,
+            are_a_sample: false,
+        }
+    }
+
+    fn has_taken(self, stamp: u64, present: Generation, now: u64) -> bool {
+        is_taken(stamp, present, now) && (self.are_a_sample || !is_spent(stamp))
+    }
+}
+
 /// Why there is no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
@@ -105,14 +136,22 @@ const END_MASK: u64 = (1 << END_BITS) - 1;
 const REMEMBERED: u64 = 4;
 const LOST_MASK: u64 = ((1 << REMEMBERED) - 1) << END_BITS;
 const CLAIMED: u64 = 1 << (SERIAL_SHIFT - 1);
+/// In place of the end of a lease, which is no later than the last moment.
+const SPENT: u64 = CLAIMED | END_MASK;
 const SERIAL_SHIFT: u32 = 45;
 const SERIAL_MASK: u64 = (1 << (GENERATION_SHIFT - SERIAL_SHIFT)) - 1;
 const GENERATION_SHIFT: u32 = 51;
 
-const _: () = assert!(
-    LOST_MASK | END_MASK == CLAIMED - 1,
-    "the fields fill the word"
-);
+const _: () = {
+    assert!(
+        LOST_MASK | END_MASK == CLAIMED - 1,
+        "the fields fill the word"
+    );
+    assert!(
+        LAST_MOMENT < END_MASK,
+        "no lease ends when a spent slot seems to"
+    );
+};
 
 impl Lease {
     /// The generation it was taken in.
@@ -133,6 +172,11 @@ fn generation(stamp: u64) -> Generation {
 /// Whether a slot is taken by a probe of this generation.
 fn is_taken(stamp: u64, present: Generation, now: u64) -> bool {
     stamp & END_MASK > now && generation(stamp) == present
+}
+
+/// Whether a report of this generation has the slot for good.
+fn is_spent(stamp: u64) -> bool {
+    stamp & (CLAIMED | END_MASK) == SPENT
 }
 
 fn serial(stamp: u64) -> u64 {
@@ -165,8 +209,10 @@ fn overtaken(lease: u64, seen: u64) -> Claim {
     let since = serial(seen).wrapping_sub(serial(lease)) & SERIAL_MASK;
     let lost = (seen & LOST_MASK) >> END_BITS;
     match since {
-        // Being reported, or reported and free.
-        0 if seen & END_MASK == 0 || seen & END_MASK == lease & END_MASK => Claim::Reported,
+        // Being reported, or reported and free or spent.
+        0 if seen & END_MASK == 0 || seen & END_MASK == lease & END_MASK || is_spent(seen) => {
+            Claim::Reported
+        }
         1..=REMEMBERED if lost >> (since - 1) & 1 == 0 => Claim::Reported,
         _ => Claim::Late,
     }
@@ -180,25 +226,27 @@ impl<'a> Probes<'a> {
         Probes { first, more }
     }
 
-    /// Takes a slot until `end`, if fewer than `limit` are taken. `is_present` says whether the
+    /// Takes a slot until `end`, if fewer than the limit are taken. `is_present` says whether the
     /// word still is of this generation.
     pub(crate) fn take(
         self,
         present: Generation,
-        limit: u32,
+        places: Places,
         now: u64,
         end: u64,
         is_present: impl Fn() -> bool,
     ) -> Result<Lease, NoSlot> {
+        let limit = places.limit;
         if self.len() > limit as usize {
-            return self.take_below_limit(present, limit, now, end, is_present);
+            return self.take_below_limit(present, places, now, end, is_present);
         }
+        let is_taken = |seen| places.has_taken(seen, present, now);
         let mut earliest = u64::MAX;
         for (number, slot) in (0..limit).zip(self.slots()) {
             // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and the
             // word (`is_present`) is read after the slot.
             let mut seen = slot.load(Ordering::Acquire);
-            while !is_taken(seen, present, now) {
+            while !is_taken(seen) {
                 if generation(seen) != present && !is_present() {
                     return Err(NoSlot::Changed);
                 }
@@ -227,7 +275,7 @@ impl<'a> Probes<'a> {
     fn take_below_limit(
         self,
         present: Generation,
-        limit: u32,
+        places: Places,
         now: u64,
         end: u64,
         is_present: impl Fn() -> bool,
@@ -238,14 +286,14 @@ impl<'a> Probes<'a> {
                 // ORDERING: Acquire, partner of the AcqRel exchanges of slots in this file; and
                 // the word (`is_present`) is read after all slots.
                 let seen = slot.load(Ordering::Acquire);
-                if is_taken(seen, present, now) {
+                if places.has_taken(seen, present, now) {
                     busy += 1;
                     earliest = earliest.min(seen & END_MASK);
                 } else if free.is_none() {
                     free = Some((number, slot, seen));
                 }
             }
-            let Some((number, slot, seen)) = free.filter(|_| busy < limit) else {
+            let Some((number, slot, seen)) = free.filter(|_| busy < places.limit) else {
                 return Err(NoSlot::Until(earliest));
             };
             if !is_present() {
@@ -302,11 +350,17 @@ impl<'a> Probes<'a> {
         let _ = self.replace(lease, lease.stamp & !END_MASK);
     }
 
+    /// Takes a reported probe's slot from the sample for good.
+    pub(crate) fn spend(self, lease: Lease) {
+        // A failure means that the lease ended and the slot was taken again.
+        let _ = self.replace(lease, lease.stamp | SPENT);
+    }
+
     /// The latest end of a lease of this generation that has not ended, if there is one.
     pub(crate) fn last_end(self, present: Generation, now: u64) -> Option<u64> {
         self.slots()
             .map(|slot| slot.load(Ordering::Relaxed))
-            .filter(|stamp| is_taken(*stamp, present, now))
+            .filter(|stamp| is_taken(*stamp, present, now) && !is_spent(*stamp))
             .map(|stamp| stamp & END_MASK)
             .max()
     }

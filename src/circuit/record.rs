@@ -40,7 +40,7 @@ use crate::values::expiry;
 use crate::values::key::Key;
 use crate::values::rates::Counts;
 use crate::values::settings::Settings;
-use crate::values::state::{NEVER, State, Word};
+use crate::values::state::{State, Word};
 
 mod admission;
 mod cold_fields;
@@ -57,6 +57,7 @@ mod parked;
 pub(crate) mod rare;
 mod rates;
 mod record_ref;
+mod recovery;
 mod registration;
 mod reports;
 mod status;
@@ -229,13 +230,13 @@ impl Record {
         self.id
     }
 
-    /// Lets an expiry that is due happen. Otherwise: when it will be due.
+    /// Lets an expiry, or the end of a ramp, happen that is due. Otherwise: when it will be due.
     pub(crate) fn expire(&self, context: &Context, now: u64) -> Option<u64> {
         let word = self.word_at(context, now);
         if word.is_retired() {
             return None;
         }
-        word.deadline().filter(|deadline| *deadline != NEVER)
+        word.due_at()
     }
 
     /// Notes that a call was admitted whose permit holds no reference, which is activity,

@@ -107,6 +107,20 @@ pub struct brama_options_t {
     /// (default): the share does not count. A connection's needs a slow_call_duration_ms in
     /// effect; a manager's waits for one of a connection.
     pub slow_call_rate: f64,
+    /// The share of failures among half_open_max_calls probes that opens a half-open circuit
+    /// again; a smaller one closes it. It is decided as soon as it is certain, and so many probes
+    /// are admitted in all. A slow success counts as a failure where slow_call_rate is set. It
+    /// takes the place of a half_open_successes that was given before or is the manager's; one call
+    /// cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): one failure opens it,
+    /// half_open_successes close it.
+    pub half_open_failure_rate: f64,
+    /// For how long a circuit whose probes have succeeded stays half-open and admits a growing
+    /// share of the calls, until it closes. Two failures in a row open it again, and so does a
+    /// rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at once.
+    pub ramp_ms: u64,
+    /// The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
+    /// Default 0.1.
+    pub ramp_start: f64,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
     pub metadata: *const brama_pair_t,
@@ -162,6 +176,12 @@ pub struct brama_config_t {
     pub slow_call_duration_ms: u64,
     /// As in brama_options_t.
     pub slow_call_rate: f64,
+    /// As in brama_options_t.
+    pub half_open_failure_rate: f64,
+    /// As in brama_options_t.
+    pub ramp_ms: u64,
+    /// As in brama_options_t.
+    pub ramp_start: f64,
     /// How often unused connections are looked for. At least 1. Default 10000.
     pub cleanup_interval_ms: u64,
     /// A connection without activity for this long is removed. At least 1, or

@@ -213,6 +213,16 @@ pub(super) mod optional_rate {
     }
 }
 
+pub(super) mod share {
+    use super::*;
+
+    pub(in crate::ffi) use factor::{BLANK, NOT_GIVEN, shown};
+
+    pub(in crate::ffi) fn given(field: &'static str, value: f64) -> Result<Given<f64>, Error> {
+        super::given(field, value, "must be above 0.0 and at most 1.0", number)
+    }
+}
+
 pub(super) mod strategy {
     use super::*;
     use crate::values::settings::ExpiryStrategy;

@@ -87,6 +87,12 @@ pub struct brama_settings_t {
     pub slow_call_duration_ms: u64,
     /// BRAMA_NONE_F64: the share of slow calls does not count.
     pub slow_call_rate: f64,
+    /// BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it.
+    pub half_open_failure_rate: f64,
+    /// BRAMA_NONE: the circuit closes as soon as its probes have succeeded.
+    pub ramp_ms: u64,
+    /// See brama_options_t.
+    pub ramp_start: f64,
 }
 
 /// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there

@@ -101,7 +101,7 @@ pub(crate) fn admit_unless_closed(engine: &Engine, record: &Record) -> Result<Ad
     {
         return Err(Refusal::Rejected(refused));
     }
-    if let Some(word) = record.probing_word(context)
+    if let Some(word) = record.half_open_word(context)
         && let Some(seat) = find_seat(record, word.generation())
     {
         let ticket = record.ticket_to_ride(context, word);
@@ -119,8 +119,8 @@ pub(crate) fn run_entry<T, E>(
     f: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, CallError<E>> {
     match entry {
-        Entry::Permit(permit) if permit.is_probe() => {
-            let frame = Frame::of_probe(record, permit.generation());
+        Entry::Permit(permit) if permit.carries_riders() => {
+            let frame = Frame::of_half_open(record, permit.generation());
             let result = frame.inside(f);
             conclude(permit, judge, |outcome| frame.judge(outcome), result)
         }
@@ -148,8 +148,8 @@ where
     F: Future<Output = Result<T, E>>,
 {
     match entry {
-        Entry::Permit(permit) if permit.is_probe() => {
-            let frame = Frame::of_probe(record, permit.generation());
+        Entry::Permit(permit) if permit.carries_riders() => {
+            let frame = Frame::of_half_open(record, permit.generation());
             let result = frame.around(f).await;
             conclude(permit, judge, |outcome| frame.judge(outcome), result)
         }
@@ -197,13 +197,13 @@ struct Seat {
     a_rider_failed: AtomicBool,
 }
 
-/// A guarded call that is a probe, or rides on one, while its function runs. In the list of its
-/// thread only then.
+/// A guarded call that a half-open circuit has admitted, or that rides on one, while its function
+/// runs. In the list of its thread only then.
 struct Frame {
     /// To be compared. The caller keeps the record alive.
     record: *const Record,
     generation: Generation,
-    /// Of the call that it rides on. `None`: it is a probe.
+    /// Of the call that it rides on. `None`: the circuit has admitted it.
     rides_on: Option<Arc<Seat>>,
     /// Allocated when a call rides on this one.
     seat: OnceLock<Arc<Seat>>,
@@ -270,8 +270,8 @@ impl Linked {
         unsafe { &*self.frame }
     }
 
-    /// Whether this call is a probe, or rides on one, by way of calls that all are under way
-    /// further out.
+    /// Whether the circuit has admitted this call, or it rides on one, by way of calls that all are
+    /// under way further out.
     fn has_a_place(&self) -> bool {
         let mut rides_on = self.frame().rides_on.as_ref();
         let mut at = self.outer.get();
@@ -312,7 +312,7 @@ impl Drop for Leave<'_> {
 }
 
 impl Frame {
-    fn of_probe(record: &Record, generation: Generation) -> Self {
+    fn of_half_open(record: &Record, generation: Generation) -> Self {
         Frame {
             record,
             generation,
@@ -324,7 +324,7 @@ impl Frame {
     fn of_ride(record: &Record, ride: &Ride) -> Self {
         Frame {
             rides_on: Some(ride.seat.clone()),
-            ..Frame::of_probe(record, ride.ticket.generation())
+            ..Frame::of_half_open(record, ride.ticket.generation())
         }
     }
 

@@ -220,6 +220,12 @@ impl<'a> Permit<'a> {
         self.parts.ticket.is_probe()
     }
 
+    /// Whether guarded calls inside of this one may ride on it.
+    #[inline]
+    pub(crate) fn carries_riders(&self) -> bool {
+        self.parts.ticket.is_of_half_open()
+    }
+
     /// The generation of the state that it was acquired in.
     pub(crate) fn generation(&self) -> Generation {
         self.parts.ticket.generation()

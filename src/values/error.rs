@@ -124,8 +124,8 @@ pub struct Rejected {
     ///
     /// Of an open circuit it is a promise: a caller that waits so long is admitted, unless
     /// other callers take the probes. It is at most what the opening was given, plus 1 ms. Of a
-    /// half-open circuit whose probes are all out it is a hint: the time until the first
-    /// lease ends, 1 ms to 1 s. `None`: the circuit is held open by hand.
+    /// half-open circuit it is a hint, 1 ms to 1 s: the time until the lease of the first probe
+    /// ends, or until the ramp does. `None`: the circuit is held open by hand.
     pub retry_after: Option<Duration>,
     /// Why the call was not admitted.
     pub kind: RejectionKind,
@@ -217,7 +217,9 @@ impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rejected { kind, name, .. } = self.rejected;
         f.write_str(match kind {
-            RejectionKind::Open | RejectionKind::HeldOpen => "rejected: the circuit",
+            RejectionKind::Open | RejectionKind::HeldOpen | RejectionKind::Recovering => {
+                "rejected: the circuit"
+            }
             RejectionKind::ProbesOut => "rejected: all probes",
         })?;
         if !name.identifier().is_empty() {
@@ -227,6 +229,7 @@ impl fmt::Display for Because<'_> {
             RejectionKind::Open => " is open",
             RejectionKind::HeldOpen => " is held open until it is closed by hand",
             RejectionKind::ProbesOut => " are out",
+            RejectionKind::Recovering => " is recovering",
         })?;
         match (self.rejected.cause(), self.reason) {
             (Some(cause), Some(reason)) => write!(f, " ({cause}: {reason})"),
@@ -250,6 +253,9 @@ pub enum RejectionKind {
     HeldOpen = 1,
     /// The circuit is half-open, and all probes are out.
     ProbesOut = 2,
+    /// The circuit is half-open, and its [ramp](crate::ConnectionOptions::ramp) admits a share of
+    /// the calls.
+    Recovering = 3,
 }
 
 /// Why a guarded call has no result.

@@ -204,6 +204,8 @@ pub(crate) enum Occurrence {
     /// A success that opens the circuit, since too many calls were slow.
     SlowSuccess,
     Expiry,
+    /// A ramp has ended, and the circuit is closed.
+    RampEnded,
     OpenedByHand,
     ClosedByHand,
     HalfOpenedByHand,
@@ -227,6 +229,7 @@ impl Occurrence {
             (Occurrence::Failure, true) => &[Failure, StateChange, CircuitOpened],
             (Occurrence::SlowSuccess, _) => &[Success, StateChange, CircuitOpened],
             (Occurrence::Expiry, _) => &[Expiry, StateChange, CircuitHalfOpened],
+            (Occurrence::RampEnded, _) => &[StateChange, CircuitClosed],
             (Occurrence::OpenedByHand, false) => &[CircuitOpened],
             (Occurrence::OpenedByHand, true) => &[StateChange, CircuitOpened],
             (Occurrence::ClosedByHand, false) => &[CircuitClosed],

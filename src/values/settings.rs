@@ -17,7 +17,8 @@
 //! can contradict itself. An expiry of a connection that is longer than an inherited
 //! `max_expiry` raises that cap, and so does a global one that is raised later: no caller is
 //! there to receive an error at that moment, and a circuit must not stay open for less than
-//! its own expiry. What the settings of rates mean together is in [`rates`].
+//! its own expiry. What the settings of rates mean together is in [`rates`],
+//! what those of probes mean in [`recovery`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::values::error::Error;
 mod builders;
 mod range;
 mod rates;
+mod recovery;
 mod table;
 
 pub use builders::{Config, ConnectionOptions};
@@ -140,6 +142,7 @@ impl Changes {
             let allowed = format!("with a window, at most {MAX_WINDOW_ATTEMPTS} or unlimited");
             return Err(Error::config("max_attempts", attempts, allowed));
         }
+        self.validate_probes()?;
         self.validate_rates(level)
     }
 }
@@ -155,7 +158,7 @@ impl Overrides {
         settings.max_expiry = max
             .unwrap_or(settings.initial_expiry.saturating_mul(10))
             .max(settings.initial_expiry);
-        settings = settings.with_rates_of(own, global);
+        settings = settings.with_rates_of(own, global).with_probes_of(own);
         if settings.window.is_some() && settings.max_attempts != UNLIMITED {
             settings.max_attempts = settings.max_attempts.min(MAX_WINDOW_ATTEMPTS);
         }

@@ -5,7 +5,7 @@
 //! ┌────────┬─────────┬────────────┬───────────────────────────────────────────┐
 //! │  mode  │  trips  │ generation │ closed, watched: the tally of failures     │
 //! │        │         │            │ open: the deadline in monotonic ms         │
-//! │        │         │            │ probing: flags (4), successes so far (16)  │
+//! │        │         │            │ probing, ramp: see `half_open`             │
 //! │        │         │            │ retired: the mode and the count before     │
 //! └────────┴─────────┴────────────┴───────────────────────────────────────────┘
 //! ```
@@ -17,14 +17,16 @@
 //! | 2 | departing: closed, and a cleanup is about to remove the connection | closed |
 //! | 3 | probing; with a flag: departing, too | half-open |
 //! | 3 | closing: closed, and its tally still has to be taken over | closed |
-//! | 5 | retired: the connection was removed | – |
+//! | 4 | retired: the connection was removed | – |
+//! | 5 | ramp: the probes have succeeded, and a growing share of the calls passes | half-open |
 //! | 6 | open, by a hand or by a success that was slow | open |
 //! | 7 | open, by a failure | open |
 //!
 //! The modes are numbered so that the questions of a call are one comparison each. A call
 //! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
 //! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
-//! first comparison. 4 is the mode of no word: tickets use it.
+//! first comparison. Tickets use mode 4, too: a retired word has bits in the place of its trips that
+//! no ticket has, so the two are never equal.
 //!
 //! Everything here is a value: a transition takes a word and what it needs to know, and
 //! returns the next word. [`record`](crate::circuit::record) applies it by one exchange.
@@ -54,6 +56,9 @@ use std::fmt;
 
 use crate::values::generation::Generation;
 use crate::values::tally::Tally;
+
+mod half_open;
+mod retired;
 
 /// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,21 +100,18 @@ const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
 const TRIPS_SHIFT: u32 = PAYLOAD_BITS + Generation::BITS;
 const TRIPS_MAX: u64 = 0xff;
 const MODE_SHIFT: u32 = 61;
-const SUCCESSES_MASK: u64 = 0xffff;
-// Flags of a word that is closing: that it is, and that its failures are forgotten.
+// Flags of a word that is closing: that it is, that its failures are forgotten, and that a ramp has
+// ended.
 const CLOSING: u64 = 1 << (PAYLOAD_BITS - 1);
 const FORGETTING: u64 = 1 << (PAYLOAD_BITS - 2);
-// Flag of a half-open word: a cleanup is about to remove the connection.
-const DEPARTING_HALF_OPEN: u64 = 1 << (PAYLOAD_BITS - 3);
-// Flag of a half-open word: its successes have left the failures.
-const KEEPING: u64 = 1 << (PAYLOAD_BITS - 4);
-const COUNT_BITS: u32 = 32;
+const AFTER_RAMP: u64 = 1 << (PAYLOAD_BITS - 5);
 
 const CLOSED: u64 = 0;
 const WATCHED: u64 = 1;
 const DEPARTING: u64 = 2;
 const PROBING: u64 = 3;
-const RETIRED: u64 = 5;
+const RETIRED: u64 = 4;
+const RAMP: u64 = 5;
 const OPEN: u64 = 6;
 const OPEN_BY_FAILURE: u64 = 7;
 
@@ -141,6 +143,15 @@ pub(crate) enum Closing {
     Keeping,
     /// By a recovery or a reset: no failure counts, and the next opening is the first.
     Forgetting,
+    /// By the end of a ramp: likewise, and what the rates have counted in the ramp still counts.
+    AfterRamp,
+}
+
+impl Closing {
+    /// Whether no failure counts afterwards.
+    pub(crate) fn forgets(self) -> bool {
+        self != Closing::Keeping
+    }
 }
 
 // Reading.
@@ -171,7 +182,7 @@ impl Word {
         match self.mode() {
             CLOSED | WATCHED | DEPARTING => State::Closed,
             PROBING if self.is_closing().is_some() => State::Closed,
-            PROBING => State::HalfOpen,
+            PROBING | RAMP => State::HalfOpen,
             OPEN | OPEN_BY_FAILURE => State::Open,
             _ => State::Unknown,
         }
@@ -214,8 +225,8 @@ impl Word {
         self.0 == mark
     }
 
-    /// Closed, not watched, and of the generation of this mark. False for what is no mark and
-    /// has a mode.
+    /// Whether this word, which [passes freely](Word::passes_freely), is of the generation of this
+    /// mark. False for what is no mark and has a mode.
     #[inline]
     pub(crate) fn is_closed_at(self, mark: u64) -> bool {
         const BITS: u64 = 7 << MODE_SHIFT | Generation::MASK << PAYLOAD_BITS;
@@ -228,13 +239,22 @@ impl Word {
     }
 
     #[inline]
-    pub(crate) fn is_retired(self) -> bool {
-        self.mode() == RETIRED
-    }
-
-    #[inline]
     pub(crate) fn generation(self) -> Generation {
         Generation::from_bits(self.0 >> PAYLOAD_BITS)
+    }
+
+    /// The generation in which the present state has begun. A ramp is one that goes on.
+    #[inline]
+    pub(crate) fn state_generation(self) -> Generation {
+        match self.is_ramp() {
+            true => self.generation().previous(),
+            false => self.generation(),
+        }
+    }
+
+    /// The generation, where it is in the word.
+    pub(crate) fn generation_bits(self) -> u64 {
+        self.0 & Generation::MASK << PAYLOAD_BITS
     }
 
     /// Openings since the circuit was healthy, at most 255.
@@ -271,18 +291,13 @@ impl Word {
         self.mode() == OPEN_BY_FAILURE
     }
 
-    /// Successes of probes so far, if the circuit is half-open.
-    pub(crate) fn successes(self) -> Option<u32> {
-        let is_probing = self.mode() == PROBING && self.0 & CLOSING == 0;
-        is_probing.then_some((self.payload() & SUCCESSES_MASK) as u32)
-    }
-
     /// Whether the circuit was closed, and its tally still has to be taken over.
     pub(crate) fn is_closing(self) -> Option<Closing> {
         let is_closing = self.mode() == PROBING && self.0 & CLOSING != 0;
-        is_closing.then_some(match self.0 & FORGETTING {
-            0 => Closing::Keeping,
-            _ => Closing::Forgetting,
+        is_closing.then_some(match (self.0 & FORGETTING, self.0 & AFTER_RAMP) {
+            (0, _) => Closing::Keeping,
+            (_, 0) => Closing::Forgetting,
+            _ => Closing::AfterRamp,
         })
     }
 
@@ -290,7 +305,7 @@ impl Word {
     pub(crate) fn is_departing(self) -> bool {
         match self.mode() {
             DEPARTING => true,
-            PROBING => self.0 & DEPARTING_HALF_OPEN != 0,
+            PROBING => self.is_departing_half_open(),
             _ => false,
         }
     }
@@ -301,19 +316,29 @@ impl Word {
         self.0 < DEPARTING << MODE_SHIFT
     }
 
-    /// Of a removed connection: the state and the failures in a row before.
-    pub(crate) fn before_removal(self) -> Option<(State, u32)> {
-        self.is_retired().then(|| {
-            let mode = self.payload() >> COUNT_BITS;
-            (Word(mode << MODE_SHIFT).state(), self.payload() as u32)
-        })
+    /// When the state ends by itself: an opening, or a ramp.
+    #[inline]
+    pub(crate) fn due_at(self) -> Option<u64> {
+        match self.deadline() {
+            Some(deadline) => (deadline != NEVER).then_some(deadline),
+            None => self.ramp_end(),
+        }
     }
 
-    /// Open, and the time is up: it counts as half-open from now on.
+    /// Open, or a ramp, and the time is up: it counts as half-open or as closed from now on.
     #[inline]
     pub(crate) fn is_due(self, now: u64) -> bool {
-        self.deadline()
-            .is_some_and(|deadline| deadline <= now && deadline != NEVER)
+        self.due_at().is_some_and(|due| due <= now)
+    }
+
+    /// The generation of the reports that count for the rates, if some do. In a ramp it is the one
+    /// that comes after it: what is counted goes on to count in the closed circuit.
+    pub(crate) fn evidence_generation(self) -> Option<Generation> {
+        match self.mode() {
+            CLOSED | WATCHED | DEPARTING => Some(self.generation()),
+            RAMP => Some(self.generation().next()),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -379,34 +404,13 @@ impl Word {
         self.with_payload(deadline.min(NEVER))
     }
 
-    /// Admits probes from now on.
-    #[must_use]
-    pub(crate) fn probing(self) -> Word {
-        self.moved(PROBING, self.trips(), 0)
-    }
-
-    /// One probe more was successful, and clears the failures or leaves them.
-    #[must_use]
-    pub(crate) fn with_success(self, clears: bool) -> Word {
-        let successes = u64::from(self.successes().unwrap_or_default()) + 1;
-        let keeping = match clears || self.has_cleared() {
-            true => 0,
-            false => KEEPING,
-        };
-        self.with_payload(keeping | successes.min(SUCCESSES_MASK))
-    }
-
-    /// Whether a success of this half-open circuit has cleared its failures.
-    pub(crate) fn has_cleared(self) -> bool {
-        self.successes() > Some(0) && self.0 & KEEPING == 0
-    }
-
     /// Closes the circuit: the first step.
     #[must_use]
     pub(crate) fn closing(self, closing: Closing) -> Word {
         match closing {
             Closing::Keeping => self.moved(PROBING, self.trips(), CLOSING),
             Closing::Forgetting => self.moved(PROBING, 0, CLOSING | FORGETTING),
+            Closing::AfterRamp => self.moved(PROBING, 0, CLOSING | FORGETTING | AFTER_RAMP),
         }
     }
 
@@ -438,10 +442,7 @@ impl Word {
     pub(crate) fn departing(self) -> Word {
         match self.tally() {
             Some(_) => Word(self.0 & !(7 << MODE_SHIFT) | DEPARTING << MODE_SHIFT),
-            None => {
-                debug_assert!(self.successes().is_some());
-                Word(self.0 | DEPARTING_HALF_OPEN)
-            }
+            None => self.departing_half_open(),
         }
     }
 
@@ -452,21 +453,8 @@ impl Word {
         debug_assert!(self.is_departing());
         match self.mode() {
             DEPARTING => Word(self.0 & !(7 << MODE_SHIFT)).watched(watched),
-            _ => Word(self.0 & !DEPARTING_HALF_OPEN),
+            _ => self.staying_half_open(),
         }
-    }
-
-    /// The connection is removed; `failures` were counted in a row. Final.
-    #[must_use]
-    #[inline]
-    pub(crate) fn retired(self, failures: u32) -> Word {
-        let mode = self.mode() << COUNT_BITS;
-        Word(
-            self.0 & !(7 << MODE_SHIFT | PAYLOAD_MASK)
-                | RETIRED << MODE_SHIFT
-                | mode
-                | u64::from(failures),
-        )
     }
 
     fn moved(self, mode: u64, trips: u32, payload: u64) -> Word {

@@ -32,6 +32,12 @@ pub(crate) fn rule_that_fires(settings: &Settings, evidence: Evidence) -> Option
     fires.then_some(rule)
 }
 
+/// The rule that opens the circuit in a ramp, if failures in a row do: two suffice, whatever the
+/// settings ask for, since the dependency has just been down.
+pub(crate) fn rule_in_ramp(settings: &Settings, in_a_row: u32) -> Option<Cause> {
+    (in_a_row >= settings.max_attempts.min(2)).then_some(Cause::Consecutive)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

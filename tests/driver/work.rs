@@ -275,6 +275,24 @@ fn the_driver_does_an_expiry_at_the_manual_moment_it_is_due() {
     assert_eq!(status.last_state_change, Some(START + 100));
 }
 
+#[test]
+fn the_driver_ends_a_ramp_at_the_manual_moment_it_is_due() {
+    let _alone = alone();
+    let clock = ManualClock::starting_at(START);
+    let builder = Brama::builder().clock(clock.clone()).ramp(ms(60));
+    let brama = builder.build().expect("valid");
+    let filter = EventFilter::new().types([EventType::CircuitClosed]);
+    let events = brama.subscribe_queue(filter, 8).expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    db.half_open_circuit().expect("registered");
+    db.acquire().expect("a probe").success().expect("in time");
+    clock.advance(ms(59));
+    assert!(events.try_next().is_none(), "not yet");
+    clock.advance(ms(1));
+    let closed = events.next_timeout(LONG).expect("it ends");
+    assert_eq!(closed.timestamp(), START + 60);
+}
+
 // ---- without a thread ----
 
 /// Expiries that `poll` has delivered, with the time at which it did.

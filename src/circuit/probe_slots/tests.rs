@@ -16,7 +16,8 @@ impl Slots {
     }
 
     fn take(&self, of: Generation, limit: u32, now: u64, end: u64) -> Result<Lease, NoSlot> {
-        self.all().take(of, limit, now, end, || true)
+        self.all()
+            .take(of, Places::at_once(limit), now, end, || true)
     }
 
     fn hold(&self, lease: Lease) -> Option<Lease> {
@@ -107,7 +108,7 @@ fn who_missed_a_change_of_state_takes_nothing_from_the_new_one() {
     let [one, two] = generations();
     let slots = Slots::new(1);
     let current = slots.take(two, 1, 0, 100).expect("free");
-    let late = slots.all().take(one, 1, 0, 200, || false);
+    let late = slots.all().take(one, Places::at_once(1), 0, 200, || false);
     assert_eq!(late, Err(NoSlot::Changed));
     assert!(slots.hold(current).is_some());
 }

@@ -19,14 +19,14 @@ use super::notify::UNKNOWN;
 use super::ticket::Answer;
 use super::{Happening, Record, Refusal, Refused, Ticket};
 use crate::circuit::context::Context;
-use crate::circuit::probe_slots::NoSlot;
+use crate::circuit::probe_slots::{NoSlot, Places};
 use crate::structures::striped_counter;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{LAST_MOMENT, LONGEST_LAG};
 use crate::sys::fork;
 use crate::values::event::{EventMask, EventType, Occurrence};
 use crate::values::expiry;
-use crate::values::state::{self, NEVER, State, Word};
+use crate::values::state::{self, State, Word};
 
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
 const PROBED: EventMask = EventMask::of(EventType::Probe);
@@ -68,14 +68,14 @@ impl Record {
     /// The word as of now, for a question: close to a deadline by the exact clock.
     fn word_for_question(&self, context: &Context) -> Word {
         let now = context.clock.now();
-        let deadline = self.word_now().deadline();
-        self.word_asked_at(context, exact_near(context, now, deadline))
+        let due = self.word_now().due_at();
+        self.word_asked_at(context, exact_near(context, now, due))
     }
 
     /// The word, if the circuit is half-open as of now.
-    pub(crate) fn probing_word(&self, context: &Context) -> Option<Word> {
+    pub(crate) fn half_open_word(&self, context: &Context) -> Option<Word> {
         let word = self.word_for_question(context);
-        word.successes().map(|_| word)
+        word.is_half_open().then_some(word)
     }
 
     /// What a call remembers that rides on another one under this word.
@@ -268,17 +268,21 @@ impl Record {
             if word.tally().is_some() {
                 return Ok(self.pass_with_start(context, word));
             }
-            let refused = match word.deadline() {
-                Some(deadline) => {
-                    let exact = exact_near(context, now, Some(deadline));
-                    if deadline <= exact && deadline != NEVER {
-                        now = exact;
-                        continue;
-                    }
+            let exact = exact_near(context, now, word.due_at());
+            if word.is_due(exact) {
+                now = exact;
+                continue;
+            }
+            let refused = match (word.deadline(), word.ramp_end()) {
+                (Some(deadline), _) => {
                     self.forget_opening(exact);
                     Refused::waiting(deadline, self.wait(context, word, exact))
                 }
-                None => match self.probe(context, word, now) {
+                (None, Some(end)) => match self.draw_in_ramp(context, word, end, exact) {
+                    Ok(ticket) => return Ok(ticket),
+                    Err(refused) => refused,
+                },
+                (None, None) => match self.probe(context, word, now) {
                     Ok(ticket) => return Ok(ticket),
                     Err(NoSlot::Changed) => continue,
                     Err(NoSlot::Until(end)) => {
@@ -314,13 +318,15 @@ impl Record {
             .unwrap_or_else(|| expiry::expiry_ms(&settings, word.trips()).max(SHORTEST_LEASE));
         let end = state::deadline(context.clock.now_upper(), lease).min(LAST_MOMENT);
         let is_present = || self.word_now().generation() == word.generation();
-        let taken = self.probes().take(
-            word.generation(),
-            settings.half_open_max_calls,
-            now,
-            end,
-            is_present,
-        );
+        let (successes, failures) = (word.successes(), word.probe_failures());
+        let places = Places {
+            limit: settings.half_open_max_calls,
+            are_a_sample: settings
+                .places_are_a_sample(successes.unwrap_or(0), failures.unwrap_or(0)),
+        };
+        let taken = self
+            .probes()
+            .take(word.generation(), places, now, end, is_present);
         // A slot counts only in its generation: no call is admitted to a circuit that has
         // opened meanwhile, nor rejected by one that has closed. And the thread may have been
         // stopped for as long as its lease: then another call may have the slot.

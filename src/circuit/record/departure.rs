@@ -119,9 +119,10 @@ impl Record {
     }
 
     /// Whether the circuit is in a state that lasts by itself: open with time still to run or
-    /// held open by hand, or half-open with a probe whose lease still runs.
+    /// held open by hand, or half-open with a ramp or with a probe whose lease still runs.
     fn is_busy(&self, word: Word, now: u64) -> bool {
         word.deadline().is_some()
+            || word.is_ramp()
             || word.successes().is_some()
                 && self.probes().last_end(word.generation(), now).is_some()
     }

@@ -118,7 +118,8 @@ impl Record {
         let change = loop {
             let seen = self.look(context, now)?;
             let before = seen.word;
-            if before.successes().is_some() {
+            // Also in a ramp, which is half-open already.
+            if before.is_half_open() {
                 break Change::none(before);
             }
             let after = before.probing();

@@ -15,6 +15,7 @@
 //! | closed | its own tally; what is parked means nothing |
 //! | opened by a failure | the parked ones and that failure, if what is parked is of an earlier generation; otherwise the parked ones |
 //! | probing, with a success that cleared them | none |
+//! | a ramp | none, or the failure that was reported last, if failures have no times |
 //! | closing, and forgetting | none |
 //! | otherwise | the parked ones |
 //!
@@ -96,7 +97,14 @@ impl Parked {
         if word.is_opened_by_failure() && self.generation() != word.generation() {
             return self.stored().plus_failure();
         }
-        match word.has_cleared() || word.is_closing() == Some(Closing::Forgetting) {
+        if let Some(failures) = word.failures_in_ramp() {
+            let cleared = self.stored().cleared();
+            return match failures > 0 && cleared.timed().is_none() {
+                true => cleared.plus_failure(),
+                false => cleared,
+            };
+        }
+        match word.has_cleared() || word.is_closing().is_some_and(Closing::forgets) {
             true => self.stored().cleared(),
             false => self.stored(),
         }
@@ -120,7 +128,7 @@ impl Parked {
 
     /// For a word that is half-open: itself, if it was taken over before.
     fn taken_over(self, word: Word) -> Parked {
-        if word.successes().is_none() || self.generation() == word.generation() {
+        if !word.is_half_open() || self.generation() == word.generation() {
             return self;
         }
         self.next(word.generation(), self.stored())

@@ -8,12 +8,12 @@
 //!   record another block ([`Record::fit_rates`]), which begins empty. A report that finds a block
 //!   of another shape than its settings counts in it, and asks no rule.
 //! - **Since when.** A rate counts only what was reported in the state that the circuit is in, since
-//!   the last reset: by generation.
+//!   the last reset: by generation. A ramp and the closed circuit after it are one state here.
 //! - **Once.** A report is counted as soon as it is known to belong to the state, before the rules
 //!   are asked. So of two threads that report at once, one sees both reports. A success of a circuit
 //!   that is not watched is counted in its cell, before that is known. If it turns out to be
 //!   stale, it is taken back.
-//! - **When.** A rule is asked when something bad was reported to a closed circuit.
+//! - **When.** A rule is asked when something bad was reported to a closed circuit, or in a ramp.
 //!
 //! The rule is asked before the exchange that opens the circuit. A thread that is stopped between the
 //! two opens it by what it found then, if the word is the same when it goes on: also beside a reset,
@@ -33,6 +33,7 @@ use crate::structures::striped_counter::Cell;
 use crate::sys::atomic::{AtomicU64, Ordering, fence};
 use crate::sys::clock::Tick;
 use crate::values::cause::Cause;
+use crate::values::generation::Generation;
 use crate::values::rates::{Counts, Outcome, Shape, Sums};
 use crate::values::settings::Settings;
 use crate::values::state::Word;
@@ -131,14 +132,16 @@ impl Rates {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
             // Successes of a circuit that is not watched do not come here, so failures must not.
-            Reports::Calls(reports) if word.is_watched() => {
-                reports.report(word.generation(), outcome);
+            Reports::Calls(reports) if word.is_watched() || word.is_ramp() => {
+                if let Some(generation) = word.evidence_generation() {
+                    reports.report(generation, outcome);
+                }
             }
             Reports::Calls(_) => {}
         }
     }
 
-    /// The rule that opens the closed circuit, if a rate does.
+    /// The rule that opens the circuit, which is closed or in a ramp, if a rate does.
     pub(super) fn rule_that_fires(
         &self,
         record: &Record,
@@ -149,7 +152,7 @@ impl Rates {
         if settings.rate_shape() != Some(self.shape) {
             return None;
         }
-        let generation = word.generation();
+        let generation = word.evidence_generation()?;
         let counts = match &self.reports {
             Reports::Time(reports) => reports.evidence(record, context, settings, generation)?,
             Reports::Calls(reports) => reports.counts(generation),
@@ -157,18 +160,19 @@ impl Rates {
         settings.rate_that_fires(counts)
     }
 
-    /// What counts beside this closed word.
+    /// What counts beside this word, which is closed or a ramp.
     fn counts(&self, record: &Record, context: &Context, word: Word) -> Option<Counts> {
+        let generation = word.evidence_generation()?;
         match &self.reports {
-            Reports::Time(reports) => reports.counts(record, context, word.generation()),
-            Reports::Calls(reports) => Some(reports.counts(word.generation())),
+            Reports::Time(reports) => reports.counts(record, context, generation),
+            Reports::Calls(reports) => Some(reports.counts(generation)),
         }
     }
 
     /// What counted when the circuit opened, beside its word after that.
     fn before_opening(&self, word: Word) -> Option<Counts> {
-        let generation = word.generation();
         // Half-open is the generation after.
+        let generation = word.generation();
         let sums = self.opening.of(generation);
         let sums = sums.or_else(|| self.opening.of(generation.previous()));
         sums.map(Sums::counts)
@@ -213,7 +217,7 @@ impl Record {
     /// Notes what led to an opening of the closed circuit, after the exchange. Does nothing if the
     /// circuit was half-open.
     pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
-        change.before.tally()?;
+        change.before.evidence_generation()?;
         let rates = self.rates()?;
         let counts = rates.counts(self, context, change.before)?;
         let now = || self.word_now().generation();
@@ -225,13 +229,13 @@ impl Record {
     /// What counts for the rates beside this word, or counted when the circuit opened.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
         let rates = self.rates()?;
-        match word.tally() {
+        match word.evidence_generation() {
             Some(_) => rates.counts(self, context, word),
             None => rates.before_opening(word),
         }
     }
 
-    /// Before the exchange that closes or resets a circuit.
+    /// Before the exchange that closes or resets a circuit, or begins a ramp.
     pub(super) fn before_evidence(&self) -> Beginning {
         // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the new
         // block, or that one finds in the cells what was reported before this.
@@ -245,13 +249,13 @@ impl Record {
         }))
     }
 
-    /// After the exchange that closed it: the evidence of this word begins. Reports may have come
-    /// first.
+    /// After the exchange that closed it or began a ramp: the evidence of this word begins. Reports
+    /// may have come first.
     pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
-        if let Some((rates, sums)) = beginning {
+        if let (Some((rates, sums)), Some(generation)) = (beginning, word.evidence_generation()) {
             match &rates.reports {
-                Reports::Time(reports) => reports.begin(self, word.generation(), sums),
-                Reports::Calls(reports) => reports.follow(word.generation()),
+                Reports::Time(reports) => reports.begin(self, generation, sums),
+                Reports::Calls(reports) => reports.follow(generation),
             }
         }
     }
@@ -266,14 +270,19 @@ impl Record {
         }
     }
 
-    /// After a change to a state that is not closed. The last calls know half a round of
-    /// generations, and a circuit may change more often than that before it closes.
+    /// After a change to a state without evidence. The last calls know half a round of generations, and a circuit may change more often than that before it closes.
     pub(super) fn end_evidence(&self, word: Word) {
         if let Some(rates) = self.rates()
             && let Reports::Calls(reports) = &rates.reports
         {
             reports.follow(word.generation());
         }
+    }
+
+    /// Of the evidence that begins now, if it is one of a state that has some.
+    fn evidence_generation(&self) -> Generation {
+        let word = self.word_now();
+        word.evidence_generation().unwrap_or(word.generation())
     }
 
     /// Gives the record the block that the settings in effect ask for. Allocates.
@@ -328,7 +337,7 @@ impl Record {
             }
             // Who reset or closed the circuit since the block was made has begun the evidence of
             // the block before. So here it begins once more.
-            let generation = self.word_now().generation();
+            let generation = self.evidence_generation();
             reports.begin(self, generation, reports.sums(self));
         }
     }

@@ -8,6 +8,7 @@ use super::{Record, Refusal, Ticket};
 use crate::circuit::context::Context;
 use crate::circuit::probe_slots::Claim;
 use crate::sys::atomic::Ordering;
+use crate::values::settings::Settings;
 use crate::values::state::Word;
 
 mod counting;
@@ -29,7 +30,8 @@ impl Record {
         let now = context.clock.now();
         self.touch(now);
         self.settling(Some(ticket), || {
-            check(Some(ticket), self.look(context, now)?.word)
+            check(Some(ticket), self.look(context, now)?.word)?;
+            Ok(Place::IsFree(()))
         })
     }
 
@@ -50,21 +52,48 @@ impl Record {
     fn settling<T>(
         &self,
         ticket: Option<Ticket>,
-        report: impl FnOnce() -> Result<T, Refusal>,
+        report: impl FnOnce() -> Result<Place<T>, Refusal>,
     ) -> Result<T, Refusal> {
         let Some(lease) = ticket.and_then(Ticket::lease) else {
-            return report();
+            return report().map(Place::answer);
         };
         match self.probes().claim(lease) {
             Claim::Held(lease) => {
                 let answer = report();
-                self.probes().free(lease);
-                answer
+                match answer {
+                    Ok(Place::IsSpent(_)) => self.probes().spend(lease),
+                    _ => self.probes().free(lease),
+                }
+                answer.map(Place::answer)
             }
             // The probe is late, and not lost: it counts if the circuit is still half-open.
-            Claim::Late => report(),
+            Claim::Late => report().map(Place::answer),
             Claim::Reported => Err(Refusal::Stale),
         }
+    }
+}
+
+/// What becomes of a probe's place after its report, beside what the reporter is told.
+enum Place<T> {
+    IsFree(T),
+    /// The places are a sample, and the report has one for good.
+    IsSpent(T),
+}
+
+impl<T> Place<T> {
+    /// After a report that counts.
+    fn after(ticket: Option<Ticket>, settings: impl FnOnce() -> Settings, answer: T) -> Self {
+        let is_spent =
+            ticket.is_some_and(Ticket::is_probe) && settings().half_open_failure_rate.is_some();
+        match is_spent {
+            true => Place::IsSpent(answer),
+            false => Place::IsFree(answer),
+        }
+    }
+
+    fn answer(self) -> T {
+        let (Place::IsFree(answer) | Place::IsSpent(answer)) = self;
+        answer
     }
 }
 
@@ -75,9 +104,14 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     // The state as well, since generations come round.
     let is_its_state = match ticket.is_probe() {
         true => word.successes().is_some(),
-        false => word.tally().is_some(),
+        false => word.tally().is_some() || word.is_ramp(),
     };
-    match ticket.generation() == word.generation() && is_its_state {
+    let is_its_generation = match ticket.generation() == word.generation() {
+        // A ramp's counts in the closed circuit directly after it, too.
+        false => ticket.is_of_ramp() && ticket.generation().next() == word.generation(),
+        true => true,
+    };
+    match is_its_generation && is_its_state {
         true => Ok(()),
         false => Err(Refusal::Stale),
     }

@@ -8,6 +8,7 @@
 use super::timestamps::Kind;
 use super::*;
 use crate::values::cause::Cause;
+use crate::values::state::NEVER;
 
 /// The health of one connection: consistent with itself, and already past when
 /// you look at it.
@@ -58,6 +59,9 @@ pub struct Status {
     pub retry_after: Option<Duration>,
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
+    /// The share of the calls that pass now, while a half-open circuit [ramps
+    /// up](crate::ConnectionOptions::ramp); otherwise none.
+    pub ramp_share: Option<f64>,
     /// Why the circuit opened last, also after it has closed. None before the first opening, or if
     /// the thread that opened it has been stopped before it could say.
     pub cause: Option<Cause>,
@@ -166,6 +170,7 @@ impl Record {
                 .filter(|deadline| *deadline != NEVER)
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
+            ramp_share: self.ramp_share(&settings, word, now),
             cause,
             reason,
             last_failure_reason: self.last_failure_reason(),

@@ -9,6 +9,7 @@
 //! | | the place: 3 bits | 3 bits | the rest | the stamp |
 //! |---|---|---|---|---|
 //! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), *coarse* (1), start of the call in µs + 1, or 0 |
+//! | of a ramp | 0 | 0 | the generation, and *ramp* | the same |
 //! | to pass, and owns | 4 | what it is | the mark | the same |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
@@ -26,6 +27,7 @@ use crate::values::generation::Generation;
 use crate::values::name_beginning::NameBeginning;
 use crate::values::opened::Opened;
 use crate::values::state::{NEVER, Word};
+use crate::values::tally::Tally;
 
 mod start;
 
@@ -41,6 +43,12 @@ const PROBE_RECORD: u64 = 1 << 59;
 const ENGINE: u64 = 1 << 58;
 const KIND_SHIFT: u32 = 58;
 const KIND_MASK: u64 = 7 << KIND_SHIFT;
+
+/// In a mark: the call was admitted in a ramp. No tally has it: one without times is a number of 32
+/// bits, and does not fill the payload.
+const OF_RAMP: u64 = 1 << (Tally::BITS - 2);
+/// In a mark: the tally has times.
+const TIMED_MARK: u64 = 1 << (Tally::BITS - 1);
 
 const SLOT_MASK: u64 = 0xffff;
 const PASS_PANICKING: u64 = 1 << 63;
@@ -79,6 +87,25 @@ impl Ticket {
             place: OTHER << MODE_SHIFT | u64::from(lease.slot),
             stamp: lease.stamp,
         }
+    }
+
+    /// Of a call that a ramp admits.
+    pub(super) fn of_ramp(word: Word) -> Self {
+        debug_assert!(word.is_ramp());
+        Ticket::to_pass_at(word.generation_bits() | OF_RAMP)
+    }
+
+    /// Whether it was given in a ramp.
+    pub(super) fn is_of_ramp(self) -> bool {
+        !self.is_probe() && self.place & (TIMED_MARK | OF_RAMP) == OF_RAMP
+    }
+
+    /// Whether a half-open circuit gave it, to probe or in a ramp. Guarded calls inside of such a
+    /// call may ride on it.
+    #[inline]
+    pub(crate) fn is_of_half_open(self) -> bool {
+        // Neither of a ticket that a healthy circuit gives.
+        self.place & (OTHER << MODE_SHIFT | OF_RAMP) != 0 && (self.is_probe() || self.is_of_ramp())
     }
 
     #[inline]
@@ -255,7 +282,10 @@ pub(crate) struct Refused(u64);
 /// All probes are out, and the rest is a hint.
 const PROBES_OUT: u64 = 1 << 63;
 
-/// The longest hint of a wait for a probe.
+/// A ramp has not admitted the call, and the rest is a hint.
+const RECOVERING: u64 = 1 << 62;
+
+/// The longest hint of a wait, while the circuit is half-open.
 const LONGEST_HINT: u64 = 1_000;
 
 impl Refused {
@@ -274,11 +304,17 @@ impl Refused {
         Refused(PROBES_OUT | wait)
     }
 
+    /// By a ramp that ends in `left` ms.
+    pub(super) fn recovering(left: u64) -> Self {
+        Refused(RECOVERING | left.clamp(1, LONGEST_HINT))
+    }
+
     #[inline]
     pub(crate) fn rejection(self) -> RejectionKind {
         match self.0 {
             NEVER => RejectionKind::HeldOpen,
             PROBES_OUT.. => RejectionKind::ProbesOut,
+            RECOVERING.. => RejectionKind::Recovering,
             _ => RejectionKind::Open,
         }
     }
@@ -286,7 +322,7 @@ impl Refused {
     /// In ms; `None` if the circuit is held open by hand.
     #[inline]
     pub(crate) fn wait(self) -> Option<u64> {
-        (self.0 != NEVER).then_some(self.0 & !PROBES_OUT)
+        (self.0 != NEVER).then_some(self.0 & !(PROBES_OUT | RECOVERING))
     }
 
     /// For a word that is 0 where there is none.
@@ -309,6 +345,7 @@ impl From<Rejected> for Refused {
         let wait = wait.map_or(NEVER, |wait| wait.min(NEVER));
         match rejected.kind {
             RejectionKind::ProbesOut => Refused(PROBES_OUT | wait),
+            RejectionKind::Recovering => Refused(RECOVERING | wait),
             RejectionKind::Open | RejectionKind::HeldOpen => Refused(wait),
         }
     }

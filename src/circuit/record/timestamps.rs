@@ -90,7 +90,7 @@ impl Record {
     /// The stamp of a word that was just read, or a later one.
     pub(super) fn stamp_of(&self, context: &Context, word: Word) -> Stamp {
         let last = self.last_stamp();
-        if !word.generation().follows(last.generation) {
+        if !word.state_generation().follows(last.generation) {
             return last;
         }
         let now = context.clock.now_upper();
@@ -114,7 +114,7 @@ impl Record {
     }
 
     fn note(&self, word: Word, now: u64) -> u64 {
-        let generation = word.generation();
+        let generation = word.state_generation();
         let kind = match word.deadline() {
             Some(_) => Kind::Opening,
             None => Kind::Other,

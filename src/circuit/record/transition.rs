@@ -87,6 +87,10 @@ impl Record {
             if !word.is_due(now) {
                 return seen;
             }
+            if let Some(end) = word.ramp_end() {
+                self.end_ramp(context, seen, end);
+                continue;
+            }
             let next = word.probing();
             if !self.leave(seen, next) {
                 continue;
@@ -185,18 +189,24 @@ impl Record {
             let version = context.version();
             let watched = self.settings(context).is_watched();
             let closed = word.closed(parked.tally(word), watched);
-            let beginning = self.before_evidence();
+            // What counts in a ramp goes on to count.
+            let begins = word.is_closing() != Some(Closing::AfterRamp);
+            let beginning = begins.then(|| self.before_evidence());
             if !self.swap(word, closed) {
                 return None;
             }
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
             // there finds this closed word, or this thread the new version.
             fence_after_rmw();
-            self.begin_evidence(beginning, closed);
+            if let Some(beginning) = beginning {
+                self.begin_evidence(beginning, closed);
+            }
             if context.version() != version {
                 self.watch(context);
                 // The rates may have got another block, of the generation before.
-                self.begin_evidence(self.before_evidence(), closed);
+                if begins {
+                    self.begin_evidence(self.before_evidence(), closed);
+                }
             }
             return Some(closed);
         }
@@ -260,6 +270,11 @@ impl Record {
         };
         let has_told = self.after_quietly(context, change, happening);
         let deadline = opening.deadline();
+        self.expect_driver(context, deadline, has_told);
+    }
+
+    /// The driver has to come at this deadline, and the dispatcher at once if `has_told`.
+    pub(super) fn expect_driver(&self, context: &Context, deadline: u64, has_told: bool) {
         if deadline != NEVER {
             context.attention.leave(self, || self.share());
         }
@@ -282,7 +297,7 @@ impl Record {
         fence(Ordering::SeqCst);
         match self.has_missed() {
             true => 0,
-            false => deadline.min(self.word_now().deadline().unwrap_or(deadline)),
+            false => deadline.min(self.word_now().due_at().unwrap_or(deadline)),
         }
     }
 
@@ -295,7 +310,7 @@ impl Record {
 
     /// [`Record::after`], except that the caller has to wake the dispatcher if this
     /// returns true.
-    fn after_quietly(
+    pub(super) fn after_quietly(
         &self,
         context: &Context,
         change: Change,
@@ -304,7 +319,7 @@ impl Record {
         let Change { before, after } = change;
         if before.state() != after.state() {
             happening.now = self.note_change(context, change, happening.now);
-            if after.tally().is_none() {
+            if after.evidence_generation().is_none() {
                 self.end_evidence(after);
             }
         }

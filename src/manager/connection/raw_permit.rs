@@ -133,7 +133,7 @@ impl Connection {
     }
 
     /// Whether a guarded call of this circuit may ride on the call that the token admitted, to
-    /// `other`: that is a probe of the same circuit, in the half-open state that it has now.
+    /// `other`: that was admitted by the same circuit, in the half-open state that it has now.
     pub(crate) fn is_covered_by(&self, other: &Connection, token: Token) -> bool {
         std::ptr::eq(&*self.record, &*other.record) && self.is_in_state_of(token)
     }
@@ -147,8 +147,9 @@ impl Connection {
 
     fn is_in_state_of(&self, token: Token) -> bool {
         let ticket = token.ticket();
-        let word = self.record.probing_word(&self.engine.context);
-        ticket.is_probe() && word.is_some_and(|word| word.generation() == ticket.generation())
+        let word = self.record.half_open_word(&self.engine.context);
+        ticket.is_of_half_open()
+            && word.is_some_and(|word| word.generation() == ticket.generation())
     }
 
     /// Why a question finds nothing of it.

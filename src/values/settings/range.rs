@@ -99,6 +99,10 @@ pub(super) fn optional_rate(name: &'static str, value: Option<f64>) -> Result<()
     }
 }
 
+pub(super) fn share(name: &'static str, value: f64) -> Result<(), Error> {
+    optional_rate(name, Some(value))
+}
+
 /// Every value of the type is allowed.
 pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> {
     Ok(())

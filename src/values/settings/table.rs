@@ -18,6 +18,7 @@
 //! | `factor` | `f64` | a number | finite, ≥ 1.0 |
 //! | `part` | `f64` | a number | 0.0 to 1.0 |
 //! | `optional_rate` | `Option<f64>` | a number or `None` | above 0.0, at most 1.0 |
+//! | `share` | `f64` | a number | above 0.0, at most 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
 //! | `flag` | `bool` | itself | |
 //!
@@ -134,6 +135,24 @@ macro_rules! setting_table {
             /// failure counts as slow, too. A connection's needs a `slow_call_duration` in effect;
             /// a manager's waits for one of a connection. Default none.
             slow_call_rate SlowCallRate slow_call_rate: optional_rate = None;
+
+            /// The share of failures among `half_open_max_calls` probes that opens a half-open
+            /// circuit again; a smaller one closes it. It is decided as soon as it is certain, and so
+            /// many probes are admitted in all. A slow success counts as a failure where
+            /// `slow_call_rate` is set. It takes the place of a `half_open_successes` of its level
+            /// and of the level below; one call cannot give both. Above 0.0, at most 1.0. `None`:
+            /// one failure opens it, `half_open_successes` close it. Default none.
+            half_open_failure_rate HalfOpenFailureRate half_open_failure_rate: optional_rate = None;
+
+            /// For how long a circuit whose probes have succeeded stays half-open and admits a
+            /// growing share of the calls, until it closes. Two failures in a row open it again,
+            /// and so does a rate. At least 1 ms; rounded up to 2 ms. `None`: it closes at once.
+            /// Default none.
+            ramp Ramp ramp_ms: optional_time = None;
+
+            /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
+            /// Default 0.1.
+            ramp_start RampStart ramp_start: share = 0.1;
         }
     };
 }
@@ -150,6 +169,7 @@ macro_rules! stored {
     (factor) => { f64 };
     (part) => { f64 };
     (optional_rate) => { Option<f64> };
+    (share) => { f64 };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
     (flag) => { bool };
 }
@@ -312,6 +332,10 @@ macro_rules! holders {
                 if self.has_idle_window_in(effective) && !names.contains(&"rate_window") {
                     names.push("rate_window");
                 }
+                let idle = "half_open_successes";
+                if self.has_idle_successes_in(effective) && !names.contains(&idle) {
+                    names.push(idle);
+                }
                 names
             }
 
@@ -320,7 +344,7 @@ macro_rules! holders {
                 let both = Changes {
                     $($name: newer.$name.or(self.$name),)*
                 };
-                both.with_window_of(self, newer)
+                both.with_window_of(self, newer).with_probes_of(self, newer)
             }
         }
 
@@ -334,7 +358,9 @@ macro_rules! holders {
                 let changed = Overrides {
                     $($name: changes.$name.applied_to(self.$name),)*
                 };
-                changed.with_window_of_changes(changes)
+                changed
+                    .with_window_of_changes(changes)
+                    .with_probes_of_changes(changes)
             }
 
             /// This level over the one below it.

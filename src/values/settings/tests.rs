@@ -90,6 +90,8 @@ mod wrong {
         ]
     }
 
+    pub(super) use optional_rate as share;
+
     pub(super) fn factor() -> Vec<(f64, &'static str)> {
         vec![
             (0.999, "0.999: must be finite and at least 1.0"),
@@ -153,6 +155,8 @@ mod other {
     pub(super) const fn factor() -> f64 {
         7.0
     }
+
+    pub(super) use part as share;
 
     pub(super) const fn part() -> f64 {
         0.5

@@ -72,16 +72,6 @@ fn never_is_never_due_and_no_expiry_overflows_into_a_date() {
 }
 
 #[test]
-fn successes_of_probes_are_counted_and_stop() {
-    let mut word = open_until(9).probing();
-    for successes in 1..=70_000_u32 {
-        word = word.with_success(true);
-        assert_eq!(word.successes(), Some(successes.min(65_535)));
-    }
-    assert_eq!(Word::NEW.successes(), None);
-}
-
-#[test]
 fn trips_stop_at_the_end_of_their_field() {
     let mut word = Word::NEW;
     for trips in 1..=300_u32 {
@@ -240,10 +230,12 @@ fn a_mark_fits_the_spotless_word_that_has_it_and_no_other() {
             assert_eq!(other.is_spotless_at(one.mark()), fits, "{one:?} {other:?}");
             let is_closed = other.passes_freely() && one.generation() == other.generation();
             assert_eq!(other.is_closed_at(one.mark()), is_closed, "{other:?}");
-            // What a ticket has that owns something.
-            let owning = one.mark() | 4 << 61;
-            assert!(!other.is_spotless_at(owning), "{one:?} {other:?}");
-            assert!(!other.is_closed_at(owning), "{one:?} {other:?}");
+            // What a ticket has that owns something, and a probe's.
+            for place in [one.mark() | 9 << 60, one.mark() | 4 << 61 | 9, 4 << 61] {
+                assert!(!other.is_spotless_at(place), "{one:?} {other:?}");
+                let is_closed = other.passes_freely() && other.is_closed_at(place);
+                assert!(!is_closed, "{one:?} {other:?}");
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl Known {
 impl InTime {
     /// The last `span` ms, from `now` on.
     pub(super) fn new(record: &Record, span: u64, now: u64) -> Self {
-        let generation = record.word_now().generation();
+        let generation = record.evidence_generation();
         let window = RateWindow::new(span, record.totals(), now);
         let sums = window.sums(record.totals());
         InTime {
@@ -138,7 +138,7 @@ impl InTime {
 
     /// The evidence of this generation begins with these sums.
     pub(super) fn begin(&self, record: &Record, generation: Generation, sums: Sums) {
-        let now = || record.word_now().generation();
+        let now = || record.evidence_generation();
         self.baseline.write(generation, sums, now);
     }
 }

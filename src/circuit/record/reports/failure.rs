@@ -4,7 +4,7 @@
 //! |---|---|
 //! | closed | takes the next place in the tally, or opens the circuit |
 //! | open | takes the next place in the parked tally; a permit's is stale |
-//! | half-open | opens the circuit again |
+//! | half-open | opens the circuit again; where a rate of the probes decides, and in a ramp, it may be counted only |
 //!
 //! One with a wait (`failure_for`) opens a closed or half-open circuit at once, for so long. While
 //! the circuit is open, it is in the totals only.
@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::super::rates::RateReport;
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
-use super::check;
 use super::counting::Failure;
+use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
 use crate::values::cause::Cause;
@@ -188,7 +188,7 @@ impl Record {
         context: &Context,
         ticket: Option<Ticket>,
         happening: Happening<'_>,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<Place<u32>, Refusal> {
         let mut rate_report = RateReport::failure();
         loop {
             let seen = self.look(context, happening.now)?;
@@ -212,9 +212,12 @@ impl Record {
                 (State::Closed | State::HalfOpen, Some(_)) => Some(Cause::RetryAfter),
                 (State::Closed, None) => trip_rule::rule_that_fires(&settings, failure.evidence())
                     .or_else(|| rates?.rule_that_fires(self, context, &settings, word)),
-                (State::HalfOpen, None) => Some(Cause::Probe),
+                (State::HalfOpen, None) => self.cause_while_half_open(&settings, word, || {
+                    rates?.rule_that_fires(self, context, &settings, word)
+                }),
                 (_, Some(_)) => {
-                    return Ok(self.failure_in_totals(context, word, failure.count - 1, happening));
+                    let count = self.failure_in_totals(context, word, failure.count - 1, happening);
+                    return Ok(Place::IsFree(count));
                 }
                 (_, None) => None,
             };
@@ -238,26 +241,32 @@ impl Record {
                         ..happening
                     };
                     self.after_opening(context, change, happening, opening);
-                    return Ok(failure.count);
+                    return Ok(Place::IsFree(failure.count));
                 }
                 continue;
             }
             let next = failure.before.plus_failure();
-            let (after, done) = match word.tally() {
-                Some(_) => {
-                    let after = word.with_tally(next);
-                    (after, self.swap(word, after))
-                }
-                None => (word, self.park(seen, seen.parked.with(word, next))),
+            let after = match word.state() {
+                State::Closed => word.with_tally(next),
+                State::HalfOpen if word.is_ramp() => word.with_report_in_ramp(true),
+                State::HalfOpen => word.with_probe_failure(),
+                _ => word,
+            };
+            let done = match word.is_open() {
+                true => self.park(seen, seen.parked.with(word, next)),
+                false => self.swap(word, after),
             };
             if done {
-                failure.write(self, context);
+                // Half-open, a failure that does not open takes no place in the window.
+                if !word.is_half_open() {
+                    failure.write(self, context);
+                }
                 let change = Change {
                     before: word,
                     after,
                 };
                 self.after(context, change, happening);
-                return Ok(failure.count);
+                return Ok(Place::after(ticket, || settings, failure.count));
             }
         }
     }

@@ -4,22 +4,23 @@
 //! |---|---|
 //! | closed | clears the tally, unless the settings keep it; the next opening is the first |
 //! | open | clears the parked tally, unless the settings keep it; a permit's is stale |
-//! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit, and clears it |
+//! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit or begins its ramp, and clears it |
 
 use super::super::parked::Seen;
 use super::super::rates::RateReport;
+use super::super::recovery::Progress;
 use super::super::transition::Change;
 use super::super::{Happening, Record, Refusal, Ticket};
-use super::check;
 use super::duration::lasted;
+use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::structures::striped_counter;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::rates::Outcome;
-use crate::values::state::{Closing, OpenedBy, State, Word};
-use crate::values::tally::Tally;
+use crate::values::settings::Settings;
+use crate::values::state::{OpenedBy, State, Word};
 
 const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 
@@ -163,7 +164,7 @@ impl Record {
         context: &Context,
         ticket: Option<Ticket>,
         happening: Happening<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Place<()>, Refusal> {
         let mut rate_report = RateReport::success();
         let change = loop {
             let seen = self.look(context, happening.now)?;
@@ -183,17 +184,30 @@ impl Record {
                                 rates.rule_that_fires(self, context, &settings, word)
                         {
                             if self.open_slowly(context, seen, after, cause, happening) {
-                                return Ok(());
+                                return Ok(Place::IsFree(()));
                             }
                             continue;
                         }
                     }
                     (after, after == word || self.swap(word, after))
                 }
-                State::HalfOpen => match self.success_while_half_open(context, seen) {
-                    Some(change) => break change,
-                    None => continue,
-                },
+                State::HalfOpen => {
+                    let is_slow = |settings: &Settings| {
+                        self.is_slow(context, settings, ticket, happening.report)
+                    };
+                    let now = happening.now;
+                    let report = &mut rate_report;
+                    match self.success_while_half_open(context, seen, report, now, is_slow) {
+                        Progress::Made(change) => break change,
+                        Progress::Opens { healthy, cause } => {
+                            if self.open_slowly(context, seen, healthy, cause, happening) {
+                                return Ok(Place::IsFree(()));
+                            }
+                            continue;
+                        }
+                        Progress::Lost => continue,
+                    }
+                }
                 _ => (word, self.success_while_open(context, seen)),
             };
             if done {
@@ -203,8 +217,14 @@ impl Record {
                 };
             }
         };
-        self.after(context, change, happening);
-        Ok(())
+        match change.after.ramp_end() {
+            Some(end) if !change.before.is_ramp() => {
+                let has_told = self.after_quietly(context, change, happening);
+                self.expect_driver(context, end, has_told);
+            }
+            _ => self.after(context, change, happening),
+        }
+        Ok(Place::after(ticket, || self.settings(context), ()))
     }
 
     /// A slow success opens the circuit. It counts as a success first: `healthy` is the word after
@@ -221,8 +241,7 @@ impl Record {
         let settings = self.settings(context);
         let opening = self.opening(context, &settings, healthy.next_trips(), cause);
         let after = healthy.opened(OpenedBy::Other, opening.deadline());
-        let tally = healthy.tally().unwrap_or(Tally::NONE);
-        let parked = seen.parked.with(seen.word, tally);
+        let parked = seen.parked.with(seen.word, seen.parked.tally(healthy));
         if !self.leave_with(seen, parked, after) {
             return false;
         }
@@ -255,15 +274,5 @@ impl Record {
         tally.is_empty()
             || self.keeps_failures(context)
             || self.park(seen, seen.parked.with(seen.word, tally.cleared()))
-    }
-
-    /// `None` if another thread was faster.
-    fn success_while_half_open(&self, context: &Context, seen: Seen) -> Option<Change> {
-        let before = seen.word;
-        let after = before.with_success(!self.keeps_failures(context));
-        if after.successes() >= Some(self.settings(context).half_open_successes) {
-            return self.shut(context, seen, Closing::Forgetting);
-        }
-        self.swap(before, after).then_some(Change { before, after })
     }
 }

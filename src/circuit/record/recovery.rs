@@ -1,0 +1,173 @@
+//! A half-open circuit on its way back: what its probes report, and the ramp.
+//!
+//! Which reports decide, and which share a ramp admits, are pure functions
+//! ([`recovery`](crate::values::recovery)). Here they are applied, by one exchange of the word each.
+//!
+//! A **ramp** begins with the report that would have closed the circuit. Its word bears a generation
+//! of its own, and no change of state is told. It ends like an opening: whoever looks at the word
+//! when it is due, a caller or the driver, closes the circuit by an exchange, and tells of it at the
+//! moment at which it was due.
+//!
+//! The **evidence** of the rates begins with the ramp and goes on in the closed circuit after it. So
+//! it is kept under the generation of that one ([`Word::evidence_generation`]), and the exchange that
+//! ends the ramp leaves it alone. Permits of the ramp count in both.
+//!
+//! Rejected: the same generation for both. A thread that was stopped with the word of the ramp would
+//! not notice that the circuit has closed.
+
+use super::parked::Seen;
+use super::rates::RateReport;
+use super::transition::Change;
+use super::{Happening, Record, Refused, Ticket};
+use crate::circuit::context::Context;
+use crate::sys::atomic::fence_after_rmw;
+use crate::sys::draw;
+use crate::values::cause::Cause;
+use crate::values::event::Occurrence;
+use crate::values::recovery::Verdict;
+use crate::values::settings::Settings;
+use crate::values::state::{self, Closing, Word};
+use crate::values::trip_rule;
+
+/// What a success has done to a half-open circuit.
+pub(super) enum Progress {
+    Made(Change),
+    /// The circuit has to open: it was slow, or the probes before have failed.
+    Opens {
+        healthy: Word,
+        cause: Cause,
+    },
+    /// Another thread was faster.
+    Lost,
+}
+
+impl Record {
+    /// Why a failure opens this half-open circuit, if it does.
+    pub(super) fn cause_while_half_open(
+        &self,
+        settings: &Settings,
+        word: Word,
+        rate: impl FnOnce() -> Option<Cause>,
+    ) -> Option<Cause> {
+        match word.failures_in_ramp() {
+            Some(failures) => trip_rule::rule_in_ramp(settings, failures + 1).or_else(rate),
+            None => verdict(settings, word.with_probe_failure()).opens(),
+        }
+    }
+
+    /// Counts a success, `is_slow` if it took too long.
+    pub(super) fn success_while_half_open(
+        &self,
+        context: &Context,
+        seen: Seen,
+        rate_report: &mut RateReport,
+        now: u64,
+        is_slow: impl Fn(&Settings) -> bool,
+    ) -> Progress {
+        let word = seen.word;
+        // Before the settings: what is done by older ones is done again.
+        let version = context.version();
+        let settings = self.settings(context);
+        if word.is_ramp() {
+            let healthy = word.with_report_in_ramp(false);
+            if let Some(rates) = self.rates()
+                && rate_report.count(&rates, word, now, || is_slow(&settings))
+                && let Some(cause) = rates.rule_that_fires(self, context, &settings, word)
+            {
+                return Progress::Opens { healthy, cause };
+            }
+            return self.moved(word, healthy);
+        }
+        if settings.counts_slow_probes() && is_slow(&settings) {
+            let after = word.with_probe_failure();
+            return match verdict(&settings, after).opens() {
+                Some(cause) => Progress::Opens {
+                    healthy: word,
+                    cause,
+                },
+                None => self.moved(word, after),
+            };
+        }
+        let after = word.with_success(!self.keeps_failures(context));
+        match (verdict(&settings, after), settings.ramp) {
+            // Only if a setting has made the sample smaller since the last report.
+            (Verdict::Open, _) => Progress::Opens {
+                healthy: after,
+                cause: Cause::Probe,
+            },
+            (Verdict::Recovered, Some(ramp)) => self.begin_ramp(context, seen, ramp, version),
+            (Verdict::Recovered, None) => self
+                .shut(context, seen, Closing::Forgetting)
+                .map_or(Progress::Lost, Progress::Made),
+            _ => self.moved(word, after),
+        }
+    }
+
+    fn moved(&self, before: Word, after: Word) -> Progress {
+        match before == after || self.swap(before, after) {
+            true => Progress::Made(Change { before, after }),
+            false => Progress::Lost,
+        }
+    }
+
+    /// The probes have succeeded. What failed before them counts no more.
+    fn begin_ramp(&self, context: &Context, seen: Seen, ramp: u64, version: u32) -> Progress {
+        let before = seen.word;
+        let after = before.ramping(state::deadline(context.clock.now_upper(), ramp));
+        let beginning = self.before_evidence();
+        if !self.leave(seen, after) {
+            return Progress::Lost;
+        }
+        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
+        // finds this word, or this thread the new version.
+        fence_after_rmw();
+        self.begin_evidence(beginning, after);
+        if context.version() != version {
+            // The rates may have got another block, of the generation before.
+            self.begin_evidence(self.before_evidence(), after);
+        }
+        Progress::Made(Change { before, after })
+    }
+
+    /// The ramp of this word is over: the circuit is closed, unless another thread was faster.
+    pub(super) fn end_ramp(&self, context: &Context, seen: Seen, end: u64) {
+        if let Some(change) = self.shut(context, seen, Closing::AfterRamp) {
+            self.after(context, change, Happening::new(Occurrence::RampEnded, end));
+        }
+    }
+
+    /// Admits a share of the calls in the ramp of this word, which ends at `end`.
+    pub(super) fn draw_in_ramp(
+        &self,
+        context: &Context,
+        word: Word,
+        end: u64,
+        now: u64,
+    ) -> Result<Ticket, Refused> {
+        let settings = self.settings(context);
+        let left = end.saturating_sub(now);
+        match draw::draw() < settings.ramp_share(left) {
+            true => Ok(Ticket::of_ramp(word).starting(&context.clock, settings.timing())),
+            false => Err(Refused::recovering(left)),
+        }
+    }
+
+    /// The share of the calls that are admitted at `now`, if this is a ramp.
+    pub(super) fn ramp_share(&self, settings: &Settings, word: Word, now: u64) -> Option<f64> {
+        let end = word.ramp_end()?;
+        Some(settings.ramp_share(end.saturating_sub(now)))
+    }
+}
+
+/// What the reports of this probing word mean.
+fn verdict(settings: &Settings, word: Word) -> Verdict {
+    let successes = word.successes().unwrap_or_default();
+    let failures = word.probe_failures().unwrap_or_default();
+    settings.verdict(successes, failures)
+}
+
+impl Verdict {
+    fn opens(self) -> Option<Cause> {
+        (self == Verdict::Open).then_some(Cause::Probe)
+    }
+}
