@@ -1,8 +1,9 @@
 //! The calls: an open loop.
 //!
-//! 300 calls a second, unless the scenario says otherwise, at even intervals. Service, worker, endpoint and the luck that decides about
-//! failure are drawn for each call before a breaker is asked. So every breaker sees the same calls, and
-//! it is known of a refused call whether it would have succeeded. (Semian's own experiments are a closed
+//! 300 calls a second, unless the scenario says otherwise, at even intervals. Service, worker, endpoint
+//! and the luck that decides about failure are drawn for each call before a breaker is asked. So every
+//! breaker sees the same calls, and it is known of a refused call whether it would have succeeded.
+//! (Semian's own experiments are a closed
 //! loop: a worker that refuses takes the next call at once, which inflates the refusals.)
 
 use rand::RngExt;

@@ -3,16 +3,16 @@
 //! Nine outages that Shopify published with its library semian, re-created in virtual time. Every breaker
 //! sees the same calls, and of each call it is known whether it would have succeeded; so each wrong
 //! decision can be counted, both kinds of them (`figures`). brama is the library itself under its manual
-//! clock (`breakers::gate`). Semian's breakers are models, written from its source and its paper trail of
-//! published runs; each is shown with circuits of its own for each worker, as semian has them, and with
-//! shared ones. One set of settings serves all nine scenarios.
+//! clock (`breakers::gate`). Semian's breakers are models, written from its source. Each is shown with
+//! circuits of its own for each worker, as semian has them, and with shared ones. One set of settings
+//! serves all nine scenarios.
 //!
 //! Why not the published load? It is a closed loop: a worker that refuses a call takes the next one at
-//! once, so rejections multiply, and the latencies were drawn anew in each run, so that no two runs had
-//! the same load. Why virtual time? An hour of outages takes seconds, and the result is the same to
-//! the last call, on every machine. So it is compared as text: `-- --check` fails if the README or the
-//! page `src/docs/figures/outages.md` says something else. Without it the bench writes both. A goal
-//! (`goals`) that is missed stands in both as a miss.
+//! once, so rejections multiply. And each run drew its own latencies, so that no two runs had the same
+//! load. Why virtual time? An hour of outages takes seconds, and the result is the same to the last call,
+//! on every machine. So it is compared as text: `-- --check` fails if the README or the page
+//! `src/docs/figures/outages.md` says something else. Without it the bench writes both. A goal (`goals`)
+//! that is missed stands in both as a miss.
 
 mod breakers;
 mod chance;

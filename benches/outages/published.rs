@@ -1,8 +1,8 @@
 //! What semian published of its experiments, in calls.
 //!
 //! From `experiments/results/csv` of `Shopify/semian` (MIT), commit 8835b3da. Each scenario was run once
-//! with each breaker, as a closed loop, with latencies drawn anew. So these counts stand by themselves: the load
-//! differs between any two of them, and from that of this bench.
+//! with each breaker, as a closed loop, with latencies drawn for that run. So these counts stand by
+//! themselves: the load differs between any two of them, and from that of this bench.
 
 /// Requests, successes, errors let through, rejections.
 type Counts = [u64; 4];
