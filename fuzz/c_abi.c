@@ -183,6 +183,7 @@ static uint32_t any_fields(void) {
 #define SOME_factor f64
 #define SOME_part f64
 #define SOME_optional_rate f64
+#define SOME_share f64
 #define SOME_strategy i32
 #define SOME_flag i32
 
@@ -345,6 +346,7 @@ static void report_by_value(brama_permit_t permit, const brama_connection_t *on)
     case 5: ANSWER(brama_permit_failure_with(permit, report())); break;
     case 6:
         (void)brama_permit_is_probe(permit);
+        (void)brama_permit_is_half_open(permit);
         (void)brama_permit_covers(permit, on);
         break;
     }
@@ -411,6 +413,56 @@ static void words(void) {
     REQUIRE(brama_clock_unix_ms(clock_of_all) < BRAMA_NONE);
     REQUIRE((brama_clock_unix_ms(clock) == BRAMA_NONE) == (clock == NULL));
     brama_clock_free(clock);
+}
+
+/* What was saved last. */
+static uint8_t *saved;
+static size_t saved_length;
+
+/* Its checksum, so that what was changed is looked at. */
+static void seal(uint8_t *data, size_t length) {
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < length - 8; i++)
+        sum = (sum ^ data[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < 8; i++)
+        data[length - 8 + i] = (uint8_t)(sum >> 8 * i);
+}
+
+/* Saves, and restores what was saved, damaged or not, and what never was. */
+static void save_or_restore(brama_t *on) {
+    uint8_t which = byte();
+    size_t count = 0, length = saved_length;
+    brama_result_t result;
+    if (which % 4 == 0) {
+        brama_data_free(saved);
+        REQUIRE(answered(brama_save(on, &saved, &saved_length)) == BRAMA_OK);
+        REQUIRE(saved != NULL && saved_length >= 32);
+    } else if (which % 4 == 1 && saved != NULL) {
+        result = answered(brama_restore(on, saved, saved_length, &count));
+        REQUIRE(result == BRAMA_OK || result == BRAMA_ERR_SHUT_DOWN);
+        REQUIRE(count <= saved_length / 64);
+    } else if (which % 4 == 2 && saved != NULL) {
+        uint8_t *damaged = malloc(length);
+        REQUIRE(damaged != NULL);
+        memcpy(damaged, saved, length);
+        for (int changes = byte() % 4; changes >= 0; changes--)
+            damaged[u64() % (length - 8)] = byte();
+        bool changed = memcmp(damaged, saved, length) != 0, cut = byte() % 8 == 0;
+        if (cut)
+            length -= 1 + byte() % (length - 31);
+        if (byte() % 2)
+            seal(damaged, length);
+        else
+            REQUIRE((!changed && !cut) || brama_restore(on, damaged, length, NULL) != BRAMA_OK);
+        ANSWER(brama_restore(on, damaged, length, &count));
+        REQUIRE(count <= length / 64);
+        free(damaged);
+    } else {
+        length = (size_t)(end - at) < which ? (size_t)(end - at) : which;
+        ANSWER(brama_restore(on, at, length, &count));
+        REQUIRE(count == 0);
+        at += length;
+    }
 }
 
 static void further_step(uint8_t operation) {
@@ -613,6 +665,7 @@ static void step(void) {
     case 30: ANSWER(brama_permit_success_with_at(permit, report())); break;
     case 31:
         (void)brama_permit_is_probe_at(permit);
+        (void)brama_permit_is_half_open_at(permit);
         (void)brama_permit_covers_at(permit, held);
         break;
     case 32: /* Words of the permit that say what it reports, as no library wrote them. */
@@ -684,10 +737,16 @@ static void step(void) {
         ANSWER(brama_report_many(&items[0].it, byte() > 250 ? byte() % (sizeof *items + 1) : sizeof *items, 2));
         break;
     }
-    case 46:
-        ANSWER(brama_clock_advance(clock_of_all, byte() % 8 ? byte() * 100u : u64()));
+    case 46: {
+        uint8_t which = byte();
+        if (which > 223) {
+            save_or_restore(on);
+            break;
+        }
+        ANSWER(brama_clock_advance(clock_of_all, which % 8 ? byte() * 100u : u64()));
         ANSWER(brama_poll(on));
         break;
+    }
     case 47:
         if (byte() % 8 == 0)
             ANSWER(byte() % 2 ? brama_shutdown(on) : brama_shutdown_within(on, u64() % 10, &wait));
@@ -717,6 +776,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         brama_unsubscribe(subscriptions[i]), subscriptions[i] = NULL;
     brama_snapshot_free(snapshot);
     snapshot = NULL;
+    brama_data_free(saved);
+    saved = NULL;
     for (int i = 0; i < MANAGERS; i++) {
         forget_permits(0, i + 1);
         brama_free(managers[i]);

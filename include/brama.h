@@ -36,8 +36,20 @@
  * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
  * is part of the state: every function sees the state as of now, on any thread.
  *
+ * RECOVERY. Two settings change what decides, and how the load comes back:
+ *
+ *     half_open_failure_rate  half_open_max_calls probes are admitted in all. Their share of
+ *                             failures decides, as soon as the rest cannot change it
+ *     ramp_ms, ramp_start     When the probes have succeeded the circuit stays half-open for so
+ *                             long. It admits a share of the calls that grows with the time,
+ *                             from ramp_start (0.1) to 1 (brama_status_t.ramp_share). Two
+ *                             failures in a row open it again, and so does a rate. Then it closes
+ *
+ * src/docs/recovery.md in the source says this in full.
+ *
  * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
- * which one it was (cause) and what counted (window_calls, window_failures, window_slow).
+ * which one it was (cause), what it had counted then (opened_calls, opened_failures,
+ * opened_slow), and what counts now (window_calls, window_failures, window_slow).
  *
  *     in a row        max_attempts failures in a row (5)
  *     window          so many failures within window_ms; a success clears it
@@ -97,6 +109,7 @@
  *                                                    brama_subscription_detach (leaves it)
  *     brama_queue_new                                brama_queue_free
  *     brama_snapshot_new                             brama_snapshot_free
+ *     brama_save                                     brama_data_free
  *     brama_clock_new                                brama_clock_free
  *
  * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
@@ -334,10 +347,11 @@ brama_result_t brama_last_error_code(void);
  *
  *   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
  *
- * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause and the
- * reason of the opening, as they are when this is asked:
+ * Of a rejection it says the connection's name, up to 40 bytes of it, and the cause of the
+ * opening, what its rule had counted and its reason, as they are when this is asked:
  *
- *   rejected: the circuit of "db" is open (consecutive: connection refused), retry after 5s
+ *   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
+ *   retry after 5s
  *
  * Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
  * as it is. Valid until the next call of this thread that fails, or its end. Each
@@ -387,6 +401,11 @@ const char *brama_last_error_message(void);
  * A choice that was not given, in a field of type int32_t.
  */
 #define BRAMA_NOT_GIVEN_I32 (-2)
+
+/**
+ * A number that was not given, in a field of type int64_t.
+ */
+#define BRAMA_NOT_GIVEN_I64 (-2)
 
 /**
  * A number that was not given, in a field of type double.
@@ -446,6 +465,12 @@ typedef int32_t brama_state_t;
 typedef int32_t brama_event_type_t;
 
 /**
+ * What a circuit does: one of the BRAMA_MODE_ values, or in a setting BRAMA_NOT_GIVEN_I32 or
+ * BRAMA_INHERIT_I32. More may come.
+ */
+typedef int32_t brama_mode_t;
+
+/**
  * Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
  */
 typedef int32_t brama_cause_t;
@@ -498,7 +523,8 @@ typedef struct brama_pair_t {
 #define BRAMA_STATE_OPEN 2
 
 /**
- * Probing: a limited number of calls test whether the dependency recovered.
+ * Probing: a limited number of calls test whether the dependency recovered. Then it may
+ * ramp up: a growing share of the calls passes.
  */
 #define BRAMA_STATE_HALF_OPEN 3
 
@@ -552,6 +578,25 @@ typedef struct brama_pair_t {
  * min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
  */
 #define BRAMA_EXPIRY_PROGRESSIVE 1
+
+/**
+ * It opens, and rejects calls.
+ */
+#define BRAMA_MODE_NORMAL 0
+
+/**
+ * It does nothing. Every call passes. Reports change the totals only, and are never stale.
+ * Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when the
+ * mode returns. Leaving this mode resets the circuit, unless a hand holds it: an opening by hand
+ * stays, and so does a half-open state that a hand made meanwhile.
+ */
+#define BRAMA_MODE_DISABLED 1
+
+/**
+ * It opens and closes as in BRAMA_MODE_NORMAL, and rejects nothing. A call that it would reject
+ * passes, and counts in the totals only.
+ */
+#define BRAMA_MODE_SHADOW 2
 
 /**
  * The dependency is fine.
@@ -655,6 +700,13 @@ BRAMA_API const char *brama_state_name(brama_state_t state);
  * Never NULL, valid for ever. Any thread.
  */
 BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
+
+/**
+ * "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. Any
+ * thread.
+ */
+BRAMA_API
+const char *brama_mode_name(brama_mode_t mode);
 
 /**
  * The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
@@ -798,9 +850,9 @@ typedef struct brama_options_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero; anything else is refused.
+     * BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * The share of failures among the reports that opens the circuit, once there are
      * minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
@@ -838,6 +890,33 @@ typedef struct brama_options_t {
      * effect; a manager's waits for one of a connection.
      */
     double slow_call_rate;
+    /**
+     * The share of failures among half_open_max_calls probes that opens a half-open circuit
+     * again; a smaller one closes it. It is decided as soon as it is certain, and so many probes
+     * are admitted in all. A slow success counts as a failure where slow_call_rate is set. It
+     * takes the place of a half_open_successes that was given before or is the manager's; one call
+     * cannot give both. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): one failure opens it,
+     * half_open_successes close it.
+     */
+    double half_open_failure_rate;
+    /**
+     * For how long a circuit whose probes have succeeded stays half-open and admits a growing
+     * share of the calls, until it closes. Two failures in a row open it again, and so does a
+     * rate. At least 1, rounded up to 2; BRAMA_NONE (default): it closes at once.
+     */
+    uint64_t ramp_ms;
+    /**
+     * The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
+     * Default 0.1.
+     */
+    double ramp_start;
+    /**
+     * The state in which the circuit begins: 0 (default), closed; above 0, open for so many ms;
+     * -1, which is BRAMA_NEVER, open until it is closed or reset by hand. Its cause is
+     * BRAMA_CAUSE_MANUAL then. For a registration only: refused where an existing connection is
+     * configured, and without effect where one is found.
+     */
+    int64_t initial_state;
     /**
      * The connection's metadata as a whole, replacing what was there. NULL: not
      * given. Copied by the call.
@@ -912,9 +991,9 @@ typedef struct brama_config_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero; anything else is refused.
+     * As in brama_options_t.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * As in brama_options_t.
      */
@@ -939,6 +1018,18 @@ typedef struct brama_config_t {
      * As in brama_options_t.
      */
     double slow_call_rate;
+    /**
+     * As in brama_options_t.
+     */
+    double half_open_failure_rate;
+    /**
+     * As in brama_options_t.
+     */
+    uint64_t ramp_ms;
+    /**
+     * As in brama_options_t.
+     */
+    double ramp_start;
     /**
      * How often unused connections are looked for. At least 1. Default 10000.
      */
@@ -1019,9 +1110,11 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, NULL, 0 }
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_I64, NULL, 0 }
 
 /** brama_config_init as an initialiser. */
 #define BRAMA_CONFIG_INIT \
@@ -1029,11 +1122,12 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U32, BRAMA_NOT_GIVEN_U32, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, 0, BRAMA_NOT_GIVEN_F64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
-      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, \
       BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_I32, \
-      BRAMA_NOT_GIVEN_U64, NULL }
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_F64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_F64, \
+      BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_U64, BRAMA_NOT_GIVEN_I32, \
+      BRAMA_NOT_GIVEN_I32, BRAMA_NOT_GIVEN_U64, NULL }
 
 
 /* -- Managers ------------------------------------------------------------------------ */
@@ -1481,14 +1575,15 @@ typedef struct brama_permit_t {
 } brama_permit_t;
 
 /**
- * Asks for admission, and gives a permit into *permit: if the circuit is closed, or
- * half-open with a probe's place free.
+ * Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
+ * with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
  *
  * BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
- * retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
- * long is admitted unless other callers take the probes; of a half-open one whose probes
- * are all out a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
- * by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
+ * retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
+ * long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
+ * out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
+ * open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
+ * other error.
  *
  * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -1526,10 +1621,11 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
 
 /**
  * Whether the call is a probe: the circuit is half-open, and the call tests the
- * dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
- * thread.
+ * dependency. A client may shorten its time-out then. False for a call that a ramp admitted,
+ * which is not a test, and for a permit of zeroes. Any thread.
  */
-BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
+BRAMA_API
+bool brama_permit_is_probe(brama_permit_t permit);
 
 /**
  * brama_permit_is_probe with the permit by pointer. False for NULL.
@@ -1537,14 +1633,28 @@ BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
 BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
 
 /**
+ * Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
+ * such a call another one may ride (brama_permit_covers), so a host that remembers which calls
+ * are under way need remember no others. False for a permit of zeroes. Any thread.
+ */
+BRAMA_API
+bool brama_permit_is_half_open(brama_permit_t permit);
+
+/**
+ * brama_permit_is_half_open with the permit by pointer. False for NULL.
+ */
+BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
+
+/**
  * Whether a guarded call of a connection may ride on the call that this permit was given
  * to. Ask it for a call that is made inside the other one. True while the circuit is
  * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state; it was not reported yet.
+ * state, or in a ramp that of a call of the same ramp; it was not reported yet.
  *
  * A call that rides needs no permit and reports nothing: the outer call reports for both.
  * Without that a probe whose work makes a call of its own circuit would be rejected by it,
- * and the circuit would never close. One call at a time rides on a permit, and a call that
+ * and the circuit would never close. In a ramp a call that was admitted could fail because a
+ * call inside of it is not. One call at a time rides on a permit, and a call that
  * rides can be ridden on. If the outer call has nothing to report itself and the inner one
  * failed, it reports a failure. brama.hpp does all this.
  *
@@ -1852,7 +1962,8 @@ brama_result_t brama_close_circuit(brama_t *manager,
                                    const char *scope);
 
 /**
- * Lets probes through now. Arguments and errors as brama_close_circuit.
+ * Lets probes through now; does nothing while half-open. Arguments and errors as
+ * brama_close_circuit.
  */
 BRAMA_API
 brama_result_t brama_half_open_circuit(brama_t *manager,
@@ -1907,7 +2018,7 @@ brama_result_t brama_connection_half_open_circuit(const brama_connection_t *conn
 BRAMA_API
 brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
 
-/* -- Status -------------------------------------------------------------------------- */
+/* -- Settings in effect -------------------------------------------------------------- */
 
 /**
  * The settings in effect for a connection; the fields are those of brama_options_t.
@@ -1970,9 +2081,9 @@ typedef struct brama_settings_t {
      */
     int32_t success_clears_window;
     /**
-     * Zero.
+     * See brama_options_t.
      */
-    uint32_t reserved;
+    brama_mode_t mode;
     /**
      * BRAMA_NONE_F64: the share of failures does not count.
      */
@@ -1997,7 +2108,53 @@ typedef struct brama_settings_t {
      * BRAMA_NONE_F64: the share of slow calls does not count.
      */
     double slow_call_rate;
+    /**
+     * BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it.
+     */
+    double half_open_failure_rate;
+    /**
+     * BRAMA_NONE: the circuit closes as soon as its probes have succeeded.
+     */
+    uint64_t ramp_ms;
+    /**
+     * See brama_options_t.
+     */
+    double ramp_start;
 } brama_settings_t;
+
+/**
+ * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
+ */
+BRAMA_API
+void brama_settings_init(brama_settings_t *settings);
+
+/**
+ * Fills in the settings that are in effect for a connection; registers nothing. The struct
+ * has been through brama_settings_init.
+ *
+ * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_settings(brama_t *manager,
+                              const char *identifier,
+                              const char *scope,
+                              brama_settings_t *settings);
+
+/**
+ * brama_settings on a handle, which must not be NULL.
+ */
+BRAMA_API
+brama_result_t brama_connection_settings(const brama_connection_t *connection,
+                                         brama_settings_t *settings);
+/** brama_settings_init as an initialiser. */
+#define BRAMA_SETTINGS_INIT \
+    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
+      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0, BRAMA_NONE_F64, 0, BRAMA_NONE, 0, \
+      BRAMA_NONE, BRAMA_NONE_F64, BRAMA_NONE_F64, BRAMA_NONE, 0.0 }
+
+
+/* -- Status -------------------------------------------------------------------------- */
 
 /**
  * The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
@@ -2030,7 +2187,7 @@ typedef struct brama_status_t {
      */
     const brama_settings_t *settings;
     /**
-     * As of now.
+     * As of now. Closed while the mode is BRAMA_MODE_DISABLED.
      */
     brama_state_t state;
     /**
@@ -2076,6 +2233,10 @@ typedef struct brama_status_t {
      */
     double success_rate;
     /**
+     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+     */
+    double ramp_share;
+    /**
      * Time of the last success.
      */
     uint64_t last_success_time_ms;
@@ -2108,7 +2269,8 @@ typedef struct brama_status_t {
     /**
      * Reports that count for the rates: within the window, and since the circuit closed or was
      * reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-     * rate is set, after an opening by hand or by a failed probe, and if the number is not known.
+     * rate is set, after an opening by hand or by a failed probe, while the mode is
+     * BRAMA_MODE_DISABLED, and if the number is not known.
      */
     uint64_t window_calls;
     /**
@@ -2119,29 +2281,35 @@ typedef struct brama_status_t {
      * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
      */
     uint64_t window_slow;
+    /**
+     * Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+     * have rejected.
+     */
+    uint64_t would_reject;
+    /**
+     * Probes that are out now: admitted, not reported, and with a lease that has not ended.
+     */
+    uint32_t probes_out;
+    /**
+     * The mode in effect.
+     */
+    brama_mode_t mode;
+    /**
+     * The calls that had been counted when a rate opened the circuit last, also after it has
+     * closed. BRAMA_NONE if no rate did, or if the number is not known.
+     */
+    uint64_t opened_calls;
+    /**
+     * The failures that had been counted when a rule opened the circuit last, also after it has
+     * closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
+     * after an opening by hand, by a probe or by request, or if the number is not known.
+     */
+    uint64_t opened_failures;
+    /**
+     * The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
+     */
+    uint64_t opened_slow;
 } brama_status_t;
-
-/**
- * How many connections of a manager are in each state.
- */
-typedef struct brama_state_counts_t {
-    /**
-     * Bytes of this struct; set by brama_state_counts_init.
-     */
-    size_t size;
-    /**
-     * Healthy.
-     */
-    uint64_t closed;
-    /**
-     * Failing.
-     */
-    uint64_t open;
-    /**
-     * Probing.
-     */
-    uint64_t half_open;
-} brama_state_counts_t;
 
 /**
  * Called by brama_for_each. What status points to is valid until it returns. Returning
@@ -2153,17 +2321,6 @@ typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
  * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
  */
 BRAMA_API void brama_status_init(brama_status_t *status);
-
-/**
- * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
- */
-BRAMA_API
-void brama_settings_init(brama_settings_t *settings);
-
-/**
- * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
- */
-BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
  * Fills in everything that is known of a connection; registers nothing. The struct has
@@ -2190,26 +2347,6 @@ brama_result_t brama_connection_status(const brama_connection_t *connection,
                                        brama_status_t *status);
 
 /**
- * Fills in the settings that are in effect for a connection; registers nothing. The struct
- * has been through brama_settings_init.
- *
- * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
- */
-BRAMA_API
-brama_result_t brama_settings(brama_t *manager,
-                              const char *identifier,
-                              const char *scope,
-                              brama_settings_t *settings);
-
-/**
- * brama_settings on a handle, which must not be NULL.
- */
-BRAMA_API
-brama_result_t brama_connection_settings(const brama_connection_t *connection,
-                                         brama_settings_t *settings);
-
-/**
  * Calls back with the status of every connection, ordered by scope and identifier. A
  * snapshot is taken first, so the callback may call anything, also brama_unregister.
  * Each status is consistent with itself; together they are not one instant.
@@ -2223,32 +2360,40 @@ brama_result_t brama_for_each(brama_t *manager,
                               const char *scope,
                               brama_status_fn callback,
                               void *user_data);
-
-/**
- * Counts the connections in each state. The struct has been through
- * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
- * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
- */
-BRAMA_API
-brama_result_t brama_state_counts(brama_t *manager,
-                                  brama_state_counts_t *counts);
-/** brama_settings_init as an initialiser. */
-#define BRAMA_SETTINGS_INIT \
-    { sizeof(brama_settings_t), 0, 0, 0, 0, 0, 0.0, 0.0, BRAMA_NONE, \
-      BRAMA_NONE, 0, 0, BRAMA_NONE, 0, 0, BRAMA_NONE_F64, 0, BRAMA_NONE, 0, \
-      BRAMA_NONE, BRAMA_NONE_F64 }
-
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \
     { sizeof(brama_status_t), "", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \
-      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \
+      BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \
+      BRAMA_MODE_NORMAL, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }
 
 
 /* -- All connections, one after the other -------------------------------------------- */
+
+/**
+ * How many connections of a manager are in each state.
+ */
+typedef struct brama_state_counts_t {
+    /**
+     * Bytes of this struct; set by brama_state_counts_init.
+     */
+    size_t size;
+    /**
+     * Healthy.
+     */
+    uint64_t closed;
+    /**
+     * Failing.
+     */
+    uint64_t open;
+    /**
+     * Probing.
+     */
+    uint64_t half_open;
+} brama_state_counts_t;
 
 /**
  * Takes the status of every connection, ordered by scope and identifier, into *out, to
@@ -2277,6 +2422,78 @@ BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *s
  */
 BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
 
+/**
+ * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+ */
+BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
+
+/**
+ * Counts the connections in each state. The struct has been through
+ * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_state_counts(brama_t *manager,
+                                  brama_state_counts_t *counts);
+
+/* -- The state of all circuits, saved and restored ----------------------------------- */
+
+/**
+ * Makes data of the state of every circuit, for brama_restore: in this process later, in the
+ * next one, or on another machine. *data becomes the data, *length its length in bytes. The
+ * caller gives it back with brama_data_free.
+ *
+ * Of each circuit: its name, its state, how long an opening has still to run, its trips, its
+ * failures in a row, why it opened last, the reason of its last failure, and its totals. Not
+ * saved are settings, metadata, windows, rates, the times of reports, and what waits for a
+ * registration. A manager that was shut down has no circuits any more: save first.
+ *
+ * The circuits are read one after the other, so together they are not one instant. No caller
+ * of a circuit waits for it. A NULL manager is the default one, data and length must not be
+ * NULL; on error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_OUT_OF_MEMORY. Any thread.
+ */
+BRAMA_API
+BRAMA_MUST_USE
+brama_result_t brama_save(brama_t *manager,
+                          uint8_t **data,
+                          size_t *length);
+
+/**
+ * Frees what brama_save made. NULL is fine. No other thread may be using it.
+ */
+BRAMA_API void brama_data_free(uint8_t *data);
+
+/**
+ * Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
+ * of circuits that were restored, and of those that wait because no connection of their name
+ * is registered: each of these is restored by the first registration of its name. All of the
+ * data is checked before anything is changed.
+ *
+ * A restore is a transition by hand: permits that are out are stale (BRAMA_ERR_STALE), and
+ * subscribers hear of it as of brama_open_circuit, brama_close_circuit and
+ * brama_half_open_circuit, with the saved cause and reason.
+ *
+ * What is left of an opening is what was left when it was saved, less the time that has passed
+ * since by the wall clock; no jitter is added. An opening whose time is over is due at once, one
+ * without an end has none. A half-open circuit has no successes, and no probe is out. Windows
+ * and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
+ * unless they are higher already. A circuit that has changed its state after it was saved, by
+ * the wall clock, is left alone and not counted. A registration is no change; another restore
+ * is one.
+ *
+ * What waits takes as much memory as it does in the data; a later restore replaces what waits
+ * for the same names. A NULL manager is the default one, data must not be NULL and is not kept.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off, of another version or no such data:
+ * brama_last_error_message says what is wrong at which offset), BRAMA_ERR_SHUT_DOWN. Then
+ * nothing was changed, and *count is 0. Any thread.
+ */
+BRAMA_API
+brama_result_t brama_restore(brama_t *manager,
+                             const uint8_t *data,
+                             size_t length,
+                             size_t *count);
+
 /* -- Events -------------------------------------------------------------------------- */
 
 /**
@@ -2291,6 +2508,18 @@ BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
  * was cut or left out to keep the bounds that brama_report_t names, or made valid text.
  */
 #define BRAMA_EVENT_TRUNCATED 2
+
+/**
+ * In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. A
+ * BRAMA_EVENT_CALL_REJECTED tells of a call that passed then.
+ */
+#define BRAMA_EVENT_SHADOW 4
+
+/**
+ * In brama_event_t.flags: a hand did this while the circuit was disabled, and it takes effect
+ * when the circuit is enabled again. The reason says so, too.
+ */
+#define BRAMA_EVENT_DEFERRED 8
 
 /**
  * One thing that happened to one connection.
@@ -2317,8 +2546,8 @@ typedef struct brama_event_t {
      */
     uint32_t failure_count;
     /**
-     * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
-     * ignore them.
+     * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
+     * BRAMA_EVENT_DEFERRED, as far as they apply. Other bits may come: ignore them.
      */
     uint32_t flags;
     /**
@@ -2380,6 +2609,15 @@ typedef struct brama_event_t {
      * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
      */
     uint64_t window_slow;
+    /**
+     * The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
+     * those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
+     */
+    brama_mode_t mode;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
 } brama_event_t;
 
 /* -- Subscriptions with a callback --------------------------------------------------- */

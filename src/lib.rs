@@ -37,6 +37,7 @@
 //! come back. When its expiry is over it is **half-open**: a limited number of
 //! calls, the probes, test the dependency. Enough successes close it; one failure
 //! opens it again, for longer if the expiry is progressive.
+//! [More of that below](#how-it-recovers).
 //!
 //! Time is part of the state. Every operation sees the state as of now, on any
 //! thread, whether or not a background thread has run. Expiry is measured on the
@@ -70,20 +71,6 @@
 //! to add to existing code; half-open, every caller that asks gets a yes, so the
 //! number of probes is not limited.
 //!
-//! **Probes.** Half-open, [`half_open_max_calls`](ConnectionOptions::half_open_max_calls)
-//! permits may be out at once. Each is a probe with a lease of
-//! [`probe_timeout`](ConnectionOptions::probe_timeout). When the lease ends, another call may
-//! take the place. A probe that reports later still counts as long as the circuit is half-open,
-//! so a dependency that is healthy but slow becomes reachable again. One success closes the
-//! circuit ([`half_open_successes`](ConnectionOptions::half_open_successes)), one failure
-//! opens it. [`Permit::is_probe`] tells a client that it may shorten its time-out.
-//!
-//! **Nested calls.** A guarded call ([`call`](Connection::call) and its kin) inside a probe of
-//! the same circuit *rides* on it, if it runs on the same thread, or within the same poll. It
-//! takes no place of its own, and the outer call reports its outcome for both: failure if
-//! it would have been ignored and the inner call failed. One call at a time rides on
-//! another. Permits taken by hand, other threads and spawned tasks ask for themselves.
-//!
 //! **What a call reports.** `Ok` is a success, `Err` and a panic are failures. The rejection of a
 //! circuit ([`Error::Rejected`], [`CallError::Rejected`]) says nothing about this
 //! dependency and is ignored; [`call_with`](Connection::call_with) can decide otherwise. A
@@ -92,7 +79,8 @@
 //!
 //! **When to come back.** [`Rejected::retry_after`] is a promise while the circuit is open: a
 //! caller who waits that long and asks again is not refused because of the same opening.
-//! When all probes are out it is a hint, the time until the first lease ends, at most 1 s. It
+//! When all probes are out it is a hint, the time until the first lease ends, at most 1 s. In a
+//! ramp it is a hint, too: the time until the ramp ends, at most 1 s. It
 //! is `None` if the circuit is held open until it is closed by hand.
 //!
 //! Every operation exists by name, on [`Brama`], and on a handle, [`Connection`],
@@ -184,13 +172,25 @@
 //! [`Status::cause`] and [`Event::cause`] say which of these opened the circuit, or that a failed
 //! probe or a hand did. [`Status::reason`] is the text that came with the failure or the hand, up to
 //! 256 bytes of it; [`Status::last_failure_reason`] that of the last failure that had one. A
-//! rejection says the cause ([`Rejected::cause`]); [`Connection::why`] reads the reason when it is
-//! wanted. A guarded call takes the text of its error for the reason, where a subscriber listens for
+//! rejection says the cause ([`Rejected::cause`]). [`Connection::why`] reads the reason when it is
+//! wanted, and [`Connection::explain`] makes a message of all that is known. A guarded call takes the text of its error for the reason, where a subscriber listens for
 //! failures or openings. Nothing is asked of the error's type: the text is known of texts, boxed
 //! errors, `std::io::Error` and `std::fmt::Error`. For others
 //! [`call_classified`](Connection::call_classified) gives a reason.
 //! If a rate is set, [`Status::window_calls`] and its kin say what counts now. Of a circuit that is
-//! not closed they say what counted when it opened.
+//! not closed they say what counted when it opened. What the rule had counted that opened the circuit
+//! last stays in the status also after it has closed: [`Status::opened_failures`], and for a rate
+//! [`Status::opened_calls`] and [`Status::opened_slow`].
+//!
+//! # How it recovers
+//!
+//! Half-open, [`half_open_max_calls`](ConnectionOptions::half_open_max_calls) permits may be out at
+//! once. Each is a probe with a lease of [`probe_timeout`](ConnectionOptions::probe_timeout).
+//! [`half_open_successes`](ConnectionOptions::half_open_successes) close the circuit and one failure
+//! opens it, or a [share of failures](ConnectionOptions::half_open_failure_rate) decides. With a
+//! [`ramp`](ConnectionOptions::ramp) the circuit then admits a growing share of the calls before it
+//! closes. **[Recovery](docs::recovery)** says all of this in full, and which calls *ride*: a guarded
+//! call inside a call of the same half-open circuit takes no place of its own.
 //!
 //! # Settings
 //!
@@ -201,7 +201,7 @@
 //! counts, deadlines and permits survive.
 //!
 //! Of `rate_window` and `rate_calls` the nearest level that names one decides, and one call cannot
-//! give both. `minimum_calls` above the `rate_calls` of another level is lowered to them.
+//! give both. The same holds for `half_open_successes` and `half_open_failure_rate`. `minimum_calls` above the `rate_calls` of another level is lowered to them.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -326,6 +326,10 @@
 //! # }
 //! ```
 //!
+//! [`Brama::save`] returns the state of all circuits as bytes, and [`Brama::restore`] gives it
+//! to them again, in the next process, say. That is a transition by hand, too. What was saved of a
+//! name that is not registered waits for its registration.
+//!
 //! # The background thread
 //!
 //! A manager has one, unless built with [`background(false)`](Builder::background):
@@ -358,6 +362,9 @@
 //!   any operation but those that meet a closed circuit and change nothing but its
 //!   totals. It then does what falls due for all circuits, those included that were
 //!   open at the fork.
+//! - **Settings** that another thread was changing at the fork are the new ones or the old
+//!   ones in the child. Its circuits obey them from the first turn of the background thread, or
+//!   [`Brama::poll`], on; one that a failure is reported to before that, from that failure on.
 //! - **Subscriptions** live on in both processes, each of which delivers its own
 //!   changes. Events that wait at the fork, for the background thread, in a batch or
 //!   in a queue, are the parent's; in the child queues are empty. (An event that had
@@ -483,6 +490,7 @@ pub use values::cause::Cause;
 pub use values::error::{CallError, Details, Error, Invalid, Rejected, RejectionKind};
 pub use values::event::{Event, EventFilter, EventType, Report};
 pub use values::key::{Key, KeyBuf, MAX_NAME_BYTES};
+pub use values::mode::{InitialState, Mode};
 pub use values::settings::{
     Config, ConnectionOptions, ExpiryStrategy, MAX_HALF_OPEN_CALLS, MAX_WINDOW_ATTEMPTS, Metadata,
     Setting, Settings,

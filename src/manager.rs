@@ -30,8 +30,10 @@ pub(crate) mod permit;
 #[cfg(feature = "capi")]
 mod raw_permit;
 mod rejection;
+mod save;
 mod subscribe;
 pub(crate) mod subscription;
+pub(crate) mod waiting;
 #[cfg(feature = "capi")]
 pub(crate) use raw_permit::Admission;
 

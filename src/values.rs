@@ -4,13 +4,16 @@
 pub(crate) mod cause;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod evidence;
 pub(crate) mod expiry;
 pub(crate) mod generation;
 pub(crate) mod key;
+pub(crate) mod mode;
 pub(crate) mod name_beginning;
 pub(crate) mod opened;
 pub(crate) mod rates;
 pub(crate) mod recovery;
+pub(crate) mod saved;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;

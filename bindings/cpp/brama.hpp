@@ -39,9 +39,10 @@
  * holds: a rejection is ignored, any other error is a failure.
  *
  * A guarded call of the same circuit inside fn, on its thread, shares its admission while
- * the circuit is half-open. Such a call takes no probe's place and reports nothing; the
- * outer call reports for both. If that has nothing to report itself (it is ignored), it
- * reports a failure if an inner call failed. fn returns on the thread that it was called on.
+ * the circuit is half-open, also in a ramp. Such a call takes no probe's place, is not rejected
+ * and reports nothing; the outer call reports for both. If that has nothing to report itself
+ * (it is ignored), it reports a failure if an inner call failed. fn returns on the thread that
+ * it was called on.
  *
  * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
  * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a failure
@@ -179,6 +180,13 @@ enum class Cause : brama_cause_t {
     manual = BRAMA_CAUSE_MANUAL,
 };
 
+/// What a circuit does: brama.h says it. More may come.
+enum class Mode : brama_mode_t {
+    normal = BRAMA_MODE_NORMAL,
+    disabled = BRAMA_MODE_DISABLED,
+    shadow = BRAMA_MODE_SHADOW,
+};
+
 /// How long a circuit stays open while its dependency stays down.
 enum class ExpiryStrategy : brama_expiry_strategy_t {
     fixed = BRAMA_EXPIRY_FIXED,
@@ -192,6 +200,7 @@ struct Inherit {
     constexpr operator std::uint64_t() const noexcept { return BRAMA_INHERIT_U64; }
     constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
     constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
+    constexpr operator Mode() const noexcept { return Mode{BRAMA_INHERIT_I32}; }
     constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
 };
 inline constexpr Inherit inherit;
@@ -210,6 +219,20 @@ private:
 
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
+
+/// An outcome and the reason of a failure: what a classifier may answer instead.
+///
+///     [](const Response& r) -> brama::Classified {
+///         if (r.status == 503) return {brama::Outcome::failure, "HTTP 503"};
+///         return brama::Outcome::success;
+///     }
+struct Classified {
+    Classified(Outcome outcome_of_call, std::string reason_of_failure = {}) noexcept
+        : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
+
+    Outcome outcome;
+    std::string reason;  ///< "": none. Without effect unless the outcome is a failure
+};
 
 /// What an event is about.
 enum class EventType : brama_event_type_t {
@@ -372,7 +395,7 @@ inline std::optional<Time> time(std::uint64_t ms) noexcept {
 inline std::string rejection(std::uint64_t retry_after_ms) {
     if (retry_after_ms == BRAMA_NEVER) return "rejected: the circuit is held open until it is closed by hand";
     if (retry_after_ms == BRAMA_NONE) return brama_strerror(BRAMA_ERR_REJECTED);
-    const std::string text = "rejected: the circuit is open, or all probes are out, retry after ";
+    const std::string text = "rejected: the circuit is open or recovering, or all probes are out, retry after ";
     if (retry_after_ms < 1000) return text + std::to_string(retry_after_ms) + "ms";
     std::string part = std::to_string(1000 + retry_after_ms % 1000);
     part[0] = '.';
@@ -426,8 +449,8 @@ public:
         return answer;
     }
     /// For this header: or_throw() as long as the library's last message is that of this
-    /// answer. It says of a rejection whether the circuit is open or its probes are out, of which
-    /// connection, and why it opened.
+    /// answer. It says of a rejection whether the circuit is open, recovering, or its probes are
+    /// out, of which connection, and why it opened.
     void or_throw_at_once() const {
         if (code_ == Code::rejected)
             BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after(),
@@ -701,12 +724,20 @@ struct Options {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<Mode> mode = {};
     std::optional<double> failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> rate_window = {};
     std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
     std::optional<std::uint64_t> minimum_calls = {};
     std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
     std::optional<double> slow_call_rate = {};  ///< or `no_rate`
+    std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> ramp = {};  ///< or `none`
+    std::optional<double> ramp_start = {};
+    /// How long the circuit is open from the beginning: zero (default), it begins closed; `never`,
+    /// until it is closed or reset by hand. For a registration only: refused where an existing
+    /// connection is configured, and without effect where one is found.
+    std::optional<Milliseconds> initial_state = {};
     std::optional<Metadata> metadata = {};  ///< as a whole, replacing what was there
 };
 
@@ -728,12 +759,16 @@ struct Config {
     std::optional<std::uint32_t> half_open_successes = {};
     std::optional<Milliseconds> cancelled_after = {};  ///< or `none`
     std::optional<Flag> success_clears_window = {};
+    std::optional<Mode> mode = {};
     std::optional<double> failure_rate = {};  ///< or `no_rate`
     std::optional<Milliseconds> rate_window = {};
     std::optional<std::uint64_t> rate_calls = {};  ///< or `no_calls`
     std::optional<std::uint64_t> minimum_calls = {};
     std::optional<Milliseconds> slow_call_duration = {};  ///< or `none`
     std::optional<double> slow_call_rate = {};  ///< or `no_rate`
+    std::optional<double> half_open_failure_rate = {};  ///< or `no_rate`
+    std::optional<Milliseconds> ramp = {};  ///< or `none`
+    std::optional<double> ramp_start = {};
     std::optional<Milliseconds> cleanup_interval = {};
     std::optional<Milliseconds> inactive_threshold = {};  ///< or `never`
     std::optional<Flag> auto_register = {};
@@ -757,12 +792,16 @@ struct Settings {
     std::uint32_t half_open_successes;
     std::optional<Milliseconds> cancelled_after;  ///< none: a cancelled call is ignored
     bool success_clears_window;
+    Mode mode;
     std::optional<double> failure_rate;  ///< none: the share of failures does not count
     Milliseconds rate_window;            ///< without effect while there are `rate_calls`
     std::optional<std::uint64_t> rate_calls;  ///< none: the rates count in time
     std::uint64_t minimum_calls;
     std::optional<Milliseconds> slow_call_duration;  ///< none: no call is slow
     std::optional<double> slow_call_rate;  ///< none: the share of slow calls does not count
+    std::optional<double> half_open_failure_rate;  ///< none: one failure opens a half-open circuit
+    std::optional<Milliseconds> ramp;  ///< none: it closes as soon as its probes have succeeded
+    double ramp_start;
 };
 
 namespace detail {
@@ -810,12 +849,16 @@ struct Filler {
         put("half_open_successes", to.half_open_successes, from.half_open_successes);
         put("cancelled_after", to.cancelled_after_ms, from.cancelled_after);
         put("success_clears_window", to.success_clears_window, from.success_clears_window);
+        put("mode", to.mode, from.mode);
         put("failure_rate", to.failure_rate, from.failure_rate);
         put("rate_window", to.rate_window_ms, from.rate_window);
         put("rate_calls", to.rate_calls, from.rate_calls);
         put("minimum_calls", to.minimum_calls, from.minimum_calls);
         put("slow_call_duration", to.slow_call_duration_ms, from.slow_call_duration);
         put("slow_call_rate", to.slow_call_rate, from.slow_call_rate);
+        put("half_open_failure_rate", to.half_open_failure_rate, from.half_open_failure_rate);
+        put("ramp", to.ramp_ms, from.ramp);
+        put("ramp_start", to.ramp_start, from.ramp_start);
     }
 };
 
@@ -825,6 +868,9 @@ struct NativeOptions : Filler {
     explicit NativeOptions(const Options& given) noexcept : pairs(given.metadata ? *given.metadata : nothing()) {
         brama_options_init(&raw);
         put_all(given, raw);
+        if (given.initial_state)
+            raw.initial_state = static_cast<std::int64_t>(
+                ms(answer, Code::invalid_config, "initial_state", *given.initial_state));
         if (answer) answer = pairs.answer();
         if (!given.metadata) return;
         static constexpr brama_pair_t empty = {"", ""};
@@ -883,11 +929,12 @@ private:
 struct Status {
     std::string identifier;
     std::optional<std::string> scope;
-    State state;
+    State state;                  ///< closed while the mode is `Mode::disabled`
     std::uint32_t failure_count;  ///< in a row, or inside the window
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. None if no rate is
-    /// set, after an opening by hand or by a failed probe, and if the number is not known.
+    /// set, after an opening by hand or by a failed probe, while the mode is `Mode::disabled`, and
+    /// if the number is not known.
     std::optional<std::uint64_t> window_calls;
     std::optional<std::uint64_t> window_failures;  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow;      ///< the slow calls among them, failed or not
@@ -904,6 +951,7 @@ struct Status {
     std::uint64_t total_rejections;
     std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
+    std::optional<double> ramp_share;  ///< of the calls that pass now, in a ramp; otherwise none
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;
@@ -913,6 +961,18 @@ struct Status {
     std::optional<Milliseconds> retry_after;  ///< none if not open, or open until closed by hand
     Settings settings;
     Metadata metadata;
+    Mode mode;  ///< in effect
+    /// Calls that passed in `Mode::shadow`, and that `Mode::normal` would have rejected.
+    std::uint64_t would_reject;
+    std::uint32_t probes_out;  ///< admitted, not reported, and with a lease that has not ended
+    /// The calls that had been counted when a rate opened the circuit last, also after it has
+    /// closed. None if no rate did, or if the number is not known.
+    std::optional<std::uint64_t> opened_calls = {};
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among opened_calls, as cause says. None after an
+    /// opening by hand, by a probe or by request, or if the number is not known.
+    std::optional<std::uint64_t> opened_failures = {};
+    std::optional<std::uint64_t> opened_slow = {};  ///< the slow calls among opened_calls, failed or not
 
     /// From C's; copies. Reads no more of it than its size says: an older library knows less.
     static Status from(const brama_status_t& given) {
@@ -933,12 +993,16 @@ struct Status {
                           set.half_open_successes,
                           detail::span(set.cancelled_after_ms),
                           set.success_clears_window != 0,
+                          static_cast<Mode>(set.mode),
                           detail::rate(set.failure_rate),
                           length(set.rate_window_ms),
                           detail::calls(set.rate_calls),
                           set.minimum_calls,
                           detail::span(set.slow_call_duration_ms),
-                          detail::rate(set.slow_call_rate)};
+                          detail::rate(set.slow_call_rate),
+                          detail::rate(set.half_open_failure_rate),
+                          detail::span(set.ramp_ms),
+                          set.ramp_start};
         return Status{raw.identifier,
                       detail::copy(raw.scope),
                       static_cast<State>(raw.state),
@@ -955,6 +1019,7 @@ struct Status {
                       raw.total_rejections,
                       raw.total_ignored,
                       raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
+                      detail::rate(raw.ramp_share),
                       detail::time(raw.last_success_time_ms),
                       detail::time(raw.last_failure_time_ms),
                       detail::time(raw.opened_at_ms),
@@ -963,7 +1028,13 @@ struct Status {
                       length(raw.expiry_ms),
                       detail::span(raw.retry_after_ms),
                       settings,
-                      detail::to_metadata(raw.metadata, raw.metadata_count)};
+                      detail::to_metadata(raw.metadata, raw.metadata_count),
+                      static_cast<Mode>(raw.mode),
+                      raw.would_reject,
+                      raw.probes_out,
+                      detail::calls(raw.opened_calls),
+                      detail::calls(raw.opened_failures),
+                      detail::calls(raw.opened_slow)};
     }
 };
 
@@ -1012,6 +1083,11 @@ struct Event {
     std::optional<std::uint64_t> window_calls = {};
     std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
     std::optional<std::uint64_t> window_slow = {};      ///< the slow calls among them, failed or not
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
+    /// which the mode returns, and a question is answered with closed.
+    Mode mode = Mode::normal;
+    /// A hand did this while the circuit was disabled: it takes effect when that is enabled again.
+    bool deferred = false;
 };
 
 /// An event as it is delivered: valid until the callback or the visitor that got it
@@ -1052,6 +1128,15 @@ public:
     bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
     /// Whether the reason or the metadata was cut, or made valid text.
     bool is_truncated() const noexcept { return (raw_->flags & BRAMA_EVENT_TRUNCATED) != 0; }
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
+    /// which the mode returns, and a question is answered with closed.
+    Mode mode() const noexcept { return static_cast<Mode>(raw_->mode); }
+    /// Whether the mode is `Mode::shadow`: the circuit rejects nothing. A call_rejected tells of a
+    /// call that passed then.
+    bool is_shadow() const noexcept { return (raw_->flags & BRAMA_EVENT_SHADOW) != 0; }
+    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
+    /// enabled again. The reason says so, too.
+    bool is_deferred() const noexcept { return (raw_->flags & BRAMA_EVENT_DEFERRED) != 0; }
     /// What came with the report under this key.
     std::optional<std::string_view> metadata(std::string_view key) const noexcept {
         for (std::size_t i = 0; i < raw_->metadata_count; ++i)
@@ -1067,7 +1152,7 @@ public:
                      new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
                      registration(),  timestamp(),                expiry(),                 is_coalesced(),
                      metadata(),      is_truncated(),             cause(),                  window_calls(),
-                     window_failures(), window_slow()};
+                     window_failures(), window_slow(),            mode(),                   is_deferred()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }
@@ -1284,8 +1369,11 @@ public:
     explicit operator bool() const noexcept { return raw_.opaque[0] != 0; }
 
     /// Whether the call is a probe: the circuit is half-open, and the call tests the
-    /// dependency. A client may shorten its time-out then.
+    /// dependency. A client may shorten its time-out then. Not of a call in a ramp.
     bool is_probe() const noexcept { return brama_permit_is_probe_at(&raw_); }
+
+    /// Whether a half-open circuit gave it: a probe's, or that of a call in a ramp.
+    bool is_half_open() const noexcept { return brama_permit_is_half_open_at(&raw_); }
 
     /// The call succeeded. Errors: Stale, NotFound, ShutDown; InvalidArgument if it was
     /// reported already.
@@ -1377,23 +1465,24 @@ private:
 
 namespace detail {
 
-/// A guarded call that is a probe, or rides on one, while its function runs.
+/// A guarded call that a half-open circuit has admitted, or that rides on one, while its function
+/// runs.
 struct Frame {
-    /// The probe's, to be compared.
+    /// That of the call which is ridden on, to be compared.
     brama_permit_t permit;
     Frame* outer;
     bool a_rider_failed;
 };
 
-/// The probes and riders under way on this thread, from the innermost outwards. Healthy
-/// calls are not listed.
+/// The calls of half-open circuits and the riders under way on this thread, from the innermost
+/// outwards. Healthy calls are not listed.
 inline thread_local Frame* innermost = nullptr;
 
 /// How a guarded call was let in: with a permit, or riding on another call.
 struct Entry {
     brama_permit_t permit;
     Frame* mount = nullptr;
-    bool may_be_probe = false;
+    bool may_be_half_open = false;
 };
 
 /// Lets a call ride on one of this thread's, if one of them covers it. One at a time rides on
@@ -1413,7 +1502,7 @@ public:
     explicit Guarded(Entry& entry) noexcept : entry_(entry) {
         if (entry.mount != nullptr)
             list(entry.mount->permit);
-        else if (entry.may_be_probe && brama_permit_is_probe_at(&entry.permit))
+        else if (entry.may_be_half_open && brama_permit_is_half_open_at(&entry.permit))
             list(entry.permit);
     }
     Guarded(const Guarded&) = delete;
@@ -1479,7 +1568,15 @@ template <class R, class Classify> void conclude(Guarded& call, const R& result,
         else
             call.conclude(Outcome::failure, answer.words());
     } else {
-        call.conclude(std::invoke(std::forward<Classify>(classify), result));
+        using Said = std::decay_t<std::invoke_result_t<Classify, const R&>>;
+        static_assert(std::is_convertible_v<Said, Outcome> || std::is_convertible_v<Said, Classified>,
+                      "a classifier answers a brama::Outcome, or a brama::Classified with a reason");
+        if constexpr (std::is_convertible_v<Said, Outcome>) {
+            call.conclude(std::invoke(std::forward<Classify>(classify), result));
+        } else {
+            const Classified said = std::invoke(std::forward<Classify>(classify), result);
+            call.conclude(said.outcome, said.reason.empty() ? nullptr : said.reason.c_str());
+        }
     }
 }
 
@@ -1626,7 +1723,8 @@ public:
     template <class F> std::invoke_result_t<F> call(F&& fn) const {
         return call_with(detail::by_itself, std::forward<F>(fn));
     }
-    /// call() with a function that looks at the result and says what it means.
+    /// call() with a function that looks at the result and says what it means: an Outcome, or a
+    /// Classified with the reason of a failure.
     template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
         enter(entry).or_throw_at_once();
@@ -1721,7 +1819,7 @@ public:
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
     void close_circuit() const { try_close_circuit().value(); }
     Result<void> try_close_circuit() const noexcept { return Answer(brama_connection_close_circuit(native())); }
-    /// Lets probes through now. Errors: NotFound, ShutDown.
+    /// Lets probes through now; does nothing while half-open. Errors: NotFound, ShutDown.
     void half_open_circuit() const { try_half_open_circuit().value(); }
     Result<void> try_half_open_circuit() const noexcept { return Answer(brama_connection_half_open_circuit(native())); }
     /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.
@@ -1755,7 +1853,7 @@ private:
         // A circuit that is closed now has no probes: either the call is none, or its
         // half-open state is over.
         if (result == BRAMA_OK) {
-            entry.may_be_probe = !passes_freely();
+            entry.may_be_half_open = !passes_freely();
             return {};
         }
         return detail::refused(result, retry_after_ms);
@@ -2106,6 +2204,37 @@ public:
         if (raw_) brama_state_counts(native(), &counts);
         return {counts.closed, counts.open, counts.half_open};
     }
+
+    /// The state of every circuit, as bytes for restore(): in this process later, in the next
+    /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
+    /// reports, and what waits for a registration. See brama_save. Errors: OutOfMemory.
+    std::string save() const { return try_save().value(); }
+    /// May throw std::bad_alloc.
+    Result<std::string> try_save() const {
+        if (!raw_) return gone();
+        std::uint8_t* bytes = nullptr;
+        std::size_t length = 0;
+        const Answer answer(brama_save(native(), &bytes, &length));
+        const std::unique_ptr<std::uint8_t, void (*)(std::uint8_t*)> owned(bytes, brama_data_free);
+        if (!answer) return answer;
+        return std::string(reinterpret_cast<const char*>(bytes), length);
+    }
+    /// Restores circuits from what save() returned, and returns how many: those that were
+    /// restored, and those that wait for the registration of their name. All of the data is
+    /// checked first. A transition by hand: permits that are out are stale. A circuit that has
+    /// changed its state since it was saved is left alone and not counted. See brama_restore.
+    /// Errors: InvalidArgument says what is wrong with the data, and nothing was changed;
+    /// ShutDown.
+    std::size_t restore(std::string_view data) const { return try_restore(data).value(); }
+    Result<std::size_t> try_restore(std::string_view data) const noexcept {
+        if (!raw_) return gone();
+        std::size_t count = 0;
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(data.data());
+        const Answer answer(brama_restore(native(), bytes, data.size(), &count));
+        if (!answer) return answer;
+        return count;
+    }
+
     /// What became of the events, and whether the background thread runs. Exact when nothing
     /// is on its way, after poll(), say.
     EventCounts event_counts() const noexcept {
@@ -2250,7 +2379,7 @@ private:
             const auto named = try_connection(key);
             if (named && detail::mount(entry, named->native())) return {};
         }
-        entry.may_be_probe = true;
+        entry.may_be_half_open = true;
         return admission(key, entry.permit);
     }
 

@@ -365,6 +365,13 @@ impl<'a> Probes<'a> {
             .max()
     }
 
+    /// How many probes of this generation are out.
+    pub(crate) fn out(self, present: Generation, now: u64) -> u32 {
+        self.slots()
+            .filter(|slot| is_taken(slot.load(Ordering::Relaxed), present, now))
+            .count() as u32
+    }
+
     /// Puts `stamp` into the lease's slot, or says what is there instead: 0 if there is no such
     /// slot.
     fn replace(self, lease: Lease, stamp: u64) -> Result<(), u64> {

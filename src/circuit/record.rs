@@ -35,7 +35,7 @@ use crate::structures::refcount::RefCount;
 use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, shipped};
 use crate::values::error::{Error, Rejected};
-use crate::values::event::{Occurrence, Report};
+use crate::values::event::{Later, Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
 use crate::values::rates::Counts;
@@ -49,6 +49,7 @@ mod departure;
 mod inline_key;
 mod last_opening;
 mod manual;
+mod mode;
 mod notify;
 mod own_settings;
 #[cfg(feature = "capi")]
@@ -60,6 +61,7 @@ mod record_ref;
 mod recovery;
 mod registration;
 mod reports;
+mod restore;
 mod status;
 mod ticket;
 mod timestamps;
@@ -69,7 +71,7 @@ mod why;
 use cold_fields::ColdFields;
 pub(crate) use departure::Departure;
 use inline_key::Name;
-use last_opening::Opening;
+use last_opening::{Entry, Opening};
 pub use manual::OpenFor;
 pub(crate) use notify::{REGISTRATION, Registration};
 pub(crate) use own_settings::{Limit, Profile};
@@ -101,7 +103,7 @@ pub(crate) struct Record {
     name: Name,
     /// What an operation has to look at beside the word: the types of events that subscribers
     /// want of this connection, and whether its registration is still to be delivered, [`notify`];
-    /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); and the number of observers, [`record_ref`].
+    /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); the [`mode`] in effect; and the number of observers, [`record_ref`].
     flags: AtomicU32,
 
     cell: Cell,
@@ -150,7 +152,7 @@ shipped! {
 const VISITED: u32 = 1 << 17;
 
 /// The flags that [`notify`] leaves alone.
-const OTHER_FLAGS: u32 = VISITED | own_settings::HAS_PROFILE | record_ref::OBSERVERS;
+const OTHER_FLAGS: u32 = VISITED | own_settings::HAS_PROFILE | mode::MODES | record_ref::OBSERVERS;
 
 /// What a permit remembers of its admission: two full words, which cost less to
 /// move than fields of their own widths. What is in them: [`ticket`].
@@ -178,33 +180,42 @@ impl Record {
     /// whole.
     fn new(context: &Context, newcomer: &mut Registrant<'_>, away: u16) -> Self {
         let registered_at = context.clock.now() + 1;
-        let registration = Stamp {
-            time: registered_at,
-            generation: Word::NEW.generation(),
-            kind: Kind::Registration,
+        let opening = newcomer.opening;
+        let first = Stamp {
+            time: opening.map_or(registered_at, |opening| opening.at + 1),
+            generation: newcomer.word.generation(),
+            kind: match opening {
+                Some(_) => Kind::Opening,
+                None => Kind::Registration,
+            },
         };
+        let entry = opening.map_or(0, |opening| Entry::of(newcomer.word, opening).tag());
         Record {
             word: AtomicU64::new(newcomer.word.bits()),
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
-            opening: AtomicU32::new((registered_at - 1) as u32),
+            opening: AtomicU32::new((first.time - 1) as u32),
             stripes: Stripes::new(),
             name: Name::EMPTY,
-            flags: AtomicU32::new(match newcomer.profile {
-                Some(_) => notify::AT_BIRTH | own_settings::HAS_PROFILE,
-                None => notify::AT_BIRTH,
-            }),
+            flags: AtomicU32::new(
+                notify::AT_BIRTH
+                    | mode::flags_of(newcomer.mode)
+                    | match newcomer.profile {
+                        Some(_) => own_settings::HAS_PROFILE,
+                        None => 0,
+                    },
+            ),
             cell: Cell::new(),
             id: context.next_id(),
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
             last_touch: AtomicU64::new(registered_at),
-            lasting: AtomicU64::new(0),
+            lasting: AtomicU64::new(entry),
             shared: Shared::new(),
             failures: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
-            changed_at: AtomicU64::new(registration.pack()),
+            changed_at: AtomicU64::new(first.pack()),
             references: RefCount::new(2),
             ignored: AtomicU32::new(0),
             delivered: AtomicU32::new(0),
@@ -231,7 +242,11 @@ impl Record {
     }
 
     /// Lets an expiry, or the end of a ramp, happen that is due. Otherwise: when it will be due.
+    /// `None` also while the circuit is disabled.
     pub(crate) fn expire(&self, context: &Context, now: u64) -> Option<u64> {
+        if self.is_disabled_for_driver() {
+            return None;
+        }
         let word = self.word_at(context, now);
         if word.is_retired() {
             return None;
@@ -345,6 +360,7 @@ struct Happening<'a> {
     wait: Option<u64>,
     /// What counted for the rates when the circuit opened.
     counts: Option<Counts>,
+    later: Later,
     now: u64,
 }
 
@@ -358,6 +374,7 @@ impl Happening<'_> {
             opening: None,
             wait: None,
             counts: None,
+            later: Later::No,
             now,
         }
     }

@@ -49,6 +49,8 @@
 //! | dispatcher | the thread that delivers events; one at a time |
 //! | driver | the manager's background thread, or who stands in for it in `poll` |
 //! | plan | what the driver knows to fall due |
+//! | save, saved | the state of circuits as bytes (`values::saved`); a circuit as it was then |
+//! | to wait | of what was saved: for the registration of its name (`manager::waiting`) |
 //! | waker | wakes the driver (`structures::waker`) |
 //! | pin, guard | a thread says that it reads what others may retire |
 //! | incarnation | how many forks lie between this process and the first |
@@ -60,10 +62,10 @@
 //! | field | written by | read by | ordering |
 //! |---|---|---|---|
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
-//! | `opening` | who opens, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
+//! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
 //! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
 //! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
-//! | `shared`, `failures`, `ignored` | all, by addition | `status` | `R` |
+//! | `shared`, `failures`, `ignored` | all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
 //! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |
 //! | `flags`: observers | who takes or ends an observer | `is_held` | `AL` to end, `A` to count |

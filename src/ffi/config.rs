@@ -80,8 +80,8 @@ pub struct brama_options_t {
     /// Then each success after the first failure looks at the circuit's settings until a recovery:
     /// some tens of ns. Without a window a success always clears them.
     pub success_clears_window: i32,
-    /// Zero; anything else is refused.
-    pub reserved: u32,
+    /// BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW.
+    pub mode: brama_mode_t,
     /// The share of failures among the reports that opens the circuit, once there are
     /// minimum_calls. Above 0.0, at most 1.0; BRAMA_NONE_F64 (default): the share does not count.
     /// With a failure_rate the circuit opens for failures in a row only if max_attempts or
@@ -121,6 +121,11 @@ pub struct brama_options_t {
     /// The share of the calls that a ramp admits at its start. Above 0.0, at most 1.0.
     /// Default 0.1.
     pub ramp_start: f64,
+    /// The state in which the circuit begins: 0 (default), closed; above 0, open for so many ms;
+    /// -1, which is BRAMA_NEVER, open until it is closed or reset by hand. Its cause is
+    /// BRAMA_CAUSE_MANUAL then. For a registration only: refused where an existing connection is
+    /// configured, and without effect where one is found.
+    pub initial_state: i64,
     /// The connection's metadata as a whole, replacing what was there. NULL: not
     /// given. Copied by the call.
     pub metadata: *const brama_pair_t,
@@ -162,8 +167,8 @@ pub struct brama_config_t {
     pub cancelled_after_ms: u64,
     /// As in brama_options_t.
     pub success_clears_window: i32,
-    /// Zero; anything else is refused.
-    pub reserved: u32,
+    /// As in brama_options_t.
+    pub mode: brama_mode_t,
     /// As in brama_options_t.
     pub failure_rate: f64,
     /// As in brama_options_t.
@@ -210,7 +215,7 @@ unsafe impl Extensible for brama_options_t {
         nothing_given,
         brama_options_t {
             size: size_of::<Self>(),
-            reserved: 0,
+            initial_state: BRAMA_NOT_GIVEN_I64,
             metadata: ptr::null(),
             metadata_count: 0,
         }
@@ -226,7 +231,6 @@ unsafe impl Extensible for brama_config_t {
         nothing_given,
         brama_config_t {
             size: size_of::<Self>(),
-            reserved: 0,
             cleanup_interval_ms: BRAMA_NOT_GIVEN_U64,
             inactive_threshold_ms: BRAMA_NOT_GIVEN_U64,
             auto_register: BRAMA_NOT_GIVEN_I32,
@@ -342,10 +346,10 @@ impl brama_options_t {
     ///
     /// The metadata is what it says.
     unsafe fn translate(&self) -> Result<ConnectionOptions, Error> {
-        args::judge_reserved("options.reserved", self.reserved)?;
         let options = ConnectionOptions {
             changes: setting_table!(changes, self),
             metadata: None,
+            initial_state: kinds::initial_state("initial_state", self.initial_state)?,
         };
         // SAFETY: the metadata is NULL or so many pairs: this function's # Safety.
         let metadata = unsafe { pairs(self.metadata, self.metadata_count) }?;
@@ -381,7 +385,6 @@ impl brama_config_t {
 
     /// What a manager can change.
     fn translate(&self) -> Result<Config, Error> {
-        args::judge_reserved("config.reserved", self.reserved)?;
         Ok(Config {
             changes: setting_table!(changes, self),
             housekeeping: self.housekeeping()?,

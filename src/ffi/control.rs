@@ -89,7 +89,8 @@ pub unsafe extern "C" fn brama_close_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::close_circuit) }
 }
 
-/// Lets probes through now. Arguments and errors as brama_close_circuit.
+/// Lets probes through now; does nothing while half-open. Arguments and errors as
+/// brama_close_circuit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_half_open_circuit(
     manager: *mut brama_t,

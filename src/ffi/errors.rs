@@ -69,10 +69,11 @@ pub extern "C" fn brama_last_error_code() -> brama_result_t {
 ///
 ///   invalid setting `jitter` = 1.5: must be 0.0 to 1.0
 ///
-/// Of a rejection it says the connection's name, up to 40 bytes of it, and the cause and the
-/// reason of the opening, as they are when this is asked:
+/// Of a rejection it says the connection's name, up to 40 bytes of it, and the cause of the
+/// opening, what its rule had counted and its reason, as they are when this is asked:
 ///
-///   rejected: the circuit of "db" is open (consecutive: connection refused), retry after 5s
+///   rejected: the circuit of "db" is open (failure_rate, 12 of 20 calls failed: timeout),
+///   retry after 5s
 ///
 /// Never NULL; "" if no call of this thread has failed. Calls that succeed leave it
 /// as it is. Valid until the next call of this thread that fails, or its end. Each

@@ -6,6 +6,7 @@ use std::ptr;
 use std::slice;
 
 use super::args::Extensible;
+use super::kinds;
 use super::status::ms;
 use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
@@ -18,6 +19,13 @@ pub const BRAMA_EVENT_COALESCED: u32 = 1;
 /// In brama_event_t.flags: the reason or the metadata is not as the reporter gave it. It
 /// was cut or left out to keep the bounds that brama_report_t names, or made valid text.
 pub const BRAMA_EVENT_TRUNCATED: u32 = 2;
+
+/// In brama_event_t.flags: the mode is BRAMA_MODE_SHADOW, so the circuit rejects nothing. A
+/// BRAMA_EVENT_CALL_REJECTED tells of a call that passed then.
+pub const BRAMA_EVENT_SHADOW: u32 = 4;
+/// In brama_event_t.flags: a hand did this while the circuit was disabled, and it takes effect
+/// when the circuit is enabled again. The reason says so, too.
+pub const BRAMA_EVENT_DEFERRED: u32 = 8;
 
 /// One thing that happened to one connection.
 #[repr(C)]
@@ -33,8 +41,8 @@ pub struct brama_event_t {
     pub new_state: brama_state_t,
     /// Failures in a row, or inside the window, when it happened.
     pub failure_count: u32,
-    /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, both or 0. Other bits may come:
-    /// ignore them.
+    /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
+    /// BRAMA_EVENT_DEFERRED, as far as they apply. Other bits may come: ignore them.
     pub flags: u32,
     /// Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also if it is open and
     /// the cause is not known yet.
@@ -69,6 +77,11 @@ pub struct brama_event_t {
     pub window_failures: u64,
     /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
     pub window_slow: u64,
+    /// The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
+    /// those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
+    pub mode: brama_mode_t,
+    /// Zero.
+    pub reserved: u32,
 }
 
 // SAFETY: numbers and pointers after the size.
@@ -96,6 +109,8 @@ unsafe impl Extensible for brama_event_t {
         window_calls: BRAMA_NONE,
         window_failures: BRAMA_NONE,
         window_slow: BRAMA_NONE,
+        mode: BRAMA_MODE_NORMAL,
+        reserved: 0,
     };
 }
 
@@ -121,7 +136,9 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         new_state: types::state(event.new_state()),
         failure_count: event.failure_count(),
         flags: flag(event.is_coalesced(), BRAMA_EVENT_COALESCED)
-            | flag(event.is_truncated(), BRAMA_EVENT_TRUNCATED),
+            | flag(event.is_truncated(), BRAMA_EVENT_TRUNCATED)
+            | flag(event.is_shadow(), BRAMA_EVENT_SHADOW)
+            | flag(event.is_deferred(), BRAMA_EVENT_DEFERRED),
         cause: types::cause(event.cause()),
         sequence: event.sequence(),
         registration: event.registration(),
@@ -135,6 +152,8 @@ pub(super) fn translate(event: &Event, texts: &mut Texts) -> brama_event_t {
         window_calls: event.window_calls().unwrap_or(BRAMA_NONE),
         window_failures: event.window_failures().unwrap_or(BRAMA_NONE),
         window_slow: event.window_slow().unwrap_or(BRAMA_NONE),
+        mode: kinds::mode::shown(event.mode()),
+        reserved: 0,
     }
 }
 

@@ -20,15 +20,14 @@ use crate::circuit::record::Refused;
 use crate::manager::engine::Engine;
 use crate::sys::hot_tls::words;
 use crate::values::cause::Cause;
-use crate::values::error::{Error, Rejected};
+use crate::values::error::{Error, Explained};
 use crate::values::name_beginning::NameBeginning;
 use crate::values::opened::Opened;
 
 /// Why an entry does not do what it was asked.
 pub(super) enum Failure {
     Error(Error),
-    /// With the reason of the opening.
-    Rejected(Rejected, Option<String>),
+    Rejected(Box<Explained>),
     /// A rejection that [`rejected`] has remembered.
     Remembered,
     /// The registration that a permit belongs to.
@@ -81,7 +80,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Error(error) => error.fmt(f),
-            Failure::Rejected(rejected, reason) => rejected.because(reason.as_deref()).fmt(f),
+            Failure::Rejected(explained) => explained.fmt(f),
             Failure::Remembered => f.write_str("rejected"),
             Failure::PermitGone => {
                 f.write_str("the permit's connection is not registered any more")
@@ -239,7 +238,9 @@ fn remember_in_full(failure: Failure) -> brama_result_t {
 impl Last {
     fn take(&mut self, code: brama_result_t, failure: Failure) {
         let (cause, reason) = match &failure {
-            Failure::Rejected(rejected, reason) => (rejected.cause(), reason.as_deref()),
+            Failure::Rejected(explained) => {
+                (explained.rejected.cause(), explained.reason.as_deref())
+            }
             Failure::Error(Error::Rejected(rejected)) => (rejected.cause(), None),
             _ => (None, None),
         };
@@ -263,10 +264,10 @@ fn explain() {
     let explained = engine
         .as_ref()
         .and_then(|engine| engine.explain(hash, refused));
-    let unknown = || (refused.rejected(NameBeginning::EMPTY, Opened::NONE), None);
-    let (rejected, reason) = explained.unwrap_or_else(unknown);
+    let unknown = || refused.rejected(NameBeginning::EMPTY, Opened::NONE).into();
+    let explained = explained.unwrap_or_else(unknown);
     let _ = LAST.try_with(|last| {
-        let failure = Failure::Rejected(rejected, reason);
+        let failure = Failure::Rejected(Box::new(explained));
         last.borrow_mut().take(BRAMA_ERR_REJECTED, failure);
     });
 }
@@ -314,7 +315,7 @@ pub(super) fn last_code() -> brama_result_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::error::RejectionKind;
+    use crate::values::error::{Rejected, RejectionKind};
     use std::time::Duration;
 
     fn message() -> String {

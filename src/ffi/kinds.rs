@@ -5,9 +5,12 @@
 //! macro over the table finds what the kind of a setting needs, and the compiler finds a field
 //! that is missing in a struct or is of another type than its kind asks for.
 
+use std::time::Duration;
+
 use super::sentinels::{Field, Found};
 use super::types::*;
 use crate::values::error::Error;
+use crate::values::mode::InitialState;
 use crate::values::settings::Given;
 
 /// What a caller means by a field: a constant that all settings know, or what `meant` makes of
@@ -250,6 +253,35 @@ pub(super) mod strategy {
     }
 }
 
+pub(super) mod mode {
+    use super::*;
+    use crate::values::mode::Mode;
+
+    pub(in crate::ffi) const NOT_GIVEN: brama_mode_t = BRAMA_NOT_GIVEN_I32;
+    pub(in crate::ffi) const BLANK: brama_mode_t = BRAMA_MODE_NORMAL;
+
+    pub(in crate::ffi) fn given(
+        field: &'static str,
+        value: brama_mode_t,
+    ) -> Result<Given<Mode>, Error> {
+        let allowed = "must be BRAMA_MODE_NORMAL, BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW";
+        super::given(field, value, allowed, |found| match found {
+            Found::Number(BRAMA_MODE_NORMAL) => Some(Mode::Normal),
+            Found::Number(BRAMA_MODE_DISABLED) => Some(Mode::Disabled),
+            Found::Number(BRAMA_MODE_SHADOW) => Some(Mode::Shadow),
+            _ => None,
+        })
+    }
+
+    pub(in crate::ffi) fn shown(value: Mode) -> brama_mode_t {
+        match value {
+            Mode::Normal => BRAMA_MODE_NORMAL,
+            Mode::Disabled => BRAMA_MODE_DISABLED,
+            Mode::Shadow => BRAMA_MODE_SHADOW,
+        }
+    }
+}
+
 pub(super) mod flag {
     use super::*;
 
@@ -262,6 +294,25 @@ pub(super) mod flag {
 
     pub(in crate::ffi) fn shown(value: bool) -> i32 {
         value.into()
+    }
+}
+
+// What only registrations have.
+
+/// The state in which a circuit begins: 0, or for how many ms it is open.
+pub(super) fn initial_state(
+    field: &'static str,
+    value: i64,
+) -> Result<Option<InitialState>, Error> {
+    match value.cast_unsigned().found() {
+        Found::NotGiven => Ok(None),
+        Found::Endless => Ok(Some(InitialState::HeldOpen)),
+        Found::Number(0) => Ok(Some(InitialState::Closed)),
+        Found::Number(ms) if value > 0 => Ok(Some(InitialState::Open(Duration::from_millis(ms)))),
+        _ => {
+            let allowed = "must be 0, a number of ms, or BRAMA_NEVER";
+            Err(Error::config(field, value, allowed))
+        }
     }
 }
 

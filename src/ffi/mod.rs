@@ -61,6 +61,8 @@ mod permit;
 mod permit_report;
 mod queue;
 mod report;
+mod save;
+mod settings;
 mod snapshot;
 mod status;
 mod subscribe;

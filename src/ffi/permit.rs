@@ -63,14 +63,15 @@ impl brama_permit_t {
 const BY_NAME: u64 = 1;
 const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t>() > 1);
 
-/// Asks for admission, and gives a permit into *permit: if the circuit is closed, or
-/// half-open with a probe's place free.
+/// Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
+/// with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
 ///
 /// BRAMA_ERR_REJECTED: do not call; the rejection is counted, and *permit is zero. If
-/// retry_after_ms is not NULL, it gets a time: of an open circuit a promise, who waits so
-/// long is admitted unless other callers take the probes; of a half-open one whose probes
-/// are all out a hint, 1 to 1000; BRAMA_NEVER if the circuit is held open until it is closed
-/// by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any other error.
+/// retry_after_ms is not NULL, it gets a time. Of an open circuit it is a promise: who waits so
+/// long is admitted unless other callers take the probes. Of a half-open one, whose probes are all
+/// out or which is in a ramp, it is a hint, 1 to 1000. It is BRAMA_NEVER if the circuit is held
+/// open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
+/// other error.
 ///
 /// A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
 /// Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
@@ -280,8 +281,8 @@ unsafe fn answer(
 }
 
 /// Whether the call is a probe: the circuit is half-open, and the call tests the
-/// dependency. A client may shorten its time-out then. False for a permit of zeroes. Any
-/// thread.
+/// dependency. A client may shorten its time-out then. False for a call that a ramp admitted,
+/// which is not a test, and for a permit of zeroes. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
     // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
@@ -300,14 +301,36 @@ pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t)
     owner != 0 && token.is_probe()
 }
 
+/// Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
+/// such a call another one may ride (brama_permit_covers), so a host that remembers which calls
+/// are under way need remember no others. False for a permit of zeroes. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_is_half_open(permit: brama_permit_t) -> bool {
+    // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
+    // rule for pointers in `args`.
+    unsafe { brama_permit_is_half_open_at(&raw const permit) }
+}
+
+/// brama_permit_is_half_open with the permit by pointer. False for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_permit_is_half_open_at(permit: *const brama_permit_t) -> bool {
+    if permit.is_null() {
+        return false;
+    }
+    // SAFETY: not NULL, so a permit: the rule for pointers in `args`.
+    let (owner, token) = unsafe { (word(permit, OWNER), token_in(permit)) };
+    owner != 0 && token.is_of_half_open()
+}
+
 /// Whether a guarded call of a connection may ride on the call that this permit was given
 /// to. Ask it for a call that is made inside the other one. True while the circuit is
 /// half-open and the permit is that of a probe of the same circuit, in the same half-open
-/// state; it was not reported yet.
+/// state, or in a ramp that of a call of the same ramp; it was not reported yet.
 ///
 /// A call that rides needs no permit and reports nothing: the outer call reports for both.
 /// Without that a probe whose work makes a call of its own circuit would be rejected by it,
-/// and the circuit would never close. One call at a time rides on a permit, and a call that
+/// and the circuit would never close. In a ramp a call that was admitted could fail because a
+/// call inside of it is not. One call at a time rides on a permit, and a call that
 /// rides can be ridden on. If the outer call has nothing to report itself and the inner one
 /// failed, it reports a failure. brama.hpp does all this.
 ///

@@ -158,7 +158,7 @@ fn named<T: Field>(value: T, [endless, not_given, inherit]: [&str; 3]) -> String
 const _: () = {
     assert!(BRAMA_NEVER as i64 == -1 && BRAMA_UNLIMITED as i32 == -1);
     assert!(BRAMA_NOT_GIVEN_U64 as i64 == -2 && BRAMA_NOT_GIVEN_U32 as i32 == -2);
-    assert!(BRAMA_NOT_GIVEN_I32 == -2);
+    assert!(BRAMA_NOT_GIVEN_I32 == -2 && BRAMA_NOT_GIVEN_I64 == -2);
     assert!(BRAMA_INHERIT_U64 as i64 == -3 && BRAMA_INHERIT_U32 as i32 == -3);
     assert!(BRAMA_INHERIT_I32 == -3);
     assert!(BRAMA_NONE as i64 == -4);

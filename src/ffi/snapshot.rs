@@ -1,11 +1,12 @@
-//! All connections, for hosts where a callback is expensive or dangerous.
+//! All connections, for hosts where a callback is expensive or dangerous, and how many there are.
 //!
 //! `brama_for_each` with the loop on the caller's side: an interpreter may end a
 //! thread that is inside a callback, and foreign frames are no place for that.
 
 use std::ffi::c_char;
+use std::mem::size_of;
 
-use super::args::{clear, given, given_back, judge_place, place, write};
+use super::args::{self, Extensible, clear, given, given_back, init, judge_place, place, write};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_snapshot_t, brama_t};
@@ -75,4 +76,64 @@ pub unsafe extern "C" fn brama_snapshot_free(snapshot: *mut brama_snapshot_t) {
         drop(unsafe { given_back(snapshot) });
         Ok(())
     });
+}
+
+/// How many connections of a manager are in each state.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct brama_state_counts_t {
+    /// Bytes of this struct; set by brama_state_counts_init.
+    pub size: usize,
+    /// Healthy.
+    pub closed: u64,
+    /// Failing.
+    pub open: u64,
+    /// Probing.
+    pub half_open: u64,
+}
+
+// SAFETY: numbers after the size.
+unsafe impl Extensible for brama_state_counts_t {
+    const NAME: &'static str = "brama_state_counts_t";
+    const INIT: &'static str = "brama_state_counts_init";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const BLANK: Self = brama_state_counts_t {
+        size: size_of::<Self>(),
+        closed: 0,
+        open: 0,
+        half_open: 0,
+    };
+}
+
+/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
+    // SAFETY: NULL, or room for the struct.
+    unsafe { init(counts) }
+}
+
+/// Counts the connections in each state. The struct has been through
+/// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brama_state_counts(
+    manager: *mut brama_t,
+    counts: *mut brama_state_counts_t,
+) -> brama_result_t {
+    guard::result(|| {
+        // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
+        // pointers in `args`.
+        unsafe {
+            judge_place("counts", counts)?;
+            let known = args::manager(manager).state_counts();
+            let known = brama_state_counts_t {
+                closed: known.closed as u64,
+                open: known.open as u64,
+                half_open: known.half_open as u64,
+                ..Extensible::BLANK
+            };
+            write(counts, &known);
+        }
+        Ok(())
+    })
 }

@@ -11,89 +11,12 @@ use super::callback::HostBool;
 use super::errors::brama_result_t;
 use super::guard::{self, Failure};
 use super::handles::{brama_connection_t, brama_t};
-use super::kinds;
+use super::settings::{brama_settings_t, in_effect};
 use super::text::{Texts, WaitRoom};
 use super::types::{self, *};
 use crate::circuit::record::Status;
 use crate::values::error::Error;
-use crate::values::settings::{Settings, setting_table};
 use crate::values::state::State;
-
-/// The struct that knows no setting.
-macro_rules! blank {
-    ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
-        brama_settings_t {
-            size: size_of::<brama_settings_t>(),
-            $($field: kinds::$kind::BLANK,)*
-            reserved: 0,
-        }
-    };
-}
-
-/// The struct that shows these settings.
-macro_rules! shown {
-    ([$settings:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
-        brama_settings_t {
-            size: size_of::<brama_settings_t>(),
-            $($field: kinds::$kind::shown($settings.$name()),)*
-            reserved: 0,
-        }
-    };
-}
-
-/// The settings in effect for a connection; the fields are those of brama_options_t.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct brama_settings_t {
-    /// Bytes of this struct; set by brama_settings_init.
-    pub size: usize,
-    /// BRAMA_UNLIMITED: no number of failures opens the circuit.
-    pub max_attempts: u32,
-    /// See brama_options_t.
-    pub expiry_strategy: brama_expiry_strategy_t,
-    /// See brama_options_t.
-    pub expiry_ms: u64,
-    /// See brama_options_t.
-    pub initial_expiry_ms: u64,
-    /// See brama_options_t.
-    pub max_expiry_ms: u64,
-    /// See brama_options_t.
-    pub backoff_factor: f64,
-    /// See brama_options_t.
-    pub jitter: f64,
-    /// BRAMA_NONE: failures in a row count.
-    pub window_ms: u64,
-    /// BRAMA_NONE: the current expiry, at least 1000.
-    pub probe_timeout_ms: u64,
-    /// See brama_options_t.
-    pub half_open_max_calls: u32,
-    /// See brama_options_t.
-    pub half_open_successes: u32,
-    /// BRAMA_NONE: a call that is given up is ignored.
-    pub cancelled_after_ms: u64,
-    /// 0: a success leaves the failures in the window, unless the circuit is half-open.
-    pub success_clears_window: i32,
-    /// Zero.
-    pub reserved: u32,
-    /// BRAMA_NONE_F64: the share of failures does not count.
-    pub failure_rate: f64,
-    /// Without effect while there are rate_calls.
-    pub rate_window_ms: u64,
-    /// BRAMA_NONE: the rates count reports within rate_window_ms.
-    pub rate_calls: u64,
-    /// See brama_options_t.
-    pub minimum_calls: u64,
-    /// BRAMA_NONE: no call is slow.
-    pub slow_call_duration_ms: u64,
-    /// BRAMA_NONE_F64: the share of slow calls does not count.
-    pub slow_call_rate: f64,
-    /// BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it.
-    pub half_open_failure_rate: f64,
-    /// BRAMA_NONE: the circuit closes as soon as its probes have succeeded.
-    pub ramp_ms: u64,
-    /// See brama_options_t.
-    pub ramp_start: f64,
-}
 
 /// The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
 /// was none yet; lengths of time are ms.
@@ -113,7 +36,7 @@ pub struct brama_status_t {
     /// The settings in effect, as brama_connection_settings tells them; not NULL. Their size
     /// says which fields are filled in.
     pub settings: *const brama_settings_t,
-    /// As of now.
+    /// As of now. Closed while the mode is BRAMA_MODE_DISABLED.
     pub state: brama_state_t,
     /// Failures in a row, or inside the window if there is one.
     pub failure_count: u32,
@@ -137,6 +60,8 @@ pub struct brama_status_t {
     pub total_ignored: u64,
     /// Successes / (successes + failures); negative before the first report.
     pub success_rate: f64,
+    /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+    pub ramp_share: f64,
     /// Time of the last success.
     pub last_success_time_ms: u64,
     /// Time of the last failure.
@@ -155,26 +80,29 @@ pub struct brama_status_t {
     pub retry_after_ms: u64,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed, those that counted when it opened. BRAMA_NONE if no
-    /// rate is set, after an opening by hand or by a failed probe, and if the number is not known.
+    /// rate is set, after an opening by hand or by a failed probe, while the mode is
+    /// BRAMA_MODE_DISABLED, and if the number is not known.
     pub window_calls: u64,
     /// The failures among window_calls; BRAMA_NONE if window_calls is.
     pub window_failures: u64,
     /// The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
     pub window_slow: u64,
-}
-
-/// How many connections of a manager are in each state.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct brama_state_counts_t {
-    /// Bytes of this struct; set by brama_state_counts_init.
-    pub size: usize,
-    /// Healthy.
-    pub closed: u64,
-    /// Failing.
-    pub open: u64,
-    /// Probing.
-    pub half_open: u64,
+    /// Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
+    /// have rejected.
+    pub would_reject: u64,
+    /// Probes that are out now: admitted, not reported, and with a lease that has not ended.
+    pub probes_out: u32,
+    /// The mode in effect.
+    pub mode: brama_mode_t,
+    /// The calls that had been counted when a rate opened the circuit last, also after it has
+    /// closed. BRAMA_NONE if no rate did, or if the number is not known.
+    pub opened_calls: u64,
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among opened_calls, as cause says. BRAMA_NONE
+    /// after an opening by hand, by a probe or by request, or if the number is not known.
+    pub opened_failures: u64,
+    /// The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
+    pub opened_slow: u64,
 }
 
 /// Called by brama_for_each. What status points to is valid until it returns. Returning
@@ -205,6 +133,7 @@ unsafe impl Extensible for brama_status_t {
         total_rejections: 0,
         total_ignored: 0,
         success_rate: -1.0,
+        ramp_share: BRAMA_NONE_F64,
         last_success_time_ms: BRAMA_NONE,
         last_failure_time_ms: BRAMA_NONE,
         opened_at_ms: BRAMA_NONE,
@@ -215,27 +144,12 @@ unsafe impl Extensible for brama_status_t {
         window_calls: BRAMA_NONE,
         window_failures: BRAMA_NONE,
         window_slow: BRAMA_NONE,
-    };
-}
-
-// SAFETY: numbers after the size.
-unsafe impl Extensible for brama_settings_t {
-    const NAME: &'static str = "brama_settings_t";
-    const INIT: &'static str = "brama_settings_init";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = setting_table!(blank);
-}
-
-// SAFETY: numbers after the size.
-unsafe impl Extensible for brama_state_counts_t {
-    const NAME: &'static str = "brama_state_counts_t";
-    const INIT: &'static str = "brama_state_counts_init";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const BLANK: Self = brama_state_counts_t {
-        size: size_of::<Self>(),
-        closed: 0,
-        open: 0,
-        half_open: 0,
+        would_reject: 0,
+        probes_out: 0,
+        mode: BRAMA_MODE_NORMAL,
+        opened_calls: BRAMA_NONE,
+        opened_failures: BRAMA_NONE,
+        opened_slow: BRAMA_NONE,
     };
 }
 
@@ -249,20 +163,6 @@ thread_local! {
 pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(status) }
-}
-
-/// Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_settings_init(settings: *mut brama_settings_t) {
-    // SAFETY: NULL, or room for the struct.
-    unsafe { init(settings) }
-}
-
-/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
-    // SAFETY: NULL, or room for the struct.
-    unsafe { init(counts) }
 }
 
 /// Fills in everything that is known of a connection; registers nothing. The struct has
@@ -309,48 +209,6 @@ pub unsafe extern "C" fn brama_connection_status(
     })
 }
 
-/// Fills in the settings that are in effect for a connection; registers nothing. The struct
-/// has been through brama_settings_init.
-///
-/// A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
-/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_settings(
-    manager: *mut brama_t,
-    identifier: *const c_char,
-    scope: *const c_char,
-    settings: *mut brama_settings_t,
-) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `settings` is
-        // NULL or settings: the rule for pointers in `args`.
-        unsafe {
-            judge_place("settings", settings)?;
-            let known = args::manager(manager).status(key(identifier, scope)?)?;
-            write(settings, &in_effect(&known.settings));
-        }
-        Ok(())
-    })
-}
-
-/// brama_settings on a handle, which must not be NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_connection_settings(
-    connection: *const brama_connection_t,
-    settings: *mut brama_settings_t,
-) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `connection` is NULL or a handle; `settings` is NULL or settings: the rule
-        // for pointers in `args`.
-        unsafe {
-            let handle = handle(connection)?;
-            judge_place("settings", settings)?;
-            write(settings, &in_effect(&handle.connection.status()?.settings));
-        }
-        Ok(())
-    })
-}
-
 /// Calls back with the status of every connection, ordered by scope and identifier. A
 /// snapshot is taken first, so the callback may call anything, also brama_unregister.
 /// Each status is consistent with itself; together they are not one instant.
@@ -377,32 +235,6 @@ pub unsafe extern "C" fn brama_for_each(
             if !unsafe { callback(&status, user_data) }.is_true() {
                 break;
             }
-        }
-        Ok(())
-    })
-}
-
-/// Counts the connections in each state. The struct has been through
-/// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn brama_state_counts(
-    manager: *mut brama_t,
-    counts: *mut brama_state_counts_t,
-) -> brama_result_t {
-    guard::result(|| {
-        // SAFETY: `manager` is NULL or a manager; `counts` is NULL or counts: the rule for
-        // pointers in `args`.
-        unsafe {
-            judge_place("counts", counts)?;
-            let known = args::manager(manager).state_counts();
-            let known = brama_state_counts_t {
-                closed: known.closed as u64,
-                open: known.open as u64,
-                half_open: known.half_open as u64,
-                ..Extensible::BLANK
-            };
-            write(counts, &known);
         }
         Ok(())
     })
@@ -465,6 +297,7 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         total_rejections: status.total_rejections,
         total_ignored: status.total_ignored,
         success_rate: status.success_rate.unwrap_or(-1.0),
+        ramp_share: status.ramp_share.unwrap_or(BRAMA_NONE_F64),
         last_success_time_ms: status.last_success_time.unwrap_or(BRAMA_NONE),
         last_failure_time_ms: status.last_failure_time.unwrap_or(BRAMA_NONE),
         opened_at_ms: status.opened_at.unwrap_or(BRAMA_NONE),
@@ -478,11 +311,13 @@ pub(super) fn translate(status: &Status, texts: &mut Texts) -> brama_status_t {
         window_calls: status.window_calls.unwrap_or(BRAMA_NONE),
         window_failures: status.window_failures.unwrap_or(BRAMA_NONE),
         window_slow: status.window_slow.unwrap_or(BRAMA_NONE),
+        would_reject: status.would_reject,
+        probes_out: status.probes_out,
+        mode: super::kinds::mode::shown(status.mode),
+        opened_calls: status.opened_calls.unwrap_or(BRAMA_NONE),
+        opened_failures: status.opened_failures.unwrap_or(BRAMA_NONE),
+        opened_slow: status.opened_slow.unwrap_or(BRAMA_NONE),
     }
-}
-
-fn in_effect(settings: &Settings) -> brama_settings_t {
-    setting_table!(shown, settings)
 }
 
 /// BRAMA_NONE for none.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use super::status::brama_settings_t;
+use super::settings::brama_settings_t;
 use super::types::brama_pair_t;
 use crate::sys::atomic::{AtomicPtr, Ordering};
 

@@ -16,7 +16,8 @@ pub const BRAMA_STATE_UNKNOWN: brama_state_t = 0;
 pub const BRAMA_STATE_CLOSED: brama_state_t = 1;
 /// Failing: calls are rejected.
 pub const BRAMA_STATE_OPEN: brama_state_t = 2;
-/// Probing: a limited number of calls test whether the dependency recovered.
+/// Probing: a limited number of calls test whether the dependency recovered. Then it may
+/// ramp up: a growing share of the calls passes.
 pub const BRAMA_STATE_HALF_OPEN: brama_state_t = 3;
 
 /// Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
@@ -48,6 +49,21 @@ pub const BRAMA_EXPIRY_FIXED: brama_expiry_strategy_t = 0;
 /// The n-th opening in a row lasts
 /// min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
 pub const BRAMA_EXPIRY_PROGRESSIVE: brama_expiry_strategy_t = 1;
+
+/// What a circuit does: one of the BRAMA_MODE_ values, or in a setting BRAMA_NOT_GIVEN_I32 or
+/// BRAMA_INHERIT_I32. More may come.
+pub type brama_mode_t = i32;
+
+/// It opens, and rejects calls.
+pub const BRAMA_MODE_NORMAL: brama_mode_t = 0;
+/// It does nothing. Every call passes. Reports change the totals only, and are never stale.
+/// Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when the
+/// mode returns. Leaving this mode resets the circuit, unless a hand holds it: an opening by hand
+/// stays, and so does a half-open state that a hand made meanwhile.
+pub const BRAMA_MODE_DISABLED: brama_mode_t = 1;
+/// It opens and closes as in BRAMA_MODE_NORMAL, and rejects nothing. A call that it would reject
+/// passes, and counts in the totals only.
+pub const BRAMA_MODE_SHADOW: brama_mode_t = 2;
 
 /// What became of a call: one of the BRAMA_OUTCOME_ values.
 pub type brama_outcome_t = i32;
@@ -100,6 +116,8 @@ pub const BRAMA_NOT_GIVEN_U32: u32 = 0xfffffffe;
 pub const BRAMA_NOT_GIVEN_U64: u64 = 0xfffffffffffffffe;
 /// A choice that was not given, in a field of type int32_t.
 pub const BRAMA_NOT_GIVEN_I32: i32 = -2;
+/// A number that was not given, in a field of type int64_t.
+pub const BRAMA_NOT_GIVEN_I64: i64 = -2;
 /// A number that was not given, in a field of type double.
 pub const BRAMA_NOT_GIVEN_F64: f64 = -1.0e300;
 
@@ -172,6 +190,19 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
         BRAMA_EVENT_CALL_REJECTED => c"call_rejected",
         BRAMA_EVENT_PROBE => c"probe",
         BRAMA_EVENT_NOTICE => c"notice",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
+/// "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn brama_mode_name(mode: brama_mode_t) -> *const c_char {
+    let name: &CStr = match mode {
+        BRAMA_MODE_NORMAL => c"normal",
+        BRAMA_MODE_DISABLED => c"disabled",
+        BRAMA_MODE_SHADOW => c"shadow",
         _ => c"unknown",
     };
     name.as_ptr()

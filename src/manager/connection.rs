@@ -11,7 +11,7 @@ use crate::manager::call;
 use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
-use crate::values::error::{CallError, Error};
+use crate::values::error::{CallError, Error, Rejected};
 use crate::values::event::Report;
 use crate::values::key::KeyBuf;
 use crate::values::settings::ConnectionOptions;
@@ -378,7 +378,7 @@ impl Connection {
         self.control(|record, engine| record.close(&engine.context))
     }
 
-    /// Lets probes through now.
+    /// Lets probes through now; does nothing while half-open.
     ///
     /// # Errors
     ///
@@ -416,6 +416,31 @@ impl Connection {
     /// is removed, or its manager was shut down.
     pub fn why(&self) -> Option<String> {
         self.record.opening_reason()
+    }
+
+    /// The message of a rejection by this connection: as its `Display`, with what the rule that
+    /// opened the circuit had counted and the reason of the opening.
+    ///
+    /// ```
+    /// # use brama::Brama;
+    /// # fn main() -> Result<(), brama::Error> {
+    /// # let brama = Brama::builder().build()?;
+    /// let db = brama.register("db", None)?;
+    /// for _ in 0..5 {
+    ///     db.failure("timeout")?;
+    /// }
+    /// let rejected = db.acquire().expect_err("open");
+    /// # let brama::Error::Rejected(rejected) = rejected else { unreachable!() };
+    /// let message = db.explain(&rejected);
+    /// assert!(message.contains("(consecutive, 5 failures in a row: timeout)"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If the circuit has opened for another cause since, or is not registered any more, the message
+    /// is the rejection's own.
+    pub fn explain(&self, rejected: &Rejected) -> String {
+        self.record.message(rejected)
     }
 
     fn control(

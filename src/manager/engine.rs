@@ -8,21 +8,22 @@
 //! that wants to register the name again takes the record out itself and goes on.
 
 mod audience;
+mod saved;
+mod walk;
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::EventSink;
-use crate::circuit::record::{
-    Departure, Profile, Record, RecordRef, Refusal, Registrant, Status, rare,
-};
+use crate::circuit::record::{Departure, Profile, Record, RecordRef, Refusal, Registrant, rare};
 use crate::events::bus::Bus;
 use crate::events::bus::Notices;
 use crate::manager::driver::{DriverThread, Plan, Planning};
+use crate::manager::waiting::Waiting;
 use crate::reclaim::{self, Guard};
 use crate::structures::striped_counter;
-use crate::structures::table::{Cursor, Table};
+use crate::structures::table::Table;
 use crate::structures::waker::Starter;
 use crate::sys::atomic::{AtomicU32, Mutex, Ordering, fence, fence_after_rmw};
 use crate::sys::clock::Clock;
@@ -49,6 +50,8 @@ pub(crate) struct Engine {
     /// Held by the one of those who wait for a queue that does what a driver would, where
     /// there is none.
     pub(crate) pumping: ForkLock<()>,
+    /// What was saved of names that are not registered yet.
+    waiting: Waiting,
     /// 1 from the beginning of the shutdown.
     shut: AtomicU32,
 }
@@ -75,6 +78,7 @@ impl Engine {
             plan: PerProcess::new(Planning(Mutex::new(Plan::new(now)))),
             driver: PerProcess::new(DriverThread::new()),
             pumping: ForkLock::new(()),
+            waiting: Waiting::new(),
             shut: AtomicU32::new(0),
         }
     }
@@ -256,26 +260,27 @@ impl Engine {
             drop(unsafe { RecordRef::from_raw(entry) });
             return Err(Error::already_registered(key));
         }
-        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure` and
-        // `subscribe`: either the walk there finds this record, or this thread finds the
-        // flag, or the new version, or the audience. The insertion is what must come
-        // before, and that was an exchange.
+        // ORDERING: SeqCst, partner of the fences in `shut_down`, `configure`, `subscribe` and
+        // `restore`: either the walk or the look-up there finds this record, or this thread finds
+        // the flag, or the new version, or the audience, or what waits. The insertion is what must
+        // come before, and that was an exchange.
         fence_after_rmw();
         if self.is_shut() {
             self.remove(&record, &guard);
             return Err(Error::ShutDown);
         }
         drop(guard);
-        // The global settings and the subscribers may have changed before it could
-        // be found.
+        // Settings and subscribers may have changed before it could be found.
         if self.context.version() != version {
-            record.make_room(&record.settings(&self.context));
-            record.fit_rates(&self.context);
-            record.watch(&self.context);
+            record.follow_settings(&self.context);
         }
         // Otherwise a thread that subscribes from now on finds the record.
         if self.bus.has_audience() {
             record.notify_registration(&self.context);
+        }
+        newcomer.announce_opening(&self.context, &record);
+        if self.waiting.has_any() {
+            self.restore_registered(&record);
         }
         Ok(record)
     }
@@ -365,15 +370,11 @@ impl Engine {
             if Arc::ptr_eq(&previous, &current) {
                 self.context.next_version();
                 // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
-                // the record's `finish_closing`, `watch` and `keep`: either the walk here finds
+                // the record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk finds
                 // their change, or they find the new version.
                 fence(Ordering::SeqCst);
-                self.make_room_everywhere(config, &next.overrides);
-                if config.changes.concern_rates() {
-                    self.for_each(|record| record.fit_rates(&self.context));
-                }
-                if config.changes.concern_starts() {
-                    self.for_each(|record| record.watch(&self.context));
+                if config.changes.concern_records() {
+                    self.for_each(|record| record.follow_settings(&self.context));
                 }
                 self.context.waker.wake();
                 return Ok(());
@@ -397,6 +398,7 @@ impl Engine {
         key: Key<'_>,
         options: &ConnectionOptions,
     ) -> Result<(), Error> {
+        options.judge_for_existing()?;
         let global = self.context.global.load_full();
         let record = match self.find(key) {
             Err(Error::NotFound(_)) if global.housekeeping.auto_register() => {
@@ -417,6 +419,7 @@ impl Engine {
         if record.is_retired() {
             return Err(self.error(Refusal::Gone, record));
         }
+        options.judge_for_existing()?;
         loop {
             let current = record.profile();
             let before = current.as_deref().cloned().unwrap_or_default();
@@ -433,46 +436,11 @@ impl Engine {
                 // `finish_closing`, `watch` and `keep`: either the walk there sees these
                 // settings, or this thread the new global ones.
                 fence(Ordering::SeqCst);
-                record.make_room(&record.settings(&self.context));
-                record.fit_rates(&self.context);
-                record.watch(&self.context);
+                record.follow_settings(&self.context);
                 record.touch_now(&self.context);
                 return Ok(());
             }
         }
-    }
-
-    /// Visits every record, pinned for a while at a time. `visit` must not run
-    /// user code.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Record)) {
-        self.for_each_pinned(|record, _| visit(record));
-    }
-
-    fn for_each_pinned(&self, mut visit: impl FnMut(&Record, &Guard)) {
-        self.context.attend();
-        const STEP: usize = 1_024;
-        let mut cursor = Some(Cursor::default());
-        while let Some(from) = cursor {
-            let guard = reclaim::pin();
-            cursor = self.table.walk(from, STEP, &guard, |record| {
-                if !record.is_retired() {
-                    visit(record, &guard);
-                }
-            });
-        }
-    }
-
-    pub(crate) fn snapshot(&self, wanted: impl Fn(Key<'_>) -> bool) -> Vec<Status> {
-        let mut seen = Vec::new();
-        self.for_each(|record| {
-            if wanted(record.key()) {
-                seen.extend(record.status(&self.context));
-            }
-        });
-        // A name that was registered again during the walk may have been met twice.
-        seen.sort_by(|a, b| (&a.scope, &a.identifier).cmp(&(&b.scope, &b.identifier)));
-        seen.dedup_by(|a, b| (&a.scope, &a.identifier) == (&b.scope, &b.identifier));
-        seen
     }
 
     /// Refuses everything from now on: handles answer `ShutDown`.

@@ -215,7 +215,8 @@ impl<'a> Permit<'a> {
     }
 
     /// Whether this is a probe: the circuit is half-open, and the call tests the
-    /// dependency. A client may shorten its time-out then.
+    /// dependency. A client may shorten its time-out then. False of a call that a
+    /// [ramp](crate::ConnectionOptions::ramp) admitted.
     pub fn is_probe(&self) -> bool {
         self.parts.ticket.is_probe()
     }

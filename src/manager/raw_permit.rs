@@ -12,7 +12,7 @@ use super::Brama;
 use crate::circuit::record::{Record, Refusal, Refused, Ticket, Token};
 use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
-use crate::values::error::{Error, Rejected};
+use crate::values::error::{Error, Explained};
 use crate::values::event::Report;
 use crate::values::key::Key;
 use crate::values::state::State;
@@ -26,13 +26,8 @@ pub(crate) struct Admission {
 }
 
 impl Engine {
-    /// A rejection in full, with the reason of the opening, by the connection whose name has this
-    /// hash. `None` if it is removed.
-    pub(crate) fn explain(
-        &self,
-        hash: u64,
-        refused: Refused,
-    ) -> Option<(Rejected, Option<String>)> {
+    /// A rejection in full, by the connection whose name has this hash. `None` if it is removed.
+    pub(crate) fn explain(&self, hash: u64, refused: Refused) -> Option<Explained> {
         let guard = reclaim::pin();
         let is_meant = |record: &Record| record.hash() == hash && !record.is_retired();
         let record = self.table.find(hash, &guard, is_meant)?;

@@ -13,12 +13,12 @@ use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
 use crate::values::settings::{Config, Global};
 
-fn engine() -> Arc<Engine> {
+pub(super) fn engine() -> Arc<Engine> {
     let clock = Clock::Manual(ManualClock::new());
     Arc::new(Engine::new(clock, Global::default(), Notices::new(2), None))
 }
 
-fn check(model: impl Fn() + Sync + Send + 'static) {
+pub(super) fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(model);

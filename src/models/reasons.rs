@@ -6,7 +6,7 @@ use crate::circuit::record::OpenFor;
 use crate::values::cause::Cause;
 use crate::values::state::State;
 
-type Seen = (State, Option<Cause>, Option<String>);
+type Seen = (State, Option<Cause>, Option<String>, Option<u64>);
 
 fn open_by_hand(circuit: &Circuit) {
     let context = &circuit.context;
@@ -34,11 +34,14 @@ fn fail(circuit: &Circuit) {
 fn seen(circuit: &Circuit) -> Seen {
     let status = circuit.record.status(&circuit.context);
     let status = status.expect("registered");
-    (status.state, status.cause, status.reason)
+    let failures = status.opened_failures;
+    (status.state, status.cause, status.reason, failures)
 }
 
 fn because(state: State, cause: Cause, reason: Option<&str>) -> Seen {
-    (state, Some(cause), reason.map(str::to_owned))
+    // What comes with the reason: the rule of the failure has counted it.
+    let failures = (cause == Cause::Consecutive && reason.is_some()).then_some(2);
+    (state, Some(cause), reason.map(str::to_owned), failures)
 }
 
 /// Mutation: `a-reason-of-an-earlier-opening`.
@@ -57,7 +60,7 @@ fn a_reason_is_that_of_its_own_opening_or_none() {
                 because(State::Closed, Cause::Manual, Some("hand")),
                 // The writer was at work.
                 because(State::Closed, Cause::Manual, None),
-                (State::Open, None, None),
+                (State::Open, None, None, None),
                 because(State::Open, Cause::Consecutive, None),
                 because(State::Open, Cause::Consecutive, Some("timeout")),
             ];

@@ -250,3 +250,23 @@ fn sums_only_grow() {
     let expected = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
     assert_eq!(seen, BTreeSet::from(expected));
 }
+
+/// Two threads restore totals, and a third counts.
+///
+/// Mutation: `raising-by-an-addition`.
+#[test]
+fn totals_that_are_raised_twice_are_raised_once() {
+    let seen = outcomes(Some(3), || {
+        let record = Record::<0>::new();
+        record.success(1, 1);
+        let mut parties = Vec::from([4, 5].map(|total| {
+            let record = record.clone();
+            thread::spawn(move || record.totals().raise(total, 0))
+        }));
+        let counting = record.clone();
+        parties.push(thread::spawn(move || counting.success(1, 1)));
+        join(parties);
+        record.totals().sum().successes
+    });
+    assert_eq!(seen, BTreeSet::from([5, 6]));
+}

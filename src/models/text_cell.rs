@@ -5,29 +5,32 @@ use loom::thread;
 
 use crate::structures::text_cell::TextCell;
 
+type Cell = TextCell<2>;
+
 /// Its tag, and a text that says the same.
-fn written(tag: u64) -> (u64, String) {
-    (tag, tag.to_string().repeat(8))
+fn written(tag: u64) -> ([u64; 2], String) {
+    ([tag; 2], tag.to_string().repeat(8))
 }
 
-fn write(cell: &TextCell, tag: u64) {
+fn write(cell: &Cell, number: u64) {
     if let Some(claim) = cell.claim() {
-        claim.write(tag, &written(tag).1);
+        let (tag, text) = written(number);
+        claim.write(tag, &text);
     }
 }
 
 /// Replaces a text in one thread, and looks at the cell in another one. Neither is the model's main
 /// thread, which loom explores incompletely, and either is spawned first.
-fn explore(look: fn(&TextCell)) {
+fn explore(look: fn(&Cell)) {
     for is_swapped in [false, true] {
         loom::model(move || {
-            let cell = Arc::new(TextCell::new());
+            let cell = Arc::new(Cell::new());
             write(&cell, 1);
-            let spawn = |act: fn(&TextCell)| {
+            let spawn = |act: fn(&Cell)| {
                 let cell = cell.clone();
                 thread::spawn(move || act(&cell))
             };
-            let writer: fn(&TextCell) = |cell| write(cell, 2);
+            let writer: fn(&Cell) = |cell| write(cell, 2);
             let [one, two] = match is_swapped {
                 false => [writer, look].map(spawn),
                 true => [look, writer].map(spawn),
@@ -46,7 +49,7 @@ fn explore(look: fn(&TextCell)) {
 fn a_reader_gets_a_whole_text_with_its_tag() {
     explore(|cell| {
         if let Some(read) = cell.read() {
-            assert_eq!(read, written(read.0));
+            assert_eq!(read, written(read.0[0]));
         }
     });
 }
@@ -55,13 +58,13 @@ fn a_reader_gets_a_whole_text_with_its_tag() {
 #[test]
 fn a_text_that_never_was_is_not_recognised() {
     loom::model(|| {
-        let cell = Arc::new(TextCell::new());
+        let cell = Arc::new(Cell::new());
         write(&cell, 2);
-        let spawn = |act: fn(&TextCell)| {
+        let spawn = |act: fn(&Cell)| {
             let cell = cell.clone();
             thread::spawn(move || act(&cell))
         };
-        let writer = spawn(|cell| cell.claim().expect("one writer").write(0, "1"));
+        let writer = spawn(|cell| cell.claim().expect("one writer").write([0; 2], "1"));
         // The length of one text, the words of the other.
         let reader = spawn(|cell| assert!(!cell.has("1\0\0\0\0\0\0\0")));
         writer.join().unwrap();
@@ -73,17 +76,17 @@ fn a_text_that_never_was_is_not_recognised() {
 #[test]
 fn of_two_writers_one_text_stays() {
     loom::model(|| {
-        let cell = Arc::new(TextCell::new());
+        let cell = Arc::new(Cell::new());
         let writer = thread::spawn({
             let cell = cell.clone();
             move || write(&cell, 1)
         });
         write(&cell, 2);
         if let Some(read) = cell.read() {
-            assert_eq!(read, written(read.0));
+            assert_eq!(read, written(read.0[0]));
         }
         writer.join().unwrap();
         let read = cell.read().expect("one of them is there");
-        assert_eq!(read, written(read.0));
+        assert_eq!(read, written(read.0[0]));
     });
 }

@@ -216,6 +216,15 @@ impl<'a> Totals<'a> {
         sums
     }
 
+    /// Makes the totals as high as this, unless they are higher: totals that were kept elsewhere.
+    /// What other threads report meanwhile is counted on top.
+    pub(crate) fn raise(self, successes: u64, rejected: u64) {
+        self.shared
+            .raise(successes, || self.sum().successes, |cell| &cell.successes);
+        self.shared
+            .raise(rejected, || self.sum().rejected, |cell| &cell.rejected);
+    }
+
     /// Shows all cells, in the order of their places.
     pub(crate) fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);

@@ -7,8 +7,8 @@
 //! last one. A reader copies the words between two looks at the sequence, and takes the copy if both
 //! looks agree.
 //!
-//! A tag comes with each text. A reader that knows which tag it wants distinguishes a text from
-//! one that belongs to something else.
+//! Words of the caller's come with each text, its *tag*. A reader that knows which tag it wants
+//! distinguishes a text from one that belongs to something else.
 //!
 //! In the child of a fork a writer may have been left behind. The sequence says in which process it
 //! was made busy. A writer in another process takes it over; until then there is no text.
@@ -27,10 +27,10 @@ use crate::values::event;
 pub(crate) const MOST: usize = WORDS * 8;
 const WORDS: usize = if cfg!(loom) { 1 } else { 32 };
 
-pub(crate) struct TextCell {
+pub(crate) struct TextCell<const TAG: usize> {
     /// `writes (31) | busy (1) | the process that writes (32)`.
     sequence: AtomicU64,
-    tag: AtomicU64,
+    tag: [AtomicU64; TAG],
     /// In bytes.
     length: AtomicU64,
     words: [AtomicU64; WORDS],
@@ -42,11 +42,11 @@ const WRITE: u64 = BUSY << 1;
 /// How often a reader tries again that finds a writer at work.
 const TRIES: usize = if cfg!(loom) { 1 } else { 16 };
 
-impl TextCell {
+impl<const TAG: usize> TextCell<TAG> {
     pub(crate) fn new() -> Self {
         TextCell {
             sequence: AtomicU64::new(0),
-            tag: AtomicU64::new(0),
+            tag: std::array::from_fn(|_| AtomicU64::new(0)),
             length: AtomicU64::new(0),
             words: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -54,7 +54,7 @@ impl TextCell {
 
     /// The right to write. `None` if another thread of this process has it.
     #[inline]
-    pub(crate) fn claim(&self) -> Option<Claim<'_>> {
+    pub(crate) fn claim(&self) -> Option<Claim<'_, TAG>> {
         let process = u64::from(fork::incarnation());
         let before = self.sequence.load(Ordering::Relaxed);
         if before & BUSY != 0 && before as u32 == process as u32 {
@@ -98,7 +98,7 @@ impl TextCell {
 
     /// The last text and its tag. `None` if there is none, or if a writer is at work whenever this
     /// thread looks.
-    pub(crate) fn read(&self) -> Option<(u64, String)> {
+    pub(crate) fn read(&self) -> Option<([u64; TAG], String)> {
         for _ in 0..TRIES {
             // ORDERING: Acquire, partner of the Release in `Claim::write`.
             let before = self.sequence.load(Ordering::Acquire);
@@ -106,7 +106,7 @@ impl TextCell {
                 return None;
             }
             if before & BUSY == 0 {
-                let tag = self.tag.load(Ordering::Relaxed);
+                let tag = self.tag.each_ref().map(|word| word.load(Ordering::Relaxed));
                 let length = (self.length.load(Ordering::Relaxed) as usize).min(MOST);
                 let mut bytes = Vec::with_capacity(length.next_multiple_of(8));
                 for word in &self.words[..length.div_ceil(8)] {
@@ -127,22 +127,24 @@ impl TextCell {
 }
 
 /// The right to replace the text, of one thread at a time. Dropped, it leaves the text.
-pub(crate) struct Claim<'a> {
-    cell: &'a TextCell,
+pub(crate) struct Claim<'a, const TAG: usize> {
+    cell: &'a TextCell<TAG>,
     /// The sequence before.
     before: u64,
 }
 
-impl Claim<'_> {
+impl<const TAG: usize> Claim<'_, TAG> {
     /// Replaces the text.
     #[inline]
-    pub(crate) fn write(self, tag: u64, text: &str) {
+    pub(crate) fn write(self, tag: [u64; TAG], text: &str) {
         let cell = self.cell;
         // ORDERING: Release, partner of the Acquire fence in `read`: a reader that finds one of the
         // words below finds the sequence busy, or what comes after it.
         fence(Ordering::Release);
         let text = kept(text);
-        cell.tag.store(tag, Ordering::Relaxed);
+        for (word, tag) in cell.tag.iter().zip(tag) {
+            word.store(tag, Ordering::Relaxed);
+        }
         cell.length.store(text.len() as u64, Ordering::Relaxed);
         let (whole, rest) = text.as_bytes().as_chunks();
         let (words, last) = cell.words.split_at(whole.len());
@@ -160,7 +162,7 @@ impl Claim<'_> {
     }
 }
 
-impl Drop for Claim<'_> {
+impl<const TAG: usize> Drop for Claim<'_, TAG> {
     fn drop(&mut self) {
         // ORDERING: Release, partner of the Acquire load in `read`: the words of the write before,
         // which `claim` has acquired.
@@ -200,9 +202,9 @@ fn end(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn write(cell: &TextCell, tag: u64, text: &str) {
+    fn write(cell: &TextCell<1>, tag: u64, text: &str) {
         if let Some(claim) = cell.claim() {
-            claim.write(tag, text);
+            claim.write([tag], text);
         }
     }
 
@@ -211,9 +213,9 @@ mod tests {
         let cell = TextCell::new();
         assert_eq!(cell.read(), None);
         write(&cell, 7, "timeout");
-        assert_eq!(cell.read(), Some((7, "timeout".to_owned())));
+        assert_eq!(cell.read(), Some(([7], "timeout".to_owned())));
         write(&cell, u64::MAX, "");
-        assert_eq!(cell.read(), Some((u64::MAX, String::new())));
+        assert_eq!(cell.read(), Some(([u64::MAX], String::new())));
     }
 
     #[test]
@@ -236,7 +238,7 @@ mod tests {
             .store(WRITE | BUSY | parent, Ordering::Relaxed);
         assert_eq!(cell.read(), None);
         write(&cell, 2, "after it");
-        assert_eq!(cell.read(), Some((2, "after it".to_owned())));
+        assert_eq!(cell.read(), Some(([2], "after it".to_owned())));
     }
 
     #[test]
@@ -244,8 +246,8 @@ mod tests {
         let cell = TextCell::new();
         let claim = cell.claim().expect("the first");
         write(&cell, 1, "second");
-        claim.write(2, "first");
-        assert_eq!(cell.read(), Some((2, "first".to_owned())));
+        claim.write([2], "first");
+        assert_eq!(cell.read(), Some(([2], "first".to_owned())));
     }
 
     #[test]
@@ -257,7 +259,7 @@ mod tests {
             let text = &long[..length];
             write(&cell, 7, text);
             let kept = &text[..length.min(MOST)];
-            assert_eq!(cell.read(), Some((7, kept.to_owned())));
+            assert_eq!(cell.read(), Some(([7], kept.to_owned())));
             assert!(cell.has(text));
             if (1..=MOST).contains(&length) {
                 assert!(!cell.has(&text[1..]));
@@ -275,8 +277,8 @@ mod tests {
         assert_eq!(cell.read(), None);
         write(&cell, 1, "kept");
         drop(cell.claim());
-        assert_eq!(cell.read(), Some((1, "kept".to_owned())));
+        assert_eq!(cell.read(), Some(([1], "kept".to_owned())));
         write(&cell, 2, "replaced");
-        assert_eq!(cell.read(), Some((2, "replaced".to_owned())));
+        assert_eq!(cell.read(), Some(([2], "replaced".to_owned())));
     }
 }

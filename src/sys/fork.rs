@@ -34,7 +34,8 @@
 //! All lock-free structures that have no midst are carried over as they are: state
 //! words, totals, windows, places of probes, the table (a thread that meets an
 //! unfinished rebuild does all of it). Lists of subscribers and settings are swapped whole. What
-//! the parent's threads had still to free is left alone.
+//! hangs on the settings, in each record, is brought up to date by the first turn of the child's plan,
+//! which visits all records. What the parent's threads had still to free is left alone.
 //!
 //! # What was rejected
 //!

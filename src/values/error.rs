@@ -16,6 +16,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::values::cause::Cause;
+use crate::values::evidence::Evidence;
 use crate::values::key::{Key, KeyBuf};
 use crate::values::name_beginning::NameBeginning;
 use crate::values::opened::Opened;
@@ -157,8 +158,9 @@ impl Rejected {
 
     /// Why the circuit opened last. `None` if the thread that opened it had not written that yet.
     ///
-    /// The reason of the opening is not copied at each rejection:
-    /// [`Connection::why`](crate::Connection::why) reads it.
+    /// The reason of the opening, and what its rule had counted, are not copied at each rejection:
+    /// [`Connection::why`](crate::Connection::why) reads the reason, and
+    /// [`Connection::explain`](crate::Connection::explain) makes a message with both.
     pub fn cause(&self) -> Option<Cause> {
         self.opened.cause()
     }
@@ -175,10 +177,16 @@ impl Rejected {
         self.name.scope()
     }
 
-    /// Its message, with the reason of the opening if there is one.
-    pub(crate) fn because<'a>(&'a self, reason: Option<&'a str>) -> impl fmt::Display + 'a {
+    /// Its message, with what the rule that opened the circuit had counted, and the reason of the
+    /// opening, if there are such.
+    pub(crate) fn because<'a>(
+        &'a self,
+        evidence: Option<Evidence>,
+        reason: Option<&'a str>,
+    ) -> impl fmt::Display + 'a {
         Because {
             rejected: self,
+            evidence,
             reason,
         }
     }
@@ -207,9 +215,43 @@ impl fmt::Debug for Rejected {
     }
 }
 
+/// A rejection, and what the circuit knows of its last opening.
+#[cfg(feature = "capi")]
+#[derive(Clone)]
+pub(crate) struct Explained {
+    pub(crate) rejected: Rejected,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) reason: Option<String>,
+}
+
+#[cfg(feature = "capi")]
+impl From<Rejected> for Explained {
+    /// Nothing is known.
+    fn from(rejected: Rejected) -> Self {
+        Explained {
+            rejected,
+            evidence: None,
+            reason: None,
+        }
+    }
+}
+
+#[cfg(feature = "capi")]
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explained {
+            rejected,
+            evidence,
+            reason,
+        } = self;
+        rejected.because(*evidence, reason.as_deref()).fmt(f)
+    }
+}
+
 /// What a rejection says.
 struct Because<'a> {
     rejected: &'a Rejected,
+    evidence: Option<Evidence>,
     reason: Option<&'a str>,
 }
 
@@ -231,11 +273,16 @@ impl fmt::Display for Because<'_> {
             RejectionKind::ProbesOut => " are out",
             RejectionKind::Recovering => " is recovering",
         })?;
-        match (self.rejected.cause(), self.reason) {
-            (Some(cause), Some(reason)) => write!(f, " ({cause}: {reason})"),
-            (Some(cause), None) => write!(f, " ({cause})"),
-            (None, _) => Ok(()),
-        }?;
+        if let Some(cause) = self.rejected.cause() {
+            write!(f, " ({cause}")?;
+            if let Some(evidence) = self.evidence {
+                write!(f, ", {evidence}")?;
+            }
+            if let Some(reason) = self.reason {
+                write!(f, ": {reason}")?;
+            }
+            f.write_str(")")?;
+        }
         match self.rejected.retry_after {
             Some(wait) => write!(f, ", retry after {wait:?}"),
             None => Ok(()),
@@ -277,7 +324,6 @@ impl Error {
     }
 
     /// [`Error::argument`] with a value that is no text.
-    #[cfg(feature = "capi")]
     pub(crate) fn argument_value(
         name: &'static str,
         value: impl fmt::Display,
@@ -363,7 +409,7 @@ impl fmt::Display for Invalid {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.because(None).fmt(f)
+        self.because(None, None).fmt(f)
     }
 }
 

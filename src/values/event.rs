@@ -19,19 +19,22 @@ use std::time::Duration;
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
 use crate::values::key::KeyBuf;
+use crate::values::mode::Mode;
 use crate::values::rates::Counts;
 use crate::values::settings::Metadata;
 use crate::values::state::State;
 
 mod filter;
+mod marks;
 mod report;
 
 pub(crate) use filter::Custom;
 pub use filter::EventFilter;
+pub(crate) use marks::{Later, Marks};
 pub use report::Report;
 #[cfg(feature = "capi")]
-pub(crate) use report::{TEXT_BYTES, valid_beginning};
-pub(crate) use report::{Text, beginning};
+pub(crate) use report::valid_beginning;
+pub(crate) use report::{TEXT_BYTES, Text, beginning};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,8 +72,8 @@ pub enum EventType {
     /// A probe was admitted. Droppable.
     Probe = 15,
     /// Something that the user of the connection should know and that is no change of
-    /// its state; [`Event::reason`] says it. (Settings that `get_or_register` was given
-    /// and that the connection does not have.)
+    /// its state; [`Event::reason`] says it. (A change of its [mode](crate::Mode). Settings that
+    /// `get_or_register` was given and that the connection does not have.)
     Notice = 16,
 }
 
@@ -261,10 +264,9 @@ pub(crate) struct Facts {
     pub(crate) time: u64,
     pub(crate) before: State,
     pub(crate) after: State,
+    pub(crate) marks: Marks,
     /// Which state `after` is, of all that the circuit has been in.
     pub(crate) generation: Generation,
-    /// The text or the metadata is not as it was given.
-    pub(crate) is_altered: bool,
     pub(crate) failures: u32,
     /// Of the opening, in ms; `u64::MAX` if it has none.
     pub(crate) expiry: u64,
@@ -359,6 +361,25 @@ impl Event {
         self.facts.opened_by
     }
 
+    /// The [mode](crate::ConnectionOptions::mode) that was in effect. While it is
+    /// [`Mode::Disabled`], the states of events are those to which the mode returns, and a question
+    /// is answered with *closed*.
+    pub fn mode(&self) -> Mode {
+        self.facts.marks.mode()
+    }
+
+    /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. A `call_rejected` tells of
+    /// a call that passed then, and that [`Mode::Normal`] would have rejected.
+    pub fn is_shadow(&self) -> bool {
+        self.mode() == Mode::Shadow
+    }
+
+    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
+    /// enabled again. The [reason](Event::reason) says so, too.
+    pub fn is_deferred(&self) -> bool {
+        self.facts.marks.is_deferred()
+    }
+
     /// Failures in a row, or inside the window, when it happened.
     pub fn failure_count(&self) -> u32 {
         self.facts.failures
@@ -404,7 +425,7 @@ impl Event {
     /// Whether the reason or the metadata is not as the reporter gave it: it was cut or
     /// left out to keep the [bounds](Report), or made valid text.
     pub fn is_truncated(&self) -> bool {
-        self.facts.is_altered
+        self.facts.marks.is_altered()
     }
 
     /// Takes over from an earlier event of the same type and connection that was

@@ -70,17 +70,6 @@ impl Sums {
     }
 }
 
-impl Counts {
-    /// The same, kept apart.
-    pub(crate) fn sums(self) -> Sums {
-        Sums {
-            successes: self.calls.saturating_sub(self.failures),
-            failures: self.failures,
-            slow: self.slow,
-        }
-    }
-}
-
 impl Settings {
     /// Over what rates are taken, if a rule asks for one.
     pub(crate) fn rate_shape(&self) -> Option<Shape> {

@@ -113,6 +113,11 @@ impl Changes {
         self.cancelled_after.is_given() || self.concern_rates()
     }
 
+    /// Whether anything that a record keeps hangs on them.
+    pub(crate) fn concern_records(&self) -> bool {
+        self.concern_room() || self.concern_starts() || self.mode.is_given()
+    }
+
     /// Checks the given values together, as they take effect. `level` is what they make of
     /// their level, `below` the level below it.
     pub(crate) fn validate_in(&self, level: &Overrides, below: &Overrides) -> Result<(), Error> {

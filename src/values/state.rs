@@ -25,32 +25,30 @@
 //! The modes are numbered so that the questions of a call are one comparison each. A call
 //! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
 //! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
-//! first comparison. Tickets use mode 4, too: a retired word has bits in the place of its trips that
-//! no ticket has, so the two are never equal.
+//! first comparison. Python also distinguishes open, ramp and the rest (`_abi.py`): its tests of
+//! nested calls and of recovery fail if it has other modes. Tickets use mode 4, too: a retired word
+//! has bits in the place of its trips that no ticket has, so the two are never equal.
 //!
-//! Everything here is a value: a transition takes a word and what it needs to know, and
-//! returns the next word. [`record`](crate::circuit::record) applies it by one exchange.
+//! A transition makes the next word; [`record`](crate::circuit::record) applies it by one exchange.
 //!
 //! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
 //!   where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the state changes. A permit carries the generation
-//!   it was given in, which tells a late report from a timely one. It wraps after
-//!   8192 changes: of permits that are kept while their circuit changes its state so often, one
-//!   in 8192 is taken for a current one, and its one report counts.
-//! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value means
-//!   never, and so does any expiry that would end later.
+//! - **generation**: goes on by one whenever the state changes. A permit carries that of its
+//!   admission, which tells a late report from a timely one. It wraps after 8192 changes: of the
+//!   permits that are kept for so long, one in 8192 counts as a current one.
+//! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value, or later: never.
 //! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::values::tally)).
 //!   In the other states the word has no room for it and no use: it is parked beside the word
 //!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
 //!   has to be added to what is parked.
-//! - **closing**: who closes a circuit takes two steps, since the tally has to come back from
-//!   beside the word. The first step decides. A thread that finds the word in between takes the
-//!   second.
-//! - **departing**: a mark that decides nothing. A thread that uses the circuit takes it away
-//!   (`record/departure.rs`).
+//! - **closing**: who closes a circuit takes two steps, since the tally comes back from beside the
+//!   word. The first step decides. A thread that finds the word in between takes the second.
+//! - **departing**: a mark that decides nothing; using the circuit takes it away (`record/departure.rs`).
 //!
-//! Rejected: deadlines relative to a base in each record, two fields that pretend to be one; a flag
-//! for removal beside the mode, since no other question is asked of a removed connection.
+//! Rejected: deadlines relative to a base in each record, two fields that pretend to be one; a
+//! flag for removal beside the mode: no other question is asked of a removed connection.
+
+mod restored;
 
 use std::fmt;
 
@@ -70,7 +68,8 @@ pub enum State {
     Closed = 1,
     /// Failing: calls are rejected.
     Open = 2,
-    /// Probing: a limited number of calls test whether the dependency recovered.
+    /// Probing: a limited number of calls test whether the dependency recovered. Then it may
+    /// ramp up: a growing share of the calls passes.
     HalfOpen = 3,
 }
 
@@ -129,7 +128,7 @@ pub(crate) fn deadline(now: u64, expiry: u64) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
-/// What opens a circuit: a failure, or a hand or a success that was slow.
+/// What opens a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenedBy {
     Failure,
@@ -483,5 +482,6 @@ impl fmt::Debug for Word {
     }
 }
 
+mod held;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod calls;
 mod cleanup;
 mod durations;
 mod last_calls;
+mod modes;
 mod names;
 mod nested;
 mod permits;

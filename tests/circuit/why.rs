@@ -2,7 +2,10 @@
 
 use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
-use brama::{Brama, Cause, Connection, Error, EventFilter, EventType, Outcome, Status};
+use brama::{
+    Brama, Cause, Connection, ConnectionOptions, Error, EventFilter, EventType, Outcome, State,
+    Status,
+};
 
 fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
@@ -257,4 +260,112 @@ fn a_classifier_may_give_the_reason() {
     let status = db.status().expect("registered");
     assert_eq!(status.last_failure_reason.as_deref(), Some("busy"));
     assert_eq!(status.failure_count, 2);
+}
+
+/// What the rule had counted that opened the circuit last: calls, failures, slow calls.
+fn evidence(connection: &Connection) -> (Option<u64>, Option<u64>, Option<u64>) {
+    let status = status(connection);
+    (
+        status.opened_calls,
+        status.opened_failures,
+        status.opened_slow,
+    )
+}
+
+fn explained(connection: &Connection) -> String {
+    match connection.acquire() {
+        Err(Error::Rejected(rejected)) => connection.explain(&rejected),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Mutation: `an-opening-without-its-evidence`.
+#[test]
+fn what_a_rule_had_counted_is_in_the_message_and_stays_when_the_circuit_has_closed() {
+    let (brama, clock) = manager();
+    let options = ConnectionOptions::new()
+        .max_attempts(3)
+        .failure_rate(0.5)
+        .slow_call_rate(0.5)
+        .slow_call_duration(ms(100))
+        .minimum_calls(4)
+        .expiry(ms(5_000));
+    let db = brama.register("db", options).expect("a new name");
+    assert_eq!(evidence(&db), (None, None, None));
+    let recover = || {
+        clock.advance(ms(5_000));
+        db.success().expect("registered");
+        assert_eq!(db.state(), State::Closed);
+    };
+
+    fail(&db, 2);
+    db.failure("timeout").expect("registered");
+    let said = "(consecutive, 3 failures in a row: timeout), retry after 5s";
+    assert!(explained(&db).ends_with(said), "{}", explained(&db));
+    db.failure("late").expect("registered");
+    assert_eq!(evidence(&db), (None, Some(3), None), "while it is open");
+    recover();
+    assert_eq!(evidence(&db), (None, Some(3), None));
+
+    for _ in 0..2 {
+        db.success().expect("registered");
+        fail(&db, 1);
+    }
+    assert!(explained(&db).contains("(failure_rate, 2 of 4 calls failed), "));
+    recover();
+    fail(&db, 1);
+    assert_eq!(evidence(&db), (Some(4), Some(2), Some(0)));
+    db.reset_circuit().expect("registered");
+    assert_eq!(evidence(&db), (Some(4), Some(2), Some(0)), "it stays so");
+
+    for _ in 0..2 {
+        db.success().expect("registered");
+        db.success_in(ms(100)).expect("registered");
+    }
+    assert!(explained(&db).contains("(slow_call_rate, 2 of 4 calls were slow), "));
+    assert_eq!(evidence(&db), (Some(4), Some(0), Some(2)));
+    clock.advance(ms(5_000));
+    db.failure("still slow").expect("registered");
+    assert_eq!(evidence(&db), (None, None, None), "a probe opened it");
+    assert!(explained(&db).contains("(probe: still slow), "));
+    db.reset_circuit().expect("registered");
+    fail(&db, 3);
+    db.open_circuit("by hand", None).expect("registered");
+    assert_eq!(evidence(&db), (None, None, None), "a hand prolonged it");
+
+    let options = ConnectionOptions::new().max_attempts(1).window(ms(1_000));
+    let windowed = brama.register("windowed", options).expect("a new name");
+    fail(&windowed, 1);
+    assert!(explained(&windowed).contains("(window, 1 failure within the window), "));
+}
+
+#[test]
+fn a_rejection_is_not_explained_by_an_opening_for_another_cause() {
+    let (brama, _clock) = manager();
+    let db = circuit(&brama);
+    fail(&db, 5);
+    let Err(Error::Rejected(rejected)) = db.acquire() else {
+        panic!("open");
+    };
+    assert_ne!(db.explain(&rejected), rejected.to_string());
+    db.open_circuit("maintenance", None).expect("registered");
+    assert_eq!(db.explain(&rejected), rejected.to_string());
+    brama.unregister("db").expect("registered");
+    assert_eq!(db.explain(&rejected), rejected.to_string());
+}
+
+/// Mutation: `evidence-that-goes-with-its-window`.
+#[test]
+fn another_window_leaves_what_opened_the_circuit() {
+    let (brama, _clock) = manager();
+    let options = ConnectionOptions::new().failure_rate(0.5).minimum_calls(2);
+    let db = brama.register("db", options).expect("a new name");
+    fail(&db, 2);
+    let other = ConnectionOptions::new().rate_calls(10);
+    db.configure(other).expect("valid");
+    assert_eq!(evidence(&db), (Some(2), Some(2), Some(0)));
+    assert_eq!(status(&db).window_calls, Some(2));
+    db.close_circuit().expect("registered");
+    assert_eq!(evidence(&db), (Some(2), Some(2), Some(0)));
+    assert_eq!(status(&db).window_calls, Some(0));
 }

@@ -8,7 +8,9 @@
 mod common;
 
 mod child;
+mod configured;
 mod events;
+mod saved;
 mod storms;
 
 use common::counting::Counting;

@@ -1,14 +1,19 @@
 //! One circuit of the reference model.
 
+// Also where this file is included by its path.
+#[path = "circuit/saved.rs"]
+mod saved;
+
 use std::collections::VecDeque;
 
 use brama::{KeyBuf, State};
 
 use crate::effective::Effective;
-use crate::evidence::Evidence;
+use crate::evidence::{Counts, Evidence};
 use crate::settings::Given;
 use crate::trace::Length;
 use crate::view::{Answer, View};
+pub use saved::Saved;
 
 #[derive(Clone, Debug)]
 pub enum Mode {
@@ -53,6 +58,8 @@ pub struct Circuit {
     /// Failures have times from the first window on, also while there is none.
     had_window: bool,
     evidence: Evidence,
+    /// What was counted when a report opened it last: failures by themselves, and for the rates.
+    opened: (Option<u64>, Option<Counts>),
     trips: u32,
     cause: Option<&'static str>,
     reason: Option<&'static str>,
@@ -80,6 +87,7 @@ impl Circuit {
             failure_times: VecDeque::new(),
             had_window: false,
             evidence: Evidence::default(),
+            opened: (None, None),
             trips: 0,
             cause: None,
             reason: None,
@@ -234,6 +242,7 @@ impl Circuit {
         }
         if rule.is_some() {
             (self.cause, self.reason) = (rule, None);
+            self.opened = (None, self.evidence.counts(now, self.period));
             self.trip();
             self.open(now, Some(settings.expiry_at(self.trips)), true);
         }
@@ -281,6 +290,7 @@ impl Circuit {
         if rule.is_some() {
             self.cause = rule;
             self.reason = reason;
+            self.opened = (Some(count.into()), self.evidence.counts(now, self.period));
             self.trip();
             let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
             self.open(now, Some(lasting), true);
@@ -378,6 +388,7 @@ impl Circuit {
             Mode::Open { until, lasting } => {
                 *lasting = new_lasting;
                 *until = new_lasting.map(|ms| now + ms);
+                self.evidence.forget_opening();
             }
             _ => self.open(now, new_lasting, false),
         }
@@ -419,6 +430,8 @@ impl Circuit {
             Mode::Closed => self.evidence.counts(now, self.period),
             _ => self.evidence.at_opening(),
         };
+        let by_rate = matches!(self.cause, Some("failure_rate" | "slow_call_rate"));
+        let rate = self.opened.1.filter(|_| by_rate);
         View {
             key,
             state: self.state(),
@@ -426,6 +439,12 @@ impl Circuit {
             window_calls: counts.map(|counts| counts.calls),
             window_failures: counts.map(|counts| counts.failures),
             window_slow: counts.map(|counts| counts.slow),
+            opened_calls: rate.map(|counts| counts.calls),
+            opened_failures: match self.cause {
+                Some("consecutive" | "window") => self.opened.0,
+                _ => rate.map(|counts| counts.failures),
+            },
+            opened_slow: rate.map(|counts| counts.slow),
             total_successes: self.successes,
             total_failures: self.failures,
             total_rejections: self.rejections,

@@ -53,6 +53,8 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => targets().prop_map(Op::HalfOpen),
         2 => targets().prop_map(Op::Reset),
         1 => Just(Op::ResetAll),
+        2 => Just(Op::Save),
+        3 => Just(Op::Restore),
         3 => (settings(), housekeeping())
             .prop_map(|(given, house)| Op::Configure(given.updated_by(&house))),
         5 => (targets(), settings())

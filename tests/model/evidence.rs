@@ -69,12 +69,13 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Another shape begins with nothing.
+    /// Another shape begins with nothing. What opened the circuit stays.
     pub fn fit(&mut self, shape: Option<Shape>) {
         if self.shape != shape {
             *self = Evidence {
                 shape,
-                ..Evidence::default()
+                opening: self.opening,
+                reports: Vec::new(),
             };
         }
     }

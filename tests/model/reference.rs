@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use brama::State;
 
-use crate::circuit::{Admission, Circuit, Mode};
+use crate::circuit::{Admission, Circuit, Mode, Saved};
 use crate::effective::Effective;
 use crate::settings::Given;
 use crate::trace::{Length, Name, Outcome};
@@ -44,6 +44,10 @@ pub struct Manager {
     pub epoch: u64,
     global: Given,
     circuits: HashMap<Name, Circuit>,
+    /// What was saved last.
+    saved: Vec<(Name, Saved)>,
+    /// What was restored of names that are not registered.
+    waiting: HashMap<Name, Saved>,
     last_id: u64,
     last_cleanup: u64,
 }
@@ -56,6 +60,8 @@ impl Manager {
             epoch,
             global,
             circuits: HashMap::new(),
+            saved: Vec::new(),
+            waiting: HashMap::new(),
             last_id: 0,
             last_cleanup: 0,
         }
@@ -119,6 +125,9 @@ impl Manager {
         self.last_id += 1;
         let mut circuit = Circuit::new(self.last_id, given.clone(), self.now);
         circuit.settle_for(&Effective::of(given, &self.global));
+        if let Some(saved) = self.waiting.remove(&name) {
+            circuit.restore(&saved, self.now);
+        }
         self.circuits.insert(name, circuit);
         let id = self.last_id;
         Handle { name, id }
@@ -276,6 +285,30 @@ impl Manager {
         for circuit in self.circuits.values_mut() {
             circuit.reset(self.now);
         }
+    }
+
+    pub fn save(&mut self) -> Answer {
+        let saved = self.circuits.iter().map(|(name, circuit)| {
+            let settings = Effective::of(&circuit.own, &self.global);
+            (*name, circuit.save(&settings, self.now))
+        });
+        self.saved = saved.collect();
+        Answer::Done
+    }
+
+    /// Restores what was saved last, if something was.
+    pub fn restore(&mut self) -> Answer {
+        let mut count = 0;
+        for (name, saved) in &self.saved {
+            match self.circuits.get_mut(name) {
+                Some(circuit) => count += usize::from(circuit.restore(saved, self.now)),
+                None => {
+                    self.waiting.insert(*name, saved.clone());
+                    count += 1;
+                }
+            }
+        }
+        Answer::Restored(count)
     }
 
     pub fn configure(&mut self, given: &Given) -> Answer {

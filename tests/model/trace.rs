@@ -123,6 +123,10 @@ pub enum Op {
     ResetAll,
     Configure(Given),
     ConfigureConnection(Target, Given),
+    /// All circuits, and forgets what was saved before.
+    Save,
+    /// What was saved last.
+    Restore,
     Advance(Advance),
     Poll,
     Status(Target),

@@ -39,6 +39,7 @@ pub fn run(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, S
         brama: &brama,
         model: Manager::new(clock.unix_ms(), trace.global.clone()),
         clock: &clock,
+        saved: brama.save(),
         driver,
         handles: [const { None }; 3],
         next_handle: 0,
@@ -80,6 +81,7 @@ struct World<'a> {
     brama: &'a Brama,
     clock: &'a ManualClock,
     model: Manager,
+    saved: Vec<u8>,
     driver: Driver,
     handles: [Option<(Connection, reference::Handle)>; 3],
     next_handle: usize,
@@ -256,18 +258,24 @@ impl<'a> World<'a> {
                 self.model.reset_all();
                 (Answer::Done, Answer::Done)
             }
+            Op::Save => {
+                self.saved = self.brama.save();
+                (Answer::Done, self.model.save())
+            }
+            Op::Restore => {
+                let real = Answer::of(self.brama.restore(&self.saved), Answer::Restored);
+                (real, self.model.restore())
+            }
             Op::Configure(given) => (
                 Answer::done(self.brama.configure(given.as_config())),
                 self.model.configure(given),
             ),
             Op::ConfigureConnection(target, given) => {
                 let (handle, who, name) = self.who(*target);
+                let options = given.as_options();
                 let real = match handle {
-                    Some(handle) => handle.configure(given.as_options()),
-                    None => {
-                        let options = given.as_options();
-                        self.brama.configure_connection(name.key(), options)
-                    }
+                    Some(handle) => handle.configure(options),
+                    None => self.brama.configure_connection(name.key(), options),
                 };
                 let expected = self.model.configure_connection(who, given);
                 (Answer::done(real), expected)

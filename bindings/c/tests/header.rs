@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that export something, in the order of the manual, each with its title
 /// and the macros that it is given. [`AFTER`] has those that come at a section's end.
-const SECTIONS: [(&str, &str, &str); 21] = [
+const SECTIONS: [(&str, &str, &str); 23] = [
     ("version", "The version", ""),
     ("errors", "Results and errors", ""),
     (
@@ -29,8 +29,10 @@ const SECTIONS: [(&str, &str, &str); 21] = [
     ("durations", "How long a call has lasted", ""),
     ("pass_word", "Guarded calls by reading", ""),
     ("control", "Circuits by hand", ""),
+    ("settings", "Settings in effect", ""),
     ("status", "Status", ""),
     ("snapshot", "All connections, one after the other", ""),
+    ("save", "The state of all circuits, saved and restored", ""),
     ("event", "Events", ""),
     ("subscribe", "Subscriptions with a callback", ""),
     ("queue", "Queues of events", ""),
@@ -101,15 +103,16 @@ const AFTER: [(&str, &str); 5] = [
 const OF_SETTINGS: [(&str, &str); 3] = [
     ("config", "options"),
     ("config", "config"),
-    ("status", "settings"),
+    ("settings", "settings"),
 ];
 
 const STATUS_MACROS: &str = "\
 /** brama_status_init as an initialiser. */
 #define BRAMA_STATUS_INIT \\
     { sizeof(brama_status_t), \"\", NULL, NULL, 0, NULL, BRAMA_STATE_UNKNOWN, 0, 0, 0, \\
-      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
-      BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
+      NULL, NULL, 0, 0, 0, 0, -1.0, BRAMA_NONE_F64, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, \\
+      BRAMA_NONE, 0, 0, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE, 0, 0, \\
+      BRAMA_MODE_NORMAL, BRAMA_NONE, BRAMA_NONE, BRAMA_NONE }
 
 /** brama_state_counts_init as an initialiser. */
 #define BRAMA_STATE_COUNTS_INIT { sizeof(brama_state_counts_t), 0, 0, 0 }

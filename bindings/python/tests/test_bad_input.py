@@ -135,9 +135,11 @@ OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
         (-3.0e300, "above 0.0 and at most 1.0"),
     ],
     "strategy": [("random", "progressive"), ("", "progressive")],
+    "mode": [("off", "shadow"), ("", "shadow")],
     "flag": [],
 }
 OUT_OF_RANGE["optional_time"] = OUT_OF_RANGE["time"]
+OUT_OF_RANGE["share"] = OUT_OF_RANGE["optional_rate"]
 #: Of each kind values of a wrong type.
 WRONG_TYPE: dict[str, list[Any]] = {
     "attempts": ["3", 3.0, True],
@@ -150,7 +152,9 @@ WRONG_TYPE: dict[str, list[Any]] = {
     "count": [None, "3", 3.0, True, brama.UNLIMITED],
     "optional_calls": ["30", 30.0, True, False, brama.UNLIMITED, brama.NEVER],
     "optional_rate": ["0.1", True, False, brama.NEVER],
+    "share": [None, "0.1", True, False, brama.NEVER],
     "strategy": [None, 1],
+    "mode": [None, 1],
     "flag": [None, 0, 1, "on"],
 }
 
@@ -186,7 +190,7 @@ def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: 
 def test_a_refused_number_is_shown_as_it_was_given(world: World, value: float) -> None:
     """And not as the constant of C that it is."""
     for row in TABLE:
-        if row.kind in ("part", "optional_rate"):
+        if row.kind in ("part", "optional_rate", "share"):
             with pytest.raises(brama.InvalidConfig) as told:
                 world.manager.register("x", **{row.name: value})
             shown = str(told.value)

@@ -218,18 +218,22 @@ def test_a_rejection_says_why_the_circuit_opened(world: World) -> None:
     assert (error.cause, error.reason) == (brama.Cause.CONSECUTIVE, "connection refused")
     x.open_circuit(reason="by hand", expiry=5)
     assert error.reason == "connection refused", "read once"
-    assert "(consecutive: connection refused)" in str(error)
+    assert error.evidence == "1 failure in a row"
+    assert "(consecutive, 1 failure in a row: connection refused)" in str(error)
     with pytest.raises(brama.CircuitOpen) as caught:
         x.acquire()
     copied = pickle.loads(pickle.dumps(caught.value))
     x.close_circuit()
     assert (copied.cause, copied.reason) == (brama.Cause.MANUAL, "by hand")
+    assert copied.evidence is None
+    assert pickle.loads(pickle.dumps(error)).evidence == "1 failure in a row"
     assert pickle.loads(pickle.dumps(copied)).reason == "by hand"
     x.open_circuit()
     with pytest.raises(brama.CircuitOpen) as caught:
         x.acquire()
     world.manager.unregister("x", scope="s")
-    assert (caught.value.cause, caught.value.reason) == (None, None)
+    gone = caught.value
+    assert (gone.cause, gone.reason, gone.evidence) == (None, None, None)
     assert brama.CircuitOpen(5, "x").cause is None
     assert brama.CircuitOpen(5, "x", None, False, brama.Cause.PROBE).cause is brama.Cause.PROBE
 
@@ -255,12 +259,12 @@ def test_threads_that_ask_a_rejection_at_once_hear_the_same(when: str) -> None:
 
         said = 0
 
-        def why(self) -> Tuple[brama.Cause, str]:
+        def why(self) -> Tuple[brama.Cause, str, None]:
             self.said += 1
             said = str(self.said)
             if when == "while it is asked" and self.said == 1:
                 heard.append(error.reason)
-            return brama.Cause.MANUAL, said
+            return brama.Cause.MANUAL, said, None
 
     class Stopped(brama.CircuitOpen):
         def __getattribute__(self, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional, Tuple
 import pytest
 
 import brama
+from brama import _ffi
 from conftest import World
 
 #: Calls, failures and slow calls that count for the rates.
@@ -283,3 +284,53 @@ def test_a_call_that_is_refused_leaves_what_counts(world: World, setting: str, v
     assert x.status() == before and counts(before) == (9, 5, 0)
     fail(x, 1)
     assert (opened_by(x), counts(x.status())) == ("failure_rate", (10, 6, 0))
+
+
+def test_what_the_rule_had_counted_is_in_the_message_and_stays(world: World) -> None:
+    slow = timedelta(milliseconds=100)
+    x = world.manager.register(
+        "x", max_attempts=3, failure_rate=0.5, slow_call_duration=slow, slow_call_rate=0.5
+    )
+    x.configure(minimum_calls=4)
+
+    def evidence() -> Counts:
+        status = x.status()
+        return status.opened_calls, status.opened_failures, status.opened_slow
+
+    def said() -> Optional[str]:
+        with pytest.raises(brama.CircuitOpen) as caught:
+            x.acquire()
+        error = caught.value
+        if error.evidence is not None:
+            assert f"({error.cause}, {error.evidence})" in str(error)
+        # In the words of the library.
+        assert not x._handle.available()
+        assert (error.evidence or "") in _ffi._abi_message().decode()
+        return error.evidence
+
+    def recover() -> None:
+        world.clock.advance(60_000)
+        x.success()
+        assert x.state() == "closed"
+
+    assert evidence() == (None, None, None)
+    fail(x, 3)
+    assert (said(), evidence()) == ("3 failures in a row", (None, 3, None))
+    recover()
+    assert evidence() == (None, 3, None)
+    for _ in range(2):
+        succeed(x, 1)
+        fail(x, 1)
+    assert (said(), evidence()) == ("2 of 4 calls failed", (4, 2, 0))
+    recover()
+    for _ in range(2):
+        succeed(x, 1)
+        x.success(duration=slow)
+    assert (said(), evidence()) == ("2 of 4 calls were slow", (4, 0, 2))
+    recover()
+    assert evidence() == (4, 0, 2)
+    x.configure(max_attempts=1, window=1_000)
+    fail(x, 1)
+    assert (said(), evidence()) == ("1 failure within the window", (None, 1, None))
+    x.open_circuit()
+    assert (said(), evidence()) == (None, (None, None, None))

@@ -26,14 +26,21 @@ OTHER_OF_KIND: dict[str, Any] = {
     "count": 7,
     "optional_calls": 700,
     "optional_rate": 0.25,
+    "share": 0.25,
     "strategy": "progressive",
+    "mode": "shadow",
     "flag": False,
 }
 OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
 #: A connection's rate of slow calls needs to know what is slow.
 NEEDED: dict[str, dict[str, Any]] = {"slow_call_rate": {"slow_call_duration": 70_000}}
-#: Those that one call can give together: calls take the place of a window.
-TOGETHER = {name: value for name, value in OTHERS.items() if name != "rate_window"}
+#: Those that one call can give together: calls take the place of a window, and a rate of probes
+#: that of a number of successes.
+TOGETHER = {
+    name: value
+    for name, value in OTHERS.items()
+    if name not in ("rate_window", "half_open_successes")
+}
 
 def settings_of(world: World, name: str = "x") -> dict[str, Any]:
     return dataclasses.asdict(world.manager.status(name).settings)
@@ -44,13 +51,14 @@ def test_what_type_checkers_see_has_every_setting() -> None:
     names = [row.name for row in TABLE]
     assert [field.name for field in dataclasses.fields(brama.Settings)] == names
     of_connections = list(typing.get_type_hints(brama.ConnectionSettings))
-    assert of_connections == [*names, "metadata"]
+    assert of_connections == [*names, "initial_state", "metadata"]
     assert list(typing.get_type_hints(brama.ManagerSettings))[: len(names)] == names
 
 
 def test_defaults_are_those_of_the_table(world: World) -> None:
     world.manager.register("x")
-    words = {"BRAMA_NONE": None, "BRAMA_NONE_F64": None, "BRAMA_EXPIRY_FIXED": "fixed", "true": True}
+    words: dict[str, Any] = {"BRAMA_NONE": None, "BRAMA_NONE_F64": None, "true": True}
+    words |= {"BRAMA_EXPIRY_FIXED": "fixed", "BRAMA_MODE_NORMAL": "normal"}
     found = settings_of(world)
     for row in TABLE:
         default = words[row.default] if row.default in words else ast.literal_eval(row.default)
@@ -118,12 +126,16 @@ def test_rates_that_a_connection_does_without(world: World) -> None:
             "`minimum_calls` = 31: must be at most `rate_calls` (30)",
         ),
         (
+            {"half_open_failure_rate": 0.25, "half_open_successes": 2},
+            "`half_open_failure_rate` = 0.25: cannot be given together with `half_open_successes`",
+        ),
+        (
             {"slow_call_rate": 0.5},
             "`slow_call_rate` = 0.5: needs a `slow_call_duration` in effect",
         ),
     ],
 )
-def test_settings_of_rates_that_contradict_each_other(
+def test_settings_that_contradict_each_other(
     world: World, given: dict[str, Any], says: str
 ) -> None:
     manager = world.manager
@@ -159,6 +171,22 @@ def test_the_nearest_window_of_rates_decides(world: World) -> None:
     x.configure(rate_calls=brama.INHERIT)
     assert x.status().settings.rate_calls is None
     assert x.status().settings.rate_window == 5_000
+
+
+def test_the_nearest_rule_of_probes_decides(world: World) -> None:
+    manager = world.manager
+    manager.configure(half_open_failure_rate=0.5)
+    x = manager.register("x", half_open_successes=2)
+    assert x.status().settings.half_open_failure_rate is None
+    assert x.status().settings.half_open_successes == 2
+    x.configure(half_open_successes=brama.INHERIT)
+    assert x.status().settings.half_open_failure_rate == 0.5
+    manager.configure(half_open_successes=4)
+    x.configure(half_open_failure_rate=0.25)
+    assert x.status().settings.half_open_failure_rate == 0.25
+    x.configure(half_open_failure_rate=None, half_open_successes=3)
+    assert x.status().settings.half_open_failure_rate is None
+    assert x.status().settings.half_open_successes == 3
 
 
 def test_what_a_manager_alone_has_is_taken_back(world: World) -> None:

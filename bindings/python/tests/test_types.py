@@ -58,7 +58,7 @@ def test_the_signatures_of_shortcuts() -> None:
 def test_settings_are_keywords_that_are_known() -> None:
     of_connections = set(typing.get_type_hints(brama.ConnectionSettings))
     of_managers = set(typing.get_type_hints(brama.ManagerSettings))
-    assert of_connections - of_managers == {"metadata"}
+    assert of_connections - of_managers == {"metadata", "initial_state"}
     for name in ("register", "get_or_register", "circuit"):
         settings = inspect.signature(getattr(brama, name)).parameters["settings"]
         assert "ConnectionSettings" in str(settings.annotation)

@@ -66,11 +66,15 @@ fn op(bytes: &mut Bytes<'_>) -> Op {
         22 | 23 => Op::ConfigureConnection(target(bytes), settings(bytes)),
         24 => Op::Configure(settings(bytes)),
         25 => Op::Register(name(bytes), Some(settings(bytes))),
-        26 => match bytes.below(4) {
-            0 => Op::Unregister(name(bytes)),
-            1 => Op::GetOrRegister(name(bytes), None),
-            2 => Op::Connection(name(bytes)),
-            _ => Op::Poll,
+        26 => match bytes.next() {
+            251 => Op::Save,
+            252.. => Op::Restore,
+            other => match other % 4 {
+                0 => Op::Unregister(name(bytes)),
+                1 => Op::GetOrRegister(name(bytes), None),
+                2 => Op::Connection(name(bytes)),
+                _ => Op::Poll,
+            },
         },
         27 => Op::Open(
             target(bytes),

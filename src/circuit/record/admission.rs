@@ -15,6 +15,7 @@
 //! Rejected: a flag that the first rejection clears when the clock has moved. A rejection of an
 //! earlier opening clears it as well.
 
+use super::mode::MODES;
 use super::notify::UNKNOWN;
 use super::ticket::Answer;
 use super::{Happening, Record, Refusal, Refused, Ticket};
@@ -53,7 +54,7 @@ impl Record {
     fn available_unless_closed(&self, context: &Context) -> bool {
         context.attend();
         let word = self.word_for_question(context);
-        !word.is_retired() && word.state() != State::Open
+        !word.is_retired() && (word.state() != State::Open || self.lets_all_pass())
     }
 
     /// The state as of now, or `Unknown` if the connection was removed.
@@ -62,7 +63,7 @@ impl Record {
         if word.passes_freely() {
             return State::Closed;
         }
-        self.word_for_question(context).state()
+        self.state_of(self.word_for_question(context))
     }
 
     /// The word as of now, for a question: close to a deadline by the exact clock.
@@ -94,7 +95,7 @@ impl Record {
     #[inline]
     pub(crate) fn refusal_while_open(&self, context: &Context) -> Option<Refused> {
         let word = self.word_now();
-        if !word.is_open() || fork::incarnation() != 0 {
+        if !word.is_open() || fork::incarnation() != 0 || self.lets_all_pass() {
             return None;
         }
         self.try_refuse(word, context.clock.now())
@@ -107,7 +108,7 @@ impl Record {
         if word.is_retired() {
             return Some(Refusal::Gone);
         }
-        let deadline = word.deadline()?;
+        let deadline = word.deadline().filter(|_| !self.lets_all_pass())?;
         let now = exact_near(context, context.clock.now(), Some(deadline));
         let refused = Refused::waiting(deadline, self.wait(context, word, now));
         Some(Refusal::Rejected(refused))
@@ -161,7 +162,7 @@ impl Record {
     }
 
     /// Counts the rejection of a circuit that is open by this word, or returns `None` if there
-    /// is more to it: a subscriber wants to hear of it, or the deadline is near. Then
+    /// is more to it: a subscriber wants to hear of it, the mode is not normal, or the deadline is near. Then
     /// [`Record::acquire_unless_closed`] has to do it. In an outage this is what every call
     /// costs, so it answers in registers.
     #[inline(never)]
@@ -188,7 +189,7 @@ impl Record {
 
     #[inline(always)]
     fn try_reject_attended(&self, context: &Context, word: Word) -> Option<Refused> {
-        if self.has_flag(REJECTED.or(UNKNOWN).0) {
+        if self.has_flag(REJECTED.or(UNKNOWN).0 | MODES) {
             return None;
         }
         // After the word was read: what is not due now was not due then.
@@ -268,6 +269,9 @@ impl Record {
             if word.tally().is_some() {
                 return Ok(self.pass_with_start(context, word));
             }
+            if self.is_disabled() {
+                return Ok(self.pass_for_totals(context));
+            }
             let exact = exact_near(context, now, word.due_at());
             if word.is_due(exact) {
                 now = exact;
@@ -291,6 +295,9 @@ impl Record {
                     }
                 },
             };
+            if let Some(ticket) = self.pass_in_spite_of(context, word, now) {
+                return Ok(ticket);
+            }
             if !self.totals().rejected() {
                 context.want(&striped_counter::BLOCKS);
             }

@@ -205,7 +205,7 @@ impl Record {
                 word.state()
             },
             generation: word.generation(),
-            is_altered: false,
+            marks: self.marks(),
             failures: self.count(word),
             expiry: expiry.unwrap_or(u64::MAX),
             opened_by,
@@ -222,7 +222,7 @@ impl Record {
             before: State::Unknown,
             after: State::Closed,
             generation: Word::NEW.generation(),
-            is_altered: false,
+            marks: self.marks(),
             failures: 0,
             expiry: u64::MAX,
             opened_by: None,

@@ -84,7 +84,7 @@ impl Entry {
         }
     }
 
-    fn generation(self) -> Generation {
+    pub(super) fn generation(self) -> Generation {
         Generation::from_bits(self.0 >> GENERATION_SHIFT)
     }
 
@@ -155,6 +155,18 @@ impl Record {
                 || self.write_entry(entry, Entry::of(change.after, opening))
             {
                 return;
+            }
+        }
+    }
+
+    /// Writes down why a circuit opened last that was restored and is not open, unless a later
+    /// opening is written down.
+    pub(super) fn note_restored(&self, change: Change, cause: Option<Cause>) -> Entry {
+        let restored = Entry::new(change.after, cause.map_or(0, |cause| cause as u64), NEVER);
+        loop {
+            let entry = self.entry();
+            if entry.is_later(change, self.word_now()) || self.write_entry(entry, restored) {
+                return restored;
             }
         }
     }

@@ -7,9 +7,9 @@ use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::values::cause::Cause;
 use crate::values::error::Error;
-use crate::values::event::{Occurrence, Report};
+use crate::values::event::{Later, Occurrence, Report};
 use crate::values::settings;
-use crate::values::state::{Closing, OpenedBy, State};
+use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
 
 /// For how long a circuit is opened by hand.
@@ -61,9 +61,10 @@ impl Record {
         let settings = self.settings(context);
         let happening = Happening {
             report,
-            ..Happening::new(Occurrence::OpenedByHand, now)
+            ..self.deferrable(Occurrence::OpenedByHand, now)
         };
         loop {
+            let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             let before = seen.word;
             let is_open = before.state() == State::Open;
@@ -91,6 +92,9 @@ impl Record {
             };
             if done {
                 self.after_opening(context, Change { before, after }, happening, opening);
+                if is_open && is_disabled && self.is_left_since() {
+                    continue;
+                }
                 return Ok(());
             }
         }
@@ -98,7 +102,7 @@ impl Record {
 
     pub(crate) fn close(&self, context: &Context) -> Result<(), Refusal> {
         let now = self.touch_now(context);
-        let happening = Happening::new(Occurrence::ClosedByHand, now);
+        let happening = self.deferrable(Occurrence::ClosedByHand, now);
         let change = loop {
             let seen = self.look(context, now)?;
             if seen.word.tally().is_some() {
@@ -114,15 +118,23 @@ impl Record {
 
     pub(crate) fn half_open(&self, context: &Context) -> Result<(), Refusal> {
         let now = self.touch_now(context);
-        let happening = Happening::new(Occurrence::HalfOpenedByHand, now);
+        let happening = self.deferrable(Occurrence::HalfOpenedByHand, now);
         let change = loop {
+            let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             let before = seen.word;
-            // Also in a ramp, which is half-open already.
-            if before.is_half_open() {
-                break Change::none(before);
+            // A ramp is half-open, too. One that is to be held while the circuit is disabled ends.
+            if before.is_half_open() && !(before.is_ramp() && is_disabled) {
+                let held = before.held_half_open();
+                if !is_disabled || before == held || self.swap(before, held) {
+                    break Change::none(before);
+                }
+                continue;
             }
-            let after = before.probing();
+            let after = match is_disabled {
+                true => before.held_half_open(),
+                false => before.probing(),
+            };
             if self.leave(seen, after) {
                 break Change { before, after };
             }
@@ -133,10 +145,23 @@ impl Record {
 
     pub(crate) fn reset(&self, context: &Context) -> Result<(), Refusal> {
         let now = self.touch_now(context);
-        let happening = Happening::new(Occurrence::Reset, now);
+        let happening = self.deferrable(Occurrence::Reset, now);
+        self.reset_if(context, happening, |_| true)
+    }
+
+    /// Resets the circuit, if it may be reset from the word that is found.
+    pub(super) fn reset_if(
+        &self,
+        context: &Context,
+        happening: Happening<'_>,
+        may_reset: impl Fn(Word) -> bool,
+    ) -> Result<(), Refusal> {
         let change = loop {
-            let seen = self.look(context, now)?;
+            let seen = self.look(context, happening.now)?;
             let before = seen.word;
+            if !may_reset(before) {
+                return Ok(());
+            }
             if before.tally().is_none() {
                 if let Some(change) = self.shut(context, seen, Closing::Forgetting) {
                     break change;
@@ -152,6 +177,14 @@ impl Record {
         };
         self.after(context, change, happening);
         Ok(())
+    }
+
+    /// What a hand does, which takes effect later if the circuit is disabled.
+    fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
+        Happening {
+            later: Later::of(self.is_disabled()),
+            ..Happening::new(occurrence, now)
+        }
     }
 
     /// Marks the connection as removed. True for the one who did it.

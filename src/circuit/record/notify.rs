@@ -26,12 +26,13 @@
 //! touch the bits by read-modify-writes, so no bit is lost between the dispatcher's look
 //! and a reporter's mark.
 
+use super::mode::marks_of;
 use super::timestamps::Stamp;
 use super::{Happening, Record, Refusal};
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
-use crate::values::event::{EventMask, EventType, Facts, Occurrence, Report, Text};
+use crate::values::event::{EventMask, EventType, Facts, Later, Occurrence, Report, Text};
 use crate::values::state::{State, Word};
 
 /// In the flags: the interest is not learned yet, ask the subscribers. Other threads find a record
@@ -272,6 +273,9 @@ impl Record {
         word: Word,
         happening: Happening<'_>,
     ) -> bool {
+        if happening.later == Later::Unsaid {
+            return self.notify_of_later(context, before, after, word, happening);
+        }
         let occurrence = happening.occurrence;
         let moved = before != after;
         if moved {
@@ -305,8 +309,10 @@ impl Record {
             },
             before,
             after,
+            marks: marks_of(interest)
+                .altered(happening.report.is_altered())
+                .taking_effect(happening.later),
             generation: word.generation(),
-            is_altered: happening.report.is_altered(),
             failures: happening.failures.unwrap_or_else(|| self.count(word)),
             expiry: match happening.ended {
                 Some(ended) => self.lasting(ended),

@@ -128,6 +128,17 @@ impl Record {
         context.settings(profile.as_deref().map(|profile| &profile.overrides))
     }
 
+    /// Brings up to date what hangs on the settings in effect: the room that they need, what is kept
+    /// for rates, whether calls are watched, and the mode. Whoever changes settings does this afterwards, for
+    /// all records concerned. May allocate.
+    pub(crate) fn follow_settings(&self, context: &Context) {
+        self.make_room(&self.settings(context));
+        self.fit_rates(context);
+        self.watch(context);
+        // Last: if it ends *disabled*, the evidence begins in the block of these settings.
+        self.adopt_mode(context);
+    }
+
     /// Failures in a row that open the circuit, if that is all there is to ask.
     #[inline]
     pub(super) fn limit(&self, context: &Context) -> u32 {

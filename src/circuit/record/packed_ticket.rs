@@ -3,6 +3,7 @@
 //! ```text
 //! to pass:                  the mark of its word     –
 //! to pass, with a start:    as a ticket that owns    its stamp
+//! for totals only:          its place                its stamp
 //! to probe:                 its place                its stamp
 //! ```
 //!
@@ -45,6 +46,10 @@ impl Token {
         self.ticket().is_probe()
     }
 
+    pub(crate) fn is_of_half_open(self) -> bool {
+        self.ticket().is_of_half_open()
+    }
+
     pub(crate) fn ticket(self) -> Ticket {
         match Ticket::of_passing(self.place) {
             Some(ticket) => ticket,
@@ -56,7 +61,7 @@ impl Token {
 impl Ticket {
     #[inline]
     pub(crate) fn token(self) -> Token {
-        if self.is_probe() || self.stamp != 0 {
+        if self.is_without_mark() || self.stamp != 0 {
             return self.token_with_stamp();
         }
         Token::to_pass(self.mark())
@@ -64,7 +69,7 @@ impl Ticket {
 
     #[cold]
     fn token_with_stamp(self) -> Token {
-        let place = match self.is_probe() {
+        let place = match self.is_without_mark() {
             true => self.without_possessions().place,
             false => self.with_record().place,
         };

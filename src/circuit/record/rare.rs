@@ -11,6 +11,8 @@ use crate::circuit::probe_slots::{MoreProbes, Probes};
 use crate::structures::replaceable::Replaceable;
 use crate::structures::reserve::Stock;
 use crate::structures::sliding_window::Window;
+use crate::sys::atomic::AtomicU64;
+use crate::values::mode::Mode;
 use crate::values::settings::{MAX_WINDOW_ATTEMPTS, Settings, UNLIMITED};
 use crate::values::tally::Position;
 
@@ -22,6 +24,8 @@ pub(super) struct Rare {
     /// What rates are made of.
     pub(super) rates: Replaceable<Rates>,
     pub(super) reasons: Reasons,
+    /// Calls that a circuit in shadow mode would have rejected.
+    pub(super) would_reject: AtomicU64,
 }
 
 /// For connections that get their first reason in a report.
@@ -39,6 +43,7 @@ impl Rare {
             window: Window::new(),
             rates: Replaceable::new(),
             reasons: Reasons::new(),
+            would_reject: AtomicU64::new(0),
         }
     }
 }
@@ -89,6 +94,7 @@ impl Record {
         settings.half_open_max_calls <= Probes::INLINE
             && settings.window.is_none()
             && settings.rate_shape().is_none()
+            && settings.mode != Mode::Shadow
     }
 
     pub(super) fn rare(&self) -> &Rare {

@@ -25,7 +25,6 @@ mod in_time;
 use std::time::Duration;
 
 use super::Record;
-use super::transition::Change;
 use crate::circuit::context::Context;
 use crate::structures::last_calls::LastCalls;
 use crate::structures::replaceable::Loaded;
@@ -37,18 +36,42 @@ use crate::values::generation::Generation;
 use crate::values::rates::{Counts, Outcome, Shape, Sums};
 use crate::values::settings::Settings;
 use crate::values::state::Word;
-use generation_sums::GenerationSums;
 use in_time::InTime;
 
 /// What a record keeps for its rates.
 pub(super) struct Rates {
     shape: Shape,
     reports: Reports,
-    /// What led to the last opening, by the generation of the open circuit.
-    opening: GenerationSums,
-    /// A call that has lasted less than so many ms is not slow, for a short way of reports. The
-    /// settings decide about others.
+    /// A [`FastBelow`], for a short way of reports. The settings decide about other calls.
     fast_below: AtomicU64,
+}
+
+/// A call that has lasted less than so many ms is not slow: `version of the settings (32) | ms (32)`.
+/// Of two threads that bring it up to date, one may have been stopped since it read the settings. So
+/// what later settings say stays.
+#[derive(Clone, Copy)]
+struct FastBelow(u64);
+
+impl FastBelow {
+    /// Not known.
+    fn none(version: u32) -> Self {
+        FastBelow(u64::from(version) << 32)
+    }
+
+    /// As settings say that are at least as new as this version.
+    fn of(version: u32, settings: &Settings) -> Self {
+        let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
+        FastBelow(u64::from(version) << 32 | limit.min(u32::MAX.into()))
+    }
+
+    fn ms(self) -> u64 {
+        self.0 & u64::from(u32::MAX)
+    }
+
+    fn is_later(self, other: FastBelow) -> bool {
+        let version = |it: FastBelow| (it.0 >> 32) as u32;
+        version(self).wrapping_sub(version(other)).cast_signed() > 0
+    }
 }
 
 #[expect(
@@ -106,25 +129,36 @@ impl RateReport {
 }
 
 impl Rates {
-    fn new(record: &Record, shape: Shape, now: u64) -> Self {
-        let generation = record.word_now().generation();
+    fn new(record: &Record, shape: Shape, version: u32, now: u64) -> Self {
         Rates {
             shape,
             reports: match shape {
                 Shape::Time(span) => Reports::Time(InTime::new(record, span, now)),
                 Shape::Calls(calls) => Reports::Calls(LastCalls::new(calls)),
             },
-            // Of an opening before this block nothing is known: readers ask for the present
-            // generation and for the one before.
-            opening: GenerationSums::new(generation.previous().previous(), Sums::default()),
-            fast_below: AtomicU64::new(0),
+            fast_below: AtomicU64::new(FastBelow::none(version).0),
         }
     }
 
     /// Whether a call that has lasted so long is known to be fast, without the settings.
     pub(super) fn is_fast(&self, lasted: Duration) -> bool {
         // Relaxed: a report beside a change of the settings obeys either.
-        lasted < Duration::from_millis(self.fast_below.load(Ordering::Relaxed))
+        let fast = FastBelow(self.fast_below.load(Ordering::Relaxed));
+        lasted < Duration::from_millis(fast.ms())
+    }
+
+    /// Brings up to date which calls are fast, unless later settings have.
+    fn note_fast(&self, fast: FastBelow) {
+        let replace = |bits: u64| (!FastBelow(bits).is_later(fast)).then_some(fast.0);
+        // Relaxed, as above: the word says what it is of.
+        let _ = self
+            .fast_below
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
+    }
+
+    /// Over what the rates are taken.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Counts a report to this word, once. `now` is of the coarse clock.
@@ -168,15 +202,6 @@ impl Rates {
             Reports::Calls(reports) => Some(reports.counts(generation)),
         }
     }
-
-    /// What counted when the circuit opened, beside its word after that.
-    fn before_opening(&self, word: Word) -> Option<Counts> {
-        // Half-open is the generation after.
-        let generation = word.generation();
-        let sums = self.opening.of(generation);
-        let sums = sums.or_else(|| self.opening.of(generation.previous()));
-        sums.map(Sums::counts)
-    }
 }
 
 /// Where the evidence of a closed circuit begins.
@@ -214,25 +239,10 @@ impl Record {
         }
     }
 
-    /// Notes what led to an opening of the closed circuit, after the exchange. Does nothing if the
-    /// circuit was half-open.
-    pub(super) fn note_evidence(&self, context: &Context, change: Change) -> Option<Counts> {
-        change.before.evidence_generation()?;
-        let rates = self.rates()?;
-        let counts = rates.counts(self, context, change.before)?;
-        let now = || self.word_now().generation();
-        let after = change.after.generation();
-        rates.opening.write(after, counts.sums(), now);
-        Some(counts)
-    }
-
-    /// What counts for the rates beside this word, or counted when the circuit opened.
+    /// What counts for the rates beside this word, which is closed or a ramp.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        let rates = self.rates()?;
-        match word.evidence_generation() {
-            Some(_) => rates.counts(self, context, word),
-            None => rates.before_opening(word),
-        }
+        word.evidence_generation()?;
+        self.rates()?.counts(self, context, word)
     }
 
     /// Before the exchange that closes or resets a circuit, or begins a ramp.
@@ -289,7 +299,7 @@ impl Record {
     pub(crate) fn fit_rates(&self, context: &Context) {
         loop {
             let version = context.version();
-            self.fit_rates_to(context, &self.settings(context));
+            self.fit_rates_to(context, version, &self.settings(context));
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
             // finds this block, or this thread the new version.
             fence(Ordering::SeqCst);
@@ -299,7 +309,8 @@ impl Record {
         }
     }
 
-    pub(super) fn fit_rates_to(&self, context: &Context, settings: &Settings) {
+    /// The settings are at least as new as the version.
+    pub(super) fn fit_rates_to(&self, context: &Context, version: u32, settings: &Settings) {
         let wanted = settings.rate_shape();
         let rare = match wanted {
             Some(_) => self.rare(),
@@ -312,13 +323,12 @@ impl Record {
             let current = rare.rates.load();
             if current.as_ref().map(|rates| rates.shape) == wanted {
                 if let Some(rates) = current {
-                    let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
-                    rates.fast_below.store(limit, Ordering::Relaxed);
+                    rates.note_fast(FastBelow::of(version, settings));
                 }
                 return;
             }
             let now = context.clock.now();
-            let next = wanted.map(|shape| Box::new(Rates::new(self, shape, now)));
+            let next = wanted.map(|shape| Box::new(Rates::new(self, shape, version, now)));
             if !rare.rates.replace(current.as_ref(), next) {
                 continue;
             }
@@ -394,5 +404,45 @@ mod tests {
         record.watch(&context);
         report(9);
         assert_eq!(record.word_now().state(), State::Open);
+    }
+
+    /// A thread that has read settings is stopped until they have been changed.
+    ///
+    /// Mutation: `older-settings-that-say-what-is-fast`.
+    #[test]
+    fn what_later_settings_call_fast_stays() {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let profile = |ms| {
+            let options = ConnectionOptions::new()
+                .slow_call_duration(Duration::from_millis(ms))
+                .slow_call_rate(0.5);
+            let overrides = options.applied_to(&Overrides::NONE, &Overrides::NONE);
+            Profile {
+                overrides: overrides.expect("valid"),
+                ..Profile::default()
+            }
+        };
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        assert!(record.replace_profile(&None, profile(500).into()));
+        context.next_version();
+        let stopped = (context.version(), record.settings(&context));
+        let is_fast = |ms| {
+            let rates = record.rates().expect("asked for");
+            rates.is_fast(Duration::from_millis(ms))
+        };
+
+        assert!(record.replace_profile(&record.profile(), profile(100).into()));
+        context.next_version();
+        record.follow_settings(&context);
+        assert!(is_fast(99) && !is_fast(100));
+        record.fit_rates_to(&context, stopped.0, &stopped.1);
+        assert!(is_fast(99) && !is_fast(100));
+
+        assert!(record.replace_profile(&record.profile(), profile(u64::MAX).into()));
+        context.next_version();
+        record.follow_settings(&context);
+        assert!(is_fast(u32::MAX as u64 - 1) && !is_fast(u32::MAX.into()));
     }
 }

@@ -39,7 +39,7 @@ impl RecordRef {
         let record = RecordRef(place);
         if let Some(settings) = roomy {
             record.make_room(&settings);
-            record.fit_rates_to(context, &settings);
+            record.fit_rates_to(context, newcomer.version, &settings);
         }
         [RecordRef(place), record]
     }
@@ -95,11 +95,11 @@ impl Record {
 }
 
 /// In a record's flags: the number of observers, and one of them.
-pub(super) const OBSERVERS: u32 = 0x3ff << 20;
-const OBSERVER: u32 = 1 << 20;
+pub(super) const OBSERVERS: u32 = 0x1ff << 21;
+const OBSERVER: u32 = 1 << 21;
 
 /// A reference that keeps a record's totals readable, and not its connection registered. One that
-/// is not counted as an observer's, because there are 1023 of them, keeps it registered as any
+/// is not counted as an observer's, because there are 511 of them, keeps it registered as any
 /// other does.
 #[cfg(feature = "metrics")]
 #[derive(Debug)]
@@ -233,7 +233,7 @@ mod tests {
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
 
-    /// The 256th was none any more, and the 1024th changed another flag.
+    /// The 256th was none any more, and one beyond the last changed another flag.
     #[test]
     fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
@@ -243,10 +243,10 @@ mod tests {
         let flags = || record.flags.load(Ordering::Relaxed);
         let before = flags();
         let mut observers = Vec::new();
-        for n in 1..=3_000 {
+        for n in 1..=1_500 {
             observers.push(Observed::new(record.share()));
             assert_eq!(flags() & !OBSERVERS, before, "with {n}");
-            assert_eq!(record.is_held(), n > 1_023, "with {n}");
+            assert_eq!(record.is_held(), n > 511, "with {n}");
         }
         observers.reverse();
         while let Some(observer) = observers.pop() {

@@ -6,10 +6,14 @@
 
 use std::sync::Arc;
 
-use super::{Limit, Profile, Record};
+use super::transition::Change;
+use super::{Happening, Limit, Opening, Profile, Record};
 use crate::circuit::context::Context;
+use crate::values::cause::Cause;
 use crate::values::error::Error;
+use crate::values::event::{Later, Occurrence};
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::settings::{ConnectionOptions, Overrides, Settings};
 use crate::values::state::Word;
 use crate::values::tally::{Position, Tally};
@@ -24,6 +28,10 @@ pub(crate) struct Registrant<'a> {
     pub(super) roomy: Option<Box<Settings>>,
     /// The word that the record begins with.
     pub(super) word: Word,
+    /// The mode that it begins in.
+    pub(super) mode: Mode,
+    /// How long the circuit is open from the beginning, if it is.
+    pub(super) opening: Option<Opening>,
     /// As of which version.
     pub(crate) version: u32,
 }
@@ -41,6 +49,8 @@ impl<'a> Registrant<'a> {
             limit: context.plain_limit(),
             roomy: None,
             word: Word::NEW,
+            mode: Mode::Normal,
+            opening: None,
         }
     }
 
@@ -62,6 +72,40 @@ impl<'a> Registrant<'a> {
         }
     }
 
+    /// Open from the beginning, as if by a hand.
+    fn begin_open(&mut self, context: &Context, ms: u64) {
+        let opening = Opening {
+            at: context.clock.now_upper(),
+            lasting: ms,
+            cause: Cause::Manual,
+        };
+        self.word = Word::born_open(opening.deadline());
+        self.opening = Some(opening);
+    }
+
+    /// What follows an opening, if the circuit is open from the beginning. Its registration was
+    /// reported.
+    #[inline]
+    pub(crate) fn announce_opening(&self, context: &Context, record: &Record) {
+        if let Some(opening) = self.opening {
+            self.announce(context, record, opening);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce(&self, context: &Context, record: &Record, opening: Opening) {
+        let change = Change {
+            before: Word::NEW,
+            after: self.word,
+        };
+        let happening = Happening {
+            later: Later::of(self.mode == Mode::Disabled),
+            ..Happening::new(Occurrence::OpenedByHand, opening.at)
+        };
+        record.after_opening(context, change, happening, opening);
+    }
+
     /// Whether its record takes more than a place in the slab.
     #[inline]
     pub(crate) fn is_costly(&self) -> bool {
@@ -75,6 +119,10 @@ impl<'a> Registrant<'a> {
         context: &Context,
         options: Option<ConnectionOptions>,
     ) -> Result<(), Error> {
+        let open_ms = match &options {
+            Some(options) => options.initial_state.unwrap_or_default().open_ms()?,
+            None => None,
+        };
         let global = context.global.load();
         let profile = match options {
             Some(options) => Some(Arc::new(Profile {
@@ -92,10 +140,15 @@ impl<'a> Registrant<'a> {
             None => Tally::NONE,
         };
         self.word = Word::NEW.with_tally(tally).watched(settings.is_watched());
-        if profile.is_none() && roomy.is_none() && self.word == Word::NEW {
+        self.mode = settings.mode;
+        let is_plain = profile.is_none() && roomy.is_none() && self.mode == Mode::Normal;
+        if is_plain && self.word == Word::NEW {
             context.note_plain_limit(limit);
         }
         (self.profile, self.limit, self.roomy) = (profile, limit, roomy);
+        if let Some(ms) = open_ms {
+            self.begin_open(context, ms);
+        }
         Ok(())
     }
 }

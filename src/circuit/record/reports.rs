@@ -30,7 +30,10 @@ impl Record {
         let now = context.clock.now();
         self.touch(now);
         self.settling(Some(ticket), || {
-            check(Some(ticket), self.look(context, now)?.word)?;
+            let word = self.look(context, now)?.word;
+            if !self.is_for_totals(Some(ticket)) {
+                check(Some(ticket), word)?;
+            }
             Ok(Place::IsFree(()))
         })
     }
@@ -68,6 +71,8 @@ impl Record {
             }
             // The probe is late, and not lost: it counts if the circuit is still half-open.
             Claim::Late => report().map(Place::answer),
+            // No report is stale.
+            Claim::Reported if self.is_disabled() => report().map(Place::answer),
             Claim::Reported => Err(Refusal::Stale),
         }
     }
@@ -101,6 +106,9 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     let Some(ticket) = ticket else {
         return Ok(());
     };
+    if ticket.is_for_totals() {
+        return Err(Refusal::Stale);
+    }
     // The state as well, since generations come round.
     let is_its_state = match ticket.is_probe() {
         true => word.successes().is_some(),

@@ -8,6 +8,8 @@
 use super::timestamps::Kind;
 use super::*;
 use crate::values::cause::Cause;
+use crate::values::evidence::Evidence;
+use crate::values::mode::Mode;
 use crate::values::state::NEVER;
 
 /// The health of one connection: consistent with itself, and already past when
@@ -19,13 +21,16 @@ pub struct Status {
     pub identifier: String,
     /// The connection's scope, if it has one.
     pub scope: Option<String>,
-    /// The state, as of now.
+    /// The state, as of now. Closed while the [mode](Status::mode) is [`Mode::Disabled`].
     pub state: State,
+    /// The mode in effect.
+    pub mode: Mode,
     /// Failures in a row, or inside the window if there is one.
     pub failure_count: u32,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed: those that counted when it opened. None without a rate,
-    /// after an opening by hand or by a failed probe, and if that is not known.
+    /// after an opening by hand or by a failed probe, while the mode is [`Mode::Disabled`], and if that
+    /// is not known.
     pub window_calls: Option<u64>,
     /// The failures of [`Status::window_calls`].
     pub window_failures: Option<u64>,
@@ -37,6 +42,11 @@ pub struct Status {
     pub total_failures: u64,
     /// Calls rejected since registration.
     pub total_rejections: u64,
+    /// Calls that passed in the mode [`Mode::Shadow`] since registration, and that
+    /// [`Mode::Normal`] would have rejected.
+    pub would_reject: u64,
+    /// Probes that are out now: admitted, not reported, and with a lease that has not ended.
+    pub probes_out: u32,
     /// Permits that were given back without a success or a failure since registration:
     /// cancelled calls, and those ignored on purpose. Stops at 2³² − 1.
     pub total_ignored: u64,
@@ -69,6 +79,16 @@ pub struct Status {
     /// 256 bytes of it. Also after the circuit has closed. None if it had none, or if it could not
     /// be kept because two openings came at once.
     pub reason: Option<String>,
+    /// The calls that had been counted when a rate opened the circuit last, also after it has closed.
+    /// None if no rate did, and if the number could not be kept, as for [`Status::reason`].
+    pub opened_calls: Option<u64>,
+    /// The failures that had been counted when a rule opened the circuit last, also after it has
+    /// closed: in a row, inside the window, or among [`Status::opened_calls`], as
+    /// [`Status::cause`] says. None if no rule did: after an opening by hand, by a probe, or because
+    /// the dependency asked for it. Also if the number could not be kept.
+    pub opened_failures: Option<u64>,
+    /// The slow calls among [`Status::opened_calls`], which failed or not.
+    pub opened_slow: Option<u64>,
     /// The reason of the last failure that had one, whether or not it opened the circuit: at most
     /// 256 bytes of it. Of failures at the same time it is one of theirs.
     pub last_failure_reason: Option<String>,
@@ -110,6 +130,9 @@ impl Record {
         if word.is_retired() {
             return None;
         }
+        let mode = self.mode();
+        // While the circuit is disabled, no time counts for what it will be.
+        let deadline = word.deadline().filter(|_| mode != Mode::Disabled);
         let change = self.stamp_of(context, word);
         let since = change.time;
         let changed = match change.kind {
@@ -120,17 +143,25 @@ impl Record {
         let tally = seen.parked.tally(word);
         let settings = self.settings(context);
         let profile = self.profile.load();
-        let counts = self.rate_counts(context, word);
+        let why = self.why(word);
+        let evidence = why.evidence();
+        let counts = self
+            .rate_counts(context, word)
+            .or_else(|| why.rates_at(word))
+            .filter(|_| mode != Mode::Disabled);
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
         let reports = sums.successes + failures;
         let unix = |stored: u64| stored.checked_sub(1).map(|ms| context.clock.unix_ms(ms));
         let key = self.key();
-        let (cause, reason) = self.why(word);
         Some(Status {
             identifier: key.identifier().to_owned(),
             scope: key.scope().map(str::to_owned),
-            state: word.state(),
+            state: match (word.state(), mode) {
+                (_, Mode::Disabled) => State::Closed,
+                (state, _) => state,
+            },
+            mode,
             failure_count: match (settings.window, self.window(), tally.timed()) {
                 (None, ..) => tally.in_a_row(),
                 (Some(span), Some(window), Some(timed)) => {
@@ -146,6 +177,11 @@ impl Record {
             total_successes: sums.successes,
             total_failures: failures,
             total_rejections: sums.rejected,
+            would_reject: self.would_reject(),
+            probes_out: match word.successes() {
+                Some(_) => self.probes().out(word.generation(), now),
+                None => 0,
+            },
             total_ignored: self.ignored.load(Ordering::Relaxed).into(),
             success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
             last_success_time: sums.last_success_ms.map(|ms| context.clock.unix_ms(ms)),
@@ -153,7 +189,7 @@ impl Record {
             opened_at: unix(opened),
             last_state_change: unix(changed),
             time_in_state: Duration::from_millis((now + 1).saturating_sub(since)),
-            expiry: match word.deadline() {
+            expiry: match deadline {
                 Some(NEVER) => None,
                 Some(deadline) => {
                     let since_then = || (deadline + 1).saturating_sub(since);
@@ -165,14 +201,20 @@ impl Record {
                     Some(Duration::from_millis(expiry::expiry_ms(&settings, trips)))
                 }
             },
-            retry_after: word
-                .deadline()
+            retry_after: deadline
                 .filter(|deadline| *deadline != NEVER)
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
             ramp_share: self.ramp_share(&settings, word, now),
-            cause,
-            reason,
+            cause: why.cause,
+            reason: why.reason,
+            opened_calls: evidence
+                .and_then(Evidence::counts)
+                .map(|counts| counts.calls),
+            opened_failures: evidence.map(Evidence::failures),
+            opened_slow: evidence
+                .and_then(Evidence::counts)
+                .map(|counts| counts.slow),
             last_failure_reason: self.last_failure_reason(),
             settings,
             metadata: profile

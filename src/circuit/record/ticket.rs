@@ -11,10 +11,13 @@
 //! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), *coarse* (1), start of the call in µs + 1, or 0 |
 //! | of a ramp | 0 | 0 | the generation, and *ramp* | the same |
 //! | to pass, and owns | 4 | what it is | the mark | the same |
+//! | for totals only | 5 | what it owns | all ones | as of one to pass |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
 //! 4 is the mode of no word, so that a ticket that owns something or is a probe's is never equal
-//! to a word. *Panicking*: the thread was panicking when it acquired the permit. The start is
+//! to a word. 5 is that of a removed connection, whose word is never all ones: so a ticket *for
+//! totals only* is equal to none, either. It was given to a call that the word does not let pass,
+//! in a mode in which all calls do. *Panicking*: the thread was panicking when it acquired the permit. The start is
 //! known where a setting asks for it. *Coarse*: it was read from the coarse clock.
 
 use std::time::Duration;
@@ -33,6 +36,9 @@ mod start;
 
 const MODE_SHIFT: u32 = 61;
 const OTHER: u64 = 4;
+const TOTALS: u64 = 5;
+/// The rest of the place of a ticket for totals only.
+const ALL_ONES: u64 = (1 << KIND_SHIFT) - 1;
 
 // The three bits after the mode, all zero in a ticket of mode 0.
 /// It lets pass, and owns something. Without it a ticket of mode 4 is a probe's.
@@ -110,7 +116,25 @@ impl Ticket {
 
     #[inline]
     pub(crate) fn is_probe(self) -> bool {
+        self.place & (TOTALS << MODE_SHIFT | PASS) == OTHER << MODE_SHIFT
+    }
+
+    /// A probe's, or for totals only: its place has no mark.
+    #[inline]
+    pub(super) fn is_without_mark(self) -> bool {
         self.place & (OTHER << MODE_SHIFT | PASS) == OTHER << MODE_SHIFT
+    }
+
+    /// Ticket of a call whose report changes the totals only.
+    pub(super) fn for_totals() -> Self {
+        Ticket {
+            place: TOTALS << MODE_SHIFT | ALL_ONES,
+            stamp: 0,
+        }
+    }
+
+    pub(super) fn is_for_totals(self) -> bool {
+        self.place >> MODE_SHIFT == TOTALS
     }
 
     pub(crate) fn generation(self) -> Generation {
@@ -172,7 +196,7 @@ impl Ticket {
     /// What there is to report, without what is owned.
     #[inline]
     pub(crate) fn without_possessions(self) -> Self {
-        let place = match self.is_probe() {
+        let place = match self.is_without_mark() {
             true => self.place & !KIND_MASK,
             false => self.mark(),
         };
@@ -182,6 +206,12 @@ impl Ticket {
     /// A ticket that owns nothing, of any words whose first has its highest bit.
     #[cfg(feature = "capi")]
     pub(super) fn of_words(place: u64, stamp: u64) -> Self {
+        if place >> MODE_SHIFT == TOTALS {
+            return Ticket {
+                stamp,
+                ..Ticket::for_totals()
+            };
+        }
         let place = place & !(3 << MODE_SHIFT);
         let ticket = Ticket { place, stamp }.without_possessions();
         match ticket.lease() {
@@ -374,13 +404,17 @@ pub(crate) enum Begun {
 mod tests {
     use super::*;
 
-    pub(super) fn tickets() -> [Ticket; 2] {
+    pub(super) fn tickets() -> [Ticket; 3] {
         let word = Word::NEW.probing();
         let lease = Lease {
             slot: 65_534,
             stamp: u64::MAX,
         };
-        [Ticket::to_pass(word), Ticket::of_lease(lease)]
+        [
+            Ticket::to_pass(word),
+            Ticket::for_totals(),
+            Ticket::of_lease(lease),
+        ]
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
 use crate::values::cause::Cause;
 use crate::values::event::Occurrence;
+use crate::values::evidence::Counted;
 use crate::values::settings::Settings;
 use crate::values::state::{Closing, NEVER, Word};
 
@@ -61,8 +62,8 @@ impl Record {
         word
     }
 
-    /// Both words as of `now`: an expiry that is due has happened, a closing is finished, and no
-    /// cleanup is about to remove the connection.
+    /// Both words as of `now`: an expiry that is due has happened unless the circuit is disabled, a
+    /// closing is finished, and no cleanup is about to remove the connection.
     pub(super) fn seen_at(&self, context: &Context, now: u64) -> Seen {
         self.seen_by(context, now, Asking::Use)
     }
@@ -84,7 +85,7 @@ impl Record {
                 self.stay(context);
                 continue;
             }
-            if !word.is_due(now) {
+            if !word.is_due(now) || self.is_disabled() {
                 return seen;
             }
             if let Some(end) = word.ramp_end() {
@@ -262,15 +263,16 @@ impl Record {
     ) {
         self.note_made(change, opening);
         let entry = Entry::of(change.after, opening);
-        self.note_opening_reason(context, entry, happening.report);
+        let counted = Counted::new(opening.cause, happening.failures, happening.counts);
+        self.note_opening_reason(context, entry, happening.report, counted);
         let happening = Happening {
             now: opening.at,
             opening: Some(opening),
             ..happening
         };
         let has_told = self.after_quietly(context, change, happening);
-        let deadline = opening.deadline();
-        self.expect_driver(context, deadline, has_told);
+        // Of a restored opening, part of the time has passed already.
+        self.expect_driver(context, change.after.deadline_of_open(), has_told);
     }
 
     /// The driver has to come at this deadline, and the dispatcher at once if `has_told`.

@@ -1,14 +1,15 @@
-//! Why the circuit opened last, and why calls fail: in words.
+//! Why the circuit opened last, and why calls fail: in words, and in numbers.
 //!
 //! | what | where |
 //! |---|---|
-//! | the reason of the last opening | a [`TextCell`], tagged with what [`last_opening`] says of it |
+//! | the reason of the last opening, and what was counted then | a [`TextCell`], tagged with what [`last_opening`] says of it |
 //! | the reason of the last failure that had one | another one |
 //!
-//! The tag is the word in which cause and length of the opening stand. The thread that opens writes
-//! that first, and then the reason, unless the word is another opening's by then. A reader takes the
-//! reason only if its tag is the word that it has read. So the reason of another opening is never
-//! shown: an opening whose reason is not written, or was left out, has none.
+//! The tag begins with the word in which cause and length of the opening stand. The thread that opens
+//! writes that word first, and then the reason, unless the word is another opening's by then. A reader
+//! takes the reason only if its tag begins with the word that it has read. So the reason of another
+//! opening is never shown: an opening whose reason is not written, or was left out, has none. The
+//! numbers are the rest of the tag.
 //!
 //! [`last_opening`]: super::last_opening
 
@@ -20,13 +21,42 @@ use crate::circuit::context::Context;
 use crate::structures::text_cell::{self, TextCell};
 use crate::values::cause::Cause;
 #[cfg(feature = "capi")]
+use crate::values::error::Explained;
 use crate::values::error::Rejected;
 use crate::values::event::{self, Report};
+use crate::values::evidence::{Counted, Evidence};
+use crate::values::rates::Counts;
 use crate::values::state::Word;
 
 pub(super) struct Reasons {
-    opening: TextCell,
-    failure: TextCell,
+    opening: TextCell<{ 1 + Counted::WORDS }>,
+    failure: TextCell<0>,
+}
+
+/// What is known of the last opening.
+pub(super) struct Why {
+    entry: Entry,
+    pub(super) cause: Option<Cause>,
+    pub(super) reason: Option<String>,
+    counted: Counted,
+}
+
+impl Why {
+    /// What the rule that opened the circuit had counted.
+    pub(super) fn evidence(&self) -> Option<Evidence> {
+        self.counted.evidence(self.cause?)
+    }
+
+    /// What counted for the rates when the circuit opened, if this word is that opening, or the
+    /// half-open state after it.
+    pub(super) fn rates_at(&self, word: Word) -> Option<Counts> {
+        if word.evidence_generation().is_some() {
+            return None;
+        }
+        let [opened, now] = [self.entry.generation(), word.generation()];
+        let is_since = now == opened || now.previous() == opened;
+        is_since.then_some(self.counted.rates).flatten()
+    }
 }
 
 impl Reasons {
@@ -63,52 +93,86 @@ impl Record {
         if let Some(reasons) = self.try_reasons(context)
             && let Some(claim) = reasons.failure.claim()
         {
-            claim.write(0, reason);
+            claim.write([], reason);
         }
     }
 
-    /// Keeps the reason of the opening that this thread has written as `entry`, or that it has
-    /// none.
-    pub(super) fn note_opening_reason(&self, context: &Context, entry: Entry, report: &Report<'_>) {
-        let reasons = match report.reason {
-            Some(_) => self.try_reasons(context),
-            None => self.reasons(),
+    /// Keeps the reason of the opening that this thread has written as `entry`, and what was
+    /// counted, or that there is none.
+    pub(super) fn note_opening_reason(
+        &self,
+        context: &Context,
+        entry: Entry,
+        report: &Report<'_>,
+        counted: Counted,
+    ) {
+        let reasons = match report.reason.is_none() && counted.is_none() {
+            true => self.reasons(),
+            false => self.try_reasons(context),
         };
         if let Some(reasons) = reasons
             && let Some(claim) = reasons.opening.claim()
             // A later opening may have written its own meanwhile.
             && self.entry() == entry
         {
-            claim.write(entry.tag(), report.reason.unwrap_or_default());
+            let mut tag = [entry.tag(); 1 + Counted::WORDS];
+            tag[1..].copy_from_slice(&counted.words());
+            claim.write(tag, report.reason.unwrap_or_default());
         }
     }
 
-    /// The cause and the reason of the last opening, for a thread that has read this word.
-    pub(super) fn why(&self, word: Word) -> (Option<Cause>, Option<String>) {
+    /// What is known of the last opening, for a thread that has read this word.
+    pub(super) fn why(&self, word: Word) -> Why {
         let (entry, cause) = self.entry_and_cause(word);
-        let reason = cause.and_then(|_| {
-            let (tag, reason) = self.reasons()?.opening.read()?;
-            (tag == entry.tag()).then_some(reason).and_then(shown)
+        let written = cause.and_then(|_| {
+            let ([tag, counted @ ..], reason) = self.reasons()?.opening.read()?;
+            (tag == entry.tag()).then(|| (shown(reason), Counted::from_words(counted)))
         });
-        (cause, reason)
+        let (reason, counted) = written.unwrap_or_default();
+        Why {
+            entry,
+            cause,
+            reason,
+            counted,
+        }
     }
 
     /// The reason of the last opening.
     pub(crate) fn opening_reason(&self) -> Option<String> {
         let word = self.word_now();
-        (!word.is_retired()).then(|| self.why(word).1).flatten()
+        (!word.is_retired())
+            .then(|| self.why(word).reason)
+            .flatten()
     }
 
-    /// A rejection in full, and the reason of the opening.
+    /// A rejection in full.
     #[cfg(feature = "capi")]
-    pub(crate) fn explain(&self, refused: Refused) -> (Rejected, Option<String>) {
+    pub(crate) fn explain(&self, refused: Refused) -> Explained {
         let word = self.word_now();
-        (self.rejected(word, refused), self.why(word).1)
+        let why = self.why(word);
+        let opened = why.entry.read_with(word);
+        Explained {
+            rejected: refused.rejected(self.name.beginning(), opened),
+            evidence: why.evidence(),
+            reason: why.reason,
+        }
+    }
+
+    /// The message of a rejection by this circuit, with what is known of the opening.
+    pub(crate) fn message(&self, rejected: &Rejected) -> String {
+        let word = self.word_now();
+        let why = (!word.is_retired()).then(|| self.why(word));
+        match why.filter(|why| why.cause == rejected.cause()) {
+            Some(why) => rejected
+                .because(why.evidence(), why.reason.as_deref())
+                .to_string(),
+            None => rejected.to_string(),
+        }
     }
 
     /// The reason of the last failure that had one.
     pub(super) fn last_failure_reason(&self) -> Option<String> {
-        let (_, reason) = self.reasons()?.failure.read()?;
+        let ([], reason) = self.reasons()?.failure.read()?;
         shown(reason)
     }
 }
@@ -169,7 +233,7 @@ mod tests {
         let first = record.entry();
         record.close(&context).expect("registered");
         open(&context, &record, "second");
-        record.note_opening_reason(&context, first, &"first".into());
+        record.note_opening_reason(&context, first, &"first".into(), Counted::default());
         assert_eq!(record.opening_reason().as_deref(), Some("second"));
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::values::event::{EventType, Facts, Text};
+use crate::values::event::{EventType, Facts, Marks, Text};
 use crate::values::generation::Generation;
 use crate::values::key::Key;
 use crate::values::state::State;
@@ -20,8 +20,8 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
             time: 0,
             before: State::Closed,
             after: State::Open,
+            marks: Marks::of_mode(0),
             generation: Generation::from_bits(1),
-            is_altered: false,
             opened_by: None,
             counts: None,
             failures: 0,

@@ -108,12 +108,15 @@ impl Plan {
         self.sort_out(engine);
     }
 
-    /// Plans what the parent of this process had planned.
+    /// Plans what the parent of this process had planned. A thread of the parent that changed
+    /// settings, or registered a connection meanwhile, has not reached all records. So that is done
+    /// here, too.
     #[cold]
     fn take_stock(&mut self, engine: &Engine, now: u64) {
         self.last_cleanup = now;
         engine.for_each(|record| {
             engine.context.attention.erase_other_mark(record);
+            record.follow_settings(&engine.context);
             self.look_at(engine, record, now);
             if record.has_missed() {
                 self.late.push(record.share());

@@ -25,8 +25,8 @@ use crate::sys::clock::Tick;
 /// Counts written by one thread at a time. All zeroes is a valid, empty cell.
 #[repr(C)]
 pub(crate) struct Cell {
-    successes: AtomicU64,
-    rejected: AtomicU64,
+    pub(super) successes: AtomicU64,
+    pub(super) rejected: AtomicU64,
     /// The time of the last success as a [`Tick`]'s word, 0 for none. Only grows.
     last_success: AtomicU64,
 }
@@ -102,6 +102,32 @@ impl Shared {
     #[cold]
     pub(super) fn rejected(&self) {
         self.0.rejected.fetch_add(1, Relaxed);
+    }
+
+    /// Adds to one of the counts so much that `sum`, of all cells, becomes `total`.
+    #[cold]
+    pub(super) fn raise(
+        &self,
+        total: u64,
+        sum: impl Fn() -> u64,
+        count: impl Fn(&Cell) -> &AtomicU64,
+    ) {
+        let count = count(&self.0);
+        loop {
+            // First: another thread that raises the same count meanwhile fails the exchange.
+            let here = count.load(Acquire);
+            let more = total.saturating_sub(sum());
+            let raised = here.wrapping_add(more);
+            // ORDERING: Release, partner of the Acquire above: who finds the higher count finds
+            // it in the sum, too.
+            let done = more == 0
+                || count
+                    .compare_exchange(here, raised, Release, Relaxed)
+                    .is_ok();
+            if done {
+                return;
+            }
+        }
     }
 
     /// To be read, not to be counted in.

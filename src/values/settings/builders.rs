@@ -7,6 +7,7 @@
 
 use super::{Changes, Metadata, Overrides, range, setters, setting_table};
 use crate::values::error::Error;
+use crate::values::mode::InitialState;
 
 /// Settings of one connection. A field that is not given follows the manager's.
 ///
@@ -26,6 +27,7 @@ use crate::values::error::Error;
 pub struct ConnectionOptions {
     pub(crate) changes: Changes,
     pub(crate) metadata: Option<Metadata>,
+    pub(crate) initial_state: Option<InitialState>,
 }
 
 impl ConnectionOptions {
@@ -35,6 +37,38 @@ impl ConnectionOptions {
     }
 
     setting_table!(setters);
+
+    /// The state in which the circuit begins. For a registration only: refused where an existing
+    /// connection is configured, and without effect where one is found. Default
+    /// [`InitialState::Closed`].
+    ///
+    /// ```
+    /// use brama::{Brama, ConnectionOptions, InitialState, State};
+    ///
+    /// # fn main() -> Result<(), brama::Error> {
+    /// let brama = Brama::builder().build()?;
+    /// let options = ConnectionOptions::new().initial_state(InitialState::HeldOpen);
+    /// let db = brama.register("db", options)?;
+    /// assert_eq!(db.state(), State::Open);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn initial_state(mut self, state: InitialState) -> Self {
+        self.initial_state = Some(state);
+        self
+    }
+
+    /// Refuses what only a registration knows.
+    pub(crate) fn judge_for_existing(&self) -> Result<(), Error> {
+        match self.initial_state {
+            None => Ok(()),
+            Some(state) => Err(Error::config(
+                InitialState::NAME,
+                format!("{state:?}"),
+                "given at registration only",
+            )),
+        }
+    }
 
     /// The connection's metadata, as a whole: it replaces what was there.
     pub fn metadata<K: Into<String>, V: Into<String>>(

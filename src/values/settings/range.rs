@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{ExpiryStrategy, MAX_HALF_OPEN_CALLS};
 use crate::values::error::Error;
+use crate::values::mode::Mode;
 
 /// How long a window of rates may be, in ms: 1 s to 1 h.
 const RATE_WINDOWS: RangeInclusive<u64> = 1_000..=3_600_000;
@@ -105,6 +106,11 @@ pub(super) fn share(name: &'static str, value: f64) -> Result<(), Error> {
 
 /// Every value of the type is allowed.
 pub(super) fn strategy(_: &'static str, _: ExpiryStrategy) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Every value of the type is allowed.
+pub(super) fn mode(_: &'static str, _: Mode) -> Result<(), Error> {
     Ok(())
 }
 

@@ -21,12 +21,13 @@
 //! | `share` | `f64` | a number | above 0.0, at most 1.0 |
 //! | `strategy` | [`ExpiryStrategy`](super::ExpiryStrategy) | itself | |
 //! | `flag` | `bool` | itself | |
+//! | `mode` | [`Mode`](crate::Mode) | itself | |
 //!
 //! # Adding a setting
 //!
 //! 1. Its line in the table, and what it does: it is a field of `Settings`.
 //! 2. `cargo check --all-features`: the compiler names C's structs that lack the field
-//!    (`src/ffi/config.rs`, `src/ffi/status.rs`). Add it with a comment for C programmers.
+//!    (`src/ffi/config.rs`, `src/ffi/settings.rs`). Add it with a comment for C programmers.
 //! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
 //!    header and the table that other tests read, and says which lines are missing, in C's
 //!    comments, in `brama.hpp`, in the Python package and in the READMEs.
@@ -102,6 +103,10 @@ macro_rules! setting_table {
             /// true.
             success_clears_window SuccessClearsWindow success_clears_window: flag = true;
 
+            /// What the circuit does: rejects calls, only says which it would reject, or nothing.
+            /// Default [`Mode::Normal`](crate::Mode::Normal).
+            mode Mode mode: mode = $crate::values::mode::Mode::Normal;
+
             /// The share of failures among the reports that opens the circuit, once there are
             /// [`minimum_calls`](crate::ConnectionOptions::minimum_calls). Above 0.0, at most 1.0.
             /// `None`: the share does not count. With a `failure_rate` the circuit opens for
@@ -142,12 +147,49 @@ macro_rules! setting_table {
             /// `slow_call_rate` is set. It takes the place of a `half_open_successes` of its level
             /// and of the level below; one call cannot give both. Above 0.0, at most 1.0. `None`:
             /// one failure opens it, `half_open_successes` close it. Default none.
+            ///
+            /// ```
+            /// # use brama::{Brama, ConnectionOptions, State};
+            /// # fn main() -> Result<(), brama::Error> {
+            /// # let brama = Brama::builder().background(false).build()?;
+            /// // Two failures of four open it, three successes close it.
+            /// let sample = ConnectionOptions::new().half_open_max_calls(4).half_open_failure_rate(0.5);
+            /// let db = brama.register("db", sample)?;
+            /// db.half_open_circuit()?;
+            /// db.acquire()?.failure("timeout")?;
+            /// for _ in 0..3 {
+            ///     assert_eq!(db.state(), State::HalfOpen);
+            ///     db.acquire()?.success()?;
+            /// }
+            /// assert_eq!(db.state(), State::Closed);
+            /// # Ok(())
+            /// # }
+            /// ```
             half_open_failure_rate HalfOpenFailureRate half_open_failure_rate: optional_rate = None;
 
             /// For how long a circuit whose probes have succeeded stays half-open and admits a
             /// growing share of the calls, until it closes. Two failures in a row open it again,
             /// and so does a rate. At least 1 ms; rounded up to 2 ms. `None`: it closes at once.
             /// Default none.
+            ///
+            /// ```
+            /// # use std::time::Duration;
+            /// # use brama::{Brama, ConnectionOptions, ManualClock, State};
+            /// # fn main() -> Result<(), brama::Error> {
+            /// # let clock = ManualClock::new();
+            /// # let brama = Brama::builder().clock(clock.clone()).background(false).build()?;
+            /// let options = ConnectionOptions::new().ramp(Duration::from_secs(10)).ramp_start(0.1);
+            /// let db = brama.register("db", options)?;
+            /// db.half_open_circuit()?;
+            /// db.acquire()?.success()?;
+            /// assert_eq!(db.status()?.ramp_share, Some(0.1));
+            /// clock.advance(Duration::from_secs(5));
+            /// assert_eq!(db.status()?.ramp_share, Some(0.5));
+            /// clock.advance(Duration::from_secs(5));
+            /// assert_eq!(db.state(), State::Closed);
+            /// # Ok(())
+            /// # }
+            /// ```
             ramp Ramp ramp_ms: optional_time = None;
 
             /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
@@ -172,6 +214,7 @@ macro_rules! stored {
     (share) => { f64 };
     (strategy) => { $crate::values::settings::ExpiryStrategy };
     (flag) => { bool };
+    (mode) => { $crate::values::mode::Mode };
 }
 
 /// What a getter answers for a kind.

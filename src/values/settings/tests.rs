@@ -117,6 +117,11 @@ mod wrong {
     }
 
     /// The type has no other values.
+    pub(super) fn mode() -> Vec<(crate::Mode, &'static str)> {
+        Vec::new()
+    }
+
+    /// The type has no other values.
     pub(super) fn flag() -> Vec<(bool, &'static str)> {
         Vec::new()
     }
@@ -164,6 +169,10 @@ mod other {
 
     pub(super) const fn strategy() -> ExpiryStrategy {
         ExpiryStrategy::Progressive
+    }
+
+    pub(super) const fn mode() -> crate::Mode {
+        crate::Mode::Shadow
     }
 
     pub(super) const fn flag() -> bool {

@@ -1,19 +1,20 @@
 //! The state word of a half-open circuit: what its probes have reported, and the ramp.
 //!
 //! ```text
-//!            39        38           37         36       35 … 32    31 … 16    15 … 0
-//!         ┌─────────┬────────────┬───────────┬─────────┬─────────┬──────────┬───────────┐
-//! probing │ closing │ forgetting │ departing │ keeping │         │ failures │ successes │
-//!         └─────────┴────────────┴───────────┴─────────┴─────────┴──────────┴───────────┘
+//!            39        38           37         36       35     34 … 32   31 … 16    15 … 0
+//!         ┌─────────┬────────────┬───────────┬─────────┬──────┬─────────┬──────────┬───────────┐
+//! probing │ closing │ forgetting │ departing │ keeping │ held │         │ failures │ successes │
+//!         └─────────┴────────────┴───────────┴─────────┴──────┴─────────┴──────────┴───────────┘
 //!            39       38 … 0
-//!         ┌─────────┬────────────────────────────────────────────────────────────────────┐
-//! ramp    │ failed  │ end of the ramp, in units of 2 ms                                  │
-//!         └─────────┴────────────────────────────────────────────────────────────────────┘
+//!         ┌─────────┬──────────────────────────────────────────────────────────────────────────┐
+//! ramp    │ failed  │ end of the ramp, in units of 2 ms                                        │
+//!         └─────────┴──────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! - **failures, successes**: of probes, in this generation. They stop at 65 535, the most that
 //!   settings can ask for.
 //! - **keeping**: the successes have left the failures that counted before.
+//! - **held**: a hand made it half-open while the mode was disabled ([`held`](super::held)).
 //! - **departing**: a cleanup is about to remove the connection.
 //! - **failed**: the last report was a failure. Two in a row end a ramp.
 //!
@@ -28,6 +29,8 @@ const FAILURES_SHIFT: u32 = 16;
 const DEPARTING: u64 = 1 << (PAYLOAD_BITS - 3);
 /// The successes have left the failures.
 const KEEPING: u64 = 1 << (PAYLOAD_BITS - 4);
+/// A hand made it half-open while the mode was disabled.
+pub(super) const HELD: u64 = 1 << (PAYLOAD_BITS - 5);
 
 /// The last report of a ramp was a failure.
 const FAILED: u64 = 1 << (PAYLOAD_BITS - 1);
@@ -35,7 +38,7 @@ const END_MASK: u64 = FAILED - 1;
 /// The end of a ramp is a multiple of so many ms.
 const END_UNIT: u64 = 2;
 
-const _: () = assert!(KEEPING > COUNT_MASK << FAILURES_SHIFT && AFTER_RAMP < KEEPING);
+const _: () = assert!(HELD > COUNT_MASK << FAILURES_SHIFT && AFTER_RAMP < KEEPING);
 
 // Reading.
 impl Word {
@@ -105,7 +108,7 @@ impl Word {
             true => 0,
             false => KEEPING,
         };
-        let word = self.with_payload(self.payload() & !KEEPING | keeping);
+        let word = self.with_payload(self.payload() & !(KEEPING | HELD) | keeping);
         word.with_count(0)
     }
 

@@ -115,6 +115,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("permit", brama_connection_acquire(db, NULL, NULL));
     memset(&permit, 0, sizeof permit);
     CHECK(!brama_permit_is_probe(permit) && !brama_permit_covers(permit, db));
+    CHECK(!brama_permit_is_half_open(permit));
     MESSAGE_HAS("`permit`");
     CHECK(!brama_permit_covers(permit, NULL));
     MESSAGE_HAS("`connection`");
@@ -134,6 +135,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     REFUSED("permit", brama_permit_cancelled_at(NULL));
     REFUSED("permit", brama_permit_cancelled(permit));
     CHECK(!brama_permit_is_probe_at(NULL) && !brama_permit_covers_at(NULL, db));
+    CHECK(!brama_permit_is_half_open_at(NULL));
     REFUSED("connection", brama_connection_failure_n(NULL, NULL, 0));
     REFUSED("connection", brama_connection_settings(NULL, &settings));
     REFUSED("settings", brama_connection_settings(db, NULL));
@@ -193,6 +195,20 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     brama_snapshot_free(snapshot);
     brama_snapshot_free(NULL);
 
+    uint8_t *data = NULL;
+    size_t length = 0;
+    count = 9;
+    REFUSED("data", brama_save(m, NULL, &length));
+    REFUSED("length", brama_save(m, &data, NULL));
+    OK(brama_save(m, &data, &length));
+    REFUSED("data", brama_restore(m, NULL, length, &count));
+    REFUSED("data", brama_restore(m, data, length - 1, &count));
+    REFUSED("data", brama_restore(m, data, SIZE_MAX, NULL));
+    CHECK(count == 0);
+    OK(brama_restore(m, data, length, NULL));
+    brama_data_free(data);
+    brama_data_free(NULL);
+
     REFUSED("callback", brama_subscribe(m, NULL, NULL, NULL, NULL, &subscription));
     CHECK(subscription == NULL);
     REFUSED("callback", brama_subscribe_batched(m, NULL, 1, NULL, NULL, NULL, &subscription));
@@ -236,7 +252,7 @@ static void null_pointers(brama_t *m, brama_connection_t *db, brama_clock_t *clo
     CHECK(brama_last_error_code() == BRAMA_OK || brama_last_error_code() < 0);
     CHECK(brama_strerror(12345) != NULL && brama_last_error_message() != NULL);
     CHECK(brama_state_name(12345) != NULL && brama_event_type_name(12345) != NULL);
-    CHECK(brama_cause_name(12345) != NULL);
+    CHECK(brama_cause_name(12345) != NULL && brama_mode_name(12345) != NULL);
     CHECK(brama_last_error_cause() == BRAMA_CAUSE_NONE);
     CHECK(brama_last_error_reason() == NULL);
     CHECK(brama_version() != NULL && brama_abi_version() == BRAMA_ABI_VERSION);
@@ -426,6 +442,11 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, 1.1, "1.1: must be above 0.0 and at most 1.0")                       \
     WRONG(field, 50.0, "50: must be above 0.0 and at most 1.0")                       \
     WRONG(field, (double)BRAMA_NONE, "a constant for uint64_t: must be above 0.0 and at most 1.0, or BRAMA_NONE_F64")
+#define WRONG_share(field)                                                            \
+    WRONG_doubles(field)                                                              \
+    WRONG(field, 0.0, "0: must be above 0.0 and at most 1.0")                         \
+    WRONG(field, 1.1, "1.1: must be above 0.0 and at most 1.0")                       \
+    WRONG(field, BRAMA_NONE_F64, "BRAMA_NONE_F64: must be above 0.0 and at most 1.0")
 #define WRONG_strategy(field)                                                         \
     WRONG(field, 2, "2: must be BRAMA_EXPIRY_FIXED or BRAMA_EXPIRY_PROGRESSIVE")      \
     WRONG(field, -5, "-5: must be BRAMA_EXPIRY_FIXED")                                \
@@ -435,6 +456,11 @@ static void numbers(brama_t *m, brama_connection_t *db) {
     WRONG(field, 2, "2: must be 0 or 1")                                              \
     WRONG(field, -1, "BRAMA_NEVER (-1): must be 0 or 1")                              \
     WRONG(field, -4, "BRAMA_NONE (-4): must be 0 or 1")
+#define WRONG_mode(field)                                                           \
+    WRONG(field, 3, "3: must be BRAMA_MODE_NORMAL")                                   \
+    WRONG(field, -5, "-5: must be BRAMA_MODE_NORMAL")                                 \
+    WRONG(field, -1, "BRAMA_NEVER (-1): must be BRAMA_MODE_NORMAL")                   \
+    WRONG(field, -4, "BRAMA_NONE (-4): must be BRAMA_MODE_NORMAL")
 #define SETTING(name, field, kind, initial) WRONG_##kind(field)
 #include "settings_table.h"
 

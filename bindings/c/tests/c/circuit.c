@@ -201,7 +201,7 @@ static void a_rejection_says_why_the_circuit_opened(void) {
         ANSWERS(BRAMA_ERR_REJECTED, ACQUIRE);
         CHECK(brama_last_error_cause() == BRAMA_CAUSE_CONSECUTIVE);
         CHECK(strcmp(brama_last_error_reason(), "connection refused") == 0);
-        MESSAGE_HAS("of \"db\" is open (consecutive: connection refused), retry after");
+        MESSAGE_HAS("of \"db\" is open (consecutive, 1 failure in a row: connection refused), retry after");
         CHECK(strcmp(brama_last_error_reason(), "connection refused") == 0);
         ANSWERS(BRAMA_ERR_REJECTED, brama_acquire(other.manager, "db", NULL, &permit, NULL));
         MESSAGE_HAS("(manual: another manager's), retry after 7s");

@@ -185,6 +185,39 @@ static void a_share_of_the_last_calls(void) {
     free_world(world);
 }
 
+static void a_rejection_says_what_the_rule_had_counted_and_the_status_keeps_it(void) {
+    struct world world = make_world();
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    options.max_attempts = 3;
+    options.failure_rate = 0.5;
+    options.minimum_calls = 4;
+    brama_connection_t *db = registered(world, &options);
+#define OPENED(calls, failures, slow)                                                          \
+    do {                                                                                       \
+        brama_status_t found_ = status_of(db);                                                 \
+        CHECK(found_.opened_calls == (calls) && found_.opened_failures == (failures));         \
+        CHECK(found_.opened_slow == (slow));                                                   \
+    } while (0)
+    OPENED(BRAMA_NONE, BRAMA_NONE, BRAMA_NONE);
+    fail(db, 3);
+    CHECK(!brama_connection_available(db));
+    MESSAGE_HAS("(consecutive, 3 failures in a row), retry after 60s");
+    OK(brama_connection_reset_circuit(db));
+    OPENED(BRAMA_NONE, 3, BRAMA_NONE);
+    succeed(db, 2);
+    fail(db, 1);
+    OK(brama_connection_failure(db, "timeout"));
+    CHECK(!brama_connection_available(db));
+    MESSAGE_HAS("(failure_rate, 2 of 4 calls failed: timeout), retry after 60s");
+    OK(brama_connection_close_circuit(db));
+    succeed(db, 9);
+    OPENED(4, 2, 0);
+    OK(brama_connection_open_circuit(db, NULL, 5));
+    OPENED(BRAMA_NONE, BRAMA_NONE, BRAMA_NONE);
+    brama_connection_release(db);
+    free_world(world);
+}
+
 static void an_event_of_an_opening_tells_what_counted(void) {
     struct world world = make_world();
     brama_options_t options = BRAMA_OPTIONS_INIT;
@@ -350,6 +383,7 @@ int main(void) {
     a_share_of_failures();
     a_share_of_slow_calls();
     a_share_of_the_last_calls();
+    a_rejection_says_what_the_rule_had_counted_and_the_status_keeps_it();
     an_event_of_an_opening_tells_what_counted();
     the_next_call_follows_a_rule_that_is_new();
     a_call_that_is_refused_leaves_what_counts();

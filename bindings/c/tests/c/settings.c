@@ -141,9 +141,11 @@ static void a_setting_can_be_taken_back(void) {
 #define OTHER_count 7
 #define OTHER_optional_calls 700
 #define OTHER_optional_rate 0.5
+#define OTHER_share 0.5
 #define OTHER_factor 7.0
 #define OTHER_part 0.5
 #define OTHER_strategy BRAMA_EXPIRY_PROGRESSIVE
+#define OTHER_mode BRAMA_MODE_SHADOW
 #define OTHER_flag 0
 #define BACK_attempts BRAMA_INHERIT_U32
 #define BACK_calls BRAMA_INHERIT_U32
@@ -153,9 +155,11 @@ static void a_setting_can_be_taken_back(void) {
 #define BACK_count BRAMA_INHERIT_U64
 #define BACK_optional_calls BRAMA_INHERIT_U64
 #define BACK_optional_rate BRAMA_INHERIT_F64
+#define BACK_share BRAMA_INHERIT_F64
 #define BACK_factor BRAMA_INHERIT_F64
 #define BACK_part BRAMA_INHERIT_F64
 #define BACK_strategy BRAMA_INHERIT_I32
+#define BACK_mode BRAMA_INHERIT_I32
 #define BACK_flag BRAMA_INHERIT_I32
 
 /* A connection's rate of slow calls needs to know what is slow. */
@@ -274,11 +278,51 @@ static void the_settings_of_rates_beside_each_other(void) {
     free_world(world);
 }
 
+/* Of the two the nearest level that names one decides. */
+static void the_settings_of_probes_beside_each_other(void) {
+    struct world world = make_world();
+    brama_t *m = world.manager;
+    brama_config_t config = BRAMA_CONFIG_INIT;
+    config.half_open_failure_rate = 0.5;
+    OK(brama_configure(m, &config));
+    brama_connection_t *db;
+    OK(brama_register(m, "db", NULL, NULL, &db));
+    brama_settings_t before = *status_of(db).settings;
+    CHECK(before.half_open_failure_rate == 0.5 && before.half_open_successes == 1);
+    brama_options_t options = BRAMA_OPTIONS_INIT;
+    options.half_open_failure_rate = 0.25;
+    options.half_open_successes = 2;
+    options.ramp_ms = 1000;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_connection_configure(db, &options));
+    CHECK(strcmp(brama_last_error_message(), "invalid setting `half_open_failure_rate` = 0.25: "
+                 "cannot be given together with `half_open_successes`") == 0);
+    config.half_open_successes = 2;
+    ANSWERS(BRAMA_ERR_INVALID_CONFIG, brama_configure(m, &config));
+    CHECK(brama_new(&config) == NULL);
+    CHECK(memcmp(&before, status_of(db).settings, sizeof before) == 0);
+    options.half_open_failure_rate = BRAMA_NOT_GIVEN_F64;
+    OK(brama_connection_configure(db, &options));
+    brama_settings_t found = *status_of(db).settings;
+    CHECK(found.half_open_failure_rate == BRAMA_NONE_F64 && found.half_open_successes == 2);
+    CHECK(found.ramp_ms == 1000 && found.ramp_start == 0.1);
+    /* BRAMA_NONE_F64 overrules the manager, and goes together with successes. */
+    options.half_open_failure_rate = BRAMA_NONE_F64;
+    options.half_open_successes = 3;
+    options.ramp_ms = BRAMA_NONE;
+    OK(brama_connection_configure(db, &options));
+    found = *status_of(db).settings;
+    CHECK(found.half_open_failure_rate == BRAMA_NONE_F64 && found.half_open_successes == 3);
+    CHECK(found.ramp_ms == BRAMA_NONE);
+    brama_connection_release(db);
+    free_world(world);
+}
+
 int main(void) {
     settings_on_both_levels();
     every_setting_is_given_shown_and_taken_back();
     a_constant_means_the_same_at_every_width();
     a_setting_can_be_taken_back();
     the_settings_of_rates_beside_each_other();
+    the_settings_of_probes_beside_each_other();
     return 0;
 }

@@ -94,21 +94,6 @@ int main(void) {
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_subscribe(m, &filter, on_event, NULL, NULL, NULL));
     MESSAGE_HAS("reserved");
 
-    brama_options_t options = BRAMA_OPTIONS_INIT;
-    options.reserved = 3;
-    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_register(m, "new", NULL, &options, NULL));
-    MESSAGE_HAS("`options.reserved` = 3: must be zero");
-    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_get_or_register(m, "new", NULL, &options, NULL));
-    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_configure_connection(m, "db", NULL, &options));
-    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_connection_configure(db, &options));
-    CHECK(brama_state(m, "new", NULL) == BRAMA_STATE_UNKNOWN);
-    brama_config_t config = BRAMA_CONFIG_INIT;
-    config.reserved = 1;
-    ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_configure(m, &config));
-    MESSAGE_HAS("`config.reserved` = 1: must be zero");
-    CHECK(brama_new(&config) == NULL && brama_last_error_code() == BRAMA_ERR_INVALID_ARGUMENT);
-    MESSAGE_HAS("`config.reserved` = 1: must be zero");
-
     /* A permit from nowhere, and one with nonsense behind its first word. */
     memset(&permit, 0, sizeof permit);
     ANSWERS(BRAMA_ERR_INVALID_ARGUMENT, brama_permit_success(permit));

@@ -317,6 +317,20 @@ void a_classifier_decides() {
     CHECK(http.try_call_with(classify, [] { return 200; }).code() == brama::Code::rejected);
     http.reset_circuit();
     CHECK(*world.gate.try_call_with("http", classify, [] { return 200; }) == 200);
+    // With a reason, which only a failure has.
+    const auto explains = [](int status) -> brama::Classified {
+        if (status == 503) return {brama::Outcome::failure, "HTTP 503, in more words than fit into a string"};
+        if (status == 404) return {brama::Outcome::ignored, "not found"};
+        return brama::Outcome::success;
+    };
+    const auto said = [&] { return http.status().last_failure_reason; };
+    const auto before = said();
+    CHECK(http.call_with(explains, [] { return 404; }) == 404 && said() == before);
+    CHECK(http.call_with(explains, [] { return 200; }) == 200 && said() == before);
+    CHECK(*world.gate.try_call_with("http", explains, [] { return 503; }) == 503);
+    CHECK(said() == "HTTP 503, in more words than fit into a string");
+    CHECK(http.status().reason == said());
+    http.reset_circuit();
     auto kept = http.call_with([](const std::unique_ptr<int>& value) { return value ? brama::Outcome::success : brama::Outcome::failure; },
                                [] { return std::make_unique<int>(1); });
     CHECK(kept);

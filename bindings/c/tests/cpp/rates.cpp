@@ -142,6 +142,40 @@ void a_share_of_the_last_calls() {
     CHECK(is_open_by(db, Cause::failure_rate) && counts(db.status(), 10, 5, 0));
 }
 
+void a_rejection_says_what_the_rule_had_counted_and_the_status_keeps_it() {
+    World world;
+    brama::Options options;
+    options.max_attempts = 3;
+    options.failure_rate = 0.5;
+    options.minimum_calls = 4;
+    const auto db = world.gate.register_connection("db", options);
+    const auto has_opened = [&](Calls calls, Calls failures, Calls slow) {
+        const auto told = db.status();
+        return told.opened_calls == calls && told.opened_failures == failures && told.opened_slow == slow;
+    };
+    const auto says = [&](const char* words) {
+        try {
+            db.call([] {});
+        } catch (const brama::Rejected& rejected) {
+            return std::string(rejected.what()).find(words) != std::string::npos;
+        }
+        return false;
+    };
+    CHECK(has_opened({}, {}, {}));
+    fail(db, 3);
+    CHECK(says("(consecutive, 3 failures in a row: HTTP 503), retry after 60s"));
+    db.reset_circuit();
+    CHECK(has_opened({}, 3, {}));
+    succeed(db, 2);
+    fail(db, 2);
+    CHECK(says("(failure_rate, 2 of 4 calls failed: HTTP 503), retry after 60s"));
+    db.close_circuit();
+    succeed(db, 9);
+    CHECK(has_opened(4, 2, 0));
+    db.open_circuit();
+    CHECK(has_opened({}, {}, {}));
+}
+
 void an_event_of_an_opening_tells_what_counted() {
     World world;
     brama::Options options;
@@ -234,6 +268,7 @@ int main() {
     a_share_of_failures();
     a_share_of_slow_calls();
     a_share_of_the_last_calls();
+    a_rejection_says_what_the_rule_had_counted_and_the_status_keeps_it();
     an_event_of_an_opening_tells_what_counted();
     the_next_call_follows_a_rule_that_is_new();
     a_call_that_is_refused_leaves_what_counts();

@@ -20,9 +20,11 @@ struct bounded_time : time {};
 struct count : Kind<std::uint64_t> { static constexpr std::uint64_t other = 7; };
 struct optional_calls : Kind<std::uint64_t, std::optional<std::uint64_t>> { static constexpr std::uint64_t other = 700; };
 struct optional_rate : Kind<double, std::optional<double>> { static constexpr double other = 0.5; };
+struct share : Kind<double> { static constexpr double other = 0.5; };
 struct factor : Kind<double> { static constexpr double other = 7; };
 struct part : Kind<double> { static constexpr double other = 0.5; };
 struct strategy : Kind<brama::ExpiryStrategy> { static constexpr auto other = brama::ExpiryStrategy::progressive; };
+struct mode : Kind<brama::Mode> { static constexpr auto other = brama::Mode::shadow; };
 struct flag : Kind<brama::Flag, bool> { static constexpr bool other = false; };
 
 #define SETTING(name, field, kind, initial)                                            \

@@ -32,7 +32,9 @@ optional_calls | uint64_t | u64 | std::uint64_t | std::optional<std::uint64_t> |
 factor | double | f64 | double | double | Union[float, Inherit] | float | Finite, at least 1.0
 part | double | f64 | double | double | Union[float, Inherit] | float | 0.0 to 1.0
 optional_rate | double | f64 | double | std::optional<double> | Union[float, Inherit, None] | Optional[float] | Above 0.0, at most 1.0; BRAMA_NONE_F64 (default)
+share | double | f64 | double | double | Union[float, Inherit] | float | Above 0.0, at most 1.0
 strategy | brama_expiry_strategy_t | brama_expiry_strategy_t | ExpiryStrategy | ExpiryStrategy | Union[ExpiryStrategy, str, Inherit] | ExpiryStrategy | BRAMA_EXPIRY_FIXED (default)
+mode | brama_mode_t | brama_mode_t | Mode | Mode | Union[Mode, str, Inherit] | Mode | BRAMA_MODE_NORMAL (default)
 flag | int32_t | i32 | Flag | bool | Union[bool, Inherit] | bool | 1 (default)
 ";
 
@@ -203,7 +205,6 @@ pub(super) fn initialiser(header: &str, name: &str) -> String {
         match (name, &*field.c, of_table) {
             (_, "size_t", _) if field.name == "size" => format!("sizeof(brama_{name}_t)"),
             (_, "size_t", _) => "0".to_owned(),
-            (_, "uint32_t", _) if field.name == "reserved" => "0".to_owned(),
             (_, pointer, _) if pointer.ends_with('*') => "NULL".to_owned(),
             ("settings", _, Some(setting)) if setting.none().is_some() => {
                 setting.none().expect("just seen").to_owned()
@@ -213,7 +214,10 @@ pub(super) fn initialiser(header: &str, name: &str) -> String {
             (_, "uint32_t", _) => "BRAMA_NOT_GIVEN_U32".to_owned(),
             (_, "uint64_t", _) => "BRAMA_NOT_GIVEN_U64".to_owned(),
             (_, "double", _) => "BRAMA_NOT_GIVEN_F64".to_owned(),
-            (_, "int32_t" | "brama_expiry_strategy_t", _) => "BRAMA_NOT_GIVEN_I32".to_owned(),
+            (_, "int32_t" | "brama_expiry_strategy_t" | "brama_mode_t", _) => {
+                "BRAMA_NOT_GIVEN_I32".to_owned()
+            }
+            (_, "int64_t", _) => "BRAMA_NOT_GIVEN_I64".to_owned(),
             (_, other, _) => panic!("{name}: what stands for nothing in a field of type {other}?"),
         }
     };
@@ -251,6 +255,7 @@ fn for_tests() -> String {
         let default = match &*setting.default {
             "None" => setting.none().expect("an optional kind").to_owned(),
             "ExpiryStrategy::Fixed" => "BRAMA_EXPIRY_FIXED".to_owned(),
+            "$crate::values::mode::Mode::Normal" => "BRAMA_MODE_NORMAL".to_owned(),
             number => number.replace('_', ""),
         };
         let Setting {
@@ -333,7 +338,7 @@ fn every_setting_is_written_out_where_it_has_to_be() {
     missing_in_c(
         &header,
         "brama_settings_t",
-        "src/ffi/status.rs",
+        "src/ffi/settings.rs",
         &mut missing,
     );
     for [file, start, end, pattern] in PLACES {

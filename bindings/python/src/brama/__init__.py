@@ -48,6 +48,8 @@ from ._default import (
     register,
     reset_all,
     reset_circuit,
+    restore,
+    save,
     shutdown,
     snapshot,
     state,
@@ -81,6 +83,7 @@ from ._settings import (
     ConnectionSettings,
     ExpiryStrategy,
     ManagerSettings,
+    Mode,
 )
 from ._status import Cause, EventCounts, Settings, State, StateCounts, Status
 from ._stream import EventStream
@@ -113,6 +116,7 @@ __all__ = [
     "InvalidConfig",
     "ManagerSettings",
     "ManualClock",
+    "Mode",
     "NotFound",
     "Outcome",
     "Permit",
@@ -141,6 +145,8 @@ __all__ = [
     "register",
     "reset_all",
     "reset_circuit",
+    "restore",
+    "save",
     "shutdown",
     "snapshot",
     "state",

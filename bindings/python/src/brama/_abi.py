@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64
-from ctypes import c_void_p, sizeof
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32
+from ctypes import c_uint64, c_void_p, sizeof
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 #: An identifier and a scope.
@@ -39,15 +39,20 @@ UNLIMITED = 0xFFFF_FFFF
 NONE_F64 = -3.0e300
 COALESCED = 1
 TRUNCATED = 2
+SHADOW = 4
+DEFERRED = 8
 
 #: A smaller number at a connection's pass word lets calls pass.
 PASS_LIMIT = 0x2000_0000
-#: From here on the circuit is open, or not registered. Below, and not below `PASS_LIMIT`, it
-#: is half-open, or closed and its calls are timed.
-OPEN_FROM = 4 << 29
+#: From here on the circuit is open. Below, and not below `PASS_LIMIT`, it is half-open, closed and
+#: its calls are timed, or not registered. (The modes of `src/values/state.rs`.)
+OPEN_FROM = 6 << 29
+#: From here on, and below `OPEN_FROM`, it is in a ramp.
+RAMP_FROM = 5 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
 STRATEGIES = ("fixed", "progressive")
+MODES = ("normal", "disabled", "shadow")
 CAUSES = {1: "consecutive", 2: "window", 3: "failure_rate", 4: "slow_call_rate", 5: "retry_after", 6: "probe", 7: "manual"}
 EVENT_TYPES = (
     "state_change",
@@ -89,12 +94,16 @@ SETTINGS: Dict[str, str] = {
     "half_open_successes": "calls",
     "cancelled_after": "optional_time",
     "success_clears_window": "flag",
+    "mode": "mode",
     "failure_rate": "optional_rate",
     "rate_window": "bounded_time",
     "rate_calls": "optional_calls",
     "minimum_calls": "count",
     "slow_call_duration": "optional_time",
     "slow_call_rate": "optional_rate",
+    "half_open_failure_rate": "optional_rate",
+    "ramp": "optional_time",
+    "ramp_start": "share",
 }
 _KINDS: Dict[str, Any] = {
     "attempts": c_uint32,
@@ -107,8 +116,10 @@ _KINDS: Dict[str, Any] = {
     "factor": c_double,
     "part": c_double,
     "optional_rate": c_double,
+    "share": c_double,
     "strategy": c_int32,
     "flag": c_int32,
+    "mode": c_int32,
 }
 
 
@@ -120,13 +131,11 @@ def field_of(setting: str) -> str:
 _SETTINGS: List[Tuple[str, Any]] = [
     *((field_of(name), _KINDS[kind]) for name, kind in SETTINGS.items()),
 ]
-# After two fields of 32 bits and this one the rest are of 64.
-_SETTINGS.insert(list(SETTINGS).index("success_clears_window") + 1, ("reserved", c_uint32))
 _METADATA: List[Tuple[str, Any]] = [("metadata", POINTER(Pair)), ("metadata_count", c_size_t)]
 
 
 class Options(Structure):
-    _fields_ = [("size", c_size_t), *_SETTINGS, *_METADATA]
+    _fields_ = [("size", c_size_t), *_SETTINGS, ("initial_state", c_int64), *_METADATA]
 
 
 class Config(Structure):
@@ -190,6 +199,7 @@ class StatusWords(Structure):
         ("total_rejections", c_uint64),
         ("total_ignored", c_uint64),
         ("success_rate", c_double),
+        ("ramp_share", c_double),
         ("last_success_time_ms", c_uint64),
         ("last_failure_time_ms", c_uint64),
         ("opened_at_ms", c_uint64),
@@ -200,6 +210,12 @@ class StatusWords(Structure):
         ("window_calls", c_uint64),
         ("window_failures", c_uint64),
         ("window_slow", c_uint64),
+        ("would_reject", c_uint64),
+        ("probes_out", c_uint32),
+        ("mode", c_int32),
+        ("opened_calls", c_uint64),
+        ("opened_failures", c_uint64),
+        ("opened_slow", c_uint64),
     ]
 
 
@@ -232,6 +248,8 @@ class EventWords(Structure):
         ("window_calls", c_uint64),
         ("window_failures", c_uint64),
         ("window_slow", c_uint64),
+        ("mode", c_int32),
+        ("reserved", c_uint32),
     ]
 
 

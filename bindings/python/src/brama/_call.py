@@ -1,11 +1,13 @@
 """Calls that were admitted the long way; which call rides on which; what is counted once.
 
 The short way is that of healthy circuits: see `_handle.py`. Everything else is a `Call`: a
-probe, a call of a circuit whose number has changed, a call whose result is classified.
+probe, a call in a ramp, a call of a circuit whose number has changed, a call whose result is
+classified.
 
 Nested calls
     While a circuit is half-open, a call inside of another one of the same circuit would
-    find the probe's place taken, by the call around it. Both would fail, for ever. So it
+    find the probe's place taken, by the call around it. Both would fail, for ever. In a ramp
+    it might be refused where the call around it was admitted. So it
     rides on the other: it takes no place and reports nothing. The call around it reports
     its own outcome; if that is *ignored* and a rider failed, a failure. If riders
     report waits (`retry_after`), the longest goes with any failure that the call around them
@@ -44,7 +46,7 @@ import brama
 
 from . import _abi, _ffi
 from ._abi import Pairs
-from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Outcome, Policy
+from ._policy import CANCELLED, FAILURE, IGNORED, SUCCESS, Decision, Failed, Outcome, Policy
 from ._policy import reason_of
 from ._words import Ticket, Words, report_cancelled, report_failure, report_failure_uncounted
 from ._words import report_ignored, report_success
@@ -75,6 +77,7 @@ class Call:
     __slots__ = (
         "__weakref__",
         "below",
+        "carries",
         "ended",
         "failed",
         "guard",
@@ -99,7 +102,10 @@ class Call:
         self.words: Optional[Words] = words
         #: `last_failure` when it began.
         self.since: int = since
-        #: Whether a half-open circuit admitted it. Only then it can be ridden on.
+        #: Whether a half-open circuit admitted it, as a probe or in a ramp. Only then it can be
+        #: ridden on.
+        self.carries: bool = False
+        #: Whether it tests the dependency.
         self.is_probe: bool = False
         self.ended: bool = False
         #: Whether another call rides on it now.
@@ -198,9 +204,9 @@ class Call:
             self.settle(outcome)
             return outcome
         # All of them: each counts as counted from now on.
-        first = [is_first(failure, self.handle.mark, self.since) for failure in failures]
+        first = [is_first(failure, self.handle.mark, self.since) for failure, _ in failures]
         if any(first):
-            self.settle(FAILURE, reason_of(failures[first.index(True)]))
+            self.settle(FAILURE, _reason(failures[first.index(True)]))
         else:
             self.settle(IGNORED)
         return outcome
@@ -217,9 +223,9 @@ class Call:
             is_first(error, self.handle.mark, self.since)
 
     def returned(self, policy: Policy, result: object) -> Outcome:
-        outcome = policy.of_result(result)
+        outcome, reason = policy.of_result(result)
         if not self.ended:
-            self.settle(outcome)
+            self.settle(outcome, reason)
         return outcome
 
     def is_under_way(self) -> bool:
@@ -257,7 +263,8 @@ class Rider(Call):
         self.outer: Call = outer
         super().__init__(outer.handle, outer.ticket, outer.since)
         # What is inside of this one rides on this one.
-        self.is_probe = True
+        self.carries = True
+        self.is_probe = outer.is_probe
 
     def report(
         self,
@@ -284,13 +291,19 @@ class Rider(Call):
         # It is the call around this one that counts the exception.
         outcome, failures = policy.of_error(error)
         if not self.ended:
-            self.settle(outcome, reason_of(failures[0]) if failures else None)
+            self.settle(outcome, _reason(failures[0]) if failures else None)
         return outcome
 
     def __del__(self) -> None:
         # It may have been interrupted before it had any attribute.
         if not getattr(self, "ended", False) and hasattr(self, "outer"):
             self.outer.ridden = False
+
+
+def _reason(failure: Failed) -> bytes:
+    """What `classify` has given, or what the exception says."""
+    error, given = failure
+    return given or reason_of(error)
 
 
 def _check(code: int) -> None:
@@ -306,7 +319,7 @@ def ride(handle: brama._handle.Handle) -> Optional[Rider]:
         if call is None:
             return None
         if (
-            call.is_probe
+            call.carries
             and call.handle.number == handle.number
             and not call.ridden
             and call.is_under_way()

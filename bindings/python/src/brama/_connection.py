@@ -250,7 +250,7 @@ class Connection(Unshared):
         self._handle.control("close")
 
     def half_open_circuit(self) -> None:
-        """Lets probes through now.
+        """Lets probes through now; does nothing while half-open.
 
         Raises:
             NotFound, ShutDown

@@ -61,5 +61,7 @@ event_counts: Final = _default.event_counts
 subscribe: Final = _default.subscribe
 events: Final = _default.events
 unsubscribe: Final = _default.unsubscribe
+save: Final = _default.save
+restore: Final = _default.restore
 poll: Final = _default.poll
 shutdown: Final = _default.shutdown

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, Optional, Tuple
 if TYPE_CHECKING:
     from ._status import Cause
 
+#: Cause and reason of an opening, and what its rule had counted.
+Why = Tuple[Optional["Cause"], Optional[str], Optional[str]]
+UNKNOWN: Why = (None, None, None)
+
 
 class BramaError(Exception):
     """The base of all errors of this package. Raised itself for a defect of the library."""
@@ -46,24 +50,29 @@ class ShutDown(BramaError):
 class CircuitOpen(BramaError):
     """The circuit does not admit the call.
 
-    It is open, or half-open with all probes under way.
+    It is open, or half-open with all probes under way, or in a ramp, which admits a share of the
+    calls.
 
     Attributes:
         retry_after: milliseconds. Of an open circuit a promise: a caller who waits so long is
             admitted, unless other callers take the probes. Of one whose probes are all under
-            way a hint, at most 1 000. None if the circuit is held open until it is closed by
-            hand.
+            way, or which is in a ramp, a hint, at most 1 000. None if the circuit is held open
+            until it is closed by hand.
         identifier: the connection's identifier.
         scope: its scope, or None.
         probes_out: whether the circuit is half-open, and all its probes are under way.
         cause: why the circuit opened last; None if that is not known.
         reason: the text of the failure that opened the circuit, or of the hand that did: at most
             256 bytes of it; None if there is none.
+        recovering: whether the circuit is half-open, in a ramp (the setting `ramp`) that has not
+            admitted this call.
+        evidence: what the rule that opened the circuit had counted, in words: "5 failures in a row",
+            "12 of 20 calls failed". None if no rule did, or if the numbers are not known.
 
-    Rejections are many and few of them are read. So `cause` and `reason` are read from the circuit
-    when a program asks for one of them the first time, also by `str` or to copy or pickle the error.
-    From then on they stay as they are. Until then the error holds the connection, so no cleanup
-    removes it. Both are None if the connection is gone.
+    Rejections are many and few of them are read. So `cause`, `reason` and `evidence` are read from the
+    circuit when a program asks for one of them the first time, also by `str` or to copy or pickle the
+    error. From then on they stay as they are. Until then the error holds the connection, so no
+    cleanup removes it. All are None if the connection is gone.
     """
 
     # The attributes are the arguments, and there is no `__init__` of Python's:
@@ -78,9 +87,11 @@ class CircuitOpen(BramaError):
             probes_out: bool = False,
             cause: Optional[Cause] = None,
             reason: Optional[str] = None,
+            evidence: Optional[str] = None,
+            recovering: bool = False,
         ) -> None: ...
 
-        #: What tells cause and reason, until it is asked; and what it said.
+        #: What tells why the circuit opened, until it is asked; and what it said.
         _circuit: Any
         _why: Any
     else:
@@ -105,6 +116,10 @@ class CircuitOpen(BramaError):
         return len(self.args) > 3 and bool(self.args[3])
 
     @property
+    def recovering(self) -> bool:
+        return len(self.args) > 7 and bool(self.args[7])
+
+    @property
     def cause(self) -> Optional[Cause]:
         return self._opening()[0]
 
@@ -112,22 +127,26 @@ class CircuitOpen(BramaError):
     def reason(self) -> Optional[str]:
         return self._opening()[1]
 
-    def _opening(self) -> Tuple[Optional[Cause], Optional[str]]:
+    @property
+    def evidence(self) -> Optional[str]:
+        return self._opening()[2]
+
+    def _opening(self) -> Why:
         # The circuit first: a thread forgets it when it has said why.
         circuit, why = self._circuit, self._why
         if why is None:
-            given = self.args[4:6]
-            said = circuit.why() if circuit is not None else (*given, *(None, None)[len(given) :])
+            given = self.args[4:7]
+            said = circuit.why() if circuit is not None else (*given, *UNKNOWN[len(given) :])
             # Of threads that ask at once, the first to get here decides for all.
             why = vars(self).setdefault("_why", said)
             self._circuit = None
-        cause, reason = why
-        return cause, reason
+        cause, reason, evidence = why
+        return cause, reason, evidence
 
     def __reduce__(self) -> Tuple[Any, ...]:
         why, args = self._opening(), self.args
-        if why != (None, None):
-            args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why)
+        if why != UNKNOWN:
+            args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[7:])
         # Notes, and what a program has added.
         added = dict(vars(self))
         added.pop("_circuit", None)
@@ -139,8 +158,13 @@ class CircuitOpen(BramaError):
         after = self.retry_after
         when = "it is held open" if after is None else f"ask again in {after} ms"
         why = "all its probes are under way, " if self.probes_out else ""
-        cause, reason = self._opening()
-        opened = "" if cause is None else f" ({cause})" if reason is None else f" ({cause}: {reason})"
+        why = "it is recovering, " if self.recovering else why
+        cause, reason, evidence = self._opening()
+        opened = ""
+        if cause is not None:
+            counted = "" if evidence is None else f", {evidence}"
+            text = "" if reason is None else f": {reason}"
+            opened = f" ({cause}{counted}{text})"
         return (
             f"the circuit of {self.identifier!r}{scope} does not admit the call{opened}: {why}{when}"
         )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Mapping, Optional, Union
 
 from . import _abi, _ffi
-from ._settings import StrEnum
-from ._status import Cause, State, cause_of, some, state_of
+from ._settings import Mode, StrEnum
+from ._status import Cause, State, cause_of, mode_of, some, state_of
 from ._values import invalid, wrong_type
 
 
@@ -100,6 +100,15 @@ class Event:
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None
     """The slow calls among `window_calls`, failed or not."""
+    mode: Mode = Mode.NORMAL
+    """The mode that was in effect. While it is `"disabled"`, the states of events are those to
+    which the mode returns, and a question is answered with `"closed"`."""
+    shadow: bool = False
+    """The mode is `"shadow"`: the circuit rejects nothing. A `call_rejected` tells of a call that
+    passed then."""
+    deferred: bool = False
+    """A hand did this while the circuit was disabled: it takes effect when the circuit is enabled
+    again. `reason` says so, too."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
@@ -126,6 +135,9 @@ def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
         window_calls=some(words.window_calls),
         window_failures=some(words.window_failures),
         window_slow=some(words.window_slow),
+        mode=mode_of(words.mode),
+        shadow=bool(words.flags & _abi.SHADOW),
+        deferred=bool(words.flags & _abi.DEFERRED),
     )
 
 

@@ -81,6 +81,7 @@ permit_failure = hot("brama_permit_failure_at", c_int)
 report_failure = hot("brama_permit_failure_at", None)
 permit_ignore = hot("brama_permit_ignore_at", c_int)
 permit_cancelled = hot("brama_permit_cancelled_at", c_int)
+permit_is_half_open = hot("brama_permit_is_half_open_at", c_bool)
 permit_is_probe = hot("brama_permit_is_probe_at", c_bool)
 permit_covers = hot("brama_permit_covers_at", c_bool)
 
@@ -139,6 +140,9 @@ _state_counts = function(FREE, "brama_state_counts", c_int, _PTR, _PTR)
 _snapshot_new = function(FREE, "brama_snapshot_new", c_int, _PTR, _TEXT, _PTR)
 _snapshot_free = function(FREE, "brama_snapshot_free", None, _PTR)
 _reset_all = function(FREE, "brama_reset_all", c_int, _PTR)
+_save = function(FREE, "brama_save", c_int, _PTR, _PTR, _PTR)
+_data_free = function(FREE, "brama_data_free", None, _PTR)
+_restore = function(FREE, "brama_restore", c_int, _PTR, _TEXT, c_size_t, _PTR)
 _poll = function(FREE, "brama_poll", c_int, _PTR)
 _shutdown = function(FREE, "brama_shutdown_within", c_int, _PTR, _U64, _PTR)
 _manager_free = function(FREE, "brama_free", None, _PTR)
@@ -318,6 +322,21 @@ class Manager(Owner):
 
     def reset_all(self) -> None:
         check(_reset_all(self.address))
+
+    def save(self) -> bytes:
+        place, length = c_void_p(), c_size_t()
+        try:
+            check(_save(self.address, byref(place), byref(length)))
+            assert place.value is not None
+            return ctypes.string_at(place.value, length.value)
+        finally:
+            _data_free(place)
+
+    def restore(self, data: bytes) -> int:
+        """How many circuits were restored or wait."""
+        count = c_size_t()
+        check(_restore(self.address, data, len(data), byref(count)))
+        return count.value
 
     def poll(self) -> None:
         check(_poll(self.address))

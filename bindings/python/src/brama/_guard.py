@@ -134,7 +134,7 @@ class GuardedCall(Unshared):
         """
         call, guard = self._own(), self._guard()
         assert guard is not None  # Its block holds it.
-        call.report_in_block(guard.policy.of_result(value))
+        call.report_in_block(*guard.policy.of_result(value))
         return value
 
     @property
@@ -148,7 +148,8 @@ class GuardedCall(Unshared):
 
     @property
     def is_probe(self) -> bool:
-        """Whether the call tests a half-open circuit, so that a shorter time-out is wise."""
+        """Whether the call tests a half-open circuit, so that a shorter time-out is wise. Not in
+        a ramp."""
         try:
             return self._call.is_probe
         except AttributeError:

@@ -77,7 +77,8 @@ class GuardedCalls(Publisher):
                 kind; None: every `Exception` but rejections.
             exclude: exceptions that do not.
             classify: given the exception, or what the block gives to `result`, answers an
-                `Outcome`, or None to leave it to `include` and `exclude`. It is asked about
+                `Outcome`, or None to leave it to `include` and `exclude`. A pair of an
+                `Outcome` and a str gives the reason of a failure, too. It is asked about
                 cancellations, too.
 
         Raises, when entered:
@@ -161,8 +162,9 @@ class GuardedCalls(Publisher):
                 success nor failure.
             exclude: exceptions that are ignored.
             classify: given the result or the exception, answers an `Outcome`, or None to
-                leave it to `include` and `exclude`. It is asked about cancellations, too,
-                and about each exception of a group.
+                leave it to `include` and `exclude`. A pair of an `Outcome` and a str gives
+                the reason of a failure, too. It is asked about cancellations, too, and
+                about each exception of a group.
             fallback: called with the same arguments instead. For an `async def` it may be
                 one too. If it has a keyword-only parameter `error`, it is given the
                 exception, or None if `classify` has called a result a failure.

@@ -13,19 +13,19 @@ from ctypes import byref, c_char, c_uint32, c_uint64
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from . import _ffi
-from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, REJECTED, STATES
+from ._abi import NEVER, NOT_FOUND, OK, OPEN_FROM, PASS_LIMIT, RAMP_FROM, REJECTED, STATES
 from ._abi import TAKES_BACK, Fields, Key, Pairs
 from ._call import COUNTED, Call, last_failure, ride
-from ._errors import BramaError, CircuitOpen
+from ._errors import UNKNOWN, BramaError, CircuitOpen, Why
 from ._owner import Owner, gone
-from ._status import Cause, cause_of
+from ._status import cause_of, evidence_of
 from ._structs import make_status, metadata_of, options_of, report_of
 from ._words import Ticket, Words
 
 _acquire = _ffi.connection_acquire
 _CLOSED = STATES.index("closed")
-#: What is left until the places of probes are free again is at most so many milliseconds.
-_PROBES_OUT = 1_000
+#: A half-open circuit asks a caller to wait for at most so many milliseconds.
+_LONGEST_HINT = 1_000
 
 
 class _Target(c_char):
@@ -110,7 +110,7 @@ class Handle(Owner):
         return True
 
     def is_closed(self) -> bool:
-        """Whether no call is a probe now."""
+        """Whether no call can be ridden on now."""
         return self.word.value < PASS_LIMIT or self.state() == _CLOSED
 
     def passes(self) -> Optional[Latest]:
@@ -150,8 +150,8 @@ class Handle(Owner):
             after = wait.value
             # No other call has them: they serve the next rejection.
             self.spare.append(spare)
-            if after <= _PROBES_OUT and self.word.value < OPEN_FROM:
-                rejection = CircuitOpen(after, self.identifier, self.scope, True)
+            if after <= _LONGEST_HINT:
+                rejection = self._hinted(after, read, self.word.value)
             else:
                 when = None if after == NEVER else after
                 rejection = CircuitOpen(when, self.identifier, self.scope)
@@ -159,12 +159,23 @@ class Handle(Owner):
             return rejection
         if code == OK:
             call = Call(self, ticket, last_failure[0], words)
-            call.is_probe = bool(_ffi.permit_is_probe(ticket))
+            if _ffi.permit_is_half_open(ticket):
+                call.carries = True
+                call.is_probe = bool(_ffi.permit_is_probe(ticket))
             return call
         self.spare.append(spare)
         if code == NOT_FOUND:
             return None
         raise _ffi.failed(code)
+
+    def _hinted(self, after: int, before: int, now: int) -> CircuitOpen:
+        """A rejection after which a caller need not wait for long: by a half-open circuit, or an
+        open one whose time is nearly over. The number at the word, before it and after it, tells."""
+        if now >= OPEN_FROM:
+            return CircuitOpen(after, self.identifier, self.scope)
+        if now >= RAMP_FROM or RAMP_FROM <= before < OPEN_FROM:
+            return CircuitOpen(after, self.identifier, self.scope, False, None, None, None, True)
+        return CircuitOpen(after, self.identifier, self.scope, True)
 
     def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
         words, wait = Words(), c_uint64()
@@ -221,19 +232,20 @@ class Handle(Owner):
         others = [
             name[:-3] if name.endswith("_ms") else name
             for name, value in fields.items()
-            if value != TAKES_BACK[name] and getattr(effective, name) != value
+            # The state in which a circuit begins is no setting in effect.
+            if value != TAKES_BACK.get(name, value) and getattr(effective, name) != value
         ]
         if metadata is not None and has != {k.decode(): v.decode() for k, v in metadata.items()}:
             others.append("metadata")
         return others
 
-    def why(self) -> Tuple[Optional[Cause], Optional[str]]:
-        """Cause and reason of the last opening; of a connection that is gone, none."""
+    def why(self) -> Why:
+        """What is known of the last opening; of a connection that is gone, nothing."""
         try:
             words, _ = self.status()
         except BramaError:
-            return None, None
-        return cause_of(words.cause), _ffi.text(words.reason)
+            return UNKNOWN
+        return cause_of(words.cause), _ffi.text(words.reason), evidence_of(words)
 
     def total_failures(self) -> int:
         status = make_status()

@@ -262,7 +262,7 @@ class Brama(GuardedCalls):
         self._native.control("close", key(identifier, scope))
 
     def half_open_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
-        """Lets probes through now.
+        """Lets probes through now; does nothing while half-open.
 
         Raises:
             NotFound, InvalidArgument, ShutDown
@@ -319,6 +319,47 @@ class Brama(GuardedCalls):
         """How many connections are in each state."""
         counts = self._native.state_counts()
         return StateCounts(counts.closed, counts.open, counts.half_open)
+
+    # The state of all circuits, as bytes.
+
+    def save(self) -> bytes:
+        """The state of every circuit, for `restore`: in this process later, in the next one,
+        or on another machine.
+
+        Of each circuit: its name, its state, how long an opening has still to run, its trips,
+        its failures in a row, why it opened last, the reason of its last failure, and its
+        totals. Not saved are settings, metadata, windows, rates, the times of reports, and what
+        waits for a registration. A manager that was shut down has no circuits any more: save
+        first.
+        """
+        return self._native.save()
+
+    def restore(self, data: Union[bytes, bytearray, memoryview]) -> int:
+        """Restores circuits from what `save` returned.
+
+        A restore is a transition by hand: permits that are out are stale, and subscribers hear
+        of it. An opening goes on with what was left of it, less the time that has passed since
+        by the wall clock. A half-open circuit has no successes, windows and rates are empty, and
+        the totals become the saved ones, unless they are higher already. A circuit that has
+        changed its state since it was saved is left alone and not counted; a registration is no
+        change, another restore is one.
+
+        All of the data is checked before anything is changed.
+
+        Args:
+            data: what `save` returned, also a `bytearray` or a `memoryview` of it.
+
+        Returns:
+            How many circuits were restored, or wait because no connection of their name is
+            registered: those are restored by the first registration of their name.
+
+        Raises:
+            InvalidArgument: the data is damaged, cut off, of another version, or no save;
+                nothing was changed.
+            TypeError: not bytes.
+            ShutDown
+        """
+        return self._native.restore(_values.data(data))
 
     # Time passes, and ends.
 

@@ -48,8 +48,9 @@ class Outcome(StrEnum):
     """Neither: it says nothing about the dependency."""
 
 
-#: Given a result or an exception; None leaves the decision to `include` and `exclude`.
-Classifier = Callable[[Any], Union[Outcome, str, None]]
+#: Given a result or an exception, answers an outcome, or a pair of an outcome and the reason of a
+#: failure. None leaves the decision to `include` and `exclude`.
+Classifier = Callable[[Any], Union[Outcome, str, Tuple[Union[Outcome, str], Optional[str]], None]]
 
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
 
@@ -64,8 +65,12 @@ class GivenUp(Enum):
 CANCELLED = GivenUp.CANCELLED
 Decision = Union[Outcome, GivenUp]
 
+#: An outcome, and the reason that `classify` has given.
+Classified = Tuple[Outcome, Optional[bytes]]
+#: An exception that is a failure, and the reason that `classify` has given.
+Failed = Tuple[BaseException, Optional[bytes]]
 #: The decision, and the exceptions that make it a failure.
-Verdict = Tuple[Decision, Sequence[BaseException]]
+Verdict = Tuple[Decision, Sequence[Failed]]
 
 
 class Policy:
@@ -95,17 +100,17 @@ class Policy:
     def asks_about_results(self) -> bool:
         return self.classify is not None
 
-    def of_result(self, result: object) -> Outcome:
-        return self._classified(result) or SUCCESS
+    def of_result(self, result: object) -> Classified:
+        return self._classified(result) or (SUCCESS, None)
 
     def of_error(self, error: BaseException) -> Verdict:
         kind = type(error)
-        outcome = self.known.get(kind)
+        outcome, reason = self.known.get(kind), None
         if outcome is None:
             leaves = leaves_of(error)
             if leaves is not None:
                 return self._of_group(leaves)
-            outcome = self._of_one(error)
+            outcome, reason = self._of_one(error)
             if self.classify is None:
                 if len(self.known) >= _CLASSES:
                     self.known.clear()
@@ -113,11 +118,11 @@ class Policy:
                 self.known[kind] = outcome
                 if outcome is FAILURE:
                     self.failures[kind] = kind.__name__.encode("utf-8", "replace")
-        return outcome, (error,) if outcome is FAILURE else ()
+        return outcome, ((error, reason),) if outcome is FAILURE else ()
 
     def _of_group(self, leaves: Sequence[BaseException]) -> Verdict:
         outcomes: Set[Decision] = set()
-        failures: List[BaseException] = []
+        failures: List[Failed] = []
         for leaf in leaves:
             outcome, failed = self.of_error(leaf)
             outcomes.add(outcome)
@@ -129,11 +134,14 @@ class Policy:
                 return outcome, ()
         return IGNORED, ()
 
-    def _of_one(self, error: BaseException) -> Decision:
+    def _of_one(self, error: BaseException) -> Tuple[Decision, Optional[bytes]]:
         if not isinstance(error, _ENDS):
             known = self._classified(error)
             if known is not None:
                 return known
+        return self._of_kind(error), None
+
+    def _of_kind(self, error: BaseException) -> Decision:
         if isinstance(error, self.exclude):
             return IGNORED
         rejection = isinstance(error, CircuitOpen)
@@ -144,18 +152,29 @@ class Policy:
             return FAILURE
         return CANCELLED if _is_cancellation(error) else IGNORED
 
-    def _classified(self, value: object) -> Optional[Outcome]:
+    def _classified(self, value: object) -> Optional[Classified]:
         if self.classify is None:
             return None
-        answer = self.classify(value)
+        answer: Any = self.classify(value)
         if answer is None:
             return None
-        try:
-            return Outcome(answer)
-        except ValueError:
+        is_pair = isinstance(answer, tuple) and len(answer) == 2
+        given, reason = answer if is_pair else (answer, None)
+        outcome = _outcome_of(given)
+        # Outside of `except`: the exception that is classified stays this one's context.
+        if outcome is None or not isinstance(reason, (str, type(None))):
             raise TypeError(
-                f"classify must return a brama.Outcome or None, not {answer!r:.80}"
-            ) from None
+                "classify must return a brama.Outcome, a pair of one and the reason (a str), or "
+                f"None, not {answer!r:.80}"
+            )
+        return outcome, text_of(reason) if reason else None
+
+
+def _outcome_of(given: Any) -> Optional[Outcome]:
+    try:
+        return Outcome(given)
+    except ValueError:
+        return None
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -72,7 +72,7 @@ class Runner:
         goes_on = False
         try:
             try:
-                if call.is_probe:
+                if call.carries:
                     call.enter()
                 result = function(*args, **kwargs)
             except BaseException as error:
@@ -98,7 +98,7 @@ class Runner:
         """`run`, of a function whose result is awaited."""
         try:
             try:
-                if call.is_probe:
+                if call.carries:
                     call.enter()
                 result = await function(*args, **kwargs)
             except BaseException as error:

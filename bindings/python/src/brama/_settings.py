@@ -96,6 +96,21 @@ class ExpiryStrategy(StrEnum):
     at most `max_expiry`."""
 
 
+class Mode(StrEnum):
+    """What a circuit does. Each is a `str`: `Mode.SHADOW == "shadow"`."""
+
+    NORMAL = "normal"
+    """It opens, and rejects calls."""
+    DISABLED = "disabled"
+    """It does nothing. Every call passes. Reports change the totals only. Nothing opens, closes
+    or expires, and the state is closed. Control by hand takes effect when the mode returns, and
+    its event says so. Leaving this mode resets the circuit, unless a hand holds it: an opening by
+    hand stays, and so does a half-open state that a hand made meanwhile."""
+    SHADOW = "shadow"
+    """It opens and closes as normal, and rejects nothing. A call that it would reject passes, and
+    counts in the totals only."""
+
+
 class ConnectionSettings(TypedDict, total=False):
     """Settings of one connection. What is not given follows the manager's setting; so does
     what is taken back with `INHERIT`."""
@@ -131,6 +146,8 @@ class ConnectionSettings(TypedDict, total=False):
     """Whether a success clears the failures in `window`. If not, they count until they are as
     old as it; only a recovery and a reset clear them. Then each
     success after the first failure costs some tens of ns more, until a recovery. Default True."""
+    mode: Union[Mode, str, Inherit]
+    """`"normal"` (default), `"disabled"` or `"shadow"`: see `Mode`."""
     failure_rate: Union[float, Inherit, None]
     """The share of failures among the reports that opens the circuit, once there are
     `minimum_calls`. Above 0.0, at most 1.0. None (default): the share does not count. With a
@@ -157,6 +174,25 @@ class ConnectionSettings(TypedDict, total=False):
     `minimum_calls`; a slow failure counts as slow, too. Above 0.0, at most 1.0. None (default):
     the share does not count. A connection's needs a `slow_call_duration` in effect; a manager's
     waits for one of a connection."""
+    half_open_failure_rate: Union[float, Inherit, None]
+    """The share of failures among `half_open_max_calls` probes that opens a half-open circuit
+    again; a smaller one closes it. It is decided as soon as it is certain, and so many probes are
+    admitted in all. A slow success counts as a failure where `slow_call_rate` is set. It takes
+    the place of a `half_open_successes` that was given before or is the manager's; one call
+    cannot give both. Above 0.0, at most 1.0. None (default): one failure opens it,
+    `half_open_successes` close it."""
+    ramp: Union[Duration, Inherit, None]
+    """For how long a circuit whose probes have succeeded stays half-open and admits a growing
+    share of the calls, until it closes. Two failures in a row open it again, and so does a rate.
+    At least 1 ms, rounded up to 2. None (default): it closes at once."""
+    ramp_start: Union[float, Inherit]
+    """The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0. Default
+    0.1."""
+    initial_state: Union[str, Duration]
+    """The state in which the circuit begins: `"closed"` (default), `"open"` until it is closed or
+    reset by hand, or a length of time for which it is open. Its cause is `"manual"` then. For a
+    registration only: refused where an existing connection is configured, and without effect
+    where one is found. Not for managers."""
     metadata: Optional[Mapping[str, str]]
     """The connection's metadata as a whole, replacing what was there. Not for managers."""
 
@@ -178,12 +214,16 @@ class ManagerSettings(TypedDict, total=False):
     half_open_successes: Union[int, Inherit]
     cancelled_after: Union[Duration, Inherit, None]
     success_clears_window: Union[bool, Inherit]
+    mode: Union[Mode, str, Inherit]
     failure_rate: Union[float, Inherit, None]
     rate_window: Union[Duration, Inherit]
     rate_calls: Union[int, Inherit, None]
     minimum_calls: Union[int, Inherit]
     slow_call_duration: Union[Duration, Inherit, None]
     slow_call_rate: Union[float, Inherit, None]
+    half_open_failure_rate: Union[float, Inherit, None]
+    ramp: Union[Duration, Inherit, None]
+    ramp_start: Union[float, Inherit]
     cleanup_interval: Union[Duration, Inherit]
     """How often unused connections are looked for. Default 10 000 ms."""
     inactive_threshold: Union[Duration, Never, Inherit, None]
@@ -198,6 +238,7 @@ _RATE_CALLS = "must be 10 to 100000"
 _RATE_WINDOW = "must be 1000 to 3600000 ms"
 _RATE = "must be above 0.0 and at most 1.0"
 _LARGEST_COUNT = 0xFFFF_FFFF
+_LARGEST_I64 = 0x7FFF_FFFF_FFFF_FFFF
 
 Fields = Dict[str, Union[int, float]]
 Field = Tuple[str, Callable[[str, Any], Union[int, float]]]
@@ -242,7 +283,11 @@ def _length_or_never(name: str, value: Any) -> int:
 
 
 def _rate_or_none(name: str, value: Any) -> float:
-    return _abi.NONE_F64 if value is None else real(name, value, _RATE, largest=1.0)
+    return _abi.NONE_F64 if value is None else _share(name, value)
+
+
+def _share(name: str, value: Any) -> float:
+    return real(name, value, _RATE, largest=1.0)
 
 
 def _factor(name: str, value: Any) -> float:
@@ -259,6 +304,28 @@ def _strategy(name: str, value: Any) -> int:
     if value not in _abi.STRATEGIES:
         raise invalid_setting(name, value, 'must be "fixed" or "progressive"')
     return _abi.STRATEGIES.index(value)
+
+
+def _mode(name: str, value: Any) -> int:
+    if not isinstance(value, str):
+        raise wrong_type(name, value, 'a str: "normal", "disabled" or "shadow"')
+    if value not in _abi.MODES:
+        raise invalid_setting(name, value, 'must be "normal", "disabled" or "shadow"')
+    return _abi.MODES.index(value)
+
+
+def _initial_state(name: str, value: Any) -> int:
+    if value == "closed":
+        return 0
+    if value == "open":
+        return -1
+    rule = 'must be "closed", "open" or a number of ms'
+    if isinstance(value, str):
+        raise invalid_setting(name, value, rule)
+    length = milliseconds(name, value, rule=rule)
+    if not 0 < length <= _LARGEST_I64:
+        raise invalid_setting(name, value, "must be open for at least 1 ms")
+    return length
 
 
 def _flag(name: str, value: Any) -> int:
@@ -284,11 +351,17 @@ _OF_KIND: Dict[str, Callable[[str, Any], Union[int, float]]] = {
     "factor": _factor,
     "part": _part,
     "optional_rate": _rate_or_none,
+    "share": _share,
     "strategy": _strategy,
     "flag": _flag,
+    "mode": _mode,
 }
 _OF_BOTH: Dict[str, Field] = {
     name: (_abi.field_of(name), _OF_KIND[kind]) for name, kind in _abi.SETTINGS.items()
+}
+_OF_CONNECTION: Dict[str, Field] = {
+    **_OF_BOTH,
+    "initial_state": ("initial_state", _initial_state),
 }
 _OF_MANAGER: Dict[str, Field] = {
     **_OF_BOTH,
@@ -322,7 +395,7 @@ def of_connection(given: Mapping[str, Any]) -> Tuple[Fields, _abi.Pairs]:
     """Raises TypeError for an unknown name or a wrong type, InvalidConfig for a value."""
     rest = dict(given)
     pairs = metadata(rest.pop("metadata", None))
-    return _fields(_OF_BOTH, rest, ["metadata"]), pairs
+    return _fields(_OF_CONNECTION, rest, ["metadata"]), pairs
 
 
 def of_manager(given: Mapping[str, Any]) -> Fields:

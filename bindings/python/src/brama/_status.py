@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from . import _abi, _errors, _structs
-from ._settings import ExpiryStrategy, StrEnum
+from ._settings import ExpiryStrategy, Mode, StrEnum
 
 
 class State(StrEnum):
@@ -19,7 +19,8 @@ class State(StrEnum):
     OPEN = "open"
     """Failing: calls are rejected."""
     HALF_OPEN = "half_open"
-    """Probing: a limited number of calls test whether the dependency recovered."""
+    """Probing: a limited number of calls test whether the dependency recovered. Then it may
+    ramp up: a growing share of the calls passes."""
 
 
 class Cause(StrEnum):
@@ -45,12 +46,18 @@ class Cause(StrEnum):
 vars(_errors)["Cause"] = Cause
 
 _STATES = tuple(State(name) for name in _abi.STATES)
+_MODES = tuple(Mode(name) for name in _abi.MODES)
 _CAUSES = {number: Cause(name) for number, name in _abi.CAUSES.items()}
 
 
 def cause_of(number: int) -> Optional[Cause]:
     """None also for a cause that only a later version of this package knows."""
     return _CAUSES.get(number)
+
+
+def mode_of(number: int) -> Mode:
+    """`Mode.NORMAL` for one that only a later version of this package knows."""
+    return _MODES[number] if 0 <= number < len(_MODES) else Mode.NORMAL
 
 
 def state_of(number: int) -> State:
@@ -79,6 +86,7 @@ class Settings:
     """None: calls that are cancelled are ignored."""
     success_clears_window: bool = True
     """False: a success leaves the failures in `window`, unless the circuit is half-open."""
+    mode: Mode = Mode.NORMAL
     failure_rate: Optional[float] = None
     """None: the share of failures does not count."""
     rate_window: int = 10_000
@@ -90,6 +98,11 @@ class Settings:
     """None: no call is slow."""
     slow_call_rate: Optional[float] = None
     """None: the share of slow calls does not count."""
+    half_open_failure_rate: Optional[float] = None
+    """None: one failure opens a half-open circuit, `half_open_successes` close it."""
+    ramp: Optional[int] = None
+    """None: the circuit closes as soon as its probes have succeeded."""
+    ramp_start: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,8 @@ class Status:
     window_calls: Optional[int] = None
     """Reports that count for the rates: within the window, and since the circuit closed or was
     reset last. While it is not closed, those that counted when it opened. None if no rate is set,
-    after an opening by hand or by a failed probe, and if the number is not known."""
+    after an opening by hand or by a failed probe, while the mode is `"disabled"`, and if the
+    number is not known."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None
@@ -144,6 +158,23 @@ class Status:
     it has closed: at most 256 bytes of it. None if there was none."""
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
+    ramp_share: Optional[float] = None
+    """The share of the calls that pass now, in a `ramp`; otherwise None."""
+    mode: Mode = Mode.NORMAL
+    """The mode in effect. While it is `"disabled"`, `state` is `"closed"`."""
+    would_reject: int = 0
+    """Calls that passed in the mode `"shadow"`, and that `"normal"` would have rejected."""
+    probes_out: int = 0
+    """Probes that are out now: admitted, not reported, and with a lease that has not ended."""
+    opened_calls: Optional[int] = None
+    """The calls that had been counted when a rate opened the circuit last, also after it has closed.
+    None if no rate did, or if the number is not known."""
+    opened_failures: Optional[int] = None
+    """The failures that had been counted when a rule opened the circuit last, also after it has
+    closed: in a row, inside the window, or among `opened_calls`, as `cause` says. None after an
+    opening by hand, by a probe or by request, or if the number is not known."""
+    opened_slow: Optional[int] = None
+    """The slow calls among `opened_calls`, failed or not."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +209,32 @@ def some(number: int) -> Optional[int]:
     return None if number in (_abi.NONE, _abi.NEVER) else int(number)
 
 
+def share(number: float) -> Optional[float]:
+    return None if number < 0 else number
+#: What a rule had counted, in the words of the library's messages.
+_EVIDENCE: Dict[Optional[Cause], Callable[[Any], str]] = {
+    Cause.CONSECUTIVE: lambda words: f"{_of(words.opened_failures, 'failure')} in a row",
+    Cause.WINDOW: lambda words: f"{_of(words.opened_failures, 'failure')} within the window",
+    Cause.FAILURE_RATE: lambda words: (
+        f"{words.opened_failures} of {_of(words.opened_calls, 'call')} failed"
+    ),
+    Cause.SLOW_CALL_RATE: lambda words: (
+        f"{words.opened_slow} of {_of(words.opened_calls, 'call')} "
+        f"{'was' if words.opened_calls == 1 else 'were'} slow"
+    ),
+}
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def evidence_of(words: Any) -> Optional[str]:
+    """What the rule that opened the circuit last had counted."""
+    say = _EVIDENCE.get(cause_of(words.cause))
+    return None if say is None or some(words.opened_failures) is None else say(words)
+
+
 #: How a setting of each kind is shown.
 _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "attempts": lambda number: None if number == _abi.UNLIMITED else number,
@@ -189,9 +246,11 @@ _SHOWN: Dict[str, Callable[[Any], Any]] = {
     "optional_calls": some,
     "factor": float,
     "part": float,
-    "optional_rate": lambda number: None if number < 0 else number,
+    "optional_rate": share,
+    "share": float,
     "strategy": lambda number: ExpiryStrategy(_abi.STRATEGIES[number]),
     "flag": bool,
+    "mode": mode_of,
 }
 _EFFECTIVE = [(name, _abi.field_of(name), _SHOWN[kind]) for name, kind in _abi.SETTINGS.items()]
 
@@ -214,7 +273,8 @@ def status_of(
         total_successes=words.total_successes,
         total_failures=words.total_failures,
         total_rejections=words.total_rejections,
-        success_rate=None if words.success_rate < 0 else words.success_rate,
+        success_rate=share(words.success_rate),
+        ramp_share=share(words.ramp_share),
         last_success_time=some(words.last_success_time_ms),
         last_failure_time=some(words.last_failure_time_ms),
         opened_at=some(words.opened_at_ms),
@@ -229,4 +289,10 @@ def status_of(
         cause=cause_of(words.cause),
         reason=_structs.text(words.reason),
         last_failure_reason=_structs.text(words.last_failure_reason),
+        mode=mode_of(words.mode),
+        would_reject=words.would_reject,
+        probes_out=words.probes_out,
+        opened_calls=some(words.opened_calls),
+        opened_failures=some(words.opened_failures),
+        opened_slow=some(words.opened_slow),
     )

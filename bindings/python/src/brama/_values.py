@@ -97,6 +97,14 @@ def reason(value: Optional[str]) -> Optional[bytes]:
     return text(value)
 
 
+def data(value: Union[bytes, bytearray, memoryview]) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, (bytearray, memoryview)):
+        raise wrong_type("data", value, "bytes")
+    return bytes(value)
+
+
 def details(value: Optional[Mapping[str, str]]) -> Optional[Dict[bytes, bytes]]:
     """The metadata of a report."""
     if value is None:

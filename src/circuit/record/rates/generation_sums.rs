@@ -1,5 +1,4 @@
-//! Sums of reports that belong to one generation of a circuit: where its evidence begins, or what
-//! led to its opening.
+//! Sums of reports that belong to one generation of a circuit: where its evidence begins.
 //!
 //! Three words, each `generation | sum`, which are written one after the other without a lock.
 //! A reader takes them only if all three are of the generation that it asks for. Threads that write

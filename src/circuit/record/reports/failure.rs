@@ -7,17 +7,21 @@
 //! | half-open | opens the circuit again; where a rate of the probes decides, and in a ramp, it may be counted only |
 //!
 //! One with a wait (`failure_for`) opens a closed or half-open circuit at once, for so long. While
-//! the circuit is open, it is in the totals only.
+//! the circuit is open, it is in the totals only. So is every failure while the circuit is disabled,
+//! and that of a permit for totals only.
 
 use std::time::Duration;
 
-use super::super::rates::RateReport;
+use super::super::mode::IS_DISABLED;
+use super::super::notify::UNKNOWN;
+use super::super::rates::{RateReport, Rates};
 use super::super::transition::Change;
 use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::counting::Failure;
 use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::sys::atomic::Ordering;
+use crate::sys::fork;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::expiry;
@@ -77,7 +81,7 @@ impl Record {
         report: &Report<'_>,
         is_meant: impl Fn(Word) -> bool,
     ) -> Begun {
-        if self.wants(FAILED) {
+        if self.has_flag(FAILED.or(UNKNOWN).0 | IS_DISABLED) {
             return Begun::Not;
         }
         let word = self.word_now();
@@ -190,14 +194,27 @@ impl Record {
         happening: Happening<'_>,
     ) -> Result<Place<u32>, Refusal> {
         let mut rate_report = RateReport::failure();
+        let mut is_behind = fork::incarnation() != 0;
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
             // After the words: a failure that follows one which obeys new settings obeys them, too.
             let settings = self.settings(context);
+            if self.is_for_totals(ticket) {
+                let tally = seen.parked.tally(word);
+                let count = Failure::new(self, context, &settings, tally).count - 1;
+                let count = self.failure_in_totals(context, word, count, happening);
+                return Ok(Place::IsFree(count));
+            }
             check(ticket, word)?;
             let rates = self.rates();
             let rates = rates.as_deref();
+            // The thread that changed the settings may not exist in this process.
+            if is_behind && rates.map(Rates::shape) != settings.rate_shape() {
+                is_behind = false;
+                self.follow_settings(context);
+                continue;
+            }
             if let Some(rates) = rates {
                 let is_slow = || self.is_slow(context, &settings, ticket, happening.report);
                 rate_report.count(rates, word, happening.now, is_slow);
@@ -237,7 +254,7 @@ impl Record {
                         after,
                     };
                     let happening = Happening {
-                        counts: self.note_evidence(context, change),
+                        counts: self.rate_counts(context, change.before),
                         ..happening
                     };
                     self.after_opening(context, change, happening, opening);

@@ -5,7 +5,11 @@
 //! | closed | clears the tally, unless the settings keep it; the next opening is the first |
 //! | open | clears the parked tally, unless the settings keep it; a permit's is stale |
 //! | half-open | clears the parked tally, unless the settings keep it; the last one that is needed closes the circuit or begins its ramp, and clears it |
+//!
+//! While the circuit is disabled, and with a permit for totals only, it changes the totals only.
 
+use super::super::mode::IS_DISABLED;
+use super::super::notify::UNKNOWN;
 use super::super::parked::Seen;
 use super::super::rates::RateReport;
 use super::super::recovery::Progress;
@@ -139,7 +143,10 @@ impl Record {
         report: &Report<'_>,
     ) -> bool {
         let word = self.word_now();
-        if !word.is_watched_and_clean() || self.wants(SUCCEEDED) || check(ticket, word).is_err() {
+        if !word.is_watched_and_clean()
+            || self.has_flag(SUCCEEDED.or(UNKNOWN).0 | IS_DISABLED)
+            || check(ticket, word).is_err()
+        {
             return false;
         }
         let Some(rates) = self.rates() else {
@@ -169,6 +176,11 @@ impl Record {
         let change = loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
+            if self.is_for_totals(ticket) {
+                self.take_back(happening.now);
+                self.notify_unmoved(context, word, happening);
+                return Ok(Place::IsFree(()));
+            }
             check(ticket, word)?;
             let (after, done) = match word.state() {
                 State::Closed => {
@@ -251,7 +263,7 @@ impl Record {
         };
         let happening = Happening {
             occurrence: Occurrence::SlowSuccess,
-            counts: self.note_evidence(context, change),
+            counts: self.rate_counts(context, change.before),
             ..happening
         };
         self.after_opening(context, change, happening, opening);

@@ -144,7 +144,7 @@ mod tests {
             }
         }
         // A start by the coarse clock, until a tick falls into the call.
-        let [ticket, _] = tickets();
+        let [ticket, ..] = tickets();
         loop {
             let before = clock.micros();
             let started = ticket.starting(&clock, Timing::Coarse);

@@ -1,0 +1,299 @@
+//! The mode in effect for a connection, and what belongs to a change of it.
+//!
+//! The settings say which mode is wanted. Which one is in effect stands in two of the record's
+//! flags, on the line of the word, so that no report and no rejection looks at the settings for it:
+//!
+//! | `DISABLED` | `SHADOW` | the circuit |
+//! |---|---|---|
+//! | 0 | 0 | is normal |
+//! | 0 | 1 | is a shadow |
+//! | 1 | 0 | is disabled |
+//! | 1 | 1 | is disabled, and a thread that changes the mode is about to reset it |
+//!
+//! A thread that changes settings brings the flags up to date ([`Record::adopt_mode`]): it reads the
+//! version, the settings and the flags, exchanges the flags, and begins again if the version has
+//! gone on. The thread whose exchange succeeds tells of it.
+//!
+//! **Leaving disabled resets.** First the fourth row of the table says that a reset is under way,
+//! then the word is reset, then the flags say which mode follows. So no thread finds the circuit in
+//! its next mode with a word from before. A thread that finds the fourth row takes all steps that
+//! are left: a stopped thread is not waited for. It reads the word before it makes sure of the
+//! flags, so the word that it resets is not one that came after the reset.
+//!
+//! **What a hand holds** survives that. An open word is held if the cause that is noted beside it is
+//! a hand. The note is written after the exchange of the word. If it is not there yet, all openings
+//! by a failure are known by the word; of the others a hand's is taken for granted, which is wrong
+//! only for a slow success whose thread was stopped since before the circuit was disabled. A hand
+//! that moves the deadline of an open word leaves no trace in the word. So it looks at the flags
+//! after its note, and opens the circuit again if the mode was left meanwhile. A half-open word
+//! says by itself that a hand has made it while the circuit was disabled.
+//!
+//! **The driver** forgets the deadline of a disabled circuit when that is due. So who brings the
+//! mode back leaves the record for it once more.
+//!
+//! A call that overlaps with the end of *disabled*, and has read the word before the reset and the
+//! flags after it, may be rejected by the opening that the reset ends.
+//!
+//! Rejected: the mode in the word, where the payloads leave no bit for it in all states; a reset
+//! after the exchange of the flags, which shows the word from before to the mode that follows.
+
+use super::rare::Rare;
+use super::{Happening, Record, Ticket};
+use crate::circuit::context::Context;
+use crate::sys::atomic::{Ordering, fence};
+use crate::values::cause::Cause;
+use crate::values::event::{Later, Marks, Occurrence, Report, TEXT_BYTES, beginning};
+use crate::values::mode::Mode;
+use crate::values::state::{NEVER, State, Word};
+
+const DISABLED: u32 = 1 << 18;
+const SHADOW: u32 = 1 << 20;
+/// Disabled, and about to be reset.
+const LEAVING: u32 = DISABLED | SHADOW;
+
+/// In a record's flags: one of them is set unless the mode is normal.
+pub(super) const MODES: u32 = DISABLED | SHADOW;
+/// In a record's flags: the circuit is disabled.
+pub(super) const IS_DISABLED: u32 = DISABLED;
+
+/// The flags of a record that is made in this mode.
+pub(super) fn flags_of(mode: Mode) -> u32 {
+    match mode {
+        Mode::Normal => 0,
+        Mode::Disabled => DISABLED,
+        Mode::Shadow => SHADOW,
+    }
+}
+
+const _: () = assert!(Marks::OF_MODE as u32 == MODES >> DISABLED.trailing_zeros());
+
+/// What an event says of the mode in effect by these flags.
+#[inline]
+pub(super) fn marks_of(flags: u32) -> Marks {
+    Marks::of_mode(flags >> DISABLED.trailing_zeros())
+}
+
+impl Record {
+    /// The mode in effect.
+    pub(super) fn mode(&self) -> Mode {
+        self.marks().mode()
+    }
+
+    /// What an event says of it.
+    pub(super) fn marks(&self) -> Marks {
+        marks_of(self.flags.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_disabled(&self) -> bool {
+        self.has_flag(DISABLED)
+    }
+
+    /// Whether every call passes, whatever the word says.
+    pub(super) fn lets_all_pass(&self) -> bool {
+        self.has_flag(MODES)
+    }
+
+    /// Whether a report changes the totals only.
+    pub(super) fn is_for_totals(&self, ticket: Option<Ticket>) -> bool {
+        ticket.is_some_and(Ticket::is_for_totals) || self.is_disabled()
+    }
+
+    /// The state that a question is answered with, for a thread that has read this word.
+    pub(super) fn state_of(&self, word: Word) -> State {
+        match word.state() {
+            State::Open | State::HalfOpen if self.is_disabled() => State::Closed,
+            state => state,
+        }
+    }
+
+    /// Admits a call that the word does not let pass: what it reports is in the totals only.
+    pub(super) fn pass_for_totals(&self, context: &Context) -> Ticket {
+        Ticket::for_totals().starting(&context.clock, self.timing(context))
+    }
+
+    /// Admits a call that this word rejects, if the mode lets all calls pass.
+    pub(super) fn pass_in_spite_of(
+        &self,
+        context: &Context,
+        word: Word,
+        now: u64,
+    ) -> Option<Ticket> {
+        match self.mode() {
+            Mode::Normal => return None,
+            Mode::Disabled => {}
+            Mode::Shadow => {
+                self.touch(now);
+                if let Some(rare) = self.cold().rare.get() {
+                    rare.would_reject.fetch_add(1, Ordering::Relaxed);
+                }
+                self.notify_unmoved(context, word, Happening::new(Occurrence::Rejected, now));
+            }
+        }
+        Some(self.pass_for_totals(context))
+    }
+
+    /// Calls that passed and would have been rejected.
+    pub(super) fn would_reject(&self) -> u64 {
+        let rare = self.cold().rare.get();
+        rare.map_or(0, |rare: &Rare| rare.would_reject.load(Ordering::Relaxed))
+    }
+
+    /// Brings the mode up to date with the settings. What belongs to the change is done when this
+    /// returns. Allocates.
+    pub(crate) fn adopt_mode(&self, context: &Context) {
+        loop {
+            let version = context.version();
+            let wanted = self.settings(context).mode;
+            let done = self.step_to(context, wanted);
+            // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
+            // there finds these flags, or this thread the new version.
+            fence(Ordering::SeqCst);
+            if done && context.version() == version {
+                return;
+            }
+        }
+    }
+
+    /// One exchange on the way to this mode. True if it is in effect.
+    fn step_to(&self, context: &Context, wanted: Mode) -> bool {
+        // ORDERING: Acquire, partner of the AcqRel below: who finds that a reset is under way
+        // finds what led to it.
+        let before = self.flags.load(Ordering::Acquire) & MODES;
+        let after = flags_of(wanted);
+        if before == after {
+            return true;
+        }
+        if wanted == Mode::Shadow {
+            // It counts there, and a call allocates nothing.
+            self.rare();
+        }
+        let next = match before {
+            DISABLED => LEAVING,
+            LEAVING => {
+                self.reset_on_leaving(context);
+                after
+            }
+            _ => after,
+        };
+        let change = |flags: u32| (flags & MODES == before).then_some(flags & !MODES | next);
+        // ORDERING: AcqRel, partner of itself and of the load above: the reset comes before the
+        // mode that follows it.
+        let changed = self
+            .flags
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
+        if changed.is_err() || next == LEAVING {
+            return false;
+        }
+        if before == LEAVING {
+            self.plan_again(context);
+        }
+        self.notify_of_mode(context, wanted);
+        true
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & MODES == LEAVING
+    }
+
+    /// Resets the circuit, unless a hand holds it, or another thread has done so.
+    fn reset_on_leaving(&self, context: &Context) {
+        // ORDERING: SeqCst, partner of the fence in `is_left_since`: either this thread finds the
+        // note of the hand, or the hand finds that the mode is left.
+        fence(Ordering::SeqCst);
+        let now = context.clock.now();
+        let may_reset = |word| self.is_leaving() && !self.is_held_by_hand(word);
+        let happening = Happening::new(Occurrence::Reset, now);
+        // A removed connection has nothing to reset.
+        let _ = self.reset_if(context, happening, may_reset);
+    }
+
+    /// For a hand that has moved the deadline of an open circuit which was disabled, after its
+    /// note: whether the mode was left meanwhile, perhaps before the note was written.
+    pub(super) fn is_left_since(&self) -> bool {
+        // ORDERING: SeqCst, partner of the fence in `reset_on_leaving`.
+        fence(Ordering::SeqCst);
+        self.flags.load(Ordering::Relaxed) & MODES != DISABLED
+    }
+
+    /// Whether a hand has brought the circuit into this state, which is not closed.
+    fn is_held_by_hand(&self, word: Word) -> bool {
+        match (word.deadline(), self.cause_of(word)) {
+            (Some(_), Some(cause)) => cause == Cause::Manual,
+            (Some(_), None) => !word.is_opened_by_failure(),
+            (None, _) => word.is_held_half_open(),
+        }
+    }
+
+    /// The driver has forgotten the deadline, or will.
+    fn plan_again(&self, context: &Context) {
+        // ORDERING: SeqCst, partner of the fence in `is_disabled_for_driver`: either this thread
+        // finds the deadline of a hand, or the driver that was woken for it finds these flags.
+        fence(Ordering::SeqCst);
+        if let Some(deadline) = self.word_now().deadline()
+            && deadline != NEVER
+        {
+            context.attention.leave(self, || self.share());
+            context.waker.wake_by(self.wanted_at(deadline));
+        }
+    }
+
+    /// Whether the driver may forget the deadline: the thread that brings the mode back sees to it.
+    pub(super) fn is_disabled_for_driver(&self) -> bool {
+        if !self.is_disabled() {
+            return false;
+        }
+        // ORDERING: SeqCst, partner of the fence in `plan_again`.
+        fence(Ordering::SeqCst);
+        self.is_disabled()
+    }
+
+    fn notify_of_mode(&self, context: &Context, mode: Mode) {
+        let text = match mode {
+            Mode::Normal => "the mode is normal",
+            Mode::Disabled => "the mode is disabled: every call passes",
+            Mode::Shadow => "the mode is shadow: no call is rejected",
+        };
+        let now = context.clock.now();
+        let report = Report::from(text);
+        let happening = Happening {
+            report: &report,
+            ..Happening::new(Occurrence::Noticed, now)
+        };
+        self.notify_unmoved(context, self.word_asked_at(context, now), happening);
+    }
+}
+
+/// What an event says of a hand that takes effect later.
+const LATER: &str = "takes effect when the circuit is enabled again";
+
+impl Record {
+    /// [`Record::notify_without_waking`] of what a hand did, with a reason that says that it takes
+    /// effect later.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn notify_of_later(
+        &self,
+        context: &Context,
+        before: State,
+        after: State,
+        word: Word,
+        happening: Happening<'_>,
+    ) -> bool {
+        let most = TEXT_BYTES - LATER.len() - 2;
+        let reason = match happening.report.reason {
+            Some(reason) => format!("{}; {LATER}", beginning(reason, most)),
+            None => LATER.to_owned(),
+        };
+        let report = Report {
+            reason: Some(&reason),
+            is_altered: happening.report.is_altered(),
+            ..happening.report.clone()
+        };
+        let happening = Happening {
+            report: &report,
+            later: Later::Said,
+            ..happening
+        };
+        self.notify_without_waking(context, before, after, word, happening)
+    }
+}

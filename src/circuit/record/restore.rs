@@ -1,0 +1,304 @@
+//! A circuit is saved, and restored: a transition by hand to what it was when it was saved.
+//!
+//! Whatever it is restored to, it gets a generation of its own, so permits that are out are stale,
+//! and a stamp, so a later restore of the same data leaves it alone.
+//!
+//! | from | to | |
+//! |---|---|---|
+//! | closed | closed | one exchange |
+//! | any state | open, half-open | one exchange; then the saved failures are parked, unless the state has changed again |
+//! | another state | closed | closed as by a reset; then as from closed, unless the state has changed again |
+//!
+//! So a thread that loses an exchange has changed nothing that counts. A failure that is reported
+//! between the two steps of a restore came before it, for the count.
+//!
+//! **Totals** become the saved ones, unless they are higher: they never go down, and what is restored
+//! where it was saved is not counted twice. Successes and rejections are added to the shared cell.
+//! The evidence of the rates is sums of these cells. So it begins again after the addition, with
+//! the sums that include it.
+//!
+//! **The time** that is left of an opening goes on by the wall clock, since the monotonic clocks of
+//! two machines, or of one that has started again, have nothing in common. A wall clock that was set
+//! back prolongs no opening.
+//!
+//! Rejected: parking the saved failures before the exchange. All threads that leave *closed* park
+//! the tally of its word, and rely on that. Setting the totals, which readers have seen higher; a place of its own for restored
+//! totals, which a million circuits would have to have.
+
+use std::time::Duration;
+
+use super::last_opening::Opening;
+use super::parked::Seen;
+use super::timestamps::Kind;
+use super::transition::Change;
+use super::{Happening, Record, Refusal, Status};
+use crate::circuit::context::Context;
+use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
+use crate::values::cause::Cause;
+use crate::values::event::{Occurrence, Report};
+use crate::values::evidence::Counted;
+use crate::values::key::Key;
+use crate::values::saved::{Saved, Stands, Totals, Writer};
+use crate::values::settings::Settings;
+use crate::values::state::{self, Closing, NEVER, State, Word};
+use crate::values::tally::Tally;
+
+impl Record {
+    /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was removed.
+    pub(crate) fn save(&self, context: &Context, begun: u64, writer: &mut Writer) {
+        let Some((status, word)) = self.status_and_word(context) else {
+            return;
+        };
+        let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        let stands = match (status.state, word.deadline()) {
+            (State::Open, Some(NEVER)) => Stands::Open {
+                left: None,
+                given: None,
+            },
+            (State::Open, Some(deadline)) => {
+                let left = deadline.saturating_sub(begun);
+                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
+                Stands::Open {
+                    left: Some(left),
+                    // It may have opened since the save was begun.
+                    given: Some(given.max(left)),
+                }
+            }
+            (State::HalfOpen, _) => Stands::HalfOpen,
+            _ => Stands::Closed,
+        };
+        writer.add(&Saved {
+            key: Key::new(status.scope.as_deref(), &status.identifier),
+            stands,
+            trips: status.trips.min(u8::MAX.into()) as u8,
+            cause: status.cause,
+            reason: status.reason.as_deref(),
+            last_failure_reason: status.last_failure_reason.as_deref(),
+            failures: match status.settings.window {
+                Some(_) => 0,
+                None => status.failure_count,
+            },
+            totals: Totals {
+                successes: status.total_successes,
+                failures: status.total_failures,
+                rejections: status.total_rejections,
+                ignored: u32::try_from(status.total_ignored).unwrap_or(u32::MAX),
+            },
+        });
+    }
+
+    /// A status, and the word that it is of. None if the connection was removed.
+    fn status_and_word(&self, context: &Context) -> Option<(Status, Word)> {
+        loop {
+            let word = self.word_now();
+            let status = self.status(context)?;
+            // A closed circuit needs no word of its own: what counts may change all the time.
+            if self.word_now() == word || status.state != State::Open && word.deadline().is_none() {
+                return Some((status, word));
+            }
+        }
+    }
+
+    /// Restores the circuit to what was saved at `written`, in Unix ms. False if it has changed its
+    /// state since then, and was left alone.
+    pub(crate) fn restore(
+        &self,
+        context: &Context,
+        saved: &Saved<'_>,
+        written: u64,
+    ) -> Result<bool, Refusal> {
+        let now = context.clock.now();
+        let (change, opening) = loop {
+            let seen = self.look(context, now)?;
+            if self.has_changed_since(context, seen.word, written) {
+                return Ok(false);
+            }
+            let restored = match saved.stands {
+                Stands::Closed => {
+                    let change = self.restore_closed(context, seen, saved, now);
+                    change.map(|change| (change, None))
+                }
+                Stands::HalfOpen => {
+                    let after = seen.word.restored_half_open(saved.trips.into());
+                    let change = self.restore_left(context, seen, saved, after);
+                    change.map(|change| (change, None))
+                }
+                Stands::Open { left, given } => {
+                    let passed = self.passed_since(context, written);
+                    let cause = saved.cause.unwrap_or(Cause::Manual);
+                    let opening = self.opening_for(context, given.unwrap_or(u64::MAX), cause);
+                    let deadline = match left.map(|left| left.saturating_sub(passed)) {
+                        None => NEVER,
+                        // It is due for every clock from now on, also for one that lags.
+                        Some(0) => now,
+                        Some(left) => state::deadline(opening.at, left),
+                    };
+                    let after = seen.word.restored_open(saved.trips.into(), deadline);
+                    let change = self.restore_left(context, seen, saved, after);
+                    change.map(|change| (change, Some(opening)))
+                }
+            };
+            if let Some(restored) = restored {
+                break restored;
+            }
+        };
+        self.touch(now);
+        self.after_restore(context, saved, change, opening);
+        Ok(true)
+    }
+
+    /// Whether the circuit has changed its state since that time, in Unix ms. A registration is no
+    /// change.
+    fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
+        let last = self.stamp_of(context, word);
+        let at = || context.clock.unix_ms(last.time.saturating_sub(1));
+        last.kind != Kind::Registration && at() > written
+    }
+
+    fn passed_since(&self, context: &Context, written: u64) -> u64 {
+        let now = context.clock.unix_ms(context.clock.now_exact());
+        now.saturating_sub(written)
+    }
+
+    /// To open or half-open. `None` if another thread was faster.
+    fn restore_left(
+        &self,
+        context: &Context,
+        seen: Seen,
+        saved: &Saved<'_>,
+        after: Word,
+    ) -> Option<Change> {
+        let before = seen.word;
+        if !self.leave(seen, after) {
+            return None;
+        }
+        self.park_restored(context, after, saved);
+        // The last calls must not fall half a round of generations behind.
+        self.end_evidence(after);
+        Some(Change { before, after })
+    }
+
+    /// Parks the saved failures beside a word that was restored, while it is in that generation.
+    fn park_restored(&self, context: &Context, after: Word, saved: &Saved<'_>) {
+        let settings = self.settings(context);
+        loop {
+            let seen = self.seen();
+            let word = seen.word;
+            let is_mine = word.generation() == after.generation() && !word.is_retired();
+            let tally = self.restored_tally(seen.parked.tally(word), &settings, saved);
+            if !is_mine || self.park(seen, seen.parked.with(word, tally)) {
+                return;
+            }
+        }
+    }
+
+    /// To closed. `None` if another thread was faster.
+    fn restore_closed(
+        &self,
+        context: &Context,
+        seen: Seen,
+        saved: &Saved<'_>,
+        now: u64,
+    ) -> Option<Change> {
+        let before = seen.word;
+        if let Some(tally) = before.tally() {
+            return self.restore_tally(context, before, tally, saved);
+        }
+        let closed = self.shut(context, seen, Closing::Forgetting)?;
+        let is_mine = |word: Word| word.generation() == closed.after.generation();
+        // A thread that changes the state from now on comes after the restore.
+        while let Ok(Seen { word, .. }) = self.look(context, now)
+            && is_mine(word)
+            && let Some(tally) = word.tally()
+        {
+            if let Some(Change { after, .. }) = self.restore_tally(context, word, tally, saved) {
+                return Some(Change { before, after });
+            }
+        }
+        Some(closed)
+    }
+
+    /// Of a closed circuit, in a generation of its own.
+    fn restore_tally(
+        &self,
+        context: &Context,
+        before: Word,
+        tally: Tally,
+        saved: &Saved<'_>,
+    ) -> Option<Change> {
+        let version = context.version();
+        let settings = self.settings(context);
+        let tally = self.restored_tally(tally, &settings, saved);
+        let after = before.restored_closed(saved.trips.into(), tally, settings.is_watched());
+        if !self.swap(before, after) {
+            return None;
+        }
+        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there finds
+        // this word, or this thread the new version.
+        fence_after_rmw();
+        if context.version() != version {
+            self.watch(context);
+        }
+        Some(Change { before, after })
+    }
+
+    /// The failures that count after a restore, in place of these. A window comes back empty: the
+    /// times of its failures are not saved.
+    fn restored_tally(&self, present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
+        match settings.window.is_some() || self.window().is_some() {
+            true => present.cleared(),
+            false => Tally::plain(saved.failures),
+        }
+    }
+
+    /// What the thread that has won a restore does after it.
+    fn after_restore(
+        &self,
+        context: &Context,
+        saved: &Saved<'_>,
+        change: Change,
+        opening: Option<Opening>,
+    ) {
+        self.restore_totals(context, saved.totals);
+        if saved.reason.is_some() || saved.last_failure_reason.is_some() {
+            // A restore may allocate the place where they are kept.
+            self.rare();
+        }
+        let report = saved.last_failure_reason.map_or(Report::NONE, Report::from);
+        self.note_failure_reason(context, &report);
+        let reason = saved.reason.map_or(Report::NONE, Report::from);
+        // The stamp is written also where the state stays.
+        if let Some(opening) = opening {
+            self.note_change(context, change, opening.at);
+            let happening = Happening {
+                report: &reason,
+                ..Happening::new(Occurrence::OpenedByHand, opening.at)
+            };
+            self.after_opening(context, change, happening, opening);
+            return;
+        }
+        let now = context.clock.now();
+        self.note_change(context, change, now);
+        let entry = self.note_restored(change, saved.cause);
+        self.note_opening_reason(context, entry, &reason, Counted::default());
+        let occurrence = match saved.stands {
+            Stands::HalfOpen => Occurrence::HalfOpenedByHand,
+            Stands::Closed | Stands::Open { .. } => Occurrence::ClosedByHand,
+        };
+        self.after(context, change, Happening::new(occurrence, now));
+    }
+
+    /// The totals of a circuit that was restored. They are in no rate.
+    fn restore_totals(&self, context: &Context, totals: Totals) {
+        self.totals().raise(totals.successes, totals.rejections);
+        self.failures.fetch_max(totals.failures, Ordering::Relaxed);
+        self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
+        // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
+        // circuit and is not found here, in either of its steps, finds the totals in its sums.
+        fence(Ordering::SeqCst);
+        let word = self.word_at(context, context.clock.now());
+        if word.tally().is_some() {
+            self.begin_evidence(self.before_evidence(), word);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Circuits of the model that are saved and restored.
+
+use super::{Circuit, Mode};
+use crate::effective::Effective;
+
+/// A circuit as it was, and when.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    circuit: Circuit,
+    in_a_row: u32,
+    at: u64,
+}
+
+impl Circuit {
+    pub fn save(&self, settings: &Effective, now: u64) -> Saved {
+        Saved {
+            circuit: self.clone(),
+            in_a_row: match settings.window {
+                Some(_) => 0,
+                None => self.in_a_row,
+            },
+            at: now,
+        }
+    }
+
+    /// False if it has changed since it was saved, and is left alone.
+    pub fn restore(&mut self, saved: &Saved, now: u64) -> bool {
+        if self.changed_at.is_some_and(|at| at > saved.at) {
+            return false;
+        }
+        let then = &saved.circuit;
+        self.active_at = now;
+        self.forget_failures();
+        if !self.had_window {
+            self.in_a_row = saved.in_a_row;
+        }
+        self.trips = then.trips;
+        (self.cause, self.reason) = (then.cause, then.reason);
+        self.last_failure_reason = then.last_failure_reason.or(self.last_failure_reason);
+        self.successes = self.successes.max(then.successes);
+        self.failures = self.failures.max(then.failures);
+        self.rejections = self.rejections.max(then.rejections);
+        self.ignored = self.ignored.max(then.ignored);
+        self.evidence.forget_opening();
+        match then.mode {
+            Mode::Closed => self.change(Mode::Closed, now),
+            Mode::HalfOpen { .. } => self.half_open(now),
+            Mode::Open { until, lasting } => {
+                let until = until.map(|until| until.max(now));
+                self.change(Mode::Open { until, lasting }, now);
+                self.opened_at = Some(now);
+            }
+        }
+        // An opening whose time is over is due at once.
+        self.catch_up(now);
+        true
+    }
+}

@@ -1,0 +1,12 @@
+//! Circuits that are saved and restored.
+
+#![cfg(not(loom))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod changed;
+mod events;
+mod refused;
+mod restored;
+mod waiting;

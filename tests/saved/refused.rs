@@ -1,0 +1,56 @@
+//! Data that is no save is refused whole.
+
+use brama::{Error, State};
+
+use super::restored::{registered, status};
+use crate::common::{fail, manager, ms};
+
+/// Mutation: `a-save-that-is-not-checked-whole`.
+#[test]
+fn whatever_is_damaged_is_refused_and_changes_nothing() {
+    let (old, _) = manager();
+    for name in ["a", "b"] {
+        fail(&old.register(name, None).expect("a new name"), 5);
+    }
+    old.open_circuit("a", "by hand", ms(5_000))
+        .expect("registered");
+    let data = old.save();
+    let (new, _clock) = manager();
+    let a = new.register("a", None).expect("a new name");
+    let before = status(&a);
+    let refused = |damaged: &[u8]| match new.restore(damaged) {
+        Err(Error::InvalidArgument(invalid)) => assert_eq!(invalid.name, "data"),
+        other => panic!("{other:?}"),
+    };
+    for length in 0..data.len() {
+        refused(&data[..length]);
+    }
+    for at in 0..data.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut damaged = data.clone();
+            damaged[at] ^= flip;
+            refused(&damaged);
+        }
+    }
+    refused(&[&data[..], &[0]].concat());
+    refused(&[&data[..], &data[..]].concat());
+    refused(b"{}");
+    assert_eq!(status(&a), before);
+    let b = new.register("b", None).expect("a new name");
+    assert_eq!(b.state(), State::Closed, "nothing waits");
+    assert_eq!(new.restore(&data), Ok(2), "undamaged");
+    assert_eq!(a.state(), State::Open);
+}
+
+#[test]
+fn the_message_says_what_is_wrong() {
+    let (brama, _clock) = manager();
+    registered(&brama);
+    let mut data = brama.save();
+    data[8] = 9;
+    let error = brama.restore(&data).expect_err("another version");
+    let said = error.to_string();
+    for part in ["`data`", "98 bytes", "offset 8", "version 9 is unknown"] {
+        assert!(said.contains(part), "{said}, without {part}");
+    }
+}
