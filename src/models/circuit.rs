@@ -93,7 +93,7 @@ impl Circuit {
         fence(Ordering::SeqCst);
         self.record.fit_rates(&self.context);
         self.record.watch(&self.context);
-        if options.changes.concern_mode() {
+        if options.changes.mode.is_given() {
             self.record.adopt_mode(&self.context);
         }
     }

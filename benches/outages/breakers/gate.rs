@@ -23,7 +23,7 @@ pub enum Settings {
 impl Settings {
     fn options(self) -> ConnectionOptions {
         let without_ramp = ConnectionOptions::new()
-            .max_attempts(8)
+            .max_attempts(9)
             .failure_rate(0.5)
             .minimum_calls(20)
             .rate_window(Duration::from_secs(10))
@@ -31,7 +31,7 @@ impl Settings {
             .half_open_max_calls(2)
             .half_open_successes(2);
         match self {
-            Settings::Recommended => without_ramp.ramp(Duration::from_secs(1)),
+            Settings::Recommended => without_ramp.ramp(Duration::from_secs(2)),
             Settings::WithoutRamp => without_ramp,
             Settings::Defaults => ConnectionOptions::new(),
         }
