@@ -294,11 +294,52 @@ impl Record {
         self.failures.fetch_max(totals.failures, Ordering::Relaxed);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
-        // circuit and is not found here, in either of its steps, finds the totals in its sums.
+        // circuit, or begins its ramp, and is not found here finds the totals in its sums.
         fence(Ordering::SeqCst);
         let word = self.word_at(context, context.clock.now());
-        if word.tally().is_some() {
+        if word.evidence_generation().is_some() {
             self.begin_evidence(self.before_evidence(), word);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::circuit::record::{RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::settings::ConnectionOptions;
+
+    /// The thread that has restored a half-open circuit is stopped before it restores the totals,
+    /// and a probe begins the ramp meanwhile.
+    #[test]
+    fn restored_totals_are_in_no_rate_of_a_ramp() {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let options = ConnectionOptions::new()
+            .ramp(Duration::from_secs(1))
+            .failure_rate(0.5)
+            .minimum_calls(10);
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        record.half_open(&context).expect("there");
+        let succeed = || {
+            let reported = record.success(&context, None, &Report::NONE);
+            reported.expect("there");
+        };
+        succeed();
+        assert!(record.word_now().is_ramp());
+        record.restore_totals(
+            &context,
+            Totals {
+                successes: 1_000,
+                ..Totals::default()
+            },
+        );
+        let counted = || record.status(&context).expect("there").window_calls;
+        assert_eq!(counted(), Some(0));
+        succeed();
+        assert_eq!(counted(), Some(1));
     }
 }
