@@ -7,6 +7,7 @@ mod common;
 
 mod changed;
 mod events;
+mod modes;
 mod refused;
 mod restored;
 mod waiting;

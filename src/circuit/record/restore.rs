@@ -38,6 +38,7 @@ use crate::values::cause::Cause;
 use crate::values::event::{Occurrence, Report};
 use crate::values::evidence::Counted;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::saved::{Saved, Stands, Totals, Writer};
 use crate::values::settings::Settings;
 use crate::values::state::{self, Closing, NEVER, State, Word};
@@ -50,14 +51,20 @@ impl Record {
             return;
         };
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let stands = match (status.state, word.deadline()) {
+        let state = self.state_to_save(&status, word);
+        let stands = match (state, word.deadline()) {
             (State::Open, Some(NEVER)) => Stands::Open {
                 left: None,
                 given: None,
             },
             (State::Open, Some(deadline)) => {
                 let left = deadline.saturating_sub(begun);
-                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
+                let given = match status.mode {
+                    // Its status shows what the settings say.
+                    Mode::Disabled => self.lasting(word),
+                    _ => status.expiry.map(ms),
+                };
+                let given = given.unwrap_or(left).min(NEVER - 1);
                 Stands::Open {
                     left: Some(left),
                     // It may have opened since the save was begun.
@@ -109,6 +116,8 @@ impl Record {
     ) -> Result<bool, Refusal> {
         let now = context.clock.now();
         let (change, opening) = loop {
+            // Before the word, as in `half_open`.
+            let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             if self.has_changed_since(context, seen.word, written) {
                 return Ok(false);
@@ -120,13 +129,20 @@ impl Record {
                 }
                 Stands::HalfOpen => {
                     let after = seen.word.restored_half_open(saved.trips.into());
+                    let after = match is_disabled {
+                        true => after.held_half_open(),
+                        false => after,
+                    };
                     let change = self.restore_left(context, seen, saved, after);
                     change.map(|change| (change, None))
                 }
                 Stands::Open { left, given } => {
                     let passed = self.passed_since(context, written);
                     let cause = saved.cause.unwrap_or(Cause::Manual);
-                    let opening = self.opening_for(context, given.unwrap_or(u64::MAX), cause);
+                    let opening = Opening {
+                        is_restored: true,
+                        ..self.opening_for(context, given.unwrap_or(u64::MAX), cause)
+                    };
                     let deadline = match left.map(|left| left.saturating_sub(passed)) {
                         None => NEVER,
                         // It is due for every clock from now on, also for one that lags.
@@ -272,7 +288,7 @@ impl Record {
             self.note_change(context, change, opening.at);
             let happening = Happening {
                 report: &reason,
-                ..Happening::new(Occurrence::OpenedByHand, opening.at)
+                ..self.deferrable(Occurrence::OpenedByHand, opening.at)
             };
             self.after_opening(context, change, happening, opening);
             return;
@@ -285,7 +301,7 @@ impl Record {
             Stands::HalfOpen => Occurrence::HalfOpenedByHand,
             Stands::Closed | Stands::Open { .. } => Occurrence::ClosedByHand,
         };
-        self.after(context, change, Happening::new(occurrence, now));
+        self.after(context, change, self.deferrable(occurrence, now));
     }
 
     /// The totals of a circuit that was restored. They are in no rate.
