@@ -61,7 +61,8 @@ impl Brama {
     /// - Windows and rates are empty. Where the settings have a `window`, no failure counts.
     /// - The totals become the saved ones, unless they are higher already.
     /// - A circuit that has changed its state after it was saved, by the wall clock, is left alone
-    ///   and not counted. A registration is no change; another restore is one.
+    ///   and not counted. A registration is no change, in whichever state the circuit
+    ///   [begins](crate::InitialState); another restore is one.
     ///
     /// What waits takes as much memory as it does in the data. A later restore replaces what waits
     /// for the same names. Any thread may restore at any time.

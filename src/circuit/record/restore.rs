@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use super::last_opening::Opening;
 use super::parked::Seen;
-use super::timestamps::Kind;
 use super::transition::Change;
 use super::{Happening, Record, Refusal, Status};
 use crate::circuit::context::Context;
@@ -164,11 +163,11 @@ impl Record {
     }
 
     /// Whether the circuit has changed its state since that time, in Unix ms. A registration is no
-    /// change.
+    /// change, in whichever state the circuit is born.
     fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
         let last = self.stamp_of(context, word);
         let at = || context.clock.unix_ms(last.time.saturating_sub(1));
-        last.kind != Kind::Registration && at() > written
+        !last.kind.is_birth() && at() > written
     }
 
     fn passed_since(&self, context: &Context, written: u64) -> u64 {
