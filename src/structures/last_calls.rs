@@ -165,6 +165,14 @@ impl LastCalls {
         self.begin_unless(generation, |head| head.calls(self.shape) == 0);
     }
 
+    /// Begins the evidence again, in the ring's generation or a newer one, unless `is_present` says
+    /// that another thread may have done so: as soon as that says no, reports count that must stay.
+    pub(crate) fn restart_while(&self, generation: Generation, is_present: impl Fn() -> bool) {
+        self.begin_unless(generation, |head| {
+            head.calls(self.shape) == 0 || !is_present()
+        });
+    }
+
     /// Begins the evidence of a newer generation, unless a report has done so. The thread that
     /// closes the circuit calls it, so that no later generation is taken for an older one.
     pub(crate) fn follow(&self, generation: Generation) {
@@ -173,7 +181,9 @@ impl LastCalls {
 
     /// Begins the evidence in a newer generation, and in the ring's own one unless it may stay.
     fn begin_unless(&self, generation: Generation, may_stay: impl Fn(Head) -> bool) {
-        let mut seen = self.head.0.load(Ordering::Relaxed);
+        // ORDERING: Acquire, here and in `exchange_head`, partner of the Release there: what
+        // `may_stay` asks afterwards is no older than the last report in this head.
+        let mut seen = self.head.0.load(Ordering::Acquire);
         loop {
             let head = Head::from_bits(seen);
             let stays = head.is_of(generation) && may_stay(head);
@@ -383,10 +393,11 @@ impl LastCalls {
 
     /// Returns the current head if it is no longer the one that was seen.
     fn exchange_head(&self, seen: u64, next: Head) -> Result<(), u64> {
-        // ORDERING: Relaxed. The fence in `claim` comes after it.
+        // ORDERING: Release, and Acquire on failure, partners in `begin_unless`. The fence in `claim`
+        // comes after it.
         self.head
             .0
-            .compare_exchange_weak(seen, next.bits(), Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange_weak(seen, next.bits(), Ordering::Release, Ordering::Acquire)
             .map(drop)
     }
 }

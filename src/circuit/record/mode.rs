@@ -232,7 +232,7 @@ impl Record {
     }
 
     /// The driver has forgotten the deadline, or will.
-    fn plan_again(&self, context: &Context) {
+    pub(super) fn plan_again(&self, context: &Context) {
         // ORDERING: SeqCst, partner of the fence in `is_disabled_for_driver`: either this thread
         // finds the deadline of a hand, or of a ramp that a late report has begun, or the driver that was woken for it finds these flags.
         fence(Ordering::SeqCst);

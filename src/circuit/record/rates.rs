@@ -245,7 +245,7 @@ impl Record {
         self.rates()?.counts(self, context, word)
     }
 
-    /// Before the exchange that closes or resets a circuit, or begins a ramp.
+    /// Before the exchange that resets a circuit, or begins a ramp.
     pub(super) fn before_evidence(&self) -> Beginning {
         // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the new
         // block, or that one finds in the cells what was reported before this.
@@ -259,8 +259,28 @@ impl Record {
         }))
     }
 
-    /// After the exchange that closed it or began a ramp: the evidence of this word begins. Reports
-    /// may have come first.
+    /// Before the exchange that closes the circuit of this word, which is closing: the evidence of
+    /// the closed one begins. A ramp that a hand ends has counted in the same generation, so what it
+    /// has counted must be gone before a report finds the circuit closed. False, and nothing is
+    /// done, if another thread has closed it.
+    pub(super) fn begin_evidence_while(&self, closing: Word) -> bool {
+        let Beginning(beginning) = self.before_evidence();
+        // The sums come before all reports to the closed circuit.
+        let is_present = || self.word_now() == closing;
+        if let Some((rates, sums)) = beginning {
+            match &rates.reports {
+                Reports::Time(reports) if is_present() => {
+                    reports.begin(self, closing.generation(), sums);
+                }
+                Reports::Time(_) => return false,
+                Reports::Calls(reports) => reports.restart_while(closing.generation(), is_present),
+            }
+        }
+        true
+    }
+
+    /// After the exchange that began a ramp, or closed the circuit: the evidence of this word begins.
+    /// Reports may have come first.
     pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
         if let (Some((rates, sums)), Some(generation)) = (beginning, word.evidence_generation()) {
             match &rates.reports {

@@ -192,16 +192,15 @@ impl Record {
             let closed = word.closed(parked.tally(word), watched);
             // What counts in a ramp goes on to count.
             let begins = word.is_closing() != Some(Closing::AfterRamp);
-            let beginning = begins.then(|| self.before_evidence());
+            if begins && !self.begin_evidence_while(word) {
+                return None;
+            }
             if !self.swap(word, closed) {
                 return None;
             }
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
             // there finds this closed word, or this thread the new version.
             fence_after_rmw();
-            if let Some(beginning) = beginning {
-                self.begin_evidence(beginning, closed);
-            }
             if context.version() != version {
                 self.watch(context);
                 // The rates may have got another block, of the generation before.
@@ -250,7 +249,12 @@ impl Record {
     pub(super) fn opening_for(&self, context: &Context, lasting: u64, cause: Cause) -> Opening {
         let at = context.clock.now_upper();
         self.note_opening(at);
-        Opening { at, lasting, cause }
+        Opening {
+            at,
+            lasting,
+            cause,
+            is_restored: false,
+        }
     }
 
     /// What the winner of an opening does after it, or of a new deadline.
