@@ -309,11 +309,20 @@ impl Record {
         self.failures.fetch_max(totals.failures, Ordering::Relaxed);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
-        // circuit, or begins its ramp, and is not found here finds the totals in its sums.
+        // circuit and is not found here, in either of its steps, finds the totals in its sums. So does
+        // one that makes it half-open.
         fence(Ordering::SeqCst);
-        let word = self.word_at(context, context.clock.now());
-        if word.evidence_generation().is_some() {
-            self.begin_evidence(self.before_evidence(), word);
+        loop {
+            let word = self.word_at(context, context.clock.now());
+            if word.evidence_generation().is_some() {
+                return self.begin_evidence(self.before_evidence(), word);
+            }
+            // A thread that is about to begin a ramp may have added up before this. Then its exchange
+            // fails, and it adds up again.
+            match word.with_totals_raised() {
+                Some(raised) if !self.swap(word, raised) => {}
+                _ => return,
+            }
         }
     }
 }
@@ -326,10 +335,8 @@ mod tests {
     use crate::sys::manual_clock::ManualClock;
     use crate::values::settings::ConnectionOptions;
 
-    /// The thread that has restored a half-open circuit is stopped before it restores the totals,
-    /// and a probe begins the ramp meanwhile.
-    #[test]
-    fn restored_totals_are_in_no_rate_of_a_ramp() {
+    /// Half-open, one success before its ramp.
+    fn half_open() -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
         let options = ConnectionOptions::new()
             .ramp(Duration::from_secs(1))
@@ -339,19 +346,39 @@ mod tests {
         newcomer.with(&context, Some(options)).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);
         record.half_open(&context).expect("there");
+        (context, record)
+    }
+
+    const SUCCESSES: Totals = Totals {
+        successes: 1_000,
+        failures: 0,
+        rejections: 0,
+        ignored: 0,
+    };
+
+    /// The thread that reports the last success that is needed is stopped before it begins the ramp,
+    /// and has added up what came before that.
+    #[test]
+    fn a_ramp_does_not_begin_with_sums_that_lack_restored_totals() {
+        let (context, record) = half_open();
+        let stopped = record.seen();
+        let _sums = record.before_evidence();
+        record.restore_totals(&context, SUCCESSES);
+        assert!(!record.leave(stopped, stopped.word.ramping(1_000)));
+    }
+
+    /// The thread that has restored a half-open circuit is stopped before it restores the totals,
+    /// and a probe begins the ramp meanwhile.
+    #[test]
+    fn restored_totals_are_in_no_rate_of_a_ramp() {
+        let (context, record) = half_open();
         let succeed = || {
             let reported = record.success(&context, None, &Report::NONE);
             reported.expect("there");
         };
         succeed();
         assert!(record.word_now().is_ramp());
-        record.restore_totals(
-            &context,
-            Totals {
-                successes: 1_000,
-                ..Totals::default()
-            },
-        );
+        record.restore_totals(&context, SUCCESSES);
         let counted = || record.status(&context).expect("there").window_calls;
         assert_eq!(counted(), Some(0));
         succeed();
