@@ -89,6 +89,8 @@ fn the_same_data_is_restored_once() {
 }
 
 /// As in a process that registers its connections with a state to begin in, and then restores.
+///
+/// Mutation: `a-birth-that-is-a-change`.
 #[test]
 fn the_state_that_a_circuit_is_born_in_is_no_change() {
     let (old, clock) = manager();

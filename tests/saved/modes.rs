@@ -33,6 +33,7 @@ fn unhealthy() -> Vec<(Brama, State)> {
     all
 }
 
+/// Mutation: `what-is-restored-while-disabled`.
 #[test]
 fn what_is_restored_while_disabled_takes_effect_when_the_circuit_is_enabled() {
     for (old, state) in unhealthy() {

@@ -205,6 +205,7 @@ mod tests {
         reported.expect("there");
     }
 
+    /// Mutation: `a-spent-place-that-is-out`.
     #[test]
     fn a_probe_whose_place_is_spent_is_not_out() {
         let options = ConnectionOptions::new()
@@ -278,6 +279,8 @@ mod tests {
     /// A hand holds the circuit half-open. A report that has found it enabled is stopped, and begins
     /// its ramp when it is about to be enabled again, after the thread that does so has found it
     /// held. The driver forgets the end of the ramp then.
+    ///
+    /// Mutation: `the-end-of-a-ramp-that-is-not-planned`.
     #[test]
     fn the_end_of_a_ramp_that_begins_beside_that_of_disabled_is_planned() {
         let ramp = ConnectionOptions::new().ramp(Duration::from_secs(1));

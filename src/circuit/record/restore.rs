@@ -369,6 +369,8 @@ mod tests {
 
     /// The thread that has restored a half-open circuit is stopped before it restores the totals,
     /// and a probe begins the ramp meanwhile.
+    ///
+    /// Mutation: `restored-totals-in-a-ramp`.
     #[test]
     fn restored_totals_are_in_no_rate_of_a_ramp() {
         let (context, record) = half_open();
