@@ -159,6 +159,8 @@ impl Record {
         };
         self.touch(now);
         self.after_restore(context, saved, change, opening);
+        // After the events: an opening whose time is over ends here.
+        self.restore_totals(context, saved.totals);
         Ok(true)
     }
 
@@ -274,7 +276,6 @@ impl Record {
         change: Change,
         opening: Option<Opening>,
     ) {
-        self.restore_totals(context, saved.totals);
         if saved.reason.is_some() || saved.last_failure_reason.is_some() {
             // A restore may allocate the place where they are kept.
             self.rare();
