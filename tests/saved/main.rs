@@ -6,6 +6,7 @@
 mod common;
 
 mod changed;
+mod combined;
 mod events;
 mod modes;
 mod refused;
