@@ -1,6 +1,6 @@
 //! Circuits that are saved or restored while their mode is disabled.
 
-use brama::{Brama, Cause, ConnectionOptions, Mode, OpenFor, State};
+use brama::{Brama, Cause, Connection, ConnectionOptions, Mode, OpenFor, State};
 
 use super::restored::{moved, registered, status};
 use crate::common::events::queue_of;
@@ -13,7 +13,7 @@ fn turn(brama: &Brama, mode: Mode) {
 
 /// Ways to a circuit that is not closed.
 fn unhealthy() -> Vec<(Brama, State)> {
-    let open = |how: fn(&brama::Connection)| {
+    let open = |how: fn(&Connection)| {
         let (brama, _clock) = manager_with(|builder| builder.slow_call_duration(ms(10)));
         how(&registered(&brama));
         (brama, State::Open)
@@ -74,10 +74,13 @@ fn what_was_restored_before_is_held_over_disabled() {
     assert_eq!(restored.cause, Some(Cause::Consecutive));
 }
 
+/// Done to a disabled circuit by hand, and the state that follows from it.
+type Hand = (fn(&Connection), State);
+
 #[test]
 fn what_a_hand_holds_while_disabled_is_saved() {
     let (old, _clock) = manager();
-    let ways: [(fn(&brama::Connection), State); 4] = [
+    let ways: [Hand; 4] = [
         (
             |db| db.open_circuit(None, ms(7_000)).expect("there"),
             State::Open,
@@ -94,16 +97,11 @@ fn what_a_hand_holds_while_disabled_is_saved() {
         hand(&registered(&old));
         let (new, _clock) = manager();
         assert_eq!(moved(&old, &new), 1);
-        let expected = (state == State::Open).then(|| status(&registered(&old)).cause);
         let restored = status(&registered(&new));
         assert_eq!(restored.state, state);
-        assert_eq!(
-            restored.cause.filter(|_| state == State::Open),
-            expected.flatten()
-        );
-        let lasts = restored.expiry.filter(|_| state == State::Open);
-        if lasts.is_some() {
-            assert_eq!(lasts, Some(ms(7_000)));
+        if state == State::Open {
+            assert_eq!(restored.cause, Some(Cause::Manual));
+            assert!(restored.expiry.is_none_or(|lasts| lasts == ms(7_000)));
         }
     }
 }
