@@ -368,7 +368,8 @@ impl<'a> Probes<'a> {
     /// How many probes of this generation are out.
     pub(crate) fn out(self, present: Generation, now: u64) -> u32 {
         self.slots()
-            .filter(|slot| is_taken(slot.load(Ordering::Relaxed), present, now))
+            .map(|slot| slot.load(Ordering::Relaxed))
+            .filter(|stamp| is_taken(*stamp, present, now) && !is_spent(*stamp))
             .count() as u32
     }
 

@@ -11,7 +11,8 @@ impl Brama {
     /// Of each circuit: its name, its state, how long an opening has still to run, its
     /// [trips](crate::Status::trips), its failures in a row, why it opened last, the reason of its
     /// last failure, and its totals. Not saved are settings, metadata, windows, rates, the times of
-    /// reports, and names that wait for their registration. A manager that was shut down has no
+    /// reports, and names that wait for their registration. A [disabled](crate::Mode::Disabled)
+    /// circuit is saved as what it will be when it is enabled. A manager that was shut down has no
     /// circuits any more: save first.
     ///
     /// The circuits are read one after the other, so together they are not one instant. Any thread
@@ -55,11 +56,13 @@ impl Brama {
     /// - An opening goes on: what is left of it is what was left when it was saved, less the time
     ///   that has passed since by the wall clock. No jitter is added. An opening whose time is over
     ///   is due at once; one without an end has none.
+    /// - In a disabled circuit it takes effect when that is enabled, and the events say so.
     /// - A half-open circuit has no successes, and no probe is out.
     /// - Windows and rates are empty. Where the settings have a `window`, no failure counts.
     /// - The totals become the saved ones, unless they are higher already.
     /// - A circuit that has changed its state after it was saved, by the wall clock, is left alone
-    ///   and not counted. A registration is no change; another restore is one.
+    ///   and not counted. A registration is no change, in whichever state the circuit
+    ///   [begins](crate::InitialState); another restore is one.
     ///
     /// What waits takes as much memory as it does in the data. A later restore replaces what waits
     /// for the same names. Any thread may restore at any time.

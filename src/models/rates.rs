@@ -202,3 +202,48 @@ fn window_and_beginning_are_of_one_moment() {
         },
     );
 }
+
+/// One of two calls has failed in a ramp, which a third one could end.
+fn failed_in_a_ramp(circuit: &Circuit) {
+    half_open(circuit);
+    succeed(circuit);
+    one_failure(circuit);
+    succeed(circuit);
+    assert!(circuit.record.word_now().is_ramp());
+}
+
+/// Most of three calls have to fail.
+fn most_of_three(options: ConnectionOptions) -> ConnectionOptions {
+    all_of_two(options)
+        .ramp(Duration::from_secs(1))
+        .failure_rate(0.6)
+        .minimum_calls(3)
+}
+
+/// The same of the last calls.
+fn most_of_the_last(options: ConnectionOptions) -> ConnectionOptions {
+    all_of_the_last(options)
+        .ramp(Duration::from_secs(1))
+        .failure_rate(0.6)
+        .minimum_calls(3)
+}
+
+/// Mutation: `evidence-that-outlasts-a-closed-ramp`. The evidence of a ramp bears the generation of the
+/// closed circuit, so it must end before that begins: otherwise the failure opens it.
+#[test]
+fn a_failure_beside_a_hand_that_ends_a_ramp_finds_no_evidence_of_it() {
+    for settings in [most_of_three, most_of_the_last] {
+        explore_with(
+            settings,
+            2,
+            failed_in_a_ramp,
+            reset,
+            fail,
+            |circuit, _, _| {
+                let (state, _, calls) = seen(circuit);
+                assert_eq!(state, State::Closed);
+                one_of(&[Some(0), Some(1)], calls)
+            },
+        );
+    }
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::circuit::{
-    Circuit, explore, explore_with, nothing, one_failure, one_of, open_with_one_failure, probing,
+    Circuit, explore, explore_with, half_open, nothing, one_failure, one_of, open_with_one_failure,
+    probing,
 };
 use crate::circuit::record::{Profile, Refusal};
 use crate::sys::atomic::{Ordering, fence};
@@ -219,6 +220,39 @@ fn totals_that_are_restored_beside_a_closing_are_in_no_rate() {
             circuit.close();
             let status = circuit.record.status(&circuit.context).expect("registered");
             assert_eq!((status.total_successes, status.window_calls), (5, Some(0)));
+        },
+    );
+}
+
+/// A thousand successes are restored beside the success that begins a ramp.
+///
+/// Mutation: `restored-totals-beside-the-begin-of-a-ramp`.
+#[test]
+fn totals_that_are_restored_beside_the_begin_of_a_ramp_are_in_no_rate() {
+    explore_with(
+        |options| {
+            let ramp = options.ramp(Duration::from_secs(1));
+            ramp.failure_rate(0.5).minimum_calls(2)
+        },
+        2,
+        |circuit| half_open(circuit),
+        |circuit| {
+            let totals = Totals {
+                successes: 1_000,
+                ..Totals::default()
+            };
+            let saved = Saved {
+                totals,
+                ..saved(HALF_OPEN)
+            };
+            restore(circuit, &saved)
+        },
+        |circuit| circuit.succeed(None).expect("counted"),
+        |circuit, _, ()| {
+            if circuit.record.word_now().is_ramp() {
+                let status = circuit.record.status(&circuit.context);
+                one_of(&[Some(0)], status.expect("registered").window_calls);
+            }
         },
     );
 }

@@ -1,6 +1,6 @@
 //! A circuit that has changed since it was saved is left alone.
 
-use brama::{Connection, State};
+use brama::{Connection, ConnectionOptions, InitialState, OpenFor, State};
 
 use super::restored::{registered, status};
 use crate::common::{fail, manager, ms};
@@ -86,4 +86,36 @@ fn the_same_data_is_restored_once() {
     let again = new.save();
     assert_eq!(new.restore(&again), Ok(1));
     assert_eq!(status(&db).retry_after, Some(ms(59_999)));
+}
+
+/// As in a process that registers its connections with a state to begin in, and then restores.
+///
+/// Mutation: `a-birth-that-is-a-change`.
+#[test]
+fn the_state_that_a_circuit_is_born_in_is_no_change() {
+    let (old, clock) = manager();
+    let db = registered(&old);
+    db.open_circuit("maintenance", OpenFor::Never)
+        .expect("registered");
+    let data = old.save();
+    clock.advance(ms(1_000));
+    for waits in [false, true] {
+        let (new, later) = manager();
+        later.advance(ms(1_000));
+        let state = InitialState::Open(ms(50));
+        let options = || ConnectionOptions::new().initial_state(state);
+        let restored = || new.restore(&data).expect("it was just saved");
+        if waits {
+            assert_eq!(restored(), 1);
+        }
+        let db = new.register("db", options()).expect("a new name");
+        if !waits {
+            assert_eq!(restored(), 1);
+        }
+        let now = status(&db);
+        assert_eq!((now.state, now.expiry), (State::Open, None));
+        assert_eq!(now.reason.as_deref(), Some("maintenance"));
+        later.advance(ms(50));
+        assert_eq!(db.state(), State::Open);
+    }
 }

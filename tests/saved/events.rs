@@ -135,3 +135,27 @@ fn a_registration_that_takes_what_waits_is_told_first() {
     ];
     assert_eq!(kinds, expected, "on time, without a call");
 }
+
+/// The end of a restored opening whose time is over comes after its begin.
+///
+/// Mutation: `totals-restored-before-their-opening-is-told`.
+#[test]
+fn an_opening_that_is_over_is_told_before_its_end() {
+    let (old, _) = manager();
+    let db = registered(&old);
+    db.open_circuit(None, ms(5)).expect("registered");
+    let data = old.save();
+    let (new, clock) = manager();
+    registered(&new);
+    clock.advance(ms(5));
+    let queue = queue_of(&new, 100);
+    assert_eq!(new.restore(&data), Ok(1));
+    let events = drained(&new, &queue);
+    let steps: Vec<_> = told(&events)
+        .into_iter()
+        .filter(|told| told.0 == EventType::StateChange)
+        .map(|(_, before, after, ..)| (before, after))
+        .collect();
+    let open = State::Open;
+    assert_eq!(steps, [(State::Closed, open), (open, State::HalfOpen)]);
+}

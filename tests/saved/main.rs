@@ -7,7 +7,9 @@ mod common;
 
 mod beside;
 mod changed;
+mod combined;
 mod events;
+mod modes;
 mod refused;
 mod restored;
 mod waiting;

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 0 to 39 | its length in ms; all ones: without an end, or not known |
 //! | 40 to 42 | its cause; 0: not known |
-//! | 43 to 50 | low bits of its deadline, which a hand may move |
+//! | 43 | it was restored, which is by hand, whatever its cause |
+//! | 44 to 50 | low bits of its deadline, which a hand may move |
 //! | 51 to 63 | its generation |
 //!
 //! The thread that opens writes the word after its exchange has won. It may be stopped in between,
@@ -37,6 +38,8 @@ pub(super) struct Opening {
     pub(super) at: u64,
     pub(super) lasting: u64,
     pub(super) cause: Cause,
+    /// It is by hand, and the cause that of an earlier one.
+    pub(super) is_restored: bool,
 }
 
 impl Opening {
@@ -49,7 +52,9 @@ impl Opening {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
-const DEADLINE_SHIFT: u32 = CAUSE_SHIFT + Cause::BITS;
+/// It was restored.
+const RESTORED: u64 = 1 << (CAUSE_SHIFT + Cause::BITS);
+const DEADLINE_SHIFT: u32 = CAUSE_SHIFT + Cause::BITS + 1;
 /// The low bits of a deadline that are kept.
 const DEADLINE: u64 = (1 << (GENERATION_SHIFT - DEADLINE_SHIFT)) - 1;
 
@@ -62,7 +67,9 @@ impl Entry {
 
     /// Of the opening that this open word is.
     pub(super) fn of(word: Word, opening: Opening) -> Self {
-        Entry::new(word, opening.cause as u64, opening.lasting.min(NEVER))
+        let restored = if opening.is_restored { RESTORED } else { 0 };
+        let entry = Entry::new(word, opening.cause as u64, opening.lasting.min(NEVER));
+        Entry(entry.0 | restored)
     }
 
     /// Nothing is known of the opening that this open word is.
@@ -197,16 +204,20 @@ impl Record {
         }
     }
 
-    /// Why the circuit opened last, for a thread that has read this word. `None` if it never did,
-    /// or if the thread that opened it has not written that yet.
-    pub(super) fn cause_of(&self, word: Word) -> Option<Cause> {
-        self.entry_and_cause(word).1
-    }
-
-    /// [`Record::cause_of`], and where it stands.
+    /// Why the circuit opened last, for a thread that has read this word, and where that stands.
+    /// `None` if it never did, or if the thread that opened it has not written that yet.
     pub(super) fn entry_and_cause(&self, word: Word) -> (Entry, Option<Cause>) {
         let entry = self.entry();
         (entry, entry.read_with(word).cause())
+    }
+
+    /// Whether a hand has made this open word. What is not written down yet is taken for a hand's,
+    /// unless a failure has opened the circuit.
+    pub(super) fn is_open_by_hand(&self, word: Word) -> bool {
+        match self.entry_and_cause(word) {
+            (entry, Some(cause)) => cause == Cause::Manual || entry.0 & RESTORED != 0,
+            (_, None) => !word.is_opened_by_failure(),
+        }
     }
 
     /// How long the opening that this word is was to last: `None` if that is not written down
@@ -253,7 +264,7 @@ impl Record {
     /// How long the opening that this word is lasts, and why it is, as far as that is known.
     pub(super) fn opening_of(&self, word: Word) -> (Option<u64>, Option<Cause>) {
         match word.deadline() {
-            Some(_) => (self.lasting(word), self.cause_of(word)),
+            Some(_) => (self.lasting(word), self.entry_and_cause(word).1),
             None => (None, None),
         }
     }

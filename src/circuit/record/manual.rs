@@ -188,7 +188,7 @@ impl Record {
     }
 
     /// What a hand does, which takes effect later if the circuit is disabled.
-    fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
+    pub(super) fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
         Happening {
             later: Later::of(self.is_disabled()),
             ..Happening::new(occurrence, now)

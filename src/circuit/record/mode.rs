@@ -20,8 +20,8 @@
 //! are left: a stopped thread is not waited for. It reads the word before it makes sure of the
 //! flags, so the word that it resets is not one that came after the reset.
 //!
-//! **What a hand holds** survives that. An open word is held if the cause that is noted beside it is
-//! a hand. The note is written after the exchange of the word. If it is not there yet, all openings
+//! **What a hand holds** survives that. An open word is held if the note beside it says that a hand or
+//! a restore has made it. The note is written after the exchange of the word. If it is not there yet, all openings
 //! by a failure are known by the word; of the others a hand's is taken for granted, which is wrong
 //! only for a slow success whose thread was stopped since before the circuit was disabled. A hand
 //! that moves the deadline of an open word leaves no trace in the word. So it looks at the flags
@@ -39,13 +39,12 @@
 //! after the exchange of the flags, which shows the word from before to the mode that follows.
 
 use super::rare::Rare;
-use super::{Happening, Record, Ticket};
+use super::{Happening, Record, Status, Ticket};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence};
-use crate::values::cause::Cause;
 use crate::values::event::{Later, Marks, Occurrence, Report, TEXT_BYTES, beginning};
 use crate::values::mode::Mode;
-use crate::values::state::{NEVER, State, Word};
+use crate::values::state::{State, Word};
 
 const DISABLED: u32 = 1 << 18;
 const SHADOW: u32 = 1 << 20;
@@ -229,24 +228,30 @@ impl Record {
     }
 
     /// Whether a hand has brought the circuit into this state, which is not closed.
-    pub(super) fn is_held_by_hand(&self, word: Word) -> bool {
-        match (word.deadline(), self.cause_of(word)) {
-            (Some(_), Some(cause)) => cause == Cause::Manual,
-            (Some(_), None) => !word.is_opened_by_failure(),
-            (None, _) => word.is_held_half_open(),
+    fn is_held_by_hand(&self, word: Word) -> bool {
+        match word.deadline() {
+            Some(_) => self.is_open_by_hand(word),
+            None => word.is_held_half_open(),
+        }
+    }
+
+    /// The state that a save takes down, for a thread that has read this status and this word: of a
+    /// disabled circuit the one that it will have when it is enabled.
+    pub(super) fn state_to_save(&self, status: &Status, word: Word) -> State {
+        match status.mode {
+            Mode::Disabled if self.is_held_by_hand(word) => word.state(),
+            _ => status.state,
         }
     }
 
     /// The driver has forgotten the deadline, or will.
-    fn plan_again(&self, context: &Context) {
+    pub(super) fn plan_again(&self, context: &Context) {
         // ORDERING: SeqCst, partner of the fence in `is_disabled_for_driver`: either this thread
-        // finds the deadline of a hand, or the driver that was woken for it finds these flags.
+        // finds the deadline of a hand, or of a ramp that a late report has begun, or the driver that was woken for it finds these flags.
         fence(Ordering::SeqCst);
-        if let Some(deadline) = self.word_now().deadline()
-            && deadline != NEVER
-        {
+        if let Some(due) = self.word_now().due_at() {
             context.attention.leave(self, || self.share());
-            context.waker.wake_by(self.wanted_at(deadline));
+            context.waker.wake_by(self.wanted_at(due));
         }
     }
 

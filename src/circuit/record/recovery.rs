@@ -169,3 +169,128 @@ impl Verdict {
         (self == Verdict::Open).then_some(Cause::Probe)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::Progress;
+    use crate::circuit::context::Context;
+    use crate::circuit::record::{Profile, Record, RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::event::Report;
+    use crate::values::mode::Mode;
+    use crate::values::settings::{ConnectionOptions, Overrides};
+    use crate::values::state::State;
+
+    fn half_open(options: ConnectionOptions) -> (Context, RecordRef) {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        record.half_open(&context).expect("there");
+        (context, record)
+    }
+
+    fn succeed(context: &Context, record: &Record) {
+        let reported = record.success(context, None, &Report::NONE);
+        reported.expect("there");
+    }
+
+    fn fail(context: &Context, record: &Record) {
+        let reported = record.failure(context, None, &Report::NONE);
+        reported.expect("there");
+    }
+
+    /// Mutation: `a-spent-place-that-is-out`.
+    #[test]
+    fn a_probe_whose_place_is_spent_is_not_out() {
+        let options = ConnectionOptions::new()
+            .half_open_max_calls(4)
+            .half_open_failure_rate(0.5);
+        let (context, record) = half_open(options);
+        let out = || record.status(&context).expect("there").probes_out;
+        let probes = [(); 3].map(|()| record.acquire(&context).expect("a place"));
+        assert_eq!(out(), 3);
+        let reported = record.success(&context, Some(probes[0]), &Report::NONE);
+        reported.expect("in time");
+        assert_eq!(out(), 2);
+    }
+
+    /// The evidence of a ramp has the generation of the closed circuit after it, and does not go on
+    /// where a hand closes it.
+    #[test]
+    fn a_hand_that_ends_a_ramp_ends_its_evidence() {
+        let options = ConnectionOptions::new()
+            .ramp(Duration::from_secs(1))
+            .failure_rate(0.5)
+            .minimum_calls(10);
+        for options in [options.clone().rate_calls(10), options] {
+            for closes in [Record::close, Record::reset] {
+                let (context, record) = half_open(options.clone());
+                succeed(&context, &record);
+                let counted = || record.status(&context).expect("there").window_calls;
+                for _ in 0..3 {
+                    fail(&context, &record);
+                    succeed(&context, &record);
+                }
+                assert_eq!(record.word_now().state(), State::HalfOpen);
+                assert_eq!(counted(), Some(6));
+                closes(&record, &context).expect("there");
+                assert_eq!(counted(), Some(0));
+                for _ in 0..4 {
+                    fail(&context, &record);
+                }
+                assert_eq!(record.word_now().state(), State::Closed);
+            }
+        }
+    }
+
+    fn enter(context: &Context, record: &Record, mode: Mode) {
+        let options = ConnectionOptions::new().mode(mode);
+        let current = record.profile();
+        let before = current.as_deref().cloned().unwrap_or_default();
+        let overrides = options.applied_to(&before.overrides, &Overrides::NONE);
+        let next = Profile {
+            overrides: overrides.expect("valid"),
+            ..before
+        };
+        assert!(record.replace_profile(&current, next.into()));
+        context.next_version();
+        record.follow_settings(context);
+    }
+
+    #[test]
+    fn a_disabled_circuit_has_no_share_of_a_ramp() {
+        let ramp = ConnectionOptions::new().ramp(Duration::from_secs(1));
+        let (context, record) = half_open(ramp);
+        succeed(&context, &record);
+        let share = || record.status(&context).expect("there").ramp_share;
+        assert!(share() < Some(0.5));
+        enter(&context, &record, Mode::Disabled);
+        assert_eq!(share(), None, "every call passes");
+        enter(&context, &record, Mode::Shadow);
+        assert_eq!(record.word_now().state(), State::Closed, "it was reset");
+    }
+
+    /// A hand holds the circuit half-open. A report that has found it enabled is stopped, and begins
+    /// its ramp when it is about to be enabled again, after the thread that does so has found it
+    /// held. The driver forgets the end of the ramp then.
+    ///
+    /// Mutation: `the-end-of-a-ramp-that-is-not-planned`.
+    #[test]
+    fn the_end_of_a_ramp_that_begins_beside_that_of_disabled_is_planned() {
+        let ramp = ConnectionOptions::new().ramp(Duration::from_secs(1));
+        let (context, record) = half_open(ramp);
+        enter(&context, &record, Mode::Disabled);
+        record.half_open(&context).expect("there");
+        let stopped = record.seen();
+        let begun = record.begin_ramp(&context, stopped, 1_000);
+        assert!(matches!(begun, Progress::Made(_)));
+        assert_eq!(record.expire(&context, 0), None, "it is disabled");
+        record.plan_again(&context);
+        let planned: Vec<_> = context.attention.take_all().collect();
+        assert_eq!(planned.len(), 1);
+    }
+}

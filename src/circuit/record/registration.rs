@@ -78,6 +78,7 @@ impl<'a> Registrant<'a> {
             at: context.clock.now_upper(),
             lasting: ms,
             cause: Cause::Manual,
+            is_restored: false,
         };
         self.word = Word::born_open(opening.deadline());
         self.opening = Some(opening);

@@ -50,11 +50,7 @@ impl Record {
             return;
         };
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        // What the circuit would be if it were enabled.
-        let state = match status.mode {
-            Mode::Disabled if self.is_held_by_hand(word) => word.state(),
-            _ => status.state,
-        };
+        let state = self.state_to_save(&status, word);
         let stands = match (state, word.deadline()) {
             (State::Open, Some(NEVER)) => Stands::Open {
                 left: None,
@@ -62,7 +58,12 @@ impl Record {
             },
             (State::Open, Some(deadline)) => {
                 let left = deadline.saturating_sub(begun);
-                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
+                let given = match status.mode {
+                    // Its status shows what the settings say.
+                    Mode::Disabled => self.lasting(word),
+                    _ => status.expiry.map(ms),
+                };
+                let given = given.unwrap_or(left).min(NEVER - 1);
                 Stands::Open {
                     left: Some(left),
                     // It may have opened since the save was begun.
@@ -114,6 +115,8 @@ impl Record {
     ) -> Result<bool, Refusal> {
         let now = context.clock.now();
         let (change, opening) = loop {
+            // Before the word, as in `half_open`.
+            let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             if self.has_changed_since(context, seen.word, written) {
                 return Ok(false);
@@ -125,13 +128,20 @@ impl Record {
                 }
                 Stands::HalfOpen => {
                     let after = seen.word.restored_half_open(saved.trips.into());
+                    let after = match is_disabled {
+                        true => after.held_half_open(),
+                        false => after,
+                    };
                     let change = self.restore_left(context, seen, saved, after);
                     change.map(|change| (change, None))
                 }
                 Stands::Open { left, given } => {
                     let passed = self.passed_since(context, written);
                     let cause = saved.cause.unwrap_or(Cause::Manual);
-                    let opening = self.opening_for(context, given.unwrap_or(u64::MAX), cause);
+                    let opening = Opening {
+                        is_restored: true,
+                        ..self.opening_for(context, given.unwrap_or(u64::MAX), cause)
+                    };
                     let deadline = match left.map(|left| left.saturating_sub(passed)) {
                         None => NEVER,
                         // It is due for every clock from now on, also for one that lags.
@@ -149,11 +159,13 @@ impl Record {
         };
         self.touch(now);
         self.after_restore(context, saved, change, opening);
+        // After the events: an opening whose time is over ends here.
+        self.restore_totals(context, saved.totals);
         Ok(true)
     }
 
     /// Whether the circuit has changed its state since that time, in Unix ms. A registration is no
-    /// change.
+    /// change, in whichever state the circuit is born.
     fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
         let last = self.stamp_of(context, word);
         let at = || context.clock.unix_ms(last.time.saturating_sub(1));
@@ -264,7 +276,6 @@ impl Record {
         change: Change,
         opening: Option<Opening>,
     ) {
-        self.restore_totals(context, saved.totals);
         if saved.reason.is_some() || saved.last_failure_reason.is_some() {
             // A restore may allocate the place where they are kept.
             self.rare();
@@ -277,7 +288,7 @@ impl Record {
             self.note_change(context, change, opening.at);
             let happening = Happening {
                 report: &reason,
-                ..Happening::new(Occurrence::OpenedByHand, opening.at)
+                ..self.deferrable(Occurrence::OpenedByHand, opening.at)
             };
             self.after_opening(context, change, happening, opening);
             return;
@@ -290,7 +301,7 @@ impl Record {
             Stands::HalfOpen => Occurrence::HalfOpenedByHand,
             Stands::Closed | Stands::Open { .. } => Occurrence::ClosedByHand,
         };
-        self.after(context, change, Happening::new(occurrence, now));
+        self.after(context, change, self.deferrable(occurrence, now));
     }
 
     /// The totals of a circuit that was restored. They are in no rate.
@@ -299,11 +310,81 @@ impl Record {
         self.failures.fetch_max(totals.failures, Ordering::Relaxed);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
-        // circuit and is not found here, in either of its steps, finds the totals in its sums.
+        // circuit and is not found here, in either of its steps, finds the totals in its sums. So does
+        // one that makes it half-open.
         fence(Ordering::SeqCst);
-        let word = self.word_at(context, context.clock.now());
-        if word.tally().is_some() {
-            self.begin_evidence(&self.before_evidence(), word);
+        loop {
+            let word = self.word_at(context, context.clock.now());
+            if word.evidence_generation().is_some() {
+                return self.begin_evidence(&self.before_evidence(), word);
+            }
+            // A thread that is about to begin a ramp may have added up before this. Then its exchange
+            // fails, and it adds up again.
+            match word.with_totals_raised() {
+                Some(raised) if !self.swap(word, raised) => {}
+                _ => return,
+            }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::circuit::record::{RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::settings::ConnectionOptions;
+
+    /// Half-open, one success before its ramp.
+    fn half_open() -> (Context, RecordRef) {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let options = ConnectionOptions::new()
+            .ramp(Duration::from_secs(1))
+            .failure_rate(0.5)
+            .minimum_calls(10);
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, Some(options)).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        record.half_open(&context).expect("there");
+        (context, record)
+    }
+
+    const SUCCESSES: Totals = Totals {
+        successes: 1_000,
+        failures: 0,
+        rejections: 0,
+        ignored: 0,
+    };
+
+    /// The thread that reports the last success that is needed is stopped before it begins the ramp,
+    /// and has added up what came before that.
+    #[test]
+    fn a_ramp_does_not_begin_with_sums_that_lack_restored_totals() {
+        let (context, record) = half_open();
+        let stopped = record.seen();
+        let _sums = record.before_evidence();
+        record.restore_totals(&context, SUCCESSES);
+        assert!(!record.leave(stopped, stopped.word.ramping(1_000)));
+    }
+
+    /// The thread that has restored a half-open circuit is stopped before it restores the totals,
+    /// and a probe begins the ramp meanwhile.
+    ///
+    /// Mutation: `restored-totals-in-a-ramp`.
+    #[test]
+    fn restored_totals_are_in_no_rate_of_a_ramp() {
+        let (context, record) = half_open();
+        let succeed = || {
+            let reported = record.success(&context, None, &Report::NONE);
+            reported.expect("there");
+        };
+        succeed();
+        assert!(record.word_now().is_ramp());
+        record.restore_totals(&context, SUCCESSES);
+        let counted = || record.status(&context).expect("there").window_calls;
+        assert_eq!(counted(), Some(0));
+        succeed();
+        assert_eq!(counted(), Some(1));
     }
 }

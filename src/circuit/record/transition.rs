@@ -250,7 +250,12 @@ impl Record {
     pub(super) fn opening_for(&self, context: &Context, lasting: u64, cause: Cause) -> Opening {
         let at = context.clock.now_upper();
         self.note_opening(at);
-        Opening { at, lasting, cause }
+        Opening {
+            at,
+            lasting,
+            cause,
+            is_restored: false,
+        }
     }
 
     /// What the winner of an opening does after it, or of a new deadline.

@@ -3,7 +3,7 @@
 //! ```text
 //!            39        38           37         36       35     34 … 32   31 … 16    15 … 0
 //!         ┌─────────┬────────────┬───────────┬─────────┬──────┬─────────┬──────────┬───────────┐
-//! probing │ closing │ forgetting │ departing │ keeping │ held │         │ failures │ successes │
+//! probing │ closing │ forgetting │ departing │ keeping │ held │ raised  │ failures │ successes │
 //!         └─────────┴────────────┴───────────┴─────────┴──────┴─────────┴──────────┴───────────┘
 //!            39       38 … 0
 //!         ┌─────────┬──────────────────────────────────────────────────────────────────────────┐
@@ -15,6 +15,7 @@
 //!   settings can ask for.
 //! - **keeping**: the successes have left the failures that counted before.
 //! - **held**: a hand made it half-open while the mode was disabled ([`held`](super::held)).
+//! - **raised**: goes on by one when totals were restored beside it (`record/restore.rs`).
 //! - **departing**: a cleanup is about to remove the connection.
 //! - **failed**: the last report was a failure. Two in a row end a ramp.
 //!
@@ -32,13 +33,20 @@ const KEEPING: u64 = 1 << (PAYLOAD_BITS - 4);
 /// A hand made it half-open while the mode was disabled.
 pub(super) const HELD: u64 = 1 << (PAYLOAD_BITS - 5);
 
+/// How often totals were restored beside this word, modulo 8.
+const RAISED_SHIFT: u32 = 2 * FAILURES_SHIFT;
+const RAISED_MASK: u64 = 7 << RAISED_SHIFT;
+
 /// The last report of a ramp was a failure.
 const FAILED: u64 = 1 << (PAYLOAD_BITS - 1);
 const END_MASK: u64 = FAILED - 1;
 /// The end of a ramp is a multiple of so many ms.
 const END_UNIT: u64 = 2;
 
-const _: () = assert!(HELD > COUNT_MASK << FAILURES_SHIFT && AFTER_RAMP < KEEPING);
+const _: () = {
+    assert!(RAISED_MASK > COUNT_MASK << FAILURES_SHIFT && HELD > RAISED_MASK);
+    assert!(AFTER_RAMP < KEEPING);
+};
 
 // Reading.
 impl Word {
@@ -124,6 +132,14 @@ impl Word {
         Word(self.0 + (u64::from(!is_full) << shift))
     }
 
+    /// The probing circuit, after totals were restored.
+    #[must_use]
+    pub(crate) fn with_totals_raised(self) -> Option<Word> {
+        let raised = self.0.wrapping_add(1 << RAISED_SHIFT) & RAISED_MASK;
+        self.is_probing()
+            .then_some(Word(self.0 & !RAISED_MASK | raised))
+    }
+
     /// The probes have succeeded: a ramp until `end`, in monotonic ms.
     #[must_use]
     pub(crate) fn ramping(self, end: u64) -> Word {
@@ -168,6 +184,27 @@ mod tests {
         assert_eq!(word.state(), State::HalfOpen);
         assert_eq!(word.trips(), 1);
         assert!(word.has_cleared());
+    }
+
+    #[test]
+    fn totals_that_are_restored_change_a_probing_word_and_nothing_that_it_says() {
+        let word = probing().held_half_open().with_probe_failure();
+        let mut raised = word;
+        for times in 1..=16 {
+            let before = raised;
+            raised = before.with_totals_raised().expect("probing");
+            assert_ne!(raised, before);
+            assert_eq!(raised == word, times % 8 == 0);
+            assert_eq!(raised.is_closing(), None);
+            assert!(raised.is_held_half_open() && !raised.is_departing());
+            assert_eq!(
+                (raised.successes(), raised.probe_failures()),
+                (Some(0), Some(1))
+            );
+            assert_eq!(raised.generation(), word.generation());
+        }
+        assert_eq!(Word::NEW.with_totals_raised(), None);
+        assert_eq!(probing().ramping(9).with_totals_raised(), None);
     }
 
     #[test]
