@@ -51,9 +51,11 @@ impl Record {
         };
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         // What the circuit would be if it were enabled.
-        let state = match status.mode {
-            Mode::Disabled if self.is_held_by_hand(word) => word.state(),
-            _ => status.state,
+        let is_disabled = status.mode == Mode::Disabled;
+        let is_reset = is_disabled && !self.is_held_by_hand(word);
+        let state = match is_disabled && !is_reset {
+            true => word.state(),
+            false => status.state,
         };
         let stands = match (state, word.deadline()) {
             (State::Open, Some(NEVER)) => Stands::Open {
@@ -75,13 +77,16 @@ impl Record {
         writer.add(&Saved {
             key: Key::new(status.scope.as_deref(), &status.identifier),
             stands,
-            trips: status.trips.min(u8::MAX.into()) as u8,
+            trips: match is_reset {
+                true => 0,
+                false => status.trips.min(u8::MAX.into()) as u8,
+            },
             cause: status.cause,
             reason: status.reason.as_deref(),
             last_failure_reason: status.last_failure_reason.as_deref(),
-            failures: match status.settings.window {
-                Some(_) => 0,
-                None => status.failure_count,
+            failures: match status.settings.window.is_some() || is_reset {
+                true => 0,
+                false => status.failure_count,
             },
             totals: Totals {
                 successes: status.total_successes,
