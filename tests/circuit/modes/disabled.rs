@@ -427,8 +427,10 @@ fn enabling_a_circuit_ends_its_ramp() {
 #[test]
 fn a_hand_holds_half_open_what_ramps_up_meanwhile() {
     let (_brama, clock, db, permit) = ramping_then(Mode::Disabled);
+    clock.advance(ms(300));
     db.half_open_circuit().expect("registered");
     clock.advance(ms(5_000));
+    assert_eq!(status(&db).time_in_state, ms(5_000), "since the hand");
     turn(&db, Mode::Normal);
     let shown = status(&db);
     assert_eq!((shown.state, shown.ramp_share), (State::HalfOpen, None));
