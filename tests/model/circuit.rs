@@ -192,18 +192,13 @@ impl Circuit {
                 self.change(Mode::Closed, now);
             }
             Some(ramp) => {
-                // Rounded up to 2 ms.
+                // Rounded up to 2 ms, and no change of state.
                 let until = (now + ramp).next_multiple_of(2);
-                self.stay_half_open(Mode::Ramp { until });
+                self.mode = Mode::Ramp { until };
+                self.period += 1;
+                self.era += 1;
             }
         }
-    }
-
-    /// Half-open before and after: no change of state.
-    fn stay_half_open(&mut self, mode: Mode) {
-        self.mode = mode;
-        self.period += 1;
-        self.era += 1;
     }
 
     /// Whether this report still belongs to the present state. A probe whose lease has ended counts
@@ -470,12 +465,9 @@ impl Circuit {
         self.active_at = now;
         match self.mode {
             Mode::HalfOpen(_) => {}
-            // It is held where it is half-open without a ramp, which is no change of state.
-            Mode::Ramp { .. } if self.is_disabled() => {
-                self.stay_half_open(Mode::HalfOpen(Probing::default()));
-            }
-            Mode::Ramp { .. } => {}
-            Mode::Closed | Mode::Open { .. } => self.half_open(now),
+            // A disabled one would be closed later. So the hand ends it.
+            Mode::Ramp { .. } if !self.is_disabled() => {}
+            _ => self.half_open(now),
         }
         self.is_held_half_open |= self.is_disabled();
     }
