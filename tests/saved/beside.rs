@@ -49,6 +49,26 @@ fn a_disabled_circuit_is_saved_as_what_it_would_be_if_it_were_enabled() {
 }
 
 #[test]
+fn a_disabled_circuits_opening_is_saved_with_how_long_it_was_given() {
+    for length in [7, 90_000] {
+        let (old, clock) = manager_with(|builder| builder.mode(Mode::Disabled));
+        let db = registered(&old);
+        db.open_circuit(None, ms(length)).expect("registered");
+        clock.advance(ms(2));
+        let (new, its_clock) = manager();
+        its_clock.advance(ms(2));
+        let db = registered(&new);
+        assert_eq!(moved(&old, &new), 1);
+        let now = status(&db);
+        assert_eq!(now.state, State::Open);
+        assert_eq!(
+            (now.expiry, now.retry_after),
+            (Some(ms(length)), Some(ms(length - 2)))
+        );
+    }
+}
+
+#[test]
 fn a_disabled_circuit_is_saved_without_what_a_reset_forgets() {
     for failures in [3, 5] {
         let (old, _clock) = manager();

@@ -64,7 +64,9 @@ impl Record {
             },
             (State::Open, Some(deadline)) => {
                 let left = deadline.saturating_sub(begun);
-                let given = status.expiry.map_or(left, ms).min(NEVER - 1);
+                // The status of a disabled circuit does not tell.
+                let lasting = self.lasting(word).or(status.expiry.map(ms));
+                let given = lasting.unwrap_or(left).min(NEVER - 1);
                 Stands::Open {
                     left: Some(left),
                     // It may have opened since the save was begun.
