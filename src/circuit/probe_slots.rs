@@ -358,19 +358,20 @@ impl<'a> Probes<'a> {
 
     /// The latest end of a lease of this generation that has not ended, if there is one.
     pub(crate) fn last_end(self, present: Generation, now: u64) -> Option<u64> {
-        self.slots()
-            .map(|slot| slot.load(Ordering::Relaxed))
-            .filter(|stamp| is_taken(*stamp, present, now) && !is_spent(*stamp))
-            .map(|stamp| stamp & END_MASK)
-            .max()
+        self.running(present, now).max()
     }
 
     /// How many probes of this generation are out.
     pub(crate) fn out(self, present: Generation, now: u64) -> u32 {
+        self.running(present, now).count() as u32
+    }
+
+    /// The ends of the leases of this generation that have not ended. A spent slot has none.
+    fn running(self, present: Generation, now: u64) -> impl Iterator<Item = u64> {
         self.slots()
             .map(|slot| slot.load(Ordering::Relaxed))
-            .filter(|stamp| is_taken(*stamp, present, now) && !is_spent(*stamp))
-            .count() as u32
+            .filter(move |stamp| is_taken(*stamp, present, now) && !is_spent(*stamp))
+            .map(|stamp| stamp & END_MASK)
     }
 
     /// Puts `stamp` into the lease's slot, or says what is there instead: 0 if there is no such

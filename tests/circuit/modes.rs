@@ -9,7 +9,7 @@ use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
 use brama::{
     Brama, Cause, Config, Connection, ConnectionOptions, Error, Event, EventFilter, EventQueue,
-    ManualClock, Mode, OpenFor, Outcome, Setting, State, Status,
+    ManualClock, Mode, OpenFor, Outcome, Permit, Setting, State, Status,
 };
 
 fn status(connection: &Connection) -> Status {

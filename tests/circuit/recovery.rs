@@ -103,6 +103,22 @@ fn so_many_probes_are_admitted_in_all() {
 }
 
 #[test]
+fn a_probe_that_has_reported_is_out_no_more() {
+    let (_brama, _clock, db) = half_open(sample);
+    let mut probes = admitted(&db, 3);
+    for out in (0..3).rev() {
+        let probe = probes.pop().expect("admitted");
+        match out {
+            0 => probe.ignore(),
+            1 => probe.failure(None).map(drop),
+            _ => probe.success(),
+        }
+        .expect("in time");
+        assert_eq!((status(&db).probes_out, db.state()), (out, State::HalfOpen));
+    }
+}
+
+#[test]
 fn a_report_without_a_permit_counts_among_the_probes() {
     let (_brama, _clock, db) = half_open(sample);
     fail(&db, 1);

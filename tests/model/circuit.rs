@@ -1,54 +1,23 @@
 //! One circuit of the reference model.
 
 // Also where this file is included by its path.
+#[path = "modes.rs"]
+mod modes;
 #[path = "circuit/saved.rs"]
 mod saved;
+#[path = "circuit/shown.rs"]
+mod shown;
 
 use std::collections::VecDeque;
 
-use brama::KeyBuf;
-
+use crate::admission::{Admission, Mode};
 use crate::effective::Effective;
 use crate::evidence::{Counts, Evidence};
+use crate::probing::{Probing, Verdict};
 use crate::settings::Given;
 use crate::trace::Length;
-use crate::view::{Answer, View};
+use crate::view::{Answer, Rejection};
 pub use saved::Saved;
-
-#[path = "modes.rs"]
-mod modes;
-
-#[derive(Clone, Debug)]
-pub enum Mode {
-    Closed,
-    /// `until: None`: until somebody closes it.
-    Open {
-        until: Option<u64>,
-        lasting: Option<u64>,
-    },
-    HalfOpen {
-        leases: Vec<Lease>,
-        successes: u32,
-    },
-}
-
-#[derive(Clone, Debug)]
-pub struct Lease {
-    id: u64,
-    pub ends: u64,
-}
-
-/// What a permit remembers of its circuit.
-#[derive(Clone, Copy, Debug)]
-pub struct Admission {
-    pub period: u64,
-    /// None if the circuit was closed.
-    pub lease: Option<u64>,
-    /// The state did not admit it: its report is in the totals only.
-    is_for_totals: bool,
-    /// When it was given, where a setting asks for that.
-    started: Option<u64>,
-}
 
 #[derive(Clone, Debug)]
 pub struct Circuit {
@@ -59,8 +28,10 @@ pub struct Circuit {
     acting: brama::Mode,
     /// A hand made it half-open while it was disabled.
     is_held_half_open: bool,
-    /// Counts the changes of state.
+    /// Counts the changes of state. A ramp has a number of its own.
     period: u64,
+    /// Counts the beginnings of evidence. That of a ramp goes on when it ends.
+    era: u64,
     in_a_row: u32,
     pub failure_times: VecDeque<u64>,
     /// Failures have times from the first window on, also while there is none.
@@ -94,6 +65,7 @@ impl Circuit {
             acting: brama::Mode::Normal,
             is_held_half_open: false,
             period: 0,
+            era: 0,
             in_a_row: 0,
             failure_times: VecDeque::new(),
             had_window: false,
@@ -131,25 +103,36 @@ impl Circuit {
 
     /// What time alone has done until now.
     pub fn catch_up(&mut self, now: u64) {
-        match &mut self.mode {
+        if self.is_disabled() {
+            return;
+        }
+        match &self.mode {
             Mode::Open {
                 until: Some(until), ..
-            } if *until <= now && self.acting != brama::Mode::Disabled => {
+            } if *until <= now => {
                 let then = *until;
                 self.half_open(then);
                 self.active_at = self.active_at.max(then);
             }
-            Mode::HalfOpen { leases, .. } => leases.retain(|lease| now < lease.ends),
+            Mode::Ramp { until } if *until <= now => {
+                let then = *until;
+                self.trips = 0;
+                self.forget_failures();
+                let era = self.era;
+                self.change(Mode::Closed, then);
+                self.era = era;
+                self.active_at = self.active_at.max(then);
+            }
             _ => {}
         }
     }
 
     /// A state that lasts by itself, however long no call comes.
-    pub fn is_busy(&self) -> bool {
+    pub fn is_busy(&self, now: u64) -> bool {
         match &self.mode {
             Mode::Closed => false,
-            Mode::Open { .. } => true,
-            Mode::HalfOpen { leases, .. } => !leases.is_empty(),
+            Mode::Open { .. } | Mode::Ramp { .. } => true,
+            Mode::HalfOpen(probing) => probing.ends(now).next().is_some(),
         }
     }
 
@@ -159,13 +142,14 @@ impl Circuit {
         }
         self.mode = mode;
         self.period += 1;
+        self.era += 1;
         self.changed_at = Some(now);
     }
 
     /// `by_report`: what counted then is kept, if the circuit was closed.
     fn open(&mut self, now: u64, lasting: Option<u64>, by_report: bool) {
-        if by_report && matches!(self.mode, Mode::Closed) {
-            self.evidence.note_opening(now, self.period);
+        if by_report && matches!(self.mode, Mode::Closed | Mode::Ramp { .. }) {
+            self.evidence.note_opening(now, self.era);
         } else {
             self.evidence.forget_opening();
         }
@@ -179,9 +163,8 @@ impl Circuit {
     }
 
     fn half_open(&mut self, now: u64) {
-        let (leases, successes) = (Vec::new(), 0);
         self.is_held_half_open = false;
-        self.change(Mode::HalfOpen { leases, successes }, now);
+        self.change(Mode::HalfOpen(Probing::default()), now);
     }
 
     fn forget_failures(&mut self) {
@@ -200,21 +183,32 @@ impl Circuit {
         }
     }
 
-    /// Whether this report still belongs to the present state; gives a probe's
-    /// slot back.
-    fn settle(&mut self, permit: Option<&Admission>) -> bool {
-        let Some(permit) = permit else { return true };
-        if permit.period != self.period {
-            return false;
-        }
-        match (&mut self.mode, permit.lease) {
-            (Mode::HalfOpen { leases, .. }, Some(id)) => {
-                // A probe whose lease has ended counts all the same.
-                leases.retain(|lease| lease.id != id);
-                true
+    /// The probes have succeeded: what failed before counts no more.
+    fn recover(&mut self, settings: &Effective, now: u64) {
+        self.forget_failures();
+        match settings.ramp {
+            None => {
+                self.trips = 0;
+                self.change(Mode::Closed, now);
             }
-            _ => true,
+            Some(ramp) => {
+                // Rounded up to 2 ms, and no change of state.
+                let until = (now + ramp).next_multiple_of(2);
+                self.mode = Mode::Ramp { until };
+                self.period += 1;
+                self.era += 1;
+            }
         }
+    }
+
+    /// Whether this report still belongs to the present state. A probe whose lease has ended counts
+    /// all the same.
+    fn is_timely(&self, permit: Option<&Admission>) -> bool {
+        permit.is_none_or(|permit| {
+            let is_directly_after = permit.period + 1 == self.period;
+            let is_closed = matches!(self.mode, Mode::Closed);
+            permit.period == self.period || permit.of_ramp && is_directly_after && is_closed
+        })
     }
 
     pub fn success(
@@ -230,28 +224,35 @@ impl Circuit {
         if self.in_totals_only(settings, now, permit).is_some() {
             return Answer::Done;
         }
-        if !self.settle(permit) {
+        if !self.is_timely(permit) {
             return Answer::Stale;
         }
+        let slow = settings.is_slow(lasted(now, permit, given));
         let mut clears = settings.window.is_none() || settings.success_clears_window;
         let mut rule = None;
         match &mut self.mode {
-            Mode::Closed => {
-                self.trips = 0;
-                let slow = settings.is_slow(lasted(now, permit, given));
-                self.evidence.report(now, self.period, false, slow);
+            Mode::Closed | Mode::Ramp { .. } => {
+                if let Mode::Closed = self.mode {
+                    self.trips = 0;
+                } else {
+                    clears = true;
+                }
+                self.evidence.report(now, self.era, false, slow);
                 if slow {
-                    rule = self.evidence.fire(now, self.period, settings);
+                    rule = self.evidence.fire(now, self.era, settings);
                 }
             }
             Mode::Open { .. } => {}
-            Mode::HalfOpen { successes, .. } => {
-                *successes += 1;
-                self.is_held_half_open = false;
-                if *successes >= settings.half_open_successes {
-                    self.trips = 0;
-                    self.change(Mode::Closed, now);
-                    clears = true;
+            Mode::HalfOpen(probing) => {
+                let failed = slow && settings.counts_slow_probes();
+                let probe = permit.and_then(|permit| permit.lease);
+                clears &= !failed;
+                self.is_held_half_open &= failed;
+                match probing.report(settings, probe, failed) {
+                    Verdict::Undecided => {}
+                    Verdict::Open => rule = Some("probe"),
+                    Verdict::Recovered if failed => {}
+                    Verdict::Recovered => self.recover(settings, now),
                 }
             }
         }
@@ -260,7 +261,7 @@ impl Circuit {
         }
         if rule.is_some() {
             (self.cause, self.reason) = (rule, None);
-            self.opened = (None, self.evidence.counts(now, self.period));
+            self.opened = (None, self.evidence.counts(now, self.era));
             self.trip();
             self.open(now, Some(settings.expiry_at(self.trips)), true);
         }
@@ -283,7 +284,7 @@ impl Circuit {
         if let Some(answer) = self.in_totals_only(settings, now, permit) {
             return answer;
         }
-        if !self.settle(permit) {
+        if !self.is_timely(permit) {
             return Answer::Stale;
         }
         if wait.is_none() || !matches!(self.mode, Mode::Open { .. }) {
@@ -293,25 +294,47 @@ impl Circuit {
             }
         }
         let count = self.count(settings, now);
-        let rule = match self.mode {
+        let slow = settings.is_slow(lasted(now, permit, given));
+        if matches!(self.mode, Mode::Closed | Mode::Ramp { .. }) {
+            self.evidence.report(now, self.era, true, slow);
+        }
+        let rule = match &mut self.mode {
+            Mode::Open { .. } => None,
+            _ if wait.is_some() => Some("retry_after"),
             Mode::Closed => {
-                let slow = settings.is_slow(lasted(now, permit, given));
-                self.evidence.report(now, self.period, true, slow);
                 let reaches = settings.max_attempts.is_some_and(|max| count >= max);
-                match (wait, reaches, settings.window) {
-                    (Some(_), ..) => Some("retry_after"),
-                    (_, true, Some(_)) => Some("window"),
-                    (_, true, None) => Some("consecutive"),
-                    (_, false, _) => self.evidence.fire(now, self.period, settings),
+                match (reaches, settings.window) {
+                    (true, Some(_)) => Some("window"),
+                    (true, None) => Some("consecutive"),
+                    (false, _) => self.evidence.fire(now, self.era, settings),
                 }
             }
-            Mode::HalfOpen { .. } => wait.map(|_| "retry_after").or(Some("probe")),
-            Mode::Open { .. } => None,
+            Mode::Ramp { .. } => {
+                let limit = settings.max_attempts.unwrap_or(2).min(2);
+                match self.in_a_row >= limit {
+                    true => Some("consecutive"),
+                    false => self.evidence.fire(now, self.era, settings),
+                }
+            }
+            Mode::HalfOpen(probing) => {
+                let probe = permit.and_then(|permit| permit.lease);
+                match probing.report(settings, probe, true) {
+                    Verdict::Open => Some("probe"),
+                    Verdict::Undecided | Verdict::Recovered => {
+                        // A failed probe that does not open is in no count.
+                        self.in_a_row -= 1;
+                        if self.had_window {
+                            self.failure_times.pop_back();
+                        }
+                        None
+                    }
+                }
+            }
         };
         if rule.is_some() {
             self.cause = rule;
             self.reason = reason;
-            self.opened = (Some(count.into()), self.evidence.counts(now, self.period));
+            self.opened = (Some(count.into()), self.evidence.counts(now, self.era));
             self.trip();
             let lasting = wait.unwrap_or_else(|| settings.expiry_at(self.trips));
             self.open(now, Some(lasting), true);
@@ -325,12 +348,15 @@ impl Circuit {
     pub fn ignored(&mut self, now: u64, permit: &Admission) -> Answer {
         self.ignored += 1;
         self.active_at = now;
-        let is_current = self.settle(Some(permit));
-        if is_current || permit.is_for_totals || self.is_disabled() {
-            Answer::Done
-        } else {
-            Answer::Stale
+        if permit.is_for_totals || self.is_disabled() {
+            self.free_place(permit);
+            return Answer::Done;
         }
+        if !self.is_timely(Some(permit)) {
+            return Answer::Stale;
+        }
+        self.free_place(permit);
+        Answer::Done
     }
 
     /// A call that its caller gave up.
@@ -343,53 +369,55 @@ impl Circuit {
         }
     }
 
-    /// An admission, or after how long to ask again.
+    /// An admission, or why there is none and after how long to ask again. `drawn`: what a ramp has
+    /// drawn that admits a share of the calls.
     pub fn acquire(
         &mut self,
         settings: &Effective,
         now: u64,
         next_id: u64,
-    ) -> Result<Admission, Option<u64>> {
+        drawn: bool,
+    ) -> Result<Admission, (Rejection, Option<u64>)> {
         let period = self.period;
         let length = settings
             .probe_timeout
             .unwrap_or(settings.expiry_at(self.trips).max(1_000));
-        let started = settings.measures().then_some(now);
         if self.is_disabled() && !matches!(self.mode, Mode::Closed) {
             return Ok(self.admit_for_totals(settings, now));
         }
-        match &mut self.mode {
-            Mode::Closed => Ok(Admission {
-                period,
-                lease: None,
-                is_for_totals: false,
-                started,
-            }),
-            Mode::HalfOpen { leases, .. }
-                if leases.len() < settings.half_open_max_calls as usize =>
-            {
-                leases.push(Lease {
-                    id: next_id,
-                    ends: now + length,
-                });
+        let admission = Admission {
+            period,
+            lease: None,
+            of_ramp: matches!(self.mode, Mode::Ramp { .. }),
+            is_for_totals: false,
+            started: settings.measures().then_some(now),
+        };
+        let refused = match &mut self.mode {
+            Mode::Closed => return Ok(admission),
+            Mode::HalfOpen(probing) => {
                 self.active_at = now;
-                Ok(Admission {
-                    period,
-                    lease: Some(next_id),
-                    is_for_totals: false,
-                    started,
-                })
+                match probing.take(settings, now, now + length, next_id) {
+                    Ok(()) => {
+                        let lease = Some(next_id);
+                        return Ok(Admission { lease, ..admission });
+                    }
+                    Err(first) => {
+                        let hint = first.map(|wait| wait.clamp(1, 1_000));
+                        (Rejection::ProbesOut, hint)
+                    }
+                }
             }
-            Mode::HalfOpen { leases, .. } => {
-                self.active_at = now;
-                let first = leases.iter().map(|lease| lease.ends - now).min();
-                self.reject(settings, now, first.map(|wait| wait.clamp(1, 1_000)))
+            Mode::Ramp { until } => {
+                let left = *until - now;
+                if drawn || settings.ramp_share(left) >= 1.0 {
+                    return Ok(admission);
+                }
+                (Rejection::Recovering, Some(left.clamp(1, 1_000)))
             }
-            Mode::Open { until, .. } => {
-                let wait = until.map(|until| until - now);
-                self.reject(settings, now, wait)
-            }
-        }
+            Mode::Open { until: None, .. } => (Rejection::HeldOpen, None),
+            Mode::Open { until, .. } => (Rejection::Open, until.map(|until| until - now)),
+        };
+        self.reject(settings, now, refused)
     }
 
     pub fn open_by_hand(
@@ -423,14 +451,23 @@ impl Circuit {
     pub fn close_by_hand(&mut self, now: u64) {
         self.active_at = now;
         if !matches!(self.mode, Mode::Closed) {
-            self.change(Mode::Closed, now);
+            self.close_now(now);
         }
+    }
+
+    /// Not by time: permits of a ramp are stale then.
+    fn close_now(&mut self, now: u64) {
+        self.period += u64::from(matches!(self.mode, Mode::Ramp { .. }));
+        self.change(Mode::Closed, now);
     }
 
     pub fn half_open_by_hand(&mut self, now: u64) {
         self.active_at = now;
-        if !matches!(self.mode, Mode::HalfOpen { .. }) {
-            self.half_open(now);
+        match self.mode {
+            Mode::HalfOpen(_) => {}
+            // A disabled one would be closed later. So the hand ends it.
+            Mode::Ramp { .. } if !self.is_disabled() => {}
+            _ => self.half_open(now),
         }
         self.is_held_half_open |= self.is_disabled();
     }
@@ -445,64 +482,9 @@ impl Circuit {
         self.evidence.forget();
         self.trips = 0;
     }
-
-    pub fn view(&self, key: KeyBuf, settings: Effective, now: u64, epoch: u64) -> View {
-        let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
-        let reports = self.successes + self.failures;
-        let counts = match self.mode {
-            _ if self.is_disabled() => None,
-            Mode::Closed => self.evidence.counts(now, self.period),
-            _ => self.evidence.at_opening(),
-        };
-        let by_rate = matches!(self.cause, Some("failure_rate" | "slow_call_rate"));
-        let rate = self.opened.1.filter(|_| by_rate);
-        View {
-            key,
-            state: self.state(),
-            mode: self.acting.as_str(),
-            would_reject: self.would_reject,
-            probes_out: self.probes_out(),
-            failure_count: self.count(&settings, now),
-            window_calls: counts.map(|counts| counts.calls),
-            window_failures: counts.map(|counts| counts.failures),
-            window_slow: counts.map(|counts| counts.slow),
-            opened_calls: rate.map(|counts| counts.calls),
-            opened_failures: match self.cause {
-                Some("consecutive" | "window") => self.opened.0,
-                _ => rate.map(|counts| counts.failures),
-            },
-            opened_slow: rate.map(|counts| counts.slow),
-            total_successes: self.successes,
-            total_failures: self.failures,
-            total_rejections: self.rejections,
-            total_ignored: self.ignored,
-            success_rate: (reports > 0).then(|| self.successes as f64 / reports as f64),
-            last_success_time: unix(self.last_success),
-            last_failure_time: unix(self.last_failure),
-            opened_at: unix(self.opened_at),
-            last_state_change: unix(self.changed_at),
-            time_in_state: now - self.changed_at.unwrap_or(self.registered_at),
-            expiry: match self.mode {
-                Mode::Open { lasting, .. } if !self.is_disabled() => lasting,
-                _ => Some(settings.expiry_at(self.trips)),
-            },
-            retry_after: match self.mode {
-                Mode::Open { until, .. } if !self.is_disabled() => until.map(|until| until - now),
-                _ => None,
-            },
-            trips: self.trips,
-            cause: self.cause,
-            reason: self.reason.map(str::to_owned),
-            last_failure_reason: self.last_failure_reason.map(str::to_owned),
-            metadata: self.own.metadata.clone().unwrap_or_default(),
-            settings,
-        }
-    }
 }
 
 /// How long a call has lasted, if that is known: what is given goes before what was measured.
 fn lasted(now: u64, permit: Option<&Admission>, given: Option<u64>) -> Option<u64> {
-    given.or(permit
-        .and_then(|permit| permit.started)
-        .map(|started| now - started))
+    given.or_else(|| permit?.lasted(now))
 }

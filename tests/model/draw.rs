@@ -8,7 +8,7 @@ use crate::settings::Given;
 use crate::trace::{Advance, BAD_NAMES, Length, NAMES, Name, Op, Outcome, Settle, Target, Trace};
 
 /// Traces of about 100 operations. `cleanup`: connections may be removed for
-/// inactivity.
+/// inactivity, and a ramp may admit a share of the calls.
 pub fn traces(cleanup: bool) -> impl Strategy<Value = Trace> {
     let op = (prop::bool::weighted(0.97), ops());
     (
@@ -17,18 +17,27 @@ pub fn traces(cleanup: bool) -> impl Strategy<Value = Trace> {
         prop::collection::vec(op, 104),
     )
         .prop_map(move |(global, house, ops)| {
-            let ops = ops.into_iter().map(|(on, op)| match op {
-                Op::Configure(given) => (on, Op::Configure(keep(cleanup, given))),
-                op => (on, op),
+            let keep = |given| if cleanup { given } else { repeatable(given) };
+            let ops = ops.into_iter().map(|(on, op)| {
+                let op = match op {
+                    Op::Configure(given) => Op::Configure(keep(given)),
+                    Op::Register(name, given) => Op::Register(name, given.map(keep)),
+                    Op::GetOrRegister(name, given) => Op::GetOrRegister(name, given.map(keep)),
+                    Op::ConfigureConnection(target, given) => {
+                        Op::ConfigureConnection(target, keep(given))
+                    }
+                    op => op,
+                };
+                (on, op)
             });
-            Trace::new(keep(cleanup, global.updated_by(&house)), ops.collect())
+            Trace::new(keep(global.updated_by(&house)), ops.collect())
         })
 }
 
-fn keep(cleanup: bool, mut given: Given) -> Given {
-    if !cleanup {
-        given.inactive_threshold = Some(None);
-    }
+/// With these settings nothing depends on when the driver works, nor on what a ramp draws.
+fn repeatable(mut given: Given) -> Given {
+    given.inactive_threshold = Some(None);
+    given.ramp_start = Some(1.0);
     given
 }
 
@@ -129,7 +138,9 @@ fn advances() -> impl Strategy<Value = Advance> {
 }
 
 /// Small settings, so that everything meets everything; each call names few.
-fn valid_settings() -> impl Strategy<Value = Given> {
+///
+/// On the heap, as they are drawn in many places: a strategy is as large as all that it draws.
+fn valid_settings() -> BoxedStrategy<Given> {
     let some = |chance: f64| move |range: std::ops::Range<u64>| option::weighted(chance, range);
     let rarely = some(0.25);
     (
@@ -150,8 +161,8 @@ fn valid_settings() -> impl Strategy<Value = Given> {
             ),
             option::weighted(0.4, any::<bool>()),
         ),
-        option::weighted(0.4, 1..4_u32),
-        option::weighted(0.4, 1..4_u32),
+        option::weighted(0.5, 1..6_u32),
+        recovery(),
         option::weighted(
             0.4,
             prop_oneof![1 => Just(None), 2 => (1..31_u64).prop_map(Some)],
@@ -164,7 +175,7 @@ fn valid_settings() -> impl Strategy<Value = Given> {
         rates(),
     )
         .prop_map(
-            |(attempts, expiry, growth, window, calls, successes, timeout, limit, note, rates)| {
+            |(attempts, expiry, growth, window, calls, recovery, timeout, limit, note, rates)| {
                 Given {
                     max_attempts: attempts,
                     expiry: expiry.0,
@@ -176,7 +187,10 @@ fn valid_settings() -> impl Strategy<Value = Given> {
                     window: window.0,
                     success_clears_window: window.1,
                     half_open_max_calls: calls,
-                    half_open_successes: successes,
+                    half_open_successes: recovery.half_open_successes,
+                    half_open_failure_rate: recovery.half_open_failure_rate,
+                    ramp: recovery.ramp,
+                    ramp_start: recovery.ramp_start,
                     probe_timeout: timeout,
                     cancelled_after: limit,
                     metadata: note.map(|note| [("note".to_owned(), note.to_owned())].into()),
@@ -192,6 +206,33 @@ fn valid_settings() -> impl Strategy<Value = Given> {
                 given.max_expiry = None;
             }
             given
+        })
+        .boxed()
+}
+
+/// What closes a half-open circuit, and a ramp whose ends a trace sees.
+fn recovery() -> impl Strategy<Value = Given> {
+    let decides = prop_oneof![
+        5 => Just((None, None)),
+        4 => (1..4_u32).prop_map(|successes| (Some(successes), None)),
+        4 => prop::sample::select(vec![0.01, 0.3, 0.5, 0.7, 1.0])
+            .prop_map(|rate| (None, Some(Some(rate)))),
+        1 => Just((None, Some(None))),
+        1 => (1..4_u32).prop_map(|successes| (Some(successes), Some(None))),
+    ];
+    let ramp = prop_oneof![1 => Just(None), 4 => (1..60_u64).prop_map(Some)];
+    let start = prop::sample::select(vec![0.1, 0.5, 0.999, 1.0, 1.0]);
+    (
+        decides,
+        option::weighted(0.35, ramp),
+        option::weighted(0.35, start),
+    )
+        .prop_map(|(decides, ramp, ramp_start)| Given {
+            half_open_successes: decides.0,
+            half_open_failure_rate: decides.1,
+            ramp,
+            ramp_start,
+            ..Given::default()
         })
 }
 
@@ -242,7 +283,7 @@ fn rates() -> BoxedStrategy<Given> {
 
 /// Mostly valid; sometimes one field is out of its range, or contradicts what is
 /// in force.
-fn settings() -> impl Strategy<Value = Given> {
+fn settings() -> BoxedStrategy<Given> {
     let spoilt = |spoil: fn(&mut Given)| Just(Some(spoil));
     let spoil = prop_oneof![
         100 => Just(None),
@@ -274,18 +315,27 @@ fn settings() -> impl Strategy<Value = Given> {
         1 => spoilt(|given| given.rate_calls = Some(Some(9))),
         1 => spoilt(|given| given.rate_calls = Some(Some(100_001))),
         1 => spoilt(|given| given.minimum_calls = Some(0)),
+        1 => spoilt(|given| given.half_open_failure_rate = Some(Some(1.01))),
+        2 => spoilt(|given| {
+            given.half_open_failure_rate = Some(Some(0.5));
+            given.half_open_successes = Some(2);
+        }),
+        1 => spoilt(|given| given.ramp = Some(Some(0))),
+        1 => spoilt(|given| given.ramp_start = Some(0.0)),
         3 => spoilt(|given| given.minimum_calls = Some(12)),
         2 => spoilt(|given| {
             given.rate_window = Some(1_000);
             given.rate_calls = Some(Some(11));
         }),
     ];
-    (valid_settings(), spoil).prop_map(|(mut given, spoil)| {
-        if let Some(spoil) = spoil {
-            spoil(&mut given);
-        }
-        given
-    })
+    (valid_settings(), spoil)
+        .prop_map(|(mut given, spoil)| {
+            if let Some(spoil) = spoil {
+                spoil(&mut given);
+            }
+            given
+        })
+        .boxed()
 }
 
 fn housekeeping() -> impl Strategy<Value = Given> {

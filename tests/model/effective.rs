@@ -30,6 +30,9 @@ pub struct Effective {
     pub minimum_calls: u32,
     pub slow_call_duration: Option<u64>,
     pub slow_call_rate: Option<f64>,
+    pub half_open_failure_rate: Option<f64>,
+    pub ramp: Option<u64>,
+    pub ramp_start: f64,
 }
 
 impl Effective {
@@ -66,7 +69,10 @@ impl Effective {
             success_clears_window: all.success_clears_window.unwrap_or(true),
             mode: all.mode.unwrap_or_default(),
             half_open_max_calls: all.half_open_max_calls.unwrap_or(1),
-            half_open_successes: all.half_open_successes.unwrap_or(1),
+            half_open_successes: own
+                .half_open_successes
+                .or(global.half_open_successes)
+                .unwrap_or(1),
             probe_timeout: all.probe_timeout.unwrap_or(None),
             cancelled_after: all.cancelled_after.unwrap_or(None),
             failure_rate,
@@ -78,6 +84,15 @@ impl Effective {
                 .min(rate_calls.unwrap_or(u32::MAX)),
             slow_call_duration: all.slow_call_duration.flatten(),
             slow_call_rate: all.slow_call_rate.flatten(),
+            half_open_failure_rate: match own.half_open_successes {
+                Some(_) => None,
+                None => own
+                    .half_open_failure_rate
+                    .or(global.half_open_failure_rate)
+                    .flatten(),
+            },
+            ramp: all.ramp.flatten(),
+            ramp_start: all.ramp_start.unwrap_or(0.1),
         }
     }
 
@@ -104,12 +119,29 @@ impl Effective {
             minimum_calls: settings.minimum_calls(),
             slow_call_duration: settings.slow_call_duration().map(in_ms),
             slow_call_rate: settings.slow_call_rate(),
+            half_open_failure_rate: settings.half_open_failure_rate(),
+            ramp: settings.ramp().map(in_ms),
+            ramp_start: settings.ramp_start(),
         }
     }
 
     /// The rate of slow calls that opens, if calls can be slow.
     pub fn rate_of_slow(&self) -> Option<f64> {
         self.slow_call_duration.and(self.slow_call_rate)
+    }
+
+    /// Whether a probe that succeeds slowly has failed.
+    pub fn counts_slow_probes(&self) -> bool {
+        self.half_open_failure_rate.is_some() && self.rate_of_slow().is_some()
+    }
+
+    /// The share of the calls that a ramp admits, so many ms before its end.
+    pub fn ramp_share(&self, left: u64) -> f64 {
+        match self.ramp {
+            Some(ramp) => self.ramp_start.max(1.0 - left as f64 / ramp as f64),
+            // It was taken back meanwhile.
+            None => 1.0,
+        }
     }
 
     /// Over what rates are taken, if there are any.

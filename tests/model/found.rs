@@ -163,3 +163,129 @@ fn the_last_calls_count_after_an_outage_of_thousands_of_probes() -> Result<(), E
     }
     Ok(())
 }
+
+/// A circuit with a window of a second and a long ramp, in the ramp.
+fn ramping() -> Result<(ManualClock, Brama), Error> {
+    let (clock, builder) = manager();
+    let brama = builder.ramp(ms(10_000)).ramp_start(1.0).build()?;
+    let db = brama.register("db", None)?;
+    db.configure(ConnectionOptions::new().window(ms(1_000)))?;
+    db.half_open_circuit()?;
+    db.success()?;
+    assert!(db.status()?.ramp_share.is_some());
+    Ok((clock, brama))
+}
+
+#[test]
+fn the_first_failure_of_a_ramp_is_in_the_window() -> Result<(), Error> {
+    let (_clock, brama) = ramping()?;
+    assert_eq!(brama.failure("db", None)?, 1);
+    assert_eq!(brama.status("db")?.failure_count, 1);
+    assert_eq!(brama.failure("db", None)?, 2);
+    let opened = brama.status("db")?;
+    assert_eq!((opened.state, opened.failure_count), (State::Open, 2));
+    Ok(())
+}
+
+#[test]
+fn a_failure_of_a_ramp_before_the_first_window_is_in_none() -> Result<(), Error> {
+    let (_clock, builder) = manager();
+    let brama = builder.ramp(ms(10_000)).ramp_start(1.0).build()?;
+    let db = brama.register("db", None)?;
+    db.half_open_circuit()?;
+    db.success()?;
+    assert_eq!(db.failure(None)?, 1);
+    db.configure(ConnectionOptions::new().window(ms(1_000)))?;
+    assert_eq!(db.failure(None)?, 1, "the first has no time");
+    assert_eq!(db.state(), State::Open, "two in a row");
+    Ok(())
+}
+
+#[test]
+fn each_failure_of_a_ramp_has_a_place_of_its_own_in_the_window() -> Result<(), Error> {
+    let (clock, brama) = ramping()?;
+    for _ in 0..3 {
+        assert_eq!(brama.failure("db", None)?, 1);
+        assert_eq!(brama.status("db")?.failure_count, 1);
+        brama.success("db")?;
+        clock.advance(ms(1_500));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_last_calls_of_a_ramp_count_no_more_after_a_hand() -> Result<(), Error> {
+    type Hand = fn(&Brama) -> Result<(), Error>;
+    let hands: [Hand; 2] = [
+        |brama| brama.close_circuit("db"),
+        |brama| brama.reset_circuit("db"),
+    ];
+    for hand in hands {
+        let builder = manager().1.failure_rate(1.0).rate_calls(10);
+        let brama = builder.ramp(ms(1_000)).ramp_start(1.0).build()?;
+        brama.register("db", None)?;
+        brama.half_open_circuit("db")?;
+        brama.success("db")?;
+        brama.failure("db", None)?;
+        assert_eq!(brama.status("db")?.window_calls, Some(1));
+        hand(&brama)?;
+        let closed = brama.status("db")?;
+        assert_eq!(
+            (closed.state, closed.window_calls),
+            (State::Closed, Some(0))
+        );
+    }
+    Ok(())
+}
+
+/// A sample that changes its size, or is none any more, still comes to an end: whatever was
+/// reported before, successes alone close the circuit or open it, and failures alone open it.
+#[test]
+fn a_sample_of_another_size_always_ends() -> Result<(), Error> {
+    let sizes = [1, 2, 3, 5, 8];
+    for (size, next) in sizes
+        .iter()
+        .flat_map(|size| sizes.map(|next| (*size, next)))
+    {
+        for rates in [
+            (0.3, Some(0.3)),
+            (1.0, Some(0.5)),
+            (0.5, Some(1.0)),
+            (0.7, None),
+        ] {
+            for reports in 0..1_u32 << (size - 1) {
+                for succeeds in [false, true] {
+                    let brama = manager().1.build()?;
+                    let db = brama.register("db", None)?;
+                    let sample = |size: u32, rate: Option<f64>| {
+                        let options = ConnectionOptions::new().half_open_max_calls(size);
+                        db.configure(options.half_open_failure_rate(rate))
+                    };
+                    sample(size, Some(rates.0))?;
+                    db.half_open_circuit()?;
+                    let report = |succeeds: bool| {
+                        let permit = db.acquire().expect("a place");
+                        match succeeds {
+                            true => permit.success(),
+                            false => permit.failure(None).map(drop),
+                        }
+                    };
+                    for nth in 0..size - 1 {
+                        if db.state() == State::HalfOpen {
+                            report(reports >> nth & 1 == 1)?;
+                        }
+                    }
+                    sample(next, rates.1)?;
+                    for _ in 0..next {
+                        if db.state() == State::HalfOpen {
+                            report(succeeds)?;
+                        }
+                    }
+                    let case = (size, next, rates, reports, succeeds);
+                    assert_ne!(db.state(), State::HalfOpen, "{case:?}");
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -7,11 +7,13 @@
 
 #![cfg(not(loom))]
 
+mod admission;
 mod circuit;
 mod draw;
 mod effective;
 mod evidence;
 mod found;
+mod probing;
 mod reference;
 mod settings;
 mod trace;

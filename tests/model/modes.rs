@@ -2,9 +2,10 @@
 
 use brama::{Mode as Acting, State};
 
-use super::{Admission, Circuit, Mode};
+use super::Circuit;
+use crate::admission::{Admission, Mode};
 use crate::effective::Effective;
-use crate::view::Answer;
+use crate::view::{Answer, Rejection};
 
 impl Circuit {
     /// This mode is in effect from now on.
@@ -14,21 +15,25 @@ impl Circuit {
         if !was_disabled || self.is_disabled() {
             return;
         }
-        let is_held = match self.mode {
-            Mode::Closed => false,
-            Mode::Open { .. } => self.cause == Some("manual"),
-            Mode::HalfOpen { .. } => self.is_held_half_open,
-        };
-        match is_held {
+        match self.is_held() {
             // Its time may be over.
             true => self.catch_up(now),
             false => {
                 if !matches!(self.mode, Mode::Closed) {
                     self.active_at = now;
-                    self.change(Mode::Closed, now);
+                    self.close_now(now);
                 }
                 self.forget_all();
             }
+        }
+    }
+
+    /// By a hand: it stays as it is when it is enabled.
+    pub(super) fn is_held(&self) -> bool {
+        match self.mode {
+            Mode::Closed | Mode::Ramp { .. } => false,
+            Mode::Open { .. } => self.cause == Some("manual"),
+            Mode::HalfOpen(_) => self.is_held_half_open,
         }
     }
 
@@ -46,11 +51,11 @@ impl Circuit {
             _ if self.is_disabled() => State::Closed,
             Mode::Closed => State::Closed,
             Mode::Open { .. } => State::Open,
-            Mode::HalfOpen { .. } => State::HalfOpen,
+            Mode::HalfOpen(_) | Mode::Ramp { .. } => State::HalfOpen,
         }
     }
 
-    /// A report that is in the totals, if it belongs nowhere else. It gives a probe's slot back.
+    /// A report that is in the totals, if it belongs nowhere else. It gives a probe's place back.
     pub(super) fn in_totals_only(
         &mut self,
         settings: &Effective,
@@ -61,7 +66,7 @@ impl Circuit {
         if !is_for_totals && !self.is_disabled() {
             return None;
         }
-        self.settle(permit);
+        permit.inspect(|permit| self.free_place(permit));
         let count = self.count(settings, now);
         Some(match settings.window {
             Some(_) => Answer::CountInWindow(count),
@@ -69,11 +74,18 @@ impl Circuit {
         })
     }
 
+    pub(super) fn free_place(&mut self, permit: &Admission) {
+        if let Mode::HalfOpen(probing) = &mut self.mode {
+            probing.free(permit.lease);
+        }
+    }
+
     /// A call that is admitted although the state would not do that.
     pub(super) fn admit_for_totals(&self, settings: &Effective, now: u64) -> Admission {
         Admission {
             period: self.period,
             lease: None,
+            of_ramp: false,
             is_for_totals: true,
             started: settings.measures().then_some(now),
         }
@@ -84,20 +96,25 @@ impl Circuit {
         &mut self,
         settings: &Effective,
         now: u64,
-        wait: Option<u64>,
-    ) -> Result<Admission, Option<u64>> {
+        refused: (Rejection, Option<u64>),
+    ) -> Result<Admission, (Rejection, Option<u64>)> {
         if self.acting == Acting::Shadow {
             self.would_reject += 1;
             self.active_at = now;
             return Ok(self.admit_for_totals(settings, now));
         }
         self.rejections += 1;
-        Err(wait)
+        Err(refused)
     }
 
-    pub(super) fn probes_out(&self) -> u32 {
+    /// Whether what a ramp draws shows in no answer.
+    pub fn draws_in_a_shadow(&self) -> bool {
+        self.acting == Acting::Shadow && matches!(self.mode, Mode::Ramp { .. })
+    }
+
+    pub(super) fn probes_out(&self, now: u64) -> u32 {
         match &self.mode {
-            Mode::HalfOpen { leases, .. } => leases.len() as u32,
+            Mode::HalfOpen(probing) => probing.ends(now).count() as u32,
             _ => 0,
         }
     }

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use brama::State;
 
-use crate::circuit::{Admission, Circuit, Mode, Saved};
+use crate::admission::{Admission, Mode};
+use crate::circuit::{Circuit, Saved};
 use crate::effective::Effective;
 use crate::settings::Given;
 use crate::trace::{Length, Name, Outcome};
@@ -31,7 +32,7 @@ pub enum Who {
 }
 
 impl Who {
-    fn name(self) -> Name {
+    pub fn name(self) -> Name {
         match self {
             Who::Name(name) | Who::Handle(Handle { name, .. }) => name,
         }
@@ -80,7 +81,8 @@ impl Manager {
         for circuit in self.circuits.values() {
             match &circuit.mode {
                 Mode::Open { until, .. } => edges.extend(until),
-                Mode::HalfOpen { leases, .. } => edges.extend(leases.iter().map(|l| l.ends)),
+                Mode::HalfOpen(probing) => edges.extend(probing.ends(self.now)),
+                Mode::Ramp { until } => edges.push(*until),
                 Mode::Closed => {}
             }
             if let Some(window) = Effective::of(&circuit.own, &self.global).window {
@@ -182,13 +184,20 @@ impl Manager {
         Answer::Bool(circuit.is_ok_and(|(circuit, _)| circuit.is_available()))
     }
 
-    pub fn acquire(&mut self, who: Who) -> Result<Permit, Answer> {
+    /// Whether what a ramp draws shows in no answer.
+    pub fn draws_in_a_shadow(&mut self, who: Who) -> bool {
+        let circuit = self.find(who, false);
+        circuit.is_ok_and(|(circuit, _)| circuit.draws_in_a_shadow())
+    }
+
+    /// `drawn`: what a ramp has drawn.
+    pub fn acquire(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
         let now = self.now;
         let next_id = self.last_id + 1;
         let (circuit, settings) = self.find(who, true)?;
         let admission = circuit
-            .acquire(&settings, now, next_id)
-            .map_err(Answer::Rejected)?;
+            .acquire(&settings, now, next_id, drawn)
+            .map_err(|(why, wait)| Answer::Rejected(why, wait))?;
         let id = circuit.id;
         self.last_id += 2;
         let name = who.name();
@@ -358,7 +367,7 @@ impl Manager {
         self.last_cleanup = now;
         self.circuits.retain(|_, circuit| {
             let is_idle = now - circuit.active_at >= threshold;
-            !is_idle || circuit.is_busy() || held.contains(&circuit.id)
+            !is_idle || circuit.is_busy(now) || held.contains(&circuit.id)
         });
     }
 

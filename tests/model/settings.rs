@@ -30,6 +30,9 @@ pub struct Given {
     pub minimum_calls: Option<u32>,
     pub slow_call_duration: Option<Option<u64>>,
     pub slow_call_rate: Option<Option<f64>>,
+    pub half_open_failure_rate: Option<Option<f64>>,
+    pub ramp: Option<Option<u64>>,
+    pub ramp_start: Option<f64>,
     /// Only for a connection.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Only for the manager, as the two below.
@@ -53,7 +56,17 @@ impl Given {
             success_clears_window: newer.success_clears_window.or(self.success_clears_window),
             mode: newer.mode.or(self.mode),
             half_open_max_calls: newer.half_open_max_calls.or(self.half_open_max_calls),
-            half_open_successes: newer.half_open_successes.or(self.half_open_successes),
+            // A level keeps one of the two, the one that was given last.
+            half_open_successes: match newer.half_open_failure_rate {
+                Some(Some(_)) => newer.half_open_successes,
+                _ => newer.half_open_successes.or(self.half_open_successes),
+            },
+            half_open_failure_rate: match (newer.half_open_successes, self.half_open_failure_rate) {
+                (Some(_), Some(Some(_))) => newer.half_open_failure_rate,
+                (_, older) => newer.half_open_failure_rate.or(older),
+            },
+            ramp: newer.ramp.or(self.ramp),
+            ramp_start: newer.ramp_start.or(self.ramp_start),
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
             cancelled_after: newer.cancelled_after.or(self.cancelled_after),
             failure_rate: newer.failure_rate.or(self.failure_rate),
@@ -123,12 +136,26 @@ impl Given {
                 self.slow_call_duration == Some(Some(0)),
             ),
             ("slow_call_rate", self.slow_call_rate.is_some_and(no_rate)),
+            (
+                "half_open_failure_rate",
+                self.half_open_failure_rate.is_some_and(no_rate),
+            ),
+            ("ramp", self.ramp == Some(Some(0))),
+            (
+                "ramp_start",
+                self.ramp_start.is_some_and(|share| no_rate(Some(share))),
+            ),
             ("cleanup_interval", self.cleanup_interval == Some(0)),
             (
                 "inactive_threshold",
                 self.inactive_threshold == Some(Some(0)),
             ),
             ("max_expiry", self.contradicts(level, below)),
+            (
+                "half_open_failure_rate",
+                self.half_open_failure_rate.flatten().is_some()
+                    && self.half_open_successes.is_some(),
+            ),
             (
                 "rate_calls",
                 self.rate_window.is_some() && self.rate_calls.flatten().is_some(),
@@ -213,7 +240,7 @@ impl fmt::Debug for Given {
         given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
             window success_clears_window mode half_open_max_calls half_open_successes probe_timeout
             cancelled_after failure_rate rate_window rate_calls minimum_calls slow_call_duration
-            slow_call_rate metadata
+            slow_call_rate half_open_failure_rate ramp ramp_start metadata
             cleanup_interval inactive_threshold auto_register);
         out.finish()
     }
@@ -297,6 +324,15 @@ macro_rules! setters {
                 }
                 if let Some(rate) = given.slow_call_rate {
                     self = self.slow_call_rate(rate);
+                }
+                if let Some(rate) = given.half_open_failure_rate {
+                    self = self.half_open_failure_rate(rate);
+                }
+                if let Some(ramp) = given.ramp {
+                    self = self.ramp(ramp.map(ms));
+                }
+                if let Some(share) = given.ramp_start {
+                    self = self.ramp_start(share);
                 }
                 self
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use brama::RejectionKind as Rejection;
 use brama::{Cause, Error, KeyBuf, State, Status};
 
 use crate::effective::Effective;
@@ -39,6 +40,7 @@ pub struct View {
     pub expiry: Option<u64>,
     pub retry_after: Option<u64>,
     pub trips: u32,
+    pub ramp_share: Option<f64>,
     pub cause: Option<&'static str>,
     pub reason: Option<String>,
     pub last_failure_reason: Option<String>,
@@ -63,7 +65,7 @@ pub enum Answer {
     Inner,
     Restored(usize),
     Panicked,
-    Rejected(Option<u64>),
+    Rejected(Rejection, Option<u64>),
     Stale,
     NotFound(KeyBuf),
     AlreadyRegistered(KeyBuf),
@@ -103,6 +105,7 @@ impl From<Status> for View {
             expiry: status.expiry.map(in_ms),
             retry_after: status.retry_after.map(in_ms),
             trips: status.trips,
+            ramp_share: status.ramp_share,
             cause: status.cause.map(Cause::as_str),
             reason: status.reason,
             last_failure_reason: status.last_failure_reason,
@@ -119,7 +122,9 @@ impl From<Error> for Answer {
             Error::InvalidConfig(invalid) => Answer::InvalidConfig(invalid.name),
             Error::NotFound(key) => Answer::NotFound(KeyBuf::clone(&key)),
             Error::AlreadyRegistered(key) => Answer::AlreadyRegistered(KeyBuf::clone(&key)),
-            Error::Rejected(rejected) => Answer::Rejected(rejected.retry_after.map(in_ms)),
+            Error::Rejected(rejected) => {
+                Answer::Rejected(rejected.kind, rejected.retry_after.map(in_ms))
+            }
             Error::Stale => Answer::Stale,
             other => Answer::Unexpected(other.to_string()),
         }
@@ -137,6 +142,12 @@ impl View {
         if expected.settings.window.is_some() && counted(self.failure_count, expected.failure_count)
         {
             expected.failure_count = self.failure_count;
+        }
+        if let (Some("window"), Some(real), Some(count)) =
+            (self.cause, self.opened_failures, expected.opened_failures)
+            && counted(real as u32, count as u32)
+        {
+            expected.opened_failures = self.opened_failures;
         }
         *self == expected
     }

@@ -1,8 +1,12 @@
 //! The manager under test and its model, side by side.
 
+// Also where this file is included by its path.
+#[path = "world/calls.rs"]
+mod calls;
+
 use std::panic::{self, AssertUnwindSafe};
 
-use brama::{Brama, CallError, Connection, ManualClock, OpenFor, Permit};
+use brama::{Brama, Connection, ManualClock, OpenFor, Permit};
 
 use crate::reference::{self, Manager, Who};
 use crate::settings::{Given, ms};
@@ -336,11 +340,13 @@ impl<'a> World<'a> {
 
     fn acquire(&mut self, target: Target) -> (Answer, Answer) {
         let (handle, who, name) = self.who(target);
+        let unseen = self.unseen_rejections(who);
         let real = match handle {
             Some(handle) => handle.acquire_owned(),
             None => self.brama.acquire(name.key()),
         };
-        match (real, self.model.acquire(who)) {
+        let drawn = real.is_ok() && self.has_drawn(who, unseen);
+        match (real, self.model.acquire(who, drawn)) {
             (Ok(permit), Ok(expected)) => {
                 self.permits.push((permit, expected));
                 (Answer::Admitted, Answer::Admitted)
@@ -446,54 +452,5 @@ impl<'a> World<'a> {
             None => self.brama.half_open_circuit(name.key()),
         };
         (Answer::done(real), self.model.half_open(who))
-    }
-
-    /// A guarded call, with the permit of a borrowed handle.
-    fn call(&mut self, target: Target, how: Settle) -> (Answer, Answer) {
-        let (handle, who, name) = self.who(target);
-        let classify = |_: &Result<(), ()>| match how {
-            Settle::Drop => brama::Outcome::Ignored,
-            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => brama::Outcome::Success,
-            Settle::Report(Outcome::Ignored) => brama::Outcome::Ignored,
-            _ => brama::Outcome::Failure,
-        };
-        let body = || match how {
-            Settle::Panic => panic::resume_unwind(Box::new("a guarded call")),
-            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => Ok(()),
-            _ => Err(()),
-        };
-        let real = panic::catch_unwind(AssertUnwindSafe(|| match &handle {
-            Some(handle) => handle.call_with(classify, body),
-            None => self.brama.call_with(name.key(), classify, body),
-        }));
-        let real = match real {
-            Err(_) => Answer::Panicked,
-            Ok(Ok(())) => Answer::Done,
-            Ok(Err(CallError::Inner(()))) => Answer::Inner,
-            Ok(Err(CallError::Rejected(rejected))) => brama::Error::Rejected(rejected).into(),
-            Ok(Err(CallError::Unusable(error))) => error.into(),
-            Ok(Err(other)) => Answer::Unexpected(format!("{other:?}")),
-        };
-        let expected = match self.model.acquire(who) {
-            Err(answer) => answer,
-            Ok(permit) => {
-                let (outcome, answer) = match how {
-                    Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => {
-                        (Outcome::Success, Answer::Done)
-                    }
-                    Settle::Report(
-                        Outcome::Failure | Outcome::FailureFor(_) | Outcome::FailureIn(_),
-                    ) => (Outcome::Failure, Answer::Inner),
-                    Settle::Report(Outcome::Ignored) | Settle::Drop => {
-                        (Outcome::Ignored, Answer::Inner)
-                    }
-                    Settle::Panic => (Outcome::Failure, Answer::Panicked),
-                };
-                let reason = matches!(how, Settle::Panic).then_some("panic");
-                self.model.settle(&permit, outcome, reason);
-                answer
-            }
-        };
-        (real, expected)
     }
 }

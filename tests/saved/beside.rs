@@ -49,6 +49,46 @@ fn a_disabled_circuit_is_saved_as_what_it_would_be_if_it_were_enabled() {
 }
 
 #[test]
+fn a_disabled_circuits_opening_is_saved_with_how_long_it_was_given() {
+    for length in [7, 90_000] {
+        let (old, clock) = manager_with(|builder| builder.mode(Mode::Disabled));
+        let db = registered(&old);
+        db.open_circuit(None, ms(length)).expect("registered");
+        clock.advance(ms(2));
+        let (new, its_clock) = manager();
+        its_clock.advance(ms(2));
+        let db = registered(&new);
+        assert_eq!(moved(&old, &new), 1);
+        let now = status(&db);
+        assert_eq!(now.state, State::Open);
+        assert_eq!(
+            (now.expiry, now.retry_after),
+            (Some(ms(length)), Some(ms(length - 2)))
+        );
+    }
+}
+
+#[test]
+fn a_disabled_circuit_is_saved_without_what_a_reset_forgets() {
+    for failures in [3, 5] {
+        let (old, _clock) = manager();
+        let db = registered(&old);
+        fail(&db, failures);
+        db.configure(ConnectionOptions::new().mode(Mode::Disabled))
+            .expect("valid");
+        let (new, _clock) = manager();
+        let db = registered(&new);
+        assert_eq!(moved(&old, &new), 1);
+        let now = status(&db);
+        assert_eq!((now.state, now.trips), (State::Closed, 0), "{failures}");
+        assert_eq!(
+            (now.failure_count, now.total_failures),
+            (0, failures.into())
+        );
+    }
+}
+
+#[test]
 fn a_restored_opening_takes_effect_when_the_circuit_is_enabled_if_a_hand_made_it() {
     for (by_hand, later) in [(true, State::Open), (false, State::Closed)] {
         let (old, _clock) = manager();

@@ -153,7 +153,7 @@ fn settings(bytes: &mut Bytes<'_>) -> Given {
 }
 
 fn set(given: &mut Given, bytes: &mut Bytes<'_>) {
-    match bytes.below(19) {
+    match bytes.below(23) {
         0 | 1 => given.failure_rate = Some(rate_of(bytes)),
         2 => given.rate_window = Some(bytes.pick(&[1_000, 1_001, 1_999, 2_500, 3_600_000])),
         3 => given.rate_calls = Some(bytes.optional(|bytes| 10 + bytes.below(6) as u32)),
@@ -164,13 +164,16 @@ fn set(given: &mut Given, bytes: &mut Bytes<'_>) {
         9 => given.window = Some(bytes.optional(|bytes| 1 + bytes.below(200))),
         10 => given.success_clears_window = Some(bytes.below(2) == 0),
         11 => given.expiry = Some(1 + bytes.below(100)),
-        12 => given.half_open_max_calls = Some(1 + bytes.below(4) as u32),
+        12 => given.half_open_max_calls = Some(1 + bytes.below(6) as u32),
         13 => given.half_open_successes = Some(1 + bytes.below(4) as u32),
         14 => given.probe_timeout = Some(bytes.optional(|bytes| 1 + bytes.below(30))),
         15 => given.cancelled_after = Some(bytes.optional(|bytes| 1 + bytes.below(30))),
         16 => given.progressive = Some(bytes.below(2) == 0),
         17 => given.max_expiry = Some(1 + bytes.below(200)),
-        _ => given.initial_expiry = Some(1 + bytes.below(100)),
+        18 => given.initial_expiry = Some(1 + bytes.below(100)),
+        19 | 20 => given.half_open_failure_rate = Some(rate_of(bytes)),
+        21 => given.ramp = Some(bytes.optional(|bytes| 1 + bytes.below(200))),
+        _ => given.ramp_start = Some(bytes.pick(&[1.0, 0.1, 0.5])),
     }
 }
 
@@ -184,7 +187,7 @@ fn rate_of(bytes: &mut Bytes<'_>) -> Option<f64> {
 
 fn spoil(given: &mut Given, bytes: &mut Bytes<'_>) {
     let rates = [0.0, -0.0, -0.5, 1.01, f64::NAN, f64::INFINITY];
-    match bytes.below(13) {
+    match bytes.below(16) {
         0 => given.failure_rate = Some(Some(bytes.pick(&rates))),
         1 => given.slow_call_rate = Some(Some(bytes.pick(&rates))),
         2 => given.rate_window = Some(bytes.pick(&[0, 999, 3_600_001, u64::MAX])),
@@ -197,6 +200,9 @@ fn spoil(given: &mut Given, bytes: &mut Bytes<'_>) {
         9 => given.backoff_factor = Some(bytes.pick(&[0.99, f64::NAN, f64::INFINITY])),
         10 => given.half_open_max_calls = Some(bytes.pick(&[0, 65_536])),
         11 => given.cancelled_after = Some(Some(0)),
+        12 => given.half_open_failure_rate = Some(Some(bytes.pick(&rates))),
+        13 => given.ramp = Some(Some(0)),
+        14 => given.ramp_start = Some(bytes.pick(&rates)),
         _ => given.expiry = Some(0),
     }
 }

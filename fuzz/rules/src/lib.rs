@@ -6,12 +6,16 @@
 
 mod decode;
 
+#[path = "../../../tests/model/admission.rs"]
+mod admission;
 #[path = "../../../tests/model/circuit.rs"]
 mod circuit;
 #[path = "../../../tests/model/effective.rs"]
 mod effective;
 #[path = "../../../tests/model/evidence.rs"]
 mod evidence;
+#[path = "../../../tests/model/probing.rs"]
+mod probing;
 #[path = "../../../tests/model/reference.rs"]
 mod reference;
 #[path = "../../../tests/model/settings.rs"]

@@ -144,7 +144,13 @@ impl Record {
                 false => before.probing(),
             };
             if self.leave(seen, after) {
-                break Change { before, after };
+                let change = Change { before, after };
+                if before.is_ramp() {
+                    // It was half-open before, and changes all the same.
+                    self.note_change(context, change, now);
+                    self.end_evidence(after);
+                }
+                break change;
             }
         };
         self.after(context, change, happening);

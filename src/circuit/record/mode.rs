@@ -228,19 +228,10 @@ impl Record {
     }
 
     /// Whether a hand has brought the circuit into this state, which is not closed.
-    fn is_held_by_hand(&self, word: Word) -> bool {
+    pub(super) fn is_held_by_hand(&self, word: Word) -> bool {
         match word.deadline() {
             Some(_) => self.is_open_by_hand(word),
             None => word.is_held_half_open(),
-        }
-    }
-
-    /// The state that a save takes down, for a thread that has read this status and this word: of a
-    /// disabled circuit the one that it will have when it is enabled.
-    pub(super) fn state_to_save(&self, status: &Status, word: Word) -> State {
-        match status.mode {
-            Mode::Disabled if self.is_held_by_hand(word) => word.state(),
-            _ => status.state,
         }
     }
 

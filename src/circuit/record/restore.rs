@@ -50,7 +50,13 @@ impl Record {
             return;
         };
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let state = self.state_to_save(&status, word);
+        // What the circuit would be if it were enabled.
+        let is_disabled = status.mode == Mode::Disabled;
+        let is_reset = is_disabled && !self.is_held_by_hand(word);
+        let state = match is_disabled && !is_reset {
+            true => word.state(),
+            false => status.state,
+        };
         let stands = match (state, word.deadline()) {
             (State::Open, Some(NEVER)) => Stands::Open {
                 left: None,
@@ -58,12 +64,9 @@ impl Record {
             },
             (State::Open, Some(deadline)) => {
                 let left = deadline.saturating_sub(begun);
-                let given = match status.mode {
-                    // Its status shows what the settings say.
-                    Mode::Disabled => self.lasting(word),
-                    _ => status.expiry.map(ms),
-                };
-                let given = given.unwrap_or(left).min(NEVER - 1);
+                // The status of a disabled circuit does not tell.
+                let lasting = self.lasting(word).or(status.expiry.map(ms));
+                let given = lasting.unwrap_or(left).min(NEVER - 1);
                 Stands::Open {
                     left: Some(left),
                     // It may have opened since the save was begun.
@@ -76,13 +79,16 @@ impl Record {
         writer.add(&Saved {
             key: Key::new(status.scope.as_deref(), &status.identifier),
             stands,
-            trips: status.trips.min(u8::MAX.into()) as u8,
+            trips: match is_reset {
+                true => 0,
+                false => status.trips.min(u8::MAX.into()) as u8,
+            },
             cause: status.cause,
             reason: status.reason.as_deref(),
             last_failure_reason: status.last_failure_reason.as_deref(),
-            failures: match status.settings.window {
-                Some(_) => 0,
-                None => status.failure_count,
+            failures: match status.settings.window.is_some() || is_reset {
+                true => 0,
+                false => status.failure_count,
             },
             totals: Totals {
                 successes: status.total_successes,

@@ -201,10 +201,9 @@ impl Record {
                 .filter(|deadline| *deadline != NEVER)
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
-            ramp_share: match mode {
-                Mode::Disabled => None,
-                _ => self.ramp_share(&settings, word, now),
-            },
+            ramp_share: self
+                .ramp_share(&settings, word, now)
+                .filter(|_| mode != Mode::Disabled),
             cause: why.cause,
             reason: why.reason,
             opened_calls: evidence

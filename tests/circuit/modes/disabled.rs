@@ -385,3 +385,55 @@ fn an_expiry_that_was_due_before_happens_before_a_circuit_is_disabled() {
     assert_eq!(kinds[..3], half_opened);
     assert_eq!(kinds[3], "notice");
 }
+
+/// A circuit of this mode that had begun a ramp of a second before, and a permit of that.
+fn ramping_then(mode: Mode) -> (Brama, ManualClock, Connection, Permit<'static>) {
+    let (brama, clock) = manager_with(|b| b.ramp(ms(1_000)).ramp_start(0.5));
+    let db = circuit(&brama);
+    db.half_open_circuit().expect("registered");
+    db.success().expect("registered");
+    let permit = (0..1_000).find_map(|_| db.acquire_owned().ok());
+    assert_eq!(status(&db).ramp_share, Some(0.5));
+    turn(&db, mode);
+    (brama, clock, db, permit.expect("a share passes"))
+}
+
+#[test]
+fn a_disabled_circuit_shows_no_ramp_and_lets_every_call_pass() {
+    let (_brama, clock, db, permit) = ramping_then(Mode::Disabled);
+    permit.failure(None).expect("never stale");
+    for _ in 0..3 {
+        let shown = status(&db);
+        assert_eq!((shown.state, shown.ramp_share), (State::Closed, None));
+        assert_eq!(shown.failure_count, 0);
+        assert!((0..50).all(|_| db.acquire().is_ok()));
+        clock.advance(ms(700));
+    }
+}
+
+#[test]
+fn enabling_a_circuit_ends_its_ramp() {
+    for passed in [0, 700, 1_400] {
+        let (_brama, clock, db, permit) = ramping_then(Mode::Disabled);
+        clock.advance(ms(passed));
+        turn(&db, Mode::Normal);
+        let shown = status(&db);
+        assert_eq!((shown.state, shown.trips), (State::Closed, 0));
+        assert_eq!(shown.time_in_state, ms(0), "{passed}");
+        assert_eq!(permit.failure(None), Err(Error::Stale));
+    }
+}
+
+#[test]
+fn a_hand_holds_half_open_what_ramps_up_meanwhile() {
+    let (_brama, clock, db, permit) = ramping_then(Mode::Disabled);
+    clock.advance(ms(300));
+    db.half_open_circuit().expect("registered");
+    clock.advance(ms(5_000));
+    assert_eq!(status(&db).time_in_state, ms(5_000), "since the hand");
+    turn(&db, Mode::Normal);
+    let shown = status(&db);
+    assert_eq!((shown.state, shown.ramp_share), (State::HalfOpen, None));
+    assert_eq!(permit.failure(None), Err(Error::Stale));
+    assert!(db.acquire().expect("a place").is_probe());
+}

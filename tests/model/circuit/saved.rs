@@ -1,6 +1,7 @@
 //! Circuits of the model that are saved and restored.
 
-use super::{Circuit, Mode};
+use super::Circuit;
+use crate::admission::Mode;
 use crate::effective::Effective;
 
 /// A circuit as it was, and when.
@@ -13,12 +14,18 @@ pub struct Saved {
 
 impl Circuit {
     pub fn save(&self, settings: &Effective, now: u64) -> Saved {
+        let mut circuit = self.clone();
+        if self.is_disabled() && !self.is_held() {
+            // Enabled, it would be as after a reset.
+            circuit.mode = Mode::Closed;
+            circuit.forget_all();
+        }
         Saved {
-            circuit: self.clone(),
             in_a_row: match settings.window {
                 Some(_) => 0,
-                None => self.in_a_row,
+                None => circuit.in_a_row,
             },
+            circuit,
             at: now,
         }
     }
@@ -36,6 +43,8 @@ impl Circuit {
         }
         self.trips = then.trips;
         (self.cause, self.reason) = (then.cause, then.reason);
+        // What was counted is not saved.
+        self.opened = (None, None);
         self.last_failure_reason = then.last_failure_reason.or(self.last_failure_reason);
         self.successes = self.successes.max(then.successes);
         self.failures = self.failures.max(then.failures);
@@ -43,8 +52,8 @@ impl Circuit {
         self.ignored = self.ignored.max(then.ignored);
         self.evidence.forget_opening();
         match then.mode {
-            Mode::Closed => self.change(Mode::Closed, now),
-            Mode::HalfOpen { .. } => self.half_open(now),
+            Mode::Closed => self.close_now(now),
+            Mode::HalfOpen(_) | Mode::Ramp { .. } => self.half_open(now),
             Mode::Open { until, lasting } => {
                 let until = until.map(|until| until.max(now));
                 self.change(Mode::Open { until, lasting }, now);

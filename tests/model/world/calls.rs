@@ -1,0 +1,80 @@
+//! Guarded calls, and which calls a ramp has drawn.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use brama::CallError;
+
+use super::World;
+use crate::reference::Who;
+use crate::trace::{Outcome, Settle, Target};
+use crate::view::Answer;
+
+impl World<'_> {
+    /// In a shadow a ramp lets every call pass. This counts those that it has not drawn.
+    pub(super) fn unseen_rejections(&mut self, who: Who) -> Option<u64> {
+        let is_shadow = self.model.draws_in_a_shadow(who);
+        is_shadow.then(|| self.would_reject(who))
+    }
+
+    fn would_reject(&self, who: Who) -> u64 {
+        let status = self.brama.status(who.name().key());
+        status.map_or(0, |status| status.would_reject)
+    }
+
+    /// Whether a ramp has drawn the call that has passed since `before` was counted.
+    pub(super) fn has_drawn(&self, who: Who, before: Option<u64>) -> bool {
+        before.is_none_or(|before| self.would_reject(who) == before)
+    }
+
+    /// A guarded call, with the permit of a borrowed handle.
+    pub(super) fn call(&mut self, target: Target, how: Settle) -> (Answer, Answer) {
+        let (handle, who, name) = self.who(target);
+        let classify = |_: &Result<(), ()>| match how {
+            Settle::Drop => brama::Outcome::Ignored,
+            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => brama::Outcome::Success,
+            Settle::Report(Outcome::Ignored) => brama::Outcome::Ignored,
+            _ => brama::Outcome::Failure,
+        };
+        let body = || match how {
+            Settle::Panic => panic::resume_unwind(Box::new("a guarded call")),
+            Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => Ok(()),
+            _ => Err(()),
+        };
+        let unseen = self.unseen_rejections(who);
+        let real = panic::catch_unwind(AssertUnwindSafe(|| match &handle {
+            Some(handle) => handle.call_with(classify, body),
+            None => self.brama.call_with(name.key(), classify, body),
+        }));
+        let real = match real {
+            Err(_) => Answer::Panicked,
+            Ok(Ok(())) => Answer::Done,
+            Ok(Err(CallError::Inner(()))) => Answer::Inner,
+            Ok(Err(CallError::Rejected(rejected))) => brama::Error::Rejected(rejected).into(),
+            Ok(Err(CallError::Unusable(error))) => error.into(),
+            Ok(Err(other)) => Answer::Unexpected(format!("{other:?}")),
+        };
+        let is_rejected = matches!(real, Answer::Rejected(..));
+        let drawn = !is_rejected && self.has_drawn(who, unseen);
+        let expected = match self.model.acquire(who, drawn) {
+            Err(answer) => answer,
+            Ok(permit) => {
+                let (outcome, answer) = match how {
+                    Settle::Report(Outcome::Success | Outcome::SuccessIn(_)) => {
+                        (Outcome::Success, Answer::Done)
+                    }
+                    Settle::Report(
+                        Outcome::Failure | Outcome::FailureFor(_) | Outcome::FailureIn(_),
+                    ) => (Outcome::Failure, Answer::Inner),
+                    Settle::Report(Outcome::Ignored) | Settle::Drop => {
+                        (Outcome::Ignored, Answer::Inner)
+                    }
+                    Settle::Panic => (Outcome::Failure, Answer::Panicked),
+                };
+                let reason = matches!(how, Settle::Panic).then_some("panic");
+                self.model.settle(&permit, outcome, reason);
+                answer
+            }
+        };
+        (real, expected)
+    }
+}
