@@ -211,6 +211,8 @@ def some(number: int) -> Optional[int]:
 
 def share(number: float) -> Optional[float]:
     return None if number < 0 else number
+
+
 #: What a rule had counted, in the words of the library's messages.
 _EVIDENCE: Dict[Optional[Cause], Callable[[Any], str]] = {
     Cause.CONSECUTIVE: lambda words: f"{_of(words.opened_failures, 'failure')} in a row",
