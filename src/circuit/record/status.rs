@@ -117,12 +117,13 @@ impl Record {
         self.read(context, seen, now)
     }
 
-    /// Successes, failures and rejections so far, also of a removed connection.
+    /// Successes, failures, rejections and calls that would have been rejected so far, also of a
+    /// removed connection.
     #[cfg(feature = "metrics")]
-    pub(crate) fn totals_so_far(&self) -> [u64; 3] {
+    pub(crate) fn totals_so_far(&self) -> [u64; 4] {
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
-        [sums.successes, failures, sums.rejected]
+        [sums.successes, failures, sums.rejected, self.would_reject()]
     }
 
     fn read(&self, context: &Context, seen: Seen, now: u64) -> Option<Status> {
