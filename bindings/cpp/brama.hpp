@@ -220,7 +220,7 @@ private:
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
 
-/// An outcome and the reason of a failure: what a classifier may answer instead.
+/// An outcome and the reason of a failure: what a classifier may answer instead of an Outcome.
 ///
 ///     [](const Response& r) -> brama::Classified {
 ///         if (r.status == 503) return {brama::Outcome::failure, "HTTP 503"};
@@ -231,7 +231,7 @@ struct Classified {
         : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
 
     Outcome outcome;
-    std::string reason;  ///< "": none. Without effect unless the outcome is a failure
+    std::string reason;  ///< "": none. Ends at the first NUL. Without effect unless the outcome is a failure
 };
 
 /// What an event is about.
@@ -1530,8 +1530,10 @@ private:
         switch (outcome) {
         case Outcome::success: brama_permit_success_at(&entry_.permit); return;
         case Outcome::failure: brama_permit_failure_at(&entry_.permit, reason); return;
-        case Outcome::ignored: ignore(&entry_.permit); return;
+        case Outcome::ignored: break;
         }
+        // Also of a classifier that answers no Outcome: a probe must not keep its place.
+        ignore(&entry_.permit);
     }
     BRAMA_HPP_APART void list(const brama_permit_t& permit) noexcept {
         frame_ = {permit, innermost, false};
@@ -2207,7 +2209,7 @@ public:
 
     /// The state of every circuit, as bytes for restore(): in this process later, in the next
     /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
-    /// reports, and what waits for a registration. See brama_save. Errors: OutOfMemory.
+    /// reports, and what waits for a registration. Any thread. See brama_save. Errors: OutOfMemory.
     std::string save() const { return try_save().value(); }
     /// May throw std::bad_alloc.
     Result<std::string> try_save() const {
@@ -2222,7 +2224,8 @@ public:
     /// Restores circuits from what save() returned, and returns how many: those that were
     /// restored, and those that wait for the registration of their name. All of the data is
     /// checked first. A transition by hand: permits that are out are stale. A circuit that has
-    /// changed its state since it was saved is left alone and not counted. See brama_restore.
+    /// changed its state since it was saved is left alone and not counted. `data` is not kept. Any
+    /// thread. See brama_restore.
     /// Errors: InvalidArgument says what is wrong with the data, and nothing was changed;
     /// ShutDown.
     std::size_t restore(std::string_view data) const { return try_restore(data).value(); }

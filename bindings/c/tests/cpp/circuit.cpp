@@ -341,6 +341,10 @@ void a_classifier_decides() {
     } catch (int) {
     }
     CHECK(http.state() == brama::State::open);
+    // One that answers no Outcome: the probe gives its place back.
+    http.half_open_circuit();
+    http.call_with([](int) { return static_cast<brama::Outcome>(77); }, [] { return 200; });
+    CHECK(http.status().probes_out == 0 && http.try_acquire());
 }
 
 void settings_and_status() {
