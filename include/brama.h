@@ -1647,9 +1647,9 @@ BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
 
 /**
  * Whether a guarded call of a connection may ride on the call that this permit was given
- * to. Ask it for a call that is made inside the other one. True while the circuit is
- * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state, or in a ramp that of a call of the same ramp; it was not reported yet.
+ * to. Ask it for a call that is made inside the other one, and not of a permit that was reported.
+ * True while the circuit is half-open and the permit is that of a probe of the same circuit, in
+ * the same half-open state, or in a ramp that of a call of the same ramp.
  *
  * A call that rides needs no permit and reports nothing: the outer call reports for both.
  * Without that a probe whose work makes a call of its own circuit would be rejected by it,
@@ -2233,7 +2233,9 @@ typedef struct brama_status_t {
      */
     double success_rate;
     /**
-     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
+     * BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
+     * BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
      */
     double ramp_share;
     /**

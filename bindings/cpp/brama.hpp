@@ -269,6 +269,11 @@ inline std::string_view to_string(Cause cause) noexcept {
     return brama_cause_name(static_cast<brama_cause_t>(cause));
 }
 
+/// "normal", "disabled" or "shadow"; "unknown" for one that came later. Valid for ever.
+inline std::string_view to_string(Mode mode) noexcept {
+    return brama_mode_name(static_cast<brama_mode_t>(mode));
+}
+
 /// The version of the library that is loaded; the header's is BRAMA_VERSION_STRING.
 inline std::string_view version() noexcept { return brama_version(); }
 
@@ -314,8 +319,8 @@ public:
     /// The reason of that opening: the text of the failure that opened the circuit, or of the
     /// hand that did; nullptr if there is none. Valid as long as this or a copy of it is.
     const char* reason() const noexcept { return reason_ ? reason_->c_str() : nullptr; }
-    /// How long until asking again can make a difference; none if the circuit is held
-    /// open until it is closed by hand.
+    /// How long until asking again can make a difference: a hint of at most 1 s while all probes are
+    /// out, and in a ramp. None if the circuit is held open until it is closed by hand.
     std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
 
 private:
@@ -951,7 +956,9 @@ struct Status {
     std::uint64_t total_rejections;
     std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
-    std::optional<double> ramp_share;  ///< of the calls that pass now, in a ramp; otherwise none
+    /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all calls
+    /// pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
+    std::optional<double> ramp_share;
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;

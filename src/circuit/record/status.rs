@@ -70,7 +70,8 @@ pub struct Status {
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
     /// The share of the calls that pass now, while a half-open circuit [ramps
-    /// up](crate::ConnectionOptions::ramp); otherwise none.
+    /// up](crate::ConnectionOptions::ramp); otherwise none. With [`Mode::Shadow`] all calls pass, and
+    /// [`Mode::Normal`] would let this share pass. None with [`Mode::Disabled`].
     pub ramp_share: Option<f64>,
     /// Why the circuit opened last, also after it has closed. None before the first opening, or if
     /// the thread that opened it has been stopped before it could say.
@@ -206,7 +207,10 @@ impl Record {
                 .filter(|deadline| *deadline != NEVER)
                 .map(|_| Duration::from_millis(self.wait(context, word, now))),
             trips: word.trips(),
-            ramp_share: self.ramp_share(&settings, word, now),
+            ramp_share: match mode {
+                Mode::Disabled => None,
+                _ => self.ramp_share(&settings, word, now),
+            },
             cause: why.cause,
             reason: why.reason,
             opened_calls: evidence

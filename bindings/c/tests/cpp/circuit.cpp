@@ -535,6 +535,8 @@ void the_default_manager_is_one() {
     CHECK(brama::to_string(brama::EventType::call_rejected) == "call_rejected");
     CHECK(brama::to_string(brama::Cause::retry_after) == "retry_after");
     CHECK(brama::to_string(brama::Cause{77}) == "unknown");
+    CHECK(brama::to_string(brama::Mode::shadow) == "shadow");
+    CHECK(brama::to_string(brama::Mode{77}) == "unknown");
 }
 
 }  // namespace

@@ -159,7 +159,8 @@ class Status:
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
     ramp_share: Optional[float] = None
-    """The share of the calls that pass now, in a `ramp`; otherwise None."""
+    """The share of the calls that pass now, in a `ramp`; otherwise None. In the mode `"shadow"` all
+    calls pass, and `"normal"` would let this share pass. None in the mode `"disabled"`."""
     mode: Mode = Mode.NORMAL
     """The mode in effect. While it is `"disabled"`, `state` is `"closed"`."""
     would_reject: int = 0
