@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use super::last_opening::Opening;
 use super::parked::Seen;
-use super::timestamps::Kind;
 use super::transition::Change;
 use super::{Happening, Record, Refusal, Status};
 use crate::circuit::context::Context;
@@ -38,6 +37,7 @@ use crate::values::cause::Cause;
 use crate::values::event::{Occurrence, Report};
 use crate::values::evidence::Counted;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::saved::{Saved, Stands, Totals, Writer};
 use crate::values::settings::Settings;
 use crate::values::state::{self, Closing, NEVER, State, Word};
@@ -50,7 +50,12 @@ impl Record {
             return;
         };
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let stands = match (status.state, word.deadline()) {
+        // What the circuit would be if it were enabled.
+        let state = match status.mode {
+            Mode::Disabled if self.is_held_by_hand(word) => word.state(),
+            _ => status.state,
+        };
+        let stands = match (state, word.deadline()) {
             (State::Open, Some(NEVER)) => Stands::Open {
                 left: None,
                 given: None,
@@ -93,7 +98,7 @@ impl Record {
             let word = self.word_now();
             let status = self.status(context)?;
             // A closed circuit needs no word of its own: what counts may change all the time.
-            if self.word_now() == word || status.state != State::Open && word.deadline().is_none() {
+            if self.word_now() == word || word.tally().is_some() && status.state == State::Closed {
                 return Some((status, word));
             }
         }
@@ -152,7 +157,7 @@ impl Record {
     fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
         let last = self.stamp_of(context, word);
         let at = || context.clock.unix_ms(last.time.saturating_sub(1));
-        last.kind != Kind::Registration && at() > written
+        !last.kind.is_registration() && at() > written
     }
 
     fn passed_since(&self, context: &Context, written: u64) -> u64 {
@@ -298,7 +303,7 @@ impl Record {
         fence(Ordering::SeqCst);
         let word = self.word_at(context, context.clock.now());
         if word.tally().is_some() {
-            self.begin_evidence(self.before_evidence(), word);
+            self.begin_evidence(&self.before_evidence(), word);
         }
     }
 }

@@ -42,8 +42,21 @@ pub(super) struct Stamp {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Registration,
+    /// A registration that has opened the circuit.
+    OpenRegistration,
     Opening,
     Other,
+}
+
+impl Kind {
+    fn is_opening(self) -> bool {
+        matches!(self, Kind::Opening | Kind::OpenRegistration)
+    }
+
+    /// Whether the state has not changed since the registration.
+    pub(super) fn is_registration(self) -> bool {
+        matches!(self, Kind::Registration | Kind::OpenRegistration)
+    }
 }
 
 const REGISTRATION: u64 = 1 << 63;
@@ -53,6 +66,7 @@ impl Stamp {
     pub(super) fn pack(self) -> u64 {
         let kind = match self.kind {
             Kind::Registration => REGISTRATION,
+            Kind::OpenRegistration => REGISTRATION | OPENING,
             Kind::Opening => OPENING,
             Kind::Other => 0,
         };
@@ -66,7 +80,8 @@ impl Stamp {
             kind: match (bits & REGISTRATION, bits & OPENING) {
                 (0, 0) => Kind::Other,
                 (0, _) => Kind::Opening,
-                _ => Kind::Registration,
+                (_, 0) => Kind::Registration,
+                _ => Kind::OpenRegistration,
             },
         }
     }
@@ -101,9 +116,9 @@ impl Record {
     /// When the circuit was opened last, as stored, for a thread that has read the stamp.
     pub(super) fn last_opening(&self, stamp: Stamp) -> u64 {
         let kept = self.cold().opened();
-        match stamp.kind {
-            Kind::Opening => kept.max(stamp.time),
-            _ => kept,
+        match stamp.kind.is_opening() {
+            true => kept.max(stamp.time),
+            false => kept,
         }
     }
 
@@ -127,12 +142,12 @@ impl Record {
             let is_present = !generation.follows(self.word_now().generation());
             if !generation.follows(last.generation) || !is_present {
                 let mut time = last.time.min(now + 1);
-                if kind == Kind::Opening {
+                if kind.is_opening() {
                     time = self.cold().keep_opening(time).min(last.time);
                 }
                 return time.saturating_sub(1);
             }
-            if last.kind == Kind::Opening {
+            if last.kind.is_opening() {
                 self.cold().keep_opening(last.time);
             }
             let stamp = Stamp {

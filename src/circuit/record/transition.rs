@@ -199,14 +199,14 @@ impl Record {
             // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk
             // there finds this closed word, or this thread the new version.
             fence_after_rmw();
-            if let Some(beginning) = beginning {
+            if let Some(beginning) = &beginning {
                 self.begin_evidence(beginning, closed);
             }
             if context.version() != version {
                 self.watch(context);
                 // The rates may have got another block, of the generation before.
                 if begins {
-                    self.begin_evidence(self.before_evidence(), closed);
+                    self.begin_evidence(&self.before_evidence(), closed);
                 }
             }
             return Some(closed);
