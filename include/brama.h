@@ -1647,9 +1647,9 @@ BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
 
 /**
  * Whether a guarded call of a connection may ride on the call that this permit was given
- * to. Ask it for a call that is made inside the other one. True while the circuit is
- * half-open and the permit is that of a probe of the same circuit, in the same half-open
- * state, or in a ramp that of a call of the same ramp; it was not reported yet.
+ * to. Ask it for a call that is made inside the other one, and not of a permit that was reported.
+ * True while the circuit is half-open and the permit is that of a probe of the same circuit, in
+ * the same half-open state, or in a ramp that of a call of the same ramp.
  *
  * A call that rides needs no permit and reports nothing: the outer call reports for both.
  * Without that a probe whose work makes a call of its own circuit would be rejected by it,
@@ -2233,7 +2233,9 @@ typedef struct brama_status_t {
      */
     double success_rate;
     /**
-     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+     * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
+     * BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
+     * BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
      */
     double ramp_share;
     /**
@@ -2446,7 +2448,8 @@ brama_result_t brama_state_counts(brama_t *manager,
  * Of each circuit: its name, its state, how long an opening has still to run, its trips, its
  * failures in a row, why it opened last, the reason of its last failure, and its totals. Not
  * saved are settings, metadata, windows, rates, the times of reports, and what waits for a
- * registration. A manager that was shut down has no circuits any more: save first.
+ * registration. A circuit in BRAMA_MODE_DISABLED is saved as what it will be when its mode returns.
+ * A manager that was shut down has no circuits any more: save first.
  *
  * The circuits are read one after the other, so together they are not one instant. No caller
  * of a circuit waits for it. A NULL manager is the default one, data and length must not be
@@ -2460,9 +2463,11 @@ brama_result_t brama_save(brama_t *manager,
                           size_t *length);
 
 /**
- * Frees what brama_save made. NULL is fine. No other thread may be using it.
+ * Frees what brama_save made, once. NULL is fine: nothing happens. No other thread may be using
+ * it.
  */
-BRAMA_API void brama_data_free(uint8_t *data);
+BRAMA_API
+void brama_data_free(uint8_t *data);
 
 /**
  * Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
@@ -2480,7 +2485,8 @@ BRAMA_API void brama_data_free(uint8_t *data);
  * and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
  * unless they are higher already. A circuit that has changed its state after it was saved, by
  * the wall clock, is left alone and not counted. A registration is no change; another restore
- * is one.
+ * is one. In BRAMA_MODE_DISABLED the restore takes effect when the mode returns, and its events
+ * say so (BRAMA_EVENT_DEFERRED).
  *
  * What waits takes as much memory as it does in the data; a later restore replaces what waits
  * for the same names. A NULL manager is the default one, data must not be NULL and is not kept.

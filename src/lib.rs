@@ -173,14 +173,18 @@
 //! probe or a hand did. [`Status::reason`] is the text that came with the failure or the hand, up to
 //! 256 bytes of it; [`Status::last_failure_reason`] that of the last failure that had one. A
 //! rejection says the cause ([`Rejected::cause`]). [`Connection::why`] reads the reason when it is
-//! wanted, and [`Connection::explain`] makes a message of all that is known. A guarded call takes the text of its error for the reason, where a subscriber listens for
+//! wanted, and [`Connection::explain`] makes a message of all that is known.
+//!
+//! A guarded call takes the text of its error for the reason, where a subscriber listens for
 //! failures or openings. Nothing is asked of the error's type: the text is known of texts, boxed
 //! errors, `std::io::Error` and `std::fmt::Error`. For others
 //! [`call_classified`](Connection::call_classified) gives a reason.
-//! If a rate is set, [`Status::window_calls`] and its kin say what counts now. Of a circuit that is
-//! not closed they say what counted when it opened. What the rule had counted that opened the circuit
-//! last stays in the status also after it has closed: [`Status::opened_failures`], and for a rate
-//! [`Status::opened_calls`] and [`Status::opened_slow`].
+//!
+//! If a rate is set, [`Status::window_calls`], [`Status::window_failures`] and
+//! [`Status::window_slow`] say what counts now. Of a circuit that is not closed they say what counted
+//! when it opened. [`Status::opened_failures`], and for a rate [`Status::opened_calls`] and
+//! [`Status::opened_slow`], say what the rule that opened the circuit last had counted. They stay when
+//! it closes.
 //!
 //! # How it recovers
 //!
@@ -201,7 +205,8 @@
 //! counts, deadlines and permits survive.
 //!
 //! Of `rate_window` and `rate_calls` the nearest level that names one decides, and one call cannot
-//! give both. The same holds for `half_open_successes` and `half_open_failure_rate`. `minimum_calls` above the `rate_calls` of another level is lowered to them.
+//! give both. The same holds for `half_open_successes` and `half_open_failure_rate`. `minimum_calls`
+//! above the `rate_calls` of another level is lowered to them.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -326,9 +331,9 @@
 //! # }
 //! ```
 //!
-//! [`Brama::save`] returns the state of all circuits as bytes, and [`Brama::restore`] gives it
-//! to them again, in the next process, say. That is a transition by hand, too. What was saved of a
-//! name that is not registered waits for its registration.
+//! [`Brama::save`] returns the state of all circuits as bytes. [`Brama::restore`] brings circuits
+//! into a saved state: those of the next process, say. A restore is a transition by hand, too. The
+//! state of a name that is not registered waits for its registration.
 //!
 //! # The background thread
 //!

@@ -220,7 +220,7 @@ private:
 /// What became of a call: what a classifier answers.
 enum class Outcome { success, failure, ignored };
 
-/// An outcome and the reason of a failure: what a classifier may answer instead.
+/// An outcome and the reason of a failure: what a classifier may answer instead of an Outcome.
 ///
 ///     [](const Response& r) -> brama::Classified {
 ///         if (r.status == 503) return {brama::Outcome::failure, "HTTP 503"};
@@ -231,7 +231,7 @@ struct Classified {
         : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
 
     Outcome outcome;
-    std::string reason;  ///< "": none. Without effect unless the outcome is a failure
+    std::string reason;  ///< "": none. Ends at the first NUL. Without effect unless the outcome is a failure
 };
 
 /// What an event is about.
@@ -267,6 +267,11 @@ inline std::string_view to_string(EventType type) noexcept {
 /// The name of a cause, such as "window"; "unknown" for one that came later. Valid for ever.
 inline std::string_view to_string(Cause cause) noexcept {
     return brama_cause_name(static_cast<brama_cause_t>(cause));
+}
+
+/// "normal", "disabled" or "shadow"; "unknown" for one that came later. Valid for ever.
+inline std::string_view to_string(Mode mode) noexcept {
+    return brama_mode_name(static_cast<brama_mode_t>(mode));
 }
 
 /// The version of the library that is loaded; the header's is BRAMA_VERSION_STRING.
@@ -314,8 +319,8 @@ public:
     /// The reason of that opening: the text of the failure that opened the circuit, or of the
     /// hand that did; nullptr if there is none. Valid as long as this or a copy of it is.
     const char* reason() const noexcept { return reason_ ? reason_->c_str() : nullptr; }
-    /// How long until asking again can make a difference; none if the circuit is held
-    /// open until it is closed by hand.
+    /// How long until asking again can make a difference: a hint of at most 1 s while all probes are
+    /// out, and in a ramp. None if the circuit is held open until it is closed by hand.
     std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
 
 private:
@@ -951,7 +956,9 @@ struct Status {
     std::uint64_t total_rejections;
     std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
-    std::optional<double> ramp_share;  ///< of the calls that pass now, in a ramp; otherwise none
+    /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all calls
+    /// pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
+    std::optional<double> ramp_share;
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;
@@ -1530,8 +1537,10 @@ private:
         switch (outcome) {
         case Outcome::success: brama_permit_success_at(&entry_.permit); return;
         case Outcome::failure: brama_permit_failure_at(&entry_.permit, reason); return;
-        case Outcome::ignored: ignore(&entry_.permit); return;
+        case Outcome::ignored: break;
         }
+        // Also of a classifier that answers no Outcome: a probe must not keep its place.
+        ignore(&entry_.permit);
     }
     BRAMA_HPP_APART void list(const brama_permit_t& permit) noexcept {
         frame_ = {permit, innermost, false};
@@ -2207,7 +2216,7 @@ public:
 
     /// The state of every circuit, as bytes for restore(): in this process later, in the next
     /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
-    /// reports, and what waits for a registration. See brama_save. Errors: OutOfMemory.
+    /// reports, and what waits for a registration. Any thread. See brama_save. Errors: OutOfMemory.
     std::string save() const { return try_save().value(); }
     /// May throw std::bad_alloc.
     Result<std::string> try_save() const {
@@ -2222,7 +2231,8 @@ public:
     /// Restores circuits from what save() returned, and returns how many: those that were
     /// restored, and those that wait for the registration of their name. All of the data is
     /// checked first. A transition by hand: permits that are out are stale. A circuit that has
-    /// changed its state since it was saved is left alone and not counted. See brama_restore.
+    /// changed its state since it was saved is left alone and not counted. `data` is not kept. Any
+    /// thread. See brama_restore.
     /// Errors: InvalidArgument says what is wrong with the data, and nothing was changed;
     /// ShutDown.
     std::size_t restore(std::string_view data) const { return try_restore(data).value(); }

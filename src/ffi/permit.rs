@@ -323,9 +323,9 @@ pub unsafe extern "C" fn brama_permit_is_half_open_at(permit: *const brama_permi
 }
 
 /// Whether a guarded call of a connection may ride on the call that this permit was given
-/// to. Ask it for a call that is made inside the other one. True while the circuit is
-/// half-open and the permit is that of a probe of the same circuit, in the same half-open
-/// state, or in a ramp that of a call of the same ramp; it was not reported yet.
+/// to. Ask it for a call that is made inside the other one, and not of a permit that was reported.
+/// True while the circuit is half-open and the permit is that of a probe of the same circuit, in
+/// the same half-open state, or in a ramp that of a call of the same ramp.
 ///
 /// A call that rides needs no permit and reports nothing: the outer call reports for both.
 /// Without that a probe whose work makes a call of its own circuit would be rejected by it,

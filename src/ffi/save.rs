@@ -14,7 +14,8 @@ use super::handles::brama_t;
 /// Of each circuit: its name, its state, how long an opening has still to run, its trips, its
 /// failures in a row, why it opened last, the reason of its last failure, and its totals. Not
 /// saved are settings, metadata, windows, rates, the times of reports, and what waits for a
-/// registration. A manager that was shut down has no circuits any more: save first.
+/// registration. A circuit in BRAMA_MODE_DISABLED is saved as what it will be when its mode returns.
+/// A manager that was shut down has no circuits any more: save first.
 ///
 /// The circuits are read one after the other, so together they are not one instant. No caller
 /// of a circuit waits for it. A NULL manager is the default one, data and length must not be
@@ -54,7 +55,8 @@ pub unsafe extern "C" fn brama_save(
     })
 }
 
-/// Frees what brama_save made. NULL is fine. No other thread may be using it.
+/// Frees what brama_save made, once. NULL is fine: nothing happens. No other thread may be using
+/// it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_data_free(data: *mut u8) {
     guard::value((), || {
@@ -80,7 +82,8 @@ pub unsafe extern "C" fn brama_data_free(data: *mut u8) {
 /// and rates are empty; with a window_ms no failure counts. The totals become the saved ones,
 /// unless they are higher already. A circuit that has changed its state after it was saved, by
 /// the wall clock, is left alone and not counted. A registration is no change; another restore
-/// is one.
+/// is one. In BRAMA_MODE_DISABLED the restore takes effect when the mode returns, and its events
+/// say so (BRAMA_EVENT_DEFERRED).
 ///
 /// What waits takes as much memory as it does in the data; a later restore replaces what waits
 /// for the same names. A NULL manager is the default one, data must not be NULL and is not kept.

@@ -60,7 +60,9 @@ pub struct brama_status_t {
     pub total_ignored: u64,
     /// Successes / (successes + failures); negative before the first report.
     pub success_rate: f64,
-    /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64.
+    /// The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
+    /// BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
+    /// BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
     pub ramp_share: f64,
     /// Time of the last success.
     pub last_success_time_ms: u64,

@@ -16,6 +16,7 @@
 //! | `brama_successes_total` | counter | reports | successes |
 //! | `brama_failures_total` | counter | reports | failures |
 //! | `brama_rejected_total` | counter | calls | calls that were not admitted |
+//! | `brama_would_reject_total` | counter | calls | calls that passed in the mode *shadow* and that *normal* would have rejected |
 //! | `brama_opened_total` | counter | changes | changes of state to open |
 //! | `brama_half_opened_total` | counter | changes | changes of state to half-open |
 //! | `brama_closed_total` | counter | changes | changes of state to closed, resets included |
@@ -27,12 +28,20 @@
 //!
 //! # What is exact
 //!
-//! Successes, failures and rejections are taken from the connection's own books,
+//! Successes, failures, rejections and calls that would have been rejected are taken from the
+//! connection's own books,
 //! at every change of its state, at its removal, and by [`Exporter::update`]. They
 //! cost a call nothing. They begin with the connection's registration, also if the
 //! exporter came later. Two gaps: a report that runs into the removal of its
 //! connection, and a connection that was removed before the exporter first heard
 //! of it.
+//!
+//! [`Brama::restore`] raises the totals to the saved ones, and the counters with them. An earlier
+//! process has reported those already. So restore before the recorder is first read: then the series go
+//! on where that process left them.
+//!
+//! Changes of state are counted in the mode *shadow*, too, where no call is rejected. In the mode
+//! *disabled* `brama_state` is 1.
 //!
 //! Changes of state are counted as they are delivered, from the exporter's beginning. If
 //! the manager's ring ran full, one event may stand for several changes
@@ -72,10 +81,14 @@ use crate::values::event::{Event, EventFilter, EventType};
 use crate::values::key::{Key, KeyBuf};
 use crate::values::state::State;
 
-const TOTALS: [(&str, &str); 3] = [
+const TOTALS: [(&str, &str); 4] = [
     ("brama_successes_total", "Successes reported."),
     ("brama_failures_total", "Failures reported."),
     ("brama_rejected_total", "Calls that were not admitted."),
+    (
+        "brama_would_reject_total",
+        "Calls that passed in the mode shadow and that normal would have rejected.",
+    ),
 ];
 const CHANGES: [(&str, &str, State); 3] = [
     (
@@ -225,7 +238,7 @@ struct Account {
     record: Observed,
     labels: Vec<Label>,
     /// In the order of [`TOTALS`].
-    told: [u64; 3],
+    told: [u64; 4],
     /// Monotonic ms of the opening that lasts, if it is known.
     opened: Option<u64>,
 }
@@ -308,7 +321,7 @@ impl Account {
         Account {
             labels: labels(record.key()),
             record: Observed::new(record),
-            told: [0; 3],
+            told: [0; 4],
             opened: None,
         }
     }

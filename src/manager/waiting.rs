@@ -16,7 +16,7 @@
 //! The list is as large as the data that was restored and still waits, whatever is registered.
 //! Nothing here is a lock, so the child of a fork finds whatever its parent had published.
 //!
-//! Rejected: a lock around a map, which a fork can leave in the midst of a change; the word of a
+//! Rejected: a lock around a map, which a fork can leave half changed; the word of a
 //! record that is made open before it is registered, since a registration that loses against
 //! another of the same name would have to put it back.
 

@@ -23,7 +23,7 @@
 //! | 20 | 4 bytes: the ignored calls |
 //! | 24 | 8 bytes: while open, the time that was left; all ones if it was held open |
 //! | 32 | 8 bytes: while open, the length that the opening was given; all ones if it had no end |
-//! | 40 | 3 × 8 bytes: the successes, failures and rejections in all |
+//! | 40 | 3 × 8 bytes: the successes, failures and rejections in all, each at most 2⁶² |
 //! | 64 | the four texts, one after the other |
 //!
 //! [`Save::parse`] checks all of it and allocates nothing, so a large number in the data costs
@@ -60,6 +60,8 @@ const CHECKSUM: usize = 8;
 const NO_END: u64 = u64::MAX;
 /// The longest reason, in bytes. A circuit keeps less.
 const MAX_REASON_BYTES: usize = 1_024;
+/// The largest total. No process lives to count so far, and sums of totals do not overflow.
+const MAX_TOTAL: u64 = 1 << 62;
 
 /// One circuit, as it was when it was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brama::integrations::metrics::Exporter;
-use brama::{Brama, ManualClock};
+use brama::{Brama, ConnectionOptions, ManualClock, Mode};
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
@@ -181,6 +181,43 @@ fn changes_that_coalesced_are_counted_at_least_once() {
 }
 
 #[test]
+fn a_shadow_counts_what_it_would_reject() {
+    with_recorder(|brama, _, snapshotter| {
+        let options = ConnectionOptions::new().mode(Mode::Shadow);
+        let db = brama.register("db", options).unwrap();
+        let exporter = Exporter::new(brama).unwrap();
+        db.failure(None).unwrap();
+        db.failure(None).unwrap();
+        for _ in 0..3 {
+            db.acquire().unwrap().success().unwrap();
+        }
+        exporter.update();
+        let seen = values(snapshotter);
+        assert_eq!(seen["brama_would_reject_total db of "], 3.0);
+        assert_eq!(seen["brama_rejected_total db of "], 0.0);
+        assert_eq!(seen["brama_state db of "], 2.0);
+    });
+}
+
+#[test]
+fn restored_totals_are_reported_once() {
+    with_recorder(|brama, _, snapshotter| {
+        let db = brama.register("db", None).unwrap();
+        db.success().unwrap();
+        db.success().unwrap();
+        let data = brama.save();
+        brama.unregister("db").unwrap();
+        brama.restore(&data).unwrap();
+        brama.register("db", None).unwrap();
+        let exporter = Exporter::new(brama).unwrap();
+        assert_eq!(values(snapshotter)["brama_successes_total db of "], 2.0);
+        brama.restore(&data).unwrap();
+        exporter.update();
+        assert_eq!(values(snapshotter)["brama_successes_total db of "], 0.0);
+    });
+}
+
+#[test]
 fn all_metrics_are_described() {
     with_recorder(|brama, clock, snapshotter| {
         let _exporter = Exporter::new(brama).unwrap();
@@ -201,6 +238,6 @@ fn all_metrics_are_described() {
             assert_eq!(unit, expected, "{name}");
             names.push(name);
         }
-        assert_eq!(names.len(), 8, "{names:?}");
+        assert_eq!(names.len(), 9, "{names:?}");
     });
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use brama::{Brama, ConnectionOptions, EventFilter, EventType};
+use brama::{Brama, ConnectionOptions, EventFilter, EventType, Mode};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
@@ -58,9 +58,13 @@ impl Visit for Reading {
         self.0.insert(field.name(), value.to_owned());
     }
 
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name(), value.to_string());
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         panic!(
-            "{} = {value:?} is neither a number nor a string",
+            "{} = {value:?} is no number, no string and no bool",
             field.name()
         );
     }
@@ -163,6 +167,7 @@ fn fields_tell_what_the_event_tells() {
         ("new_state", "open"),
         ("cause", "consecutive"),
         ("reason", "HTTP 503"),
+        ("mode", "normal"),
         ("failure_count", "2"),
         ("expiry_ms", "60000"),
     ];
@@ -172,9 +177,39 @@ fn fields_tell_what_the_event_tells() {
             .map(|(name, value)| (name, value.to_owned()))
             .into()
     );
-    for absent in ["scope", "cause", "reason", "expiry_ms", "window_calls"] {
+    for absent in [
+        "scope",
+        "cause",
+        "reason",
+        "expiry_ms",
+        "window_calls",
+        "deferred",
+    ] {
         assert!(!reset.fields.contains_key(absent), "{absent}: {reset:?}");
     }
+}
+
+#[test]
+fn the_mode_tells_which_openings_reject_nothing() {
+    let opened = EventFilter::new().types([EventType::CircuitOpened]);
+    let lines = logged(opened, |brama| {
+        brama.register("db", None).unwrap();
+        for mode in [Mode::Shadow, Mode::Disabled] {
+            let options = ConnectionOptions::new().mode(mode);
+            let db = brama.register(mode.as_str(), options).unwrap();
+            db.open_circuit("by hand", None).unwrap();
+        }
+    });
+    let fields = |line: &Line| {
+        let of = |name| line.fields.get(name).cloned();
+        (of("mode"), of("deferred"))
+    };
+    let told: Vec<_> = lines.iter().map(fields).collect();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        told,
+        [(text("shadow"), None), (text("disabled"), text("true"))]
+    );
 }
 
 #[test]

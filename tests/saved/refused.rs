@@ -42,6 +42,43 @@ fn whatever_is_damaged_is_refused_and_changes_nothing() {
     assert_eq!(a.state(), State::Open);
 }
 
+/// The data with these totals in its only circuit, and the checksum of that.
+fn with_totals(mut data: Vec<u8>, total: u64) -> Vec<u8> {
+    let end = data.len() - 8;
+    for at in [64, 72, 80] {
+        data[at..at + 8].copy_from_slice(&total.to_le_bytes());
+    }
+    let sum = data[..end].iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    data[end..].copy_from_slice(&sum.to_le_bytes());
+    data
+}
+
+/// A program may have written the data, and the checksum finds no intention.
+#[test]
+fn totals_that_would_overflow_are_refused() {
+    let (brama, _clock) = manager();
+    let db = registered(&brama);
+    let data = brama.save();
+    for total in [(1 << 62) + 1, u64::MAX] {
+        let error = brama.restore(&with_totals(data.clone(), total));
+        assert!(matches!(error, Err(Error::InvalidArgument(_))), "{error:?}");
+    }
+    assert_eq!(brama.restore(&with_totals(data, 1 << 62)), Ok(1));
+    db.success().expect("registered");
+    db.failure(None).expect("registered");
+    let now = status(&db);
+    assert_eq!(now.total_successes, (1 << 62) + 1);
+    assert_eq!(now.total_failures, (1 << 62) + 1);
+    assert_eq!(now.success_rate, Some(0.5));
+    assert_eq!(
+        brama.restore(&brama.save()),
+        Ok(1),
+        "at most so many are saved"
+    );
+}
+
 #[test]
 fn the_message_says_what_is_wrong() {
     let (brama, _clock) = manager();

@@ -85,6 +85,17 @@ def test_any_bytes_are_restored(world: World, kind: Any) -> None:
     assert another().manager.restore(kind(opened(world))) == 1
 
 
+def test_a_length_that_is_not_true_is_not_believed(world: World) -> None:
+    class Long(bytes):
+        def __len__(self) -> int:
+            return 1 << 40
+
+        def __bytes__(self) -> bytes:
+            return b"another text"
+
+    assert another().manager.restore(Long(opened(world))) == 1
+
+
 def test_damage_is_refused_whole(world: World) -> None:
     data = opened(world)
     young = another()

@@ -39,7 +39,7 @@
 //! after the exchange of the flags, which shows the word from before to the mode that follows.
 
 use super::rare::Rare;
-use super::{Happening, Record, Status, Ticket};
+use super::{Happening, Record, Ticket};
 use crate::circuit::context::Context;
 use crate::sys::atomic::{Ordering, fence};
 use crate::values::event::{Later, Marks, Occurrence, Report, TEXT_BYTES, beginning};

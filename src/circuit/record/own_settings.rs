@@ -129,8 +129,8 @@ impl Record {
     }
 
     /// Brings up to date what hangs on the settings in effect: the room that they need, what is kept
-    /// for rates, whether calls are watched, and the mode. Whoever changes settings does this afterwards, for
-    /// all records concerned. May allocate.
+    /// for rates, whether calls are watched, and the mode. The thread that has changed settings does this
+    /// afterwards, for all records concerned. May allocate.
     pub(crate) fn follow_settings(&self, context: &Context) {
         self.make_room(&self.settings(context));
         self.fit_rates(context);

@@ -153,7 +153,7 @@ impl Rates {
     /// Brings up to date which calls are fast, unless later settings have.
     fn note_fast(&self, fast: FastBelow) {
         let replace = |bits: u64| (!FastBelow(bits).is_later(fast)).then_some(fast.0);
-        // Relaxed, as above: the word says what it is of.
+        // Relaxed: the word says which settings it is of.
         let _ = self
             .fast_below
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);

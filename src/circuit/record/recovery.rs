@@ -4,9 +4,9 @@
 //! ([`recovery`](crate::values::recovery)). Here they are applied, by one exchange of the word each.
 //!
 //! A **ramp** begins with the report that would have closed the circuit. Its word bears a generation
-//! of its own, and no change of state is told. It ends like an opening: whoever looks at the word
-//! when it is due, a caller or the driver, closes the circuit by an exchange, and tells of it at the
-//! moment at which it was due.
+//! of its own, and no event tells of it. It ends like an opening: the first thread that looks at the
+//! word when it is due, a caller's or the driver, closes the circuit by an exchange. The event has the
+//! time at which the ramp was due.
 //!
 //! The **evidence** of the rates begins with the ramp and goes on in the closed circuit after it. So
 //! it is kept under the generation of that one ([`Word::evidence_generation`]), and the exchange that

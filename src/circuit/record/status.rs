@@ -70,7 +70,8 @@ pub struct Status {
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
     /// The share of the calls that pass now, while a half-open circuit [ramps
-    /// up](crate::ConnectionOptions::ramp); otherwise none.
+    /// up](crate::ConnectionOptions::ramp); otherwise none. With [`Mode::Shadow`] all calls pass, and
+    /// [`Mode::Normal`] would let this share pass. None with [`Mode::Disabled`].
     pub ramp_share: Option<f64>,
     /// Why the circuit opened last, also after it has closed. None before the first opening, or if
     /// the thread that opened it has been stopped before it could say.
@@ -117,12 +118,13 @@ impl Record {
         self.read(context, mode, seen, now)
     }
 
-    /// Successes, failures and rejections so far, also of a removed connection.
+    /// Successes, failures, rejections and calls that would have been rejected so far, also of a
+    /// removed connection.
     #[cfg(feature = "metrics")]
-    pub(crate) fn totals_so_far(&self) -> [u64; 3] {
+    pub(crate) fn totals_so_far(&self) -> [u64; 4] {
         let sums = self.totals().sum();
         let failures = self.failures.load(Ordering::Relaxed);
-        [sums.successes, failures, sums.rejected]
+        [sums.successes, failures, sums.rejected, self.would_reject()]
     }
 
     fn read(&self, context: &Context, mode: Mode, seen: Seen, now: u64) -> Option<Status> {

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::{
-    CHECKSUM, FIXED, HEADER, MAGIC, MAX_REASON_BYTES, NO_END, Name, Saved, Stands, Totals, VERSION,
-    checksum, name_of,
+    CHECKSUM, FIXED, HEADER, MAGIC, MAX_REASON_BYTES, MAX_TOTAL, NO_END, Name, Saved, Stands,
+    Totals, VERSION, checksum, name_of,
 };
 use crate::values::cause::Cause;
 use crate::values::error::Error;
@@ -204,6 +204,12 @@ fn check_circuit(bytes: &[u8], offset: usize) -> Result<Saved<'_>, Flaw> {
     }
     if bytes[15] != 0 {
         return wrong(15, format!("{}, must be 0", bytes[15]));
+    }
+    for at in [40, 48, 56] {
+        let total = u64_at(bytes, at);
+        if total > MAX_TOTAL {
+            return wrong(at, format!("a total of {total}, must be at most 2^62"));
+        }
     }
     Ok(Saved {
         key,

@@ -1,6 +1,8 @@
 //! Writing a save.
 
-use super::{CHECKSUM, FIXED, HEADER, MAGIC, NO_END, Saved, Stands, VERSION, checksum, decode};
+use super::{
+    CHECKSUM, FIXED, HEADER, MAGIC, MAX_TOTAL, NO_END, Saved, Stands, VERSION, checksum, decode,
+};
 
 /// A save that is being written.
 pub(crate) struct Writer {
@@ -81,9 +83,9 @@ fn put(circuits: &mut Vec<u8>, saved: &Saved<'_>) {
     for number in [
         left,
         given,
-        totals.successes,
-        totals.failures,
-        totals.rejections,
+        totals.successes.min(MAX_TOTAL),
+        totals.failures.min(MAX_TOTAL),
+        totals.rejections.min(MAX_TOTAL),
     ] {
         circuits.extend(number.to_le_bytes());
     }

@@ -53,7 +53,8 @@ fn stands() -> impl Strategy<Value = Stands> {
 fn circuits() -> impl Strategy<Value = Owned> {
     let text = || option::of("[^\0]{1,20}");
     let cause = (0..8_u64).prop_map(Cause::from_bits);
-    let totals = any::<(u64, u64, u64, u32)>();
+    let total = || prop_oneof![0..=MAX_TOTAL, Just(MAX_TOTAL)];
+    let totals = (total(), total(), total(), any::<u32>());
     (
         (stands(), any::<u8>(), cause, any::<u32>()),
         totals,
@@ -275,6 +276,7 @@ fn a_refusal_says_what_is_wrong_and_where() {
     damaged[HEADER] ^= 1;
     let in_circuit = |at: usize, bytes: &[u8]| with(HEADER + at, bytes);
     let never = NEVER.to_le_bytes();
+    let total = (MAX_TOTAL + 1).to_le_bytes();
     for (data, wrong) in [
         (Vec::new(), "at offset 0: it does not begin"),
         (
@@ -287,6 +289,15 @@ fn a_refusal_says_what_is_wrong_and_where() {
             "at offset 8: version 2 is unknown, this library reads version 1",
         ),
         (damaged, "at offset 90: the checksum is another one"),
+        (
+            in_circuit(40, &total),
+            "at offset 64: a total of 4611686018427387905, must be at most 2^62",
+        ),
+        (in_circuit(48, &total), "at offset 72: a total of"),
+        (
+            in_circuit(56, &u64::MAX.to_le_bytes()),
+            "at offset 80: a total of",
+        ),
         (
             with(12, &[0xff; 4]),
             "at offset 90: it ends before circuit 1 of 4294967295",

@@ -1,4 +1,5 @@
-/* Half-open by a rate of failures, and the ramp: what is admitted, what decides, what is told. */
+/* Half-open by a rate of failures, and the ramp: which calls are admitted, which reports decide, and
+   which events are delivered. */
 #include "check.h"
 
 static brama_connection_t *registered(struct world world, const brama_options_t *options) {

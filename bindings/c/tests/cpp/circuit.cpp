@@ -341,6 +341,10 @@ void a_classifier_decides() {
     } catch (int) {
     }
     CHECK(http.state() == brama::State::open);
+    // One that answers no Outcome: the probe gives its place back.
+    http.half_open_circuit();
+    http.call_with([](int) { return static_cast<brama::Outcome>(77); }, [] { return 200; });
+    CHECK(http.status().probes_out == 0 && http.try_acquire());
 }
 
 void settings_and_status() {
@@ -531,6 +535,8 @@ void the_default_manager_is_one() {
     CHECK(brama::to_string(brama::EventType::call_rejected) == "call_rejected");
     CHECK(brama::to_string(brama::Cause::retry_after) == "retry_after");
     CHECK(brama::to_string(brama::Cause{77}) == "unknown");
+    CHECK(brama::to_string(brama::Mode::shadow) == "shadow");
+    CHECK(brama::to_string(brama::Mode{77}) == "unknown");
 }
 
 }  // namespace

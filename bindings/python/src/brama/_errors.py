@@ -50,8 +50,8 @@ class ShutDown(BramaError):
 class CircuitOpen(BramaError):
     """The circuit does not admit the call.
 
-    It is open, or half-open with all probes under way, or in a ramp, which admits a share of the
-    calls.
+    It is open; or half-open with all probes under way; or in a ramp, which admits only a share of
+    the calls.
 
     Attributes:
         retry_after: milliseconds. Of an open circuit a promise: a caller who waits so long is
@@ -72,7 +72,7 @@ class CircuitOpen(BramaError):
     Rejections are many and few of them are read. So `cause`, `reason` and `evidence` are read from the
     circuit when a program asks for one of them the first time, also by `str` or to copy or pickle the
     error. From then on they stay as they are. Until then the error holds the connection, so no
-    cleanup removes it. All are None if the connection is gone.
+    cleanup removes it. All are None if the connection is gone, or its manager was shut down.
     """
 
     # The attributes are the arguments, and there is no `__init__` of Python's:

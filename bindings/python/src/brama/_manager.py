@@ -329,8 +329,8 @@ class Brama(GuardedCalls):
         Of each circuit: its name, its state, how long an opening has still to run, its trips,
         its failures in a row, why it opened last, the reason of its last failure, and its
         totals. Not saved are settings, metadata, windows, rates, the times of reports, and what
-        waits for a registration. A manager that was shut down has no circuits any more: save
-        first.
+        waits for a registration. A circuit in the mode `"disabled"` is saved as what it will be
+        when its mode returns. A manager that was shut down has no circuits any more: save first.
         """
         return self._native.save()
 
@@ -342,7 +342,8 @@ class Brama(GuardedCalls):
         by the wall clock. A half-open circuit has no successes, windows and rates are empty, and
         the totals become the saved ones, unless they are higher already. A circuit that has
         changed its state since it was saved is left alone and not counted; a registration is no
-        change, another restore is one.
+        change, another restore is one. In the mode `"disabled"` the restore takes effect when the
+        mode returns, and its events are `deferred`.
 
         All of the data is checked before anything is changed.
 

@@ -27,6 +27,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, Ty
 from ._errors import BramaError, CircuitOpen
 from ._settings import StrEnum
 from ._values import text as text_of
+
 _Class = Type[BaseException]
 #: An exception class, or several.
 Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]

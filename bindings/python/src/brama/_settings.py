@@ -8,6 +8,7 @@ setting's kind. What type checkers have to see is written out: the two `TypedDic
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, TypedDict
 from typing import Union
@@ -319,12 +320,15 @@ def _initial_state(name: str, value: Any) -> int:
         return 0
     if value == "open":
         return -1
-    rule = 'must be "closed", "open" or a number of ms'
+    rule = f'"closed", "open", or 1 to {_LARGEST_I64} ms'
     if isinstance(value, str):
-        raise invalid_setting(name, value, rule)
-    length = milliseconds(name, value, rule=rule)
+        raise invalid_setting(name, value, f"must be {rule}")
+    if isinstance(value, bool) or not isinstance(value, (int, timedelta)):
+        kinds = '"closed", "open", an int (milliseconds) or a datetime.timedelta'
+        raise wrong_type(name, value, kinds)
+    length = milliseconds(name, value, rule=f"must be {rule}")
     if not 0 < length <= _LARGEST_I64:
-        raise invalid_setting(name, value, "must be open for at least 1 ms")
+        raise invalid_setting(name, value, f"must be {rule}")
     return length
 
 

@@ -159,7 +159,8 @@ class Status:
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
     ramp_share: Optional[float] = None
-    """The share of the calls that pass now, in a `ramp`; otherwise None."""
+    """The share of the calls that pass now, in a `ramp`; otherwise None. In the mode `"shadow"` all
+    calls pass, and `"normal"` would let this share pass. None in the mode `"disabled"`."""
     mode: Mode = Mode.NORMAL
     """The mode in effect. While it is `"disabled"`, `state` is `"closed"`."""
     would_reject: int = 0
@@ -211,6 +212,8 @@ def some(number: int) -> Optional[int]:
 
 def share(number: float) -> Optional[float]:
     return None if number < 0 else number
+
+
 #: What a rule had counted, in the words of the library's messages.
 _EVIDENCE: Dict[Optional[Cause], Callable[[Any], str]] = {
     Cause.CONSECUTIVE: lambda words: f"{_of(words.opened_failures, 'failure')} in a row",

@@ -98,11 +98,12 @@ def reason(value: Optional[str]) -> Optional[bytes]:
 
 
 def data(value: Union[bytes, bytearray, memoryview]) -> bytes:
-    if isinstance(value, bytes):
+    if type(value) is bytes:
         return value
-    if not isinstance(value, (bytearray, memoryview)):
-        raise wrong_type("data", value, "bytes")
-    return bytes(value)
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise wrong_type("data", value, "bytes, a bytearray or a memoryview")
+    # Not `bytes(value)`: a subclass may say of itself what it likes, also how long it is.
+    return memoryview(value).tobytes()
 
 
 def details(value: Optional[Mapping[str, str]]) -> Optional[Dict[bytes, bytes]]:
