@@ -186,6 +186,7 @@ static uint32_t any_fields(void) {
 #define SOME_share f64
 #define SOME_strategy i32
 #define SOME_flag i32
+#define SOME_mode i32
 
 static ROOMY(brama_options_t) options_room;
 static ROOMY(brama_config_t) config_room;
@@ -203,6 +204,7 @@ static brama_options_t *options(void) {
     fields >>= 1;
 #include "../bindings/c/tests/c/settings_table.h"
 #undef SETTING
+    if (byte() > 200) options_room.it.initial_state = (int64_t)u64();
     options_room.it.metadata = pairs(&options_room.it.metadata_count);
     return byte() > 200 ? NULL : &options_room.it;
 }

@@ -120,9 +120,9 @@
 //! # use brama::{Brama, Cause, ConnectionOptions, State};
 //! # fn main() -> Result<(), brama::Error> {
 //! # let brama = Brama::builder().background(false).build()?;
-//! // Eight failures in a row, or half of at least 20 calls within 10 s; then 5 s open.
+//! // Nine failures in a row, or half of at least 20 calls within 10 s; then 5 s open.
 //! let options = ConnectionOptions::new()
-//!     .max_attempts(8)
+//!     .max_attempts(9)
 //!     .failure_rate(0.5)
 //!     .expiry(Duration::from_secs(5))
 //!     .half_open_max_calls(2)

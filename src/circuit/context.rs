@@ -95,7 +95,7 @@ impl Context {
     }
 
     /// Without subscribers and without a driver.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn alone(clock: Clock) -> Self {
         let sink = Arc::new(crate::circuit::event_sink::Nowhere);
         Context::new(clock, Global::default(), sink, None)

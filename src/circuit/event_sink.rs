@@ -63,3 +63,14 @@ impl EventSink for Nowhere {
 
     fn count_left(&self) {}
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The documentation says what a place in the ring takes.
+    #[test]
+    fn a_notice_takes_no_more_than_two_lines() {
+        assert!(size_of::<Notice>() <= 128);
+    }
+}

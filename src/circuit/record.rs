@@ -185,7 +185,7 @@ impl Record {
             time: opening.map_or(registered_at, |opening| opening.at + 1),
             generation: newcomer.word.generation(),
             kind: match opening {
-                Some(_) => Kind::BornOpen,
+                Some(_) => Kind::OpenRegistration,
                 None => Kind::Registration,
             },
         };

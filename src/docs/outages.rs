@@ -16,9 +16,10 @@
 //! The rows:
 //!
 //! - **brama** is this library, through its public interface, under its manual clock, with the settings
-//!   that the chapter [`rules`](super::rules) begins with, the same in all scenarios. With "defaults" it
-//!   has no setting at all: five failures in a row, and 60 s open. The defaults are for a circuit of
-//!   which nothing is known; these figures say how much better a few settings do.
+//!   that the chapter [`rules`](super::rules) begins with, the same in all scenarios. With "no ramp" the
+//!   circuit closes as soon as its probes have succeeded. With "defaults" it has no setting at all: five
+//!   failures in a row, and 60 s open. The defaults are for a circuit of which nothing is known; these
+//!   figures say how much better a few settings do.
 //! - **semian** is a model of each of its two breakers, written from its source. Its *classic* breaker
 //!   counts errors in 20 s and stays open for 15 s; 12, 2 or 3 errors open it, tuned by scenario. Its
 //!   *adaptive* breaker refuses a share of the calls, which a controller sets once a second.

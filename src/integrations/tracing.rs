@@ -35,6 +35,8 @@
 //! | `previous_state`, `new_state` | string | `closed`, `open`, `half_open`, `unknown` |
 //! | `cause` | string | why the circuit is open; absent if it is not |
 //! | `reason` | string | absent without one |
+//! | `mode` | string | `normal`, `disabled` or `shadow` |
+//! | `deferred` | bool | true if a hand did it while the circuit was disabled; otherwise absent |
 //! | `failure_count` | u64 | |
 //! | `expiry_ms` | u64 | of the opening; absent if not open or held open |
 //! | `window_calls`, `window_failures`, `window_slow` | u64 | what counted for the rates when the circuit opened; absent if none did |
@@ -78,6 +80,8 @@ macro_rules! emit_at {
             new_state = $event.new_state().as_str(),
             cause = $event.cause().map(Cause::as_str),
             reason = $event.reason(),
+            mode = $event.mode().as_str(),
+            deferred = $event.is_deferred().then_some(true),
             failure_count = u64::from($event.failure_count()),
             expiry_ms = expiry_ms($event),
             window_calls = $event.window_calls(),

@@ -235,8 +235,8 @@ impl Engine {
         rare::refill();
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
-        // What takes longest is to fetch its place in a large table, so that is begun
-        // first. Whether the name is taken is looked up only when it matters.
+        // What takes longest is to fetch its place in a large table, so that is begun first.
+        // Whether the name is taken is looked up only when it matters.
         self.table.expect(newcomer.hash, &guard);
         newcomer.with(&self.context, options)?;
         if newcomer.is_costly()
@@ -369,9 +369,9 @@ impl Engine {
                 .compare_and_swap(&*current, next.clone());
             if Arc::ptr_eq(&previous, &current) {
                 self.context.next_version();
-                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and
-                // the record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk finds
-                // their change, or they find the new version.
+                // ORDERING: SeqCst, partner of the fences in `configure_record`, `register` and the
+                // record's `finish_closing`, `watch`, `adopt_mode` and `keep`: either the walk
+                // finds their change, or they find the new version.
                 fence(Ordering::SeqCst);
                 if config.changes.concern_records() {
                     self.for_each(|record| record.follow_settings(&self.context));

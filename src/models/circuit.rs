@@ -7,12 +7,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::circuit::context::Context;
+use crate::circuit::event_sink::{EventSink, Nowhere};
 use crate::circuit::record::{OpenFor, Profile, RecordRef, Refusal, Registrant, Ticket};
 use crate::sys::atomic::{Ordering, fence};
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
 use crate::values::event::Report;
-use crate::values::settings::{ConnectionOptions, Overrides};
+use crate::values::settings::{ConnectionOptions, Global, Overrides};
 use crate::values::state::State;
 use loom::sync::Arc;
 use loom::thread;
@@ -27,15 +28,23 @@ pub(super) struct Circuit {
 
 /// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
 fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
+    // No subscriber wants to hear of it: reports take the shortest way.
+    circuit_heard_by(std::sync::Arc::new(Nowhere), more)
+}
+
+/// The same circuit, with a place for its events.
+pub(super) fn circuit_heard_by(
+    sink: std::sync::Arc<dyn EventSink>,
+    more: fn(ConnectionOptions) -> ConnectionOptions,
+) -> Circuit {
     let clock = ManualClock::new();
-    let context = Context::alone(Clock::Manual(clock.clone()));
+    let context = Context::new(Clock::Manual(clock.clone()), Global::default(), sink, None);
     let options = ConnectionOptions::new()
         .max_attempts(2)
         .expiry(Duration::from_millis(100));
     let mut newcomer = Registrant::new(&context, "db".into());
     newcomer.with(&context, Some(more(options))).expect("valid");
     let [record, _] = RecordRef::new(&context, &mut newcomer);
-    // No subscriber wants to hear of it: reports take the shortest way.
     record.learn_interest(&*context.sink);
     Circuit {
         context,
@@ -84,6 +93,9 @@ impl Circuit {
         fence(Ordering::SeqCst);
         self.record.fit_rates(&self.context);
         self.record.watch(&self.context);
+        if options.changes.mode.is_given() {
+            self.record.adopt_mode(&self.context);
+        }
     }
 
     /// State, failure count, trips.
@@ -139,6 +151,8 @@ where
         let seen = outcomes.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
+        // A change of settings beside another one takes many.
+        builder.max_branches = 4_000;
         builder.check(move || {
             let circuit = Arc::new(circuit(settings));
             prepare(&circuit);

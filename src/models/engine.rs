@@ -11,6 +11,7 @@ use crate::events::bus::Notices;
 use crate::manager::engine::Engine;
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
+use crate::values::mode::Mode;
 use crate::values::settings::{Config, Global};
 
 pub(super) fn engine() -> Arc<Engine> {
@@ -58,5 +59,28 @@ fn a_registration_and_a_change_of_settings_do_not_miss_each_other() {
         configuring.join().unwrap();
         let record = registering.join().unwrap().expect("a new name");
         assert!(record.word_now().is_watched(), "it knows the new settings");
+    });
+}
+
+/// Mutation: `registering-without-a-second-look-at-the-mode`.
+#[test]
+fn a_registration_and_a_change_of_the_mode_do_not_miss_each_other() {
+    check(|| {
+        let engine = engine();
+        let configuring = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                let shadow = Config::new().mode(Mode::Shadow);
+                engine.configure(&shadow).expect("valid");
+            }
+        });
+        let registering = thread::spawn({
+            let engine = engine.clone();
+            move || engine.register("db".into(), None)
+        });
+        configuring.join().unwrap();
+        let record = registering.join().unwrap().expect("a new name");
+        let status = record.status(&engine.context).expect("registered");
+        assert_eq!(status.mode, Mode::Shadow, "it knows the new mode");
     });
 }

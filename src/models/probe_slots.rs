@@ -6,7 +6,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::circuit::probe_slots::{Claim, Lease, MoreProbes, NoSlot, Probes};
+use crate::circuit::probe_slots::{Claim, Lease, MoreProbes, NoSlot, Places, Probes};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::values::generation::Generation;
 use crate::values::state::Word;
@@ -55,8 +55,9 @@ impl Circuit {
         now: u64,
         end: u64,
     ) -> Result<Lease, NoSlot> {
+        let places = Places::at_once(limit);
         self.probes()
-            .take(present, limit, now, end, || self.is(present))
+            .take(present, places, now, end, || self.is(present))
     }
 }
 
@@ -164,6 +165,44 @@ fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
         let next = probing.join().unwrap();
         assert_eq!(circuit.take(present, 150, 300), Err(NoSlot::Until(200)));
         assert!(matches!(circuit.probes().claim(next), Claim::Held(_)));
+    });
+}
+
+/// A report that belongs to a sample keeps its slot, unless another call has got it meanwhile.
+///
+/// Mutation: `spending-a-slot-by-a-store`.
+#[test]
+fn a_late_report_spends_no_slot_of_the_next_probe() {
+    loom::model(|| {
+        let present = Word::NEW.generation().next();
+        let circuit = Circuit::new(present);
+        let take = move |circuit: &Circuit, now, end| {
+            let places = Places {
+                limit: 1,
+                are_a_sample: true,
+            };
+            let is_present = || circuit.is(present);
+            circuit.probes().take(present, places, now, end, is_present)
+        };
+        let late = take(&circuit, 0, 100).expect("free");
+        let reporting = thread::spawn({
+            let circuit = circuit.clone();
+            move || match circuit.probes().claim(late) {
+                Claim::Held(lease) => circuit.probes().spend(lease),
+                Claim::Late => {}
+                Claim::Reported => panic!("it reports once"),
+            }
+        });
+        let probing = thread::spawn({
+            let circuit = circuit.clone();
+            move || take(&circuit, 100, 200).ok()
+        });
+        reporting.join().unwrap();
+        let next = probing.join().unwrap();
+        assert!(take(&circuit, 150, 300).is_err(), "spent, or out");
+        if let Some(next) = next {
+            assert!(matches!(circuit.probes().claim(next), Claim::Held(_)));
+        }
     });
 }
 

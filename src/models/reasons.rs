@@ -1,7 +1,7 @@
 //! The reason of an opening, which is written after the word and its cause: `why` in
 //! [`record`](crate::circuit::record).
 
-use super::circuit::{Circuit, explore, one_of};
+use super::circuit::{Circuit, explore, explore_with, one_of};
 use crate::circuit::record::OpenFor;
 use crate::values::cause::Cause;
 use crate::values::state::State;
@@ -47,7 +47,9 @@ fn because(state: State, cause: Cause, reason: Option<&str>) -> Seen {
 /// Mutation: `a-reason-of-an-earlier-opening`.
 #[test]
 fn a_reason_is_that_of_its_own_opening_or_none() {
-    let found = explore(
+    let found = explore_with(
+        |options| options,
+        2,
         after_an_opening_by_hand,
         fail,
         seen,

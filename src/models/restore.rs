@@ -2,15 +2,17 @@
 //! [`record`](crate::circuit::record).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::circuit::{
     Circuit, explore, explore_with, half_open, nothing, one_failure, one_of, open_with_one_failure,
     probing,
 };
-use crate::circuit::record::Refusal;
+use crate::circuit::record::{Profile, Refusal};
+use crate::sys::atomic::{Ordering, fence};
 use crate::values::saved::{Saved, Stands, Totals};
-use crate::values::settings::ConnectionOptions;
+use crate::values::settings::{ConnectionOptions, Overrides};
 use crate::values::state::State;
 
 /// Seven failures in a row, and three trips.
@@ -151,17 +153,34 @@ fn a_probe_beside_a_restore_counts_before_it_or_is_stale() {
     assert_eq!(outcomes, HashSet::from(expected));
 }
 
+/// Two threads have given the circuit settings, and look at it afterwards: then it is as the later
+/// ones say already.
+fn settings_come_and_go(circuit: &Circuit) {
+    let before = circuit.record.profile();
+    let patient = ConnectionOptions::new().cancelled_after(Duration::from_millis(50));
+    let own = before.as_deref().cloned().unwrap_or_default();
+    let overrides = patient.applied_to(&own.overrides, &Overrides::NONE);
+    let watched = Arc::new(Profile {
+        overrides: overrides.expect("valid"),
+        ..own.clone()
+    });
+    let both = [(before, watched.clone()), (Some(watched), Arc::new(own))];
+    for (current, next) in both {
+        assert!(circuit.record.replace_profile(&current, next));
+        circuit.context.next_version();
+    }
+    fence(Ordering::SeqCst);
+    circuit.record.watch(&circuit.context);
+}
+
 /// Mutation: `restoring-without-a-second-look-at-the-settings`.
 #[test]
 fn a_restored_circuit_is_watched_as_the_settings_say() {
     explore(
         nothing,
-        |circuit| {
-            let patient = ConnectionOptions::new().cancelled_after(Duration::from_millis(50));
-            circuit.configure(&patient);
-        },
+        settings_come_and_go,
         |circuit| restore(circuit, &saved(CLOSED)),
-        |circuit, (), _| assert!(circuit.record.word_now().is_watched()),
+        |circuit, (), _| assert!(!circuit.record.word_now().is_watched()),
     );
 }
 

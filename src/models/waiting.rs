@@ -88,19 +88,19 @@ fn what_waits_is_taken_once() {
 
 /// The last that waits is taken, and the list is freed, while another one comes.
 ///
-/// Mutations: `freeing-a-list-in-which-something-waits`, `counting-what-waits-too-late`.
+/// Mutation: `counting-what-waits-too-late`.
 #[test]
 fn what_comes_while_the_last_is_taken_waits() {
     check(|| {
         let waiting = Arc::new(Waiting::new());
         waiting.add(&entries(&["a"]));
-        let taking = thread::spawn({
-            let waiting = waiting.clone();
-            move || waiting.take_by_name("a".into()).is_some()
-        });
         let adding = thread::spawn({
             let waiting = waiting.clone();
             move || waiting.add(&entries(&["b"]))
+        });
+        let taking = thread::spawn({
+            let waiting = waiting.clone();
+            move || waiting.take_by_name("a".into()).is_some()
         });
         assert!(taking.join().unwrap());
         adding.join().unwrap();

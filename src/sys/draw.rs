@@ -11,8 +11,6 @@
 //!
 //! Rejected: the random numbers of jitter, which all threads of a manager share.
 
-use std::cell::Cell;
-
 use crate::sys::atomic::{modelled, shipped, thread_token};
 
 /// The golden ratio less one, as a part of 2^64. Odd, so that the sequence takes 2^64 draws to come
@@ -20,6 +18,8 @@ use crate::sys::atomic::{modelled, shipped, thread_token};
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 shipped! {
+    use std::cell::Cell;
+
     thread_local! {
         /// The last draw, as a part of 2^64; 0 before the first. Without a destructor, so it is there
         /// to the thread's very end.

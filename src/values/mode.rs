@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::values::error::Error;
 use crate::values::settings;
+use crate::values::state::State;
 
 /// What a circuit does. Set for a connection or for a manager, and changed at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -38,6 +39,16 @@ impl Mode {
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+impl State {
+    /// What a question is answered with about a circuit that is in this state.
+    pub(crate) fn in_mode(self, mode: Mode) -> State {
+        match (self, mode) {
+            (State::Open | State::HalfOpen, Mode::Disabled) => State::Closed,
+            (state, _) => state,
+        }
     }
 }
 

@@ -41,8 +41,8 @@ impl Settings {
     }
 
     /// Whether each report takes the place of its probe for good, since the places are a sample.
-    /// Not any more if a new setting has made the sample smaller than what was reported: then one
-    /// more report decides.
+    /// Not any more if a new setting has made the sample smaller than what was reported: then calls
+    /// are admitted until a report decides.
     pub(crate) fn places_are_a_sample(&self, successes: u32, failures: u32) -> bool {
         self.half_open_failure_rate.is_some() && successes + failures < self.half_open_max_calls
     }

@@ -33,9 +33,10 @@
 //!
 //! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
 //!   where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the state changes. A permit carries that of its
-//!   admission, which tells a late report from a timely one. It wraps after 8192 changes: of the
-//!   permits that are kept for so long, one in 8192 counts as a current one.
+//! - **generation**: goes on by one whenever the state changes, and by two where a hand closes a
+//!   ramp. A permit carries that of its admission, which tells a late report from a timely one. It
+//!   wraps after 8192 changes: of the permits that are kept for so long, one in 8192 counts as a
+//!   current one.
 //! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value, or later: never.
 //! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::values::tally)).
 //!   In the other states the word has no room for it and no use: it is parked beside the word
@@ -406,10 +407,15 @@ impl Word {
     /// Closes the circuit: the first step.
     #[must_use]
     pub(crate) fn closing(self, closing: Closing) -> Word {
+        let before = match self.is_ramp() && closing != Closing::AfterRamp {
+            // The next generation is that of the ramp's evidence, which ends with the ramp.
+            true => self.moved(RAMP, self.trips(), self.payload()),
+            false => self,
+        };
         match closing {
-            Closing::Keeping => self.moved(PROBING, self.trips(), CLOSING),
-            Closing::Forgetting => self.moved(PROBING, 0, CLOSING | FORGETTING),
-            Closing::AfterRamp => self.moved(PROBING, 0, CLOSING | FORGETTING | AFTER_RAMP),
+            Closing::Keeping => before.moved(PROBING, self.trips(), CLOSING),
+            Closing::Forgetting => before.moved(PROBING, 0, CLOSING | FORGETTING),
+            Closing::AfterRamp => before.moved(PROBING, 0, CLOSING | FORGETTING | AFTER_RAMP),
         }
     }
 

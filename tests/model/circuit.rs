@@ -6,7 +6,7 @@ mod saved;
 
 use std::collections::VecDeque;
 
-use brama::{KeyBuf, State};
+use brama::KeyBuf;
 
 use crate::effective::Effective;
 use crate::evidence::{Counts, Evidence};
@@ -14,6 +14,9 @@ use crate::settings::Given;
 use crate::trace::Length;
 use crate::view::{Answer, View};
 pub use saved::Saved;
+
+#[path = "modes.rs"]
+mod modes;
 
 #[derive(Clone, Debug)]
 pub enum Mode {
@@ -41,6 +44,8 @@ pub struct Admission {
     pub period: u64,
     /// None if the circuit was closed.
     pub lease: Option<u64>,
+    /// The state did not admit it: its report is in the totals only.
+    is_for_totals: bool,
     /// When it was given, where a setting asks for that.
     started: Option<u64>,
 }
@@ -51,6 +56,9 @@ pub struct Circuit {
     pub id: u64,
     pub own: Given,
     pub mode: Mode,
+    acting: brama::Mode,
+    /// A hand made it half-open while it was disabled.
+    is_held_half_open: bool,
     /// Counts the changes of state.
     period: u64,
     in_a_row: u32,
@@ -67,6 +75,7 @@ pub struct Circuit {
     successes: u64,
     failures: u64,
     rejections: u64,
+    would_reject: u64,
     ignored: u64,
     registered_at: u64,
     last_success: Option<u64>,
@@ -82,6 +91,8 @@ impl Circuit {
             id,
             own,
             mode: Mode::Closed,
+            acting: brama::Mode::Normal,
+            is_held_half_open: false,
             period: 0,
             in_a_row: 0,
             failure_times: VecDeque::new(),
@@ -95,6 +106,7 @@ impl Circuit {
             successes: 0,
             failures: 0,
             rejections: 0,
+            would_reject: 0,
             ignored: 0,
             registered_at: now,
             last_success: None,
@@ -106,9 +118,10 @@ impl Circuit {
     }
 
     /// These settings are in effect from now on.
-    pub fn settle_for(&mut self, settings: &Effective) {
+    pub fn settle_for(&mut self, settings: &Effective, now: u64) {
         self.had_window |= settings.window.is_some();
         self.evidence.fit(settings.shape());
+        self.adopt(settings.mode, now);
     }
 
     /// Moments at which what counts for a rate changes.
@@ -121,7 +134,7 @@ impl Circuit {
         match &mut self.mode {
             Mode::Open {
                 until: Some(until), ..
-            } if *until <= now => {
+            } if *until <= now && self.acting != brama::Mode::Disabled => {
                 let then = *until;
                 self.half_open(then);
                 self.active_at = self.active_at.max(then);
@@ -167,6 +180,7 @@ impl Circuit {
 
     fn half_open(&mut self, now: u64) {
         let (leases, successes) = (Vec::new(), 0);
+        self.is_held_half_open = false;
         self.change(Mode::HalfOpen { leases, successes }, now);
     }
 
@@ -213,6 +227,9 @@ impl Circuit {
         self.successes += 1;
         self.last_success = Some(now);
         self.active_at = now;
+        if self.in_totals_only(settings, now, permit).is_some() {
+            return Answer::Done;
+        }
         if !self.settle(permit) {
             return Answer::Stale;
         }
@@ -230,6 +247,7 @@ impl Circuit {
             Mode::Open { .. } => {}
             Mode::HalfOpen { successes, .. } => {
                 *successes += 1;
+                self.is_held_half_open = false;
                 if *successes >= settings.half_open_successes {
                     self.trips = 0;
                     self.change(Mode::Closed, now);
@@ -262,6 +280,9 @@ impl Circuit {
         self.last_failure_reason = reason.or(self.last_failure_reason);
         self.last_failure = Some(now);
         self.active_at = now;
+        if let Some(answer) = self.in_totals_only(settings, now, permit) {
+            return answer;
+        }
         if !self.settle(permit) {
             return Answer::Stale;
         }
@@ -304,7 +325,8 @@ impl Circuit {
     pub fn ignored(&mut self, now: u64, permit: &Admission) -> Answer {
         self.ignored += 1;
         self.active_at = now;
-        if self.settle(Some(permit)) {
+        let is_current = self.settle(Some(permit));
+        if is_current || permit.is_for_totals || self.is_disabled() {
             Answer::Done
         } else {
             Answer::Stale
@@ -333,10 +355,14 @@ impl Circuit {
             .probe_timeout
             .unwrap_or(settings.expiry_at(self.trips).max(1_000));
         let started = settings.measures().then_some(now);
+        if self.is_disabled() && !matches!(self.mode, Mode::Closed) {
+            return Ok(self.admit_for_totals(settings, now));
+        }
         match &mut self.mode {
             Mode::Closed => Ok(Admission {
                 period,
                 lease: None,
+                is_for_totals: false,
                 started,
             }),
             Mode::HalfOpen { leases, .. }
@@ -350,18 +376,18 @@ impl Circuit {
                 Ok(Admission {
                     period,
                     lease: Some(next_id),
+                    is_for_totals: false,
                     started,
                 })
             }
             Mode::HalfOpen { leases, .. } => {
-                self.rejections += 1;
                 self.active_at = now;
                 let first = leases.iter().map(|lease| lease.ends - now).min();
-                Err(first.map(|wait| wait.clamp(1, 1_000)))
+                self.reject(settings, now, first.map(|wait| wait.clamp(1, 1_000)))
             }
             Mode::Open { until, .. } => {
-                self.rejections += 1;
-                Err(until.map(|until| until - now))
+                let wait = until.map(|until| until - now);
+                self.reject(settings, now, wait)
             }
         }
     }
@@ -406,27 +432,25 @@ impl Circuit {
         if !matches!(self.mode, Mode::HalfOpen { .. }) {
             self.half_open(now);
         }
+        self.is_held_half_open |= self.is_disabled();
     }
 
     pub fn reset(&mut self, now: u64) {
         self.close_by_hand(now);
+        self.forget_all();
+    }
+
+    fn forget_all(&mut self) {
         self.forget_failures();
         self.evidence.forget();
         self.trips = 0;
-    }
-
-    pub fn state(&self) -> State {
-        match self.mode {
-            Mode::Closed => State::Closed,
-            Mode::Open { .. } => State::Open,
-            Mode::HalfOpen { .. } => State::HalfOpen,
-        }
     }
 
     pub fn view(&self, key: KeyBuf, settings: Effective, now: u64, epoch: u64) -> View {
         let unix = |moment: Option<u64>| moment.map(|ms| epoch + ms);
         let reports = self.successes + self.failures;
         let counts = match self.mode {
+            _ if self.is_disabled() => None,
             Mode::Closed => self.evidence.counts(now, self.period),
             _ => self.evidence.at_opening(),
         };
@@ -435,6 +459,9 @@ impl Circuit {
         View {
             key,
             state: self.state(),
+            mode: self.acting.as_str(),
+            would_reject: self.would_reject,
+            probes_out: self.probes_out(),
             failure_count: self.count(&settings, now),
             window_calls: counts.map(|counts| counts.calls),
             window_failures: counts.map(|counts| counts.failures),
@@ -456,11 +483,11 @@ impl Circuit {
             last_state_change: unix(self.changed_at),
             time_in_state: now - self.changed_at.unwrap_or(self.registered_at),
             expiry: match self.mode {
-                Mode::Open { lasting, .. } => lasting,
+                Mode::Open { lasting, .. } if !self.is_disabled() => lasting,
                 _ => Some(settings.expiry_at(self.trips)),
             },
             retry_after: match self.mode {
-                Mode::Open { until, .. } => until.map(|until| until - now),
+                Mode::Open { until, .. } if !self.is_disabled() => until.map(|until| until - now),
                 _ => None,
             },
             trips: self.trips,

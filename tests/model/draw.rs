@@ -1,5 +1,6 @@
 //! How sequences of operations are drawn.
 
+use brama::Mode;
 use proptest::option;
 use proptest::prelude::*;
 
@@ -194,8 +195,8 @@ fn valid_settings() -> impl Strategy<Value = Given> {
         })
 }
 
-/// Rates that a few reports reach, over windows of which a trace sees the ends.
-fn rates() -> impl Strategy<Value = Given> {
+/// A mode, and rates that a few reports reach, over windows of which a trace sees the ends.
+fn rates() -> BoxedStrategy<Given> {
     let rate = || {
         option::weighted(
             0.35,
@@ -213,7 +214,9 @@ fn rates() -> impl Strategy<Value = Given> {
         1 => Just((Some(1_200), Some(None))),
     ];
     let slow = prop_oneof![1 => Just(None), 3 => (1..31_u64).prop_map(Some)];
+    let modes = vec![Mode::Normal, Mode::Normal, Mode::Disabled, Mode::Shadow];
     (
+        option::weighted(0.3, prop::sample::select(modes)),
         rate(),
         window,
         option::weighted(0.5, 1..10_u32),
@@ -221,16 +224,20 @@ fn rates() -> impl Strategy<Value = Given> {
         rate(),
     )
         .prop_map(
-            |(failure_rate, window, minimum_calls, slow_call_duration, slow_call_rate)| Given {
-                failure_rate,
-                rate_window: window.0,
-                rate_calls: window.1,
-                minimum_calls,
-                slow_call_duration,
-                slow_call_rate,
-                ..Given::default()
+            |(mode, failure_rate, window, minimum_calls, slow_call_duration, slow_call_rate)| {
+                Given {
+                    mode,
+                    failure_rate,
+                    rate_window: window.0,
+                    rate_calls: window.1,
+                    minimum_calls,
+                    slow_call_duration,
+                    slow_call_rate,
+                    ..Given::default()
+                }
             },
         )
+        .boxed()
 }
 
 /// Mostly valid; sometimes one field is out of its range, or contradicts what is

@@ -124,7 +124,7 @@ impl Manager {
     fn insert(&mut self, name: Name, given: &Given) -> Handle {
         self.last_id += 1;
         let mut circuit = Circuit::new(self.last_id, given.clone(), self.now);
-        circuit.settle_for(&Effective::of(given, &self.global));
+        circuit.settle_for(&Effective::of(given, &self.global), self.now);
         if let Some(saved) = self.waiting.remove(&name) {
             circuit.restore(&saved, self.now);
         }
@@ -179,7 +179,7 @@ impl Manager {
 
     pub fn available(&mut self, who: Who) -> Answer {
         let circuit = self.find(who, true);
-        Answer::Bool(circuit.is_ok_and(|(circuit, _)| circuit.state() != State::Open))
+        Answer::Bool(circuit.is_ok_and(|(circuit, _)| circuit.is_available()))
     }
 
     pub fn acquire(&mut self, who: Who) -> Result<Permit, Answer> {
@@ -317,7 +317,7 @@ impl Manager {
         }
         self.global = self.global.updated_by(given);
         for circuit in self.circuits.values_mut() {
-            circuit.settle_for(&Effective::of(&circuit.own, &self.global));
+            circuit.settle_for(&Effective::of(&circuit.own, &self.global), self.now);
         }
         Answer::Done
     }
@@ -342,7 +342,7 @@ impl Manager {
         let global = self.global.clone();
         self.control(who, |circuit, _, _| {
             circuit.own = circuit.own.updated_by(given);
-            circuit.settle_for(&Effective::of(&circuit.own, &global));
+            circuit.settle_for(&Effective::of(&circuit.own, &global), now);
             circuit.active_at = now;
         })
     }

@@ -19,6 +19,7 @@ pub struct Given {
     pub jitter: Option<f64>,
     pub window: Option<Option<u64>>,
     pub success_clears_window: Option<bool>,
+    pub mode: Option<brama::Mode>,
     pub half_open_max_calls: Option<u32>,
     pub half_open_successes: Option<u32>,
     pub probe_timeout: Option<Option<u64>>,
@@ -50,6 +51,7 @@ impl Given {
             jitter: newer.jitter.or(self.jitter),
             window: newer.window.or(self.window),
             success_clears_window: newer.success_clears_window.or(self.success_clears_window),
+            mode: newer.mode.or(self.mode),
             half_open_max_calls: newer.half_open_max_calls.or(self.half_open_max_calls),
             half_open_successes: newer.half_open_successes.or(self.half_open_successes),
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
@@ -209,7 +211,7 @@ impl fmt::Debug for Given {
             };
         }
         given!(max_attempts expiry progressive initial_expiry max_expiry backoff_factor jitter
-            window success_clears_window half_open_max_calls half_open_successes probe_timeout
+            window success_clears_window mode half_open_max_calls half_open_successes probe_timeout
             cancelled_after failure_rate rate_window rate_calls minimum_calls slow_call_duration
             slow_call_rate metadata
             cleanup_interval inactive_threshold auto_register);
@@ -262,6 +264,9 @@ macro_rules! setters {
                 }
                 if let Some(on) = given.success_clears_window {
                     self = self.success_clears_window(on);
+                }
+                if let Some(mode) = given.mode {
+                    self = self.mode(mode);
                 }
                 if let Some(calls) = given.half_open_max_calls {
                     self = self.half_open_max_calls(calls);

@@ -61,7 +61,7 @@ fn every_way_to_register_finds_it() {
     }
 }
 
-/// Mutation: `what-waits-beside-what-comes-later`.
+/// Mutation: `what-waits-that-is-not-replaced`.
 #[test]
 fn a_later_restore_takes_the_place_of_what_waits_for_the_same_name() {
     let (first, _) = manager();

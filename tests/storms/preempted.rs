@@ -18,6 +18,7 @@ mod names;
 mod rate_hands;
 mod rate_log;
 mod rates;
+mod recovery;
 mod themes;
 mod thresholds;
 
@@ -107,4 +108,11 @@ fn a_rate_of_the_last_calls_opens_with_the_last_bad_call_that_it_needs() {
     storm("threshold of calls", SECONDS_OF_RATES, |seed| {
         thresholds::tempest(rate_hands::Over::Calls, seed)
     });
+}
+
+/// Mutation: `a-report-while-half-open-by-a-store`.
+#[test]
+fn a_circuit_on_its_way_back_admits_its_sample_and_closes() {
+    let _company = in_company();
+    storm("recovery", SECONDS_OF_RATES, recovery::tempest);
 }

@@ -14,23 +14,26 @@ use crate::scenarios::Micros;
 pub enum Settings {
     /// What the guide recommends to begin with.
     Recommended,
+    /// The same, except that the circuit closes at once when the probes have succeeded.
+    WithoutRamp,
     /// What a connection has that sets nothing.
     Defaults,
 }
 
 impl Settings {
     fn options(self) -> ConnectionOptions {
-        let options = ConnectionOptions::new();
+        let without_ramp = ConnectionOptions::new()
+            .max_attempts(9)
+            .failure_rate(0.5)
+            .minimum_calls(20)
+            .rate_window(Duration::from_secs(10))
+            .expiry(Duration::from_secs(5))
+            .half_open_max_calls(2)
+            .half_open_successes(2);
         match self {
-            Settings::Recommended => options
-                .max_attempts(8)
-                .failure_rate(0.5)
-                .minimum_calls(20)
-                .rate_window(Duration::from_secs(10))
-                .expiry(Duration::from_secs(5))
-                .half_open_max_calls(2)
-                .half_open_successes(2),
-            Settings::Defaults => options,
+            Settings::Recommended => without_ramp.ramp(Duration::from_secs(2)),
+            Settings::WithoutRamp => without_ramp,
+            Settings::Defaults => ConnectionOptions::new(),
         }
     }
 }

@@ -59,10 +59,11 @@ impl Row {
     pub const ADAPTIVE_SHARED: Row = Row::new(Breaker::Adaptive, Sharing::Shared);
     pub const BRAMA_OWN: Row = Row::new(Breaker::Brama(Settings::Recommended), Sharing::Own);
     pub const BRAMA_SHARED: Row = Row::new(Breaker::Brama(Settings::Recommended), Sharing::Shared);
+    pub const WITHOUT_RAMP: Row = Row::new(Breaker::Brama(Settings::WithoutRamp), Sharing::Shared);
     pub const DEFAULTS: Row = Row::new(Breaker::Brama(Settings::Defaults), Sharing::Shared);
 
     /// All that are compared, ours last.
-    pub const ALL: [Row; 8] = [
+    pub const ALL: [Row; 9] = [
         Row::NONE,
         Row::CLASSIC_OWN,
         Row::ADAPTIVE_OWN,
@@ -70,6 +71,7 @@ impl Row {
         Row::ADAPTIVE_SHARED,
         Row::BRAMA_OWN,
         Row::BRAMA_SHARED,
+        Row::WITHOUT_RAMP,
         Row::DEFAULTS,
     ];
 
@@ -87,6 +89,7 @@ impl Row {
             Breaker::Classic => format!("semian classic, {sharing}"),
             Breaker::Adaptive => format!("semian adaptive, {sharing}"),
             Breaker::Brama(Settings::Recommended) => format!("brama, {sharing}"),
+            Breaker::Brama(Settings::WithoutRamp) => format!("brama, {sharing}, no ramp"),
             Breaker::Brama(Settings::Defaults) => format!("brama, {sharing}, defaults"),
         }
     }

@@ -24,7 +24,7 @@ pub struct Strategy {
     options: fn() -> ConnectionOptions,
 }
 
-pub const STRATEGIES: [Strategy; 2] = [
+pub const STRATEGIES: [Strategy; 3] = [
     Strategy {
         name: "counting",
         says: "8 failures in a row",
@@ -34,6 +34,11 @@ pub const STRATEGIES: [Strategy; 2] = [
         name: "rate",
         says: "or half of 20 calls or more",
         options: rate,
+    },
+    Strategy {
+        name: "ramp",
+        says: "the same, and a ramp of 10 s",
+        options: ramp,
     },
 ];
 
@@ -47,6 +52,10 @@ fn counting() -> ConnectionOptions {
 
 fn rate() -> ConnectionOptions {
     counting().failure_rate(0.5)
+}
+
+fn ramp() -> ConnectionOptions {
+    rate().ramp(Duration::from_secs(10))
 }
 
 /// What became of the calls of a second.
@@ -63,6 +72,7 @@ pub enum Light {
     Closed,
     Open,
     Probing,
+    Ramp,
 }
 
 impl Light {
@@ -71,6 +81,7 @@ impl Light {
             Light::Closed => "closed",
             Light::Open => "open",
             Light::Probing => "half-open",
+            Light::Ramp => "ramp",
         }
     }
 }
@@ -102,9 +113,11 @@ impl Lane {
     }
 
     fn look(&mut self, now: Ms) -> Result<(), Error> {
-        let light = match self.connection.status()?.state {
-            State::Closed => Light::Closed,
-            State::HalfOpen => Light::Probing,
+        let status = self.connection.status()?;
+        let light = match (status.state, status.ramp_share) {
+            (_, Some(_)) => Light::Ramp,
+            (State::Closed, _) => Light::Closed,
+            (State::HalfOpen, _) => Light::Probing,
             _ => Light::Open,
         };
         if light != self.light {

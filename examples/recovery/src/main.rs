@@ -1,8 +1,9 @@
-//! One outage, and what two settings make of it, side by side.
+//! One outage, and what three settings make of it, side by side.
 //!
 //! First one of two instances is down, so that every other call fails. Then both are. Then the service
 //! comes back with an empty cache: too many calls at once overload it, and it never gets warm. The
-//! same calls go through two circuits. One counts failures in a row, one has a rate as well.
+//! same calls go through three circuits. One counts failures in a row, one has a rate as well, one has a
+//! ramp as well.
 //!
 //! Time is virtual, and nothing is left to chance: each run is the same. In a terminal it is drawn as it
 //! goes on, otherwise it is printed.
@@ -31,7 +32,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// The command line. Built without clap's macros, which take as long to compile as clap.
 fn command() -> Command {
     Command::new("recovery")
-        .about("Shows what counting and a rate make of one outage")
+        .about("Shows what counting, a rate and a ramp make of one outage")
         .arg(
             Arg::new("seconds")
                 .long("seconds")

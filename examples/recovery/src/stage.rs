@@ -107,7 +107,7 @@ fn title(lane: &Lane) -> Line<'static> {
     let colour = match lane.light {
         Light::Closed => SERVED,
         Light::Open => FAILED,
-        Light::Probing => Color::Yellow,
+        Light::Probing | Light::Ramp => Color::Yellow,
     };
     Line::from(vec![
         Span::raw(format!(" {:9}", lane.strategy.name)).bold(),

@@ -4,6 +4,8 @@
 //! Numbers are small, so that few bytes reach a rule. Of the settings of a call at most one
 //! is bad by itself: which one of several is named, the contract leaves open.
 
+use brama::Mode;
+
 use crate::settings::Given;
 use crate::trace::{Advance, Length, NAMES, Name, Op, Outcome, Settle, Target, Trace};
 
@@ -92,6 +94,16 @@ fn op(bytes: &mut Bytes<'_>) -> Op {
         },
         _ => match bytes.below(4) {
             0 => Op::ProbesFail(name(bytes), bytes.next().into()),
+            1 => {
+                let given = Given {
+                    mode: Some(bytes.pick(&[Mode::Normal, Mode::Disabled, Mode::Shadow])),
+                    ..Given::default()
+                };
+                match bytes.below(3) {
+                    0 => Op::Configure(given),
+                    _ => Op::ConfigureConnection(target(bytes), given),
+                }
+            }
             _ => Op::Call(target(bytes), settle(bytes)),
         },
     }

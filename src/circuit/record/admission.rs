@@ -27,6 +27,7 @@ use crate::sys::clock::{LAST_MOMENT, LONGEST_LAG};
 use crate::sys::fork;
 use crate::values::event::{EventMask, EventType, Occurrence};
 use crate::values::expiry;
+use crate::values::mode::Mode;
 use crate::values::state::{self, State, Word};
 
 const REJECTED: EventMask = EventMask::of(EventType::CallRejected);
@@ -53,8 +54,8 @@ impl Record {
     #[cold]
     fn available_unless_closed(&self, context: &Context) -> bool {
         context.attend();
-        let word = self.word_for_question(context);
-        !word.is_retired() && (word.state() != State::Open || self.lets_all_pass())
+        let (mode, word) = self.in_one_mode(|| self.word_for_question(context));
+        !word.is_retired() && (word.state() != State::Open || mode != Mode::Normal)
     }
 
     /// The state as of now, or `Unknown` if the connection was removed.
@@ -63,7 +64,8 @@ impl Record {
         if word.passes_freely() {
             return State::Closed;
         }
-        self.state_of(self.word_for_question(context))
+        let (mode, word) = self.in_one_mode(|| self.word_for_question(context));
+        word.state().in_mode(mode)
     }
 
     /// The word as of now, for a question: close to a deadline by the exact clock.
@@ -262,14 +264,14 @@ impl Record {
         }
         let mut now = context.clock.now();
         loop {
-            let word = self.word_at(context, now);
+            let (mode, word) = self.in_one_mode(|| self.word_at(context, now));
             if word.is_retired() {
                 return Err(Refusal::Gone);
             }
             if word.tally().is_some() {
                 return Ok(self.pass_with_start(context, word));
             }
-            if self.is_disabled() {
+            if mode == Mode::Disabled {
                 return Ok(self.pass_for_totals(context));
             }
             let exact = exact_near(context, now, word.due_at());

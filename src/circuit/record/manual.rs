@@ -63,6 +63,7 @@ impl Record {
             report,
             ..self.deferrable(Occurrence::OpenedByHand, now)
         };
+        let mut is_again = false;
         loop {
             let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
@@ -80,6 +81,10 @@ impl Record {
                 OpenFor::Never => self.opening_for(context, u64::MAX, Cause::Manual),
             };
             let (after, done) = match is_open {
+                true if is_again => {
+                    let after = before.reopened(opening.deadline());
+                    (after, self.leave(seen, after))
+                }
                 true => {
                     self.note_move_of(before, opening.deadline());
                     let after = before.rearmed(opening.deadline());
@@ -93,6 +98,9 @@ impl Record {
             if done {
                 self.after_opening(context, Change { before, after }, happening, opening);
                 if is_open && is_disabled && self.is_left_since() {
+                    // Waits for no other thread.
+                    self.adopt_mode(context);
+                    is_again = true;
                     continue;
                 }
                 return Ok(());

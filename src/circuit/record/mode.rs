@@ -25,7 +25,8 @@
 //! by a failure are known by the word; of the others a hand's is taken for granted, which is wrong
 //! only for a slow success whose thread was stopped since before the circuit was disabled. A hand
 //! that moves the deadline of an open word leaves no trace in the word. So it looks at the flags
-//! after its note, and opens the circuit again if the mode was left meanwhile. A half-open word
+//! after its note. If the mode was left meanwhile, it takes the steps that are left, and opens the
+//! circuit again, in a new generation: a thread that is about to reset it finds another word then. A half-open word
 //! says by itself that a hand has made it while the circuit was disabled.
 //!
 //! **The driver** forgets the deadline of a disabled circuit when that is due. So who brings the
@@ -88,6 +89,7 @@ impl Record {
     }
 
     /// Whether every call passes, whatever the word says.
+    #[cfg(feature = "capi")]
     pub(super) fn lets_all_pass(&self) -> bool {
         self.has_flag(MODES)
     }
@@ -97,11 +99,19 @@ impl Record {
         ticket.is_some_and(Ticket::is_for_totals) || self.is_disabled()
     }
 
-    /// The state that a question is answered with, for a thread that has read this word.
-    pub(super) fn state_of(&self, word: Word) -> State {
-        match word.state() {
-            State::Open | State::HalfOpen if self.is_disabled() => State::Closed,
-            state => state,
+    /// What `look` finds, and the mode in which it was found: the flags were the same before and
+    /// after it. So no word from before a reset is taken for one of the mode that follows.
+    pub(super) fn in_one_mode<T>(&self, look: impl Fn() -> T) -> (Mode, T) {
+        // ORDERING: Acquire, here and below, partner of the AcqRel in `step_to`: a thread that
+        // finds a mode finds the word that its reset has left. The word is read between both.
+        let mut before = self.flags.load(Ordering::Acquire);
+        loop {
+            let found = look();
+            let after = self.flags.load(Ordering::Acquire);
+            if marks_of(before).mode() == marks_of(after).mode() {
+                return (marks_of(before).mode(), found);
+            }
+            before = after;
         }
     }
 
@@ -110,7 +120,7 @@ impl Record {
         Ticket::for_totals().starting(&context.clock, self.timing(context))
     }
 
-    /// Admits a call that this word rejects, if the mode lets all calls pass.
+    /// Admits a call that this word rejects, if the circuit is a shadow.
     pub(super) fn pass_in_spite_of(
         &self,
         context: &Context,
@@ -118,8 +128,7 @@ impl Record {
         now: u64,
     ) -> Option<Ticket> {
         match self.mode() {
-            Mode::Normal => return None,
-            Mode::Disabled => {}
+            Mode::Normal | Mode::Disabled => return None,
             Mode::Shadow => {
                 self.touch(now);
                 if let Some(rare) = self.cold().rare.get() {
@@ -165,6 +174,10 @@ impl Record {
         if wanted == Mode::Shadow {
             // It counts there, and a call allocates nothing.
             self.rare();
+        }
+        if wanted == Mode::Disabled {
+            // What is due by now has happened: from now on nothing expires.
+            self.word_asked_at(context, context.clock.now_exact());
         }
         let next = match before {
             DISABLED => LEAVING,

@@ -15,7 +15,7 @@
 //! | closed | its own tally; what is parked means nothing |
 //! | opened by a failure | the parked ones and that failure, if what is parked is of an earlier generation; otherwise the parked ones |
 //! | probing, with a success that cleared them | none |
-//! | a ramp | none, or the failure that was reported last, if failures have no times |
+//! | a ramp | none, or the failure that was reported last |
 //! | closing, and forgetting | none |
 //! | otherwise | the parked ones |
 //!
@@ -99,7 +99,7 @@ impl Parked {
         }
         if let Some(failures) = word.failures_in_ramp() {
             let cleared = self.stored().cleared();
-            return match failures > 0 && cleared.timed().is_none() {
+            return match failures > 0 {
                 true => cleared.plus_failure(),
                 false => cleared,
             };
@@ -319,6 +319,47 @@ mod tests {
         let sealed = Parked::NEW.sealed(closing);
         let again = closing.closed(Tally::NONE, false).probing();
         assert_ne!(sealed.sealed(again.closing(Closing::Keeping)), sealed);
+    }
+
+    /// What a thread writes before it exchanges the word of a ramp, and what counts then.
+    #[test]
+    fn what_counts_beside_a_ramp_stays_the_same() {
+        let timed = Tally::empty_at(Position::ZERO)
+            .plus_failure()
+            .plus_failure();
+        for before in [Tally::NONE, Tally::plain(4), timed] {
+            let word = Word::NEW.with_tally(before);
+            let parked = Parked::NEW.with(word, before);
+            let open = word.opened(OpenedBy::Failure, 100);
+            let probing = open.probing();
+            let parked = parked.settled(open).taken_over(probing);
+            for (probing, failed) in [
+                (probing, false),
+                (probing, true),
+                (probing.with_success(true), true),
+                (probing.with_success(false), true),
+            ] {
+                let parked = parked.settled(probing);
+                let ramp = probing.ramping(100).with_report_in_ramp(failed);
+                let count = u32::from(failed);
+                assert_eq!(failures(parked, ramp), count);
+                let parked = parked.taken_over(ramp);
+                assert_eq!(failures(parked, ramp), count, "taken over");
+                let settled = parked.settled(ramp);
+                assert_eq!(failures(settled, ramp), count, "settled");
+                assert_eq!(settled.settled(ramp), settled, "only once");
+                let by_hand = ramp.opened(OpenedBy::Other, 200);
+                assert_eq!(failures(settled, by_hand), count);
+                assert_eq!(failures(settled, ramp.closing(Closing::Keeping)), count);
+                for closing in [Closing::Forgetting, Closing::AfterRamp] {
+                    let closing = ramp.closing(closing);
+                    assert_eq!(failures(settled.sealed(closing), closing), 0);
+                }
+                let parked = parked.with(ramp, parked.tally(ramp));
+                let by_failure = ramp.opened(OpenedBy::Failure, 200);
+                assert_eq!(failures(parked, by_failure), count + 1);
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,10 @@
 //!
 //! The rule is asked before the exchange that opens the circuit. A thread that is stopped between the
 //! two opens it by what it found then, if the word is the same when it goes on: also beside a reset,
-//! and after successes, which do not change the word.
+//! and after successes, which do not change the word. Rejected: another word at each reset, by a
+//! position of the [tally](crate::values::tally) that is left out. A tally with positions says that
+//! the failures have times, and a circuit with a rate alone has no ring for them: a window that is set
+//! later would find a position without a time, and take an old failure for a new one.
 
 mod generation_sums;
 mod in_time;
@@ -204,8 +207,16 @@ impl Rates {
     }
 }
 
-/// Where the evidence of a closed circuit begins.
+/// Where the evidence of a closed circuit or of a ramp begins.
 pub(super) struct Beginning(Option<(Loaded<Rates>, Sums)>);
+
+impl Beginning {
+    /// The block whose evidence it is, to be compared.
+    fn block(&self) -> Option<*const Rates> {
+        let (rates, _) = self.0.as_ref()?;
+        Some(std::ptr::from_ref(&**rates))
+    }
+}
 
 impl Record {
     /// What is kept for rates, if settings ask for them.
@@ -241,7 +252,6 @@ impl Record {
 
     /// What counts for the rates beside this word, which is closed or a ramp.
     pub(super) fn rate_counts(&self, context: &Context, word: Word) -> Option<Counts> {
-        word.evidence_generation()?;
         self.rates()?.counts(self, context, word)
     }
 
@@ -281,12 +291,23 @@ impl Record {
 
     /// After the exchange that began a ramp, or closed the circuit: the evidence of this word begins.
     /// Reports may have come first.
-    pub(super) fn begin_evidence(&self, Beginning(beginning): Beginning, word: Word) {
+    pub(super) fn begin_evidence(&self, Beginning(beginning): &Beginning, word: Word) {
         if let (Some((rates, sums)), Some(generation)) = (beginning, word.evidence_generation()) {
             match &rates.reports {
-                Reports::Time(reports) => reports.begin(self, generation, sums),
+                Reports::Time(reports) => reports.begin(self, generation, *sums),
                 Reports::Calls(reports) => reports.follow(generation),
             }
+        }
+    }
+
+    /// After that, where the exchange came after the block was read: if the rates have got another
+    /// one meanwhile, its evidence may be of the generation before.
+    pub(super) fn begin_evidence_of_new_block(&self, before: &Beginning, word: Word) {
+        // Its fence is the partner of that in `fit_rates_to`: either this thread finds the new block,
+        // or that one this word.
+        let beginning = self.before_evidence();
+        if beginning.block() != before.block() {
+            self.begin_evidence(&beginning, word);
         }
     }
 

@@ -10,7 +10,8 @@
 //!
 //! The **evidence** of the rates begins with the ramp and goes on in the closed circuit after it. So
 //! it is kept under the generation of that one ([`Word::evidence_generation`]), and the exchange that
-//! ends the ramp leaves it alone. Permits of the ramp count in both.
+//! ends the ramp leaves it alone. Permits of the ramp count in both. A hand that closes the circuit
+//! instead leaves that generation out: the evidence begins again, and the permits are stale.
 //!
 //! Rejected: the same generation for both. A thread that was stopped with the word of the ramp would
 //! not notice that the circuit has closed.
@@ -20,7 +21,6 @@ use super::rates::RateReport;
 use super::transition::Change;
 use super::{Happening, Record, Refused, Ticket};
 use crate::circuit::context::Context;
-use crate::sys::atomic::fence_after_rmw;
 use crate::sys::draw;
 use crate::values::cause::Cause;
 use crate::values::event::Occurrence;
@@ -65,8 +65,6 @@ impl Record {
         is_slow: impl Fn(&Settings) -> bool,
     ) -> Progress {
         let word = seen.word;
-        // Before the settings: what is done by older ones is done again.
-        let version = context.version();
         let settings = self.settings(context);
         if word.is_ramp() {
             let healthy = word.with_report_in_ramp(false);
@@ -75,6 +73,12 @@ impl Record {
                 && let Some(cause) = rates.rule_that_fires(self, context, &settings, word)
             {
                 return Progress::Opens { healthy, cause };
+            }
+            let tally = seen.parked.tally(word);
+            let takes_no_place = healthy == word || tally.timed().is_none();
+            // The place in the window of the failure that it clears is no later one's.
+            if !takes_no_place && !self.park(seen, seen.parked.with(word, tally.cleared())) {
+                return Progress::Lost;
             }
             return self.moved(word, healthy);
         }
@@ -95,7 +99,7 @@ impl Record {
                 healthy: after,
                 cause: Cause::Probe,
             },
-            (Verdict::Recovered, Some(ramp)) => self.begin_ramp(context, seen, ramp, version),
+            (Verdict::Recovered, Some(ramp)) => self.begin_ramp(context, seen, ramp),
             (Verdict::Recovered, None) => self
                 .shut(context, seen, Closing::Forgetting)
                 .map_or(Progress::Lost, Progress::Made),
@@ -111,21 +115,15 @@ impl Record {
     }
 
     /// The probes have succeeded. What failed before them counts no more.
-    fn begin_ramp(&self, context: &Context, seen: Seen, ramp: u64, version: u32) -> Progress {
+    fn begin_ramp(&self, context: &Context, seen: Seen, ramp: u64) -> Progress {
         let before = seen.word;
         let after = before.ramping(state::deadline(context.clock.now_upper(), ramp));
         let beginning = self.before_evidence();
         if !self.leave(seen, after) {
             return Progress::Lost;
         }
-        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
-        // finds this word, or this thread the new version.
-        fence_after_rmw();
-        self.begin_evidence(beginning, after);
-        if context.version() != version {
-            // The rates may have got another block, of the generation before.
-            self.begin_evidence(self.before_evidence(), after);
-        }
+        self.begin_evidence(&beginning, after);
+        self.begin_evidence_of_new_block(&beginning, after);
         Progress::Made(Change { before, after })
     }
 

@@ -99,7 +99,7 @@ impl Record {
             let word = self.word_now();
             let status = self.status(context)?;
             // A closed circuit needs no word of its own: what counts may change all the time.
-            if self.word_now() == word || status.state != State::Open && word.deadline().is_none() {
+            if self.word_now() == word || word.tally().is_some() && status.state == State::Closed {
                 return Some((status, word));
             }
         }
@@ -169,7 +169,7 @@ impl Record {
     fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
         let last = self.stamp_of(context, word);
         let at = || context.clock.unix_ms(last.time.saturating_sub(1));
-        !last.kind.is_birth() && at() > written
+        !last.kind.is_registration() && at() > written
     }
 
     fn passed_since(&self, context: &Context, written: u64) -> u64 {
@@ -316,7 +316,7 @@ impl Record {
         loop {
             let word = self.word_at(context, context.clock.now());
             if word.evidence_generation().is_some() {
-                return self.begin_evidence(self.before_evidence(), word);
+                return self.begin_evidence(&self.before_evidence(), word);
             }
             // A thread that is about to begin a ramp may have added up before this. Then its exchange
             // fails, and it adds up again.

@@ -105,16 +105,16 @@ impl Record {
     /// Everything, or `None` if the connection was removed.
     pub(crate) fn status(&self, context: &Context) -> Option<Status> {
         let now = context.clock.now_exact();
-        let mut seen = self.seen_asked_at(context, now);
+        let (mut mode, mut seen) = self.in_one_mode(|| self.seen_asked_at(context, now));
         for _ in 0..TRIES {
-            let status = self.read(context, seen, now);
-            let again = self.seen_asked_at(context, now);
-            if again.word == seen.word && again.parked == seen.parked {
+            let status = self.read(context, mode, seen, now);
+            let (mode_again, again) = self.in_one_mode(|| self.seen_asked_at(context, now));
+            if (again.word, again.parked, mode_again) == (seen.word, seen.parked, mode) {
                 return status;
             }
-            seen = again;
+            (mode, seen) = (mode_again, again);
         }
-        self.read(context, seen, now)
+        self.read(context, mode, seen, now)
     }
 
     /// Successes, failures and rejections so far, also of a removed connection.
@@ -125,12 +125,11 @@ impl Record {
         [sums.successes, failures, sums.rejected]
     }
 
-    fn read(&self, context: &Context, seen: Seen, now: u64) -> Option<Status> {
+    fn read(&self, context: &Context, mode: Mode, seen: Seen, now: u64) -> Option<Status> {
         let word = seen.word;
         if word.is_retired() {
             return None;
         }
-        let mode = self.mode();
         // While the circuit is disabled, no time counts for what it will be.
         let deadline = word.deadline().filter(|_| mode != Mode::Disabled);
         let change = self.stamp_of(context, word);
@@ -157,10 +156,7 @@ impl Record {
         Some(Status {
             identifier: key.identifier().to_owned(),
             scope: key.scope().map(str::to_owned),
-            state: match (word.state(), mode) {
-                (_, Mode::Disabled) => State::Closed,
-                (state, _) => state,
-            },
+            state: word.state().in_mode(mode),
             mode,
             failure_count: match (settings.window, self.window(), tally.timed()) {
                 (None, ..) => tally.in_a_row(),

@@ -42,20 +42,20 @@ pub(super) struct Stamp {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Registration,
-    /// A registration with which the circuit is open. No change of state, either.
-    BornOpen,
+    /// A registration that has opened the circuit.
+    OpenRegistration,
     Opening,
     Other,
 }
 
 impl Kind {
     fn is_opening(self) -> bool {
-        matches!(self, Kind::Opening | Kind::BornOpen)
+        matches!(self, Kind::Opening | Kind::OpenRegistration)
     }
 
-    /// Whether nothing has changed since the registration.
-    pub(super) fn is_birth(self) -> bool {
-        matches!(self, Kind::Registration | Kind::BornOpen)
+    /// Whether the state has not changed since the registration.
+    pub(super) fn is_registration(self) -> bool {
+        matches!(self, Kind::Registration | Kind::OpenRegistration)
     }
 }
 
@@ -66,7 +66,7 @@ impl Stamp {
     pub(super) fn pack(self) -> u64 {
         let kind = match self.kind {
             Kind::Registration => REGISTRATION,
-            Kind::BornOpen => REGISTRATION | OPENING,
+            Kind::OpenRegistration => REGISTRATION | OPENING,
             Kind::Opening => OPENING,
             Kind::Other => 0,
         };
@@ -81,7 +81,7 @@ impl Stamp {
                 (0, 0) => Kind::Other,
                 (0, _) => Kind::Opening,
                 (_, 0) => Kind::Registration,
-                _ => Kind::BornOpen,
+                _ => Kind::OpenRegistration,
             },
         }
     }

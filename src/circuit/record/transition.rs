@@ -205,7 +205,7 @@ impl Record {
                 self.watch(context);
                 // The rates may have got another block, of the generation before.
                 if begins {
-                    self.begin_evidence(self.before_evidence(), closed);
+                    self.begin_evidence(&self.before_evidence(), closed);
                 }
             }
             return Some(closed);

@@ -46,12 +46,12 @@ impl Marks {
 
     #[inline]
     pub(crate) fn altered(self, is_altered: bool) -> Self {
-        Marks(self.0 | u8::from(is_altered) * ALTERED)
+        Marks(self.0 | (u8::from(is_altered) * ALTERED))
     }
 
     #[inline]
     pub(crate) fn taking_effect(self, later: Later) -> Self {
-        Marks(self.0 | later as u8 & DEFERRED)
+        Marks(self.0 | (later as u8 & DEFERRED))
     }
 
     pub(crate) fn is_altered(self) -> bool {

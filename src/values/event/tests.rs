@@ -145,8 +145,3 @@ fn bytes_become_a_text_of_bounded_length() {
     let (text, is_altered) = valid_beginning(&[0xff; 5_000]);
     assert_eq!((text.len(), is_altered), (1_023, true));
 }
-/// The documentation names what a place in the ring takes.
-#[test]
-fn a_notice_takes_no_more_than_two_lines() {
-    assert!(size_of::<crate::circuit::event_sink::Notice>() <= 128);
-}

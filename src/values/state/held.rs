@@ -2,13 +2,21 @@
 //! their mode was disabled.
 
 use super::half_open::HELD;
-use super::{OPEN, PROBING, Word};
+use super::{NEVER, OPEN, PROBING, Word};
 
 impl Word {
     /// Of a circuit that is open from the beginning, and has no trips.
     #[must_use]
     pub(crate) fn born_open(deadline: u64) -> Word {
         Word::NEW.moved(OPEN, 0, deadline)
+    }
+
+    /// An open circuit in a new generation, which is no new opening: an exchange that was decided
+    /// from the word before fails.
+    #[must_use]
+    pub(crate) fn reopened(self, deadline: u64) -> Word {
+        debug_assert!(self.deadline().is_some());
+        self.moved(OPEN, self.trips(), deadline.min(NEVER))
     }
 
     /// Admits probes as soon as the circuit is enabled, which does not close it.
@@ -29,7 +37,7 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::state::{NEVER, State};
+    use crate::values::state::State;
 
     #[test]
     fn a_circuit_that_is_born_open_has_never_been_closed_before_it_has_trips() {

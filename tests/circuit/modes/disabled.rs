@@ -220,7 +220,7 @@ fn a_deadline_that_passed_meanwhile_is_due_when_a_circuit_is_enabled() {
         clock.advance(ms(50));
         told(&queue);
         if waited < 50 {
-            assert_eq!(db.available(), true, "{waited}");
+            assert!(db.available(), "{waited}");
         }
         turn(&db, Mode::Normal);
         brama.poll();
@@ -365,4 +365,23 @@ fn what_was_reported_to_a_disabled_circuit_is_in_no_rate_afterwards() {
         fail(&db, 1);
         assert_eq!(db.state(), State::Open);
     }
+}
+
+/// Mutation: `disabling-what-is-due`.
+#[test]
+fn an_expiry_that_was_due_before_happens_before_a_circuit_is_disabled() {
+    let (brama, clock) = manager();
+    let db = circuit(&brama);
+    let queue = brama.subscribe_queue(EventFilter::new(), 1_024);
+    let queue = queue.expect("there");
+    db.open_circuit(None, ms(50)).expect("registered");
+    brama.poll();
+    told(&queue);
+    clock.advance(ms(50));
+    turn(&db, Mode::Disabled);
+    brama.poll();
+    let kinds: Vec<_> = told(&queue).into_iter().map(|(kind, _)| kind).collect();
+    let half_opened = ["expiry", "state_change", "circuit_half_opened"];
+    assert_eq!(kinds[..3], half_opened);
+    assert_eq!(kinds[3], "notice");
 }

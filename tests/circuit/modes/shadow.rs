@@ -111,7 +111,7 @@ fn a_future_of_a_shadow_that_is_given_up_counts_as_cancelled_in_the_totals() {
     let db = circuit(&brama);
     db.open_circuit(None, None).expect("registered");
     for (waits, totals) in [(9, (0, 1)), (10, (1, 1))] {
-        let mut call = Box::pin(db.call_async(|| std::future::pending::<Result<(), ()>>()));
+        let mut call = Box::pin(db.call_async(std::future::pending::<Result<(), ()>>));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(call.as_mut().poll(&mut context).is_pending());
         clock.advance(ms(waits));
@@ -170,4 +170,25 @@ fn a_shadow_that_becomes_normal_rejects_at_once() {
         (status(&db).would_reject, status(&db).total_rejections),
         (1, 1)
     );
+}
+
+/// A thread that has a place to count in rejects the short way.
+///
+/// Mutation: `rejecting-in-shadow`.
+#[test]
+fn a_thread_that_has_counted_rejects_no_call_either() {
+    for mode in [Mode::Shadow, Mode::Disabled] {
+        let (brama, _clock) = manager();
+        let db = circuit(&brama);
+        db.success().expect("registered");
+        fail(&db, 5);
+        for _ in 0..2 {
+            assert!(db.acquire().is_err());
+        }
+        turn(&db, mode);
+        for _ in 0..2 {
+            assert!(db.acquire().is_ok(), "{mode}");
+        }
+        assert_eq!(status(&db).total_rejections, 2);
+    }
 }

@@ -57,8 +57,9 @@ impl GenerationSums {
                 };
                 is_outdated.then_some(mine)
             };
-            // ORDERING: Release, partner of the Acquire in `of`: the words before are written.
-            let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, replace);
+            // ORDERING: Release, partner of the Acquire in `of`: the words before are written. Acquire
+            // partner of the Release here: `now` knows the generation that is found.
+            let _ = word.fetch_update(Ordering::Release, Ordering::Acquire, replace);
         }
     }
 }

@@ -221,6 +221,13 @@ impl Record {
             }
             let tally = seen.parked.tally(word);
             let failure = Failure::new(self, context, &settings, tally);
+            let is_first = word.failures_in_ramp() == Some(0);
+            if is_first && tally.timed().is_none() && failure.before.timed().is_some() {
+                // The word of a ramp says only that it failed. Its place in the window is where what
+                // is parked says.
+                self.park(seen, seen.parked.with(word, failure.before));
+                continue;
+            }
             let happening = Happening {
                 failures: Some(failure.count),
                 ..happening
@@ -274,8 +281,8 @@ impl Record {
                 false => self.swap(word, after),
             };
             if done {
-                // Half-open, a failure that does not open takes no place in the window.
-                if !word.is_half_open() {
+                // A failed probe that does not open is not in the tally.
+                if word.successes().is_none() {
                     failure.write(self, context);
                 }
                 let change = Change {

@@ -253,7 +253,12 @@ impl Record {
         let settings = self.settings(context);
         let opening = self.opening(context, &settings, healthy.next_trips(), cause);
         let after = healthy.opened(OpenedBy::Other, opening.deadline());
-        let parked = seen.parked.with(seen.word, seen.parked.tally(healthy));
+        let tally = match seen.word.is_ramp() {
+            // With the place in the window of the failure that it clears.
+            true => seen.parked.tally(seen.word).cleared(),
+            false => seen.parked.tally(healthy),
+        };
+        let parked = seen.parked.with(seen.word, tally);
         if !self.leave_with(seen, parked, after) {
             return false;
         }
