@@ -286,7 +286,7 @@ mod tests {
         enter(&context, &record, Mode::Disabled);
         record.half_open(&context).expect("there");
         let stopped = record.seen();
-        let begun = record.begin_ramp(&context, stopped, 1_000, context.version());
+        let begun = record.begin_ramp(&context, stopped, 1_000);
         assert!(matches!(begun, Progress::Made(_)));
         assert_eq!(record.expire(&context, 0), None, "it is disabled");
         record.plan_again(&context);
