@@ -98,10 +98,15 @@ impl Parked {
             return self.stored().plus_failure();
         }
         if let Some(failures) = word.failures_in_ramp() {
-            let cleared = self.stored().cleared();
+            // Once it is of the ramp's generation, a failure of the ramp may be written out.
+            let mine = match self.generation() == word.generation() {
+                true => self.stored(),
+                false => self.stored().cleared(),
+            };
             return match failures > 0 {
-                true => cleared.plus_failure(),
-                false => cleared,
+                true if mine.is_empty() => mine.plus_failure(),
+                true => mine,
+                false => mine.cleared(),
             };
         }
         match word.has_cleared() || word.is_closing().is_some_and(Closing::forgets) {
@@ -131,7 +136,11 @@ impl Parked {
         if !word.is_half_open() || self.generation() == word.generation() {
             return self;
         }
-        self.next(word.generation(), self.stored())
+        let tally = match word.is_ramp() {
+            true => self.stored().cleared(),
+            false => self.stored(),
+        };
+        self.next(word.generation(), tally)
     }
 
     /// For a word that is closing: no other thread writes it until the word is closed.
