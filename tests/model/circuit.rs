@@ -28,6 +28,8 @@ pub struct Circuit {
     acting: brama::Mode,
     /// A hand made it half-open while it was disabled.
     is_held_half_open: bool,
+    /// A restore has opened it, which is a hand.
+    is_restored: bool,
     /// Counts the changes of state. A ramp has a number of its own.
     period: u64,
     /// Counts the beginnings of evidence. That of a ramp goes on when it ends.
@@ -64,6 +66,7 @@ impl Circuit {
             mode: Mode::Closed,
             acting: brama::Mode::Normal,
             is_held_half_open: false,
+            is_restored: false,
             period: 0,
             era: 0,
             in_a_row: 0,
@@ -156,6 +159,7 @@ impl Circuit {
         let until = lasting.map(|lasting| now + lasting);
         self.change(Mode::Open { until, lasting }, now);
         self.opened_at = Some(now);
+        self.is_restored = false;
     }
 
     fn trip(&mut self) {

@@ -32,7 +32,7 @@ impl Circuit {
     pub(super) fn is_held(&self) -> bool {
         match self.mode {
             Mode::Closed | Mode::Ramp { .. } => false,
-            Mode::Open { .. } => self.cause == Some("manual"),
+            Mode::Open { .. } => self.cause == Some("manual") || self.is_restored,
             Mode::HalfOpen(_) => self.is_held_half_open,
         }
     }

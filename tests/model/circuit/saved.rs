@@ -53,11 +53,15 @@ impl Circuit {
         self.evidence.forget_opening();
         match then.mode {
             Mode::Closed => self.close_now(now),
-            Mode::HalfOpen(_) | Mode::Ramp { .. } => self.half_open(now),
+            Mode::HalfOpen(_) | Mode::Ramp { .. } => {
+                self.half_open(now);
+                self.is_held_half_open = self.is_disabled();
+            }
             Mode::Open { until, lasting } => {
                 let until = until.map(|until| until.max(now));
                 self.change(Mode::Open { until, lasting }, now);
                 self.opened_at = Some(now);
+                self.is_restored = true;
             }
         }
         // An opening whose time is over is due at once.
