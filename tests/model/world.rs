@@ -97,9 +97,9 @@ type Check<'c> = dyn FnMut(&dyn std::fmt::Debug, Answer, Answer) -> Result<(), S
 
 impl<'a> World<'a> {
     fn step(&mut self, op: &Op, check: &mut Check<'_>) -> Result<(), String> {
-        if self.driver == Driver::Thread
-            && matches!(op, Op::Status(_) | Op::Snapshot | Op::SnapshotOfScope(_))
-        {
+        let looks = matches!(op, Op::Status(_) | Op::Snapshot | Op::SnapshotOfScope(_));
+        // They ask when a circuit has changed.
+        if self.driver == Driver::Thread && (looks || matches!(op, Op::Save | Op::Restore)) {
             self.await_turn();
         }
         let (real, expected) = match op {

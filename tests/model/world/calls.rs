@@ -4,16 +4,17 @@ use std::panic::{self, AssertUnwindSafe};
 
 use brama::CallError;
 
-use super::World;
+use super::{Driver, World};
 use crate::reference::Who;
 use crate::trace::{Outcome, Settle, Target};
 use crate::view::Answer;
 
 impl World<'_> {
-    /// In a shadow a ramp lets every call pass. This counts those that it has not drawn.
+    /// In a shadow a ramp lets every call pass. This counts those that it has not drawn. With
+    /// another driver it draws them all.
     pub(super) fn unseen_rejections(&mut self, who: Who) -> Option<u64> {
         let is_shadow = self.model.draws_in_a_shadow(who);
-        is_shadow.then(|| self.would_reject(who))
+        (is_shadow && self.driver == Driver::AsTold).then(|| self.would_reject(who))
     }
 
     fn would_reject(&self, who: Who) -> u64 {
