@@ -66,10 +66,9 @@
 //! # }
 //! ```
 //!
-//! **Ask, call, report**: [`Connection::available`], then
-//! [`success`](Connection::success) or [`failure`](Connection::failure). Simpler
-//! to add to existing code; half-open, every caller that asks gets a yes, so the
-//! number of probes is not limited.
+//! **Ask, call, report**: [`Connection::available`], then [`success`](Connection::success) or
+//! [`failure`](Connection::failure). Simpler to add to existing code; half-open, every caller that
+//! asks gets a yes, so the number of probes is not limited.
 //!
 //! **What a call reports.** `Ok` is a success, `Err` and a panic are failures. The rejection of a
 //! circuit ([`Error::Rejected`], [`CallError::Rejected`]) says nothing about this
@@ -78,13 +77,12 @@
 //! [`cancelled_after`](ConnectionOptions::cancelled_after).
 //!
 //! **When to come back.** [`Rejected::retry_after`] is a promise while the circuit is open: a
-//! caller who waits that long and asks again is not refused because of the same opening.
-//! When all probes are out it is a hint, the time until the first lease ends, at most 1 s. In a
-//! ramp it is a hint, too: the time until the ramp ends, at most 1 s. It
-//! is `None` if the circuit is held open until it is closed by hand.
+//! caller who waits that long and asks again is not refused because of the same opening. Half-open
+//! it is a hint of at most 1 s: the time until the first lease ends, or the ramp does. It is `None`
+//! if the circuit is held open until it is closed by hand.
 //!
-//! Every operation exists by name, on [`Brama`], and on a handle, [`Connection`],
-//! which costs no look-up. A name is an identifier, or a scope and an identifier:
+//! Every operation exists by name, on [`Brama`], and on a handle, [`Connection`], which costs no
+//! look-up. A name is an identifier, or a scope and an identifier:
 //!
 //! ```
 //! # use brama::{Brama, State};
@@ -99,9 +97,8 @@
 //!
 //! # When a circuit opens by itself
 //!
-//! By rules. A circuit may have several, and the first one that fires opens it. They are asked when a
-//! failure or a slow success is reported: nothing opens because time passes, or because a fast
-//! success arrives.
+//! By rules. A circuit may have several; the first one that fires opens it. They are asked when a
+//! failure or a slow success is reported, not when time passes or a fast success arrives.
 //!
 //! | rule | settings | fires at |
 //! |---|---|---|
@@ -164,8 +161,7 @@
 //! A report without a permit has a duration only if its reporter gives one:
 //! [`success_in`](Connection::success_in), [`failure_in`](Connection::failure_in). On a permit, a
 //! duration that is given takes the place of the measured one. Where no setting asks for durations,
-//! one that is given changes nothing.
-//! [An example](docs::rules#a-database-pool).
+//! one that is given changes nothing. [An example](docs::rules#a-database-pool).
 //!
 //! # Why it opened
 //!
