@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use loom::sync::Arc;
@@ -13,6 +12,7 @@ use super::circuit::{Circuit, circuit_heard_by, explore_with, half_open, one_of,
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::circuit::record::{Record, Refusal};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::values::event::{EventMask, EventType};
 use crate::values::key::Key;
 use crate::values::settings::ConnectionOptions;
@@ -169,7 +169,7 @@ fn over(circuit: &Circuit) {
     circuit.clock.advance(Duration::from_millis(RAMP + 2));
 }
 
-/// Counts how often a closing is told.
+/// Counts the reports of a closing.
 struct Closings(AtomicUsize);
 
 impl EventSink for Closings {
@@ -182,7 +182,7 @@ impl EventSink for Closings {
     }
 
     fn publish(&self, _context: &Context, _notice: Notice) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     fn settle(&self, _context: &Context, _record: &Record) {}
@@ -192,7 +192,7 @@ impl EventSink for Closings {
 
 /// Mutation: `telling-of-the-end-of-a-ramp-despite-a-failed-exchange`.
 #[test]
-fn the_end_of_a_ramp_is_told_once() {
+fn the_end_of_a_ramp_is_reported_once() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
@@ -207,7 +207,7 @@ fn the_end_of_a_ramp_is_told_once() {
             assert_eq!(party.join().unwrap(), State::Closed);
         }
         assert_eq!(circuit.seen(), (State::Closed, 0, 0));
-        assert_eq!(closings.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert_eq!(closings.0.load(Ordering::Relaxed), 1);
     });
 }
 

@@ -82,18 +82,3 @@ fn a_mode_is_a_setting_of_both_levels_and_changes_are_told() {
     brama.poll();
     assert_eq!(told(&queue), []);
 }
-
-#[test]
-fn a_ramp_admits_no_share_while_the_circuit_is_disabled() {
-    let (brama, _clock) = manager();
-    let options = ConnectionOptions::new().ramp(ms(10_000));
-    let db = brama.register("db", options).expect("a new name");
-    db.half_open_circuit().expect("registered");
-    db.success().expect("registered");
-    let share = || status(&db).ramp_share;
-    assert_eq!(share(), Some(0.1));
-    turn(&db, Mode::Shadow);
-    assert_eq!(share(), Some(0.1), "what normal would let pass");
-    turn(&db, Mode::Disabled);
-    assert_eq!((db.state(), share()), (State::Closed, None));
-}

@@ -138,7 +138,7 @@ fn a_registration_that_takes_what_waits_is_told_first() {
 
 /// The end of a restored opening whose time is over comes after its begin.
 ///
-/// Mutation: `totals-restored-before-their-opening-is-told`.
+/// Mutation: `totals-restored-before-their-opening-is-reported`.
 #[test]
 fn an_opening_that_is_over_is_told_before_its_end() {
     let (old, _) = manager();

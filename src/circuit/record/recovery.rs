@@ -203,21 +203,6 @@ mod tests {
         reported.expect("there");
     }
 
-    /// Mutation: `a-spent-place-that-is-out`.
-    #[test]
-    fn a_probe_whose_place_is_spent_is_not_out() {
-        let options = ConnectionOptions::new()
-            .half_open_max_calls(4)
-            .half_open_failure_rate(0.5);
-        let (context, record) = half_open(options);
-        let out = || record.status(&context).expect("there").probes_out;
-        let probes = [(); 3].map(|()| record.acquire(&context).expect("a place"));
-        assert_eq!(out(), 3);
-        let reported = record.success(&context, Some(probes[0]), &Report::NONE);
-        reported.expect("in time");
-        assert_eq!(out(), 2);
-    }
-
     /// The evidence of a ramp has the generation of the closed circuit after it, and does not go on
     /// where a hand closes it.
     #[test]
@@ -259,19 +244,6 @@ mod tests {
         assert!(record.replace_profile(&current, next.into()));
         context.next_version();
         record.follow_settings(context);
-    }
-
-    #[test]
-    fn a_disabled_circuit_has_no_share_of_a_ramp() {
-        let ramp = ConnectionOptions::new().ramp(Duration::from_secs(1));
-        let (context, record) = half_open(ramp);
-        succeed(&context, &record);
-        let share = || record.status(&context).expect("there").ramp_share;
-        assert!(share() < Some(0.5));
-        enter(&context, &record, Mode::Disabled);
-        assert_eq!(share(), None, "every call passes");
-        enter(&context, &record, Mode::Shadow);
-        assert_eq!(record.word_now().state(), State::Closed, "it was reset");
     }
 
     /// A hand holds the circuit half-open. A report that has found it enabled is stopped, and begins

@@ -78,7 +78,7 @@ impl Record {
     }
 }
 
-/// What becomes of a probe's place after its report, beside what the reporter is told.
+/// What becomes of a probe's place after its report, beside the answer to the reporter.
 enum Place<T> {
     IsFree(T),
     /// The places are a sample, and the report has one for good.

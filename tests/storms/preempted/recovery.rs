@@ -7,8 +7,9 @@
 //! - **Probes.** No more calls than a sample has places were admitted to probe for each time that the
 //!   circuit was half-open, and for each probe that was reported as ignored.
 //! - **Events.** The circuit has left *closed* as often as it has come back, and once more while it
-//!   is not closed. Likewise for the other states. A notice that comes after that of a later change
-//!   is told as what holds then, so changes are counted until the first such event.
+//!   is not closed. Likewise for the other states. Instead of a notice that comes after that
+//!   of a later change, the dispatcher delivers what holds then. So the storm counts changes until the
+//!   first such event.
 //! - **Totals.** They count each report and each rejection once, also those that were late.
 //! - **Recovery.** When the dependency is well the circuit closes, within an opening, a sample and
 //!   a ramp.
