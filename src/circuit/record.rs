@@ -103,7 +103,8 @@ pub(crate) struct Record {
     name: Name,
     /// What an operation has to look at beside the word: the types of events that subscribers
     /// want of this connection, and whether its registration is still to be delivered, [`notify`];
-    /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); the [`mode`] in effect; and the number of observers, [`record_ref`].
+    /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); the [`mode`] in effect; and the
+    /// number of observers, [`record_ref`].
     flags: AtomicU32,
 
     cell: Cell,

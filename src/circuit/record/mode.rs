@@ -20,14 +20,14 @@
 //! are left: a stopped thread is not waited for. It reads the word before it makes sure of the
 //! flags, so the word that it resets is not one that came after the reset.
 //!
-//! **What a hand holds** survives that. An open word is held if the note beside it says that a hand or
-//! a restore has made it. The note is written after the exchange of the word. If it is not there yet, all openings
-//! by a failure are known by the word; of the others a hand's is taken for granted, which is wrong
-//! only for a slow success whose thread was stopped since before the circuit was disabled. A hand
-//! that moves the deadline of an open word leaves no trace in the word. So it looks at the flags
-//! after its note. If the mode was left meanwhile, it takes the steps that are left, and opens the
-//! circuit again, in a new generation: a thread that is about to reset it finds another word then. A half-open word
-//! says by itself that a hand has made it while the circuit was disabled.
+//! **What a hand holds** survives that. An open word is held if the note beside it says that a hand
+//! or a restore has made it. The note is written after the exchange of the word. If it is not there
+//! yet, all openings by a failure are known by the word; of the others a hand's is taken for granted,
+//! which is wrong only for a slow success whose thread was stopped since before the circuit was
+//! disabled. A hand that moves the deadline of an open word leaves no trace in the word. So it looks
+//! at the flags after its note. If the mode was left meanwhile, it takes the steps that are left, and
+//! opens the circuit again, in a new generation: a thread that is about to reset it finds another
+//! word then. A half-open word says by itself that a hand has made it while the circuit was disabled.
 //!
 //! **The driver** forgets the deadline of a disabled circuit when that is due. So who brings the
 //! mode back leaves the record for it once more.
@@ -238,7 +238,8 @@ impl Record {
     /// The driver has forgotten the deadline, or will.
     pub(super) fn plan_again(&self, context: &Context) {
         // ORDERING: SeqCst, partner of the fence in `is_disabled_for_driver`: either this thread
-        // finds the deadline of a hand, or of a ramp that a late report has begun, or the driver that was woken for it finds these flags.
+        // finds the deadline of a hand, or of a ramp that a late report has begun, or the driver that
+        // was woken for it finds these flags.
         fence(Ordering::SeqCst);
         if let Some(due) = self.word_now().due_at() {
             context.attention.leave(self, || self.share());

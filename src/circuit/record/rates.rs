@@ -255,7 +255,7 @@ impl Record {
         self.rates()?.counts(self, context, word)
     }
 
-    /// Before the exchange that resets a circuit, or begins a ramp.
+    /// Before the exchange that closes or resets a circuit, or begins a ramp.
     pub(super) fn before_evidence(&self) -> Beginning {
         // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the new
         // block, or that one finds in the cells what was reported before this.
@@ -301,7 +301,8 @@ impl Record {
         }
     }
 
-    /// After a change to a state without evidence. The last calls know half a round of generations, and a circuit may change more often than that before it closes.
+    /// After a change to a state without evidence. The last calls know half a round of generations,
+    /// and a circuit may change more often than that before it closes.
     pub(super) fn end_evidence(&self, word: Word) {
         if let Some(rates) = self.rates()
             && let Reports::Calls(reports) = &rates.reports

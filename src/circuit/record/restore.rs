@@ -22,8 +22,8 @@
 //! back prolongs no opening.
 //!
 //! Rejected: parking the saved failures before the exchange. All threads that leave *closed* park
-//! the tally of its word, and rely on that. Setting the totals, which readers have seen higher; a place of its own for restored
-//! totals, which a million circuits would have to have.
+//! the tally of its word, and rely on that. Setting the totals, which readers have seen higher; a
+//! place of its own for restored totals, which a million circuits would have to have.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! Each has a generation of its own, also where the state stays. So permits that are out are
 //! stale, as after a change by hand.
 
-use super::{OPEN, PROBING, Word};
+use super::{CLOSED, OPEN, PROBING, Word};
 use crate::values::state::NEVER;
 use crate::values::tally::Tally;
 
@@ -12,7 +12,7 @@ impl Word {
     #[must_use]
     pub(crate) fn restored_closed(self, trips: u32, tally: Tally, watched: bool) -> Word {
         debug_assert!(self.tally().is_some(), "another state closes first");
-        self.moved(0, trips, tally.bits()).watched(watched)
+        self.moved(CLOSED, trips, tally.bits()).watched(watched)
     }
 
     /// Open until `deadline`. A tally must have been parked.
