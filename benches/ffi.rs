@@ -29,7 +29,7 @@ struct Handle(*mut c_void);
 
 // SAFETY: the library says that any thread may use them.
 unsafe impl Sync for Manager {}
-// SAFETY: as above.
+// SAFETY: a handle may be used from any thread at any time, as include/brama.h says.
 unsafe impl Sync for Handle {}
 
 /// The process-wide one.

@@ -493,7 +493,7 @@ typedef int32_t brama_outcome_t;
 typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
- * Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
+ * Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
  * Pairs come in arrays, so this struct never grows.
  */
 typedef struct brama_pair_t {
@@ -1913,7 +1913,7 @@ const uint32_t *brama_connection_pass_word(const brama_connection_t *connection)
  * call that was let pass by that number, and is reported once for each of them: keep it
  * and compare numbers, and a guarded call is one read and brama_permit_success_at.
  *
- * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
+ * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number
  * lets nothing pass; *permit is then zero. Any thread.
  */
 BRAMA_API
@@ -2557,7 +2557,7 @@ typedef struct brama_event_t {
      */
     uint32_t flags;
     /**
-     * Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also if it is open and
+     * Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also while it is open and
      * the cause is not known yet.
      */
     brama_cause_t cause;

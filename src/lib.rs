@@ -358,7 +358,7 @@
 //!
 //! - **State**: circuits, counts, deadlines, totals, settings, metadata, handles and
 //!   permits are the child's as they were, and from then on its own. An operation
-//!   that another thread was in the midst of may have happened or not.
+//!   that another thread had begun may have happened or not.
 //! - **The background thread** restarts in the child at the next use of the manager:
 //!   any operation but those that meet a closed circuit and change nothing but its
 //!   totals. It then does what falls due for all circuits, those included that were

@@ -146,7 +146,7 @@ fn instructions(path: &Path) -> Result<f64, String> {
 }
 
 /// This program, for one path, under a tool of valgrind's. The C library chooses its
-/// copying routines by processor: it is told to use those that every processor has.
+/// copying routines by processor: it gets those that every processor has.
 fn under(tool: &str, path: &Path) -> Command {
     let mut valgrind = Command::new("valgrind");
     valgrind

@@ -4,7 +4,7 @@
 //! sets up for a thread is set up once, as in a server. They start through a gate;
 //! whoever is done first stops the others, so all of them are under way all the
 //! time that is measured. Before that each waits, not for ever, until its core is
-//! quiet. Whether a lap was disturbed is told by what the system says about waiting for a
+//! quiet. Whether a lap was disturbed is shown by what the system says about waiting for a
 //! core (`/proc/thread-self/schedstat`), and by the [pace](super::pace) that the core has
 //! then.
 

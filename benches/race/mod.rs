@@ -10,7 +10,7 @@
 //! A free argument is a filter, as with Criterion:
 //! `cargo bench -p brama-bench --bench hot_path -- by_name`.
 
-// Each bench compiles it anew and needs a part of it.
+// Each bench compiles it again and needs a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod crew;

@@ -1112,7 +1112,7 @@ public:
     State new_state() const noexcept { return static_cast<State>(raw_->new_state); }
     /// Why, as the reporter said; what a notice says.
     std::optional<std::string_view> reason() const noexcept { return detail::view(raw_->reason); }
-    /// Why the circuit opened, if it is open after the event. None also if it is not known yet.
+    /// Why the circuit opened, if it is open after the event. None also while it is not known yet.
     std::optional<Cause> cause() const noexcept { return detail::cause(raw_->cause); }
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }

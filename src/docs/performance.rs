@@ -34,7 +34,7 @@
 //! Records come from a pool of the process, shared by all managers. **It gives nothing
 //! back**: what the largest number of connections took that there ever were at once,
 //! those included that were removed and not yet reclaimed, is kept for connections to
-//! come, and each thread keeps up to 128 places at hand. The index, settings, metadata
+//! come, and each thread keeps up to 128 places in a list of its own. The index, settings, metadata
 //! and long names are given back.
 //!
 //! In builds under a sanitizer or Miri (the build script sees that) there is no pool,

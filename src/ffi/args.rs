@@ -45,7 +45,7 @@ pub(super) unsafe fn manager<'a>(manager: *mut brama_t) -> &'a Brama {
     }
 }
 
-/// The manager of a pointer, for a call that may run functions of the host's: one of
+/// The manager of a pointer, for a call that may run the host's functions: one of
 /// them may free the manager, which then ends with the call.
 ///
 /// # Safety

@@ -1,4 +1,4 @@
-//! Functions of the host's: the data they are given, and the yes or no they answer.
+//! The host's functions: the data they are given, and the yes or no they answer.
 
 use std::ffi::c_void;
 
@@ -16,7 +16,7 @@ unsafe impl Send for UserData {}
 // threads they are called.
 unsafe impl Sync for UserData {}
 
-/// What a function of the host's answers that is declared as a `bool` in C.
+/// What a host's function answers that is declared as a `bool` in C.
 ///
 /// A host that is not written in C may leave any number in the byte, and another one than 0 and 1
 /// would be undefined behaviour in a `bool` of Rust. So it is a number here: C hands both back

@@ -44,7 +44,7 @@ pub struct brama_event_t {
     /// BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
     /// BRAMA_EVENT_DEFERRED, as far as they apply. Other bits may come: ignore them.
     pub flags: u32,
-    /// Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also if it is open and
+    /// Why the circuit is open, if it is after the event. BRAMA_CAUSE_NONE also while it is open and
     /// the cause is not known yet.
     pub cause: brama_cause_t,
     /// Orders the events of one connection: of two, the one with the larger number

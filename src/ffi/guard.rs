@@ -257,7 +257,7 @@ fn explain() {
         return;
     };
     let hash = words(|words| words.rejecter.get());
-    // Dropped outside: the last reference to an engine runs code of the host's.
+    // Dropped outside: the last reference to an engine runs the host's code.
     let Ok(engine) = LAST.try_with(|last| last.borrow().engine.upgrade()) else {
         return;
     };

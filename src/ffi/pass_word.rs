@@ -62,7 +62,7 @@ pub unsafe extern "C" fn brama_connection_pass_word(
 /// call that was let pass by that number, and is reported once for each of them: keep it
 /// and compare numbers, and a guarded call is one read and brama_permit_success_at.
 ///
-/// Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, also if the number
+/// Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number
 /// lets nothing pass; *permit is then zero. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_permit(

@@ -15,7 +15,7 @@ use super::subscribe::{brama_filter_t, subscriber};
 use super::text::Shelf;
 use crate::values::error::Error;
 
-/// A queue, for a call that may run functions of the host's: one of them may free it.
+/// A queue, for a call that may run the host's functions: one of them may free it.
 ///
 /// # Safety
 ///

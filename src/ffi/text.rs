@@ -86,7 +86,7 @@ impl WaitRoom {
 }
 
 impl Texts {
-    /// Forgets what was put in, and makes room.
+    /// Forgets what was put in, and reserves room.
     pub(super) fn begin(&mut self, room: WaitRoom) {
         self.bytes.clear();
         self.pairs.clear();

@@ -141,7 +141,7 @@ pub const BRAMA_NONE: u64 = 0xfffffffffffffffc;
 /// No value, in a field of type double: a rate that is not there.
 pub const BRAMA_NONE_F64: f64 = -3.0e300;
 
-/// Two strings of a user's, NUL-terminated UTF-8. Of several with one key, the last counts.
+/// Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
 /// Pairs come in arrays, so this struct never grows.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -31,7 +31,7 @@
 //! Successes, failures, rejections and calls that would have been rejected are taken from the
 //! connection's own books,
 //! at every change of its state, at its removal, and by [`Exporter::update`]. They
-//! cost a call nothing. They begin with the connection's registration, also if the
+//! cost a call nothing. They begin with the connection's registration, even if the
 //! exporter came later. Two gaps: a report that runs into the removal of its
 //! connection, and a connection that was removed before the exporter first heard
 //! of it.

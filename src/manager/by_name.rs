@@ -23,7 +23,7 @@ impl Brama {
     }
 
     /// Asks for admission; see [`Connection::acquire`](crate::Connection::acquire). The permit keeps what it
-    /// needs of the connection, also if that is removed.
+    /// needs of the connection, even if that is removed.
     ///
     /// # Errors
     ///

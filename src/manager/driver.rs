@@ -55,7 +55,7 @@ pub(crate) use driver_thread::{DriverThread, end, start, starter};
 pub(crate) use plan::{Plan, Planning};
 
 /// How often the last round is tried at once, and then how long with pauses: a reporter
-/// may have been stopped in the midst of sending.
+/// may have been stopped while it was sending.
 const GOODBYES: usize = 100;
 const LONG_GOODBYE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);

@@ -60,7 +60,7 @@ fn end(engine: &Weak<Engine>, subscriber: &Arc<Subscriber>) {
     if let Some(engine) = &engine {
         engine.unsubscribe(|other| other.id == subscriber.id);
     }
-    // Also if another thread has ended it, and its callback is still running.
+    // Even if another thread has ended it, and its callback is still running.
     let is_over = engine.is_some_and(|engine| engine.bus.is_out_of_time());
     subscriber.close(!is_inside_user_code() && !is_over);
 }
@@ -183,7 +183,7 @@ impl EventQueue {
     ///
     /// # Errors
     ///
-    /// What the system says if it has no descriptor left, also if that was so when a
+    /// What the system says if it has no descriptor left, even if that was so when a
     /// child was forked.
     #[cfg(unix)]
     pub fn as_raw_fd(&self) -> std::io::Result<std::os::fd::RawFd> {

@@ -399,7 +399,7 @@ fn a_rebuild_keeps_a_racing_reuse() {
     assert_eq!(seen, BTreeSet::from([8]));
 }
 
-/// Key 17 makes room for key 1 or is in its way, and then key 1 takes another
+/// Key 17 gives way to key 1 or is in its way, and then key 1 takes another
 /// slot, behind a tombstone that must not be reused.
 #[test]
 fn keys_with_one_hash_have_one_winner_each() {

@@ -75,7 +75,7 @@
 //!   leaves none for laps and epochs.
 //! - *Writing good outcomes, too*: a second shared write for each, and a late outcome would find
 //!   in the slot that it is late. That is worth a second look at the head after a failure.
-//! - *Emptying the slots at a restart*: N writes, in the midst of reports.
+//! - *Emptying the slots at a restart*: N writes, beside reports.
 //! - *A position by addition*: a late report of an older generation would take one of the newer
 //!   evidence. It could not give it back: the report that it pushes out may have seen that, and
 //!   have dropped its outcome.

@@ -216,7 +216,7 @@ impl<T: Entry> Table<T> {
     }
 
     /// Removes the entry of a key and shrinks, for tests: who removes a connection
-    /// has its record at hand. The one caller who did it gets the entry.
+    /// has its record. The one caller who did it gets the entry.
     #[cfg(test)]
     pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
         let entry = self.get(hash, key, guard)?;

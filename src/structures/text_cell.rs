@@ -70,8 +70,8 @@ impl<const TAG: usize> TextCell<TAG> {
     }
 
     /// Whether this is the last text, or as much of it as is kept, whatever its tag. Of an empty
-    /// text also if there is none. To be asked before [`TextCell::claim`], which makes the other
-    /// cores fetch the cell again: in an outage the same text comes over and over. False also if a
+    /// text, too, if there is none. To be asked before [`TextCell::claim`], which makes the other
+    /// cores fetch the cell again: in an outage the same text comes over and over. False, too, if a
     /// writer is at work.
     #[inline]
     pub(crate) fn has(&self, text: &str) -> bool {

@@ -99,7 +99,7 @@ impl<T> UseGate<T> {
                     .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
         }
         entered.ok()?;
-        // Left also if `operation` unwinds, or closers would wait for ever.
+        // Left even if `operation` unwinds, or closers would wait for ever.
         let _leaves = Visit { gate: self, busy };
         self.content.with_mut(|content| {
             // SAFETY: this thread's exchange has made the state busy, and no other thread

@@ -1,7 +1,7 @@
 //! What a `fork` leaves behind, and how the child notices.
 //!
 //! In the child only the thread that forked lives on. The other threads of the
-//! parent are gone in the midst of their work: what they held stays held,
+//! parent are gone, whatever they were doing: what they held stays held,
 //! what they were writing stays half written, what they were about to do is not
 //! done. Nothing can be asked of them, and nothing they held can be trusted.
 //!

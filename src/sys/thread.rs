@@ -15,7 +15,7 @@
 //! knows it by its name), the message about its stack, without which an overflow ends
 //! the process all the same, and a size by `RUST_MIN_STACK`.
 //!
-//! It blocks all signals, from before its first instruction on: a handler of the host's
+//! It blocks all signals, from before its first instruction on: the host's handler
 //! runs on threads of the host, which expects it there, and a signal that the host waits
 //! for by `sigwait` reaches that thread. A thread inherits its mask, so the starter blocks
 //! all signals while it asks for one. What a callback starts on this thread inherits the

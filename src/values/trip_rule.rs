@@ -1,6 +1,6 @@
 //! When does a closed circuit open by itself? The one place that answers.
 //!
-//! A pure function of the settings and of the evidence at hand. A further rule
+//! A pure function of the settings and of the evidence. A further rule
 //! adds its evidence to [`Evidence`] and its clause to [`rule_that_fires`];
 //! whichever clause fires first opens the circuit.
 

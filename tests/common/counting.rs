@@ -44,7 +44,7 @@ pub fn stopped_at(number: u64, work: impl FnOnce() + Send, meanwhile: impl FnOnc
     })
 }
 
-/// Lets the thread go on, also if `meanwhile` has panicked.
+/// Lets the thread go on, even if `meanwhile` has panicked.
 struct GoesOn;
 
 impl Drop for GoesOn {

@@ -108,7 +108,7 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
         HANDLED.fetch_add(1, Ordering::SeqCst);
     }
     in_child(|| {
-        // In a child, where this thread is the only one of the host's. It blocks the
+        // In a child, where this thread is the host's only one. It blocks the
         // signal: another thread that does not would get it.
         // SAFETY: installs a handler that may run anywhere.
         unsafe {

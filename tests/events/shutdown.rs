@@ -240,7 +240,7 @@ fn a_shutdown_tells_what_newcomers_have_missed() {
     assert_exact(brama.event_counts());
 }
 
-/// A reporter was in the midst of sending when the last round was over: its event was
+/// A reporter was still sending when the last round was over: its event was
 /// neither delivered nor counted.
 #[test]
 fn reporters_that_are_under_way_at_the_shutdown_are_told_or_counted() {

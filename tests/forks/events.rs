@@ -176,7 +176,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         }
     });
     let subscription = subscription.expect("running");
-    // Also if a child has failed: the driver is in there.
+    // Even if a child has failed: the driver is in there.
     let let_go = LetGo(stall);
     let db = brama.register("db", None).expect("a new name");
     db.open_circuit(None, None).expect("registered");

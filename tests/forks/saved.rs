@@ -33,7 +33,7 @@ fn what_waits_for_its_registration_does_so_in_both_processes() {
     take().expect("it waited here, too");
 }
 
-/// Ends the other threads, also if a child has failed.
+/// Ends the other threads, even if a child has failed.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

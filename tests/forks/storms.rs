@@ -10,7 +10,7 @@ use crate::common::forks::{a_bit_of_everything, check, halves, in_child, same, s
 use crate::common::{alone, ms, wait_until};
 use brama::{Brama, Config, Error, State};
 
-/// Ends a storm, also if a child has failed.
+/// Ends a storm, even if a child has failed.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

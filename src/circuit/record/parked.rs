@@ -190,7 +190,7 @@ impl Record {
         }
     }
 
-    /// Replaces what is parked, if it still is what was seen. True also if there is nothing to
+    /// Replaces what is parked, if it still is what was seen. True, too, if there is nothing to
     /// replace.
     pub(super) fn park(&self, seen: Seen, next: Parked) -> bool {
         if next == seen.parked {

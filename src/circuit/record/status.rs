@@ -86,7 +86,7 @@ pub struct Status {
     /// The failures that had been counted when a rule opened the circuit last, also after it has
     /// closed: in a row, inside the window, or among [`Status::opened_calls`], as
     /// [`Status::cause`] says. None if no rule did: after an opening by hand, by a probe, or because
-    /// the dependency asked for it. Also if the number could not be kept.
+    /// the dependency asked for it. None, too, if the number could not be kept.
     pub opened_failures: Option<u64>,
     /// The slow calls among [`Status::opened_calls`], which failed or not.
     pub opened_slow: Option<u64>,

@@ -98,7 +98,7 @@ impl DriverThread {
         }
     }
 
-    /// Joins the thread, which has done its work. Returns when it has ended, also if another
+    /// Joins the thread, which has done its work. Returns when it has ended, even if another
     /// thread joins it.
     fn join(&self) {
         let mut holder = self.lock();

@@ -209,7 +209,7 @@ impl Magazine {
         }
     }
 
-    /// Takes a slot. None if there is none at hand; then [`Magazine::refill`] has one.
+    /// Takes a slot. None if the magazine is empty; then [`Magazine::refill`] has one.
     #[inline]
     pub(super) fn take(&self) -> Option<NonNull<Free>> {
         let first = NonNull::new(self.first.get())?;

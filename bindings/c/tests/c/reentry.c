@@ -1,5 +1,5 @@
 /*
- * Functions of the host's that take away what the library is using: callbacks and
+ * The host's functions that take away what the library is using: callbacks and
  * destructors that free managers and queues, and shut managers down.
  */
 #define _POSIX_C_SOURCE 200809L

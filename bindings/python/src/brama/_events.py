@@ -91,7 +91,7 @@ class Event:
     """The reason or the metadata is not as it was given: it was cut or left out to keep its
     bounds, or made valid text."""
     cause: Optional[Cause] = None
-    """Why the circuit opened, if it is open after the event. None also if it is not known yet."""
+    """Why the circuit opened, if it is open after the event. None also while it is not known yet."""
     window_calls: Optional[int] = None
     """The reports that counted for the rates when the circuit opened, as in `Status`. None if the
     event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and if

@@ -225,7 +225,7 @@ def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
     """What an event says of an exception: its type and text.
 
     Args:
-        kind: the name of its class, if it is at hand.
+        kind: the name of its class, if it is known.
     """
     if kind is None:
         kind = type(error).__name__.encode("utf-8", "replace")
