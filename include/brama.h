@@ -1,8 +1,8 @@
 /*
  * brama.h: a circuit breaker, from C and C++.
  *
- * brama ("gate") keeps track of the health of a program's connections to what it
- * depends on, and stops calls to what is failing.
+ * brama ("gate") keeps track of the health of a program's connections to what it depends on, and
+ * stops calls to what is failing.
  *
  *     #include <brama.h>
  *     #include <stdio.h>
@@ -30,76 +30,70 @@
  *
  * Build with `cc program.c -lbrama`.
  *
- * STATES. A connection is closed (healthy: calls pass) from its registration. When one of its
- * rules says so it opens: calls are rejected. It also opens when the dependency asks to be left
- * alone (brama_failure_for). When its expiry is over it is half-open: a limited number of calls,
- * the probes, test the dependency. Enough successes close it, one failure opens it again. Time
- * is part of the state: every function sees the state as of now, on any thread.
+ * STATES. A connection is closed from its registration: calls pass. A rule that fires opens it:
+ * calls are rejected. When its expiry is over it is half-open: a limited number of calls, the
+ * probes, test the dependency. Enough successes close it, one failure opens it again. Time is part
+ * of the state: every function sees the state as of now, on any thread.
  *
- * RECOVERY. Two settings change what decides, and how the load comes back:
- *
- *     half_open_failure_rate  half_open_max_calls probes are admitted in all. Their share of
- *                             failures decides, as soon as the rest cannot change it
- *     ramp_ms, ramp_start     When the probes have succeeded the circuit stays half-open for so
- *                             long. It admits a share of the calls that grows with the time,
- *                             from ramp_start (0.1) to 1 (brama_status_t.ramp_share). Two
- *                             failures in a row open it again, and so does a rate. Then it closes
- *
- * src/docs/recovery.md in the source says this in full.
- *
- * RULES. A circuit may have several, and the first one that fires opens it. brama_status tells
- * which one it was (cause), what it had counted then (opened_calls, opened_failures,
- * opened_slow), and what counts now (window_calls, window_failures, window_slow).
+ * RULES. A circuit may have several rules. They are evaluated when a failure or a slow success is
+ * reported, and the first one that fires opens the circuit:
  *
  *     in a row        max_attempts failures in a row (5)
- *     window          so many failures within window_ms; a success clears it
+ *     window          max_attempts failures within window_ms; a success clears the window
  *     count in time   the same with success_clears_window 0: no success clears it
- *     failure rate    the share failure_rate of the reports within rate_window_ms (10000) are
- *                     failures, and there are at least minimum_calls (20) reports
- *     slow calls      the share slow_call_rate of these reports lasted slow_call_duration_ms or
- *                     longer, failed or not; the same minimum
+ *     failure rate    at least minimum_calls (20) reports within rate_window_ms (10000), and the
+ *                     share failure_rate of them are failures
+ *     slow calls      the same minimum, and the share slow_call_rate of the reports lasted
+ *                     slow_call_duration_ms or longer, failed or not
  *     last calls      the same shares of exactly the last rate_calls reports
+ *     Retry-After     brama_failure_for: the dependency asked to be left alone
  *
- * They are asked when a failure or a slow success is reported: nothing opens because time
- * passes, or because a fast success arrives. With fewer reports than minimum_calls no rate opens
- * a circuit. rate_window_ms, T, is cut into B = 10 buckets: the result is the exact rate of some
- * window between (1 - 1/B) T and T long. A failure_rate takes the place of the default
- * max_attempts, so give max_attempts, too. To begin with:
+ * Below minimum_calls no rate opens a circuit. A failure_rate replaces the default max_attempts, so
+ * give max_attempts, too. To begin with:
  *
- *     options.max_attempts = 8;         // failures in a row, or
+ *     options.max_attempts = 9;         // failures in a row, or
  *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
  *     options.expiry_ms = 5000;         // then 5 s open,
  *     options.half_open_max_calls = 2;  // then two probes,
- *     options.half_open_successes = 2;  // of which both have to succeed
+ *     options.half_open_successes = 2;  // of which both have to succeed,
+ *     options.ramp_ms = 2000;           // then 2 s with a growing share of the calls
  *
- * Settings for five kinds of dependency, why these, what rates count exactly and what they cost:
- * src/docs/rules.md in the source.
+ * src/docs/rules.md in the source has settings for five kinds of dependency, what rates count
+ * exactly, and what they cost.
  *
- * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask
- * (brama_available), call, report (brama_success, brama_failure): simpler to add to
- * existing code, but while half-open every caller that asks is admitted. Both exist by name, and
- * on a handle, which costs no look-up: keep one for a hot path.
+ * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes of them close the
+ * circuit. With half_open_failure_rate as many probes are admitted in all, and their share of
+ * failures decides. With ramp_ms the circuit then stays half-open for that long and admits a share
+ * of the calls that grows from ramp_start (0.1) to 1. Two failures in a row, or a rate, open it
+ * again. src/docs/recovery.md in the source says this in full.
  *
- * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL)
- * and ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of
- * UTF-8. Strings that go in are NUL-terminated UTF-8; functions whose name ends in _n take
- * lengths instead. The library copies what it keeps. All strings that come out are
- * NUL-terminated, and their function says how long they are valid.
+ * TWO WAYS. Guarded calls: acquire a permit, call, report on the permit. Or ask (brama_available),
+ * call, report (brama_success, brama_failure): simpler to add to existing code, but a half-open
+ * circuit then admits every caller that asks. Both ways exist by name, and by handle. A handle
+ * costs no look-up: keep one for a hot path.
  *
- * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is no UTF-8 or too long
- * is made valid and cut; the report counts, and its event has BRAMA_EVENT_TRUNCATED.
+ * NAMES. A connection has an identifier, and optionally a scope: ("payment_api", NULL) and
+ * ("payment_api", "billing") are different connections. Each is 1 to 1024 bytes of UTF-8. Strings
+ * that go in end with a NUL; functions whose name ends in _n take lengths instead. The library
+ * copies what it keeps. All strings that come out end with a NUL, and their function says how long
+ * they are valid.
  *
- * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a
- * negative code; a function that returns a pointer returns NULL. After a failure, and
- * after brama_available or brama_state that was answered no (BRAMA_STATE_UNKNOWN), also by
- * handle or with a length, brama_last_error_message() says what was wrong, and
- * brama_last_error_code() is its code, on this thread. A pointer argument
- * must not be NULL unless its function says what NULL means: then the answer is
- * BRAMA_ERR_INVALID_ARGUMENT, and nothing was done. A call that fails changes nothing,
- * unless it says so.
+ * TEXT NEVER COSTS A REPORT. The library makes a reason, or metadata of a report, valid UTF-8 and
+ * cuts it if it is too long. The report counts, and its event has BRAMA_EVENT_TRUNCATED.
  *
- * OWNERSHIP. What a function makes is given back once; everything else is the caller's own
- * memory. NULL may be given back.
+ * POINTERS. A NULL manager is the default manager, and a NULL scope means that the connection has
+ * none. No other pointer may be NULL unless its function says what NULL means. Otherwise a function
+ * that returns a code returns BRAMA_ERR_INVALID_ARGUMENT, a bool is false, a pointer is NULL, and
+ * nothing was done. Functions that end in _init, _free, _release or _detach ignore NULL, and so does
+ * brama_unsubscribe.
+ *
+ * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a negative
+ * code. One that returns a pointer returns NULL. After a failure, brama_last_error_message() says
+ * what was wrong, and brama_last_error_code() is its code, on this thread. The same holds after a
+ * question of brama_available or brama_state (by name, by handle or with lengths) that was answered
+ * false or BRAMA_STATE_UNKNOWN. A call that fails changes nothing, unless it says so.
+ *
+ * OWNERSHIP. What a function makes is given back once; everything else is the caller's own memory.
  *
  *     made by                                        given back by
  *     brama_new                                      brama_free
@@ -115,83 +109,80 @@
  * Handles are counted, hence _release; everything else has one owner, hence _free. Handles,
  * subscriptions and queues may outlive their manager.
  *
- * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared
- * or with brama_X_init. That sets `size`, which tells a newer library which fields your
- * program was compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...).
- * BRAMA_INHERIT_... takes a setting back that was given before.
+ * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared or
+ * with brama_X_init. Both set `size`, which tells a newer library which fields your program was
+ * compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...). BRAMA_INHERIT_... takes
+ * a setting back that was given before.
  *
- * VERSIONS. Structs with a size only grow at their end, and constants keep their values, as
- * long as BRAMA_ABI_VERSION stays the same: before version 1.0 as long as the minor version
- * does, from then on as long as the major version does. The SONAME is libbrama.so.0.MINOR
- * before 1.0 and libbrama.so.MAJOR from then on, so a program finds a library that it can
- * work with, or none. A program that loads the library itself compares brama_abi_version()
- * with BRAMA_ABI_VERSION. A program that sets a field which an older library does not know
- * gets BRAMA_ERR_INVALID_ARGUMENT.
+ * VERSIONS. As long as BRAMA_ABI_VERSION stays the same, structs with a size only grow at their end,
+ * and constants keep their values. It changes with the minor version before 1.0, and with the major
+ * version from then on. The SONAME is libbrama.so.0.MINOR before 1.0 and libbrama.so.MAJOR from then
+ * on, so a program finds a library that it can work with, or none. A program that loads the library
+ * itself compares brama_abi_version() with BRAMA_ABI_VERSION. A program that sets a field which an
+ * older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
  *
- * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
- * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing.
- * An opening that would last longer than 34 years lasts until it is closed by hand.
+ * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix milliseconds,
+ * made of the monotonic clock: a wall-clock jump opens and closes nothing. An opening that would
+ * last longer than 34 years lasts until it is closed by hand.
  *
- * THREADS. Every function may be called from any thread at any time, with two exceptions:
- * what gives an owned thing back (OWNERSHIP) must be the last use of its pointer, and only
- * one thread at a time may drain a given queue, or take from a given snapshot. Calls, reports and questions never wait. Those that may
- * wait for a callback that is running on another thread are brama_poll (and
- * brama_queue_drain and brama_queue_wait where no background thread runs), brama_shutdown,
- * brama_free, brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close and
- * brama_queue_free, and until its time is over brama_shutdown_within: do not hold a lock
- * meanwhile that a callback takes. Called from a callback they wait for nothing. Permits
- * and reports take no lock. They allocate only if there is a subscriber and the reason is
- * longer than 38 bytes or there is metadata.
+ * THREADS. Every function may be called from any thread at any time, with two exceptions. A function
+ * that gives an owned thing back (OWNERSHIP) must be the last use of its pointer. Only one thread at
+ * a time may drain a given queue, or take from a given snapshot.
  *
- * A manager's background thread is called "brama-driver" and blocks all signals. If the
- * system starts none, brama_subscribe answers BRAMA_ERR_UNSUPPORTED,
- * brama_event_counts_t.background_running is 0, and everything else works as in a manager
- * without a background thread.
+ * Calls, reports and questions never wait and take no lock. They allocate only if there is a
+ * subscriber and the reason is longer than 38 bytes or there is metadata. These functions may wait
+ * for a callback that is running on another thread: brama_poll (and brama_queue_drain and
+ * brama_queue_wait where no background thread runs), brama_shutdown, brama_free, brama_unsubscribe,
+ * brama_unsubscribe_matching, brama_queue_close, brama_queue_free, and until its time is over
+ * brama_shutdown_within. Do not hold a lock meanwhile that a callback takes. Called from a callback
+ * they wait for nothing.
  *
- * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained
- * before). It must call no function of this library: an expiry that it finds may be
- * reported, which can start a thread; the first use by a thread allocates; a report that interrupts
- * another one may lose a count.
+ * A manager's background thread is called "brama-driver" and blocks all signals. If the system
+ * starts none, brama_subscribe returns BRAMA_ERR_UNSUPPORTED,
+ * brama_event_counts_t.background_running is 0, and everything else works as in a manager without a
+ * background thread.
  *
- * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of
- * this library: disable cancellation, or cancel where you wait for the dependency. What such
- * a thread should report is brama_permit_cancelled.
+ * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained before). It
+ * must call no function of this library: an expiry that it finds may be reported, which can start a
+ * thread; the first use by a thread allocates; a report that interrupts another may lose a count.
  *
- * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with
- * per-thread state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks
- * or dies. Use a queue and drain it on a thread of the interpreter's (brama_queue_fd wakes
- * event loops), brama_snapshot_new in place of brama_for_each where a callback is awkward,
- * permits by pointer (the functions that end in _at), and brama_connection_pass_word.
+ * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of this
+ * library: disable cancellation, or cancel where you wait for the dependency. Such a thread reports
+ * brama_permit_cancelled.
  *
- * CALLBACKS run on the manager's own thread, or on one that calls brama_poll, or another
- * of the functions just named that may wait; never on one that reports. They may call
- * anything in this library, and no call of theirs waits for another callback, of this
- * manager or any other. They must return: no longjmp, no C++ exception may leave them. On
- * the manager's thread all signals are blocked, also in what a callback starts there; a
- * fault in a callback ends the process without a handler.
+ * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with per-thread
+ * state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks or dies. Use a queue
+ * and drain it on one of the interpreter's threads (brama_queue_fd wakes event loops),
+ * brama_snapshot_new in place of brama_for_each where a callback is awkward, permits by pointer (the
+ * functions that end in _at), and brama_connection_pass_word.
  *
- * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and
- * every drop is counted. All other types are delivered at least once to every
- * subscriber they match; where there is no room, those of one type and connection arrive
- * late and merged into the latest of them (BRAMA_EVENT_COALESCED), and a connection that
- * came and went meanwhile leaves none. Who hears of a registration hears of the removal,
- * afterwards; in a queue that wants removals, nothing of that connection comes later. Memory
- * is bounded by the capacities and the number of connections, since
- * reasons and metadata are bounded, too (brama_report_t).
+ * CALLBACKS run on the manager's own thread, on one that calls brama_poll, or on one that calls
+ * another of the functions that may wait (THREADS); never on a thread that reports. They may call
+ * anything in this library, and none of their calls waits for another callback, of this manager or
+ * any other. They must return: no longjmp and no C++ exception may leave them. On the manager's
+ * thread all signals are blocked, also in what a callback starts there; a fault in a callback ends
+ * the process without a handler.
  *
- * THE END OF THE PROCESS. Nothing is delivered by exit() or by returning from main: the
- * background thread runs on until the system ends it, wherever it is, also while atexit
- * functions and destructors of static objects run. So a program that wants its last
- * events, or whose callbacks use what such functions destroy, calls
- * brama_shutdown_within(manager, timeout_ms, &left), with NULL for the default manager,
- * before it returns from main or calls exit. It may be registered with atexit: functions
- * that were registered later, and destructors of static objects that were made later,
- * have then run already.
+ * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and every drop is
+ * counted. All other types are delivered at least once to every subscriber that they match. Where
+ * there is no room, the events of one type and connection arrive late, merged into the latest of
+ * them (BRAMA_EVENT_COALESCED), and a connection that came and went meanwhile leaves none. A
+ * subscriber that hears of a registration hears of the removal, afterwards. In a queue that wants
+ * removals, nothing of that connection comes later. The capacities and the number of connections
+ * bound the memory, since reasons and metadata are bounded, too (brama_report_t).
  *
- * FORK. In the child of a fork() everything works on with the state that it had:
- * managers, handles, permits, subscriptions, queues. The background thread restarts by
- * itself. Events that were waiting are the parent's; the descriptor of a queue keeps its
- * number and is the child's own, to be registered again with an event loop.
+ * THE END OF THE PROCESS. exit() and a return from main deliver nothing: the background thread runs
+ * on until the system ends it, also while atexit functions and destructors of static objects run.
+ * So a program calls brama_shutdown_within(manager, timeout_ms, &left), with NULL for the default
+ * manager, before it returns from main or calls exit, if it wants its last events or if its
+ * callbacks use what such functions destroy. The call may be registered with atexit: functions that
+ * were registered later, and destructors of static objects that were made later, have then run
+ * already.
+ *
+ * FORK. In the child of a fork() everything works on with the state that it had: managers, handles,
+ * permits, subscriptions, queues. The background thread restarts by itself. Events that were waiting
+ * are the parent's. The descriptor of a queue keeps its number and is the child's own, to be
+ * registered again with an event loop.
  */
 
 #ifndef BRAMA_H
@@ -234,9 +225,7 @@ extern "C" {
 #endif
 #endif
 
-/**
- * Before functions whose answer must be looked at.
- */
+/** Before functions whose answer must be looked at. */
 #ifndef BRAMA_MUST_USE
 #if defined(__GNUC__)
 #define BRAMA_MUST_USE __attribute__((warn_unused_result))
@@ -247,47 +236,36 @@ extern "C" {
 
 /**
  * The version of the library that is loaded, such as "0.1.0"; that of the header is
- * BRAMA_VERSION_STRING. Never NULL, valid for ever. Any thread.
+ * BRAMA_VERSION_STRING. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_version(void);
 
 /**
- * The version of the binary interface of the library that is loaded; a program
- * works with it if this equals the header's BRAMA_ABI_VERSION. It is major * 1000,
- * before version 1.0 + minor. Any thread.
+ * The version of the binary interface of the library that is loaded; a program works with it
+ * if this equals the header's BRAMA_ABI_VERSION. It is major * 1000, before version 1.0 +
+ * minor.
  */
 BRAMA_API uint32_t brama_abi_version(void);
 
 /* -- Results and errors -------------------------------------------------------------- */
 
-/**
- * What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values.
+/*
+ *     if (brama_success(NULL, "no such name", NULL) != BRAMA_OK)
+ *         fprintf(stderr, "%s\n", brama_last_error_message());
  */
+
+/** What a function answers: BRAMA_OK, or one of the negative BRAMA_ERR_ values. */
 typedef int32_t brama_result_t;
 
-/**
- * Done.
- */
+/** Done. */
 #define BRAMA_OK 0
-
-/**
- * An argument is NULL, not UTF-8, or out of its range. Nothing was done.
- */
+/** An argument is NULL, not UTF-8, or out of its range. Nothing was done. */
 #define BRAMA_ERR_INVALID_ARGUMENT (-1)
-
-/**
- * No connection of this name is registered, or not any more.
- */
+/** No connection of this name is registered, or not any more. */
 #define BRAMA_ERR_NOT_FOUND (-2)
-
-/**
- * A connection of this name is registered already, and was left as it is.
- */
+/** A connection of this name is registered already, and was left as it is. */
 #define BRAMA_ERR_ALREADY_REGISTERED (-3)
-
-/**
- * The circuit does not admit the call.
- */
+/** The circuit does not admit the call. */
 #define BRAMA_ERR_REJECTED (-4)
 
 /**
@@ -296,24 +274,13 @@ typedef int32_t brama_result_t;
  */
 #define BRAMA_ERR_STALE (-5)
 
-/**
- * A setting is out of its range. Nothing was changed.
- */
+/** A setting is out of its range. Nothing was changed. */
 #define BRAMA_ERR_INVALID_CONFIG (-6)
-
-/**
- * The manager was shut down.
- */
+/** The manager was shut down. */
 #define BRAMA_ERR_SHUT_DOWN (-7)
-
-/**
- * A defect of the library. It is contained: other calls still work.
- */
+/** A defect of the library. It is contained: other calls still work. */
 #define BRAMA_ERR_PANIC (-8)
-
-/**
- * The operating system does not support, or refuses, what this function needs.
- */
+/** The operating system does not support, or refuses, what this function needs. */
 #define BRAMA_ERR_UNSUPPORTED (-9)
 
 /**
@@ -322,14 +289,12 @@ typedef int32_t brama_result_t;
  */
 #define BRAMA_ERR_OUT_OF_MEMORY (-10)
 
-/**
- * A limit of the process or the system is reached: of open files, say.
- */
+/** A limit of the process or the system is reached: of open files, say. */
 #define BRAMA_ERR_LIMIT (-11)
 
 /**
- * What a result code means in general, in English: a short sentence without
- * details, even for numbers that are no code. Never NULL, valid for ever. Any thread.
+ * What a result code means in general, in English: a short sentence without details, even for
+ * numbers that are no code. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_strerror(brama_result_t result);
 
@@ -338,8 +303,7 @@ BRAMA_API const char *brama_strerror(brama_result_t result);
  * bool: one of the BRAMA_ERR_ values, or BRAMA_OK if none has failed. Calls that succeed leave
  * it as it is. Each thread has its own.
  */
-BRAMA_API
-brama_result_t brama_last_error_code(void);
+BRAMA_API brama_result_t brama_last_error_code(void);
 
 /**
  * What went wrong in this thread's last call that failed, with the argument, its
@@ -357,8 +321,7 @@ brama_result_t brama_last_error_code(void);
  * as it is. Valid until the next call of this thread that fails, or its end. Each
  * thread has its own.
  */
-BRAMA_API
-const char *brama_last_error_message(void);
+BRAMA_API const char *brama_last_error_message(void);
 
 /* -- States, types of events, numbers with a meaning --------------------------------- */
 
@@ -377,39 +340,20 @@ const char *brama_last_error_message(void);
 /** The bit of an event type in brama_filter_t.event_types. */
 #define BRAMA_EVENT_BIT(event_type) (UINT32_C(1) << (event_type))
 
-/**
- * In brama_filter_t.scope and brama_for_each: only connections without a scope.
- */
+/** In brama_filter_t.scope and brama_for_each: only connections without a scope. */
 #define BRAMA_NO_SCOPE ""
-
-/**
- * Instead of the length of a string: it ends with a NUL.
- */
+/** Instead of the length of a string: it ends with a NUL. */
 #define BRAMA_TERMINATED SIZE_MAX
 
-/**
- * A number that was not given, in a field of type uint32_t.
- */
+/** A number that was not given, in a field of type uint32_t. */
 #define BRAMA_NOT_GIVEN_U32 UINT32_C(0xfffffffe)
-
-/**
- * A number that was not given, in a field or argument of type uint64_t.
- */
+/** A number that was not given, in a field or argument of type uint64_t. */
 #define BRAMA_NOT_GIVEN_U64 UINT64_C(0xfffffffffffffffe)
-
-/**
- * A choice that was not given, in a field of type int32_t.
- */
+/** A choice that was not given, in a field of type int32_t. */
 #define BRAMA_NOT_GIVEN_I32 (-2)
-
-/**
- * A number that was not given, in a field of type int64_t.
- */
+/** A number that was not given, in a field of type int64_t. */
 #define BRAMA_NOT_GIVEN_I64 (-2)
-
-/**
- * A number that was not given, in a field of type double.
- */
+/** A number that was not given, in a field of type double. */
 #define BRAMA_NOT_GIVEN_F64 (-1.0e300)
 
 /**
@@ -418,19 +362,11 @@ const char *brama_last_error_message(void);
  */
 #define BRAMA_INHERIT_U32 UINT32_C(0xfffffffd)
 
-/**
- * Takes a setting of type uint64_t back.
- */
+/** Takes a setting of type uint64_t back. */
 #define BRAMA_INHERIT_U64 UINT64_C(0xfffffffffffffffd)
-
-/**
- * Takes a setting of type int32_t back.
- */
+/** Takes a setting of type int32_t back. */
 #define BRAMA_INHERIT_I32 (-3)
-
-/**
- * Takes a setting of type double back.
- */
+/** Takes a setting of type double back. */
 #define BRAMA_INHERIT_F64 (-2.0e300)
 
 /**
@@ -439,87 +375,22 @@ const char *brama_last_error_message(void);
  */
 #define BRAMA_UNLIMITED UINT32_C(0xffffffff)
 
-/**
- * A time that never comes or a wait that never ends.
- */
+/** A time that never comes or a wait that never ends. */
 #define BRAMA_NEVER UINT64_C(0xffffffffffffffff)
-
-/**
- * No value: a time before its first occurrence, a window that is not there.
- */
+/** No value: a time before its first occurrence, a window that is not there. */
 #define BRAMA_NONE UINT64_C(0xfffffffffffffffc)
 
-/**
- * No value, in a field of type double: a rate that is not there.
- */
+/** No value, in a field of type double: a rate that is not there. */
 #define BRAMA_NONE_F64 (-3.0e300)
 
-/**
- * The state of a circuit: one of the BRAMA_STATE_ values.
- */
+/** The state of a circuit: one of the BRAMA_STATE_ values. */
 typedef int32_t brama_state_t;
 
-/**
- * What an event is about: one of the BRAMA_EVENT_ values.
- */
-typedef int32_t brama_event_type_t;
-
-/**
- * What a circuit does: one of the BRAMA_MODE_ values, or in a setting BRAMA_NOT_GIVEN_I32 or
- * BRAMA_INHERIT_I32. More may come.
- */
-typedef int32_t brama_mode_t;
-
-/**
- * Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come.
- */
-typedef int32_t brama_cause_t;
-
-/**
- * How long a circuit stays open while a dependency stays down: one of the
- * BRAMA_EXPIRY_ values, or in a setting BRAMA_NOT_GIVEN_I32 or BRAMA_INHERIT_I32.
- */
-typedef int32_t brama_expiry_strategy_t;
-
-/**
- * What became of a call: one of the BRAMA_OUTCOME_ values.
- */
-typedef int32_t brama_outcome_t;
-
-/**
- * Called once with the user data that was given beside it, when the library needs
- * that no more. May call anything in this library, must not throw.
- */
-typedef void (*brama_destroy_fn)(void *user_data);
-
-/**
- * Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
- * Pairs come in arrays, so this struct never grows.
- */
-typedef struct brama_pair_t {
-    /**
-     * Not NULL.
-     */
-    const char *key;
-    /**
-     * Not NULL.
-     */
-    const char *value;
-} brama_pair_t;
-
-/**
- * Not registered.
- */
+/** Not registered. */
 #define BRAMA_STATE_UNKNOWN 0
-
-/**
- * Healthy: calls pass.
- */
+/** Healthy: calls pass. */
 #define BRAMA_STATE_CLOSED 1
-
-/**
- * Failing: calls are rejected.
- */
+/** Failing: calls are rejected. */
 #define BRAMA_STATE_OPEN 2
 
 /**
@@ -528,60 +399,53 @@ typedef struct brama_pair_t {
  */
 #define BRAMA_STATE_HALF_OPEN 3
 
-/**
- * It never opened, or is not open after the event, or the cause is not known yet.
- */
-#define BRAMA_CAUSE_NONE 0
+/** What an event is about: one of the BRAMA_EVENT_ values. */
+typedef int32_t brama_event_type_t;
+
+/** The circuit's state changed. */
+#define BRAMA_EVENT_STATE_CHANGE 1
+/** A connection was registered. */
+#define BRAMA_EVENT_REGISTRATION 2
+/** A failure was reported. May be dropped under overload. */
+#define BRAMA_EVENT_FAILURE 3
+/** A success was reported. May be dropped under overload. */
+#define BRAMA_EVENT_SUCCESS 4
+/** An opening reached its end. */
+#define BRAMA_EVENT_EXPIRY 5
+/** A connection was removed because it was not used. */
+#define BRAMA_EVENT_CLEANUP 6
+/** The circuit opened, or an open one was given another deadline. */
+#define BRAMA_EVENT_CIRCUIT_OPENED 7
+/** The circuit closed. */
+#define BRAMA_EVENT_CIRCUIT_CLOSED 8
+/** The circuit was reset. */
+#define BRAMA_EVENT_CIRCUIT_RESET 9
+/** A connection was registered. */
+#define BRAMA_EVENT_CONNECTION_REGISTERED 10
+/** A connection was unregistered. */
+#define BRAMA_EVENT_CONNECTION_UNREGISTERED 11
+/** The circuit admits probes. */
+#define BRAMA_EVENT_CIRCUIT_HALF_OPENED 12
+/** A connection is gone, unregistered or cleaned up. */
+#define BRAMA_EVENT_CONNECTION_REMOVED 13
+/** A call was not admitted. May be dropped under overload. */
+#define BRAMA_EVENT_CALL_REJECTED 14
+/** A probe was admitted. May be dropped under overload. */
+#define BRAMA_EVENT_PROBE 15
 
 /**
- * As many failures in a row as max_attempts.
+ * Something that the user of the connection should know and that is no change of its
+ * state: the event's reason says it.
  */
-#define BRAMA_CAUSE_CONSECUTIVE 1
+#define BRAMA_EVENT_NOTICE 16
 
 /**
- * As many failures within the window.
+ * What a circuit does: one of the BRAMA_MODE_ values, or in a setting BRAMA_NOT_GIVEN_I32 or
+ * BRAMA_INHERIT_I32. More may come.
  */
-#define BRAMA_CAUSE_WINDOW 2
+typedef int32_t brama_mode_t;
 
-/**
- * As large a share of failures as failure_rate.
- */
-#define BRAMA_CAUSE_FAILURE_RATE 3
-
-/**
- * As large a share of slow calls as slow_call_rate.
- */
-#define BRAMA_CAUSE_SLOW_CALL_RATE 4
-
-/**
- * The dependency asked to be left alone: brama_failure_for.
- */
-#define BRAMA_CAUSE_RETRY_AFTER 5
-
-/**
- * A probe failed.
- */
-#define BRAMA_CAUSE_PROBE 6
-
-/**
- * By hand: brama_open_circuit.
- */
-#define BRAMA_CAUSE_MANUAL 7
-
-/**
- * Every opening lasts `expiry_ms`.
- */
-#define BRAMA_EXPIRY_FIXED 0
-
-/**
- * The n-th opening in a row lasts
- * min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
- */
-#define BRAMA_EXPIRY_PROGRESSIVE 1
-
-/**
- * It opens, and rejects calls.
- */
+/** It opens, and rejects calls. */
 #define BRAMA_MODE_NORMAL 0
 
 /**
@@ -598,119 +462,84 @@ typedef struct brama_pair_t {
  */
 #define BRAMA_MODE_SHADOW 2
 
-/**
- * The dependency is fine.
- */
-#define BRAMA_OUTCOME_SUCCESS 1
+/** Why a circuit opened: one of the BRAMA_CAUSE_ values. More may come. */
+typedef int32_t brama_cause_t;
+
+/** It never opened, or is not open after the event, or the cause is not known yet. */
+#define BRAMA_CAUSE_NONE 0
+/** As many failures in a row as max_attempts. */
+#define BRAMA_CAUSE_CONSECUTIVE 1
+/** As many failures within the window. */
+#define BRAMA_CAUSE_WINDOW 2
+/** As large a share of failures as failure_rate. */
+#define BRAMA_CAUSE_FAILURE_RATE 3
+/** As large a share of slow calls as slow_call_rate. */
+#define BRAMA_CAUSE_SLOW_CALL_RATE 4
+/** The dependency asked to be left alone: brama_failure_for. */
+#define BRAMA_CAUSE_RETRY_AFTER 5
+/** A probe failed. */
+#define BRAMA_CAUSE_PROBE 6
+/** By hand: brama_open_circuit. */
+#define BRAMA_CAUSE_MANUAL 7
 
 /**
- * The dependency failed.
+ * How long a circuit stays open while a dependency stays down: one of the
+ * BRAMA_EXPIRY_ values, or in a setting BRAMA_NOT_GIVEN_I32 or BRAMA_INHERIT_I32.
  */
+typedef int32_t brama_expiry_strategy_t;
+
+/** Every opening lasts `expiry_ms`. */
+#define BRAMA_EXPIRY_FIXED 0
+
+/**
+ * The n-th opening in a row lasts
+ * min(max_expiry_ms, initial_expiry_ms * backoff_factor^(n-1)).
+ */
+#define BRAMA_EXPIRY_PROGRESSIVE 1
+
+/** What became of a call: one of the BRAMA_OUTCOME_ values. */
+typedef int32_t brama_outcome_t;
+
+/** The dependency is fine. */
+#define BRAMA_OUTCOME_SUCCESS 1
+/** The dependency failed. */
 #define BRAMA_OUTCOME_FAILURE 2
 
 /**
- * The circuit's state changed.
+ * Called once with the user data that was given beside it, when the library needs
+ * that no more. May call anything in this library, must not throw.
  */
-#define BRAMA_EVENT_STATE_CHANGE 1
+typedef void (*brama_destroy_fn)(void *user_data);
 
 /**
- * A connection was registered.
+ * Two user-supplied strings, NUL-terminated UTF-8. Of several with one key, the last counts.
+ * Pairs come in arrays, so this struct never grows.
  */
-#define BRAMA_EVENT_REGISTRATION 2
+typedef struct brama_pair_t {
+    /** Not NULL. */
+    const char *key;
+    /** Not NULL. */
+    const char *value;
+} brama_pair_t;
 
 /**
- * A failure was reported. May be dropped under overload.
- */
-#define BRAMA_EVENT_FAILURE 3
-
-/**
- * A success was reported. May be dropped under overload.
- */
-#define BRAMA_EVENT_SUCCESS 4
-
-/**
- * An opening reached its end.
- */
-#define BRAMA_EVENT_EXPIRY 5
-
-/**
- * A connection was removed because it was not used.
- */
-#define BRAMA_EVENT_CLEANUP 6
-
-/**
- * The circuit opened, or an open one was given another deadline.
- */
-#define BRAMA_EVENT_CIRCUIT_OPENED 7
-
-/**
- * The circuit closed.
- */
-#define BRAMA_EVENT_CIRCUIT_CLOSED 8
-
-/**
- * The circuit was reset.
- */
-#define BRAMA_EVENT_CIRCUIT_RESET 9
-
-/**
- * A connection was registered.
- */
-#define BRAMA_EVENT_CONNECTION_REGISTERED 10
-
-/**
- * A connection was unregistered.
- */
-#define BRAMA_EVENT_CONNECTION_UNREGISTERED 11
-
-/**
- * The circuit admits probes.
- */
-#define BRAMA_EVENT_CIRCUIT_HALF_OPENED 12
-
-/**
- * A connection is gone, unregistered or cleaned up.
- */
-#define BRAMA_EVENT_CONNECTION_REMOVED 13
-
-/**
- * A call was not admitted. May be dropped under overload.
- */
-#define BRAMA_EVENT_CALL_REJECTED 14
-
-/**
- * A probe was admitted. May be dropped under overload.
- */
-#define BRAMA_EVENT_PROBE 15
-
-/**
- * Something that the user of the connection should know and that is no change of its
- * state: the event's reason says it.
- */
-#define BRAMA_EVENT_NOTICE 16
-
-/**
- * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
- * Never NULL, valid for ever. Any thread.
+ * "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers. Never NULL,
+ * valid for ever.
  */
 BRAMA_API const char *brama_state_name(brama_state_t state);
 
 /**
- * The name of an event type, such as "state_change"; "unknown" for other numbers.
- * Never NULL, valid for ever. Any thread.
+ * The name of an event type, such as "state_change"; "unknown" for other numbers. Never NULL,
+ * valid for ever.
  */
 BRAMA_API const char *brama_event_type_name(brama_event_type_t event_type);
 
-/**
- * "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. Any
- * thread.
- */
-BRAMA_API
-const char *brama_mode_name(brama_mode_t mode);
+/** "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. */
+BRAMA_API const char *brama_mode_name(brama_mode_t mode);
 
 /**
  * The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
- * numbers. Never NULL, valid for ever. Any thread.
+ * numbers. Never NULL, valid for ever.
  */
 BRAMA_API const char *brama_cause_name(brama_cause_t cause);
 
@@ -719,16 +548,14 @@ BRAMA_API const char *brama_cause_name(brama_cause_t cause);
  * BRAMA_CAUSE_NONE if that was no rejection, or if the cause is not known. Each thread has its
  * own.
  */
-BRAMA_API
-brama_cause_t brama_last_error_cause(void);
+BRAMA_API brama_cause_t brama_last_error_cause(void);
 
 /**
  * The reason of that opening: the text of the failure that opened the circuit, or of the hand that
  * did, at most 256 bytes of it. NULL if there is none. Valid until the next call of this thread
  * that fails, or its end. Each thread has its own.
  */
-BRAMA_API
-const char *brama_last_error_reason(void);
+BRAMA_API const char *brama_last_error_reason(void);
 
 /* -- Opaque types -------------------------------------------------------------------- */
 
@@ -777,15 +604,24 @@ typedef struct brama_t brama_t;
 
 /* -- Settings ------------------------------------------------------------------------ */
 
+/*
+ *     brama_options_t options = BRAMA_OPTIONS_INIT;
+ *     options.max_attempts = 9;       // failures in a row, or
+ *     options.failure_rate = 0.5;     // half of at least 20 calls in 10 s
+ *     options.expiry_ms = 5000;       // then 5 s open
+ *     if (brama_register(gate, "search", NULL, &options, NULL) != BRAMA_OK)
+ *         fprintf(stderr, "%s\n", brama_last_error_message());
+ *     options.expiry_ms = BRAMA_INHERIT_U64; // later: as the manager says
+ *     brama_configure_connection(gate, "search", NULL, &options);
+ */
+
 /**
  * Settings of one connection. What is not given follows the manager's setting, even when
  * that changes later. A setting that was given is taken back with BRAMA_INHERIT_U32,
  * BRAMA_INHERIT_U64, BRAMA_INHERIT_I32 or BRAMA_INHERIT_F64.
  */
 typedef struct brama_options_t {
-    /**
-     * Bytes of this struct; set by brama_options_init.
-     */
+    /** Bytes of this struct; set by brama_options_init. */
     size_t size;
     /**
      * Failures that open the circuit: in a row, or within the window if there is
@@ -793,26 +629,18 @@ typedef struct brama_options_t {
      * With a failure_rate and no window the default is BRAMA_UNLIMITED.
      */
     uint32_t max_attempts;
-    /**
-     * BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE.
-     */
+    /** BRAMA_EXPIRY_FIXED (default) or BRAMA_EXPIRY_PROGRESSIVE. */
     brama_expiry_strategy_t expiry_strategy;
-    /**
-     * How long an opening lasts. At least 1. Default 60000.
-     */
+    /** How long an opening lasts. At least 1. Default 60000. */
     uint64_t expiry_ms;
-    /**
-     * The first expiry of the progressive strategy. At least 1. Default: expiry_ms.
-     */
+    /** The first expiry of the progressive strategy. At least 1. Default: expiry_ms. */
     uint64_t initial_expiry_ms;
     /**
      * The longest expiry of the progressive strategy. At least the initial one.
      * Default: ten times that.
      */
     uint64_t max_expiry_ms;
-    /**
-     * The factor of the progressive strategy. Finite, at least 1.0. Default 2.0.
-     */
+    /** The factor of the progressive strategy. Finite, at least 1.0. Default 2.0. */
     double backoff_factor;
     /**
      * Prolongs every automatic expiry by a random part of up to so many times
@@ -829,13 +657,9 @@ typedef struct brama_options_t {
      * BRAMA_NONE (default): as long as the current expiry, at least 1000.
      */
     uint64_t probe_timeout_ms;
-    /**
-     * Probes admitted at once while half-open. 1 to 65535. Default 1.
-     */
+    /** Probes admitted at once while half-open. 1 to 65535. Default 1. */
     uint32_t half_open_max_calls;
-    /**
-     * Successes that close a half-open circuit. 1 to 65535. Default 1.
-     */
+    /** Successes that close a half-open circuit. 1 to 65535. Default 1. */
     uint32_t half_open_successes;
     /**
      * A call that its caller gives up (brama_permit_cancelled) counts as a failure if it
@@ -849,9 +673,7 @@ typedef struct brama_options_t {
      * some tens of ns. Without a window a success always clears them.
      */
     int32_t success_clears_window;
-    /**
-     * BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW.
-     */
+    /** BRAMA_MODE_NORMAL (default), BRAMA_MODE_DISABLED or BRAMA_MODE_SHADOW. */
     brama_mode_t mode;
     /**
      * The share of failures among the reports that opens the circuit, once there are
@@ -879,9 +701,7 @@ typedef struct brama_options_t {
      * itself, and an inherited or default minimum is lowered. Default 20.
      */
     uint64_t minimum_calls;
-    /**
-     * A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is.
-     */
+    /** A call that lasts at least so long is slow. At least 1; BRAMA_NONE (default): no call is. */
     uint64_t slow_call_duration_ms;
     /**
      * The share of slow calls among the reports that opens the circuit, once there are
@@ -922,9 +742,7 @@ typedef struct brama_options_t {
      * given. Copied by the call.
      */
     const brama_pair_t *metadata;
-    /**
-     * How many pairs metadata has.
-     */
+    /** How many pairs metadata has. */
     size_t metadata_count;
 } brama_options_t;
 
@@ -933,106 +751,58 @@ typedef struct brama_options_t {
  * brama_configure. BRAMA_INHERIT_U32 and its kin stand for the default.
  */
 typedef struct brama_config_t {
-    /**
-     * Bytes of this struct; set by brama_config_init.
-     */
+    /** Bytes of this struct; set by brama_config_init. */
     size_t size;
     /**
      * Default for connections that do not set their own. It and the fields that follow have
      * the meaning and limits given in brama_options_t, where that has them.
      */
     uint32_t max_attempts;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     brama_expiry_strategy_t expiry_strategy;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t expiry_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t initial_expiry_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t max_expiry_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double backoff_factor;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double jitter;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t window_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t probe_timeout_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint32_t half_open_max_calls;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint32_t half_open_successes;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t cancelled_after_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     int32_t success_clears_window;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     brama_mode_t mode;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double failure_rate;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t rate_window_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t rate_calls;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t minimum_calls;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t slow_call_duration_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double slow_call_rate;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double half_open_failure_rate;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     uint64_t ramp_ms;
-    /**
-     * As in brama_options_t.
-     */
+    /** As in brama_options_t. */
     double ramp_start;
-    /**
-     * How often unused connections are looked for. At least 1. Default 10000.
-     */
+    /** How often unused connections are looked for. At least 1. Default 10000. */
     uint64_t cleanup_interval_ms;
     /**
      * A connection without activity for this long is removed. At least 1, or
@@ -1061,14 +831,10 @@ typedef struct brama_config_t {
     const brama_clock_t *clock;
 } brama_config_t;
 
-/**
- * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
- */
+/** Sets every field to "not given". */
 BRAMA_API void brama_options_init(brama_options_t *options);
 
-/**
- * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
- */
+/** Sets every field to "not given". */
 BRAMA_API void brama_config_init(brama_config_t *config);
 
 /**
@@ -1076,21 +842,17 @@ BRAMA_API void brama_config_init(brama_config_t *config);
  * connections follow where they have no setting of their own. Counts, deadlines and
  * permits survive.
  *
- * A NULL manager is the default one, a NULL config is refused. Errors:
- * BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
- * BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_SHUT_DOWN.
  */
-BRAMA_API
-brama_result_t brama_configure(brama_t *manager,
-                               const brama_config_t *config);
+BRAMA_API brama_result_t brama_configure(brama_t *manager, const brama_config_t *config);
 
 /**
  * Changes the settings of one connection that are given, all at once; the others
  * stay. Counts, deadlines and permits survive.
  *
- * A NULL manager is the default one, a NULL scope is none, all else must not be
- * NULL. Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed),
- * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+ * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_configure_connection(brama_t *manager,
@@ -1098,9 +860,7 @@ brama_result_t brama_configure_connection(brama_t *manager,
                                           const char *scope,
                                           const brama_options_t *options);
 
-/**
- * brama_configure_connection on a handle. Neither may be NULL.
- */
+/** brama_configure_connection on a handle. */
 BRAMA_API
 brama_result_t brama_connection_configure(const brama_connection_t *connection,
                                           const brama_options_t *options);
@@ -1132,17 +892,26 @@ brama_result_t brama_connection_configure(const brama_connection_t *connection,
 
 /* -- Managers ------------------------------------------------------------------------ */
 
+/*
+ *     brama_config_t config = BRAMA_CONFIG_INIT;
+ *     config.expiry_ms = 10000; // for every connection that says nothing else
+ *     config.background = 0;    // this program calls brama_poll
+ *     brama_t *gate = brama_new(&config);
+ *     if (gate == NULL)
+ *         fprintf(stderr, "%s\n", brama_last_error_message());
+ */
+
 /**
- * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
- * on error: brama_last_error_message names the field, or says that there is no memory for
- * event_capacity. That the system starts no
- * background thread is no error here: brama_event_counts says so. Any thread.
+ * Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL on error:
+ * brama_last_error_message names the field, or says that there is no memory for
+ * event_capacity. That the system starts no background thread is no error here:
+ * brama_event_counts says so.
  */
 BRAMA_API BRAMA_MUST_USE brama_t *brama_new(const brama_config_t *config);
 
 /**
- * The process-wide manager, made with the default settings on first use. It is what
- * NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+ * The process-wide manager, made with the default settings on first use. It is what NULL
+ * stands for. Never freed: brama_free leaves it as it is. Never NULL.
  */
 BRAMA_API brama_t *brama_default(void);
 
@@ -1159,8 +928,8 @@ BRAMA_API void brama_free(brama_t *manager);
 /**
  * Shuts a manager down: all connections are removed, any later operation on them returns
  * BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
- * thread is joined. Further calls do nothing. NULL: the default manager, for the rest of
- * the process. Any thread.
+ * thread is joined. Further calls do nothing. NULL: the default manager, for the rest of the
+ * process.
  *
  * It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
  * callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
@@ -1181,10 +950,10 @@ BRAMA_API brama_result_t brama_shutdown(brama_t *manager);
  * subscriber, or its last callback has not returned; events in batches that were not
  * handed over count once for each batch.
  *
- * Without a background thread the callbacks run on the calling thread, and the time is
- * looked at between two of them. Called from a callback it returns at once, as
- * brama_shutdown does, and *left is how many happenings wait. NULL: the default manager,
- * for the rest of the process. Any thread.
+ * Without a background thread the callbacks run on the calling thread, and the time is looked
+ * at between two of them. Called from a callback it returns at once, as brama_shutdown does,
+ * and *left is how many happenings wait. NULL: the default manager, for the rest of the
+ * process.
  */
 BRAMA_API
 brama_result_t brama_shutdown_within(brama_t *manager,
@@ -1192,13 +961,24 @@ brama_result_t brama_shutdown_within(brama_t *manager,
                                      uint64_t *left);
 
 /**
- * Does what is due: expiries, cleanup, delivery of events. Needed without a
- * background thread, harmless with one. Runs callbacks on the calling thread. Inside
- * a callback it does nothing. NULL: the default manager. Never fails. Any thread.
+ * Does what is due: expiries, cleanup, delivery of events. Needed without a background thread,
+ * harmless with one. Runs callbacks on the calling thread. Inside a callback it does nothing.
+ * NULL: the default manager. Never fails.
  */
 BRAMA_API brama_result_t brama_poll(brama_t *manager);
 
 /* -- What comes with a report -------------------------------------------------------- */
+
+/*
+ *     const brama_pair_t metadata[] = {{"host", "db-2"}, {"attempt", "1"}};
+ *     uint32_t failures = 0;
+ *     brama_report_t report = BRAMA_REPORT_INIT;
+ *     report.reason = "HTTP 503";
+ *     report.metadata = metadata;
+ *     report.metadata_count = 2;
+ *     report.failure_count = &failures; // becomes the number that counts now
+ *     brama_failure_with(gate, "search", NULL, &report);
+ */
 
 /**
  * What a report says beyond its outcome, for the `_with` functions. It goes into the
@@ -1213,21 +993,13 @@ BRAMA_API brama_result_t brama_poll(brama_t *manager);
  * reason whose length is more than PTRDIFF_MAX.
  */
 typedef struct brama_report_t {
-    /**
-     * Bytes of this struct; set by brama_report_init.
-     */
+    /** Bytes of this struct; set by brama_report_init. */
     size_t size;
-    /**
-     * Why, UTF-8. NULL: not said. Up to 38 bytes are kept without allocating.
-     */
+    /** Why, UTF-8. NULL: not said. Up to 38 bytes are kept without allocating. */
     const char *reason;
-    /**
-     * Strings of the caller's. NULL: none.
-     */
+    /** Strings of the caller's. NULL: none. */
     const brama_pair_t *metadata;
-    /**
-     * How many pairs metadata has.
-     */
+    /** How many pairs metadata has. */
     size_t metadata_count;
     /**
      * If not NULL, and a failure was counted, gets how many failures count now: in a
@@ -1242,9 +1014,7 @@ typedef struct brama_report_t {
     size_t reason_length;
 } brama_report_t;
 
-/**
- * Sets every field to "not given". NULL is fine: nothing happens. Any thread.
- */
+/** Sets every field to "not given". */
 BRAMA_API void brama_report_init(brama_report_t *report);
 /** brama_report_init as an initialiser. */
 #define BRAMA_REPORT_INIT \
@@ -1253,17 +1023,25 @@ BRAMA_API void brama_report_init(brama_report_t *report);
 
 /* -- Connections by name ------------------------------------------------------------- */
 
+/*
+ *     brama_register(gate, "db", "billing", NULL, NULL);
+ *     if (brama_available(gate, "db", "billing")) {
+ *         if (connect_to_server() >= 0)
+ *             brama_success(gate, "db", "billing");
+ *         else
+ *             brama_failure(gate, "db", "billing", "no answer");
+ *     }
+ */
+
 /**
  * Registers a connection, closed.
  *
- * identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is
- * not the same as any scope. NULL options: the manager's settings in everything. If
- * out is not NULL, it gets a handle, to be released by the caller, or NULL on error.
- * A NULL manager is the default one.
+ * identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is not the
+ * same as any scope. NULL options: the manager's settings in everything. If out is not NULL,
+ * it gets a handle, to be released by the caller, or NULL on error.
  *
- * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG,
- * BRAMA_ERR_ALREADY_REGISTERED (the existing connection is left as it is),
- * BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG, BRAMA_ERR_ALREADY_REGISTERED
+ * (the existing connection is left as it is), BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_register(brama_t *manager,
@@ -1300,9 +1078,7 @@ brama_result_t brama_get_or_register(brama_t *manager,
                                      const brama_options_t *options,
                                      brama_connection_t **out);
 
-/**
- * brama_get_or_register with a name of these lengths; see brama_register_n.
- */
+/** brama_get_or_register with a name of these lengths; see brama_register_n. */
 BRAMA_API
 brama_result_t brama_get_or_register_n(brama_t *manager,
                                        const char *identifier,
@@ -1316,8 +1092,7 @@ brama_result_t brama_get_or_register_n(brama_t *manager,
  * Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
  * released as ever.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_unregister(brama_t *manager,
@@ -1328,9 +1103,7 @@ brama_result_t brama_unregister(brama_t *manager,
  * Gives a handle of a registered connection into *out, to be released by the caller;
  * NULL on error. With the manager's auto_register an unknown name is registered.
  *
- * A NULL manager is the default one, a NULL scope is none, out must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
- * thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -1339,9 +1112,7 @@ brama_result_t brama_connection_get(brama_t *manager,
                                     const char *scope,
                                     brama_connection_t **out);
 
-/**
- * brama_connection_get with a name of these lengths; see brama_register_n.
- */
+/** brama_connection_get with a name of these lengths; see brama_register_n. */
 BRAMA_API
 BRAMA_MUST_USE
 brama_result_t brama_connection_get_n(brama_t *manager,
@@ -1352,11 +1123,10 @@ brama_result_t brama_connection_get_n(brama_t *manager,
                                       brama_connection_t **out);
 
 /**
- * Whether a call would be admitted now: true if the circuit is closed or half-open.
- * A pure question: it takes no permit. If it is false, brama_last_error_message says why:
- * the circuit is open, no connection of this name is registered, the manager was shut
- * down, or an argument is invalid. A NULL manager is the default one, a NULL scope is none.
- * Any thread.
+ * Whether a call would be admitted now: true if the circuit is closed or half-open. A pure
+ * question: it takes no permit. If it is false, brama_last_error_message says why: the circuit
+ * is open, no connection of this name is registered, the manager was shut down, or an argument
+ * is invalid.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -1364,9 +1134,7 @@ bool brama_available(brama_t *manager,
                      const char *identifier,
                      const char *scope);
 
-/**
- * brama_available with a name of these lengths; see brama_register_n.
- */
+/** brama_available with a name of these lengths; see brama_register_n. */
 BRAMA_API
 BRAMA_MUST_USE
 bool brama_available_n(brama_t *manager,
@@ -1376,31 +1144,21 @@ bool brama_available_n(brama_t *manager,
                        size_t scope_length);
 
 /**
- * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
- * the manager was shut down, or an argument is invalid: brama_last_error_message says
- * which. Registers nothing. A NULL manager is the default one, a NULL scope is none. Any
- * thread.
+ * The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered, the
+ * manager was shut down, or an argument is invalid: brama_last_error_message says which.
+ * Registers nothing.
  */
-BRAMA_API
-brama_state_t brama_state(brama_t *manager,
-                          const char *identifier,
-                          const char *scope);
+BRAMA_API brama_state_t brama_state(brama_t *manager, const char *identifier, const char *scope);
 
 /**
  * Reports a success without a permit (ask, call, report). While half-open it counts
  * like a probe's.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
-BRAMA_API
-brama_result_t brama_success(brama_t *manager,
-                             const char *identifier,
-                             const char *scope);
+BRAMA_API brama_result_t brama_success(brama_t *manager, const char *identifier, const char *scope);
 
-/**
- * brama_success with more to tell; a NULL report tells nothing more.
- */
+/** brama_success with more to tell; a NULL report tells nothing more. */
 BRAMA_API
 brama_result_t brama_success_with(brama_t *manager,
                                   const char *identifier,
@@ -1412,8 +1170,7 @@ brama_result_t brama_success_with(brama_t *manager,
  * half-open it counts like a probe's. The reason goes into the events; NULL: none.
  * It never costs the report: see brama_report_t.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_failure(brama_t *manager,
@@ -1421,9 +1178,7 @@ brama_result_t brama_failure(brama_t *manager,
                              const char *scope,
                              const char *reason);
 
-/**
- * brama_success with a name of these lengths; see brama_register_n.
- */
+/** brama_success with a name of these lengths; see brama_register_n. */
 BRAMA_API
 brama_result_t brama_success_n(brama_t *manager,
                                const char *identifier,
@@ -1444,9 +1199,7 @@ brama_result_t brama_failure_n(brama_t *manager,
                                const char *reason,
                                size_t reason_length);
 
-/**
- * brama_failure with more to tell; a NULL report tells nothing more.
- */
+/** brama_failure with more to tell; a NULL report tells nothing more. */
 BRAMA_API
 brama_result_t brama_failure_with(brama_t *manager,
                                   const char *identifier,
@@ -1465,8 +1218,7 @@ brama_result_t brama_failure_with(brama_t *manager,
  * nothing is reported: a number above INT64_MAX, as a difference below zero is, and
  * BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_failure_for(brama_t *manager,
@@ -1477,88 +1229,87 @@ brama_result_t brama_failure_for(brama_t *manager,
 
 /* -- Connections by handle ----------------------------------------------------------- */
 
-/**
- * One more reference to a handle, to be released once more. Returns the same pointer;
- * NULL for NULL. Any thread.
+/*
+ *     brama_connection_t *db;
+ *     if (brama_connection_get(gate, "db", "billing", &db) != BRAMA_OK)
+ *         return;
+ *     if (brama_connection_available(db))
+ *         brama_connection_success(db);
+ *     brama_connection_release(db);
  */
-BRAMA_API
-brama_connection_t *brama_connection_retain(const brama_connection_t *connection);
 
 /**
- * Gives a reference to a handle back; with the last one the handle is freed. The
- * connection stays registered. NULL is fine. Any thread.
+ * One more reference to a handle, to be released once more. Returns the same pointer; NULL for
+ * NULL.
+ */
+BRAMA_API brama_connection_t *brama_connection_retain(const brama_connection_t *connection);
+
+/**
+ * Gives a reference to a handle back; with the last one the handle is freed. The connection
+ * stays registered. NULL is fine.
  */
 BRAMA_API void brama_connection_release(brama_connection_t *connection);
 
-/**
- * The connection's identifier: valid as long as the handle is held. NULL for NULL.
- * Any thread.
- */
+/** The connection's identifier: valid as long as the handle is held. NULL for NULL. */
 BRAMA_API const char *brama_connection_identifier(const brama_connection_t *connection);
 
 /**
- * The connection's scope: valid as long as the handle is held; NULL if it has none,
- * and for NULL. Any thread.
+ * The connection's scope: valid as long as the handle is held; NULL if it has none, and for
+ * NULL.
  */
 BRAMA_API const char *brama_connection_scope(const brama_connection_t *connection);
 
-/**
- * brama_available on a handle. False for NULL. Any thread.
- */
-BRAMA_API
-BRAMA_MUST_USE
-bool brama_connection_available(const brama_connection_t *connection);
+/** brama_available on a handle. False for NULL. */
+BRAMA_API BRAMA_MUST_USE bool brama_connection_available(const brama_connection_t *connection);
 
-/**
- * brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
- */
+/** brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. */
 BRAMA_API brama_state_t brama_connection_state(const brama_connection_t *connection);
 
 /**
- * brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors: BRAMA_ERR_NOT_FOUND,
+ * BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API brama_result_t brama_connection_success(const brama_connection_t *connection);
 
-/**
- * brama_success_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
- */
+/** brama_success_with on a handle. */
 BRAMA_API
 brama_result_t brama_connection_success_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
-/**
- * brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
- * also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
- */
+/** brama_failure on a handle. Errors: also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. */
 BRAMA_API
 brama_result_t brama_connection_failure(const brama_connection_t *connection,
                                         const char *reason);
 
-/**
- * brama_connection_failure with a reason of this length, as in brama_report_t.
- */
+/** brama_connection_failure with a reason of this length, as in brama_report_t. */
 BRAMA_API
 brama_result_t brama_connection_failure_n(const brama_connection_t *connection,
                                           const char *reason,
                                           size_t reason_length);
 
-/**
- * brama_failure_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
- */
+/** brama_failure_with on a handle. */
 BRAMA_API
 brama_result_t brama_connection_failure_with(const brama_connection_t *connection,
                                              const brama_report_t *report);
 
-/**
- * brama_failure_for on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
- */
+/** brama_failure_for on a handle. */
 BRAMA_API
 brama_result_t brama_connection_failure_for(const brama_connection_t *connection,
                                             const brama_report_t *report,
                                             uint64_t wait_ms);
 
 /* -- Guarded calls ------------------------------------------------------------------- */
+
+/*
+ *     brama_permit_t permit;
+ *     uint64_t retry_after_ms;
+ *     if (brama_connection_acquire(db, &permit, &retry_after_ms) != BRAMA_OK)
+ *         printf("try again in %llu ms\n", (unsigned long long)retry_after_ms);
+ *     else if (connect_to_server() >= 0)
+ *         brama_permit_success(permit);
+ *     else
+ *         brama_permit_failure(permit, "no answer");
+ */
 
 /**
  * An admission, to be reported once, on any thread. A plain value: it may be copied
@@ -1568,9 +1319,7 @@ brama_result_t brama_connection_failure_for(const brama_connection_t *connection
  * (BRAMA_PERMIT_INIT) is refused.
  */
 typedef struct brama_permit_t {
-    /**
-     * Opaque; do not read or write.
-     */
+    /** Opaque; do not read or write. */
     uint64_t opaque[6];
 } brama_permit_t;
 
@@ -1585,9 +1334,7 @@ typedef struct brama_permit_t {
  * open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
  * other error.
  *
- * A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
  * Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
- * Any thread.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -1597,9 +1344,7 @@ brama_result_t brama_acquire(brama_t *manager,
                              brama_permit_t *permit,
                              uint64_t *retry_after_ms);
 
-/**
- * brama_acquire with a name of these lengths; see brama_register_n.
- */
+/** brama_acquire with a name of these lengths; see brama_register_n. */
 BRAMA_API
 BRAMA_MUST_USE
 brama_result_t brama_acquire_n(brama_t *manager,
@@ -1610,9 +1355,7 @@ brama_result_t brama_acquire_n(brama_t *manager,
                                brama_permit_t *permit,
                                uint64_t *retry_after_ms);
 
-/**
- * brama_acquire on a handle, which must not be NULL.
- */
+/** brama_acquire on a handle. */
 BRAMA_API
 BRAMA_MUST_USE
 brama_result_t brama_connection_acquire(const brama_connection_t *connection,
@@ -1620,29 +1363,23 @@ brama_result_t brama_connection_acquire(const brama_connection_t *connection,
                                         uint64_t *retry_after_ms);
 
 /**
- * Whether the call is a probe: the circuit is half-open, and the call tests the
- * dependency. A client may shorten its time-out then. False for a call that a ramp admitted,
- * which is not a test, and for a permit of zeroes. Any thread.
+ * Whether the call is a probe: the circuit is half-open, and the call tests the dependency. A
+ * client may shorten its time-out then. False for a call that a ramp admitted, which is not a
+ * test, and for a permit of zeroes.
  */
-BRAMA_API
-bool brama_permit_is_probe(brama_permit_t permit);
+BRAMA_API bool brama_permit_is_probe(brama_permit_t permit);
 
-/**
- * brama_permit_is_probe with the permit by pointer. False for NULL.
- */
+/** brama_permit_is_probe with the permit by pointer. False for NULL. */
 BRAMA_API bool brama_permit_is_probe_at(const brama_permit_t *permit);
 
 /**
  * Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
  * such a call another one may ride (brama_permit_covers), so a host that remembers which calls
- * are under way need remember no others. False for a permit of zeroes. Any thread.
+ * are under way need remember no others. False for a permit of zeroes.
  */
-BRAMA_API
-bool brama_permit_is_half_open(brama_permit_t permit);
+BRAMA_API bool brama_permit_is_half_open(brama_permit_t permit);
 
-/**
- * brama_permit_is_half_open with the permit by pointer. False for NULL.
- */
+/** brama_permit_is_half_open with the permit by pointer. False for NULL. */
 BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
 
 /**
@@ -1659,15 +1396,13 @@ BRAMA_API bool brama_permit_is_half_open_at(const brama_permit_t *permit);
  * failed, it reports a failure. brama.hpp does all this.
  *
  * False for a NULL connection and for a permit of zeroes (then brama_last_error_message
- * tells). Any thread.
+ * tells).
  */
 BRAMA_API
 bool brama_permit_covers(brama_permit_t permit,
                          const brama_connection_t *connection);
 
-/**
- * brama_permit_covers with the permit by pointer. False for NULL.
- */
+/** brama_permit_covers with the permit by pointer. False for NULL. */
 BRAMA_API
 bool brama_permit_covers_at(const brama_permit_t *permit,
                             const brama_connection_t *connection);
@@ -1677,72 +1412,66 @@ bool brama_permit_covers_at(const brama_permit_t *permit,
 
 /* -- What became of a guarded call --------------------------------------------------- */
 
+/*
+ *     const int answer = connect_to_server();
+ *     if (answer == -1)
+ *         brama_permit_cancelled(permit); // this program has given the call up
+ *     else if (answer == -2)
+ *         brama_permit_failure_for(permit, NULL, 30000); // "Retry-After: 30"
+ *     else
+ *         brama_permit_success(permit);
+ */
+
 /**
  * Reports that the admitted call succeeded.
  *
- * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
- * that has reported before; the report is counted in the totals and changes nothing else.
- * A probe that reports after its time, in the same half-open state, counts. A probe's second
- * report is recognised as long as no more than 4 other probes had its place since; after
- * that it counts as one that comes after its time. A permit of a closed circuit that reports
- * twice counts twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
- * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's that has
+ * reported before; the report is counted in the totals and changes nothing else. A probe that
+ * reports after its time, in the same half-open state, counts. A probe's second report is
+ * recognised as long as no more than 4 other probes had its place since; after that it counts
+ * as one that comes after its time. A permit of a closed circuit that reports twice counts
+ * twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+ * BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
  */
-BRAMA_API
-brama_result_t brama_permit_success(brama_permit_t permit);
+BRAMA_API brama_result_t brama_permit_success(brama_permit_t permit);
 
 /**
  * brama_permit_success with the permit by pointer, for hosts that cannot pass a struct, or
  * for which that is expensive. NULL: BRAMA_ERR_INVALID_ARGUMENT. The permit stays as it is.
  */
-BRAMA_API
-brama_result_t brama_permit_success_at(const brama_permit_t *permit);
+BRAMA_API brama_result_t brama_permit_success_at(const brama_permit_t *permit);
 
-/**
- * brama_permit_success with more to tell; a NULL report tells nothing more.
- */
+/** brama_permit_success with more to tell; a NULL report tells nothing more. */
 BRAMA_API
 brama_result_t brama_permit_success_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
-/**
- * brama_permit_success_with with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_success_with with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API
 brama_result_t brama_permit_success_with_at(const brama_permit_t *permit,
                                             const brama_report_t *report);
 
 /**
- * Reports that the admitted call failed. The reason goes into the events; NULL: none.
- * Errors as brama_permit_success. Any thread.
+ * Reports that the admitted call failed. The reason goes into the events; NULL: none. Errors
+ * as brama_permit_success.
  */
 BRAMA_API brama_result_t brama_permit_failure(brama_permit_t permit, const char *reason);
 
-/**
- * brama_permit_failure with the permit by pointer; see brama_permit_success_at.
- */
-BRAMA_API
-brama_result_t brama_permit_failure_at(const brama_permit_t *permit,
-                                       const char *reason);
+/** brama_permit_failure with the permit by pointer; see brama_permit_success_at. */
+BRAMA_API brama_result_t brama_permit_failure_at(const brama_permit_t *permit, const char *reason);
 
-/**
- * brama_permit_failure_at with a reason of this length, as in brama_report_t.
- */
+/** brama_permit_failure_at with a reason of this length, as in brama_report_t. */
 BRAMA_API
 brama_result_t brama_permit_failure_n(const brama_permit_t *permit,
                                       const char *reason,
                                       size_t reason_length);
 
-/**
- * brama_permit_failure with more to tell; a NULL report tells nothing more.
- */
+/** brama_permit_failure with more to tell; a NULL report tells nothing more. */
 BRAMA_API
 brama_result_t brama_permit_failure_with(brama_permit_t permit,
                                          const brama_report_t *report);
 
-/**
- * brama_permit_failure_with with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_failure_with with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API
 brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
                                             const brama_report_t *report);
@@ -1751,16 +1480,14 @@ brama_result_t brama_permit_failure_with_at(const brama_permit_t *permit,
  * Reports that the admitted call failed, and that the dependency has said how long it wants to
  * be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
  * changes nothing, as while the circuit is open. Errors as brama_permit_success, and
- * BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then. Any thread.
+ * BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_for(brama_permit_t permit,
                                         const brama_report_t *report,
                                         uint64_t wait_ms);
 
-/**
- * brama_permit_failure_for with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_failure_for with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API
 brama_result_t brama_permit_failure_for_at(const brama_permit_t *permit,
                                            const brama_report_t *report,
@@ -1768,31 +1495,30 @@ brama_result_t brama_permit_failure_for_at(const brama_permit_t *permit,
 
 /**
  * Gives the permit back, neither success nor failure: what happened says nothing about the
- * dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
+ * dependency. It is counted as ignored. Errors as brama_permit_success.
  */
-BRAMA_API
-brama_result_t brama_permit_ignore(brama_permit_t permit);
+BRAMA_API brama_result_t brama_permit_ignore(brama_permit_t permit);
 
-/**
- * brama_permit_ignore with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_ignore with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API brama_result_t brama_permit_ignore_at(const brama_permit_t *permit);
 
 /**
  * Reports that the caller has given the call up, at a time-out of its own, say. That is
- * ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or,
- * if cancelled_after_ms is set and the call has lasted at least so long, it is a failure.
- * Errors as brama_permit_success. Any thread.
+ * ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or, if
+ * cancelled_after_ms is set and the call has lasted at least so long, it is a failure. Errors
+ * as brama_permit_success.
  */
-BRAMA_API
-brama_result_t brama_permit_cancelled(brama_permit_t permit);
+BRAMA_API brama_result_t brama_permit_cancelled(brama_permit_t permit);
 
-/**
- * brama_permit_cancelled with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_cancelled with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit);
 
 /* -- How long a call has lasted ------------------------------------------------------ */
+
+/*
+ *     const uint64_t duration_ms = 730; // as the HTTP client has measured it
+ *     brama_connection_success_in(db, &report, duration_ms);
+ */
 
 /**
  * Reports a success of a call that has lasted duration_ms, as its reporter knows; otherwise as
@@ -1802,8 +1528,7 @@ BRAMA_API brama_result_t brama_permit_cancelled_at(const brama_permit_t *permit)
  * Refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: a number above INT64_MAX, as
  * a difference below zero is, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_success_in(brama_t *manager,
@@ -1813,9 +1538,9 @@ brama_result_t brama_success_in(brama_t *manager,
                                 uint64_t duration_ms);
 
 /**
- * Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A slow
- * failure counts as a failure and as a slow call. duration_ms and errors as in brama_success_in.
- * Any thread.
+ * Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A
+ * slow failure counts as a failure and as a slow call. duration_ms and errors as in
+ * brama_success_in.
  */
 BRAMA_API
 brama_result_t brama_failure_in(brama_t *manager,
@@ -1824,54 +1549,46 @@ brama_result_t brama_failure_in(brama_t *manager,
                                 const brama_report_t *report,
                                 uint64_t duration_ms);
 
-/**
- * brama_success_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
- */
+/** brama_success_in on a handle. */
 BRAMA_API
 brama_result_t brama_connection_success_in(const brama_connection_t *connection,
                                            const brama_report_t *report,
                                            uint64_t duration_ms);
 
-/**
- * brama_failure_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
- */
+/** brama_failure_in on a handle. */
 BRAMA_API
 brama_result_t brama_connection_failure_in(const brama_connection_t *connection,
                                            const brama_report_t *report,
                                            uint64_t duration_ms);
 
 /**
- * Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of what
- * was measured. report and duration_ms as in brama_success_in. Errors as
- * brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to be
- * reported then. Any thread.
+ * Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of
+ * what was measured. report and duration_ms as in brama_success_in. Errors as
+ * brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to
+ * be reported then.
  */
 BRAMA_API
 brama_result_t brama_permit_success_in(brama_permit_t permit,
                                        const brama_report_t *report,
                                        uint64_t duration_ms);
 
-/**
- * brama_permit_success_in with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_success_in with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API
 brama_result_t brama_permit_success_in_at(const brama_permit_t *permit,
                                           const brama_report_t *report,
                                           uint64_t duration_ms);
 
 /**
- * Reports that the admitted call failed, and that it has lasted duration_ms, in place of what was
- * measured. report and duration_ms as in brama_failure_in, errors as in
- * brama_permit_success_in. Any thread.
+ * Reports that the admitted call failed, and that it has lasted duration_ms, in place of what
+ * was measured. report and duration_ms as in brama_failure_in, errors as in
+ * brama_permit_success_in.
  */
 BRAMA_API
 brama_result_t brama_permit_failure_in(brama_permit_t permit,
                                        const brama_report_t *report,
                                        uint64_t duration_ms);
 
-/**
- * brama_permit_failure_in with the permit by pointer; see brama_permit_success_at.
- */
+/** brama_permit_failure_in with the permit by pointer; see brama_permit_success_at. */
 BRAMA_API
 brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
                                           const brama_report_t *report,
@@ -1879,9 +1596,19 @@ brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
 
 /* -- Guarded calls by reading -------------------------------------------------------- */
 
-/**
- * A number read by way of brama_connection_pass_word that is smaller lets calls pass.
+/*
+ *     const uint32_t *word = brama_connection_pass_word(db); // once
+ *     brama_permit_t permit;
+ *
+ *     const uint32_t pass = __atomic_load_n(word, __ATOMIC_ACQUIRE); // before each call
+ *     if (pass < BRAMA_PASS_LIMIT
+ *         && brama_connection_pass_permit(db, pass, &permit) == BRAMA_OK) {
+ *         connect_to_server();
+ *         brama_permit_success_at(&permit);
+ *     }
  */
+
+/** A number read by way of brama_connection_pass_word that is smaller lets calls pass. */
 #define BRAMA_PASS_LIMIT 536870912
 
 /**
@@ -1901,11 +1628,10 @@ brama_result_t brama_permit_failure_in_at(const brama_permit_t *permit,
  *
  * A number below the limit also says that the circuit is closed; one that is not says that
  * brama_connection_available has to be asked. All else about the number may change its
- * meaning. Never write to it. Valid as long as the handle is held, also after the
- * connection was unregistered (then it lets nothing pass). NULL for NULL. Any thread.
+ * meaning. Never write to it. Valid as long as the handle is held, also after the connection
+ * was unregistered (then it lets nothing pass). NULL for NULL.
  */
-BRAMA_API
-const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
+BRAMA_API const uint32_t *brama_connection_pass_word(const brama_connection_t *connection);
 
 /**
  * Makes a permit of a number that lets calls pass, into *permit: the one that
@@ -1913,8 +1639,8 @@ const uint32_t *brama_connection_pass_word(const brama_connection_t *connection)
  * call that was let pass by that number, and is reported once for each of them: keep it
  * and compare numbers, and a guarded call is one read and brama_permit_success_at.
  *
- * Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number
- * lets nothing pass; *permit is then zero. Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number lets nothing pass; *permit is then
+ * zero.
  */
 BRAMA_API
 brama_result_t brama_connection_pass_permit(const brama_connection_t *connection,
@@ -1923,6 +1649,12 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
 
 /* -- Circuits by hand ---------------------------------------------------------------- */
 
+/*
+ *     brama_open_circuit(gate, "db", "billing", "maintenance", BRAMA_NEVER);
+ *     // ... and when it is over:
+ *     brama_reset_circuit(gate, "db", "billing");
+ */
+
 /**
  * Opens a circuit, or moves the deadline of an open one.
  *
@@ -1930,8 +1662,7 @@ brama_result_t brama_connection_pass_permit(const brama_connection_t *connection
  * its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
  * reset. The reason goes into the events; NULL: none.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_open_circuit(brama_t *manager,
@@ -1940,9 +1671,7 @@ brama_result_t brama_open_circuit(brama_t *manager,
                                   const char *reason,
                                   uint64_t expiry_ms);
 
-/**
- * brama_open_circuit with more to tell; a NULL report tells nothing more.
- */
+/** brama_open_circuit with more to tell; a NULL report tells nothing more. */
 BRAMA_API
 brama_result_t brama_open_circuit_with(brama_t *manager,
                                        const char *identifier,
@@ -1953,8 +1682,7 @@ brama_result_t brama_open_circuit_with(brama_t *manager,
 /**
  * Closes a circuit. Its count of failures stays: one more may open it again.
  *
- * A NULL manager is the default one, a NULL scope is none. Errors:
- * BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_close_circuit(brama_t *manager,
@@ -1979,161 +1707,98 @@ brama_result_t brama_reset_circuit(brama_t *manager,
                                    const char *identifier,
                                    const char *scope);
 
-/**
- * Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
- */
+/** Resets every circuit of a manager. NULL: the default one. Never fails. */
 BRAMA_API brama_result_t brama_reset_all(brama_t *manager);
 
-/**
- * brama_open_circuit on a handle, which must not be NULL.
- */
+/** brama_open_circuit on a handle. */
 BRAMA_API
 brama_result_t brama_connection_open_circuit(const brama_connection_t *connection,
                                              const char *reason,
                                              uint64_t expiry_ms);
 
-/**
- * brama_open_circuit_with on a handle, which must not be NULL.
- */
+/** brama_open_circuit_with on a handle. */
 BRAMA_API
 brama_result_t brama_connection_open_circuit_with(const brama_connection_t *connection,
                                                   const brama_report_t *report,
                                                   uint64_t expiry_ms);
 
-/**
- * brama_close_circuit on a handle, which must not be NULL.
- */
-BRAMA_API
-brama_result_t brama_connection_close_circuit(const brama_connection_t *connection);
+/** brama_close_circuit on a handle. */
+BRAMA_API brama_result_t brama_connection_close_circuit(const brama_connection_t *connection);
 
-/**
- * brama_half_open_circuit on a handle, which must not be NULL.
- */
-BRAMA_API
-brama_result_t brama_connection_half_open_circuit(const brama_connection_t *connection);
+/** brama_half_open_circuit on a handle. */
+BRAMA_API brama_result_t brama_connection_half_open_circuit(const brama_connection_t *connection);
 
-/**
- * brama_reset_circuit on a handle, which must not be NULL.
- */
-BRAMA_API
-brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
+/** brama_reset_circuit on a handle. */
+BRAMA_API brama_result_t brama_connection_reset_circuit(const brama_connection_t *connection);
 
 /* -- Settings in effect -------------------------------------------------------------- */
 
-/**
- * The settings in effect for a connection; the fields are those of brama_options_t.
+/*
+ *     brama_settings_t settings = BRAMA_SETTINGS_INIT;
+ *     if (brama_connection_settings(db, &settings) == BRAMA_OK)
+ *         printf("opens for %llu ms\n", (unsigned long long)settings.expiry_ms);
  */
+
+/** The settings in effect for a connection; the fields are those of brama_options_t. */
 typedef struct brama_settings_t {
-    /**
-     * Bytes of this struct; set by brama_settings_init.
-     */
+    /** Bytes of this struct; set by brama_settings_init. */
     size_t size;
-    /**
-     * BRAMA_UNLIMITED: no number of failures opens the circuit.
-     */
+    /** BRAMA_UNLIMITED: no number of failures opens the circuit. */
     uint32_t max_attempts;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     brama_expiry_strategy_t expiry_strategy;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint64_t expiry_ms;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint64_t initial_expiry_ms;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint64_t max_expiry_ms;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     double backoff_factor;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     double jitter;
-    /**
-     * BRAMA_NONE: failures in a row count.
-     */
+    /** BRAMA_NONE: failures in a row count. */
     uint64_t window_ms;
-    /**
-     * BRAMA_NONE: the current expiry, at least 1000.
-     */
+    /** BRAMA_NONE: the current expiry, at least 1000. */
     uint64_t probe_timeout_ms;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint32_t half_open_max_calls;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint32_t half_open_successes;
-    /**
-     * BRAMA_NONE: a call that is given up is ignored.
-     */
+    /** BRAMA_NONE: a call that is given up is ignored. */
     uint64_t cancelled_after_ms;
-    /**
-     * 0: a success leaves the failures in the window, unless the circuit is half-open.
-     */
+    /** 0: a success leaves the failures in the window, unless the circuit is half-open. */
     int32_t success_clears_window;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     brama_mode_t mode;
-    /**
-     * BRAMA_NONE_F64: the share of failures does not count.
-     */
+    /** BRAMA_NONE_F64: the share of failures does not count. */
     double failure_rate;
-    /**
-     * Without effect while there are rate_calls.
-     */
+    /** Without effect while there are rate_calls. */
     uint64_t rate_window_ms;
-    /**
-     * BRAMA_NONE: the rates count reports within rate_window_ms.
-     */
+    /** BRAMA_NONE: the rates count reports within rate_window_ms. */
     uint64_t rate_calls;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     uint64_t minimum_calls;
-    /**
-     * BRAMA_NONE: no call is slow.
-     */
+    /** BRAMA_NONE: no call is slow. */
     uint64_t slow_call_duration_ms;
-    /**
-     * BRAMA_NONE_F64: the share of slow calls does not count.
-     */
+    /** BRAMA_NONE_F64: the share of slow calls does not count. */
     double slow_call_rate;
-    /**
-     * BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it.
-     */
+    /** BRAMA_NONE_F64: one failure opens a half-open circuit, half_open_successes close it. */
     double half_open_failure_rate;
-    /**
-     * BRAMA_NONE: the circuit closes as soon as its probes have succeeded.
-     */
+    /** BRAMA_NONE: the circuit closes as soon as its probes have succeeded. */
     uint64_t ramp_ms;
-    /**
-     * See brama_options_t.
-     */
+    /** See brama_options_t. */
     double ramp_start;
 } brama_settings_t;
 
-/**
- * Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
- */
-BRAMA_API
-void brama_settings_init(brama_settings_t *settings);
+/** Sets the size, and every field to none or zero. */
+BRAMA_API void brama_settings_init(brama_settings_t *settings);
 
 /**
  * Fills in the settings that are in effect for a connection; registers nothing. The struct
  * has been through brama_settings_init.
  *
- * A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
- * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 brama_result_t brama_settings(brama_t *manager,
@@ -2141,9 +1806,7 @@ brama_result_t brama_settings(brama_t *manager,
                               const char *scope,
                               brama_settings_t *settings);
 
-/**
- * brama_settings on a handle, which must not be NULL.
- */
+/** brama_settings on a handle. */
 BRAMA_API
 brama_result_t brama_connection_settings(const brama_connection_t *connection,
                                          brama_settings_t *settings);
@@ -2156,81 +1819,59 @@ brama_result_t brama_connection_settings(const brama_connection_t *connection,
 
 /* -- Status -------------------------------------------------------------------------- */
 
+/*
+ *     brama_status_t status = BRAMA_STATUS_INIT;
+ *     if (brama_connection_status(db, &status) == BRAMA_OK && status.state == BRAMA_STATE_OPEN)
+ *         printf("%s: open, cause %s\n", status.identifier, brama_cause_name(status.cause));
+ */
+
 /**
  * The health of one connection at one moment. Times are Unix ms, BRAMA_NONE if there
  * was none yet; lengths of time are ms.
  */
 typedef struct brama_status_t {
-    /**
-     * Bytes of this struct; set by brama_status_init.
-     */
+    /** Bytes of this struct; set by brama_status_init. */
     size_t size;
-    /**
-     * Never NULL.
-     */
+    /** Never NULL. */
     const char *identifier;
-    /**
-     * NULL: none.
-     */
+    /** NULL: none. */
     const char *scope;
-    /**
-     * The connection's metadata; NULL if there is none.
-     */
+    /** The connection's metadata; NULL if there is none. */
     const brama_pair_t *metadata;
-    /**
-     * How many pairs metadata has.
-     */
+    /** How many pairs metadata has. */
     size_t metadata_count;
     /**
      * The settings in effect, as brama_connection_settings tells them; not NULL. Their size
      * says which fields are filled in.
      */
     const brama_settings_t *settings;
-    /**
-     * As of now. Closed while the mode is BRAMA_MODE_DISABLED.
-     */
+    /** As of now. Closed while the mode is BRAMA_MODE_DISABLED. */
     brama_state_t state;
-    /**
-     * Failures in a row, or inside the window if there is one.
-     */
+    /** Failures in a row, or inside the window if there is one. */
     uint32_t failure_count;
-    /**
-     * Openings since the circuit was last healthy, at most 255.
-     */
+    /** Openings since the circuit was last healthy, at most 255. */
     uint32_t trips;
-    /**
-     * Why the circuit opened last, also after it has closed or was reset.
-     */
+    /** Why the circuit opened last, also after it has closed or was reset. */
     brama_cause_t cause;
     /**
      * The reason of the failure that opened the circuit last, or of the hand that did, also
      * after it has closed: at most 256 bytes of it. NULL if there was none.
      */
     const char *reason;
-    /**
-     * The reason of the last failure that had one: at most 256 bytes of it. NULL before that.
-     */
+    /** The reason of the last failure that had one: at most 256 bytes of it. NULL before that. */
     const char *last_failure_reason;
-    /**
-     * Successes reported since registration.
-     */
+    /** Successes reported since registration. */
     uint64_t total_successes;
-    /**
-     * Failures reported since registration.
-     */
+    /** Failures reported since registration. */
     uint64_t total_failures;
-    /**
-     * Calls rejected since registration.
-     */
+    /** Calls rejected since registration. */
     uint64_t total_rejections;
     /**
      * Permits given back without a success or a failure since registration: calls that
      * were cancelled or ignored. Stops at 4294967295.
      */
     uint64_t total_ignored;
-    /**
-     * Successes / (successes + failures); negative before the first report.
-     */
+    /** Successes / (successes + failures); negative before the first report. */
     double success_rate;
     /**
      * The share of the calls that pass now, in a ramp (ramp_ms); otherwise BRAMA_NONE_F64. In
@@ -2238,25 +1879,15 @@ typedef struct brama_status_t {
      * BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
      */
     double ramp_share;
-    /**
-     * Time of the last success.
-     */
+    /** Time of the last success. */
     uint64_t last_success_time_ms;
-    /**
-     * Time of the last failure.
-     */
+    /** Time of the last failure. */
     uint64_t last_failure_time_ms;
-    /**
-     * Time of the last opening, also after a reset.
-     */
+    /** Time of the last opening, also after a reset. */
     uint64_t opened_at_ms;
-    /**
-     * Time of the last change of state.
-     */
+    /** Time of the last change of state. */
     uint64_t last_state_change_ms;
-    /**
-     * Since the last change of state; since registration before the first.
-     */
+    /** Since the last change of state; since registration before the first. */
     uint64_t time_in_state_ms;
     /**
      * While open, how long this opening lasts (BRAMA_NEVER: until closed by hand);
@@ -2275,26 +1906,18 @@ typedef struct brama_status_t {
      * BRAMA_MODE_DISABLED, and if the number is not known.
      */
     uint64_t window_calls;
-    /**
-     * The failures among window_calls; BRAMA_NONE if window_calls is.
-     */
+    /** The failures among window_calls; BRAMA_NONE if window_calls is. */
     uint64_t window_failures;
-    /**
-     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
-     */
+    /** The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is. */
     uint64_t window_slow;
     /**
      * Calls that passed in BRAMA_MODE_SHADOW since registration, and that BRAMA_MODE_NORMAL would
      * have rejected.
      */
     uint64_t would_reject;
-    /**
-     * Probes that are out now: admitted, not reported, and with a lease that has not ended.
-     */
+    /** Probes that are out now: admitted, not reported, and with a lease that has not ended. */
     uint32_t probes_out;
-    /**
-     * The mode in effect.
-     */
+    /** The mode in effect. */
     brama_mode_t mode;
     /**
      * The calls that had been counted when a rate opened the circuit last, also after it has
@@ -2307,9 +1930,7 @@ typedef struct brama_status_t {
      * after an opening by hand, by a probe or by request, or if the number is not known.
      */
     uint64_t opened_failures;
-    /**
-     * The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is.
-     */
+    /** The slow calls among opened_calls, failed or not; BRAMA_NONE if opened_calls is. */
     uint64_t opened_slow;
 } brama_status_t;
 
@@ -2319,9 +1940,7 @@ typedef struct brama_status_t {
  */
 typedef bool (*brama_status_fn)(const brama_status_t *status, void *user_data);
 
-/**
- * Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
- */
+/** Makes a status that knows nothing. */
 BRAMA_API void brama_status_init(brama_status_t *status);
 
 /**
@@ -2330,10 +1949,9 @@ BRAMA_API void brama_status_init(brama_status_t *status);
  * are valid until this thread's next call of brama_status or brama_connection_status,
  * or its end.
  *
- * A NULL manager is the default one, a NULL scope is none, status must not be NULL.
  * Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
- * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
- * is then as it was. Any thread.
+ * BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct is then
+ * as it was.
  */
 BRAMA_API
 brama_result_t brama_status(brama_t *manager,
@@ -2341,9 +1959,7 @@ brama_result_t brama_status(brama_t *manager,
                             const char *scope,
                             brama_status_t *status);
 
-/**
- * brama_status on a handle, which must not be NULL.
- */
+/** brama_status on a handle. */
 BRAMA_API
 brama_result_t brama_connection_status(const brama_connection_t *connection,
                                        brama_status_t *status);
@@ -2353,9 +1969,8 @@ brama_result_t brama_connection_status(const brama_connection_t *connection,
  * snapshot is taken first, so the callback may call anything, also brama_unregister.
  * Each status is consistent with itself; together they are not one instant.
  *
- * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
- * NULL manager is the default one, a NULL callback is refused. Errors:
- * BRAMA_ERR_INVALID_ARGUMENT. Any thread; the callback runs on the calling one.
+ * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT. The callback runs on the calling thread.
  */
 BRAMA_API
 brama_result_t brama_for_each(brama_t *manager,
@@ -2375,25 +1990,25 @@ brama_result_t brama_for_each(brama_t *manager,
 
 /* -- All connections, one after the other -------------------------------------------- */
 
-/**
- * How many connections of a manager are in each state.
+/*
+ *     brama_snapshot_t *all;
+ *     brama_status_t status = BRAMA_STATUS_INIT;
+ *     if (brama_snapshot_new(gate, NULL, &all) == BRAMA_OK) {
+ *         while (brama_snapshot_next(all, &status))
+ *             show(status.identifier, brama_state_name(status.state));
+ *         brama_snapshot_free(all);
+ *     }
  */
+
+/** How many connections of a manager are in each state. */
 typedef struct brama_state_counts_t {
-    /**
-     * Bytes of this struct; set by brama_state_counts_init.
-     */
+    /** Bytes of this struct; set by brama_state_counts_init. */
     size_t size;
-    /**
-     * Healthy.
-     */
+    /** Healthy. */
     uint64_t closed;
-    /**
-     * Failing.
-     */
+    /** Failing. */
     uint64_t open;
-    /**
-     * Probing.
-     */
+    /** Probing. */
     uint64_t half_open;
 } brama_state_counts_t;
 
@@ -2402,9 +2017,8 @@ typedef struct brama_state_counts_t {
  * be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
  * with the loop on the caller's side.
  *
- * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
- * NULL manager is the default one, out must not be NULL. Errors:
- * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -2419,26 +2033,29 @@ brama_result_t brama_snapshot_new(brama_t *manager,
  */
 BRAMA_API bool brama_snapshot_next(brama_snapshot_t *snapshot, brama_status_t *status);
 
-/**
- * Frees a snapshot and its strings. NULL is fine. No other thread may be using it.
- */
+/** Frees a snapshot and its strings. NULL is fine. No other thread may be using it. */
 BRAMA_API void brama_snapshot_free(brama_snapshot_t *snapshot);
 
-/**
- * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
- */
+/** Sets the size, and all else to zero. */
 BRAMA_API void brama_state_counts_init(brama_state_counts_t *counts);
 
 /**
- * Counts the connections in each state. The struct has been through
- * brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
- * Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * Counts the connections in each state. The struct has been through brama_state_counts_init.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
-BRAMA_API
-brama_result_t brama_state_counts(brama_t *manager,
-                                  brama_state_counts_t *counts);
+BRAMA_API brama_result_t brama_state_counts(brama_t *manager, brama_state_counts_t *counts);
 
 /* -- The state of all circuits, saved and restored ----------------------------------- */
+
+/*
+ *     uint8_t *data;
+ *     size_t length, count;
+ *     if (brama_save(gate, &data, &length) == BRAMA_OK) {
+ *         // Keep it somewhere. In the next process, with its own manager:
+ *         brama_restore(gate, data, length, &count);
+ *         brama_data_free(data);
+ *     }
+ */
 
 /**
  * Makes data of the state of every circuit, for brama_restore: in this process later, in the
@@ -2452,9 +2069,8 @@ brama_result_t brama_state_counts(brama_t *manager,
  * A manager that was shut down has no circuits any more: save first.
  *
  * The circuits are read one after the other, so together they are not one instant. No caller
- * of a circuit waits for it. A NULL manager is the default one, data and length must not be
- * NULL; on error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
- * BRAMA_ERR_OUT_OF_MEMORY. Any thread.
+ * of a circuit waits for it. On error *data is NULL and *length 0. Errors:
+ * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_OUT_OF_MEMORY.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -2466,8 +2082,7 @@ brama_result_t brama_save(brama_t *manager,
  * Frees what brama_save made, once. NULL is fine: nothing happens. No other thread may be using
  * it.
  */
-BRAMA_API
-void brama_data_free(uint8_t *data);
+BRAMA_API void brama_data_free(uint8_t *data);
 
 /**
  * Restores circuits from what brama_save made. If count is not NULL, *count becomes the number
@@ -2489,10 +2104,9 @@ void brama_data_free(uint8_t *data);
  * say so (BRAMA_EVENT_DEFERRED).
  *
  * What waits takes as much memory as it does in the data; a later restore replaces what waits
- * for the same names. A NULL manager is the default one, data must not be NULL and is not kept.
- * Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off, of another version or no such data:
- * brama_last_error_message says what is wrong at which offset), BRAMA_ERR_SHUT_DOWN. Then
- * nothing was changed, and *count is 0. Any thread.
+ * for the same names. data is not kept. Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off,
+ * of another version or no such data: brama_last_error_message says what is wrong at which
+ * offset), BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
  */
 BRAMA_API
 brama_result_t brama_restore(brama_t *manager,
@@ -2527,29 +2141,17 @@ brama_result_t brama_restore(brama_t *manager,
  */
 #define BRAMA_EVENT_DEFERRED 8
 
-/**
- * One thing that happened to one connection.
- */
+/** One thing that happened to one connection. */
 typedef struct brama_event_t {
-    /**
-     * Bytes of this struct that are filled in.
-     */
+    /** Bytes of this struct that are filled in. */
     size_t size;
-    /**
-     * What it is about.
-     */
+    /** What it is about. */
     brama_event_type_t event_type;
-    /**
-     * The state before; BRAMA_STATE_UNKNOWN for a registration.
-     */
+    /** The state before; BRAMA_STATE_UNKNOWN for a registration. */
     brama_state_t previous_state;
-    /**
-     * The state after; BRAMA_STATE_UNKNOWN for a removal.
-     */
+    /** The state after; BRAMA_STATE_UNKNOWN for a removal. */
     brama_state_t new_state;
-    /**
-     * Failures in a row, or inside the window, when it happened.
-     */
+    /** Failures in a row, or inside the window, when it happened. */
     uint32_t failure_count;
     /**
      * BRAMA_EVENT_COALESCED, BRAMA_EVENT_TRUNCATED, BRAMA_EVENT_SHADOW and
@@ -2572,34 +2174,22 @@ typedef struct brama_event_t {
      * larger number.
      */
     uint64_t registration;
-    /**
-     * When it happened, in Unix ms, to a few ms.
-     */
+    /** When it happened, in Unix ms, to a few ms. */
     uint64_t timestamp_ms;
     /**
      * How long the opening lasts; BRAMA_NONE if the circuit is not open, or stays open
      * until it is closed by hand.
      */
     uint64_t expiry_ms;
-    /**
-     * The connection's identifier; never NULL.
-     */
+    /** The connection's identifier; never NULL. */
     const char *connection;
-    /**
-     * The connection's scope; NULL: none.
-     */
+    /** The connection's scope; NULL: none. */
     const char *scope;
-    /**
-     * Why, as the reporter said, or what a notice says; NULL: nothing.
-     */
+    /** Why, as the reporter said, or what a notice says; NULL: nothing. */
     const char *reason;
-    /**
-     * What came with the report; NULL if nothing did.
-     */
+    /** What came with the report; NULL if nothing did. */
     const brama_pair_t *metadata;
-    /**
-     * How many pairs metadata has.
-     */
+    /** How many pairs metadata has. */
     size_t metadata_count;
     /**
      * The reports that counted for the rates when the circuit opened, as in brama_status_t.
@@ -2607,26 +2197,35 @@ typedef struct brama_event_t {
      * a failed probe, and in an event with BRAMA_EVENT_COALESCED.
      */
     uint64_t window_calls;
-    /**
-     * The failures among window_calls; BRAMA_NONE if window_calls is.
-     */
+    /** The failures among window_calls; BRAMA_NONE if window_calls is. */
     uint64_t window_failures;
-    /**
-     * The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is.
-     */
+    /** The slow calls among window_calls, failed or not; BRAMA_NONE if window_calls is. */
     uint64_t window_slow;
     /**
      * The mode that was in effect. While it is BRAMA_MODE_DISABLED, the states of events are
      * those to which the mode returns, and a question is answered with BRAMA_STATE_CLOSED.
      */
     brama_mode_t mode;
-    /**
-     * Zero.
-     */
+    /** Zero. */
     uint32_t reserved;
 } brama_event_t;
 
 /* -- Subscriptions with a callback --------------------------------------------------- */
+
+/*
+ *     static void alarm(const brama_event_t *event, void *user_data) {
+ *         fprintf(user_data, "%s is down: %s\n", event->connection,
+ *                 event->reason != NULL ? event->reason : "?");
+ *     }
+ *
+ *     static brama_subscription_t *subscribe(brama_t *gate) {
+ *         brama_filter_t filter = BRAMA_FILTER_INIT;
+ *         brama_subscription_t *subscription = NULL;
+ *         filter.event_types = BRAMA_EVENT_BIT(BRAMA_EVENT_CIRCUIT_OPENED);
+ *         brama_subscribe(gate, &filter, alarm, stderr, NULL, &subscription);
+ *         return subscription; // for brama_unsubscribe
+ *     }
+ */
 
 /**
  * Whether an event is wanted; otherwise as brama_event_fn. A host that has no bool returns a byte:
@@ -2634,21 +2233,13 @@ typedef struct brama_event_t {
  */
 typedef bool (*brama_predicate_fn)(const brama_event_t *event, void *user_data);
 
-/**
- * Which events a subscriber wants. What is not given is not filtered.
- */
+/** Which events a subscriber wants. What is not given is not filtered. */
 typedef struct brama_filter_t {
-    /**
-     * Bytes of this struct; set by brama_filter_init.
-     */
+    /** Bytes of this struct; set by brama_filter_init. */
     size_t size;
-    /**
-     * BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types.
-     */
+    /** BRAMA_EVENT_BIT(type) of every type that is wanted; 0: all types. */
     uint32_t event_types;
-    /**
-     * Zero; anything else is refused.
-     */
+    /** Zero; anything else is refused. */
     uint32_t reserved;
     /**
      * Only connections with this identifier, in any scope unless one is given. NULL:
@@ -2660,13 +2251,9 @@ typedef struct brama_filter_t {
      * any. Copied by the call.
      */
     const char *scope;
-    /**
-     * Only events that it wants. NULL: all.
-     */
+    /** Only events that it wants. NULL: all. */
     brama_predicate_fn predicate;
-    /**
-     * For the predicate.
-     */
+    /** For the predicate. */
     void *predicate_data;
     /**
      * Called with predicate_data when the subscription has ended, or if it cannot begin:
@@ -2677,34 +2264,22 @@ typedef struct brama_filter_t {
     brama_destroy_fn predicate_destroy;
 } brama_filter_t;
 
-/**
- * How many events of a manager went which way.
- */
+/** How many events of a manager went which way. */
 typedef struct brama_event_counts_t {
-    /**
-     * Bytes of this struct; set by brama_event_counts_init.
-     */
+    /** Bytes of this struct; set by brama_event_counts_init. */
     size_t size;
-    /**
-     * Events that a subscriber wanted when they happened.
-     */
+    /** Events that a subscriber wanted when they happened. */
     uint64_t published;
-    /**
-     * Deliveries: an event that three subscribers got counts three times.
-     */
+    /** Deliveries: an event that three subscribers got counts three times. */
     uint64_t delivered;
-    /**
-     * Events that may be dropped and found no room, and all that a shutdown left.
-     */
+    /** Events that may be dropped and found no room, and all that a shutdown left. */
     uint64_t dropped;
     /**
      * Events of the other types that were merged into a later one, or that no subscriber
      * needs because the connection came and went.
      */
     uint64_t coalesced;
-    /**
-     * Callbacks of Rust subscribers that panicked.
-     */
+    /** Callbacks of Rust subscribers that panicked. */
     uint64_t panics;
     /**
      * 1 while the background thread runs in this process, otherwise 0: the manager was
@@ -2713,9 +2288,7 @@ typedef struct brama_event_counts_t {
      * brama_poll and by draining a queue.
      */
     uint32_t background_running;
-    /**
-     * Zero.
-     */
+    /** Zero. */
     uint32_t reserved;
 } brama_event_counts_t;
 
@@ -2736,14 +2309,10 @@ typedef void (*brama_events_fn)(const brama_event_t *events,
                                 size_t count,
                                 void *user_data);
 
-/**
- * Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
- */
+/** Makes a filter that lets everything pass. */
 BRAMA_API void brama_filter_init(brama_filter_t *filter);
 
-/**
- * Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
- */
+/** Sets the size, and all else to zero. */
 BRAMA_API void brama_event_counts_init(brama_event_counts_t *counts);
 
 /**
@@ -2756,13 +2325,12 @@ BRAMA_API void brama_event_counts_init(brama_event_counts_t *counts);
  * reason.
  *
  * If out is not NULL, it gets the subscription, which the caller ends and frees with
- * brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out
- * is NULL, the subscription lasts as long as the manager. A NULL manager is the default
- * one, a NULL filter lets everything pass, a NULL callback is refused.
+ * brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out is
+ * NULL, the subscription lasts as long as the manager. A NULL filter lets everything pass.
  *
  * Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
- * callback could never run, because the manager is to have a background thread and the
- * system starts none. Any thread.
+ * callback could never run, because the manager is to have a background thread and the system
+ * starts none.
  */
 BRAMA_API
 brama_result_t brama_subscribe(brama_t *manager,
@@ -2791,17 +2359,17 @@ brama_result_t brama_subscribe_batched(brama_t *manager,
  * running and never will again, and destroy has been called: it waits for a callback
  * under way on another thread.
  *
- * Called from a callback, predicate or brama_destroy_fn, of this manager or any other,
- * it waits for nothing and returns at once. The guarantee holds once the callback under
- * way has returned, and destroy is called by the thread that runs it. So free user data
- * in destroy, not after this call. The same is so when the time of a
- * brama_shutdown_within was over. NULL is fine. Any thread, once.
+ * Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it
+ * waits for nothing and returns at once. The guarantee holds once the callback under way has
+ * returned, and destroy is called by the thread that runs it. So free user data in destroy,
+ * not after this call. The same is so when the time of a brama_shutdown_within was over. NULL
+ * is fine. Call it once.
  */
 BRAMA_API void brama_unsubscribe(brama_subscription_t *subscription);
 
 /**
- * Frees a subscription without ending it: it lasts as long as the manager. NULL is
- * fine. Any thread, once.
+ * Frees a subscription without ending it: it lasts as long as the manager. NULL is fine. Call
+ * it once.
  */
 BRAMA_API void brama_subscription_detach(brama_subscription_t *subscription);
 
@@ -2812,7 +2380,7 @@ BRAMA_API void brama_subscription_detach(brama_subscription_t *subscription);
  * subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
  * are still to be freed.
  *
- * A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API
 brama_result_t brama_unsubscribe_matching(brama_t *manager,
@@ -2820,12 +2388,10 @@ brama_result_t brama_unsubscribe_matching(brama_t *manager,
 
 /**
  * Counts what became of a manager's events, and says whether its thread runs. Exact when
- * nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
- * is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * nothing is on its way, after brama_poll, say. The struct has been through
+ * brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
  */
-BRAMA_API
-brama_result_t brama_event_counts(brama_t *manager,
-                                  brama_event_counts_t *counts);
+BRAMA_API brama_result_t brama_event_counts(brama_t *manager, brama_event_counts_t *counts);
 /** brama_filter_init as an initialiser. */
 #define BRAMA_FILTER_INIT \
     { sizeof(brama_filter_t), 0, 0, NULL, NULL, NULL, NULL, NULL }
@@ -2836,14 +2402,26 @@ brama_result_t brama_event_counts(brama_t *manager,
 
 /* -- Queues of events ---------------------------------------------------------------- */
 
+/*
+ *     brama_queue_t *queue;
+ *     if (brama_queue_new(gate, NULL, 1024, &queue) != BRAMA_OK)
+ *         return;
+ *     brama_reset_all(gate);
+ *     brama_event_t events[64];
+ *     size_t count = 0;
+ *     brama_queue_drain(queue, events, sizeof(brama_event_t), 64, &count);
+ *     for (size_t i = 0; i < count; i++)
+ *         show(events[i].connection, brama_event_type_name(events[i].event_type));
+ *     brama_queue_free(queue);
+ */
+
 /**
  * Makes a queue of every event that filter lets pass, into *out, to be freed by the
  * caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
  * the introduction says what happens when it is full.
  *
- * A NULL manager is the default one, a NULL filter lets everything pass, out must not
- * be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
- * BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+ * A NULL filter lets everything pass. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to
+ * 16777216, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
  */
 BRAMA_API
 BRAMA_MUST_USE
@@ -2886,22 +2464,20 @@ BRAMA_API bool brama_queue_wait(brama_queue_t *queue, uint64_t timeout_ms);
  * once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
  * closed with it: do not read from it, do not close it, drain the queue instead.
  *
- * Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many
- * files are open, BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no
- * such descriptor. Any thread.
+ * Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
+ * BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
  */
 BRAMA_API brama_result_t brama_queue_fd(brama_queue_t *queue, int *fd);
 
 /**
- * Ends the queue's subscription: nothing more comes, and waiting threads are woken. What
- * waits can still be drained. Further calls do nothing. NULL:
- * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * Ends the queue's subscription: nothing more comes, and waiting threads are woken. What waits
+ * can still be drained. Further calls do nothing. NULL: BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_queue_close(brama_queue_t *queue);
 
 /**
- * Whether nothing more will come: the queue was closed, its subscription ended, or its
- * manager shut down. Events may still wait. True for NULL. Any thread.
+ * Whether nothing more will come: the queue was closed, its subscription ended, or its manager
+ * shut down. Events may still wait. True for NULL.
  */
 BRAMA_API bool brama_queue_is_closed(const brama_queue_t *queue);
 
@@ -2915,29 +2491,27 @@ BRAMA_API void brama_queue_free(brama_queue_t *queue);
 
 /* -- Many handles in one call -------------------------------------------------------- */
 
-/**
- * One report of brama_report_many.
+/*
+ *     brama_report_item_t items[2] = {BRAMA_REPORT_ITEM_INIT, BRAMA_REPORT_ITEM_INIT};
+ *     items[0].connection = db;
+ *     items[0].outcome = BRAMA_OUTCOME_SUCCESS;
+ *     items[1].connection = search;
+ *     items[1].outcome = BRAMA_OUTCOME_FAILURE;
+ *     items[1].reason = "HTTP 503";
+ *     brama_report_many(items, sizeof(brama_report_item_t), 2);
  */
+
+/** One report of brama_report_many. */
 typedef struct brama_report_item_t {
-    /**
-     * Bytes of this struct; set by brama_report_item_init.
-     */
+    /** Bytes of this struct; set by brama_report_item_init. */
     size_t size;
-    /**
-     * Which connection; not NULL.
-     */
+    /** Which connection; not NULL. */
     const brama_connection_t *connection;
-    /**
-     * Why it failed, UTF-8. NULL: not said. Not looked at for a success.
-     */
+    /** Why it failed, UTF-8. NULL: not said. Not looked at for a success. */
     const char *reason;
-    /**
-     * Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty.
-     */
+    /** Bytes of the reason; BRAMA_TERMINATED (default): it ends with a NUL. 0: it is empty. */
     size_t reason_length;
-    /**
-     * BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE.
-     */
+    /** BRAMA_OUTCOME_SUCCESS or BRAMA_OUTCOME_FAILURE. */
     brama_outcome_t outcome;
     /**
      * Filled in by the call: what brama_connection_success or brama_connection_failure
@@ -2946,16 +2520,14 @@ typedef struct brama_report_item_t {
     brama_result_t result;
 } brama_report_item_t;
 
-/**
- * Makes an item that reports nothing yet. NULL is fine: nothing happens. Any thread.
- */
+/** Makes an item that reports nothing yet. */
 BRAMA_API void brama_report_item_init(brama_report_item_t *item);
 
 /**
- * brama_connection_available for count handles: the answers go into an array of as many.
- * A NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after
- * answering the others. If an array is NULL and count is not 0, nothing is written and
- * BRAMA_ERR_INVALID_ARGUMENT is returned. Any thread.
+ * brama_connection_available for count handles: the answers go into an array of as many. A
+ * NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after answering
+ * the others. If an array is NULL and count is not 0, nothing is written and
+ * BRAMA_ERR_INVALID_ARGUMENT is returned.
  */
 BRAMA_API
 brama_result_t brama_available_many(const brama_connection_t *const *connections,
@@ -2963,12 +2535,12 @@ brama_result_t brama_available_many(const brama_connection_t *const *connections
                                     bool *answers);
 
 /**
- * Reports for count connections, in order; each item gets its own result. Every item
- * is tried; the answer is BRAMA_OK, or the first result that is not. item_size is
- * sizeof(brama_report_item_t): the step from one item to the next. Each item has been
- * through brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT.
- * If items is NULL and count is not 0, or item_size is too small, nothing is done:
- * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * Reports for count connections, in order; each item gets its own result. Every item is tried;
+ * the answer is BRAMA_OK, or the first result that is not. item_size is
+ * sizeof(brama_report_item_t): the step from one item to the next. Each item has been through
+ * brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is
+ * NULL and count is not 0, or item_size is too small, nothing is done:
+ * BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API
 brama_result_t brama_report_many(brama_report_item_t *items,
@@ -2981,11 +2553,24 @@ brama_result_t brama_report_many(brama_report_item_t *items,
 
 /* -- Time that a test decides -------------------------------------------------------- */
 
+/*
+ *     brama_clock_t *clock = brama_clock_new(1700000000000);
+ *     brama_config_t config = BRAMA_CONFIG_INIT;
+ *     config.clock = clock;
+ *     brama_t *gate = brama_new(&config);
+ *     brama_register(gate, "db", NULL, NULL, NULL);
+ *     brama_open_circuit(gate, "db", NULL, NULL, 60000);
+ *     brama_clock_advance(clock, 60000); // no test has to sleep
+ *     if (brama_state(gate, "db", NULL) == BRAMA_STATE_HALF_OPEN)
+ *         puts("it probes again");
+ *     brama_free(gate);
+ *     brama_clock_free(clock);
+ */
+
 /**
- * Makes a clock that shows this Unix time, in ms, and stands still. Give it to
- * brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
- * NULL on error, such as a time above INT64_MAX, where BRAMA_NONE and its kin are.
- * Any thread.
+ * Makes a clock that shows this Unix time, in ms, and stands still. Give it to brama_new in
+ * brama_config_t.clock. The caller frees it with brama_clock_free. NULL on error, such as a
+ * time above INT64_MAX, where BRAMA_NONE and its kin are.
  */
 BRAMA_API BRAMA_MUST_USE brama_clock_t *brama_clock_new(uint64_t unix_ms);
 
@@ -2996,15 +2581,13 @@ BRAMA_API BRAMA_MUST_USE brama_clock_t *brama_clock_new(uint64_t unix_ms);
 BRAMA_API void brama_clock_free(brama_clock_t *clock);
 
 /**
- * Moves the time on by so many ms. It stops 34 years after its start. What became
- * due takes effect at the next call, on any thread; brama_poll does it now. NULL:
- * BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+ * Moves the time on by so many ms. It stops 34 years after its start. What became due takes
+ * effect at the next call, on any thread; brama_poll does it now. NULL:
+ * BRAMA_ERR_INVALID_ARGUMENT.
  */
 BRAMA_API brama_result_t brama_clock_advance(brama_clock_t *clock, uint64_t ms);
 
-/**
- * The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. Any thread.
- */
+/** The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. */
 BRAMA_API uint64_t brama_clock_unix_ms(const brama_clock_t *clock);
 
 #ifdef __cplusplus

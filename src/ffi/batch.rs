@@ -49,17 +49,17 @@ unsafe impl Extensible for brama_report_item_t {
     };
 }
 
-/// Makes an item that reports nothing yet. NULL is fine: nothing happens. Any thread.
+/// Makes an item that reports nothing yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_item_init(item: *mut brama_report_item_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(item) }
 }
 
-/// brama_connection_available for count handles: the answers go into an array of as many.
-/// A NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after
-/// answering the others. If an array is NULL and count is not 0, nothing is written and
-/// BRAMA_ERR_INVALID_ARGUMENT is returned. Any thread.
+/// brama_connection_available for count handles: the answers go into an array of as many. A
+/// NULL handle yields false, and the call returns BRAMA_ERR_INVALID_ARGUMENT after answering
+/// the others. If an array is NULL and count is not 0, nothing is written and
+/// BRAMA_ERR_INVALID_ARGUMENT is returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available_many(
     connections: *const *const brama_connection_t,
@@ -95,12 +95,12 @@ pub unsafe extern "C" fn brama_available_many(
     })
 }
 
-/// Reports for count connections, in order; each item gets its own result. Every item
-/// is tried; the answer is BRAMA_OK, or the first result that is not. item_size is
-/// sizeof(brama_report_item_t): the step from one item to the next. Each item has been
-/// through brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT.
-/// If items is NULL and count is not 0, or item_size is too small, nothing is done:
-/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// Reports for count connections, in order; each item gets its own result. Every item is tried;
+/// the answer is BRAMA_OK, or the first result that is not. item_size is
+/// sizeof(brama_report_item_t): the step from one item to the next. Each item has been through
+/// brama_report_item_init; one whose size is wrong gets BRAMA_ERR_INVALID_ARGUMENT. If items is
+/// NULL and count is not 0, or item_size is too small, nothing is done:
+/// BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_many(
     items: *mut brama_report_item_t,

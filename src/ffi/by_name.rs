@@ -21,14 +21,12 @@ use crate::values::settings::ConnectionOptions;
 
 /// Registers a connection, closed.
 ///
-/// identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is
-/// not the same as any scope. NULL options: the manager's settings in everything. If
-/// out is not NULL, it gets a handle, to be released by the caller, or NULL on error.
-/// A NULL manager is the default one.
+/// identifier and scope are 1 to 1024 bytes of UTF-8; a NULL scope is none, which is not the
+/// same as any scope. NULL options: the manager's settings in everything. If out is not NULL,
+/// it gets a handle, to be released by the caller, or NULL on error.
 ///
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG,
-/// BRAMA_ERR_ALREADY_REGISTERED (the existing connection is left as it is),
-/// BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_INVALID_CONFIG, BRAMA_ERR_ALREADY_REGISTERED
+/// (the existing connection is left as it is), BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_register(
     manager: *mut brama_t,
@@ -111,8 +109,7 @@ pub unsafe extern "C" fn brama_get_or_register_n(
 /// Removes a connection. Its handles answer BRAMA_ERR_NOT_FOUND from now on, and are
 /// released as ever.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unregister(
     manager: *mut brama_t,
@@ -127,9 +124,7 @@ pub unsafe extern "C" fn brama_unregister(
 /// Gives a handle of a registered connection into *out, to be released by the caller;
 /// NULL on error. With the manager's auto_register an unknown name is registered.
 ///
-/// A NULL manager is the default one, a NULL scope is none, out must not be NULL.
-/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any
-/// thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_get(
@@ -162,11 +157,10 @@ pub unsafe extern "C" fn brama_connection_get_n(
     }
 }
 
-/// Whether a call would be admitted now: true if the circuit is closed or half-open.
-/// A pure question: it takes no permit. If it is false, brama_last_error_message says why:
-/// the circuit is open, no connection of this name is registered, the manager was shut
-/// down, or an argument is invalid. A NULL manager is the default one, a NULL scope is none.
-/// Any thread.
+/// Whether a call would be admitted now: true if the circuit is closed or half-open. A pure
+/// question: it takes no permit. If it is false, brama_last_error_message says why: the circuit
+/// is open, no connection of this name is registered, the manager was shut down, or an argument
+/// is invalid.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_available(
@@ -223,10 +217,9 @@ fn unless_it_closed_meanwhile(manager: &Brama, key: Key<'_>) -> Result<bool, Fai
     }
 }
 
-/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered,
-/// the manager was shut down, or an argument is invalid: brama_last_error_message says
-/// which. Registers nothing. A NULL manager is the default one, a NULL scope is none. Any
-/// thread.
+/// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered, the
+/// manager was shut down, or an argument is invalid: brama_last_error_message says which.
+/// Registers nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state(
     manager: *mut brama_t,
@@ -244,8 +237,7 @@ pub unsafe extern "C" fn brama_state(
 /// Reports a success without a permit (ask, call, report). While half-open it counts
 /// like a probe's.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_success(
     manager: *mut brama_t,
@@ -280,8 +272,7 @@ pub unsafe extern "C" fn brama_success_with(
 /// half-open it counts like a probe's. The reason goes into the events; NULL: none.
 /// It never costs the report: see brama_report_t.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure(
     manager: *mut brama_t,
@@ -365,8 +356,7 @@ pub unsafe extern "C" fn brama_failure_with(
 /// nothing is reported: a number above INT64_MAX, as a difference below zero is, and
 /// BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure_for(
     manager: *mut brama_t,

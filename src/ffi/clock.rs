@@ -12,10 +12,9 @@ use crate::sys::manual_clock::ManualClock;
 /// No clock that starts by then ever shows a number that has a meaning, such as BRAMA_NONE.
 const LATEST: u64 = i64::MAX as u64;
 
-/// Makes a clock that shows this Unix time, in ms, and stands still. Give it to
-/// brama_new in brama_config_t.clock. The caller frees it with brama_clock_free.
-/// NULL on error, such as a time above INT64_MAX, where BRAMA_NONE and its kin are.
-/// Any thread.
+/// Makes a clock that shows this Unix time, in ms, and stands still. Give it to brama_new in
+/// brama_config_t.clock. The caller frees it with brama_clock_free. NULL on error, such as a
+/// time above INT64_MAX, where BRAMA_NONE and its kin are.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_clock_new(unix_ms: u64) -> *mut brama_clock_t {
@@ -40,9 +39,9 @@ pub unsafe extern "C" fn brama_clock_free(clock: *mut brama_clock_t) {
     });
 }
 
-/// Moves the time on by so many ms. It stops 34 years after its start. What became
-/// due takes effect at the next call, on any thread; brama_poll does it now. NULL:
-/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// Moves the time on by so many ms. It stops 34 years after its start. What became due takes
+/// effect at the next call, on any thread; brama_poll does it now. NULL:
+/// BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64) -> brama_result_t {
     guard::result(|| {
@@ -53,7 +52,7 @@ pub unsafe extern "C" fn brama_clock_advance(clock: *mut brama_clock_t, ms: u64)
     })
 }
 
-/// The time that a clock shows, in Unix ms; BRAMA_NONE for NULL. Any thread.
+/// The time that a clock shows, in Unix ms; BRAMA_NONE for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_clock_unix_ms(clock: *const brama_clock_t) -> u64 {
     guard::value(super::types::BRAMA_NONE, || {

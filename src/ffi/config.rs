@@ -241,14 +241,14 @@ unsafe impl Extensible for brama_config_t {
     );
 }
 
-/// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+/// Sets every field to "not given".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_options_init(options: *mut brama_options_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(options) }
 }
 
-/// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+/// Sets every field to "not given".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_config_init(config: *mut brama_config_t) {
     // SAFETY: NULL, or room for the struct.
@@ -259,9 +259,8 @@ pub unsafe extern "C" fn brama_config_init(config: *mut brama_config_t) {
 /// connections follow where they have no setting of their own. Counts, deadlines and
 /// permits survive.
 ///
-/// A NULL manager is the default one, a NULL config is refused. Errors:
-/// BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
-/// BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+/// BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_configure(
     manager: *mut brama_t,
@@ -288,9 +287,8 @@ pub unsafe extern "C" fn brama_configure(
 /// Changes the settings of one connection that are given, all at once; the others
 /// stay. Counts, deadlines and permits survive.
 ///
-/// A NULL manager is the default one, a NULL scope is none, all else must not be
-/// NULL. Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed),
-/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_INVALID_CONFIG (nothing was changed), BRAMA_ERR_INVALID_ARGUMENT,
+/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_configure_connection(
     manager: *mut brama_t,
@@ -312,7 +310,7 @@ pub unsafe extern "C" fn brama_configure_connection(
     })
 }
 
-/// brama_configure_connection on a handle. Neither may be NULL.
+/// brama_configure_connection on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_configure(
     connection: *const brama_connection_t,

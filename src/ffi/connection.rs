@@ -15,8 +15,8 @@ use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
 use crate::circuit::record::Begun;
 use crate::values::event::Report;
 
-/// One more reference to a handle, to be released once more. Returns the same pointer;
-/// NULL for NULL. Any thread.
+/// One more reference to a handle, to be released once more. Returns the same pointer; NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_retain(
     connection: *const brama_connection_t,
@@ -28,8 +28,8 @@ pub unsafe extern "C" fn brama_connection_retain(
     connection.cast_mut()
 }
 
-/// Gives a reference to a handle back; with the last one the handle is freed. The
-/// connection stays registered. NULL is fine. Any thread.
+/// Gives a reference to a handle back; with the last one the handle is freed. The connection
+/// stays registered. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_release(connection: *mut brama_connection_t) {
     guard::value((), || {
@@ -42,7 +42,6 @@ pub unsafe extern "C" fn brama_connection_release(connection: *mut brama_connect
 }
 
 /// The connection's identifier: valid as long as the handle is held. NULL for NULL.
-/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_identifier(
     connection: *const brama_connection_t,
@@ -53,8 +52,8 @@ pub unsafe extern "C" fn brama_connection_identifier(
     })
 }
 
-/// The connection's scope: valid as long as the handle is held; NULL if it has none,
-/// and for NULL. Any thread.
+/// The connection's scope: valid as long as the handle is held; NULL if it has none, and for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_scope(
     connection: *const brama_connection_t,
@@ -66,7 +65,7 @@ pub unsafe extern "C" fn brama_connection_scope(
     })
 }
 
-/// brama_available on a handle. False for NULL. Any thread.
+/// brama_available on a handle. False for NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_available(connection: *const brama_connection_t) -> bool {
@@ -105,7 +104,7 @@ fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
     })
 }
 
-/// brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN. Any thread.
+/// brama_state on a handle. NULL: BRAMA_STATE_UNKNOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_state(
     connection: *const brama_connection_t,
@@ -120,8 +119,8 @@ pub unsafe extern "C" fn brama_connection_state(
     })
 }
 
-/// brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// brama_success on a handle. NULL: BRAMA_ERR_INVALID_ARGUMENT. Errors: BRAMA_ERR_NOT_FOUND,
+/// BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_success(
     connection: *const brama_connection_t,
@@ -145,7 +144,7 @@ fn success_that_matters(handle: Option<&brama_connection_t>) -> brama_result_t {
     })
 }
 
-/// brama_success_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+/// brama_success_with on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_success_with(
     connection: *const brama_connection_t,
@@ -160,8 +159,7 @@ pub unsafe extern "C" fn brama_connection_success_with(
     }
 }
 
-/// brama_failure on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT. Errors:
-/// also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// brama_failure on a handle. Errors: also BRAMA_ERR_NOT_FOUND, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure(
     connection: *const brama_connection_t,
@@ -230,7 +228,7 @@ unsafe fn failure_that_matters(
     })
 }
 
-/// brama_failure_with on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+/// brama_failure_with on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure_with(
     connection: *const brama_connection_t,
@@ -247,7 +245,7 @@ pub unsafe extern "C" fn brama_connection_failure_with(
     }
 }
 
-/// brama_failure_for on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+/// brama_failure_for on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure_for(
     connection: *const brama_connection_t,

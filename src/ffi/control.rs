@@ -23,8 +23,7 @@ use crate::values::error::Error;
 /// its settings say, backoff and jitter included; BRAMA_NEVER: until it is closed or
 /// reset. The reason goes into the events; NULL: none.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_open_circuit(
     manager: *mut brama_t,
@@ -76,8 +75,7 @@ pub unsafe extern "C" fn brama_open_circuit_with(
 
 /// Closes a circuit. Its count of failures stays: one more may open it again.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_close_circuit(
     manager: *mut brama_t,
@@ -115,7 +113,7 @@ pub unsafe extern "C" fn brama_reset_circuit(
     unsafe { by_name(manager, || key(identifier, scope), Brama::reset_circuit) }
 }
 
-/// Resets every circuit of a manager. NULL: the default one. Never fails. Any thread.
+/// Resets every circuit of a manager. NULL: the default one. Never fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {
@@ -125,7 +123,7 @@ pub unsafe extern "C" fn brama_reset_all(manager: *mut brama_t) -> brama_result_
     })
 }
 
-/// brama_open_circuit on a handle, which must not be NULL.
+/// brama_open_circuit on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_open_circuit(
     connection: *const brama_connection_t,
@@ -144,7 +142,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit(
     }
 }
 
-/// brama_open_circuit_with on a handle, which must not be NULL.
+/// brama_open_circuit_with on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_open_circuit_with(
     connection: *const brama_connection_t,
@@ -163,7 +161,7 @@ pub unsafe extern "C" fn brama_connection_open_circuit_with(
     }
 }
 
-/// brama_close_circuit on a handle, which must not be NULL.
+/// brama_close_circuit on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_close_circuit(
     connection: *const brama_connection_t,
@@ -172,7 +170,7 @@ pub unsafe extern "C" fn brama_connection_close_circuit(
     unsafe { by_handle(connection, Connection::close_circuit) }
 }
 
-/// brama_half_open_circuit on a handle, which must not be NULL.
+/// brama_half_open_circuit on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_half_open_circuit(
     connection: *const brama_connection_t,
@@ -181,7 +179,7 @@ pub unsafe extern "C" fn brama_connection_half_open_circuit(
     unsafe { by_handle(connection, Connection::half_open_circuit) }
 }
 
-/// brama_reset_circuit on a handle, which must not be NULL.
+/// brama_reset_circuit on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_reset_circuit(
     connection: *const brama_connection_t,

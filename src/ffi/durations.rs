@@ -19,8 +19,7 @@ use crate::values::event::Report;
 /// Refused with BRAMA_ERR_INVALID_ARGUMENT, and nothing is reported: a number above INT64_MAX, as
 /// a difference below zero is, and BRAMA_NOT_GIVEN_U32 and BRAMA_INHERIT_U32.
 ///
-/// A NULL manager is the default one, a NULL scope is none. Errors:
-/// BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_success_in(
     manager: *mut brama_t,
@@ -46,9 +45,9 @@ pub unsafe extern "C" fn brama_success_in(
     }
 }
 
-/// Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A slow
-/// failure counts as a failure and as a slow call. duration_ms and errors as in brama_success_in.
-/// Any thread.
+/// Reports a failure of a call that has lasted duration_ms; otherwise as brama_failure_with. A
+/// slow failure counts as a failure and as a slow call. duration_ms and errors as in
+/// brama_success_in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_failure_in(
     manager: *mut brama_t,
@@ -73,7 +72,7 @@ pub unsafe extern "C" fn brama_failure_in(
     }
 }
 
-/// brama_success_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+/// brama_success_in on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_success_in(
     connection: *const brama_connection_t,
@@ -93,7 +92,7 @@ pub unsafe extern "C" fn brama_connection_success_in(
     }
 }
 
-/// brama_failure_in on a handle. A NULL connection: BRAMA_ERR_INVALID_ARGUMENT.
+/// brama_failure_in on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_failure_in(
     connection: *const brama_connection_t,
@@ -112,10 +111,10 @@ pub unsafe extern "C" fn brama_connection_failure_in(
     }
 }
 
-/// Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of what
-/// was measured. report and duration_ms as in brama_success_in. Errors as
-/// brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to be
-/// reported then. Any thread.
+/// Reports that the admitted call succeeded, and that it has lasted duration_ms, in place of
+/// what was measured. report and duration_ms as in brama_success_in. Errors as
+/// brama_permit_success, and BRAMA_ERR_INVALID_ARGUMENT for duration_ms: the permit is still to
+/// be reported then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success_in(
     permit: brama_permit_t,
@@ -145,9 +144,9 @@ pub unsafe extern "C" fn brama_permit_success_in_at(
     })
 }
 
-/// Reports that the admitted call failed, and that it has lasted duration_ms, in place of what was
-/// measured. report and duration_ms as in brama_failure_in, errors as in
-/// brama_permit_success_in. Any thread.
+/// Reports that the admitted call failed, and that it has lasted duration_ms, in place of what
+/// was measured. report and duration_ms as in brama_failure_in, errors as in
+/// brama_permit_success_in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_in(
     permit: brama_permit_t,

@@ -34,8 +34,8 @@ pub const BRAMA_ERR_OUT_OF_MEMORY: brama_result_t = -10;
 /// A limit of the process or the system is reached: of open files, say.
 pub const BRAMA_ERR_LIMIT: brama_result_t = -11;
 
-/// What a result code means in general, in English: a short sentence without
-/// details, even for numbers that are no code. Never NULL, valid for ever. Any thread.
+/// What a result code means in general, in English: a short sentence without details, even for
+/// numbers that are no code. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_strerror(result: brama_result_t) -> *const c_char {
     let text: &CStr = match result {

@@ -11,10 +11,10 @@ use super::handles::brama_t;
 use super::words_of_c::in_c;
 use crate::manager;
 
-/// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL
-/// on error: brama_last_error_message names the field, or says that there is no memory for
-/// event_capacity. That the system starts no
-/// background thread is no error here: brama_event_counts says so. Any thread.
+/// Makes a manager. NULL for the defaults. The caller frees it with brama_free. NULL on error:
+/// brama_last_error_message names the field, or says that there is no memory for
+/// event_capacity. That the system starts no background thread is no error here:
+/// brama_event_counts says so.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_t {
@@ -27,8 +27,8 @@ pub unsafe extern "C" fn brama_new(config: *const brama_config_t) -> *mut brama_
     })
 }
 
-/// The process-wide manager, made with the default settings on first use. It is what
-/// NULL stands for. Never freed: brama_free leaves it as it is. Never NULL. Any thread.
+/// The process-wide manager, made with the default settings on first use. It is what NULL
+/// stands for. Never freed: brama_free leaves it as it is. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_default() -> *mut brama_t {
     guard::value(ptr::null_mut(), || {
@@ -60,8 +60,8 @@ pub unsafe extern "C" fn brama_free(manager: *mut brama_t) {
 
 /// Shuts a manager down: all connections are removed, any later operation on them returns
 /// BRAMA_ERR_SHUT_DOWN, the events that wait are delivered, all subscriptions end, and its
-/// thread is joined. Further calls do nothing. NULL: the default manager, for the rest of
-/// the process. Any thread.
+/// thread is joined. Further calls do nothing. NULL: the default manager, for the rest of the
+/// process.
 ///
 /// It waits as long as the callbacks take; brama_shutdown_within does not. Called from a
 /// callback, predicate or brama_destroy_fn, of this manager or any other, it waits for
@@ -87,10 +87,10 @@ pub unsafe extern "C" fn brama_shutdown(manager: *mut brama_t) -> brama_result_t
 /// subscriber, or its last callback has not returned; events in batches that were not
 /// handed over count once for each batch.
 ///
-/// Without a background thread the callbacks run on the calling thread, and the time is
-/// looked at between two of them. Called from a callback it returns at once, as
-/// brama_shutdown does, and *left is how many happenings wait. NULL: the default manager,
-/// for the rest of the process. Any thread.
+/// Without a background thread the callbacks run on the calling thread, and the time is looked
+/// at between two of them. Called from a callback it returns at once, as brama_shutdown does,
+/// and *left is how many happenings wait. NULL: the default manager, for the rest of the
+/// process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_shutdown_within(
     manager: *mut brama_t,
@@ -107,9 +107,9 @@ pub unsafe extern "C" fn brama_shutdown_within(
     })
 }
 
-/// Does what is due: expiries, cleanup, delivery of events. Needed without a
-/// background thread, harmless with one. Runs callbacks on the calling thread. Inside
-/// a callback it does nothing. NULL: the default manager. Never fails. Any thread.
+/// Does what is due: expiries, cleanup, delivery of events. Needed without a background thread,
+/// harmless with one. Runs callbacks on the calling thread. Inside a callback it does nothing.
+/// NULL: the default manager. Never fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_poll(manager: *mut brama_t) -> brama_result_t {
     guard::result(|| {

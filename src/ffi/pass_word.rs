@@ -43,8 +43,8 @@ const _: () = assert!(Word::NOT_FREE >> 32 == (u32::MAX - BRAMA_PASS_LIMIT + 1) 
 ///
 /// A number below the limit also says that the circuit is closed; one that is not says that
 /// brama_connection_available has to be asked. All else about the number may change its
-/// meaning. Never write to it. Valid as long as the handle is held, also after the
-/// connection was unregistered (then it lets nothing pass). NULL for NULL. Any thread.
+/// meaning. Never write to it. Valid as long as the handle is held, also after the connection
+/// was unregistered (then it lets nothing pass). NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_word(
     connection: *const brama_connection_t,
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn brama_connection_pass_word(
 /// call that was let pass by that number, and is reported once for each of them: keep it
 /// and compare numbers, and a guarded call is one read and brama_permit_success_at.
 ///
-/// Neither pointer may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number
-/// lets nothing pass; *permit is then zero. Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT, even if the number lets nothing pass; *permit is then
+/// zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_pass_permit(
     connection: *const brama_connection_t,

@@ -73,9 +73,7 @@ const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t
 /// open until it is closed by hand. It gets 0 if the call is admitted, and BRAMA_NONE with any
 /// other error.
 ///
-/// A NULL manager is the default one, a NULL scope is none, permit must not be NULL.
 /// Other errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
-/// Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_acquire(
@@ -144,7 +142,7 @@ unsafe fn acquire<'k>(
     })
 }
 
-/// brama_acquire on a handle, which must not be NULL.
+/// brama_acquire on a handle.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_acquire(
@@ -280,9 +278,9 @@ unsafe fn answer(
     admitted
 }
 
-/// Whether the call is a probe: the circuit is half-open, and the call tests the
-/// dependency. A client may shorten its time-out then. False for a call that a ramp admitted,
-/// which is not a test, and for a permit of zeroes. Any thread.
+/// Whether the call is a probe: the circuit is half-open, and the call tests the dependency. A
+/// client may shorten its time-out then. False for a call that a ramp admitted, which is not a
+/// test, and for a permit of zeroes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_probe(permit: brama_permit_t) -> bool {
     // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
@@ -303,7 +301,7 @@ pub unsafe extern "C" fn brama_permit_is_probe_at(permit: *const brama_permit_t)
 
 /// Whether a half-open circuit gave the permit: a probe's, or that of a call in a ramp. Only on
 /// such a call another one may ride (brama_permit_covers), so a host that remembers which calls
-/// are under way need remember no others. False for a permit of zeroes. Any thread.
+/// are under way need remember no others. False for a permit of zeroes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_is_half_open(permit: brama_permit_t) -> bool {
     // SAFETY: this function's own copy of a permit, whose handle or manager is still there: the
@@ -335,7 +333,7 @@ pub unsafe extern "C" fn brama_permit_is_half_open_at(permit: *const brama_permi
 /// failed, it reports a failure. brama.hpp does all this.
 ///
 /// False for a NULL connection and for a permit of zeroes (then brama_last_error_message
-/// tells). Any thread.
+/// tells).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_covers(
     permit: brama_permit_t,

@@ -19,13 +19,13 @@ use crate::values::event::Report;
 
 /// Reports that the admitted call succeeded.
 ///
-/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's
-/// that has reported before; the report is counted in the totals and changes nothing else.
-/// A probe that reports after its time, in the same half-open state, counts. A probe's second
-/// report is recognised as long as no more than 4 other probes had its place since; after
-/// that it counts as one that comes after its time. A permit of a closed circuit that reports
-/// twice counts twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
-/// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// BRAMA_ERR_STALE: the state that the permit was given in is gone, or it is a probe's that has
+/// reported before; the report is counted in the totals and changes nothing else. A probe that
+/// reports after its time, in the same half-open state, counts. A probe's second report is
+/// recognised as long as no more than 4 other probes had its place since; after that it counts
+/// as one that comes after its time. A permit of a closed circuit that reports twice counts
+/// twice. BRAMA_ERR_NOT_FOUND: the connection is not registered any more. Also
+/// BRAMA_ERR_INVALID_ARGUMENT for a permit of zeroes, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_success(permit: brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
@@ -98,8 +98,8 @@ pub unsafe extern "C" fn brama_permit_success_with_at(
     })
 }
 
-/// Reports that the admitted call failed. The reason goes into the events; NULL: none.
-/// Errors as brama_permit_success. Any thread.
+/// Reports that the admitted call failed. The reason goes into the events; NULL: none. Errors
+/// as brama_permit_success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure(
     permit: brama_permit_t,
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn brama_permit_failure_with_at(
 /// Reports that the admitted call failed, and that the dependency has said how long it wants to
 /// be left alone; report and wait_ms as in brama_failure_for. If the permit is stale the wait
 /// changes nothing, as while the circuit is open. Errors as brama_permit_success, and
-/// BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then. Any thread.
+/// BRAMA_ERR_INVALID_ARGUMENT for wait_ms: the permit is still to be reported then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_failure_for(
     permit: brama_permit_t,
@@ -245,7 +245,7 @@ pub unsafe extern "C" fn brama_permit_failure_for_at(
 }
 
 /// Gives the permit back, neither success nor failure: what happened says nothing about the
-/// dependency. It is counted as ignored. Errors as brama_permit_success. Any thread.
+/// dependency. It is counted as ignored. Errors as brama_permit_success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_ignore(permit: brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.
@@ -263,9 +263,9 @@ pub unsafe extern "C" fn brama_permit_ignore_at(permit: *const brama_permit_t) -
 }
 
 /// Reports that the caller has given the call up, at a time-out of its own, say. That is
-/// ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or,
-/// if cancelled_after_ms is set and the call has lasted at least so long, it is a failure.
-/// Errors as brama_permit_success. Any thread.
+/// ignored as by brama_permit_ignore, since a cancelled caller is no failing dependency; or, if
+/// cancelled_after_ms is set and the call has lasted at least so long, it is a failure. Errors
+/// as brama_permit_success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_permit_cancelled(permit: brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is this function's own copy of a permit: the rule for pointers in `args`.

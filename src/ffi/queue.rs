@@ -33,9 +33,8 @@ unsafe fn kept(queue: *mut brama_queue_t) -> Result<Arc<brama_queue_t>, Error> {
 /// caller with brama_queue_free; NULL on error. Up to capacity events wait in order;
 /// the introduction says what happens when it is full.
 ///
-/// A NULL manager is the default one, a NULL filter lets everything pass, out must not
-/// be NULL. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to 16777216,
-/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// A NULL filter lets everything pass. Errors: BRAMA_ERR_INVALID_CONFIG if capacity is not 1 to
+/// 16777216, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_new(
@@ -135,9 +134,8 @@ pub unsafe extern "C" fn brama_queue_wait(queue: *mut brama_queue_t, timeout_ms:
 /// once the queue is closed: for epoll, libuv, asyncio. It belongs to the queue and is
 /// closed with it: do not read from it, do not close it, drain the queue instead.
 ///
-/// Neither may be NULL. Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many
-/// files are open, BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no
-/// such descriptor. Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT; BRAMA_ERR_LIMIT if too many files are open,
+/// BRAMA_ERR_OUT_OF_MEMORY, or BRAMA_ERR_UNSUPPORTED if the system has no such descriptor.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_fd(
     queue: *mut brama_queue_t,
@@ -164,9 +162,8 @@ fn descriptor(_: &brama_queue_t) -> Result<c_int, Failure> {
     Err(Failure::System(std::io::ErrorKind::Unsupported.into()))
 }
 
-/// Ends the queue's subscription: nothing more comes, and waiting threads are woken. What
-/// waits can still be drained. Further calls do nothing. NULL:
-/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// Ends the queue's subscription: nothing more comes, and waiting threads are woken. What waits
+/// can still be drained. Further calls do nothing. NULL: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_result_t {
     guard::result(|| {
@@ -176,8 +173,8 @@ pub unsafe extern "C" fn brama_queue_close(queue: *mut brama_queue_t) -> brama_r
     })
 }
 
-/// Whether nothing more will come: the queue was closed, its subscription ended, or its
-/// manager shut down. Events may still wait. True for NULL. Any thread.
+/// Whether nothing more will come: the queue was closed, its subscription ended, or its manager
+/// shut down. Events may still wait. True for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_queue_is_closed(queue: *const brama_queue_t) -> bool {
     guard::value(true, || {

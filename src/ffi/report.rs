@@ -62,7 +62,7 @@ unsafe impl Extensible for brama_report_t {
     };
 }
 
-/// Sets every field to "not given". NULL is fine: nothing happens. Any thread.
+/// Sets every field to "not given".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_report_init(report: *mut brama_report_t) {
     // SAFETY: NULL, or room for the struct.

@@ -18,9 +18,8 @@ use super::handles::brama_t;
 /// A manager that was shut down has no circuits any more: save first.
 ///
 /// The circuits are read one after the other, so together they are not one instant. No caller
-/// of a circuit waits for it. A NULL manager is the default one, data and length must not be
-/// NULL; on error *data is NULL and *length 0. Errors: BRAMA_ERR_INVALID_ARGUMENT,
-/// BRAMA_ERR_OUT_OF_MEMORY. Any thread.
+/// of a circuit waits for it. On error *data is NULL and *length 0. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_OUT_OF_MEMORY.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_save(
@@ -86,10 +85,9 @@ pub unsafe extern "C" fn brama_data_free(data: *mut u8) {
 /// say so (BRAMA_EVENT_DEFERRED).
 ///
 /// What waits takes as much memory as it does in the data; a later restore replaces what waits
-/// for the same names. A NULL manager is the default one, data must not be NULL and is not kept.
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off, of another version or no such data:
-/// brama_last_error_message says what is wrong at which offset), BRAMA_ERR_SHUT_DOWN. Then
-/// nothing was changed, and *count is 0. Any thread.
+/// for the same names. data is not kept. Errors: BRAMA_ERR_INVALID_ARGUMENT (damaged, cut off,
+/// of another version or no such data: brama_last_error_message says what is wrong at which
+/// offset), BRAMA_ERR_SHUT_DOWN. Then nothing was changed, and *count is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_restore(
     manager: *mut brama_t,

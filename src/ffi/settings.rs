@@ -93,7 +93,7 @@ unsafe impl Extensible for brama_settings_t {
     const BLANK: Self = setting_table!(blank);
 }
 
-/// Sets the size, and every field to none or zero. NULL is fine: nothing happens. Any thread.
+/// Sets the size, and every field to none or zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_settings_init(settings: *mut brama_settings_t) {
     // SAFETY: NULL, or room for the struct.
@@ -103,8 +103,7 @@ pub unsafe extern "C" fn brama_settings_init(settings: *mut brama_settings_t) {
 /// Fills in the settings that are in effect for a connection; registers nothing. The struct
 /// has been through brama_settings_init.
 ///
-/// A NULL manager is the default one, a NULL scope is none, settings must not be NULL.
-/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN. Any thread.
+/// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_settings(
     manager: *mut brama_t,
@@ -124,7 +123,7 @@ pub unsafe extern "C" fn brama_settings(
     })
 }
 
-/// brama_settings on a handle, which must not be NULL.
+/// brama_settings on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_settings(
     connection: *const brama_connection_t,

@@ -17,9 +17,8 @@ use super::text::Texts;
 /// be freed by the caller with brama_snapshot_free; NULL on error. As brama_for_each,
 /// with the loop on the caller's side.
 ///
-/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
-/// NULL manager is the default one, out must not be NULL. Errors:
-/// BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_snapshot_new(
@@ -105,16 +104,15 @@ unsafe impl Extensible for brama_state_counts_t {
     };
 }
 
-/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+/// Sets the size, and all else to zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state_counts_init(counts: *mut brama_state_counts_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(counts) }
 }
 
-/// Counts the connections in each state. The struct has been through
-/// brama_state_counts_init. A NULL manager is the default one, NULL counts are refused.
-/// Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// Counts the connections in each state. The struct has been through brama_state_counts_init.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_state_counts(
     manager: *mut brama_t,

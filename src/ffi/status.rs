@@ -160,7 +160,7 @@ thread_local! {
     static TEXTS: RefCell<Texts> = RefCell::default();
 }
 
-/// Makes a status that knows nothing. NULL is fine: nothing happens. Any thread.
+/// Makes a status that knows nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
     // SAFETY: NULL, or room for the struct.
@@ -172,10 +172,9 @@ pub unsafe extern "C" fn brama_status_init(status: *mut brama_status_t) {
 /// are valid until this thread's next call of brama_status or brama_connection_status,
 /// or its end.
 ///
-/// A NULL manager is the default one, a NULL scope is none, status must not be NULL.
 /// Errors: BRAMA_ERR_NOT_FOUND, BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN, and
-/// BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct
-/// is then as it was. Any thread.
+/// BRAMA_ERR_UNSUPPORTED in a destructor that runs because the thread ends; the struct is then
+/// as it was.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_status(
     manager: *mut brama_t,
@@ -194,7 +193,7 @@ pub unsafe extern "C" fn brama_status(
     })
 }
 
-/// brama_status on a handle, which must not be NULL.
+/// brama_status on a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_connection_status(
     connection: *const brama_connection_t,
@@ -215,9 +214,8 @@ pub unsafe extern "C" fn brama_connection_status(
 /// snapshot is taken first, so the callback may call anything, also brama_unregister.
 /// Each status is consistent with itself; together they are not one instant.
 ///
-/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. A
-/// NULL manager is the default one, a NULL callback is refused. Errors:
-/// BRAMA_ERR_INVALID_ARGUMENT. Any thread; the callback runs on the calling one.
+/// scope: only its connections; BRAMA_NO_SCOPE: only those without one; NULL: all. Errors:
+/// BRAMA_ERR_INVALID_ARGUMENT. The callback runs on the calling thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_for_each(
     manager: *mut brama_t,

@@ -131,14 +131,14 @@ unsafe impl Extensible for brama_event_counts_t {
     };
 }
 
-/// Makes a filter that lets everything pass. NULL is fine: nothing happens. Any thread.
+/// Makes a filter that lets everything pass.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_filter_init(filter: *mut brama_filter_t) {
     // SAFETY: NULL, or room for the struct.
     unsafe { init(filter) }
 }
 
-/// Sets the size and zeroes. NULL is fine: nothing happens. Any thread.
+/// Sets the size, and all else to zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts_t) {
     // SAFETY: NULL, or room for the struct.
@@ -154,13 +154,12 @@ pub unsafe extern "C" fn brama_event_counts_init(counts: *mut brama_event_counts
 /// reason.
 ///
 /// If out is not NULL, it gets the subscription, which the caller ends and frees with
-/// brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out
-/// is NULL, the subscription lasts as long as the manager. A NULL manager is the default
-/// one, a NULL filter lets everything pass, a NULL callback is refused.
+/// brama_unsubscribe, or NULL on error. The callback may run before *out is written. If out is
+/// NULL, the subscription lasts as long as the manager. A NULL filter lets everything pass.
 ///
 /// Errors: BRAMA_ERR_INVALID_ARGUMENT, BRAMA_ERR_SHUT_DOWN; BRAMA_ERR_UNSUPPORTED if the
-/// callback could never run, because the manager is to have a background thread and the
-/// system starts none. Any thread.
+/// callback could never run, because the manager is to have a background thread and the system
+/// starts none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscribe(
     manager: *mut brama_t,
@@ -222,11 +221,11 @@ pub unsafe extern "C" fn brama_subscribe_batched(
 /// running and never will again, and destroy has been called: it waits for a callback
 /// under way on another thread.
 ///
-/// Called from a callback, predicate or brama_destroy_fn, of this manager or any other,
-/// it waits for nothing and returns at once. The guarantee holds once the callback under
-/// way has returned, and destroy is called by the thread that runs it. So free user data
-/// in destroy, not after this call. The same is so when the time of a
-/// brama_shutdown_within was over. NULL is fine. Any thread, once.
+/// Called from a callback, predicate or brama_destroy_fn, of this manager or any other, it
+/// waits for nothing and returns at once. The guarantee holds once the callback under way has
+/// returned, and destroy is called by the thread that runs it. So free user data in destroy,
+/// not after this call. The same is so when the time of a brama_shutdown_within was over. NULL
+/// is fine. Call it once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription_t) {
     guard::value((), || {
@@ -238,8 +237,8 @@ pub unsafe extern "C" fn brama_unsubscribe(subscription: *mut brama_subscription
     });
 }
 
-/// Frees a subscription without ending it: it lasts as long as the manager. NULL is
-/// fine. Any thread, once.
+/// Frees a subscription without ending it: it lasts as long as the manager. NULL is fine. Call
+/// it once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subscription_t) {
     guard::value((), || {
@@ -257,7 +256,7 @@ pub unsafe extern "C" fn brama_subscription_detach(subscription: *mut brama_subs
 /// subscriptions. The promise is that of brama_unsubscribe; subscriptions and queues
 /// are still to be freed.
 ///
-/// A NULL manager is the default one. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_unsubscribe_matching(
     manager: *mut brama_t,
@@ -275,8 +274,8 @@ pub unsafe extern "C" fn brama_unsubscribe_matching(
 }
 
 /// Counts what became of a manager's events, and says whether its thread runs. Exact when
-/// nothing is on its way, after brama_poll, say. The struct has been through brama_event_counts_init. A NULL manager
-/// is the default one, NULL counts are refused. Errors: BRAMA_ERR_INVALID_ARGUMENT. Any thread.
+/// nothing is on its way, after brama_poll, say. The struct has been through
+/// brama_event_counts_init. Errors: BRAMA_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brama_event_counts(
     manager: *mut brama_t,

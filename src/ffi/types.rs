@@ -156,8 +156,8 @@ pub struct brama_pair_t {
 /// that no more. May call anything in this library, must not throw.
 pub type brama_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers.
-/// Never NULL, valid for ever. Any thread.
+/// "unknown", "closed", "open" or "half_open"; also "unknown" for other numbers. Never NULL,
+/// valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_state_name(state: brama_state_t) -> *const c_char {
     let name: &CStr = match state {
@@ -169,8 +169,8 @@ pub extern "C" fn brama_state_name(state: brama_state_t) -> *const c_char {
     name.as_ptr()
 }
 
-/// The name of an event type, such as "state_change"; "unknown" for other numbers.
-/// Never NULL, valid for ever. Any thread.
+/// The name of an event type, such as "state_change"; "unknown" for other numbers. Never NULL,
+/// valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *const c_char {
     let name: &CStr = match event_type {
@@ -195,8 +195,7 @@ pub extern "C" fn brama_event_type_name(event_type: brama_event_type_t) -> *cons
     name.as_ptr()
 }
 
-/// "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever. Any
-/// thread.
+/// "normal", "disabled" or "shadow"; "unknown" for other numbers. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_mode_name(mode: brama_mode_t) -> *const c_char {
     let name: &CStr = match mode {
@@ -209,7 +208,7 @@ pub extern "C" fn brama_mode_name(mode: brama_mode_t) -> *const c_char {
 }
 
 /// The name of a cause, such as "window"; "none" for BRAMA_CAUSE_NONE, "unknown" for other
-/// numbers. Never NULL, valid for ever. Any thread.
+/// numbers. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_cause_name(cause: brama_cause_t) -> *const c_char {
     let name: &CStr = match cause {

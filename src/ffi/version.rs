@@ -12,15 +12,15 @@ const VERSION: &CStr = {
 };
 
 /// The version of the library that is loaded, such as "0.1.0"; that of the header is
-/// BRAMA_VERSION_STRING. Never NULL, valid for ever. Any thread.
+/// BRAMA_VERSION_STRING. Never NULL, valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of the binary interface of the library that is loaded; a program
-/// works with it if this equals the header's BRAMA_ABI_VERSION. It is major * 1000,
-/// before version 1.0 + minor. Any thread.
+/// The version of the binary interface of the library that is loaded; a program works with it
+/// if this equals the header's BRAMA_ABI_VERSION. It is major * 1000, before version 1.0 +
+/// minor.
 #[unsafe(no_mangle)]
 pub extern "C" fn brama_abi_version() -> u32 {
     ABI_VERSION
