@@ -48,8 +48,8 @@
  *     last calls      the same shares of exactly the last rate_calls reports
  *     Retry-After     brama_failure_for: the dependency asked to be left alone
  *
- * Below minimum_calls no rate opens a circuit. A failure_rate replaces the default max_attempts, so
- * give max_attempts, too. To begin with:
+ * Below minimum_calls no rate opens a circuit. A failure_rate replaces the default max_attempts,
+ * so give max_attempts, too. To begin with:
  *
  *     options.max_attempts = 9;         // failures in a row, or
  *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
@@ -61,8 +61,8 @@
  * src/docs/rules.md in the source has settings for five kinds of dependency, what rates count
  * exactly, and what they cost.
  *
- * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes of them close the
- * circuit. With half_open_failure_rate as many probes are admitted in all, and their share of
+ * RECOVERY. half_open_max_calls probes may be out at once, and half_open_successes of them close
+ * the circuit. With half_open_failure_rate as many probes are admitted in all, and their share of
  * failures decides. With ramp_ms the circuit then stays half-open for that long and admits a share
  * of the calls that grows from ramp_start (0.1) to 1. Two failures in a row, or a rate, open it
  * again. src/docs/recovery.md in the source says this in full.
@@ -82,16 +82,16 @@
  * cuts it if it is too long. The report counts, and its event has BRAMA_EVENT_TRUNCATED.
  *
  * POINTERS. A NULL manager is the default manager, and a NULL scope means that the connection has
- * none. No other pointer may be NULL unless its function says what NULL means. Otherwise a function
- * that returns a code returns BRAMA_ERR_INVALID_ARGUMENT, a bool is false, a pointer is NULL, and
- * nothing was done. Functions that end in _init, _free, _release or _detach ignore NULL, and so does
- * brama_unsubscribe.
+ * none. No other pointer may be NULL unless its function says what NULL means. Otherwise a
+ * function that returns a code returns BRAMA_ERR_INVALID_ARGUMENT, a bool is false, a pointer is
+ * NULL, and nothing was done. Functions that end in _init, _free, _release or _detach ignore NULL,
+ * and so does brama_unsubscribe.
  *
  * ERRORS. A function that can fail returns brama_result_t: BRAMA_OK, which is 0, or a negative
  * code. One that returns a pointer returns NULL. After a failure, brama_last_error_message() says
  * what was wrong, and brama_last_error_code() is its code, on this thread. The same holds after a
- * question of brama_available or brama_state (by name, by handle or with lengths) that was answered
- * false or BRAMA_STATE_UNKNOWN. A call that fails changes nothing, unless it says so.
+ * question of brama_available or brama_state (by name, by handle or with lengths) that was
+ * answered false or BRAMA_STATE_UNKNOWN. A call that fails changes nothing, unless it says so.
  *
  * OWNERSHIP. What a function makes is given back once; everything else is the caller's own memory.
  *
@@ -111,50 +111,51 @@
  *
  * STRUCTS. Initialise a struct before you fill it in, with BRAMA_X_INIT where it is declared or
  * with brama_X_init. Both set `size`, which tells a newer library which fields your program was
- * compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...). BRAMA_INHERIT_... takes
- * a setting back that was given before.
+ * compiled with, and every other field to "not given" (BRAMA_NOT_GIVEN_...). BRAMA_INHERIT_...
+ * takes a setting back that was given before.
  *
- * VERSIONS. As long as BRAMA_ABI_VERSION stays the same, structs with a size only grow at their end,
- * and constants keep their values. It changes with the minor version before 1.0, and with the major
- * version from then on. The SONAME is libbrama.so.0.MINOR before 1.0 and libbrama.so.MAJOR from then
- * on, so a program finds a library that it can work with, or none. A program that loads the library
- * itself compares brama_abi_version() with BRAMA_ABI_VERSION. A program that sets a field which an
- * older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
+ * VERSIONS. As long as BRAMA_ABI_VERSION stays the same, structs with a size only grow at their
+ * end, and constants keep their values. It changes with the minor version before 1.0, and with the
+ * major version from then on. The SONAME is libbrama.so.0.MINOR before 1.0 and libbrama.so.MAJOR
+ * from then on, so a program finds a library that it can work with, or none. A program that loads
+ * the library itself compares brama_abi_version() with BRAMA_ABI_VERSION. A program that sets a
+ * field which an older library does not know gets BRAMA_ERR_INVALID_ARGUMENT.
  *
- * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix milliseconds,
- * made of the monotonic clock: a wall-clock jump opens and closes nothing. An opening that would
- * last longer than 34 years lasts until it is closed by hand.
+ * TIME. Lengths of time are in milliseconds, in uint64_t named ..._ms. Times are Unix
+ * milliseconds, made of the monotonic clock: a wall-clock jump opens and closes nothing. An
+ * opening that would last longer than 34 years lasts until it is closed by hand.
  *
- * THREADS. Every function may be called from any thread at any time, with two exceptions. A function
- * that gives an owned thing back (OWNERSHIP) must be the last use of its pointer. Only one thread at
- * a time may drain a given queue, or take from a given snapshot.
+ * THREADS. Every function may be called from any thread at any time, with two exceptions. A
+ * function that gives an owned thing back (OWNERSHIP) must be the last use of its pointer. Only
+ * one thread at a time may drain a given queue, or take from a given snapshot.
  *
  * Calls, reports and questions never wait and take no lock. They allocate only if there is a
  * subscriber and the reason is longer than 38 bytes or there is metadata. These functions may wait
  * for a callback that is running on another thread: brama_poll (and brama_queue_drain and
- * brama_queue_wait where no background thread runs), brama_shutdown, brama_free, brama_unsubscribe,
- * brama_unsubscribe_matching, brama_queue_close, brama_queue_free, and until its time is over
- * brama_shutdown_within. Do not hold a lock meanwhile that a callback takes. Called from a callback
- * they wait for nothing.
+ * brama_queue_wait where no background thread runs), brama_shutdown, brama_free,
+ * brama_unsubscribe, brama_unsubscribe_matching, brama_queue_close, brama_queue_free, and until
+ * its time is over brama_shutdown_within. Do not hold a lock meanwhile that a callback takes.
+ * Called from a callback they wait for nothing.
  *
  * A manager's background thread is called "brama-driver" and blocks all signals. If the system
  * starts none, brama_subscribe returns BRAMA_ERR_UNSUPPORTED,
- * brama_event_counts_t.background_running is 0, and everything else works as in a manager without a
- * background thread.
+ * brama_event_counts_t.background_running is 0, and everything else works as in a manager without
+ * a background thread.
  *
- * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained before). It
- * must call no function of this library: an expiry that it finds may be reported, which can start a
- * thread; the first use by a thread allocates; a report that interrupts another may lose a count.
+ * SIGNAL HANDLERS. A handler may read a pass word (brama_connection_pass_word, obtained before).
+ * It must call no function of this library: an expiry that it finds may be reported, which can
+ * start a thread; the first use by a thread allocates; a report that interrupts another may lose a
+ * count.
  *
  * CANCELLED THREADS. Do not cancel a thread (pthread_cancel) while it is inside a function of this
- * library: disable cancellation, or cancel where you wait for the dependency. Such a thread reports
- * brama_permit_cancelled.
+ * library: disable cancellation, or cancel where you wait for the dependency. Such a thread
+ * reports brama_permit_cancelled.
  *
  * INTERPRETERS. Callbacks come on a foreign thread. An interpreter with a lock or with per-thread
- * state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks or dies. Use a queue
- * and drain it on one of the interpreter's threads (brama_queue_fd wakes event loops),
- * brama_snapshot_new in place of brama_for_each where a callback is awkward, permits by pointer (the
- * functions that end in _at), and brama_connection_pass_word.
+ * state (Python, Ruby, Perl, R, Node) must not run its code there: it deadlocks or dies. Use a
+ * queue and drain it on one of the interpreter's threads (brama_queue_fd wakes event loops),
+ * brama_snapshot_new in place of brama_for_each where a callback is awkward, permits by pointer
+ * (the functions that end in _at), and brama_connection_pass_word.
  *
  * CALLBACKS run on the manager's own thread, on one that calls brama_poll, or on one that calls
  * another of the functions that may wait (THREADS); never on a thread that reports. They may call
@@ -163,26 +164,26 @@
  * thread all signals are blocked, also in what a callback starts there; a fault in a callback ends
  * the process without a handler.
  *
- * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and every drop is
- * counted. All other types are delivered at least once to every subscriber that they match. Where
- * there is no room, the events of one type and connection arrive late, merged into the latest of
- * them (BRAMA_EVENT_COALESCED), and a connection that came and went meanwhile leaves none. A
- * subscriber that hears of a registration hears of the removal, afterwards. In a queue that wants
- * removals, nothing of that connection comes later. The capacities and the number of connections
- * bound the memory, since reasons and metadata are bounded, too (brama_report_t).
+ * EVENTS. success, failure, probe and call_rejected may be dropped under overload, and every drop
+ * is counted. All other types are delivered at least once to every subscriber that they match.
+ * Where there is no room, the events of one type and connection arrive late, merged into the
+ * latest of them (BRAMA_EVENT_COALESCED), and a connection that came and went meanwhile leaves
+ * none. A subscriber that hears of a registration hears of the removal, afterwards. In a queue
+ * that wants removals, nothing of that connection comes later. The capacities and the number of
+ * connections bound the memory, since reasons and metadata are bounded, too (brama_report_t).
  *
- * THE END OF THE PROCESS. exit() and a return from main deliver nothing: the background thread runs
- * on until the system ends it, also while atexit functions and destructors of static objects run.
- * So a program calls brama_shutdown_within(manager, timeout_ms, &left), with NULL for the default
- * manager, before it returns from main or calls exit, if it wants its last events or if its
- * callbacks use what such functions destroy. The call may be registered with atexit: functions that
- * were registered later, and destructors of static objects that were made later, have then run
- * already.
+ * THE END OF THE PROCESS. exit() and a return from main deliver nothing: the background thread
+ * runs on until the system ends it, also while atexit functions and destructors of static objects
+ * run. So a program calls brama_shutdown_within(manager, timeout_ms, &left), with NULL for the
+ * default manager, before it returns from main or calls exit, if it wants its last events or if
+ * its callbacks use what such functions destroy. The call may be registered with atexit: functions
+ * that were registered later, and destructors of static objects that were made later, have then
+ * run already.
  *
- * FORK. In the child of a fork() everything works on with the state that it had: managers, handles,
- * permits, subscriptions, queues. The background thread restarts by itself. Events that were waiting
- * are the parent's. The descriptor of a queue keeps its number and is the child's own, to be
- * registered again with an event loop.
+ * FORK. In the child of a fork() everything works on with the state that it had: managers,
+ * handles, permits, subscriptions, queues. The background thread restarts by itself. Events that
+ * were waiting are the parent's. The descriptor of a queue keeps its number and is the child's
+ * own, to be registered again with an event loop.
  */
 
 #ifndef BRAMA_H

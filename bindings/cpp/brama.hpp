@@ -45,9 +45,10 @@
  * it was called on.
  *
  * A Permit of one's own is reported by its success(), failure(), success_in(), failure_in(),
- * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a failure
- * if an exception is destroying it that began after it was acquired. Guarded calls do not share it. What is cancelled is
- * ignored, or a failure if it lasted as long as the setting cancelled_after says.
+ * failure_for() or ignore(); one that is destroyed unreported is cancelled, or counted as a
+ * failure if an exception is destroying it that began after it was acquired. Guarded calls do not
+ * share it. What is cancelled is ignored, or a failure if it lasted as long as the setting
+ * cancelled_after says.
  *
  * TEXT NEVER COSTS A REPORT. Reasons and metadata of reports that are no UTF-8, contain a
  * NUL or are too long are made valid and cut, and the event says so (is_truncated).
@@ -158,7 +159,7 @@ inline constexpr std::uint32_t unlimited = BRAMA_UNLIMITED;
 /// In `Filter::scope` and `snapshot`: connections without a scope.
 inline constexpr const char* no_scope = BRAMA_NO_SCOPE;
 
-/// Strings of the user's: of a connection, or with a report.
+/// User-supplied strings: of a connection, or with a report.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
 /// The state of a circuit.
@@ -199,9 +200,13 @@ struct Inherit {
     constexpr operator std::uint32_t() const noexcept { return BRAMA_INHERIT_U32; }
     constexpr operator std::uint64_t() const noexcept { return BRAMA_INHERIT_U64; }
     constexpr operator double() const noexcept { return BRAMA_INHERIT_F64; }
-    constexpr operator ExpiryStrategy() const noexcept { return ExpiryStrategy{BRAMA_INHERIT_I32}; }
+    constexpr operator ExpiryStrategy() const noexcept {
+        return ExpiryStrategy{BRAMA_INHERIT_I32};
+    }
     constexpr operator Mode() const noexcept { return Mode{BRAMA_INHERIT_I32}; }
-    constexpr operator Milliseconds() const noexcept { return Milliseconds::max() - Milliseconds(2); }
+    constexpr operator Milliseconds() const noexcept {
+        return Milliseconds::max() - Milliseconds(2);
+    }
 };
 inline constexpr Inherit inherit;
 
@@ -231,7 +236,8 @@ struct Classified {
         : outcome(outcome_of_call), reason(std::move(reason_of_failure)) {}
 
     Outcome outcome;
-    std::string reason;  ///< "": none. Ends at the first NUL. Without effect unless the outcome is a failure
+    /// "": none. It ends at the first NUL, and has no effect unless the outcome is a failure.
+    std::string reason;
 };
 
 /// What an event is about.
@@ -319,8 +325,8 @@ public:
     /// The reason of that opening: the text of the failure that opened the circuit, or of the
     /// hand that did; nullptr if there is none. Valid as long as this or a copy of it is.
     const char* reason() const noexcept { return reason_ ? reason_->c_str() : nullptr; }
-    /// How long until asking again can make a difference: a hint of at most 1 s while all probes are
-    /// out, and in a ramp. None if the circuit is held open until it is closed by hand.
+    /// How long until asking again can make a difference: a hint of at most 1 s while all probes
+    /// are out, and in a ramp. None if the circuit is held open until it is closed by hand.
     std::optional<Milliseconds> retry_after() const noexcept { return retry_after_; }
 
 private:
@@ -398,9 +404,11 @@ inline std::optional<Time> time(std::uint64_t ms) noexcept {
 
 /// What a rejection says. It is made of what the answer knows, so that a rejection copies nothing.
 inline std::string rejection(std::uint64_t retry_after_ms) {
-    if (retry_after_ms == BRAMA_NEVER) return "rejected: the circuit is held open until it is closed by hand";
+    if (retry_after_ms == BRAMA_NEVER)
+        return "rejected: the circuit is held open until it is closed by hand";
     if (retry_after_ms == BRAMA_NONE) return brama_strerror(BRAMA_ERR_REJECTED);
-    const std::string text = "rejected: the circuit is open or recovering, or all probes are out, retry after ";
+    const std::string text =
+        "rejected: the circuit is open or recovering, or all probes are out, retry after ";
     if (retry_after_ms < 1000) return text + std::to_string(retry_after_ms) + "ms";
     std::string part = std::to_string(1000 + retry_after_ms % 1000);
     part[0] = '.';
@@ -436,7 +444,9 @@ public:
 
     /// Of Code::rejected: how long until asking again can make a difference; none if the
     /// circuit is held open until it is closed by hand.
-    std::optional<Milliseconds> retry_after() const noexcept { return detail::span(retry_after_ms_); }
+    std::optional<Milliseconds> retry_after() const noexcept {
+        return detail::span(retry_after_ms_);
+    }
 
     /// Throws what `code` and `message` say, unless all is well.
     void or_throw() const {
@@ -444,7 +454,8 @@ public:
     }
 
     /// For this header: an answer of its own, in the library's words.
-    static Answer own(Code code, const char* name, const char* value, const char* allowed) noexcept {
+    static Answer own(Code code, const char* name, const char* value,
+                      const char* allowed) noexcept {
         char text[192];
         const char* kind = code == Code::invalid_config ? "setting" : "argument";
         std::snprintf(text, sizeof text, "invalid %s `%s` = %s: %s", kind, name, value, allowed);
@@ -459,7 +470,8 @@ public:
     void or_throw_at_once() const {
         if (code_ == Code::rejected)
             BRAMA_HPP_THROW(Rejected(brama_last_error_message(), retry_after(),
-                                     detail::cause(brama_last_error_cause()), brama_last_error_reason()));
+                                     detail::cause(brama_last_error_cause()),
+                                     brama_last_error_reason()));
         or_throw();
     }
     /// For this header: the message, unless it is a rejection's; of an error whose message there
@@ -542,8 +554,10 @@ public:
     constexpr Text(std::nullopt_t) noexcept {}
     constexpr Text(std::nullptr_t) noexcept {}
     /// Terminated; NULL is none.
-    constexpr Text(const char* text) noexcept : data_(text), size_(BRAMA_TERMINATED), terminated_(true) {}
-    Text(const std::string& text) noexcept : data_(text.c_str()), size_(text.size()), terminated_(true) {}
+    constexpr Text(const char* text) noexcept
+        : data_(text), size_(BRAMA_TERMINATED), terminated_(true) {}
+    Text(const std::string& text) noexcept
+        : data_(text.c_str()), size_(text.size()), terminated_(true) {}
     constexpr Text(std::string_view text) noexcept
         : data_(text.data() != nullptr ? text.data() : ""), size_(text.size()) {}
     template <class T> Text(const std::optional<T>& text) noexcept {
@@ -588,7 +602,8 @@ public:
             return;
         }
         if (std::memchr(text.data(), '\0', size) != nullptr) {
-            answer_ = Answer::own(Code::invalid_argument, name, "a string with a NUL", "must be UTF-8 without NUL");
+            answer_ = Answer::own(Code::invalid_argument, name, "a string with a NUL",
+                                  "must be UTF-8 without NUL");
             return;
         }
         if (text.is_terminated()) {
@@ -601,7 +616,8 @@ public:
             to = large_.get();
         }
         if (to == nullptr) {
-            answer_ = Answer::own(Code::out_of_memory, name, "a string", "there is no memory for a copy");
+            answer_ = Answer::own(Code::out_of_memory, name, "a string",
+                                  "there is no memory for a copy");
             return;
         }
         std::memcpy(to, text.data(), size);
@@ -629,7 +645,8 @@ public:
         if (count_ == 0) return;
         pairs_.reset(new (std::nothrow) brama_pair_t[count_]);
         if (!pairs_) {
-            answer_ = Answer::own(Code::out_of_memory, "metadata", "a map", "there is no memory for a copy");
+            answer_ = Answer::own(Code::out_of_memory, "metadata", "a map",
+                                  "there is no memory for a copy");
             return;
         }
         std::size_t next = 0;
@@ -835,7 +852,8 @@ struct Filler {
         } else {
             // What C means by "not given" is nothing that one can give.
             if (static_cast<To>(*from) == to && answer)
-                answer = Answer::own(Code::invalid_config, name, "the number that means \"not given\"", "must be another one");
+                answer = Answer::own(Code::invalid_config, name,
+                                     "the number that means \"not given\"", "must be another one");
             to = static_cast<To>(*from);
         }
     }
@@ -870,7 +888,8 @@ struct Filler {
 struct NativeOptions : Filler {
     brama_options_t raw;
 
-    explicit NativeOptions(const Options& given) noexcept : pairs(given.metadata ? *given.metadata : nothing()) {
+    explicit NativeOptions(const Options& given) noexcept
+        : pairs(given.metadata ? *given.metadata : nothing()) {
         brama_options_init(&raw);
         put_all(given, raw);
         if (given.initial_state)
@@ -956,8 +975,8 @@ struct Status {
     std::uint64_t total_rejections;
     std::uint64_t total_ignored;  ///< permits given back: calls that were cancelled or ignored
     std::optional<double> success_rate;  ///< none before the first report
-    /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all calls
-    /// pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
+    /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all
+    /// calls pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
     std::optional<double> ramp_share;
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
@@ -979,7 +998,8 @@ struct Status {
     /// closed: in a row, inside the window, or among opened_calls, as cause says. None after an
     /// opening by hand, by a probe or by request, or if the number is not known.
     std::optional<std::uint64_t> opened_failures = {};
-    std::optional<std::uint64_t> opened_slow = {};  ///< the slow calls among opened_calls, failed or not
+    /// The slow calls among opened_calls, failed or not.
+    std::optional<std::uint64_t> opened_slow = {};
 
     /// From C's; copies. Reads no more of it than its size says: an older library knows less.
     static Status from(const brama_status_t& given) {
@@ -1010,38 +1030,39 @@ struct Status {
                           detail::rate(set.half_open_failure_rate),
                           detail::span(set.ramp_ms),
                           set.ramp_start};
-        return Status{raw.identifier,
-                      detail::copy(raw.scope),
-                      static_cast<State>(raw.state),
-                      raw.failure_count,
-                      detail::calls(raw.window_calls),
-                      detail::calls(raw.window_failures),
-                      detail::calls(raw.window_slow),
-                      raw.trips,
-                      detail::cause(raw.cause),
-                      detail::copy(raw.reason),
-                      detail::copy(raw.last_failure_reason),
-                      raw.total_successes,
-                      raw.total_failures,
-                      raw.total_rejections,
-                      raw.total_ignored,
-                      raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
-                      detail::rate(raw.ramp_share),
-                      detail::time(raw.last_success_time_ms),
-                      detail::time(raw.last_failure_time_ms),
-                      detail::time(raw.opened_at_ms),
-                      detail::time(raw.last_state_change_ms),
-                      length(raw.time_in_state_ms),
-                      length(raw.expiry_ms),
-                      detail::span(raw.retry_after_ms),
-                      settings,
-                      detail::to_metadata(raw.metadata, raw.metadata_count),
-                      static_cast<Mode>(raw.mode),
-                      raw.would_reject,
-                      raw.probes_out,
-                      detail::calls(raw.opened_calls),
-                      detail::calls(raw.opened_failures),
-                      detail::calls(raw.opened_slow)};
+        return Status{
+            raw.identifier,
+            detail::copy(raw.scope),
+            static_cast<State>(raw.state),
+            raw.failure_count,
+            detail::calls(raw.window_calls),
+            detail::calls(raw.window_failures),
+            detail::calls(raw.window_slow),
+            raw.trips,
+            detail::cause(raw.cause),
+            detail::copy(raw.reason),
+            detail::copy(raw.last_failure_reason),
+            raw.total_successes,
+            raw.total_failures,
+            raw.total_rejections,
+            raw.total_ignored,
+            raw.success_rate < 0 ? std::nullopt : std::optional<double>(raw.success_rate),
+            detail::rate(raw.ramp_share),
+            detail::time(raw.last_success_time_ms),
+            detail::time(raw.last_failure_time_ms),
+            detail::time(raw.opened_at_ms),
+            detail::time(raw.last_state_change_ms),
+            length(raw.time_in_state_ms),
+            length(raw.expiry_ms),
+            detail::span(raw.retry_after_ms),
+            settings,
+            detail::to_metadata(raw.metadata, raw.metadata_count),
+            static_cast<Mode>(raw.mode),
+            raw.would_reject,
+            raw.probes_out,
+            detail::calls(raw.opened_calls),
+            detail::calls(raw.opened_failures),
+            detail::calls(raw.opened_slow)};
     }
 };
 
@@ -1054,9 +1075,9 @@ struct StateCounts {
 
 /// How many events of a manager went which way.
 struct EventCounts {
-    std::uint64_t published = 0;  ///< that somebody wanted when they happened
+    std::uint64_t published = 0;  ///< that a subscriber wanted when they happened
     std::uint64_t delivered = 0;  ///< once for each subscriber
-    std::uint64_t dropped = 0;    ///< that may be dropped and found no room, or that a shutdown left
+    std::uint64_t dropped = 0;  ///< that may be dropped and found no room, or that a shutdown left
     std::uint64_t coalesced = 0;  ///< merged into a later one
     /// Whether the background thread runs in this process. While it does not, events are
     /// delivered by poll() and by draining a queue.
@@ -1085,13 +1106,13 @@ struct Event {
     bool truncated = false;
     std::optional<Cause> cause = {};  ///< why the circuit is open, if it is and the cause is known
     /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and
-    /// if it is coalesced.
+    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe,
+    /// and if it is coalesced.
     std::optional<std::uint64_t> window_calls = {};
     std::optional<std::uint64_t> window_failures = {};  ///< the failures among window_calls
-    std::optional<std::uint64_t> window_slow = {};      ///< the slow calls among them, failed or not
-    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
-    /// which the mode returns, and a question is answered with closed.
+    std::optional<std::uint64_t> window_slow = {};  ///< the slow calls among them, failed or not
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those
+    /// to which the mode returns, and a question is answered with closed.
     Mode mode = Mode::normal;
     /// A hand did this while the circuit was disabled: it takes effect when that is enabled again.
     bool deferred = false;
@@ -1117,13 +1138,19 @@ public:
     /// Failures in a row, or inside the window, when it happened.
     std::uint32_t failure_count() const noexcept { return raw_->failure_count; }
     /// The reports that counted for the rates when the circuit opened, as in Status. None if the
-    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and
-    /// if it is coalesced.
-    std::optional<std::uint64_t> window_calls() const noexcept { return detail::calls(raw_->window_calls); }
+    /// event tells of no opening, if no rate was set, of an opening by hand or by a failed probe,
+    /// and if it is coalesced.
+    std::optional<std::uint64_t> window_calls() const noexcept {
+        return detail::calls(raw_->window_calls);
+    }
     /// The failures among window_calls.
-    std::optional<std::uint64_t> window_failures() const noexcept { return detail::calls(raw_->window_failures); }
+    std::optional<std::uint64_t> window_failures() const noexcept {
+        return detail::calls(raw_->window_failures);
+    }
     /// The slow calls among window_calls, failed or not.
-    std::optional<std::uint64_t> window_slow() const noexcept { return detail::calls(raw_->window_slow); }
+    std::optional<std::uint64_t> window_slow() const noexcept {
+        return detail::calls(raw_->window_slow);
+    }
     /// Orders the events of one connection: the larger number tells the later state.
     std::uint64_t sequence() const noexcept { return raw_->sequence; }
     /// Larger for a name that is registered again.
@@ -1135,8 +1162,8 @@ public:
     bool is_coalesced() const noexcept { return (raw_->flags & BRAMA_EVENT_COALESCED) != 0; }
     /// Whether the reason or the metadata was cut, or made valid text.
     bool is_truncated() const noexcept { return (raw_->flags & BRAMA_EVENT_TRUNCATED) != 0; }
-    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those to
-    /// which the mode returns, and a question is answered with closed.
+    /// The mode that was in effect. While it is `Mode::disabled`, the states of events are those
+    /// to which the mode returns, and a question is answered with closed.
     Mode mode() const noexcept { return static_cast<Mode>(raw_->mode); }
     /// Whether the mode is `Mode::shadow`: the circuit rejects nothing. A call_rejected tells of a
     /// call that passed then.
@@ -1155,11 +1182,26 @@ public:
 
     /// What can be kept.
     Event copy() const {
-        return Event{type(),          std::string(connection()), detail::copy(raw_->scope), previous_state(),
-                     new_state(),     detail::copy(raw_->reason), failure_count(),          sequence(),
-                     registration(),  timestamp(),                expiry(),                 is_coalesced(),
-                     metadata(),      is_truncated(),             cause(),                  window_calls(),
-                     window_failures(), window_slow(),            mode(),                   is_deferred()};
+        return Event{type(),
+                     std::string(connection()),
+                     detail::copy(raw_->scope),
+                     previous_state(),
+                     new_state(),
+                     detail::copy(raw_->reason),
+                     failure_count(),
+                     sequence(),
+                     registration(),
+                     timestamp(),
+                     expiry(),
+                     is_coalesced(),
+                     metadata(),
+                     is_truncated(),
+                     cause(),
+                     window_calls(),
+                     window_failures(),
+                     window_slow(),
+                     mode(),
+                     is_deferred()};
     }
     /// C's.
     const brama_event_t& native() const noexcept { return *raw_; }
@@ -1237,7 +1279,7 @@ struct Watch {
     ExceptionHandler handler;
     std::atomic<std::uint64_t> exceptions{0};
 
-    /// Runs code of the user's for C, which no exception may enter.
+    /// Runs the user's code for C, which no exception may enter.
     template <class T, class F> T contain(T otherwise, F&& code) noexcept {
         BRAMA_HPP_TRY { return code(); }
         BRAMA_HPP_CATCH(...) {
@@ -1251,7 +1293,7 @@ struct Watch {
     }
 };
 
-/// A function of the user's, owned by the library.
+/// A user-supplied function, owned by the library.
 template <class F> struct Owned {
     F function;
     std::shared_ptr<Watch> watch;
@@ -1260,9 +1302,13 @@ template <class F> struct Owned {
         auto* self = static_cast<Owned*>(data);
         self->watch->contain(true, [&] { self->function(EventView(*event)); return true; });
     }
-    static void several(const brama_event_t* events, std::size_t step, std::size_t count, void* data) {
+    static void several(const brama_event_t* events, std::size_t step, std::size_t count,
+                        void* data) {
         auto* self = static_cast<Owned*>(data);
-        self->watch->contain(true, [&] { self->function(EventBatch(events, step, count)); return true; });
+        self->watch->contain(true, [&] {
+            self->function(EventBatch(events, step, count));
+            return true;
+        });
     }
     static bool wanted(const brama_event_t* event, void* data) {
         auto* self = static_cast<Owned*>(data);
@@ -1285,7 +1331,9 @@ public:
         if (given.predicate && watch) predicate_.reset(new OwnedPredicate{given.predicate, watch});
     }
 
-    Answer answer() const noexcept { return connection_.answer() ? scope_.answer() : connection_.answer(); }
+    Answer answer() const noexcept {
+        return connection_.answer() ? scope_.answer() : connection_.answer();
+    }
 
     /// C's, which takes the predicate over.
     const brama_filter_t* handed_over() noexcept {
@@ -1320,10 +1368,12 @@ template <class T, void (*FREE)(T*)> using Handle = std::unique_ptr<T, Release<T
 class ManualClock {
 public:
     /// Shows this time. Errors: InvalidArgument before 1970, and for a time that stands for none.
-    explicit ManualClock(Time start = Time(Milliseconds(0))) : ManualClock(try_make(start).value()) {}
+    explicit ManualClock(Time start = Time(Milliseconds(0)))
+        : ManualClock(try_make(start).value()) {}
     static Result<ManualClock> try_make(Time start = Time(Milliseconds(0))) noexcept {
         Answer answer;
-        const std::uint64_t ms = detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
+        const std::uint64_t ms =
+            detail::ms(answer, Code::invalid_argument, "start", start.time_since_epoch());
         if (!answer) return answer;
         brama_clock_t* raw = brama_clock_new(ms);
         if (raw == nullptr) return Answer(brama_last_error_code());
@@ -1410,7 +1460,8 @@ public:
     void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) {
         try_failure_for(reason, wait, metadata).value();
     }
-    Result<void> try_failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) noexcept {
+    Result<void> try_failure_for(Text reason, Milliseconds wait,
+                                 const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::waiting(answer, wait);
@@ -1422,7 +1473,9 @@ public:
     /// success() and failure() of a call that has lasted so long, as its reporter knows, in place
     /// of what was measured. Errors as success(); InvalidArgument for a duration that is
     /// negative, `never`, `none` or `inherit`: then it is still to be reported.
-    void success_in(Milliseconds duration, const Metadata& metadata = {}) { try_success_in(duration, metadata).value(); }
+    void success_in(Milliseconds duration, const Metadata& metadata = {}) {
+        try_success_in(duration, metadata).value();
+    }
     Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report({}, metadata);
         Answer answer;
@@ -1434,7 +1487,8 @@ public:
     void failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) {
         try_failure_in(duration, reason, metadata).value();
     }
-    Result<void> try_failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) noexcept {
+    Result<void> try_failure_in(Milliseconds duration, Text reason = {},
+                                const Metadata& metadata = {}) noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::lasting(answer, duration);
@@ -1527,7 +1581,8 @@ public:
     void cancelled() noexcept { end(Outcome::ignored, nullptr, brama_permit_cancelled_at); }
 
 private:
-    void end(Outcome outcome, const char* reason, brama_result_t (*ignore)(const brama_permit_t*)) noexcept {
+    void end(Outcome outcome, const char* reason,
+             brama_result_t (*ignore)(const brama_permit_t*)) noexcept {
         is_over_ = true;
         if (is_listed_) outcome = unlist(outcome);
         if (entry_.mount != nullptr) {
@@ -1567,7 +1622,8 @@ private:
 struct ByItself {};
 inline constexpr ByItself by_itself;
 
-template <class R, class Classify> void conclude(Guarded& call, const R& result, Classify&& classify) {
+template <class R, class Classify>
+void conclude(Guarded& call, const R& result, Classify&& classify) {
     if constexpr (std::is_same_v<std::decay_t<Classify>, ByItself>) {
         const Answer& answer = result;
         if (answer)
@@ -1578,8 +1634,9 @@ template <class R, class Classify> void conclude(Guarded& call, const R& result,
             call.conclude(Outcome::failure, answer.words());
     } else {
         using Said = std::decay_t<std::invoke_result_t<Classify, const R&>>;
-        static_assert(std::is_convertible_v<Said, Outcome> || std::is_convertible_v<Said, Classified>,
-                      "a classifier answers a brama::Outcome, or a brama::Classified with a reason");
+        static_assert(
+            std::is_convertible_v<Said, Outcome> || std::is_convertible_v<Said, Classified>,
+            "a classifier answers a brama::Outcome, or a brama::Classified with a reason");
         if constexpr (std::is_convertible_v<Said, Outcome>) {
             call.conclude(std::invoke(std::forward<Classify>(classify), result));
         } else {
@@ -1609,9 +1666,11 @@ inline bool wraps_rejection(const std::exception& exception) noexcept {
 }
 
 /// Runs a call and reports what became of it; `classify` is asked if it returns.
-template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
+template <class F, class Classify>
+std::invoke_result_t<F> guarded(Entry& entry, F&& fn, Classify&& classify) {
     using R = std::invoke_result_t<F>;
-    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, ByItself> || std::is_base_of_v<Answer, std::decay_t<R>>;
+    constexpr bool asks = !std::is_same_v<std::decay_t<Classify>, ByItself> ||
+                          std::is_base_of_v<Answer, std::decay_t<R> >;
     Guarded call(entry);
     BRAMA_HPP_TRY {
         if constexpr (asks) {
@@ -1631,7 +1690,8 @@ template <class F, class Classify> std::invoke_result_t<F> guarded(Entry& entry,
         call.conclude(Outcome::ignored);
         throw;
     } catch (const std::exception& exception) {
-        call.conclude(wraps_rejection(exception) ? Outcome::ignored : Outcome::failure, exception.what());
+        call.conclude(wraps_rejection(exception) ? Outcome::ignored : Outcome::failure,
+                      exception.what());
         throw;
     } catch (...) {
         // What unwinds and is no exception of C++ is the end of a thread that is cancelled.
@@ -1668,7 +1728,8 @@ inline Permit now(Result<Permit> permit) {
     return *std::move(permit);
 }
 
-inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit, std::uint64_t retry_after_ms) noexcept {
+inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& permit,
+                               std::uint64_t retry_after_ms) noexcept {
     if (result == BRAMA_OK) return Permit(permit);
     return refused(result, retry_after_ms);
 }
@@ -1683,7 +1744,8 @@ inline Result<Permit> admitted(brama_result_t result, const brama_permit_t& perm
 class Connection {
 public:
     /// Takes over a reference of C's.
-    explicit Connection(brama_connection_t* raw) noexcept : raw_(raw), pass_word_(brama_connection_pass_word(raw)) {}
+    explicit Connection(brama_connection_t* raw) noexcept
+        : raw_(raw), pass_word_(brama_connection_pass_word(raw)) {}
     Connection(const Connection& other) noexcept
         : raw_(brama_connection_retain(other.raw_.get())), pass_word_(other.pass_word_) {}
     Connection(Connection&& other) noexcept
@@ -1696,12 +1758,18 @@ public:
     ~Connection() = default;
 
     /// Valid as long as a handle is held.
-    std::string_view identifier() const noexcept { return detail::view(brama_connection_identifier(native())).value_or(""); }
-    std::optional<std::string_view> scope() const noexcept { return detail::view(brama_connection_scope(native())); }
+    std::string_view identifier() const noexcept {
+        return detail::view(brama_connection_identifier(native())).value_or("");
+    }
+    std::optional<std::string_view> scope() const noexcept {
+        return detail::view(brama_connection_scope(native()));
+    }
 
     /// Whether a call would be admitted now. A pure question: takes no permit. One load
     /// while the circuit is closed.
-    bool available() const noexcept { return passes_freely() || brama_connection_available(native()); }
+    bool available() const noexcept {
+        return passes_freely() || brama_connection_available(native());
+    }
 
     /// The state as of now; State::unknown if the connection is gone.
     State state() const noexcept { return static_cast<State>(brama_connection_state(native())); }
@@ -1734,7 +1802,8 @@ public:
     }
     /// call() with a function that looks at the result and says what it means: an Outcome, or a
     /// Classified with the reason of a failure.
-    template <class Classify, class F> std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
+    template <class Classify, class F>
+    std::invoke_result_t<F> call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
         enter(entry).or_throw_at_once();
         return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
@@ -1744,7 +1813,8 @@ public:
     template <class F> Result<std::invoke_result_t<F>> try_call(F&& fn) const {
         return try_call_with(detail::by_itself, std::forward<F>(fn));
     }
-    template <class Classify, class F> Result<std::invoke_result_t<F>> try_call_with(Classify&& classify, F&& fn) const {
+    template <class Classify, class F>
+    Result<std::invoke_result_t<F> > try_call_with(Classify&& classify, F&& fn) const {
         detail::Entry entry;
         const Answer answer = enter(entry);
         if (!answer) return answer;
@@ -1755,7 +1825,9 @@ public:
     /// NotFound, ShutDown.
     void success() const { try_success().value(); }
     void success(const Metadata& metadata) const { try_success(metadata).value(); }
-    Result<void> try_success() const noexcept { return Answer(brama_connection_success(native())); }
+    Result<void> try_success() const noexcept {
+        return Answer(brama_connection_success(native()));
+    }
     Result<void> try_success(const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
         return Answer(brama_connection_success_with(native(), &report.raw));
@@ -1763,7 +1835,9 @@ public:
 
     /// Reports a failure without a permit. Errors: NotFound, ShutDown.
     void failure(Text reason = {}) const { try_failure(reason).value(); }
-    void failure(Text reason, const Metadata& metadata) const { try_failure(reason, metadata).value(); }
+    void failure(Text reason, const Metadata& metadata) const {
+        try_failure(reason, metadata).value();
+    }
     Result<void> try_failure(Text reason = {}) const noexcept {
         return Answer(brama_connection_failure_n(native(), reason.data(), reason.size()));
     }
@@ -1782,11 +1856,13 @@ public:
     void failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
         try_failure_for(reason, wait, metadata).value();
     }
-    Result<void> try_failure_for(Text reason, Milliseconds wait, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_failure_for(Text reason, Milliseconds wait,
+                                 const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::waiting(answer, wait);
-        return answer ? Answer(brama_connection_failure_for(native(), &report.raw, length)) : answer;
+        return answer ? Answer(brama_connection_failure_for(native(), &report.raw, length))
+                      : answer;
     }
 
     /// success() and failure() of a call that has lasted so long, as its reporter knows. Where
@@ -1796,51 +1872,65 @@ public:
     void success_in(Milliseconds duration, const Metadata& metadata = {}) const {
         try_success_in(duration, metadata).value();
     }
-    Result<void> try_success_in(Milliseconds duration, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_success_in(Milliseconds duration,
+                                const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report({}, metadata);
         Answer answer;
         const auto length = detail::lasting(answer, duration);
-        return answer ? Answer(brama_connection_success_in(native(), &report.raw, length)) : answer;
+        return answer ? Answer(brama_connection_success_in(native(), &report.raw, length))
+                      : answer;
     }
     void failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const {
         try_failure_in(duration, reason, metadata).value();
     }
-    Result<void> try_failure_in(Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_failure_in(Milliseconds duration, Text reason = {},
+                                const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::lasting(answer, duration);
-        return answer ? Answer(brama_connection_failure_in(native(), &report.raw, length)) : answer;
+        return answer ? Answer(brama_connection_failure_in(native(), &report.raw, length))
+                      : answer;
     }
 
     /// Opens the circuit, or moves the deadline of an open one: for this long this time,
     /// or `never` to stay open until closed; if not given, as its settings say. Errors:
     /// NotFound, ShutDown, InvalidArgument.
-    void open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const {
+    void open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {},
+                      const Metadata& metadata = {}) const {
         try_open_circuit(reason, expiry, metadata).value();
     }
-    Result<void> try_open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_open_circuit(Text reason = {}, std::optional<Milliseconds> expiry = {},
+                                  const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::opening(answer, expiry);
-        return answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length)) : answer;
+        return answer ? Answer(brama_connection_open_circuit_with(native(), &report.raw, length))
+                      : answer;
     }
 
     /// Closes the circuit; its count of failures stays. Errors: NotFound, ShutDown.
     void close_circuit() const { try_close_circuit().value(); }
-    Result<void> try_close_circuit() const noexcept { return Answer(brama_connection_close_circuit(native())); }
+    Result<void> try_close_circuit() const noexcept {
+        return Answer(brama_connection_close_circuit(native()));
+    }
     /// Lets probes through now; does nothing while half-open. Errors: NotFound, ShutDown.
     void half_open_circuit() const { try_half_open_circuit().value(); }
-    Result<void> try_half_open_circuit() const noexcept { return Answer(brama_connection_half_open_circuit(native())); }
+    Result<void> try_half_open_circuit() const noexcept {
+        return Answer(brama_connection_half_open_circuit(native()));
+    }
     /// Closes it and forgets its count, its window and its openings. Errors: NotFound, ShutDown.
     void reset_circuit() const { try_reset_circuit().value(); }
-    Result<void> try_reset_circuit() const noexcept { return Answer(brama_connection_reset_circuit(native())); }
+    Result<void> try_reset_circuit() const noexcept {
+        return Answer(brama_connection_reset_circuit(native()));
+    }
 
     /// Changes the settings that are given, all at once. Errors: InvalidConfig (nothing
     /// was changed), InvalidArgument, NotFound, ShutDown.
     void configure(const Options& options) const { try_configure(options).value(); }
     Result<void> try_configure(const Options& options) const noexcept {
         const detail::NativeOptions given(options);
-        return given.answer ? Answer(brama_connection_configure(native(), &given.raw)) : given.answer;
+        return given.answer ? Answer(brama_connection_configure(native(), &given.raw))
+                            : given.answer;
     }
 
     /// C's, still owned by this.
@@ -1858,7 +1948,8 @@ private:
     Answer enter(detail::Entry& entry) const noexcept {
         if (detail::innermost != nullptr && detail::mount(entry, native())) return {};
         std::uint64_t retry_after_ms;
-        const brama_result_t result = brama_connection_acquire(native(), &entry.permit, &retry_after_ms);
+        const brama_result_t result =
+            brama_connection_acquire(native(), &entry.permit, &retry_after_ms);
         // A circuit that is closed now has no probes: either the call is none, or its
         // half-open state is over.
         if (result == BRAMA_OK) {
@@ -1871,7 +1962,8 @@ private:
     /// Whether the circuit is closed, as far as one load tells.
     bool passes_freely() const noexcept {
 #if defined(__GNUC__)
-        return pass_word_ != nullptr && __atomic_load_n(pass_word_, __ATOMIC_ACQUIRE) < BRAMA_PASS_LIMIT;
+        return pass_word_ != nullptr &&
+               __atomic_load_n(pass_word_, __ATOMIC_ACQUIRE) < BRAMA_PASS_LIMIT;
 #else
         return false;
 #endif
@@ -1901,7 +1993,9 @@ public:
     /// Whether it was neither ended by this object nor detached.
     explicit operator bool() const noexcept { return raw_ != nullptr; }
     /// How many exceptions left the callback or the filter's predicate.
-    std::uint64_t exceptions() const noexcept { return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0; }
+    std::uint64_t exceptions() const noexcept {
+        return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0;
+    }
 
 private:
     friend class Brama;
@@ -1921,13 +2015,15 @@ public:
     /// how many. Returns at once, also with none: the vector is then as it was. Throws
     /// std::bad_alloc if there is no memory: where it is the vector that finds none, what is not
     /// in the vector stays in the queue.
-    std::size_t drain(std::vector<Event>& events, std::size_t most = static_cast<std::size_t>(-1)) {
+    std::size_t drain(std::vector<Event>& events,
+                      std::size_t most = static_cast<std::size_t>(-1)) {
         const auto room = [&] {
             if (events.size() == events.capacity() && brama_queue_wait(raw_.get(), 0))
                 events.reserve(events.empty() ? 8 : 2 * events.size());
             return events.capacity() - events.size();
         };
-        return drain_by(room, most, [&](const EventView& event) { events.push_back(event.copy()); });
+        return drain_by(room, most,
+                        [&](const EventView& event) { events.push_back(event.copy()); });
     }
     /// The same into a new vector. If it throws, what it has taken is lost.
     std::vector<Event> drain(std::size_t most = static_cast<std::size_t>(-1)) {
@@ -1937,7 +2033,8 @@ public:
     }
     /// Takes up to `most` events and calls visit(EventView) for each, without copies; says
     /// how many. If it throws, the events after that one stay in the queue.
-    template <class F> std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
+    template <class F>
+    std::size_t drain_each(F&& visit, std::size_t most = static_cast<std::size_t>(-1)) {
         return drain_by(one, most, visit);
     }
     /// The next event, if one waits. May throw std::bad_alloc.
@@ -1951,7 +2048,8 @@ public:
     /// false at once when the queue is closed and empty. Any number of threads.
     bool wait(Milliseconds timeout = never) noexcept {
         Answer ignored;
-        return brama_queue_wait(raw_.get(), detail::ms(ignored, Code::invalid_argument, "timeout", timeout));
+        return brama_queue_wait(raw_.get(),
+                                detail::ms(ignored, Code::invalid_argument, "timeout", timeout));
     }
 
     /// A file descriptor that is readable while events wait, and once the queue is closed.
@@ -1969,13 +2067,16 @@ public:
     /// Whether nothing more will come.
     bool is_closed() const noexcept { return brama_queue_is_closed(raw_.get()); }
     /// How many exceptions left the filter's predicate.
-    std::uint64_t exceptions() const noexcept { return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0; }
+    std::uint64_t exceptions() const noexcept {
+        return watch_ ? watch_->exceptions.load(std::memory_order_relaxed) : 0;
+    }
     /// C's, still owned by this.
     brama_queue_t* native() const noexcept { return raw_.get(); }
 
 private:
     friend class Brama;
-    Queue(brama_queue_t* raw, std::shared_ptr<detail::Watch> watch) noexcept : watch_(std::move(watch)), raw_(raw) {}
+    Queue(brama_queue_t* raw, std::shared_ptr<detail::Watch> watch) noexcept
+        : watch_(std::move(watch)), raw_(raw) {}
 
     static std::size_t one() noexcept { return 1; }
 
@@ -2023,13 +2124,17 @@ public:
     explicit Brama(brama_t* raw) noexcept : raw_(raw) {}
 
     /// Registers a connection, closed. Errors: AlreadyRegistered, InvalidConfig.
-    Connection register_connection(Key key, const Options& options = {}) const { return try_register(key, options).value(); }
+    Connection register_connection(Key key, const Options& options = {}) const {
+        return try_register(key, options).value();
+    }
     Result<Connection> try_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_register, key, options);
     }
     /// Registers a connection, or gives the existing one as it is: other settings than it
     /// has make an event of type notice. Errors: InvalidConfig.
-    Connection get_or_register(Key key, const Options& options = {}) const { return try_get_or_register(key, options).value(); }
+    Connection get_or_register(Key key, const Options& options = {}) const {
+        return try_get_or_register(key, options).value();
+    }
     Result<Connection> try_get_or_register(Key key, const Options& options = {}) const noexcept {
         return make(brama_get_or_register, key, options);
     }
@@ -2037,7 +2142,8 @@ public:
     Connection connection(Key key) const { return try_connection(key).value(); }
     Result<Connection> try_connection(Key key) const noexcept {
         brama_connection_t* raw = nullptr;
-        const Answer answer = by_name(key, [&](auto... name) { return brama_connection_get(name..., &raw); });
+        const Answer answer =
+            by_name(key, [&](auto... name) { return brama_connection_get(name..., &raw); });
         if (!answer) return answer;
         return Connection(raw);
     }
@@ -2064,7 +2170,8 @@ public:
     Result<Status> try_status(Key key) const {
         brama_status_t status;
         brama_status_init(&status);
-        const Answer answer = by_name(key, [&](auto... name) { return brama_status(name..., &status); });
+        const Answer answer =
+            by_name(key, [&](auto... name) { return brama_status(name..., &status); });
         if (!answer) return answer;
         return Status::from(status);
     }
@@ -2086,7 +2193,8 @@ public:
     template <class F> std::invoke_result_t<F> call(Key key, F&& fn) const {
         return call_with(key, detail::by_itself, std::forward<F>(fn));
     }
-    template <class Classify, class F> std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
+    template <class Classify, class F>
+    std::invoke_result_t<F> call_with(Key key, Classify&& classify, F&& fn) const {
         detail::Entry entry;
         enter(key, entry).or_throw_at_once();
         return detail::guarded(entry, std::forward<F>(fn), std::forward<Classify>(classify));
@@ -2108,72 +2216,98 @@ public:
     Result<void> try_success(Key key) const noexcept { return by_name(key, brama_success); }
     Result<void> try_success(Key key, const Metadata& metadata) const noexcept {
         const detail::NativeReport report({}, metadata);
-        return by_name(key, [&](auto... name) { return brama_success_with(name..., &report.raw); });
+        return by_name(key,
+                       [&](auto... name) { return brama_success_with(name..., &report.raw); });
     }
     void failure(Key key, Text reason = {}) const { try_failure(key, reason).value(); }
-    void failure(Key key, Text reason, const Metadata& metadata) const { try_failure(key, reason, metadata).value(); }
+    void failure(Key key, Text reason, const Metadata& metadata) const {
+        try_failure(key, reason, metadata).value();
+    }
     Result<void> try_failure(Key key, Text reason = {}) const noexcept {
         return by_name(key, [&](brama_t* manager, const char* identifier, const char* scope) {
-            return brama_failure_n(manager, identifier, BRAMA_TERMINATED, scope, BRAMA_TERMINATED, reason.data(), reason.size());
+            return brama_failure_n(manager, identifier, BRAMA_TERMINATED, scope, BRAMA_TERMINATED,
+                                   reason.data(), reason.size());
         });
     }
     Result<void> try_failure(Key key, Text reason, const Metadata& metadata) const noexcept {
         const detail::NativeReport report(reason, metadata);
-        return by_name(key, [&](auto... name) { return brama_failure_with(name..., &report.raw); });
+        return by_name(key,
+                       [&](auto... name) { return brama_failure_with(name..., &report.raw); });
     }
     /// As Connection::failure_for, by name.
-    void failure_for(Key key, Text reason, Milliseconds wait, const Metadata& metadata = {}) const {
+    void failure_for(Key key, Text reason, Milliseconds wait,
+                     const Metadata& metadata = {}) const {
         try_failure_for(key, reason, wait, metadata).value();
     }
-    Result<void> try_failure_for(Key key, Text reason, Milliseconds wait, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_failure_for(Key key, Text reason, Milliseconds wait,
+                                 const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::waiting(answer, wait);
         if (!answer) return answer;
-        return by_name(key, [&](auto... name) { return brama_failure_for(name..., &report.raw, length); });
+        return by_name(
+            key, [&](auto... name) { return brama_failure_for(name..., &report.raw, length); });
     }
     /// As Connection::success_in and Connection::failure_in, by name.
     void success_in(Key key, Milliseconds duration, const Metadata& metadata = {}) const {
         try_success_in(key, duration, metadata).value();
     }
-    Result<void> try_success_in(Key key, Milliseconds duration, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_success_in(Key key, Milliseconds duration,
+                                const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report({}, metadata);
         Answer answer;
         const auto length = detail::lasting(answer, duration);
         if (!answer) return answer;
-        return by_name(key, [&](auto... name) { return brama_success_in(name..., &report.raw, length); });
+        return by_name(
+            key, [&](auto... name) { return brama_success_in(name..., &report.raw, length); });
     }
-    void failure_in(Key key, Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const {
+    void failure_in(Key key, Milliseconds duration, Text reason = {},
+                    const Metadata& metadata = {}) const {
         try_failure_in(key, duration, reason, metadata).value();
     }
-    Result<void> try_failure_in(Key key, Milliseconds duration, Text reason = {}, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_failure_in(Key key, Milliseconds duration, Text reason = {},
+                                const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::lasting(answer, duration);
         if (!answer) return answer;
-        return by_name(key, [&](auto... name) { return brama_failure_in(name..., &report.raw, length); });
+        return by_name(
+            key, [&](auto... name) { return brama_failure_in(name..., &report.raw, length); });
     }
 
     /// As the functions of Connection, by name. Errors: NotFound.
-    void open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const {
+    void open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {},
+                      const Metadata& metadata = {}) const {
         try_open_circuit(key, reason, expiry, metadata).value();
     }
-    Result<void> try_open_circuit(Key key, Text reason = {}, std::optional<Milliseconds> expiry = {}, const Metadata& metadata = {}) const noexcept {
+    Result<void> try_open_circuit(Key key, Text reason = {},
+                                  std::optional<Milliseconds> expiry = {},
+                                  const Metadata& metadata = {}) const noexcept {
         const detail::NativeReport report(reason, metadata);
         Answer answer;
         const auto length = detail::opening(answer, expiry);
         if (!answer) return answer;
-        return by_name(key, [&](auto... name) { return brama_open_circuit_with(name..., &report.raw, length); });
+        return by_name(key, [&](auto... name) {
+            return brama_open_circuit_with(name..., &report.raw, length);
+        });
     }
     void close_circuit(Key key) const { try_close_circuit(key).value(); }
-    Result<void> try_close_circuit(Key key) const noexcept { return by_name(key, brama_close_circuit); }
+    Result<void> try_close_circuit(Key key) const noexcept {
+        return by_name(key, brama_close_circuit);
+    }
     void half_open_circuit(Key key) const { try_half_open_circuit(key).value(); }
-    Result<void> try_half_open_circuit(Key key) const noexcept { return by_name(key, brama_half_open_circuit); }
+    Result<void> try_half_open_circuit(Key key) const noexcept {
+        return by_name(key, brama_half_open_circuit);
+    }
     void reset_circuit(Key key) const { try_reset_circuit(key).value(); }
-    Result<void> try_reset_circuit(Key key) const noexcept { return by_name(key, brama_reset_circuit); }
+    Result<void> try_reset_circuit(Key key) const noexcept {
+        return by_name(key, brama_reset_circuit);
+    }
     /// Resets every circuit.
     void reset_all() const { try_reset_all().value(); }
-    Result<void> try_reset_all() const noexcept { return raw_ ? Answer(brama_reset_all(native())) : gone(); }
+    Result<void> try_reset_all() const noexcept {
+        return raw_ ? Answer(brama_reset_all(native())) : gone();
+    }
 
     /// Changes the manager's settings that are given, all at once. Errors: InvalidConfig
     /// (nothing was changed), InvalidArgument for a setting only for a new manager.
@@ -2185,11 +2319,14 @@ public:
     }
     /// Changes the settings of one connection that are given, all at once. Errors:
     /// InvalidConfig (nothing was changed), NotFound.
-    void configure_connection(Key key, const Options& options) const { try_configure_connection(key, options).value(); }
+    void configure_connection(Key key, const Options& options) const {
+        try_configure_connection(key, options).value();
+    }
     Result<void> try_configure_connection(Key key, const Options& options) const noexcept {
         const detail::NativeOptions given(options);
         if (!given.answer) return given.answer;
-        return by_name(key, [&](auto... name) { return brama_configure_connection(name..., &given.raw); });
+        return by_name(
+            key, [&](auto... name) { return brama_configure_connection(name..., &given.raw); });
     }
 
     /// The status of every connection, ordered by scope and identifier: of all, of one
@@ -2216,7 +2353,8 @@ public:
 
     /// The state of every circuit, as bytes for restore(): in this process later, in the next
     /// one, or on another machine. Not saved are settings, metadata, windows, rates, the times of
-    /// reports, and what waits for a registration. Any thread. See brama_save. Errors: OutOfMemory.
+    /// reports, and what waits for a registration. See brama_save. Errors:
+    /// OutOfMemory.
     std::string save() const { return try_save().value(); }
     /// May throw std::bad_alloc.
     Result<std::string> try_save() const {
@@ -2231,10 +2369,9 @@ public:
     /// Restores circuits from what save() returned, and returns how many: those that were
     /// restored, and those that wait for the registration of their name. All of the data is
     /// checked first. A transition by hand: permits that are out are stale. A circuit that has
-    /// changed its state since it was saved is left alone and not counted. `data` is not kept. Any
-    /// thread. See brama_restore.
-    /// Errors: InvalidArgument says what is wrong with the data, and nothing was changed;
-    /// ShutDown.
+    /// changed its state since it was saved is left alone and not counted. `data` is not kept. See
+    /// brama_restore. Errors: InvalidArgument says what is wrong with the data, and nothing was
+    /// changed; ShutDown.
     std::size_t restore(std::string_view data) const { return try_restore(data).value(); }
     Result<std::size_t> try_restore(std::string_view data) const noexcept {
         if (!raw_) return gone();
@@ -2251,7 +2388,8 @@ public:
         brama_event_counts_t counts;
         brama_event_counts_init(&counts);
         if (raw_) brama_event_counts(native(), &counts);
-        return {counts.published, counts.delivered, counts.dropped, counts.coalesced, counts.background_running != 0};
+        return {counts.published, counts.delivered, counts.dropped, counts.coalesced,
+                counts.background_running != 0};
     }
 
     /// Calls callback(const EventView&) for every event that the filter lets pass, until
@@ -2259,37 +2397,53 @@ public:
     /// on_exception. Errors: InvalidArgument, ShutDown; Unsupported if the callback could
     /// never run, because the system starts no background thread; what copying the
     /// functions throws.
-    template <class F> [[nodiscard]] Subscription subscribe(const Filter& filter, F&& callback, ExceptionHandler on_exception = {}) const {
+    template <class F>
+    [[nodiscard]] Subscription subscribe(const Filter& filter, F&& callback,
+                                         ExceptionHandler on_exception = {}) const {
         return try_subscribe(filter, std::forward<F>(callback), std::move(on_exception)).value();
     }
     /// May throw std::bad_alloc, and what copying the functions throws.
-    template <class F> [[nodiscard]] Result<Subscription> try_subscribe(const Filter& filter, F&& callback, ExceptionHandler on_exception = {}) const {
+    template <class F>
+    [[nodiscard]] Result<Subscription> try_subscribe(const Filter& filter, F&& callback,
+                                                     ExceptionHandler on_exception = {}) const {
         using Owned = detail::Owned<std::decay_t<F>>;
-        return begin<Owned>(filter, std::forward<F>(callback), std::move(on_exception),
-                            [this](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
-                                return brama_subscribe(native(), wanted, Owned::one, owned, Owned::destroy, out);
-                            });
+        return begin<Owned>(
+            filter, std::forward<F>(callback), std::move(on_exception),
+            [this](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
+                return brama_subscribe(native(), wanted, Owned::one, owned, Owned::destroy, out);
+            });
     }
     /// subscribe() with callback(const EventBatch&) for up to `most` events at a time.
     /// Errors: also InvalidConfig if `most` is not 1 to 16777216.
     template <class F>
-    [[nodiscard]] Subscription subscribe_batched(const Filter& filter, std::size_t most, F&& callback, ExceptionHandler on_exception = {}) const {
-        return try_subscribe_batched(filter, most, std::forward<F>(callback), std::move(on_exception)).value();
+    [[nodiscard]] Subscription subscribe_batched(const Filter& filter, std::size_t most,
+                                                 F&& callback,
+                                                 ExceptionHandler on_exception = {}) const {
+        return try_subscribe_batched(filter, most, std::forward<F>(callback),
+                                     std::move(on_exception))
+            .value();
     }
     template <class F>
-    [[nodiscard]] Result<Subscription> try_subscribe_batched(const Filter& filter, std::size_t most, F&& callback, ExceptionHandler on_exception = {}) const {
+    [[nodiscard]] Result<Subscription> try_subscribe_batched(
+        const Filter& filter, std::size_t most, F&& callback,
+        ExceptionHandler on_exception = {}) const {
         using Owned = detail::Owned<std::decay_t<F>>;
-        return begin<Owned>(filter, std::forward<F>(callback), std::move(on_exception),
-                            [this, most](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
-                                return brama_subscribe_batched(native(), wanted, most, Owned::several, owned, Owned::destroy, out);
-                            });
+        return begin<Owned>(
+            filter, std::forward<F>(callback), std::move(on_exception),
+            [this, most](const brama_filter_t* wanted, Owned* owned, brama_subscription_t** out) {
+                return brama_subscribe_batched(native(), wanted, most, Owned::several, owned,
+                                               Owned::destroy, out);
+            });
     }
     /// A queue of every event that the filter lets pass, of which up to `capacity` wait in
     /// order. Errors: InvalidConfig if capacity is not 1 to 16777216, InvalidArgument,
     /// ShutDown.
-    [[nodiscard]] Queue subscribe_queue(const Filter& filter, std::size_t capacity) const { return try_subscribe_queue(filter, capacity).value(); }
+    [[nodiscard]] Queue subscribe_queue(const Filter& filter, std::size_t capacity) const {
+        return try_subscribe_queue(filter, capacity).value();
+    }
     /// May throw std::bad_alloc, and what copying the filter's predicate throws.
-    [[nodiscard]] Result<Queue> try_subscribe_queue(const Filter& filter, std::size_t capacity) const {
+    [[nodiscard]] Result<Queue> try_subscribe_queue(const Filter& filter,
+                                                    std::size_t capacity) const {
         if (!raw_) return gone();
         auto watch = std::make_shared<detail::Watch>(nullptr);
         detail::NativeFilter wanted(filter, watch);
@@ -2301,7 +2455,9 @@ public:
     }
     /// Ends every subscription, of queues too, that falls under a pattern, whose predicate
     /// is not looked at; the promise is that of Subscription. Errors: InvalidArgument.
-    void unsubscribe_matching(const Filter& pattern = {}) const { try_unsubscribe_matching(pattern).value(); }
+    void unsubscribe_matching(const Filter& pattern = {}) const {
+        try_unsubscribe_matching(pattern).value();
+    }
     Result<void> try_unsubscribe_matching(const Filter& pattern = {}) const noexcept {
         if (!raw_) return gone();
         detail::NativeFilter native_pattern(pattern, nullptr);
@@ -2364,7 +2520,8 @@ private:
     };
 
     static Answer gone() noexcept {
-        return Answer::own(Code::invalid_argument, "Brama", "a moved-from object", "must be a manager");
+        return Answer::own(Code::invalid_argument, "Brama", "a moved-from object",
+                           "must be a manager");
     }
 
     /// Calls a function of C's with the manager and the name.
@@ -2379,8 +2536,11 @@ private:
 
     Answer admission(const Key& key, brama_permit_t& permit) const noexcept {
         std::uint64_t retry_after_ms = BRAMA_NONE;
-        const Answer answer = by_name(key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
-        return answer.code() == Code::rejected ? detail::refused(BRAMA_ERR_REJECTED, retry_after_ms) : answer;
+        const Answer answer = by_name(
+            key, [&](auto... name) { return brama_acquire(name..., &permit, &retry_after_ms); });
+        return answer.code() == Code::rejected
+                   ? detail::refused(BRAMA_ERR_REJECTED, retry_after_ms)
+                   : answer;
     }
 
     /// Lets a guarded call in.
@@ -2393,17 +2553,20 @@ private:
         return admission(key, entry.permit);
     }
 
-    template <class F> Result<Connection> make(F* function, const Key& key, const Options& options) const noexcept {
+    template <class F>
+    Result<Connection> make(F* function, const Key& key, const Options& options) const noexcept {
         const detail::NativeOptions given(options);
         if (!given.answer) return given.answer;
         brama_connection_t* raw = nullptr;
-        const Answer answer = by_name(key, [&](auto... name) { return function(name..., &given.raw, &raw); });
+        const Answer answer =
+            by_name(key, [&](auto... name) { return function(name..., &given.raw, &raw); });
         if (!answer) return answer;
         return Connection(raw);
     }
 
     template <class Owned, class F, class Begin>
-    Result<Subscription> begin(const Filter& filter, F&& callback, ExceptionHandler on_exception, Begin&& subscribe) const {
+    Result<Subscription> begin(const Filter& filter, F&& callback, ExceptionHandler on_exception,
+                               Begin&& subscribe) const {
         if (!raw_) return gone();
         auto watch = std::make_shared<detail::Watch>(std::move(on_exception));
         detail::NativeFilter wanted(filter, watch);

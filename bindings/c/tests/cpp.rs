@@ -23,6 +23,15 @@ const SANITIZED: [&str; 3] = [
 ];
 
 #[test]
+fn the_headers_fit_a_screen() {
+    for (path, columns) in [("bindings/cpp/brama.hpp", 99), ("include/brama.h", 100)] {
+        let header = fs::read_to_string(root().join(path)).expect("it exists");
+        let wide = header.lines().find(|line| line.len() > columns);
+        assert_eq!(wide, None, "{path}");
+    }
+}
+
+#[test]
 fn programs_do_what_they_say() {
     for compiler in Compiler::all(Language::Cpp) {
         for source in sources("cpp", "cpp") {
