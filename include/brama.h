@@ -66,7 +66,7 @@
  * window between (1 - 1/B) T and T long. A failure_rate takes the place of the default
  * max_attempts, so give max_attempts, too. To begin with:
  *
- *     options.max_attempts = 8;         // failures in a row, or
+ *     options.max_attempts = 9;         // failures in a row, or
  *     options.failure_rate = 0.5;       // half of at least 20 calls within 10 s;
  *     options.expiry_ms = 5000;         // then 5 s open,
  *     options.half_open_max_calls = 2;  // then two probes,

@@ -80,7 +80,7 @@ impl Builder {
 
     /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
     /// to a power of two, at least 2; each place takes about 100 bytes. Default
-    /// 1 024. What happens when it is full: see [the guide](crate#events).
+    /// 1 024. What happens when it is full: see [events](crate::docs::events#what-arrives).
     pub fn event_capacity(mut self, happenings: usize) -> Self {
         self.event_capacity = happenings;
         self

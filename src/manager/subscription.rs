@@ -179,7 +179,7 @@ impl EventQueue {
     /// A file descriptor that is readable while events wait, and for ever once the
     /// queue is closed: for epoll, kqueue, poll, and the event loops built on them.
     /// It belongs to the queue; do not read from it, take events instead. In the child
-    /// of a [fork](crate#forks) the number is the same; register it again.
+    /// of a [fork](crate::docs::threads#forks) the number is the same; register it again.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@
 //!    (`src/ffi/config.rs`, `src/ffi/settings.rs`). Add it with a comment for C programmers.
 //! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
 //!    header and the table that other tests read, and says which lines are missing, in C's
-//!    comments, in `brama.hpp`, in the Python package and in the READMEs.
+//!    comments, in `brama.hpp`, in the Python package and its README, and in `src/docs/rules.md`.
 //! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
 //!
 //! What is true of all settings of a kind is tested already: values out of range, defaults,
