@@ -140,6 +140,13 @@ pub(crate) type Notices = Ring<Notice>;
 ///
 /// Counted when an event leaves the ring or fails to enter it, so quiescent (after
 /// [`Brama::poll`](crate::Brama::poll), say) it is exact.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let counts = brama.event_counts();
+/// println!("{} delivered, {} dropped", counts.delivered, counts.dropped);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventCounts {

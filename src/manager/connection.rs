@@ -26,6 +26,15 @@ pub(crate) use raw_permit::token_of_pass;
 /// Cheap to clone, usable from any thread. It stays safe to use after the
 /// connection was unregistered or cleaned up ([`Error::NotFound`]) and after the
 /// manager was shut down ([`Error::ShutDown`]); it then admits nothing.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let db = brama.register("db", None)?;
+/// let same = db.clone();
+/// std::thread::spawn(move || same.success()).join().expect("no panic")?;
+/// assert_eq!(db.status()?.total_successes, 1);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     engine: Arc<Engine>,
@@ -38,18 +47,42 @@ impl Connection {
     }
 
     /// The connection's name.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.key().identifier, "db");
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn key(&self) -> KeyBuf {
         self.record.key().to_buf()
     }
 
     /// Whether a call would be admitted now: true if closed or half-open. A pure
     /// question: it takes no permit. Closed, it is one load.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert!(db.available());
+    /// db.open_circuit("upgrade", None)?;
+    /// assert!(!db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     #[inline]
     pub fn available(&self) -> bool {
         self.record.available(&self.engine.context)
     }
 
     /// Asks for admission.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let permit = db.acquire()?;
+    /// permit.success()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -85,6 +118,18 @@ impl Connection {
 
     /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
     /// anywhere.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let permit = db.acquire_owned()?;
+    /// std::thread::spawn(move || permit.success()).join().expect("no panic")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::acquire`].
     pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
         match self
             .record
@@ -101,6 +146,14 @@ impl Connection {
 
     /// Reports a success without a permit (ask, call, report). While half-open it
     /// counts like a probe's.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success()?;
+    /// assert_eq!(db.status()?.total_successes, 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -121,6 +174,13 @@ impl Connection {
 
     /// [`Connection::success`] with metadata for its events.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success_with(brama::Report::new().metadata([("host", "db-3")]))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -133,6 +193,14 @@ impl Connection {
     /// Reports a failure without a permit, and returns how many count now: in a
     /// row, or inside the window if there is one. While half-open it counts like
     /// a probe's.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.failure("timeout")?, 1);
+    /// assert_eq!(db.failure("no route")?, 2);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -180,6 +248,14 @@ impl Connection {
     /// [`Connection::success`] of a call that has lasted so long, as its reporter knows. Where the
     /// setting `slow_call_duration` asks for durations, this one is compared with it.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success_in(Duration::from_millis(40))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -214,6 +290,15 @@ impl Connection {
 
     /// Everything that is known of the connection.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.failure("timeout")?;
+    /// let status = db.status()?;
+    /// assert_eq!((status.failure_count, status.total_failures), (1, 1));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -224,11 +309,27 @@ impl Connection {
     }
 
     /// The state as of now; [`State::Unknown`] if it is not registered any more.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.state(), brama::State::Closed);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn state(&self) -> State {
         self.record.state(&self.engine.context)
     }
 
     /// Opens the circuit, or moves the deadline of an open one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", Duration::from_secs(60))?;
+    /// assert!(!db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -246,6 +347,15 @@ impl Connection {
 
     /// Closes the circuit. The count of failures stays: one more may open it again.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", brama::OpenFor::Never)?;
+    /// db.close_circuit()?;
+    /// assert!(db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -254,6 +364,14 @@ impl Connection {
     }
 
     /// Lets probes through now; does nothing while half-open.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.half_open_circuit()?;
+    /// assert!(db.acquire()?.is_probe());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -265,6 +383,15 @@ impl Connection {
     /// Closes the circuit and forgets the count, the window and the trips. The
     /// totals stay.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.failure("timeout")?;
+    /// db.reset_circuit()?;
+    /// assert_eq!(db.status()?.failure_count, 0);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -274,6 +401,14 @@ impl Connection {
 
     /// Changes the settings that `options` gives, all at once. Counts, deadlines
     /// and permits survive.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.configure(brama::ConnectionOptions::new().max_attempts(2))?;
+    /// assert_eq!(db.status()?.settings.max_attempts(), Some(2));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -289,6 +424,14 @@ impl Connection {
     ///
     /// `None` if the circuit never opened, or if there was no reason. Also `None` if the connection
     /// is removed, or its manager was shut down.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert_eq!(db.why().as_deref(), Some("upgrade"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn why(&self) -> Option<String> {
         self.record.opening_reason()
     }

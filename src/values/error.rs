@@ -24,6 +24,18 @@ pub(crate) use rejected::Explained;
 pub use rejected::{Rejected, RejectionKind};
 
 /// Why an operation did not do what it was asked.
+///
+/// ```
+/// # use brama::Error;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// match brama.acquire("db") {
+///     Ok(permit) => permit.success()?,
+///     Err(Error::Rejected(rejected)) => println!("again in {:?}", rejected.retry_after),
+///     Err(Error::NotFound(name)) => println!("{name} is not registered"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -53,6 +65,12 @@ pub enum Error {
 }
 
 /// A boxed part of an error. Reads like what is in it.
+///
+/// ```
+/// let refused = brama::Brama::builder().jitter(2.0).build();
+/// let Err(brama::Error::InvalidConfig(details)) = refused else { panic!() };
+/// assert_eq!(details.name, "jitter");
+/// ```
 pub struct Details<T>(ManuallyDrop<Box<T>>);
 
 impl<T> Details<T> {
@@ -109,6 +127,12 @@ impl<T: fmt::Display> fmt::Display for Details<T> {
 }
 
 /// A value that was refused.
+///
+/// ```
+/// let refused = brama::Brama::builder().jitter(2.0).build();
+/// let Err(brama::Error::InvalidConfig(invalid)) = refused else { panic!() };
+/// assert_eq!((&*invalid.value, &*invalid.allowed), ("2", "must be 0.0 to 1.0"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// The argument or setting.
@@ -120,6 +144,18 @@ pub struct Invalid {
 }
 
 /// Why a guarded call has no result.
+///
+/// ```
+/// # use brama::CallError;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// match db.call(|| "42".parse::<u32>()) {
+///     Ok(number) => println!("{number}"),
+///     Err(CallError::Inner(error)) => println!("failed: {error}"),
+///     Err(error) => println!("not tried: {error}"),
+/// }
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError<E> {
@@ -223,12 +259,29 @@ impl fmt::Display for Invalid {
 
 impl<E> CallError<E> {
     /// Whether the circuit did not admit the call.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert!(db.call(|| Ok::<_, String>(42)).unwrap_err().is_rejected());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn is_rejected(&self) -> bool {
         matches!(self, CallError::Rejected(_))
     }
 
     /// How long to wait before asking again, if the call was rejected, and not by a circuit that
     /// is held open: [`Rejected::retry_after`].
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// let error = db.call(|| Ok::<_, String>(42)).unwrap_err();
+    /// assert!(error.retry_after().is_some());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             CallError::Rejected(rejected) => rejected.retry_after,
@@ -237,6 +290,14 @@ impl<E> CallError<E> {
     }
 
     /// The error of the function, if it ran.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let error = db.call(|| Err::<u32, _>("HTTP 503")).unwrap_err();
+    /// assert_eq!(error.into_inner(), Some("HTTP 503"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn into_inner(self) -> Option<E> {
         match self {
             CallError::Inner(error) => Some(error),

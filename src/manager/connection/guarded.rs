@@ -19,6 +19,14 @@ impl Connection {
     /// A guarded call of the same circuit inside of `f` shares its admission while the circuit
     /// is half-open.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let answer = db.call(|| Ok::<_, String>(42));
+    /// assert_eq!(answer, Ok(42));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
@@ -47,6 +55,10 @@ impl Connection {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
     #[inline(always)]
     pub fn call_with<T, E>(
         &self,
@@ -58,6 +70,25 @@ impl Connection {
 
     /// [`Connection::call_with`] whose classifier may give the reason of a failure: see
     /// [`Classified`].
+    ///
+    /// ```
+    /// # use brama::Outcome;
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let answer = db.call_classified(
+    ///     |status| match status {
+    ///         Ok(503) => Outcome::Failure.because("overloaded"),
+    ///         _ => Outcome::Success.into(),
+    ///     },
+    ///     || Ok::<_, String>(503),
+    /// );
+    /// assert_eq!(db.status()?.last_failure_reason.as_deref(), Some("overloaded"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
     #[inline(always)]
     pub fn call_classified<T, E>(
         &self,
@@ -87,6 +118,12 @@ impl Connection {
     /// [`Connection::call`] for a future. Dropped before it is done, it is
     /// ignored, or a failure if the setting `cancelled_after` says so.
     ///
+    /// ```
+    /// # async fn example(db: brama::Connection) {
+    /// let page = db.call_async(|| async { Ok::<_, String>("200 OK") }).await;
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Connection::call`].
@@ -98,6 +135,21 @@ impl Connection {
     }
 
     /// [`Connection::call_with`] for a future.
+    ///
+    /// ```
+    /// # use brama::Outcome;
+    /// # async fn example(db: brama::Connection) {
+    /// // Whatever it answers, it answers.
+    /// let page = db.call_async_with(
+    ///     |_: &Result<u16, String>| Outcome::Success,
+    ///     || async { Ok(404) },
+    /// ).await;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
     pub async fn call_async_with<T, E, F>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Outcome,
@@ -110,6 +162,23 @@ impl Connection {
     }
 
     /// [`Connection::call_classified`] for a future.
+    ///
+    /// ```
+    /// # use brama::Outcome;
+    /// # async fn example(db: brama::Connection) {
+    /// let page = db.call_async_classified(
+    ///     |status: &Result<u16, String>| match status {
+    ///         Ok(503) => Outcome::Failure.because("overloaded"),
+    ///         _ => Outcome::Success.into(),
+    ///     },
+    ///     || async { Ok(503) },
+    /// ).await;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::call`].
     pub async fn call_async_classified<T, E, F>(
         &self,
         classify: impl FnOnce(&Result<T, E>) -> Classified,

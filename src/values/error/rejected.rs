@@ -13,6 +13,16 @@ use crate::values::name_beginning::NameBeginning;
 use crate::values::opened::Opened;
 
 /// A call that the circuit did not admit.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// db.open_circuit("upgrade", None)?;
+/// let Err(brama::Error::Rejected(rejected)) = db.acquire() else { panic!() };
+/// assert_eq!(rejected.kind, brama::RejectionKind::Open);
+/// println!("{rejected}"); // … the circuit of "db" is open (manual), retry after …
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Rejected {
@@ -56,18 +66,45 @@ impl Rejected {
     /// The reason of the opening, and what its rule had counted, are not copied at each rejection:
     /// [`Connection::why`](crate::Connection::why) reads the reason, and
     /// [`Connection::explain`](crate::Connection::explain) makes a message with both.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// let Err(brama::Error::Rejected(rejected)) = db.acquire() else { panic!() };
+    /// assert_eq!(rejected.cause(), Some(brama::Cause::Manual));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn cause(&self) -> Option<Cause> {
         self.opened.cause()
     }
 
     /// The connection's identifier, or its beginning: identifier and scope together are cut at 40
     /// bytes, the scope first.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// let Err(brama::Error::Rejected(rejected)) = db.acquire() else { panic!() };
+    /// assert_eq!(rejected.identifier(), "db");
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn identifier(&self) -> &str {
         self.name.identifier()
     }
 
     /// The connection's scope, if it has one, or its beginning, as of
     /// [`Rejected::identifier`].
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// let Err(brama::Error::Rejected(rejected)) = db.acquire() else { panic!() };
+    /// assert_eq!(rejected.scope(), None);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn scope(&self) -> Option<&str> {
         self.name.scope()
     }
@@ -186,6 +223,15 @@ impl fmt::Display for Because<'_> {
 }
 
 /// Why a call is not admitted.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// db.open_circuit("upgrade", brama::OpenFor::Never)?;
+/// let Err(brama::Error::Rejected(rejected)) = db.acquire() else { panic!() };
+/// assert_eq!(rejected.kind, brama::RejectionKind::HeldOpen);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
