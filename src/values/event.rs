@@ -306,6 +306,9 @@ pub(crate) struct Facts {
 /// assert_eq!(event.expiry(), Some(std::time::Duration::from_secs(60)));
 /// assert_eq!((event.failure_count(), event.window_calls()), (0, None));
 /// assert!(!event.is_coalesced() && !event.is_truncated() && !event.is_shadow());
+/// assert_eq!((event.mode(), event.is_deferred()), (brama::Mode::Normal, false));
+/// println!("{} {} {}", event.registration(), event.sequence(), event.timestamp());
+/// println!("{:?} {:?} {:?}", event.metadata(), event.window_failures(), event.window_slow());
 /// # Ok::<(), brama::Error>(())
 /// ```
 #[derive(Clone, Debug)]
