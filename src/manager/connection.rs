@@ -58,8 +58,9 @@ impl Connection {
         self.record.key().to_buf()
     }
 
-    /// Whether a call would be admitted now: true if closed or half-open. A pure
-    /// question: it takes no permit. Closed, it is one load.
+    /// Whether the circuit lets calls pass now: true if it is closed or half-open, or if its
+    /// [mode](crate::Mode) rejects nothing. A pure question: it takes no permit, so it is true of a
+    /// half-open circuit even if all probes are out. Closed, it is one load.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -86,8 +87,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] if the circuit is open, or half-open with all probes
-    /// out; [`Error::NotFound`], [`Error::ShutDown`].
+    /// [`Error::Rejected`] if the circuit is open, if it is half-open and all probes are out, or if
+    /// a [ramp](crate::ConnectionOptions::ramp) does not draw the call; [`Error::NotFound`],
+    /// [`Error::ShutDown`].
     #[inline(always)]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
         let word = self.record.word_now();
