@@ -45,6 +45,14 @@ pub(crate) use raw_permit::Admission;
 ///
 /// Operations that take a key look it up: a hash, a pin and a probe. A hot
 /// path keeps a [`Connection`] instead.
+///
+/// ```
+/// let brama = brama::Brama::builder().max_attempts(3).build()?;
+/// brama.register("db", None)?;
+/// let same = brama.clone();
+/// assert!(same.available("db"));
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Brama {
     shared: Arc<ShutdownOnDrop>,
@@ -60,6 +68,12 @@ struct ShutdownOnDrop {
 static DEFAULT: OnceBox<Brama> = OnceBox::new();
 
 /// The process-wide manager, made with the default settings on first use.
+///
+/// ```
+/// let db = brama::default().get_or_register("db", None)?;
+/// assert!(db.available());
+/// # Ok::<(), brama::Error>(())
+/// ```
 pub fn default() -> &'static Brama {
     DEFAULT.get_or_init(|| {
         let brama = Brama::builder().build();
@@ -86,12 +100,24 @@ impl Brama {
     }
 
     /// Begins a manager.
+    ///
+    /// ```
+    /// let brama = brama::Brama::builder().build()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
 
     /// Registers a connection, closed, and returns its handle. `None` for the
     /// options follows the global settings in everything.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let db = brama.register("db", brama::ConnectionOptions::new().max_attempts(3))?;
+    /// assert!(brama.register("db", None).is_err());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -113,6 +139,14 @@ impl Brama {
     /// [`Notice`](crate::EventType::Notice) says so: once for each connection, when
     /// there is a subscriber.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let db = brama.get_or_register(("billing", "db"), None)?;
+    /// let same = brama.get_or_register(("billing", "db"), None)?;
+    /// assert_eq!(db.key(), same.key());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Brama::register`], without `AlreadyRegistered`.
@@ -128,6 +162,14 @@ impl Brama {
 
     /// Removes a connection. Its handles answer [`Error::NotFound`] from now on.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// brama.unregister("db")?;
+    /// assert!(matches!(db.success(), Err(brama::Error::NotFound(_))));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
@@ -137,6 +179,14 @@ impl Brama {
 
     /// A handle of a registered connection. With `auto_register` an unknown name
     /// is registered.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let same = brama.connection("db")?;
+    /// assert!(brama.connection("unheard of").is_err());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -152,6 +202,14 @@ impl Brama {
     /// Changes the global settings that `config` gives, all at once. Connections
     /// that did not set them follow at their next decision.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// brama.configure(brama::Config::new().max_attempts(9))?;
+    /// assert_eq!(db.status()?.settings.max_attempts(), Some(9));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`]: nothing was changed. [`Error::ShutDown`].
@@ -160,6 +218,13 @@ impl Brama {
     }
 
     /// Changes the settings of one connection; see [`Connection::configure`].
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// brama.configure_connection("db", brama::ConnectionOptions::new().jitter(0.1))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -175,17 +240,42 @@ impl Brama {
 
     /// The status of every connection, ordered by scope and identifier. Each is
     /// consistent with itself; together they are not one instant.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// for status in brama.snapshot() {
+    ///     println!("{}: {}", status.identifier, status.state);
+    /// }
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn snapshot(&self) -> Vec<Status> {
         self.engine().snapshot(|_| true)
     }
 
     /// The status of every connection in `scope`; `None`: of those without one.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// brama.register(("billing", "db"), None)?;
+    /// assert_eq!(brama.snapshot_of_scope("billing").len(), 1);
+    /// assert!(brama.snapshot_of_scope(None).is_empty());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn snapshot_of_scope<'s>(&self, scope: impl Into<Option<&'s str>>) -> Vec<Status> {
         let scope = scope.into();
         self.engine().snapshot(|key| key.scope() == scope)
     }
 
     /// How many connections are in each state.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert_eq!(brama.state_counts().open, 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn state_counts(&self) -> StateCounts {
         let engine = self.engine();
         let mut counts = StateCounts::default();
@@ -199,6 +289,15 @@ impl Brama {
     }
 
     /// Resets every circuit; see [`Connection::reset_circuit`].
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// brama.reset_all();
+    /// assert!(db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn reset_all(&self) {
         let engine = self.engine();
         engine.for_each(|record| {
@@ -209,6 +308,12 @@ impl Brama {
 
     /// Does what is due: expiries, cleanup, delivery of events. Needed without a background
     /// thread, harmless with one.
+    ///
+    /// ```
+    /// let brama = brama::Brama::builder().background(false).build()?;
+    /// brama.poll(); // Now and then: in an event loop, say.
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn poll(&self) {
         self.engine().do_all_due();
     }
@@ -225,6 +330,14 @@ impl Brama {
     ///
     /// Not called before the process ends, it leaves undelivered what waits: the system
     /// ends the background thread wherever it is.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// brama.shutdown();
+    /// assert!(matches!(db.success(), Err(brama::Error::ShutDown)));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn shutdown(&self) {
         driver::end(&self.shared.engine, None);
     }
@@ -243,6 +356,13 @@ impl Brama {
     /// for each batch. Without a background thread the callbacks run on this thread, and
     /// the time is looked at between two of them. Inside user code it returns at once,
     /// as `shutdown` does, with the number of happenings that wait.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let left = brama.shutdown_within(std::time::Duration::from_secs(2));
+    /// assert_eq!(left, 0);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn shutdown_within(&self, time: Duration) -> u64 {
         driver::end(&self.shared.engine, Some(time))
     }
@@ -258,6 +378,14 @@ impl Brama {
 }
 
 /// How many connections are in each state.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// let counts = brama.state_counts();
+/// assert_eq!((counts.closed, counts.open, counts.half_open), (1, 0, 0));
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StateCounts {

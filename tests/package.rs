@@ -25,26 +25,41 @@ fn cargo() -> Command {
     Command::new(env!("CARGO"))
 }
 
+/// Where the links of a text lead that is written in markdown, without those to other sites.
+fn links(text: &str) -> Vec<&str> {
+    // Every second part is a block of code.
+    let prose = text.split("```").step_by(2);
+    let inline = prose.clone().flat_map(|part| part.split("](").skip(1));
+    let inline = inline.filter_map(|rest| Some(rest.split_once(')')?.0));
+    let lines = prose.flat_map(str::lines);
+    let defined = lines.filter_map(|line| Some(line.strip_prefix('[')?.split_once("]: ")?.1));
+    let all = inline.chain(defined);
+    all.filter(|link| !link.contains("://") && !link.starts_with('#'))
+        .collect()
+}
+
 #[test]
-fn every_file_that_the_readme_links_to_is_in_the_package() {
+fn every_file_that_the_readme_and_the_chapters_link_to_is_in_the_package() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = run(cargo()
         .args(["package", "--list", "--allow-dirty", "--offline"])
         .current_dir(root));
     let packaged: BTreeSet<_> = list.lines().collect();
-    let readme = fs::read_to_string(root.join("README.md")).expect("it exists");
-    // Every second part is a block of code.
-    let prose: String = readme.split("```").step_by(2).collect();
-    let links: Vec<_> = prose
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| Some(rest.split_once(')')?.0))
-        .filter(|link| !link.contains("://") && !link.starts_with('#'))
-        .collect();
-    assert!(links.iter().any(|link| link.ends_with(".svg")), "{links:?}");
-    for link in links {
-        let file = link.split('#').next().expect("a path");
-        assert!(packaged.contains(file), "the package lacks {file}");
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect("it exists");
+    let readme = read("README.md");
+    assert!(links(&readme).iter().any(|link| link.ends_with(".svg")));
+    let chapters = packaged.iter().filter_map(|file| {
+        let name = file.strip_prefix("src/docs/")?;
+        (name.ends_with(".md") && !name.contains('/')).then(|| ("src/docs/", read(file)))
+    });
+    let pages: Vec<_> = chapters.chain([("", readme)]).collect();
+    assert!(pages.len() > 9, "{packaged:?}");
+    for (folder, page) in &pages {
+        for link in links(page) {
+            let file = link.split('#').next().expect("a path");
+            let file = format!("{folder}{file}");
+            assert!(packaged.contains(&*file), "the package lacks {file}");
+        }
     }
 }
 

@@ -1,6 +1,21 @@
 //! The inside of the library, for those who change it: its floors, its words, who touches which
 //! field, two walks through it, and where its ideas come from.
 //!
+//! # Reading the source
+//!
+//! Each file begins with what it is for, why it is so, and what was rejected. A good order:
+//! `values/state.rs` (the decisions, as values), `circuit/record.rs` (the atomics that apply them),
+//! `structures/table.rs`, `events/bus.rs`, `manager/driver.rs`.
+//!
+//! `.ci/run` is the gate that every change passes. It includes loom models of each lock-free
+//! protocol (`src/models`), each with the mutations that it catches, and a minute of storms with
+//! threads that are stopped at random instructions (`tests/storms/preempted.rs`). Ten minutes of
+//! each storm:
+//!
+//! ```sh
+//! BRAMA_STORM_SECONDS=600 cargo test --release --test storms preempted
+//! ```
+//!
 //! # The floors
 //!
 //! Each folder of `src` is a floor. A file imports from its own floor and from those below it.

@@ -140,6 +140,13 @@ pub(crate) type Notices = Ring<Notice>;
 ///
 /// Counted when an event leaves the ring or fails to enter it, so quiescent (after
 /// [`Brama::poll`](crate::Brama::poll), say) it is exact.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let counts = brama.event_counts();
+/// println!("{} delivered, {} dropped", counts.delivered, counts.dropped);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventCounts {
@@ -159,7 +166,7 @@ pub struct EventCounts {
     pub panics: u64,
     /// Whether the background thread runs in this process. False if the manager was
     /// [made without](crate::Builder::background), if the system has no thread to give,
-    /// in the child of a [fork](crate#forks) until the manager is used, and after the
+    /// in the child of a [fork](crate::docs::threads#forks) until the manager is used, and after the
     /// shutdown. While it is false, events and expiries are delivered by
     /// [`Brama::poll`](crate::Brama::poll) and by taking from a queue.
     pub background_running: bool,

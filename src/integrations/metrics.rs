@@ -118,6 +118,13 @@ const OPEN_SECONDS: &str = "brama_open_seconds";
 /// Dropped, it updates a last time, sets the states to 0 and ends. It does not keep
 /// its manager alive; after a shutdown, [`Exporter::update`] or the drop tells the
 /// last totals.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
+/// drop(exporter); // It updates a last time, and ends.
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[must_use = "dropping an exporter ends it"]
 pub struct Exporter {
     engine: Weak<Engine>,
@@ -128,6 +135,12 @@ pub struct Exporter {
 
 impl Exporter {
     /// Describes the metrics, and begins with the connections there are.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -158,6 +171,13 @@ impl Exporter {
     }
 
     /// Brings the totals and states of all connections up to date.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
+    /// exporter.update(); // Before each scrape.
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn update(&self) {
         let mut records = Vec::new();
         if let Some(engine) = self.engine.upgrade() {

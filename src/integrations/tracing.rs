@@ -60,6 +60,13 @@ use crate::values::event::{Event, EventFilter, EventType};
 
 /// Emits every event that `filter` lets pass, until the subscription is dropped.
 ///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let openings = brama::EventFilter::new().types([brama::EventType::CircuitOpened]);
+/// let subscription = brama::integrations::tracing::subscribe(&brama, openings)?;
+/// # Ok::<(), brama::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// As [`Brama::subscribe`].

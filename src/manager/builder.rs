@@ -58,6 +58,12 @@ impl Builder {
     housekeeping_setters!();
 
     /// All global settings at once, over those given before.
+    ///
+    /// ```
+    /// let config = brama::Config::new().max_attempts(3);
+    /// let brama = brama::Brama::builder().config(config).build()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn config(mut self, config: Config) -> Self {
         self.changes = self.changes.and(&config.changes);
         self.housekeeping = self.housekeeping.updated_by(&config.housekeeping);
@@ -65,6 +71,12 @@ impl Builder {
     }
 
     /// A clock of your own instead of the machine's.
+    ///
+    /// ```
+    /// let clock = brama::ManualClock::new();
+    /// let brama = brama::Brama::builder().clock(clock.clone()).build()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn clock(mut self, clock: ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
         self
@@ -73,6 +85,12 @@ impl Builder {
     /// Whether a background thread does what falls due without a call: expiries without
     /// traffic, and cleanup. Default true. Without it, call
     /// [`Brama::poll`] now and then.
+    ///
+    /// ```
+    /// let brama = brama::Brama::builder().background(false).build()?;
+    /// assert!(!brama.event_counts().background_running);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn background(mut self, on: bool) -> Self {
         self.background = on;
         self
@@ -80,7 +98,12 @@ impl Builder {
 
     /// How many happenings can wait for the dispatcher. 1 to 16 777 216, rounded up
     /// to a power of two, at least 2; each place takes about 100 bytes. Default
-    /// 1 024. What happens when it is full: see [the guide](crate#events).
+    /// 1 024. What happens when it is full: see [events](crate::docs::events#what-arrives).
+    ///
+    /// ```
+    /// let brama = brama::Brama::builder().event_capacity(65_536).build()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn event_capacity(mut self, happenings: usize) -> Self {
         self.event_capacity = happenings;
         self
@@ -90,6 +113,11 @@ impl Builder {
     /// works without one and tries again when there is work for it; meanwhile
     /// [`background_running`](crate::EventCounts::background_running) is false and
     /// [`Brama::subscribe`] answers an error.
+    ///
+    /// ```
+    /// let refused = brama::Brama::builder().jitter(2.0).build().unwrap_err();
+    /// assert_eq!(refused.to_string(), "invalid setting `jitter` = 2: must be 0.0 to 1.0");
+    /// ```
     ///
     /// # Errors
     ///

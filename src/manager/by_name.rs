@@ -17,6 +17,12 @@ use crate::values::state::State;
 
 impl Brama {
     /// Whether a call would be admitted now. False for an unknown name.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// assert!(brama.available("db"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     #[inline]
     pub fn available<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         self.engine().available(key.into())
@@ -24,6 +30,12 @@ impl Brama {
 
     /// Asks for admission; see [`Connection::acquire`](crate::Connection::acquire). The permit keeps what it
     /// needs of the connection, even if that is removed.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.acquire("db")?.success()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -43,6 +55,12 @@ impl Brama {
 
     /// Reports a success; see [`Connection::success`](crate::Connection::success).
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.success("db")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
@@ -54,6 +72,12 @@ impl Brama {
     }
 
     /// [`Brama::success`] with metadata for its events.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.success_with("db", brama::Report::new().metadata([("host", "db-3")]))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -72,6 +96,12 @@ impl Brama {
 
     /// Reports a failure and returns how many count now; see [`Connection::failure`](crate::Connection::failure).
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// assert_eq!(brama.failure("db", "timeout")?, 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
@@ -88,6 +118,12 @@ impl Brama {
 
     /// Reports a failure with which the dependency has said how long it wants to be left alone;
     /// see [`Connection::failure_for`](crate::Connection::failure_for).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.failure_for("search", "HTTP 429", std::time::Duration::from_secs(30))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -107,6 +143,12 @@ impl Brama {
     /// Reports a success of a call that has lasted so long; see
     /// [`Connection::success_in`](crate::Connection::success_in).
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.success_in("db", std::time::Duration::from_millis(40))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Brama::success`].
@@ -116,6 +158,12 @@ impl Brama {
 
     /// Reports a failure of a call that has lasted so long; see
     /// [`Connection::failure_in`](crate::Connection::failure_in).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.failure_in("db", std::time::Duration::from_secs(30), "timeout")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -131,6 +179,12 @@ impl Brama {
 
     /// Runs `f` if the circuit admits it; see [`Connection::call`](crate::Connection::call).
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// assert_eq!(brama.call("db", || Ok::<_, String>(42)), Ok(42));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
@@ -143,6 +197,8 @@ impl Brama {
     }
 
     /// [`Brama::call`] in which `classify` says what a result means.
+    ///
+    /// [`Connection::call_with`](crate::Connection::call_with) has an example.
     ///
     /// # Errors
     ///
@@ -157,6 +213,8 @@ impl Brama {
     }
 
     /// [`Brama::call_with`] whose classifier may give the reason of a failure: see [`Classified`].
+    ///
+    /// [`Connection::call_classified`](crate::Connection::call_classified) has an example.
     ///
     /// # Errors
     ///
@@ -184,6 +242,8 @@ impl Brama {
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`](crate::Connection::call_async).
     ///
+    /// [`Connection::call_async`](crate::Connection::call_async) has an example.
+    ///
     /// # Errors
     ///
     /// As [`Brama::call`].
@@ -199,6 +259,8 @@ impl Brama {
     }
 
     /// [`Brama::call_with`] for a future.
+    ///
+    /// [`Connection::call_async_with`](crate::Connection::call_async_with) has an example.
     ///
     /// # Errors
     ///
@@ -216,6 +278,8 @@ impl Brama {
     }
 
     /// [`Brama::call_classified`] for a future.
+    ///
+    /// [`Connection::call_async_classified`](crate::Connection::call_async_classified) has an example.
     ///
     /// # Errors
     ///
@@ -258,6 +322,13 @@ impl Brama {
 
     /// Everything that is known of a connection. Registers nothing.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.success("db")?;
+    /// assert_eq!(brama.status("db")?.total_successes, 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
@@ -268,6 +339,12 @@ impl Brama {
 
     /// The state as of now; [`State::Unknown`] for a name that is not registered.
     /// Registers nothing.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// assert_eq!(brama.state("unheard of"), brama::State::Unknown);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn state<'k>(&self, key: impl Into<Key<'k>>) -> State {
         let engine = self.engine();
         engine
@@ -276,6 +353,12 @@ impl Brama {
     }
 
     /// Opens a circuit by hand; see [`Connection::open_circuit`](crate::Connection::open_circuit).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.open_circuit("db", "upgrade", None)?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -295,6 +378,12 @@ impl Brama {
 
     /// Closes a circuit by hand; see [`Connection::close_circuit`](crate::Connection::close_circuit).
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.close_circuit("db")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::ShutDown`].
@@ -303,6 +392,12 @@ impl Brama {
     }
 
     /// Lets probes through now; see [`Connection::half_open_circuit`](crate::Connection::half_open_circuit).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.half_open_circuit("db")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -314,6 +409,12 @@ impl Brama {
     }
 
     /// Closes a circuit and forgets its count; see [`Connection::reset_circuit`](crate::Connection::reset_circuit).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().auto_register(true).build()?;
+    /// brama.reset_circuit("db")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -49,6 +49,11 @@ pub struct Classified {
 impl Outcome {
     /// With the reason of a failure. Other outcomes have none, and lose it. Bounded as
     /// [`Report::reason`](crate::Report::reason) is.
+    ///
+    /// ```
+    /// let overloaded = brama::Outcome::Failure.because("HTTP 503");
+    /// assert_ne!(overloaded, brama::Outcome::Failure.into());
+    /// ```
     pub fn because(self, reason: impl Into<Cow<'static, str>>) -> Classified {
         Classified {
             outcome: self,

@@ -2,21 +2,19 @@
 //! and no pin.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
-use crate::manager::call;
-use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
-use crate::manager::permit::{Outcome, Permit};
-use crate::values::error::{CallError, Error, Rejected};
+use crate::manager::permit::Permit;
+use crate::values::error::{Error, Rejected};
 use crate::values::event::Report;
 use crate::values::key::KeyBuf;
 use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
 
+mod guarded;
 #[cfg(feature = "capi")]
 mod raw_permit;
 
@@ -28,6 +26,15 @@ pub(crate) use raw_permit::token_of_pass;
 /// Cheap to clone, usable from any thread. It stays safe to use after the
 /// connection was unregistered or cleaned up ([`Error::NotFound`]) and after the
 /// manager was shut down ([`Error::ShutDown`]); it then admits nothing.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let db = brama.register("db", None)?;
+/// let same = db.clone();
+/// std::thread::spawn(move || same.success()).join().expect("no panic")?;
+/// assert_eq!(db.status()?.total_successes, 1);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     engine: Arc<Engine>,
@@ -40,12 +47,29 @@ impl Connection {
     }
 
     /// The connection's name.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.key().identifier, "db");
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn key(&self) -> KeyBuf {
         self.record.key().to_buf()
     }
 
-    /// Whether a call would be admitted now: true if closed or half-open. A pure
-    /// question: it takes no permit. Closed, it is one load.
+    /// Whether the circuit lets calls pass now: true if it is closed or half-open, or if its
+    /// [mode](crate::Mode) rejects nothing. A pure question: it takes no permit, so it is true of a
+    /// half-open circuit even if all probes are out. Closed, it is one load.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert!(db.available());
+    /// db.open_circuit("upgrade", None)?;
+    /// assert!(!db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     #[inline]
     pub fn available(&self) -> bool {
         self.record.available(&self.engine.context)
@@ -53,10 +77,19 @@ impl Connection {
 
     /// Asks for admission.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let permit = db.acquire()?;
+    /// permit.success()?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] if the circuit is open, or half-open with all probes
-    /// out; [`Error::NotFound`], [`Error::ShutDown`].
+    /// [`Error::Rejected`] if the circuit is open, if it is half-open and all probes are out, or if
+    /// a [ramp](crate::ConnectionOptions::ramp) does not draw the call; [`Error::NotFound`],
+    /// [`Error::ShutDown`].
     #[inline(always)]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
         let word = self.record.word_now();
@@ -87,6 +120,18 @@ impl Connection {
 
     /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
     /// anywhere.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let permit = db.acquire_owned()?;
+    /// std::thread::spawn(move || permit.success()).join().expect("no panic")?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::acquire`].
     pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
         match self
             .record
@@ -103,6 +148,14 @@ impl Connection {
 
     /// Reports a success without a permit (ask, call, report). While half-open it
     /// counts like a probe's.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success()?;
+    /// assert_eq!(db.status()?.total_successes, 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,6 +176,13 @@ impl Connection {
 
     /// [`Connection::success`] with metadata for its events.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success_with(brama::Report::new().metadata([("host", "db-3")]))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -135,6 +195,14 @@ impl Connection {
     /// Reports a failure without a permit, and returns how many count now: in a
     /// row, or inside the window if there is one. While half-open it counts like
     /// a probe's.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.failure("timeout")?, 1);
+    /// assert_eq!(db.failure("no route")?, 2);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -182,6 +250,14 @@ impl Connection {
     /// [`Connection::success`] of a call that has lasted so long, as its reporter knows. Where the
     /// setting `slow_call_duration` asks for durations, this one is compared with it.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.success_in(Duration::from_millis(40))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -214,130 +290,16 @@ impl Connection {
         self.failure(report.into().lasting(duration))
     }
 
-    /// Runs `f` if the circuit admits it, and reports `Ok` as success, `Err` as
-    /// failure and a panic as failure. An `Err` that is the rejection of a circuit is ignored.
-    /// Nothing is locked or pinned meanwhile.
-    ///
-    /// A guarded call of the same circuit inside of `f` shares its admission while the circuit
-    /// is half-open.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::Inner`] is what `f` returned; otherwise `f` did not run.
-    #[inline(always)]
-    pub fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
-        self.call_by(ByResult, f)
-    }
-
-    /// [`Connection::call`] in which `classify` says what a result means.
-    ///
-    /// ```
-    /// # use brama::{Brama, Outcome};
-    /// # fn main() -> Result<(), brama::Error> {
-    /// # let brama = Brama::builder().build()?;
-    /// # let search = brama.register("search", None)?;
-    /// // A 404 is an answer, not a failing dependency.
-    /// let found = search.call_with(
-    ///     |result: &Result<u16, String>| match result {
-    ///         Ok(200..500) => Outcome::Success,
-    ///         _ => Outcome::Failure,
-    ///     },
-    ///     || Ok(404),
-    /// );
-    /// assert_eq!(found, Ok(404));
-    /// assert_eq!(search.status()?.total_successes, 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[inline(always)]
-    pub fn call_with<T, E>(
-        &self,
-        classify: impl FnOnce(&Result<T, E>) -> Outcome,
-        f: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, CallError<E>> {
-        self.call_by(By(classify), f)
-    }
-
-    /// [`Connection::call_with`] whose classifier may give the reason of a failure: see
-    /// [`Classified`].
-    #[inline(always)]
-    pub fn call_classified<T, E>(
-        &self,
-        classify: impl FnOnce(&Result<T, E>) -> Classified,
-        f: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, CallError<E>> {
-        self.call_by(WithReason(classify), f)
-    }
-
-    #[inline(always)]
-    fn call_by<T, E>(
-        &self,
-        judge: impl Judge<T, E>,
-        f: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, CallError<E>> {
-        // Distinguished here, so that only a healthy call is inlined.
-        if let Some(ticket) = self.record.try_pass() {
-            let permit = Permit::lent(&self.engine, &self.record, ticket);
-            return call::conclude(permit, judge, |outcome| outcome, f());
-        }
-        let admitted = call::admit_unless_closed(&self.engine, &self.record);
-        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
-        let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry(&self.engine, &self.record, entry, judge, f)
-    }
-
-    /// [`Connection::call`] for a future. Dropped before it is done, it is
-    /// ignored, or a failure if the setting `cancelled_after` says so.
-    ///
-    /// # Errors
-    ///
-    /// As [`Connection::call`].
-    pub async fn call_async<T, E, F>(&self, f: impl FnOnce() -> F) -> Result<T, CallError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        self.call_async_by(ByResult, f).await
-    }
-
-    /// [`Connection::call_with`] for a future.
-    pub async fn call_async_with<T, E, F>(
-        &self,
-        classify: impl FnOnce(&Result<T, E>) -> Outcome,
-        f: impl FnOnce() -> F,
-    ) -> Result<T, CallError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        self.call_async_by(By(classify), f).await
-    }
-
-    /// [`Connection::call_classified`] for a future.
-    pub async fn call_async_classified<T, E, F>(
-        &self,
-        classify: impl FnOnce(&Result<T, E>) -> Classified,
-        f: impl FnOnce() -> F,
-    ) -> Result<T, CallError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        self.call_async_by(WithReason(classify), f).await
-    }
-
-    async fn call_async_by<T, E, F>(
-        &self,
-        judge: impl Judge<T, E>,
-        f: impl FnOnce() -> F,
-    ) -> Result<T, CallError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let admitted = call::admit(&self.engine, &self.record);
-        let admitted = admitted.map_err(|refusal| self.error(refusal))?;
-        let entry = admitted.entry(&self.engine, &self.record);
-        call::run_entry_async(&self.engine, &self.record, entry, judge, f).await
-    }
-
     /// Everything that is known of the connection.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.failure("timeout")?;
+    /// let status = db.status()?;
+    /// assert_eq!((status.failure_count, status.total_failures), (1, 1));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -349,11 +311,27 @@ impl Connection {
     }
 
     /// The state as of now; [`State::Unknown`] if it is not registered any more.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// assert_eq!(db.state(), brama::State::Closed);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn state(&self) -> State {
         self.record.state(&self.engine.context)
     }
 
     /// Opens the circuit, or moves the deadline of an open one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", Duration::from_secs(60))?;
+    /// assert!(!db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -371,6 +349,15 @@ impl Connection {
 
     /// Closes the circuit. The count of failures stays: one more may open it again.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", brama::OpenFor::Never)?;
+    /// db.close_circuit()?;
+    /// assert!(db.available());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -379,6 +366,14 @@ impl Connection {
     }
 
     /// Lets probes through now; does nothing while half-open.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.half_open_circuit()?;
+    /// assert!(db.acquire()?.is_probe());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -390,6 +385,15 @@ impl Connection {
     /// Closes the circuit and forgets the count, the window and the trips. The
     /// totals stay.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.failure("timeout")?;
+    /// db.reset_circuit()?;
+    /// assert_eq!(db.status()?.failure_count, 0);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::ShutDown`].
@@ -399,6 +403,14 @@ impl Connection {
 
     /// Changes the settings that `options` gives, all at once. Counts, deadlines
     /// and permits survive.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.configure(brama::ConnectionOptions::new().max_attempts(2))?;
+    /// assert_eq!(db.status()?.settings.max_attempts(), Some(2));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -414,6 +426,14 @@ impl Connection {
     ///
     /// `None` if the circuit never opened, or if there was no reason. Also `None` if the connection
     /// is removed, or its manager was shut down.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert_eq!(db.why().as_deref(), Some("upgrade"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn why(&self) -> Option<String> {
         self.record.opening_reason()
     }

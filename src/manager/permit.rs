@@ -52,6 +52,15 @@ pub enum Outcome {
 /// that began after it was acquired it is a failure. A report that comes when the state of
 /// the admission is gone counts in the totals only and answers [`Error::Stale`]. A probe that
 /// reports after its lease has ended counts, as long as the circuit is still half-open.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// let permit = db.acquire()?;
+/// let limit = if permit.is_probe() { 1 } else { 10 }; // A probe's time-out may be shorter.
+/// permit.failure("timeout")?; // Or `success`, or `ignore`.
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[must_use = "dropping a permit reports it as ignored"]
 pub struct Permit<'a> {
     parts: Parts,

@@ -67,6 +67,15 @@ impl Brama {
     /// What waits takes as much memory as it does in the data. A later restore replaces what waits
     /// for the same names. Any thread may restore at any time.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let data = brama.save();
+    /// assert_eq!(brama.restore(&data)?, 1);
+    /// assert!(brama.restore(b"no save").is_err());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidArgument`]: the data is damaged, cut off, of another version, or no save; it

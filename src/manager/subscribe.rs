@@ -45,6 +45,13 @@ impl Brama {
     /// Calls `callback` for up to `most` events at a time: as many as there are
     /// when the dispatcher has delivered all that waited.
     ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let all = brama::EventFilter::new();
+    /// let batches = brama.subscribe_batched(all, 100, |events| println!("{} more", events.len()))?;
+    /// # Ok::<(), brama::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] if `most` is not 1 to 16 777 216, [`Error::ShutDown`],
@@ -65,6 +72,16 @@ impl Brama {
     }
 
     /// A queue of every event that `filter` lets pass, to be drained by the caller.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let changes = brama::EventFilter::new().types([brama::EventType::StateChange]);
+    /// let queue = brama.subscribe_queue(changes, 100)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert_eq!(queue.drain(10).len(), 1);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -92,6 +109,14 @@ impl Brama {
     /// that the pattern names, and wants no type beyond the pattern's. An empty
     /// pattern is that of all subscriptions. The promise is that of
     /// [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// brama.unsubscribe(&brama::EventFilter::new());
+    /// assert!(queue.is_closed());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn unsubscribe(&self, pattern: &EventFilter) {
         self.engine()
             .unsubscribe(|subscriber| subscriber.filter.falls_under(pattern));
@@ -99,6 +124,12 @@ impl Brama {
 
     /// How many events were published, delivered, dropped and coalesced, and whether the
     /// background thread runs.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// assert_eq!(brama.event_counts().dropped, 0);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn event_counts(&self) -> EventCounts {
         let engine = self.engine();
         engine.bus.counts(engine.driver.is_running())

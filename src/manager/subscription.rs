@@ -24,6 +24,15 @@ use crate::values::event::Event;
 ///
 /// May be made and dropped on any thread. The subscription does not keep its manager
 /// alive.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let subscription = brama.subscribe(brama::EventFilter::new(), |event| {
+///     println!("{}: {}", event.connection(), event.event_type());
+/// })?;
+/// drop(subscription); // The callback is not called any more.
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[must_use = "dropping a subscription unsubscribes it"]
 pub struct Subscription {
     engine: Weak<Engine>,
@@ -39,9 +48,23 @@ impl Subscription {
     }
 
     /// Ends it; see the type.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let all = brama::EventFilter::new();
+    /// brama.subscribe(all, |event| println!("{event:?}"))?.unsubscribe();
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn unsubscribe(self) {}
 
     /// Lets it live as long as the manager.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// let all = brama::EventFilter::new();
+    /// brama.subscribe(all, |event| println!("{event:?}"))?.detach();
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn detach(mut self) {
         self.subscriber = None;
     }
@@ -88,6 +111,16 @@ impl fmt::Debug for Subscription {
 /// In a manager without a background thread, taking from the queue also does what
 /// [`Brama::poll`](crate::Brama::poll) does. Any thread may take. Dropping the queue
 /// unsubscribes; after a shutdown what waits can still be taken.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+/// brama.register("db", None)?;
+/// while let Some(event) = queue.try_next() {
+///     println!("{}: {}", event.connection(), event.event_type());
+/// }
+/// # Ok::<(), brama::Error>(())
+/// ```
 pub struct EventQueue {
     engine: Weak<Engine>,
     subscriber: Arc<Subscriber>,
@@ -108,12 +141,27 @@ impl EventQueue {
     }
 
     /// The next event, if one waits.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// assert!(queue.try_next().is_none());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn try_next(&self) -> Option<Event> {
         self.pump();
         self.queue.take()
     }
 
     /// Up to `most` events that wait.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// brama.register("db", None)?;
+    /// assert!(!queue.drain(100).is_empty());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn drain(&self, most: usize) -> Vec<Event> {
         self.pump();
         self.queue.drain(most)
@@ -121,6 +169,14 @@ impl EventQueue {
 
     /// The next event, waiting for it at most `timeout`. None also when the
     /// manager was shut down and nothing waits.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// brama.register("db", None)?;
+    /// assert!(queue.next_timeout(std::time::Duration::from_secs(10)).is_some());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
         self.wait_for(
             timeout,
@@ -132,6 +188,14 @@ impl EventQueue {
     /// Waits at most `timeout` until an event can be taken, and says whether one
     /// can. Another thread may take it first. False also, at once, when the queue
     /// is closed and nothing waits.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// brama.register("db", None)?;
+    /// assert!(queue.wait(std::time::Duration::from_secs(10)));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn wait(&self, timeout: Duration) -> bool {
         self.wait_for(timeout, |queue, left| queue.wait_for_any(left), |any| *any)
     }
@@ -164,6 +228,14 @@ impl EventQueue {
 
     /// Ends the subscription, as the drop does: nothing more comes, who waits is
     /// woken. What waits can still be taken.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// queue.close();
+    /// assert!(queue.is_closed() && queue.try_next().is_none());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn close(&self) {
         end(&self.engine, &self.subscriber);
         // Even while its filter is running, for which user code does not wait.
@@ -172,6 +244,15 @@ impl EventQueue {
 
     /// Whether nothing more will come: the subscription was ended or the manager
     /// shut down. Events may still wait.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// assert!(!queue.is_closed());
+    /// brama.shutdown();
+    /// assert!(queue.is_closed());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
     }
@@ -179,7 +260,16 @@ impl EventQueue {
     /// A file descriptor that is readable while events wait, and for ever once the
     /// queue is closed: for epoll, kqueue, poll, and the event loops built on them.
     /// It belongs to the queue; do not read from it, take events instead. In the child
-    /// of a [fork](crate#forks) the number is the same; register it again.
+    /// of a [fork](crate::docs::threads#forks) the number is the same; register it again.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let queue = brama.subscribe_queue(brama::EventFilter::new(), 100)?;
+    /// let descriptor = queue.as_raw_fd().expect("descriptors are left");
+    /// // Wait by epoll, kqueue or `mio` until it is readable. Then:
+    /// let events = queue.drain(100);
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -59,11 +59,21 @@ const MANUAL_EPOCH: u64 = 1_000_000_000_000;
 
 impl ManualClock {
     /// A clock that starts at Unix time 1 000 000 000 000 ms.
+    ///
+    /// ```
+    /// let clock = brama::ManualClock::new();
+    /// assert_eq!(clock.unix_ms(), 1_000_000_000_000);
+    /// ```
     pub fn new() -> Self {
         Self::starting_at(MANUAL_EPOCH)
     }
 
     /// A clock that starts at this Unix time in milliseconds.
+    ///
+    /// ```
+    /// let clock = brama::ManualClock::starting_at(1_700_000_000_000);
+    /// assert_eq!(clock.unix_ms(), 1_700_000_000_000);
+    /// ```
     pub fn starting_at(unix_ms: u64) -> Self {
         ManualClock {
             inner: Arc::new(Manual {
@@ -76,6 +86,12 @@ impl ManualClock {
 
     /// Moves the time on by `by`, in whole milliseconds, rounded down. The time
     /// stops at 2^40 - 2 ms (34 years) after the start.
+    ///
+    /// ```
+    /// let clock = brama::ManualClock::starting_at(0);
+    /// clock.advance(std::time::Duration::from_secs(2));
+    /// assert_eq!(clock.unix_ms(), 2_000);
+    /// ```
     pub fn advance(&self, by: Duration) {
         let by = millis(by);
         // ORDERING: AcqRel, partner of the Acquire in `now_ms`: what a thread did before it
@@ -92,6 +108,10 @@ impl ManualClock {
     }
 
     /// The time this clock shows, as Unix milliseconds.
+    ///
+    /// ```
+    /// assert_eq!(brama::ManualClock::starting_at(7).unix_ms(), 7);
+    /// ```
     pub fn unix_ms(&self) -> u64 {
         self.unix_ms_of(self.now_ms())
     }

@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// Which rule opened a circuit, or who.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// db.open_circuit("upgrade", None)?;
+/// assert_eq!(db.status()?.cause, Some(brama::Cause::Manual));
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -44,6 +52,10 @@ impl Cause {
 
     /// Its name: `consecutive`, `window`, `failure_rate`, `slow_call_rate`, `retry_after`, `probe`
     /// or `manual`.
+    ///
+    /// ```
+    /// assert_eq!(brama::Cause::SlowCallRate.as_str(), "slow_call_rate");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::Consecutive => "consecutive",

@@ -15,13 +15,27 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::values::cause::Cause;
-use crate::values::evidence::Evidence;
 use crate::values::key::{Key, KeyBuf};
-use crate::values::name_beginning::NameBeginning;
-use crate::values::opened::Opened;
+
+mod rejected;
+
+#[cfg(feature = "capi")]
+pub(crate) use rejected::Explained;
+pub use rejected::{Rejected, RejectionKind};
 
 /// Why an operation did not do what it was asked.
+///
+/// ```
+/// # use brama::Error;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// match brama.acquire("db") {
+///     Ok(permit) => permit.success()?,
+///     Err(Error::Rejected(rejected)) => println!("again in {:?}", rejected.retry_after),
+///     Err(Error::NotFound(name)) => println!("{name} is not registered"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -51,6 +65,12 @@ pub enum Error {
 }
 
 /// A boxed part of an error. Reads like what is in it.
+///
+/// ```
+/// let refused = brama::Brama::builder().jitter(2.0).build();
+/// let Err(brama::Error::InvalidConfig(details)) = refused else { panic!() };
+/// assert_eq!(details.name, "jitter");
+/// ```
 pub struct Details<T>(ManuallyDrop<Box<T>>);
 
 impl<T> Details<T> {
@@ -107,6 +127,12 @@ impl<T: fmt::Display> fmt::Display for Details<T> {
 }
 
 /// A value that was refused.
+///
+/// ```
+/// let refused = brama::Brama::builder().jitter(2.0).build();
+/// let Err(brama::Error::InvalidConfig(invalid)) = refused else { panic!() };
+/// assert_eq!((&*invalid.value, &*invalid.allowed), ("2", "must be 0.0 to 1.0"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// The argument or setting.
@@ -117,195 +143,19 @@ pub struct Invalid {
     pub allowed: String,
 }
 
-/// A call that the circuit did not admit.
-#[derive(Clone, Copy)]
-#[non_exhaustive]
-pub struct Rejected {
-    /// How long to wait before asking again.
-    ///
-    /// Of an open circuit it is a promise: a caller that waits so long is admitted, unless
-    /// other callers take the probes. It is at most what the opening was given, plus 1 ms. Of a
-    /// half-open circuit it is a hint, 1 ms to 1 s: the time until the lease of the first probe
-    /// ends, or until the ramp does. `None`: the circuit is held open by hand.
-    pub retry_after: Option<Duration>,
-    /// Why the call was not admitted.
-    pub kind: RejectionKind,
-    name: NameBeginning,
-    opened: Opened,
-}
-
-impl Rejected {
-    #[inline(always)]
-    pub(crate) fn new(
-        kind: RejectionKind,
-        retry_after: Option<Duration>,
-        name: NameBeginning,
-        opened: Opened,
-    ) -> Self {
-        Rejected {
-            retry_after,
-            kind,
-            name,
-            opened,
-        }
-    }
-
-    /// By no connection's circuit.
-    #[cfg(test)]
-    pub(crate) fn unnamed(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
-        Rejected::new(kind, retry_after, NameBeginning::EMPTY, Opened::NONE)
-    }
-
-    /// Why the circuit opened last. `None` if the thread that opened it had not written that yet.
-    ///
-    /// The reason of the opening, and what its rule had counted, are not copied at each rejection:
-    /// [`Connection::why`](crate::Connection::why) reads the reason, and
-    /// [`Connection::explain`](crate::Connection::explain) makes a message with both.
-    pub fn cause(&self) -> Option<Cause> {
-        self.opened.cause()
-    }
-
-    /// The connection's identifier, or its beginning: identifier and scope together are cut at 40
-    /// bytes, the scope first.
-    pub fn identifier(&self) -> &str {
-        self.name.identifier()
-    }
-
-    /// The connection's scope, if it has one, or its beginning, as of
-    /// [`Rejected::identifier`].
-    pub fn scope(&self) -> Option<&str> {
-        self.name.scope()
-    }
-
-    /// Its message, with what the rule that opened the circuit had counted, and the reason of the
-    /// opening, if there are such.
-    pub(crate) fn because<'a>(
-        &'a self,
-        evidence: Option<Evidence>,
-        reason: Option<&'a str>,
-    ) -> impl fmt::Display + 'a {
-        Because {
-            rejected: self,
-            evidence,
-            reason,
-        }
-    }
-}
-
-impl PartialEq for Rejected {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind
-            && self.retry_after == other.retry_after
-            && self.name == other.name
-            && self.cause() == other.cause()
-    }
-}
-
-impl Eq for Rejected {}
-
-impl fmt::Debug for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected")
-            .field("retry_after", &self.retry_after)
-            .field("kind", &self.kind)
-            .field("identifier", &self.identifier())
-            .field("scope", &self.scope())
-            .field("cause", &self.cause())
-            .finish()
-    }
-}
-
-/// A rejection, and what the circuit knows of its last opening.
-#[cfg(feature = "capi")]
-#[derive(Clone)]
-pub(crate) struct Explained {
-    pub(crate) rejected: Rejected,
-    pub(crate) evidence: Option<Evidence>,
-    pub(crate) reason: Option<String>,
-}
-
-#[cfg(feature = "capi")]
-impl From<Rejected> for Explained {
-    /// Nothing is known.
-    fn from(rejected: Rejected) -> Self {
-        Explained {
-            rejected,
-            evidence: None,
-            reason: None,
-        }
-    }
-}
-
-#[cfg(feature = "capi")]
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explained {
-            rejected,
-            evidence,
-            reason,
-        } = self;
-        rejected.because(*evidence, reason.as_deref()).fmt(f)
-    }
-}
-
-/// What a rejection says.
-struct Because<'a> {
-    rejected: &'a Rejected,
-    evidence: Option<Evidence>,
-    reason: Option<&'a str>,
-}
-
-impl fmt::Display for Because<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rejected { kind, name, .. } = self.rejected;
-        f.write_str(match kind {
-            RejectionKind::Open | RejectionKind::HeldOpen | RejectionKind::Recovering => {
-                "rejected: the circuit"
-            }
-            RejectionKind::ProbesOut => "rejected: all probes",
-        })?;
-        if !name.identifier().is_empty() {
-            write!(f, " of {name}")?;
-        }
-        f.write_str(match kind {
-            RejectionKind::Open => " is open",
-            RejectionKind::HeldOpen => " is held open until it is closed by hand",
-            RejectionKind::ProbesOut => " are out",
-            RejectionKind::Recovering => " is recovering",
-        })?;
-        if let Some(cause) = self.rejected.cause() {
-            write!(f, " ({cause}")?;
-            if let Some(evidence) = self.evidence {
-                write!(f, ", {evidence}")?;
-            }
-            if let Some(reason) = self.reason {
-                write!(f, ": {reason}")?;
-            }
-            f.write_str(")")?;
-        }
-        match self.rejected.retry_after {
-            Some(wait) => write!(f, ", retry after {wait:?}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Why a call is not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RejectionKind {
-    /// The circuit is open until its expiry.
-    Open = 0,
-    /// The circuit was opened by hand without an expiry.
-    HeldOpen = 1,
-    /// The circuit is half-open, and all probes are out.
-    ProbesOut = 2,
-    /// The circuit is half-open, and its [ramp](crate::ConnectionOptions::ramp) admits a share of
-    /// the calls.
-    Recovering = 3,
-}
-
 /// Why a guarded call has no result.
+///
+/// ```
+/// # use brama::CallError;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// match db.call(|| "42".parse::<u32>()) {
+///     Ok(number) => println!("{number}"),
+///     Err(CallError::Inner(error)) => println!("failed: {error}"),
+///     Err(error) => println!("not tried: {error}"),
+/// }
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError<E> {
@@ -407,20 +257,31 @@ impl fmt::Display for Invalid {
     }
 }
 
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.because(None, None).fmt(f)
-    }
-}
-
 impl<E> CallError<E> {
     /// Whether the circuit did not admit the call.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// assert!(db.call(|| Ok::<_, String>(42)).unwrap_err().is_rejected());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn is_rejected(&self) -> bool {
         matches!(self, CallError::Rejected(_))
     }
 
     /// How long to wait before asking again, if the call was rejected, and not by a circuit that
     /// is held open: [`Rejected::retry_after`].
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// db.open_circuit("upgrade", None)?;
+    /// let error = db.call(|| Ok::<_, String>(42)).unwrap_err();
+    /// assert!(error.retry_after().is_some());
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             CallError::Rejected(rejected) => rejected.retry_after,
@@ -429,6 +290,14 @@ impl<E> CallError<E> {
     }
 
     /// The error of the function, if it ran.
+    ///
+    /// ```
+    /// # let brama = brama::Brama::builder().background(false).build()?;
+    /// # let db = brama.register("db", None)?;
+    /// let error = db.call(|| Err::<u32, _>("HTTP 503")).unwrap_err();
+    /// assert_eq!(error.into_inner(), Some("HTTP 503"));
+    /// # Ok::<(), brama::Error>(())
+    /// ```
     pub fn into_inner(self) -> Option<E> {
         match self {
             CallError::Inner(error) => Some(error),
@@ -448,7 +317,6 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
 }
 
 impl std::error::Error for Error {}
-impl std::error::Error for Rejected {}
 
 impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

@@ -37,6 +37,14 @@ pub(crate) use report::valid_beginning;
 pub(crate) use report::{TEXT_BYTES, Text, beginning};
 
 /// What an event is about.
+///
+/// ```
+/// use brama::EventType;
+/// assert_eq!(EventType::from_name("circuit_opened"), Some(EventType::CircuitOpened));
+/// assert_eq!(EventType::CircuitOpened.as_str(), "circuit_opened");
+/// let droppable = EventType::ALL.iter().filter(|kind| kind.is_droppable());
+/// assert_eq!(droppable.count(), 4);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i32)]
 #[non_exhaustive]
@@ -282,6 +290,27 @@ pub(crate) struct Facts {
 ///
 /// An event owns all that it shows: it may be kept, cloned and sent anywhere, and
 /// outlives its connection and its manager.
+///
+/// ```
+/// # use brama::State;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// let changes = brama::EventFilter::new().types([brama::EventType::StateChange]);
+/// let queue = brama.subscribe_queue(changes, 100)?;
+/// db.open_circuit("upgrade", std::time::Duration::from_secs(60))?;
+/// let event = queue.try_next().expect("the circuit opened");
+/// assert_eq!((event.connection(), event.scope()), ("db", None));
+/// assert_eq!(event.event_type(), brama::EventType::StateChange);
+/// assert_eq!((event.previous_state(), event.new_state()), (State::Closed, State::Open));
+/// assert_eq!((event.reason(), event.cause()), (Some("upgrade"), Some(brama::Cause::Manual)));
+/// assert_eq!(event.expiry(), Some(std::time::Duration::from_secs(60)));
+/// assert_eq!((event.failure_count(), event.window_calls()), (0, None));
+/// assert!(!event.is_coalesced() && !event.is_truncated() && !event.is_shadow());
+/// assert_eq!((event.mode(), event.is_deferred()), (brama::Mode::Normal, false));
+/// println!("{} {} {}", event.registration(), event.sequence(), event.timestamp());
+/// println!("{:?} {:?} {:?}", event.metadata(), event.window_failures(), event.window_slow());
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Event {
     pub(crate) kind: EventType,

@@ -16,6 +16,14 @@ use crate::sys::atomic::{modelled, shipped};
 use crate::values::error::Error;
 
 /// The longest identifier or scope, in bytes.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let longest = "x".repeat(brama::MAX_NAME_BYTES);
+/// brama.register(&longest, None)?;
+/// assert!(brama.register(&(longest + "x"), None).is_err());
+/// # Ok::<(), brama::Error>(())
+/// ```
 pub const MAX_NAME_BYTES: usize = 1024;
 
 const RULE: &str = "must be 1 to 1024 bytes of UTF-8 without NUL";
@@ -40,6 +48,13 @@ pub struct Key<'a> {
 }
 
 /// A connection's name, owned.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// assert_eq!(db.key().to_string(), "\"db\"");
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyBuf {
     /// The scope, if it has one.
@@ -50,21 +65,41 @@ pub struct KeyBuf {
 
 impl<'a> Key<'a> {
     /// The key of `identifier` in `scope`.
+    ///
+    /// ```
+    /// let key = brama::Key::new(Some("billing"), "db");
+    /// assert_eq!(key, ("billing", "db").into());
+    /// ```
     pub fn new(scope: Option<&'a str>, identifier: &'a str) -> Self {
         Key { scope, identifier }
     }
 
     /// The scope, if it has one.
+    ///
+    /// ```
+    /// let key = brama::Key::new(Some("billing"), "db");
+    /// assert_eq!(key.scope(), Some("billing"));
+    /// ```
     pub fn scope(&self) -> Option<&'a str> {
         self.scope
     }
 
     /// The identifier.
+    ///
+    /// ```
+    /// let key = brama::Key::new(Some("billing"), "db");
+    /// assert_eq!(key.identifier(), "db");
+    /// ```
     pub fn identifier(&self) -> &'a str {
         self.identifier
     }
 
     /// This key with strings of its own.
+    ///
+    /// ```
+    /// let key = brama::Key::new(Some("billing"), "db");
+    /// assert_eq!(key.to_buf().identifier, "db");
+    /// ```
     pub fn to_buf(&self) -> KeyBuf {
         KeyBuf {
             scope: self.scope.map(str::to_owned),
@@ -125,6 +160,11 @@ fn has_nul_somewhere(name: &[u8]) -> bool {
 
 impl KeyBuf {
     /// Borrows it.
+    ///
+    /// ```
+    /// let key = brama::Key::new(Some("billing"), "db");
+    /// assert_eq!(key.to_buf().as_key(), key);
+    /// ```
     pub fn as_key(&self) -> Key<'_> {
         Key::new(self.scope.as_deref(), &self.identifier)
     }

@@ -8,6 +8,16 @@ use crate::values::settings;
 use crate::values::state::State;
 
 /// What a circuit does. Set for a connection or for a manager, and changed at run time.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let options = brama::ConnectionOptions::new().mode(brama::Mode::Shadow);
+/// let db = brama.register("db", options)?;
+/// db.open_circuit("upgrade", None)?;
+/// db.acquire()?.success()?; // It passes, and is counted:
+/// assert_eq!(db.status()?.would_reject, 1);
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Mode {
@@ -27,6 +37,10 @@ pub enum Mode {
 
 impl Mode {
     /// Its name: `"normal"`, `"disabled"` or `"shadow"`.
+    ///
+    /// ```
+    /// assert_eq!(brama::Mode::Shadow.as_str(), "shadow");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Normal => "normal",
@@ -55,6 +69,14 @@ impl State {
 /// The state in which a circuit begins. For a registration only. The circuit has no
 /// [trips](crate::Status::trips) then, and the [cause](crate::Status::cause) of an opening is
 /// [`Cause::Manual`](crate::Cause::Manual). No call comes before it.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let for_a_minute = brama::InitialState::Open(std::time::Duration::from_secs(60));
+/// let options = brama::ConnectionOptions::new().initial_state(for_a_minute);
+/// assert!(!brama.register("db", options)?.available());
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InitialState {

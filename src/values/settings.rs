@@ -34,21 +34,49 @@ mod table;
 
 pub use builders::{Config, ConnectionOptions};
 pub(crate) use builders::{Global, Housekeeping, housekeeping_setters};
-pub(crate) use table::{answered, getter, holders, setter, setters, setting_table, stored};
+pub(crate) use table::{
+    answered, example, getter, holders, setter, setters, setting_table, stored,
+};
 
 /// `max_attempts` that no count reaches.
 pub(crate) const UNLIMITED: u32 = u32::MAX;
 
 /// The most failures a sliding window counts exactly (8 bytes of memory each).
+///
+/// ```
+/// let most = brama::Brama::builder()
+///     .window(std::time::Duration::from_secs(60))
+///     .max_attempts(brama::MAX_WINDOW_ATTEMPTS);
+/// assert!(most.build().is_ok());
+/// ```
 pub const MAX_WINDOW_ATTEMPTS: u32 = 65_536;
 
 /// The most probes a half-open circuit can have at once (8 bytes of memory each).
+///
+/// ```
+/// let more = brama::Brama::builder().half_open_max_calls(brama::MAX_HALF_OPEN_CALLS + 1);
+/// assert!(more.build().is_err());
+/// ```
 pub const MAX_HALF_OPEN_CALLS: u32 = 65_535;
 
 /// User strings attached to a connection.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// let options = brama::ConnectionOptions::new().metadata([("team", "billing")]);
+/// let db = brama.register("db", options)?;
+/// assert_eq!(db.status()?.metadata["team"], "billing");
+/// # Ok::<(), brama::Error>(())
+/// ```
 pub type Metadata = BTreeMap<String, String>;
 
 /// How the time that a circuit stays open grows while a dependency stays down.
+///
+/// ```
+/// let options = brama::ConnectionOptions::new()
+///     .expiry_strategy(brama::ExpiryStrategy::Progressive)
+///     .initial_expiry(std::time::Duration::from_secs(1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ExpiryStrategy {
     /// Every opening lasts `expiry`.

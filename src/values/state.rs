@@ -60,6 +60,10 @@ mod half_open;
 mod retired;
 
 /// The state of a circuit.
+///
+/// ```
+/// assert_eq!(brama::State::HalfOpen.as_str(), "half_open");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum State {

@@ -20,7 +20,8 @@ from conftest import SOURCE, Program, World
 README = (SOURCE / "README.md").read_text()
 COMING_FROM = (SOURCE / "docs" / "coming-from.md").read_text()
 IN_PRODUCTION = (SOURCE / "docs" / "in-production.md").read_text()
-RULES = (SOURCE.parents[1] / "src" / "docs" / "rules.md").read_text()
+CHAPTERS = SOURCE.parents[1] / "src" / "docs"
+RULES = (CHAPTERS / "rules.md").read_text()
 PAGES = ("README.md", "docs/coming-from.md", "docs/in-production.md")
 
 
@@ -48,6 +49,13 @@ def test_the_readme_prints_what_it_says(program: Program) -> None:
 def test_the_page_in_production_prints_what_it_says(program: Program) -> None:
     snippets = printing(IN_PRODUCTION)
     assert len(snippets) >= 2
+    for code, text in snippets:
+        assert program(code) == text
+
+
+def test_the_chapters_print_what_they_say(program: Program) -> None:
+    snippets = [pair for page in CHAPTERS.glob("*.md") for pair in printing(page.read_text())]
+    assert snippets
     for code, text in snippets:
         assert program(code) == text
 

@@ -13,6 +13,17 @@ use crate::values::state::{Closing, OpenedBy, State, Word};
 use crate::values::tally::Tally;
 
 /// For how long a circuit is opened by hand.
+///
+/// ```
+/// # use brama::OpenFor;
+/// # use std::time::Duration;
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// db.open_circuit("upgrade", OpenFor::Custom(Duration::from_secs(60)))?;
+/// db.open_circuit("upgrade", Duration::from_secs(60))?; // The same.
+/// db.open_circuit("until further notice", OpenFor::Never)?;
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OpenFor {
     /// As long as the settings say, backoff and jitter included.

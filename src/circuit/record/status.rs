@@ -14,6 +14,16 @@ use crate::values::state::NEVER;
 
 /// The health of one connection: consistent with itself, and already past when
 /// you look at it.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// # let db = brama.register("db", None)?;
+/// db.failure("timeout")?;
+/// let status = db.status()?;
+/// assert_eq!((status.state, status.failure_count), (brama::State::Closed, 1));
+/// assert_eq!(status.last_failure_reason.as_deref(), Some("timeout"));
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Status {

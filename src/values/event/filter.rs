@@ -31,23 +31,40 @@ pub(crate) type Custom = dyn Fn(&Event) -> bool + Send + Sync;
 
 impl EventFilter {
     /// Everything.
+    ///
+    /// ```
+    /// let everything = brama::EventFilter::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Only events of these types.
+    ///
+    /// ```
+    /// let changes = brama::EventFilter::new().types([brama::EventType::StateChange]);
+    /// ```
     pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
         self.types = Some(types.into_iter().collect());
         self
     }
 
     /// Only connections with this identifier, in any scope unless one is named.
+    ///
+    /// ```
+    /// let of_db = brama::EventFilter::new().connection("db");
+    /// ```
     pub fn connection(mut self, identifier: impl Into<String>) -> Self {
         self.connection = Some(identifier.into());
         self
     }
 
     /// Only connections of this scope; `None`: only those without one.
+    ///
+    /// ```
+    /// let of_billing = brama::EventFilter::new().scope("billing");
+    /// let without_scope = brama::EventFilter::new().scope(None);
+    /// ```
     pub fn scope<'s>(mut self, scope: impl Into<Option<&'s str>>) -> Self {
         self.scope = Some(scope.into().map(str::to_owned));
         self
@@ -56,6 +73,10 @@ impl EventFilter {
     /// Only events for which `wanted` says so. It runs where the events are
     /// delivered from, never on a reporting thread; if it panics, the event is
     /// not delivered, and the panic is counted.
+    ///
+    /// ```
+    /// let long = brama::EventFilter::new().custom(|event| event.failure_count() >= 10);
+    /// ```
     pub fn custom(mut self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.custom = Some(Arc::new(wanted));
         self

@@ -154,17 +154,29 @@ impl<'r> Report<'r> {
     };
 
     /// Nothing.
+    ///
+    /// ```
+    /// let nothing = brama::Report::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Why, in words.
+    ///
+    /// ```
+    /// let report = brama::Report::new().reason("timeout");
+    /// ```
     pub fn reason(mut self, reason: &'r str) -> Self {
         self.reason = Some(reason);
         self
     }
 
     /// User strings that the events of this report carry. [`Report`] says how many.
+    ///
+    /// ```
+    /// let report = brama::Report::new().metadata([("host", "db-3"), ("query", "7")]);
+    /// ```
     pub fn metadata<K: Into<String>, V: Into<String>>(
         mut self,
         pairs: impl IntoIterator<Item = (K, V)>,

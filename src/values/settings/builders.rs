@@ -32,6 +32,10 @@ pub struct ConnectionOptions {
 
 impl ConnectionOptions {
     /// Nothing given.
+    ///
+    /// ```
+    /// let options = brama::ConnectionOptions::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -71,6 +75,10 @@ impl ConnectionOptions {
     }
 
     /// The connection's metadata, as a whole: it replaces what was there.
+    ///
+    /// ```
+    /// let options = brama::ConnectionOptions::new().metadata([("team", "billing")]);
+    /// ```
     pub fn metadata<K: Into<String>, V: Into<String>>(
         mut self,
         pairs: impl IntoIterator<Item = (K, V)>,
@@ -87,6 +95,12 @@ impl ConnectionOptions {
 
 /// Global settings of a manager. A `configure` call changes the fields that are
 /// given and no other.
+///
+/// ```
+/// # let brama = brama::Brama::builder().background(false).build()?;
+/// brama.configure(brama::Config::new().max_attempts(3).auto_register(true))?;
+/// # Ok::<(), brama::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Config {
@@ -148,6 +162,10 @@ macro_rules! housekeeping_setters {
     () => {
         /// How often inactive connections are looked for. At least 1 ms.
         /// Default 10 s.
+        ///
+        /// ```
+        /// let config = brama::Config::new().cleanup_interval(std::time::Duration::from_secs(60));
+        /// ```
         pub fn cleanup_interval(mut self, interval: std::time::Duration) -> Self {
             self.housekeeping.cleanup_interval_ms =
                 Some(crate::values::settings::given_ms(interval));
@@ -157,6 +175,10 @@ macro_rules! housekeeping_setters {
         /// A connection without activity for this long is removed, unless a handle or a permit
         /// of it is held, its circuit is open, or a probe is out. `None`: never. At least 1 ms.
         /// Default 24 h.
+        ///
+        /// ```
+        /// let never = brama::Config::new().inactive_threshold(None);
+        /// ```
         pub fn inactive_threshold(
             mut self,
             threshold: impl Into<Option<std::time::Duration>>,
@@ -168,6 +190,13 @@ macro_rules! housekeeping_setters {
 
         /// Whether an unknown name is registered, with the global settings, by
         /// its first use. Default false.
+        ///
+        /// ```
+        /// # let brama = brama::Brama::builder().background(false).build()?;
+        /// brama.configure(brama::Config::new().auto_register(true))?;
+        /// assert!(brama.available("unheard of"));
+        /// # Ok::<(), brama::Error>(())
+        /// ```
         pub fn auto_register(mut self, on: bool) -> Self {
             self.housekeeping.auto_register = Some(on);
             self
@@ -178,6 +207,10 @@ pub(crate) use housekeeping_setters;
 
 impl Config {
     /// Nothing given.
+    ///
+    /// ```
+    /// let config = brama::Config::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }

@@ -30,7 +30,7 @@
 //!    (`src/ffi/config.rs`, `src/ffi/settings.rs`). Add it with a comment for C programmers.
 //! 3. `BRAMA_BLESS=1 cargo test -p brama-capi --test header`, until it passes: it writes the
 //!    header and the table that other tests read, and says which lines are missing, in C's
-//!    comments, in `brama.hpp`, in the Python package and in the READMEs.
+//!    comments, in `brama.hpp`, in the Python package and its README, and in `src/docs/rules.md`.
 //! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
 //!
 //! What is true of all settings of a kind is tested already: values out of range, defaults,
@@ -38,9 +38,9 @@
 //! in those tests (`with_what_it_needs`, in Python `NEEDED`). Once a version of C's structs is published, the field goes to
 //! their end and zero in it means "not given": the rules of `ffi`.
 //!
-//! A new kind is a line of the table above, a function in `range`, an arm of `stored` (and of
-//! `answered`, `setter` and `getter`, if it is not given as it is stored), a module in
-//! `ffi::kinds`, and what each test that goes over the table asks for then.
+//! A new kind is a line of the table above, a function in `range`, an arm of `stored` and of
+//! `example` (and of `answered`, `setter` and `getter`, if it is not given as it is stored), a
+//! module in `ffi::kinds`, and what each test that goes over the table asks for then.
 
 /// Calls the macro `$with` with all settings, after `[..]` with what else it is given. The order
 /// is that of the fields of C's structs.
@@ -147,49 +147,12 @@ macro_rules! setting_table {
             /// `slow_call_rate` is set. It takes the place of a `half_open_successes` of its level
             /// and of the level below; one call cannot give both. Above 0.0, at most 1.0. `None`:
             /// one failure opens it, `half_open_successes` close it. Default none.
-            ///
-            /// ```
-            /// # use brama::{Brama, ConnectionOptions, State};
-            /// # fn main() -> Result<(), brama::Error> {
-            /// # let brama = Brama::builder().background(false).build()?;
-            /// // Two failures of four open it, three successes close it.
-            /// let sample = ConnectionOptions::new().half_open_max_calls(4).half_open_failure_rate(0.5);
-            /// let db = brama.register("db", sample)?;
-            /// db.half_open_circuit()?;
-            /// db.acquire()?.failure("timeout")?;
-            /// for _ in 0..3 {
-            ///     assert_eq!(db.state(), State::HalfOpen);
-            ///     db.acquire()?.success()?;
-            /// }
-            /// assert_eq!(db.state(), State::Closed);
-            /// # Ok(())
-            /// # }
-            /// ```
             half_open_failure_rate HalfOpenFailureRate half_open_failure_rate: optional_rate = None;
 
             /// For how long a circuit whose probes have succeeded stays half-open and admits a
             /// growing share of the calls, until it closes. Two failures in a row open it again,
             /// and so does a rate. At least 1 ms; rounded up to 2 ms. `None`: it closes at once.
             /// Default none.
-            ///
-            /// ```
-            /// # use std::time::Duration;
-            /// # use brama::{Brama, ConnectionOptions, ManualClock, State};
-            /// # fn main() -> Result<(), brama::Error> {
-            /// # let clock = ManualClock::new();
-            /// # let brama = Brama::builder().clock(clock.clone()).background(false).build()?;
-            /// let options = ConnectionOptions::new().ramp(Duration::from_secs(10)).ramp_start(0.1);
-            /// let db = brama.register("db", options)?;
-            /// db.half_open_circuit()?;
-            /// db.acquire()?.success()?;
-            /// assert_eq!(db.status()?.ramp_share, Some(0.1));
-            /// clock.advance(Duration::from_secs(5));
-            /// assert_eq!(db.status()?.ramp_share, Some(0.5));
-            /// clock.advance(Duration::from_secs(5));
-            /// assert_eq!(db.state(), State::Closed);
-            /// # Ok(())
-            /// # }
-            /// ```
             ramp Ramp ramp_ms: optional_time = None;
 
             /// The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0.
@@ -224,6 +187,52 @@ macro_rules! answered {
     (optional_time) => { Option<std::time::Duration> };
     (bounded_time) => { std::time::Duration };
     ($kind:ident) => { $crate::values::settings::stored!($kind) };
+}
+
+/// An example of a setting: a value of its kind.
+macro_rules! example {
+    (attempts) => {
+        "3"
+    };
+    (calls) => {
+        "2"
+    };
+    (time) => {
+        "std::time::Duration::from_secs(5)"
+    };
+    (optional_time) => {
+        "std::time::Duration::from_secs(5)"
+    };
+    (bounded_time) => {
+        "std::time::Duration::from_secs(60)"
+    };
+    (count) => {
+        "20"
+    };
+    (optional_calls) => {
+        "100"
+    };
+    (factor) => {
+        "1.5"
+    };
+    (part) => {
+        "0.2"
+    };
+    (optional_rate) => {
+        "0.5"
+    };
+    (share) => {
+        "0.2"
+    };
+    (strategy) => {
+        "brama::ExpiryStrategy::Progressive"
+    };
+    (flag) => {
+        "false"
+    };
+    (mode) => {
+        "brama::Mode::Shadow"
+    };
 }
 
 /// A setter of a kind.
@@ -273,9 +282,24 @@ macro_rules! setter {
 /// The setters that every holder of settings shares.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
-        $($crate::values::settings::setter!($kind, $(#[$doc])* $name);)*
+        $($crate::values::settings::setter!(
+            $kind,
+            $(#[$doc])*
+            #[doc = ""]
+            #[doc = "```"]
+            #[doc = concat!(
+                "let options = brama::ConnectionOptions::new().", stringify!($name),
+                "(", $crate::values::settings::example!($kind), ");"
+            )]
+            #[doc = "```"]
+            $name
+        );)*
 
         /// No number of failures opens the circuit. Without a rate it never opens by itself.
+        ///
+        /// ```
+        /// let options = brama::ConnectionOptions::new().failure_rate(0.5).unlimited_attempts();
+        /// ```
         pub fn unlimited_attempts(mut self) -> Self {
             self.changes.max_attempts = $crate::values::settings::Given::Value($crate::values::settings::UNLIMITED);
             self
@@ -327,7 +351,11 @@ macro_rules! getter {
 /// The types that hold settings.
 macro_rules! holders {
     ($($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
-        /// Names a setting.
+        /// Names a setting, to [take it back](ConnectionOptions::inherit).
+        ///
+        /// ```
+        /// let options = brama::ConnectionOptions::new().inherit(brama::Setting::Expiry);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Setting {
@@ -348,6 +376,13 @@ macro_rules! holders {
 
         /// The settings in effect for one connection: its own over the global ones over
         /// the defaults.
+        ///
+        /// ```
+        /// # let brama = brama::Brama::builder().background(false).max_attempts(7).build()?;
+        /// let db = brama.register("db", None)?;
+        /// assert_eq!(db.status()?.settings.max_attempts(), Some(7));
+        /// # Ok::<(), brama::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub struct Settings {
             $(pub(crate) $name: stored!($kind),)*
@@ -427,11 +462,19 @@ macro_rules! holders {
                 $($name: $default,)*
             };
 
-            $($(#[$doc])* pub fn $name(&self) -> answered!($kind) {
+            $($(#[$doc])*
+            #[doc = ""]
+            #[doc = "```"]
+            #[doc = "# let brama = brama::Brama::builder().background(false).build()?;"]
+            #[doc = "# let db = brama.register(\"db\", None)?;"]
+            #[doc = concat!("let in_effect = db.status()?.settings.", stringify!($name), "();")]
+            #[doc = "# Ok::<(), brama::Error>(())"]
+            #[doc = "```"]
+            pub fn $name(&self) -> answered!($kind) {
                 getter!($kind, self.$name)
             })*
         }
     };
 }
 
-pub(crate) use {answered, getter, holders, setter, setters, setting_table, stored};
+pub(crate) use {answered, example, getter, holders, setter, setters, setting_table, stored};

@@ -96,7 +96,12 @@ const PLACES: [[&str; 4]; 11] = [
         "    {name}: {6}",
     ],
     ["bindings/python/README.md", "", "", "| `{name}` |"],
-    ["README.md", "\n## Defaults", "\n## ", "| `{name}`"],
+    [
+        "src/docs/rules.md",
+        "\n## All settings",
+        "\n## ",
+        "| `{name}`",
+    ],
 ];
 
 impl Setting {
