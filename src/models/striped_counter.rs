@@ -112,6 +112,22 @@ fn the_shared_cell_has_many_writers() {
     });
 }
 
+/// Two threads without a place count their failures in the shared one.
+///
+/// Mutation: `shared-failures-by-a-store`.
+#[test]
+fn failures_without_a_place_are_all_counted() {
+    outcomes(None, || {
+        let record = Record::<0>::new();
+        record.rejected(9);
+        join([1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.totals().failed_as(index, &record.reserve))
+        }));
+        assert_eq!(record.totals().sum().failures, 2);
+    });
+}
+
 /// Threads that come and go on one pool. Those that overlap have different
 /// indexes; one that takes a predecessor's index goes on in its cell.
 ///
@@ -139,11 +155,10 @@ fn an_index_hands_its_cells_over() {
     assert_eq!(seen, BTreeSet::from([vec![1, 1], vec![1, 2]]));
 }
 
-/// Two threads fail on a new record, with a block to attach; one of them goes on as the other's
-/// successor may.
+/// Two threads fail twice each on a new record, with a block to attach.
 ///
-/// Mutations: `owning-by-a-store`, `a-failure-in-the-place-of-another`. Both then count in one
-/// place, and a failure is lost.
+/// Mutation: `a-failure-in-the-place-of-another`. Both then count in one place, and a failure is
+/// lost.
 #[test]
 fn failures_have_a_place_for_each_thread() {
     outcomes(Some(3), || {
