@@ -357,10 +357,15 @@ impl Record {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::circuit::record::{RecordRef, Registrant};
+    use crate::circuit::record::{Profile, RecordRef, Registrant};
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
+    use crate::values::settings::{ConnectionOptions, Overrides};
+
+    const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 
     fn circuit() -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
@@ -383,9 +388,41 @@ mod tests {
         }
     }
 
+    /// Mutations: `a-first-failure-without-interest`, `a-failure-that-is-not-told`.
+    #[test]
+    fn a_failure_takes_the_long_way_if_a_subscriber_may_want_it() {
+        let (context, record) = circuit();
+        let begin = || record.try_failure_without_permit(&context, None);
+        assert!(matches!(begin(), Begun::Not), "it is not known yet");
+        record.learn_interest(&*context.sink);
+        assert!(matches!(begin(), Begun::Done(1)));
+        record.set_interest(FAILED);
+        assert!(matches!(begin(), Begun::Not));
+        record.set_interest(SUCCEEDED);
+        assert!(matches!(begin(), Begun::Done(2)));
+    }
+
+    /// Mutation: `a-limit-of-any-version`.
+    #[test]
+    fn a_failure_obeys_the_settings_of_the_present_version() {
+        let (context, record) = circuit();
+        record.learn_interest(&*context.sink);
+        let begin = || record.try_failure_without_permit(&context, None);
+        assert!(matches!(begin(), Begun::Done(1)));
+        let options = ConnectionOptions::new().max_attempts(2);
+        let none = &Overrides::NONE;
+        let own = Profile {
+            overrides: options.applied_to(none, none).expect("valid"),
+            ..Profile::default()
+        };
+        assert!(record.replace_profile(&None, Arc::new(own)));
+        context.next_version();
+        assert!(matches!(begin(), Begun::Not), "it opens");
+    }
+
     /// What a permit owns makes no difference to the short way.
     ///
-    /// Mutation: `a-late-failure-on-the-short-way`.
+    /// Mutations: `a-late-failure-on-the-short-way`, `a-probe-taken-for-a-pass`.
     #[test]
     fn a_failure_takes_the_short_way_with_permits_of_this_closed_state_only() {
         let (context, record) = circuit();
