@@ -12,9 +12,8 @@
 //! hear of it in [`notify`]. Beside the word:
 //!
 //! - **[`parked`]**: the failures that count while the circuit is not closed.
-//! - **totals**: successes and rejections in cells that scale
-//!   ([`striped_counter`](crate::structures::striped_counter)); failures with a plain
-//!   read-modify-write, since a failure writes the word in any case.
+//! - **totals**: successes, failures and rejections where each thread counts its own
+//!   ([`striped_counter`](crate::structures::striped_counter)).
 //! - **times**, in monotonic ms plus one, so that zero means not yet.
 //! - **profile**: the settings and metadata of its own, swapped as a whole.
 //! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
@@ -32,10 +31,11 @@ use arc_swap::ArcSwapOption;
 
 use crate::circuit::context::Context;
 use crate::structures::refcount::RefCount;
-use crate::structures::striped_counter::{Cell, Owner, Shared, Stripes, Totals};
+use crate::structures::striped_counter::{Cell, Failures, Owner, Shared, Stripes, Totals};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, shipped};
+use crate::sys::clock::{LAST_MOMENT, Tick};
 use crate::values::error::{Error, Rejected};
-use crate::values::event::{Later, Occurrence, Report};
+use crate::values::event::{EventMask, Later, Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
 use crate::values::rates::Counts;
@@ -108,20 +108,20 @@ pub(crate) struct Record {
     flags: AtomicU32,
 
     cell: Cell,
-    id: u64,
+    failures: Failures,
     /// What has been delivered of the connection, see [`delivered`].
     delivered: AtomicU32,
-    /// The types of kept events that found no room in the ring.
-    missed: AtomicU32,
+    id: u64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
-    /// Registration, configuration, manual control, admission to a probe.
-    last_touch: AtomicU64,
+    /// The last registration, configuration, manual control, or admission to a probe; and, in the
+    /// higher bits, the types of kept events that found no room in the ring ([`MISSED_SHIFT`]).
+    touched_and_missed: AtomicU64,
     /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
     /// whether it belongs to the word it saw.
     changed_at: AtomicU64,
 
     shared: Shared,
-    failures: AtomicU64,
+    /// As the clock tells it, 0 for none. Only grows.
     last_failure: AtomicU64,
     /// How long the last opening was to last, and why it was: [`last_opening`]. Not on the line of
     /// `cell`: a rejection reads it.
@@ -151,6 +151,16 @@ shipped! {
 
 /// In a record's flags: a call was admitted since a cleanup last asked.
 const VISITED: u32 = 1 << 17;
+
+/// In `touched_and_missed`: below it a time, above it types of events.
+const MISSED_SHIFT: u32 = 40;
+const TOUCHED: u64 = (1 << MISSED_SHIFT) - 1;
+
+const _: () = assert!(LAST_MOMENT < TOUCHED, "a moment plus one fits");
+const _: () = assert!(
+    EventMask::ALL.0 as u64 <= u64::MAX >> MISSED_SHIFT,
+    "all types fit"
+);
 
 /// The flags that [`notify`] leaves alone.
 const OTHER_FLAGS: u32 = VISITED | own_settings::HAS_PROFILE | mode::MODES | record_ref::OBSERVERS;
@@ -211,16 +221,15 @@ impl Record {
             id: context.next_id(),
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
-            last_touch: AtomicU64::new(registered_at),
+            touched_and_missed: AtomicU64::new(registered_at),
             lasting: AtomicU64::new(entry),
             shared: Shared::new(),
-            failures: AtomicU64::new(0),
+            failures: Failures::new(),
             last_failure: AtomicU64::new(0),
             changed_at: AtomicU64::new(first.pack()),
             references: RefCount::new(2),
             ignored: AtomicU32::new(0),
             delivered: AtomicU32::new(0),
-            missed: AtomicU32::new(0),
         }
     }
 
@@ -279,16 +288,21 @@ impl Record {
             self.touch(now);
         }
         let sums = self.totals().sum();
+        let report = sums.last_success_ms.max(self.last_failure_ms());
         [
-            self.last_touch.load(Ordering::Relaxed),
-            self.last_failure.load(Ordering::Relaxed),
+            self.touched_and_missed.load(Ordering::Relaxed) & TOUCHED,
             Stamp::unpack(self.changed_at.load(Ordering::Relaxed)).time,
-            sums.last_success_ms.map_or(0, |ms| ms + 1),
+            report.map_or(0, |ms| ms + 1),
         ]
         .into_iter()
         .max()
         .unwrap_or_default()
         .saturating_sub(1)
+    }
+
+    /// Monotonic ms of the last failure.
+    fn last_failure_ms(&self) -> Option<u64> {
+        Tick::from_word(self.last_failure.load(Ordering::Relaxed)).map(Tick::ms)
     }
 
     pub(crate) fn touch_now(&self, context: &Context) -> u64 {
@@ -325,6 +339,7 @@ impl Record {
     fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.cell,
+            failures: &self.failures,
             owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
@@ -332,10 +347,12 @@ impl Record {
     }
 
     fn touch(&self, now: u64) {
-        // Load first: many admissions fall into one millisecond.
-        if self.last_touch.load(Ordering::Relaxed) <= now {
-            self.last_touch.fetch_max(now + 1, Ordering::Relaxed);
-        }
+        // Relaxed: the time publishes nothing, and what was missed is kept as it is. Many admissions
+        // fall into one millisecond, and write nothing.
+        let touch = |bits: u64| (bits & TOUCHED <= now).then_some(bits & !TOUCHED | (now + 1));
+        let _ = self
+            .touched_and_missed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, touch);
     }
 
     #[inline]

@@ -78,20 +78,21 @@
 //! |---|---|---|---|
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
 //! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
-//! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
+//! | `owner`, `cell`, `failures` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
 //! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
-//! | `shared`, `failures`, `ignored` | all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
+//! | `shared`, `ignored` | threads without a cell, all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
 //! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |
 //! | `flags`: observers | who takes or ends an observer | `is_held` | `AL` to end, `A` to count |
 //! | `limit` | who configures, who finds it old | failures, calls of a watched circuit | `R`: the word says of which version it is |
 //! | `profile` | who configures | operations that need settings | arc-swap's |
-//! | `last_touch`, `last_failure` | all | cleanup, `status` | `R` |
+//! | `touched_and_missed`: touched | all | cleanup | `R` |
+//! | `touched_and_missed`: missed | reporters set bits; the dispatcher, who removes and who discards take them | the same | `AL` |
+//! | `last_failure` | all, as a maximum | cleanup, `status` | `R` |
 //! | `lasting` | who opens, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |
 //! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
 //! | `references` | the table, handles, owned permits, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
 //! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
-//! | `missed` | reporters set bits; the dispatcher, who removes and who discards take them | the same | `AL` |
 //! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange, `A` loads before and after the word |
 //! | cold: `probe` | probes | probes, cleanup | `AL` exchange |
 //! | cold: `rare` | who gives settings, or reports the first reason, once | probes, failures, `status` | `L` publishes, `A` |

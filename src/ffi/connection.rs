@@ -195,7 +195,7 @@ unsafe fn failure(
     let handle = unsafe { connection.as_ref() };
     // Nothing in it panics, so it needs no guard.
     let begun = match handle {
-        Some(handle) if reason.is_null() => handle.connection.begin_failure(None, &Report::NONE),
+        Some(handle) if reason.is_null() => handle.connection.begin_failure(None, None),
         // SAFETY: `reason` is not NULL, so text of this length: this function's # Safety.
         Some(handle) => unsafe { report::begin(handle, None, reason, length) },
         None => Begun::Not,

@@ -150,7 +150,7 @@ unsafe fn failure(
     unsafe {
         let begun = match healthy(permit) {
             Some((handle, mark)) if reason.is_null() => {
-                handle.connection.begin_failure(Some(mark), &Report::NONE)
+                handle.connection.begin_failure(Some(mark), None)
             }
             Some((handle, mark)) => report::begin(handle, Some(mark), reason, length),
             None => Begun::Not,

@@ -147,8 +147,8 @@ pub(super) unsafe fn begin(
     match unsafe { strings::bytes(reason, length) } {
         Some((bytes, true)) => {
             // SAFETY: ASCII is UTF-8.
-            let report = Report::from(unsafe { str::from_utf8_unchecked(bytes) });
-            handle.connection.begin_failure(place, &report)
+            let reason = unsafe { str::from_utf8_unchecked(bytes) };
+            handle.connection.begin_failure(place, Some(reason))
         }
         _ => Begun::Not,
     }

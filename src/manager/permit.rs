@@ -135,23 +135,21 @@ impl<'a> Permit<'a> {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotFound`], [`Error::ShutDown`].
-    #[inline]
+    #[inline(always)]
     pub fn failure<'r>(self, report: impl Into<Report<'r>>) -> Result<u32, Error> {
         // The caller's code, so before the drop is given up.
         let report = report.into();
         let parts = self.into_parts();
-        match parts
-            .record()
-            .try_failure_with_permit(parts.context(), parts.ticket, &report)
-        {
+        match parts.begin_failure(report.reason) {
             Begun::Done(count) => {
                 if parts.ticket.owns_record() {
-                    parts.release();
+                    Parts::released(parts.engine, parts.record, parts.ticket);
                 }
                 Ok(count as u32)
             }
+            // By value, so that it is in memory only then.
             begun => {
-                Parts::failure_otherwise(parts.engine, parts.record, parts.ticket, begun, &report)
+                Parts::failure_otherwise(parts.engine, parts.record, parts.ticket, begun, report)
             }
         }
     }
@@ -328,7 +326,7 @@ impl Parts {
         record: NonNull<Record>,
         ticket: Ticket,
         begun: Begun,
-        report: &Report<'_>,
+        report: Report<'_>,
     ) -> Result<u32, Error> {
         let parts = Parts {
             engine,
@@ -336,7 +334,14 @@ impl Parts {
             ticket,
         };
         let (record, context) = (parts.record(), parts.context());
-        parts.conclude(record.finish_failure(context, Some(ticket), report, begun))
+        parts.conclude(record.finish_failure(context, Some(ticket), &report, begun))
+    }
+
+    /// A failure, if it changes nothing but the totals and the count.
+    #[inline(always)]
+    fn begin_failure(&self, reason: Option<&str>) -> Begun {
+        self.record()
+            .try_failure_with_permit(self.context(), self.ticket, reason)
     }
 
     fn failure(&self, report: &Report<'_>) -> Result<u32, Refusal> {
@@ -393,6 +398,17 @@ impl Parts {
         // SAFETY: lent for longer than these parts are used, or kept alive by the reference that
         // `release` gives back.
         unsafe { self.engine.as_ref() }.error(refusal, self.record())
+    }
+
+    /// [`Parts::release`], out of line.
+    #[inline(never)]
+    fn released(engine: NonNull<Engine>, record: NonNull<Record>, ticket: Ticket) {
+        let parts = Parts {
+            engine,
+            record,
+            ticket,
+        };
+        parts.release();
     }
 
     /// Gives back what is owned.

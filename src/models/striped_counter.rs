@@ -12,11 +12,12 @@ use loom::thread;
 use crate::structures::reserve::Reserve;
 use crate::structures::striped_counter::block::live_blocks;
 use crate::structures::striped_counter::{
-    Cell, Cells, Owner, Pool, Shared, Stripes, Totals, fresh_cells,
+    Cell, Cells, Failures, Owner, Pool, Shared, Stripes, Totals, fresh_cells,
 };
 
 struct Record<const SPARE: usize> {
     primary: Cell,
+    failures: Failures,
     owner: Owner,
     stripes: Stripes,
     shared: Shared,
@@ -27,6 +28,7 @@ impl<const SPARE: usize> Record<SPARE> {
     fn new() -> Arc<Self> {
         Arc::new(Record {
             primary: Cell::new(),
+            failures: Failures::new(),
             owner: Owner::new(),
             stripes: Stripes::new(),
             shared: Shared::new(),
@@ -37,6 +39,7 @@ impl<const SPARE: usize> Record<SPARE> {
     fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.primary,
+            failures: &self.failures,
             owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
@@ -109,6 +112,22 @@ fn the_shared_cell_has_many_writers() {
     });
 }
 
+/// Two threads without a place count their failures in the shared one.
+///
+/// Mutation: `shared-failures-by-a-store`.
+#[test]
+fn failures_without_a_place_are_all_counted() {
+    outcomes(None, || {
+        let record = Record::<0>::new();
+        record.rejected(9);
+        join([1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.totals().failed_as(index, &record.reserve))
+        }));
+        assert_eq!(record.totals().sum().failures, 2);
+    });
+}
+
 /// Threads that come and go on one pool. Those that overlap have different
 /// indexes; one that takes a predecessor's index goes on in its cell.
 ///
@@ -134,6 +153,27 @@ fn an_index_hands_its_cells_over() {
         indexes
     });
     assert_eq!(seen, BTreeSet::from([vec![1, 1], vec![1, 2]]));
+}
+
+/// Two threads fail twice each on a new record, with a block to attach.
+///
+/// Mutation: `a-failure-in-the-place-of-another`. Both then count in one place, and a failure is
+/// lost.
+#[test]
+fn failures_have_a_place_for_each_thread() {
+    outcomes(Some(3), || {
+        let record = Record::<1>::new();
+        record.reserve.refill(usize::MAX, fresh_cells);
+        join([1, 2].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || {
+                record.totals().failed_as(index, &record.reserve);
+                record.totals().failed_as(index, &record.reserve);
+            })
+        }));
+        assert_eq!(record.totals().sum().failures, 4);
+        assert_eq!(record.shared.sum().failures, 0);
+    });
 }
 
 /// An index is handed over while another bit of its word changes: the third
@@ -261,7 +301,7 @@ fn totals_that_are_raised_twice_are_raised_once() {
         record.success(1, 1);
         let mut parties = Vec::from([4, 5].map(|total| {
             let record = record.clone();
-            thread::spawn(move || record.totals().raise(total, 0))
+            thread::spawn(move || record.totals().raise(total, 0, 0))
         }));
         let counting = record.clone();
         parties.push(thread::spawn(move || counting.success(1, 1)));

@@ -7,7 +7,8 @@
 //!
 //! So a total is spread over cells, and every [`Cell`] has one thread that
 //! writes it, with plain loads and stores. The exact total is the sum over the
-//! cells, taken when a reader asks. A report goes to
+//! cells, taken when a reader asks. Beside each cell are the [`Failures`] of its thread. A report
+//! goes to
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
@@ -57,12 +58,14 @@
 
 pub(crate) mod block;
 mod cell;
+mod failures;
 #[cfg(test)]
 mod tests;
 mod thread_index;
 
 use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
+pub(crate) use failures::Failures;
 
 use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
@@ -91,8 +94,14 @@ impl Owner {
     }
 }
 
-/// A record's cells for threads beyond its first.
-pub(crate) type Cells = Block<Box<[Line<Cell>]>>;
+/// Where one thread counts, on one record.
+pub(crate) struct Place {
+    cell: Cell,
+    failures: Failures,
+}
+
+/// A record's places for threads beyond its first.
+pub(crate) type Cells = Block<Box<[Line<Place>]>>;
 
 /// Where a record's further cells are. Written at most once in its life; embed it on
 /// a line that is mostly read.
@@ -135,8 +144,12 @@ impl Stripes {
 pub(crate) static BLOCKS: Stock<Cells> = Stock::new(fresh_cells);
 
 pub(crate) fn fresh_cells() -> Box<Cells> {
-    let cells = (0..block::at_once()).map(|_| Line(Cell::new()));
-    Box::new(Block::new(cells.collect()))
+    let fresh = || Place {
+        cell: Cell::new(),
+        failures: Failures::new(),
+    };
+    let places = (0..block::at_once()).map(|_| Line(fresh()));
+    Box::new(Block::new(places.collect()))
 }
 
 /// Where blocks come from: the process's reserve, or one that a test made.
@@ -173,6 +186,8 @@ impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
 pub(crate) struct Totals<'a> {
     /// The first thread's cell: on a line no other thread's report touches.
     pub(crate) primary: &'a Cell,
+    /// Those of the same thread, on the same line.
+    pub(crate) failures: &'a Failures,
     /// On a line that is mostly read, as is the next.
     pub(crate) owner: &'a Owner,
     pub(crate) stripes: &'a Stripes,
@@ -185,6 +200,7 @@ pub(crate) struct Totals<'a> {
 pub(crate) struct Sums {
     pub(crate) successes: u64,
     pub(crate) rejected: u64,
+    pub(crate) failures: u64,
     /// The latest time given to [`Totals::success`].
     pub(crate) last_success_ms: Option<u64>,
 }
@@ -208,30 +224,69 @@ impl<'a> Totals<'a> {
         cell.is_some()
     }
 
+    /// Counts a failure, which is an activity of which the caller notes the time. False if the
+    /// thread has no place of its own.
+    #[inline]
+    pub(crate) fn failed(self) -> bool {
+        self.failed_in_own() || self.failed_elsewhere()
+    }
+
+    /// Counts a failure where the current thread counts, if that is easily found and not full.
+    #[inline(always)]
+    pub(crate) fn failed_in_own(self) -> bool {
+        self.own_failures().is_some_and(Failures::add)
+    }
+
+    fn failed_elsewhere(self) -> bool {
+        let settled = self.settle();
+        self.add_failure(settled.map(|(_, failures)| failures));
+        settled.is_some()
+    }
+
+    fn add_failure(self, failures: Option<&Failures>) {
+        if !failures.is_some_and(Failures::add) {
+            self.shared.failed();
+        }
+    }
+
     /// The totals: exact once reporters are quiescent, never above the truth
     /// before that, and never less than this reader saw before.
     pub(crate) fn sum(self) -> Sums {
         let mut sums = Sums::default();
         self.each(|cell| cell.add_to(&mut sums));
+        sums.failures = self.sum_of_failures();
         sums
+    }
+
+    fn sum_of_failures(self) -> u64 {
+        let more = self.places_of_block().map(|place| place.failures.get());
+        let shared = self.shared.failures().load(Ordering::Relaxed);
+        [shared, self.failures.get()]
+            .into_iter()
+            .chain(more)
+            .fold(0, u64::wrapping_add)
     }
 
     /// Makes the totals as high as this, unless they are higher: totals that were kept elsewhere.
     /// What other threads report meanwhile is counted on top.
-    pub(crate) fn raise(self, successes: u64, rejected: u64) {
+    pub(crate) fn raise(self, successes: u64, rejected: u64, failures: u64) {
         self.shared
-            .raise(successes, || self.sum().successes, |cell| &cell.successes);
+            .raise(successes, || self.sum().successes, Shared::successes);
         self.shared
-            .raise(rejected, || self.sum().rejected, |cell| &cell.rejected);
+            .raise(rejected, || self.sum().rejected, Shared::rejections);
+        self.shared
+            .raise(failures, || self.sum_of_failures(), Shared::failures);
     }
 
     /// Shows all cells, in the order of their places.
     pub(crate) fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);
         visit(self.shared.cell());
-        for cell in self.stripes.block().into_iter().flat_map(Block::cells) {
-            visit(cell);
-        }
+        self.places_of_block().for_each(|place| visit(&place.cell));
+    }
+
+    fn places_of_block(self) -> impl Iterator<Item = &'a Place> {
+        self.stripes.block().into_iter().flat_map(Block::cells)
     }
 
     /// How many places there are for cells, with and without a block.
@@ -285,23 +340,46 @@ impl<'a> Totals<'a> {
             return Some(self.primary);
         }
         unlikely();
-        self.stripes.block()?.first(index)
+        Some(&self.stripes.block()?.first(index)?.cell)
+    }
+
+    /// Where the current thread counts its failures, if that is easily found, as for
+    /// [`Totals::own`].
+    #[inline(always)]
+    fn own_failures(self) -> Option<&'a Failures> {
+        let index = thread_index::current();
+        if self.owner.is(index) {
+            return Some(self.failures);
+        }
+        unlikely();
+        Some(&self.stripes.block()?.first(index)?.failures)
     }
 
     /// The current thread's cell, claimed if need be.
     #[inline]
     fn cell(self) -> Option<&'a Cell> {
-        self.own()
-            .or_else(|| settle(self.primary, self.owner, self.stripes, self.shared))
+        self.own().or_else(|| self.settle().map(|(cell, _)| cell))
     }
 
-    /// Finds or claims a cell for `index`; `None` means the shared one.
-    fn settle_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
+    #[inline]
+    fn settle(self) -> Option<(&'a Cell, &'a Failures)> {
+        settle(
+            self.primary,
+            self.failures,
+            self.owner,
+            self.stripes,
+            self.shared,
+        )
+    }
+
+    /// Finds or claims a place for `index`; `None` means the shared one.
+    fn settle_as(self, index: u16, store: &impl Store) -> Option<(&'a Cell, &'a Failures)> {
         if thread_index::claim_cell(&self.owner.0, index) {
-            return Some(self.primary);
+            return Some((self.primary, self.failures));
         }
         let block = self.stripes.block();
-        block.or_else(|| self.stripes.attach(store))?.claim(index)
+        let place = block.or_else(|| self.stripes.attach(store))?.claim(index)?;
+        Some((&place.cell, &place.failures))
     }
 }
 
@@ -310,18 +388,20 @@ impl<'a> Totals<'a> {
 #[inline(always)]
 fn unlikely() {}
 
-/// Claims a cell for the current thread. Given its parts, since the whole would go
+/// Claims a place for the current thread. Given its parts, since the whole would go
 /// through memory.
 #[cold]
 #[inline(never)]
 fn settle<'a>(
     primary: &'a Cell,
+    failures: &'a Failures,
     owner: &'a Owner,
     stripes: &'a Stripes,
     shared: &'a Shared,
-) -> Option<&'a Cell> {
+) -> Option<(&'a Cell, &'a Failures)> {
     let totals = Totals {
         primary,
+        failures,
         owner,
         stripes,
         shared,
@@ -340,6 +420,7 @@ impl Owner {
 #[cfg(test)]
 pub(crate) struct Counter {
     pub(crate) primary: Cell,
+    pub(crate) failures: Failures,
     pub(crate) owner: Owner,
     pub(crate) stripes: Stripes,
     pub(crate) shared: Shared,
@@ -350,6 +431,7 @@ impl Counter {
     pub(crate) fn new() -> Self {
         Counter {
             primary: Cell::new(),
+            failures: Failures::new(),
             owner: Owner::new(),
             stripes: Stripes::new(),
             shared: Shared::new(),
@@ -359,6 +441,7 @@ impl Counter {
     pub(crate) fn totals(&self) -> Totals<'_> {
         Totals {
             primary: &self.primary,
+            failures: &self.failures,
             owner: &self.owner,
             stripes: &self.stripes,
             shared: &self.shared,
@@ -387,11 +470,19 @@ impl<'a> Totals<'a> {
         self.add_rejected(self.cell_as(index, store));
     }
 
+    pub(crate) fn failed_as(self, index: u16, store: &impl Store) {
+        let settled = self.settle_as(index, store);
+        self.add_failure(settled.map(|(_, failures)| failures));
+    }
+
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
         let own = self.stripes.block().and_then(|block| block.first(index));
         match self.owner.is(index) {
             true => Some(self.primary),
-            false => own.or_else(|| self.settle_as(index, store)),
+            false => match own {
+                Some(place) => Some(&place.cell),
+                None => self.settle_as(index, store).map(|(cell, _)| cell),
+            },
         }
     }
 }

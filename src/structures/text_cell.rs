@@ -69,31 +69,35 @@ impl<const TAG: usize> TextCell<TAG> {
         Some(Claim { cell: self, before })
     }
 
-    /// Whether this is the last text, or as much of it as is kept, whatever its tag. Of an empty
-    /// text, too, if there is none. To be asked before [`TextCell::claim`], which makes the other
-    /// cores fetch the cell again: in an outage the same text comes over and over. False, too, if a
-    /// writer is at work.
-    #[inline]
+    /// Whether this is the last text, whatever its tag. Of an empty text, too, if there is none. To
+    /// be asked before [`TextCell::claim`], which makes the other cores fetch the cell again: in an
+    /// outage the same text comes over and over. False, too, if a writer is at work, and of a text
+    /// of which only a part is [kept](kept).
+    #[inline(always)]
     pub(crate) fn has(&self, text: &str) -> bool {
         // ORDERING: Acquire, partner of the Release in `Claim::write`.
         let before = self.sequence.load(Ordering::Acquire);
-        let text = kept(text);
-        if before & BUSY != 0 || self.length.load(Ordering::Relaxed) != text.len() as u64 {
+        if self.length.load(Ordering::Relaxed) != text.len() as u64 {
             return false;
         }
         let (whole, rest) = text.as_bytes().as_chunks();
         let mut words = self.words.iter();
-        for bytes in whole {
-            let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == u64::from_le_bytes(*bytes);
-            if !words.next().is_some_and(is) {
+        for (bytes, word) in whole.iter().zip(&mut words) {
+            if word.load(Ordering::Relaxed) != u64::from_le_bytes(*bytes) {
                 return false;
             }
         }
-        let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == end(rest);
-        let is_same = rest.is_empty() || words.next().is_some_and(is);
+        // None only after as many words as there are.
+        if !rest.is_empty()
+            && let Some(word) = words.next()
+            && word.load(Ordering::Relaxed) != end(text.as_bytes())
+        {
+            return false;
+        }
         // ORDERING: Acquire, partner of the Release fence in `Claim::write`.
         fence(Ordering::Acquire);
-        is_same && self.sequence.load(Ordering::Relaxed) == before
+        // Not equal if it was busy before, unless a claim was given up since.
+        self.sequence.load(Ordering::Relaxed) == before & !BUSY
     }
 
     /// The last text and its tag. `None` if there is none, or if a writer is at work whenever this
@@ -151,8 +155,10 @@ impl<const TAG: usize> Claim<'_, TAG> {
         for (word, bytes) in words.iter().zip(whole) {
             word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
-        if let Some(last) = last.first() {
-            last.store(end(rest), Ordering::Relaxed);
+        if !rest.is_empty()
+            && let Some(last) = last.first()
+        {
+            last.store(end(text.as_bytes()), Ordering::Relaxed);
         }
         let done = (self.before & !(WRITE - 1)).wrapping_add(WRITE);
         // ORDERING: Release, partner of the Acquire load in `read` and of that in `claim`: the
@@ -172,29 +178,28 @@ impl<const TAG: usize> Drop for Claim<'_, TAG> {
 
 /// As much of a text as is kept.
 #[inline]
-fn kept(text: &str) -> &str {
+pub(crate) fn kept(text: &str) -> &str {
     match text.len() <= MOST {
         true => text,
         false => event::beginning(text, MOST),
     }
 }
 
-/// The last bytes of a text, fewer than eight, as a word.
-#[inline]
-fn end(bytes: &[u8]) -> u64 {
-    let at = |index: usize| u64::from(bytes[index]) << (8 * index);
-    match bytes.len() {
-        0 => 0,
-        length @ 1..4 => at(0) | at(length / 2) | at(length - 1),
-        length => {
-            let half = |at: usize| {
-                bytes[at..]
-                    .first_chunk()
-                    .map_or(0, |half| u32::from_le_bytes(*half))
-            };
-            // They overlap where they are equal.
-            u64::from(half(0)) | u64::from(half(length - 4)) << (8 * (length - 4))
+/// The last bytes of a text, those that fill no whole word, as a word. There are some.
+#[inline(always)]
+fn end(text: &[u8]) -> u64 {
+    if let Some(last) = text.last_chunk() {
+        // Without those that are in a whole word.
+        return u64::from_le_bytes(*last) >> (8 * (text.len().wrapping_neg() % 8));
+    }
+    let at = |index: usize| u64::from(text[index]) << (8 * index);
+    match (text.first_chunk(), text.last_chunk()) {
+        // They overlap where they are equal.
+        (Some(first), Some(last)) => {
+            let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+            first | last << (8 * (text.len() - 4))
         }
+        _ => at(0) | at(text.len() / 2) | at(text.len() - 1),
     }
 }
 
@@ -260,7 +265,8 @@ mod tests {
             write(&cell, 7, text);
             let kept = &text[..length.min(MOST)];
             assert_eq!(cell.read(), Some(([7], kept.to_owned())));
-            assert!(cell.has(text));
+            assert_eq!(cell.has(text), length <= MOST);
+            assert!(cell.has(kept));
             if (1..=MOST).contains(&length) {
                 assert!(!cell.has(&text[1..]));
                 let mut other = text.to_owned();

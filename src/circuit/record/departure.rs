@@ -46,7 +46,7 @@
 use super::{Record, RecordRef};
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
-use crate::sys::atomic::{Ordering, fence_after_rmw};
+use crate::sys::atomic::fence_after_rmw;
 use crate::values::state::Word;
 
 /// A connection that a cleanup is about to remove.
@@ -111,10 +111,11 @@ impl Record {
     /// An admission that has not reported yet leaves only a mark, which counts as activity now.
     fn activity(&self, now: u64) -> Activity {
         let last = self.last_activity(now);
+        let sums = self.totals().sum();
         Activity {
             last,
-            successes: self.totals().sum().successes,
-            failures: self.failures.load(Ordering::Relaxed),
+            successes: sums.successes,
+            failures: sums.failures,
         }
     }
 

@@ -21,14 +21,14 @@
 //! Every step is a read-modify-write of one word, so there is one taker. A connection that
 //! is registered while there is no subscriber stays `NEW` and pays nothing.
 //!
-//! **What was missed.** A kept event that finds the ring full leaves a bit in `missed`,
+//! **What was missed.** A kept event that finds the ring full leaves a bit in `touched_and_missed`,
 //! and the record where the dispatcher finds it (see [`bus`](crate::events::bus)). Both sides
 //! touch the bits by read-modify-writes, so no bit is lost between the dispatcher's look
 //! and a reporter's mark.
 
 use super::mode::marks_of;
 use super::timestamps::Stamp;
-use super::{Happening, Record, Refusal};
+use super::{Happening, MISSED_SHIFT, Record, Refusal, TOUCHED};
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::sys::atomic::{Ordering, fence, fence_after_rmw};
@@ -375,19 +375,53 @@ impl Record {
     pub(crate) fn miss(&self, events: EventMask) -> EventMask {
         // ORDERING: AcqRel, partner of `take_missed`: the thread that takes the mark sees
         // the change that it stands for.
-        EventMask(self.missed.fetch_or(events.0, Ordering::AcqRel))
+        let marks = u64::from(events.0) << MISSED_SHIFT;
+        missed(self.touched_and_missed.fetch_or(marks, Ordering::AcqRel))
     }
 
     pub(crate) fn take_missed(&self) -> EventMask {
         // ORDERING: AcqRel, partner of `miss`: the changes that the marks stand for are
         // visible, and what was read before comes before later marks.
-        EventMask(self.missed.swap(0, Ordering::AcqRel))
+        missed(self.touched_and_missed.fetch_and(TOUCHED, Ordering::AcqRel))
     }
 
     /// Whether events are marked as missed.
     pub(crate) fn has_missed(&self) -> bool {
         // Relaxed: the thread that has removed the record finds the mark, or the thread that
         // marks finds it removed, see `is_retired_by_now`.
-        self.missed.load(Ordering::Relaxed) != 0
+        self.touched_and_missed.load(Ordering::Relaxed) > TOUCHED
+    }
+}
+
+fn missed(touched_and_missed: u64) -> EventMask {
+    EventMask((touched_and_missed >> MISSED_SHIFT) as u32)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::circuit::record::{RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+
+    /// Mutation: `a-touch-that-forgets-what-was-missed`.
+    #[test]
+    fn what_was_missed_and_the_last_touch_leave_each_other_alone() {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let [first, second] = [EventType::CircuitOpened, EventType::Cleanup].map(EventMask::of);
+        assert!(!record.has_missed());
+        assert_eq!(record.miss(first), EventMask::NONE);
+        record.touch(70);
+        assert_eq!(record.miss(second), first);
+        assert_eq!(record.last_activity(100), 70);
+        record.touch(60);
+        assert_eq!(record.last_activity(100), 70, "it was later");
+        assert!(record.has_missed());
+        assert_eq!(record.take_missed(), first.or(second));
+        assert!(!record.has_missed());
+        assert_eq!(record.last_activity(100), 70);
     }
 }

@@ -140,9 +140,16 @@ impl Record {
     }
 
     /// Failures in a row that open the circuit, if that is all there is to ask.
-    #[inline]
     pub(super) fn limit(&self, context: &Context) -> u32 {
         self.limit_now(context).failures()
+    }
+
+    /// [`Record::limit`], if it was learned from the present settings.
+    #[inline]
+    pub(super) fn known_limit(&self, context: &Context) -> Option<u32> {
+        let version = context.version();
+        let known = Limit(self.limit.load(Ordering::Relaxed));
+        known.is_of(version).then(|| known.failures())
     }
 
     /// Whether a success leaves the failures that count.

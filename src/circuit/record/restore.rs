@@ -286,8 +286,9 @@ impl Record {
             // A restore may allocate the place where they are kept.
             self.rare();
         }
-        let report = saved.last_failure_reason.map_or(Report::NONE, Report::from);
-        self.note_failure_reason(context, &report);
+        if let Some(reason) = saved.last_failure_reason {
+            self.note_failure_reason(context, reason);
+        }
         let reason = saved.reason.map_or(Report::NONE, Report::from);
         // The stamp is written also where the state stays.
         if let Some(opening) = opening {
@@ -312,8 +313,8 @@ impl Record {
 
     /// The totals of a circuit that was restored. They are in no rate.
     fn restore_totals(&self, context: &Context, totals: Totals) {
-        self.totals().raise(totals.successes, totals.rejections);
-        self.failures.fetch_max(totals.failures, Ordering::Relaxed);
+        self.totals()
+            .raise(totals.successes, totals.rejections, totals.failures);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
         // circuit and is not found here, in either of its steps, finds the totals in its sums. So does

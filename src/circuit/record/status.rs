@@ -133,8 +133,12 @@ impl Record {
     #[cfg(feature = "metrics")]
     pub(crate) fn totals_so_far(&self) -> [u64; 4] {
         let sums = self.totals().sum();
-        let failures = self.failures.load(Ordering::Relaxed);
-        [sums.successes, failures, sums.rejected, self.would_reject()]
+        [
+            sums.successes,
+            sums.failures,
+            sums.rejected,
+            self.would_reject(),
+        ]
     }
 
     fn read(&self, context: &Context, mode: Mode, seen: Seen, now: u64) -> Option<Status> {
@@ -161,8 +165,7 @@ impl Record {
             .or_else(|| why.rates_at(word))
             .filter(|_| mode != Mode::Disabled);
         let sums = self.totals().sum();
-        let failures = self.failures.load(Ordering::Relaxed);
-        let reports = sums.successes + failures;
+        let reports = sums.successes + sums.failures;
         let unix = |stored: u64| stored.checked_sub(1).map(|ms| context.clock.unix_ms(ms));
         let key = self.key();
         Some(Status {
@@ -183,7 +186,7 @@ impl Record {
             window_failures: counts.map(|counts| counts.failures),
             window_slow: counts.map(|counts| counts.slow),
             total_successes: sums.successes,
-            total_failures: failures,
+            total_failures: sums.failures,
             total_rejections: sums.rejected,
             would_reject: self.would_reject(),
             probes_out: match word.successes() {
@@ -193,7 +196,7 @@ impl Record {
             total_ignored: self.ignored.load(Ordering::Relaxed).into(),
             success_rate: (reports > 0).then(|| sums.successes as f64 / reports as f64),
             last_success_time: sums.last_success_ms.map(|ms| context.clock.unix_ms(ms)),
-            last_failure_time: unix(self.last_failure.load(Ordering::Relaxed)),
+            last_failure_time: self.last_failure_ms().map(|ms| context.clock.unix_ms(ms)),
             opened_at: unix(opened),
             last_state_change: unix(changed),
             time_in_state: Duration::from_millis((now + 1).saturating_sub(since)),

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::{Refusal, Ticket};
 use crate::circuit::probe_slots::Lease;
-use crate::sys::clock;
+use crate::sys::clock::{self, Tick};
 use crate::values::error::{Rejected, RejectionKind};
 use crate::values::generation::Generation;
 use crate::values::name_beginning::NameBeginning;
@@ -48,6 +48,7 @@ const PROBE_RECORD: u64 = 1 << 59;
 /// The permit owns a reference to its engine, too.
 const ENGINE: u64 = 1 << 58;
 const KIND_SHIFT: u32 = 58;
+#[cfg(any(test, feature = "capi"))]
 const KIND_MASK: u64 = 7 << KIND_SHIFT;
 
 /// In a mark: the call was admitted in a ramp. No tally has it: one without times is a number of 32
@@ -120,6 +121,7 @@ impl Ticket {
     }
 
     /// A probe's, or for totals only: its place has no mark.
+    #[cfg(any(test, feature = "capi"))]
     #[inline]
     pub(super) fn is_without_mark(self) -> bool {
         self.place & (OTHER << MODE_SHIFT | PASS) == OTHER << MODE_SHIFT
@@ -193,7 +195,16 @@ impl Ticket {
         self.place >> PASS.trailing_zeros() == OTHER << 1 | 1
     }
 
+    /// The place of a ticket to pass without what it owns. All others are of no closed word.
+    #[inline]
+    pub(crate) fn place_to_pass(self) -> u64 {
+        const { assert!(PASS << 3 == OTHER << MODE_SHIFT) };
+        // A ticket of this mode that has the flag lets pass.
+        self.place ^ (self.place & PASS) << 3
+    }
+
     /// What there is to report, without what is owned.
+    #[cfg(any(test, feature = "capi"))]
     #[inline]
     pub(crate) fn without_possessions(self) -> Self {
         let place = match self.is_without_mark() {
@@ -395,7 +406,7 @@ impl Refused {
 pub(crate) enum Begun {
     Not,
     /// Into the totals, at this time.
-    Totalled(u64),
+    Totalled(Tick),
     /// All the way: so many count now. As wide as a time, so that both are answered in registers.
     Done(u64),
 }

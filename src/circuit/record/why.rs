@@ -69,31 +69,25 @@ impl Reasons {
 }
 
 impl Record {
-    /// Keeps the reason of a failure, if it has one. An empty one is none.
-    #[inline]
-    pub(super) fn note_failure_reason(&self, context: &Context, report: &Report<'_>) {
-        if let Some(reason) = report.reason
-            && !reason.is_empty()
-            && !self.has_failure_reason(reason)
-        {
-            self.keep_failure_reason(context, reason);
-        }
-    }
-
-    /// Whether the last failure had this reason. Apart from the rest, so that the failures of an
-    /// outage, most of which have the same, keep nothing on the stack.
+    /// Keeps the reason of a failure. An empty one is none. Most failures of an outage have the
+    /// same, which costs a comparison, quick unless it is very short or long.
     #[inline(never)]
-    fn has_failure_reason(&self, reason: &str) -> bool {
-        let reasons = self.reasons();
-        reasons.is_some_and(|reasons| reasons.failure.has(reason))
+    pub(super) fn note_failure_reason(&self, context: &Context, reason: &str) {
+        match self.reasons() {
+            Some(reasons) if reason.len() >= 4 && reasons.failure.has(reason) => {}
+            _ => self.keep_failure_reason(context, reason),
+        }
     }
 
     #[inline(never)]
     fn keep_failure_reason(&self, context: &Context, reason: &str) {
-        if let Some(reasons) = self.try_reasons(context)
+        let kept = text_cell::kept(reason);
+        if !kept.is_empty()
+            && let Some(reasons) = self.try_reasons(context)
+            && !reasons.failure.has(kept)
             && let Some(claim) = reasons.failure.claim()
         {
-            claim.write([], reason);
+            claim.write([], kept);
         }
     }
 

@@ -94,11 +94,11 @@ impl Connection {
     /// the first word of a token. A failure of which no subscriber wants to hear, and which
     /// changes no state, is done at once.
     #[inline]
-    pub(crate) fn begin_failure(&self, place: Option<u64>, report: &Report<'_>) -> Begun {
+    pub(crate) fn begin_failure(&self, place: Option<u64>, reason: Option<&str>) -> Begun {
         let (record, context) = (&self.record, &self.engine.context);
         match place.map(Ticket::of_passing) {
-            None => record.try_failure_without_permit(context, report),
-            Some(Some(ticket)) => record.try_failure_with_permit(context, ticket, report),
+            None => record.try_failure_without_permit(context, reason),
+            Some(Some(ticket)) => record.try_failure_with_permit(context, ticket, reason),
             Some(None) => Begun::Not,
         }
     }

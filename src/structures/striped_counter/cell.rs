@@ -25,18 +25,21 @@ use crate::sys::clock::Tick;
 /// Counts written by one thread at a time. All zeroes is a valid, empty cell.
 #[repr(C)]
 pub(crate) struct Cell {
-    pub(super) successes: AtomicU64,
-    pub(super) rejected: AtomicU64,
+    successes: AtomicU64,
+    rejected: AtomicU64,
     /// The time of the last success as a [`Tick`]'s word, 0 for none. Only grows.
     last_success: AtomicU64,
 }
 
 /// Counts that any thread may write.
-#[repr(transparent)]
-pub(crate) struct Shared(Cell);
+#[repr(C)]
+pub(crate) struct Shared {
+    cell: Cell,
+    failures: AtomicU64,
+}
 
 shipped! {
-    const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 24);
+    const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 32);
     const _: () = assert!(align_of::<Cell>() <= 8);
 }
 
@@ -84,7 +87,10 @@ impl Cell {
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Shared(Cell::new())
+        Shared {
+            cell: Cell::new(),
+            failures: AtomicU64::new(0),
+        }
     }
 
     /// A thread that finds the tick in place finds what another one's `turn` has done.
@@ -92,16 +98,21 @@ impl Shared {
     pub(super) fn success(&self, now: Tick, turn: impl FnOnce()) {
         let now = now.to_word();
         // ORDERING: Acquire, partner of the Release below.
-        if self.0.last_success.load(Acquire) < now {
+        if self.cell.last_success.load(Acquire) < now {
             turn();
-            self.0.last_success.fetch_max(now, Release);
+            self.cell.last_success.fetch_max(now, Release);
         }
-        self.0.successes.fetch_add(1, Relaxed);
+        self.cell.successes.fetch_add(1, Relaxed);
     }
 
     #[cold]
     pub(super) fn rejected(&self) {
-        self.0.rejected.fetch_add(1, Relaxed);
+        self.cell.rejected.fetch_add(1, Relaxed);
+    }
+
+    #[cold]
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
     }
 
     /// Adds to one of the counts so much that `sum`, of all cells, becomes `total`.
@@ -110,9 +121,9 @@ impl Shared {
         &self,
         total: u64,
         sum: impl Fn() -> u64,
-        count: impl Fn(&Cell) -> &AtomicU64,
+        count: impl Fn(&Shared) -> &AtomicU64,
     ) {
-        let count = count(&self.0);
+        let count = count(self);
         loop {
             // First: another thread that raises the same count meanwhile fails the exchange.
             let here = count.load(Acquire);
@@ -132,7 +143,19 @@ impl Shared {
 
     /// To be read, not to be counted in.
     pub(super) fn cell(&self) -> &Cell {
-        &self.0
+        &self.cell
+    }
+
+    pub(super) fn successes(&self) -> &AtomicU64 {
+        &self.cell.successes
+    }
+
+    pub(super) fn rejections(&self) -> &AtomicU64 {
+        &self.cell.rejected
+    }
+
+    pub(super) fn failures(&self) -> &AtomicU64 {
+        &self.failures
     }
 }
 
@@ -141,7 +164,8 @@ impl Shared {
     /// What this cell alone holds.
     pub(crate) fn sum(&self) -> Sums {
         let mut sums = Sums::default();
-        self.0.add_to(&mut sums);
+        self.cell.add_to(&mut sums);
+        sums.failures = self.failures.load(Relaxed);
         sums
     }
 }

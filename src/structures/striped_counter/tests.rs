@@ -16,6 +16,7 @@ fn sums(successes: u64, rejected: u64, last_success_ms: Option<u64>) -> Sums {
     Sums {
         successes,
         rejected,
+        failures: 0,
         last_success_ms,
     }
 }
@@ -137,6 +138,81 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
     assert_eq!(record.totals().sum().rejected, 400);
 }
 
+/// Mutation: `a-failure-in-the-place-of-another`.
+#[test]
+fn each_thread_counts_its_failures_in_its_own_place() {
+    BLOCKS.refill();
+    let record = Counter::new();
+    let failures = |times: u64| (0..times).for_each(|_| _ = record.totals().failed());
+    failures(3);
+    thread::scope(|scope| {
+        scope.spawn(|| failures(4));
+    });
+    assert_eq!(record.failures.get(), 3);
+    assert_eq!(record.shared.sum(), Sums::default());
+    assert_eq!(record.totals().sum().failures, 7);
+    assert_eq!(record.totals().sum().successes, 0);
+}
+
+/// Mutation: `a-full-place-that-begins-again`.
+#[test]
+fn a_full_place_sends_failures_to_the_shared_one() {
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
+    let failures = |times: u64| (0..times).for_each(|_| record.totals().failed_as(1, &reserve));
+    failures(1);
+    record.failures.set(u32::MAX - 2);
+    let mut before = record.totals().sum().failures;
+    for _ in 0..5 {
+        failures(1);
+        let now = record.totals().sum().failures;
+        assert_eq!(now, before + 1);
+        before = now;
+    }
+    assert_eq!(record.shared.sum().failures, 3);
+}
+
+#[test]
+fn failures_of_threads_without_a_place_are_shared() {
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
+    for index in [1, 2, 3, 1] {
+        record.totals().failed_as(index, &reserve);
+    }
+    assert_eq!(record.shared.sum().failures, 2);
+    assert_eq!(record.totals().sum().failures, 4);
+}
+
+/// Mutation: `failures-raised-over-the-shared-ones`.
+#[test]
+fn raised_failures_include_those_of_all_places() {
+    let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
+    for index in [1, 1, 1, 2] {
+        record.totals().failed_as(index, &reserve);
+    }
+    for (to, expected) in [(3, 4), (9, 9), (8, 9)] {
+        record.totals().raise(0, 0, to);
+        assert_eq!(record.totals().sum().failures, expected);
+    }
+}
+
+#[test]
+fn failures_of_many_threads_are_all_counted() {
+    const EACH: u64 = 50_000;
+    BLOCKS.refill();
+    let record = Counter::new();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..EACH).for_each(|_| _ = record.totals().failed()));
+        }
+        let mut before = 0;
+        for _ in 0..1_000 {
+            let now = record.totals().sum().failures;
+            assert!(now >= before);
+            before = now;
+        }
+    });
+    assert_eq!(record.totals().sum().failures, 8 * EACH);
+}
+
 #[test]
 fn threads_whose_probes_collide_get_different_cells() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
@@ -146,9 +222,9 @@ fn threads_whose_probes_collide_get_different_cells() {
     }
     let cells = record.stripes.block().expect("attached").cells();
     let mut counts: Vec<u64> = cells
-        .map(|cell| {
+        .map(|place| {
             let mut sums = Sums::default();
-            cell.add_to(&mut sums);
+            place.cell.add_to(&mut sums);
             sums.rejected
         })
         .filter(|&count| count != 0)

@@ -20,7 +20,9 @@ use super::super::{Begun, Happening, Record, Refusal, Ticket};
 use super::counting::Failure;
 use super::{Place, check};
 use crate::circuit::context::Context;
+use crate::structures::striped_counter;
 use crate::sys::atomic::Ordering;
+use crate::sys::clock::Tick;
 use crate::sys::fork;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
@@ -40,10 +42,13 @@ impl Record {
         report: &Report<'_>,
     ) -> Result<u32, Refusal> {
         let begun = match ticket {
-            Some(ticket) => self.try_failure_with_permit(context, ticket, report),
-            None => self.try_failure_without_permit(context, report),
+            Some(ticket) => self.try_failure_with_permit(context, ticket, report.reason),
+            None => self.try_failure_without_permit(context, report.reason),
         };
-        self.finish_failure(context, ticket, report, begun)
+        match begun {
+            Begun::Done(count) => Ok(count as u32),
+            begun => self.finish_failure(context, ticket, report, begun),
+        }
     }
 
     /// Counts a failure if no subscriber wants it and it does not open the circuit. If this
@@ -53,15 +58,15 @@ impl Record {
         &self,
         context: &Context,
         ticket: Ticket,
-        report: &Report<'_>,
+        reason: Option<&str>,
     ) -> Begun {
-        self.try_failure_at(context, ticket.without_possessions().place, report)
+        self.try_failure_at(context, ticket.place_to_pass(), reason)
     }
 
     #[inline(never)]
-    fn try_failure_at(&self, context: &Context, place: u64, report: &Report<'_>) -> Begun {
-        // The place of a probe's ticket is of no closed word.
-        self.try_failure(context, report, |word| word.is_closed_at(place))
+    fn try_failure_at(&self, context: &Context, place: u64, reason: Option<&str>) -> Begun {
+        let again = || self.try_failure_again(context, Some(place), reason);
+        self.try_failure(context, reason, |word| word.is_closed_at(place), again)
     }
 
     /// [`Record::try_failure_with_permit`] for a report without a permit.
@@ -69,30 +74,51 @@ impl Record {
     pub(crate) fn try_failure_without_permit(
         &self,
         context: &Context,
-        report: &Report<'_>,
+        reason: Option<&str>,
     ) -> Begun {
-        self.try_failure(context, report, |_| true)
+        let again = || self.try_failure_again(context, None, reason);
+        self.try_failure(context, reason, |_| true, again)
+    }
+
+    /// Once more, after the limit of the present settings is learned.
+    #[cold]
+    #[inline(never)]
+    fn try_failure_again(
+        &self,
+        context: &Context,
+        place: Option<u64>,
+        reason: Option<&str>,
+    ) -> Begun {
+        self.limit(context);
+        match place {
+            Some(place) => self.try_failure_at(context, place, reason),
+            None => self.try_failure_without_permit(context, reason),
+        }
     }
 
     #[inline(always)]
     fn try_failure(
         &self,
         context: &Context,
-        report: &Report<'_>,
-        is_meant: impl Fn(Word) -> bool,
+        reason: Option<&str>,
+        is_meant: impl FnOnce(Word) -> bool,
+        again: impl FnOnce() -> Begun,
     ) -> Begun {
         if self.has_flag(FAILED.or(UNKNOWN).0 | IS_DISABLED) {
             return Begun::Not;
         }
         let word = self.word_now();
-        let Some((after, count)) = word.with_failure_below(self.limit(context)) else {
+        // After the word, as in `retry_failure`.
+        let Some(limit) = self.known_limit(context) else {
+            return again();
+        };
+        let Some((after, count)) = word.with_failure_below(limit) else {
             return Begun::Not;
         };
         if !is_meant(word) {
             return Begun::Not;
         }
-        let now = context.clock.now();
-        self.total_failure(context, now, report);
+        let now = self.total_failure(context, reason);
         match self.swap(word, after) {
             true => Begun::Done(count.into()),
             false => Begun::Totalled(now),
@@ -114,15 +140,37 @@ impl Record {
     }
 
     /// A failure's place in the totals, before that in the word: no thread sees more
-    /// failures in a row than failures.
-    #[inline]
-    fn total_failure(&self, context: &Context, now: u64, report: &Report<'_>) {
-        self.note_failure_reason(context, report);
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        // Load first: a storm of failures falls into one millisecond.
-        if self.last_failure.load(Ordering::Relaxed) <= now {
-            self.last_failure.fetch_max(now + 1, Ordering::Relaxed);
+    /// failures in a row than failures. Returns when it was.
+    #[inline(always)]
+    fn total_failure(&self, context: &Context, reason: Option<&str>) -> Tick {
+        if let Some(reason) = reason {
+            self.note_failure_reason(context, reason);
         }
+        if !self.totals().failed_in_own() {
+            self.total_failure_otherwise(context);
+        }
+        // The clock after what calls others, so that little has to outlast its call.
+        let now = context.clock.tick();
+        // Load first: a storm of failures falls into one tick.
+        if self.last_failure.load(Ordering::Relaxed) < now.to_word() {
+            self.begin_tick_of_failures(now);
+        }
+        now
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn total_failure_otherwise(&self, context: &Context) {
+        if !self.totals().failed() {
+            context.want(&striped_counter::BLOCKS);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_tick_of_failures(&self, now: Tick) {
+        self.last_failure
+            .fetch_max(now.to_word(), Ordering::Relaxed);
     }
 
     #[inline(never)]
@@ -140,13 +188,9 @@ impl Record {
                 None => now,
             },
             Begun::Not if self.is_retired() => return Err(Refusal::Gone),
-            Begun::Not => {
-                let now = context.clock.now();
-                self.total_failure(context, now, report);
-                now
-            }
+            Begun::Not => self.total_failure(context, report.reason),
         };
-        self.count_failure(context, ticket, report, now, None)
+        self.count_failure(context, ticket, report, now.ms(), None)
     }
 
     /// Counts a failure with which the dependency has asked to be left alone for `wait`: opens the
@@ -164,9 +208,8 @@ impl Record {
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
-        let now = context.clock.now();
-        self.total_failure(context, now, report);
-        self.count_failure(context, ticket, report, now, Some(wait))
+        let now = self.total_failure(context, report.reason);
+        self.count_failure(context, ticket, report, now.ms(), Some(wait))
     }
 
     /// Counts a failure that is in the totals.
@@ -309,5 +352,108 @@ impl Record {
         };
         self.notify_unmoved(context, word, happening);
         count
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::circuit::record::{Profile, RecordRef, Registrant};
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::values::settings::{ConnectionOptions, Overrides};
+
+    const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
+
+    fn circuit() -> (Context, RecordRef) {
+        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        (context, record)
+    }
+
+    /// Two threads have read the clock, and the one that has read it first is stopped.
+    ///
+    /// Mutation: `an-earlier-failure-that-is-the-last`.
+    #[test]
+    fn the_last_failure_is_the_latest() {
+        let (_context, record) = circuit();
+        assert_eq!(record.last_failure_ms(), None);
+        for (ms, last) in [(7, 7), (5, 7), (9, 9)] {
+            record.begin_tick_of_failures(Tick::from_ms(ms));
+            assert_eq!(record.last_failure_ms(), Some(last));
+        }
+    }
+
+    /// Mutations: `a-first-failure-without-interest`, `a-failure-that-is-not-told`.
+    #[test]
+    fn a_failure_takes_the_long_way_if_a_subscriber_may_want_it() {
+        let (context, record) = circuit();
+        let begin = || record.try_failure_without_permit(&context, None);
+        assert!(matches!(begin(), Begun::Not), "it is not known yet");
+        record.learn_interest(&*context.sink);
+        assert!(matches!(begin(), Begun::Done(1)));
+        record.set_interest(FAILED);
+        assert!(matches!(begin(), Begun::Not));
+        record.set_interest(SUCCEEDED);
+        assert!(matches!(begin(), Begun::Done(2)));
+    }
+
+    /// Mutation: `a-limit-of-any-version`.
+    #[test]
+    fn a_failure_obeys_the_settings_of_the_present_version() {
+        let (context, record) = circuit();
+        record.learn_interest(&*context.sink);
+        let begin = || record.try_failure_without_permit(&context, None);
+        assert!(matches!(begin(), Begun::Done(1)));
+        let options = ConnectionOptions::new().max_attempts(2);
+        let none = &Overrides::NONE;
+        let own = Profile {
+            overrides: options.applied_to(none, none).expect("valid"),
+            ..Profile::default()
+        };
+        assert!(record.replace_profile(&None, Arc::new(own)));
+        context.next_version();
+        assert!(matches!(begin(), Begun::Not), "it opens");
+    }
+
+    /// What a permit owns makes no difference to the short way.
+    ///
+    /// Mutations: `a-late-failure-on-the-short-way`, `a-probe-taken-for-a-pass`.
+    #[test]
+    fn a_failure_takes_the_short_way_with_permits_of_this_closed_state_only() {
+        let (context, record) = circuit();
+        record.learn_interest(&*context.sink);
+        let begin = |ticket| record.try_failure_with_permit(&context, ticket, None);
+        let ticket = record.acquire(&context).expect("closed");
+        let tickets = [
+            ticket,
+            ticket.with_record(),
+            ticket.with_record_and_engine(),
+        ];
+        for (ticket, count) in tickets.into_iter().zip(1..) {
+            assert!(matches!(begin(ticket), Begun::Done(done) if done == count));
+        }
+        let (_, other) = circuit();
+        other.half_open(&context).expect("registered");
+        let probe = other.acquire(&context).expect("the first");
+        for ticket in [probe, Ticket::for_totals()] {
+            for ticket in [
+                ticket,
+                ticket.with_record(),
+                ticket.with_record_and_engine(),
+            ] {
+                assert!(matches!(begin(ticket), Begun::Not));
+            }
+        }
+        record.half_open(&context).expect("registered");
+        record.close(&context).expect("registered");
+        for ticket in tickets {
+            assert!(matches!(begin(ticket), Begun::Not));
+        }
+        assert_eq!(record.totals().sum().failures, 3);
     }
 }
