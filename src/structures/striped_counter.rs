@@ -11,14 +11,39 @@
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
-//! 2. a cell of the **block**, attached once, when a second thread turns up;
-//! 3. the **shared** cell, by read-modify-writes, if there is neither: the
-//!    process's [reserve](crate::structures::reserve) was empty, the block's cells are taken, or the thread has no
-//!    index. Slower, and exactly as exact.
+//! 2. a cell on its home line in the newest [block](stripes), the first of which the record gets when
+//!    a second thread turns up;
+//! 3. the **shared** cell, by read-modify-writes, if there is neither: the process's
+//!    [reserve](crate::structures::reserve) was empty, the cells of the line are taken and there is no
+//!    larger block, or the thread has no index. Slower, and exactly as exact.
 //!
 //! "This thread" is its [`thread_index`]: small, dense, and used by one live thread at a
 //! time. An owner is written down once and never erased, so a thread needs no
 //! farewell: the next one with its index inherits its cells.
+//!
+//! # Owners that are idle, and crowds
+//!
+//! A cell cannot be taken from a thread. That may have been stopped between the load and the store of
+//! an increment, for as long as the system likes, and its store would erase what the next owner has
+//! counted. Nothing that costs the report no instruction tells such a thread from one that is idle.
+//!
+//! But what an idle owner keeps from others need not be its cell. A cell has 24 bytes. What is scarce
+//! are the lines, and only for threads that report at the same time. So a line has several cells, and
+//! threads whose home it is own one each. Beside idle ones a thread has the line for itself. An owner
+//! that comes back goes on in its own cell, as if it had never been away.
+//!
+//! If two of a line are busy at the same time, the owner of the later cell notices: it looks now and
+//! then how much its neighbours have reported since the last time. Then the record gets a block with
+//! four times the lines, until each thread that is busy has one of its own. The threads claim cells in
+//! the new block when they next report, and leave behind what they have counted, and those that are
+//! idle. Cells and lines are never given back while the record lives, so they need no protocol.
+//!
+//! | busy threads of a process | on a circuit that all of them use |
+//! |---|---|
+//! | one for each processor | a line each |
+//! | up to 128 | a line each, after some thousand reports |
+//! | up to 512 | a cell each, up to four on a line |
+//! | more | those beyond use the shared cell |
 //!
 //! # What lies on which line
 //!
@@ -39,7 +64,7 @@
 //!   outside our reach: the first report of a *thread* registers a destructor
 //!   for its index, for which the system may take a few bytes and a lock.
 //! - After `fork`, the child's one thread keeps its index and its cells; the
-//!   indexes of the threads that are gone stay taken there.
+//!   indexes of the threads that are gone stay taken there, and their cells are idle.
 //!
 //! A report interrupted by a signal handler that itself reports can lose a
 //! count, as any load and store would: do not report from signal handlers.
@@ -54,23 +79,33 @@
 //! - *Cells per processor with restartable sequences*: Linux only.
 //! - *A block in every record*: most of a kilobyte for connections that one
 //!   thread uses.
+//! - *To take a cell from an owner that seems idle*: a mark on the owner that it would remove, a
+//!   `membarrier`, a time to wait. All of them leave a thread that was stopped for longer.
+//! - *To say at each report where it begins and ends*, so that an owner can be known to be out: two
+//!   stores more, for each report of each thread.
+//! - *To look for a free line* when the home line is crowded: finds one without another block, and
+//!   then every report searches as far.
 
 pub(crate) mod block;
 mod cell;
+mod stripes;
 #[cfg(test)]
 mod tests;
 mod thread_index;
 
-use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
+use stripes::Process;
+pub(crate) use stripes::Store;
+pub(crate) use stripes::{Cells, Stripes, refill, refill_smallest, stocks};
 
-use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
 use crate::sys::clock::Tick;
-use crate::sys::publish_once::PublishOnce;
 
 #[cfg(test)]
-pub(crate) use thread_index::Pool;
+pub(crate) use {
+    stripes::{Maker, fresh_cells},
+    thread_index::Pool,
+};
 
 /// Who owns a record's primary cell: the first thread to report, 0 until then.
 /// Never changes afterwards; embed it on a line that is mostly read.
@@ -91,81 +126,8 @@ impl Owner {
     }
 }
 
-/// A record's cells for threads beyond its first.
-pub(crate) type Cells = Block<Box<[Line<Cell>]>>;
-
-/// Where a record's further cells are. Written at most once in its life; embed it on
-/// a line that is mostly read.
-pub(crate) struct Stripes {
-    /// None until a second thread reports while the reserve has a block.
-    block: PublishOnce<Cells>,
-}
-
 shipped! {
-    #[cfg(target_pointer_width = "64")]
-    const _: () = assert!(size_of::<Owner>() == 2 && size_of::<Stripes>() == 8);
-}
-
-impl Stripes {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Stripes {
-            block: PublishOnce::new(),
-        }
-    }
-
-    #[inline]
-    fn block(&self) -> Option<&Cells> {
-        self.block.get()
-    }
-
-    /// Gives the record a block from `store`, or the one it meanwhile got.
-    /// `None` if the store is empty.
-    fn attach(&self, store: &impl Store) -> Option<&Cells> {
-        let attached = self.block.publish(store.take()?);
-        Some(attached.unwrap_or_else(|(theirs, fresh)| {
-            store.give_back(fresh);
-            theirs
-        }))
-    }
-}
-
-/// Blocks for the records of the process that a second thread reports on: a cell for each thread
-/// that can run at once.
-pub(crate) static BLOCKS: Stock<Cells> = Stock::new(fresh_cells);
-
-pub(crate) fn fresh_cells() -> Box<Cells> {
-    let cells = (0..block::at_once()).map(|_| Line(Cell::new()));
-    Box::new(Block::new(cells.collect()))
-}
-
-/// Where blocks come from: the process's reserve, or one that a test made.
-pub(crate) trait Store {
-    fn take(&self) -> Option<Box<Cells>>;
-    fn give_back(&self, block: Box<Cells>);
-}
-
-struct Process;
-
-impl Store for Process {
-    fn take(&self) -> Option<Box<Cells>> {
-        BLOCKS.take()
-    }
-
-    fn give_back(&self, block: Box<Cells>) {
-        BLOCKS.give_back(block);
-    }
-}
-
-#[cfg(test)]
-impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
-    fn take(&self) -> Option<Box<Cells>> {
-        self.take()
-    }
-
-    fn give_back(&self, block: Box<Cells>) {
-        self.give_back(block);
-    }
+    const _: () = assert!(size_of::<Owner>() == 2);
 }
 
 /// The totals of one record, seen together.
@@ -191,21 +153,21 @@ pub(crate) struct Sums {
 
 impl<'a> Totals<'a> {
     /// Counts a success at `now`. The time says when it was active. The first success of a tick in
-    /// a cell calls `turn` with the cell, before it is counted. False if the thread has no cell of
-    /// its own, so that it was slow.
+    /// a cell calls `turn` with the cell, before it is counted. False if the thread may have found
+    /// none of the [`stocks`] to have what it asked for.
     #[inline]
     pub(crate) fn success(self, now: Tick, turn: impl FnOnce(&Cell)) -> bool {
-        let cell = self.cell();
+        let (cell, is_served) = self.cell();
         self.add_success(cell, now, turn);
-        cell.is_some()
+        is_served
     }
 
-    /// Counts a rejection, which is no activity. False if the thread has no cell.
+    /// Counts a rejection, which is no activity. Returns the same as [`Totals::success`].
     #[inline]
     pub(crate) fn rejected(self) -> bool {
-        let cell = self.cell();
+        let (cell, is_served) = self.cell();
         self.add_rejected(cell);
-        cell.is_some()
+        is_served
     }
 
     /// The totals: exact once reporters are quiescent, never above the truth
@@ -225,36 +187,44 @@ impl<'a> Totals<'a> {
             .raise(rejected, || self.sum().rejected, |cell| &cell.rejected);
     }
 
-    /// Shows all cells, in the order of their places.
-    pub(crate) fn each(self, mut visit: impl FnMut(&Cell)) {
+    fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);
         visit(self.shared.cell());
-        for cell in self.stripes.block().into_iter().flat_map(Block::cells) {
+        for cell in self.stripes.all().flat_map(|cells| cells.cells()) {
             visit(cell);
         }
     }
 
-    /// How many places there are for cells, with and without a block.
+    /// How many places there are: for what is kept beside the cells. A cell of a block shares its
+    /// place with those that are a multiple of the smallest block's lines away, in every block.
     pub(crate) fn places() -> usize {
-        2 + block::at_once()
+        Self::BLOCKS + block::at_once()
     }
 
-    /// The number of a cell of this record, below [`Totals::places`]: for what is kept beside it.
+    /// The first place of cells in blocks, after the primary and the shared one.
+    const BLOCKS: usize = 2;
+
+    /// The place of a cell of this record.
     pub(crate) fn place(self, cell: &Cell) -> usize {
-        let mut place = 0;
-        let mut found = None;
-        self.each(|other| {
-            if std::ptr::eq(other, cell) {
-                found = Some(place);
-            }
-            place += 1;
-        });
-        found.expect("a cell of this record")
+        let is_it = |other: &Cell| std::ptr::eq(other, cell);
+        if let Some(place) = [self.primary, self.shared.cell()]
+            .into_iter()
+            .position(is_it)
+        {
+            return place;
+        }
+        let line = self.stripes.all().find_map(|cells| cells.line_of(cell));
+        Self::BLOCKS + line.expect("a cell of this record") % block::at_once()
     }
 
-    /// Whether it is the cell that several threads write.
-    pub(crate) fn is_shared(self, cell: &Cell) -> bool {
-        std::ptr::eq(self.shared.cell(), cell)
+    /// How many successes were counted at a place.
+    pub(crate) fn successes_at(self, place: usize) -> u64 {
+        let Some(line) = place.checked_sub(Self::BLOCKS) else {
+            return [self.primary, self.shared.cell()][place].successes();
+        };
+        let cells = self.stripes.all();
+        let cells = cells.flat_map(|cells| cells.column(line, block::at_once()));
+        cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.successes()))
     }
 
     #[inline]
@@ -276,8 +246,8 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The current thread's cell, if it is easily found: the primary one, or the one
-    /// of the block where its probe begins.
+    /// The current thread's cell, if it is easily found: the primary one, or the first one of its
+    /// home line.
     #[inline(always)]
     pub(crate) fn own(self) -> Option<&'a Cell> {
         let index = thread_index::current();
@@ -285,23 +255,38 @@ impl<'a> Totals<'a> {
             return Some(self.primary);
         }
         unlikely();
-        self.stripes.block()?.first(index)
+        self.stripes.newest()?.first(index)
     }
 
-    /// The current thread's cell, claimed if need be.
+    /// The current thread's cell, claimed if need be, and whether no block was asked for.
     #[inline]
-    fn cell(self) -> Option<&'a Cell> {
-        self.own()
-            .or_else(|| settle(self.primary, self.owner, self.stripes, self.shared))
+    fn cell(self) -> (Option<&'a Cell>, bool) {
+        match self.own() {
+            Some(cell) => (Some(cell), true),
+            None => settle(self.primary, self.owner, self.stripes, self.shared),
+        }
     }
 
-    /// Finds or claims a cell for `index`; `None` means the shared one.
-    fn settle_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        if thread_index::claim_cell(&self.owner.0, index) {
-            return Some(self.primary);
+    /// [`Totals::cell`] for a thread that does not find its own easily.
+    fn settle_as(self, index: u16, store: &impl Store) -> (Option<&'a Cell>, bool) {
+        let newest = self.stripes.newest();
+        if let Some(own) = newest.and_then(|cells| cells.further(index))
+            && !own.is_due()
+        {
+            return (Some(own.cell()), true);
         }
-        let block = self.stripes.block();
-        block.or_else(|| self.stripes.attach(store))?.claim(index)
+        if thread_index::claim_cell(&self.owner.0, index) {
+            return (Some(self.primary), true);
+        }
+        let own = newest.and_then(|cells| cells.claim(index));
+        if let Some(own) = &own
+            && !own.is_crowded()
+        {
+            return (Some(own.cell()), true);
+        }
+        let larger = self.stripes.grow(newest, store);
+        let there = larger.and_then(|cells| cells.claim(index));
+        (there.or(own).map(|own| own.cell()), false)
     }
 }
 
@@ -319,14 +304,17 @@ fn settle<'a>(
     owner: &'a Owner,
     stripes: &'a Stripes,
     shared: &'a Shared,
-) -> Option<&'a Cell> {
+) -> (Option<&'a Cell>, bool) {
     let totals = Totals {
         primary,
         owner,
         stripes,
         shared,
     };
-    totals.settle_as(thread_index::claim_current()?, &Process)
+    match thread_index::claim_current() {
+        Some(index) => totals.settle_as(index, &Process),
+        None => (None, true),
+    }
 }
 
 #[cfg(test)]
@@ -388,10 +376,10 @@ impl<'a> Totals<'a> {
     }
 
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        let own = self.stripes.block().and_then(|block| block.first(index));
+        let own = self.stripes.newest().and_then(|cells| cells.first(index));
         match self.owner.is(index) {
             true => Some(self.primary),
-            false => own.or_else(|| self.settle_as(index, store)),
+            false => own.or_else(|| self.settle_as(index, store).0),
         }
     }
 }
