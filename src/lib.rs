@@ -441,9 +441,9 @@
 //!   if it is made by handle with [`call`](Connection::call) or
 //!   [`acquire`](Connection::acquire). The exceptions: a *recently used* flag, set at most
 //!   once per cleanup interval; the order of the calls, if the rates count
-//!   [`rate_calls`](docs::rules#what-it-costs); and the total, for threads that found no
-//!   cell of their own in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
-//!   more; a thread keeps the cell that it has taken).
+//!   [`rate_calls`](docs::rules#what-it-costs); and the total, for threads that share
+//!   a line of it: where more than 128 are busy on one circuit, or until a circuit whose threads get busy
+//!   has got more lines, some thousand calls ([how](docs::performance#threads-of-one-circuit)).
 //! - **Shared cache lines are written** by permits by name ([`Brama::acquire`],
 //!   [`Brama::call`] and its kin) and by owned ones ([`Connection::acquire_owned`]): they
 //!   count a reference to the connection when they are made and when they are reported. So

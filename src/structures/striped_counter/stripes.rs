@@ -71,21 +71,20 @@ impl Stripes {
             Some(seen) => seen.size + 1,
             None => 0,
         };
-        let seen = seen.map_or(ptr::null_mut(), |seen| ptr::from_ref(seen).cast_mut());
         // ORDERING: Acquire, as in `newest`.
         let newest = self.newest.load(Ordering::Acquire);
-        if newest != seen {
+        if newest.cast_const() != seen.map_or(ptr::null(), ptr::from_ref) {
             // SAFETY: as in `newest`.
             return unsafe { newest.as_ref() };
         }
         let fresh = store.take(size)?;
-        fresh.older.store(seen, Ordering::Relaxed);
+        fresh.older.store(newest, Ordering::Relaxed);
         let fresh = Box::into_raw(fresh);
         // ORDERING: Release, partner of the Acquire in `newest`; Acquire for the block that another
         // thread has published meanwhile.
         let set = self
             .newest
-            .compare_exchange(seen, fresh, Ordering::Release, Ordering::Acquire);
+            .compare_exchange(newest, fresh, Ordering::Release, Ordering::Acquire);
         match set {
             // SAFETY: leaked above and just published; only our drop frees it, and `self` is
             // borrowed.

@@ -6,6 +6,7 @@ use std::thread;
 use super::super::block::{MAX_LINES, TENANTS, at_once};
 use super::super::*;
 use crate::structures::reserve::Stock;
+use crate::sys::atomic::AtomicBool;
 
 /// Blocks of all sizes.
 const ALL: Maker = Maker {
@@ -153,6 +154,42 @@ fn large_blocks_lie_ready_only_after_one_was_asked_for() {
     assert!(RARE.take().is_some());
     RARE.refill();
     assert!(RARE.take().is_some(), "that one is made up for");
+}
+
+/// At least two of so many threads have the same home line, whichever indexes they have.
+#[test]
+fn a_process_makes_larger_blocks_for_its_crowds() {
+    const EACH: u64 = 3_000;
+    let record = Counter::new();
+    let threads = 2 * at_once() + 1;
+    let barrier = Barrier::new(threads + 1);
+    let mut rounds = 0;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    barrier.wait();
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    (0..EACH).for_each(|_| _ = record.totals().rejected());
+                    barrier.wait();
+                }
+            });
+        }
+        while rounds < 30 && record.stripes.all().count() < 2 {
+            barrier.wait();
+            barrier.wait();
+            refill();
+            rounds += 1;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        barrier.wait();
+    });
+    assert!(lines(&record) > at_once());
+    let reports = rounds * EACH * threads as u64;
+    assert_eq!(record.totals().sum().rejected, reports);
 }
 
 /// Threads report, and sleep in turns, on lines that they share.
