@@ -52,7 +52,9 @@
 //! | trips | openings since the circuit was last healthy |
 //! | watched | a closed circuit whose calls need a start, or whose reports a place among the last calls |
 //! | evidence | the reports that count for the rates (`circuit::record::rates`) |
-//! | mark | how many reports a cell had counted when a bucket of time began |
+//! | line, home line | 128 bytes with cells of up to three threads; the one of a block where a thread's cell is |
+//! | place | cells that have their marks in common (`Totals::place`) |
+//! | mark | how many reports a place had counted when a bucket of time began |
 //! | entry | cause and length of the last opening (`circuit::record::last_opening`) |
 //! | permit, ticket | an admission; what the library remembers of it |
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
@@ -79,7 +81,7 @@
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
 //! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
 //! | `owner`, `cell`, `failures` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
-//! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
+//! | `stripes` | the second thread that reports, and a thread whose line is crowded | all that report | `L` publishes a block, `A` |
 //! | `shared`, `ignored` | threads without a cell, all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |
 //! | `flags`: visited, has a profile | reporters and cleanup; who configures | cleanup; operations that need settings | `R` |

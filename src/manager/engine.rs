@@ -231,7 +231,7 @@ impl Engine {
         options: Option<ConnectionOptions>,
     ) -> Result<RecordRef, Error> {
         self.refuse_if_shut()?;
-        striped_counter::BLOCKS.refill();
+        striped_counter::refill_smallest();
         rare::refill();
         let mut newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();

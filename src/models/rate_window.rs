@@ -8,7 +8,7 @@ use loom::thread;
 
 use crate::structures::rate_window::RateWindow;
 use crate::structures::reserve::Reserve;
-use crate::structures::striped_counter::{Cell, Cells, Counter};
+use crate::structures::striped_counter::{Cell, Cells, Counter, Maker};
 
 /// Of the window, in ms: a bucket has half of it.
 const SPAN: u64 = 2_000;
@@ -141,5 +141,30 @@ fn threads_without_cells_share_the_marks_of_a_bucket() {
         join(parties);
         assert_eq!(model.within(1_000), (3, 0));
         assert_eq!(model.within(2_000), (2, 0));
+    });
+}
+
+/// One thread of a line goes on to a larger block. It has the same place there.
+///
+/// Mutation: `a-mark-of-one-cell`. What was counted before at the same place is then in the bucket.
+#[test]
+fn threads_of_a_line_share_the_marks_of_a_bucket() {
+    const ALL: Maker = Maker { sizes: 2 };
+    fn succeed(model: &Model, index: u16, now: u64) {
+        let totals = model.counter.totals();
+        let turn = |cell: &Cell| model.window.turn(totals, cell, now);
+        totals.success_as_turning(index, &ALL, now, turn);
+    }
+    explore(|| {
+        let model = Model::new();
+        for index in [2, 1, 3] {
+            succeed(&model, index, 0);
+        }
+        let parties = [1, 3].map(|index| spawn(&model, move |model| succeed(model, index, 1_000)));
+        join(parties);
+        assert_eq!(model.counter.stripes.all().count(), 2);
+        assert_eq!(model.within(1_000), (5, 0));
+        assert_eq!(model.within(2_000), (2, 0), "the bucket before");
+        assert_eq!(model.within(3_000), (0, 0));
     });
 }

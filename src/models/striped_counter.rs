@@ -12,7 +12,7 @@ use loom::thread;
 use crate::structures::reserve::Reserve;
 use crate::structures::striped_counter::block::live_blocks;
 use crate::structures::striped_counter::{
-    Cell, Cells, Failures, Owner, Pool, Shared, Stripes, Totals, fresh_cells,
+    Cell, Cells, Failures, Maker, Owner, Pool, Shared, Stripes, Totals, fresh_cells,
 };
 
 struct Record<const SPARE: usize> {
@@ -54,6 +54,9 @@ impl<const SPARE: usize> Record<SPARE> {
         self.totals().rejected_as(index, &self.reserve);
     }
 }
+
+/// Blocks of all sizes.
+const ALL: Maker = Maker { sizes: 2 };
 
 /// Runs `model`, and returns the set of all its executions' outcomes.
 fn outcomes<T: Ord + Send + 'static>(
@@ -203,7 +206,7 @@ fn a_hand_over_survives_its_neighbours() {
     assert!(seen.contains(&vec![1, 2, 3]));
 }
 
-/// Two threads, whose probes begin at the same cell, find the primary taken.
+/// Two threads that have the same home line find the primary taken.
 /// One block is attached, another one taken for nothing goes back, and each
 /// thread gets a cell of its own.
 ///
@@ -229,6 +232,68 @@ fn one_block_is_attached() {
     // The second: the thread that had taken the first block lost.
     let expected = [vec![false, true], vec![true, false]];
     assert_eq!(seen, BTreeSet::from(expected));
+}
+
+/// Three threads have the same home line. The one that has its first cell counts there, while two
+/// others find the line full or crowded, and replace the block. Each may have been stopped in the
+/// middle of its report meanwhile, with a cell of the block before.
+///
+/// Mutations: `a-larger-block-without-those-before` (what was counted in a block is lost with it),
+/// `the-cell-of-any-owner` (two threads count in one cell).
+#[test]
+fn a_block_is_replaced_while_its_owners_report() {
+    let seen = outcomes(Some(2), || {
+        let record = Record::<0>::new();
+        for index in [2, 1, 3] {
+            record.totals().rejected_as(index, &ALL);
+        }
+        join([1, 3, 5].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.totals().rejected_as(index, &ALL))
+        }));
+        assert_eq!(record.totals().sum().rejected, 6);
+        assert_eq!(record.shared.sum().rejected, 0);
+        let blocks = live_blocks();
+        assert_eq!(blocks, record.stripes.all().count() as isize);
+        drop(record);
+        assert_eq!(live_blocks(), 0);
+        blocks
+    });
+    assert_eq!(seen, BTreeSet::from([2]));
+}
+
+/// A thread goes on to a larger block while a reader sums twice.
+///
+/// Mutation: `a-larger-block-published-before-those-before` (for a moment the sum is that of the new
+/// one alone).
+#[test]
+fn sums_only_grow_with_the_blocks() {
+    let seen = outcomes(Some(3), || {
+        let record = Record::<0>::new();
+        for index in [2, 1, 3] {
+            record.totals().rejected_as(index, &ALL);
+        }
+        let reporter = {
+            let record = record.clone();
+            thread::spawn(move || {
+                record.totals().rejected_as(3, &ALL);
+                record.totals().rejected_as(3, &ALL);
+            })
+        };
+        let reader = {
+            let record = record.clone();
+            thread::spawn(move || {
+                let first = record.totals().sum().rejected;
+                (first, record.totals().sum().rejected)
+            })
+        };
+        reporter.join().unwrap();
+        let (first, second) = reader.join().unwrap();
+        assert_eq!(record.totals().sum().rejected, 5);
+        assert!(3 <= first && first <= second && second <= 5);
+        (first, second)
+    });
+    assert!(seen.contains(&(3, 3)) && seen.contains(&(3, 5)));
 }
 
 /// The reserve's last block is taken while another thread refills it: no block

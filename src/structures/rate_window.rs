@@ -1,15 +1,17 @@
 //! How many calls were reported, failed and were slow within the last stretch of time.
 //!
 //! A healthy call writes nothing for it that another thread's call reads. Successes are counted in
-//! cells of one thread each in any case ([`striped_counter`](super::striped_counter)). Beside each
-//! cell lies a small ring of [`Marks`]: how far the cell's count was when each bucket of time
-//! began. The owner writes a mark with its first success in a bucket, in the branch that it takes
-//! anyway when the clock's tick has changed. What the cell has counted within the window is its
-//! count less the oldest mark inside of it. The thread that asks, which has just reported something
-//! bad, adds up the cells.
+//! cells of one thread each in any case ([`striped_counter`](super::striped_counter)). For each place
+//! of cells there is a small ring of [`Marks`]: how far the count of the place was when each bucket of
+//! time began. A cell's owner sees to the mark before its first success in a bucket, in the branch
+//! that it takes anyway when the clock's tick has changed. Threads have the same place if their cells
+//! lie on the same line, or would, if there were no larger block than the first. So there are as many
+//! places as threads can run at once, and however many cells come later, no marks have to.
+//! What was counted at a place within the window is its count less the least mark inside of it. The
+//! thread that asks, which has just reported something bad, adds up the places.
 //!
 //! Failures and slow calls are seldom. Each of the two is one count that all threads write, with
-//! marks that they set by exchanges. A third one, `late`, has the successes that are in the cells
+//! marks of its own. A third one, `late`, has the successes that are in the cells
 //! and must not be in a rate: a permit's success is counted before it is known to be stale.
 //!
 //! # What is promised
@@ -27,7 +29,11 @@
 //! A thread that asks and is stopped for longer than a bucket may miss marks that were overwritten
 //! since. So it compares the clock before and after ([`RateWindow::counted`]), and asks again.
 //!
-//! Rejected: a ring of counts that all threads add to, which is a shared write for each call; sums
+//! A thread that begins a bucket may not see the last reports of others at its place, if they have been
+//! made at the same moment. They count as reports of the new bucket.
+//!
+//! Rejected: marks for each cell, which would be most of the memory of a circuit that many threads
+//! use; a ring of counts that all threads add to, which is a shared write for each call; sums
 //! that decay, which answer for no stretch that a person could name; a log of calls.
 
 mod marks;
@@ -44,8 +50,8 @@ use crate::values::rates::Sums;
 /// The window of one connection, of one length.
 pub(crate) struct RateWindow {
     buckets: Buckets,
-    /// Of the successes: one for each place of a cell.
-    cells: Box<[Line<Marks>]>,
+    /// Of the successes at each place.
+    places: Box<[Line<Marks>]>,
     failures: Line<Count>,
     slow: Line<Count>,
     late: Line<Count>,
@@ -70,18 +76,15 @@ impl RateWindow {
     pub(crate) fn new(span: u64, totals: Totals<'_>, now: u64) -> Self {
         let buckets = Buckets::of(span);
         let here = buckets.at(now);
-        let unused = || Line(Marks::new());
-        let mut cells: Box<[_]> = (0..Totals::places()).map(|_| unused()).collect();
-        let mut places = cells.iter_mut();
-        totals.each(|cell| {
-            let marks = places.next().expect("as many places as cells");
-            marks.0.begin_alone(buckets, here, cell.successes());
-        });
         // A block of cells that comes later begins with zeroes.
-        places.for_each(|marks| marks.0.begin_alone(buckets, here, 0));
+        let begun = |place| {
+            let marks = Marks::new();
+            marks.begin(buckets, here, || totals.successes_at(place));
+            Line(marks)
+        };
         RateWindow {
             buckets,
-            cells,
+            places: (0..Totals::places()).map(begun).collect(),
             failures: Line(Count::new()),
             slow: Line(Count::new()),
             late: Line(Count::new()),
@@ -91,12 +94,11 @@ impl RateWindow {
     /// For a cell's owner, before it counts a success at `now` that is the first of its tick; for
     /// the shared cell, any thread.
     pub(crate) fn turn(&self, totals: Totals<'_>, cell: &Cell, now: u64) {
-        let marks = &self.cells[totals.place(cell)].0;
+        let place = totals.place(cell);
         let here = self.buckets.at(now);
-        match totals.is_shared(cell) {
-            true => marks.begin(self.buckets, here, || cell.successes()),
-            false => marks.begin_alone(self.buckets, here, cell.successes()),
-        }
+        self.places[place]
+            .0
+            .begin(self.buckets, here, || totals.successes_at(place));
     }
 
     /// Counts a failure at `now`.
@@ -151,15 +153,13 @@ impl RateWindow {
         let failures = self.failures.0.counted(self.buckets, here);
         let late = self.late.0.counted(self.buckets, here);
         let (mut within, mut in_all) = (0_u64, 0_u64);
-        let mut marks = self.cells.iter();
-        totals.each(|cell| {
-            let marks = &marks.next().expect("as many places as cells").0;
+        for (place, Line(marks)) in self.places.iter().enumerate() {
             within += marks.since(self.buckets, here, || {
-                let count = cell.successes();
+                let count = totals.successes_at(place);
                 in_all = in_all.wrapping_add(count);
                 count
             });
-        });
+        }
         Counted {
             within: Sums {
                 successes: within.saturating_sub(late.within),
@@ -178,8 +178,7 @@ impl RateWindow {
     /// counted from now on. In the opposite order of [`RateWindow::counted`]: what comes meanwhile,
     /// while this thread may be stopped for long, makes the rates lower, not higher.
     pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
-        let mut successes = 0_u64;
-        totals.each(|cell| successes = successes.wrapping_add(cell.successes()));
+        let successes = totals.sum().successes;
         let [late, failures, slow] =
             [&self.late, &self.failures, &self.slow].map(|count| count.0.latest());
         Sums {

@@ -4,7 +4,8 @@
 //! time does not matter (registration, the driver's turn), makes up for those taken. A report that
 //! finds none does without, has the driver woken, and a later one tries again. A stock that was
 //! found empty is filled with twice as many blocks the next time: a process in which hundreds of
-//! connections need one has some for all of them after a few turns.
+//! connections need one has some for all of them after a few turns. Of blocks that are large and
+//! seldom needed none lie ready until the first one is asked for.
 //!
 //! The slots are exchanged whole, null for a block and back, so there is
 //! nothing like a list's ABA problem.
@@ -106,6 +107,16 @@ shipped! {
             }
         }
 
+        /// Empty until a refill after it was first asked for a block.
+        pub(crate) const fn on_demand(make: fn() -> Box<T>) -> Self {
+            Stock {
+                reserve: Reserve::new(),
+                ready: AtomicUsize::new(0),
+                demand: AtomicU32::new(MET),
+                make,
+            }
+        }
+
         /// Takes a block, if there is one.
         pub(crate) fn take(&self) -> Option<Box<T>> {
             // Once it is known to be empty, no thread searches it.
@@ -159,7 +170,7 @@ shipped! {
             let demand = self.demand.swap(MET, Ordering::Relaxed);
             let mut ready = self.ready.load(Ordering::Relaxed);
             if demand >= UNMET {
-                ready = (2 * ready).min(SLOTS);
+                ready = (2 * ready).clamp(1, SLOTS);
                 self.ready.store(ready, Ordering::Relaxed);
             }
             self.reserve.refill(ready, self.make);
@@ -181,6 +192,10 @@ modelled! {
     impl<T> Stock<T> {
         pub(crate) const fn new(_make: fn() -> Box<T>) -> Self {
             Stock(std::marker::PhantomData)
+        }
+
+        pub(crate) const fn on_demand(make: fn() -> Box<T>) -> Self {
+            Stock::new(make)
         }
 
         pub(crate) fn take(&self) -> Option<Box<T>> {

@@ -12,14 +12,40 @@
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
-//! 2. a cell of the **block**, attached once, when a second thread turns up;
-//! 3. the **shared** cell, by read-modify-writes, if there is neither: the
-//!    process's [reserve](crate::structures::reserve) was empty, the block's cells are taken, or the thread has no
-//!    index. Slower, and exactly as exact.
+//! 2. a cell on its home line in the newest [block](stripes), the first of which the record gets when
+//!    a second thread turns up;
+//! 3. the **shared** cell, by read-modify-writes, if there is neither: the process's
+//!    [reserve](crate::structures::reserve) was empty, the cells of the line are taken and there is no
+//!    larger block, or the thread has no index. Slower, and exactly as exact.
 //!
 //! "This thread" is its [`thread_index`]: small, dense, and used by one live thread at a
 //! time. An owner is written down once and never erased, so a thread needs no
 //! farewell: the next one with its index inherits its cells.
+//!
+//! # Owners that are idle, and crowds
+//!
+//! A cell cannot be taken from a thread. That may have been stopped between the load and the store of
+//! an increment, for as long as the system likes, and its store would erase what the next owner has
+//! counted. Nothing that costs the report no instruction tells such a thread from one that is idle.
+//!
+//! But what an idle owner keeps from others need not be its cell. A cell, with its failures, has 32
+//! bytes. What is scarce
+//! are the lines, and only for threads that report at the same time. So a line has several cells, and
+//! threads whose home it is own one each. Beside idle ones a thread has the line for itself. An owner
+//! that comes back goes on in its own cell, as if it had never been away.
+//!
+//! If two of a line are busy at the same time, the owner of the later cell notices: it looks now and
+//! then how much its neighbours have reported since the last time. Then the record gets a block with
+//! four times the lines, until each thread that is busy has one of its own. The threads claim cells in
+//! the new block when they next report, and leave behind what they have counted, and those that are
+//! idle. Cells and lines are never given back while the record lives, so they need no protocol.
+//!
+//! | busy threads of a process | on a circuit that all of them use |
+//! |---|---|
+//! | one for each processor | a line each |
+//! | up to 128 | a line each, after some thousand reports |
+//! | up to 384 | a cell each, up to three on a line |
+//! | more | those beyond use the shared cell |
 //!
 //! # What lies on which line
 //!
@@ -40,7 +66,7 @@
 //!   outside our reach: the first report of a *thread* registers a destructor
 //!   for its index, for which the system may take a few bytes and a lock.
 //! - After `fork`, the child's one thread keeps its index and its cells; the
-//!   indexes of the threads that are gone stay taken there.
+//!   indexes of the threads that are gone stay taken there, and their cells are idle.
 //!
 //! A report interrupted by a signal handler that itself reports can lose a
 //! count, as any load and store would: do not report from signal handlers.
@@ -55,25 +81,35 @@
 //! - *Cells per processor with restartable sequences*: Linux only.
 //! - *A block in every record*: most of a kilobyte for connections that one
 //!   thread uses.
+//! - *To take a cell from an owner that seems idle*: a mark on the owner that it would remove, a
+//!   `membarrier`, a time to wait. All of them leave a thread that was stopped for longer.
+//! - *To say at each report where it begins and ends*, so that an owner can be known to be out: two
+//!   stores more, for each report of each thread.
+//! - *To look for a free line* when the home line is crowded: finds one without another block, and
+//!   then every report searches as far.
 
 pub(crate) mod block;
 mod cell;
 mod failures;
+mod stripes;
 #[cfg(test)]
 mod tests;
 mod thread_index;
 
-use block::{Block, Line};
 pub(crate) use cell::{Cell, Shared};
 pub(crate) use failures::Failures;
+use stripes::Process;
+pub(crate) use stripes::Store;
+pub(crate) use stripes::{Cells, Stripes, refill, refill_smallest, stocks};
 
-use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
 use crate::sys::clock::Tick;
-use crate::sys::publish_once::PublishOnce;
 
 #[cfg(test)]
-pub(crate) use thread_index::Pool;
+pub(crate) use {
+    stripes::{Maker, fresh_cells},
+    thread_index::Pool,
+};
 
 /// Who owns a record's primary cell: the first thread to report, 0 until then.
 /// Never changes afterwards; embed it on a line that is mostly read.
@@ -94,91 +130,42 @@ impl Owner {
     }
 }
 
-/// Where one thread counts, on one record.
+shipped! {
+    const _: () = assert!(size_of::<Owner>() == 2);
+}
+
+/// Where one thread counts, on one record: for all threads beyond its first.
 pub(crate) struct Place {
     cell: Cell,
     failures: Failures,
 }
 
-/// A record's places for threads beyond its first.
-pub(crate) type Cells = Block<Box<[Line<Place>]>>;
-
-/// Where a record's further cells are. Written at most once in its life; embed it on
-/// a line that is mostly read.
-pub(crate) struct Stripes {
-    /// None until a second thread reports while the reserve has a block.
-    block: PublishOnce<Cells>,
-}
-
-shipped! {
-    #[cfg(target_pointer_width = "64")]
-    const _: () = assert!(size_of::<Owner>() == 2 && size_of::<Stripes>() == 8);
-}
-
-impl Stripes {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Stripes {
-            block: PublishOnce::new(),
+impl Place {
+    fn new() -> Self {
+        Place {
+            cell: Cell::new(),
+            failures: Failures::new(),
         }
     }
 
-    #[inline]
-    fn block(&self) -> Option<&Cells> {
-        self.block.get()
+    /// All that was counted here: for any thread.
+    fn reports(&self) -> u64 {
+        self.cell.reports().wrapping_add(self.failures.get())
     }
 
-    /// Gives the record a block from `store`, or the one it meanwhile got.
-    /// `None` if the store is empty.
-    fn attach(&self, store: &impl Store) -> Option<&Cells> {
-        let attached = self.block.publish(store.take()?);
-        Some(attached.unwrap_or_else(|(theirs, fresh)| {
-            store.give_back(fresh);
-            theirs
-        }))
+    fn own(&self) -> Own<'_> {
+        Own {
+            cell: &self.cell,
+            failures: &self.failures,
+        }
     }
 }
 
-/// Blocks for the records of the process that a second thread reports on: a cell for each thread
-/// that can run at once.
-pub(crate) static BLOCKS: Stock<Cells> = Stock::new(fresh_cells);
-
-pub(crate) fn fresh_cells() -> Box<Cells> {
-    let fresh = || Place {
-        cell: Cell::new(),
-        failures: Failures::new(),
-    };
-    let places = (0..block::at_once()).map(|_| Line(fresh()));
-    Box::new(Block::new(places.collect()))
-}
-
-/// Where blocks come from: the process's reserve, or one that a test made.
-pub(crate) trait Store {
-    fn take(&self) -> Option<Box<Cells>>;
-    fn give_back(&self, block: Box<Cells>);
-}
-
-struct Process;
-
-impl Store for Process {
-    fn take(&self) -> Option<Box<Cells>> {
-        BLOCKS.take()
-    }
-
-    fn give_back(&self, block: Box<Cells>) {
-        BLOCKS.give_back(block);
-    }
-}
-
-#[cfg(test)]
-impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
-    fn take(&self) -> Option<Box<Cells>> {
-        self.take()
-    }
-
-    fn give_back(&self, block: Box<Cells>) {
-        self.give_back(block);
-    }
+/// Where the current thread counts.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    cell: &'a Cell,
+    failures: &'a Failures,
 }
 
 /// The totals of one record, seen together.
@@ -186,7 +173,7 @@ impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
 pub(crate) struct Totals<'a> {
     /// The first thread's cell: on a line no other thread's report touches.
     pub(crate) primary: &'a Cell,
-    /// Those of the same thread, on the same line.
+    /// The first thread's, too, on the same line.
     pub(crate) failures: &'a Failures,
     /// On a line that is mostly read, as is the next.
     pub(crate) owner: &'a Owner,
@@ -207,25 +194,25 @@ pub(crate) struct Sums {
 
 impl<'a> Totals<'a> {
     /// Counts a success at `now`. The time says when it was active. The first success of a tick in
-    /// a cell calls `turn` with the cell, before it is counted. False if the thread has no cell of
-    /// its own, so that it was slow.
+    /// a cell calls `turn` with the cell, before it is counted. False if the thread may have found
+    /// none of the [`stocks`] to have what it asked for.
     #[inline]
     pub(crate) fn success(self, now: Tick, turn: impl FnOnce(&Cell)) -> bool {
-        let cell = self.cell();
-        self.add_success(cell, now, turn);
-        cell.is_some()
+        let (own, is_served) = self.settled();
+        self.add_success(own.map(|own| own.cell), now, turn);
+        is_served
     }
 
-    /// Counts a rejection, which is no activity. False if the thread has no cell.
+    /// Counts a rejection, which is no activity. Returns the same as [`Totals::success`].
     #[inline]
     pub(crate) fn rejected(self) -> bool {
-        let cell = self.cell();
-        self.add_rejected(cell);
-        cell.is_some()
+        let (own, is_served) = self.settled();
+        self.add_rejected(own.map(|own| own.cell));
+        is_served
     }
 
-    /// Counts a failure, which is an activity of which the caller notes the time. False if the
-    /// thread has no place of its own.
+    /// Counts a failure, which is an activity of which the caller notes the time. Returns the same
+    /// as [`Totals::success`].
     #[inline]
     pub(crate) fn failed(self) -> bool {
         self.failed_in_own() || self.failed_elsewhere()
@@ -238,9 +225,9 @@ impl<'a> Totals<'a> {
     }
 
     fn failed_elsewhere(self) -> bool {
-        let settled = self.settle();
-        self.add_failure(settled.map(|(_, failures)| failures));
-        settled.is_some()
+        let (own, is_served) = self.settle();
+        self.add_failure(own.map(|own| own.failures));
+        is_served
     }
 
     fn add_failure(self, failures: Option<&Failures>) {
@@ -259,7 +246,7 @@ impl<'a> Totals<'a> {
     }
 
     fn sum_of_failures(self) -> u64 {
-        let more = self.places_of_block().map(|place| place.failures.get());
+        let more = self.places_of_blocks().map(|place| place.failures.get());
         let shared = self.shared.failures().load(Ordering::Relaxed);
         [shared, self.failures.get()]
             .into_iter()
@@ -278,38 +265,49 @@ impl<'a> Totals<'a> {
             .raise(failures, || self.sum_of_failures(), Shared::failures);
     }
 
-    /// Shows all cells, in the order of their places.
-    pub(crate) fn each(self, mut visit: impl FnMut(&Cell)) {
+    fn each(self, mut visit: impl FnMut(&Cell)) {
         visit(self.primary);
         visit(self.shared.cell());
-        self.places_of_block().for_each(|place| visit(&place.cell));
+        self.places_of_blocks().for_each(|place| visit(&place.cell));
     }
 
-    fn places_of_block(self) -> impl Iterator<Item = &'a Place> {
-        self.stripes.block().into_iter().flat_map(Block::cells)
+    fn places_of_blocks(self) -> impl Iterator<Item = &'a Place> {
+        self.stripes.all().flat_map(|cells| cells.cells())
     }
 
-    /// How many places there are for cells, with and without a block.
+    /// How many places there are: for what is kept beside the cells. A cell of a block shares its
+    /// place with those that are a multiple of the smallest block's lines away, in every block.
     pub(crate) fn places() -> usize {
-        2 + block::at_once()
+        Self::BLOCKS + block::at_once()
     }
 
-    /// The number of a cell of this record, below [`Totals::places`]: for what is kept beside it.
+    /// The first place of cells in blocks, after the primary and the shared one.
+    const BLOCKS: usize = 2;
+
+    /// The place of a cell of this record.
     pub(crate) fn place(self, cell: &Cell) -> usize {
-        let mut place = 0;
-        let mut found = None;
-        self.each(|other| {
-            if std::ptr::eq(other, cell) {
-                found = Some(place);
-            }
-            place += 1;
-        });
-        found.expect("a cell of this record")
+        let is_it = |other: &Cell| std::ptr::eq(other, cell);
+        if let Some(place) = [self.primary, self.shared.cell()]
+            .into_iter()
+            .position(is_it)
+        {
+            return place;
+        }
+        let is_it = |other: &Place| std::ptr::eq(&other.cell, cell);
+        let line = self.stripes.all().find_map(|cells| cells.line_of(is_it));
+        Self::BLOCKS + line.expect("a cell of this record") % block::at_once()
     }
 
-    /// Whether it is the cell that several threads write.
-    pub(crate) fn is_shared(self, cell: &Cell) -> bool {
-        std::ptr::eq(self.shared.cell(), cell)
+    /// How many successes were counted at a place.
+    pub(crate) fn successes_at(self, place: usize) -> u64 {
+        let Some(line) = place.checked_sub(Self::BLOCKS) else {
+            return [self.primary, self.shared.cell()][place].successes();
+        };
+        let cells = self.stripes.all();
+        let cells = cells.flat_map(|cells| cells.column(line, block::at_once()));
+        cells.fold(0, |sum: u64, place| {
+            sum.wrapping_add(place.cell.successes())
+        })
     }
 
     #[inline]
@@ -331,8 +329,8 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The current thread's cell, if it is easily found: the primary one, or the one
-    /// of the block where its probe begins.
+    /// The current thread's cell, if it is easily found: the primary one, or the first one of its
+    /// home line.
     #[inline(always)]
     pub(crate) fn own(self) -> Option<&'a Cell> {
         let index = thread_index::current();
@@ -340,7 +338,7 @@ impl<'a> Totals<'a> {
             return Some(self.primary);
         }
         unlikely();
-        Some(&self.stripes.block()?.first(index)?.cell)
+        Some(&self.stripes.newest()?.first(index)?.cell)
     }
 
     /// Where the current thread counts its failures, if that is easily found, as for
@@ -352,17 +350,32 @@ impl<'a> Totals<'a> {
             return Some(self.failures);
         }
         unlikely();
-        Some(&self.stripes.block()?.first(index)?.failures)
+        Some(&self.stripes.newest()?.first(index)?.failures)
     }
 
-    /// The current thread's cell, claimed if need be.
-    #[inline]
-    fn cell(self) -> Option<&'a Cell> {
-        self.own().or_else(|| self.settle().map(|(cell, _)| cell))
+    /// Where the first thread counts.
+    fn primary(self) -> Own<'a> {
+        Own {
+            cell: self.primary,
+            failures: self.failures,
+        }
     }
 
+    /// Where the current thread counts, if it was easily found or claimed, and whether no block was
+    /// asked for.
     #[inline]
-    fn settle(self) -> Option<(&'a Cell, &'a Failures)> {
+    fn settled(self) -> (Option<Own<'a>>, bool) {
+        let index = thread_index::current();
+        if self.owner.is(index) {
+            return (Some(self.primary()), true);
+        }
+        match self.stripes.newest().and_then(|cells| cells.first(index)) {
+            Some(place) => (Some(place.own()), true),
+            None => self.settle(),
+        }
+    }
+
+    fn settle(self) -> (Option<Own<'a>>, bool) {
         settle(
             self.primary,
             self.failures,
@@ -372,14 +385,26 @@ impl<'a> Totals<'a> {
         )
     }
 
-    /// Finds or claims a place for `index`; `None` means the shared one.
-    fn settle_as(self, index: u16, store: &impl Store) -> Option<(&'a Cell, &'a Failures)> {
-        if thread_index::claim_cell(&self.owner.0, index) {
-            return Some((self.primary, self.failures));
+    /// [`Totals::settled`] for a thread that does not find its own easily.
+    fn settle_as(self, index: u16, store: &impl Store) -> (Option<Own<'a>>, bool) {
+        let newest = self.stripes.newest();
+        if let Some(own) = newest.and_then(|cells| cells.further(index))
+            && !own.is_due()
+        {
+            return (Some(own.cell().own()), true);
         }
-        let block = self.stripes.block();
-        let place = block.or_else(|| self.stripes.attach(store))?.claim(index)?;
-        Some((&place.cell, &place.failures))
+        if thread_index::claim_cell(&self.owner.0, index) {
+            return (Some(self.primary()), true);
+        }
+        let own = newest.and_then(|cells| cells.claim(index));
+        if let Some(own) = &own
+            && !own.is_crowded()
+        {
+            return (Some(own.cell().own()), true);
+        }
+        let larger = self.stripes.grow(newest, store);
+        let there = larger.and_then(|cells| cells.claim(index));
+        (there.or(own).map(|own| own.cell().own()), false)
     }
 }
 
@@ -388,7 +413,7 @@ impl<'a> Totals<'a> {
 #[inline(always)]
 fn unlikely() {}
 
-/// Claims a place for the current thread. Given its parts, since the whole would go
+/// Claims a cell for the current thread. Given its parts, since the whole would go
 /// through memory.
 #[cold]
 #[inline(never)]
@@ -398,7 +423,7 @@ fn settle<'a>(
     owner: &'a Owner,
     stripes: &'a Stripes,
     shared: &'a Shared,
-) -> Option<(&'a Cell, &'a Failures)> {
+) -> (Option<Own<'a>>, bool) {
     let totals = Totals {
         primary,
         failures,
@@ -406,7 +431,10 @@ fn settle<'a>(
         stripes,
         shared,
     };
-    totals.settle_as(thread_index::claim_current()?, &Process)
+    match thread_index::claim_current() {
+        Some(index) => totals.settle_as(index, &Process),
+        None => (None, true),
+    }
 }
 
 #[cfg(test)]
@@ -416,7 +444,7 @@ impl Owner {
     }
 }
 
-/// The four parts, side by side: for tests, where nothing else lies between them.
+/// The five parts, side by side: for tests, where nothing else lies between them.
 #[cfg(test)]
 pub(crate) struct Counter {
     pub(crate) primary: Cell,
@@ -471,17 +499,20 @@ impl<'a> Totals<'a> {
     }
 
     pub(crate) fn failed_as(self, index: u16, store: &impl Store) {
-        let settled = self.settle_as(index, store);
-        self.add_failure(settled.map(|(_, failures)| failures));
+        self.add_failure(self.own_as(index, store).map(|own| own.failures));
     }
 
     fn cell_as(self, index: u16, store: &impl Store) -> Option<&'a Cell> {
-        let own = self.stripes.block().and_then(|block| block.first(index));
+        Some(self.own_as(index, store)?.cell)
+    }
+
+    fn own_as(self, index: u16, store: &impl Store) -> Option<Own<'a>> {
+        let own = self.stripes.newest().and_then(|cells| cells.first(index));
         match self.owner.is(index) {
-            true => Some(self.primary),
+            true => Some(self.primary()),
             false => match own {
-                Some(place) => Some(&place.cell),
-                None => self.settle_as(index, store).map(|(cell, _)| cell),
+                Some(place) => Some(place.own()),
+                None => self.settle_as(index, store).0,
             },
         }
     }

@@ -301,7 +301,7 @@ impl Record {
                 return Ok(ticket);
             }
             if !self.totals().rejected() {
-                context.want(&striped_counter::BLOCKS);
+                striped_counter::stocks().for_each(|stock| context.want(stock));
             }
             if self.wants(REJECTED) {
                 self.notify_unmoved(context, word, Happening::new(Occurrence::Rejected, now));

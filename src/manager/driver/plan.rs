@@ -72,7 +72,7 @@ impl Plan {
         let now = engine.context.clock.now_exact();
         self.take_in(engine, now);
         self.expire_due(engine, now);
-        striped_counter::BLOCKS.refill();
+        striped_counter::refill();
         rare::refill();
         reclaim::tidy();
     }

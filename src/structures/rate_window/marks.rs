@@ -6,11 +6,10 @@
 //! of the window decides where the word is divided, and no lap ever comes round. A word that was
 //! never written is all ones, which is no lap.
 //!
-//! A mark is written before the first report of its bucket is counted: with a plain store if the
-//! count has one writer, by an exchange if it has many. The exchange compares with what was read
-//! before the count, and a later lap is left alone. So a thread that is stopped in between writes
-//! a mark that was right when it read the count, or reads both again. It may write it after others
-//! have begun the next bucket, and their reports are then in the count. So a reader takes the least
+//! A mark is written before the first report of its bucket is counted, by an exchange. The exchange
+//! compares with what was read before the count, and a later lap is left alone. So a thread that is
+//! stopped in between writes a mark that was right when it read the count, or reads both again. It may
+//! write it after others have begun the next bucket, and their reports are then in the count. So a reader takes the least
 //! mark of the window, not the oldest: a report of a thread that was stopped counts as a later one,
 //! and no report of another thread is lost.
 //!
@@ -108,19 +107,7 @@ impl Marks {
         &self.0[(bucket.0 % SLOTS) as usize]
     }
 
-    /// A bucket begins, if it has not begun: the count was `count` before. For a count that one
-    /// thread at a time writes.
-    pub(super) fn begin_alone(&self, buckets: Buckets, bucket: Bucket, count: u64) {
-        let slot = self.slot(bucket);
-        // Relaxed: this thread has written it, or one whose cell it has taken over.
-        if buckets.lap(slot.load(Ordering::Relaxed)) != bucket.lap() {
-            // ORDERING: Release, partner of the Acquire in `since`: who finds the mark finds a
-            // count that is no smaller.
-            slot.store(buckets.mark(bucket, count), Ordering::Release);
-        }
-    }
-
-    /// [`Marks::begin_alone`] for a count that any thread may write.
+    /// A bucket begins, if it has not begun: the count was `count` before.
     pub(super) fn begin(&self, buckets: Buckets, bucket: Bucket, count: impl Fn() -> u64) {
         let begin = |before: u64| {
             let lap = buckets.lap(before);
@@ -144,7 +131,7 @@ impl Marks {
         let mut found = [0; BUCKETS as usize + 1];
         let mut many = 0;
         for bucket in (first..=last.0 + 1).map(Bucket) {
-            // ORDERING: Acquire, partner of the Release in `begin` and `begin_alone`.
+            // ORDERING: Acquire, partner of the Release in `begin`.
             let mark = self.slot(bucket).load(Ordering::Acquire);
             if buckets.lap(mark) == bucket.lap() {
                 found[many] = mark;

@@ -5,7 +5,7 @@ use std::thread;
 use super::marks::{BUCKETS, SLOTS};
 use super::*;
 use crate::structures::reserve::Reserve;
-use crate::structures::striped_counter::{Cells, Counter, fresh_cells};
+use crate::structures::striped_counter::{Cells, Counter, Maker, Store, fresh_cells};
 use crate::sys::clock::LAST_MOMENT;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,18 +43,18 @@ fn expected(log: &Log, span: u64, now: u64) -> Sums {
     sums
 }
 
-struct Reporter<'a> {
+struct Reporter<'a, S> {
     window: &'a RateWindow,
     totals: Totals<'a>,
-    reserve: &'a Reserve<Cells, 1>,
+    store: &'a S,
 }
 
-impl Reporter<'_> {
+impl<S: Store> Reporter<'_, S> {
     fn report(&self, index: u16, now: u64, kind: Kind) {
         let (window, totals) = (self.window, self.totals);
         if matches!(kind, Kind::Success | Kind::SlowSuccess | Kind::Late) {
             let turn = |cell: &Cell| window.turn(totals, cell, now);
-            totals.success_as_turning(index, self.reserve, now, turn);
+            totals.success_as_turning(index, self.store, now, turn);
         }
         match kind {
             Kind::Success => {}
@@ -95,37 +95,57 @@ fn kind(numbers: &mut Numbers) -> Kind {
 /// whose buckets are no whole ms.
 #[test]
 fn a_window_counts_the_reports_of_its_buckets() {
+    let reserve = Reserve::<Cells, 1>::new();
     for (seed, span) in [(1, 1_000), (2, 1_007), (3, 9_999), (4, 3_600_000)] {
-        let mut numbers = Numbers(seed << 32 | 0x7f4a_7c15);
-        let (record, reserve) = (Counter::new(), Reserve::<Cells, 1>::new());
         reserve.refill(usize::MAX, fresh_cells);
-        let mut now = numbers.below(1 << 39);
-        for index in 1..40 {
-            record.totals().success_as(index, &reserve, now);
-        }
-        let window = RateWindow::new(span, record.totals(), now);
-        let reporter = Reporter {
-            window: &window,
-            totals: record.totals(),
-            reserve: &reserve,
-        };
-        let mut log = Log::new();
-        for _ in 0..20_000 {
-            now += match numbers.below(20) {
-                0 => span / 10 + numbers.below(span / 5),
-                1 => numbers.below(3 * span),
-                2..5 => numbers.below(1 + span / 50),
-                _ => 0,
-            };
-            let kind = kind(&mut numbers);
-            reporter.report(1 + numbers.below(40) as u16, now, kind);
-            log.push((now, kind));
-            let recent = log.partition_point(|(at, _)| at + 2 * span < now);
-            log.drain(..recent);
-            let found = window.within(record.totals(), || now);
-            assert_eq!(found, Some(expected(&log, span, now)), "of {span} at {now}");
-        }
+        let threads: Vec<u16> = (1..600).collect();
+        compare_with_log(seed, span, &threads, &reserve);
     }
+}
+
+/// Threads that share lines, and get larger blocks meanwhile.
+#[test]
+fn a_window_counts_the_reports_of_crowds() {
+    let store = Maker { sizes: 4 };
+    for (seed, span) in [(5, 1_000), (6, 9_999)] {
+        let threads: Vec<u16> = (0..6).map(|k| 1 + 64 * k).collect();
+        let blocks = compare_with_log(seed, span, &threads, &store);
+        assert!(blocks > 1, "{blocks}");
+    }
+}
+
+/// Returns how many blocks of cells there are in the end.
+fn compare_with_log(seed: u64, span: u64, threads: &[u16], store: &impl Store) -> usize {
+    let mut numbers = Numbers(seed << 32 | 0x7f4a_7c15);
+    let record = Counter::new();
+    let mut now = numbers.below(1 << 39);
+    for index in threads {
+        record.totals().success_as(*index, store, now);
+    }
+    let window = RateWindow::new(span, record.totals(), now);
+    let reporter = Reporter {
+        window: &window,
+        totals: record.totals(),
+        store,
+    };
+    let mut log = Log::new();
+    for _ in 0..20_000 {
+        now += match numbers.below(20) {
+            0 => span / 10 + numbers.below(span / 5),
+            1 => numbers.below(3 * span),
+            2..5 => numbers.below(1 + span / 50),
+            _ => 0,
+        };
+        let kind = kind(&mut numbers);
+        let index = threads[numbers.below(threads.len() as u64) as usize];
+        reporter.report(index, now, kind);
+        log.push((now, kind));
+        let recent = log.partition_point(|(at, _)| at + 2 * span < now);
+        log.drain(..recent);
+        let found = window.within(record.totals(), || now);
+        assert_eq!(found, Some(expected(&log, span, now)), "of {span} at {now}");
+    }
+    record.stripes.all().count()
 }
 
 /// A mark of the same bucket of another lap is a mark of another time, however many laps ago.
@@ -145,7 +165,7 @@ fn a_mark_is_never_taken_for_that_of_another_lap() {
         for lap in [0, 1, 5, 1 << 20] {
             let now = buckets.at((lap * SLOTS + 3) * width);
             assert_eq!(marks.since(buckets, now, || 90), 0, "{span}, lap {lap}");
-            marks.begin_alone(buckets, now, 40);
+            marks.begin(buckets, now, || 40);
             assert_eq!(marks.since(buckets, now, || 90), 50);
         }
     }
@@ -202,7 +222,7 @@ fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
             let reporter = Reporter {
                 window: &window,
                 totals: record.totals(),
-                reserve: &reserve,
+                store: &reserve,
             };
             scope.spawn(move || {
                 for i in 0..EACH {

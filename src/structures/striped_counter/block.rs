@@ -1,69 +1,127 @@
 //! Cells for several threads, each written by one of them.
 //!
-//! Each cell is on its own pair of cache lines: neighbours are prefetched in pairs. Who owns
-//! which is written in the block's head, where all look and hardly anyone writes, and not in
-//! the cells. A thread begins at its [index](thread_index) modulo the number of cells and
-//! probes on from there; after sixteen misses it does without, so that a crowd of threads pays
-//! a bounded price.
+//! Cells lie on pairs of cache lines, several on each: neighbours are prefetched in pairs. Below, a
+//! *line* is such a pair. A thread owns at most one cell of a block, on its home line: that of its
+//! [index](thread_index) modulo the number of lines. Who owns the first cell of a line is written in
+//! the block's head, where all look and hardly anyone writes: so a thread that is the first on its
+//! line finds its cell without a look at the line. Who owns the further ones is written beside
+//! them. Who looks there shares the line in any case.
+//!
+//! A thread beside others that report at the same time waits for them: the line changes sides. Beside
+//! threads that are idle it is as fast as alone. The owner of a further cell finds out which of the
+//! two it is ([`Tenant::is_crowded`]), and has the block replaced by a larger one.
 //!
 //! What is in a cell is for the block's user to say: a record's totals, or how many
 //! tombstones a table has.
 
-use super::thread_index;
-use crate::sys::atomic::{AtomicU16, Ordering, modelled, shipped};
-
-/// How many owners a thread looks at before it gives up.
-const PROBES: usize = 16;
+use super::{Place, thread_index};
+use crate::sys::atomic::{AtomicU16, AtomicU32, Ordering, modelled, shipped};
 
 /// The cells.
-#[repr(align(128))]
 pub(crate) struct Block<L: Lines> {
-    /// A power of two of them, at most `MAX_CELLS`.
-    cells: L,
-    /// `owners[i]` is the index that owns `cells[i]`, or `FREE`; only that
-    /// index's thread counts there. Never changes back, so a probe meets its own
-    /// cell before it meets a free one.
-    owners: [AtomicU16; MAX_CELLS],
+    /// A power of two of them, at most `MAX_LINES`.
+    lines: L,
+    /// `firsts[i]` is the index that owns the first cell of `lines[i]`, or `FREE`; only that
+    /// index's thread counts there. Never changes back, as the other owners.
+    firsts: [AtomicU16; MAX_LINES],
 }
 
-/// A cell that shares its cache lines with nothing.
+/// What shares its cache lines with nothing.
 #[repr(align(128))]
-pub(crate) struct Line<C>(pub(crate) C);
+pub(crate) struct Line<T>(pub(crate) T);
 
-/// Where the cells lie: in a box if their number is found out at run time, or else inside of
+/// The cells of a line.
+pub(crate) struct Row<C> {
+    cells: [C; TENANTS],
+    /// Who owns the cells but the first one.
+    owners: [AtomicU16; TENANTS - 1],
+    /// How much the others had reported when that owner looked last. Written by it alone.
+    seen: [AtomicU32; TENANTS - 1],
+}
+
+impl<C> Row<C> {
+    pub(crate) fn new(cell: fn() -> C) -> Self {
+        Row {
+            cells: std::array::from_fn(|_| cell()),
+            owners: std::array::from_fn(|_| AtomicU16::new(thread_index::FREE)),
+            seen: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+}
+
+/// A thread's cell on its home line.
+pub(super) struct Tenant<'a, C> {
+    row: &'a Row<C>,
+    /// The number of the cell.
+    which: usize,
+}
+
+impl<'a, C> Tenant<'a, C> {
+    pub(super) fn cell(&self) -> &'a C {
+        &self.row.cells[self.which]
+    }
+}
+
+impl Tenant<'_, Place> {
+    /// Whether it is time for [`Tenant::is_crowded`].
+    pub(super) fn is_due(&self) -> bool {
+        self.cell().reports().is_multiple_of(TURN)
+    }
+
+    /// Whether others on the line have reported at the same time, as far as the owner of a further
+    /// cell can tell: since it last asked. For that owner only.
+    pub(super) fn is_crowded(&self) -> bool {
+        let Some(further) = self.which.checked_sub(1) else {
+            return false;
+        };
+        let others = self.row.cells.iter().enumerate();
+        let others = others.filter(|(which, _)| *which != self.which);
+        let reports = others.fold(0, |sum: u32, (_, cell)| {
+            sum.wrapping_add(cell.reports() as u32)
+        });
+        // Relaxed: a guess.
+        let seen = &self.row.seen[further];
+        let more = reports.wrapping_sub(seen.load(Ordering::Relaxed));
+        seen.store(reports, Ordering::Relaxed);
+        // What they have reported before this thread came says nothing.
+        self.cell().reports() != 0 && more >= CROWD
+    }
+}
+
+/// Where the lines lie: in a box if their number is found out at run time, or else inside of
 /// the block.
 pub(crate) trait Lines {
     type Cell;
-    fn lines(&self) -> &[Line<Self::Cell>];
+    fn lines(&self) -> &[Line<Row<Self::Cell>>];
 }
 
-impl<C> Lines for Box<[Line<C>]> {
+impl<C> Lines for Box<[Line<Row<C>>]> {
     type Cell = C;
 
     #[inline(always)]
-    fn lines(&self) -> &[Line<C>] {
+    fn lines(&self) -> &[Line<Row<C>>] {
         self
     }
 }
 
-impl<C, const N: usize> Lines for [Line<C>; N] {
+impl<C, const N: usize> Lines for [Line<Row<C>>; N] {
     type Cell = C;
 
     #[inline(always)]
-    fn lines(&self) -> &[Line<C>] {
+    fn lines(&self) -> &[Line<Row<C>>] {
         self
     }
 }
 
 impl<L: Lines> Block<L> {
-    pub(crate) fn new(cells: L) -> Self {
-        let many = cells.lines().len();
-        debug_assert!(many.is_power_of_two() && many <= MAX_CELLS);
+    pub(crate) fn new(lines: L) -> Self {
+        let many = lines.lines().len();
+        debug_assert!(many.is_power_of_two() && many <= MAX_LINES);
         #[cfg(test)]
         LIVE.with(|live| live.set(live.get() + 1));
         Block {
-            cells,
-            owners: std::array::from_fn(|_| AtomicU16::new(thread_index::FREE)),
+            lines,
+            firsts: std::array::from_fn(|_| AtomicU16::new(thread_index::FREE)),
         }
     }
 
@@ -77,55 +135,99 @@ impl<L: Lines> Block<L> {
     #[cold]
     #[inline(never)]
     fn own_otherwise(&self) -> Option<&L::Cell> {
-        self.claim(thread_index::claim_current()?)
+        Some(self.claim(thread_index::claim_current()?)?.cell())
     }
 
-    /// The cell of `index`, if it is the one where its probe begins.
+    /// The home line of `index`.
+    #[inline(always)]
+    fn home(&self, index: u16) -> usize {
+        usize::from(index) & (self.lines.lines().len() - 1)
+    }
+
+    /// The cell of `index`, if it is the first one of its line.
     #[inline(always)]
     pub(super) fn first(&self, index: u16) -> Option<&L::Cell> {
-        let place = usize::from(index) & (self.cells.lines().len() - 1);
-        let owner = self.owners.get(place)?.load(Ordering::Relaxed);
-        let line = self.cells.lines().get(place)?;
-        (owner == index).then_some(&line.0)
+        let home = self.home(index);
+        let owner = self.firsts.get(home)?.load(Ordering::Relaxed);
+        let line = self.lines.lines().get(home)?;
+        (owner == index).then_some(&line.0.cells[0])
     }
 
-    /// Finds the cell of `index`, or claims one for it.
-    pub(super) fn claim(&self, index: u16) -> Option<&L::Cell> {
-        let mask = self.cells.lines().len() - 1;
-        (0..self.cells.lines().len().min(PROBES))
-            .map(|step| (usize::from(index) + step) & mask)
-            .find(|&place| thread_index::claim_cell(&self.owners[place], index))
-            .map(|place| &self.cells.lines()[place].0)
+    /// The cell of `index`, if it is a further one.
+    pub(super) fn further(&self, index: u16) -> Option<Tenant<'_, L::Cell>> {
+        let row = &self.lines.lines()[self.home(index)].0;
+        let is_own = |owner: &AtomicU16| owner.load(Ordering::Relaxed) == index;
+        let which = 1 + row.owners.iter().position(is_own)?;
+        Some(Tenant { row, which })
+    }
+
+    /// Finds the cell of `index`, or claims one for it. As no owner is ever erased, it meets its own
+    /// cell before it meets a free one.
+    pub(super) fn claim(&self, index: u16) -> Option<Tenant<'_, L::Cell>> {
+        let home = self.home(index);
+        let row = &self.lines.lines()[home].0;
+        let mut owners = std::iter::once(&self.firsts[home]).chain(&row.owners);
+        let which = owners.position(|owner| thread_index::claim_cell(owner, index))?;
+        Some(Tenant { row, which })
     }
 
     /// All cells, owned or not.
     pub(crate) fn cells(&self) -> impl Iterator<Item = &L::Cell> {
-        self.cells.lines().iter().map(|line| &line.0)
+        self.column(0, 1)
+    }
+
+    /// The cells of one in so many lines, from a line on.
+    pub(super) fn column(&self, line: usize, apart: usize) -> impl Iterator<Item = &L::Cell> {
+        let lines = self.lines.lines().iter().skip(line).step_by(apart);
+        lines.flat_map(|line| &line.0.cells)
+    }
+
+    /// The line of a cell, if it is one of this block.
+    pub(super) fn line_of(&self, is_it: impl Fn(&L::Cell) -> bool) -> Option<usize> {
+        let mut lines = self.lines.lines().iter();
+        lines.position(|line| line.0.cells.iter().any(&is_it))
+    }
+
+    /// How many lines it has.
+    pub(super) fn many(&self) -> usize {
+        self.lines.lines().len()
     }
 }
 
 shipped! {
-    const MAX_CELLS: usize = 64;
+    pub(super) const MAX_LINES: usize = 128;
 
-    const _: () = assert!(size_of::<Line<super::Cell>>() == 128);
-    const _: () = assert!(size_of::<super::Cells>() == 256);
+    /// How many threads can have cells on a line.
+    pub(super) const TENANTS: usize = 3;
 
-    /// How many threads can run at once, as a number of cells, 4 to 64. Asked of the system only
+    /// The owner of a further cell looks once in so many reports whether the line is crowded.
+    const TURN: u64 = 1_024;
+
+    /// So many reports of others meanwhile are a crowd.
+    const CROWD: u32 = 64;
+
+    const _: () = assert!(size_of::<Line<Row<Place>>>() == 128);
+    const _: () = assert!(size_of::<super::Cells>() == 384);
+
+    /// How many threads can run at once, as a number of lines, 4 to 64. Asked of the system only
     /// once.
     pub(super) fn at_once() -> usize {
         // Racy rather than blocking: a lock might be held across a fork.
-        static CELLS: once_cell::race::OnceNonZeroUsize =
+        static LINES: once_cell::race::OnceNonZeroUsize =
             once_cell::race::OnceNonZeroUsize::new();
         let ask = || std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-        CELLS.get_or_init(ask).get().clamp(4, MAX_CELLS).next_power_of_two()
+        LINES.get_or_init(ask).get().clamp(4, MAX_LINES / 2).next_power_of_two()
     }
 }
 
 modelled! {
-    const MAX_CELLS: usize = 2;
+    pub(super) const MAX_LINES: usize = 4;
+    pub(super) const TENANTS: usize = 2;
+    const TURN: u64 = 1;
+    const CROWD: u32 = 1;
 
     pub(super) fn at_once() -> usize {
-        MAX_CELLS
+        MAX_LINES / 2
     }
 }
 

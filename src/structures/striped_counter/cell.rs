@@ -77,6 +77,12 @@ impl Cell {
         self.successes.load(Relaxed)
     }
 
+    /// All that was counted here: for any thread.
+    pub(super) fn reports(&self) -> u64 {
+        let rejected = self.rejected.load(Relaxed);
+        self.successes().wrapping_add(rejected)
+    }
+
     pub(super) fn add_to(&self, sums: &mut Sums) {
         sums.successes = sums.successes.wrapping_add(self.successes.load(Relaxed));
         sums.rejected = sums.rejected.wrapping_add(self.rejected.load(Relaxed));

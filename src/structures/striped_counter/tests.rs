@@ -1,6 +1,8 @@
 //! The counter with real threads: exact totals in every situation that sends a
 //! report to another kind of cell.
 
+mod crowds;
+
 use std::sync::Barrier;
 use std::thread;
 
@@ -36,13 +38,13 @@ fn one_thread_needs_only_the_primary() {
     record.totals().rejected();
     assert_eq!(record.totals().sum(), sums(3, 1, Some(7)));
     assert_eq!(record.shared.sum(), Sums::default());
-    assert!(record.stripes.block().is_none());
+    assert!(record.stripes.newest().is_none());
 }
 
 #[test]
 fn eight_threads_on_one_record() {
     const EACH: u64 = 100_000;
-    BLOCKS.refill();
+    refill();
     let record = Counter::new();
     thread::scope(|scope| {
         for t in 0..8 {
@@ -70,7 +72,7 @@ fn eight_threads_on_one_record() {
 
 #[test]
 fn short_lived_threads_hand_their_cells_on() {
-    BLOCKS.refill();
+    refill();
     let record = Counter::new();
     for round in 0..200 {
         thread::scope(|scope| {
@@ -115,13 +117,13 @@ fn an_empty_reserve_sends_reports_to_the_shared_cell() {
             scope.spawn(move || (0..10_000).for_each(|i| totals.success_as(index, reserve, i)));
         }
     });
-    assert!(record.stripes.block().is_none());
+    assert!(record.stripes.newest().is_none());
     assert_eq!(record.shared.sum(), sums(30_000, 0, Some(9_999)));
     assert_eq!(record.totals().sum(), sums(30_001, 0, Some(9_999)));
 
     reserve.refill(usize::MAX, fresh_cells);
     record.totals().success_as(2, &reserve, 1);
-    assert!(record.stripes.block().is_some());
+    assert!(record.stripes.newest().is_some());
     assert_eq!(record.shared.sum().successes, 30_000);
     assert_eq!(record.totals().sum().successes, 30_002);
 }
@@ -131,17 +133,17 @@ fn a_full_block_sends_reports_to_the_shared_cell() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     reserve.refill(usize::MAX, fresh_cells);
     for _ in 0..2 {
-        (1..=200).for_each(|index| record.totals().rejected_as(index, &reserve));
+        (1..=1_000).for_each(|index| record.totals().rejected_as(index, &reserve));
     }
-    let cells = record.stripes.block().expect("attached").cells().count() as u64;
-    assert_eq!(record.shared.sum().rejected, 2 * (200 - 1 - cells));
-    assert_eq!(record.totals().sum().rejected, 400);
+    let cells = record.stripes.newest().expect("attached").cells().count() as u64;
+    assert_eq!(record.shared.sum().rejected, 2 * (1_000 - 1 - cells));
+    assert_eq!(record.totals().sum().rejected, 2_000);
 }
 
 /// Mutation: `a-failure-in-the-place-of-another`.
 #[test]
 fn each_thread_counts_its_failures_in_its_own_place() {
-    BLOCKS.refill();
+    refill();
     let record = Counter::new();
     let failures = |times: u64| (0..times).for_each(|_| _ = record.totals().failed());
     failures(3);
@@ -197,7 +199,7 @@ fn raised_failures_include_those_of_all_places() {
 #[test]
 fn failures_of_many_threads_are_all_counted() {
     const EACH: u64 = 50_000;
-    BLOCKS.refill();
+    refill();
     let record = Counter::new();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -214,13 +216,13 @@ fn failures_of_many_threads_are_all_counted() {
 }
 
 #[test]
-fn threads_whose_probes_collide_get_different_cells() {
+fn threads_with_the_same_home_line_get_different_cells() {
     let (reserve, record) = (Reserve::<Cells, 1>::new(), Counter::new());
     reserve.refill(usize::MAX, fresh_cells);
     for index in [9, 64, 128, 192, 128, 64] {
         record.totals().rejected_as(index, &reserve);
     }
-    let cells = record.stripes.block().expect("attached").cells();
+    let cells = record.stripes.newest().expect("attached").cells();
     let mut counts: Vec<u64> = cells
         .map(|place| {
             let mut sums = Sums::default();
@@ -245,7 +247,7 @@ fn dropping_frees_every_block() {
         let record = Counter::new();
         record.totals().rejected_as(1, &reserve);
         record.totals().rejected_as(2, &reserve);
-        assert!(record.stripes.block().is_some());
+        assert!(record.stripes.newest().is_some());
     }
     assert_eq!((live_blocks(), filled(&reserve)), (3, 3));
     let spare = reserve.take().expect("three are left");
@@ -340,13 +342,13 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
     let mut refills = 0;
     while records
         .iter()
-        .any(|record| record.stripes.block().is_none())
+        .any(|record| record.stripes.newest().is_none())
     {
         thread::scope(|scope| {
             scope.spawn(|| report(refills));
         });
-        BLOCKS.wants_refill();
-        BLOCKS.refill();
+        stocks().for_each(|stock| _ = stock.wants_refill());
+        refill();
         refills += 1;
         assert!(refills < 200, "the reserve does not grow with demand");
     }
@@ -357,13 +359,14 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
 
 #[test]
 fn a_reserve_that_was_found_empty_just_before_it_was_filled_is_filled_again() {
-    BLOCKS.refill();
+    let smallest = stocks().next().expect("sizes");
+    smallest.refill();
     // The word of it comes late.
-    BLOCKS.say_empty();
+    smallest.say_empty();
     // Other tests take from it, too.
     let is_filled = || {
-        BLOCKS.refill();
-        BLOCKS.take().is_some()
+        smallest.refill();
+        smallest.take().is_some()
     };
     assert!((0..1_000).any(|_| is_filled()));
 }

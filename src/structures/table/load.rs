@@ -4,14 +4,14 @@
 //! threads share, so their tombstones are counted by each thread for itself, in the cells of
 //! the [striped counter](crate::structures::striped_counter).
 
-use crate::structures::striped_counter::block::{Block, Line};
+use crate::structures::striped_counter::block::{Block, Line, Row};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// Counts of this array alone: its successor starts from what it copied. All on lines of their
 /// own, since readers share the line of the array's other fields.
 pub(super) struct Counts {
     /// Tombstones, counted by each thread in a cell of its own.
-    dead: Block<[Line<Tombstones>; CELLS]>,
+    dead: Block<[Line<Row<Tombstones>>; LINES]>,
     shared: Line<Shared>,
 }
 
@@ -32,8 +32,8 @@ struct Tombstones {
     turns: AtomicUsize,
 }
 
-/// For how many threads an array has cells. Few: all are read whenever the counts are.
-const CELLS: usize = if cfg!(test) { 2 } else { 8 };
+/// On how many lines an array has cells. Few: all are read whenever the counts are.
+const LINES: usize = if cfg!(test) { 2 } else { 8 };
 
 /// A thread looks whether an array has become sparse once in so many removals.
 const TURN: usize = 16;
@@ -41,7 +41,7 @@ const TURN: usize = 16;
 impl Counts {
     pub(super) fn new(used: usize) -> Self {
         Counts {
-            dead: Block::new(std::array::from_fn(|_| Line(Tombstones::none()))),
+            dead: Block::new(std::array::from_fn(|_| Line(Row::new(Tombstones::none)))),
             shared: Line(Shared {
                 used: AtomicUsize::new(used),
                 dead: Tombstones::none(),

@@ -99,7 +99,7 @@ impl Record {
             .totals()
             .success(now, |cell| self.begin_bucket(cell, now))
         {
-            context.want(&striped_counter::BLOCKS);
+            striped_counter::stocks().for_each(|stock| context.want(stock));
         }
         now.ms()
     }
