@@ -128,9 +128,10 @@
 //! - **A guarded call.** More than half of it is reading the clock, for the time of the
 //!   last success; the fastest peer keeps neither times nor totals.
 //! - **A rejected call** reads the same clock.
-//! - **A failure** is two read-modify-writes and a reading of the clock, for the total, the
-//!   count in a row and the time of the last. `recloser`, which keeps a rate and no time,
-//!   is faster with one thread, and slower with two on one circuit.
+//! - **A failure** is one read-modify-write and a reading of the clock, for the count in a row
+//!   and the time of the last. The total is the thread's own. A reason that is not that of the
+//!   failure before is copied, which takes another read-modify-write. `recloser` keeps a rate and
+//!   no time.
 //! - **Names.** How many steps a probe takes cannot be guessed, and a wrong guess costs as
 //!   much as the rest of a look-up in a table that fits the caches; so two slots are read
 //!   at once and chosen from without a branch. A name that is not there is answered
