@@ -79,6 +79,22 @@ pub fn markdown(book: &Book) -> String {
     }
     for (title, group) in [
         (
+            "Delivery by the dispatcher, ns: one event to so many queues",
+            "one event to queues",
+        ),
+        (
+            "Delivery, ns: one event that wakes 64 threads",
+            "one event to sleepers",
+        ),
+        (
+            "Delivery, ns: an event of a batch of 256",
+            "a batch of 256, for each event",
+        ),
+    ] {
+        text += &by_threads(title, &book.group("delivery", group), &[("ns", 1)]);
+    }
+    for (title, group) in [
+        (
             "From C through a loaded library, by handle: ns",
             "ffi_by_handle",
         ),

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::results;
 
-const BENCHES: [&str; 9] = [
+const BENCHES: [&str; 10] = [
     "churn",
+    "delivery",
     "events",
     "ffi",
     "hot_path",

@@ -27,6 +27,8 @@ enum Aim {
     NoSlower,
     /// At most so many nanoseconds more than these contestants together.
     Adds(f64, &'static [&'static str]),
+    /// At most so many µs.
+    Micros(f64),
     /// At most so many bytes, counted this way.
     Bytes(f64, &'static str),
 }
@@ -48,6 +50,10 @@ const NAME: &[&str] = &["floor: reading and hashing the name"];
 /// What a call of C's is compared with: the same of Rust's, and what it takes to call a
 /// function of a loaded library.
 const BARE: &str = "a bare call";
+/// What an event of a batch is compared with.
+const PUSH: &str = "floor: made and pushed behind a lock";
+/// "Close to": an event is also popped from the ring, compared, numbered, dated and counted.
+const PUSHES: f64 = 3.0;
 const WORD: &[&str] = &["floor: and one word at that place"];
 
 pub fn all() -> Vec<Target> {
@@ -115,6 +121,25 @@ pub fn all() -> Vec<Target> {
         Aim::Fastest(1.0),
         &[],
     );
+    let ours = ("delivery", "one event to queues", "64", 1);
+    aim(
+        "delivery of an event to 64 queues",
+        ours,
+        Aim::Micros(10.0),
+        &[],
+    );
+    let ours = (
+        "delivery",
+        "a batch of 256, for each event",
+        "to 1 queue",
+        1,
+    );
+    aim(
+        "delivery of a batch, an event of it",
+        ours,
+        Aim::Times(PUSHES, PUSH),
+        &[],
+    );
     let calls: [(_, _, _, _, &[&str]); 6] = [
         (
             "available from C",
@@ -177,6 +202,7 @@ impl fmt::Display for Aim {
             Aim::Times(most, other) => write!(f, "≤ {} × {}", limit(most), plain(other)),
             Aim::NoSlower => write!(f, "no slower than 1 thread"),
             Aim::Adds(most, _) => write!(f, "adds ≤ {most} ns"),
+            Aim::Micros(most) => write!(f, "≤ {most} µs"),
             Aim::Bytes(most, _) => write!(f, "≤ {most} bytes"),
         }
     }
@@ -208,6 +234,16 @@ impl Target {
             });
         }
         let here = ns(name, threads)?;
+        if let Aim::Micros(limit) = self.aim {
+            let here = ns(name, threads)?;
+            return Some(Reached {
+                here: format!("{} ns", digits(here)),
+                beside: String::new(),
+                ratio: ratio(here / (limit * 1e3)),
+                floor: String::new(),
+                met: here <= limit * 1e3,
+            });
+        }
         let together;
         let (beside, other, limit) = match self.aim {
             Aim::Fastest(limit) => {
@@ -226,7 +262,7 @@ impl Target {
                 together = others.join(" + ");
                 (together.as_str(), times?.iter().sum(), limit)
             }
-            Aim::Bytes(..) => return None,
+            Aim::Micros(_) | Aim::Bytes(..) => return None,
         };
         let floors: Option<Vec<f64>> = self.floors.iter().map(|floor| ns(floor, threads)).collect();
         let floor: f64 = floors.unwrap_or_default().iter().sum();

@@ -59,7 +59,8 @@
 //! | permit, ticket | an admission; what the library remembers of it |
 //! | probe, lease | a permit of a half-open circuit; how long its place is kept for it |
 //! | notice | what a reporter pushes onto the ring (`circuit::event_sink`) |
-//! | event | what the dispatcher makes of a notice for one subscriber |
+//! | event | what the dispatcher makes of a notice: once, and all subscribers share it |
+//! | lot | events that a queue gets under one lock and with one wake (`events::bus::outbox`) |
 //! | kept, droppable | types of events that must arrive, and those that may be dropped |
 //! | missed, late | a kept event that found no room; its delivery from the record's present state |
 //! | reporter | the thread of the caller that reports |
@@ -118,9 +119,11 @@
 //! 6. `events::bus` pushes the notice onto the ring; the record is left on the driver's stack; the
 //!    driver is woken once (`structures::waker`).
 //! 7. The driver (`manager::driver`) takes the record into its plan, so that the opening ends on
-//!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events, numbers them,
-//!    and offers each to every subscriber.
-//! 8. `events::subscriber`: the filter, then the callback, inside a use gate
+//!    time, and dispatches (`events::bus::dispatch`): it makes the notice's events and numbers
+//!    them.
+//! 8. `events::bus::outbox` finds who wants them. Queues get them by the lot
+//!    (`events::subscriber_queue`), before any user code runs.
+//! 9. `events::subscriber`: the filter, then the callback, inside a use gate
 //!    (`structures::use_gate`), which one thread at a time enters.
 //!
 //! # Walk 2: `available` by name

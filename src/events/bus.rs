@@ -53,7 +53,7 @@
 //!    for each of them now;
 //! 2. reads the ring's tail, and delivers the notices before it;
 //! 3. delivers the late events of step 1;
-//! 4. ends the batches.
+//! 4. hands over what the [outbox] still keeps for queues, and ends the batches.
 //!
 //! If a reporter pushed a notice before it set a bit of the same record, the notice lies
 //! before the tail of step 2, because the bit was seen in step 1. So the notice is delivered
@@ -120,6 +120,7 @@ use crate::circuit::context::Context;
 use crate::circuit::event_sink::{EventSink, Notice};
 use crate::circuit::record::Record;
 use crate::events::subscriber::Subscriber;
+use crate::events::subscriber_queue::Tally;
 use crate::structures::ring::Ring;
 use crate::sys::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::fork_lock::{ForkLock, Held};
@@ -129,6 +130,7 @@ use crate::values::key::Key;
 
 mod dispatch;
 mod end;
+mod outbox;
 mod overflow;
 
 pub(crate) use dispatch::{Dispatched, is_inside_user_code};
@@ -283,6 +285,22 @@ impl Bus {
         self.subscribers.store(Arc::new(left));
         self.audience.store(audience, Ordering::Relaxed);
         guard
+    }
+
+    /// Counts what became of events that were posted to queues.
+    pub(crate) fn count(&self, tally: Tally) {
+        for (counter, events) in [
+            (&self.delivered, tally.delivered),
+            (&self.dropped, tally.dropped),
+            (&self.coalesced, tally.coalesced),
+        ] {
+            if events != 0 {
+                counter.fetch_add(events, Ordering::Relaxed);
+            }
+        }
+        if tally.taken_back != 0 {
+            self.take_back(tally.taken_back);
+        }
     }
 
     /// Counts events as coalesced that were counted as delivered.

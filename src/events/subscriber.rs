@@ -3,6 +3,10 @@
 //! A subscriber is used by the dispatcher alone, inside its [`UseGate`]; the thread
 //! that unsubscribes it closes the use gate. User code, callback and filter, runs inside
 //! `catch_unwind`: a panic is counted and goes no further.
+//!
+//! A *plain* queue, one without a filter function, has no user code before it. It gets its
+//! events by the lot ([`Subscriber::post`]), and not through the use gate: the queue has a lock
+//! and is closed under it, so once it is closed it takes nothing.
 
 use std::collections::HashSet;
 use std::mem;
@@ -10,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::events::bus::Bus;
-use crate::events::subscriber_queue::{Posted, SubscriberQueue};
+use crate::events::subscriber_queue::{SubscriberQueue, Tally};
 use crate::structures::use_gate::UseGate;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fork;
@@ -24,8 +28,13 @@ pub(crate) struct Subscriber {
     /// Without its custom function: that is user code, and the receiver's.
     pub(crate) filter: EventFilter,
     receiver: UseGate<Receiver>,
-    /// That of the sink, if it is one: to close it where the use gate's content is left alone.
+    /// That of the sink, if it is one: to post to it, and to close it where the use gate's content
+    /// is left alone.
     queue: Option<Arc<SubscriberQueue>>,
+    /// It has a queue and no filter function.
+    is_plain: bool,
+    /// 1: its queue is to be sorted out at the end of the round. The dispatcher's.
+    crowded: AtomicU32,
     /// 1 once all records know what it wants. Before, it might hear of a registration and
     /// not of the removal.
     ready: AtomicU32,
@@ -84,6 +93,8 @@ impl Subscriber {
         Subscriber {
             id,
             filter,
+            is_plain: queue.is_some() && custom.is_none(),
+            crowded: AtomicU32::new(0),
             receiver: UseGate::new(Receiver { custom, sink }),
             queue,
             ready: AtomicU32::new(0),
@@ -118,31 +129,54 @@ impl Subscriber {
         }
     }
 
-    /// Offers an event whose type, identifier and scope are wanted. `newest`: the
-    /// id of the connection that was registered last.
+    /// Whether it is delivered to by [`Subscriber::post`], without user code.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Delivers these events, all of them wanted, to a plain queue. `newest`: the id of the
+    /// connection that was registered last.
+    pub(crate) fn post<'e>(&self, events: impl Iterator<Item = &'e Event>, newest: u64) -> Tally {
+        let Some(queue) = &self.queue else {
+            return Tally::default();
+        };
+        let ends = self.hears_of_removals();
+        let mut stragglers = 0;
+        let events = events.filter(|event| {
+            let comes = !(event.is_straggler && ends);
+            stragglers += u64::from(!comes);
+            comes
+        });
+        let (mut tally, is_crowded) = queue.post(events, newest);
+        tally.coalesced += stragglers;
+        if is_crowded && !ends {
+            self.crowded.store(1, Ordering::Relaxed);
+        }
+        tally
+    }
+
+    /// Offers an event whose type, identifier and scope are wanted to any other subscriber than a
+    /// plain queue.
     pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
         self.receiver.enter(|receiver| {
             let wanted = match &receiver.custom {
                 Some(custom) => contained(bus, || custom(event)).unwrap_or(false),
                 None => true,
             };
-            if wanted && event.is_straggler && self.ends_with_the_removal(&receiver.sink) {
-                bus.coalesced.fetch_add(1, Ordering::Relaxed);
-            } else if wanted {
-                receiver.sink.deliver(bus, event, newest);
-                self.note_batch(&mut receiver.sink);
-            } else if let Sink::SubscriberQueue(queue) = &receiver.sink
-                && event.is_last
-            {
-                bus.take_back(queue.forget(event.id));
+            match &mut receiver.sink {
+                Sink::SubscriberQueue(_) if wanted => {
+                    bus.count(self.post(std::iter::once(event), newest));
+                }
+                Sink::SubscriberQueue(queue) if event.is_last => {
+                    bus.take_back(queue.forget(event.registration()));
+                }
+                sink if wanted => {
+                    sink.deliver(bus, event);
+                    self.note_batch(sink);
+                }
+                _ => {}
             }
         });
-    }
-
-    /// Whether nothing comes after a removal. A queue that was full when a connection came and went
-    /// has forgotten it, and would not know what a straggler is about.
-    fn ends_with_the_removal(&self, sink: &Sink) -> bool {
-        matches!(sink, Sink::SubscriberQueue(_)) && self.hears_of_removals()
     }
 
     fn note_batch(&self, sink: &mut Sink) {
@@ -155,20 +189,25 @@ impl Subscriber {
     /// The end of a round: nothing more comes for now. `alive` names the
     /// connections that are registered.
     pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
-        self.receiver.enter(|receiver| match &receiver.sink {
-            Sink::SubscriberQueue(queue) if !self.hears_of_removals() && queue.is_crowded() => {
-                let forgotten = queue.sort_out(&alive());
-                bus.take_back(forgotten);
+        let is_crowded = self.crowded.load(Ordering::Relaxed) == 1;
+        if !is_crowded && self.in_batch.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.receiver.enter(|receiver| match &mut receiver.sink {
+            Sink::SubscriberQueue(queue) => {
+                self.crowded.store(0, Ordering::Relaxed);
+                bus.take_back(queue.sort_out(&alive()));
             }
-            _ => {
-                receiver.sink.flush(bus);
-                self.note_batch(&mut receiver.sink);
+            sink => {
+                sink.flush(bus);
+                self.note_batch(sink);
             }
         });
     }
 
     /// Whether it is offered each connection's removal, and so need not ask which are
-    /// there.
+    /// there. Nothing comes after a removal: a queue that was full when a connection came and
+    /// went has forgotten it, and would not know what a straggler is about.
     fn hears_of_removals(&self) -> bool {
         let types = self.filter.types.unwrap_or(EventMask::ALL);
         types.contains(EventType::ConnectionRemoved)
@@ -187,7 +226,8 @@ impl Subscriber {
 }
 
 impl Sink {
-    fn deliver(&mut self, bus: &Bus, event: &Event, newest: u64) {
+    /// Delivers to what is no queue.
+    fn deliver(&mut self, bus: &Bus, event: &Event) {
         match self {
             Sink::Each(callback) => {
                 bus.delivered.fetch_add(1, Ordering::Relaxed);
@@ -200,21 +240,7 @@ impl Sink {
                     self.flush(bus);
                 }
             }
-            Sink::SubscriberQueue(queue) => match queue.post(event, newest) {
-                Posted::Delivered => {
-                    bus.delivered.fetch_add(1, Ordering::Relaxed);
-                }
-                Posted::Dropped => {
-                    bus.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-                Posted::Coalesced => {
-                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
-                }
-                Posted::Forgotten(events) => {
-                    bus.take_back(events);
-                    bus.coalesced.fetch_add(1, Ordering::Relaxed);
-                }
-            },
+            Sink::SubscriberQueue(_) => {}
         }
     }
 

@@ -18,10 +18,21 @@
 //! In the child of a `fork` a queue is empty: what waited is for the parent's host
 //! to take.
 //!
+//! # Waking
+//!
 //! A host that sleeps waits on the condition variable, or on a file descriptor of
-//! its own event loop, which is readable while anything waits. An event wakes one
-//! sleeper. One that only looks, and leaves the event for another to take, wakes the
-//! next.
+//! its own event loop, which is readable while anything waits. Each wake is a system call,
+//! so a *lot* of events, which the dispatcher posts under one lock, makes at most one of
+//! each kind: none if no thread sleeps, and none if the descriptor is readable already. What
+//! the next poster has to know for that, the number of sleepers and whether the descriptor is
+//! readable, lies under the lock, beside the events.
+//!
+//! A lot wakes one sleeper. A thread that was asleep and leaves events behind, because it takes
+//! fewer than there are or only looks, wakes the next one. So while events wait and threads
+//! sleep, one that will look is on its way.
+//!
+//! Rejected: *a wake for each event*, which is nearly all that delivery costs; *waking all
+//! sleepers*, most of which would find nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
@@ -61,6 +72,10 @@ struct Contents {
     /// The ids in order of the first event that was put aside; some may not be there any
     /// more.
     order: VecDeque<u64>,
+    /// How many threads sleep until something arrives.
+    sleeping: usize,
+    /// Whether the descriptor, if there is one, is readable because events wait.
+    is_readable: bool,
     /// The largest id there was when the queue was not full, or of which the host
     /// has heard since. A connection with a larger id came while it was full.
     known: u64,
@@ -80,6 +95,37 @@ pub(crate) enum Posted {
     Forgotten(u64),
 }
 
+/// What became of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) coalesced: u64,
+    /// Coalesced ones that were counted as delivered before.
+    pub(crate) taken_back: u64,
+}
+
+impl Tally {
+    fn count(&mut self, posted: Posted) {
+        match posted {
+            Posted::Delivered => self.delivered += 1,
+            Posted::Dropped => self.dropped += 1,
+            Posted::Coalesced => self.coalesced += 1,
+            Posted::Forgotten(events) => {
+                self.coalesced += 1;
+                self.taken_back += events;
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.coalesced += other.coalesced;
+        self.taken_back += other.taken_back;
+    }
+}
+
 impl SubscriberQueue {
     pub(crate) fn new(capacity: usize) -> Self {
         SubscriberQueue {
@@ -89,22 +135,28 @@ impl SubscriberQueue {
         }
     }
 
-    /// `newest`: the id of the connection that was registered last.
-    pub(crate) fn post(&self, event: &Event, newest: u64) -> Posted {
+    /// Posts these, in this order. `newest`: the id of the connection that was registered
+    /// last. Says what became of them, and whether so many connections have events aside that
+    /// it is time to [sort out](SubscriberQueue::sort_out).
+    pub(crate) fn post<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event>,
+        newest: u64,
+    ) -> (Tally, bool) {
         let local = &*self.local;
         let mut contents = local.lock();
-        if self.is_closed() {
-            return Posted::Forgotten(0);
+        let is_closed = self.is_closed();
+        let mut tally = Tally::default();
+        for event in events {
+            tally.count(match is_closed {
+                true => Posted::Forgotten(0),
+                false => contents.post(event, newest),
+            });
         }
-        let posted = contents.post(event, newest);
-        if contents.waiting.len() == 1
-            && let Some(wake) = self.wake.get()
-        {
-            wake.set();
-        }
-        drop(contents);
-        local.arrived.notify_one();
-        posted
+        let is_crowded = contents.aside.len() >= contents.crowded;
+        self.show(&mut contents);
+        local.wake_one(contents);
+        (tally, is_crowded)
     }
 
     /// Forgets what was put aside of a connection that is gone, if the host has not heard of
@@ -115,13 +167,8 @@ impl SubscriberQueue {
             true => contents.forget(id),
             false => 0,
         };
-        self.clear_if_empty(&contents);
+        self.show(&mut contents);
         forgotten
-    }
-
-    pub(crate) fn is_crowded(&self) -> bool {
-        let contents = self.local.lock();
-        contents.aside.len() >= contents.crowded
     }
 
     /// Forgets what was put aside of connections that came while it was full and
@@ -143,7 +190,7 @@ impl SubscriberQueue {
         });
         order.retain(|id| aside.contains_key(id));
         *crowded = ROOMY.max(2 * aside.len());
-        self.clear_if_empty(&contents);
+        self.show(&mut contents);
         forgotten
     }
 
@@ -155,32 +202,33 @@ impl SubscriberQueue {
     /// Up to `most` events.
     pub(crate) fn drain(&self, most: usize) -> Vec<Event> {
         let mut contents = self.local.lock();
-        std::iter::from_fn(|| self.take_from(&mut contents))
-            .take(most)
-            .collect()
+        let events = contents.take_up_to(most);
+        self.show(&mut contents);
+        events
     }
 
     /// The next event, waiting for it until `timeout` is over or the queue is
     /// closed.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
-        let contents = &mut *self.wait_until_any(timeout);
-        self.take_from(contents)
+        let mut contents = self.wait_until_any(timeout);
+        let event = self.take_from(&mut contents);
+        // What is left is for another one.
+        self.local.wake_one(contents);
+        event
     }
 
     /// Whether an event waits, after waiting for one likewise. It is left there.
     pub(crate) fn wait_for_any(&self, timeout: Duration) -> bool {
-        let any = !self.wait_until_any(timeout).is_empty();
-        if any {
-            // The event that has woken this thread may have been meant for one that takes.
-            self.local.arrived.notify_one();
-        }
+        let contents = self.wait_until_any(timeout);
+        let any = !contents.is_empty();
+        // The event that has woken this thread may have been meant for one that takes.
+        self.local.wake_one(contents);
         any
     }
 
     /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
     pub(crate) fn await_any(&self, timeout: Duration) {
-        drop(self.wait_until_any(timeout));
-        self.local.arrived.notify_one();
+        self.wait_for_any(timeout);
     }
 
     fn wait_until_any(&self, timeout: Duration) -> MutexGuard<'_, Contents> {
@@ -189,8 +237,11 @@ impl SubscriberQueue {
         let mut contents = local.lock();
         while contents.is_empty() && !self.is_closed() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                break;
+            }
+            contents.sleeping += 1;
             contents = match left {
-                Some(Duration::ZERO) => break,
                 Some(left) => {
                     let woken = local.arrived.wait_timeout(contents, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
@@ -200,6 +251,7 @@ impl SubscriberQueue {
                     woken.unwrap_or_else(PoisonError::into_inner)
                 }
             };
+            contents.sleeping -= 1;
         }
         contents
     }
@@ -228,17 +280,17 @@ impl SubscriberQueue {
     /// A descriptor that is readable while events wait, made on the first call.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> std::io::Result<std::os::fd::RawFd> {
-        let contents = self.local.lock();
+        let mut contents = self.local.lock();
         let wake = match self.wake.get() {
             Some(wake) => wake,
             None => {
                 let wake = WakeFd::new()?;
                 if self.is_closed() {
                     wake.set_for_good();
-                } else if !contents.is_empty() {
-                    wake.set();
                 }
-                self.wake.get_or_init(|| Box::new(wake))
+                let wake = self.wake.get_or_init(|| Box::new(wake));
+                self.show(&mut contents);
+                wake
             }
         };
         wake.descriptor()
@@ -246,16 +298,23 @@ impl SubscriberQueue {
 
     fn take_from(&self, contents: &mut Contents) -> Option<Event> {
         let event = contents.take();
-        self.clear_if_empty(contents);
+        self.show(contents);
         event
     }
 
-    fn clear_if_empty(&self, contents: &Contents) {
-        if contents.is_empty()
+    /// Makes the descriptor readable if events wait, and unreadable if none does. A system
+    /// call only if that changes something.
+    fn show(&self, contents: &mut Contents) {
+        let any = !contents.is_empty();
+        if contents.is_readable != any
             && !self.is_closed()
             && let Some(wake) = self.wake.get()
         {
-            wake.clear();
+            contents.is_readable = any;
+            match any {
+                true => wake.set(),
+                false => wake.clear(),
+            }
         }
     }
 }
@@ -269,6 +328,8 @@ impl Local {
                 capacity,
                 aside: HashMap::new(),
                 order: VecDeque::new(),
+                sleeping: 0,
+                is_readable: false,
                 known: 0,
                 crowded: ROOMY,
             }),
@@ -278,6 +339,15 @@ impl Local {
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the contents, and wakes one thread that sleeps, if there is something to take.
+    fn wake_one(&self, contents: MutexGuard<'_, Contents>) {
+        let wakes = contents.sleeping > 0 && !contents.is_empty();
+        drop(contents);
+        if wakes {
+            self.arrived.notify_one();
+        }
     }
 }
 
@@ -302,16 +372,16 @@ impl Contents {
     }
 
     fn put_aside(&mut self, event: &Event) -> Posted {
-        if event.id > self.known {
+        if event.registration() > self.known {
             if event.is_last {
-                return Posted::Forgotten(self.forget(event.id));
+                return Posted::Forgotten(self.forget(event.registration()));
             }
-            if !self.aside.contains_key(&event.id) && is_epilogue(event) {
+            if !self.aside.contains_key(&event.registration()) && is_epilogue(event) {
                 return Posted::Forgotten(0);
             }
         }
-        let aside = self.aside.entry(event.id).or_insert_with(|| {
-            self.order.push_back(event.id);
+        let aside = self.aside.entry(event.registration()).or_insert_with(|| {
+            self.order.push_back(event.registration());
             Vec::new()
         });
         let mut event = event.clone();
@@ -341,6 +411,24 @@ impl Contents {
     }
 
     fn take(&mut self) -> Option<Event> {
+        self.bring_forward();
+        self.waiting.pop_front()
+    }
+
+    fn take_up_to(&mut self, most: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            self.bring_forward();
+            let next = self.waiting.len().min(most - events.len());
+            if next == 0 {
+                return events;
+            }
+            events.extend(self.waiting.drain(..next));
+        }
+    }
+
+    /// Moves on to what was put aside if nothing else waits.
+    fn bring_forward(&mut self) {
         while self.waiting.is_empty()
             && let Some(id) = self.order.pop_front()
         {
@@ -349,7 +437,6 @@ impl Contents {
                 self.waiting.extend(aside);
             }
         }
-        self.waiting.pop_front()
     }
 
     fn is_empty(&self) -> bool {

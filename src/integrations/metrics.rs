@@ -270,7 +270,7 @@ impl Ledger {
             return;
         }
         let engine = self.engine.upgrade();
-        if let Some(record) = engine.and_then(|engine| engine.find(event.name.as_key()).ok()) {
+        if let Some(record) = engine.and_then(|engine| engine.find(event.name().as_key()).ok()) {
             self.look_at(record);
         }
         if event.event_type() == EventType::StateChange {
@@ -297,27 +297,28 @@ impl Ledger {
 
     fn enter_change(&mut self, event: &Event) {
         let state = event.new_state();
-        let account = self.accounts.get_mut(&*event.name);
-        if let Some(account) = account.filter(|account| account.record.id() == event.id) {
+        let account = self.accounts.get_mut(event.name());
+        if let Some(account) = account.filter(|account| account.record.id() == event.registration())
+        {
             if event.previous_state() == state {
                 // Reported before, by an event that stood for it.
                 return;
             }
             let known = !event.is_coalesced();
             if let Some(opened) = account.opened.take().filter(|_| known) {
-                let lasted = event.facts.time.saturating_sub(opened);
+                let lasted = event.facts().time.saturating_sub(opened);
                 histogram!(OPEN_SECONDS, account.labels.iter()).record(lasted as f64 / 1_000.0);
             }
-            account.opened = (known && state == State::Open).then_some(event.facts.time);
+            account.opened = (known && state == State::Open).then_some(event.facts().time);
         }
         for (name, _, _) in CHANGES.into_iter().filter(|(_, _, to)| *to == state) {
-            counter!(name, labels(event.name.as_key())).increment(1);
+            counter!(name, labels(event.name().as_key())).increment(1);
         }
     }
 
     fn close(&mut self, event: &Event) {
-        if let hash_map::Entry::Occupied(mut account) = self.accounts.entry((*event.name).clone())
-            && account.get().record.id() <= event.id
+        if let hash_map::Entry::Occupied(mut account) = self.accounts.entry(event.name().clone())
+            && account.get().record.id() <= event.registration()
         {
             account.get_mut().publish(None);
             account.remove();

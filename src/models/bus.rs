@@ -288,7 +288,7 @@ fn a_record_that_is_found_twice_loses_nothing() {
         let events = shared.queue.drain(64);
         let heard = events
             .iter()
-            .filter(|event| event.id == shared.record.id())
+            .filter(|event| event.registration() == shared.record.id())
             .map(Event::event_type);
         let heard: std::collections::BTreeSet<_> = heard.collect();
         assert_eq!(heard, wanted.into());

@@ -161,7 +161,9 @@ impl World {
         self.round();
         let events = std::mem::take(&mut *self.heard.lock().unwrap());
         assert!(events.is_sorted_by_key(|event| event.sequence()));
-        let of_it = events.iter().filter(|event| event.id == self.record.id());
+        let of_it = events
+            .iter()
+            .filter(|event| event.registration() == self.record.id());
         of_it.map(|event| event.event_type()).collect()
     }
 }

@@ -16,23 +16,53 @@ use crate::sys::manual_clock::ManualClock;
 use crate::values::event::{EventFilter, EventType};
 use crate::values::settings::Global;
 
-/// Has one event delivered to a queue.
-fn deliver(queue: &std::sync::Arc<SubscriberQueue>) {
-    let clock = Clock::Manual(ManualClock::new());
-    let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
-    let context = Context::new(clock, Global::default(), bus.clone(), None);
-    let filter = EventFilter::new().types([EventType::StateChange]);
+/// A dispatcher, and a connection whose events go to one queue.
+struct Delivery {
+    context: Context,
+    bus: std::sync::Arc<Bus>,
+    record: RecordRef,
+    subscriber: std::sync::Arc<Subscriber>,
+}
+
+impl Delivery {
+    fn to(queue: &std::sync::Arc<SubscriberQueue>) -> Self {
+        let clock = Clock::Manual(ManualClock::new());
+        let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
+        let context = Context::new(clock, Global::default(), bus.clone(), None);
+        let filter = EventFilter::new().types([EventType::StateChange]);
+        let sink = Sink::SubscriberQueue(queue.clone());
+        let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
+        subscriber.begin();
+        drop(bus.add(subscriber.clone()).0);
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _]: [RecordRef; 2] = RecordRef::new(&context, &mut newcomer);
+        Delivery {
+            context,
+            bus,
+            record,
+            subscriber,
+        }
+    }
+
+    /// Delivers one event, or two in one lot.
+    fn run(&self, events: u32) {
+        self.record.half_open(&self.context).expect("registered");
+        if events == 2 {
+            self.record.reset(&self.context).expect("registered");
+        }
+        let _ = self
+            .bus
+            .dispatch(&self.context, Vec::new, &Default::default);
+    }
+}
+
+/// Has one event delivered to a queue, or two in one lot.
+fn deliver(queue: &std::sync::Arc<SubscriberQueue>, events: u32) {
+    let delivery = Delivery::to(queue);
+    delivery.run(events);
     // Closed by who looks on: the end of the subscription would wake all.
-    let sink = Sink::SubscriberQueue(queue.clone());
-    let subscriber = std::sync::Arc::new(Subscriber::new(1, filter, sink));
-    subscriber.begin();
-    drop(bus.add(subscriber.clone()).0);
-    let mut newcomer = Registrant::new(&context, "db".into());
-    newcomer.with(&context, None).expect("valid");
-    let [record, _]: [RecordRef; 2] = RecordRef::new(&context, &mut newcomer);
-    record.half_open(&context).expect("registered");
-    let _ = bus.dispatch(&context, Vec::new, &Default::default);
-    std::mem::forget(subscriber);
+    std::mem::forget(delivery.subscriber.clone());
 }
 
 /// One takes an event, and one only looks: the wake for the event may go to the one that looks.
@@ -50,10 +80,62 @@ fn who_looks_and_who_takes_both_wake() {
             let queue = queue.clone();
             move || queue.wait(Duration::MAX).is_some()
         });
-        deliver(&queue);
+        deliver(&queue, 1);
         assert!(takes.join().unwrap());
         // The one that looks may have found nothing, and sleep on.
         queue.close();
         looks.join().unwrap();
+    });
+}
+
+/// The dispatcher wakes one thread for a lot of two. The one that takes the first event wakes the
+/// other.
+///
+/// Mutations: `taking-without-passing-on`, `sleeping-uncounted`.
+#[test]
+fn a_lot_wakes_as_many_as_it_has_events() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let queue = std::sync::Arc::new(SubscriberQueue::new(8));
+        let takers = [(); 2].map(|()| {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wait(Duration::MAX).is_some())
+        });
+        let dispatcher = thread::spawn({
+            let queue = queue.clone();
+            move || deliver(&queue, 2)
+        });
+        for taker in takers {
+            assert!(taker.join().unwrap());
+        }
+        dispatcher.join().unwrap();
+        assert!(!queue.has_any());
+    });
+}
+
+/// Once the subscription is ended the queue gets nothing more: a plain queue is not behind the use
+/// gate.
+///
+/// Mutation: `posting-to-a-closed-queue`.
+#[test]
+fn an_ended_subscription_gets_nothing_more() {
+    loom::model(|| {
+        let queue = std::sync::Arc::new(SubscriberQueue::new(8));
+        let delivery = loom::sync::Arc::new(Delivery::to(&queue));
+        let dispatcher = thread::spawn({
+            let delivery = delivery.clone();
+            move || delivery.run(1)
+        });
+        let ends = thread::spawn({
+            let (queue, delivery) = (queue.clone(), delivery.clone());
+            move || {
+                delivery.subscriber.close(true);
+                queue.drain(8);
+            }
+        });
+        ends.join().unwrap();
+        dispatcher.join().unwrap();
+        assert!(!queue.has_any());
     });
 }

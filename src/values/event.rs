@@ -289,7 +289,8 @@ pub(crate) struct Facts {
 /// One thing that happened to one connection.
 ///
 /// An event owns all that it shows: it may be kept, cloned and sent anywhere, and
-/// outlives its connection and its manager.
+/// outlives its connection and its manager. A clone is cheap: it shares name, reason and
+/// metadata with the original.
 ///
 /// ```
 /// # use brama::State;
@@ -314,17 +315,28 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub(crate) kind: EventType,
-    pub(crate) name: Arc<KeyBuf>,
-    /// Distinguishes connections that had the same name one after the other.
-    pub(crate) id: u64,
-    pub(crate) sequence: u64,
-    pub(crate) unix_ms: u64,
+    /// Not in `happening`: an event that [stands for](Event::stand_for) an earlier one takes over
+    /// the earlier one's.
+    pub(crate) before: State,
     pub(crate) late: bool,
     /// The last one that tells of its connection: whatever comes later says only that it
     /// is gone.
     pub(crate) is_last: bool,
     /// The last one was offered before it: its reporter was stopped for long.
     pub(crate) is_straggler: bool,
+    pub(crate) sequence: u64,
+    pub(crate) happening: Arc<Happening>,
+}
+
+/// What the events of one happening have in common. The dispatcher makes it once, and all
+/// events and all queues share it.
+#[derive(Debug)]
+pub(crate) struct Happening {
+    pub(crate) name: Arc<KeyBuf>,
+    /// Distinguishes connections that had the same name one after the other.
+    pub(crate) id: u64,
+    pub(crate) unix_ms: u64,
+    /// Their `before` is that of the happening; each event has its own.
     pub(crate) facts: Facts,
 }
 
@@ -340,7 +352,7 @@ impl Event {
     /// state is [`Status::last_state_change`](crate::Status::last_state_change), unless a later
     /// event came first. A wall clock that is set back sets them back, too.
     pub fn timestamp(&self) -> u64 {
-        self.unix_ms
+        self.happening.unix_ms
     }
 
     /// Orders the events of one connection: of two, the one with the larger
@@ -354,32 +366,32 @@ impl Event {
     /// Numbers the registrations of a manager: a name that is registered again is
     /// another connection, with a larger number.
     pub fn registration(&self) -> u64 {
-        self.id
+        self.happening.id
     }
 
     /// The connection's identifier.
     pub fn connection(&self) -> &str {
-        &self.name.identifier
+        &self.name().identifier
     }
 
     /// The connection's scope, if it has one.
     pub fn scope(&self) -> Option<&str> {
-        self.name.scope.as_deref()
+        self.name().scope.as_deref()
     }
 
     /// The state before; [`State::Unknown`] for a registration.
     pub fn previous_state(&self) -> State {
-        self.facts.before
+        self.before
     }
 
     /// The state after; [`State::Unknown`] for a removal.
     pub fn new_state(&self) -> State {
-        self.facts.after
+        self.facts().after
     }
 
     /// Why, as the reporter said; at most 1 KiB of it. What a notice says.
     pub fn reason(&self) -> Option<&str> {
-        self.facts.reason.get()
+        self.facts().reason.get()
     }
 
     /// Why the circuit opened, if it is open after the event: see [`Status::cause`]. None also
@@ -387,14 +399,14 @@ impl Event {
     ///
     /// [`Status::cause`]: crate::Status::cause
     pub fn cause(&self) -> Option<Cause> {
-        self.facts.opened_by
+        self.facts().opened_by
     }
 
     /// The [mode](crate::ConnectionOptions::mode) that was in effect. While it is
     /// [`Mode::Disabled`], the states of events are those to which the mode returns, and a question
     /// is answered with *closed*.
     pub fn mode(&self) -> Mode {
-        self.facts.marks.mode()
+        self.facts().marks.mode()
     }
 
     /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. A `call_rejected` tells of
@@ -406,41 +418,41 @@ impl Event {
     /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
     /// enabled again. The [reason](Event::reason) says so, too.
     pub fn is_deferred(&self) -> bool {
-        self.facts.marks.is_deferred()
+        self.facts().marks.is_deferred()
     }
 
     /// Failures in a row, or inside the window, when it happened.
     pub fn failure_count(&self) -> u32 {
-        self.facts.failures
+        self.facts().failures
     }
 
     /// What counted for the [rates](crate::Status::window_calls) when the circuit opened. None for
     /// an event of something else, without a rate, after an opening by hand or by a failed probe, and
     /// if the event is [coalesced](Event::is_coalesced).
     pub fn window_calls(&self) -> Option<u64> {
-        self.facts.counts.map(|counts| counts.calls)
+        self.facts().counts.map(|counts| counts.calls)
     }
 
     /// The failures of [`Event::window_calls`].
     pub fn window_failures(&self) -> Option<u64> {
-        self.facts.counts.map(|counts| counts.failures)
+        self.facts().counts.map(|counts| counts.failures)
     }
 
     /// The slow calls of [`Event::window_calls`], which failed or not.
     pub fn window_slow(&self) -> Option<u64> {
-        self.facts.counts.map(|counts| counts.slow)
+        self.facts().counts.map(|counts| counts.slow)
     }
 
     /// How long the opening lasts; none if the circuit is not open, or stays
     /// open until it is closed by hand.
     pub fn expiry(&self) -> Option<Duration> {
-        (self.facts.expiry != u64::MAX).then(|| Duration::from_millis(self.facts.expiry))
+        (self.facts().expiry != u64::MAX).then(|| Duration::from_millis(self.facts().expiry))
     }
 
     /// The metadata that came with the report, within the bounds of
     /// [`Report::metadata`].
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.facts.metadata.as_deref()
+        self.facts().metadata.as_deref()
     }
 
     /// Whether it stands for one or more events of its type and connection that
@@ -454,15 +466,23 @@ impl Event {
     /// Whether the reason or the metadata is not as the reporter gave it: it was cut or
     /// left out to keep the [bounds](Report), or made valid text.
     pub fn is_truncated(&self) -> bool {
-        self.facts.marks.is_altered()
+        self.facts().marks.is_altered()
+    }
+
+    pub(crate) fn name(&self) -> &KeyBuf {
+        &self.happening.name
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.happening.facts
     }
 
     /// Takes over from an earlier event of the same type and connection that was
     /// not delivered.
     pub(crate) fn stand_for(&mut self, earlier: &Event) {
         self.late = true;
-        if self.facts.before != State::Unknown {
-            self.facts.before = earlier.facts.before;
+        if self.before != State::Unknown {
+            self.before = earlier.before;
         }
     }
 }

@@ -8,6 +8,7 @@ mod between_managers;
 mod callbacks;
 mod content;
 mod delivery;
+mod lots;
 mod notices;
 mod overflow;
 mod queue_waits;

@@ -1,5 +1,5 @@
-//! The dispatcher: takes notices, makes events of them, and offers each to the
-//! subscribers it is for. The order of its work is the subject of [`bus`](super).
+//! The dispatcher: takes notices, and makes events of them for the [outbox](super::outbox). The
+//! order of its work is the subject of [`bus`](super).
 //!
 //! One thread at a time dispatches, usually the driver's, otherwise one that
 //! polls. A callback may call anything, so a thread that is dispatching and is
@@ -11,9 +11,10 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::ptr;
 use std::sync::Arc;
-use std::{mem, ptr};
 
+use super::outbox::Outbox;
 use super::{Bus, Notice};
 use crate::circuit::context::Context;
 use crate::circuit::event_sink::EventSink;
@@ -22,7 +23,7 @@ use crate::structures::use_gate;
 use crate::sys::atomic::Ordering;
 use crate::sys::fork;
 use crate::sys::fork_lock::Held;
-use crate::values::event::{Event, EventMask, EventType, Facts, Occurrence};
+use crate::values::event::{Event, EventMask, EventType, Facts, Happening, Occurrence};
 
 thread_local! {
     /// What this thread is dispatching, innermost first.
@@ -52,7 +53,7 @@ pub(crate) fn is_inside_user_code() -> bool {
 }
 
 /// Whether a callback of the innermost round has forked, and this is the child.
-fn is_the_parents() -> bool {
+pub(super) fn is_the_parents() -> bool {
     // SAFETY: null, or on the stack of this thread, of a call further out: the drop of `AtWork`
     // takes its address out of AT_WORK, even if the dispatch unwinds.
     let work = unsafe { AT_WORK.get().as_ref() };
@@ -114,11 +115,6 @@ impl Delivery<'_> {
             may_end: false,
         }
     }
-
-    fn kinds_delivered(&self) -> impl Iterator<Item = EventType> {
-        let kinds = self.kinds.iter().copied();
-        kinds.filter(|kind| self.wanted.contains(*kind))
-    }
 }
 
 /// One round of the dispatcher.
@@ -127,9 +123,7 @@ struct Round<'a> {
     context: &'a Context,
     /// By the numbers of the connections, so in the order of their registrations.
     late: BTreeMap<u64, Late>,
-    /// For each delivery again: which subscribers want which of its events. Empty between
-    /// two.
-    audience: Vec<(usize, EventMask)>,
+    outbox: Outbox<'a>,
 }
 
 impl Bus {
@@ -176,6 +170,7 @@ impl Bus {
         let mut round = Round::begin(self, context, late());
         round.deliver_ring();
         round.deliver_late();
+        round.outbox.hand_over();
         for subscriber in self.subscribers.load_full().iter() {
             if !is_the_parents() {
                 subscriber.flush(self, alive);
@@ -201,7 +196,7 @@ impl<'a> Round<'a> {
             bus,
             context,
             late: BTreeMap::new(),
-            audience: Vec::new(),
+            outbox: Outbox::new(bus, context),
         };
         for record in records {
             round.note_late(record);
@@ -224,7 +219,7 @@ impl<'a> Round<'a> {
                     missed,
                     facts,
                 });
-                self.take_in_hand(missed);
+                self.bus.take_in_hand(missed);
             }
             Entry::Occupied(mut occupied) => {
                 let late = occupied.get_mut();
@@ -232,7 +227,7 @@ impl<'a> Round<'a> {
                 late.missed = late.missed.or(missed);
                 late.facts = facts;
                 self.bus.count_undelivered(again);
-                self.take_in_hand(missed.without(again));
+                self.bus.take_in_hand(missed.without(again));
             }
         }
     }
@@ -244,7 +239,7 @@ impl<'a> Round<'a> {
         while !is_the_parents()
             && let Some(notice) = ring.pop_before(tail)
         {
-            self.take_in_hand(notice.wanted);
+            self.bus.take_in_hand(notice.wanted);
             self.deliver_notice(notice);
         }
     }
@@ -265,7 +260,7 @@ impl<'a> Round<'a> {
             wanted,
             facts,
         } = notice;
-        self.count_published(wanted);
+        self.outbox.count_published(wanted);
         if occurrence.is_removal() {
             // What it missed is delivered now: the table does not lead to it any more.
             self.note_late(record.clone());
@@ -316,9 +311,9 @@ impl<'a> Round<'a> {
         if !record.begin_delivery() {
             self.forget(registration.wanted);
         } else if record.take_registration() == Registration::Settled {
-            self.let_go(registration.wanted);
+            self.bus.let_go(registration.wanted.len());
         } else {
-            self.offer_registration(record, &registration);
+            self.offer_registration(record, registration);
         }
     }
 
@@ -336,7 +331,7 @@ impl<'a> Round<'a> {
             // From what was delivered last, which may be more than one change ago.
             delivery.facts.before = record.delivered_state();
         }
-        self.offer(record, &delivery);
+        self.offer(record, delivery);
     }
 
     /// Delivers the registration if that was not done, before another event of this time.
@@ -346,21 +341,21 @@ impl<'a> Round<'a> {
             return;
         }
         let wanted = record.interest().and(REGISTRATION);
-        self.take_in_hand(wanted);
+        self.bus.take_in_hand(wanted);
         if registration == Registration::New {
-            self.count_published(wanted);
+            self.outbox.count_published(wanted);
         }
-        self.offer_registration(record, &Delivery::registration(record, wanted, time));
+        self.offer_registration(record, Delivery::registration(record, wanted, time));
     }
 
     /// Offers the registration, and the removal if no thread reports it.
-    fn offer_registration(&mut self, record: &Record, registration: &Delivery<'_>) {
+    fn offer_registration(&mut self, record: &Record, registration: Delivery<'_>) {
         self.offer(record, registration);
         if self.bus.closing.load(Ordering::Relaxed) == 0 && record.take_removal() {
             let removed = EventMask::of(EventType::ConnectionRemoved);
             let wanted = self.bus.interest_in(record.key()).and(removed);
-            self.take_in_hand(wanted);
-            self.count_published(wanted);
+            self.bus.take_in_hand(wanted);
+            self.outbox.count_published(wanted);
             let removal = Delivery {
                 kinds: &[EventType::ConnectionRemoved],
                 wanted,
@@ -369,34 +364,26 @@ impl<'a> Round<'a> {
                 // The thread that removes the connection may yet report why.
                 may_end: false,
             };
-            self.offer(record, &removal);
+            self.offer(record, removal);
         }
     }
 
     /// Makes the events, and offers them.
-    fn offer(&mut self, record: &Record, delivery: &Delivery<'_>) {
-        let mut facts = delivery.facts.clone();
+    fn offer(&mut self, record: &Record, delivery: Delivery<'_>) {
+        let Delivery { mut facts, .. } = delivery;
         facts.time = record.time_to_deliver(self.context, facts.time);
         record.note_delivered(&facts);
-        let bus = self.bus;
-        let name = Arc::new(record.key().to_buf());
-        let newest = self.context.last_id();
-        let unix_ms = self.context.clock.unix_ms(facts.time);
-        // Not a guard: a callback may subscribe, which swaps the list.
-        let subscribers = bus.subscribers.load_full();
-        // Once for all events of the delivery: who begins to listen in between hears the
-        // next one.
-        let mut audience = mem::take(&mut self.audience);
-        audience.extend(
-            subscribers
-                .iter()
-                .enumerate()
-                .filter_map(|(n, subscriber)| {
-                    let wanted = subscriber.filter.interest_in(name.as_key());
-                    (wanted.meets(delivery.wanted) && subscriber.is_ready()).then_some((n, wanted))
-                }),
-        );
-        let mut kinds = delivery.kinds_delivered().peekable();
+        let (bus, before) = (self.bus, facts.before);
+        // For the events to share, and for the last one to keep.
+        let mut happening = Some(Arc::new(Happening {
+            name: self.outbox.address(record),
+            id: record.id(),
+            unix_ms: self.context.clock.unix_ms(facts.time),
+            facts,
+        }));
+        let kinds = delivery.kinds.iter().copied();
+        let kinds = kinds.filter(|kind| delivery.wanted.contains(*kind));
+        let mut kinds = kinds.peekable();
         while let Some(kind) = kinds.next() {
             if bus.is_out_of_time() {
                 self.leave(EventMask::of(kind));
@@ -407,60 +394,59 @@ impl<'a> Round<'a> {
             if is_last {
                 record.conclude();
             }
-            let event = Event {
+            let happening = match kinds.peek() {
+                Some(_) => happening.clone(),
+                None => happening.take(),
+            };
+            let Some(happening) = happening else {
+                break;
+            };
+            self.outbox.send(Event {
                 kind,
-                name: name.clone(),
-                id: record.id(),
-                sequence: bus.next_sequence(),
-                unix_ms,
+                before,
                 late: delivery.late,
                 is_last,
                 is_straggler,
-                facts: facts.clone(),
-            };
-            for (n, wanted) in &audience {
-                if wanted.contains(kind) && !is_the_parents() {
-                    subscribers[*n].offer(bus, &event, newest);
-                }
-            }
-            self.let_go(EventMask::of(kind));
-        }
-        audience.clear();
-        self.audience = audience;
-    }
-
-    fn count_published(&self, events: EventMask) {
-        self.bus
-            .published
-            .fetch_add(events.len(), Ordering::Relaxed);
-    }
-
-    fn take_in_hand(&self, events: EventMask) {
-        self.bus.in_hand.fetch_add(events.len(), Ordering::Relaxed);
-    }
-
-    fn let_go(&self, events: EventMask) {
-        // The child of a fork has counted none of the parent's.
-        if !is_the_parents() {
-            self.bus.in_hand.fetch_sub(events.len(), Ordering::Relaxed);
+                sequence: bus.next_sequence(),
+                happening,
+            });
         }
     }
 
     fn forget(&self, events: EventMask) {
         self.bus.count_undelivered(events);
-        self.let_go(events);
+        self.bus.let_go(events.len());
     }
 
     /// The time is over.
     fn leave(&self, events: EventMask) {
         self.bus.count_left(events.len());
-        self.let_go(events);
+        self.bus.let_go(events.len());
     }
 }
 
 impl Bus {
-    /// The number of the next event. For the dispatcher.
+    // What follows is for the dispatcher. No other thread writes these, and one dispatcher hands
+    // them to the next with the lock: a load and a store are enough.
+
+    /// The number of the next event.
     fn next_sequence(&self) -> u64 {
-        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+        let next = self.sequence.load(Ordering::Relaxed) + 1;
+        self.sequence.store(next, Ordering::Relaxed);
+        next
+    }
+
+    fn take_in_hand(&self, events: EventMask) {
+        let in_hand = self.in_hand.load(Ordering::Relaxed);
+        self.in_hand
+            .store(in_hand + events.len(), Ordering::Relaxed);
+    }
+
+    pub(super) fn let_go(&self, events: u64) {
+        // The child of a fork has counted none of the parent's.
+        if !is_the_parents() {
+            let in_hand = self.in_hand.load(Ordering::Relaxed);
+            self.in_hand.store(in_hand - events, Ordering::Relaxed);
+        }
     }
 }

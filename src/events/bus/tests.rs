@@ -58,7 +58,7 @@ fn an_event_that_comes_late_has_the_time_of_the_one_before() {
     assert_eq!(dispatched, Dispatched::Done);
     let told = |event: Event| {
         let time = event.timestamp() - context.clock.unix_ms(0);
-        (event.name.as_key().identifier().to_owned(), time)
+        (event.name().as_key().identifier().to_owned(), time)
     };
     let told: Vec<_> = std::iter::from_fn(|| queue.take()).map(told).collect();
     let told: Vec<_> = told.iter().map(|(name, time)| (&**name, *time)).collect();

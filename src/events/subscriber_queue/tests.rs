@@ -1,40 +1,52 @@
 use super::*;
 use std::sync::Arc;
 
-use crate::values::event::{EventType, Facts, Marks, Text};
+use crate::values::event::{EventType, Facts, Happening, Marks, Text};
 use crate::values::generation::Generation;
 use crate::values::key::Key;
 use crate::values::state::State;
 
 fn event(id: u64, kind: EventType, sequence: u64) -> Event {
+    let facts = Facts {
+        time: 0,
+        before: State::Closed,
+        after: State::Open,
+        marks: Marks::of_mode(0),
+        generation: Generation::from_bits(1),
+        opened_by: None,
+        counts: None,
+        failures: 0,
+        expiry: u64::MAX,
+        reason: Text::None,
+        metadata: None,
+    };
     Event {
         kind,
-        name: Arc::new(Key::from("db").to_buf()),
-        id,
-        sequence,
-        unix_ms: 0,
+        before: facts.before,
         late: false,
         is_last: kind == EventType::ConnectionRemoved,
         is_straggler: false,
-        facts: Facts {
-            time: 0,
-            before: State::Closed,
-            after: State::Open,
-            marks: Marks::of_mode(0),
-            generation: Generation::from_bits(1),
-            opened_by: None,
-            counts: None,
-            failures: 0,
-            expiry: u64::MAX,
-            reason: Text::None,
-            metadata: None,
-        },
+        sequence,
+        happening: Arc::new(Happening {
+            name: Arc::new(Key::from("db").to_buf()),
+            id,
+            unix_ms: 0,
+            facts,
+        }),
     }
 }
 
 /// Posts an event when its connection is the newest.
-fn post(queue: &SubscriberQueue, event: Event) -> Posted {
-    queue.post(&event, event.id)
+fn post(queue: &SubscriberQueue, event: Event) -> Tally {
+    let newest = event.registration();
+    queue.post(std::iter::once(&event), newest).0
+}
+
+/// What is counted if this becomes of an event.
+fn one(posted: Posted) -> Tally {
+    let mut tally = Tally::default();
+    tally.count(posted);
+    tally
 }
 
 fn numbers(events: &[Event]) -> Vec<u64> {
@@ -47,7 +59,7 @@ fn events_come_out_in_order() {
     for number in 0..3 {
         assert_eq!(
             post(&queue, event(1, EventType::Success, number)),
-            Posted::Delivered
+            one(Posted::Delivered)
         );
     }
     assert_eq!(numbers(&queue.drain(2)), [0, 1]);
@@ -63,22 +75,22 @@ fn full_it_drops_what_may_be_dropped_and_keeps_the_latest_of_the_rest() {
     }
     assert_eq!(
         post(&queue, event(1, EventType::Failure, 2)),
-        Posted::Dropped
+        one(Posted::Dropped)
     );
     assert_eq!(
         post(&queue, event(1, EventType::StateChange, 3)),
-        Posted::Delivered
+        one(Posted::Delivered)
     );
     for number in 4..1_000 {
         let posted = post(&queue, event(1, EventType::StateChange, number));
-        assert_eq!(posted, Posted::Coalesced);
+        assert_eq!(posted, one(Posted::Coalesced));
     }
     let events = queue.drain(10);
     assert_eq!(numbers(&events), [0, 1, 999]);
     assert!(events[2].is_coalesced() && !events[1].is_coalesced());
     assert_eq!(
         post(&queue, event(1, EventType::Failure, 1_000)),
-        Posted::Delivered
+        one(Posted::Delivered)
     );
 }
 
@@ -90,11 +102,11 @@ fn a_connection_that_came_and_went_while_it_was_full_leaves_nothing() {
         post(&queue, event(id, EventType::Registration, 0));
         post(&queue, event(id, EventType::ConnectionRegistered, 1));
         let posted = post(&queue, event(id, EventType::ConnectionRemoved, 3));
-        assert_eq!(posted, Posted::Forgotten(2));
+        assert_eq!(posted, one(Posted::Forgotten(2)));
     }
     assert_eq!(
         post(&queue, event(7, EventType::ConnectionRemoved, 5)),
-        Posted::Delivered
+        one(Posted::Delivered)
     );
     let events = queue.drain(100);
     assert_eq!(numbers(&events), [0, 5]);
@@ -108,7 +120,7 @@ fn a_connection_heard_of_late_is_not_forgotten_when_it_goes() {
     assert_eq!(numbers(&queue.drain(9)), [0, 1]);
     post(&queue, event(1, EventType::StateChange, 2));
     let posted = post(&queue, event(2, EventType::ConnectionRemoved, 3));
-    assert_eq!(posted, Posted::Delivered);
+    assert_eq!(posted, one(Posted::Delivered));
     assert_eq!(numbers(&queue.drain(9)), [2, 3]);
 }
 
