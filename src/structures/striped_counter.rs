@@ -62,7 +62,7 @@ mod tests;
 mod thread_index;
 
 use block::{Block, Line};
-pub(crate) use cell::{Cell, Shared};
+pub(crate) use cell::{Cell, Shared, is_look};
 
 use crate::structures::reserve::Stock;
 use crate::sys::atomic::{AtomicU16, Ordering, shipped};
@@ -260,10 +260,12 @@ impl<'a> Totals<'a> {
     #[inline]
     fn add_success(self, cell: Option<&Cell>, now: Tick, turn: impl FnOnce(&Cell)) {
         match cell {
-            Some(cell) => cell.success(now, || {
-                turn(cell);
-                cell.begin_tick(now);
-            }),
+            Some(cell) => {
+                cell.success(now, || {
+                    turn(cell);
+                    cell.begin_tick(now);
+                });
+            }
             None => self.shared.success(now, || turn(self.shared.cell())),
         }
     }

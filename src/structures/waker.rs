@@ -82,6 +82,15 @@ impl Waker {
         }
     }
 
+    /// Wakes the driver, if there is one, for what is worth no thread.
+    pub(crate) fn rouse(&self) {
+        if let Some(thread) = self.sleeper.load_full() {
+            // ORDERING: Release, partner of the Acquire in `was_woken`.
+            self.woken.store(1, Ordering::Release);
+            thread.unpark();
+        }
+    }
+
     /// Whether the driver was woken since it last got up. Asked right before it parks:
     /// a wake that comes later is not lost.
     pub(crate) fn was_woken(&self) -> bool {

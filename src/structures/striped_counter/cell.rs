@@ -35,6 +35,10 @@ pub(crate) struct Cell {
 #[repr(transparent)]
 pub(crate) struct Shared(Cell);
 
+/// Each so many successes, a cell looks at the clock. A word that no ticker changes any more hides
+/// fewer of them.
+const LOOK: u64 = 64;
+
 shipped! {
     const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 24);
     const _: () = assert!(align_of::<Cell>() <= 8);
@@ -52,11 +56,24 @@ impl Cell {
     /// For the owner only, as is the next. The first success of a tick calls `turn` before it is
     /// counted.
     #[inline(always)]
-    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) {
+    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) -> u64 {
         if self.last_success.load(Relaxed) < now.to_word() {
             turn();
         }
-        increment(&self.successes);
+        increment(&self.successes)
+    }
+
+    /// Counts a success if time has not moved since the last one, by a
+    /// [`TickWord`](crate::sys::tick_word::TickWord). False: it has to be counted with a look at the
+    /// clock.
+    #[inline(always)]
+    pub(crate) fn success_in_tick(&self, word: u64) -> bool {
+        let count = self.successes.load(Relaxed).wrapping_add(1);
+        let counts = self.last_success.load(Relaxed) >= word && !is_look(count);
+        if counts {
+            self.successes.store(count, Relaxed);
+        }
+        counts
     }
 
     #[inline]
@@ -147,6 +164,14 @@ impl Shared {
 }
 
 #[inline]
-fn increment(count: &AtomicU64) {
-    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+fn increment(count: &AtomicU64) -> u64 {
+    let next = count.load(Relaxed).wrapping_add(1);
+    count.store(next, Relaxed);
+    next
+}
+
+/// Whether a cell looks at the clock with its `count`th success, whatever the tick word says.
+#[inline(always)]
+pub(crate) fn is_look(count: u64) -> bool {
+    count.is_multiple_of(LOOK)
 }
