@@ -2239,7 +2239,8 @@ typedef struct brama_status_t {
      */
     double ramp_share;
     /**
-     * Time of the last success.
+     * Time of the last success. A tick of the coarse clock (1 to 10 ms) behind, or two while
+     * calls are frequent.
      */
     uint64_t last_success_time_ms;
     /**

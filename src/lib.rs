@@ -337,8 +337,8 @@
 //! it lets expiries happen without traffic, and removes connections that were not used for
 //! [`inactive_threshold`](Builder::inactive_threshold). It removes none that is open before
 //! its time, none that is held open by hand, and none of which a handle or a permit exists. Without it call
-//! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
-//! a [`ManualClock`] and never sleep.
+//! [`Brama::poll`] now and then; every answer is the same either way. While calls are frequent, it
+//! [wakes each tick](docs::performance#the-tick). Tests plug in a [`ManualClock`] and never sleep.
 //!
 //! The thread is called `brama-driver` and blocks all signals, so that signal handlers run
 //! on threads of the program. Threads and processes that a callback starts inherit that

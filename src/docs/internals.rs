@@ -63,7 +63,7 @@
 //! |---|---|---|---|
 //! | `word` | threads that change the state, by exchange | all, with every operation | `AL` exchange, `A` load; `AL` addition of 0 by who must not miss a removal |
 //! | `opening` | who opens or restores, before the word | who stamps a rejection or an opening | `R`: a bound, not a message |
-//! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined |
+//! | `owner`, `cell` | the thread that reported here first | `status` | `R`: a count is exact when its threads are joined. Its time is compared with the tick word, see `sys::tick_word` |
 //! | `stripes` | the second thread that reports, once | all that report | `L` publishes the block, `A` |
 //! | `shared`, `failures`, `ignored` | all, by addition; who restores, by exchange or as a maximum | `status` | `R` |
 //! | `flags`: interest, token | subscribing threads, the first report, the dispatcher | all, with every operation | `R`, with `SeqCst` fences where a subscriber and a change must not miss each other |

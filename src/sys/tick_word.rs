@@ -400,6 +400,7 @@ impl TickWord {
     }
 
     /// How often a ticker was found starved.
+    #[cfg_attr(loom, expect(dead_code))]
     pub(crate) fn starvations(&self) -> u64 {
         self.rare.0.starvations.load(Relaxed)
     }

@@ -69,11 +69,11 @@ impl Cell {
     #[inline(always)]
     pub(crate) fn success_in_tick(&self, word: u64) -> bool {
         let count = self.successes.load(Relaxed).wrapping_add(1);
-        let counts = self.last_success.load(Relaxed) >= word && !is_look(count);
-        if counts {
-            self.successes.store(count, Relaxed);
+        if self.last_success.load(Relaxed) < word || is_look(count) {
+            return false;
         }
-        counts
+        self.successes.store(count, Relaxed);
+        true
     }
 
     #[inline]

@@ -89,8 +89,8 @@ impl Record {
         }
     }
 
-    /// Counts a success with a look at the clock.
-    #[inline(never)]
+    /// Counts a success with a look at the clock. Inlined: without a ticker, all go this way.
+    #[inline(always)]
     fn success_by_clock(&self, context: &Context, cell: &Cell) {
         let now = context.clock.tick();
         let count = cell.success(now, || self.begin_tick(cell, now));
