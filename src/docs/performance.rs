@@ -33,7 +33,7 @@
 //! - **What it changes.** The time of the last success lags by one tick more. So does the moment as of
 //!   which a success counts for a rate over a time (`rate_window`), and what a cleanup knows of the
 //!   last use. All that waits, expires or is measured goes by the clock itself, and so do events.
-//! - **What it costs.** Some 6 µs of a core in each tick. No thread is started for it. About an eighth
+//! - **What it costs.** 5 to 20 µs of a core in each tick. No thread is started for it. About an eighth
 //!   of a second after calls have become rare, the thread sleeps as before: an idle process is not
 //!   woken.
 //! - **Where there is none.** In managers without a background thread

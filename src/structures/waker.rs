@@ -12,6 +12,9 @@
 //! A driver that does not exist counts as one that sleeps for ever: a thread that has work
 //! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
 //! after the end: then a wake answers that no driver comes any more.
+//!
+//! What is worth no thread, and nothing if it comes late, does without the handshake
+//! ([`Waker::rouse`]).
 
 use std::sync::Arc;
 use std::thread::Thread;

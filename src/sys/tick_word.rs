@@ -70,7 +70,7 @@ const AWAY: u64 = 1 << 63;
 /// How many successes each of those counts of which a process has [`ENOUGH`] in a tick.
 pub(crate) const BURST: u64 = 1_024;
 
-/// So many successes in a tick, `ENOUGH` times [`BURST`], are worth a wake. It takes some 6 µs of a
+/// So many successes in a tick, `ENOUGH` times [`BURST`], are worth a wake. It takes 5 to 20 µs of a
 /// core; 8 192 readings of the clock take 20 to 40.
 const ENOUGH: u64 = 8;
 

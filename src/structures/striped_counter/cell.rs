@@ -7,7 +7,9 @@
 //!
 //! The time is written only when it changes, at most once for each tick of the coarse
 //! clock or each millisecond, and kept as the clock tells it. A reader takes the latest
-//! time of all cells, and the sum of the rest. That branch, which each cell takes so seldom, is
+//! time of all cells, and the sum of the rest. Whether it has changed, a success learns from the
+//! clock, or while calls are frequent from a [word](crate::sys::tick_word) that is much faster to
+//! read. That branch, which each cell takes so seldom, is
 //! also where other parts of a record keep what goes by time: `turn`.
 //!
 //! The counts are `Relaxed`. They publish nothing but themselves, and
