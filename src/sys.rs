@@ -14,5 +14,6 @@ pub(crate) mod manual_clock;
 pub(crate) mod per_process;
 pub(crate) mod publish_once;
 pub(crate) mod thread;
+pub(crate) mod tick_word;
 pub(crate) mod wake_fd;
 pub(crate) mod wall;

@@ -1,11 +1,13 @@
 //! What is counted.
 //!
-//! Everything runs on one thread, without the background one; circuits stay as they
-//! are. By name, names are taken in turn from a few hundred.
+//! Everything runs on one thread, without the background one except where it is to tick; circuits
+//! stay as they are. By name, names are taken in turn from a few hundred.
 
 use std::fmt::Error as Failed;
 use std::hint::black_box;
 use std::ops::Range;
+use std::thread;
+use std::time::Duration;
 
 use brama::{Brama, Connection, ConnectionOptions, EventFilter, EventType, OpenFor};
 
@@ -26,6 +28,10 @@ pub struct Operation {
 
 /// How often an operation is done before it is counted: what is set up once, is.
 const WARM_UP: u64 = 1_024;
+
+/// So many calls in a tick of the clock are worth a wake. A multiple of those after which a thread
+/// says so.
+const FREQUENT: usize = 16_384;
 
 /// How many names there are, by name. A power of two.
 const NAMES: usize = 256;
@@ -104,6 +110,18 @@ pub const ALL: &[Path] = &[
     Path {
         name: "call",
         make: || by_handle(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
+    },
+    Path {
+        name: "success, with a tick",
+        make: || ticking(|db| db.success().is_ok()),
+    },
+    Path {
+        name: "acquire + success, with a tick",
+        make: || ticking(|db| db.acquire().is_ok_and(|permit| permit.success().is_ok())),
+    },
+    Path {
+        name: "call, with a tick",
+        make: || ticking(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
     },
     Path {
         name: "call, with a failure rate",
@@ -202,6 +220,20 @@ fn operation(brama: Brama, turn: impl Fn(u64) + Send + Sync + 'static) -> Operat
 
 fn by_handle(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
     let (brama, connection) = closed();
+    operation(brama, move |_| assert!(act(black_box(&connection))))
+}
+
+/// With a background thread that says that time has not moved, as it does where calls are frequent.
+/// The clock stands still, so it says so for ever once it has begun.
+fn ticking(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
+    let brama = Brama::builder().unlimited_attempts().build();
+    let brama = brama.expect("valid");
+    let connection = brama.register("db", None).expect("a new name");
+    for _ in 0..FREQUENT {
+        assert!(act(&connection));
+    }
+    // If this is too short, counts are too high.
+    thread::sleep(Duration::from_millis(200));
     operation(brama, move |_| assert!(act(black_box(&connection))))
 }
 

@@ -978,6 +978,7 @@ struct Status {
     /// The share of the calls that pass now, in a ramp; otherwise none. In `Mode::shadow` all
     /// calls pass, and `Mode::normal` would let this share pass. None in `Mode::disabled`.
     std::optional<double> ramp_share;
+    /// A tick of the coarse clock (1 to 10 ms) behind, or two while calls are frequent.
     std::optional<Time> last_success_time;
     std::optional<Time> last_failure_time;
     std::optional<Time> opened_at;

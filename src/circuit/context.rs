@@ -16,9 +16,10 @@ use crate::structures::intrusive_stack::IntrusiveStack;
 use crate::structures::reserve::Stock;
 use crate::structures::waker::{Starter, Waker};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::clock::Clock;
+use crate::sys::clock::{Clock, Tick};
 use crate::sys::fork;
 use crate::sys::per_process::{PerProcess, Renew};
+use crate::sys::tick_word::{BURST, Ticks};
 use crate::values::expiry;
 use crate::values::key::{Hasher, scramble};
 use crate::values::settings::{Global, Overrides, Settings};
@@ -51,6 +52,8 @@ impl Renew for Dice {
 
 pub(crate) struct Context {
     pub(crate) clock: Clock,
+    /// Whether that clock has moved.
+    pub(crate) ticks: Ticks,
     pub(crate) hasher: Hasher,
     pub(crate) global: ArcSwap<Global>,
     pub(crate) sink: Arc<dyn EventSink>,
@@ -80,6 +83,7 @@ impl Context {
     ) -> Self {
         let hasher = Hasher::new();
         Context {
+            ticks: Ticks::of(&clock),
             clock,
             hasher,
             global: ArcSwap::new(Arc::new(config)),
@@ -183,6 +187,21 @@ impl Context {
         if self.waker.has_driver() && stock.wants_refill() {
             self.waker.wake();
         }
+    }
+
+    /// A cell has counted its `count`th success, one of those with which it looks at the clock.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
+        self.ticks.check(now);
+        if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {
+            self.waker.rouse();
+        }
+    }
+
+    /// Whether successes reported since this moment may have been taken for much earlier ones.
+    pub(crate) fn doubts_successes_since(&self, moment: u64) -> bool {
+        self.ticks.is_doubtful(moment, || self.clock.tick())
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -11,8 +11,8 @@
 //!   other threads for a moment.
 //! - [`available`](crate::Connection::available) on a closed circuit is one load.
 //! - A guarded call ([`acquire`](crate::Connection::acquire) and a report, or
-//!   [`call`](crate::Connection::call)) by handle reads a coarse clock and adds one to a
-//!   total of its own thread. Except for a *recently used* flag once per cleanup interval,
+//!   [`call`](crate::Connection::call)) by handle adds one to a total of its own thread. It reads a
+//!   coarse clock, unless calls are so frequent that there is [a tick](#the-tick). Except for a *recently used* flag once per cleanup interval,
 //!   it does not write to cache lines that other threads' calls read, so threads that share
 //!   a circuit don't slow each other down. By name, and with an owned permit, it counts a
 //!   reference to the connection on a line that all threads share.
@@ -49,6 +49,30 @@
 //!
 //! The blocks of a circuit take 0.9 KB with 4 lines, 2.4 KB with 16, 8.6 KB with 64 and 17 KB with 128,
 //! and stay as long as the circuit. A circuit that one thread uses has none.
+//!
+//! # The tick
+//!
+//! A success keeps its time, and to read the coarse clock for it takes longer than all the rest. But
+//! that clock moves only once in 1 to 10 ms, as the kernel is built. So while a process reports
+//! several thousand successes in each of these ticks, the background thread of a manager wakes once
+//! in each, and writes down that time has moved. A success that finds that it has not reads no
+//! clock. One in 64 does in any case.
+//!
+//! - **What it changes.** The time of the last success lags by one tick more. So does the moment as of
+//!   which a success counts for a rate over a time (`rate_window`), and what a cleanup knows of the
+//!   last use. All that waits, expires or is measured goes by the clock itself, and so do events.
+//! - **What it costs.** 5 to 20 µs of a core in each tick. No thread is started for it. About an eighth
+//!   of a second after calls have become rare, the thread sleeps as before: an idle process is not
+//!   woken.
+//! - **Where there is none.** In managers without a background thread
+//!   ([`background(false)`](crate::Builder::background)), unless another one of the process ticks;
+//!   with a [`ManualClock`](crate::ManualClock); while the thread runs callbacks.
+//! - **When the thread is kept from it**, by other threads, a debugger or a suspended container. A time
+//!   that is more than 20 ms behind is found by the 64th success of a thread on a connection at the latest,
+//!   and whenever a rate is evaluated. It is then no longer used. For one `rate_window` after that, rates over a time open no
+//!   circuit, since successes may be missing in them; failures in a row, windows and rates over the last calls
+//!   do as ever. For one `inactive_threshold`, a cleanup removes nothing. Until a minute has passed there is no
+//!   tick, and twice as long after each further time, up to 17 hours.
 //!
 //! # Memory
 //!
@@ -131,9 +155,9 @@
 //! hour: what waits for memory is slowed by what neighbours do to the shared cache, and no
 //! lap is quiet enough to escape that. What one should know:
 //!
-//! - **A guarded call.** More than half of it is reading the clock, for the time of the
-//!   last success; the fastest peer keeps neither times nor totals.
-//! - **A rejected call** reads the same clock.
+//! - **A guarded call.** Where there is no [tick](#the-tick), more than half of it is reading the
+//!   clock, for the time of the last success; the fastest peer keeps neither times nor totals.
+//! - **A rejected call** reads the coarse clock, always.
 //! - **A failure** is one read-modify-write and a reading of the clock, for the count in a row
 //!   and the time of the last. The total is the thread's own. A reason that is not that of the
 //!   failure before is copied, which takes another read-modify-write. `recloser` keeps a rate and

@@ -64,7 +64,8 @@ pub struct brama_status_t {
     /// BRAMA_MODE_SHADOW all calls pass, and BRAMA_MODE_NORMAL would let this share pass.
     /// BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
     pub ramp_share: f64,
-    /// Time of the last success.
+    /// Time of the last success. A tick of the coarse clock (1 to 10 ms) behind, or two while
+    /// calls are frequent.
     pub last_success_time_ms: u64,
     /// Time of the last failure.
     pub last_failure_time_ms: u64,

@@ -20,6 +20,10 @@
 //! in the plan ([`Engine::with_plan`]). So a reporter that is stopped before it wakes the
 //! driver delays nothing.
 //!
+//! **The tick.** While it sleeps, the driver of one manager says to the calls of all when time has
+//! moved, as long as they are frequent ([`tick_word`](crate::sys::tick_word)). It stops that before it
+//! does any work, which may take long.
+//!
 //! **The end.** A shutdown waits until the driver has delivered what waits, or until its
 //! time is over. Called from user code (a callback, a filter, or the destructor of one, of
 //! any manager) it does not wait, and the driver or a polling thread does the rest.

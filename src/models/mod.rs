@@ -35,5 +35,6 @@ mod striped_counter;
 mod subscriber_queue;
 mod table;
 mod text_cell;
+mod tick_word;
 mod use_gate;
 mod waiting;

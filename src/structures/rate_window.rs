@@ -193,6 +193,11 @@ impl RateWindow {
         self.buckets.at(now).is_past_next(self.buckets.at(before))
     }
 
+    /// Its length in ms.
+    pub(crate) fn span(&self) -> u64 {
+        self.buckets.span()
+    }
+
     /// The number of the bucket of `now`, for comparisons.
     pub(crate) fn bucket(&self, now: u64) -> u64 {
         self.buckets.at(now).number()

@@ -96,7 +96,7 @@ mod stripes;
 mod tests;
 mod thread_index;
 
-pub(crate) use cell::{Cell, Shared};
+pub(crate) use cell::{Cell, Shared, is_look};
 pub(crate) use failures::Failures;
 use stripes::Process;
 pub(crate) use stripes::Store;
@@ -313,10 +313,12 @@ impl<'a> Totals<'a> {
     #[inline]
     fn add_success(self, cell: Option<&Cell>, now: Tick, turn: impl FnOnce(&Cell)) {
         match cell {
-            Some(cell) => cell.success(now, || {
-                turn(cell);
-                cell.begin_tick(now);
-            }),
+            Some(cell) => {
+                cell.success(now, || {
+                    turn(cell);
+                    cell.begin_tick(now);
+                });
+            }
             None => self.shared.success(now, || turn(self.shared.cell())),
         }
     }

@@ -12,6 +12,9 @@
 //! A driver that does not exist counts as one that sleeps for ever: a thread that has work
 //! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
 //! after the end: then a wake answers that no driver comes any more.
+//!
+//! What is worth no thread, and nothing if it comes late, does without the handshake
+//! ([`Waker::rouse`]).
 
 use std::sync::Arc;
 use std::thread::Thread;
@@ -79,6 +82,15 @@ impl Waker {
             thread.unpark();
         } else if let Some(start) = &self.starter {
             start();
+        }
+    }
+
+    /// Wakes the driver, if there is one, for what is worth no thread.
+    pub(crate) fn rouse(&self) {
+        if let Some(thread) = self.sleeper.load_full() {
+            // ORDERING: Release, partner of the Acquire in `was_woken`.
+            self.woken.store(1, Ordering::Release);
+            thread.unpark();
         }
     }
 

@@ -103,6 +103,19 @@ impl Clock {
         }
     }
 
+    /// For how long [`Clock::tick`] shows the same. A guess. Manual clocks show it until they are
+    /// advanced.
+    pub(crate) fn until_next_tick(&self) -> Duration {
+        let Clock::System(reader) = self else {
+            return Duration::MAX;
+        };
+        let tick = reader.tick_length();
+        let since = micros_since(reader.exact(), reader.coarse_tick());
+        // A little later: the kernel changes it at about that moment.
+        let wait = (tick + tick / 16).saturating_sub(since);
+        wait.max(tick / 4)
+    }
+
     /// Now, exactly and never ahead of the truth: for the end of what is measured.
     pub(crate) fn micros(&self) -> Micros {
         match self {
@@ -165,6 +178,11 @@ impl Tick {
         Micros(seconds * 1_000_000 + (self.0 & Self::NANOS_MASK) / 1_000)
     }
 
+    /// Since a tick that is earlier.
+    pub(crate) fn micros_since(self, earlier: Tick) -> u64 {
+        self.micros().0.saturating_sub(earlier.micros().0)
+    }
+
     /// For a word in which 0 means that there is no time. (The machine's clock shows 0 only at
     /// the moment of its start.)
     #[inline]
@@ -199,6 +217,10 @@ impl Micros {
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
+}
+
+fn micros_since(exact: Duration, coarse: Tick) -> Duration {
+    Duration::from_micros(Micros::down(exact).0.saturating_sub(coarse.micros().0))
 }
 
 /// Whole milliseconds, rounded down, saturating.
@@ -241,6 +263,18 @@ mod machine {
         pub(super) fn coarse_tick(self) -> Tick {
             let time = self.read(libc::CLOCK_MONOTONIC_COARSE);
             Tick::new(time.tv_sec as u64, time.tv_nsec as u64)
+        }
+
+        /// What lies between two readings of the coarse clock that differ.
+        pub(super) fn tick_length(self) -> Duration {
+            let mut length = MaybeUninit::uninit();
+            // SAFETY: `length` is a valid place for the result, and the clock exists on every
+            // kernel that Rust supports, so the call cannot fail.
+            let length = unsafe {
+                libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, length.as_mut_ptr());
+                length.assume_init()
+            };
+            Duration::new(length.tv_sec as u64, length.tv_nsec as u32)
         }
 
         pub(super) fn exact(self) -> Duration {
@@ -343,6 +377,10 @@ mod machine {
         /// must not be another one each time.
         pub(super) fn coarse_tick(self) -> Tick {
             Tick::from_ms(self.coarse_ms())
+        }
+
+        pub(super) fn tick_length(self) -> Duration {
+            Duration::from_millis(1)
         }
 
         pub(super) fn exact(self) -> Duration {

@@ -63,7 +63,7 @@ shipped! {
     /// 1 once the handler is registered.
     static WATCHED: AtomicU32 = AtomicU32::new(0);
     /// What the handler calls: functions of the type `fn()`, or null.
-    static CALLED: [AtomicPtr<()>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
+    static CALLED: [AtomicPtr<()>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
 
     // ORDERING: Relaxed throughout. The handler writes while there is one thread, and
     // the others of the child are started by it or by one that was.

@@ -61,6 +61,27 @@ fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
     assert_eq!(db.state(), State::Open);
 }
 
+/// The thread that says to the parent's calls when time has moved does not exist there.
+#[test]
+fn the_time_of_the_last_success_goes_on_in_a_child_and_in_its_parent() {
+    let _company = in_company();
+    let builder = Brama::builder().unlimited_attempts();
+    let brama = builder.build().expect("valid");
+    let db = brama.register("db", None).expect("a new name");
+    let is_later = |before: &mut Option<u64>| {
+        // So often that the thread is wanted, and that the clock is looked at in any case.
+        (0..32_768).for_each(|_| db.success().expect("registered"));
+        let last = db.status().expect("registered").last_success_time;
+        std::mem::replace(before, last) < last
+    };
+    for _ in 0..8 {
+        let mut last = None;
+        soon("the parent's goes on", || is_later(&mut last)).expect("in time");
+        in_child(|| soon("the child's goes on", || is_later(&mut last.clone())));
+        soon("so does the parent's", || is_later(&mut last)).expect("in time");
+    }
+}
+
 #[test]
 fn processes_draw_their_jitter_independently() {
     let _company = in_company();

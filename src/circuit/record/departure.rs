@@ -82,6 +82,8 @@ impl Record {
             || now.saturating_sub(activity.last) < threshold
             || self.is_busy(word, now)
             || self.is_held()
+            // It may be in use, without a time that says so.
+            || context.doubts_successes_since(now.saturating_sub(threshold))
         {
             return None;
         }
@@ -185,5 +187,49 @@ impl Record {
                 return;
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::circuit::record::Registrant;
+    use crate::sys::clock::Clock;
+    use crate::sys::manual_clock::ManualClock;
+    use crate::sys::tick_word::Ticks;
+    use crate::values::event::Report;
+
+    /// Its calls are taken for those of a minute ago.
+    ///
+    /// Mutation: `a-cleanup-that-trusts-the-tick-word`.
+    #[test]
+    fn a_starved_ticker_removes_no_connection_that_is_in_use() {
+        const THRESHOLD: u64 = 30_000;
+        let clock = ManualClock::new();
+        let mut context = Context::alone(Clock::Manual(clock.clone()));
+        context.ticks = Ticks::of_a_test();
+        let mut newcomer = Registrant::new(&context, "db".into());
+        newcomer.with(&context, None).expect("valid");
+        let [record, _] = RecordRef::new(&context, &mut newcomer);
+        let departs = || {
+            let departure = record.begin_departure(&context, context.clock.now(), THRESHOLD);
+            departure.is_some()
+        };
+        context.ticks.want_ticker(context.clock.tick());
+        let ticker = context.ticks.begin(context.clock.tick());
+        while !record.try_success_without_permit(&context) {
+            let success = record.success(&context, None, &Report::NONE);
+            success.expect("there");
+        }
+        clock.advance(Duration::from_millis(2 * THRESHOLD));
+        assert!(record.try_success_without_permit(&context));
+        assert!(!departs());
+        drop(ticker);
+        clock.advance(Duration::from_millis(THRESHOLD));
+        assert!(!departs(), "it may have been in use until then");
+        clock.advance(Duration::from_millis(1));
+        assert!(departs());
     }
 }

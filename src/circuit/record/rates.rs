@@ -168,13 +168,14 @@ impl Rates {
     pub(super) fn count(&self, word: Word, outcome: Outcome, now: u64) {
         match &self.reports {
             Reports::Time(reports) => reports.count(outcome, now),
-            // Successes of a circuit that is not watched do not come here, so failures must not.
-            Reports::Calls(reports) if word.is_watched() || word.is_ramp() => {
-                if let Some(generation) = word.evidence_generation() {
-                    reports.report(generation, outcome);
-                }
-            }
-            Reports::Calls(_) => {}
+            Reports::Calls(reports) => count_last(reports, word, outcome),
+        }
+    }
+
+    /// [`Rates::count`] of a success that was not slow, which is in its cell.
+    pub(super) fn count_good(&self, word: Word) {
+        if let Reports::Calls(reports) = &self.reports {
+            count_last(reports, word, Outcome::GOOD);
         }
     }
 
@@ -204,6 +205,16 @@ impl Rates {
             Reports::Time(reports) => reports.counts(record, context, generation),
             Reports::Calls(reports) => Some(reports.counts(generation)),
         }
+    }
+}
+
+/// A report to this word is the last call now.
+fn count_last(reports: &LastCalls, word: Word, outcome: Outcome) {
+    // Successes of a circuit that is not watched do not come here, so failures must not.
+    if (word.is_watched() || word.is_ramp())
+        && let Some(generation) = word.evidence_generation()
+    {
+        reports.report(generation, outcome);
     }
 }
 

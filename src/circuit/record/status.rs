@@ -62,7 +62,8 @@ pub struct Status {
     pub total_ignored: u64,
     /// Successes / (successes + failures); none before the first report.
     pub success_rate: Option<f64>,
-    /// Unix ms of the last success; none before the first.
+    /// Unix ms of the last success; none before the first. A tick of the coarse clock behind, or
+    /// [two](crate::docs::performance#the-tick) while calls are frequent.
     pub last_success_time: Option<u64>,
     /// Unix ms of the last failure; none before the first.
     pub last_failure_time: Option<u64>,

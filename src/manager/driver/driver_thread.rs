@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::circuit::context::Context;
 use crate::events::bus::is_inside_user_code;
 use crate::manager::engine::Engine;
 use crate::structures::waker::Starter;
@@ -228,12 +229,31 @@ fn sleep_until(engine: &Engine, moment: u64) {
     let now = context.clock.now_exact();
     if may_sleep && now < moment && !context.waker.was_woken() {
         match context.clock {
-            Clock::System(_) => thread::park_timeout(Duration::from_millis(moment - now)),
+            Clock::System(_) => sleep_or_tick(context, moment, now),
             // It moves only when advanced, and wakes us then.
             Clock::Manual(_) => thread::park(),
         }
     }
     context.waker.get_up();
+}
+
+/// Sleeps until `moment`, or until it is woken. Meanwhile it is the ticker, if one is wanted: it
+/// has nothing else to do, and goes before it has.
+fn sleep_or_tick(context: &Context, moment: u64, now: u64) {
+    let clock = &context.clock;
+    let Some(mut ticker) = context.ticks.begin(clock.tick()) else {
+        thread::park_timeout(Duration::from_millis(moment - now));
+        return;
+    };
+    while let now = clock.now_exact()
+        && now < moment
+        && !context.waker.was_woken()
+        && ticker.tick(clock.tick())
+    {
+        let due = Duration::from_millis(moment - now);
+        thread::park_timeout(clock.until_next_tick().min(due));
+    }
+    ticker.end(|| clock.tick());
 }
 
 /// Ends the engine: refuses everything, delivers what waits, at most for so long, and

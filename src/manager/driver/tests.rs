@@ -1,7 +1,9 @@
 //! Who wakes the driver, and how often.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{OpenFor, RecordRef, Registrant};
@@ -9,10 +11,12 @@ use crate::events::bus::Bus;
 use crate::events::bus::Notices;
 use crate::events::subscriber::{Sink, Subscriber};
 use crate::events::subscriber_queue::SubscriberQueue;
+use crate::manager::driver::{end, start, starter};
 use crate::manager::engine::Engine;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
+use crate::sys::tick_word::{BURST, Ticks};
 use crate::values::event::{EventFilter, EventType, Report};
 use crate::values::settings::{Config, Global};
 
@@ -131,4 +135,86 @@ fn a_thread_that_moves_work_into_the_plan_wakes_the_driver() {
         moves(&engine);
         assert!(engine.context.waker.was_woken(), "it sleeps on");
     }
+}
+
+/// An engine with a word of its own, by the machine's clock.
+fn ticking(background: bool) -> Arc<Engine> {
+    let global = global(Config::new().max_attempts(u32::MAX));
+    let engine = Arc::new_cyclic(|engine| {
+        let starter = background.then(|| starter(engine.clone()));
+        let mut made = Engine::new(Clock::system(), global, Notices::new(8), starter);
+        made.context.ticks = Ticks::of_a_test();
+        made
+    });
+    if background {
+        start(&engine);
+    }
+    engine
+}
+
+/// Reports so many successes that a ticker pays, again and again, until something has come about.
+fn succeed_until(engine: &Engine, is_done: impl Fn() -> bool) {
+    let (begin, context) = (Instant::now(), &engine.context);
+    while !is_done() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never comes");
+        let now = context.clock.tick();
+        (1..=64).for_each(|bursts| context.look_at_ticks(now, bursts * BURST));
+        thread::yield_now();
+    }
+}
+
+/// Waits until the word is off.
+fn await_rest(engine: &Engine) {
+    let begin = Instant::now();
+    while engine.context.ticks.is_on() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it stays on");
+        thread::yield_now();
+    }
+}
+
+/// Mutation: `ticking-for-an-idle-process`.
+#[test]
+fn a_driver_ticks_while_calls_are_frequent_and_sleeps_while_they_are_not() {
+    let engine = ticking(true);
+    let ticks = &engine.context.ticks;
+    succeed_until(&engine, || ticks.is_on());
+    await_rest(&engine);
+    end(&engine, None);
+}
+
+/// It would keep the word from the driver, which runs it, and successes would be taken for
+/// those of before.
+///
+/// Mutation: `a-ticker-that-stays-on-while-the-driver-works`.
+#[test]
+fn a_slow_callback_does_not_starve_a_ticker() {
+    let engine = ticking(true);
+    let (seen, answers) = mpsc::channel();
+    let ticks = engine.context.ticks;
+    let sink = Sink::Each(Box::new(move |_| {
+        seen.send(ticks.is_on()).unwrap_or_default()
+    }));
+    let filter = EventFilter::new().types([EventType::Failure]);
+    engine.subscribe(filter, sink).expect("there is a driver");
+    let record = engine.register("db".into(), None).expect("a new name");
+    for _ in 0..8 {
+        succeed_until(&engine, || ticks.is_on() || ticks.starvations() > 0);
+        let failure = record.failure(&engine.context, None, &Report::NONE);
+        failure.expect("there");
+        assert_eq!(answers.recv(), Ok(false), "on while a callback runs");
+    }
+    end(&engine, None);
+}
+
+#[test]
+fn without_a_driver_nothing_ticks() {
+    let engine = ticking(false);
+    let begin = Instant::now();
+    succeed_until(&engine, || begin.elapsed() > Duration::from_millis(50));
+    assert!(!engine.driver.is_running() && !engine.context.ticks.is_on());
+    let now = engine.context.clock.tick();
+    assert!(
+        engine.context.ticks.begin(now).is_none(),
+        "it asks no other driver"
+    );
 }

@@ -55,6 +55,11 @@ impl Buckets {
         }
     }
 
+    /// Of the window, in ms.
+    pub(super) fn span(self) -> u64 {
+        self.span
+    }
+
     /// The bucket of a moment.
     pub(super) fn at(self, ms: u64) -> Bucket {
         Bucket(ms.min(LAST_MOMENT) * BUCKETS / self.span)

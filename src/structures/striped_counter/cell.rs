@@ -7,7 +7,9 @@
 //!
 //! The time is written only when it changes, at most once for each tick of the coarse
 //! clock or each millisecond, and kept as the clock tells it. A reader takes the latest
-//! time of all cells, and the sum of the rest. That branch, which each cell takes so seldom, is
+//! time of all cells, and the sum of the rest. Whether it has changed, a success learns from the
+//! clock, or while calls are frequent from a [word](crate::sys::tick_word) that is much faster to
+//! read. That branch, which each cell takes so seldom, is
 //! also where other parts of a record keep what goes by time: `turn`.
 //!
 //! The counts are `Relaxed`. They publish nothing but themselves, and
@@ -38,6 +40,10 @@ pub(crate) struct Shared {
     failures: AtomicU64,
 }
 
+/// Each so many successes, a cell looks at the clock. A word that no ticker changes any more hides
+/// fewer of them.
+const LOOK: u64 = 64;
+
 shipped! {
     const _: () = assert!(size_of::<Cell>() == 24 && size_of::<Shared>() == 32);
     const _: () = assert!(align_of::<Cell>() <= 8);
@@ -55,11 +61,24 @@ impl Cell {
     /// For the owner only, as is the next. The first success of a tick calls `turn` before it is
     /// counted.
     #[inline(always)]
-    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) {
+    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) -> u64 {
         if self.last_success.load(Relaxed) < now.to_word() {
             turn();
         }
-        increment(&self.successes);
+        increment(&self.successes)
+    }
+
+    /// Counts a success if time has not moved since the last one, by a
+    /// [`TickWord`](crate::sys::tick_word::TickWord). False: it has to be counted with a look at the
+    /// clock.
+    #[inline(always)]
+    pub(crate) fn success_in_tick(&self, word: u64) -> bool {
+        let count = self.successes.load(Relaxed).wrapping_add(1);
+        if self.last_success.load(Relaxed) < word || is_look(count) {
+            return false;
+        }
+        self.successes.store(count, Relaxed);
+        true
     }
 
     #[inline]
@@ -177,6 +196,14 @@ impl Shared {
 }
 
 #[inline]
-fn increment(count: &AtomicU64) {
-    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+fn increment(count: &AtomicU64) -> u64 {
+    let next = count.load(Relaxed).wrapping_add(1);
+    count.store(next, Relaxed);
+    next
+}
+
+/// Whether a cell looks at the clock with its `count`th success, whatever the tick word says.
+#[inline(always)]
+pub(crate) fn is_look(count: u64) -> bool {
+    count.is_multiple_of(LOOK)
 }

@@ -174,7 +174,8 @@ macro_rules! housekeeping_setters {
 
         /// A connection without activity for this long is removed, unless a handle or a permit
         /// of it is held, its circuit is open, or a probe is out. `None`: never. At least 1 ms.
-        /// Default 24 h.
+        /// Default 24 h. The last success is known
+        /// [within ticks of the coarse clock](crate::docs::performance#the-tick).
         ///
         /// ```
         /// let never = brama::Config::new().inactive_threshold(None);

@@ -124,6 +124,7 @@ class Status:
     success_rate: Optional[float]
     """Successes / (successes + failures); None before the first report."""
     last_success_time: Optional[int]
+    """A tick of the coarse clock (1 to 10 ms) behind, or two while calls are frequent."""
     last_failure_time: Optional[int]
     opened_at: Optional[int]
     last_state_change: Optional[int]

@@ -110,6 +110,10 @@ impl InTime {
             return None;
         }
         let counts = self.counts_since(record, context, baseline)?;
+        // After they were counted. Successes may be missing in them.
+        if context.doubts_successes_since(now.saturating_sub(self.window.span())) {
+            return None;
+        }
         let known = Known::new(counts.calls, bucket, baseline);
         self.known.store(known.0, Ordering::Relaxed);
         Some(counts)
@@ -152,6 +156,7 @@ mod tests {
     use crate::circuit::record::{RecordRef, Registrant};
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
+    use crate::sys::tick_word::{Ticker, Ticks};
     use crate::values::event::Report;
     use crate::values::settings::ConnectionOptions;
     use crate::values::state::State;
@@ -198,7 +203,11 @@ mod tests {
 
     /// A circuit that opens when both of two calls fail.
     fn circuit() -> (Context, RecordRef) {
-        let context = Context::alone(Clock::Manual(ManualClock::new()));
+        circuit_at(&ManualClock::new())
+    }
+
+    fn circuit_at(clock: &ManualClock) -> (Context, RecordRef) {
+        let context = Context::alone(Clock::Manual(clock.clone()));
         let options = ConnectionOptions::new()
             .failure_rate(1.0)
             .minimum_calls(2)
@@ -207,6 +216,112 @@ mod tests {
         newcomer.with(&context, Some(options)).expect("valid");
         let [record, _] = RecordRef::new(&context, &mut newcomer);
         (context, record)
+    }
+
+    /// [`circuit`] whose clock is advanced, and whose word is its own.
+    fn ticking() -> (Context, RecordRef, ManualClock) {
+        let clock = ManualClock::new();
+        let (mut context, record) = circuit_at(&clock);
+        context.ticks = Ticks::of_a_test();
+        (context, record, clock)
+    }
+
+    fn ticker(context: &Context) -> Ticker<'_> {
+        let now = context.clock.tick();
+        context.ticks.want_ticker(now);
+        context.ticks.begin(now).expect("wanted, and off")
+    }
+
+    fn succeed(context: &Context, record: &Record, times: usize) {
+        for _ in 0..times {
+            if !record.try_success_without_permit(context) {
+                let success = record.success(context, None, &Report::NONE);
+                success.expect("there");
+            }
+        }
+    }
+
+    fn fail(context: &Context, record: &Record, times: usize) {
+        for _ in 0..times {
+            let failure = record.failure(context, None, &Report::NONE);
+            failure.expect("there");
+        }
+    }
+
+    /// Successes are taken for those of a quarter of a minute ago.
+    ///
+    /// Mutation: `a-rate-that-trusts-the-tick-word`.
+    #[test]
+    fn a_starved_ticker_opens_no_circuit() {
+        let (context, record, clock) = ticking();
+        let ticker = ticker(&context);
+        succeed(&context, &record, 1);
+        clock.advance(Duration::from_secs(15));
+        succeed(&context, &record, 40);
+        fail(&context, &record, 9);
+        assert_eq!(record.word_now().state(), State::Closed);
+        ticker.end(|| context.clock.tick());
+        // Found once, they are doubted for one window.
+        clock.advance(Duration::from_millis(10_000));
+        fail(&context, &record, 9);
+        assert_eq!(record.word_now().state(), State::Closed);
+        clock.advance(Duration::from_millis(1));
+        fail(&context, &record, 9);
+        assert_eq!(record.word_now().state(), State::Open);
+    }
+
+    /// The thread of the rates is the first that finds it.
+    ///
+    /// Mutation: `a-starved-ticker-that-marks-nothing`.
+    #[test]
+    fn a_ticker_that_was_starved_and_is_gone_opens_no_circuit() {
+        let (context, record, clock) = ticking();
+        let ticker = ticker(&context);
+        succeed(&context, &record, 1);
+        clock.advance(Duration::from_secs(15));
+        succeed(&context, &record, 40);
+        ticker.end(|| context.clock.tick());
+        fail(&context, &record, 9);
+        assert_eq!(record.word_now().state(), State::Closed);
+    }
+
+    /// Within the limit, a success counts as of the tick that it was taken for.
+    #[test]
+    fn a_ticker_that_is_late_moves_a_success_by_as_much() {
+        let (context, record, clock) = ticking();
+        let counts = || record.rate_counts(&context, record.word_now());
+        clock.advance(Duration::from_millis(999));
+        let mut ticker = ticker(&context);
+        succeed(&context, &record, 1);
+        clock.advance(Duration::from_millis(20));
+        // In the next bucket, and taken for one of this.
+        succeed(&context, &record, 2);
+        assert!(ticker.tick(context.clock.tick()));
+        succeed(&context, &record, 4);
+        let calls = |counts: Option<Counts>| counts.expect("it counts in time").calls;
+        assert_eq!(calls(counts()), 7);
+        clock.advance(Duration::from_millis(9_000));
+        assert_eq!(calls(counts()), 4);
+        fail(&context, &record, 9);
+        assert_eq!(record.word_now().state(), State::Closed, "4 successes");
+    }
+
+    /// Mutation: `a-cell-that-never-looks`.
+    #[test]
+    fn a_stopped_ticker_hides_no_success_after_the_64th() {
+        let (context, record, clock) = ticking();
+        let ticker = ticker(&context);
+        succeed(&context, &record, 1);
+        clock.advance(Duration::from_secs(60));
+        let now = context.clock.now();
+        succeed(&context, &record, 62);
+        assert_ne!(record.totals().sum().last_success_ms, Some(now));
+        assert!(context.ticks.is_on());
+        succeed(&context, &record, 1);
+        assert_eq!(record.totals().sum().last_success_ms, Some(now));
+        assert!(!context.ticks.is_on());
+        assert_eq!(record.totals().sum().successes, 64);
+        drop(ticker);
     }
 
     /// The thread that closed the circuit was stopped before it wrote where the evidence begins.

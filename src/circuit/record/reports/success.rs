@@ -19,10 +19,9 @@ use super::duration::lasted;
 use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
-use crate::structures::striped_counter;
+use crate::structures::striped_counter::{self, Cell, is_look};
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
-use crate::values::rates::Outcome;
 use crate::values::settings::Settings;
 use crate::values::state::{OpenedBy, State, Word};
 
@@ -73,22 +72,37 @@ impl Record {
         if self.wants(SUCCEEDED) {
             return false;
         }
-        // The cell first, so that the cell alone has to outlast the clock's call.
+        self.count_good(context);
+        true
+    }
+
+    /// Counts a success of which no more is asked than its place in the totals and its time.
+    #[inline(always)]
+    fn count_good(&self, context: &Context) {
         match self.totals().own() {
             Some(cell) => {
-                let now = context.clock.tick();
-                cell.success(now, || self.begin_tick(cell, now));
-                true
+                if !cell.success_in_tick(context.ticks.word()) {
+                    self.success_by_clock(context, cell);
+                }
             }
             None => self.success_of_new_thread(context),
         }
     }
 
+    /// Counts a success with a look at the clock. Inlined: without a ticker, all go this way.
+    #[inline(always)]
+    fn success_by_clock(&self, context: &Context, cell: &Cell) {
+        let now = context.clock.tick();
+        let count = cell.success(now, || self.begin_tick(cell, now));
+        if is_look(count) {
+            context.look_at_ticks(now, count);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn success_of_new_thread(&self, context: &Context) -> bool {
+    fn success_of_new_thread(&self, context: &Context) {
         self.count_success(context);
-        true
     }
 
     /// Counts a success, and returns when it was.
@@ -150,7 +164,7 @@ impl Record {
             return false;
         }
         let Some(rates) = self.rates() else {
-            self.count_success(context);
+            self.count_good(context);
             return true;
         };
         let is_measured = report.duration.is_some() || ticket.is_some_and(Ticket::has_start);
@@ -161,8 +175,8 @@ impl Record {
         {
             return false;
         }
-        let now = self.count_success(context);
-        rates.count(word, Outcome::GOOD, now);
+        self.count_good(context);
+        rates.count_good(word);
         true
     }
 
