@@ -28,7 +28,6 @@ macro_rules! chapters {
             #[doc = "[recovery]: crate::docs::recovery"]
             #[doc = "[signals]: crate::docs::limits#signal-handlers"]
             #[doc = "[threads]: crate::docs::threads#the-background-thread"]
-            #[doc = "[tick]: crate::docs::performance#the-tick"]
             #[doc = "[unused]: crate::docs::start#connections-that-are-not-used"]
             #[doc = "[what-arrives]: crate::docs::events#what-arrives"]
             #[doc = "[what-it-costs]: crate::docs::rules#what-it-costs"]
