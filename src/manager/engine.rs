@@ -315,7 +315,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        record.notify_removal(&self.context, Occurrence::Unregistered);
+        record.notify_removal(&self.context, &*self.bus, Occurrence::Unregistered);
         drop(guard);
         self.relieve_stack();
         Ok(())
@@ -323,10 +323,17 @@ impl Engine {
 
     /// Moves the records on the stack into the plan if the driver does not: it may be inside a
     /// callback for long, and the stack keeps what is removed meanwhile.
+    #[inline]
     fn relieve_stack(&self) {
         if !self.context.attention.is_empty() {
-            self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
+            self.relieve_stack_now();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn relieve_stack_now(&self) {
+        self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
     }
 
     /// Retires a record and takes it out, unless another thread does.
@@ -349,7 +356,7 @@ impl Engine {
         for (record, departure) in departing {
             if has_met && record.depart(&self.context, now, departure) {
                 self.table.remove_entry(record, guard);
-                record.notify_removal(&self.context, Occurrence::CleanedUp);
+                record.notify_removal(&self.context, &*self.bus, Occurrence::CleanedUp);
                 removed = true;
             }
         }
