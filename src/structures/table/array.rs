@@ -294,7 +294,12 @@ impl<T: Entry> Array<T> {
         is: impl Fn(&T) -> bool,
     ) -> Inserted<'g, T> {
         let new = SlotValue::of(entry, hash);
-        for slot in self.slots_from(self.home(hash)) {
+        // Read once: nothing that is behind a pointer is remembered over an acquire.
+        let slots = &*self.slots;
+        let home = self.home(hash);
+        for step in 0..slots.len() {
+            // SAFETY: masked with the length less one, and the length is a power of two.
+            let slot = unsafe { slots.get_unchecked((home + step) & (slots.len() - 1)) };
             let mut word = Self::read(slot);
             while self.ends(word, hash) {
                 if word.is_frozen() {
