@@ -12,6 +12,7 @@ pub(crate) mod hot_tls;
 pub(crate) mod leaked_registry;
 pub(crate) mod manual_clock;
 pub(crate) mod per_process;
+pub(crate) mod prefetch;
 pub(crate) mod publish_once;
 pub(crate) mod thread;
 pub(crate) mod tick_word;

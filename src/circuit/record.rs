@@ -38,6 +38,7 @@ use crate::values::error::{Error, Rejected};
 use crate::values::event::{EventMask, Later, Occurrence, Report};
 use crate::values::expiry;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::rates::Counts;
 use crate::values::settings::Settings;
 use crate::values::state::{State, Word};
@@ -189,20 +190,27 @@ impl RefUnwindSafe for Record {}
 impl Record {
     /// The part that lies in front, still without a name; [`RecordRef::new`] makes the
     /// whole.
+    #[inline(always)]
     fn new(context: &Context, newcomer: &mut Registrant<'_>, away: u16) -> Self {
-        let registered_at = context.clock.now() + 1;
-        let opening = newcomer.opening;
+        let registered_at = newcomer.now + 1;
+        let (word, mode, opening, profile) = match &mut newcomer.special {
+            None => (Word::NEW, Mode::Normal, None, None),
+            Some(special) => {
+                let profile = special.profile.take();
+                (special.word, special.mode, special.opening, profile)
+            }
+        };
         let first = Stamp {
             time: opening.map_or(registered_at, |opening| opening.at + 1),
-            generation: newcomer.word.generation(),
+            generation: word.generation(),
             kind: match opening {
                 Some(_) => Kind::OpenRegistration,
                 None => Kind::Registration,
             },
         };
-        let entry = opening.map_or(0, |opening| Entry::of(newcomer.word, opening).tag());
+        let entry = opening.map_or(0, |opening| Entry::of(word, opening).tag());
         Record {
-            word: AtomicU64::new(newcomer.word.bits()),
+            word: AtomicU64::new(word.bits()),
             hash: newcomer.hash,
             owner: Owner::new(),
             away,
@@ -211,8 +219,8 @@ impl Record {
             name: Name::EMPTY,
             flags: AtomicU32::new(
                 notify::AT_BIRTH
-                    | mode::flags_of(newcomer.mode)
-                    | match newcomer.profile {
+                    | mode::flags_of(mode)
+                    | match profile {
                         Some(_) => own_settings::HAS_PROFILE,
                         None => 0,
                     },
@@ -220,7 +228,7 @@ impl Record {
             cell: Cell::new(),
             id: context.next_id(),
             limit: AtomicU64::new(newcomer.limit.bits()),
-            profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
+            profile: ManuallyDrop::new(ArcSwapOption::new(profile)),
             touched_and_missed: AtomicU64::new(registered_at),
             lasting: AtomicU64::new(entry),
             shared: Shared::new(),

@@ -233,19 +233,42 @@ impl Engine {
         self.refuse_if_shut()?;
         striped_counter::refill_smallest();
         rare::refill();
-        let mut newcomer = Registrant::new(&self.context, key);
+        // What takes longest is to fetch the place of its record, and its place in a large table.
+        // So that is begun first.
+        RecordRef::expect_new();
+        let newcomer = Registrant::new(&self.context, key);
         let guard = reclaim::pin();
-        // What takes longest is to fetch its place in a large table, so that is begun first.
-        // Whether the name is taken is looked up only when it matters.
         self.table.expect(newcomer.hash, &guard);
+        match options {
+            None if newcomer.is_usual() => self.enter(newcomer, guard),
+            options => self.enter_unusual(newcomer, options, guard),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_unusual(
+        &self,
+        mut newcomer: Registrant<'_>,
+        options: Option<ConnectionOptions>,
+        guard: Guard,
+    ) -> Result<RecordRef, Error> {
         newcomer.with(&self.context, options)?;
+        // Whether the name is taken is looked up only when it matters.
         if newcomer.is_costly()
-            && let Some(existing) = self.table.get(newcomer.hash, key, &guard)
+            && let Some(existing) = self.table.get(newcomer.hash, newcomer.key, &guard)
             && !existing.is_retired()
         {
-            return Err(Error::already_registered(key));
+            return Err(Error::already_registered(newcomer.key));
         }
-        let version = newcomer.version;
+        self.enter(newcomer, guard)
+    }
+
+    /// Makes the record of a newcomer that is valid, and puts it into the table. Inlined where it
+    /// is called: in one of the two places the compiler sees that there is nothing special.
+    #[inline(always)]
+    fn enter(&self, mut newcomer: Registrant<'_>, guard: Guard) -> Result<RecordRef, Error> {
+        let (key, version) = (newcomer.key, newcomer.version);
         let [record, entry] = RecordRef::new(&self.context, &mut newcomer);
         let entry = entry.into_raw();
         // SAFETY: `RecordRef::new` made the entry for this key, it never was in a table, and
@@ -315,7 +338,7 @@ impl Engine {
             drop(guard);
             return Err(self.unknown(key));
         };
-        record.notify_removal(&self.context, Occurrence::Unregistered);
+        record.notify_removal(&self.context, &*self.bus, Occurrence::Unregistered);
         drop(guard);
         self.relieve_stack();
         Ok(())
@@ -323,10 +346,17 @@ impl Engine {
 
     /// Moves the records on the stack into the plan if the driver does not: it may be inside a
     /// callback for long, and the stack keeps what is removed meanwhile.
+    #[inline]
     fn relieve_stack(&self) {
         if !self.context.attention.is_empty() {
-            self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
+            self.relieve_stack_now();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn relieve_stack_now(&self) {
+        self.try_with_plan(|plan| plan.take_in(self, self.context.clock.now_exact()));
     }
 
     /// Retires a record and takes it out, unless another thread does.
@@ -349,7 +379,7 @@ impl Engine {
         for (record, departure) in departing {
             if has_met && record.depart(&self.context, now, departure) {
                 self.table.remove_entry(record, guard);
-                record.notify_removal(&self.context, Occurrence::CleanedUp);
+                record.notify_removal(&self.context, &*self.bus, Occurrence::CleanedUp);
                 removed = true;
             }
         }

@@ -115,7 +115,7 @@ impl World {
         let found = self.table.load(Ordering::Acquire) == 1 && self.record.retire();
         if found {
             self.record
-                .notify_removal(&self.context, Occurrence::Unregistered);
+                .notify_removal(&self.context, &*self.bus, Occurrence::Unregistered);
         }
         found
     }

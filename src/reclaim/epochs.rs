@@ -58,6 +58,8 @@ fn give_participant_up() {
 }
 
 /// Pins the thread until the [`leave`] that belongs to it.
+#[cold]
+#[inline(never)]
 pub(super) fn enter() {
     HERE.with(|here| {
         if here.depth.get() == 0 {
@@ -71,6 +73,8 @@ pub(super) fn enter() {
     });
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn leave() {
     HERE.with(|here| {
         // Nothing to leave, if the thread has forked inside and this is the child.
@@ -123,6 +127,8 @@ fn with_guard(work: impl FnOnce(&Guard)) {
 ///
 /// The thread is pinned, and the object unreachable for threads that pin from now on.
 /// `destroy` may be called with it once, on any thread and at any later time.
+#[cold]
+#[inline(never)]
 pub(super) unsafe fn retire<T>(object: *mut T, destroy: unsafe fn(*mut T)) {
     // SAFETY: this function's # Safety: the object is unreachable for threads that pin later,
     // and `destroy` may be called with it once, on any thread.
@@ -130,6 +136,8 @@ pub(super) unsafe fn retire<T>(object: *mut T, destroy: unsafe fn(*mut T)) {
 }
 
 /// The thread is pinned.
+#[cold]
+#[inline(never)]
 pub(super) fn flush() {
     with_guard(|guard| guard.flush());
 }

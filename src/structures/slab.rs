@@ -109,6 +109,12 @@ pub(crate) fn take<Hot: Resident>() -> Slot<Hot> {
     Slot { hot, away }
 }
 
+/// A slot is about to be taken, and filled: has its lines fetched.
+#[inline(always)]
+pub(crate) fn expect_take<Hot: Resident>() {
+    source::expect_take::<Hot>();
+}
+
 /// Gives a slot back.
 ///
 /// # Safety

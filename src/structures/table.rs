@@ -128,6 +128,14 @@ pub(crate) struct Table<T: Entry> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor(u64);
 
+/// Whether this is the entry of the key. Not inlined: an insertion seldom meets an entry with its
+/// tag, and what it needs to compare names would lie ready in vain.
+#[cold]
+#[inline(never)]
+fn has_key<T: Entry>(entry: &T, key: &T::Key<'_>) -> bool {
+    entry.is(*key)
+}
+
 impl<T: Entry> Table<T> {
     pub(crate) fn new() -> Self {
         Self::with_minimum(64)
@@ -199,7 +207,7 @@ impl<T: Entry> Table<T> {
         let hash = new.hash();
         loop {
             let array = self.array(guard);
-            match array.insert(entry, hash, |other| other.is(key)) {
+            match array.insert(entry, hash, |other| has_key(other, &key)) {
                 Inserted::Done { crowded } => {
                     if crowded {
                         self.rebuild(array, guard);

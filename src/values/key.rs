@@ -107,12 +107,16 @@ impl<'a> Key<'a> {
         }
     }
 
-    #[inline]
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        if is_valid(self.identifier) && self.scope.is_none_or(is_valid) {
-            return Ok(());
+        match self.is_valid() {
+            true => Ok(()),
+            false => self.blame(),
         }
-        self.blame()
+    }
+
+    /// Whether [`Key::validate`] finds nothing wrong.
+    fn is_valid(&self) -> bool {
+        is_valid(self.identifier) && self.scope.is_none_or(is_valid)
     }
 
     /// Says what is not valid.
@@ -132,30 +136,61 @@ pub(crate) fn validate_name(argument: &'static str, name: &str) -> Result<(), Er
     }
 }
 
-#[inline]
 fn is_valid(name: &str) -> bool {
-    (1..=MAX_NAME_BYTES).contains(&name.len()) && !has_nul(name.as_bytes())
+    is_valid_with(Ends::of(name.as_bytes()), name.as_bytes())
 }
 
-/// Eight bytes at a time, of short names as two words that may overlap.
-#[inline]
-fn has_nul(name: &[u8]) -> bool {
-    let is_in = |word: u64| {
-        const ONES: u64 = u64::from_ne_bytes([1; 8]);
-        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
-    };
-    match name.len() {
-        8..=16 => is_in(word(name)) || is_in(word(&name[name.len() - 8..])),
-        4..=7 => is_in(half(name) | half(&name[name.len() - 4..]) << 32),
-        _ => has_nul_somewhere(name),
+/// Whether a name is valid, whose ends these are.
+#[inline(always)]
+fn is_valid_with(ends: Option<Ends>, name: &[u8]) -> bool {
+    match ends {
+        Some(ends) => !ends.have_nul(),
+        None => is_valid_unusual(name),
     }
 }
 
-/// Of very short or rather long names.
+/// Very short or rather long names.
 #[cold]
 #[inline(never)]
-fn has_nul_somewhere(name: &[u8]) -> bool {
-    name.contains(&0)
+fn is_valid_unusual(name: &[u8]) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(&0)
+}
+
+/// All of a name of usual length, 4 to 16 bytes: two words that may overlap.
+#[derive(Clone, Copy)]
+struct Ends {
+    low: u64,
+    high: u64,
+    /// Set where a word has no byte of the name.
+    rest: u64,
+}
+
+impl Ends {
+    #[inline(always)]
+    fn of(name: &[u8]) -> Option<Self> {
+        let len = name.len();
+        match len {
+            8..=16 => Some(Ends {
+                low: word(name),
+                high: word(&name[len - 8..]),
+                rest: 0,
+            }),
+            4..=7 => Some(Ends {
+                low: half(name),
+                high: half(&name[len - 4..]),
+                rest: u64::MAX << 32,
+            }),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn have_nul(self) -> bool {
+        const ONES: u64 = u64::from_ne_bytes([1; 8]);
+        // The highest bit of each byte that is zero, and of no lower one.
+        let nul = |word: u64| word.wrapping_sub(ONES) & !word;
+        (nul(self.low | self.rest) | nul(self.high | self.rest)) & (ONES << 7) != 0
+    }
 }
 
 impl KeyBuf {
@@ -253,22 +288,38 @@ impl Hasher {
         let [plain, scoped, _, right] = self.secret;
         let start = match key.scope {
             None => plain,
-            Some(scope) => self.absorb(scoped, scope.as_bytes()),
+            Some(scope) => self.absorb(scoped, scope.as_bytes()).0,
         };
-        fold(self.absorb(start, key.identifier.as_bytes()), right)
+        fold(self.absorb(start, key.identifier.as_bytes()).0, right)
+    }
+
+    /// [`Hasher::hash`], and whether [`Key::validate`] finds nothing wrong: in one pass.
+    #[inline(always)]
+    pub(crate) fn hash_and_validate(&self, key: Key<'_>) -> (u64, bool) {
+        let [plain, scoped, _, right] = self.secret;
+        let (start, is_valid) = match key.scope {
+            None => (plain, true),
+            Some(scope) => {
+                let (start, ends) = self.absorb(scoped, scope.as_bytes());
+                (start, is_valid_with(ends, scope.as_bytes()))
+            }
+        };
+        let (end, ends) = self.absorb(start, key.identifier.as_bytes());
+        let is_valid = is_valid && is_valid_with(ends, key.identifier.as_bytes());
+        (fold(end, right), is_valid)
     }
 
     #[inline(always)]
-    fn absorb(&self, state: u64, bytes: &[u8]) -> u64 {
+    fn absorb(&self, state: u64, bytes: &[u8]) -> (u64, Option<Ends>) {
         let [_, _, left, right] = self.secret;
         let state = state ^ (bytes.len() as u64).wrapping_mul(right);
         // The last 1 to 16 bytes as two words that may overlap.
-        let (low, high) = match bytes.len() {
-            8..=16 => (word(bytes), word(&bytes[bytes.len() - 8..])),
-            4..=7 => (half(bytes), half(&bytes[bytes.len() - 4..])),
-            _ => return self.absorb_unusual(state, bytes),
+        let ends = Ends::of(bytes);
+        let hash = match ends {
+            Some(Ends { low, high, .. }) => fold(low ^ left, high ^ state),
+            None => self.absorb_unusual(state, bytes),
         };
-        fold(low ^ left, high ^ state)
+        (hash, ends)
     }
 
     /// Very short or rather long names.

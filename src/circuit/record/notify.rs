@@ -198,14 +198,20 @@ impl Record {
         context.call_dispatcher();
     }
 
-    /// Reports the removal of the connection.
+    /// Reports the removal of the connection, if there is a subscriber. `sink` is that of the
+    /// context, by its own type: to ask it is one load then.
     #[inline]
-    pub(crate) fn notify_removal(&self, context: &Context, occurrence: Occurrence) {
+    pub(crate) fn notify_removal(
+        &self,
+        context: &Context,
+        sink: &impl EventSink,
+        occurrence: Occurrence,
+    ) {
         // ORDERING: SeqCst, partner of the last fence in `Engine::subscribe` (either that
         // thread finds the connection removed, or this one the subscriber), and of the fence in
         // `take_removal`. A removal was an exchange.
         fence_after_rmw();
-        if context.sink.has_audience() && self.wants(occurrence.mask(true)) || self.has_missed() {
+        if sink.has_audience() && self.wants(occurrence.mask(true)) || self.has_missed() {
             self.notify_removal_now(context, occurrence);
         }
     }

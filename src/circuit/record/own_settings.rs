@@ -195,12 +195,21 @@ impl Record {
 /// The pointer's own drop would look for readers in every thread's list. There are
 /// none: a thread that reads the profile has a reference to its record, or is pinned.
 impl Drop for Record {
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.may_have_profile() {
             return;
         }
+        self.drop_profile();
+    }
+}
+
+impl Record {
+    #[cold]
+    #[inline(never)]
+    fn drop_profile(&self) {
         if let Some(profile) = self.profile.load_full() {
-            // SAFETY: this is the reference that `self.profile` holds, which is not
+            // SAFETY: called by the drop of the record alone. This is the reference that `self.profile` holds, which is not
             // dropped and not used any more; `profile` is another one.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(&profile)) };
         }

@@ -24,9 +24,15 @@ slab::slots_for!(Record, ColdFields);
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
+    /// A record is about to be made.
+    #[inline(always)]
+    pub(crate) fn expect_new() {
+        slab::expect_take::<Record>();
+    }
+
     /// A record with two references, one of them for the table.
+    #[inline(always)]
     pub(crate) fn new(context: &Context, newcomer: &mut Registrant<'_>) -> [Self; 2] {
-        let roomy = newcomer.roomy.take();
         let slot = slab::take::<Record>();
         let place = slot.hot();
         // SAFETY: `slab::take` has just returned it: memory of a `Record`'s size and alignment,
@@ -37,9 +43,10 @@ impl RecordRef {
         // SAFETY: `slab::take` has just returned the slot, of which this is the cold part.
         unsafe { ColdFields::fill(slot.cold()) };
         let record = RecordRef(place);
-        if let Some(settings) = roomy {
-            record.make_room(&settings);
-            record.fit_rates_to(context, newcomer.version, &settings);
+        let special = newcomer.special.as_deref();
+        if let Some(settings) = special.and_then(|special| special.roomy.as_ref()) {
+            record.make_room(settings);
+            record.fit_rates_to(context, newcomer.version, settings);
         }
         [RecordRef(place), record]
     }
@@ -47,7 +54,7 @@ impl RecordRef {
     /// # Safety
     ///
     /// This was the last reference.
-    #[cold]
+    #[inline(never)]
     unsafe fn destroy(&self) {
         let away = self.away;
         let cold = original(std::ptr::from_ref(self.cold()).addr());

@@ -21,55 +21,155 @@ use crate::values::tally::{Position, Tally};
 pub(crate) struct Registrant<'a> {
     pub(crate) key: Key<'a>,
     pub(crate) hash: u64,
-    pub(super) profile: Option<Arc<Profile>>,
+    is_valid: bool,
+    /// Monotonic ms of the moment when it came.
+    pub(super) now: u64,
     /// What its record remembers of the settings in effect.
     pub(super) limit: Limit,
-    /// These, if a record needs room for them. Seldom, and large, so apart.
-    pub(super) roomy: Option<Box<Settings>>,
+    /// As of which version.
+    pub(crate) version: u32,
+    /// What makes it another one than most are. Seldom, and large, so apart.
+    pub(super) special: Option<Box<Special>>,
+}
+
+/// What only some registrations come with.
+pub(super) struct Special {
+    pub(super) profile: Option<Arc<Profile>>,
+    /// The settings in effect, if a record needs room for them.
+    pub(super) roomy: Option<Settings>,
     /// The word that the record begins with.
     pub(super) word: Word,
     /// The mode that it begins in.
     pub(super) mode: Mode,
     /// How long the circuit is open from the beginning, if it is.
     pub(super) opening: Option<Opening>,
-    /// As of which version.
-    pub(crate) version: u32,
 }
 
 impl<'a> Registrant<'a> {
     /// One without settings of its own, of a name that is not validated yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(context: &Context, key: Key<'a>) -> Self {
+        // The clock first: it is a call, and what is in registers does not outlast it.
+        let now = context.clock.now();
+        let (hash, is_valid) = context.hasher.hash_and_validate(key);
         Registrant {
             key,
-            hash: context.hasher.hash(key),
-            profile: None,
+            hash,
+            is_valid,
+            now,
             // Read after the version, so that what it is of is at least as new.
             version: context.version(),
             limit: context.plain_limit(),
-            roomy: None,
-            word: Word::NEW,
-            mode: Mode::Normal,
-            opening: None,
+            special: None,
         }
     }
 
-    /// Validates the name and the options, and works out what is in effect. In place: it
-    /// is built once and moved nowhere.
-    #[inline]
+    /// Whether it is as most are, so that without options [`Registrant::with`] finds nothing to
+    /// do: its name is valid, and the global settings are as they were.
+    #[inline(always)]
+    pub(crate) fn is_usual(&self) -> bool {
+        self.is_valid && self.limit.is_of(self.version)
+    }
+
+    /// Validates the name and the options, and works out what is in effect.
     pub(crate) fn with(
         &mut self,
         context: &Context,
         options: Option<ConnectionOptions>,
     ) -> Result<(), Error> {
         self.key.validate()?;
-        match options {
-            Some(options) if options != ConnectionOptions::new() => {
-                self.resolve(context, Some(options))
-            }
-            _ if self.limit.is_of(self.version) => Ok(()),
-            _ => self.resolve(context, None),
+        let options = options.filter(|options| *options != ConnectionOptions::new());
+        if options.is_some() || !self.is_usual() {
+            (self.limit, self.special) = resolve(context, self.version, options)?;
         }
+        Ok(())
+    }
+
+    /// What follows an opening, if the circuit is open from the beginning. Its registration was
+    /// reported.
+    #[inline]
+    pub(crate) fn announce_opening(&self, context: &Context, record: &Record) {
+        if let Some(special) = &self.special {
+            special.announce_opening(context, record);
+        }
+    }
+
+    /// Whether its record takes more than a place in the slab.
+    #[inline]
+    pub(crate) fn is_costly(&self) -> bool {
+        let needs_room = |special: &Special| special.profile.is_some() || special.roomy.is_some();
+        self.special.as_deref().is_some_and(needs_room)
+    }
+}
+
+impl Special {
+    #[cold]
+    #[inline(never)]
+    fn announce_opening(&self, context: &Context, record: &Record) {
+        let Some(opening) = self.opening else {
+            return;
+        };
+        let change = Change {
+            before: Word::NEW,
+            after: self.word,
+        };
+        let happening = Happening {
+            later: Later::of(self.mode == Mode::Disabled),
+            ..Happening::new(Occurrence::OpenedByHand, opening.at)
+        };
+        record.after_opening(context, change, happening, opening);
+    }
+}
+
+/// What is in effect with these options, as of this version. Nothing special: as for most.
+fn resolve(
+    context: &Context,
+    version: u32,
+    options: Option<ConnectionOptions>,
+) -> Result<(Limit, Option<Box<Special>>), Error> {
+    let open_ms = match &options {
+        Some(options) => options.initial_state.unwrap_or_default().open_ms()?,
+        None => None,
+    };
+    let global = context.global.load();
+    let profile = match options {
+        Some(options) => Some(Arc::new(Profile {
+            overrides: options.applied_to(&Overrides::NONE, &global.overrides)?,
+            metadata: options.metadata.unwrap_or_default(),
+        })),
+        None => None,
+    };
+    let own = profile.as_deref().map(|profile| &profile.overrides);
+    let settings = Overrides::resolve(own, &global.overrides);
+    let limit = Limit::of(version, &settings);
+    let tally = match settings.window {
+        Some(_) => Tally::empty_at(Position::ZERO),
+        None => Tally::NONE,
+    };
+    let mut special = Special {
+        profile,
+        word: Word::NEW.with_tally(tally).watched(settings.is_watched()),
+        mode: settings.mode,
+        roomy: (!Record::has_room(&settings)).then_some(settings),
+        opening: None,
+    };
+    if special.is_plain() {
+        context.note_plain_limit(limit);
+        return Ok((limit, None));
+    }
+    if let Some(ms) = open_ms {
+        special.begin_open(context, ms);
+    }
+    Ok((limit, Some(Box::new(special))))
+}
+
+impl Special {
+    /// Whether it is as the record of any connection without settings of its own.
+    fn is_plain(&self) -> bool {
+        self.profile.is_none()
+            && self.roomy.is_none()
+            && self.mode == Mode::Normal
+            && self.word == Word::NEW
     }
 
     /// Open from the beginning, as if by a hand.
@@ -82,74 +182,5 @@ impl<'a> Registrant<'a> {
         };
         self.word = Word::born_open(opening.deadline());
         self.opening = Some(opening);
-    }
-
-    /// What follows an opening, if the circuit is open from the beginning. Its registration was
-    /// reported.
-    #[inline]
-    pub(crate) fn announce_opening(&self, context: &Context, record: &Record) {
-        if let Some(opening) = self.opening {
-            self.announce(context, record, opening);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn announce(&self, context: &Context, record: &Record, opening: Opening) {
-        let change = Change {
-            before: Word::NEW,
-            after: self.word,
-        };
-        let happening = Happening {
-            later: Later::of(self.mode == Mode::Disabled),
-            ..Happening::new(Occurrence::OpenedByHand, opening.at)
-        };
-        record.after_opening(context, change, happening, opening);
-    }
-
-    /// Whether its record takes more than a place in the slab.
-    #[inline]
-    pub(crate) fn is_costly(&self) -> bool {
-        self.profile.is_some() || self.roomy.is_some()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn resolve(
-        &mut self,
-        context: &Context,
-        options: Option<ConnectionOptions>,
-    ) -> Result<(), Error> {
-        let open_ms = match &options {
-            Some(options) => options.initial_state.unwrap_or_default().open_ms()?,
-            None => None,
-        };
-        let global = context.global.load();
-        let profile = match options {
-            Some(options) => Some(Arc::new(Profile {
-                overrides: options.applied_to(&Overrides::NONE, &global.overrides)?,
-                metadata: options.metadata.unwrap_or_default(),
-            })),
-            None => None,
-        };
-        let own = profile.as_deref().map(|profile| &profile.overrides);
-        let settings = Overrides::resolve(own, &global.overrides);
-        let limit = Limit::of(self.version, &settings);
-        let roomy = (!Record::has_room(&settings)).then(|| Box::new(settings));
-        let tally = match settings.window {
-            Some(_) => Tally::empty_at(Position::ZERO),
-            None => Tally::NONE,
-        };
-        self.word = Word::NEW.with_tally(tally).watched(settings.is_watched());
-        self.mode = settings.mode;
-        let is_plain = profile.is_none() && roomy.is_none() && self.mode == Mode::Normal;
-        if is_plain && self.word == Word::NEW {
-            context.note_plain_limit(limit);
-        }
-        (self.profile, self.limit, self.roomy) = (profile, limit, roomy);
-        if let Some(ms) = open_ms {
-            self.begin_open(context, ms);
-        }
-        Ok(())
     }
 }

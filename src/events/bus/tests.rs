@@ -101,7 +101,7 @@ fn a_queue_that_forgot_a_connection_hears_of_no_straggler() {
     dispatch();
     let passing = register("passing");
     assert!(passing.retire());
-    passing.notify_removal(&context, Occurrence::Unregistered);
+    passing.notify_removal(&context, &*bus, Occurrence::Unregistered);
     dispatch();
     let drained: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
     assert!(drained.iter().all(|event| event.connection() == "stays"));

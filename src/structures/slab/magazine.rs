@@ -18,6 +18,8 @@ use std::ptr::{self, NonNull};
 
 use super::chunks::Chunks;
 use super::free_stack::Stack;
+use super::{ALIGNMENT, WORD};
+use crate::sys::prefetch;
 
 /// How many slots are moved together.
 pub(super) const BATCH: u32 = 64;
@@ -87,6 +89,23 @@ pub(super) fn take<Hot: Resident>() -> (NonNull<Hot>, u16) {
     // `give` or `fresh_batch` has written a `Free` there.
     let away = unsafe { (*free.as_ptr()).away };
     (free.cast(), away)
+}
+
+/// Nothing is fetched if the magazine has no slot at hand.
+#[inline(always)]
+pub(super) fn expect_take<Hot: Resident>() {
+    Hot::with_magazine(|magazine| {
+        let first = magazine.first.get();
+        if first.is_null() {
+            return;
+        }
+        for line in 1..size_of::<Hot>().div_ceil(ALIGNMENT) {
+            prefetch::to_write(first.wrapping_byte_add(line * ALIGNMENT));
+        }
+        // SAFETY: what is in the magazine is this thread's. (This fetches the first line.)
+        let away = unsafe { (*first).away };
+        prefetch::to_write(first.wrapping_byte_add(WORD * usize::from(away)));
+    });
 }
 
 /// # Safety

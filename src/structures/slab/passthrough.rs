@@ -32,6 +32,8 @@ struct Whole<Hot, Cold> {
     cold: MaybeUninit<Cold>,
 }
 
+pub(super) fn expect_take<Hot: Resident>() {}
+
 pub(super) fn take<Hot: Resident>() -> (NonNull<Hot>, u16) {
     const { assert!(align_of::<Whole<Hot, Hot::Cold>>() == super::ALIGNMENT) };
     let layout = Layout::new::<Whole<Hot, Hot::Cold>>();

@@ -46,6 +46,7 @@ use super::Entry;
 use super::load::Counts;
 use super::slot::{SlotValue, kin};
 use crate::sys::atomic::{AtomicPtr, Ordering};
+use crate::sys::prefetch;
 
 /// A fixed number of slots, live until its successor is complete.
 pub(super) struct Array<T> {
@@ -277,16 +278,10 @@ impl<T: Entry> Array<T> {
     /// Has the place where the probe of a hash begins fetched, to be written.
     #[inline]
     pub(super) fn expect(&self, hash: u64) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if let Some(slot) = self.slots.get(self.home(hash)) {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            // SAFETY: every such processor has the instruction, which changes nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(slot).cast()) };
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let _ = hash;
+        prefetch::to_write(self.slots.as_ptr().wrapping_add(self.home(hash)));
     }
 
+    #[inline]
     pub(super) fn insert<'g>(
         &'g self,
         entry: NonNull<T>,
@@ -294,7 +289,12 @@ impl<T: Entry> Array<T> {
         is: impl Fn(&T) -> bool,
     ) -> Inserted<'g, T> {
         let new = SlotValue::of(entry, hash);
-        for slot in self.slots_from(self.home(hash)) {
+        // Read once: nothing that is behind a pointer is remembered over an acquire.
+        let slots = &*self.slots;
+        let home = self.home(hash);
+        for step in 0..slots.len() {
+            // SAFETY: masked with the length less one, and the length is a power of two.
+            let slot = unsafe { slots.get_unchecked((home + step) & (slots.len() - 1)) };
             let mut word = Self::read(slot);
             while self.ends(word, hash) {
                 if word.is_frozen() {
