@@ -9,12 +9,12 @@
 //! another audience ends the lot.
 //!
 //! **User code comes after.** A callback may take as long as it likes, may report, unsubscribe
-//! or fork. So before any of it runs, the lot is handed over: no queue waits for a callback, and
-//! a child of a fork finds no lot of the parent's.
+//! or fork. So before any of it runs, the lot is handed over: no queue waits for the callbacks of
+//! its own events or of later ones, and a child of a fork finds no lot of the parent's.
 //!
 //! **The audience is fixed when an event is made**, not when its lot is handed over. The
-//! dispatcher checks after a registration whether somebody has to hear of the removal, and that
-//! check has to come after the look at who is ready (`record::delivered`).
+//! dispatcher checks after a registration whether a subscriber has to hear of the removal, and
+//! that check has to come after the look at who is ready (`record::delivered`).
 //!
 //! What is kept is *in hand*, as an event is whose callbacks run (`bus::end`).
 //!
