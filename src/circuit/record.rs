@@ -20,8 +20,8 @@
 //! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
 //!
 //! Records are shared by a count of references: one is the table's, given back
-//! when no reader can find it; others are held by handles, by permits acquired by name, by
-//! notices on their way, and by the stack of records for the driver.
+//! when no reader can find it; others are held by handles, by operations by name while they last,
+//! by notices on their way, and by the stack of records for the driver.
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -93,7 +93,9 @@ use timestamps::{Kind, Stamp};
 #[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
-    hash: u64,
+    /// No other registration of the manager has it. Beside the word: a permit that holds no
+    /// reference finds its registration by it.
+    id: u64,
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
@@ -108,7 +110,8 @@ pub(crate) struct Record {
     flags: AtomicU32,
 
     cell: Cell,
-    id: u64,
+    /// Of the name. Not with the name: a look-up finds it in the table.
+    hash: u64,
     /// What has been delivered of the connection, see [`delivered`].
     delivered: AtomicU32,
     /// The types of kept events that found no room in the ring.
@@ -193,7 +196,7 @@ impl Record {
         let entry = opening.map_or(0, |opening| Entry::of(newcomer.word, opening).tag());
         Record {
             word: AtomicU64::new(newcomer.word.bits()),
-            hash: newcomer.hash,
+            id: context.next_id(),
             owner: Owner::new(),
             away,
             opening: AtomicU32::new((first.time - 1) as u32),
@@ -208,7 +211,7 @@ impl Record {
                     },
             ),
             cell: Cell::new(),
-            id: context.next_id(),
+            hash: newcomer.hash,
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(newcomer.profile.take())),
             last_touch: AtomicU64::new(registered_at),
@@ -258,7 +261,6 @@ impl Record {
     /// Notes that a call was admitted whose permit holds no reference, which is activity,
     /// without a clock. The mark lies beside the word: the line is read in any case, and written
     /// once between two cleanups.
-    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn mark_visited(&self) {
         // Relaxed: an admission that overlaps with a cleanup may count for the time

@@ -1,6 +1,6 @@
 //! Permits: plain structs.
 //!
-//! Six words, of which the permit of a healthy call from a handle uses two:
+//! Six words, of which the permit of a healthy call uses two, and by name two more:
 //!
 //! ```text
 //! from a handle   handle       place  stamp  –     –             –
@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The first word tells them apart; what it points to is aligned, so that its lowest
-//! bit is free. Place and stamp are a [`Token`]. By name the permit owns nothing: the report
-//! looks up the registration again. Rejected: a reference to the record (a copy of a permit
-//! that is reported twice would free it twice).
+//! bit is free. Place and stamp are a [`Token`]. By name the permit owns nothing: it has a
+//! [`Trace`], by which its report looks the registration up again. Rejected: a reference to the
+//! record (a copy of a permit that is reported twice would free it twice).
 //!
 //! What is reported on a permit: [`super::permit_report`].
 
@@ -25,6 +25,7 @@ use super::guard;
 use super::handles::{brama_connection_t, brama_t};
 use super::types::{BRAMA_NEVER, BRAMA_NONE};
 use crate::circuit::record::Token;
+use crate::manager::trace::Trace;
 use crate::manager::{Admission, Brama};
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -52,7 +53,10 @@ impl brama_permit_t {
     }
 
     fn by_name(manager: *mut brama_t, admission: Admission) -> Self {
-        let Admission { hash, id, token } = admission;
+        let Admission {
+            trace: Trace { hash, id },
+            token,
+        } = admission;
         let owner = manager.expose_provenance() as u64 | BY_NAME;
         brama_permit_t {
             opaque: [owner, token.place, token.stamp, hash, id, 0],
@@ -113,10 +117,39 @@ pub unsafe extern "C" fn brama_acquire_n(
 /// # Safety
 ///
 /// `manager` is NULL or a manager; `permit` and `retry_after_ms` are NULL or places.
-#[inline]
+#[inline(always)]
 unsafe fn acquire<'k>(
     manager: *mut brama_t,
-    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    key: impl Fn() -> Result<Key<'k>, Error>,
+    permit: *mut brama_permit_t,
+    retry_after_ms: *mut u64,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager: this function's # Safety.
+    let brama = unsafe { args::manager(manager) };
+    if !permit.is_null()
+        && let Ok(key) = key()
+        && let Some((trace, mark)) = brama.try_admit(key)
+    {
+        // SAFETY: a place for a permit, and one for a number or NULL. Nothing in it panics, so it
+        // needs no guard.
+        unsafe {
+            grant_by_name(permit, brama, trace, mark);
+            put(retry_after_ms, 0);
+        }
+        return BRAMA_OK;
+    }
+    // SAFETY: `manager` is NULL or a manager; `permit` is NULL or a place; `retry_after_ms` too: this
+    // function's # Safety.
+    unsafe { acquire_by_name_guarded(manager, key, permit, retry_after_ms) }
+}
+
+/// # Safety
+///
+/// `manager` is NULL or a manager; `permit` and `retry_after_ms` are NULL or places.
+#[inline(never)]
+unsafe fn acquire_by_name_guarded<'k>(
+    manager: *mut brama_t,
+    key: impl Fn() -> Result<Key<'k>, Error>,
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
@@ -191,7 +224,7 @@ unsafe fn acquire_unless_closed(
             permit.write(brama_permit_t::NONE);
             put(retry_after_ms, refused.wait().unwrap_or(BRAMA_NEVER));
         }
-        return guard::rejected(refused, handle.connection.trace());
+        return guard::rejected(refused, handle.trace());
     }
     // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
     // too: this function's # Safety.
@@ -221,7 +254,7 @@ unsafe fn acquire_guarded(
         // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
         let answered = unsafe { answer(admitted, permit, retry_after_ms) };
         answered.map_err(|error| match handle {
-            Ok(handle) => guard::refused(error, handle.connection.trace()),
+            Ok(handle) => guard::refused(error, handle.trace()),
             Err(_) => error.into(),
         })
     })
@@ -250,6 +283,36 @@ unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection
     // # Safety.
     unsafe {
         permit.cast::<[u64; 2]>().write([owner, mark]);
+    }
+}
+
+/// Fills in the words that the permit of a healthy call by name has, two in a store, as in
+/// [`grant`].
+///
+/// # Safety
+///
+/// `permit` is a place for one.
+#[inline(always)]
+unsafe fn grant_by_name(permit: *mut brama_permit_t, brama: &Brama, trace: Trace, mark: u64) {
+    let owner = ptr::from_ref(brama).expose_provenance() as u64 | BY_NAME;
+    let Trace { hash, id } = trace;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: `permit` is a place for a permit, which has three pairs of words: this function's
+    // # Safety. Every such processor has these instructions.
+    unsafe {
+        use std::arch::x86_64::{__m128i, _mm_set_epi64x, _mm_storeu_si128};
+        let pair = |one: u64, other: u64| _mm_set_epi64x(other.cast_signed(), one.cast_signed());
+        let pairs = permit.cast::<__m128i>();
+        _mm_storeu_si128(pairs, pair(owner, mark));
+        _mm_storeu_si128(pairs.add(1), pair(0, hash));
+        _mm_storeu_si128(pairs.add(2), pair(id, 0));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: `permit` is a place for a permit: this function's # Safety.
+    unsafe {
+        permit
+            .cast::<[u64; 6]>()
+            .write([owner, mark, 0, hash, id, 0]);
     }
 }
 
@@ -401,6 +464,54 @@ unsafe fn token_in(permit: *const brama_permit_t) -> Token {
     }
 }
 
+/// # Safety
+///
+/// A permit by name.
+#[inline(always)]
+unsafe fn trace_in(permit: *const brama_permit_t) -> Trace {
+    // SAFETY: a permit by name has these words: this function's # Safety.
+    unsafe {
+        Trace {
+            hash: word(permit, HASH),
+            id: word(permit, REGISTRATION),
+        }
+    }
+}
+
+/// The manager of a permit by name, its trace, and the first word of its token, if that is all of
+/// it.
+///
+/// # Safety
+///
+/// A permit whose manager is still there, if it is by name.
+#[inline(always)]
+pub(super) unsafe fn healthy_by_name<'a>(
+    permit: *const brama_permit_t,
+) -> Option<(&'a Brama, Trace, u64)> {
+    // SAFETY: `permit` is a permit: this function's # Safety.
+    unsafe {
+        let (owner, place) = (word(permit, OWNER), word(permit, PLACE));
+        if owner & BY_NAME == 0 || Token::has_stamp(place) {
+            return None;
+        }
+        let manager = manager_of(owner)?;
+        Some((&manager.brama, trace_in(permit), place))
+    }
+}
+
+/// The manager that a permit by name is from.
+///
+/// # Safety
+///
+/// The first word of a permit by name, whose manager is still there, or BY_NAME alone.
+#[inline(always)]
+unsafe fn manager_of<'a>(owner: u64) -> Option<&'a brama_t> {
+    let address = (owner & !BY_NAME) as usize;
+    let manager = ptr::with_exposed_provenance::<brama_t>(address);
+    // SAFETY: zero or the address of a manager that is still there: this function's # Safety.
+    unsafe { manager.as_ref() }
+}
+
 /// The handle of a permit from a handle, and the first word of its token.
 ///
 /// # Safety
@@ -456,17 +567,14 @@ impl<'a> Granted<'a> {
             // SAFETY: `permit` is a permit: this function's # Safety.
             return Ok(Granted::ByHandle(handle, unsafe { token_in(permit) }));
         }
-        let address = (owner & !BY_NAME) as usize;
-        let manager = ptr::with_exposed_provenance::<brama_t>(address);
         // SAFETY: BY_NAME, so zero or the address of a manager that is still there: this
         // function's # Safety.
-        match unsafe { manager.as_ref() } {
+        match unsafe { manager_of(owner) } {
             Some(manager) => {
                 // SAFETY: a permit by name has all its words.
                 let admission = unsafe {
                     Admission {
-                        hash: word(permit, HASH),
-                        id: word(permit, REGISTRATION),
+                        trace: trace_in(permit),
                         token: token_in(permit),
                     }
                 };

@@ -11,6 +11,7 @@ use crate::manager::call;
 use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
+use crate::manager::trace::Trace;
 use crate::values::error::{CallError, Error, Rejected};
 use crate::values::event::Report;
 use crate::values::key::KeyBuf;
@@ -86,7 +87,7 @@ impl Connection {
     }
 
     /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
-    /// anywhere.
+    /// anywhere. It keeps neither the connection, as a handle does, nor the manager.
     pub fn acquire_owned(&self) -> Result<Permit<'static>, Error> {
         match self
             .record
@@ -94,8 +95,10 @@ impl Connection {
             .ticket()
         {
             Ok(ticket) => {
-                let (engine, record) = (self.engine.clone(), self.record.clone());
-                Ok(Permit::owned(engine, record, ticket))
+                // The permit may outlast this handle, by which the connection is held now.
+                self.record.mark_visited();
+                let trace = Trace::of(&self.record);
+                Ok(Permit::owned(self.engine.clone(), trace, ticket))
             }
             Err(refusal) => Err(self.error(refusal)),
         }
