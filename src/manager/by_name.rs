@@ -41,11 +41,19 @@ impl Brama {
     /// [`Error::ShutDown`].
     pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
+        if !std::thread::panicking()
+            && let Some((trace, ticket)) = engine.try_pass(key)
+        {
+            return Ok(Permit::traced(engine, trace, ticket));
+        }
+        self.acquire_unless_closed(key)
+    }
+
+    #[inline(never)]
+    fn acquire_unless_closed(&self, key: Key<'_>) -> Result<Permit<'_>, Error> {
+        let engine = self.engine();
         engine.with_hash(key, |record, hash, guard| {
-            let ticket = match record.try_pass() {
-                Some(ticket) if !std::thread::panicking() => ticket,
-                _ => record.acquire_for_permit(&engine.context).ticket()?,
-            };
+            let ticket = record.acquire_for_permit(&engine.context).ticket()?;
             let trace = trace::leave(&engine.context, record, hash, guard)?;
             Ok(Permit::traced(engine, trace, ticket))
         })
@@ -187,6 +195,9 @@ impl Brama {
         judge: impl Judge<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
+        if let Some(permit) = self.pass(key) {
+            return call::conclude(permit, judge, |outcome| outcome, f());
+        }
         match self.enter(key)? {
             Entered::Passing(permit) => call::conclude(permit, judge, |outcome| outcome, f()),
             Entered::Held(record, admitted) => {
@@ -263,6 +274,13 @@ impl Brama {
                 call::run_entry_async(self.engine(), &record, entry, judge, f).await
             }
         }
+    }
+
+    /// Lets a guarded call into a closed circuit that is not watched.
+    fn pass(&self, key: Key<'_>) -> Option<Permit<'_>> {
+        let engine = self.engine();
+        let (trace, ticket) = engine.try_pass(key)?;
+        Some(Permit::traced(engine, trace, ticket))
     }
 
     /// Lets a guarded call in.

@@ -79,13 +79,31 @@ impl Brama {
     /// the token there is the first word only.
     #[inline(always)]
     pub(crate) fn try_admit(&self, key: Key<'_>) -> Option<(Trace, u64)> {
+        let (trace, ticket) = self.engine().try_pass(key)?;
+        Some((trace, ticket.mark()))
+    }
+
+    /// [`Brama::success`] where that changes nothing but the totals; otherwise false, and nothing is
+    /// done that counts.
+    #[inline(always)]
+    pub(crate) fn try_success(&self, key: Key<'_>) -> bool {
         let engine = self.engine();
-        let hash = engine.context.hasher.hash(key);
         let guard = reclaim::pin();
-        let record = engine.table.get(hash, key, &guard)?;
-        let mark = record.try_pass()?.mark();
-        let trace = trace::leave(&engine.context, record, hash, &guard).ok()?;
-        Some((trace, mark))
+        let hash = engine.context.hasher.hash(key);
+        let Some(record) = engine.table.get(hash, key, &guard) else {
+            return false;
+        };
+        record.try_success_without_permit(&engine.context) && record.stays(&engine.context, &guard)
+    }
+
+    /// Whether the circuit is closed, which is all of [`Brama::available`] that needs no clock.
+    #[inline(always)]
+    pub(crate) fn passes_freely(&self, key: Key<'_>) -> bool {
+        let engine = self.engine();
+        let guard = reclaim::pin();
+        let hash = engine.context.hasher.hash(key);
+        let record = engine.table.get(hash, key, &guard);
+        record.is_some_and(Record::passes_freely)
     }
 
     /// [`Brama::success_of`] where that changes nothing but the totals; otherwise false, and

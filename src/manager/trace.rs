@@ -30,7 +30,7 @@ use crate::circuit::record::{Record, RecordRef, Refusal, Ticket};
 use crate::manager::engine::Engine;
 use crate::reclaim::{self, Guard};
 use crate::values::error::Error;
-use crate::values::key::KeyBuf;
+use crate::values::key::{Key, KeyBuf};
 
 /// What leads to a registration.
 #[derive(Clone, Copy)]
@@ -76,10 +76,27 @@ pub(crate) fn leave(
 }
 
 impl Engine {
+    /// Admits a call by name to a closed circuit that is not watched. Otherwise `None`, and nothing
+    /// is done that counts.
+    #[inline(always)]
+    pub(crate) fn try_pass(&self, key: Key<'_>) -> Option<(Trace, Ticket)> {
+        let hash = self.context.hasher.hash(key);
+        let guard = reclaim::pin();
+        let record = self.table.get(hash, key, &guard)?;
+        let ticket = record.try_pass()?;
+        let trace = leave(&self.context, record, hash, &guard).ok()?;
+        Some((trace, ticket))
+    }
+
     #[inline(always)]
     fn regain<'g>(&self, trace: Trace, guard: &'g Guard) -> Option<&'g Record> {
-        self.table
-            .find(trace.hash, guard, |record| record.id() == trace.id)
+        let Trace { hash, id } = trace;
+        self.table.find(
+            hash,
+            guard,
+            #[inline(always)]
+            move |record| record.id() == id,
+        )
     }
 
     /// Runs a report on the registration, if it is still there. Pinned: `report` must not run user
