@@ -336,7 +336,7 @@
 //! A manager has one, unless built with [`background(false)`](Builder::background):
 //! it lets expiries happen without traffic, and removes connections that were not used for
 //! [`inactive_threshold`](Builder::inactive_threshold). It removes none that is open before
-//! its time, none that is held open by hand, and none of which a handle or a permit exists. Without it call
+//! its time, none that is held open by hand, and none of which a handle exists. Without it call
 //! [`Brama::poll`] now and then; every answer is the same either way. Tests plug in
 //! a [`ManualClock`] and never sleep.
 //!
@@ -438,16 +438,16 @@
 //!   5. Where the system has no `membarrier` (it came with Linux 4.14, and a filter may
 //!      forbid it): an operation by name may do its share of freeing what was unregistered.
 //! - **No shared cache line is written** by a guarded call that succeeds on a closed circuit,
-//!   if it is made by handle with [`call`](Connection::call) or
-//!   [`acquire`](Connection::acquire). The exceptions: a *recently used* flag, set at most
+//!   made with [`call`](Connection::call) or [`acquire`](Connection::acquire), by handle or by
+//!   name. The exceptions: a *recently used* flag, set at most
 //!   once per cleanup interval; the order of the calls, if the rates count
 //!   [`rate_calls`](docs::rules#what-it-costs); and the total, for threads that found no
 //!   cell of their own in it (a circuit has as many cells as the machine has processors, 4 to 64, and one
 //!   more; a thread keeps the cell that it has taken).
-//! - **Shared cache lines are written** by permits by name ([`Brama::acquire`],
-//!   [`Brama::call`] and its kin) and by owned ones ([`Connection::acquire_owned`]): they
-//!   count a reference to the connection when they are made and when they are reported. So
-//!   do failures, probes, and every report that a subscriber wants to hear of.
+//! - **Shared cache lines are written** by owned permits ([`Connection::acquire_owned`]): they
+//!   count a reference to the manager when they are made and when they are reported, and cost
+//!   [four times as much](docs::performance#which-operation-to-use). So do failures, probes, and
+//!   every report that a subscriber wants to hear of.
 //! - **Signal handlers** may read a circuit's state where C's pass word is
 //!   ([from C](crate#from-c-and-other-languages)), and do nothing else with this library.
 //!   Any other operation may find an expiry that has to be reported, which can start a thread;
