@@ -33,6 +33,7 @@ mod rejection;
 mod save;
 mod subscribe;
 pub(crate) mod subscription;
+pub(crate) mod trace;
 pub(crate) mod waiting;
 #[cfg(feature = "capi")]
 pub(crate) use raw_permit::Admission;

@@ -19,8 +19,8 @@
 //! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
 //!
 //! Records are shared by a count of references: one is the table's, given back
-//! when no reader can find it; others are held by handles, by permits acquired by name, by
-//! notices on their way, and by the stack of records for the driver.
+//! when no reader can find it; others are held by handles, by operations by name while they last,
+//! by notices on their way, and by the stack of records for the driver.
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -94,7 +94,9 @@ use timestamps::{Kind, Stamp};
 #[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
-    hash: u64,
+    /// No other registration of the manager has it. Beside the word: a permit that holds no
+    /// reference finds its registration by it.
+    id: u64,
     owner: Owner,
     /// How far the cold part is away.
     away: u16,
@@ -112,7 +114,8 @@ pub(crate) struct Record {
     failures: Failures,
     /// What has been delivered of the connection, see [`delivered`].
     delivered: AtomicU32,
-    id: u64,
+    /// Of the name. Not with the name: a look-up finds it in the table.
+    hash: u64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
     /// The last registration, configuration, manual control, or admission to a probe; and, in the
     /// higher bits, the types of kept events that found no room in the ring ([`MISSED_SHIFT`]).
@@ -211,7 +214,7 @@ impl Record {
         let entry = opening.map_or(0, |opening| Entry::of(word, opening).tag());
         Record {
             word: AtomicU64::new(word.bits()),
-            hash: newcomer.hash,
+            id: context.next_id(),
             owner: Owner::new(),
             away,
             opening: AtomicU32::new((first.time - 1) as u32),
@@ -226,7 +229,7 @@ impl Record {
                     },
             ),
             cell: Cell::new(),
-            id: context.next_id(),
+            hash: newcomer.hash,
             limit: AtomicU64::new(newcomer.limit.bits()),
             profile: ManuallyDrop::new(ArcSwapOption::new(profile)),
             touched_and_missed: AtomicU64::new(registered_at),
@@ -275,7 +278,6 @@ impl Record {
     /// Notes that a call was admitted whose permit holds no reference, which is activity,
     /// without a clock. The mark lies beside the word: the line is read in any case, and written
     /// once between two cleanups.
-    #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn mark_visited(&self) {
         // Relaxed: an admission that overlaps with a cleanup may count for the time

@@ -94,7 +94,7 @@
 //! | `last_failure` | all, as a maximum | cleanup, `status` | `R` |
 //! | `lasting` | who opens, moves a deadline or ends an opening, by exchange | rejections, `status`, events | `L`, `A`; see `circuit::record::last_opening` |
 //! | `changed_at` | who changes the state, or reads that it changed | `status`, events, the next change | `L`, `A` |
-//! | `references` | the table, handles, owned permits, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
+//! | `references` | the table, handles, notices, the driver's stack | the last one frees | `R` to take, `L` to give back, `A` by the last |
 //! | `delivered` | the dispatcher; who removes (forgotten, coming); who configures (warned) | the dispatcher | `R`; a `SeqCst` fence where removal and registration must not miss each other |
 //! | cold: `parked` | who counts or changes the state | the same, `status` | `AL` exchange, `A` loads before and after the word |
 //! | cold: `probe` | probes | probes, cleanup | `AL` exchange |

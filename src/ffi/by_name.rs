@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::args::{self, clear, key, key_of_lengths, place};
 use super::config::brama_options_t;
 use super::entry::by_name;
-use super::errors::brama_result_t;
-use super::guard::{self, Failure};
+use super::errors::{BRAMA_OK, brama_result_t};
+use super::guard;
 use super::handles::{brama_connection_t, brama_t};
+use super::name::Name;
 use super::report::{self, brama_report_t};
 use super::strings::TERMINATED;
 use super::types::{self, BRAMA_STATE_UNKNOWN, brama_state_t};
@@ -170,7 +171,7 @@ pub unsafe extern "C" fn brama_available(
 ) -> bool {
     // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
     // pointers in `args`.
-    unsafe { available(manager, || key(identifier, scope)) }
+    unsafe { available(manager, Name::terminated(identifier, scope)) }
 }
 
 /// brama_available with a name of these lengths; see brama_register_n.
@@ -183,38 +184,44 @@ pub unsafe extern "C" fn brama_available_n(
     scope: *const c_char,
     scope_length: usize,
 ) -> bool {
+    let name = Name::of_lengths(identifier, identifier_length, scope, scope_length);
     // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths:
     // the rule for pointers in `args`.
-    unsafe {
-        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
-        available(manager, key)
-    }
+    unsafe { available(manager, name) }
 }
 
 /// # Safety
 ///
-/// `manager` is NULL or a manager.
-#[inline]
-unsafe fn available<'k>(
-    manager: *mut brama_t,
-    key: impl FnOnce() -> Result<Key<'k>, Error>,
-) -> bool {
-    guard::value(false, || {
-        // SAFETY: `manager` is NULL or a manager: this function's # Safety.
-        let (manager, key) = (unsafe { args::manager(manager) }, key()?);
-        match manager.available(key) {
-            true => Ok(true),
-            false => unless_it_closed_meanwhile(manager, key),
-        }
-    })
+/// `manager` is NULL or a manager; the names are NULL or texts of their lengths.
+#[inline(always)]
+unsafe fn available(manager: *mut brama_t, name: Name) -> bool {
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
+    let (brama, key) = unsafe { (args::manager(manager), name.plain()) };
+    // Where the circuit is closed, nothing in it panics, so it needs no guard.
+    if key.is_some_and(|key| brama.passes_freely(key)) {
+        return true;
+    }
+    // SAFETY: as of this function: its # Safety asks for the same.
+    unsafe { available_guarded(manager, name) }
 }
 
+/// # Safety
+///
+/// As of [`available`].
 #[inline(never)]
-fn unless_it_closed_meanwhile(manager: &Brama, key: Key<'_>) -> Result<bool, Failure> {
-    match manager.why_unavailable(key) {
-        Some(error) => Err(guard::refused(error, manager.trace(key))),
-        None => Ok(true),
-    }
+unsafe fn available_guarded(manager: *mut brama_t, name: Name) -> bool {
+    guard::value(false, || {
+        // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's
+        // # Safety.
+        let (manager, key) = unsafe { (args::manager(manager), name.key()?) };
+        if manager.available(key) {
+            return Ok(true);
+        }
+        match manager.why_unavailable(key) {
+            Some(error) => Err(guard::refused(error, manager.trace(key))),
+            None => Ok(true),
+        }
+    })
 }
 
 /// The state as of now. BRAMA_STATE_UNKNOWN if no connection of this name is registered, the
@@ -246,7 +253,7 @@ pub unsafe extern "C" fn brama_success(
 ) -> brama_result_t {
     // SAFETY: `manager` is NULL or a manager; the names are NULL or strings: the rule for
     // pointers in `args`.
-    unsafe { by_name(manager, || key(identifier, scope), Brama::success) }
+    unsafe { success(manager, Name::terminated(identifier, scope)) }
 }
 
 /// brama_success with more to tell; a NULL report tells nothing more.
@@ -294,12 +301,34 @@ pub unsafe extern "C" fn brama_success_n(
     scope: *const c_char,
     scope_length: usize,
 ) -> brama_result_t {
+    let name = Name::of_lengths(identifier, identifier_length, scope, scope_length);
     // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths:
     // the rule for pointers in `args`.
-    unsafe {
-        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
-        by_name(manager, key, Brama::success)
+    unsafe { success(manager, name) }
+}
+
+/// # Safety
+///
+/// `manager` is NULL or a manager; the names are NULL or texts of their lengths.
+#[inline(always)]
+unsafe fn success(manager: *mut brama_t, name: Name) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
+    let (brama, key) = unsafe { (args::manager(manager), name.plain()) };
+    // Nothing in it panics, so it needs no guard.
+    if key.is_some_and(|key| brama.try_success(key)) {
+        return BRAMA_OK;
     }
+    // SAFETY: as of this function: its # Safety asks for the same.
+    unsafe { success_guarded(manager, name) }
+}
+
+/// # Safety
+///
+/// As of [`success`].
+#[inline(never)]
+unsafe fn success_guarded(manager: *mut brama_t, name: Name) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
+    unsafe { by_name(manager, || name.key(), Brama::success) }
 }
 
 /// brama_failure with a name and a reason of these lengths: the name as in brama_register_n, the

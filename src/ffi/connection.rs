@@ -84,7 +84,7 @@ fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
     if let Some(handle) = handle
         && let Some(refused) = handle.connection.refusal_while_open()
     {
-        guard::rejected(refused, handle.connection.trace());
+        guard::rejected(refused, handle.trace());
         return false;
     }
     available_guarded(handle)
@@ -94,13 +94,12 @@ fn available_unless_closed(handle: Option<&brama_connection_t>) -> bool {
 #[inline(never)]
 fn available_guarded(handle: Option<&brama_connection_t>) -> bool {
     guard::value(false, || {
-        let connection = &handle.ok_or_else(|| null("connection"))?.connection;
-        if connection.available() {
+        let handle = handle.ok_or_else(|| null("connection"))?;
+        if handle.connection.available() {
             return Ok(true);
         }
-        connection.why_unavailable().map_or(Ok(true), |error| {
-            Err(guard::refused(error, connection.trace()))
-        })
+        let why = handle.connection.why_unavailable();
+        why.map_or(Ok(true), |error| Err(guard::refused(error, handle.trace())))
     })
 }
 

@@ -8,7 +8,8 @@ use super::entry::{by_handle, by_name};
 use super::errors::brama_result_t;
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
-use super::permit::{Granted, brama_permit_t};
+use super::permit::brama_permit_t;
+use super::permit_words::Granted;
 use super::report::{self, brama_report_t};
 use crate::values::event::Report;
 

@@ -30,8 +30,6 @@ pub(super) enum Failure {
     Rejected(Box<Explained>),
     /// A rejection that [`rejected`] has remembered.
     Remembered,
-    /// The registration that a permit belongs to.
-    PermitGone,
     System(io::Error),
     /// In the state that the thread is in.
     ThreadEnds,
@@ -59,7 +57,6 @@ impl Failure {
                 Error::OutOfMemory(_) => BRAMA_ERR_OUT_OF_MEMORY,
             },
             Failure::Rejected(..) | Failure::Remembered => BRAMA_ERR_REJECTED,
-            Failure::PermitGone => BRAMA_ERR_NOT_FOUND,
             Failure::System(error) => system_code(error),
             Failure::ThreadEnds => BRAMA_ERR_UNSUPPORTED,
             Failure::Panic(_) => BRAMA_ERR_PANIC,
@@ -82,9 +79,6 @@ impl fmt::Display for Failure {
             Failure::Error(error) => error.fmt(f),
             Failure::Rejected(explained) => explained.fmt(f),
             Failure::Remembered => f.write_str("rejected"),
-            Failure::PermitGone => {
-                f.write_str("the permit's connection is not registered any more")
-            }
             Failure::System(error) => write!(f, "operating system error: {error}"),
             Failure::ThreadEnds => {
                 f.write_str("called while the thread is exiting: its thread-local storage is gone")

@@ -2,11 +2,13 @@
 
 use std::ffi::CString;
 use std::mem::{offset_of, size_of};
+use std::sync::Arc;
 
 use super::text::{Shelf, Texts, to_c};
 use crate::circuit::record::Status;
 use crate::manager::Brama;
 use crate::manager::connection::Connection;
+use crate::manager::engine::Engine;
 use crate::manager::subscription::{EventQueue, Subscription};
 use crate::sys::manual_clock::ManualClock;
 
@@ -27,6 +29,9 @@ pub struct brama_connection_t {
     pub(super) connection: Connection,
     pub(super) identifier: CString,
     pub(super) scope: Option<CString>,
+    /// Of the name. Also in the record, on a line that other threads write: a rejection remembers
+    /// it.
+    hash: u64,
 }
 
 /// A subscription with a callback, ended and freed by brama_unsubscribe. May be made
@@ -68,9 +73,16 @@ impl brama_connection_t {
     pub(super) fn new(connection: Connection) -> Self {
         let key = connection.key();
         brama_connection_t {
+            hash: connection.hash(),
             connection,
             identifier: to_c(&key.identifier),
             scope: key.scope.as_deref().map(to_c),
         }
+    }
+
+    /// The hash of its name, and its engine: what leads to it again.
+    #[inline(always)]
+    pub(super) fn trace(&self) -> (&Arc<Engine>, u64) {
+        (self.connection.engine(), self.hash)
     }
 }

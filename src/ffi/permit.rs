@@ -1,33 +1,18 @@
 //! Permits: plain structs.
 //!
-//! Six words, of which the permit of a healthy call from a handle uses two:
-//!
-//! ```text
-//! from a handle   handle       place  stamp  –     –             –
-//! by name         manager | 1  place  stamp  hash  registration  –
-//! refused         0            0      0      0     0             0
-//! ```
-//!
-//! The first word tells them apart; what it points to is aligned, so that its lowest
-//! bit is free. Place and stamp are a [`Token`]. By name the permit owns nothing: the report
-//! looks up the registration again. Rejected: a reference to the record (a copy of a permit
-//! that is reported twice would free it twice).
-//!
-//! What is reported on a permit: [`super::permit_report`].
+//! What their words are: [`super::permit_words`]. What is reported on a permit:
+//! [`super::permit_report`].
 
 use std::ffi::c_char;
-use std::mem::align_of;
-use std::ptr;
 
-use super::args::{self, handle, invalid, key, key_of_lengths, place, put};
+use super::args::{self, handle, place, put};
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard;
 use super::handles::{brama_connection_t, brama_t};
+use super::name::Name;
+use super::permit_words::{Granted, OWNER, grant, grant_by_name, token_in, word};
 use super::types::{BRAMA_NEVER, BRAMA_NONE};
-use crate::circuit::record::Token;
-use crate::manager::{Admission, Brama};
 use crate::values::error::Error;
-use crate::values::key::Key;
 
 /// An admission, to be reported once, on any thread. A plain value: it may be copied
 /// and needs no free, and one that is never reported is forgotten (a probe's place is
@@ -40,28 +25,6 @@ pub struct brama_permit_t {
     /// Opaque; do not read or write.
     pub opaque: [u64; 6],
 }
-
-impl brama_permit_t {
-    pub(super) const NONE: Self = brama_permit_t { opaque: [0; 6] };
-
-    pub(super) fn of_handle(connection: *const brama_connection_t, token: Token) -> Self {
-        let owner = connection.expose_provenance() as u64;
-        brama_permit_t {
-            opaque: [owner, token.place, token.stamp, 0, 0, 0],
-        }
-    }
-
-    fn by_name(manager: *mut brama_t, admission: Admission) -> Self {
-        let Admission { hash, id, token } = admission;
-        let owner = manager.expose_provenance() as u64 | BY_NAME;
-        brama_permit_t {
-            opaque: [owner, token.place, token.stamp, hash, id, 0],
-        }
-    }
-}
-
-const BY_NAME: u64 = 1;
-const _: () = assert!(align_of::<brama_t>() > 1 && align_of::<brama_connection_t>() > 1);
 
 /// Asks for admission, and gives a permit into *permit: if the circuit is closed, or half-open
 /// with a probe's place free. A ramp (ramp_ms) admits a share of the calls, drawn by lot.
@@ -85,7 +48,10 @@ pub unsafe extern "C" fn brama_acquire(
 ) -> brama_result_t {
     // SAFETY: `manager` is NULL or a manager; the names are NULL or strings; `permit` is
     // NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
-    unsafe { acquire(manager, || key(identifier, scope), permit, retry_after_ms) }
+    unsafe {
+        let name = Name::terminated(identifier, scope);
+        acquire(manager, name, permit, retry_after_ms)
+    }
 }
 
 /// brama_acquire with a name of these lengths; see brama_register_n.
@@ -103,25 +69,55 @@ pub unsafe extern "C" fn brama_acquire_n(
     // SAFETY: `manager` is NULL or a manager; the names are NULL or texts of their lengths;
     // `permit` is NULL or a place; `retry_after_ms` too: the rule for pointers in `args`.
     unsafe {
-        let key = || key_of_lengths(identifier, identifier_length, scope, scope_length);
-        acquire(manager, key, permit, retry_after_ms)
+        let name = Name::of_lengths(identifier, identifier_length, scope, scope_length);
+        acquire(manager, name, permit, retry_after_ms)
     }
 }
 
 /// # Safety
 ///
-/// `manager` is NULL or a manager; `permit` and `retry_after_ms` are NULL or places.
-#[inline]
-unsafe fn acquire<'k>(
+/// `manager` is NULL or a manager; the names are NULL or texts of their lengths; `permit` and
+/// `retry_after_ms` are NULL or places.
+#[inline(always)]
+unsafe fn acquire(
     manager: *mut brama_t,
-    key: impl FnOnce() -> Result<Key<'k>, Error>,
+    name: Name,
+    permit: *mut brama_permit_t,
+    retry_after_ms: *mut u64,
+) -> brama_result_t {
+    // SAFETY: `manager` is NULL or a manager; the names are NULL or texts: this function's # Safety.
+    let (brama, key) = unsafe { (args::manager(manager), name.plain()) };
+    if !permit.is_null()
+        && let Some(key) = key
+        && let Some((trace, mark)) = brama.try_admit(key)
+    {
+        // SAFETY: a place for a permit, and one for a number or NULL. Nothing in it panics, so it
+        // needs no guard.
+        unsafe {
+            grant_by_name(permit, brama, trace, mark);
+            put(retry_after_ms, 0);
+        }
+        return BRAMA_OK;
+    }
+    // SAFETY: as of this function: its # Safety asks for the same.
+    unsafe { acquire_by_name_guarded(manager, name, permit, retry_after_ms) }
+}
+
+/// # Safety
+///
+/// As of [`acquire`].
+#[inline(never)]
+unsafe fn acquire_by_name_guarded(
+    manager: *mut brama_t,
+    name: Name,
     permit: *mut brama_permit_t,
     retry_after_ms: *mut u64,
 ) -> brama_result_t {
     guard::result(|| {
         // SAFETY: `manager` is NULL or a manager: this function's # Safety.
         let brama = unsafe { args::manager(manager) };
-        let key = place("permit", permit).and_then(|_| key());
+        // SAFETY: the names are NULL or texts: this function's # Safety.
+        let key = place("permit", permit).and_then(|_| unsafe { name.key() });
         let admitted = key
             .clone()
             .and_then(|key| brama.admit(key))
@@ -189,7 +185,7 @@ unsafe fn acquire_unless_closed(
             permit.write(brama_permit_t::NONE);
             put(retry_after_ms, refused.wait().unwrap_or(BRAMA_NEVER));
         }
-        return guard::rejected(refused, handle.connection.trace());
+        return guard::rejected(refused, handle.trace());
     }
     // SAFETY: `connection` is NULL or a handle; `permit` is NULL or a place; `retry_after_ms`
     // too: this function's # Safety.
@@ -219,36 +215,10 @@ unsafe fn acquire_guarded(
         // SAFETY: `permit` is NULL or a place; `retry_after_ms` too: this function's # Safety.
         let answered = unsafe { answer(admitted, permit, retry_after_ms) };
         answered.map_err(|error| match handle {
-            Ok(handle) => guard::refused(error, handle.connection.trace()),
+            Ok(handle) => guard::refused(error, handle.trace()),
             Err(_) => error.into(),
         })
     })
-}
-
-/// Fills in the two words that the permit of a healthy call has. In one store where that can
-/// be: a caller that copies both words with one load then need not wait until two
-/// stores have reached the cache, which takes longer than the whole call.
-///
-/// # Safety
-///
-/// `permit` is a place for one.
-#[inline]
-unsafe fn grant(permit: *mut brama_permit_t, connection: *const brama_connection_t, mark: u64) {
-    let owner = connection.expose_provenance() as u64;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: `permit` is a place for a permit, which is longer than two words: this function's
-    // # Safety. Every such processor has these instructions.
-    unsafe {
-        use std::arch::x86_64::{_mm_set_epi64x, _mm_storeu_si128};
-        let words = _mm_set_epi64x(mark.cast_signed(), owner.cast_signed());
-        _mm_storeu_si128(permit.cast(), words);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: `permit` is a place for a permit, which begins with two words: this function's
-    // # Safety.
-    unsafe {
-        permit.cast::<[u64; 2]>().write([owner, mark]);
-    }
 }
 
 /// # Safety
@@ -360,120 +330,4 @@ pub unsafe extern "C" fn brama_permit_covers_at(
             Granted::ByName(brama, admission) => connection.is_covered_by_name(brama, admission),
         })
     })
-}
-
-// Where the words of a permit are.
-const OWNER: usize = 0;
-const PLACE: usize = 1;
-const STAMP: usize = 2;
-const HASH: usize = 3;
-const REGISTRATION: usize = 4;
-
-/// One word of a permit. The permit of a healthy call has two, the rest need not be
-/// initialised: so it is never looked at as a whole.
-///
-/// # Safety
-///
-/// A permit that has this word.
-#[inline(always)]
-unsafe fn word(permit: *const brama_permit_t, word: usize) -> u64 {
-    // SAFETY: `permit` is a permit that has this word: this function's # Safety.
-    unsafe { permit.cast::<u64>().add(word).read() }
-}
-
-/// # Safety
-///
-/// A permit.
-unsafe fn token_in(permit: *const brama_permit_t) -> Token {
-    // SAFETY: `permit` is a permit; its first word says whether the token has a second: this
-    // function's # Safety.
-    unsafe {
-        let place = word(permit, PLACE);
-        match Token::has_stamp(place) {
-            true => Token {
-                place,
-                stamp: word(permit, STAMP),
-            },
-            false => Token::to_pass(place),
-        }
-    }
-}
-
-/// The handle of a permit from a handle, and the first word of its token.
-///
-/// # Safety
-///
-/// A permit whose handle is still there, if it is from one.
-#[inline(always)]
-pub(super) unsafe fn healthy<'a>(
-    permit: *const brama_permit_t,
-) -> Option<(&'a brama_connection_t, u64)> {
-    // SAFETY: `permit` is a permit, whose handle is still there: this function's # Safety.
-    unsafe {
-        let handle = handle_of(word(permit, OWNER))?;
-        Some((handle, word(permit, PLACE)))
-    }
-}
-
-/// The handle that a permit is from, if it is from one.
-///
-/// # Safety
-///
-/// The first word of a permit whose handle is still there, if it is from one.
-#[inline]
-unsafe fn handle_of<'a>(owner: u64) -> Option<&'a brama_connection_t> {
-    if owner & BY_NAME != 0 {
-        return None;
-    }
-    let handle = ptr::with_exposed_provenance::<brama_connection_t>(owner as usize);
-    // SAFETY: not BY_NAME, so zero or the address of a handle that is still there: this
-    // function's # Safety.
-    unsafe { handle.as_ref() }
-}
-
-/// What a permit's words say.
-pub(super) enum Granted<'a> {
-    ByHandle(&'a brama_connection_t, Token),
-    ByName(&'a Brama, Admission),
-}
-
-impl<'a> Granted<'a> {
-    /// # Safety
-    ///
-    /// NULL, zero, or a permit whose handle or manager is still there.
-    #[inline]
-    pub(super) unsafe fn to(permit: *const brama_permit_t) -> Result<Self, Error> {
-        if permit.is_null() {
-            return Err(args::null("permit"));
-        }
-        // SAFETY: not NULL, so a permit: this function's # Safety.
-        let owner = unsafe { word(permit, OWNER) };
-        // SAFETY: `owner` is its first word, and its handle is still there: this function's
-        // # Safety.
-        if let Some(handle) = unsafe { handle_of(owner) } {
-            // SAFETY: `permit` is a permit: this function's # Safety.
-            return Ok(Granted::ByHandle(handle, unsafe { token_in(permit) }));
-        }
-        let address = (owner & !BY_NAME) as usize;
-        let manager = ptr::with_exposed_provenance::<brama_t>(address);
-        // SAFETY: BY_NAME, so zero or the address of a manager that is still there: this
-        // function's # Safety.
-        match unsafe { manager.as_ref() } {
-            Some(manager) => {
-                // SAFETY: a permit by name has all its words.
-                let admission = unsafe {
-                    Admission {
-                        hash: word(permit, HASH),
-                        id: word(permit, REGISTRATION),
-                        token: token_in(permit),
-                    }
-                };
-                Ok(Granted::ByName(&manager.brama, admission))
-            }
-            None => {
-                let allowed = "must have been given by brama_acquire or brama_connection_acquire";
-                Err(invalid("permit", "zero", allowed))
-            }
-        }
-    }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::args;
 use super::errors::{BRAMA_OK, brama_result_t};
 use super::guard::{self, Failure};
-use super::permit::{Granted, brama_permit_t, healthy};
+use super::permit::brama_permit_t;
+use super::permit_words::{Granted, healthy, healthy_by_name};
 use super::report::{self, brama_report_t};
 use super::strings::TERMINATED;
 use crate::circuit::record::{Begun, Token};
-use crate::values::error::Error;
 use crate::values::event::Report;
 
 /// Reports that the admitted call succeeded.
@@ -51,12 +51,17 @@ unsafe fn success(permit: *const brama_permit_t) -> brama_result_t {
     // SAFETY: `permit` is a permit: this function's # Safety. Nothing in it panics, so it needs
     // no guard.
     unsafe {
-        if let Some((handle, mark)) = healthy(permit)
-            && handle.connection.try_success_of(mark)
-        {
-            return BRAMA_OK;
+        let is_counted = match healthy(permit) {
+            Some((handle, mark)) => handle.connection.try_success_of(mark),
+            None => match healthy_by_name(permit) {
+                Some((brama, trace, mark)) => brama.try_success_of(trace, mark),
+                None => false,
+            },
+        };
+        match is_counted {
+            true => BRAMA_OK,
+            false => success_that_matters(permit),
         }
-        success_that_matters(permit)
     }
 }
 
@@ -300,7 +305,7 @@ impl Granted<'_> {
                 Ok(())
             }
             Granted::ByHandle(handle, token) => Ok(handle.connection.success_of(token, report)?),
-            Granted::ByName(brama, admission) => found(brama.success_of(admission, report)),
+            Granted::ByName(brama, admission) => Ok(brama.success_of(admission, report)?),
         }
     }
 
@@ -309,25 +314,21 @@ impl Granted<'_> {
             Granted::ByHandle(handle, token) => {
                 Ok(handle.connection.failure_of(token, report, wait)?)
             }
-            Granted::ByName(brama, admission) => found(brama.failure_of(admission, report, wait)),
+            Granted::ByName(brama, admission) => Ok(brama.failure_of(admission, report, wait)?),
         }
     }
 
     fn cancelled(self) -> Result<(), Failure> {
         match self {
             Granted::ByHandle(handle, token) => Ok(handle.connection.cancelled_of(token)?),
-            Granted::ByName(brama, admission) => found(brama.cancelled_of(admission)),
+            Granted::ByName(brama, admission) => Ok(brama.cancelled_of(admission)?),
         }
     }
 
     fn ignored(self) -> Result<(), Failure> {
         match self {
             Granted::ByHandle(handle, token) => Ok(handle.connection.ignored_of(token)?),
-            Granted::ByName(brama, admission) => found(brama.ignored_of(admission)),
+            Granted::ByName(brama, admission) => Ok(brama.ignored_of(admission)?),
         }
     }
-}
-
-fn found<T>(answer: Option<Result<T, Error>>) -> Result<T, Failure> {
-    Ok(answer.ok_or(Failure::PermitGone)??)
 }

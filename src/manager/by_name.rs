@@ -10,10 +10,20 @@ use crate::manager::call::{self, Admitted};
 use crate::manager::classified::{By, ByResult, Classified, Judge, WithReason};
 use crate::manager::engine::Engine;
 use crate::manager::permit::{Outcome, Permit};
+use crate::manager::trace;
 use crate::values::error::{CallError, Error};
 use crate::values::event::Report;
 use crate::values::key::Key;
 use crate::values::state::State;
+
+/// A guarded call by name that was let in.
+enum Entered<'a> {
+    /// By a closed circuit.
+    Passing(Permit<'a>),
+    /// Otherwise. The record is held as long as the call lasts: calls inside of it may ask whether
+    /// they are of the same circuit.
+    Held(RecordRef, Admitted),
+}
 
 impl Brama {
     /// Whether a call would be admitted now. False for an unknown name.
@@ -28,8 +38,8 @@ impl Brama {
         self.engine().available(key.into())
     }
 
-    /// Asks for admission; see [`Connection::acquire`](crate::Connection::acquire). The permit keeps what it
-    /// needs of the connection, even if that is removed.
+    /// Asks for admission; see [`Connection::acquire`](crate::Connection::acquire). The permit
+    /// holds no reference to the connection: its report looks that up again, without the name.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().auto_register(true).build()?;
@@ -43,13 +53,21 @@ impl Brama {
     /// [`Error::ShutDown`].
     pub fn acquire<'k>(&self, key: impl Into<Key<'k>>) -> Result<Permit<'_>, Error> {
         let (engine, key) = (self.engine(), key.into());
-        engine.with(key, |record, _| {
-            let held = record.hold();
-            let ticket = match record.try_pass() {
-                Some(ticket) if !std::thread::panicking() => ticket,
-                _ => record.acquire_for_permit(&engine.context).ticket()?,
-            };
-            Ok(Permit::by_name(engine, held, ticket))
+        if !std::thread::panicking()
+            && let Some((trace, ticket)) = engine.try_pass(key)
+        {
+            return Ok(Permit::traced(engine, trace, ticket));
+        }
+        self.acquire_unless_closed(key)
+    }
+
+    #[inline(never)]
+    fn acquire_unless_closed(&self, key: Key<'_>) -> Result<Permit<'_>, Error> {
+        let engine = self.engine();
+        engine.with_hash(key, |record, hash, guard| {
+            let ticket = record.acquire_for_permit(&engine.context).ticket()?;
+            let trace = trace::leave(&engine.context, record, hash, guard)?;
+            Ok(Permit::traced(engine, trace, ticket))
         })
     }
 
@@ -235,9 +253,16 @@ impl Brama {
         judge: impl Judge<T, E>,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
-        let (record, admitted) = self.enter(key)?;
-        let entry = admitted.entry(self.engine(), &record);
-        call::run_entry(self.engine(), &record, entry, judge, f)
+        if let Some(permit) = self.pass(key) {
+            return call::conclude(permit, judge, |outcome| outcome, f());
+        }
+        match self.enter(key)? {
+            Entered::Passing(permit) => call::conclude(permit, judge, |outcome| outcome, f()),
+            Entered::Held(record, admitted) => {
+                let entry = admitted.entry(self.engine(), &record);
+                call::run_entry(self.engine(), &record, entry, judge, f)
+            }
+        }
     }
 
     /// [`Brama::call`] for a future; see [`Connection::call_async`](crate::Connection::call_async).
@@ -306,17 +331,32 @@ impl Brama {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let (record, admitted) = self.enter(key)?;
-        let entry = admitted.entry(self.engine(), &record);
-        call::run_entry_async(self.engine(), &record, entry, judge, f).await
+        match self.enter(key)? {
+            Entered::Passing(permit) => call::conclude(permit, judge, |outcome| outcome, f().await),
+            Entered::Held(record, admitted) => {
+                let entry = admitted.entry(self.engine(), &record);
+                call::run_entry_async(self.engine(), &record, entry, judge, f).await
+            }
+        }
     }
 
-    /// Lets a guarded call in. The record is held as long as the call lasts.
-    fn enter(&self, key: Key<'_>) -> Result<(RecordRef, Admitted), Error> {
+    /// Lets a guarded call into a closed circuit that is not watched.
+    fn pass(&self, key: Key<'_>) -> Option<Permit<'_>> {
         let engine = self.engine();
-        engine.with(key, |record, _| {
+        let (trace, ticket) = engine.try_pass(key)?;
+        Some(Permit::traced(engine, trace, ticket))
+    }
+
+    /// Lets a guarded call in.
+    fn enter(&self, key: Key<'_>) -> Result<Entered<'_>, Error> {
+        let engine = self.engine();
+        engine.with_hash(key, |record, hash, guard| {
+            if let Some(ticket) = record.pass(&engine.context) {
+                let trace = trace::leave(&engine.context, record, hash, guard)?;
+                return Ok(Entered::Passing(Permit::traced(engine, trace, ticket)));
+            }
             let held = record.hold();
-            call::admit(engine, record).map(|admitted| (held, admitted))
+            call::admit(engine, record).map(|admitted| Entered::Held(held, admitted))
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::circuit::record::{OpenFor, Record, RecordRef, Refusal, Status, Ticket};
 use crate::manager::engine::Engine;
 use crate::manager::permit::Permit;
+use crate::manager::trace::Trace;
 use crate::values::error::{Error, Rejected};
 use crate::values::event::Report;
 use crate::values::key::KeyBuf;
@@ -119,7 +120,7 @@ impl Connection {
     }
 
     /// [`Connection::acquire`] with a permit that borrows nothing and may be sent
-    /// anywhere.
+    /// anywhere. It keeps neither the connection, as a handle does, nor the manager.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -139,8 +140,10 @@ impl Connection {
             .ticket()
         {
             Ok(ticket) => {
-                let (engine, record) = (self.engine.clone(), self.record.clone());
-                Ok(Permit::owned(engine, record, ticket))
+                // The permit may outlast this handle, by which the connection is held now.
+                self.record.mark_visited();
+                let trace = Trace::of(&self.record);
+                Ok(Permit::owned(self.engine.clone(), trace, ticket))
             }
             Err(refusal) => Err(self.error(refusal)),
         }

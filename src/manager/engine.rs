@@ -120,11 +120,21 @@ impl Engine {
         key: Key<'_>,
         operation: impl Fn(&Record, &Guard) -> Result<T, Refusal>,
     ) -> Result<T, Error> {
+        self.with_hash(key, |record, _, guard| operation(record, guard))
+    }
+
+    /// [`Engine::with`] that hands on the hash of the name.
+    #[inline]
+    pub(crate) fn with_hash<T>(
+        &self,
+        key: Key<'_>,
+        operation: impl Fn(&Record, u64, &Guard) -> Result<T, Refusal>,
+    ) -> Result<T, Error> {
         let hash = self.context.hasher.hash(key);
         loop {
             let guard = reclaim::pin();
             if let Some(record) = self.table.get(hash, key, &guard) {
-                match operation(record, &guard) {
+                match operation(record, hash, &guard) {
                     Err(Refusal::Gone) => {}
                     answer => return answer.map_err(|refusal| record.error(refusal)),
                 }

@@ -1,9 +1,8 @@
 //! Permits as plain words, by name: for callers who cannot hold a
 //! [`Permit`](crate::Permit).
 //!
-//! Such a permit owns nothing. It says which registration it belongs to, and the
-//! report looks that up again: by its hash, and by the number that no other
-//! registration of the manager has.
+//! Such a permit owns nothing. It has a [`Trace`], by which its report looks the registration up
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use super::Brama;
 use crate::circuit::record::{Record, Refusal, Refused, Ticket, Token};
 use crate::manager::engine::Engine;
+use crate::manager::trace::{self, Trace};
 use crate::reclaim::{self, Guard};
 use crate::values::error::{Error, Explained};
 use crate::values::event::Report;
@@ -20,8 +20,7 @@ use crate::values::state::State;
 /// An admission by name, in plain words.
 #[derive(Clone, Copy)]
 pub(crate) struct Admission {
-    pub(crate) hash: u64,
-    pub(crate) id: u64,
+    pub(crate) trace: Trace,
     pub(crate) token: Token,
 }
 
@@ -67,54 +66,83 @@ impl Brama {
 
     pub(crate) fn admit(&self, key: Key<'_>) -> Result<Admission, Error> {
         let engine = self.engine();
-        engine.with(key, |record, guard| {
+        engine.with_hash(key, |record, hash, guard| {
             let ticket = record.acquire(&engine.context)?;
-            // The admission holds no reference that would keep the connection registered.
-            record.mark_visited();
-            if !record.stays(&engine.context, guard) {
-                return Err(Refusal::Gone);
-            }
             Ok(Admission {
-                hash: record.hash(),
-                id: record.id(),
+                trace: trace::leave(&engine.context, record, hash, guard)?,
                 token: ticket.token(),
             })
         })
     }
 
-    /// `None`: the registration is gone.
+    /// [`Brama::admit`] to a closed circuit; otherwise `None`, and nothing is done that counts. Of
+    /// the token there is the first word only.
+    #[inline(always)]
+    pub(crate) fn try_admit(&self, key: Key<'_>) -> Option<(Trace, u64)> {
+        let (trace, ticket) = self.engine().try_pass(key)?;
+        Some((trace, ticket.mark()))
+    }
+
+    /// [`Brama::success`] where that changes nothing but the totals; otherwise false, and nothing is
+    /// done that counts.
+    #[inline(always)]
+    pub(crate) fn try_success(&self, key: Key<'_>) -> bool {
+        let engine = self.engine();
+        let guard = reclaim::pin();
+        let hash = engine.context.hasher.hash(key);
+        let Some(record) = engine.table.get(hash, key, &guard) else {
+            return false;
+        };
+        record.try_success_without_permit(&engine.context) && record.stays(&engine.context, &guard)
+    }
+
+    /// Whether the circuit is closed, which is all of [`Brama::available`] that needs no clock.
+    #[inline(always)]
+    pub(crate) fn passes_freely(&self, key: Key<'_>) -> bool {
+        let engine = self.engine();
+        let guard = reclaim::pin();
+        let hash = engine.context.hasher.hash(key);
+        let record = engine.table.get(hash, key, &guard);
+        record.is_some_and(Record::passes_freely)
+    }
+
+    /// [`Brama::success_of`] where that changes nothing but the totals; otherwise false, and
+    /// nothing is done.
+    #[inline(always)]
+    pub(crate) fn try_success_of(&self, trace: Trace, mark: u64) -> bool {
+        self.engine().try_success_on(trace, mark)
+    }
+
     pub(crate) fn success_of(
         &self,
         admission: Admission,
         report: &Report<'_>,
-    ) -> Option<Result<(), Error>> {
+    ) -> Result<(), Error> {
         self.settle(admission, |record, engine, ticket, guard| {
             record.success_by_name(&engine.context, Some(ticket), report, guard)
         })
     }
 
-    /// `None`: the registration is gone. A `wait` of zero: an ordinary failure.
+    /// A `wait` of zero: an ordinary failure.
     pub(crate) fn failure_of(
         &self,
         admission: Admission,
         report: &Report<'_>,
         wait: Duration,
-    ) -> Option<Result<u32, Error>> {
+    ) -> Result<u32, Error> {
         self.settle(admission, |record, engine, ticket, _| {
             record.failure_for(&engine.context, Some(ticket), report, wait)
         })
     }
 
-    /// `None`: the registration is gone.
-    pub(crate) fn cancelled_of(&self, admission: Admission) -> Option<Result<(), Error>> {
+    pub(crate) fn cancelled_of(&self, admission: Admission) -> Result<(), Error> {
         self.settle(admission, |record, engine, ticket, _| {
             let _held = record.hold();
             record.cancelled(&engine.context, ticket)
         })
     }
 
-    /// `None`: the registration is gone.
-    pub(crate) fn ignored_of(&self, admission: Admission) -> Option<Result<(), Error>> {
+    pub(crate) fn ignored_of(&self, admission: Admission) -> Result<(), Error> {
         self.settle(admission, |record, engine, ticket, _| {
             let _held = record.hold();
             record.ignored(&engine.context, ticket)
@@ -124,21 +152,12 @@ impl Brama {
     #[inline]
     fn settle<T>(
         &self,
-        admission: Admission,
+        Admission { trace, token }: Admission,
         report: impl FnOnce(&Record, &Engine, Ticket, &Guard) -> Result<T, Refusal>,
-    ) -> Option<Result<T, Error>> {
+    ) -> Result<T, Error> {
         let engine = self.engine();
-        let guard = reclaim::pin();
-        let found = engine
-            .table
-            .find(admission.hash, &guard, |record| record.id() == admission.id);
-        match found {
-            Some(record) => {
-                let answer = report(record, engine, admission.token.ticket(), &guard);
-                Some(answer.map_err(|refusal| engine.error(refusal, record)))
-            }
-            None if engine.is_shut() => Some(Err(Error::ShutDown)),
-            None => None,
-        }
+        engine.report_on(trace, |record, guard| {
+            report(record, engine, token.ticket(), guard)
+        })
     }
 }

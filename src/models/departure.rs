@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::circuit::{Circuit, explore, half_open, one_failure, open};
 use crate::circuit::record::{OpenFor, Refusal};
+use crate::manager::trace;
 use crate::reclaim;
 use crate::values::event::Report;
 use crate::values::settings::ConnectionOptions;
@@ -108,6 +109,19 @@ fn a_cleanup_loses_no_success_by_name() {
         record
             .success_by_name(context, None, &Report::NONE, &guard)
             .is_ok()
+    });
+}
+
+/// A permit by name: it holds no reference, and leaves nothing but a mark.
+///
+/// Mutations: `an-admission-by-name-without-a-mark`, `an-admission-by-name-without-a-second-look`.
+#[test]
+fn a_cleanup_loses_no_admission_by_name() {
+    one_of_two_wins(|circuit| {
+        let guard = reclaim::pin();
+        let (context, record) = (&circuit.context, &circuit.record);
+        let is_admitted = record.acquire(context).is_ok();
+        is_admitted && trace::leave(context, record, record.hash(), &guard).is_ok()
     });
 }
 

@@ -2,17 +2,24 @@
 //!
 //! No party runs in a model's main thread, which loom explores incompletely.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::circuit::record::{RecordRef, Ticket};
 use crate::events::bus::Notices;
 use crate::manager::engine::Engine;
+use crate::manager::permit::Permit;
+use crate::manager::trace::Trace;
 use crate::sys::clock::Clock;
 use crate::sys::manual_clock::ManualClock;
+use crate::values::error::Error;
 use crate::values::mode::Mode;
 use crate::values::settings::{Config, Global};
+use crate::values::state::Word;
 
 pub(super) fn engine() -> Arc<Engine> {
     let clock = Clock::Manual(ManualClock::new());
@@ -83,4 +90,39 @@ fn a_registration_and_a_change_of_the_mode_do_not_miss_each_other() {
         let status = record.status(&engine.context).expect("registered");
         assert_eq!(status.mode, Mode::Shadow, "it knows the new mode");
     });
+}
+
+/// A permit that was given by the first registration of a name, and is reported while the name is
+/// unregistered and registered again. Both registrations begin in the same state, so the number
+/// alone distinguishes them.
+///
+/// Mutation: `a-trace-without-its-number`.
+#[test]
+fn a_report_by_a_trace_reaches_its_own_registration_or_none() {
+    let all = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = all.clone();
+    check(move || {
+        let engine = engine();
+        let first = engine.register("db".into(), None).expect("a new name");
+        let trace = Trace::of(&first);
+        let replacing = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                engine.unregister("db".into()).expect("registered");
+                engine.register("db".into(), None).expect("free again")
+            }
+        });
+        let reporting = thread::spawn({
+            let engine = engine.clone();
+            move || Permit::traced(&engine, trace, Ticket::to_pass_at(Word::NEW.mark())).success()
+        });
+        let second = replacing.join().unwrap();
+        let answer = reporting.join().unwrap();
+        let successes =
+            |record: &RecordRef| record.status(&engine.context).map(|it| it.total_successes);
+        assert_eq!(successes(&second), Some(0), "it is not its own");
+        assert!(matches!(answer, Ok(()) | Err(Error::NotFound(_))));
+        seen.lock().unwrap().insert(answer.is_ok());
+    });
+    assert_eq!(*all.lock().unwrap(), [false, true].into());
 }

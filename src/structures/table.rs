@@ -171,6 +171,7 @@ impl<T: Entry> Table<T> {
     }
 
     /// The entry with this hash that `is` names.
+    #[inline(always)]
     pub(crate) fn find<'g>(
         &self,
         hash: u64,

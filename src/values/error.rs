@@ -43,7 +43,8 @@ pub enum Error {
     InvalidArgument(Details<Invalid>),
     /// A setting is outside its allowed range; nothing was changed.
     InvalidConfig(Details<Invalid>),
-    /// No connection of this name is registered (any more).
+    /// No connection of this name is registered (any more). Without a name, which is an empty
+    /// identifier: it is the answer to a permit by name or an owned one, which keeps none.
     NotFound(Details<KeyBuf>),
     /// A connection of this name is registered already, and was left untouched.
     AlreadyRegistered(Details<KeyBuf>),
@@ -195,6 +196,12 @@ impl Error {
         Error::NotFound(Details::new(key.to_buf()))
     }
 
+    /// A permit's connection is not registered any more, and the permit does not know the name.
+    #[cold]
+    pub(crate) fn permit_gone() -> Self {
+        Error::not_found(Key::new(None, ""))
+    }
+
     #[cold]
     pub(crate) fn already_registered(key: Key<'_>) -> Self {
         Error::AlreadyRegistered(Details::new(key.to_buf()))
@@ -229,6 +236,9 @@ impl fmt::Display for Error {
         match self {
             Error::InvalidArgument(invalid) => write!(f, "invalid argument {invalid}"),
             Error::InvalidConfig(invalid) => write!(f, "invalid setting {invalid}"),
+            Error::NotFound(key) if key.identifier.is_empty() => {
+                f.write_str("the permit's connection is not registered any more")
+            }
             Error::NotFound(key) => write!(f, "no connection {key} is registered"),
             Error::AlreadyRegistered(key) => write!(f, "connection {key} is already registered"),
             Error::Rejected(rejected) => rejected.fmt(f),

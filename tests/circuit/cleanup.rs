@@ -1,7 +1,7 @@
 //! The removal of what is not used. Time is a manual clock.
 
 use crate::common::{manager_with, ms};
-use brama::{Brama, Config, ConnectionOptions, ManualClock, OpenFor, State};
+use brama::{Brama, Config, ConnectionOptions, Error, ManualClock, OpenFor, Permit, State};
 
 /// Lets `ms` pass as a driver would see it: a turn each second.
 fn pass(brama: &Brama, clock: &ManualClock, seconds: u64) {
@@ -18,8 +18,6 @@ fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
     let (brama, clock) = manager_with(idle);
     let held = brama.register("held", None).expect("a new name");
     let other = held.clone();
-    brama.register("borrowed", None).expect("a new name");
-    let permit = brama.acquire("borrowed").expect("closed");
     brama.register("idle", None).expect("a new name");
     brama.register("busy", None).expect("a new name");
     for _ in 0..80 {
@@ -34,11 +32,39 @@ fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
         other.call(|| Ok::<_, ()>(())).is_ok(),
         "one handle is enough"
     );
-    permit.success().expect("it kept its connection");
     drop(other);
     pass(&brama, &clock, 80);
     assert_eq!(brama.state("held"), State::Unknown);
-    assert_eq!(brama.state("borrowed"), State::Unknown);
+}
+
+/// It holds no reference. Its admission is activity, and so is its report.
+#[test]
+fn a_permit_without_a_handle_keeps_its_connection_for_one_threshold_at_most() {
+    type Acquire = fn(&Brama) -> Result<Permit<'_>, Error>;
+    let ways: [Acquire; 2] = [
+        |brama| brama.acquire("db"),
+        |brama| brama.connection("db")?.acquire_owned(),
+    ];
+    for acquire in ways {
+        let (brama, clock) =
+            manager_with(|b| b.inactive_threshold(ms(30_000)).cleanup_interval(ms(1_000)));
+        brama.register("db", None).expect("a new name");
+        pass(&brama, &clock, 29);
+        let [early, late] = [(); 2].map(|()| acquire(&brama).expect("closed"));
+        pass(&brama, &clock, 29);
+        early.success().expect("registered");
+        pass(&brama, &clock, 29);
+        assert_eq!(brama.state("db"), State::Closed, "a report is activity");
+        pass(&brama, &clock, 3);
+        assert_eq!(brama.state("db"), State::Unknown);
+        let gone = late.success();
+        assert!(matches!(&gone, Err(Error::NotFound(name)) if name.identifier.is_empty()));
+        let message = gone.expect_err("gone").to_string();
+        assert_eq!(
+            message,
+            "the permit's connection is not registered any more"
+        );
+    }
 }
 
 #[test]

@@ -71,15 +71,35 @@ fn a_late_failure_from_before_the_recovery_opens_nothing() {
 }
 
 #[test]
-fn a_late_report_by_name_does_not_reach_a_connection_registered_anew() {
+fn a_late_report_does_not_reach_a_connection_registered_anew() {
     let (brama, _clock) = manager_with(|b| b.max_attempts(1));
-    brama.register("db", None).expect("a new name");
-    let permit = brama.acquire("db").expect("closed");
+    let first = brama.register("db", None).expect("a new name");
+    let acquire = || {
+        [
+            brama.acquire("db").expect("closed"),
+            first.acquire_owned().expect("closed"),
+        ]
+    };
+    let (failing, succeeding, ignored, dropped) = (acquire(), acquire(), acquire(), acquire());
     brama.unregister("db").expect("registered");
     let anew = brama.register("db", None).expect("free again");
-    assert!(matches!(permit.failure(None), Err(Error::NotFound(_))));
+    for permit in failing {
+        assert!(matches!(permit.failure(None), Err(Error::NotFound(_))));
+    }
+    for permit in succeeding {
+        assert!(matches!(permit.success(), Err(Error::NotFound(_))));
+    }
+    for permit in ignored {
+        assert!(matches!(permit.ignore(), Err(Error::NotFound(_))));
+    }
+    drop(dropped);
     let status = anew.status().expect("registered");
-    assert_eq!((status.state, status.total_failures), (State::Closed, 0));
+    let totals = (
+        status.total_successes,
+        status.total_failures,
+        status.total_ignored,
+    );
+    assert_eq!((status.state, totals), (State::Closed, (0, 0, 0)));
 }
 
 /// gobreaker #37, #119; pybreaker #3, recloser: nothing is held around the call.

@@ -56,6 +56,8 @@ pub struct Circuit {
     opened_at: Option<u64>,
     changed_at: Option<u64>,
     pub active_at: u64,
+    /// A call was admitted since the last cleanup, which takes it for activity then.
+    pub is_visited: bool,
 }
 
 impl Circuit {
@@ -89,6 +91,7 @@ impl Circuit {
             opened_at: None,
             changed_at: None,
             active_at: now,
+            is_visited: false,
         }
     }
 

@@ -198,6 +198,7 @@ impl Manager {
         let admission = circuit
             .acquire(&settings, now, next_id, drawn)
             .map_err(|(why, wait)| Answer::Rejected(why, wait))?;
+        circuit.is_visited = true;
         let id = circuit.id;
         self.last_id += 2;
         let name = who.name();
@@ -247,7 +248,14 @@ impl Manager {
         reason: Option<&'static str>,
     ) -> Answer {
         let who = Who::Handle(permit.handle);
-        self.report(who, Some(&permit.admission), outcome, reason)
+        match self.report(who, Some(&permit.admission), outcome, reason) {
+            // A permit knows no name.
+            Answer::NotFound(_) => Answer::NotFound(brama::KeyBuf {
+                scope: None,
+                identifier: String::new(),
+            }),
+            answer => answer,
+        }
     }
 
     pub fn cancel(&mut self, permit: &Permit) -> Answer {
@@ -356,7 +364,7 @@ impl Manager {
         })
     }
 
-    /// `held`: the numbers of the connections of which somebody holds a handle or a permit.
+    /// `held`: the numbers of the connections of which somebody holds a handle.
     pub fn poll(&mut self, held: &HashSet<u64>) {
         let (Some(threshold), now) = (self.threshold(), self.now) else {
             return;
@@ -366,6 +374,9 @@ impl Manager {
         }
         self.last_cleanup = now;
         self.circuits.retain(|_, circuit| {
+            if std::mem::take(&mut circuit.is_visited) {
+                circuit.active_at = now;
+            }
             let is_idle = now - circuit.active_at >= threshold;
             !is_idle || circuit.is_busy(now) || held.contains(&circuit.id)
         });

@@ -185,8 +185,7 @@ impl<'a> World<'a> {
     fn poll(&mut self) {
         self.brama.poll();
         let handles = self.handles.iter().flatten().map(|(_, handle)| handle.id);
-        let permits = self.permits.iter().map(|(_, permit)| permit.handle.id);
-        self.model.poll(&handles.chain(permits).collect());
+        self.model.poll(&handles.collect());
     }
 
     fn apply(&mut self, op: &Op) -> (Answer, Answer) {

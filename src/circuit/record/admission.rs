@@ -153,6 +153,20 @@ impl Record {
         Record::try_pass_by(self.word_now())
     }
 
+    /// Admits a call to a closed circuit, watched or not. `None` if it is not closed.
+    #[inline]
+    pub(crate) fn pass(&self, context: &Context) -> Option<Ticket> {
+        let word = self.word_now();
+        Record::try_pass_by(word).or_else(|| self.pass_watched(context, word))
+    }
+
+    #[inline(never)]
+    fn pass_watched(&self, context: &Context, word: Word) -> Option<Ticket> {
+        context.attend();
+        word.is_watched()
+            .then(|| self.pass_with_start(context, word))
+    }
+
     /// [`Record::try_pass`] by a word that was just read.
     #[inline]
     pub(crate) fn try_pass_by(word: Word) -> Option<Ticket> {

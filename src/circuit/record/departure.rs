@@ -1,7 +1,7 @@
 //! The removal of a connection that has been idle: a cleanup's side, and that of those who come
 //! in its way.
 //!
-//! A cleanup removes a connection without activity that no handle and no permit holds. Neither
+//! A cleanup removes a connection without activity that no handle holds. Neither
 //! can be seen in one step with the removal, which is an exchange of the word. So it takes three:
 //!
 //! 1. **Mark.** It reads the word, asks for the activity, and exchanges that word for a
@@ -21,15 +21,15 @@
 //!
 //! - **What changes the word** (a failure, a change of state) makes the exchange of step 1 or 3
 //!   fail, or finds the connection removed and goes on as with any removed one.
-//! - **What holds a reference** (handles, calls and permits by name, control by name) takes it
+//! - **What holds a reference** (handles, control by name, reports that take the long way) takes it
 //!   first, then a fence, and then reads the word ([`Record::hold`]). The cleanup marks the word
 //!   and then counts. So the cleanup finds the reference, or the other side finds the mark. If
 //!   the reference was given back before the cleanup counted, what was done through it is
 //!   activity, which is asked for after that.
-//! - **What does neither** (a success by name that changes no state, an admission by name in
-//!   plain words) is the shortest of all, and has its fence on the cleanup's side. It counts
-//!   itself, then a light barrier, and then reads the word once more ([`Record::stays`]). So the
-//!   cleanup finds the count, or the other side finds the mark.
+//! - **What does neither** (a success by name that changes no state, an admission by name) is the
+//!   shortest of all, and has its fence on the cleanup's side. It counts itself, then a light
+//!   barrier, and then reads the word once more ([`Record::stays`]). So the cleanup finds the
+//!   count, or the other side finds the mark.
 //!
 //! Activity is compared by counts as well as by times: several reports fall into one tick of the
 //! coarse clock.
@@ -40,8 +40,8 @@
 //!   steps at two words, and a control by name, which changes the word alone, gets lost between
 //!   them. A thread that meets a mark that decides has to finish the removal, or loops until the
 //!   cleanup does.
-//! - *A reference for each success by name*: two read-modify-writes in the shortest operation
-//!   there is.
+//! - *A reference for each success by name, or for each permit*: two read-modify-writes in the
+//!   shortest operations there are.
 
 use super::{Record, RecordRef};
 use crate::circuit::context::Context;
@@ -133,7 +133,7 @@ impl Record {
 
 // Everybody else.
 impl Record {
-    /// One more reference, for a handle, a permit or an operation. From now on no cleanup removes
+    /// One more reference, for a handle or an operation. From now on no cleanup removes
     /// the connection, if the word that the caller reads next says that it is there.
     #[inline]
     pub(crate) fn hold(&self) -> RecordRef {

@@ -1,7 +1,7 @@
 //! A connection's name, where a look-up needs it: beside the word.
 //!
 //! Names that are short together (most are) lie in the record itself, so that a
-//! look-up by name reads one line of it: hash, name and word. Longer ones are
+//! look-up by name reads one line of it: name, number and word. Longer ones are
 //! allocated. Scope and identifier are one text and the place where it is parted.
 
 use std::alloc::{self, Layout};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! to pass:                  the mark of its word     –
-//! to pass, with a start:    as a ticket that owns    its stamp
+//! to pass, with a start:    as a traced ticket       its stamp
 //! for totals only:          its place                its stamp
 //! to probe:                 its place                its stamp
 //! ```
@@ -16,7 +16,7 @@
 
 use super::Ticket;
 
-/// The words of a ticket that owns nothing.
+/// The words of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) place: u64,
@@ -71,7 +71,7 @@ impl Ticket {
     fn token_with_stamp(self) -> Token {
         let place = match self.is_without_mark() {
             true => self.without_possessions().place,
-            false => self.with_record().place,
+            false => self.traced().place,
         };
         let stamp = self.stamp;
         Token { place, stamp }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn no_words_free_a_slot_or_own_anything() {
+    fn no_words_free_a_slot_or_are_traced() {
         let clock = Clock::Manual(ManualClock::new());
         let context = Context::alone(clock);
         let record = record(&context, ConnectionOptions::new().half_open_max_calls(3));
@@ -208,7 +208,7 @@ mod tests {
         ] {
             for stamp in [0, 1, u64::MAX, u64::MAX << 40] {
                 let ticket = Token { place, stamp }.ticket();
-                assert!(!ticket.owns_record() && !ticket.owns_engine());
+                assert!(!ticket.is_traced() && !ticket.owns_engine());
                 let _ = record.ignored(&context, ticket);
                 assert!(record.acquire(&context).is_err(), "{place:x} {stamp:x}");
             }

@@ -88,7 +88,7 @@ impl Record {
         RecordRef(original(std::ptr::from_ref(self).addr()))
     }
 
-    /// Whether a handle, a permit, an operation, a notice or the stack of records for the driver
+    /// Whether a handle, an operation, a notice or the stack of records for the driver
     /// holds the connection, beside the table and the observers.
     pub(super) fn is_held(&self) -> bool {
         // ORDERING: Acquire, so that these are read one after the other. An observer adds its

@@ -10,12 +10,14 @@
 //! |---|---|---|---|---|
 //! | to pass | 0 | the [mark](Word::mark) of the word | the mark | *panicking* (1), *coarse* (1), start of the call in µs + 1, or 0 |
 //! | of a ramp | 0 | 0 | the generation, and *ramp* | the same |
-//! | to pass, and owns | 4 | what it is | the mark | the same |
-//! | for totals only | 5 | what it owns | all ones | as of one to pass |
+//! | to pass, of a permit that owns or is traced | 4 | what it is | the mark | the same |
+//! | for totals only | 5 | what it is | all ones | as of one to pass |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
-//! 4 is the mode of no word, so that a ticket that owns something or is a probe's is never equal
-//! to a word. 5 is that of a removed connection, whose word is never all ones: so a ticket *for
+//! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record, and
+//! its report looks that up again.
+//!
+//! 4 is the mode of no word, so that a traced ticket or a probe's is never equal to a word. 5 is that of a removed connection, whose word is never all ones: so a ticket *for
 //! totals only* is equal to none, either. It was given to a call that the word does not let pass,
 //! in a mode in which all calls do. *Panicking*: the thread was panicking when it acquired the permit. The start is
 //! known where a setting asks for it. *Coarse*: it was read from the coarse clock.
@@ -41,14 +43,13 @@ const TOTALS: u64 = 5;
 const ALL_ONES: u64 = (1 << KIND_SHIFT) - 1;
 
 // The three bits after the mode, all zero in a ticket of mode 0.
-/// It lets pass, and owns something. Without it a ticket of mode 4 is a probe's.
+/// It lets pass, and is traced. Without it a ticket of mode 4 is a probe's.
 const PASS: u64 = 1 << 60;
-/// A probe's permit owns a reference to its record.
-const PROBE_RECORD: u64 = 1 << 59;
-/// The permit owns a reference to its engine, too.
+/// A probe's, or one for totals only, is traced.
+const OTHER_TRACED: u64 = 1 << 59;
+/// It is traced, and the permit owns a reference to its engine.
 const ENGINE: u64 = 1 << 58;
 const KIND_SHIFT: u32 = 58;
-#[cfg(any(test, feature = "capi"))]
 const KIND_MASK: u64 = 7 << KIND_SHIFT;
 
 /// In a mark: the call was admitted in a ramp. No tally has it: one without times is a number of 32
@@ -121,7 +122,6 @@ impl Ticket {
     }
 
     /// A probe's, or for totals only: its place has no mark.
-    #[cfg(any(test, feature = "capi"))]
     #[inline]
     pub(super) fn is_without_mark(self) -> bool {
         self.place & (OTHER << MODE_SHIFT | PASS) == OTHER << MODE_SHIFT
@@ -159,29 +159,29 @@ impl Ticket {
         })
     }
 
-    /// The ticket of a permit that owns a reference to its record. This one owns nothing.
+    /// The ticket of a permit that holds no reference to its record. This one is of one that is
+    /// lent all it needs.
     #[inline]
-    pub(crate) fn with_record(self) -> Self {
+    pub(crate) fn traced(self) -> Self {
         let bits = match self.place >> MODE_SHIFT {
             0 => OTHER << MODE_SHIFT | PASS,
-            _ => PROBE_RECORD,
+            _ => OTHER_TRACED,
         };
         let place = self.place | bits;
         Ticket { place, ..self }
     }
 
-    /// The ticket of a permit that owns references to its record and to its engine. This one owns
-    /// nothing.
+    /// [`Ticket::traced`] of a permit that owns a reference to its engine.
     #[inline]
-    pub(crate) fn with_record_and_engine(self) -> Self {
-        let place = self.with_record().place | ENGINE;
+    pub(crate) fn owned(self) -> Self {
+        let place = self.traced().place | ENGINE;
         Ticket { place, ..self }
     }
 
-    /// Whether the permit owns a reference to its record. None owns an engine only.
+    /// Whether the permit holds no reference to its record, and is not lent one.
     #[inline]
-    pub(crate) fn owns_record(self) -> bool {
-        self.place & (PASS | PROBE_RECORD) != 0
+    pub(crate) fn is_traced(self) -> bool {
+        self.place & (PASS | OTHER_TRACED) != 0
     }
 
     #[inline]
@@ -189,13 +189,13 @@ impl Ticket {
         self.place & ENGINE != 0
     }
 
-    /// Whether it lets pass, and owns something.
+    /// Whether it lets pass, and is traced.
     #[inline]
-    pub(crate) fn is_owning_pass(self) -> bool {
+    pub(crate) fn is_traced_pass(self) -> bool {
         self.place >> PASS.trailing_zeros() == OTHER << 1 | 1
     }
 
-    /// The place of a ticket to pass without what it owns. All others are of no closed word.
+    /// The place of a ticket to pass as if all were lent. All others are of no closed word.
     #[inline]
     pub(crate) fn place_to_pass(self) -> u64 {
         const { assert!(PASS << 3 == OTHER << MODE_SHIFT) };
@@ -203,8 +203,7 @@ impl Ticket {
         self.place ^ (self.place & PASS) << 3
     }
 
-    /// What there is to report, without what is owned.
-    #[cfg(any(test, feature = "capi"))]
+    /// What there is to report, as if all were lent.
     #[inline]
     pub(crate) fn without_possessions(self) -> Self {
         let place = match self.is_without_mark() {
@@ -214,7 +213,7 @@ impl Ticket {
         Ticket { place, ..self }
     }
 
-    /// A ticket that owns nothing, of any words whose first has its highest bit.
+    /// A ticket as if all were lent, of any words whose first has its highest bit.
     #[cfg(feature = "capi")]
     pub(super) fn of_words(place: u64, stamp: u64) -> Self {
         if place >> MODE_SHIFT == TOTALS {
@@ -429,18 +428,15 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_says_what_it_owns_and_keeps_what_it_reports() {
+    fn a_ticket_says_whose_it_is_and_keeps_what_it_reports() {
         for ticket in tickets() {
-            assert!(!ticket.owns_record());
-            for (owning, engine) in [
-                (ticket.with_record(), false),
-                (ticket.with_record_and_engine(), true),
-            ] {
-                assert!(owning.owns_record());
-                assert_eq!(owning.owns_engine(), engine);
-                assert_eq!(owning.lease(), ticket.lease());
-                assert_eq!(owning.generation(), ticket.generation());
-                assert_eq!(owning.without_possessions().place, ticket.place);
+            assert!(!ticket.is_traced());
+            for (traced, engine) in [(ticket.traced(), false), (ticket.owned(), true)] {
+                assert!(traced.is_traced());
+                assert_eq!(traced.owns_engine(), engine);
+                assert_eq!(traced.lease(), ticket.lease());
+                assert_eq!(traced.generation(), ticket.generation());
+                assert_eq!(traced.without_possessions().place, ticket.place);
             }
         }
     }
@@ -450,7 +446,7 @@ mod tests {
         for ticket in tickets() {
             assert!(!ticket.was_acquired_while_panicking());
             let panicking = ticket.acquired_while_panicking();
-            assert!(panicking.with_record().was_acquired_while_panicking());
+            assert!(panicking.traced().was_acquired_while_panicking());
             assert_eq!(panicking.lease(), ticket.lease());
         }
     }

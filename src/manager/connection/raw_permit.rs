@@ -39,10 +39,14 @@ impl Connection {
         }
     }
 
-    /// The hash of its name, and its engine: what leads to it again.
+    /// Of its name.
+    pub(crate) fn hash(&self) -> u64 {
+        self.record.hash()
+    }
+
     #[inline(always)]
-    pub(crate) fn trace(&self) -> (&Arc<Engine>, u64) {
-        (&self.engine, self.record.hash())
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// [`Connection::success`] where that changes nothing but the totals; otherwise
@@ -141,7 +145,7 @@ impl Connection {
     /// [`Connection::is_covered_by`] of an admission by name.
     pub(crate) fn is_covered_by_name(&self, brama: &Brama, admission: Admission) -> bool {
         brama.owns(&self.engine)
-            && self.record.id() == admission.id
+            && self.record.id() == admission.trace.id
             && self.is_in_state_of(admission.token)
     }
 

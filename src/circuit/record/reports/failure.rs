@@ -429,11 +429,7 @@ mod tests {
         record.learn_interest(&*context.sink);
         let begin = |ticket| record.try_failure_with_permit(&context, ticket, None);
         let ticket = record.acquire(&context).expect("closed");
-        let tickets = [
-            ticket,
-            ticket.with_record(),
-            ticket.with_record_and_engine(),
-        ];
+        let tickets = [ticket, ticket.traced(), ticket.owned()];
         for (ticket, count) in tickets.into_iter().zip(1..) {
             assert!(matches!(begin(ticket), Begun::Done(done) if done == count));
         }
@@ -441,11 +437,7 @@ mod tests {
         other.half_open(&context).expect("registered");
         let probe = other.acquire(&context).expect("the first");
         for ticket in [probe, Ticket::for_totals()] {
-            for ticket in [
-                ticket,
-                ticket.with_record(),
-                ticket.with_record_and_engine(),
-            ] {
+            for ticket in [ticket, ticket.traced(), ticket.owned()] {
                 assert!(matches!(begin(ticket), Begun::Not));
             }
         }

@@ -30,8 +30,8 @@ const SUCCEEDED: EventMask = EventMask::of(EventType::Success);
 impl Record {
     /// Counts a success that changes nothing but the totals. False for all others, which
     /// [`Record::success`] has to count. What a healthy call costs is this
-    /// and [`Record::try_pass`], so it is inlined into the caller's code. A ticket
-    /// that owns something always goes the other way.
+    /// and [`Record::try_pass`], so it is inlined into the caller's code. A traced
+    /// ticket always goes the other way.
     #[inline(always)]
     pub(crate) fn try_success_with_permit(&self, context: &Context, ticket: Ticket) -> bool {
         self.word_now().is_spotless_at(ticket.place) && self.try_success(context)

@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(untimed.elapsed(&clock, Timing::Exact), None);
             assert!(!untimed.has_start());
             for timing in [Timing::Coarse, Timing::Exact] {
-                let started = ticket.starting(&clock, timing).with_record();
+                let started = ticket.starting(&clock, timing).traced();
                 let started = started.acquired_while_panicking();
                 manual.advance(Duration::from_millis(4));
                 for end in [Timing::None, Timing::Coarse, Timing::Exact] {
