@@ -6,6 +6,8 @@
 //!   one wherever a call is made often. By name, every operation pays for reading and
 //!   hashing the name, for comparing it, and for the misses of a table that does not fit
 //!   the caches. Names of 4 to 16 bytes, scope and identifier each, are the fastest.
+//! - **Registering** without options is the shortest: the connection takes the place of a removed
+//!   one, and nothing is resolved. With options, those in effect are worked out and kept.
 //! - **Unregistering** pays for the safety of those who look names up at that moment: once
 //!   in 128 removals of a thread a system call (`membarrier`) interrupts the process's
 //!   other threads for a moment.
