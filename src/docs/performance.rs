@@ -130,9 +130,6 @@
 //!
 //! - **A guarded call.** More than half of it is reading the clock, for the time of the
 //!   last success; the fastest peer keeps neither times nor totals.
-//! - **Kinds of machine differ.** Where a read-modify-write overlaps with other work, peers that live on
-//!   such writes come closer with one thread, and the clock weighs more. The number of the processor's
-//!   model is in a machine's name where its vendor's name says nothing.
 //! - **A rejected call** reads the same clock.
 //! - **A failure** is two read-modify-writes and a reading of the clock, for the total, the
 //!   count in a row and the time of the last. `recloser`, which keeps a rate and no time,
@@ -149,6 +146,9 @@
 //!   last rejection are, costs one call more there. By name, strings have to be measured.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
+//! - **Kinds of machine differ.** Where a read-modify-write overlaps with other work, peers that live on
+//!   such writes come closer with one thread, and the clock weighs more. The number of the processor's
+//!   model is in a machine's name where its vendor's name says nothing.
 //!
 //! # Figures
 //!
