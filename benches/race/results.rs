@@ -54,24 +54,40 @@ fn name() -> String {
     format!("alone-{}", process::id())
 }
 
-/// Keeps the rows of one group of this bench.
+/// Keeps the rows of one group of this bench, and how long the bench has taken up to there.
 pub fn keep(group: &str, rows: &[Value]) {
     let run = this_run();
     fs::create_dir_all(&run).expect("the target folder can be written");
-    if read(&run.join(MACHINE)).is_empty() {
-        let mut machine = machine::description();
-        machine.insert("quick".to_owned(), json!(super::quick()));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        machine.insert(
-            "began".to_owned(),
-            json!(now.map_or(0, |now| now.as_secs())),
-        );
-        write(&run.join(MACHINE), &machine);
-    }
-    let path = run.join(concat!(env!("CARGO_CRATE_NAME"), ".json"));
+    let bench = env!("CARGO_CRATE_NAME");
+    let path = run.join(format!("{bench}.json"));
     let mut groups = read(&path);
     groups.insert(group.to_owned(), json!(rows));
     write(&path, &groups);
+    let mut machine = read(&run.join(MACHINE));
+    if machine.is_empty() {
+        machine = machine::description();
+        machine.insert("quick".to_owned(), json!(super::quick()));
+        machine.insert("filter".to_owned(), json!(super::arguments().0));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        machine.insert("began".to_owned(), json!(now));
+        machine.insert("seconds".to_owned(), json!({}));
+    }
+    if let Some(seconds) = seconds() {
+        machine["seconds"][bench] = json!(seconds);
+    }
+    write(&run.join(MACHINE), &machine);
+}
+
+/// How old this process is, where the system says so.
+fn seconds() -> Option<u64> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let started: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    // In ticks that are 100 to a second on every Linux.
+    Some((uptime - started / 100.0) as u64)
 }
 
 /// The machine of a run, and the groups of each bench; nothing if it is not there.

@@ -44,6 +44,7 @@ impl Book {
     pub fn text(&self) -> String {
         let mut machine = self.machine.clone();
         machine.remove("quick");
+        machine.remove("filter");
         let mut text = format!("{{\n\"machine\": {},\n\"results\": {{", json!(machine));
         for (place, (bench, groups)) in self.results.iter().enumerate() {
             text += &format!("{}\n{}: {{", comma(place), json!(bench));
@@ -70,6 +71,11 @@ impl Book {
         self.machine.get("quick") == Some(&json!(true))
     }
 
+    /// The filter that left out a part of the benches.
+    pub fn filter(&self) -> Option<&str> {
+        self.machine.get("filter").and_then(Value::as_str)
+    }
+
     /// When the run began, in Unix seconds.
     pub fn began(&self) -> u64 {
         self.machine
@@ -82,6 +88,15 @@ impl Book {
     pub fn processors(&self) -> u64 {
         let processors = self.machine.get("processors").and_then(Value::as_u64);
         processors.unwrap_or(u64::MAX)
+    }
+
+    /// How long each bench took.
+    pub fn seconds(&self) -> Vec<(&str, u64)> {
+        let seconds = self.machine.get("seconds").and_then(Value::as_object);
+        let seconds = seconds.into_iter().flatten();
+        seconds
+            .filter_map(|(bench, seconds)| Some((bench.as_str(), seconds.as_u64()?)))
+            .collect()
     }
 
     /// The kind of machine.

@@ -197,7 +197,7 @@ fn subscribers(book: &Book) -> Lines {
     let lines = kinds.map(|kind| {
         let group = format!("subscribers {kind}, a report");
         Line::new(
-            kind,
+            &format!("subscribers {kind}"),
             COUNTS.map(|count| book.ns("scaling", &group, count, 1)),
         )
     });

@@ -285,7 +285,14 @@ fn conditions(book: &Book, command: &str, lower: &str) -> String {
     });
     if laps > 0 {
         let share = 100.0 * disturbed as f64 / laps as f64;
-        text += &format!("Of all laps, {share:.1} % stayed disturbed.");
+        text += &format!("Of all laps, {share:.1} % stayed disturbed. ");
+    }
+    let seconds = book.seconds();
+    if !seconds.is_empty() {
+        let each = seconds
+            .iter()
+            .map(|(bench, seconds)| format!("{bench} {seconds} s"));
+        text += &format!("It took: {}.", each.collect::<Vec<_>>().join(", "));
     }
     text.trim_end().to_owned() + "\n"
 }

@@ -211,9 +211,10 @@ const QUESTIONS: &[Question] = {
 pub fn missing(book: &Book) -> Vec<String> {
     let groups = book.groups();
     let wanted = wanted().filter(|wanted| !groups.contains(wanted));
-    wanted
-        .map(|(bench, group)| format!("{bench}: {group}"))
-        .collect()
+    let missing = wanted.map(|(bench, group)| format!("{bench}: {group}"));
+    let filter = book.filter();
+    let left_out = filter.map(|filter| format!("what the filter {filter:?} leaves out"));
+    left_out.into_iter().chain(missing).collect()
 }
 
 fn wanted() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -45,7 +45,6 @@ const LAP: Duration = Duration::from_millis(4);
 
 struct Arguments {
     counts: Vec<usize>,
-    laps: usize,
     out: PathBuf,
 }
 
@@ -56,7 +55,6 @@ impl Arguments {
                 .into_iter()
                 .filter(|count| *count <= cores::count())
                 .collect(),
-            laps: LAPS,
             out: "threads.json".into(),
         };
         let mut arguments = env::args().skip(1);
@@ -74,7 +72,7 @@ impl Arguments {
                         .filter(valid)
                         .ok_or("--threads 1,2,4: from 1 to 64")?;
                 }
-                "--quick" => read.laps = 3,
+                "--quick" => race::be_quick(),
                 "--out" => read.out = value()?.into(),
                 _ => return Err(format!("{argument}: --threads 1,2,4, --quick, --out FILE")),
             }
@@ -88,14 +86,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let mut machine = machine::description();
     machine.insert("began".to_owned(), json!(began));
-    machine.insert("quick".to_owned(), json!(arguments.laps < LAPS));
+    machine.insert("quick".to_owned(), json!(race::quick()));
     println!(
         "{}; brama {}, a {} program\n",
         machine::label(&machine),
         env!("CARGO_PKG_VERSION"),
         machine["program"].as_str().unwrap_or_default(),
     );
-    let race = |name: &str| Race::new(name).laps(arguments.laps, LAP);
+    let race = |name: &str| Race::new(name).laps(LAPS, LAP);
     let mut groups = Map::new();
     let mut run = |name: &str, timed: Vec<Timed>| {
         println!("{}\n", table(name, &timed, &arguments.counts));

@@ -16,7 +16,9 @@ pub struct Dots {
 
 const WIDTH: i32 = 820;
 /// Where the axis begins and ends.
-const AXIS: (i32, i32) = (220, WIDTH - 80);
+const AXIS: (i32, i32) = (260, WIDTH - 80);
+/// Between the names and the axis: the value of a dot stands there.
+const NAMES: i32 = 56;
 const TOP: i32 = 112;
 const ROW: i32 = 34;
 const BETWEEN: RGBColor = RGBColor(190, 190, 190);
@@ -58,7 +60,7 @@ impl Dots {
             } else {
                 &BLACK
             };
-            canvas.text(name, (AXIS.0 - 16, y), Side::Left, 14, colour)?;
+            canvas.text(name, (AXIS.0 - NAMES, y), Side::Left, 14, colour)?;
             let dots = values.iter().zip(&COLOURS);
             let mut dots: Vec<_> = dots
                 .filter_map(|(value, colour)| Some(((*value)?, colour)))
