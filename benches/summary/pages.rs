@@ -263,18 +263,20 @@ pub fn taken(book: &Book) -> String {
     text
 }
 
+/// How the figures of a page came to be, as far as it is known.
 fn conditions(book: &Book, command: &str, lower: &str) -> String {
+    let known = |before: &str, what: &str| match book.machine(what) {
+        unknown if unknown == "unknown" => String::new(),
+        known => format!("{before}{known}"),
+    };
     let mut text = format!(
-        "\nMeasured in one run by {command} with brama {}: {}. System: {}, kernel {}. Compiler: {}. {lower} ",
+        "\nMeasured in one run by {command} with brama {}{}. System: {}{}. Compiler: {}. {lower} ",
         book.machine("brama"),
-        book.machine("date"),
+        known(", ", "date"),
         book.machine("system"),
-        book.machine("kernel"),
+        known(", kernel ", "kernel"),
         book.machine("compiler"),
     );
-    text = text
-        .replace(": unknown. System", ". System")
-        .replace(", kernel unknown", "");
     let groups = book.groups();
     let rows = groups
         .iter()
