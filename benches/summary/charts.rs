@@ -65,7 +65,9 @@ pub fn of_threads_titles(book: &Book) -> Vec<(String, String)> {
     let groups = book.groups().into_iter();
     let titles = groups.map(|(_, group)| {
         let name = crate::race::machine::slug(group);
-        (name, format!("{group}, by number of threads"))
+        let (first, rest) = group.split_at(1);
+        let title = format!("{}{rest}, by number of threads", first.to_uppercase());
+        (name, title)
     });
     titles.collect()
 }

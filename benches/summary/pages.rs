@@ -38,6 +38,12 @@ pub struct Machines {
     threads: Vec<Book>,
 }
 
+/// The charts of `threads` that the README shows.
+const OF_THREADS: [&str; 2] = [
+    "guarded-call-that-succeeds-one-circuit",
+    "available-by-name",
+];
+
 /// What is before the label of a machine where the figures are those of `threads`.
 pub const THREADS: &str = "Threads, ";
 
@@ -221,7 +227,8 @@ impl Machines {
         }
         if let Some(book) = self.threads.first() {
             let slug = slug(&heading_of_threads(book));
-            for (name, title) in charts::of_threads_titles(book) {
+            let titles = charts::of_threads_titles(book).into_iter();
+            for (name, title) in titles.filter(|(name, _)| OF_THREADS.contains(&name.as_str())) {
                 text += &format!("![{title}]({FIGURES}/{slug}/{name}.svg)\n\n");
             }
         }

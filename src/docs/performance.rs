@@ -117,9 +117,13 @@
 //! scp other:threads.json . && cargo bench -p brama-bench --bench summary -- --add threads.json
 //! ```
 //!
-//! The last command keeps the results, and makes a page and charts of them. In a static program the clock
-//! is read through the C library, which is a little slower than the direct call of the kernel's function
-//! that a dynamic program makes. So a guarded call costs more there, alone and with others.
+//! The last command keeps the results, and makes a page and charts of them. `threads --quick` shows in a
+//! minute that the program works; `--threads 1,2,4` chooses the numbers of threads. Columns with more
+//! threads than cores say so.
+//!
+//! A static program finds no function of the kernel by its name. It reads the clock through the C library,
+//! which calls that function (no system call), by a detour of a quarter of the reading. So a guarded call
+//! costs a little more there, alone and with others.
 //!
 //! # Reading the figures
 //!
