@@ -119,7 +119,11 @@ fn ask(name: &str) -> Value {
 
 fn main() {
     let (filter, measuring) = race::arguments();
-    let count = if measuring { MILLION } else { 1_000 };
+    let count = match measuring {
+        true if race::quick() => MILLION / 10,
+        true => MILLION,
+        false => 1_000,
+    };
     if let Ok(child) = env::var(CHILD) {
         let (_, weigh) = CONTESTANTS
             .iter()

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         }
     };
     let today = Baseline {
-        tools: format!("{}, {valgrind}", results::compiler()),
+        tools: format!("{}, {valgrind}", race::machine::COMPILER),
         counts: match count_all() {
             Ok(counts) => counts,
             Err(error) => {

@@ -19,6 +19,8 @@ mod chance;
 mod figures;
 mod goals;
 mod load;
+#[path = "../page.rs"]
+mod page;
 mod pages;
 mod published;
 mod run;
@@ -30,7 +32,6 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 
-use pages::Page;
 use scenarios::Lengths;
 use study::{SEEDS, Study};
 
@@ -54,7 +55,7 @@ fn main() -> io::Result<ExitCode> {
         println!("{}", tables::decisions(&study, lengths).terminal());
     }
     println!("{}", tables::goals(&goals::all(&study)).terminal());
-    let pages = Page::all(&study)?;
+    let pages = pages::all(&study)?;
     if !wants("--check") {
         for page in &pages {
             page.write()?;

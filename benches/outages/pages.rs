@@ -2,12 +2,12 @@
 //! tables. Both are written whole by the bench, sentences with figures included, or compared.
 
 use std::fmt::Write;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::breakers::Row;
 use crate::goals::{self, Goal};
+use crate::page::Page;
 use crate::scenarios::Lengths;
 use crate::study::Study;
 use crate::tables::{self, number};
@@ -15,64 +15,11 @@ use crate::tables::{self, number};
 const BEGIN: &str = "<!-- Written by `cargo bench -p brama-bench --bench outages`. -->\n";
 const END: &str = "<!-- Up to here. -->\n";
 
-/// A file of the documentation, as it has to be.
-pub struct Page {
-    path: PathBuf,
-    name: &'static str,
-    text: String,
-}
-
-impl Page {
-    pub fn all(study: &Study) -> io::Result<[Page; 2]> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let file = |name| (root.join(name), name);
-        let (path, name) = file("README.md");
-        let readme = between_markers(&fs::read_to_string(&path)?, &summary(study))?;
-        let readme = Page {
-            path,
-            name,
-            text: readme,
-        };
-        let (path, name) = file("src/docs/figures/outages.md");
-        let text = everything(study);
-        Ok([readme, Page { path, name, text }])
-    }
-
-    pub fn write(&self) -> io::Result<()> {
-        fs::write(&self.path, &self.text)?;
-        println!("written: {}", self.name);
-        Ok(())
-    }
-
-    /// Whether the file is as it has to be. Prints the first line that is not.
-    pub fn check(&self) -> bool {
-        let found = fs::read_to_string(&self.path).unwrap_or_default();
-        if found == self.text {
-            return true;
-        }
-        let (mut found, mut wanted) = (found.lines(), self.text.lines());
-        let mut line = 1;
-        loop {
-            match (found.next(), wanted.next()) {
-                (Some(found), Some(wanted)) if found == wanted => line += 1,
-                (found, wanted) => {
-                    let or_end = |line: Option<&str>| line.unwrap_or("the end").to_owned();
-                    let (found, wanted) = (or_end(found), or_end(wanted));
-                    println!("{}:{line} is not what the bench says:", self.name);
-                    println!("  there: {found}\n  bench: {wanted}");
-                    return false;
-                }
-            }
-        }
-    }
-}
-
-fn between_markers(text: &str, part: &str) -> io::Result<String> {
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some(format!("{before}{BEGIN}{part}{END}{after}"))
-    });
-    parts.ok_or_else(|| io::Error::other("README.md lacks the markers of this bench"))
+pub fn all(study: &Study) -> io::Result<[Page; 2]> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = Page::between(&root, "README.md", [BEGIN, END], &summary(study))?;
+    let tables = Page::new(&root, "src/docs/figures/outages.md", everything(study));
+    Ok([readme, tables])
 }
 
 /// For the README: what a user wants to know, with the published lengths.

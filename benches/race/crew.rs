@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
+use super::cores::stay_on;
 use super::pace::{QUIET, await_quiet, pace};
 
 /// What a contestant does on one thread: given who it is, and until when.
@@ -132,7 +133,7 @@ impl<'a> Crew<'a> {
         let members = (0..threads).map(|who| {
             let (sender, jobs): (Sender<Job<'a>>, Receiver<Job<'a>>) = channel();
             scope.spawn(move || {
-                stay_on(who % cores());
+                stay_on(who);
                 for job in jobs {
                     let ran = (job.work)(who, &job.lap);
                     job.answer.send(ran).expect("somebody waits for it");
@@ -173,31 +174,12 @@ impl<'a> Crew<'a> {
     }
 }
 
-pub fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// How long this thread has been ready to run and without a core; zero where the
 /// system does not say.
 pub fn waited_for_a_core() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
-}
-
-/// Keeps the thread on one core. Left alone, two new threads often share one for
-/// as long as a turn takes, and never meet.
-pub fn stay_on(core: usize) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: a set of processors is plain bits, for which zeroes are valid, and
-    // `set` outlives the call. If the core does not exist, nothing happens.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = core;
 }
 
 /// Lets threads go together.

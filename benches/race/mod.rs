@@ -8,30 +8,47 @@
 //! with the last run.
 //!
 //! A free argument is a filter, as with Criterion:
-//! `cargo bench -p brama-bench --bench hot_path -- by_name`.
+//! `cargo bench -p brama-bench --bench hot_path -- by_name`. With `BRAMA_BENCH_QUICK=1` there are few
+//! laps, no waiting for a quiet core, and no Criterion: to see in a minute that a bench works.
 
 // Each bench compiles it again and needs a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod cores;
 mod crew;
+pub mod machine;
 mod pace;
 pub mod results;
 
 use std::env;
 use std::ops::Range;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope};
 use std::time::Duration;
 
 use criterion::Criterion;
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub use crew::{Crew, Gate, cores, stay_on};
+pub use cores::stay_on;
+pub use crew::{Crew, Gate};
 use crew::{Lap, Ran, Together, Work, disturbance, waited_for_a_core};
 
 /// How often a lap that was disturbed is run again, and how often that may happen for
 /// each lap of a contestant, so that a race ends on a busy machine too.
 const RETRIES: usize = 8;
 const RETRIES_PER_LAP: usize = 3;
+
+static QUICK: AtomicBool = AtomicBool::new(false);
+
+/// Makes this run one that is only to show that everything works.
+pub fn be_quick() {
+    QUICK.store(true, Ordering::Relaxed);
+}
+
+/// Whether this run is only to show that everything works.
+pub fn quick() -> bool {
+    QUICK.load(Ordering::Relaxed) || env::var_os("BRAMA_BENCH_QUICK").is_some()
+}
 
 /// Keeps what two threads write apart.
 #[repr(align(128))]
@@ -54,6 +71,20 @@ enum Run<'a> {
     Laps(Box<Work<'a>>),
     /// Does something so many times, in its own way, and says how long it took.
     Custom(Box<dyn Fn(u64) -> Duration + Sync + 'a>),
+}
+
+/// What a contestant has reached.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    pub name: String,
+    pub threads: usize,
+    /// The quartiles of the laps' times for a turn, in ns.
+    pub low: f64,
+    pub ns: f64,
+    pub high: f64,
+    pub laps: usize,
+    /// How many of the laps stayed disturbed.
+    pub disturbed: usize,
 }
 
 #[derive(Default)]
@@ -146,6 +177,9 @@ impl<'a> Race<'a> {
 
     /// The same, after Criterion has seen all of them.
     pub fn run_with(self, criterion: &mut Criterion) {
+        if quick() {
+            return self.run();
+        }
         let name = self.name.clone();
         let mut group = criterion.benchmark_group(name);
         self.run_after(|contestant, run| {
@@ -158,64 +192,98 @@ impl<'a> Race<'a> {
         });
     }
 
-    fn run_after(mut self, mut before: impl FnMut(&Contestant, &dyn Fn(u64) -> f64)) {
+    fn run_after(mut self, before: impl FnMut(&Contestant, &dyn Fn(u64) -> f64)) {
         let (filter, measuring) = arguments();
         self.contestants.retain(|contestant| {
             let id = format!("{}/{}", self.name, contestant.name);
             filter.as_ref().is_none_or(|part| id.contains(part))
         });
+        if !measuring {
+            return self.once();
+        }
+        let name = self.name.clone();
+        let results = self.measure(before);
+        if !results.is_empty() {
+            let rows: Vec<_> = results.iter().map(Timed::row).collect();
+            results::keep(&name, &rows);
+        }
+    }
+
+    /// Runs each contestant for a turn, to see that it does.
+    pub fn once(self) {
+        thread::scope(|scope| {
+            let crew = self.crew(scope);
+            for one in &self.contestants {
+                one.lap(&crew, 0..1);
+            }
+        });
+    }
+
+    /// Runs all, prints what came of it, and keeps nothing.
+    pub fn measured(self) -> Vec<Timed> {
+        self.measure(|_, _| {})
+    }
+
+    /// The same, after `before` has seen each of them.
+    fn measure(self, mut before: impl FnMut(&Contestant, &dyn Fn(u64) -> f64)) -> Vec<Timed> {
         let all = &self.contestants;
+        let laps = if quick() {
+            self.laps.div_ceil(12).max(3)
+        } else {
+            self.laps
+        };
         let mut scores: Vec<Score> = all.iter().map(|_| Score::default()).collect();
         thread::scope(|scope| {
-            let most = all.iter().map(|one| one.threads).max().unwrap_or(0);
-            // On every core, to look how quiet it is.
-            let crew = Crew::new(scope, most.max(cores()));
-            if !measuring {
-                for one in all {
-                    one.lap(&crew, 0..1);
-                }
-                return;
-            }
+            let crew = self.crew(scope);
             for (one, score) in all.iter().zip(&mut scores) {
                 before(one, &|iterations| one.lap(&crew, 0..iterations).ns);
                 score.iterations = one.calibrate(&crew, self.length);
-                score.retries = self.laps * RETRIES_PER_LAP;
+                score.retries = if quick() { 0 } else { laps * RETRIES_PER_LAP };
             }
-            for lap in 0..self.laps {
+            for lap in 0..laps {
                 for place in 0..all.len() {
                     let next = (place + lap) % all.len();
                     scores[next].lap(&all[next], &crew);
                 }
             }
         });
-        if measuring && !all.is_empty() {
-            self.print_and_keep(&mut scores);
-        }
+        let results = all.iter().zip(scores).map(|(one, score)| score.of(one));
+        let results: Vec<Timed> = results.collect();
+        self.print(laps, &results);
+        results
     }
 
-    fn print_and_keep(&self, scores: &mut [Score]) {
-        println!("{}, medians of {} laps:", self.name, self.laps);
-        let mut rows = Vec::new();
-        let mut first = None;
-        for (one, score) in self.contestants.iter().zip(scores) {
-            let [low, median, high] = score.quartiles();
-            let first = *first.get_or_insert(median);
-            let name = format!("{}, {}", one.name, threads(one.threads));
-            let note = match score.disturbed {
+    fn crew<'scope, 'c: 'scope>(&self, scope: &'scope Scope<'scope, '_>) -> Crew<'c> {
+        let most = self.contestants.iter().map(|one| one.threads).max();
+        // On every core, to look how quiet it is.
+        Crew::new(scope, most.unwrap_or(0).max(cores::count()))
+    }
+
+    fn print(&self, laps: usize, results: &[Timed]) {
+        let Some(first) = results.first() else {
+            return;
+        };
+        println!("{}, medians of {laps} laps:", self.name);
+        for result in results {
+            let name = format!("{}, {}", result.name, threads(result.threads));
+            let note = match result.disturbed {
                 0 => String::new(),
                 laps => format!("  ({laps} laps disturbed)"),
             };
-            println!(
-                "  {name:<52} {median:>9.2} ns  × {:.2}{note}",
-                median / first
-            );
-            rows.push(json!({
-                "name": one.name, "threads": one.threads, "ns": median,
-                "low": low, "high": high, "laps": self.laps, "disturbed": score.disturbed,
-            }));
+            let (ns, ratio) = (result.ns, result.ns / first.ns);
+            println!("  {name:<52} {ns:>9.2} ns  × {ratio:.2}{note}");
         }
         println!();
-        results::keep(&self.name, &rows);
+    }
+}
+
+impl Timed {
+    /// As it is kept.
+    pub fn row(&self) -> Value {
+        json!({
+            "name": self.name, "threads": self.threads, "ns": self.ns,
+            "low": self.low, "high": self.high, "laps": self.laps, "disturbed": self.disturbed,
+        })
     }
 }
 
@@ -234,11 +302,11 @@ impl Contestant<'_> {
             Run::Custom(run) => {
                 let count = turns.end - turns.start;
                 // Whatever threads it has: on any of the cores.
-                let before = crew.run(cores(), &|_, lap| lap.repeat(|_| ()), 0..0);
+                let before = crew.run(cores::count(), &|_, lap| lap.repeat(|_| ()), 0..0);
                 let waited = waited_for_a_core();
                 let elapsed = run(count);
                 let waited = waited_for_a_core().saturating_sub(waited);
-                let after = crew.run(cores(), &|_, lap| lap.look(), 0..0);
+                let after = crew.run(cores::count(), &|_, lap| lap.look(), 0..0);
                 let own = disturbance(waited, elapsed, 1.0);
                 Together {
                     ns: elapsed.as_nanos() as f64 / count as f64,
@@ -271,7 +339,7 @@ impl Score {
         };
         let mut best = lap();
         // More threads than cores wait for each other, and that is no disturbance.
-        let avoidable = one.threads <= cores();
+        let avoidable = one.threads <= cores::count();
         for _ in 0..RETRIES.min(self.retries) {
             if best.disturbance <= 1.0 || !avoidable {
                 break;
@@ -286,10 +354,19 @@ impl Score {
         self.samples.push(best.ns);
     }
 
-    fn quartiles(&mut self) -> [f64; 3] {
+    fn of(mut self, one: &Contestant<'_>) -> Timed {
         self.samples.sort_by(f64::total_cmp);
         let last = self.samples.len() - 1;
-        [last / 4, last / 2, last * 3 / 4].map(|place| self.samples[place])
+        let [low, ns, high] = [last / 4, last / 2, last * 3 / 4].map(|place| self.samples[place]);
+        Timed {
+            name: one.name.clone(),
+            threads: one.threads,
+            low,
+            ns,
+            high,
+            laps: self.samples.len(),
+            disturbed: self.disturbed,
+        }
     }
 }
 

@@ -1,15 +1,26 @@
-//! What was measured, kept under `target/brama-bench`, one file for each bench.
+//! What a run has measured: a folder for each run in `target/brama-bench/runs`, with a file for each
+//! bench.
 //!
-//! A run that measures only a part replaces that part. The last bench, `summary`,
-//! reads all of them.
+//! A run is what one command of cargo starts. So a run of one bench, or of a part of one, never
+//! mixes with what another run has measured, and the last bench, `summary`, can tell whether a run
+//! is whole.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-/// The folder of the results. All benches are built into the same one.
+use super::machine;
+
+/// A bench's groups by name, and each group's rows.
+pub type Groups = Map<String, Value>;
+
+/// The name of the file that says of which machine a run is.
+const MACHINE: &str = "machine.json";
+
+/// The folder of all runs. All benches are built into the same target folder.
 pub fn folder() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
     // target/<profile>/deps/<program>
@@ -17,41 +28,88 @@ pub fn folder() -> PathBuf {
     target.join("brama-bench")
 }
 
-/// Keeps the rows of one group of this bench.
-pub fn keep(group: &str, rows: &[Value]) {
-    let bench = env!("CARGO_CRATE_NAME");
-    let path = folder().join(format!("{bench}.json"));
-    let mut all = read(bench);
-    all.insert("machine".to_owned(), machine());
-    all.insert(group.to_owned(), json!(rows));
-    fs::create_dir_all(folder()).expect("the target folder can be written");
-    let text = serde_json::to_string_pretty(&all).expect("plain values");
-    fs::write(&path, text + "\n").expect("the target folder can be written");
+/// The folder of the run that this process belongs to.
+pub fn this_run() -> PathBuf {
+    folder().join("runs").join(name())
 }
 
-/// All groups of a bench by name, and its machine; nothing if it was never run.
-pub fn read(bench: &str) -> Map<String, Value> {
-    let text = fs::read_to_string(folder().join(format!("{bench}.json"))).unwrap_or_default();
+/// The cargo that started this process, and when it did; a process that cargo did not start is a run
+/// of its own.
+fn name() -> String {
+    #[cfg(unix)]
+    {
+        let parent = std::os::unix::process::parent_id();
+        let stat = fs::read_to_string(format!("/proc/{parent}/stat"));
+        let Ok(stat) = stat else {
+            // The system has no such files.
+            return format!("{parent}");
+        };
+        // "pid (name) state …", where a name may contain anything; the start is field 22.
+        let (name, fields) = stat.rsplit_once(')').unwrap_or_default();
+        if name.ends_with("(cargo") {
+            let start = fields.split_whitespace().nth(19).unwrap_or_default();
+            return format!("{start}-{parent}");
+        }
+    }
+    format!("alone-{}", process::id())
+}
+
+/// Keeps the rows of one group of this bench, and how long the bench has taken up to there.
+pub fn keep(group: &str, rows: &[Value]) {
+    let run = this_run();
+    fs::create_dir_all(&run).expect("the target folder can be written");
+    let bench = env!("CARGO_CRATE_NAME");
+    let path = run.join(format!("{bench}.json"));
+    let mut groups = read(&path);
+    groups.insert(group.to_owned(), json!(rows));
+    write(&path, &groups);
+    let mut machine = read(&run.join(MACHINE));
+    if machine.is_empty() {
+        machine = machine::description();
+        machine.insert("quick".to_owned(), json!(super::quick()));
+        machine.insert("filter".to_owned(), json!(super::arguments().0));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        machine.insert("began".to_owned(), json!(now));
+        machine.insert("seconds".to_owned(), json!({}));
+    }
+    if let Some(seconds) = seconds() {
+        machine["seconds"][bench] = json!(seconds);
+    }
+    write(&run.join(MACHINE), &machine);
+}
+
+/// How old this process is, where the system says so.
+fn seconds() -> Option<u64> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let started: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    // In ticks that are 100 to a second on every Linux.
+    Some((uptime - started / 100.0) as u64)
+}
+
+/// The machine of a run, and the groups of each bench; nothing if it is not there.
+pub fn of(run: &Path) -> (Groups, Map<String, Value>) {
+    let mut benches = Map::new();
+    for file in fs::read_dir(run).into_iter().flatten().flatten() {
+        let path = file.path();
+        if let Some(bench) = path.file_stem().and_then(|name| name.to_str())
+            && path.file_name().is_some_and(|name| name != MACHINE)
+        {
+            benches.insert(bench.to_owned(), Value::Object(read(&path)));
+        }
+    }
+    (read(&run.join(MACHINE)), benches)
+}
+
+fn read(path: &Path) -> Groups {
+    let text = fs::read_to_string(path).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// What the figures depend on.
-fn machine() -> Value {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("model name"))
-        .and_then(|line| line.split(": ").nth(1));
-    json!({
-        "processor": model.unwrap_or(std::env::consts::ARCH),
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "system": std::env::consts::OS,
-        "compiler": compiler(),
-    })
-}
-
-pub fn compiler() -> String {
-    let answer = Command::new("rustc").arg("--version").output();
-    let text = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned());
-    text.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+fn write(path: &Path, content: &Groups) {
+    let text = serde_json::to_string_pretty(content).expect("plain values");
+    fs::write(path, text + "\n").expect("the target folder can be written");
 }

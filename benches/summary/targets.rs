@@ -4,7 +4,7 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use crate::rows::{Book, digits, limit, plain, ratio};
+use crate::book::{Book, digits, limit, plain, ratio};
 
 /// An aim.
 pub struct Target {
@@ -27,8 +27,8 @@ enum Aim {
     NoSlower,
     /// At most so many nanoseconds more than these contestants together.
     Adds(f64, &'static [&'static str]),
-    /// At most so many µs.
-    Micros(f64),
+    /// At most so many nanoseconds.
+    Ns(f64),
     /// At most so many bytes, counted this way.
     Bytes(f64, &'static str),
 }
@@ -48,7 +48,7 @@ const LOAD: &[&str] = &["floor: atomic load"];
 const CALL: &[&str] = &["floor: fetch_add", "floor: coarse clock"];
 const NAME: &[&str] = &["floor: reading and hashing the name"];
 /// What a call of C's is compared with: the same of Rust's, and what it takes to call a
-/// function of a loaded library.
+/// function of a loaded library, for each function that is called.
 const BARE: &str = "a bare call";
 /// What an event of a batch is compared with.
 const PUSH: &str = "floor: made and pushed behind a lock";
@@ -57,90 +57,131 @@ const PUSHES: f64 = 3.0;
 const WORD: &[&str] = &["floor: and one word at that place"];
 
 pub fn all() -> Vec<Target> {
+    let mut all = of_calls();
+    all.extend(of_names());
+    all.extend(of_events());
+    all.extend(of_c());
+    all.extend(of_memory());
+    all
+}
+
+const fn target(
+    what: &'static str,
+    ours: (&'static str, &'static str, &'static str, u64),
+    aim: Aim,
+    floors: &'static [&'static str],
+) -> Target {
+    Target {
+        what,
+        ours,
+        aim,
+        floors,
+    }
+}
+
+fn of_calls() -> Vec<Target> {
     let mut all = Vec::new();
-    let mut aim = |what, ours, aim, floors| {
-        all.push(Target {
-            what,
-            ours,
-            aim,
-            floors,
-        });
-    };
-    let ours = ("hot_path", "available", "brama, available", 1);
-    aim("available, closed", ours, Aim::Times(2.0, LOAD[0]), LOAD);
-    let ours = ("hot_path", "available", "brama, available", 2);
-    aim("available, closed", ours, Aim::NoSlower, LOAD);
-    let ours = ("hot_path", "success", "brama, acquire + success", 1);
-    aim("acquire + success", ours, Aim::Fastest(1.0 / 2.0), CALL);
-    let ours = ("hot_path", "success", "brama, acquire + success", 2);
-    aim("acquire + success", ours, Aim::Fastest(1.0 / 15.0), CALL);
-    let ours = ("hot_path", "success", "brama, call", 1);
-    aim("call", ours, Aim::Fastest(1.0 / 2.0), CALL);
-    let ours = ("hot_path", "success", "brama, call", 2);
-    aim("call", ours, Aim::Fastest(1.0 / 15.0), CALL);
-    for threads in [1, 2] {
-        let ours = ("hot_path", "rejected", "brama, acquire", threads);
-        aim("acquire, rejected", ours, Aim::Fastest(1.0 / 4.0), &[]);
+    let ours = |threads| ("hot_path", "available", "brama, available", threads);
+    all.push(target(
+        "available, closed",
+        ours(1),
+        Aim::Times(2.0, LOAD[0]),
+        LOAD,
+    ));
+    all.push(target("available, closed", ours(2), Aim::NoSlower, LOAD));
+    for (what, name) in [
+        ("acquire + success", "brama, acquire + success"),
+        ("call", "brama, call"),
+    ] {
+        for (threads, most) in [(1, 1.0 / 2.0), (2, 1.0 / 15.0)] {
+            let ours = ("hot_path", "success", name, threads);
+            all.push(target(what, ours, Aim::Fastest(most), CALL));
+        }
     }
-    for threads in [1, 2] {
-        let ours = ("lookup", "1 k, hit", "brama", threads);
-        aim("available by name, 1 k", ours, Aim::Fastest(0.8), NAME);
+    for (what, name) in [
+        ("acquire + failure", "brama, acquire + failure"),
+        ("call that fails", "brama, call"),
+    ] {
+        for threads in [1, 2] {
+            let ours = ("hot_path", "failure", name, threads);
+            all.push(target(what, ours, Aim::Fastest(1.0), &[]));
+        }
     }
-    for threads in [1, 2] {
-        let ours = ("lookup", "1 M, hit", "brama", threads);
-        aim("available by name, 1 M", ours, Aim::Fastest(1.0), WORD);
+    for (what, name) in [
+        ("acquire, rejected", "brama, acquire"),
+        ("call, rejected", "brama, call"),
+    ] {
+        for threads in [1, 2] {
+            let ours = ("hot_path", "rejected", name, threads);
+            all.push(target(what, ours, Aim::Fastest(1.0 / 4.0), &[]));
+        }
     }
-    for threads in [1, 2] {
+    all
+}
+
+fn of_names() -> Vec<Target> {
+    let mut all = Vec::new();
+    for (what, group, floors) in [
+        ("available by name, 1 k", "1 k, hit", NAME),
+        ("available by name, 1 M", "1 M, hit", WORD),
+    ] {
+        for threads in [1, 2] {
+            let ours = ("lookup", group, "brama", threads);
+            all.push(target(what, ours, Aim::Fastest(0.8), floors));
+        }
+    }
+    for (threads, most, other) in [(1, 0.5, "papaya"), (2, 0.5, "papaya"), (1, 1.0, "dashmap")] {
         let ours = ("churn", "churn", "brama", threads);
-        aim(
-            "register + unregister",
-            ours,
-            Aim::Times(0.5, "papaya"),
-            &[],
-        );
+        let aim = Aim::Times(most, other);
+        all.push(target("register + unregister", ours, aim, &[]));
     }
-    let ours = (
-        "events",
-        "report, acquire + success",
-        "one wants another type",
-        1,
-    );
-    let nobody = &["nobody subscribed"];
-    aim(
-        "publish, nobody interested",
-        ours,
-        Aim::Adds(1.0, nobody),
-        &[],
-    );
-    let ours = ("events", "ring, push", "brama", 1);
-    aim("push into the ring, 64 bytes", ours, Aim::Fastest(1.3), &[]);
-    let ours = ("events", "ring, 2 producers 1 consumer", "brama", 1);
-    aim(
-        "the ring, 2 producers 1 consumer",
-        ours,
-        Aim::Fastest(1.0),
-        &[],
-    );
-    let ours = ("delivery", "one event to queues", "64", 1);
-    aim(
-        "delivery of an event to 64 queues",
-        ours,
-        Aim::Micros(10.0),
-        &[],
-    );
-    let ours = (
-        "delivery",
-        "a batch of 256, for each event",
-        "to 1 queue",
-        1,
-    );
-    aim(
-        "delivery of a batch, an event of it",
-        ours,
-        Aim::Times(PUSHES, PUSH),
-        &[],
-    );
-    let calls: [(_, _, _, _, &[&str]); 6] = [
+    all
+}
+
+fn of_events() -> Vec<Target> {
+    let reports = |name| ("events", "report, acquire + success", name, 1);
+    let through = "ring, 2 producers 1 consumer";
+    vec![
+        target(
+            "an event that no subscriber wants",
+            reports("one wants another type"),
+            Aim::Adds(1.0, &["nobody subscribed"]),
+            &[],
+        ),
+        target(
+            "push into the ring, 64 bytes",
+            ("events", "ring, push", "brama", 1),
+            Aim::Fastest(1.1),
+            &[],
+        ),
+        target(
+            "the ring, 2 producers 1 consumer",
+            ("events", through, "brama", 1),
+            Aim::Fastest(1.0),
+            &[],
+        ),
+        target(
+            "delivery of one event to 64 queues",
+            ("delivery", "one event to queues", "64", 1),
+            Aim::Ns(10_000.0),
+            &[],
+        ),
+        target(
+            "delivery of a batch, an event of it",
+            (
+                "delivery",
+                "a batch of 256, for each event",
+                "to 1 queue",
+                1,
+            ),
+            Aim::Times(PUSHES, PUSH),
+            &[],
+        ),
+    ]
+}
+
+fn of_c() -> Vec<Target> {
+    let calls: [(_, _, _, _, &[&str]); 8] = [
         (
             "available from C",
             "ffi_by_handle",
@@ -154,6 +195,13 @@ pub fn all() -> Vec<Target> {
             "success, C",
             2.0,
             &["success, Rust", BARE],
+        ),
+        (
+            "acquire + success from C",
+            "ffi_by_handle",
+            "acquire + success, C",
+            4.0,
+            &["acquire + success, Rust", BARE, BARE],
         ),
         (
             "failure from C",
@@ -183,16 +231,28 @@ pub fn all() -> Vec<Target> {
             8.0,
             &["success, Rust", BARE],
         ),
+        (
+            "acquire + success by name from C",
+            "ffi_by_name",
+            "acquire + success, C",
+            8.0,
+            &["acquire + success, Rust", BARE, BARE],
+        ),
     ];
-    for (what, group, ours, most, others) in calls {
-        aim(what, ("ffi", group, ours, 1), Aim::Adds(most, others), &[]);
-    }
+    let targets = calls.into_iter().map(|(what, group, ours, most, others)| {
+        target(what, ("ffi", group, ours, 1), Aim::Adds(most, others), &[])
+    });
+    targets.collect()
+}
+
+fn of_memory() -> Vec<Target> {
     let ours = ("memory", "memory", "brama", 1);
-    let what = "memory of a connection, allocated";
-    aim(what, ours, Aim::Bytes(256.0, "allocated"), &[]);
-    let what = "memory of a connection, resident";
-    aim(what, ours, Aim::Bytes(256.0, "resident"), &[]);
-    all
+    [
+        ("memory of a connection, allocated", "allocated"),
+        ("memory of a connection, resident", "resident"),
+    ]
+    .map(|(what, counted)| target(what, ours, Aim::Bytes(256.0, counted), &[]))
+    .into()
 }
 
 impl fmt::Display for Aim {
@@ -202,7 +262,7 @@ impl fmt::Display for Aim {
             Aim::Times(most, other) => write!(f, "≤ {} × {}", limit(most), plain(other)),
             Aim::NoSlower => write!(f, "no slower than 1 thread"),
             Aim::Adds(most, _) => write!(f, "adds ≤ {most} ns"),
-            Aim::Micros(most) => write!(f, "≤ {most} µs"),
+            Aim::Ns(most) => write!(f, "≤ {} µs", most / 1_000.0),
             Aim::Bytes(most, _) => write!(f, "≤ {most} bytes"),
         }
     }
@@ -234,25 +294,19 @@ impl Target {
             });
         }
         let here = ns(name, threads)?;
-        if let Aim::Micros(limit) = self.aim {
-            let here = ns(name, threads)?;
+        if let Aim::Ns(limit) = self.aim {
             return Some(Reached {
-                here: format!("{} ns", digits(here)),
+                here: format!("{} µs", digits(here / 1_000.0)),
                 beside: String::new(),
-                ratio: ratio(here / (limit * 1e3)),
+                ratio: ratio(here / limit),
                 floor: String::new(),
-                met: here <= limit * 1e3,
+                met: here <= limit,
             });
         }
         let together;
         let (beside, other, limit) = match self.aim {
             Aim::Fastest(limit) => {
-                let rows = book.group(bench, group);
-                let peers = rows
-                    .iter()
-                    .filter(|row| row.is_peer() && row.threads() == threads);
-                let timed = peers.filter_map(|row| Some((row.name(), row.number("ns")?)));
-                let (name, ns) = timed.min_by(|one, other| one.1.total_cmp(&other.1))?;
+                let (name, ns) = book.fastest(bench, group, threads)?;
                 (name, ns, limit)
             }
             Aim::Times(limit, other) => (other, ns(other, threads)?, limit),
@@ -262,7 +316,7 @@ impl Target {
                 together = others.join(" + ");
                 (together.as_str(), times?.iter().sum(), limit)
             }
-            Aim::Micros(_) | Aim::Bytes(..) => return None,
+            Aim::Ns(_) | Aim::Bytes(..) => return None,
         };
         let floors: Option<Vec<f64>> = self.floors.iter().map(|floor| ns(floor, threads)).collect();
         let floor: f64 = floors.unwrap_or_default().iter().sum();

@@ -137,22 +137,51 @@
 //!
 //! Instructions are counted by callgrind, with a clock that stands still and fixed
 //! secrets of the hash: the same in every run. Writes to shared cache lines are counted in
-//! a trace of all memory accesses of two threads: the number of times, at most, that a
-//! line has to change sides.
+//! a trace of all memory accesses of two threads, of three, and of four: the number of times, at
+//! most, that a line has to change sides for an operation of the thread that pays most.
 //!
 //! # Again, on your machine
 //!
 //! ```sh
 //! cargo bench -p brama-bench                     # everything; writes the figures below
 //! cargo bench -p brama-bench --bench hot_path -- success       # one group of one bench
+//! BRAMA_BENCH_QUICK=1 cargo bench -p brama-bench               # whether all of it works
 //! cargo bench -p brama-bench --bench summary                   # the figures, written again
+//! cargo bench -p brama-bench --bench summary -- --check        # whether they are as they have to be
 //! cargo bench -p brama-bench --bench instructions -- --check   # against the baseline
 //! cargo bench -p brama-bench --bench instructions -- --rewrite # the counts become the baseline
 //! BRAMA_BENCH_10M=1 cargo bench -p brama-bench --bench scaling # ten million connections
 //! ```
 //!
-//! The figures are `src/docs/figures/results.md` and the charts beside it; the baseline is
-//! `benches/instructions.baseline`. Counting instructions needs valgrind.
+//! A whole run writes `benches/results/<machine>.json`, one file for each kind of machine, named by its
+//! processor, the number of cores and the architecture. What was measured on another kind stays. A run of
+//! one bench, or of a part of one, prints its figures and changes no file; nor does a quick one, whose
+//! pages go to `target/brama-bench/trial`. From the results files come the pages and charts in
+//! `src/docs/figures`, the table of the README and the list at the end of this chapter. The gate
+//! compares them (`--check`) and measures nothing for that.
+//!
+//! The baseline of the instructions is `benches/instructions.baseline`. Counting them needs valgrind.
+//!
+//! ## From 1 to 16 threads
+//!
+//! The program `threads` measures what more threads cost, on one circuit and with a circuit each,
+//! beside the same peers. Linked statically it is one file that runs on a machine without Rust or
+//! this source, in some three minutes:
+//!
+//! ```sh
+//! RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p brama-bench --bin threads \
+//!     --target x86_64-unknown-linux-gnu
+//! scp target/x86_64-unknown-linux-gnu/release/threads other: && ssh other ./threads
+//! scp other:threads.json . && cargo bench -p brama-bench --bench summary -- --add threads.json
+//! ```
+//!
+//! The last command keeps the results, and makes a page and charts of them. `threads --quick` shows in a
+//! minute that the program works; `--threads 1,2,4` chooses the numbers of threads. Columns with more
+//! threads than cores say so.
+//!
+//! A static program finds no function of the kernel by its name. It reads the clock through the C library,
+//! which calls that function (no system call), by a detour of a quarter of the reading. So a guarded call
+//! costs a little more there, alone and with others.
 //!
 //! # Reading the figures
 //!
@@ -184,7 +213,15 @@
 //!   is best served by few threads that drain them.
 //! - **Latency of a queue.** A callback runs on the dispatcher's thread; a queue wakes a
 //!   second thread after it.
+//! - **Kinds of machine differ.** Where a read-modify-write overlaps with other work, peers that live on
+//!   such writes come closer with one thread, and the clock weighs more. The number of the processor's
+//!   model is in a machine's name where its vendor's name says nothing.
 //!
 //! # Figures
 //!
+// Written by `cargo bench -p brama-bench --bench summary`.
+//! [intel-xeon-2-cores-x86_64]: #intel-xeon-2-cores-x86_64
+//!
 #![doc = include_str!("figures/results.md")]
+#![doc = include_str!("figures/intel-xeon-2-cores-x86_64.md")]
+// Up to here.
