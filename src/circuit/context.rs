@@ -189,9 +189,7 @@ impl Context {
         }
     }
 
-    /// A cell has counted its `count`th success, one of those with which it looks at the clock.
-    #[cold]
-    #[inline(never)]
+    /// A cell counts its `count`th success, one of those with which it looks at the clock.
     pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
         self.ticks.check(now);
         if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {

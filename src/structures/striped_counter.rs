@@ -313,12 +313,10 @@ impl<'a> Totals<'a> {
     #[inline]
     fn add_success(self, cell: Option<&Cell>, now: Tick, turn: impl FnOnce(&Cell)) {
         match cell {
-            Some(cell) => {
-                cell.success(now, || {
-                    turn(cell);
-                    cell.begin_tick(now);
-                });
-            }
+            Some(cell) => cell.success(now, || {
+                turn(cell);
+                cell.begin_tick(now);
+            }),
             None => self.shared.success(now, || turn(self.shared.cell())),
         }
     }

@@ -434,6 +434,8 @@ mod tests {
         let (before, coarse) = (clock.micros().bits(), clock.micros_coarse().bits());
         let behind = Duration::from_micros(before.saturating_sub(coarse));
         assert!(behind < clock.lag() && coarse <= clock.micros().bits());
+        let next = clock.until_next_tick();
+        assert!(!next.is_zero() && next < clock.lag());
     }
 
     #[test]

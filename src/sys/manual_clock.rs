@@ -128,6 +128,7 @@ impl ManualClock {
 
     /// Out of line: the hot paths read the machine's clock.
     #[cold]
+    #[inline(never)]
     pub(super) fn tick(&self) -> Tick {
         Tick::from_ms(self.now_ms())
     }

@@ -236,13 +236,6 @@ impl Record {
     }
 
     /// Before a cell counts the first success of a tick.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn begin_tick(&self, cell: &Cell, now: Tick) {
-        self.begin_bucket(cell, now);
-        cell.begin_tick(now);
-    }
-
     pub(super) fn begin_bucket(&self, cell: &Cell, now: Tick) {
         if let Some(rates) = self.rates()
             && let Reports::Time(reports) = &rates.reports

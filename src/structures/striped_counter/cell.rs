@@ -61,24 +61,29 @@ impl Cell {
     /// For the owner only, as is the next. The first success of a tick calls `turn` before it is
     /// counted.
     #[inline(always)]
-    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) -> u64 {
-        if self.last_success.load(Relaxed) < now.to_word() {
+    pub(crate) fn success(&self, now: Tick, turn: impl FnOnce()) {
+        if self.is_before(now) {
             turn();
         }
-        increment(&self.successes)
+        increment(&self.successes);
     }
 
-    /// Counts a success if time has not moved since the last one, by a
-    /// [`TickWord`](crate::sys::tick_word::TickWord). False: it has to be counted with a look at the
-    /// clock.
+    /// Counts a success, the one of this number. Before that, unless a
+    /// [`TickWord`](crate::sys::tick_word::TickWord) says that time has not moved since the last
+    /// one, `look` looks at the clock.
     #[inline(always)]
-    pub(crate) fn success_in_tick(&self, word: u64) -> bool {
+    pub(crate) fn success_in_tick(&self, word: u64, look: impl FnOnce(u64)) {
         let count = self.successes.load(Relaxed).wrapping_add(1);
         if self.last_success.load(Relaxed) < word || is_look(count) {
-            return false;
+            look(count);
         }
         self.successes.store(count, Relaxed);
-        true
+    }
+
+    /// Whether the first success of this tick is still to come.
+    #[inline(always)]
+    pub(crate) fn is_before(&self, now: Tick) -> bool {
+        self.last_success.load(Relaxed) < now.to_word()
     }
 
     #[inline]
@@ -196,10 +201,8 @@ impl Shared {
 }
 
 #[inline]
-fn increment(count: &AtomicU64) -> u64 {
-    let next = count.load(Relaxed).wrapping_add(1);
-    count.store(next, Relaxed);
-    next
+fn increment(count: &AtomicU64) {
+    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 /// Whether a cell looks at the clock with its `count`th success, whatever the tick word says.

@@ -20,6 +20,7 @@ use super::{Place, check};
 use crate::circuit::context::Context;
 use crate::reclaim::Guard;
 use crate::structures::striped_counter::{self, Cell, is_look};
+use crate::sys::clock::Tick;
 use crate::values::cause::Cause;
 use crate::values::event::{EventMask, EventType, Occurrence, Report};
 use crate::values::settings::Settings;
@@ -80,20 +81,25 @@ impl Record {
     #[inline(always)]
     fn count_good(&self, context: &Context) {
         match self.totals().own() {
-            Some(cell) => {
-                if !cell.success_in_tick(context.ticks.word()) {
-                    self.success_by_clock(context, cell);
+            Some(cell) => cell.success_in_tick(context.ticks.word(), |count| {
+                let now = context.clock.tick();
+                if cell.is_before(now) || is_look(count) {
+                    self.look_at_time(context, cell, now, count);
                 }
-            }
+            }),
             None => self.success_of_new_thread(context),
         }
     }
 
-    /// Counts a success with a look at the clock. Inlined: without a ticker, all go this way.
-    #[inline(always)]
-    fn success_by_clock(&self, context: &Context, cell: &Cell) {
-        let now = context.clock.tick();
-        let count = cell.success(now, || self.begin_tick(cell, now));
+    /// Before a cell counts the success of this number: the first of a tick, or one with which it
+    /// looks whether the ticker comes.
+    #[cold]
+    #[inline(never)]
+    fn look_at_time(&self, context: &Context, cell: &Cell, now: Tick, count: u64) {
+        if cell.is_before(now) {
+            self.begin_bucket(cell, now);
+            cell.begin_tick(now);
+        }
         if is_look(count) {
             context.look_at_ticks(now, count);
         }
