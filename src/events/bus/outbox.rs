@@ -129,7 +129,9 @@ impl<'a> Outbox<'a> {
     /// Finds the audience of the events that come next, and returns the connection's name. Once
     /// for all events of a delivery: who begins to listen in between hears the next one.
     pub(super) fn address(&mut self, record: &Record) -> Arc<KeyBuf> {
-        // Not a guard: a callback may subscribe, which swaps the list.
+        // Not a guard: a callback may subscribe, which swaps the list. A subscriber is listed before
+        // any record knows what it wants, and the notice of a reporter that knew has come through
+        // the ring, or as a bit: the list of this moment has the subscriber.
         let listed = self.subscribers.load();
         let is_same_list = Arc::ptr_eq(listed, &self.listed);
         let id = record.id();
