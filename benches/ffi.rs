@@ -3,42 +3,21 @@
 //! The functions are found with `dlsym` in the shared library, as a host of another
 //! language would, and stand beside the same calls of Rust.
 
+mod loaded;
 mod race;
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::hint::black_box;
-use std::mem::{MaybeUninit, transmute_copy};
-use std::process::Command;
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use brama::{Brama, Connection};
 use criterion::{Criterion, criterion_group, criterion_main};
+use loaded::{Handle, Loaded, Manager, Permit, Text};
 use race::{Race, criterion};
-
-type Text = *const c_char;
-
-/// `brama_t *`.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Manager(*mut c_void);
-
-/// `brama_connection_t *`.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Handle(*mut c_void);
-
-// SAFETY: the library says that any thread may use them.
-unsafe impl Sync for Manager {}
-// SAFETY: a handle may be used from any thread at any time, as include/brama.h says.
-unsafe impl Sync for Handle {}
 
 /// The process-wide one.
 const DEFAULT: Manager = Manager(ptr::null_mut());
-
-/// `brama_permit_t`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Permit([u64; 6]);
 
 /// What is called of the library.
 #[derive(Clone, Copy)]
@@ -62,25 +41,22 @@ struct Library {
 impl Library {
     /// Builds it, which is quick if it is there, and loads it.
     fn load() -> Self {
-        let path = CString::new(build()).expect("a path has no NUL");
-        // SAFETY: the library has no constructors, and stays loaded.
-        let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
-        assert!(!library.is_null(), "{path:?} can be loaded");
+        let library = Loaded::from(&loaded::build());
         Library {
-            abi_version: find(library, c"brama_abi_version"),
-            register: find(library, c"brama_register"),
-            connection_available: find(library, c"brama_connection_available"),
-            connection_success: find(library, c"brama_connection_success"),
-            connection_acquire: find(library, c"brama_connection_acquire"),
-            permit_success: find(library, c"brama_permit_success"),
-            connection_failure: find(library, c"brama_connection_failure"),
-            available: find(library, c"brama_available"),
-            success: find(library, c"brama_success"),
-            acquire: find(library, c"brama_acquire"),
-            open_circuit: find(library, c"brama_open_circuit"),
-            connection_get: find(library, c"brama_connection_get"),
-            configure: find(library, c"brama_connection_configure"),
-            options_init: find(library, c"brama_options_init"),
+            abi_version: library.find(c"brama_abi_version"),
+            register: library.find(c"brama_register"),
+            connection_available: library.find(c"brama_connection_available"),
+            connection_success: library.find(c"brama_connection_success"),
+            connection_acquire: library.find(c"brama_connection_acquire"),
+            permit_success: library.find(c"brama_permit_success"),
+            connection_failure: library.find(c"brama_connection_failure"),
+            available: library.find(c"brama_available"),
+            success: library.find(c"brama_success"),
+            acquire: library.find(c"brama_acquire"),
+            open_circuit: library.find(c"brama_open_circuit"),
+            connection_get: library.find(c"brama_connection_get"),
+            configure: library.find(c"brama_connection_configure"),
+            options_init: library.find(c"brama_options_init"),
         }
     }
 
@@ -102,36 +78,6 @@ impl Library {
         options[1] = u64::from_ne_bytes(bytes);
         assert_eq!((self.configure)(handle, options.as_ptr().cast()), 0);
     }
-}
-
-fn find<F: Copy>(library: *mut c_void, name: &CStr) -> F {
-    // SAFETY: the library is loaded.
-    let found = unsafe { libc::dlsym(library, name.as_ptr()) };
-    assert!(!found.is_null(), "{name:?} is exported");
-    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-    // SAFETY: a function of the header, with that signature.
-    unsafe { transmute_copy(&found) }
-}
-
-/// Where the shared library is.
-fn build() -> String {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "-p",
-            "brama-capi",
-            "--message-format=json",
-        ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs");
-    let messages = String::from_utf8(output.stdout).expect("UTF-8");
-    messages
-        .split('"')
-        .find(|word| word.ends_with("/libbrama.so") || word.ends_with("/libbrama.dylib"))
-        .unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)))
-        .to_owned()
 }
 
 const NAMES: usize = 1_000;

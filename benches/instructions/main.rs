@@ -5,12 +5,14 @@
 //! are always the same (`still`), so that a count is the same in every run. What
 //! the loop around the operation costs is measured too, and subtracted. Beside it,
 //! from a trace of all memory accesses (`shared`): how often an operation writes a
-//! cache line that the same operation of another thread uses.
+//! cache line that the same operation of another thread uses, with two threads and with more.
 //!
 //! `instructions.baseline` beside this folder has the counts that were agreed on.
 //! `cargo bench -p brama-bench --bench instructions -- --check` fails if a count has grown
 //! by more than three in a hundred; `-- --rewrite` makes the counts of today the baseline.
 
+#[path = "../loaded.rs"]
+mod loaded;
 #[path = "../peers/names.rs"]
 #[allow(dead_code)]
 mod names;
@@ -22,10 +24,12 @@ mod paths;
 mod shared;
 mod still;
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use baseline::{Baseline, Counts};
@@ -83,33 +87,45 @@ fn main() -> ExitCode {
 
 fn rows(today: &Baseline) -> Vec<Value> {
     let rows = today.counts.iter().map(|(name, counts)| {
-        json!({
-            "name": name, "instructions": counts.instructions,
-            "shared_writes": counts.shared_writes,
-        })
+        let mut row = json!({ "name": name, "instructions": counts.instructions });
+        for (threads, writes) in shared::THREADS.iter().zip(counts.shared_writes) {
+            row[format!("shared_writes_{threads}")] = json!(writes);
+        }
+        row
     });
     rows.collect()
 }
 
-/// Instructions on one core, shared writes on another: neither minds company.
+/// Both counts of all paths, on all cores: neither minds company.
 fn count_all() -> Result<Vec<(String, Counts)>, String> {
+    let library = loaded::build();
+    let instructions = |path| instructions(path, &library);
     let empty = instructions(&paths::EMPTY)?;
-    let (instructions, shared): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-        let shared = scope.spawn(|| paths::ALL.iter().map(shared::writes).collect());
-        let instructions = paths::ALL.iter().map(instructions).collect();
-        (instructions, shared.join().expect("no panic"))
+    let next = AtomicUsize::new(0);
+    let count = || {
+        let mut counted = Vec::new();
+        while let Some(path) = paths::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let both = instructions(path).and_then(|it| Ok((it, shared::writes(path, &library)?)));
+            counted.push((path.name, both));
+        }
+        counted
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let counted: HashMap<_, _> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(count)).collect();
+        let counted = workers.into_iter().map(|worker| worker.join());
+        counted
+            .flat_map(|counted| counted.expect("no panic"))
+            .collect()
     });
-    let both = instructions.into_iter().zip(shared);
-    let counts = paths::ALL
-        .iter()
-        .zip(both)
-        .map(|(path, (instructions, shared))| {
-            let counts = Counts {
-                instructions: instructions? - empty,
-                shared_writes: shared?,
-            };
-            Ok((path.name.to_owned(), counts))
-        });
+    let counts = paths::ALL.iter().map(|path| {
+        let (instructions, shared_writes) = counted[path.name].clone()?;
+        let counts = Counts {
+            instructions: instructions - empty,
+            shared_writes,
+        };
+        Ok((path.name.to_owned(), counts))
+    });
     counts.collect()
 }
 
@@ -126,11 +142,11 @@ fn child(name: &str) {
 }
 
 /// Instructions for each turn of a path, its loop included.
-fn instructions(path: &Path) -> Result<f64, String> {
+fn instructions(path: &Path, library: &str) -> Result<f64, String> {
     fs::create_dir_all(results::folder()).map_err(|error| error.to_string())?;
     // Stays there, for `callgrind_annotate`.
     let file = results::folder().join(format!("{}.callgrind", path.name.replace(' ', "-")));
-    run(under("callgrind", path)
+    run(under("callgrind", path, library)
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg("--toggle-collect=*measured_turns*")
         .arg(this_program()))?;
@@ -147,7 +163,7 @@ fn instructions(path: &Path) -> Result<f64, String> {
 
 /// This program, for one path, under a tool of valgrind's. The C library chooses its
 /// copying routines by processor: it gets those that every processor has.
-fn under(tool: &str, path: &Path) -> Command {
+fn under(tool: &str, path: &Path, library: &str) -> Command {
     let mut valgrind = Command::new("valgrind");
     valgrind
         .arg(format!("--tool={tool}"))
@@ -155,7 +171,8 @@ fn under(tool: &str, path: &Path) -> Command {
             "GLIBC_TUNABLES",
             "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-ERMS,-FSRM",
         )
-        .env(CHILD, path.name);
+        .env(CHILD, path.name)
+        .env(paths::c::LIBRARY, library);
     valgrind
 }
 

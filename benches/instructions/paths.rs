@@ -3,13 +3,15 @@
 //! Everything runs on one thread, without the background one except where it is to tick; circuits
 //! stay as they are. By name, names are taken in turn from a few hundred.
 
+pub mod c;
+
 use std::fmt::Error as Failed;
 use std::hint::black_box;
 use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use brama::{Brama, Connection, ConnectionOptions, EventFilter, EventType, OpenFor};
+use brama::{Brama, Connection, ConnectionOptions, EventFilter, EventType, OpenFor, Permit};
 
 use crate::names::Names;
 
@@ -24,6 +26,8 @@ pub struct Operation {
     pub brama: Brama,
     /// Does it once, and gets the number of its turn.
     pub turn: Box<dyn Fn(u64) + Send + Sync>,
+    /// What a background thread would do between turns.
+    pub poll: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How often an operation is done before it is counted: what is set up once, is.
@@ -46,6 +50,12 @@ impl Path {
         let operation = self.operation();
         (0..WARM_UP).for_each(&operation.turn);
         measured_turns(&operation, WARM_UP..WARM_UP + turns);
+        // A circuit that opens on the way would be another path.
+        let is_open = operation.brama.state_counts().open > 0;
+        assert_eq!(
+            is_open,
+            self.name.contains("rejected") && !self.name.starts_with("C: ")
+        );
     }
 }
 
@@ -65,141 +75,59 @@ pub const EMPTY: Path = Path {
     },
 };
 
+const fn path(name: &'static str, make: fn() -> Operation) -> Path {
+    Path { name, make }
+}
+
+/// One line for each path; what takes more to make is a function below, or in [`c`].
+#[rustfmt::skip]
 pub const ALL: &[Path] = &[
-    Path {
-        name: "available",
-        make: || by_handle(|db| black_box(db.available())),
-    },
-    Path {
-        name: "success",
-        make: || by_handle(|db| db.success().is_ok()),
-    },
-    Path {
-        name: "acquire + success",
-        make: || by_handle(|db| db.acquire().is_ok_and(|permit| permit.success().is_ok())),
-    },
-    Path {
-        name: "acquire + failure",
-        make: || {
-            by_handle(|db| {
-                db.acquire()
-                    .is_ok_and(|permit| permit.failure("timeout").is_ok())
-            })
-        },
-    },
-    Path {
-        name: "acquire + failure, another reason each time",
-        make: || {
-            let (brama, db) = closed();
-            operation(brama, move |turn| {
-                let reason = ["timeout", "reset by peer"][turn as usize % 2];
-                let permit = black_box(&db).acquire();
-                assert!(permit.is_ok_and(|permit| permit.failure(reason).is_ok()));
-            })
-        },
-    },
-    Path {
-        name: "acquire + failure, no reason",
-        make: || {
-            by_handle(|db| {
-                db.acquire()
-                    .is_ok_and(|permit| permit.failure(None).is_ok())
-            })
-        },
-    },
-    Path {
-        name: "call",
-        make: || by_handle(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
-    },
-    Path {
-        name: "success, with a tick",
-        make: || ticking(|db| db.success().is_ok()),
-    },
-    Path {
-        name: "acquire + success, with a tick",
-        make: || ticking(|db| db.acquire().is_ok_and(|permit| permit.success().is_ok())),
-    },
-    Path {
-        name: "call, with a tick",
-        make: || ticking(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok()),
-    },
-    Path {
-        name: "call, with a failure rate",
-        make: || guarded(|options| options.failure_rate(0.5)),
-    },
-    Path {
-        name: "call, of the last 100",
-        make: || guarded(|options| options.failure_rate(0.5).rate_calls(100)),
-    },
-    Path {
-        name: "call, with slow calls",
-        make: || {
-            let slow = std::time::Duration::from_secs(60);
-            guarded(move |options| options.slow_call_duration(slow).slow_call_rate(0.5))
-        },
-    },
-    Path {
-        name: "acquire, rejected",
-        make: || {
-            let (brama, db) = closed();
-            db.open_circuit("outage", OpenFor::Never)
-                .expect("registered");
-            operation(brama, move |_| assert!(black_box(&db).acquire().is_err()))
-        },
-    },
-    Path {
-        name: "available, by name",
-        make: || by_name(|brama, name| brama.available(name)),
-    },
-    Path {
-        name: "available, by an unknown name",
-        make: || by_name(|brama, (scope, name)| !brama.available((name, scope))),
-    },
-    Path {
-        name: "success, by name",
-        make: || by_name(|brama, name| brama.success(name).is_ok()),
-    },
-    Path {
-        name: "acquire + success, by name",
-        make: || {
-            by_name(|brama, name| {
-                brama
-                    .acquire(name)
-                    .is_ok_and(|permit| permit.success().is_ok())
-            })
-        },
-    },
-    Path {
-        name: "acquire + failure, by name",
-        make: || {
-            by_name(|brama, name| {
-                brama
-                    .acquire(name)
-                    .is_ok_and(|permit| permit.failure("timeout").is_ok())
-            })
-        },
-    },
-    Path {
-        name: "acquire + success, somebody wants another type",
-        make: || subscribed(EventType::StateChange),
-    },
-    Path {
-        name: "acquire + success, somebody wants to know",
-        make: || subscribed(EventType::Success),
-    },
-    Path {
-        name: "register + unregister",
-        make: || {
-            let brama = manager();
-            let names = Names::of(0..NAMES);
-            operation(brama.clone(), move |turn| {
-                let name = names.at(turn);
-                drop(brama.register(name, None).expect("not there"));
-                brama.unregister(name).expect("there");
-            })
-        },
-    },
+    path("available", || by_handle(|db| black_box(db.available()))),
+    path("success", || by_handle(|db| db.success().is_ok())),
+    path("acquire + success", || by_handle(|db| acquired(db, |permit| permit.success().is_ok()))),
+    path("acquire + failure", || by_handle(|db| acquired(db, |permit| permit.failure("timeout").is_ok()))),
+    path("acquire + failure, another reason each time", another_reason_each_time),
+    path("acquire + failure, no reason", || by_handle(|db| acquired(db, |permit| permit.failure(None).is_ok()))),
+    path("failure", || by_handle(|db| db.failure("timeout").is_ok())),
+    path("failure, within a window", || failing(|options| options.window(MINUTE).max_attempts(65_536))),
+    path("failure, with a failure rate", || failing(|options| options.failure_rate(0.5).minimum_calls(u32::MAX))),
+    path("failure, of the last 100 000", || failing(|options| options.failure_rate(1.0).rate_calls(100_000).minimum_calls(100_000))),
+    path("call", || by_handle(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok())),
+    path("success, with a tick", || ticking(|db| db.success().is_ok())),
+    path("acquire + success, with a tick", || ticking(|db| acquired(db, |permit| permit.success().is_ok()))),
+    path("call, with a tick", || ticking(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_ok())),
+    path("call, with a failure rate", || guarded(|options| options.failure_rate(0.5))),
+    path("call, of the last 100", || guarded(|options| options.failure_rate(0.5).rate_calls(100))),
+    path("call, with slow calls", || guarded(|options| options.slow_call_duration(MINUTE).slow_call_rate(0.5))),
+    path("call that fails", || by_handle(|db| db.call(|| black_box(Err::<(), _>(Failed))).is_err())),
+    path("acquire, rejected", || rejected(|db| db.acquire().is_err())),
+    path("available, rejected", || rejected(|db| !db.available())),
+    path("call, rejected", || rejected(|db| db.call(|| black_box(Ok::<_, Failed>(()))).is_err())),
+    path("available, by name", || by_name(|brama, name| brama.available(name))),
+    path("available, by an unknown name", || by_name(|brama, (scope, name)| !brama.available((name, scope)))),
+    path("success, by name", || by_name(|brama, name| brama.success(name).is_ok())),
+    path("failure, by name", || by_name(|brama, name| brama.failure(name, "timeout").is_ok())),
+    path("acquire + success, by name", || by_name(|brama, name| brama.acquire(name).is_ok_and(|permit| permit.success().is_ok()))),
+    path("acquire + failure, by name", || by_name(|brama, name| brama.acquire(name).is_ok_and(|permit| permit.failure("timeout").is_ok()))),
+    path("call, by name", || by_name(|brama, name| brama.call(name, || black_box(Ok::<_, Failed>(()))).is_ok())),
+    path("call that fails, by name", || by_name(|brama, name| brama.call(name, || black_box(Err::<(), _>(Failed))).is_err())),
+    path("acquire, rejected, by name", || rejected_by_name(|brama, name| brama.acquire(name).is_err())),
+    path("call, rejected, by name", || rejected_by_name(|brama, name| brama.call(name, || black_box(Ok::<_, Failed>(()))).is_err())),
+    path("acquire + success, somebody wants another type", || subscribed(EventType::StateChange)),
+    path("acquire + success, somebody wants to know", || subscribed(EventType::Success)),
+    path("register + unregister", register_and_unregister),
+    path("C: available", || c::by_handle(|c, db| (c.connection_available)(db))),
+    path("C: success", || c::by_handle(|c, db| (c.connection_success)(db) == 0)),
+    path("C: failure", || c::by_handle(|c, db| (c.connection_failure)(db, c"timeout".as_ptr()) == 0)),
+    path("C: acquire + success", || c::by_handle(|c, db| c.admitted(db).is_some_and(|permit| (c.permit_success)(permit) == 0))),
+    path("C: acquire + failure", || c::by_handle(|c, db| c.admitted(db).is_some_and(|permit| (c.permit_failure)(permit, c"timeout".as_ptr()) == 0))),
+    path("C: acquire, rejected", || c::rejected(|c, db| c.admitted(db).is_none())),
+    path("C: available, by name", || c::by_name(|c, manager, name, scope| (c.available)(manager, name, scope))),
+    path("C: success, by name", || c::by_name(|c, manager, name, scope| (c.success)(manager, name, scope) == 0)),
+    path("C: acquire + success, by name", || c::by_name(|c, manager, name, scope| c.admitted_by_name(manager, name, scope).is_some_and(|permit| (c.permit_success)(permit) == 0))),
 ];
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn manager() -> Brama {
     let brama = Brama::builder().background(false).unlimited_attempts();
@@ -214,8 +142,12 @@ fn closed() -> (Brama, Connection) {
 }
 
 fn operation(brama: Brama, turn: impl Fn(u64) + Send + Sync + 'static) -> Operation {
-    let turn = Box::new(turn);
-    Operation { brama, turn }
+    let polled = brama.clone();
+    Operation {
+        brama,
+        turn: Box::new(turn),
+        poll: Box::new(move || polled.poll()),
+    }
 }
 
 fn by_handle(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
@@ -235,6 +167,48 @@ fn ticking(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operati
     // If this is too short, counts are too high.
     thread::sleep(Duration::from_millis(200));
     operation(brama, move |_| assert!(act(black_box(&connection))))
+}
+
+fn acquired(db: &Connection, report: impl FnOnce(Permit) -> bool) -> bool {
+    db.acquire().is_ok_and(report)
+}
+
+/// On an open circuit.
+fn rejected(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
+    let (brama, db) = closed();
+    db.open_circuit("outage", OpenFor::Never)
+        .expect("registered");
+    operation(brama, move |_| assert!(act(black_box(&db))))
+}
+
+fn another_reason_each_time() -> Operation {
+    let (brama, db) = closed();
+    operation(brama, move |turn| {
+        let reason = ["timeout", "reset by peer"][turn as usize % 2];
+        assert!(acquired(black_box(&db), |permit| permit
+            .failure(reason)
+            .is_ok()));
+    })
+}
+
+/// Failures of a circuit with these settings of its own, none of which opens it.
+fn failing(settings: impl FnOnce(ConnectionOptions) -> ConnectionOptions) -> Operation {
+    let (brama, db) = closed();
+    db.configure(settings(ConnectionOptions::new()))
+        .expect("valid");
+    operation(brama, move |_| {
+        assert!(black_box(&db).failure("timeout").is_ok());
+    })
+}
+
+fn register_and_unregister() -> Operation {
+    let brama = manager();
+    let names = Names::of(0..NAMES);
+    operation(brama.clone(), move |turn| {
+        let name = names.at(turn);
+        drop(brama.register(name, None).expect("not there"));
+        brama.unregister(name).expect("there");
+    })
 }
 
 /// Guarded calls of a circuit with these settings of its own.
@@ -258,6 +232,18 @@ fn by_name(act: impl Fn(&Brama, (&str, &str)) -> bool + Send + Sync + 'static) -
     operation(brama.clone(), move |turn| {
         assert!(act(&brama, names.at(turn)))
     })
+}
+
+/// By names of open circuits.
+fn rejected_by_name(
+    act: impl Fn(&Brama, (&str, &str)) -> bool + Send + Sync + 'static,
+) -> Operation {
+    let operation = by_name(act);
+    for name in Names::of(0..NAMES).iter() {
+        let opened = operation.brama.open_circuit(name, "outage", OpenFor::Never);
+        opened.expect("registered");
+    }
+    operation
 }
 
 /// With a subscriber; what it wants is published and stays in the ring.
