@@ -218,7 +218,8 @@ mod tests {
             departure.is_some()
         };
         context.ticks.want_ticker(context.clock.tick());
-        let ticker = context.ticks.begin(context.clock.tick());
+        let starved = context.ticks.begin(context.clock.tick());
+        assert!(starved.is_some());
         while !record.try_success_without_permit(&context) {
             let success = record.success(&context, None, &Report::NONE);
             success.expect("there");
@@ -226,7 +227,6 @@ mod tests {
         clock.advance(Duration::from_millis(2 * THRESHOLD));
         assert!(record.try_success_without_permit(&context));
         assert!(!departs());
-        drop(ticker);
         clock.advance(Duration::from_millis(THRESHOLD));
         assert!(!departs(), "it may have been in use until then");
         clock.advance(Duration::from_millis(1));

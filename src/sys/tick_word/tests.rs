@@ -120,10 +120,9 @@ fn a_ticker_that_stops_as_it_goes_is_doubted() {
 #[test]
 fn successes_are_doubted_for_one_window_after_a_starved_ticker() {
     let word = TickWord::new();
-    let ticker = ticking(&word, 1_000);
+    let _starved = ticking(&word, 1_000);
     let window = 10_000;
     assert!(is_doubtful(&word, 0, 2_000));
-    drop(ticker);
     for (now, doubted) in [(2_001, true), (12_000, true), (12_001, false)] {
         assert_eq!(
             is_doubtful(&word, now - window.min(now), now),
@@ -166,27 +165,25 @@ fn a_process_has_one_ticker() {
 #[test]
 fn the_child_of_a_fork_has_no_ticker() {
     let word = TickWord::new();
-    let ticker = ticking(&word, 1_000);
+    let _gone = ticking(&word, 1_000);
     word.leave_behind(at(1_010));
     assert_eq!(word.word(), OFF);
     assert!(!is_doubtful(&word, 0, 1_010), "no success was late");
-    drop(ticker);
     let word = TickWord::new();
-    let ticker = ticking(&word, 1_000);
+    let _gone = ticking(&word, 1_000);
     word.leave_behind(at(2_000));
     assert_eq!(word.word(), OFF);
     assert!(
         is_doubtful(&word, 2_000, 2_000),
         "the parent's ticker was late"
     );
-    drop(ticker);
 }
 
 /// A clone of the process without the handlers of a fork.
 #[test]
 fn a_ticker_that_a_clone_has_left_behind_is_found_before_another_one_begins() {
     let word = TickWord::new();
-    std::mem::forget(ticking(&word, 1_000));
+    let _gone = ticking(&word, 1_000);
     word.want_ticker(at(2_000));
     assert!(word.begin(at(2_000)).is_none());
     assert_eq!(word.word(), OFF);

@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_stopped_ticker_hides_no_success_after_the_64th() {
         let (context, record, clock) = ticking();
-        let ticker = ticker(&context);
+        let _stopped = ticker(&context);
         succeed(&context, &record, 1);
         clock.advance(Duration::from_secs(60));
         let now = context.clock.now();
@@ -321,7 +321,6 @@ mod tests {
         assert_eq!(record.totals().sum().last_success_ms, Some(now));
         assert!(!context.ticks.is_on());
         assert_eq!(record.totals().sum().successes, 64);
-        drop(ticker);
     }
 
     /// The thread that closed the circuit was stopped before it wrote where the evidence begins.
