@@ -61,11 +61,7 @@ impl Listened {
         start.elapsed()
     }
 
-    /// The time of so many deliveries of one event each.
-    fn one_by_one(&self, events: u64) -> Duration {
-        self.in_batches(events, 1)
-    }
-
+    /// The time of so many deliveries, in batches that are drained one by one.
     fn in_batches(&self, events: u64, batch: u64) -> Duration {
         let mut elapsed = Duration::ZERO;
         let mut left = events;
@@ -78,8 +74,8 @@ impl Listened {
         elapsed
     }
 
-    /// One event each, where more and more wait and none is taken until there are many.
-    fn into_readable(&self, events: u64) -> Duration {
+    /// One event at a time, into queues where others wait: they are drained when there are many.
+    fn one_by_one(&self, events: u64) -> Duration {
         let mut elapsed = Duration::ZERO;
         for event in 0..events {
             if event % (ROOM as u64 / 2) == 0 {
@@ -178,10 +174,10 @@ fn main() {
         race = race.custom(&name, |events| listened.one_by_one(events));
     }
     race.custom("64, a readable descriptor each", |events| {
-        described.into_readable(events)
+        described.one_by_one(events)
     })
     .custom("64, a descriptor each", |events| {
-        described.one_by_one(events)
+        described.in_batches(events, 1)
     })
     .run();
     Race::new("one event to sleepers")
