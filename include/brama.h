@@ -1880,7 +1880,10 @@ typedef struct brama_status_t {
      * BRAMA_NONE_F64 in BRAMA_MODE_DISABLED.
      */
     double ramp_share;
-    /** Time of the last success. */
+    /**
+     * Time of the last success. A tick of the coarse clock (1 to 10 ms) behind, or two while
+     * calls are frequent.
+     */
     uint64_t last_success_time_ms;
     /** Time of the last failure. */
     uint64_t last_failure_time_ms;

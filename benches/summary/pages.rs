@@ -2,7 +2,7 @@
 //! results files alone, so that it can be compared without measuring.
 //!
 //! Why a results file and a page of it? A page is for readers: rounded, in sentences, beside targets
-//! that may change. From the results it can be written again, for machines too that are not at hand.
+//! that may change. From the results it can be written again, for machines too that are not there.
 
 use std::fs;
 use std::io;

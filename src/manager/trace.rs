@@ -11,7 +11,7 @@
 //!
 //! What follows from it:
 //!
-//! - A registration that is gone is not found, also if its name was registered again: the report
+//! - A registration that is gone is not found, even if its name was registered again: the report
 //!   answers [`NotFound`](Error::NotFound), and cannot say the name.
 //! - The permit does not keep the connection from a cleanup. Its admission leaves a mark, which
 //!   is activity at the next cleanup; see [`departure`](crate::circuit::record::Departure).

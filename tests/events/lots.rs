@@ -1,5 +1,5 @@
 //! Several events at a time to one queue, and what comes between them: wakes, callbacks, and
-//! subscribers that come and go in the midst of a round.
+//! subscribers that come and go during a round.
 
 use std::sync::{Arc, Mutex, mpsc};
 

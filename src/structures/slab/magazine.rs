@@ -91,7 +91,7 @@ pub(super) fn take<Hot: Resident>() -> (NonNull<Hot>, u16) {
     (free.cast(), away)
 }
 
-/// Nothing is fetched if the magazine has no slot at hand.
+/// Nothing is fetched if the magazine is empty.
 #[inline(always)]
 pub(super) fn expect_take<Hot: Resident>() {
     Hot::with_magazine(|magazine| {
