@@ -234,9 +234,9 @@ fn one_block_is_attached() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// Three threads have the same home line. The one that has its first cell counts there, while two
-/// others find the line full or crowded, and replace the block. Each may have been stopped in the
-/// middle of its report meanwhile, with a cell of the block before.
+/// Three threads have the same home line. Two have its cells and count there, while the third finds it
+/// full and replaces the block. Each may have been stopped in the middle of its report meanwhile, with
+/// a cell of the block before.
 ///
 /// Mutations: `a-larger-block-without-those-before` (what was counted in a block is lost with it),
 /// `the-cell-of-any-owner` (two threads count in one cell).
@@ -262,6 +262,28 @@ fn a_block_is_replaced_while_its_owners_report() {
     assert_eq!(seen, BTreeSet::from([2]));
 }
 
+/// Two threads find their line full and crowded. Both have a larger block: one of them goes back.
+///
+/// Mutation: `attaching-by-a-store`, here as well.
+#[test]
+fn of_two_larger_blocks_one_is_attached() {
+    outcomes(None, || {
+        let record = Record::<0>::new();
+        for index in [2, 1, 3, 3, 1] {
+            record.totals().rejected_as(index, &ALL);
+        }
+        join([3, 5].map(|index| {
+            let record = record.clone();
+            thread::spawn(move || record.totals().rejected_as(index, &ALL))
+        }));
+        assert_eq!(record.totals().sum().rejected, 7);
+        assert_eq!(record.shared.sum().rejected, 0);
+        assert_eq!(live_blocks(), 2);
+        drop(record);
+        assert_eq!(live_blocks(), 0);
+    });
+}
+
 /// A thread goes on to a larger block while a reader sums twice.
 ///
 /// Mutation: `a-larger-block-published-before-those-before` (for a moment the sum is that of the new
@@ -270,7 +292,7 @@ fn a_block_is_replaced_while_its_owners_report() {
 fn sums_only_grow_with_the_blocks() {
     let seen = outcomes(Some(3), || {
         let record = Record::<0>::new();
-        for index in [2, 1, 3] {
+        for index in [2, 1, 3, 1] {
             record.totals().rejected_as(index, &ALL);
         }
         let reporter = {
@@ -289,11 +311,12 @@ fn sums_only_grow_with_the_blocks() {
         };
         reporter.join().unwrap();
         let (first, second) = reader.join().unwrap();
-        assert_eq!(record.totals().sum().rejected, 5);
-        assert!(3 <= first && first <= second && second <= 5);
+        assert_eq!(record.totals().sum().rejected, 6);
+        assert_eq!(live_blocks(), 2);
+        assert!(4 <= first && first <= second && second <= 6);
         (first, second)
     });
-    assert!(seen.contains(&(3, 3)) && seen.contains(&(3, 5)));
+    assert!(seen.contains(&(4, 4)) && seen.contains(&(4, 6)));
 }
 
 /// The reserve's last block is taken while another thread refills it: no block

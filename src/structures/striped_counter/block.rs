@@ -223,7 +223,7 @@ shipped! {
 modelled! {
     pub(super) const MAX_LINES: usize = 4;
     pub(super) const TENANTS: usize = 2;
-    const TURN: u64 = 1;
+    const TURN: u64 = 2;
     const CROWD: u32 = 1;
 
     pub(super) fn at_once() -> usize {
