@@ -222,11 +222,15 @@ impl TickWord {
             stored: now,
         })
     }
+}
 
-    /// In the child of a fork, by its only thread: there is no ticker.
-    fn leave_behind(&self, now: Tick) {
-        self.check(now);
-        self.word.0.store(OFF, Relaxed);
+shipped! {
+    impl TickWord {
+        /// In the child of a fork, by its only thread: there is no ticker.
+        fn leave_behind(&self, now: Tick) {
+            self.check(now);
+            self.word.0.store(OFF, Relaxed);
+        }
     }
 }
 
