@@ -141,8 +141,8 @@ impl Entry {
 
 impl Record {
     pub(super) fn entry(&self) -> Entry {
-        // ORDERING: Acquire, partner of the Release in `write_entry`: a thread that finds an opening
-        // here, and reads the word once more, finds it there.
+        // ORDERING: Acquire, partner of the Release in `write_entry`: a thread that finds an
+        // opening here, and reads the word once more, finds it there.
         Entry(self.lasting.load(Ordering::Acquire))
     }
 

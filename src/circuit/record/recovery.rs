@@ -14,8 +14,8 @@
 //! control that closes the circuit instead skips that generation: the evidence begins again, and
 //! the permits are stale.
 //!
-//! Rejected: the same generation for both. A thread that was stopped with the word of the ramp would
-//! not notice that the circuit has closed.
+//! Rejected: the same generation for both. A thread that was stopped with the word of the ramp
+//! would not notice that the circuit has closed.
 
 use super::parked::Seen;
 use super::rates::RateReport;

@@ -44,7 +44,8 @@ use crate::values::state::{self, Closing, NEVER, State, Word};
 use crate::values::tally::Tally;
 
 impl Record {
-    /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was removed.
+    /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was
+    /// removed.
     pub(crate) fn save(&self, context: &Context, begun: u64, writer: &mut Writer) {
         let Some((status, word)) = self.status_and_word(context) else {
             return;
@@ -259,8 +260,8 @@ impl Record {
         if !self.swap(before, after) {
             return None;
         }
-        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there finds
-        // this word, or this thread the new version.
+        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
+        // finds this word, or this thread the new version.
         fence_after_rmw();
         if context.version() != version {
             self.watch(context);
@@ -320,16 +321,16 @@ impl Record {
             .raise(totals.successes, totals.rejections, totals.failures);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
-        // circuit and is not found here, in either of its steps, finds the totals in its sums. So does
-        // one that makes it half-open.
+        // circuit and is not found here, in either of its steps, finds the totals in its sums. So
+        // does one that makes it half-open.
         fence(Ordering::SeqCst);
         loop {
             let word = self.word_at(context, context.clock.now());
             if word.evidence_generation().is_some() {
                 return self.begin_evidence(&self.before_evidence(), word);
             }
-            // A thread that is about to begin a ramp may have added up before this. Then its exchange
-            // fails, and it adds up again.
+            // A thread that is about to begin a ramp may have added up before this. Then its
+            // exchange fails, and it adds up again.
             match word.with_totals_raised() {
                 Some(raised) if !self.swap(word, raised) => {}
                 _ => return,
@@ -367,8 +368,8 @@ mod tests {
         ignored: 0,
     };
 
-    /// The thread that reports the last success that is needed is stopped before it begins the ramp,
-    /// and has added up what came before that.
+    /// The thread that reports the last success that is needed is stopped before it begins the
+    /// ramp, and has added up what came before that.
     #[test]
     fn a_ramp_does_not_begin_with_sums_that_lack_restored_totals() {
         let (context, record) = half_open();

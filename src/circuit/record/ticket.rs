@@ -14,8 +14,8 @@
 //! | for totals only | 5 | what it is | all ones | as of one to pass |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
-//! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record, and
-//! its report looks that up again.
+//! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record,
+//! and its report looks that up again.
 //!
 //! No word has the mode 4, so a traced ticket or a probe's is never equal to a word. A removed
 //! connection's word has the mode 5, and is never all ones. So a ticket *for totals only* is equal
