@@ -2,7 +2,7 @@
 //!
 //! A circuit does not know subscribers, queues or threads that deliver. It makes a [`Notice`], and
 //! asks an [`EventSink`] what subscribers want. The manager supplies the sink that delivers
-//! ([`bus`](crate::events::bus)). So circuits can be read, and modelled, without that one.
+//! ([`bus`](crate::events::bus)). So circuits can be read, and modelled, without that sink.
 //!
 //! Rejected: a type parameter on everything that a circuit touches. The sink is called only if a
 //! subscriber wants an event, or may want it. There a virtual call costs less than what follows it.

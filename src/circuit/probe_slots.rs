@@ -43,8 +43,8 @@
 //! exact answer. A report of an earlier lease counts as late: a slow dependency must be able to
 //! close its circuit, however many probes it was too slow for.
 //!
-//! Rejected: a list of lost leases: a caller that never reports makes it grow. The answer
-//! *reported* for earlier leases: in a program that reports once, they are late.
+//! Rejected: a list of lost leases, which a caller that never reports would make grow. The answer
+//! *reported* for earlier leases, which are late in every program that reports once.
 //!
 //! The first slot is inline, and the default settings need no other. More are allocated when
 //! settings ask for them, never while a call is admitted, in blocks that are added and never moved,

@@ -88,10 +88,10 @@ pub use status::Status;
 pub(crate) use ticket::{Begun, Refused};
 use timestamps::{Kind, Stamp};
 
-/// One connection's record, three cache lines. Every call and every look-up reads the first, and
-/// only a change writes it. The thread that reports most writes the second. The other threads write
-/// the third. Fields that only changes of state need lie [elsewhere](ColdFields). The slab aligns
-/// the record.
+/// One connection's record, three cache lines. Every call and every look-up reads the first, which
+/// is seldom written. The thread that reports most writes the second. The other threads write the
+/// third. Fields that only changes of state need lie [elsewhere](ColdFields). The slab aligns the
+/// record.
 #[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
@@ -333,10 +333,10 @@ impl Record {
     /// false, the thread that removes the connection later finds the marks.
     pub(crate) fn is_retired_by_now(&self) -> bool {
         // ORDERING: AcqRel, partner of the exchange of the word by which `retire` or `depart`
-        // removes the connection. It is a write that changes nothing, so that one of the two
-        // exchanges comes first, and the later one sees what was done before the earlier. Two loads
-        // could each miss the other's write. The cost falls on a thread that finds the ring full,
-        // not on a removal.
+        // removes the connection. It is a write that changes nothing, so that one of the two writes
+        // comes first, and the later one sees what was done before the earlier. Two loads could
+        // each miss the other's write. The cost falls on a thread that finds the ring full, not on
+        // a removal.
         Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
     }
 

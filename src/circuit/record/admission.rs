@@ -419,8 +419,7 @@ mod tests {
     }
 
     /// Otherwise the wait until the deadline would be longer than the opening, by as much as the
-    /// coarse clock lags. A rejection of the opening before must not take that away from the next
-    /// one.
+    /// coarse clock lags. A rejection during the opening before makes no difference.
     #[test]
     fn no_rejection_takes_the_short_way_by_a_clock_that_lags_behind_an_opening() {
         let (clock, context, record) = open_record();

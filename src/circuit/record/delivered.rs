@@ -31,8 +31,8 @@
 //!
 //! Notices can reach the dispatcher in another order than the changes that they report: the system
 //! may stop a thread between the two for as long as it likes. The dispatcher compares generations:
-//! each change of state gives a circuit a new one. (Generations wrap: a notice that is more than 4
-//! 096 changes late can pass for a current one.) A notice is *outdated* if a later state was
+//! each change of state gives a circuit a new one. (Generations wrap, so a notice that is more than
+//! 4 096 changes late can pass for a current one.) A notice is *outdated* if a later state was
 //! delivered, or if the latest state was. Instead of an outdated notice the dispatcher delivers
 //! what holds now. So the last event of a connection is always true: either it has the latest
 //! state, or the notice of the latest change, or its missed bit, is still to come.

@@ -37,8 +37,9 @@
 //! A call that overlaps with the end of *disabled*, and has read the word before the reset and the
 //! flags after it, may be rejected by the opening that the reset ends.
 //!
-//! Rejected: the mode in the word: the payloads of some states leave no bit for it. A reset after
-//! the exchange of the flags: calls in the mode that follows would find the word from before.
+//! Rejected: the mode in the word, since the payloads of some states leave no bit for it. A reset
+//! after the exchange of the flags, since calls in the mode that follows would find the word from
+//! before.
 
 use super::rare::Rare;
 use super::{Happening, Record, Ticket};

@@ -2,7 +2,7 @@
 //!
 //! The settings in effect are the connection's own, and the global ones where it has none. They are
 //! resolved when a thread asks, which takes two loads of shared pointers and a dozen fields. A
-//! failure needs only one of them: how many failures in a row open the circuit. So the record
+//! failure needs only one setting: how many failures in a row open the circuit. So the record
 //! caches that, with the version of the settings that it was learned from. Every change of any
 //! settings makes a new version, so what was cached before it is void.
 

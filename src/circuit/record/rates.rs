@@ -4,9 +4,10 @@
 //! ([`LastCalls`]). Which rule fires is decided by [`rates`](crate::values::rates). This file has
 //! what lies between:
 //!
-//! - **A shape.** The settings say over which span or number rates are taken. A thread that changes
-//!   them gives the record another block ([`Record::fit_rates`]), which begins empty. A report that
-//!   finds a block of another shape than its settings counts in it, and asks no rule.
+//! - **A shape.** The settings say over which span of time, or how many calls, rates are taken. A
+//!   thread that changes them gives the record another block ([`Record::fit_rates`]), which begins
+//!   empty. A report that finds a block of another shape than its settings counts in it, and asks
+//!   no rule.
 //! - **Since when.** A rate counts only what was reported in the present state, since the last
 //!   reset. The generation shows that. A ramp and the closed circuit after it are one state here.
 //! - **Once.** A report is counted as soon as it is known to belong to the state, before the rules
@@ -160,7 +161,7 @@ impl Rates {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
     }
 
-    /// Over which span or number the rates are taken.
+    /// Over which span of time, or how many calls, the rates are taken.
     pub(super) fn shape(&self) -> Shape {
         self.shape
     }

@@ -24,7 +24,7 @@ slab::slots_for!(Record, ColdFields);
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
-    /// Has the memory of a record fetched that is about to be made.
+    /// Prefetches the memory of a record that is about to be made.
     #[inline(always)]
     pub(crate) fn expect_new() {
         slab::expect_take::<Record>();

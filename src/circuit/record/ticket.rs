@@ -17,11 +17,12 @@
 //! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record,
 //! and its report looks that up again.
 //!
-//! No word has the mode 4, so a traced ticket or a probe's is never equal to a word. A removed
-//! connection's word has the mode 5, and is never all ones. So a ticket *for totals only* is equal
-//! to no word, either. It is given to a call that the word does not let pass, in a mode in which
-//! all calls pass. *Panicking*: the thread was panicking when it acquired the permit. A ticket has
-//! a start if a setting asks for it. *Coarse*: it was read from the coarse clock.
+//! No ticket of mode 4 or 5 is equal to a word. A word of mode 4 is that of a removed connection,
+//! and has in place of *what it is* the bit of an owned engine alone, which no ticket has. A word
+//! of mode 5 is a ramp's, whose payload is never all ones. A ticket *for totals only* is given to a
+//! call that the word does not let pass, in a mode in which all calls pass. *Panicking*: the thread
+//! was panicking when it acquired the permit. A ticket has a start if a setting asks for it.
+//! *Coarse*: it was read from the coarse clock.
 
 use std::time::Duration;
 
@@ -369,7 +370,7 @@ impl Refused {
         (self.0 != NEVER).then_some(self.0 & !(PROBES_OUT | RECOVERING))
     }
 
-    /// The refusal as a word that is never 0, which stands for none.
+    /// The refusal as a word that is never 0; 0 stands for no refusal.
     #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn to_word(self) -> u64 {
