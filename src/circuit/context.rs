@@ -1,9 +1,8 @@
-//! What all connections of one manager share: the clock, the global settings,
-//! the way out for events, and the stack of records for the driver.
+//! What all connections of one manager share: the clock, the global settings, the sink for events,
+//! and the stack of records for the driver.
 //!
-//! A record is given its surroundings with every operation instead of keeping a
-//! pointer to them: that is eight bytes less in a million records, and no cycle
-//! between a manager and what it manages.
+//! Every operation passes the context to the record, which keeps no pointer to it. That saves eight
+//! bytes in each of a million records, and a cycle between a manager and its records.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,8 +23,8 @@ use crate::values::expiry;
 use crate::values::key::{Hasher, scramble};
 use crate::values::settings::{Global, Overrides, Settings};
 
-/// Numbers the registrations, so that events tell apart connections that had the same
-/// name one after the other, and which came later. On lines of its own: what stands
+/// Numbers the registrations, so that a reader of events can distinguish connections that had the
+/// same name one after the other, and sees which came later. On lines of its own: what stands
 /// beside it is read by every call.
 #[repr(align(128))]
 struct Ids(AtomicU64);
@@ -63,11 +62,11 @@ pub(crate) struct Context {
     pub(crate) waker: PerProcess<Waker>,
     ids: Ids,
     dice: PerProcess<Dice>,
-    /// The [`Limit`] of connections that have no settings of their own, if they need no
-    /// room either.
+    /// The [`Limit`] of connections that have no settings of their own, if the global ones need no
+    /// allocation.
     plain: AtomicU64,
-    /// Whether an unknown name is registered, in the lowest bit, and above it of which
-    /// version that is.
+    /// In the lowest bit, whether an unknown name is registered; above it, the version of the
+    /// settings that say so.
     auto_register: AtomicU64,
     /// Counts the changes of any settings, so that a record can tell whether what
     /// it remembers of its own still holds.
@@ -98,15 +97,15 @@ impl Context {
         }
     }
 
-    /// Without subscribers and without a driver.
+    /// A context without subscribers and without a driver.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn alone(clock: Clock) -> Self {
         let sink = Arc::new(crate::circuit::event_sink::Nowhere);
         Context::new(clock, Global::default(), sink, None)
     }
 
-    /// Another one in the child of a fork: the thread that would count a change that was
-    /// under way may not exist there.
+    /// The version of the settings. It differs in the child of a fork: the thread that would count
+    /// a change that was under way may not exist there.
     #[inline]
     pub(crate) fn version(&self) -> u32 {
         // ORDERING: Acquire, partner of the AcqRel in `next_version`: a thread that sees a
@@ -115,14 +114,14 @@ impl Context {
         version.wrapping_add(fork::incarnation())
     }
 
-    /// Some settings have changed.
+    /// Counts a change of some settings.
     pub(crate) fn next_version(&self) {
         // ORDERING: AcqRel, partner of the Acquire in `version`: the settings were replaced
         // before.
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What connections without settings of their own remembered lately: to be compared
+    /// The limit that was cached last for connections without settings of their own, to be compared
     /// with a version that was read before.
     pub(crate) fn plain_limit(&self) -> Limit {
         // Relaxed: the word says of which version it is.
@@ -133,8 +132,8 @@ impl Context {
         self.plain.store(limit.bits(), Ordering::Relaxed);
     }
 
-    /// Whether an unknown name is registered by its first use. Asking for unknown names is
-    /// no reason to read the settings.
+    /// Whether an unknown name is registered by its first use. The answer is cached, so that
+    /// unknown names do not cost a look at the settings each.
     #[inline]
     pub(crate) fn auto_register(&self) -> bool {
         let version = u64::from(self.version());
@@ -145,8 +144,8 @@ impl Context {
         }
     }
 
-    /// The settings are read after the version, so they are at least as new. If they are
-    /// newer, the change is not over: until it is, and the version has gone on, one thread
+    /// Caches the answer. The settings are read after the version, so they are at least as new. If
+    /// they are newer, the change is not over: until it is, and the version has gone on, one thread
     /// may be answered as before it and another as after it.
     #[cold]
     fn learn_auto_register(&self, version: u64) -> bool {
@@ -157,15 +156,15 @@ impl Context {
     }
 
     /// Wakes the dispatcher for a notice, after it was pushed or has found no room. After the
-    /// end, when no dispatcher comes any more, the notice is counted instead.
+    /// manager has shut down, when no dispatcher comes any more, counts the notice instead.
     pub(crate) fn call_dispatcher(&self) {
         if self.waker.wake_by(0) {
             self.sink.count_left();
         }
     }
 
-    /// Starts the driver again if a fork has left it behind. For operations on which
-    /// something may hinge that only a driver does in time.
+    /// Starts the driver again if a fork has left it behind. For operations that may depend on what
+    /// only a driver does in time.
     #[inline]
     pub(crate) fn attend(&self) {
         if fork::incarnation() != 0 {
@@ -179,17 +178,18 @@ impl Context {
         self.waker.attend();
     }
 
-    /// A thread has found nothing in a reserve: the driver fills it.
+    /// Has the driver fill a reserve in which a thread has found nothing.
     #[cold]
     pub(crate) fn want<T>(&self, stock: &Stock<T>) {
-        // Without a driver no thread would come, and the call of another manager's thread
-        // must not be taken for done.
+        // Without a driver no thread would come. Then the request must not be noted as made, so
+        // that a thread of another manager still makes it.
         if self.waker.has_driver() && stock.wants_refill() {
             self.waker.wake();
         }
     }
 
-    /// A cell counts its `count`th success, one of those with which it looks at the clock.
+    /// Checks the ticker when a cell counts its `count`th success, one of those with which it looks
+    /// at the clock.
     pub(crate) fn look_at_ticks(&self, now: Tick, count: u64) {
         self.ticks.check(now);
         if count.is_multiple_of(BURST) && self.waker.has_driver() && self.ticks.note_reports(now) {
@@ -211,7 +211,7 @@ impl Context {
         self.ids.0.load(Ordering::Relaxed) - 1
     }
 
-    /// What is in effect for a connection with these settings of its own.
+    /// The settings in effect for a connection with these settings of its own.
     pub(crate) fn settings(&self, own: Option<&Overrides>) -> Settings {
         Overrides::resolve(own, &self.global.load().overrides)
     }

@@ -1,12 +1,11 @@
 //! Where a circuit sends what happened to it.
 //!
 //! A circuit does not know subscribers, queues or threads that deliver. It makes a [`Notice`], and
-//! asks an [`EventSink`] who wants to hear of it. The manager brings the one that delivers
-//! ([`bus`](crate::events::bus)). So circuits can be read, and modelled, without it.
+//! asks an [`EventSink`] what subscribers want. The manager supplies the sink that delivers
+//! ([`bus`](crate::events::bus)). So circuits can be read, and modelled, without that sink.
 //!
-//! Rejected: a type parameter on everything that a circuit touches. The sink is called only if
-//! a subscriber wants an event, or may: a call through a table of functions costs less there than
-//! what follows.
+//! Rejected: a type parameter on everything that a circuit touches. The sink is called only if a
+//! subscriber wants an event, or may want it. There a virtual call costs less than what follows it.
 
 use crate::circuit::context::Context;
 use crate::circuit::record::{Record, RecordRef};
@@ -39,11 +38,11 @@ pub(crate) trait EventSink: Send + Sync {
     /// hear.
     fn settle(&self, context: &Context, record: &Record);
 
-    /// Counts what waits as left: after the end no dispatcher comes.
+    /// Counts waiting notices as left over: after the manager has shut down, no dispatcher comes.
     fn count_left(&self);
 }
 
-/// Without subscribers.
+/// A sink without subscribers.
 #[cfg(test)]
 pub(crate) struct Nowhere;
 

@@ -1,12 +1,10 @@
 //! The slots for probes of a half-open circuit, each with a lease.
 //!
-//! A probe is admitted by taking a slot. It frees the slot when it reports, and
-//! loses it when its lease ends, so that a caller who never comes back cannot
-//! wedge the circuit. Every slot has a lease of its own: with several probes at
-//! once, one lost probe gives its slot back on time however busy the others
-//! are. That is why the slots are an array beside the state word and not a
-//! counter inside it. That a circuit is half-open at all, and in which
-//! generation, is the word's alone.
+//! A probe is admitted by taking a slot. It frees the slot when it reports, and loses it when its
+//! lease ends, so that a caller that never reports cannot block the circuit. Every slot has a lease
+//! of its own: with several probes at once, one lost probe gives its slot back on time however busy
+//! the others are. That is why the slots are an array beside the state word and not a counter
+//! inside it. Only the word says whether a circuit is half-open, and in which generation.
 //!
 //! ```text
 //!  63 … 51      50 … 45   44        43 … 40   39 … 0
@@ -15,42 +13,42 @@
 //! └────────────┴─────────┴─────────┴─────────┴──────────────────────────────────┘
 //! ```
 //!
-//! A slot is taken only by a lease of the word's present generation that has not ended.
-//! Nothing has to be cleared when a circuit leaves half-open. A thread that missed a change of
-//! state could take a slot from the state that it does not know of; so who takes the slot of
-//! another generation looks at the word once more, after it has read the slot.
+//! A slot is taken only while its lease is of the word's present generation and has not ended. So
+//! nothing has to be cleared when a circuit leaves half-open. A thread that missed a change of
+//! state could take a slot from a later state. So a thread that takes the slot of another
+//! generation reads the word once more, after it has read the slot.
 //!
 //! Generations wrap. A lease that was given 8192 changes ago, to a probe that never reported,
 //! would seem to be of the present one. So the thread that makes a circuit half-open first
 //! frees the slots of the generation that is to come ([`Probes::forget`]).
 //!
 //! A report *claims* its slot, and holds it until it has taken effect: another call is admitted
-//! only then, or when the lease has ended. The serial goes on by one with each taking. So a
-//! report frees no successor's slot.
+//! only then, or when the lease has ended. Each taking increments the serial, so a report frees no
+//! successor's slot.
 //!
 //! # A sample
 //!
 //! Where a rate of failures decides, the slots are a sample: so many probes in all. There a report
 //! *spends* its slot instead of freeing it ([`Probes::spend`]), so the taken slots are the probes
-//! that are out and the reports together, and no count has to agree with the word. A spent slot
-//! looks taken for ever, in its generation. Who takes slots says whether they are a sample: if not,
-//! which may be a new setting, a spent slot is free.
+//! that are out and the reports together, and no count has to agree with the word. In its
+//! generation, a spent slot looks taken for ever. The thread that takes a slot says whether the
+//! slots are a sample. If they are not, which may be a new setting, a spent slot is free.
 //!
 //! # A probe that is late, and a permit that is reported twice
 //!
-//! Both find that another probe has the slot. A late report counts; a second report must not.
-//! (A permit of Rust is moved into its report. One of C is a value that may be copied.) So the
-//! call that takes a slot notes how the lease before ended: lost, or claimed by a report. The
-//! slot remembers that of the last four leases, one bit each. A report whose lease is among
-//! them gets an exact answer. One of an earlier lease counts as late: a slow dependency must
-//! be able to close its circuit, however many probes it was too slow for.
+//! Both find that another probe has the slot. A late report counts; a second report must not. (A
+//! Rust permit is moved into its report. A C permit is a value that may be copied.) So the call
+//! that takes a slot notes how the lease before ended: lost, or claimed by a report. The slot
+//! remembers this of the last four leases, one bit each. A report whose lease is among them gets an
+//! exact answer. A report of an earlier lease counts as late: a slow dependency must be able to
+//! close its circuit, however many probes it was too slow for.
 //!
-//! Rejected: a list of lost leases, which is memory that a caller who never reports makes grow;
-//! the answer *reported* for earlier leases, which are late in every program that reports once.
+//! Rejected: a list of lost leases, which a caller that never reports would make grow. The answer
+//! *reported* for earlier leases, which are late in every program that reports once.
 //!
-//! The first slot is inline, the default needs no other. More are allocated when
-//! settings ask for them, never while a call is admitted, in blocks that are
-//! added and never moved, so that a slot keeps its number.
+//! The first slot is inline, and the default settings need no other. More are allocated when
+//! settings ask for them, never while a call is admitted, in blocks that are added and never moved,
+//! so that a slot keeps its number.
 
 use std::iter;
 
@@ -90,12 +88,12 @@ pub(crate) struct Lease {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
     pub(crate) limit: u32,
-    /// They are a sample: a spent one is taken.
+    /// The slots are a sample: a spent one counts as taken.
     pub(crate) are_a_sample: bool,
 }
 
 impl Places {
-    /// So many at once.
+    /// A limit of so many probes at once.
     #[cfg(test)]
     pub(crate) fn at_once(limit: u32) -> Self {
         Places {
@@ -132,11 +130,12 @@ pub(crate) enum Claim {
 
 const END_BITS: u32 = 40;
 const END_MASK: u64 = (1 << END_BITS) - 1;
-/// Of so many leases a slot remembers how they ended: 1 for a lost one, the last one lowest.
+/// For how many leases a slot remembers how they ended: a set bit for a lost one, the latest lease
+/// lowest.
 const REMEMBERED: u64 = 4;
 const LOST_MASK: u64 = ((1 << REMEMBERED) - 1) << END_BITS;
 const CLAIMED: u64 = 1 << (SERIAL_SHIFT - 1);
-/// In place of the end of a lease, which is no later than the last moment.
+/// A spent slot has this in place of the end of a lease, which is no later than the last moment.
 const SPENT: u64 = CLAIMED | END_MASK;
 const SERIAL_SHIFT: u32 = 45;
 const SERIAL_MASK: u64 = (1 << (GENERATION_SHIFT - SERIAL_SHIFT)) - 1;
@@ -201,7 +200,7 @@ fn is_lost(stamp: u64) -> bool {
     stamp & CLAIMED == 0 && stamp & END_MASK != 0
 }
 
-/// What a report of `lease` is, whose slot says `seen` instead.
+/// What a report of `lease` finds, if the slot holds the stamp `seen` instead.
 fn overtaken(lease: u64, seen: u64) -> Claim {
     if generation(lease) != generation(seen) {
         return Claim::Late;
@@ -268,9 +267,9 @@ impl<'a> Probes<'a> {
         Err(NoSlot::Until(earliest))
     }
 
-    /// [`Probes::take`] after the limit was lowered: probes beyond it are still
-    /// out, and count. Takers go for the same slot, the first that is free, so
-    /// that of two who find one free the second fails and counts again.
+    /// [`Probes::take`] after the limit was lowered: probes beyond it are still out, and count. All
+    /// takers try the same slot, the first that is free. So if two threads find one free, the
+    /// second fails and counts again.
     #[cold]
     fn take_below_limit(
         self,
@@ -402,7 +401,7 @@ impl MoreProbes {
         }
     }
 
-    /// Allocates slots until there are `probes`, the inline ones included. For those who change
+    /// Allocates slots until there are `probes`, the inline ones included. For threads that change
     /// settings.
     pub(crate) fn reserve(&self, probes: u32) {
         let mut missing = probes.saturating_sub(Probes::INLINE) as usize;

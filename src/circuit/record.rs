@@ -1,26 +1,27 @@
-//! One connection: the word that decides, and all that is known beside it.
+//! The record of one connection: the state word, and everything that is kept beside it.
 //!
-//! Every change of the state goes the same way. A thread reads what is
-//! [`parked`] and the word, lets an expiry that is due happen first, decides by pure functions
-//! of [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and
-//! [`trip_rule`](crate::values::trip_rule) what comes next, and swaps it in. If another thread
-//! was faster, it decides again. The thread whose exchange succeeds also does what belongs to the
-//! change: it writes the times, wakes the driver, and publishes. Nothing of that is done before.
+//! Every change of the state takes the same steps. A thread reads the [`parked`] word and the state
+//! word, and first applies an expiry that is due. Pure functions of
+//! [`state`](mod@crate::values::state), [`tally`](crate::values::tally) and
+//! [`trip_rule`](crate::values::trip_rule) decide the next word, and the thread swaps it in by a
+//! compare-exchange. If another thread was faster, it decides again. The thread whose exchange
+//! succeeds then writes the times, wakes the driver, and publishes the event. It does none of that
+//! before the exchange.
 //!
-//! How that goes is in [`transition`]; what calls ask is in [`admission`], what they report in
-//! [`reports`], what hands do in [`manual`], how cleanups remove it in [`departure`], what others
-//! hear of it in [`notify`]. Beside the word:
+//! That loop is in [`transition`]. What calls ask is in [`admission`], what they report in
+//! [`reports`], the controls by hand in [`manual`], the removal by a cleanup in [`departure`], and
+//! what subscribers hear in [`notify`]. Beside the word lie:
 //!
 //! - **[`parked`]**: the failures that count while the circuit is not closed.
-//! - **totals**: successes, failures and rejections where each thread counts its own
+//! - **totals**: successes, failures and rejections, each thread's in a cell of its own
 //!   ([`striped_counter`](crate::structures::striped_counter)).
-//! - **times**, in monotonic ms plus one, so that zero means not yet.
-//! - **profile**: the settings and metadata of its own, swapped as a whole.
-//! - **[`cold_fields`]**: what no call on a healthy circuit touches, on lines of its own.
+//! - **times**, in monotonic ms plus one; 0 means *not yet*.
+//! - **profile**: the connection's own settings and metadata, swapped as a whole.
+//! - **[`cold_fields`]**: what no call on a healthy circuit touches, on other cache lines.
 //!
-//! Records are shared by a count of references: one is the table's, given back
-//! when no reader can find it; others are held by handles, by operations by name while they last,
-//! by notices on their way, and by the stack of records for the driver.
+//! A record counts its references. The table holds one, and gives it back when no reader can find
+//! the record any more. Others are held by handles, by operations by name while they last, by
+//! notices on their way to the dispatcher, and by the stack of records for the driver.
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -87,25 +88,25 @@ pub use status::Status;
 pub(crate) use ticket::{Begun, Refused};
 use timestamps::{Kind, Stamp};
 
-/// One connection's record, by cache lines: what every call and every look-up
-/// reads and only a change writes; what the thread that reports most writes; what
-/// the others write. What belongs to changes alone lies [elsewhere](ColdFields). The slab
-/// sees to its alignment.
+/// One connection's record, three cache lines. Every call and every look-up reads the first, which
+/// is seldom written. The thread that reports most writes the second. The other threads write the
+/// third. Fields that only changes of state need lie [elsewhere](ColdFields). The slab aligns the
+/// record.
 #[repr(C)]
 pub(crate) struct Record {
     word: AtomicU64,
-    /// No other registration of the manager has it. Beside the word: a permit that holds no
-    /// reference finds its registration by it.
+    /// The number of this registration, unique in its manager. Beside the word, because a permit
+    /// that holds no reference recognizes its registration by it.
     id: u64,
     owner: Owner,
-    /// How far the cold part is away.
+    /// The distance to the cold part, as the slab gave it.
     away: u16,
-    /// The moment of the last opening, or of one that was tried: the low bits of monotonic ms.
+    /// The moment of the last opening, or of an attempt at one: the low bits of monotonic ms.
     opening: AtomicU32,
     stripes: Stripes,
     name: Name,
-    /// What an operation has to look at beside the word: the types of events that subscribers
-    /// want of this connection, and whether its registration is still to be delivered, [`notify`];
+    /// Flags that operations check beside the word: the types of events that subscribers want of
+    /// this connection, and whether its registration is still to be delivered, [`notify`];
     /// [`VISITED`] and [`HAS_PROFILE`](own_settings::HAS_PROFILE); the [`mode`] in effect; and the
     /// number of observers, [`record_ref`].
     flags: AtomicU32,
@@ -114,21 +115,22 @@ pub(crate) struct Record {
     failures: Failures,
     /// What has been delivered of the connection, see [`delivered`].
     delivered: AtomicU32,
-    /// Of the name. Not with the name: a look-up finds it in the table.
+    /// The hash of the name. Not beside the name: a look-up finds the hash in the table.
     hash: u64,
     profile: ManuallyDrop<ArcSwapOption<Profile>>,
-    /// The last registration, configuration, manual control, or admission to a probe; and, in the
-    /// higher bits, the types of kept events that found no room in the ring ([`MISSED_SHIFT`]).
+    /// The time of the last activity that is neither a success nor a failure nor a change of state:
+    /// for example a registration, a manual control, or a probe. In the higher bits, the types of
+    /// kept events that found the ring full ([`MISSED_SHIFT`]).
     touched_and_missed: AtomicU64,
     /// The last change of state or the registration, a packed [`Stamp`], so that a reader can tell
     /// whether it belongs to the word it saw.
     changed_at: AtomicU64,
 
     shared: Shared,
-    /// As the clock tells it, 0 for none. Only grows.
+    /// The tick of the last failure, as a word; 0 for none. Only grows.
     last_failure: AtomicU64,
-    /// How long the last opening was to last, and why it was: [`last_opening`]. Not on the line of
-    /// `cell`: a rejection reads it.
+    /// The length and the cause of the last opening: [`last_opening`]. Not on the line of `cell`: a
+    /// rejection reads it.
     lasting: AtomicU64,
     /// A [`Limit`], so that a failure need not look the settings up. Not on the line of `cell`: a
     /// call that is measured reads it.
@@ -142,21 +144,21 @@ shipped! {
     #[cfg(target_pointer_width = "64")]
     const _: () = {
         use std::mem::offset_of;
-        // What every call reads ends where what one thread writes begins, and
-        // what all threads may write comes after both.
+        // First the line that every call reads, then the line that one thread writes, then the line
+        // that all threads may write.
         assert!(offset_of!(Record, cell) == 64);
         assert!(offset_of!(Record, shared) == 128);
         assert!(offset_of!(Record, limit) >= 128 && offset_of!(Record, lasting) >= 128);
-        // A slot of the slab is as large as these two, to a cache line and to a word: nothing of
-        // it is padding.
+        // A slab's slot is exactly as large as these two parts: whole cache lines and whole words,
+        // without padding.
         assert!(size_of::<Record>() == 3 * 64 && size_of::<ColdFields>() == 5 * 8);
     };
 }
 
-/// In a record's flags: a call was admitted since a cleanup last asked.
+/// In a record's flags: a call was admitted since the last cleanup looked.
 const VISITED: u32 = 1 << 17;
 
-/// In `touched_and_missed`: below it a time, above it types of events.
+/// In `touched_and_missed`: below this bit a time, from it on the types of missed events.
 const MISSED_SHIFT: u32 = 40;
 const TOUCHED: u64 = (1 << MISSED_SHIFT) - 1;
 
@@ -169,8 +171,8 @@ const _: () = assert!(
 /// The flags that [`notify`] leaves alone.
 const OTHER_FLAGS: u32 = VISITED | own_settings::HAS_PROFILE | mode::MODES | record_ref::OBSERVERS;
 
-/// What a permit remembers of its admission: two full words, which cost less to
-/// move than fields of their own widths. What is in them: [`ticket`].
+/// What a permit remembers of its admission: two full words, which cost less to move than narrower
+/// fields. [`ticket`] says what is in them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     place: u64,
@@ -186,13 +188,13 @@ pub(crate) enum Refusal {
     Stale,
 }
 
-// As for an engine: no user code runs while a record is half changed.
+// No user code runs while a record is half changed.
 impl UnwindSafe for Record {}
 impl RefUnwindSafe for Record {}
 
 impl Record {
-    /// The part that lies in front, still without a name; [`RecordRef::new`] makes the
-    /// whole.
+    /// The hot part of a record, with an empty name. [`RecordRef::new`] fills in the name and the
+    /// cold part.
     #[inline(always)]
     fn new(context: &Context, newcomer: &mut Registrant<'_>, away: u16) -> Self {
         let registered_at = newcomer.now + 1;
@@ -262,8 +264,8 @@ impl Record {
         self.id
     }
 
-    /// Lets an expiry, or the end of a ramp, happen that is due. Otherwise: when it will be due.
-    /// `None` also while the circuit is disabled.
+    /// Applies an expiry, or the end of a ramp, that is due. Returns when the next one is due:
+    /// `None` if none is, and while the circuit is disabled.
     pub(crate) fn expire(&self, context: &Context, now: u64) -> Option<u64> {
         if self.is_disabled_for_driver() {
             return None;
@@ -275,20 +277,19 @@ impl Record {
         word.due_at()
     }
 
-    /// Notes that a call was admitted whose permit holds no reference, which is activity,
-    /// without a clock. The mark lies beside the word: the line is read in any case, and written
-    /// once between two cleanups.
+    /// Marks the connection as active, for an admitted call whose permit holds no reference. Reads
+    /// no clock. The mark is a flag beside the word: the call reads that line in any case, and
+    /// writes it at most once between two cleanups.
     #[inline]
     pub(crate) fn mark_visited(&self) {
-        // Relaxed: an admission that overlaps with a cleanup may count for the time
-        // before it only.
+        // Relaxed: an admission that overlaps with a cleanup may count as before the cleanup.
         if self.flags.load(Ordering::Relaxed) & VISITED == 0 {
             self.flags.fetch_or(VISITED, Ordering::Relaxed);
         }
     }
 
-    /// Monotonic ms of the last activity. An admission that has not reported
-    /// yet leaves only a mark, which counts as activity now.
+    /// Monotonic ms of the last activity. An admission that has not reported yet leaves only the
+    /// [`VISITED`] mark, which counts as activity now.
     fn last_activity(&self, now: u64) -> u64 {
         let is_visited = |flags: u32| flags & VISITED != 0;
         // The exchange, not the load, decides: a mark set in between is taken too.
@@ -328,18 +329,18 @@ impl Record {
         self.word_now().passes_freely()
     }
 
-    /// Whether it was removed. The caller has marked events as missed: if it was not, the thread
-    /// that removes it finds the marks.
+    /// Whether the connection was removed. The caller has marked events as missed. If this returns
+    /// false, the thread that removes the connection later finds the marks.
     pub(crate) fn is_retired_by_now(&self) -> bool {
         // ORDERING: AcqRel, partner of the exchange of the word by which `retire` or `depart`
-        // removes the connection. It is a write that changes nothing, so that the two come one
-        // after the other, and the later one sees what was done before the earlier. Two loads
-        // could each miss the other's write. A removal pays nothing for it; a thread that finds
-        // the ring full does.
+        // removes the connection. It is a write that changes nothing, so that one of the two writes
+        // comes first, and the later one sees what was done before the earlier. Two loads could
+        // each miss the other's write. The cost falls on a thread that finds the ring full, not on
+        // a removal.
         Word::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_retired()
     }
 
-    /// The word itself, for hosts that read it without a call.
+    /// The address of the word, for hosts that read it without a call.
     #[cfg(feature = "capi")]
     pub(crate) fn word(&self) -> *const u64 {
         std::ptr::from_ref(&self.word).cast()
@@ -357,8 +358,8 @@ impl Record {
     }
 
     fn touch(&self, now: u64) {
-        // Relaxed: the time publishes nothing, and what was missed is kept as it is. Many admissions
-        // fall into one millisecond, and write nothing.
+        // Relaxed: the time publishes nothing, and the missed events stay as they are. Many
+        // admissions fall into one millisecond; all except the first write nothing.
         let touch = |bits: u64| (bits & TOUCHED <= now).then_some(bits & !TOUCHED | (now + 1));
         let _ = self
             .touched_and_missed
@@ -373,18 +374,18 @@ impl Record {
     }
 }
 
-/// What happened, as far as those want to know who hear of it.
+/// What happened, with all that an event says of it.
 #[derive(Clone, Copy)]
 struct Happening<'a> {
     occurrence: Occurrence,
     report: &'a Report<'a>,
-    /// How many failures count, where the reporter knows better than the word.
+    /// How many failures count, if the reporter knows that better than the word.
     failures: Option<u32>,
     /// The opening that has ended.
     ended: Option<Word>,
-    /// The opening that it is, or the deadline.
+    /// The new opening, or the opening with its new deadline.
     opening: Option<Opening>,
-    /// A failure with which the dependency has asked to be left alone for so many ms.
+    /// For how many ms the dependency has asked to be left alone, if it did so with this failure.
     wait: Option<u64>,
     /// What counted for the rates when the circuit opened.
     counts: Option<Counts>,
@@ -409,7 +410,7 @@ impl Happening<'_> {
 }
 
 impl Record {
-    /// A rejection by this circuit, of which the caller has read the word.
+    /// A rejection by this circuit. The caller has read `word`.
     #[inline(always)]
     pub(crate) fn rejected(&self, word: Word, refused: Refused) -> Rejected {
         refused.rejected(self.name.beginning(), self.entry().read_with(word))

@@ -149,7 +149,7 @@ fn a_permit_that_is_reported_twice_is_refused_although_another_probe_has_its_slo
 #[test]
 fn a_late_probe_counts_whatever_became_of_those_that_had_its_slot_since() {
     let [generation, _] = generations();
-    // Those of which the bit is set never report.
+    // The leases whose bit is set never report.
     for lost in 0..1_u64 << REMEMBERED {
         let slots = Slots::new(1);
         let late = slots.take(generation, 1, 0, 100).expect("free");

@@ -1,4 +1,4 @@
-//! Asking for admission: whether a call may pass.
+//! Admission: whether a call may pass.
 //!
 //! Each operation has two ways. The short one is for what changes no state and what no
 //! subscriber wants to hear of. It is inlined, and declines everything else (`try_…`). The long one
@@ -7,13 +7,13 @@
 //! The coarse clock lags behind the exact one by some ms. Close to a deadline the exact clock is
 //! read, so that a caller who waited as long as it was asked to is admitted.
 //!
-//! Likewise behind an opening: by a clock that was read, or that last moved, before the circuit
-//! opened, the wait until its deadline is longer than what the opening was given. So who opens a
-//! circuit notes the moment first, then exchanges the word; the moment only goes forward. The short
-//! way of a rejection reads the word and then that moment, and declines if its clock shows less.
-//! The long way reads how long the opening was to last, or an exact clock ([`Record::wait`]).
-//! Rejected: a flag that the first rejection clears when the clock has moved. A rejection of an
-//! earlier opening clears it as well.
+//! The lag matters after an opening, too: by a clock that was read, or that last moved, before the
+//! circuit opened, the wait until its deadline is longer than the opening. So a thread that opens a
+//! circuit first notes the moment, and then exchanges the word. The noted moment only goes forward.
+//! The short way of a rejection reads the word and then that moment, and declines if its clock
+//! shows less. The long way reads how long the opening was to last, or an exact clock
+//! ([`Record::wait`]). Rejected: a flag that the first rejection clears when the clock has moved. A
+//! rejection of an earlier opening would clear it as well.
 
 use super::mode::MODES;
 use super::notify::UNKNOWN;
@@ -40,7 +40,7 @@ const SHORTEST_LEASE: u64 = 1_000;
 /// No clock lags by so many ms, 12 days.
 const LONG_AGO: u32 = 1 << 30;
 
-/// So many ms before a deadline the exact clock is read.
+/// How many ms before a deadline the exact clock is read.
 const NEAR: u64 = LONGEST_LAG;
 
 impl Record {
@@ -81,7 +81,7 @@ impl Record {
         word.is_half_open().then_some(word)
     }
 
-    /// What a call remembers that rides on another one under this word.
+    /// The ticket of a call that rides on another call under this word.
     pub(crate) fn ticket_to_ride(&self, context: &Context, word: Word) -> Ticket {
         let timing = self.timing(context);
         let ticket = Ticket::to_pass(word).starting(&context.clock, timing);
@@ -135,9 +135,9 @@ impl Record {
         self.acquire_unless_closed(context)
     }
 
-    /// [`Record::acquire`] for a permit, which remembers whether its thread is panicking. Answered
-    /// in registers: what goes through memory here would drag the permits of healthy calls
-    /// there, too.
+    /// [`Record::acquire`] for a permit, which remembers whether its thread is panicking. Returns
+    /// in registers: if the answer went through memory here, the permits of healthy calls would,
+    /// too.
     #[inline(never)]
     pub(crate) fn acquire_for_permit(&self, context: &Context) -> Answer {
         let ticket = self.acquire(context);
@@ -177,10 +177,10 @@ impl Record {
         word.passes_freely().then(|| Ticket::to_pass(word))
     }
 
-    /// Counts the rejection of a circuit that is open by this word, or returns `None` if there
-    /// is more to it: a subscriber wants to hear of it, the mode is not normal, or the deadline is near. Then
-    /// [`Record::acquire_unless_closed`] has to do it. In an outage this is what every call
-    /// costs, so it answers in registers.
+    /// Counts a rejection by a circuit that is open in this word. Returns `None` if there is more
+    /// to do: for example, a subscriber wants the event, the mode is not normal, or the deadline is
+    /// near. Then continue with [`Record::acquire_unless_closed`]. In an outage every call comes
+    /// here, so this returns in registers.
     #[inline(never)]
     pub(crate) fn try_reject(&self, context: &Context, word: Word) -> Option<Refused> {
         self.try_reject_inline(context, word)
@@ -215,8 +215,8 @@ impl Record {
         }
     }
 
-    /// With a manual clock. Apart, so that the other way has no more to keep over the clock's
-    /// call than it needs.
+    /// [`Record::try_reject_attended`] with a manual clock. Apart, so that the other way keeps no
+    /// more values than it needs across the clock's call.
     #[cold]
     #[inline(never)]
     fn try_reject_by_hand(&self, context: &Context, word: Word) -> Option<Refused> {
@@ -226,7 +226,7 @@ impl Record {
     #[inline(always)]
     fn try_reject_at(&self, word: Word, now: u64) -> Option<Refused> {
         let refused = self.try_refuse(word, now)?;
-        // After the clock's call, so that the record alone has to outlast that, beside the word.
+        // After the clock's call, so that only the record and the word have to be kept across it.
         self.totals().own()?.rejected();
         Some(refused)
     }
@@ -234,7 +234,7 @@ impl Record {
     /// What an open circuit answers at `now`, unless that takes more than a look.
     #[inline(always)]
     fn try_refuse(&self, word: Word, now: u64) -> Option<Refused> {
-        // By a clock that lags behind the opening's, the wait would be longer than it was given.
+        // By a clock that lags behind the opening's, the wait would be longer than the opening.
         if is_before(now as u32, self.opening.load(Ordering::Relaxed)) {
             return None;
         }
@@ -324,7 +324,8 @@ impl Record {
         }
     }
 
-    /// A watched circuit may want to know when its calls begin.
+    /// Admits a call to a closed circuit, with a start if the circuit is watched and its settings
+    /// ask for one.
     fn pass_with_start(&self, context: &Context, word: Word) -> Ticket {
         let ticket = Ticket::to_pass(word);
         match word.is_watched() {
@@ -417,8 +418,8 @@ mod tests {
         record.try_reject(context, record.word_now()).is_some()
     }
 
-    /// The wait until the deadline was longer than the opening was given, by what the coarse clock
-    /// lagged: a rejection of the opening before had taken the mark of the next one away.
+    /// Otherwise the wait until the deadline would be longer than the opening, by as much as the
+    /// coarse clock lags. A rejection during the opening before makes no difference.
     #[test]
     fn no_rejection_takes_the_short_way_by_a_clock_that_lags_behind_an_opening() {
         let (clock, context, record) = open_record();

@@ -1,8 +1,8 @@
-//! What belongs to changes of state alone, apart from the record.
+//! The fields that only changes of state need, apart from the record.
 //!
-//! Three cache lines hold what calls touch; these forty bytes would make it four, half
-//! of the last one being padding. So the slab keeps them elsewhere, side by side with
-//! those of other connections, and the record remembers how far away.
+//! Three cache lines hold what calls touch; these forty bytes would make it four, half of the last
+//! one being padding. So the slab keeps them elsewhere, side by side with those of other
+//! connections, and the record remembers the distance.
 //!
 //! What few connections need, a window or several probes, is allocated when their settings ask
 //! for it ([`Rare`]).
@@ -36,7 +36,7 @@ impl ColdFields {
     ///
     /// # Safety
     ///
-    /// It was just taken from the [slab].
+    /// `place` is the cold part of a slot that was just taken from the [slab].
     pub(super) unsafe fn fill(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
         // SAFETY: the first word is an atomic, which the slab wants to be stored to; the
@@ -56,7 +56,7 @@ impl ColdFields {
     ///
     /// # Safety
     ///
-    /// It was filled, through a pointer that may write it, and it is not used any more.
+    /// [`ColdFields::fill`] has filled `place`, which may be written, and it is not used any more.
     pub(super) unsafe fn empty(place: NonNull<ColdFields>) {
         let place = place.as_ptr();
         // SAFETY: this function's # Safety: `fill` wrote the fields, and they are not used any
@@ -78,11 +78,12 @@ const _: () = assert!(LAST_MOMENT < OPENED, "a moment plus one fits");
 impl ColdFields {
     /// The last opening that was kept, or 0.
     pub(super) fn opened(&self) -> u64 {
-        // Relaxed, here and below: who needs one of the openings has seen a stamp, see `times`.
+        // Relaxed, here and below: a thread that needs one of the openings has seen a stamp before,
+        // see `last_stamp`.
         self.times.load(Ordering::Relaxed) & OPENED
     }
 
-    /// Keeps an opening, unless a later one is kept. Returns the one that is.
+    /// Keeps an opening, unless a later one is kept. Returns the one that is kept.
     pub(super) fn keep_opening(&self, time: u64) -> u64 {
         let keep = |bits: u64| (bits & OPENED < time).then_some(bits & !OPENED | time);
         match self

@@ -15,10 +15,11 @@
 //!
 //! The dispatcher writes all of it except `FORGOTTEN`, `WARNED` and `COMING`.
 //!
-//! `HEARD` and `FORGOTTEN` exclude each other. The dispatcher sets `HEARD` before it offers
-//! the first event. A thread that removes the connection sets `FORGOTTEN` if the ring leaves
-//! no room. The second of the two finds the first. So of a connection that came and went
-//! while there was no room, subscribers hear of both its ends, or of nothing.
+//! `HEARD` and `FORGOTTEN` exclude each other. The dispatcher sets `HEARD` before it offers the
+//! first event. A thread that removes the connection sets `FORGOTTEN` if the ring is full.
+//! Whichever of the two threads comes second finds the bit of the first. So if a connection came
+//! and went while the ring was full, subscribers hear of its registration and of its removal, or of
+//! neither.
 //!
 //! `COMING` and `ENDED` exclude each other likewise. A removal that no subscriber wants is
 //! not reported. But the registration may still wait in the ring, and a subscriber that
@@ -28,21 +29,21 @@
 //!
 //! # Outdated notices
 //!
-//! Notices can reach the dispatcher in another order than the changes that they report: the
-//! system may stop a thread between the two for as long as it likes. The dispatcher compares
-//! generations: a circuit has one for each state that it was ever in. (It wraps: a notice
-//! that is more than 4 096 changes late can pass for a current one.) A notice is *outdated*
-//! if a later state was delivered, or if the latest state was. Instead of it the dispatcher
-//! delivers what holds now. So the last event of a connection is always true: either it has
-//! the latest state, or the notice of the latest change, or its bit, is still to come.
+//! Notices can reach the dispatcher in another order than the changes that they report: the system
+//! may stop a thread between the two for as long as it likes. The dispatcher compares generations:
+//! each change of state gives a circuit a new one. (Generations wrap, so a notice that is more than
+//! 4 096 changes late can pass for a current one.) A notice is *outdated* if a later state was
+//! delivered, or if the latest state was. Instead of an outdated notice the dispatcher delivers
+//! what holds now. So the last event of a connection is always true: either it has the latest
+//! state, or the notice of the latest change, or its missed bit, is still to come.
 //!
 //! # Times that never run backwards
 //!
-//! A reporter may be stopped between its reading of the clock and its push, too. Then a later
-//! event is delivered first. So the dispatcher remembers the time of the last event of a
-//! connection, and gives none an earlier one. It keeps the low 34 bits of it, 10 here and 24 in
-//! the [cold part](super::cold_fields): a whole word would be one word too many for a connection. The
-//! time is the latest one up to now with these bits, which is exact for 198 days.
+//! A reporter may also be stopped after it has read the clock and before it pushes its notice. Then
+//! a later event is delivered first. So the dispatcher remembers the time of the last event of a
+//! connection, and gives no event an earlier one. It keeps the low 34 bits of that time, 10 here
+//! and 24 in the [cold part](super::cold_fields): a record has no room for a whole word. The full
+//! time is the latest one, up to now, that has these bits. That is exact for 198 days.
 //!
 //! Rejected: one last time for all connections of a manager. An expiry is stamped with its
 //! deadline, which may be hours before the events of other connections.
@@ -67,17 +68,17 @@ const ENDED: u32 = 1 << 20;
 const CONCLUDED: u32 = 1 << 21;
 const TIME_SHIFT: u32 = 22;
 
-/// So many bits of the time of the last event are kept.
+/// How many bits of the time of the last event are kept.
 const TIME_BITS: u32 = ColdFields::EVENT_TIME_BITS + u32::BITS - TIME_SHIFT;
-/// No event is so many ms later than the coarse clock. More than it lags.
+/// No event is this many ms later than the coarse clock. More than that clock lags.
 const AHEAD: u64 = 1_000;
 
 impl Record {
-    // ORDERING: Relaxed throughout, read-modify-writes of one word. What belongs to them
-    // is handed over by the lock of those who dispatch, or by the ring.
+    // ORDERING: Relaxed throughout, read-modify-writes of one word. What belongs to them is handed
+    // over by the lock that dispatching threads take, or by the ring.
 
-    /// Begins to offer events of this connection. False if that must not be: it was
-    /// forgotten.
+    /// Begins to offer events of this connection. Returns false if none may be offered, because the
+    /// connection was forgotten.
     pub(crate) fn begin_delivery(&self) -> bool {
         if self.delivered.load(Ordering::Relaxed) & HEARD != 0 {
             return true;
@@ -88,8 +89,8 @@ impl Record {
             .is_ok()
     }
 
-    /// Forgets a removed connection for which the ring has no room: no event of it will be
-    /// offered. False if one was.
+    /// Forgets a removed connection for which the ring has no room: no event of it will be offered.
+    /// Returns false if one was offered already.
     pub(crate) fn forget(&self) -> bool {
         let forget = |bits: u32| (bits & HEARD == 0).then_some(bits | FORGOTTEN);
         self.delivered
@@ -103,11 +104,11 @@ impl Record {
         self.claim(COMING, ENDED)
     }
 
-    /// Whether the dispatcher, which has delivered the registration, has to deliver the
-    /// removal as well. True once.
+    /// Whether the dispatcher, which has delivered the registration, has to deliver the removal as
+    /// well. Returns true once.
     pub(crate) fn take_removal(&self) -> bool {
-        // ORDERING: SeqCst, partner of the fence in `notify_removal`: either that one comes
-        // later, and finds the interest of all subscribers that the registration was offered
+        // ORDERING: SeqCst, partner of the fence in `notify_removal`: either the removing thread
+        // comes later, and finds the interest of all subscribers that the registration was offered
         // to, or this thread finds the connection removed.
         fence(Ordering::SeqCst);
         self.is_retired() && self.claim(ENDED, COMING)
@@ -172,7 +173,7 @@ impl Record {
         }
     }
 
-    /// Whether a later state than that of these facts was delivered, or the latest.
+    /// Whether these facts are outdated: a later state was delivered, or the latest.
     pub(crate) fn is_outdated(&self, facts: &Facts) -> bool {
         if facts.after == State::Unknown {
             return false;
@@ -191,7 +192,7 @@ impl Record {
         !is_current && (word.generation() == last || last.follows(facts.generation))
     }
 
-    /// The facts that hold now, for events that stand for others.
+    /// The facts that hold now, for an event that replaces outdated or missed ones.
     pub(crate) fn facts_now(&self, context: &Context) -> Facts {
         let word = self.word_now();
         let change = self.stamp_of(context, word);
@@ -232,12 +233,12 @@ impl Record {
         }
     }
 
-    /// Whether the last event of the connection was offered: what comes now comes late.
+    /// Whether the last event of the connection was offered. A notice that comes now is late.
     pub(crate) fn has_concluded(&self) -> bool {
         self.delivered.load(Ordering::Relaxed) & CONCLUDED != 0
     }
 
-    /// Offers the last event of the connection.
+    /// Notes that the last event of the connection is offered.
     pub(crate) fn conclude(&self) {
         self.delivered.fetch_or(CONCLUDED, Ordering::Relaxed);
     }
@@ -247,7 +248,7 @@ impl Record {
         self.delivered.load(Ordering::Relaxed) & WARNED != 0
     }
 
-    /// Begins to name settings that do not apply. True once.
+    /// Notes that a notice names settings that do not apply. Returns true once.
     pub(crate) fn begin_warning(&self) -> bool {
         self.delivered.fetch_or(WARNED, Ordering::Relaxed) & WARNED == 0
     }
@@ -261,7 +262,7 @@ mod tests {
     use crate::sys::manual_clock::ManualClock;
     use std::time::Duration;
 
-    /// A record that has been in so many states after the first, closed one.
+    /// A record whose state has changed this many times since it was registered.
     fn record_after(changes: u32) -> (Context, RecordRef) {
         let context = Context::alone(Clock::Manual(ManualClock::new()));
         let mut newcomer = Registrant::new(&context, "db".into());

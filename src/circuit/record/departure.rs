@@ -1,20 +1,20 @@
-//! The removal of a connection that has been idle: a cleanup's side, and that of those who come
-//! in its way.
+//! The removal of an idle connection: the cleanup's side, and that of threads that use it
+//! meanwhile.
 //!
-//! A cleanup removes a connection without activity that no handle holds. Neither
-//! can be seen in one step with the removal, which is an exchange of the word. So it takes three:
+//! A cleanup removes a connection that is idle and that no handle holds. It can check neither in
+//! one step with the removal, which is an exchange of the word. So it takes three steps:
 //!
-//! 1. **Mark.** It reads the word, asks for the activity, and exchanges that word for a
-//!    [departing](Word::departing) one. The mark decides nothing: the circuit is as closed, or as
-//!    half-open, as before.
-//! 2. **Ask again**, after a [heavy barrier](Guard::meet_all): who holds the connection, and
-//!    whether there was any activity since the first question.
+//! 1. **Mark.** It reads the word, then the activity, and exchanges that word for a
+//!    [departing](Word::departing) one. The mark changes no answer: the circuit stays closed, or
+//!    half-open.
+//! 2. **Check again**, after a [heavy barrier](Guard::meet_all): whether a reference holds the
+//!    connection, and whether there was any activity since step 1.
 //! 3. **Remove.** It exchanges the word that it has marked, and no other one, for a retired one.
 //!
 //! Every other thread that uses the connection takes the mark away ([`Record::stay`]) and goes on.
-//! Questions (`available`, `state`, `status`) are no activity, and leave it. So no caller waits for
-//! a cleanup, and a cleanup that is stopped for good between two steps, as in the child of a
-//! `fork`, leaves nothing behind that would have to be finished. The connection then stays at
+//! Questions (`available`, `state`, `status`) are no activity, and leave the mark. So no caller
+//! waits for a cleanup. A cleanup that is stopped for good between two steps, as in the child of a
+//! `fork`, leaves nothing that another thread would have to finish. The connection then stays at
 //! least until the next cleanup.
 //!
 //! # Why nothing is lost
@@ -27,19 +27,19 @@
 //!   the reference was given back before the cleanup counted, what was done through it is
 //!   activity, which is asked for after that.
 //! - **What does neither** (a success by name that changes no state, an admission by name) is the
-//!   shortest of all, and has its fence on the cleanup's side. It counts itself, then a light
-//!   barrier, and then reads the word once more ([`Record::stays`]). So the cleanup finds the
-//!   count, or the other side finds the mark.
+//!   hot path, so its fence is on the cleanup's side. It leaves its count or its flag, passes a
+//!   light barrier, and then reads the word once more ([`Record::stays`]). So the cleanup finds
+//!   that trace, or the other side finds the mark.
 //!
 //! Activity is compared by counts as well as by times: several reports fall into one tick of the
 //! coarse clock.
 //!
 //! # What was rejected
 //!
-//! - *A mark beside the count of references*: to withdraw it and to remove the connection are then
-//!   steps at two words, and a control by name, which changes the word alone, gets lost between
-//!   them. A thread that meets a mark that decides has to finish the removal, or loops until the
-//!   cleanup does.
+//! - *A mark beside the count of references*: withdrawing the mark and removing the connection
+//!   would be changes of two words. A control by name, which changes only the word, would be lost
+//!   between them. And if the mark decided, a thread that meets it would have to finish the
+//!   removal, or to loop until the cleanup does.
 //! - *A reference for each success by name, or for each permit*: two read-modify-writes in the
 //!   shortest operations there are.
 
@@ -51,7 +51,7 @@ use crate::values::state::Word;
 
 /// A connection that a cleanup is about to remove.
 pub(crate) struct Departure {
-    /// The marked one.
+    /// The word with the mark.
     word: Word,
     activity: Activity,
 }
@@ -68,21 +68,21 @@ struct Activity {
 // A cleanup.
 impl Record {
     /// Marks the connection as departing if it has been idle for `threshold` ms and nothing keeps
-    /// it.
+    /// it. Returns `None` otherwise.
     pub(crate) fn begin_departure(
         &self,
         context: &Context,
         now: u64,
         threshold: u64,
     ) -> Option<Departure> {
-        // Before all else, so that the exchange below fails if it changes meanwhile.
+        // First, so that the exchange below fails if the word changes meanwhile.
         let word = self.word_at(context, now);
         let activity = self.activity(now);
         if word.is_retired()
             || now.saturating_sub(activity.last) < threshold
             || self.is_busy(word, now)
             || self.is_held()
-            // It may be in use, without a time that says so.
+            // It may be in use without a time that shows it.
             || context.doubts_successes_since(now.saturating_sub(threshold))
         {
             return None;
@@ -95,9 +95,9 @@ impl Record {
     }
 
     /// Removes the connection, unless something has happened since it was marked. The caller has
-    /// [met all threads](Guard::meet_all) since then. True: it is removed.
+    /// [met all threads](Guard::meet_all) since then. Returns whether it removed the connection.
     pub(crate) fn depart(&self, context: &Context, now: u64, departure: &Departure) -> bool {
-        // First who holds it, then the activity: what was done through a reference that was given
+        // First the references, then the activity: what was done through a reference that was given
         // back before is activity now.
         if self.is_held()
             || self.activity(now) != departure.activity
@@ -110,7 +110,8 @@ impl Record {
         self.swap(departure.word, departure.word.retired(failures))
     }
 
-    /// An admission that has not reported yet leaves only a mark, which counts as activity now.
+    /// The activity so far. An admission that has not reported yet leaves only a mark, which counts
+    /// as activity now.
     fn activity(&self, now: u64) -> Activity {
         let last = self.last_activity(now);
         let sums = self.totals().sum();
@@ -131,10 +132,10 @@ impl Record {
     }
 }
 
-// Everybody else.
+// All other threads.
 impl Record {
-    /// One more reference, for a handle or an operation. From now on no cleanup removes
-    /// the connection, if the word that the caller reads next says that it is there.
+    /// One more reference, for a handle or an operation. From now on no cleanup removes the
+    /// connection, if the word that the caller reads next is not retired.
     #[inline]
     pub(crate) fn hold(&self) -> RecordRef {
         let held = self.share();
@@ -201,7 +202,7 @@ mod tests {
     use crate::sys::tick_word::Ticks;
     use crate::values::event::Report;
 
-    /// Its calls are taken for those of a minute ago.
+    /// The starved ticker dates the calls a minute back.
     ///
     /// Mutation: `a-cleanup-that-trusts-the-tick-word`.
     #[test]

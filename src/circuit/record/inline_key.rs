@@ -1,8 +1,8 @@
 //! A connection's name, where a look-up needs it: beside the word.
 //!
-//! Names that are short together (most are) lie in the record itself, so that a
-//! look-up by name reads one line of it: name, number and word. Longer ones are
-//! allocated. Scope and identifier are one text and the place where it is parted.
+//! A name whose scope and identifier are short together (as most are) lies in the record itself, so
+//! that a look-up by name reads one cache line of it: name, number and word. A longer name is
+//! allocated. Scope and identifier are one text, with the length of the scope beside it.
 
 use std::alloc::{self, Layout};
 use std::fmt;
@@ -19,8 +19,8 @@ const INLINE: usize = SHORT;
 /// bytes of other fields share its line.
 #[repr(C)]
 pub(super) struct Name {
-    /// The text, or the address of it: [`Name::is_inline`]. Not plain bytes, which a
-    /// pointer does not survive being moved as.
+    /// The text, or the address of it: [`Name::is_inline`]. Not plain bytes: a pointer that is
+    /// moved as plain bytes is no valid pointer afterwards.
     bytes: [MaybeUninit<u8>; INLINE],
     len: u16,
     /// How many bytes of it are the scope; 0: none, since no scope is empty.
@@ -35,8 +35,8 @@ impl Name {
         scope_len: 0,
     };
 
-    /// Makes an empty name that of this key. In place, since what is put together of
-    /// pieces is slow to move.
+    /// Fills an empty name with this key. In place, since a value that was just written in pieces
+    /// is slow to move.
     #[inline]
     pub(super) fn fill(&mut self, key: Key<'_>) {
         let scope = key.scope().unwrap_or_default();
@@ -83,7 +83,7 @@ impl Name {
         }
     }
 
-    /// Its beginning, as a plain value.
+    /// The beginning of the name, as a plain value.
     #[inline(always)]
     pub(super) fn beginning(&self) -> NameBeginning {
         if self.is_inline() {
@@ -110,7 +110,7 @@ impl Name {
         unsafe { reads(self.bytes.as_ptr().cast(), scope, identifier) }
     }
 
-    /// Two names fit into registers, a key would go through memory.
+    /// [`Name::is`] for a long name. Two texts fit into registers; a key would go through memory.
     #[inline(never)]
     fn is_long(&self, scope: Option<&str>, identifier: &str) -> bool {
         let scope_len = scope.map_or(0, str::len);
@@ -139,11 +139,11 @@ impl Name {
     }
 }
 
-/// Whether a text reads as these two, one after the other.
+/// Whether `text` is these two, one after the other.
 ///
 /// # Safety
 ///
-/// There is a text, and it is as long as both.
+/// `text` points to a text that is as long as both together.
 #[inline(always)]
 unsafe fn reads(text: *const u8, scope: Option<&str>, identifier: &str) -> bool {
     let scope_len = scope.map_or(0, str::len);
@@ -166,7 +166,7 @@ unsafe fn reads(text: *const u8, scope: Option<&str>, identifier: &str) -> bool 
 ///
 /// # Safety
 ///
-/// `to` has room for them.
+/// `to` has room for `from.len()` bytes.
 #[inline]
 unsafe fn copy(from: &[u8], to: *mut u8) {
     let (len, from) = (from.len(), from.as_ptr());

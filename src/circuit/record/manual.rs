@@ -1,4 +1,4 @@
-//! Circuits by hand: open, close, half-open, reset, remove.
+//! Controls by hand: open, close, half-open, reset, remove.
 
 use std::time::Duration;
 
@@ -142,7 +142,8 @@ impl Record {
             let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             let before = seen.word;
-            // A ramp is half-open, too. One that is to be held while the circuit is disabled ends.
+            // A ramp is half-open, too. If the circuit is disabled, the ramp ends and the state is
+            // held.
             if before.is_half_open() && !(before.is_ramp() && is_disabled) {
                 let held = before.held_half_open();
                 if !is_disabled || before == held || self.swap(before, held) {
@@ -157,7 +158,7 @@ impl Record {
             if self.leave(seen, after) {
                 let change = Change { before, after };
                 if before.is_ramp() {
-                    // It was half-open before, and changes all the same.
+                    // The state stays half-open, and the end of the ramp is a change all the same.
                     self.note_change(context, change, now);
                     self.end_evidence(after);
                 }
@@ -174,7 +175,7 @@ impl Record {
         self.reset_if(context, happening, |_| true)
     }
 
-    /// Resets the circuit, if it may be reset from the word that is found.
+    /// Resets the circuit, if `may_reset` says so of the word that is found.
     pub(super) fn reset_if(
         &self,
         context: &Context,
@@ -204,7 +205,7 @@ impl Record {
         Ok(())
     }
 
-    /// What a hand does, which takes effect later if the circuit is disabled.
+    /// What a manual control does. It takes effect later if the circuit is disabled.
     pub(super) fn deferrable(&self, occurrence: Occurrence, now: u64) -> Happening<'static> {
         Happening {
             later: Later::of(self.is_disabled()),
@@ -212,7 +213,7 @@ impl Record {
         }
     }
 
-    /// Marks the connection as removed. True for the one who did it.
+    /// Marks the connection as removed. Returns true only in the thread whose exchange did it.
     #[inline]
     pub(crate) fn retire(&self) -> bool {
         let word = self.word_now();

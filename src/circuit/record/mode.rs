@@ -1,7 +1,7 @@
 //! The mode in effect for a connection, and what belongs to a change of it.
 //!
-//! The settings say which mode is wanted. Which one is in effect stands in two of the record's
-//! flags, on the line of the word, so that no report and no rejection looks at the settings for it:
+//! The settings say which mode is wanted. Two of the record's flags say which one is in effect.
+//! They lie on the line of the word, so that no report and no rejection reads the settings for it:
 //!
 //! | `DISABLED` | `SHADOW` | the circuit |
 //! |---|---|---|
@@ -10,33 +10,36 @@
 //! | 1 | 0 | is disabled |
 //! | 1 | 1 | is disabled, and a thread that changes the mode is about to reset it |
 //!
-//! A thread that changes settings brings the flags up to date ([`Record::adopt_mode`]): it reads the
-//! version, the settings and the flags, exchanges the flags, and begins again if the version has
-//! gone on. The thread whose exchange succeeds tells of it.
+//! A thread that changes settings brings the flags up to date ([`Record::adopt_mode`]): it reads
+//! the version, the settings and the flags, exchanges the flags, and begins again if the version
+//! has gone on. The thread whose exchange succeeds reports the new mode.
 //!
-//! **Leaving disabled resets.** First the fourth row of the table says that a reset is under way,
-//! then the word is reset, then the flags say which mode follows. So no thread finds the circuit in
-//! its next mode with a word from before. A thread that finds the fourth row takes all steps that
-//! are left: a stopped thread is not waited for. It reads the word before it makes sure of the
-//! flags, so the word that it resets is not one that came after the reset.
+//! **Leaving disabled resets the circuit.** First the flags say that a reset is under way (the
+//! fourth row), then the word is reset, then the flags say which mode follows. So no thread finds
+//! the circuit in its next mode with a word from before the reset. A thread that finds the fourth
+//! row takes all steps that are left, so no thread waits for a stopped one. It reads the word
+//! before it checks the flags again, so it never resets a word from after the reset.
 //!
-//! **What a hand holds** survives that. An open word is held if the note beside it says that a hand
-//! or a restore has made it. The note is written after the exchange of the word. If it is not there
-//! yet, all openings by a failure are known by the word; of the others a hand's is taken for granted,
-//! which is wrong only for a slow success whose thread was stopped since before the circuit was
-//! disabled. A hand that moves the deadline of an open word leaves no trace in the word. So it looks
-//! at the flags after its note. If the mode was left meanwhile, it takes the steps that are left, and
-//! opens the circuit again, in a new generation: a thread that is about to reset it finds another
-//! word then. A half-open word says by itself that a hand has made it while the circuit was disabled.
+//! **A state set by hand** survives that. An open word counts as set by hand if the note beside it
+//! ([`last_opening`](super::last_opening)) names a manual control or a restore. The note is written
+//! after the exchange of the word. While the note is missing, the word itself shows an opening by a
+//! failure; any other opening counts as one by hand. That is wrong only for the opening by a slow
+//! success whose thread was stopped since before the circuit was disabled. A manual control that
+//! moves the deadline of an open word leaves no trace in the word. So its thread checks the flags
+//! after it has written the note. If the mode was left meanwhile, that thread takes the steps that
+//! are left, and opens the circuit again in a new generation. A thread that is about to reset the
+//! circuit then finds another word. A half-open word itself says whether a manual control made it
+//! while the circuit was disabled.
 //!
-//! **The driver** forgets the deadline of a disabled circuit when that is due. So who brings the
-//! mode back leaves the record for it once more.
+//! **The driver** forgets the deadline of a disabled circuit when that is due. So the thread that
+//! ends *disabled* leaves the record for the driver once more.
 //!
 //! A call that overlaps with the end of *disabled*, and has read the word before the reset and the
 //! flags after it, may be rejected by the opening that the reset ends.
 //!
-//! Rejected: the mode in the word, where the payloads leave no bit for it in all states; a reset
-//! after the exchange of the flags, which shows the word from before to the mode that follows.
+//! Rejected: the mode in the word, since the payloads of some states leave no bit for it. A reset
+//! after the exchange of the flags, since calls in the mode that follows would find the word from
+//! before.
 
 use super::rare::Rare;
 use super::{Happening, Record, Ticket};
@@ -79,7 +82,7 @@ impl Record {
         self.marks().mode()
     }
 
-    /// What an event says of it.
+    /// What an event says of the mode in effect.
     pub(super) fn marks(&self) -> Marks {
         marks_of(self.flags.load(Ordering::Relaxed))
     }
@@ -120,7 +123,7 @@ impl Record {
         Ticket::for_totals().starting(&context.clock, self.timing(context))
     }
 
-    /// Admits a call that this word rejects, if the circuit is a shadow.
+    /// Admits a call that this word rejects, if the circuit is a shadow. Returns `None` otherwise.
     pub(super) fn pass_in_spite_of(
         &self,
         context: &Context,
@@ -140,7 +143,7 @@ impl Record {
         Some(self.pass_for_totals(context))
     }
 
-    /// Calls that passed and would have been rejected.
+    /// How many calls passed in shadow mode that would have been rejected.
     pub(super) fn would_reject(&self) -> u64 {
         let rare = self.cold().rare.get();
         rare.map_or(0, |rare: &Rare| rare.would_reject.load(Ordering::Relaxed))
@@ -162,21 +165,21 @@ impl Record {
         }
     }
 
-    /// One exchange on the way to this mode. True if it is in effect.
+    /// Takes one step on the way to this mode. Returns whether the mode is in effect.
     fn step_to(&self, context: &Context, wanted: Mode) -> bool {
-        // ORDERING: Acquire, partner of the AcqRel below: who finds that a reset is under way
-        // finds what led to it.
+        // ORDERING: Acquire, partner of the AcqRel below: a thread that finds that a reset is under
+        // way finds what led to it.
         let before = self.flags.load(Ordering::Acquire) & MODES;
         let after = flags_of(wanted);
         if before == after {
             return true;
         }
         if wanted == Mode::Shadow {
-            // It counts there, and a call allocates nothing.
+            // Shadow mode counts there, and a call must not allocate.
             self.rare();
         }
         if wanted == Mode::Disabled {
-            // What is due by now has happened: from now on nothing expires.
+            // An expiry that is due happens first: from now on nothing expires.
             self.word_asked_at(context, context.clock.now_exact());
         }
         let next = match before {
@@ -207,10 +210,10 @@ impl Record {
         self.flags.load(Ordering::Relaxed) & MODES == LEAVING
     }
 
-    /// Resets the circuit, unless a hand holds it, or another thread has done so.
+    /// Resets the circuit, unless its state was set by hand, or another thread has reset it.
     fn reset_on_leaving(&self, context: &Context) {
         // ORDERING: SeqCst, partner of the fence in `is_left_since`: either this thread finds the
-        // note of the hand, or the hand finds that the mode is left.
+        // note of a manual control, or that control's thread finds that the mode is left.
         fence(Ordering::SeqCst);
         let now = context.clock.now();
         let may_reset = |word| self.is_leaving() && !self.is_held_by_hand(word);
@@ -219,15 +222,15 @@ impl Record {
         let _ = self.reset_if(context, happening, may_reset);
     }
 
-    /// For a hand that has moved the deadline of an open circuit which was disabled, after its
-    /// note: whether the mode was left meanwhile, perhaps before the note was written.
+    /// Whether *disabled* was left, perhaps before the note was written. For a thread that has
+    /// moved the deadline of a disabled open circuit by hand, after it has written its note.
     pub(super) fn is_left_since(&self) -> bool {
         // ORDERING: SeqCst, partner of the fence in `reset_on_leaving`.
         fence(Ordering::SeqCst);
         self.flags.load(Ordering::Relaxed) & MODES != DISABLED
     }
 
-    /// Whether a hand has brought the circuit into this state, which is not closed.
+    /// Whether this state, which is not closed, was set by hand.
     pub(super) fn is_held_by_hand(&self, word: Word) -> bool {
         match word.deadline() {
             Some(_) => self.is_open_by_hand(word),
@@ -235,11 +238,11 @@ impl Record {
         }
     }
 
-    /// The driver has forgotten the deadline, or will.
+    /// Leaves the record for the driver again, which has forgotten the deadline, or will.
     pub(super) fn plan_again(&self, context: &Context) {
         // ORDERING: SeqCst, partner of the fence in `is_disabled_for_driver`: either this thread
-        // finds the deadline of a hand, or of a ramp that a late report has begun, or the driver that
-        // was woken for it finds these flags.
+        // finds the deadline that a manual control has set, or that of a ramp which a late report
+        // has begun, or the driver that was woken for it finds these flags.
         fence(Ordering::SeqCst);
         if let Some(due) = self.word_now().due_at() {
             context.attention.leave(self, || self.share());
@@ -247,7 +250,8 @@ impl Record {
         }
     }
 
-    /// Whether the driver may forget the deadline: the thread that brings the mode back sees to it.
+    /// Whether the driver may forget the deadline. The thread that ends *disabled* plans it again
+    /// ([`Record::plan_again`]).
     pub(super) fn is_disabled_for_driver(&self) -> bool {
         if !self.is_disabled() {
             return false;
@@ -273,11 +277,11 @@ impl Record {
     }
 }
 
-/// What an event says of a hand that takes effect later.
+/// What an event says of a manual control that takes effect later.
 const LATER: &str = "takes effect when the circuit is enabled again";
 
 impl Record {
-    /// [`Record::notify_without_waking`] of what a hand did, with a reason that says that it takes
+    /// [`Record::notify_without_waking`] of a manual control, with a reason that says that it takes
     /// effect later.
     #[cold]
     #[inline(never)]

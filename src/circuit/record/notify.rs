@@ -21,10 +21,10 @@
 //! Every step is a read-modify-write of one word, so there is one taker. A connection that
 //! is registered while there is no subscriber stays `NEW` and pays nothing.
 //!
-//! **What was missed.** A kept event that finds the ring full leaves a bit in `touched_and_missed`,
-//! and the record where the dispatcher finds it (see [`bus`](crate::events::bus)). Both sides
-//! touch the bits by read-modify-writes, so no bit is lost between the dispatcher's look
-//! and a reporter's mark.
+//! **What was missed.** A reporter that finds the ring full sets the bit of a kept event in
+//! `touched_and_missed`, and leaves the record where the dispatcher finds it (see
+//! [`bus`](crate::events::bus)). Both sides touch the bits by read-modify-writes, so no bit is lost
+//! between them.
 
 use super::mode::marks_of;
 use super::timestamps::Stamp;
@@ -43,13 +43,13 @@ const NEW: u32 = 1 << 31;
 const OWED: u32 = 1 << 30;
 const TOKEN: u32 = NEW | OWED;
 
-/// All that this file is about.
+/// The interest, and whether it is learned.
 const INTEREST: u32 = EventMask::ALL.0 | UNKNOWN.0;
 
 const _: () = assert!(EventMask::ALL.0 & (TOKEN | UNKNOWN.0) == 0);
 const _: () = assert!(super::OTHER_FLAGS & (TOKEN | INTEREST) == 0);
 
-/// Of the flags of a record that was just made.
+/// The flags that a new record begins with, of those of this file.
 pub(super) const AT_BIRTH: u32 = NEW | UNKNOWN.0;
 
 /// The events that tell of a registration.
@@ -57,14 +57,14 @@ pub(crate) const REGISTRATION: EventMask = EventMask(
     EventMask::of(EventType::Registration).0 | EventMask::of(EventType::ConnectionRegistered).0,
 );
 
-/// What accounts for a registration that the dispatcher delivers.
+/// What the dispatcher finds of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registration {
     /// There is nothing to deliver.
     Settled,
-    /// The dispatcher: no thread will report it.
+    /// The dispatcher delivers it by itself: no thread will report it.
     New,
-    /// The notice, or the mark of a missed one.
+    /// The dispatcher delivers it for its notice, or for the mark of a missed one.
     Owed,
 }
 
@@ -87,7 +87,7 @@ impl Record {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Whether a subscriber wants this.
+    /// Whether a subscriber wants this type of event.
     pub(crate) fn is_wanted(&self, sink: &dyn EventSink, kind: EventType) -> bool {
         if !self.has_learned_interest() {
             self.learn_interest(sink);
@@ -104,12 +104,12 @@ impl Record {
         self.flags_now() & UNKNOWN.0 == 0
     }
 
-    /// Learns what the subscribers want, once it is where they look for it, unless that
-    /// is learned already.
+    /// Learns what the subscribers want of this connection, unless that is learned already. The
+    /// record is in the table by now, where subscribers look for it.
     #[cold]
     pub(crate) fn learn_interest(&self, sink: &dyn EventSink) {
-        // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either that one
-        // finds this record in the table, or this thread the subscriber.
+        // ORDERING: SeqCst, partner of the fence in `Engine::subscribe`: either the thread that
+        // subscribes finds this record in the table, or this thread the subscriber.
         fence(Ordering::SeqCst);
         let mut known = self.flags_now();
         while known & UNKNOWN.0 != 0 {
@@ -154,8 +154,8 @@ impl Record {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Takes the token if nothing is decided, and leaves [`OWED`] if a notice follows. True
-    /// if it did.
+    /// Takes the token if nothing is decided, and leaves [`OWED`] if a notice follows. Returns
+    /// whether it took the token.
     fn claim_registration(&self, will_tell: bool) -> bool {
         let claim = |flags: u32| {
             let next = flags & !TOKEN | if will_tell { OWED } else { 0 };
@@ -168,8 +168,8 @@ impl Record {
             .is_ok()
     }
 
-    /// Takes the token, for the dispatcher: unless it is settled, the registration has to be
-    /// delivered now.
+    /// Takes the token, for the dispatcher. Unless this returns [`Registration::Settled`], the
+    /// registration has to be delivered now.
     pub(crate) fn take_registration(&self) -> Registration {
         // Load first: most were delivered long ago.
         if self.flags_now() & TOKEN == 0 {
@@ -199,7 +199,7 @@ impl Record {
     }
 
     /// Reports the removal of the connection, if there is a subscriber. `sink` is that of the
-    /// context, by its own type: to ask it is one load then.
+    /// context, by its own type, so that asking it is one load.
     #[inline]
     pub(crate) fn notify_removal(
         &self,
@@ -238,12 +238,13 @@ impl Record {
         self.notify_unmoved(context, word, happening);
     }
 
-    /// Something that happened in a state and changed nothing.
+    /// Reports something that happened in a state and did not change it.
     pub(super) fn notify_unmoved(&self, context: &Context, word: Word, happening: Happening<'_>) {
         self.notify(context, word.state(), word.state(), word, happening);
     }
 
-    /// A report that came too late is a report all the same.
+    /// Notifies subscribers of a report that is stale, for it is a report all the same. Does
+    /// nothing if the report was refused for another reason.
     #[cold]
     pub(super) fn notify_stale(
         &self,
@@ -353,7 +354,7 @@ impl Record {
         context.sink.publish(context, notice);
     }
 
-    /// Failures in a row.
+    /// The failures in a row that count beside this word.
     #[inline]
     pub(super) fn count(&self, word: Word) -> u32 {
         match word.tally() {
@@ -371,7 +372,8 @@ impl Record {
         }
     }
 
-    /// `now`, or the last change of state if the clock that was read lags behind its.
+    /// `now`, or the time of the last change of state if that is later: the clock of `now` may lag
+    /// behind that of the change.
     pub(super) fn not_before_the_change(&self, now: u64) -> u64 {
         let change = Stamp::unpack(self.changed_at.load(Ordering::Relaxed));
         now.max(change.time.saturating_sub(1))

@@ -1,11 +1,10 @@
-//! What a connection has of its own, and what is in effect for it.
+//! A connection's own settings and metadata, and the settings in effect for it.
 //!
-//! The settings in effect are the global ones under those of its own, resolved when
-//! a thread asks: two loads of shared pointers and a dozen fields. A failure asks
-//! for one thing only, how many in a row open the circuit, so the record remembers
-//! that together with the version of the settings that it was learned from. Every
-//! change of any settings makes a new version, and so whatever is remembered of the
-//! old ones is void.
+//! The settings in effect are the connection's own, and the global ones where it has none. They are
+//! resolved when a thread asks, which takes two loads of shared pointers and a dozen fields. A
+//! failure needs only one setting: how many failures in a row open the circuit. So the record
+//! caches that, with the version of the settings that it was learned from. Every change of any
+//! settings makes a new version, so what was cached before it is void.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::values::trip_rule;
 /// In a record's flags: the record has a [`Profile`], or is about to get one.
 pub(super) const HAS_PROFILE: u32 = 1 << 19;
 
-/// What a connection has of its own.
+/// A connection's own settings and metadata.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) overrides: Overrides,
@@ -28,8 +27,9 @@ pub(crate) struct Profile {
 }
 
 /// How many failures in a row open a circuit, whether successes keep them, how calls are measured,
-/// and as of which version of the settings: `version << 32 | keeps << 31 | timing << 29 |
-/// failures`. 0 failures, or as many as [`Tally::SMALL`] plus one: it takes more than that to say.
+/// and as of which version of the settings:
+/// `version << 32 | keeps << 31 | timing << 29 | failures`. 0 failures: failures in a row alone do
+/// not decide. [`Tally::SMALL`] plus one: so many or more, which are counted the long way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(u64);
 
@@ -51,7 +51,7 @@ impl Limit {
         self.0
     }
 
-    /// Of no version: they begin with 1.
+    /// The limit of no version: versions begin with 1.
     pub(crate) const UNKNOWN: Limit = Limit(0);
 
     pub(crate) fn of(version: u32, settings: &Settings) -> Self {
@@ -64,7 +64,7 @@ impl Limit {
         Limit(u64::from(version) << 32 | keeps | timing | u64::from(failures))
     }
 
-    /// It takes more to say how many failures open the circuit.
+    /// The limit without a number of failures: failures in a row alone do not decide.
     fn without_failures(self) -> Self {
         Limit(self.0 & !FAILURES)
     }
@@ -100,15 +100,16 @@ impl Record {
         self.may_have_profile().then(|| self.profile.load_full())?
     }
 
-    /// False if the connection has nothing of its own, as most have. A flag next to the word
-    /// says so. Once it has been set it stays.
+    /// False if the connection has no profile, as most have none. A flag beside the word says so.
+    /// Once set, the flag stays.
     fn may_have_profile(&self) -> bool {
-        // Relaxed: set before the pointer. A thread that has reason to expect a profile has
-        // reason to see the flag.
+        // Relaxed: the flag is set before the pointer. What makes a thread see the pointer makes it
+        // see the flag.
         self.has_flag(HAS_PROFILE)
     }
 
-    /// Puts `next` in the place of `current`, if that is what the connection still has.
+    /// Replaces the profile `current` by `next`. Returns false if the connection has another
+    /// profile by now.
     pub(crate) fn replace_profile(
         &self,
         current: &Option<Arc<Profile>>,
@@ -128,9 +129,9 @@ impl Record {
         context.settings(profile.as_deref().map(|profile| &profile.overrides))
     }
 
-    /// Brings up to date what hangs on the settings in effect: the room that they need, what is kept
-    /// for rates, whether calls are watched, and the mode. The thread that has changed settings does this
-    /// afterwards, for all records concerned. May allocate.
+    /// Brings up to date what depends on the settings in effect: the memory that they need, what is
+    /// kept for rates, whether calls are watched, and the mode. The thread that has changed
+    /// settings does this afterwards, for all records concerned. May allocate.
     pub(crate) fn follow_settings(&self, context: &Context) {
         self.make_room(&self.settings(context));
         self.fit_rates(context);
@@ -139,7 +140,7 @@ impl Record {
         self.adopt_mode(context);
     }
 
-    /// Failures in a row that open the circuit, if that is all there is to ask.
+    /// How many failures in a row open the circuit; 0 if failures in a row alone do not decide.
     pub(super) fn limit(&self, context: &Context) -> u32 {
         self.limit_now(context).failures()
     }
@@ -177,13 +178,13 @@ impl Record {
         self.note_limit(version, &self.settings(context))
     }
 
-    /// Remembers what `settings` say, which were loaded after the version and so are
-    /// at least as new. A thread that knows an older version may overwrite it; then
-    /// it is learned once more.
+    /// Caches the limit of `settings`, which were loaded after the version and so are at least as
+    /// new. A thread that knows an older version may overwrite the limit; then it is learned once
+    /// more.
     fn note_limit(&self, version: u32, settings: &Settings) -> Limit {
         let limit = Limit::of(version, settings);
         let limit = match self.window() {
-            // The short way gives failures no times. The ring was there before this version.
+            // The short way gives failures no times. The window was there before this version.
             Some(_) => limit.without_failures(),
             None => limit,
         };
@@ -192,8 +193,8 @@ impl Record {
     }
 }
 
-/// The pointer's own drop would look for readers in every thread's list. There are
-/// none: a thread that reads the profile has a reference to its record, or is pinned.
+/// The drop of `ArcSwapOption` would look for readers in every thread's list. There are none: a
+/// thread that reads the profile has a reference to its record, or is pinned.
 impl Drop for Record {
     #[inline(always)]
     fn drop(&mut self) {
@@ -209,8 +210,9 @@ impl Record {
     #[inline(never)]
     fn drop_profile(&self) {
         if let Some(profile) = self.profile.load_full() {
-            // SAFETY: called by the drop of the record alone. This is the reference that `self.profile` holds, which is not
-            // dropped and not used any more; `profile` is another one.
+            // SAFETY: only the drop of the record calls this. This is the reference that
+            // `self.profile` holds, which is in a `ManuallyDrop` and not used any more; `profile`
+            // is another one.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(&profile)) };
         }
     }

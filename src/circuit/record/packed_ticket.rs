@@ -7,12 +7,12 @@
 //! to probe:                 its place                its stamp
 //! ```
 //!
-//! The first of them has one word, whose highest bit is clear: a C permit of a healthy call is
-//! written and read with one store and one load of two words, the handle and this one. The
-//! others have the highest bit set, which distinguishes them, and have their stamp beside them.
+//! The first kind is one word, whose highest bit is clear. So a C permit of a healthy call is
+//! written and read with one store and one load of two words, the handle and this one. The other
+//! kinds have the highest bit set, and their stamp beside them.
 //!
-//! The words come back from a C program, so they may be any: each makes a ticket that is
-//! refused or one that could have been given.
+//! The words come back from a C program, so they may have any value. Each value makes a ticket that
+//! is refused, or one that could have been given.
 
 use super::Ticket;
 
@@ -20,14 +20,14 @@ use super::Ticket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) place: u64,
-    /// Only if the place has its highest bit.
+    /// Meaningful only if the highest bit of `place` is set.
     pub(crate) stamp: u64,
 }
 
 const HAS_STAMP: u64 = 1 << 63;
 
 impl Token {
-    /// Of a call that a word with this mark lets pass.
+    /// The token of a call that a word with this mark lets pass.
     #[inline]
     pub(crate) fn to_pass(mark: u64) -> Self {
         Token {
@@ -36,7 +36,7 @@ impl Token {
         }
     }
 
-    /// Whether the second word says something.
+    /// Whether a token with this first word has a stamp.
     #[inline]
     pub(crate) fn has_stamp(place: u64) -> bool {
         place & HAS_STAMP != 0
@@ -77,7 +77,7 @@ impl Ticket {
         Token { place, stamp }
     }
 
-    /// The ticket of a token's first word, if that is all of it.
+    /// The ticket of a token's first word. `None` if the token has a stamp.
     #[inline]
     pub(crate) fn of_passing(place: u64) -> Option<Ticket> {
         (!Token::has_stamp(place)).then(|| Ticket::to_pass_at(place))
@@ -156,7 +156,7 @@ mod tests {
         assert!(again.is_err(), "reported before");
     }
 
-    /// By a program that ignores in its cleanup what it may have reported.
+    /// A C program may, in its cleanup, ignore a permit that it has reported before.
     #[test]
     fn a_token_that_is_reported_again_while_another_probe_has_its_slot_changes_nothing() {
         let clock = Clock::Manual(ManualClock::new());

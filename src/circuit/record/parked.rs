@@ -19,34 +19,37 @@
 //! | closing, and forgetting | none |
 //! | otherwise | the parked ones |
 //!
-//! Who changes the state first writes what is parked such that **this answer stays the same**, and
-//! then exchanges the word. To leave *closed* it parks the word's tally ([`Parked::with`]). To leave
-//! another state it writes out what the table adds ([`Parked::settled`]).
+//! A thread that changes the state first rewrites what is parked so that **this answer stays the
+//! same**, and then exchanges the word. To leave *closed* it parks the word's tally
+//! ([`Parked::with`]). To leave another state it writes out what the table adds
+//! ([`Parked::settled`]).
 //!
-//! A circuit is *closed* in two steps. The exchange of the word decides, and no count of the open
-//! state is taken from then on: a thread that finds the word *closing* finishes it. A failure that
-//! still believes the circuit to be open may change what is parked at the same time. So the thread
-//! that finishes first *seals* what is parked, which fails that failure's exchange, and then takes
-//! the tally into the word. So no thread waits for one that is stopped between the steps, and every
-//! failure is counted once, before the closing or after it.
+//! A circuit is *closed* in two steps. The exchange of the word for a *closing* one decides. From
+//! then on no thread takes the count of the open state: a thread that finds the word *closing*
+//! finishes it. A reporter that still sees the open word may change what is parked at the same
+//! time. So the thread that finishes the closing *seals* what is parked, which makes that
+//! reporter's exchange fail, and only then moves the tally into the word. No thread waits for one
+//! that is stopped between the steps, and every failure is counted once, before the closing or
+//! after it.
 //!
-//! A circuit becomes *half-open* by the exchange of the word alone. A report that still believes it
-//! to be open may change what is parked afterwards, and does nothing else then that a report
-//! does to a half-open circuit. It came before the change, as long as no thread has read the count
-//! of the half-open circuit. So who reads it first *takes over* what is parked: it gets the word's
-//! generation, which fails the exchange of such a report ([`Parked::taken_over`]).
+//! A circuit becomes *half-open* by the exchange of the word alone. A reporter that still sees the
+//! open word may change what is parked afterwards, and changes nothing else. Its report counts as
+//! earlier than the change, as long as no thread has read the count of the half-open circuit. So
+//! the first thread that reads this count *takes over* what is parked: it writes the word's
+//! generation there, which makes the exchange of such a reporter fail ([`Parked::taken_over`]).
 //!
 //! Every thread reads the parked word before the state word and once more after it, so that both
-//! are of one moment, and writes it by an exchange with what was read. So a write that succeeds was
-//! decided from a state word at least as new as what it replaces. The serial goes on with each
-//! write, so that an equal value is not mistaken for an untouched one (it wraps after 1024 writes
-//! within two instructions of another thread).
+//! are of one moment. It writes the parked word by an exchange with the value that it read. So a
+//! write that succeeds was decided from a state word at least as new as what it replaces. Each
+//! write increments the serial, so that an equal value is not mistaken for an untouched one. (The
+//! serial wraps after 1024 writes, which would have to fall between two instructions of another
+//! thread.)
 //!
 //! Rejected: closing by one exchange of the word, after a mark in what is parked. A thread that
 //! helps to finish that cannot be distinguished from one that closes the circuit a second time.
-//! Adding the failure that opens after the exchange: a closing, and a success after it, can come
-//! before, and it is lost. A count of references, or a lock, for the threads that change both
-//! words: a thread that is stopped would hold it.
+//! Adding the failure that opens the circuit after the exchange: a closing, and a success after it,
+//! can come in between, and the failure is lost. A count of references, or a lock, for the threads
+//! that change both words: a thread that is stopped would hold it.
 
 use super::Record;
 use crate::sys::atomic::Ordering;
@@ -62,7 +65,7 @@ const SEALED: u64 = 1 << (GENERATION_SHIFT + Generation::BITS);
 
 const _: () = assert!(SEALED == 1 << 63);
 
-/// What is parked, at one moment.
+/// The parked word, as read at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parked(u64);
 
@@ -115,13 +118,14 @@ impl Parked {
         }
     }
 
-    /// With all that counts beside this word written out: for a word that leaves *closed*, and
-    /// for an open one that stays open while its count changes.
+    /// The next parked word, with `tally`, which is all that counts beside `word`, written out. For
+    /// a word that leaves *closed*, and for an open one that stays open while its count changes.
     pub(super) fn with(self, word: Word, tally: Tally) -> Parked {
         self.next(word.generation(), tally)
     }
 
-    /// For a word that leaves another state: itself, if nothing has to be written out.
+    /// The parked word with all that counts written out, for a word that leaves another state;
+    /// unchanged if nothing has to be written out.
     pub(super) fn settled(self, word: Word) -> Parked {
         let tally = self.tally(word);
         let by_failure = word.is_opened_by_failure() && self.generation() != word.generation();
@@ -131,7 +135,8 @@ impl Parked {
         self.next(word.generation(), tally)
     }
 
-    /// For a word that is half-open: itself, if it was taken over before.
+    /// The parked word, taken over by `word` if that is half-open; unchanged if it was taken over
+    /// before.
     fn taken_over(self, word: Word) -> Parked {
         if !word.is_half_open() || self.generation() == word.generation() {
             return self;
@@ -143,7 +148,8 @@ impl Parked {
         self.next(word.generation(), tally)
     }
 
-    /// For a word that is closing: no other thread writes it until the word is closed.
+    /// The parked word, sealed for a closing `word`: no other thread writes it until the word is
+    /// closed.
     pub(super) fn sealed(self, word: Word) -> Parked {
         debug_assert!(word.is_closing().is_some());
         if self.0 & SEALED != 0 && self.generation() == word.generation() {
@@ -196,9 +202,9 @@ impl Record {
         if next == seen.parked {
             return true;
         }
-        // ORDERING: Release, partner of the Acquire in `seen`: a thread that finds this finds
-        // the state word that it was decided from, or a later one. AcqRel since a failure that is
-        // counted here is published with the ring that its time goes to.
+        // ORDERING: Release, partner of the Acquire in `seen`: a thread that finds this finds the
+        // state word that it was decided from, or a later one. AcqRel, since the count of a failure
+        // also publishes the window that the failure's time goes to.
         self.cold()
             .parked
             .compare_exchange(

@@ -1,7 +1,8 @@
-//! What few connections need: made once, when settings or a reason ask for it, and kept.
+//! What few connections need: allocated once, when settings or a reason need it, and kept.
 //!
-//! Settings may allocate. A reason comes with a report, which may not: it takes a block that lies
-//! ready ([`reserve`](crate::structures::reserve)), and is lost if there is none.
+//! A thread that changes settings may allocate. A thread that reports may not: for its reason it
+//! takes a block that lies ready ([`reserve`](crate::structures::reserve)). If there is none, the
+//! reason is lost.
 
 use super::Record;
 use super::rates::Rates;
@@ -21,17 +22,17 @@ pub(super) struct Rare {
     probes: MoreProbes,
     /// The times of failures.
     pub(super) window: Window,
-    /// What rates are made of.
+    /// The evidence of the rates.
     pub(super) rates: Replaceable<Rates>,
     pub(super) reasons: Reasons,
     /// Calls that a circuit in shadow mode would have rejected.
     pub(super) would_reject: AtomicU64,
 }
 
-/// For connections that get their first reason in a report.
+/// Ready blocks, for connections that get their first reason in a report.
 static READY: Stock<Rare> = Stock::new(|| Box::new(Rare::new()));
 
-/// Makes up for what reports have taken. Where time does not matter.
+/// Allocates new blocks for those that reports have taken. Called where time does not matter.
 pub(crate) fn refill() {
     READY.refill();
 }
@@ -60,7 +61,7 @@ impl Record {
         window.is_reserved().then_some(window)
     }
 
-    /// Where reasons are kept, if there were some.
+    /// Where reasons are kept, if that was allocated.
     pub(super) fn reasons(&self) -> Option<&Reasons> {
         Some(&self.cold().rare.get()?.reasons)
     }
@@ -71,8 +72,8 @@ impl Record {
         self.cold().rare.get_or_make(Rare::new);
     }
 
-    /// Where reasons are kept, for a report. Allocates nothing. `None` if no block lies ready;
-    /// then the driver sees to it.
+    /// Where reasons are kept, for a report. Allocates nothing. `None` if no block lies ready; then
+    /// the driver allocates some.
     pub(super) fn try_reasons(&self, context: &Context) -> Option<&Reasons> {
         if let Some(reasons) = self.reasons() {
             return Some(reasons);

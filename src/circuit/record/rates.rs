@@ -1,26 +1,27 @@
 //! The evidence of the rates: which reports count, and when a rule is asked.
 //!
-//! What is counted lies in a block, over the last so much time ([`in_time`]) or the last so many
-//! calls ([`LastCalls`]). Which rule fires says [`rates`](crate::values::rates). Here is what lies
-//! between:
+//! The counts lie in a block, over a span of time ([`in_time`]) or over a number of calls
+//! ([`LastCalls`]). Which rule fires is decided by [`rates`](crate::values::rates). This file has
+//! what lies between:
 //!
-//! - **A shape.** The settings say over what rates are taken. A thread that changes them gives the
-//!   record another block ([`Record::fit_rates`]), which begins empty. A report that finds a block
-//!   of another shape than its settings counts in it, and asks no rule.
-//! - **Since when.** A rate counts only what was reported in the state that the circuit is in, since
-//!   the last reset: by generation. A ramp and the closed circuit after it are one state here.
+//! - **A shape.** The settings say over which span of time, or how many calls, rates are taken. A
+//!   thread that changes them gives the record another block ([`Record::fit_rates`]), which begins
+//!   empty. A report that finds a block of another shape than its settings counts in it, and asks
+//!   no rule.
+//! - **Since when.** A rate counts only what was reported in the present state, since the last
+//!   reset. The generation shows that. A ramp and the closed circuit after it are one state here.
 //! - **Once.** A report is counted as soon as it is known to belong to the state, before the rules
-//!   are asked. So of two threads that report at once, one sees both reports. A success of a circuit
-//!   that is not watched is counted in its cell, before that is known. If it turns out to be
+//!   are asked. So of two threads that report at once, one sees both reports. A success of a
+//!   circuit that is not watched is counted in its cell before that is known. If it turns out to be
 //!   stale, it is taken back.
 //! - **When.** A rule is asked when something bad was reported to a closed circuit, or in a ramp.
 //!
-//! The rule is asked before the exchange that opens the circuit. A thread that is stopped between the
-//! two opens it by what it found then, if the word is the same when it goes on: also beside a reset,
-//! and after successes, which do not change the word. Rejected: another word at each reset, by a
-//! position of the [tally](crate::values::tally) that is left out. A tally with positions says that
-//! the failures have times, and a circuit with a rate alone has no ring for them: a window that is set
-//! later would find a position without a time, and take an old failure for a new one.
+//! The rule is asked before the exchange that opens the circuit. A thread that is stopped between
+//! the two opens it by what it found before, if the word is the same when it goes on: even beside a
+//! reset, and after successes, which do not change the word. Rejected: changing the word at each
+//! reset, by skipping a position of the [tally](crate::values::tally). A tally with positions says
+//! that the failures have times, and a circuit with a rate alone has no window for them: a window
+//! that is set later would find a position without a time, and take an old failure for a new one.
 
 mod generation_sums;
 mod in_time;
@@ -45,13 +46,14 @@ use in_time::InTime;
 pub(super) struct Rates {
     shape: Shape,
     reports: Reports,
-    /// A [`FastBelow`], for a short way of reports. The settings decide about other calls.
+    /// A [`FastBelow`], for the short way of reports. For calls that are not known to be fast, the
+    /// settings decide.
     fast_below: AtomicU64,
 }
 
-/// A call that has lasted less than so many ms is not slow: `version of the settings (32) | ms (32)`.
-/// Of two threads that bring it up to date, one may have been stopped since it read the settings. So
-/// what later settings say stays.
+/// The number of ms below which a call is not slow: `version of the settings (32) | ms (32)`. A
+/// thread that writes it may have been stopped since it read the settings. So the value of later
+/// settings stays.
 #[derive(Clone, Copy)]
 struct FastBelow(u64);
 
@@ -61,7 +63,7 @@ impl FastBelow {
         FastBelow(u64::from(version) << 32)
     }
 
-    /// As settings say that are at least as new as this version.
+    /// The value of `settings`, which are at least as new as `version`.
     fn of(version: u32, settings: &Settings) -> Self {
         let limit = settings.slow_call_duration.unwrap_or(u64::MAX);
         FastBelow(u64::from(version) << 32 | limit.min(u32::MAX.into()))
@@ -90,7 +92,7 @@ enum Reports {
 /// it once.
 pub(super) struct RateReport {
     failed: bool,
-    /// Once it is counted.
+    /// Set once the report is counted.
     outcome: Option<Outcome>,
 }
 
@@ -150,7 +152,7 @@ impl Rates {
         lasted < Duration::from_millis(fast.ms())
     }
 
-    /// Brings up to date which calls are fast, unless later settings have.
+    /// Brings up to date which calls are fast, unless later settings have done so.
     fn note_fast(&self, fast: FastBelow) {
         let replace = |bits: u64| (!FastBelow(bits).is_later(fast)).then_some(fast.0);
         // Relaxed: the word says which settings it is of.
@@ -159,7 +161,7 @@ impl Rates {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
     }
 
-    /// Over what the rates are taken.
+    /// Over which span of time, or how many calls, the rates are taken.
     pub(super) fn shape(&self) -> Shape {
         self.shape
     }
@@ -208,9 +210,9 @@ impl Rates {
     }
 }
 
-/// A report to this word is the last call now.
+/// Adds a report to this word to the last calls.
 fn count_last(reports: &LastCalls, word: Word, outcome: Outcome) {
-    // Successes of a circuit that is not watched do not come here, so failures must not.
+    // Successes of a circuit that is not watched do not come here, so failures must not, either.
     if (word.is_watched() || word.is_ramp())
         && let Some(generation) = word.evidence_generation()
     {
@@ -235,7 +237,8 @@ impl Record {
         self.cold().rare.get()?.rates.load()
     }
 
-    /// Before a cell counts the first success of a tick.
+    /// Turns the window, if rates are taken over time, before a cell counts the first success of a
+    /// tick.
     pub(super) fn begin_bucket(&self, cell: &Cell, now: Tick) {
         if let Some(rates) = self.rates()
             && let Reports::Time(reports) = &rates.reports
@@ -244,7 +247,7 @@ impl Record {
         }
     }
 
-    /// A success at `now` is in its cell, and belongs to no rate.
+    /// Takes a success at `now` out of the rates: it is in its cell, and belongs to no rate.
     #[cold]
     pub(super) fn take_back(&self, now: u64) {
         if let Some(rates) = self.rates()
@@ -259,10 +262,11 @@ impl Record {
         self.rates()?.counts(self, context, word)
     }
 
-    /// Before the exchange that closes or resets a circuit, or begins a ramp.
+    /// Where the evidence begins, read before the exchange that closes or resets a circuit, or
+    /// begins a ramp.
     pub(super) fn before_evidence(&self) -> Beginning {
-        // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the new
-        // block, or that one finds in the cells what was reported before this.
+        // ORDERING: SeqCst, partner of the fence in `fit_rates_to`: either this thread finds the
+        // new block, or that one finds in the cells what was reported before this.
         fence(Ordering::SeqCst);
         Beginning(self.rates().map(|rates| {
             let sums = match &rates.reports {
@@ -273,8 +277,8 @@ impl Record {
         }))
     }
 
-    /// After the exchange that closed it or began a ramp: the evidence of this word begins. Reports
-    /// may have come first.
+    /// Begins the evidence of this word, after the exchange that closed the circuit or began a
+    /// ramp. Reports may have come in between.
     pub(super) fn begin_evidence(&self, Beginning(beginning): &Beginning, word: Word) {
         if let (Some((rates, sums)), Some(generation)) = (beginning, word.evidence_generation()) {
             match &rates.reports {
@@ -284,18 +288,19 @@ impl Record {
         }
     }
 
-    /// After that, where the exchange came after the block was read: if the rates have got another
-    /// one meanwhile, its evidence may be of the generation before.
+    /// Begins the evidence of this word in another block, if the rates have got one since `before`
+    /// was read: its evidence may be of the generation before. Called after
+    /// [`Record::begin_evidence`].
     pub(super) fn begin_evidence_of_new_block(&self, before: &Beginning, word: Word) {
-        // Its fence is the partner of that in `fit_rates_to`: either this thread finds the new block,
-        // or that one this word.
+        // Its fence is the partner of that in `fit_rates_to`: either this thread finds the new
+        // block, or that one this word.
         let beginning = self.before_evidence();
         if beginning.block() != before.block() {
             self.begin_evidence(&beginning, word);
         }
     }
 
-    /// After the exchange that reset it, in the same generation.
+    /// Begins the evidence again in the same generation, after the exchange that reset the circuit.
     pub(super) fn begin_evidence_again(&self, Beginning(beginning): Beginning, word: Word) {
         if let Some((rates, sums)) = beginning {
             match &rates.reports {
@@ -305,8 +310,8 @@ impl Record {
         }
     }
 
-    /// After a change to a state without evidence. The last calls know half a round of generations,
-    /// and a circuit may change more often than that before it closes.
+    /// Notes a change to a state without evidence. The last calls can order only half a round of
+    /// generations, and a circuit may change more often than that before it closes.
     pub(super) fn end_evidence(&self, word: Word) {
         if let Some(rates) = self.rates()
             && let Reports::Calls(reports) = &rates.reports
@@ -315,7 +320,8 @@ impl Record {
         }
     }
 
-    /// Of the evidence that begins now, if it is one of a state that has some.
+    /// The generation of the evidence that begins now; in a state without evidence, that of the
+    /// word.
     fn evidence_generation(&self) -> Generation {
         let word = self.word_now();
         word.evidence_generation().unwrap_or(word.generation())
@@ -335,7 +341,7 @@ impl Record {
         }
     }
 
-    /// The settings are at least as new as the version.
+    /// [`Record::fit_rates`] for these settings, which are at least as new as the version.
     pub(super) fn fit_rates_to(&self, context: &Context, version: u32, settings: &Settings) {
         let wanted = settings.rate_shape();
         let rare = match wanted {
@@ -366,13 +372,13 @@ impl Record {
             let Reports::Time(reports) = &rates.reports else {
                 continue;
             };
-            // If this thread was stopped, cells have counted that have no mark in the block.
+            // If this thread was stopped, cells may have counted without a mark in the block.
             if reports.is_stale(now, context.clock.now()) {
                 rare.rates.replace(Some(&rates), None);
                 continue;
             }
-            // Who reset or closed the circuit since the block was made has begun the evidence of
-            // the block before. So here it begins once more.
+            // A thread that reset or closed the circuit since the block was made has begun the
+            // evidence of the earlier block. So the evidence begins once more here.
             let generation = self.evidence_generation();
             reports.begin(self, generation, reports.sums(self));
         }
@@ -390,7 +396,7 @@ mod tests {
     use crate::values::state::State;
 
     /// The thread that gives a circuit its rates is stopped after it has made the block, or visits
-    /// a million others: successes do not come here yet.
+    /// a million others: successes are not among the last calls yet.
     ///
     /// Mutation: `failures-of-a-circuit-that-is-not-watched`.
     #[test]

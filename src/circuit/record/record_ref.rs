@@ -1,8 +1,8 @@
 //! How a record is shared: a count of references inside the record.
 //!
-//! An `Arc` would do the same; the count is inside so that the record begins with
-//! its line (an `Arc` puts a header before it) and so that a look-up can hand out a
-//! reference from a plain pointer.
+//! An `Arc` would do the same; the count is inside so that the record begins at a cache line (an
+//! `Arc` puts a header before it), and so that a look-up can hand out a reference from a plain
+//! pointer.
 
 use std::fmt;
 use std::ops::Deref;
@@ -24,7 +24,7 @@ slab::slots_for!(Record, ColdFields);
 pub(crate) struct RecordRef(NonNull<Record>);
 
 impl RecordRef {
-    /// A record is about to be made.
+    /// Prefetches the memory of a record that is about to be made.
     #[inline(always)]
     pub(crate) fn expect_new() {
         slab::expect_take::<Record>();
@@ -91,9 +91,9 @@ impl Record {
     /// Whether a handle, an operation, a notice or the stack of records for the driver
     /// holds the connection, beside the table and the observers.
     pub(super) fn is_held(&self) -> bool {
-        // ORDERING: Acquire, so that these are read one after the other. An observer adds its
-        // reference first and counts itself then, and ends the other way round. So while their
-        // number stays, as many references are theirs.
+        // ORDERING: Acquire, so that these are read one after the other. An observer first adds its
+        // reference and then counts itself, and ends in the reverse order. So if both reads find
+        // the same number, that many references are observers'.
         let observers = || (self.flags.load(Ordering::Acquire) & OBSERVERS) / OBSERVER;
         let before = observers();
         let references = self.references.count();
@@ -105,9 +105,9 @@ impl Record {
 pub(super) const OBSERVERS: u32 = 0x1ff << 21;
 const OBSERVER: u32 = 1 << 21;
 
-/// A reference that keeps a record's totals readable, and not its connection registered. One that
-/// is not counted as an observer's, because there are 511 of them, keeps it registered as any
-/// other does.
+/// A reference that keeps a record's totals readable, without keeping its connection registered. At
+/// most 511 of them are counted as observers. One beyond that keeps the connection registered, as
+/// any other reference does.
 #[cfg(feature = "metrics")]
 #[derive(Debug)]
 pub(crate) struct Observed {
@@ -240,7 +240,7 @@ mod tests {
     use crate::sys::clock::Clock;
     use crate::sys::manual_clock::ManualClock;
 
-    /// The 256th was none any more, and one beyond the last changed another flag.
+    /// Observers beyond the highest count keep the record held, and change no flag.
     #[test]
     fn observers_are_counted_up_to_an_end_and_change_no_other_flag() {
         let context = Context::alone(Clock::Manual(ManualClock::new()));

@@ -1,20 +1,21 @@
-//! A half-open circuit on its way back: what its probes report, and the ramp.
+//! The recovery of a half-open circuit: what its probes report, and the ramp.
 //!
-//! Which reports decide, and which share a ramp admits, are pure functions
-//! ([`recovery`](crate::values::recovery)). Here they are applied, by one exchange of the word each.
+//! Pure functions ([`recovery`](crate::values::recovery)) decide what the reports mean, and which
+//! share of the calls a ramp admits. Here they are applied, each by one exchange of the word.
 //!
-//! A **ramp** begins with the report that would have closed the circuit. Its word bears a generation
-//! of its own, and no event tells of it. It ends like an opening: the first thread that looks at the
-//! word when it is due, a caller's or the driver, closes the circuit by an exchange. The event has the
-//! time at which the ramp was due.
+//! A **ramp** begins with the report that would have closed the circuit. Its word has a generation
+//! of its own, and no event reports it. It ends like an opening: the first thread that looks at the
+//! word when it is due, a caller's or the driver, closes the circuit by an exchange. The event has
+//! the time at which the ramp was due.
 //!
-//! The **evidence** of the rates begins with the ramp and goes on in the closed circuit after it. So
-//! it is kept under the generation of that one ([`Word::evidence_generation`]), and the exchange that
-//! ends the ramp leaves it alone. Permits of the ramp count in both. A hand that closes the circuit
-//! instead leaves that generation out: the evidence begins again, and the permits are stale.
+//! The **evidence** of the rates begins with the ramp and goes on in the closed circuit after it.
+//! So it is kept under the generation of the closed circuit ([`Word::evidence_generation`]), and
+//! the exchange that ends the ramp leaves it alone. Permits of the ramp count in both. A manual
+//! control that closes the circuit instead skips that generation: the evidence begins again, and
+//! the permits are stale.
 //!
-//! Rejected: the same generation for both. A thread that was stopped with the word of the ramp would
-//! not notice that the circuit has closed.
+//! Rejected: the same generation for both. A thread that was stopped with the word of the ramp
+//! would not notice that the circuit has closed.
 
 use super::parked::Seen;
 use super::rates::RateReport;
@@ -32,7 +33,7 @@ use crate::values::trip_rule;
 /// What a success has done to a half-open circuit.
 pub(super) enum Progress {
     Made(Change),
-    /// The circuit has to open: it was slow, or the probes before have failed.
+    /// The circuit has to open: the success was slow, or the reports before it suffice.
     Opens {
         healthy: Word,
         cause: Cause,
@@ -55,7 +56,7 @@ impl Record {
         }
     }
 
-    /// Counts a success, `is_slow` if it took too long.
+    /// Counts a success; `is_slow` says whether it took too long.
     pub(super) fn success_while_half_open(
         &self,
         context: &Context,
@@ -76,7 +77,8 @@ impl Record {
             }
             let tally = seen.parked.tally(word);
             let takes_no_place = healthy == word || tally.timed().is_none();
-            // The place in the window of the failure that it clears is no later one's.
+            // This success clears a failure that has a position in the window. No later failure may
+            // get the same position.
             if !takes_no_place && !self.park(seen, seen.parked.with(word, tally.cleared())) {
                 return Progress::Lost;
             }
@@ -114,7 +116,7 @@ impl Record {
         }
     }
 
-    /// The probes have succeeded. What failed before them counts no more.
+    /// Begins the ramp: the probes have succeeded. Failures before them no longer count.
     fn begin_ramp(&self, context: &Context, seen: Seen, ramp: u64) -> Progress {
         let before = seen.word;
         let after = before.ramping(state::deadline(context.clock.now_upper(), ramp));
@@ -204,7 +206,7 @@ mod tests {
     }
 
     /// The evidence of a ramp has the generation of the closed circuit after it, and does not go on
-    /// where a hand closes it.
+    /// if that is closed by hand.
     #[test]
     fn a_hand_that_ends_a_ramp_ends_its_evidence() {
         let options = ConnectionOptions::new()
@@ -246,9 +248,9 @@ mod tests {
         record.follow_settings(context);
     }
 
-    /// A hand holds the circuit half-open. A report that has found it enabled is stopped, and begins
-    /// its ramp when it is about to be enabled again, after the thread that does so has found it
-    /// held. The driver forgets the end of the ramp then.
+    /// The circuit is held half-open by hand. A reporter that has found it enabled is stopped. It
+    /// begins the ramp when the circuit is about to be enabled again, after the thread that enables
+    /// it has found it held. Then the driver forgets the end of the ramp.
     ///
     /// Mutation: `the-end-of-a-ramp-that-is-not-planned`.
     #[test]

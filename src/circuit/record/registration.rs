@@ -1,8 +1,9 @@
-//! What a record is made of, validated and resolved before it exists.
+//! A registration before its record exists: the name, validated and hashed, and the settings,
+//! resolved.
 //!
-//! A registration hashes the name once, and a bad one is refused before a record is made.
-//! The global settings are only looked at if they have changed since they last were, or
-//! need room, or if the connection has some of its own.
+//! A registration hashes the name once, and refuses a bad name before it makes a record. It reads
+//! the global settings only if they have changed since a registration last did, if they need an
+//! allocation, or if the connection has settings of its own.
 
 use std::sync::Arc;
 
@@ -22,34 +23,34 @@ pub(crate) struct Registrant<'a> {
     pub(crate) key: Key<'a>,
     pub(crate) hash: u64,
     is_valid: bool,
-    /// Monotonic ms of the moment when it came.
+    /// When the registration began, in monotonic ms.
     pub(super) now: u64,
     /// What its record remembers of the settings in effect.
     pub(super) limit: Limit,
-    /// As of which version.
+    /// The version of the settings that was read before `limit`.
     pub(crate) version: u32,
-    /// What makes it another one than most are. Seldom, and large, so apart.
+    /// What only some registrations have. Large and rare, so it is boxed.
     pub(super) special: Option<Box<Special>>,
 }
 
-/// What only some registrations come with.
+/// What only some registrations have.
 pub(super) struct Special {
     pub(super) profile: Option<Arc<Profile>>,
-    /// The settings in effect, if a record needs room for them.
+    /// The settings in effect, if a record has to allocate for them.
     pub(super) roomy: Option<Settings>,
     /// The word that the record begins with.
     pub(super) word: Word,
     /// The mode that it begins in.
     pub(super) mode: Mode,
-    /// How long the circuit is open from the beginning, if it is.
+    /// The first opening, if the circuit is open from the beginning.
     pub(super) opening: Option<Opening>,
 }
 
 impl<'a> Registrant<'a> {
-    /// One without settings of its own, of a name that is not validated yet.
+    /// A registration without settings of its own. [`Registrant::with`] refuses an invalid name.
     #[inline(always)]
     pub(crate) fn new(context: &Context, key: Key<'a>) -> Self {
-        // The clock first: it is a call, and what is in registers does not outlast it.
+        // The clock first: it is a call, and registers do not keep values across it.
         let now = context.clock.now();
         let (hash, is_valid) = context.hasher.hash_and_validate(key);
         Registrant {
@@ -57,15 +58,15 @@ impl<'a> Registrant<'a> {
             hash,
             is_valid,
             now,
-            // Read after the version, so that what it is of is at least as new.
+            // The limit is read after the version, so that its settings are at least as new.
             version: context.version(),
             limit: context.plain_limit(),
             special: None,
         }
     }
 
-    /// Whether it is as most are, so that without options [`Registrant::with`] finds nothing to
-    /// do: its name is valid, and the global settings are as they were.
+    /// Whether this is the usual case: the name is valid, and the global settings are unchanged.
+    /// Then, without options, [`Registrant::with`] has nothing to do.
     #[inline(always)]
     pub(crate) fn is_usual(&self) -> bool {
         self.is_valid && self.limit.is_of(self.version)
@@ -85,8 +86,8 @@ impl<'a> Registrant<'a> {
         Ok(())
     }
 
-    /// What follows an opening, if the circuit is open from the beginning. Its registration was
-    /// reported.
+    /// Reports the opening, if the circuit is open from the beginning. The caller has reported the
+    /// registration.
     #[inline]
     pub(crate) fn announce_opening(&self, context: &Context, record: &Record) {
         if let Some(special) = &self.special {
@@ -94,7 +95,7 @@ impl<'a> Registrant<'a> {
         }
     }
 
-    /// Whether its record takes more than a place in the slab.
+    /// Whether its record allocates more than its slot in the slab.
     #[inline]
     pub(crate) fn is_costly(&self) -> bool {
         let needs_room = |special: &Special| special.profile.is_some() || special.roomy.is_some();
@@ -121,7 +122,8 @@ impl Special {
     }
 }
 
-/// What is in effect with these options, as of this version. Nothing special: as for most.
+/// The settings in effect with these options, as of this version. `None` if nothing about them is
+/// special.
 fn resolve(
     context: &Context,
     version: u32,
@@ -164,7 +166,7 @@ fn resolve(
 }
 
 impl Special {
-    /// Whether it is as the record of any connection without settings of its own.
+    /// Whether the record is that of any connection without settings of its own.
     fn is_plain(&self) -> bool {
         self.profile.is_none()
             && self.roomy.is_none()
@@ -172,7 +174,7 @@ impl Special {
             && self.word == Word::NEW
     }
 
-    /// Open from the beginning, as if by a hand.
+    /// Makes the circuit open from the beginning, as if opened by hand.
     fn begin_open(&mut self, context: &Context, ms: u64) {
         let opening = Opening {
             at: context.clock.now_upper(),

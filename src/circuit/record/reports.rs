@@ -2,7 +2,7 @@
 //!
 //! Like an admission, a report has a short way, which does one exchange at most (`try_…`), and a
 //! long one. [`success`] and [`failure`] have a file each. What they share is here: whether a
-//! permit still belongs to the state that the report finds, and what becomes of a probe's place.
+//! permit still belongs to the state that the report finds, and what becomes of a probe's slot.
 
 use super::{Record, Refusal, Ticket};
 use crate::circuit::context::Context;
@@ -17,12 +17,12 @@ mod failure;
 mod success;
 
 impl Record {
-    /// Gives a probe's slot back: neither success nor failure.
+    /// Counts a call as neither success nor failure, and gives a probe's slot back.
     pub(crate) fn ignored(&self, context: &Context, ticket: Ticket) -> Result<(), Refusal> {
         if self.is_retired() {
             return Err(Refusal::Gone);
         }
-        // Relaxed, and not past its end: a count of its own.
+        // Relaxed: the count publishes nothing. It stops at its highest value.
         let count = |ignored: u32| ignored.checked_add(1);
         let _ = self
             .ignored
@@ -38,8 +38,8 @@ impl Record {
         })
     }
 
-    /// The report of a call whose caller gave it up: ignored, or a failure if the settings say so
-    /// of calls that lasted as long.
+    /// Reports a call that its caller gave up: as ignored, or as a failure if it lasted as long as
+    /// the settings say.
     pub(crate) fn cancelled(&self, context: &Context, ticket: Ticket) -> Result<(), Refusal> {
         match self.is_overdue(context, ticket) {
             true => self
@@ -49,9 +49,8 @@ impl Record {
         }
     }
 
-    /// Runs a report. A probe's slot is the report's alone from before until
-    /// after: it can be reported once, and no other call takes the slot before
-    /// the report has had its effect, unless the lease ends.
+    /// Runs `report`, and holds the probe's slot meanwhile. So a probe is reported once, and no
+    /// other call takes the slot before the report has taken effect, unless the lease ends.
     fn settling<T>(
         &self,
         ticket: Option<Ticket>,
@@ -71,22 +70,22 @@ impl Record {
             }
             // The probe is late, and not lost: it counts if the circuit is still half-open.
             Claim::Late => report().map(Place::answer),
-            // No report is stale.
+            // While the circuit is disabled, no report is stale.
             Claim::Reported if self.is_disabled() => report().map(Place::answer),
             Claim::Reported => Err(Refusal::Stale),
         }
     }
 }
 
-/// What becomes of a probe's place after its report, beside the answer to the reporter.
+/// The answer to the reporter, and what becomes of the probe's slot.
 enum Place<T> {
     IsFree(T),
-    /// The places are a sample, and the report has one for good.
+    /// The slots are a sample, and the report keeps its slot for good.
     IsSpent(T),
 }
 
 impl<T> Place<T> {
-    /// After a report that counts.
+    /// The answer to a report that counts.
     fn after(ticket: Option<Ticket>, settings: impl FnOnce() -> Settings, answer: T) -> Self {
         let is_spent =
             ticket.is_some_and(Ticket::is_probe) && settings().half_open_failure_rate.is_some();
@@ -109,13 +108,13 @@ fn check(ticket: Option<Ticket>, word: Word) -> Result<(), Refusal> {
     if ticket.is_for_totals() {
         return Err(Refusal::Stale);
     }
-    // The state as well, since generations come round.
+    // The state as well, since generations wrap.
     let is_its_state = match ticket.is_probe() {
         true => word.successes().is_some(),
         false => word.tally().is_some() || word.is_ramp(),
     };
     let is_its_generation = match ticket.generation() == word.generation() {
-        // A ramp's counts in the closed circuit directly after it, too.
+        // A permit of a ramp counts in the closed circuit directly after it, too.
         false => ticket.is_of_ramp() && ticket.generation().next() == word.generation(),
         true => true,
     };

@@ -1,7 +1,7 @@
-//! A circuit is saved, and restored: a transition by hand to what it was when it was saved.
+//! Saving a circuit, and restoring it: a transition by hand to the saved state.
 //!
-//! Whatever it is restored to, it gets a generation of its own, so permits that are out are stale,
-//! and a stamp, so a later restore of the same data leaves it alone.
+//! A restored circuit gets a new generation in every case, so permits that are out become stale. It
+//! also gets a stamp, so a later restore of the same data leaves it alone.
 //!
 //! | from | to | |
 //! |---|---|---|
@@ -10,20 +10,20 @@
 //! | another state | closed | closed as by a reset; then as from closed, unless the state has changed again |
 //!
 //! So a thread that loses an exchange has changed nothing that counts. A failure that is reported
-//! between the two steps of a restore came before it, for the count.
+//! between the two steps of a restore counts as reported before it.
 //!
-//! **Totals** become the saved ones, unless they are higher: they never go down, and what is restored
-//! where it was saved is not counted twice. Successes and rejections are added to the shared cell.
-//! The evidence of the rates is sums of these cells. So it begins again after the addition, with
-//! the sums that include it.
+//! **Totals** are raised to the saved ones, and stay if they are higher. So they never go down, and
+//! a restore into the process that saved counts nothing twice. Successes and rejections are added
+//! to the shared cell. The evidence of the rates is made of sums of these cells. So it begins again
+//! after the addition, with the sums that include it.
 //!
-//! **The time** that is left of an opening goes on by the wall clock, since the monotonic clocks of
-//! two machines, or of one that has started again, have nothing in common. A wall clock that was set
-//! back prolongs no opening.
+//! **The time** that is left of an opening runs by the wall clock: the monotonic clocks of two
+//! machines, or of one machine before and after a restart, have nothing in common. A wall clock
+//! that was set back prolongs no opening.
 //!
 //! Rejected: parking the saved failures before the exchange. All threads that leave *closed* park
-//! the tally of its word, and rely on that. Setting the totals, which readers have seen higher; a
-//! place of its own for restored totals, which a million circuits would have to have.
+//! the tally of its word, and rely on that. Setting the totals: readers may have seen higher ones.
+//! A field for restored totals: each of a million circuits would need it.
 
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ use crate::values::state::{self, Closing, NEVER, State, Word};
 use crate::values::tally::Tally;
 
 impl Record {
-    /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was removed.
+    /// Adds the circuit to a save that was begun at `begun`, in monotonic ms, unless it was
+    /// removed.
     pub(crate) fn save(&self, context: &Context, begun: u64, writer: &mut Writer) {
         let Some((status, word)) = self.status_and_word(context) else {
             return;
@@ -64,7 +65,7 @@ impl Record {
             },
             (State::Open, Some(deadline)) => {
                 let left = deadline.saturating_sub(begun);
-                // The status of a disabled circuit does not tell.
+                // The status of a disabled circuit does not have it.
                 let lasting = self.lasting(word).or(status.expiry.map(ms));
                 let given = lasting.unwrap_or(left).min(NEVER - 1);
                 Stands::Open {
@@ -104,15 +105,16 @@ impl Record {
         loop {
             let word = self.word_now();
             let status = self.status(context)?;
-            // A closed circuit needs no word of its own: what counts may change all the time.
+            // The word of a closed circuit need not stay the same: its count may change all the
+            // time.
             if self.word_now() == word || word.tally().is_some() && status.state == State::Closed {
                 return Some((status, word));
             }
         }
     }
 
-    /// Restores the circuit to what was saved at `written`, in Unix ms. False if it has changed its
-    /// state since then, and was left alone.
+    /// Restores the circuit to what was saved at `written`, in Unix ms. Returns false if it has
+    /// changed its state since then, and was left alone.
     pub(crate) fn restore(
         &self,
         context: &Context,
@@ -121,7 +123,7 @@ impl Record {
     ) -> Result<bool, Refusal> {
         let now = context.clock.now();
         let (change, opening) = loop {
-            // Before the word, as in `half_open`.
+            // Read before the word, as in `half_open`.
             let is_disabled = self.is_disabled();
             let seen = self.look(context, now)?;
             if self.has_changed_since(context, seen.word, written) {
@@ -150,7 +152,7 @@ impl Record {
                     };
                     let deadline = match left.map(|left| left.saturating_sub(passed)) {
                         None => NEVER,
-                        // It is due for every clock from now on, also for one that lags.
+                        // It is due for every clock from now on, even for one that lags.
                         Some(0) => now,
                         Some(left) => state::deadline(opening.at, left),
                     };
@@ -170,7 +172,7 @@ impl Record {
         Ok(true)
     }
 
-    /// Whether the circuit has changed its state since that time, in Unix ms. A registration is no
+    /// Whether the circuit has changed its state since `written`, in Unix ms. A registration is no
     /// change, in whichever state the circuit is born.
     fn has_changed_since(&self, context: &Context, word: Word, written: u64) -> bool {
         let last = self.stamp_of(context, word);
@@ -183,7 +185,8 @@ impl Record {
         now.saturating_sub(written)
     }
 
-    /// To open or half-open. `None` if another thread was faster.
+    /// Restores the circuit to `after`, which is open or half-open. `None` if another thread was
+    /// faster.
     fn restore_left(
         &self,
         context: &Context,
@@ -196,7 +199,7 @@ impl Record {
             return None;
         }
         self.park_restored(context, after, saved);
-        // The last calls must not fall half a round of generations behind.
+        // The block of the last calls must not fall half a round of generations behind.
         self.end_evidence(after);
         Some(Change { before, after })
     }
@@ -215,7 +218,7 @@ impl Record {
         }
     }
 
-    /// To closed. `None` if another thread was faster.
+    /// Restores the circuit to closed. `None` if another thread was faster.
     fn restore_closed(
         &self,
         context: &Context,
@@ -241,7 +244,8 @@ impl Record {
         Some(closed)
     }
 
-    /// Of a closed circuit, in a generation of its own.
+    /// Restores the count of a closed circuit, in a new generation. `None` if another thread was
+    /// faster.
     fn restore_tally(
         &self,
         context: &Context,
@@ -256,8 +260,8 @@ impl Record {
         if !self.swap(before, after) {
             return None;
         }
-        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there finds
-        // this word, or this thread the new version.
+        // ORDERING: SeqCst, partner of the fence in `Engine::configure`: either the walk there
+        // finds this word, or this thread the new version.
         fence_after_rmw();
         if context.version() != version {
             self.watch(context);
@@ -265,8 +269,8 @@ impl Record {
         Some(Change { before, after })
     }
 
-    /// The failures that count after a restore, in place of these. A window comes back empty: the
-    /// times of its failures are not saved.
+    /// The failures that count after a restore, in place of `present`. A window comes back empty:
+    /// the times of its failures are not saved.
     fn restored_tally(&self, present: Tally, settings: &Settings, saved: &Saved<'_>) -> Tally {
         match settings.window.is_some() || self.window().is_some() {
             true => present.cleared(),
@@ -283,14 +287,14 @@ impl Record {
         opening: Option<Opening>,
     ) {
         if saved.reason.is_some() || saved.last_failure_reason.is_some() {
-            // A restore may allocate the place where they are kept.
+            // A restore may allocate the block where reasons are kept.
             self.rare();
         }
         if let Some(reason) = saved.last_failure_reason {
             self.note_failure_reason(context, reason);
         }
         let reason = saved.reason.map_or(Report::NONE, Report::from);
-        // The stamp is written also where the state stays.
+        // The stamp is written even if the state stays the same.
         if let Some(opening) = opening {
             self.note_change(context, change, opening.at);
             let happening = Happening {
@@ -311,22 +315,22 @@ impl Record {
         self.after(context, change, self.deferrable(occurrence, now));
     }
 
-    /// The totals of a circuit that was restored. They are in no rate.
+    /// Raises the totals of a restored circuit to the saved ones, which count in no rate.
     fn restore_totals(&self, context: &Context, totals: Totals) {
         self.totals()
             .raise(totals.successes, totals.rejections, totals.failures);
         self.ignored.fetch_max(totals.ignored, Ordering::Relaxed);
         // ORDERING: SeqCst, partner of the fence in `before_evidence`: a thread that closes the
-        // circuit and is not found here, in either of its steps, finds the totals in its sums. So does
-        // one that makes it half-open.
+        // circuit and is not found here, in either of its steps, finds the totals in its sums. So
+        // does one that makes it half-open.
         fence(Ordering::SeqCst);
         loop {
             let word = self.word_at(context, context.clock.now());
             if word.evidence_generation().is_some() {
                 return self.begin_evidence(&self.before_evidence(), word);
             }
-            // A thread that is about to begin a ramp may have added up before this. Then its exchange
-            // fails, and it adds up again.
+            // A thread that is about to begin a ramp may have added up before this. Then its
+            // exchange fails, and it adds up again.
             match word.with_totals_raised() {
                 Some(raised) if !self.swap(word, raised) => {}
                 _ => return,
@@ -364,8 +368,8 @@ mod tests {
         ignored: 0,
     };
 
-    /// The thread that reports the last success that is needed is stopped before it begins the ramp,
-    /// and has added up what came before that.
+    /// The thread that reports the last success that is needed is stopped before it begins the
+    /// ramp, and has added up what came before that.
     #[test]
     fn a_ramp_does_not_begin_with_sums_that_lack_restored_totals() {
         let (context, record) = half_open();

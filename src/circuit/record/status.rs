@@ -1,9 +1,8 @@
 //! What is known of a connection, at one moment.
 //!
-//! Both words are read before and after everything else, and the reading repeated
-//! if a change came between. A thread that changed the word may be stopped before it wrote the
-//! time of the change. Then the reader writes it in the other's stead, so that the change
-//! has one time for all readers from then on.
+//! A reader reads both words before and after everything else, and reads again if a change came
+//! between. A thread that changed the word may be stopped before it wrote the time of the change.
+//! Then the reader writes that time, so that the change has one time for all readers from then on.
 
 use super::timestamps::Kind;
 use super::*;
@@ -12,8 +11,8 @@ use crate::values::evidence::Evidence;
 use crate::values::mode::Mode;
 use crate::values::state::NEVER;
 
-/// The health of one connection: consistent with itself, and already past when
-/// you look at it.
+/// The health of one connection: a consistent snapshot, which may be out of date when you look at
+/// it.
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -39,12 +38,12 @@ pub struct Status {
     pub failure_count: u32,
     /// Reports that count for the rates: within the window, and since the circuit closed or was
     /// reset last. While it is not closed: those that counted when it opened. None without a rate,
-    /// after an opening by hand or by a failed probe, while the mode is [`Mode::Disabled`], and if that
-    /// is not known.
+    /// after an opening by hand or by a failed probe, while the mode is [`Mode::Disabled`], and if
+    /// they are not known.
     pub window_calls: Option<u64>,
     /// The failures of [`Status::window_calls`].
     pub window_failures: Option<u64>,
-    /// The slow calls of [`Status::window_calls`], which failed or not.
+    /// The slow calls of [`Status::window_calls`], whether they failed or not.
     pub window_slow: Option<u64>,
     /// Successes reported since registration.
     pub total_successes: u64,
@@ -62,8 +61,8 @@ pub struct Status {
     pub total_ignored: u64,
     /// Successes / (successes + failures); none before the first report.
     pub success_rate: Option<f64>,
-    /// Unix ms of the last success; none before the first. A tick of the coarse clock behind, or
-    /// [two](crate::docs::performance#the-tick) while calls are frequent.
+    /// Unix ms of the last success; none before the first. It may lag by a tick of the coarse
+    /// clock, or by [two](crate::docs::performance#the-tick) while calls are frequent.
     pub last_success_time: Option<u64>,
     /// Unix ms of the last failure; none before the first.
     pub last_failure_time: Option<u64>,
@@ -71,7 +70,7 @@ pub struct Status {
     pub opened_at: Option<u64>,
     /// Unix ms of the last change of state; none before the first.
     pub last_state_change: Option<u64>,
-    /// Since the last change of state; since registration before the first.
+    /// The time since the last change of state; before the first, since registration.
     pub time_in_state: Duration,
     /// While open, how long this opening lasts (none: until closed by hand);
     /// otherwise what the settings say for the present number of trips.
@@ -81,28 +80,29 @@ pub struct Status {
     /// Openings since the circuit was last healthy, at most 255.
     pub trips: u32,
     /// The share of the calls that pass now, while a half-open circuit [ramps
-    /// up](crate::ConnectionOptions::ramp); otherwise none. With [`Mode::Shadow`] all calls pass, and
-    /// [`Mode::Normal`] would let this share pass. None with [`Mode::Disabled`].
+    /// up](crate::ConnectionOptions::ramp); otherwise none. With [`Mode::Shadow`] all calls pass,
+    /// and [`Mode::Normal`] would let this share pass. None with [`Mode::Disabled`].
     pub ramp_share: Option<f64>,
-    /// Why the circuit opened last, also after it has closed. None before the first opening, or if
-    /// the thread that opened it has been stopped before it could say.
+    /// Why the circuit opened last, even after it has closed. None before the first opening, or if
+    /// the thread that opened it was stopped before it could write the cause.
     pub cause: Option<Cause>,
-    /// The reason of the failure that opened the circuit last, or of the hand that did: at most
-    /// 256 bytes of it. Also after the circuit has closed. None if it had none, or if it could not
-    /// be kept because two openings came at once.
+    /// The reason given by the failure, or by the manual control, that opened the circuit last: at
+    /// most 256 bytes of it. It stays after the circuit has closed. None if no reason was given.
+    /// None, too, if it could not be kept, because two openings came at once or no memory lay ready
+    /// for it.
     pub reason: Option<String>,
-    /// The calls that had been counted when a rate opened the circuit last, also after it has closed.
-    /// None if no rate did, and if the number could not be kept, as for [`Status::reason`].
+    /// The calls that had been counted when a rate opened the circuit last, even after it has
+    /// closed. None if no rate did, and if the number could not be kept, as for [`Status::reason`].
     pub opened_calls: Option<u64>,
-    /// The failures that had been counted when a rule opened the circuit last, also after it has
-    /// closed: in a row, inside the window, or among [`Status::opened_calls`], as
-    /// [`Status::cause`] says. None if no rule did: after an opening by hand, by a probe, or because
-    /// the dependency asked for it. None, too, if the number could not be kept.
+    /// The failures that had been counted when a rule opened the circuit last, even after it has
+    /// closed: in a row, inside the window, or among [`Status::opened_calls`], as [`Status::cause`]
+    /// says. None if no rule did: after an opening by hand, by a probe, or because the dependency
+    /// asked for it. None, too, if the number could not be kept.
     pub opened_failures: Option<u64>,
-    /// The slow calls among [`Status::opened_calls`], which failed or not.
+    /// The slow calls among [`Status::opened_calls`], whether they failed or not.
     pub opened_slow: Option<u64>,
     /// The reason of the last failure that had one, whether or not it opened the circuit: at most
-    /// 256 bytes of it. Of failures at the same time it is one of theirs.
+    /// 256 bytes of it. Of several failures at the same time, the reason of one is kept.
     pub last_failure_reason: Option<String>,
     /// The settings in effect.
     pub settings: Settings,
@@ -114,7 +114,7 @@ pub struct Status {
 const TRIES: usize = 8;
 
 impl Record {
-    /// Everything, or `None` if the connection was removed.
+    /// The status, or `None` if the connection was removed.
     pub(crate) fn status(&self, context: &Context) -> Option<Status> {
         let now = context.clock.now_exact();
         let (mut mode, mut seen) = self.in_one_mode(|| self.seen_asked_at(context, now));
@@ -129,7 +129,7 @@ impl Record {
         self.read(context, mode, seen, now)
     }
 
-    /// Successes, failures, rejections and calls that would have been rejected so far, also of a
+    /// Successes, failures, rejections and calls that would have been rejected so far, even of a
     /// removed connection.
     #[cfg(feature = "metrics")]
     pub(crate) fn totals_so_far(&self) -> [u64; 4] {
@@ -147,7 +147,7 @@ impl Record {
         if word.is_retired() {
             return None;
         }
-        // While the circuit is disabled, no time counts for what it will be.
+        // While the circuit is disabled, its deadline does not count.
         let deadline = word.deadline().filter(|_| mode != Mode::Disabled);
         let change = self.stamp_of(context, word);
         let since = change.time;

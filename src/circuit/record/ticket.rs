@@ -1,8 +1,8 @@
-//! What calls are given, and carry from one step to the next: tickets, waits, and
-//! failures half way.
+//! What an admission gives to a call, and what passes from one step of an operation to the next:
+//! tickets, refusals, and failures that are partly counted.
 //!
-//! All are plain words. What is compared or answered in the hot paths fits into a
-//! register or two; an error that a person reads is made of it where a caller wants one.
+//! All are plain words, so that what the hot paths compare or return fits into one or two
+//! registers. An error that a person reads is made of them where a caller wants one.
 //!
 //! A ticket is two words, the *place* and the *stamp*:
 //!
@@ -14,13 +14,15 @@
 //! | for totals only | 5 | what it is | all ones | as of one to pass |
 //! | to probe | 4 | what it is | start of the call in µs + 1 (41), *panicking* (1), slot (16) | the slot's |
 //!
-//! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record, and
-//! its report looks that up again.
+//! A permit is *lent* what it refers to, or it is *traced*: it holds no reference to its record,
+//! and its report looks that up again.
 //!
-//! 4 is the mode of no word, so that a traced ticket or a probe's is never equal to a word. 5 is that of a removed connection, whose word is never all ones: so a ticket *for
-//! totals only* is equal to none, either. It was given to a call that the word does not let pass,
-//! in a mode in which all calls do. *Panicking*: the thread was panicking when it acquired the permit. The start is
-//! known where a setting asks for it. *Coarse*: it was read from the coarse clock.
+//! No ticket of mode 4 or 5 is equal to a word. A word of mode 4 is that of a removed connection,
+//! and has in place of *what it is* the bit of an owned engine alone, which no ticket has. A word
+//! of mode 5 is a ramp's, whose payload is never all ones. A ticket *for totals only* is given to a
+//! call that the word does not let pass, in a mode in which all calls pass. *Panicking*: the thread
+//! was panicking when it acquired the permit. A ticket has a start if a setting asks for it.
+//! *Coarse*: it was read from the coarse clock.
 
 use std::time::Duration;
 
@@ -43,11 +45,11 @@ const TOTALS: u64 = 5;
 const ALL_ONES: u64 = (1 << KIND_SHIFT) - 1;
 
 // The three bits after the mode, all zero in a ticket of mode 0.
-/// It lets pass, and is traced. Without it a ticket of mode 4 is a probe's.
+/// The ticket lets pass, and is traced. A ticket of mode 4 without this bit is a probe's.
 const PASS: u64 = 1 << 60;
-/// A probe's, or one for totals only, is traced.
+/// A ticket to probe, or for totals only, is traced.
 const OTHER_TRACED: u64 = 1 << 59;
-/// It is traced, and the permit owns a reference to its engine.
+/// The ticket is traced, and the permit owns a reference to its engine.
 const ENGINE: u64 = 1 << 58;
 const KIND_SHIFT: u32 = 58;
 const KIND_MASK: u64 = 7 << KIND_SHIFT;
@@ -83,7 +85,7 @@ impl Ticket {
         }
     }
 
-    /// As if given to pass by a word with this mark.
+    /// The ticket to pass that a word with this mark gives.
     #[inline]
     pub(crate) fn to_pass_at(mark: u64) -> Self {
         let place = mark & Word::MARK;
@@ -97,7 +99,7 @@ impl Ticket {
         }
     }
 
-    /// Of a call that a ramp admits.
+    /// The ticket of a call that a ramp admits.
     pub(super) fn of_ramp(word: Word) -> Self {
         debug_assert!(word.is_ramp());
         Ticket::to_pass_at(word.generation_bits() | OF_RAMP)
@@ -112,7 +114,7 @@ impl Ticket {
     /// call may ride on it.
     #[inline]
     pub(crate) fn is_of_half_open(self) -> bool {
-        // Neither of a ticket that a healthy circuit gives.
+        // A ticket that a healthy circuit gives has neither bit.
         self.place & (OTHER << MODE_SHIFT | OF_RAMP) != 0 && (self.is_probe() || self.is_of_ramp())
     }
 
@@ -159,8 +161,8 @@ impl Ticket {
         })
     }
 
-    /// The ticket of a permit that holds no reference to its record. This one is of one that is
-    /// lent all it needs.
+    /// The traced form of this ticket, for a permit that holds no reference to its record. `self`
+    /// is of a permit that is lent all it needs.
     #[inline]
     pub(crate) fn traced(self) -> Self {
         let bits = match self.place >> MODE_SHIFT {
@@ -195,7 +197,8 @@ impl Ticket {
         self.place >> PASS.trailing_zeros() == OTHER << 1 | 1
     }
 
-    /// The place of a ticket to pass as if all were lent. All others are of no closed word.
+    /// The place of a ticket to pass, as if all were lent. That of any other ticket is of no closed
+    /// word.
     #[inline]
     pub(crate) fn place_to_pass(self) -> u64 {
         const { assert!(PASS << 3 == OTHER << MODE_SHIFT) };
@@ -203,7 +206,7 @@ impl Ticket {
         self.place ^ (self.place & PASS) << 3
     }
 
-    /// What there is to report, as if all were lent.
+    /// The ticket as if all were lent, with all that a report needs.
     #[inline]
     pub(crate) fn without_possessions(self) -> Self {
         let place = match self.is_without_mark() {
@@ -225,7 +228,8 @@ impl Ticket {
         let place = place & !(3 << MODE_SHIFT);
         let ticket = Ticket { place, stamp }.without_possessions();
         match ticket.lease() {
-            // A lease has an end; what has none is a free slot, which no permit may claim.
+            // A lease has an end. A stamp without one is that of a free slot, which no permit may
+            // claim.
             Some(lease) if !lease.has_end() => Ticket {
                 stamp: stamp | 1,
                 ..ticket
@@ -275,7 +279,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The place of no ticket.
     const NO_TICKET: u64 = u64::MAX;
-    // No waits.
+    // Values that no wait has.
     const GONE: u64 = u64::MAX;
     const STALE: u64 = u64::MAX - 1;
 
@@ -314,22 +318,22 @@ impl From<Result<Ticket, Refusal>> for Answer {
     }
 }
 
-/// Why a call is not admitted, and how long until asking again can make a difference, in one
-/// word, which is the wait of an open circuit in ms. [`NEVER`]: the circuit is held open.
+/// Why a call is not admitted, and the wait until another attempt can succeed, in one word. For an
+/// open circuit the word is the wait in ms, or [`NEVER`] if the circuit is held open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refused(u64);
 
-/// All probes are out, and the rest is a hint.
+/// All probes are out, and the low bits are a hint of the wait.
 const PROBES_OUT: u64 = 1 << 63;
 
-/// A ramp has not admitted the call, and the rest is a hint.
+/// A ramp has not admitted the call, and the low bits are a hint of the wait.
 const RECOVERING: u64 = 1 << 62;
 
 /// The longest hint of a wait, while the circuit is half-open.
 const LONGEST_HINT: u64 = 1_000;
 
 impl Refused {
-    /// By an open circuit until `deadline`, which is `wait` away.
+    /// The refusal of a circuit that is open until `deadline`, which is `wait` away.
     #[inline]
     pub(super) fn waiting(deadline: u64, wait: u64) -> Self {
         match deadline {
@@ -338,13 +342,14 @@ impl Refused {
         }
     }
 
-    /// By a half-open circuit whose probes are all out, the first until `end` at the latest.
+    /// The refusal of a half-open circuit whose probes are all out, the first until `end` at the
+    /// latest.
     pub(super) fn probes_out(end: u64, now: u64) -> Self {
         let wait = end.saturating_sub(now).clamp(1, LONGEST_HINT);
         Refused(PROBES_OUT | wait)
     }
 
-    /// By a ramp that ends in `left` ms.
+    /// The refusal of a ramp that ends in `left` ms.
     pub(super) fn recovering(left: u64) -> Self {
         Refused(RECOVERING | left.clamp(1, LONGEST_HINT))
     }
@@ -359,13 +364,13 @@ impl Refused {
         }
     }
 
-    /// In ms; `None` if the circuit is held open by hand.
+    /// The wait in ms; `None` if the circuit is held open by hand.
     #[inline]
     pub(crate) fn wait(self) -> Option<u64> {
         (self.0 != NEVER).then_some(self.0 & !(PROBES_OUT | RECOVERING))
     }
 
-    /// For a word that is 0 where there is none.
+    /// The refusal as a word that is never 0; 0 stands for no refusal.
     #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn to_word(self) -> u64 {
@@ -392,7 +397,7 @@ impl From<Rejected> for Refused {
 }
 
 impl Refused {
-    /// In full: by a circuit of this name, which opened like this.
+    /// The rejection in full, by a circuit of this name, which opened like this.
     #[inline(always)]
     pub(crate) fn rejected(self, name: NameBeginning, opened: Opened) -> Rejected {
         let retry_after = self.wait().map(Duration::from_millis);
@@ -400,7 +405,7 @@ impl Refused {
     }
 }
 
-/// How far a failure has come.
+/// How far a failure is counted.
 #[derive(Clone, Copy)]
 pub(crate) enum Begun {
     Not,

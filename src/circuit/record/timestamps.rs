@@ -1,27 +1,27 @@
-//! Packed words beside the state word: when it changed, for how long it was opened, and when it
-//! was opened before that. The first two carry a few bits of what they belong to, so that a
-//! reader can tell whether they go with the word it saw.
+//! Two packed words beside the state word: when the state changed last, and, in the cold part, when
+//! the circuit opened last before that. The first carries the generation that it belongs to, so
+//! that a reader can tell whether it goes with the word it saw.
 //!
 //! # One change, one stamp
 //!
-//! The thread that changes the word writes the stamp afterwards, and may be stopped in between.
-//! So any thread that needs the stamp of the present word writes it in the other's stead
-//! ([`Record::stamp_of`]), and the first one that writes decides the time. Moments of one
+//! The thread that changes the word writes the stamp afterwards, and may be stopped in between. So
+//! any thread that needs the stamp of the present word writes it if it is missing
+//! ([`Record::stamp_of`]), and the first thread that writes decides the time. The times of one
 //! connection never go back, although the coarse clock lags behind the exact one of openings: the
 //! generations decide which change is later.
 //!
 //! **The last opening.** While the stamp is that of an opening, it says when the circuit opened.
-//! The thread that replaces it keeps its time in the cold part first. So a reader finds one or
-//! the other. The thread that ends an opening which has no stamp yet gives it one first. If two
-//! threads were stopped, the stamp may be that of a later change already; then the thread that
-//! opened keeps the time by itself.
+//! The thread that replaces such a stamp first copies its time to the cold part. So a reader finds
+//! the time in one place or the other. The thread that ends an opening which has no stamp yet gives
+//! it one first. If two threads were stopped, the stamp may be that of a later change already; then
+//! the thread that opened writes the time to the cold part itself.
 //!
-//! A thread that was stopped for more than 4 096 changes has a generation that seems to come
-//! after the last one. It also seems to come after the word's, which no change does: such a
-//! thread writes no stamp.
+//! A thread that was stopped for more than 4 096 changes has a generation that seems to come after
+//! the last one. That generation also seems to come after the word's, which no real change's does:
+//! so such a thread writes no stamp.
 //!
-//! Rejected: the time of the opening as a word of its own, written before the stamp. Of two
-//! threads that write the same stamp the later one leaves its own time in that word.
+//! Rejected: the time of the opening as a word of its own, written before the stamp. Of two threads
+//! that write the same stamp, the later one would leave its own time in that word.
 
 use super::Record;
 use super::transition::Change;
@@ -171,7 +171,7 @@ impl Record {
 
 modelled! {
     impl Record {
-        /// The trips and the last opening that `status` would tell. The rest of it takes models
+        /// The trips and the last opening that `status` would return. The rest of it takes models
         /// too long.
         pub(crate) fn trips_and_opening(&self, context: &Context) -> (u32, u64) {
             let word = self.word_now();

@@ -16,7 +16,7 @@ use crate::values::evidence::Counted;
 use crate::values::settings::Settings;
 use crate::values::state::{Closing, NEVER, Word};
 
-/// What became of the word.
+/// The word before and after a change.
 #[derive(Clone, Copy)]
 pub(super) struct Change {
     pub(super) before: Word,
@@ -24,7 +24,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// None.
+    /// No change.
     pub(super) fn none(word: Word) -> Self {
         Change {
             before: word,
@@ -33,7 +33,7 @@ impl Change {
     }
 }
 
-/// What a thread wants of the words.
+/// What a thread reads the words for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asking {
     /// To use the connection, which keeps it registered.
@@ -140,7 +140,7 @@ impl Record {
             .map_err(Word::from_bits)
     }
 
-    /// Leaves a state for one that is not closed; what counts is parked first. False if
+    /// Leaves a state for one that is not closed; what counts is parked first. Returns false if
     /// another thread changed something meanwhile.
     pub(super) fn leave(&self, seen: Seen, next: Word) -> bool {
         let parked = match seen.word.tally() {
@@ -150,7 +150,7 @@ impl Record {
         self.leave_with(seen, parked, next)
     }
 
-    /// [`Record::leave`] with another form of the same tally.
+    /// [`Record::leave`] that parks another form of the same tally.
     pub(super) fn leave_with(&self, seen: Seen, parked: Parked, next: Word) -> bool {
         self.note_end_of(seen.word);
         if !self.park(seen, parked) {
@@ -163,7 +163,7 @@ impl Record {
         self.swap(seen.word, next)
     }
 
-    /// Closes the circuit, if another thread changes nothing meanwhile.
+    /// Closes the circuit. Returns `None` if another thread changed something meanwhile.
     pub(super) fn shut(&self, context: &Context, seen: Seen, closing: Closing) -> Option<Change> {
         let (before, parked) = (seen.word, seen.parked.settled(seen.word));
         let word = before.closing(closing);
@@ -171,13 +171,14 @@ impl Record {
         if !self.park(seen, parked) || !self.swap(before, word) {
             return None;
         }
-        // If another thread finishes it, failures that it finds parked last are not in this tally.
+        // If another thread finishes the closing, this tally lacks failures that were parked last.
         let finished = self.finish_closing(context);
         let after = finished.unwrap_or_else(|| word.closed(parked.tally(word), false));
         Some(Change { before, after })
     }
 
-    /// Takes the tally of a circuit that is closing into the word. `None` if another thread has.
+    /// Moves the tally of a circuit that is closing into the word. `None` if another thread has
+    /// done so.
     pub(super) fn finish_closing(&self, context: &Context) -> Option<Word> {
         loop {
             let seen = self.seen();
@@ -190,7 +191,7 @@ impl Record {
             let version = context.version();
             let watched = self.settings(context).is_watched();
             let closed = word.closed(parked.tally(word), watched);
-            // What counts in a ramp goes on to count.
+            // The evidence of a ramp goes on in the closed circuit after it.
             let begins = word.is_closing() != Some(Closing::AfterRamp);
             let beginning = begins.then(|| self.before_evidence());
             if !self.swap(word, closed) {
@@ -204,7 +205,7 @@ impl Record {
             }
             if context.version() != version {
                 self.watch(context);
-                // The rates may have got another block, of the generation before.
+                // The rates may have got another block, whose evidence is of the generation before.
                 if begins {
                     self.begin_evidence(&self.before_evidence(), closed);
                 }
@@ -258,7 +259,7 @@ impl Record {
         }
     }
 
-    /// What the winner of an opening does after it, or of a new deadline.
+    /// Does what follows an opening or a new deadline, in the thread whose exchange made it.
     pub(super) fn after_opening(
         &self,
         context: &Context,
@@ -280,7 +281,8 @@ impl Record {
         self.expect_driver(context, change.after.deadline_of_open(), has_told);
     }
 
-    /// The driver has to come at this deadline, and the dispatcher at once if `has_told`.
+    /// Has the driver come at this deadline, and the dispatcher at once if `has_told`, for the
+    /// notice of the change.
     pub(super) fn expect_driver(&self, context: &Context, deadline: u64, has_told: bool) {
         if deadline != NEVER {
             context.attention.leave(self, || self.share());
@@ -294,9 +296,9 @@ impl Record {
     }
 
     /// When the driver has to look at the record, which this thread has left for it because of
-    /// `deadline`. Another thread may have set an earlier one, or missed an event, and have found
-    /// this thread half way through leaving the record. The driver that it woke found nothing then:
-    /// this thread has to wake it again.
+    /// `deadline`. Another thread may have set an earlier deadline, or missed an event, while this
+    /// thread was half way through leaving the record. The driver that the other thread woke then
+    /// found nothing, so this thread has to wake it again.
     pub(crate) fn wanted_at(&self, deadline: u64) -> u64 {
         // ORDERING: SeqCst, partner of the fence in `Waker::wake_by`: either the driver that
         // the other thread has woken finds the record left, or this thread finds what that one
@@ -308,7 +310,8 @@ impl Record {
         }
     }
 
-    /// What a thread does after it has won a change, or has reported without one.
+    /// Does what follows a change, in the thread whose exchange made it, or a report without a
+    /// change.
     pub(super) fn after(&self, context: &Context, change: Change, happening: Happening<'_>) {
         if self.after_quietly(context, change, happening) {
             context.call_dispatcher();

@@ -3,13 +3,13 @@
 //! | what | where |
 //! |---|---|
 //! | the reason of the last opening, and what was counted then | a [`TextCell`], tagged with what [`last_opening`] says of it |
-//! | the reason of the last failure that had one | another one |
+//! | the reason of the last failure that had one | another [`TextCell`], without a tag |
 //!
-//! The tag begins with the word in which cause and length of the opening stand. The thread that opens
-//! writes that word first, and then the reason, unless the word is another opening's by then. A reader
-//! takes the reason only if its tag begins with the word that it has read. So the reason of another
-//! opening is never shown: an opening whose reason is not written, or was left out, has none. The
-//! numbers are the rest of the tag.
+//! The tag begins with the opening's *entry*, the word that has its cause and length. The thread
+//! that opens writes the entry first, and then the reason, unless the entry is another opening's by
+//! then. A reader takes the reason only if its tag begins with the entry that it has read. So the
+//! reason of another opening is never shown: an opening whose reason is not written, or was left
+//! out, has none. The numbers are the rest of the tag.
 //!
 //! [`last_opening`]: super::last_opening
 
@@ -69,8 +69,9 @@ impl Reasons {
 }
 
 impl Record {
-    /// Keeps the reason of a failure. An empty one is none. Most failures of an outage have the
-    /// same, which costs a comparison, quick unless it is very short or long.
+    /// Keeps the reason of a failure. An empty reason is none. Most failures of an outage have the
+    /// same reason. That costs a comparison, which is quick unless the reason is very short or
+    /// long.
     #[inline(never)]
     pub(super) fn note_failure_reason(&self, context: &Context, reason: &str) {
         match self.reasons() {
@@ -92,7 +93,7 @@ impl Record {
     }
 
     /// Keeps the reason of the opening that this thread has written as `entry`, and what was
-    /// counted, or that there is none.
+    /// counted. If it has neither, keeps that.
     pub(super) fn note_opening_reason(
         &self,
         context: &Context,
@@ -106,7 +107,7 @@ impl Record {
         };
         if let Some(reasons) = reasons
             && let Some(claim) = reasons.opening.claim()
-            // A later opening may have written its own meanwhile.
+            // A later opening may have written its own entry meanwhile.
             && self.entry() == entry
         {
             let mut tag = [entry.tag(); 1 + Counted::WORDS];
@@ -139,7 +140,7 @@ impl Record {
             .flatten()
     }
 
-    /// A rejection in full.
+    /// A rejection, with all that is known of the opening.
     #[cfg(feature = "capi")]
     pub(crate) fn explain(&self, refused: Refused) -> Explained {
         let word = self.word_now();
@@ -171,8 +172,8 @@ impl Record {
     }
 }
 
-/// As events show it: C's strings have no NUL. What takes its place is longer. An empty reason is
-/// none.
+/// The reason as events show it: without NUL, since C's strings have none. The character that
+/// replaces a NUL is longer, so the text may have to be cut. An empty reason is none.
 fn shown(mut reason: String) -> Option<String> {
     if reason.contains('\0') {
         reason = reason.replace('\0', "\u{fffd}");

@@ -1,15 +1,16 @@
 //! Sums of reports that belong to one generation of a circuit: where its evidence begins.
 //!
-//! Three words, each `generation | sum`, which are written one after the other without a lock.
-//! A reader takes them only if all three are of the generation that it asks for. Threads that write
-//! for one generation at once leave the greater of each.
+//! Three words, each `generation | sum`, which are written one after the other without a lock. A
+//! reader takes them only if all three are of the generation that it asks for. If several threads
+//! write for one generation at once, the greater of each sum stays.
 //!
-//! A writer may be stopped between two words of the same generation, which has begun again. So the
-//! slow calls are written first and read last, and the successes the other way round: where a reader
-//! finds words of two beginnings, it finds more successes since, not fewer, and a rate is lower.
+//! A writer may be stopped between two words when the evidence begins again in the same generation.
+//! So the slow calls are written first and read last, and the successes are written last and read
+//! first. A reader that finds words of two beginnings then finds more successes since, not fewer,
+//! and a lower rate.
 //!
-//! A thread that is stopped before it writes leaves what belongs to the circuit's present generation
-//! alone. Sums are kept modulo 2^51.
+//! A thread that was stopped before it wrote leaves what belongs to the circuit's present
+//! generation alone. Sums are kept modulo 2^51.
 //!
 //! Rejected: a sequence lock, whose writer could be stopped for good in between, in a process that
 //! forks.
@@ -29,7 +30,7 @@ impl GenerationSums {
         GenerationSums(words(generation, sums).map(AtomicU64::new))
     }
 
-    /// Those of this generation.
+    /// The sums of this generation; `None` if those of another are kept.
     pub(super) fn of(&self, generation: Generation) -> Option<Sums> {
         let [slow, failures, successes] = &self.0;
         let read = |word: &AtomicU64| {
@@ -45,7 +46,7 @@ impl GenerationSums {
         })
     }
 
-    /// Writes those of a generation, unless greater ones of the same are there, or some of the
+    /// Writes the sums of a generation, unless greater ones of the same are kept, or those of the
     /// generation that the circuit has now.
     pub(super) fn write(&self, generation: Generation, sums: Sums, now: impl Fn() -> Generation) {
         for (word, mine) in self.0.iter().zip(words(generation, sums)) {
@@ -57,8 +58,8 @@ impl GenerationSums {
                 };
                 is_outdated.then_some(mine)
             };
-            // ORDERING: Release, partner of the Acquire in `of`: the words before are written. Acquire
-            // partner of the Release here: `now` knows the generation that is found.
+            // ORDERING: Release, partner of the Acquire in `of`: the words before are written.
+            // Acquire partner of the Release here: `now` knows the generation that is found.
             let _ = word.fetch_update(Ordering::Release, Ordering::Acquire, replace);
         }
     }

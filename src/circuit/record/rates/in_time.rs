@@ -1,15 +1,16 @@
-//! The evidence of a rate within the last so much time.
+//! The evidence of a rate over a span of time.
 //!
 //! The window counts what was reported lately, in whatever state. What was reported in the present
-//! state, since the last reset, is what the sums have grown by since the *baseline*. Both are of the
-//! reports up to one moment, from some moment on, so what counts is the lesser.
+//! state, since the last reset, is what the sums have grown by since the *baseline*. Both count
+//! reports up to the same moment, each from another moment on. So the lesser of the two is what
+//! counts.
 //!
-//! The thread that closes a circuit reads the sums before its exchange, and writes them with the new
-//! generation after it. If it is stopped in between, the next bad report finds the baseline of
-//! another generation, takes one itself, and opens nothing.
+//! The thread that closes a circuit reads the sums before its exchange, and writes them with the
+//! new generation after it. If it is stopped in between, the next bad report finds the baseline of
+//! another generation, writes one itself, and opens nothing.
 //!
-//! To add up the cells of all threads takes time. It is put off as long as the bad reports could not
-//! reach a rate, even if no call had been reported since the last time.
+//! Adding up the cells of all threads takes time. It is put off while the bad reports could not
+//! reach a rate among as many calls as were found the last time.
 
 use super::super::Record;
 use super::generation_sums::GenerationSums;
@@ -26,13 +27,13 @@ pub(super) struct InTime {
     window: RateWindow,
     /// Where the evidence begins.
     baseline: GenerationSums,
-    /// How many calls were found the last time, [`Known`].
+    /// How many calls were found when the cells were last added up, a [`Known`].
     known: AtomicU64,
 }
 
-/// How many calls count at least, in a bucket and since a baseline: `calls 32 | a mix of both 32`. It
-/// only saves work. A thread may write it late, after the evidence has begun again: so it says
-/// itself since when it counts.
+/// How many calls count at least, in a bucket and since a baseline: `calls 32 | a mix of both 32`.
+/// It only saves work. A thread may write it late, after the evidence has begun again. So the word
+/// itself says which bucket and baseline it is of.
 #[derive(Clone, Copy)]
 struct Known(u64);
 
@@ -54,7 +55,7 @@ impl Known {
 }
 
 impl InTime {
-    /// The last `span` ms, from `now` on.
+    /// Counts over the last `span` ms, from `now` on.
     pub(super) fn new(record: &Record, span: u64, now: u64) -> Self {
         let generation = record.evidence_generation();
         let window = RateWindow::new(span, record.totals(), now);
@@ -66,7 +67,7 @@ impl InTime {
         }
     }
 
-    /// A success is in its cell already.
+    /// Counts what is bad about a report. A success is in its cell already.
     pub(super) fn count(&self, outcome: Outcome, now: u64) {
         if outcome.failed {
             self.window.failed(now);
@@ -103,14 +104,14 @@ impl InTime {
         };
         let now = context.clock.now();
         let bucket = self.window.bucket(now);
-        // Relaxed: it says itself what it is of.
+        // Relaxed: the word itself says what it is of.
         let known = Known(self.known.load(Ordering::Relaxed)).calls(bucket, baseline);
         let (failures, slow) = self.window.bad(now);
         if !settings.can_reach_a_rate(failures, slow, known) {
             return None;
         }
         let counts = self.counts_since(record, context, baseline)?;
-        // After they were counted. Successes may be missing in them.
+        // Asked after the counting, which may have missed successes.
         if context.doubts_successes_since(now.saturating_sub(self.window.span())) {
             return None;
         }
@@ -261,7 +262,7 @@ mod tests {
         fail(&context, &record, 9);
         assert_eq!(record.word_now().state(), State::Closed);
         ticker.end(|| context.clock.tick());
-        // Found once, they are doubted for one window.
+        // Once that is found, successes are doubted for one window.
         clock.advance(Duration::from_millis(10_000));
         fail(&context, &record, 9);
         assert_eq!(record.word_now().state(), State::Closed);
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(record.word_now().state(), State::Open);
     }
 
-    /// The thread of the rates is the first that finds it.
+    /// The thread that asks the rates is the first that finds the starved ticker.
     ///
     /// Mutation: `a-starved-ticker-that-marks-nothing`.
     #[test]
@@ -294,7 +295,7 @@ mod tests {
         let mut ticker = ticker(&context);
         succeed(&context, &record, 1);
         clock.advance(Duration::from_millis(20));
-        // In the next bucket, and taken for one of this.
+        // These fall into the next bucket, and count in this one.
         succeed(&context, &record, 2);
         assert!(ticker.tick(context.clock.tick()));
         succeed(&context, &record, 4);

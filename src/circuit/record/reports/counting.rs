@@ -1,7 +1,7 @@
-//! A failure on its way into the tally, and its time on its way into the window.
+//! A failure that is about to be counted in the tally, and its time, which goes to the window.
 //!
-//! It is worked out from what was read, and does nothing by itself. Only when the exchange that
-//! counts it has succeeded is its time written ([`Failure::write`]).
+//! It is computed from what was read, and changes nothing. Its time is written only after the
+//! exchange that counts it has succeeded ([`Failure::write`]).
 
 use super::super::Record;
 use crate::circuit::context::Context;
@@ -56,7 +56,7 @@ impl Failure {
         let with_it = self.before.plus_failure();
         Evidence {
             in_a_row: match with_it.timed() {
-                // As many or more.
+                // The tally stops at this count: as many, or more.
                 Some(timed) if timed.count == Tally::SMALL => u32::MAX,
                 _ => with_it.in_a_row(),
             },
@@ -64,7 +64,7 @@ impl Failure {
         }
     }
 
-    /// It was counted: its time goes to the place that it took.
+    /// Writes the failure's time to the position that it took. Called after it was counted.
     pub(super) fn write(&self, record: &Record, context: &Context) {
         if let (Some(window), Some(timed)) = (record.window(), self.before.timed()) {
             let clock = || context.clock.now_exact();

@@ -1,8 +1,8 @@
 //! How long a reported call has lasted, and whether that is too long.
 //!
-//! What the reporter gives takes the place of what was measured. A call is measured if it has a
-//! permit that knows its start, which is where a setting asks for it ([`timing`]). What is too long
-//! is a decision about the settings and a length of time; here it gets the two.
+//! A duration that the reporter gives replaces the measured one. A call is measured if its permit
+//! has a start, which it has if a setting asks for one ([`timing`]). The settings decide which
+//! duration is too long.
 //!
 //! [`timing`]: crate::values::timing
 
@@ -15,8 +15,8 @@ use crate::values::settings::Settings;
 use crate::values::timing::Timing;
 
 impl Record {
-    /// Whether a call that is reported now counts as slow. For one answer for one report, ask once:
-    /// time goes on.
+    /// Whether a call that is reported now counts as slow. A caller that needs one answer for one
+    /// report asks once: time goes on.
     pub(super) fn is_slow(
         &self,
         context: &Context,
@@ -42,7 +42,7 @@ impl Record {
     }
 }
 
-/// How long a call has lasted that is reported now, if that is known.
+/// How long a call that is reported now has lasted, if that is known.
 pub(super) fn lasted(
     context: &Context,
     timing: Timing,

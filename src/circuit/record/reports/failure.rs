@@ -3,12 +3,12 @@
 //! | the circuit is | a failure |
 //! |---|---|
 //! | closed | takes the next place in the tally, or opens the circuit |
-//! | open | takes the next place in the parked tally; a permit's is stale |
+//! | open | takes the next place in the parked tally; one with a permit is stale |
 //! | half-open | opens the circuit again; where a rate of the probes decides, and in a ramp, it may be counted only |
 //!
-//! One with a wait (`failure_for`) opens a closed or half-open circuit at once, for so long. While
-//! the circuit is open, it is in the totals only. So is every failure while the circuit is disabled,
-//! and that of a permit for totals only.
+//! A failure with a wait (`failure_for`) opens a closed or half-open circuit at once, for that
+//! long. While the circuit is open, it counts in the totals only. So does every failure while the
+//! circuit is disabled, and a failure with a permit for totals only.
 
 use std::time::Duration;
 
@@ -125,11 +125,13 @@ impl Record {
         }
     }
 
-    /// What [`Record::try_failure`] does, as often as other threads are faster.
+    /// Counts in the word, as [`Record::try_failure`] does, a failure that is in the totals. Tries
+    /// again if another thread was faster. `None` if the failure has to take the long way.
     fn retry_failure(&self, context: &Context, ticket: Option<Ticket>) -> Option<u32> {
         let mut word = self.word_now();
         loop {
-            // After the word: a failure that follows one which obeys new settings obeys them, too.
+            // The limit is read after the word: once a failure has obeyed new settings, all
+            // failures after it do.
             let (after, count) = word.with_failure_below(self.limit(context))?;
             check(ticket, word).ok()?;
             match self.exchange(word, after) {
@@ -139,8 +141,8 @@ impl Record {
         }
     }
 
-    /// A failure's place in the totals, before that in the word: no thread sees more
-    /// failures in a row than failures. Returns when it was.
+    /// Counts a failure in the totals, before it counts in the word: so no thread sees more
+    /// failures in a row than failures. Returns the failure's time.
     #[inline(always)]
     fn total_failure(&self, context: &Context, reason: Option<&str>) -> Tick {
         if let Some(reason) = reason {
@@ -149,7 +151,8 @@ impl Record {
         if !self.totals().failed_in_own() {
             self.total_failure_otherwise(context);
         }
-        // The clock after what calls others, so that little has to outlast its call.
+        // The clock is read after the other calls, so that few values have to be kept across its
+        // call.
         let now = context.clock.tick();
         // Load first: a storm of failures falls into one tick.
         if self.last_failure.load(Ordering::Relaxed) < now.to_word() {
@@ -241,7 +244,8 @@ impl Record {
         loop {
             let seen = self.look(context, happening.now)?;
             let word = seen.word;
-            // After the words: a failure that follows one which obeys new settings obeys them, too.
+            // Read after the words: once a failure has obeyed new settings, all failures after it
+            // do.
             let settings = self.settings(context);
             if self.is_for_totals(ticket) {
                 let tally = seen.parked.tally(word);
@@ -266,8 +270,8 @@ impl Record {
             let failure = Failure::new(self, context, &settings, tally);
             let is_first = word.failures_in_ramp() == Some(0);
             if is_first && tally.timed().is_none() && failure.before.timed().is_some() {
-                // The word of a ramp says only that it failed. Its place in the window is where what
-                // is parked says.
+                // The word of a ramp says only that a call failed. The failure's position in the
+                // window is in the parked word.
                 self.park(seen, seen.parked.with(word, failure.before));
                 continue;
             }
@@ -338,7 +342,8 @@ impl Record {
         }
     }
 
-    /// A failure that counts nowhere else. Returns `count`, how many count without it.
+    /// Reports a failure that counts in the totals only. Returns `count`, how many count without
+    /// it.
     fn failure_in_totals(
         &self,
         context: &Context,

@@ -1,9 +1,9 @@
 //! When the call of a ticket began, and how long it has lasted.
 //!
-//! A start lies beside what else a ticket carries, where a setting asks for it
-//! ([`timing`](crate::values::timing)). The bits are those of the table in [`ticket`](super). A start
-//! says by which clock it was read, so that the end is read by the same. Rejected: the exact clock for
-//! all calls, which is more expensive.
+//! A ticket carries a start if a setting asks for it ([`timing`](crate::values::timing)). The bits
+//! are those of the table in [`ticket`](super). A start says by which clock it was read, so that
+//! the end is read by the same clock. Rejected: the exact clock for all calls, which is more
+//! expensive.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::{KIND_SHIFT, PASS_PANICKING, Ticket};
 use crate::sys::clock::{Clock, Micros};
 use crate::values::timing::Timing;
 
-// Of a ticket to pass: in its stamp, below the mark of a panic.
+// A ticket to pass has its start in the stamp, below the mark of a panic.
 const COARSE: u64 = PASS_PANICKING >> 1;
 const PASS_START: u64 = COARSE - 1;
 
-// Of a probe's: in its place.
+// A ticket to probe has its start in the place.
 const START_SHIFT: u32 = 17;
 const START_MASK: u64 = (1 << (KIND_SHIFT - START_SHIFT)) - 1;
 
 impl Ticket {
-    /// With the moment at which the call begins, now, if there is to be one. Probes are few, so
-    /// they take the exact clock always.
+    /// The ticket with a start, which is now, if `timing` asks for one. Probes are few, so they
+    /// always take the exact clock.
     pub(crate) fn starting(self, clock: &Clock, timing: Timing) -> Self {
         let Ticket { place, stamp } = self;
         if timing == Timing::None {
@@ -55,9 +55,10 @@ impl Ticket {
         }
     }
 
-    /// How long the call has lasted, if the moment of its start is known; of a probe, up to 12
-    /// days. With [`Timing::Exact`], never longer than it was, even if the settings have changed
-    /// and the start is a coarse one: then by as much less as the clock may lag.
+    /// How long the call has lasted. `None` if its start is not known. The length of a probe is
+    /// right up to 12 days. With [`Timing::Exact`], the result is never longer than the call was,
+    /// even if the settings have changed and the start is a coarse one: then it is shorter by as
+    /// much as the coarse clock may lag.
     pub(crate) fn elapsed(self, clock: &Clock, timing: Timing) -> Option<Duration> {
         let start = self.start();
         if start == 0 {
@@ -114,7 +115,7 @@ mod tests {
         }
     }
 
-    /// By the coarse clock it would be none, or a tick.
+    /// By the coarse clock its length would be 0, or a tick.
     #[test]
     fn a_short_call_is_measured_to_the_microsecond() {
         let clock = Clock::system();
@@ -130,7 +131,7 @@ mod tests {
         }
     }
 
-    /// Of the machine's clock, whose coarse reading lags.
+    /// With the machine's clock, whose coarse reading lags.
     #[test]
     fn no_call_is_taken_for_longer_than_it_was_where_that_matters() {
         let clock = Clock::system();

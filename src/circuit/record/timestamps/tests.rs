@@ -56,7 +56,7 @@ impl Circuit {
         self.record.note_change(&self.context, change, now)
     }
 
-    /// Of the last opening, and of the last change, in monotonic ms.
+    /// The times of the last opening and of the last change, in monotonic ms.
     fn times(&self) -> [Option<u64>; 2] {
         let status = self.record.status(&self.context).expect("registered");
         let epoch = self.context.clock.unix_ms(0);
