@@ -235,7 +235,8 @@ impl<T> Ring<T> {
         self.pop_before(u64::MAX)
     }
 
-    /// [`pop`](Self::pop), but `None` also if the oldest value's position is not before `end`.
+    /// [`pop`](Self::pop), but returns `None` too if the oldest value's position is not before
+    /// `end`.
     #[inline]
     pub(crate) fn pop_before(&self, end: u64) -> Option<T> {
         loop {

@@ -111,7 +111,7 @@ impl Fixture {
     }
 
     /// Drops the table and checks that all of `inserted` items are released,
-    /// once each. Reclamation is shared with tests on other threads: patience.
+    /// once each. Waits for that, since tests on other threads may hold reclamation back.
     fn finish(self, inserted: usize) {
         drop(self.table);
         let end = Instant::now() + Duration::from_secs(60);
