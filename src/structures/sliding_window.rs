@@ -175,6 +175,7 @@ enum Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
     /// Nothing: the failure came before the first ring, or before all times that a ring still has.
+    /// Only the oldest of the failures in a row can have no time.
     Unknown,
     /// The time in ms.
     At(u64),
