@@ -1,8 +1,8 @@
 //! The outcomes of the last N reports: how many of them failed, and how many were slow?
 //!
 //! A ring of N slots. Each report takes the next position, and with it the slot of the report N
-//! before. The *evidence* is the outcomes that count; it begins again when the circuit changes
-//! generation, or at a restart. There are three kinds of word:
+//! before. The *evidence* is the outcomes that count; it begins again in a newer generation of the
+//! circuit, or at a restart. There are three kinds of word:
 //!
 //! - The **head** says which position is next and of which evidence. One exchange takes a
 //!   position. The number of reports that count follows from the head: N once the ring is full,
@@ -58,16 +58,16 @@
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
 //!   round of generations. So a report, a restart or a [`LastCalls::follow`] must come at least
-//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round. The
-//!   circuit follows after each closing.
+//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round.
+//!   The circuit calls `follow` after each closing.
 //!
 //! # Where numbers wrap
 //!
-//! Numbers are compared only for equality, so a wrap can do harm only to a thread that is
-//! stopped for exactly a round. Positions repeat after 2³² to 2³³ reports, which take minutes. To be
-//! taken for current, a report has to be stopped for a multiple of that, give or take N. Epochs
-//! repeat after 131 071 beginnings. Harm needs one of two cases. A thread is stopped for exactly
-//! that many. Or a slot keeps its outcome for as many, and the report that would take it out in the
+//! Numbers are compared only for equality, so a wrap can do harm only to a thread that is stopped
+//! for exactly a round. Positions repeat after 2³² to 2³³ reports, which take minutes. To be taken
+//! for current, a report has to be stopped for a multiple of that, give or take N. Epochs repeat
+//! after 131 071 beginnings. Harm needs one of two cases. A thread is stopped for exactly that
+//! many. Or a slot keeps its outcome for as many, and the report that would take it out in the
 //! first lap is still under way in the second.
 //!
 //! # What was rejected
@@ -319,8 +319,8 @@ impl LastCalls {
         &self.slots[place.index as usize]
     }
 
-    /// Adds a change to the sums of an epoch. Does nothing if the epoch is over. Replaces the sums
-    /// of an earlier epoch.
+    /// Adds a change to the sums of an epoch, replacing those of another one. Does nothing if the
+    /// epoch is over.
     fn change_sums(&self, epoch: Epoch, change: Change) {
         let mut seen = self.read_sums();
         loop {

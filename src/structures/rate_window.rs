@@ -225,7 +225,7 @@ impl Count {
     /// The latest count.
     fn latest(&self) -> u64 {
         // ORDERING: Acquire, as in `count`. A write that changes nothing, because it reads the
-        // latest value. A load could return a count from before a success that this thread has read.
+        // latest value. A load could return a count from before a success that this thread read.
         self.count.fetch_add(0, Ordering::Acquire)
     }
 

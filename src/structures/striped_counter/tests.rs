@@ -361,7 +361,7 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
 fn a_reserve_that_was_found_empty_just_before_it_was_filled_is_filled_again() {
     let smallest = stocks().next().expect("sizes");
     smallest.refill();
-    // The word of it comes late.
+    // As if a thread that found it empty wrote that only now.
     smallest.say_empty();
     // Other tests take from it, too.
     let is_filled = || {
