@@ -79,7 +79,7 @@ pub(crate) struct Domain {
 /// freed, and used again by another thread.
 pub(crate) type Reader = Leaked<ReaderState>;
 
-/// What a [`Reader`] holds.
+/// The contents of a [`Reader`].
 pub(crate) struct ReaderState {
     /// Sections that are over, DUE, DEPTH. Only its thread writes it.
     section: AtomicU64,
@@ -93,7 +93,7 @@ pub(crate) struct ReaderState {
 // with Acquire and Release.
 unsafe impl Sync for ReaderState {}
 
-/// What to destroy, and how.
+/// A retired object, and the function that destroys it.
 struct Retired {
     object: *mut (),
     destroy: unsafe fn(*mut ()),

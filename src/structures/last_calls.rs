@@ -94,7 +94,7 @@ mod words;
 
 /// The outcomes of the last N reports of one circuit.
 ///
-/// | field | who writes | who reads | ordering |
+/// | field | written by | read by | ordering |
 /// |---|---|---|---|
 /// | `head` | each report; a restart | the same | a fence after it |
 /// | `slots` | their reports, the next ones | the same | a fence, Acquire |

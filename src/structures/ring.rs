@@ -121,7 +121,7 @@ pub(crate) struct Ring<T> {
     head: Counter,
     /// Positions claimed by producers. Never more than `head + capacity`.
     tail: Counter,
-    /// As many as the capacity, a power of two. Never changes.
+    /// The slots. Their number is the capacity, a power of two, and never changes.
     slots: Box<[Slot<T>]>,
 }
 
@@ -162,11 +162,11 @@ impl<T> Ring<T> {
         }
     }
 
-    /// [`Ring::new`], or how many bytes there is no memory for.
+    /// [`Ring::new`], but returns the number of bytes as the error if they cannot be allocated.
     ///
     /// # Panics
     ///
-    /// As `new`.
+    /// If `capacity` exceeds [`MAX_CAPACITY`].
     pub(crate) fn try_new(capacity: usize) -> Result<Self, usize> {
         assert!(
             capacity <= MAX_CAPACITY,

@@ -190,7 +190,7 @@ impl Head {
     }
 }
 
-/// What a slot says: the last outcome there that was not good, or that it has been taken out.
+/// The contents of a slot: the last outcome there that was not good, or that it was taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
@@ -239,7 +239,7 @@ impl Entry {
     }
 }
 
-/// What is added to the sums.
+/// A change of the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     failures: i32,

@@ -12,7 +12,7 @@ use super::magazine::{BATCH, Free, Magazine};
 use super::{ALIGNMENT, WORD};
 use crate::sys::atomic::{AtomicU32, Ordering};
 
-/// What the tests' slots are for, and how large that is.
+/// The types of the tests' slots, and their sizes below.
 type Hot = [u64; 24];
 type Cold = [u64; 5];
 type Depot = super::magazine::Depot<Hot, Cold>;
