@@ -8,20 +8,20 @@
 //!
 //! - no pin is held while user code runs or a thread sleeps, since one pinned
 //!   thread stops all reclamation;
-//! - what is retired is destroyed on any thread at any later time, so that must
-//!   only free memory: no callbacks, no locks.
+//! - a retired object is destroyed on any thread at any later time, so its
+//!   destruction must only free memory: no callbacks, no locks.
 //!
-//! A pin is a [section](grace), two stores and no barrier, where the kernel grants
-//! the [barrier](membarrier) that it needs on the other side: Linux since 4.14, unless a filter
-//! of system calls forbids it. Elsewhere it is an [epoch](epochs) of crossbeam's. Which
-//! of them is decided once in a process, when its first manager is made.
+//! There are two engines. Where the kernel grants the [barrier](membarrier) that the collector
+//! needs, a pin is a [section](grace): two stores and no barrier. That is Linux since 4.14, unless
+//! a filter of system calls forbids it. Elsewhere a pin is an [epoch](epochs) of crossbeam's.
+//! Which of them is decided once in a process, when its first manager is made.
 //!
-//! Two engines are harder to trust than one, and sections alone would do: where there is no
-//! barrier, with a fence at each pin. They stay two, for these reasons. Such a fence costs 4.6 ns
+//! One engine would be easier to trust, and sections alone would do: without the kernel's barrier,
+//! they would need a fence at each pin. There are two for these reasons. Such a fence costs 4.6 ns
 //! and an epoch 5.7, so only the fallback would gain, a nanosecond of a look-up. Sections would
-//! get a second mode, which runs only where the kernel refuses. crossbeam-epoch, which the
-//! library depends on and many others use, would be left without a use. It does here what it is
-//! good at, on any system, behind four functions, and the tests of reclamation run both.
+//! get a second mode, which runs only where the kernel refuses. crossbeam-epoch is used by many
+//! other programs and runs on any system. It lies behind four functions, and the tests of
+//! reclamation run both engines.
 //!
 //! A forked child begins again with either: a thread that was pinned in the parent and
 //! does not exist in the child would stop all reclamation there. What the parent had
@@ -29,9 +29,8 @@
 //! first rule.
 //!
 //! Under loom the pins of other files' models reclaim nothing: they explore the
-//! protocols around it, and [`grace`] has models of its own. That memory is freed
-//! neither early nor twice by those who use it is the business of the stress tests
-//! under AddressSanitizer.
+//! protocols around it, and [`grace`] has models of its own. The stress tests, run under
+//! AddressSanitizer, check that the users of this module free memory neither early nor twice.
 
 use crate::sys::atomic::{modelled, shipped};
 
@@ -62,7 +61,7 @@ shipped! {
         }
     }
 
-    /// This thread's reader. None before its first pin, at its end, and where pins are
+    /// This thread's reader. `None` before its first pin, at its end, and where pins are
     /// epochs.
     #[inline(always)]
     fn here() -> Option<&'static Reader> {
@@ -75,15 +74,16 @@ shipped! {
         words(|words| words.reader.set(reader.cast()));
     }
 
-    /// Proof that the current thread is pinned. In one word, so that it can stay in a
-    /// register: a reader, that of a thread about to end for this one pin ([`LENT`]), or
-    /// no reader where pins are epochs, which are taken for lent.
+    /// Proof that the current thread is pinned. One word, so that it can stay in a
+    /// register: the address of a reader. With the flag [`LENT`], the reader was taken for this
+    /// one pin, by a thread that is about to end. Where pins are epochs, the address is null and
+    /// the flag is set.
     pub(crate) struct Guard(*const Reader, NotSend);
 
-    /// A reader's word is its thread's alone.
+    /// Keeps a guard on its thread: only that thread may write its reader's word.
     type NotSend = PhantomData<*const ()>;
 
-    /// In an address that is a multiple of more.
+    /// A flag in the lowest bit of a reader's address, which its alignment leaves free.
     const LENT: usize = 1;
     const _: () = assert!(align_of::<Reader>() > LENT);
 
@@ -121,7 +121,7 @@ shipped! {
         #[inline(always)]
         fn drop(&mut self) {
             match self.is_lent() {
-                // SAFETY: the mark is not set, so this is a reader from `pin` or `pin_otherwise`,
+                // SAFETY: `LENT` is not set, so this is a reader from `pin` or `pin_otherwise`,
                 // and readers are never freed (`Domain::take_reader` leaks them).
                 false => unsafe { &*self.0 }.leave(),
                 true => unpin_otherwise(self.0),
@@ -141,10 +141,10 @@ shipped! {
         }
     }
 
-    /// None: an epoch.
+    /// The reader of a guard, lent or not. `None` where pins are epochs.
     fn reader_of(guard: *const Reader) -> Option<&'static Reader> {
-        // SAFETY: without its mark, null or a reader that `pin_otherwise` put there: readers
-        // are never freed (`Domain::take_reader` leaks them).
+        // SAFETY: without `LENT`, null or a reader that `pin` or `pin_otherwise` put there:
+        // readers are never freed (`Domain::take_reader` leaks them).
         unsafe { guard.map_addr(|address| address & !LENT).as_ref() }
     }
 
@@ -182,20 +182,21 @@ shipped! {
             }
         }
 
-        /// The frequent side of a pair of barriers; see [`membarrier`]. What this thread has done
-        /// before it is seen by those who [meet all](Guard::meet_all) afterwards, or what they
-        /// have done before is seen by this thread afterwards.
+        /// The frequent side of a pair of barriers; see [`membarrier`]. Of this thread and one
+        /// that calls [`meet_all`](Guard::meet_all), at least one sees afterwards what the other
+        /// did before.
         #[inline(always)]
         pub(crate) fn meet_few(&self) {
             match self.is_lent() {
                 false => membarrier::light(),
-                // ORDERING: SeqCst, partner of the fence in `meet_all`. Pins are epochs here,
-                // or a reader is lent for one pin, which pays for the fence too.
+                // ORDERING: SeqCst, partner of the fence in `meet_all`. Needed where pins are
+                // epochs; a pin with a lent reader executes it too.
                 true => fence(Ordering::SeqCst),
             }
         }
 
-        /// The rare side. Without effect, and false, if the kernel refuses what it has granted.
+        /// The rare side of the pair. Returns false, without the effect of a barrier, if the
+        /// kernel refuses a barrier that it granted before.
         pub(crate) fn meet_all(&self) -> bool {
             // ORDERING: SeqCst, partner of `meet_few`: of the fence there where the thread's pin
             // is lent; the compiler fence there has its partner in `membarrier::heavy`.
@@ -203,8 +204,8 @@ shipped! {
             !membarrier::is_granted() || membarrier::heavy()
         }
 
-        /// Does not wait for more to be retired: what this thread has retired is freed
-        /// soon after it has unpinned. Called after rare, large retirements.
+        /// Has what this thread has retired freed soon after it unpins, without waiting for a
+        /// full bag. Called after rare, large retirements.
         pub(crate) fn flush(&self) {
             match reader_of(self.0) {
                 Some(reader) => reader.seal_soon(),
@@ -221,8 +222,8 @@ shipped! {
         membarrier::is_granted();
     }
 
-    /// Looks after what waits to be freed, if anything does. For a moment when the
-    /// thread is not pinned and time does not matter.
+    /// Frees what can be freed of what waits, if anything does. Called where the thread is not
+    /// pinned and time does not matter.
     pub(crate) fn tidy() {
         if DOMAIN.has_sealed() {
             pin().flush();

@@ -1,4 +1,4 @@
-//! Lock-free structures that know nothing of circuits.
+//! Data structures, nearly all lock-free, that know nothing of circuits.
 
 pub(crate) mod intrusive_stack;
 pub(crate) mod last_calls;

@@ -1,13 +1,12 @@
-//! Sections as epochs, where the kernel has no barrier for them.
+//! Pins as epochs, where the kernel grants no barrier.
 //!
 //! The epochs are crossbeam's (K. Fraser, *Practical lock-freedom*, 2004): a pin is a
 //! store and a full barrier, some 6 ns, on any system.
 //!
-//! The collector is our own and not crossbeam's default one, because of `fork`: a
-//! thread that was pinned in the parent and does not exist in the child would stop
-//! all reclamation there. So a child begins with a new collector, and the thread
-//! that forked with a new participant; what the old ones had still to free is left
-//! alone.
+//! The collector is not crossbeam's default one, because of `fork`: a thread that was
+//! pinned in the parent and does not exist in the child would stop all reclamation
+//! there. So a child begins with a new collector, and the thread that forked begins with
+//! a new participant. What the old ones had still to free is leaked.
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
@@ -20,8 +19,8 @@ use crate::sys::publish_once::PublishOnce;
 /// Made by the first pin of the process. Never freed.
 static COLLECTOR: PublishOnce<Collector> = PublishOnce::new();
 
-// Two variables, because one without a destructor is read without asking whether it is
-// still there.
+// Two variables: `HERE` has no destructor, so an access need not check whether it was
+// destroyed already.
 thread_local! {
     static HERE: Here = const {
         Here {
@@ -35,20 +34,20 @@ thread_local! {
 
 /// This thread's part.
 ///
-/// The `SAFETY` comments of this file name one of two facts. Each cell is reached only through
+/// The `SAFETY` comments of this file rest on two facts. Each cell is reached only through
 /// `HERE`, so by one thread; and no reference to its content lives while it is written.
 struct Here {
-    /// Changed by this thread, never while it is borrowed: only by its first pin, at its
+    /// Written by this thread, never while it is borrowed: by the first pin, at the thread's
     /// end, and after a fork.
     participant: UnsafeCell<Option<ManuallyDrop<LocalHandle>>>,
-    /// While the thread is pinned; and changed only where it was not or will not be. It
-    /// keeps what it needs of the participant.
+    /// crossbeam's guard, while the thread is pinned. Written only by the outermost `enter` and
+    /// `leave`, and after a fork. It keeps alive what it needs of the participant.
     guard: UnsafeCell<Option<ManuallyDrop<Guard>>>,
-    /// How many pins there are, inside each other.
+    /// The number of nested pins.
     depth: Cell<usize>,
 }
 
-/// At the thread's end.
+/// Drops this thread's participant, at the thread's end.
 fn give_participant_up() {
     // Taken out first: what the drop frees may pin.
     // SAFETY: this thread's own cell. `take` moves the participant out before anything runs
@@ -63,7 +62,7 @@ fn give_participant_up() {
 pub(super) fn enter() {
     HERE.with(|here| {
         if here.depth.get() == 0 {
-            // To pin may free something, which pins and unpins.
+            // Pinning may destroy retired objects, and their destruction may pin and unpin.
             let guard = here.pin();
             // SAFETY: this thread's own cell. The depth is 0, so `with_guard` borrows nothing,
             // and the cell is empty: what pinned and unpinned meanwhile has taken its own out.
@@ -73,6 +72,7 @@ pub(super) fn enter() {
     });
 }
 
+/// Unpins the thread, if this is the outermost pin.
 #[cold]
 #[inline(never)]
 pub(super) fn leave() {
@@ -103,7 +103,7 @@ impl Here {
     fn pin_first(&self) -> Guard {
         let participant = COLLECTOR.get_or_make(Collector::new).register();
         let guard = participant.pin();
-        // A thread that is about to end does without.
+        // A thread that is about to end registers again at each pin.
         if AtThreadEnd::will_run(&FAREWELL) {
             // SAFETY: this thread's own cell. `pin` borrowed it only to find it empty, and that
             // borrow has ended.
@@ -113,7 +113,7 @@ impl Here {
     }
 }
 
-/// The thread is pinned.
+/// Calls `work` with crossbeam's guard. The thread is pinned.
 fn with_guard(work: impl FnOnce(&Guard)) {
     HERE.with(|here| {
         // SAFETY: this thread's own cell. The thread is pinned, so `enter` and `leave` inside
@@ -123,9 +123,11 @@ fn with_guard(work: impl FnOnce(&Guard)) {
     });
 }
 
+/// Runs `destroy` on the object once no thread that is pinned now is pinned any more.
+///
 /// # Safety
 ///
-/// The thread is pinned, and the object unreachable for threads that pin from now on.
+/// The thread is pinned, and the object is unreachable for threads that pin from now on.
 /// `destroy` may be called with it once, on any thread and at any later time.
 #[cold]
 #[inline(never)]
@@ -135,7 +137,7 @@ pub(super) unsafe fn retire<T>(object: *mut T, destroy: unsafe fn(*mut T)) {
     with_guard(|guard| unsafe { guard.defer_unchecked(move || destroy(object)) });
 }
 
-/// The thread is pinned.
+/// Hands what this thread has retired to the collector. The thread is pinned.
 #[cold]
 #[inline(never)]
 pub(super) fn flush() {

@@ -1,47 +1,48 @@
-//! Sections: a reader says that it reads, and what it may hold is not freed.
+//! Sections: while a thread reads, what it may have found is not freed. An object is
+//! destroyed after a grace period, when all sections that may have found it are over.
 //!
-//! Every thread has a [`Reader`], a word that it alone writes: how many sections it has
-//! left, and whether it is inside one. To enter is a store, to leave is another; there
-//! is no read-modify-write and no barrier, for the collector has that on its side
-//! ([`membarrier`]). That is what makes a look-up by name cost what it costs.
+//! Every thread has a [`Reader`], with a word that it alone writes: how many sections the
+//! thread has left, and whether it is inside one. Entering is one store, leaving is another.
+//! There is no read-modify-write and no barrier on this side; the collector executes the
+//! barrier ([`membarrier`]).
 //!
-//! Who unlinks an object [retires](ReaderState::retire) it into its reader's bag. A full bag
-//! is **sealed** when its thread is outside:
+//! The thread that unlinks an object [retires](ReaderState::retire) it into its reader's bag.
+//! A full bag is **sealed** when its thread is outside of all sections:
 //!
-//! 1. a [heavy](membarrier::heavy) barrier. A reader that enters a section after it no
-//!    longer finds the objects; a reader that was inside one before it is seen in step 2;
-//! 2. the sections that are under way now are written down: the bag **awaits** them;
-//! 3. when each of them is over, the objects are destroyed.
+//! 1. The thread executes a [heavy](membarrier::heavy) barrier. A reader that enters a section
+//!    after it no longer finds the objects; a reader that was inside one before is seen in step 2.
+//! 2. It writes down the sections that are under way now: the bag **awaits** them.
+//! 3. When each of them is over, the objects are destroyed.
 //!
 //! Nearly always no reader is inside in step 2, and the objects are destroyed at once. The
-//! other bags lie in a common stack, the latest in front, and the thread that seals the next bag
-//! looks at them again, until it has met [`LOOKS`] that still have to wait: a section that
-//! lasts costs those who retire no more than that. The stack is only ever emptied as a
+//! other bags lie in a common stack, the latest in front. The thread that seals the next bag
+//! looks at them again, until it has met [`LOOKS`] that still have to wait. So a section that
+//! lasts costs the threads that retire no more than that. The stack is only ever emptied as a
 //! whole and filled when it is empty, so it has no ABA problem.
 //!
 //! # What is promised
 //!
-//! - To enter and to leave is wait-free, except for the sealing of a full bag. To retire and
-//!   to seal is lock-free as far as the allocator and the kernel are.
+//! - Entering and leaving are wait-free, except for the sealing of a full bag. Retiring and
+//!   sealing are lock-free as far as the allocator and the kernel are.
 //! - What is retired is destroyed after all sections that began before it was unlinked
 //!   are left.
-//! - A thread that falls silent keeps at most [`BAG`] objects to itself; when it ends,
-//!   none. (One whose first pin of all is in the destructor of a `pthread_key` has no
-//!   farewell: its reader and that bag are lost.) A reader that never leaves its section
-//!   holds back what is retired after that, and what had to wait already.
-//! - If the kernel refuses a barrier that it has granted before (a process can forbid
-//!   itself system calls), what is retired from then on is not destroyed; nothing is
-//!   destroyed too early.
+//! - A thread that stops calling the library keeps at most [`BAG`] objects to itself; when it
+//!   ends, none. (A thread whose first pin is in the destructor of a `pthread_key` runs no
+//!   destructor of this module any more: its reader and that bag are leaked.)
+//! - A reader that never leaves its section holds back what is retired after it entered, and
+//!   the bags that awaited that section already.
+//! - If the kernel refuses a barrier that it granted before (a process can forbid itself
+//!   system calls), what is retired from then on is leaked. Nothing is destroyed too early.
 //!
 //! # What was rejected
 //!
 //! - *Epochs* (a global number, advanced when all readers have seen it): a grace period
-//!   is two or three advances, and all threads write the same word to get one. Here the
-//!   bag knows itself whom it waits for. This is the manner of RCU (M. Desnoyers et al.,
+//!   is two or three advances, and all threads write the same word to get one. Here each
+//!   bag lists the sections that it waits for, as in RCU (M. Desnoyers et al.,
 //!   *User-level implementations of read-copy update*, 2012).
 //! - *Hazard pointers*: a store for each pointer that is followed, and readers that
-//!   have to look twice.
-//! - *Counting references of what is looked up*: two writes to a line that all share.
+//!   have to load each pointer twice.
+//! - *Counting references of what is looked up*: two writes to a cache line that all share.
 
 use std::ptr;
 
@@ -58,14 +59,14 @@ pub(super) const BAG: usize = 128;
 #[cfg(test)]
 pub(super) const BAG: usize = 2;
 
-/// How many bags that have to wait on are looked at when one is sealed.
+/// Sealing a bag ends its look at the other bags after so many that still have to wait.
 const LOOKS: usize = 4;
 
-/// Sections inside each other, in the low bits of a reader's word.
+/// Mask of the low bits of a reader's word: the number of nested sections.
 const DEPTH: u64 = 0x7fff;
-/// The bag wants to be sealed when the reader is outside.
+/// Flag in a reader's word: the bag is to be sealed when the reader is outside.
 const DUE: u64 = 0x8000;
-/// One section more that is over.
+/// The unit of the high bits of a reader's word: one section that is over.
 const OVER: u64 = 0x1_0000;
 
 /// All readers, and the bags that wait for some of them.
@@ -74,11 +75,11 @@ pub(crate) struct Domain {
     sealed: AtomicPtr<Bag>,
 }
 
-/// One thread's part. On lines of its own, since its thread writes it all the time; never freed,
-/// and used again.
+/// One thread's part. On cache lines of its own, since its thread writes it all the time. Never
+/// freed, and used again by another thread.
 pub(crate) type Reader = Leaked<ReaderState>;
 
-/// What a [`Reader`] holds.
+/// The contents of a [`Reader`].
 pub(crate) struct ReaderState {
     /// Sections that are over, DUE, DEPTH. Only its thread writes it.
     section: AtomicU64,
@@ -92,17 +93,17 @@ pub(crate) struct ReaderState {
 // with Acquire and Release.
 unsafe impl Sync for ReaderState {}
 
-/// What to destroy, and how.
+/// A retired object, and the function that destroys it.
 struct Retired {
     object: *mut (),
     destroy: unsafe fn(*mut ()),
 }
 
-/// Objects that were retired one after the other.
+/// A batch of retired objects.
 struct Bag {
-    /// Touched by the thread that has the bag. (A cell, so that models see which one that is.)
+    /// Accessed only by the thread that has the bag. (A cell, so that models check that.)
     objects: UnsafeCell<Vec<Retired>>,
-    /// The sections that have to be over, and none before it is sealed by a barrier.
+    /// The sections that have to be over. `None` until the bag is sealed by a barrier.
     awaited: Option<Vec<Awaited>>,
     /// The next one in its chain.
     next: *mut Bag,
@@ -110,7 +111,7 @@ struct Bag {
     last: *mut Bag,
 }
 
-/// Bags one behind the other, owned by the thread that has the first. Null: none.
+/// A linked list of bags, owned by the thread that has the first. Null: empty.
 struct Chain(*mut Bag);
 
 /// A section that was under way.
@@ -136,6 +137,7 @@ impl Bag {
         })
     }
 
+    /// Whether the bag is sealed and all sections that it awaits are over.
     fn is_free_to_go(&mut self) -> bool {
         self.awaited.as_mut().is_some_and(|awaited| {
             awaited.retain(|section| !section.is_over());
@@ -153,9 +155,9 @@ impl Bag {
     fn destroy(&mut self) {
         self.objects(|objects| {
             for retired in objects.drain(..) {
-                // SAFETY: `ReaderState::retire` promises that no reader who enters later finds it
-                // and that `destroy` may be called once; `is_free_to_go` found the sections
-                // before that over.
+                // SAFETY: the # Safety of `ReaderState::retire`: no reader that enters later finds
+                // the object, and `destroy` may be called once. `is_free_to_go` has found that the
+                // sections before that are over.
                 unsafe { (retired.destroy)(retired.object) };
             }
         });
@@ -163,23 +165,24 @@ impl Bag {
 }
 
 impl ReaderState {
-    /// Enters a section; they may lie inside each other.
+    /// Enters a section. Sections may be nested.
     #[inline]
     pub(crate) fn enter(&self) {
         let section = self.section.load(Ordering::Relaxed);
         debug_assert!(section & DEPTH < DEPTH);
-        // ORDERING: Release, partner of `read`: a thread that finds it has seen the end
-        // of the one before.
+        // ORDERING: Release, partner of the Acquire in `read`: a thread that finds this section
+        // has seen the end of the one before.
         self.section.store(section + 1, Ordering::Release);
         membarrier::light();
     }
 
+    /// Leaves a section. Seals the bag if it is due and this was the outermost section.
     #[inline]
     pub(crate) fn leave(&self) {
         let section = self.section.load(Ordering::Relaxed) - 1;
         if section & (DEPTH | DUE) == 0 {
-            // ORDERING: Release, partner of `read`: whatever was looked at inside comes
-            // before its destruction.
+            // ORDERING: Release, partner of the Acquire in `read`: reads inside the section come
+            // before the destruction of what they looked at.
             self.section.store(section + OVER, Ordering::Release);
         } else {
             self.leave_slowly(section);
@@ -234,10 +237,10 @@ impl ReaderState {
         }
     }
 
-    /// Seals the bag and frees what can be freed. Outside of all sections.
+    /// Seals the bag and frees what can be freed. Called outside of all sections.
     #[cold]
     pub(crate) fn seal(&self) {
-        // Taken out, for what is destroyed may enter sections and retire.
+        // Taken out first: what is destroyed may enter sections and retire.
         // SAFETY: only the thread that has taken the reader touches the bag, and `take` ends the
         // access before anything is destroyed.
         let bag = self.bag.with_mut(|bag| unsafe { (*bag).take() });
@@ -311,8 +314,8 @@ impl Domain {
         !self.sealed.load(Ordering::Relaxed).is_null()
     }
 
-    /// Frees what can be freed of this bag and of sealed ones. Returns an empty bag, if
-    /// there is one.
+    /// Frees what can be freed of this bag and of the sealed ones. Returns an empty bag to be
+    /// used again, if there is one.
     fn collect(&self, mine: Option<Box<Bag>>) -> Option<Box<Bag>> {
         let mut bags = self.take_sealed();
         if let Some(bag) = mine {
@@ -321,7 +324,7 @@ impl Domain {
         let mut empty = None;
         let mut waiting = Chain::EMPTY;
         let mut looks = 0;
-        // One barrier is good for all that was unlinked before it.
+        // One barrier serves all that was unlinked before it.
         let mut passed = None;
         while looks < LOOKS
             && let Some(mut bag) = bags.take()
@@ -365,7 +368,7 @@ impl Domain {
             if put.is_ok() {
                 return;
             }
-            // Another thread has put some there meanwhile.
+            // Another thread has put bags there meanwhile.
             bags = self.take_sealed().and(bags);
         }
     }
@@ -385,7 +388,7 @@ impl Chain {
         *self = Chain(bag).and(Chain(self.0));
     }
 
-    /// Takes the first one.
+    /// Takes the first bag, if there is one.
     fn take(&mut self) -> Option<Box<Bag>> {
         if self.0.is_null() {
             return None;
@@ -400,7 +403,7 @@ impl Chain {
         Some(bag)
     }
 
-    /// This one, and behind it the other.
+    /// This chain with the other behind it.
     fn and(self, other: Self) -> Self {
         if self.0.is_null() || other.0.is_null() {
             return if self.0.is_null() { other } else { self };

@@ -1,12 +1,11 @@
 //! A pair of barriers of which one costs nothing.
 //!
-//! Two threads that each write one word and read the other's need a full barrier
-//! between the two steps, both of them, or both may miss the other's write. If one
-//! of them does it a thousand times as often, its barrier can be moved to the other
-//! side: Linux's `membarrier` makes every thread of the process that is running pass a
-//! full barrier, and returns after that; one that is not running passes one when it is
-//! put on a core. What is left for the frequent side is to keep the compiler from
-//! exchanging the two steps.
+//! Two threads that each write one word and read the other's both need a full barrier
+//! between the two steps; otherwise both may miss the other's write. If one of them does
+//! it a thousand times as often, its barrier can be moved to the other side. Linux's
+//! `membarrier` makes every running thread of the process execute a full barrier, and
+//! returns after that. A thread that is not running executes one when it is put on a core.
+//! The frequent side only has to keep the compiler from exchanging the two steps.
 //!
 //! ```text
 //! reader                          collector
@@ -15,41 +14,40 @@
 //! load the link                   load section
 //! ```
 //!
-//! In every pair of a [`light`] and a [`heavy`], everything before the one is seen by
+//! For every pair of a [`light`] and a [`heavy`], everything before the one is seen by
 //! everything after the other, in one direction at least. Under loom, both are
 //! sequentially consistent fences, which promise the same.
 //!
 //! `membarrier` interrupts the other cores that run threads of this process, and no
 //! others; it takes some 200 ns, and with other threads running about a microsecond.
-//! Found in `folly` and in the `memb` flavour of userspace RCU.
+//! `folly` and the `memb` flavour of userspace RCU do the same.
 
 use crate::sys::atomic::{modelled, shipped};
 
 shipped! {
     use crate::sys::atomic::{AtomicU32, Ordering, compiler_fence};
 
-    /// Whether the kernel does its part. A process asks once, and a forked child again.
+    /// The kernel's answer. A process asks once, and a forked child asks again.
     static ANSWER: AtomicU32 = AtomicU32::new(UNASKED);
     const UNASKED: u32 = 0;
     const GRANTED: u32 = 1;
     const REFUSED: u32 = 2;
 
-    /// The frequent side.
+    /// The barrier of the frequent side.
     #[inline(always)]
     pub(super) fn light() {
         // ORDERING: SeqCst for the compiler alone; its partner is `heavy`, by which the kernel
-        // makes this thread pass a full barrier. The memory model has no word for that, and no
-        // checker sees it.
+        // makes this thread execute a full barrier. The memory model does not describe that, and
+        // no checker sees it.
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// The rare side. Without effect, and false, if the kernel refuses.
+    /// The barrier of the rare side. Returns false, without an effect, if the kernel refuses.
     pub(super) fn heavy() -> bool {
         kernel::barrier()
     }
 
-    /// Whether these barriers can be used in this process: the same answer at all
-    /// times.
+    /// Whether these barriers can be used in this process. The answer never changes.
     pub(super) fn is_granted() -> bool {
         let answer = ANSWER.load(Ordering::Relaxed);
         if answer != UNASKED {
@@ -63,7 +61,7 @@ shipped! {
         }
     }
 
-    /// In the child of a fork.
+    /// Has the kernel asked again, in the child of a fork.
     pub(super) fn begin_anew() {
         ANSWER.store(UNASKED, Ordering::Relaxed);
     }
@@ -75,7 +73,7 @@ shipped! {
         const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
         fn call(command: libc::c_int) -> bool {
-            // SAFETY: of its arguments none is a pointer.
+            // SAFETY: none of its arguments is a pointer.
             unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
         }
 

@@ -1,22 +1,21 @@
 //! An intrusive stack: many threads leave items, one at a time takes them all.
 //!
 //! A Treiber stack (R. K. Treiber, 1986) that is only ever emptied as a whole,
-//! so the ABA problem does not arise. The link lives in the item: leaving one
+//! so the ABA problem does not arise. The link lies in the item: leaving one
 //! allocates nothing, and an item is on the stack at most once however often it
-//! is left. That makes memory bounded by the number of items.
+//! is left. So memory is bounded by the number of items.
 //!
 //! The link also says whether the item waits, and on which stack: the low bits of
-//! the pointer, free because items are aligned, are the stack's mark. In the child of
-//! a `fork`, which has a new stack, an item may still bear the mark of the old one;
-//! it counts as one that does not wait, and is left all the same. The marks come round
-//! after a few generations of forks, so each of them [erases](IntrusiveStack::erase_other_mark)
-//! those it finds. The last of the chain links to nothing but the mark.
+//! the pointer, free because items are aligned, hold the stack's *mark*. The link of the
+//! chain's last item holds only the mark. In the child of a `fork`, which has a new stack,
+//! an item may still have the mark of the old one. Such an item counts as not waiting, and
+//! may be left. The marks repeat after a few generations of forks, so each child
+//! [erases](IntrusiveStack::erase_other_mark) the other marks that it finds.
 //!
-//! What the taker may rely on: it marks an item as taken *before* it looks at
-//! it. So a thread that changed the item and found it already waiting knows that it
-//! will be looked at after the change. Both sides touch the mark with an RMW;
-//! with a plain load on either, a change could fall between the taker's look and
-//! its mark.
+//! The taker removes an item's mark *before* it looks at the item. So a thread that changed
+//! the item and found it waiting knows that the taker will look at it after the change. Both
+//! sides access the mark with an RMW: with a plain load on either side, a change could fall
+//! between the taker's look and the removal of the mark.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -28,8 +27,8 @@ use crate::sys::per_process::Renew;
 /// What an item carries to be left in an [`IntrusiveStack`].
 #[derive(Debug)]
 pub(crate) struct Link<T> {
-    /// The next one, or nothing, with the mark of the stack on which the item waits;
-    /// without that mark it does not wait there.
+    /// The address of the next item, or null, with the mark of the stack on which the item
+    /// waits. Without a stack's mark, the item does not wait there.
     next: AtomicPtr<T>,
 }
 
@@ -61,7 +60,7 @@ pub(crate) unsafe trait Linked: Sized {
 /// The stack. Leaving is lock-free; so is taking.
 #[derive(Debug)]
 pub(crate) struct IntrusiveStack<T: Linked> {
-    /// Bears no mark.
+    /// The latest item, without a mark; null if nothing waits.
     head: AtomicPtr<T>,
     /// Not 0, and less than the alignment of `T`.
     mark: usize,
@@ -94,8 +93,8 @@ impl<T: Linked> IntrusiveStack<T> {
     pub(crate) fn leave(&self, item: &T, reference: impl FnOnce() -> T::Ref) {
         // ORDERING: AcqRel, partner of the swap in `take_all`: either this exchange comes
         // first, and the taker sees all that was done to the item before it; or it comes
-        // later, finds no mark, and the item is left once more. It writes even a link that
-        // stays as it is: a load could be older than the swap.
+        // later, finds no mark, and the item is left once more. The exchange writes a link
+        // even if it does not change: a load could return a value from before the swap.
         let keep_or_mark = |next: *mut T| {
             Some(if self.waits_here(next) {
                 next
@@ -131,7 +130,7 @@ impl<T: Linked> IntrusiveStack<T> {
         }
     }
 
-    /// Takes all that waits, latest first.
+    /// Takes all items that wait, the latest first.
     pub(crate) fn take_all(&self) -> impl Iterator<Item = T::Ref> + use<'_, T> {
         // ORDERING: Acquire sees the links of all items in the chain: each was
         // published by a Release CAS on `head`, and the later ones continue its
@@ -153,13 +152,13 @@ impl<T: Linked> IntrusiveStack<T> {
         })
     }
 
-    /// Erases the mark of a stack that a parent had.
+    /// Removes an item's mark if it is that of a parent's stack.
     pub(crate) fn erase_other_mark(&self, item: &T) {
         let link = &item.link().next;
         let next = link.load(Ordering::Relaxed);
         if !next.is_null() && !self.waits_here(next) {
-            // ORDERING: Relaxed: whether it is null or bears another mark makes no
-            // difference to anybody here.
+            // ORDERING: Relaxed: a link that is null and one with another mark mean the
+            // same to this stack.
             let _ =
                 link.compare_exchange(next, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
         }

@@ -1,51 +1,53 @@
 //! The outcomes of the last N reports: how many of them failed, and how many were slow?
 //!
 //! A ring of N slots. Each report takes the next position, and with it the slot of the report N
-//! before. Three kinds of word:
+//! before. The *evidence* is the outcomes that count; it begins again in a newer generation of the
+//! circuit, or at a restart. There are three kinds of word:
 //!
 //! - The **head** says which position is next and of which evidence. One exchange takes a
-//!   position. The number of reports that count follows from it: N once the ring is full, and
-//!   the next position before that.
+//!   position. The number of reports that count follows from the head: N once the ring is full,
+//!   and the next position before that.
 //! - A **slot** holds the last outcome there that was not good (failed, slow, or both), with its
-//!   lap and its *epoch*, a number that is another one whenever the evidence begins again. Or it
-//!   says that this outcome has been taken out. Slots are not emptied when the evidence begins
-//!   again: what is of another epoch adds nothing.
+//!   lap and its *epoch*, a number that changes whenever the evidence begins again. Or it says
+//!   that this outcome has been taken out. Slots are not emptied when the evidence begins again:
+//!   an outcome of another epoch adds nothing.
 //! - The **sums** say how many entries in the slots of an epoch are failures, and how many slow.
 //!
 //! A good outcome looks like one that has not been written. So a good report that finds nothing
-//! to take out of its slot makes one shared write, the one in the head. Any other report makes
-//! two or three.
+//! to take out of its slot makes one shared write, to the head. Any other report makes two or
+//! three.
 //!
 //! # Why no outcome is lost or counted twice
 //!
-//! Slots change by compare-and-exchange only. The thread whose exchange succeeds adds to the sums
-//! what the new entry adds, less what the old one added. Whatever the order, these changes add
+//! Slots change by compare-and-exchange only. The thread whose exchange succeeds changes the sums
+//! by what the new entry adds, less what the old one added. Whatever the order, these changes add
 //! up to what is in the slots.
 //!
 //! A reporter may be stopped after it took a position. It delays no other thread:
 //!
 //! - *It goes on in time*: no later report has its slot. It writes over what is there.
-//! - *A report a lap later has the slot, or the evidence has begun again*: a late outcome is
+//! - *A report a lap later has the slot, or the evidence has begun again*: the late outcome is
 //!   no longer among the last N, and is dropped.
-//! - *That happens while it writes*: it looks at the head again after it has written, and takes
-//!   its own entry out. The later report, if it is good, writes nothing, and may have looked
-//!   before. A fence between writing and looking, on either side, makes one of them see the other.
-//!   If both do, one exchange succeeds.
+//! - *That happens while it writes*: it reads the head again after it has written, and takes
+//!   its own entry out. The later report, if it is good, writes nothing, and may have read the
+//!   slot before the late one wrote. Both reports execute a fence between their write (the later
+//!   one to the head) and their read, so one of them sees the other's. If both do, one exchange
+//!   succeeds.
 //!
-//! Until it goes on, the outcome of N reports before is still in its slot. The next report takes
-//! that out: each looks at the slot before its own. So a position without outcome counts as a
-//! call, and as no failure.
+//! Until the stopped reporter goes on, the outcome of N reports before is still in its slot. The
+//! next report takes that outcome out: each report checks the slot before its own. So a position
+//! without outcome counts as a call, and as no failure.
 //!
 //! A thread must know whether what it finds in a slot or in the sums is older or newer than what it
 //! brings. It does not compare epochs or laps for that: numbers that wrap have no order. The head
-//! decides. It is read after the slot or the sums: a thread that wrote something newer there had
-//! changed the head before.
+//! decides. A thread reads the head after the slot or the sums. Any thread that wrote something
+//! newer there had changed the head before.
 //!
 //! # What is promised
 //!
 //! - Once reporters are quiescent, failures and slow calls are exactly those of the last
 //!   min(N, reports since the evidence began) reports, in the order of their positions.
-//! - A report that fails or is slow reads the counts after it has changed the sums: of reports at
+//! - A report that fails or is slow reads the counts after it has changed the sums. Of reports at
 //!   the same time, the last one to change the sums sees the changes and positions of all.
 //! - If a report is stopped after it took a position, and the next one is not, the counts are
 //!   those with a good outcome in its place.
@@ -56,30 +58,31 @@
 //!   thread's has succeeded.
 //! - A report of an older generation than the ring's counts nowhere. "Older" is up to half a
 //!   round of generations. So a report, a restart or a [`LastCalls::follow`] must come at least
-//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round. The
-//!   circuit follows after each closing.
+//!   every 4 095 generations; otherwise reports count nowhere until the other half of the round.
+//!   The circuit calls `follow` after each closing.
 //!
 //! # Where numbers wrap
 //!
-//! What is compared is compared for equality, so a wrap can do harm only to a thread that is
-//! stopped for exactly a round. Positions repeat after 2³² to 2³³ reports, which take minutes. To be
-//! taken for current, a report has to be stopped for a multiple of that, give or take N. Epochs
-//! repeat after 131 071 beginnings. Either a thread is stopped for exactly that many. Or a slot
-//! keeps its outcome as long, and the report that would take it out in the first lap is still
-//! under way in the second.
+//! Numbers are compared only for equality, so a wrap can do harm only to a thread that is stopped
+//! for exactly a round. Positions repeat after 2³² to 2³³ reports, which take minutes. To be taken
+//! for current, a report has to be stopped for a multiple of that, give or take N. Epochs repeat
+//! after 131 071 beginnings. Harm needs one of two cases. A thread is stopped for exactly that
+//! many. Or a slot keeps its outcome for as many, and the report that would take it out in the
+//! first lap is still under way in the second.
 //!
 //! # What was rejected
 //!
 //! - *Counting in the slots when a report asks*: N loads for each failure.
 //! - *Sums in the head*: one exchange fewer, and 51 bits for three numbers up to 100 000, which
 //!   leaves none for laps and epochs.
-//! - *Writing good outcomes, too*: a second shared write for each, and a late outcome would find
-//!   in the slot that it is late. That is worth a second look at the head after a failure.
-//! - *Emptying the slots at a restart*: N writes, beside reports.
-//! - *A position by addition*: a late report of an older generation would take one of the newer
-//!   evidence. It could not give it back: the report that it pushes out may have seen that, and
-//!   have dropped its outcome.
-//! - *A lock*: a reporter that is stopped inside stops all others.
+//! - *Writing good outcomes, too*: a second shared write for each. A late outcome would then see
+//!   from the slot that it is late, which would only spare a second look at the head after a
+//!   failure.
+//! - *Emptying the slots at a restart*: N writes, while reports go on.
+//! - *A position by addition*: a late report of an older generation would take a position of the
+//!   newer evidence. It could not give the position back: the report whose slot it took may have
+//!   seen that, and have dropped its outcome.
+//! - *A lock*: a reporter that is stopped while it holds the lock stops all others.
 
 use crate::sys::atomic::{AtomicU64, Ordering, fence_after_rmw};
 use crate::values::generation::Generation;
@@ -91,7 +94,7 @@ mod words;
 
 /// The outcomes of the last N reports of one circuit.
 ///
-/// | field | who writes | who reads | ordering |
+/// | field | written by | read by | ordering |
 /// |---|---|---|---|
 /// | `head` | each report; a restart | the same | a fence after it |
 /// | `slots` | their reports, the next ones | the same | a fence, Acquire |
@@ -104,7 +107,7 @@ pub(crate) struct LastCalls {
     slots: Box<[AtomicU64]>,
 }
 
-/// On cache lines of its own, also for processors that fetch two at a time.
+/// A word on cache lines of its own, even for processors that fetch two at a time.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Line(AtomicU64);
@@ -114,14 +117,14 @@ struct Line(AtomicU64);
 pub(crate) struct Claim {
     epoch: Epoch,
     place: Place,
-    /// The slot had a position before, in the same epoch.
+    /// Whether the slot had a position before, in the same epoch.
     again: bool,
-    /// How many reports count with this one.
+    /// How many reports count, including this one.
     calls: u32,
 }
 
 impl Claim {
-    /// What an entry that is found in the slot has added to the sums.
+    /// What an entry that this report finds in its slot has added to the sums.
     fn addition_before(self, entry: Entry) -> Change {
         if self.again {
             entry.addition(self.epoch)
@@ -144,9 +147,9 @@ impl LastCalls {
         }
     }
 
-    /// Adds a report that belongs to this generation, and returns what counts with it. The first
-    /// one of a newer generation begins the evidence again. One of an older generation counts
-    /// nowhere, and returns zeros.
+    /// Adds a report that belongs to this generation, and returns the counts with it. The first
+    /// report of a newer generation begins the evidence again. A report of an older generation
+    /// counts nowhere, and zeros are returned.
     pub(crate) fn report(&self, generation: Generation, outcome: Outcome) -> Counts {
         match self.claim(generation) {
             Some(claim) => self.settle(claim, outcome),
@@ -154,24 +157,25 @@ impl LastCalls {
         }
     }
 
-    /// What counts now for this generation: zeros unless the evidence is of it.
+    /// The counts of this generation. Zeros if the evidence is of another one.
     pub(crate) fn counts(&self, generation: Generation) -> Counts {
         self.counts_if(|head| head.is_of(generation))
     }
 
-    /// Begins the evidence again, in the ring's generation or a newer one. Does nothing in an older
-    /// one.
+    /// Begins the evidence again, if `generation` is the ring's or a newer one. Otherwise does
+    /// nothing.
     pub(crate) fn restart(&self, generation: Generation) {
         self.begin_unless(generation, |head| head.calls(self.shape) == 0);
     }
 
-    /// Begins the evidence of a newer generation, unless a report has done so. The thread that
-    /// closes the circuit calls it, so that no later generation is taken for an older one.
+    /// Begins the evidence of a newer generation, unless a report has done so. Called by the thread
+    /// that closes the circuit, so that no later generation is taken for an older one.
     pub(crate) fn follow(&self, generation: Generation) {
         self.begin_unless(generation, |_| true);
     }
 
-    /// Begins the evidence in a newer generation, and in the ring's own one unless it may stay.
+    /// Begins the evidence again if `generation` is newer, or if it is the ring's and `may_stay`
+    /// returns false for the head.
     fn begin_unless(&self, generation: Generation, may_stay: impl Fn(Head) -> bool) {
         let mut seen = self.head.0.load(Ordering::Relaxed);
         loop {
@@ -223,7 +227,7 @@ impl LastCalls {
         }
     }
 
-    /// Writes the outcome of a position, and returns what counts with it.
+    /// Writes the outcome of a position, and returns the counts with it.
     pub(crate) fn settle(&self, claim: Claim, outcome: Outcome) -> Counts {
         if claim.again {
             self.close_before(claim);
@@ -239,8 +243,8 @@ impl LastCalls {
         if outcome.is_good() {
             return self.counts_of(claim.epoch, claim.calls, self.read_sums());
         }
-        // With the positions of all whose changes are in the sums, so that the last report to
-        // change them misses none.
+        // Read again, with the positions of all reports whose changes are in the sums: the last
+        // report to change them misses none.
         self.counts_if(|head| head.epoch() == claim.epoch)
     }
 
@@ -264,8 +268,8 @@ impl LastCalls {
         }
     }
 
-    /// What a good report does: takes the outcome of an earlier lap out of its slot. Returns how
-    /// that changes the sums.
+    /// Takes the outcome of an earlier lap out of the slot of a good report. Returns how that
+    /// changes the sums.
     fn clear(&self, claim: Claim) -> Change {
         let slot = self.slot(claim.place);
         let mut seen = read(slot);
@@ -278,8 +282,8 @@ impl LastCalls {
         Change::NONE
     }
 
-    /// What every other report does: writes its outcome into its slot, unless a later report has
-    /// that. Returns how that changes the sums.
+    /// Writes the outcome of a report that is not good into its slot, unless a later report has the
+    /// slot. Returns how that changes the sums.
     fn write(&self, claim: Claim, outcome: Outcome) -> Change {
         let slot = self.slot(claim.place);
         let entry = Entry::new(claim.epoch, claim.place, outcome);
@@ -305,8 +309,8 @@ impl LastCalls {
         entry.addition(claim.epoch).minus(before)
     }
 
-    /// Whether the position of a place is the last one that has its slot. What was read in the
-    /// slot before is then older.
+    /// Whether no later position has the slot of this place. If so, an entry that was read in the
+    /// slot before this call is older.
     fn is_last(&self, epoch: Epoch, place: Place) -> bool {
         self.read_head().leaves(epoch, place, self.shape)
     }
@@ -315,7 +319,8 @@ impl LastCalls {
         &self.slots[place.index as usize]
     }
 
-    /// Adds to the sums of an epoch, unless it is over. Those of another one make way.
+    /// Adds a change to the sums of an epoch, replacing those of another one. Does nothing if the
+    /// epoch is over.
     fn change_sums(&self, epoch: Epoch, change: Change) {
         let mut seen = self.read_sums();
         loop {
@@ -345,7 +350,7 @@ impl LastCalls {
     }
 
     fn counts_if(&self, counts: impl Fn(Head) -> bool) -> Counts {
-        // The sums first: the head then has the positions of all that they count.
+        // The sums first: the head then includes the positions of all reports that they count.
         let sums = self.read_sums();
         let head = self.read_head();
         if counts(head) {
@@ -371,17 +376,18 @@ impl LastCalls {
 
     fn read_sums(&self) -> Sums {
         // ORDERING: Acquire, partner of the fence in `claim`: what is read in the head afterwards
-        // is no older than the positions of those who changed the sums.
+        // is no older than the positions of the reports that changed the sums.
         Sums::from_bits(self.sums.0.load(Ordering::Acquire))
     }
 
     fn read_head(&self) -> Head {
-        // ORDERING: Relaxed. A thread that reads it has acquired the slot or the sums that it
-        // decides about, or wants no more than a number.
+        // ORDERING: Relaxed. The calling thread has acquired the slot or the sums that the head
+        // decides about, or only needs a number.
         Head::from_bits(self.head.0.load(Ordering::Relaxed))
     }
 
-    /// Returns the current head if it is no longer the one that was seen.
+    /// Replaces the head if it is still the one that was seen. Otherwise returns the current head
+    /// as the error.
     fn exchange_head(&self, seen: u64, next: Head) -> Result<(), u64> {
         // ORDERING: Relaxed. The fence in `claim` comes after it.
         self.head
@@ -397,7 +403,8 @@ fn read(slot: &AtomicU64) -> Entry {
     Entry::from_bits(slot.load(Ordering::Acquire))
 }
 
-/// Returns what is in the slot if it is no longer what was seen.
+/// Replaces the entry if it is still the one that was seen. Otherwise returns the current entry as
+/// the error.
 fn exchange(slot: &AtomicU64, seen: Entry, next: Entry) -> Result<(), Entry> {
     // ORDERING: Relaxed on success: the fence in `claim` releases the position of the entry.
     // Acquire on failure, as in `read`.

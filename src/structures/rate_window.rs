@@ -1,40 +1,40 @@
 //! How many calls were reported, failed and were slow within the last stretch of time.
 //!
-//! A healthy call writes nothing for it that another thread's call reads. Successes are counted in
-//! cells of one thread each in any case ([`striped_counter`](super::striped_counter)). For each place
-//! of cells there is a small ring of [`Marks`]: how far the count of the place was when each bucket of
-//! time began. A cell's owner sees to the mark before its first success in a bucket, in the branch
-//! that it takes anyway when the clock's tick has changed. Threads have the same place if their cells
-//! lie on the same line, or would, if there were no larger block than the first. So there are as many
-//! places as threads can run at once, and however many cells come later, no marks have to.
+//! A healthy call does not write to memory that another thread's call reads. Successes are counted
+//! in cells of one thread each in any case ([`striped_counter`](super::striped_counter)). For each
+//! place of cells there is a small ring of [`Marks`]: the count of the place when each bucket of
+//! time began. A cell's owner writes the mark before its first success in a bucket, in the branch
+//! that it takes anyway when the clock's tick has changed. Threads have the same place if their
+//! cells lie on the same line, or would, if there were no larger block than the first. So there are
+//! as many places as threads can run at once, and cells that are added later need no marks.
 //! What was counted at a place within the window is its count less the least mark inside of it. The
 //! thread that asks, which has just reported something bad, adds up the places.
 //!
-//! Failures and slow calls are seldom. Each of the two is one count that all threads write, with
+//! Failures and slow calls are rare. Each of the two is one count that all threads write, with
 //! marks of its own. A third one, `late`, has the successes that are in the cells
 //! and must not be in a rate: a permit's success is counted before it is known to be stale.
 //!
 //! # What is promised
 //!
-//! - With the window's length T in [`BUCKETS`](marks::BUCKETS) buckets, the counts are those of a stretch that ends
-//!   now and is at least T less a bucket and at most T long. All three are of the same stretch, by
-//!   the coarse clock.
-//! - What was counted in all is read together with what is in the window: of each count, both are of
-//!   one moment. A thread that is stopped in between does not mix two.
+//! - With the window's length T in [`BUCKETS`](marks::BUCKETS) buckets, the counts are those of a
+//!   stretch that ends now and is at least T less a bucket and at most T long. All three are of the
+//!   same stretch, by the coarse clock.
+//! - The total of each count is read together with the part in the window, at one moment. So they
+//!   fit together even if the thread is stopped between two counts.
 //! - Once reporters are quiescent, no report in that stretch is missing, and none is in it twice.
-//!   Meanwhile at most the one report of each thread that is under way is missing, or is counted
+//!   Meanwhile, of each thread at most the report that is under way is missing, or is counted
 //!   as of a later moment than it was given.
 //! - A report takes no lock and allocates nothing.
 //!
 //! A thread that asks and is stopped for longer than a bucket may miss marks that were overwritten
 //! since. So it compares the clock before and after ([`RateWindow::counted`]), and asks again.
 //!
-//! A thread that begins a bucket may not see the last reports of others at its place, if they have been
-//! made at the same moment. They count as reports of the new bucket.
+//! A thread that begins a bucket may not see the last reports of other threads at its place, if
+//! they were made at the same moment. They count as reports of the new bucket.
 //!
 //! Rejected: marks for each cell, which would be most of the memory of a circuit that many threads
 //! use; a ring of counts that all threads add to, which is a shared write for each call; sums
-//! that decay, which answer for no stretch that a person could name; a log of calls.
+//! that decay, which are of no definite stretch of time; a log of calls.
 
 mod marks;
 #[cfg(all(test, not(loom)))]
@@ -50,7 +50,7 @@ use crate::values::rates::Sums;
 /// The window of one connection, of one length.
 pub(crate) struct RateWindow {
     buckets: Buckets,
-    /// Of the successes at each place.
+    /// The marks of the successes at each place.
     places: Box<[Line<Marks>]>,
     failures: Line<Count>,
     slow: Line<Count>,
@@ -61,7 +61,7 @@ pub(crate) struct RateWindow {
 #[derive(Clone, Copy)]
 pub(crate) struct Counted<T = Sums> {
     pub(crate) within: T,
-    /// Since the window was made, and the successes before.
+    /// All since the window was made. The successes before that are included.
     pub(crate) in_all: T,
 }
 
@@ -72,11 +72,12 @@ struct Count {
 }
 
 impl RateWindow {
-    /// Of `span` ms, from `now` on: what the cells have counted before is outside of it. Allocates.
+    /// A window of `span` ms that begins at `now`: what the cells have counted before is outside.
+    /// Allocates.
     pub(crate) fn new(span: u64, totals: Totals<'_>, now: u64) -> Self {
         let buckets = Buckets::of(span);
         let here = buckets.at(now);
-        // A block of cells that comes later begins with zeroes.
+        // The cells of a block that is added later begin at zero, so these marks stay right.
         let begun = |place| {
             let marks = Marks::new();
             marks.begin(buckets, here, || totals.successes_at(place));
@@ -91,8 +92,9 @@ impl RateWindow {
         }
     }
 
-    /// For a cell's owner, before it counts a success at `now` that is the first of its tick; for
-    /// the shared cell, any thread.
+    /// Writes the mark of the bucket of `now`, if the place has none. Called by a cell's owner
+    /// before it counts a success that is the first of its tick. For the shared cell, any thread
+    /// calls it.
     pub(crate) fn turn(&self, totals: Totals<'_>, cell: &Cell, now: u64) {
         let place = totals.place(cell);
         let here = self.buckets.at(now);
@@ -111,7 +113,7 @@ impl RateWindow {
         self.slow.0.add(self.buckets, now);
     }
 
-    /// Takes a success back that was counted in a cell and belongs to no rate.
+    /// Excludes a success that was counted in a cell and belongs to no rate.
     pub(crate) fn was_late(&self, now: u64) {
         self.late.0.add(self.buckets, now);
     }
@@ -125,7 +127,7 @@ impl RateWindow {
     }
 
     /// What is within the window that ends now, and what was counted in all. `None` if this thread
-    /// was stopped each time for longer than a bucket.
+    /// was stopped for longer than a bucket in each of several tries.
     pub(crate) fn counted(&self, totals: Totals<'_>, clock: impl Fn() -> u64) -> Option<Counted> {
         const TRIES: usize = 4;
         let mut here = self.buckets.at(clock());
@@ -147,8 +149,9 @@ impl RateWindow {
     }
 
     fn counted_at(&self, totals: Totals<'_>, here: Bucket) -> Counted {
-        // In the opposite order of `failed`, `was_slow` and of a success, which is in its cell
-        // before: a report that comes meanwhile makes the rates lower, not higher.
+        // A reporter counts a failure, or a success in its cell, before it calls `was_slow` or
+        // `was_late`. This reads in the opposite order, and successes last: a report that comes
+        // meanwhile makes the rates lower, not higher.
         let slow = self.slow.0.counted(self.buckets, here);
         let failures = self.failures.0.counted(self.buckets, here);
         let late = self.late.0.counted(self.buckets, here);
@@ -174,9 +177,10 @@ impl RateWindow {
         }
     }
 
-    /// All that was counted since the window was made, and the successes before: for what is
-    /// counted from now on. In the opposite order of [`RateWindow::counted`]: what comes meanwhile,
-    /// while this thread may be stopped for long, makes the rates lower, not higher.
+    /// All that was counted since the window was made, and the successes before: the starting point
+    /// of counts from now on. Read in the opposite order of [`RateWindow::counted`]. So a report
+    /// that comes meanwhile makes those rates lower, not higher, however long this thread is
+    /// stopped.
     pub(crate) fn sums(&self, totals: Totals<'_>) -> Sums {
         let successes = totals.sum().successes;
         let [late, failures, slow] =
@@ -188,7 +192,7 @@ impl RateWindow {
         }
     }
 
-    /// Whether so much time has passed since `before` that a mark of then is outdated.
+    /// Whether `now` is so much later than `before` that marks may have been overwritten since.
     pub(crate) fn is_stale(&self, before: u64, now: u64) -> bool {
         self.buckets.at(now).is_past_next(self.buckets.at(before))
     }
@@ -198,7 +202,7 @@ impl RateWindow {
         self.buckets.span()
     }
 
-    /// The number of the bucket of `now`, for comparisons.
+    /// The number of the bucket of `now`, to be compared with others.
     pub(crate) fn bucket(&self, now: u64) -> u64 {
         self.buckets.at(now).number()
     }
@@ -213,15 +217,15 @@ impl Count {
     }
 
     fn count(&self) -> u64 {
-        // ORDERING: Acquire, partner of the Release in `add`: who finds a slow call finds it among
-        // the failures or in its cell.
+        // ORDERING: Acquire, partner of the Release in `add`: a thread that finds a slow call finds
+        // it among the failures or in its cell.
         self.count.load(Ordering::Acquire)
     }
 
-    /// No older than what this thread has read before.
+    /// The latest count.
     fn latest(&self) -> u64 {
-        // ORDERING: Acquire, as in `count`. It is a write that changes nothing, which finds the
-        // last one: a load could find a count that is older than a success that it came before.
+        // ORDERING: Acquire, as in `count`. A write that changes nothing, because it reads the
+        // latest value. A load could return a count from before a success that this thread read.
         self.count.fetch_add(0, Ordering::Acquire)
     }
 

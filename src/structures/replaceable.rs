@@ -1,9 +1,9 @@
-//! A value behind one pointer, which another takes the place of while threads read it.
+//! A value behind one pointer, which may be replaced while threads read it.
 //!
-//! A reader pins itself, loads the pointer, and reads: no shared write. Who replaces the value hands
-//! the old one to [`reclaim`], which drops it when no pinned thread can have it any
-//! more. Rejected: [`arc_swap`], which serves the settings and profiles, since its readers may keep
-//! what they load; its load and drop are two read-modify-writes, 12 ns of a report of 40.
+//! A reader pins itself, loads the pointer, and reads: no shared write. The thread that replaces
+//! the value hands the old one to [`reclaim`], which drops it when no pinned thread can have it any
+//! more. Rejected: [`arc_swap`], whose load and drop are two read-modify-writes, 12 ns of a report
+//! of 40. It serves the settings and profiles, where readers may keep what they load.
 
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -11,10 +11,10 @@ use std::ptr::{self, NonNull};
 use crate::reclaim::{self, Guard};
 use crate::sys::atomic::{AtomicPtr, Ordering};
 
-/// At first, none.
+/// A pointer to the current value. At first there is none.
 pub(crate) struct Replaceable<T>(AtomicPtr<T>);
 
-/// A value, which stays as long as this does.
+/// A loaded value, which lives at least as long as this.
 pub(crate) struct Loaded<T> {
     value: NonNull<T>,
     /// Keeps the value.
@@ -33,8 +33,8 @@ impl<T: Send + Sync> Replaceable<T> {
         Some(Loaded { value, guard })
     }
 
-    /// Puts `next` in the place of `current`, if that is what is there. Otherwise it is dropped, and
-    /// the answer is false.
+    /// Puts `next` in the place of `current`, if `current` is still there. Otherwise drops `next`
+    /// and returns false.
     pub(crate) fn replace(&self, current: Option<&Loaded<T>>, next: Option<Box<T>>) -> bool {
         let guard = reclaim::pin();
         let old = current.map_or(ptr::null_mut(), |loaded| loaded.value.as_ptr());
@@ -47,10 +47,10 @@ impl<T: Send + Sync> Replaceable<T> {
             .is_ok();
         let unused = if has_replaced { old } else { new };
         if !unused.is_null() && has_replaced {
-            // SAFETY: it came from a box, and this thread alone took it off the pointer, where no
-            // thread finds it from now on.
+            // SAFETY: it came from a box, and this thread's exchange took it off the pointer, where
+            // no thread finds it from now on.
             unsafe { guard.retire(unused, destroy) };
-            // A hundred that wait to be freed together may be a hundred megabytes.
+            // Flushed, since a full bag of such values may be a hundred megabytes.
             guard.flush();
         } else if !unused.is_null() {
             // SAFETY: it came from a box, above, and was never shared.
@@ -73,8 +73,8 @@ impl<T> Deref for Loaded<T> {
 
     fn deref(&self) -> &T {
         let _ = &self.guard;
-        // SAFETY: it was loaded while this thread was pinned by `guard`, which is not dropped yet:
-        // who has replaced it since has only retired it.
+        // SAFETY: it was loaded while this thread was pinned by `guard`, which is not dropped yet.
+        // A thread that has replaced it since has only retired it (`replace`).
         unsafe { self.value.as_ref() }
     }
 }
@@ -84,7 +84,7 @@ impl<T> Drop for Replaceable<T> {
         // Relaxed: no other thread has it any more.
         let value = self.0.load(Ordering::Relaxed);
         if !value.is_null() {
-            // SAFETY: it came from a box, and what is dropped is not used any more.
+            // SAFETY: it came from a box (`replace`), and `&mut self` says that no thread uses it.
             drop(unsafe { Box::from_raw(value) });
         }
     }

@@ -1,11 +1,11 @@
-//! Memory for those who need some in the middle of a report, where nothing may be allocated.
+//! Blocks of memory for reports, which must not allocate.
 //!
-//! A few blocks always lie ready. A report takes one by a `swap`; [`Stock::refill`], called where
-//! time does not matter (registration, the driver's turn), makes up for those taken. A report that
-//! finds none does without, has the driver woken, and a later one tries again. A stock that was
+//! A few blocks always lie ready. A report takes one by a `swap`. [`Stock::refill`], called where
+//! time does not matter (registration, the driver's turn), replaces those taken. A report that
+//! finds none does without and has the driver woken; a later one tries again. A stock that was
 //! found empty is filled with twice as many blocks the next time: a process in which hundreds of
 //! connections need one has some for all of them after a few turns. Of blocks that are large and
-//! seldom needed none lie ready until the first one is asked for.
+//! seldom needed, none lie ready until one is asked for.
 //!
 //! The slots are exchanged whole, null for a block and back, so there is
 //! nothing like a list's ABA problem.
@@ -24,8 +24,8 @@ impl<T, const SLOTS: usize> Reserve<T, SLOTS> {
     /// Takes a block, if there is one.
     pub(crate) fn take(&self) -> Option<Box<T>> {
         self.slots.iter().find_map(|slot| {
-            // An empty slot is only read, so an empty reserve stays a line that
-            // all cores may keep.
+            // An empty slot is only read, so all cores may keep the cache line
+            // of an empty reserve.
             if slot.load(Ordering::Relaxed).is_null() {
                 return None;
             }
@@ -54,8 +54,8 @@ impl<T, const SLOTS: usize> Reserve<T, SLOTS> {
         drop(unsafe { Box::from_raw(block) });
     }
 
-    /// Fills the empty ones of the first `count` slots. Allocates: not for the
-    /// path of a report. Costs a few loads when nothing is missing.
+    /// Fills the empty ones of the first `count` slots. Allocates, so a report must
+    /// not call it. Costs a few loads when nothing is missing.
     pub(crate) fn refill(&self, count: usize, make: fn() -> Box<T>) {
         for slot in self.slots.iter().take(count) {
             if slot.load(Ordering::Relaxed).is_null() {
@@ -77,16 +77,16 @@ shipped! {
 
     const SLOTS: usize = 64;
 
-    /// A process's reserve of one kind of block, and how much of it is asked for.
+    /// A process's reserve of one kind of block, and the demand for it.
     pub(crate) struct Stock<T> {
         reserve: Reserve<T, SLOTS>,
         /// How many blocks lie ready after a refill.
         ready: AtomicUsize,
-        /// What the next refill finds: nothing to do, blocks that were taken, or an empty
-        /// reserve, and then whether the driver has been woken for it, in which incarnation: the
-        /// driver of the parent of a fork does nothing for the child. Relaxed throughout: a
-        /// hint, which may be late but never says that there is nothing to do for ever, since
-        /// who finds the reserve empty writes last.
+        /// State of the reserve: [`MET`] (nothing to do), [`TAKEN`] (blocks were taken),
+        /// [`UNMET`] (found empty), or [`CALLED_FOR`] plus n (found empty; the driver of fork
+        /// incarnation n has been woken). A parent's driver does nothing for the child.
+        /// Relaxed throughout: a hint, which may be late. It does not say for ever that there
+        /// is nothing to do: the thread that finds the reserve empty writes last.
         demand: AtomicU32,
         make: fn() -> Box<T>,
     }
@@ -119,7 +119,7 @@ shipped! {
 
         /// Takes a block, if there is one.
         pub(crate) fn take(&self) -> Option<Box<T>> {
-            // Once it is known to be empty, no thread searches it.
+            // No thread searches a reserve that was found empty.
             let demand = self.demand.load(Ordering::Relaxed);
             if demand >= UNMET {
                 return None;
@@ -133,7 +133,7 @@ shipped! {
             block
         }
 
-        /// What [`Stock::take`] says when it finds nothing.
+        /// Sets the demand as [`Stock::take`] does when it finds nothing.
         #[cfg(test)]
         pub(crate) fn say_empty(&self) {
             self.demand.store(UNMET, Ordering::Relaxed);
@@ -143,8 +143,8 @@ shipped! {
             self.reserve.give_back(block);
         }
 
-        /// Whether the caller has to see to it that the driver calls [`Stock::refill`] soon:
-        /// true for one of those that found the reserve empty.
+        /// Whether the caller has to wake the driver, which calls [`Stock::refill`]. True for
+        /// one of the threads that ask while the reserve is known to be empty.
         pub(crate) fn wants_refill(&self) -> bool {
             let demand = self.demand.load(Ordering::Relaxed);
             let called_for = CALLED_FOR + fork::incarnation();
@@ -156,7 +156,7 @@ shipped! {
                     .is_ok()
         }
 
-        /// Makes up for the blocks that were taken.
+        /// Replaces the blocks that were taken.
         #[inline]
         pub(crate) fn refill(&self) {
             if self.demand.load(Ordering::Relaxed) != MET {
@@ -166,7 +166,7 @@ shipped! {
 
         #[cold]
         fn fill(&self) {
-            // Before the work: what is taken meanwhile is for the next one.
+            // Before the work: blocks taken meanwhile are left to the next refill.
             let demand = self.demand.swap(MET, Ordering::Relaxed);
             let mut ready = self.ready.load(Ordering::Relaxed);
             if demand >= UNMET {

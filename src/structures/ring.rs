@@ -37,9 +37,9 @@
 //!   with a pause of fixed length after each that failed (some 60 µs in all if
 //!   every one does), then gives the value back. An attempt fails only because
 //!   another producer claimed the position first. A push waits for no thread.
-//! - **A pop is lock-free among consumers**: it goes round again only when
-//!   another consumer has claimed a value meanwhile.
-//! - **Nothing of the user's runs between claim and publication**: values move
+//! - **A pop is lock-free among consumers**: it tries again only when another
+//!   consumer has claimed a value meanwhile.
+//! - **No user-supplied code runs between claim and publication**: values move
 //!   in and out bitwise, so no panic can leave a slot claimed.
 //!
 //! # What it does not
@@ -50,30 +50,30 @@
 //!   consumer preempted between its claim and its release keeps its slot, and
 //!   producers that come round to it see "full". Either way the other side
 //!   returns at once, and the ring goes on when the thread does. A thread that
-//!   never does, as in the child of a `fork`, leaves the ring stuck: a child
-//!   starts with a new one. (Dropping a stuck ring is sound.)
-//! - **"Full" is a moment's view.** It is reported when the next slot is still
-//!   taken by the lap before, although a consumer may be freeing it this very
-//!   moment, or may have freed others behind it; and when all attempts were
-//!   lost, however much room there is. A slot whose release *happens before*
-//!   the push is always seen free. "Full" does not imply that there is
-//!   something to pop.
-//! - **"Empty" is one too.** It only says that the next value in order is not
-//!   there yet. Values whose push happens before the pop, together with every
-//!   push claimed earlier, are always seen. A consumer that sleeps on "empty"
-//!   must be woken by *every* producer after its push; and the two need a
-//!   handshake of their own, because a push ends in a release store, which a
-//!   later load may overtake.
+//!   never runs again, as in the child of a `fork`, leaves the ring stuck: a
+//!   child starts with a new one. (Dropping a stuck ring is sound.)
+//! - **"Full" may be out of date when it is returned.** A push reports it when
+//!   the next slot is still taken by the lap before, although a consumer may be
+//!   freeing it at this moment, or may have freed others behind it. A push also
+//!   reports it when all attempts were lost, however many slots are free. A slot
+//!   whose release *happens before* the push is always seen free. "Full" does
+//!   not imply that there is something to pop.
+//! - **"Empty" may be out of date too.** It only says that the next value in
+//!   order is not there yet. A value whose push happens before the pop is always
+//!   seen if every push that claimed an earlier position happens before the pop
+//!   as well. A consumer that sleeps on "empty" must be woken by *every* producer
+//!   after its push. The two need a handshake of their own, because a push ends
+//!   in a release store, which a later load may overtake.
 //!
 //! # What was rejected
 //!
 //! - *`fetch_add` on the tail*, which wins every race: a position once taken
 //!   must be filled, so a full ring makes its producer wait.
 //! - *Looking at the other side's counter* to tell full from "being freed", as
-//!   crossbeam's `ArrayQueue` does: exact, but it brings the consumers' line to
-//!   the producers, and the exact answer is worth having only to a thread that
-//!   is ready to spin for it. A *cached* copy of it buys nothing here: the
-//!   stamp must be read anyway and says the same.
+//!   crossbeam's `ArrayQueue` does: exact, but producers would read the cache
+//!   line that consumers write. The exact answer helps only a thread that is
+//!   ready to spin for it. A *cached* copy of the counter gains nothing here:
+//!   the stamp must be read anyway and says the same.
 //! - *Closures that build or use a value inside its slot*: they save one copy
 //!   of a few lines, and put user code, its panics and its slowness between
 //!   claim and publication.
@@ -94,10 +94,10 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 24;
 /// Each failure is another producer's success.
 pub(crate) const PUSH_ATTEMPTS: u32 = 32;
 
-/// How long the loser of a race stands back, see [`pause`]: some 2 µs, long enough
-/// for the winner to use the line it has won many times. With shorter or growing
-/// pauses two producers tend to take it from each other at every push (two cores of a
-/// Zen 5 EPYC: 55 ns per push, against 12).
+/// The backoff of the loser of a race, in units of [`pause`]: some 2 µs, long enough
+/// for the winner to use the cache line it has won many times. With shorter or growing
+/// pauses two producers tend to take the line from each other at every push (two cores of
+/// a Zen 5 EPYC: 55 ns per push, against 12).
 const PAUSES: u32 = 48;
 
 /// A counter that one side writes all the time, alone on its line. 128 bytes,
@@ -121,7 +121,7 @@ pub(crate) struct Ring<T> {
     head: Counter,
     /// Positions claimed by producers. Never more than `head + capacity`.
     tail: Counter,
-    /// As many as the capacity, a power of two. Never changes.
+    /// The slots. Their number is the capacity, a power of two, and never changes.
     slots: Box<[Slot<T>]>,
 }
 
@@ -143,7 +143,7 @@ const _: () = {
 // no two threads share a `&T`, so `T: Sync` is not needed.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-// No code of the user's runs while a slot is in between two states, so a panic
+// No user-supplied code runs while a slot is in between two states, so a panic
 // that unwinds past a ring leaves it whole.
 impl<T> UnwindSafe for Ring<T> {}
 impl<T> RefUnwindSafe for Ring<T> {}
@@ -162,11 +162,11 @@ impl<T> Ring<T> {
         }
     }
 
-    /// [`Ring::new`], or how many bytes there is no memory for.
+    /// [`Ring::new`], but returns the number of bytes as the error if they cannot be allocated.
     ///
     /// # Panics
     ///
-    /// As `new`.
+    /// If `capacity` exceeds [`MAX_CAPACITY`].
     pub(crate) fn try_new(capacity: usize) -> Result<Self, usize> {
         assert!(
             capacity <= MAX_CAPACITY,
@@ -199,7 +199,7 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) fn push_within(&self, attempts: u32, value: T) -> Result<(), T> {
         for _ in 0..attempts {
-            // ORDERING: Relaxed, the slot's stamp tells whether this is
+            // ORDERING: Relaxed: the slot's stamp says whether this is
             // current. After a lost attempt it is newer than before: either
             // the failed exchange read a newer one, or the stamp was acquired
             // from a producer that had moved the tail already.
@@ -214,9 +214,9 @@ impl<T> Ring<T> {
                 break;
             }
             if stamp == position && claim(&self.tail, position) {
-                // SAFETY: the position is ours alone, and its stamp said that
-                // the slot is free: no other thread looks at the value before
-                // the stamp changes, and only we may change it.
+                // SAFETY: `claim` gave this thread alone the position, and its stamp
+                // said that the slot is free: no other thread looks at the value
+                // before the stamp changes, and only this thread may change it.
                 slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
                 // ORDERING: Release pairs with the Acquire in `pop`: a consumer
                 // that sees the stamp sees the value. And with the Acquire above.
@@ -235,8 +235,8 @@ impl<T> Ring<T> {
         self.pop_before(u64::MAX)
     }
 
-    /// Takes the oldest value, if its position is before `end`; [`pop`](Self::pop)
-    /// otherwise.
+    /// [`pop`](Self::pop), but returns `None` too if the oldest value's position is not before
+    /// `end`.
     #[inline]
     pub(crate) fn pop_before(&self, end: u64) -> Option<T> {
         loop {
@@ -257,9 +257,9 @@ impl<T> Ring<T> {
             }
             if stamp == position + 1 && claim(&self.head, position) {
                 let value = slot.value.with_mut(|cell| {
-                    // SAFETY: the position is ours alone, and its stamp said that
-                    // the value is there. We read it once; the stamp stored next
-                    // declares the slot empty.
+                    // SAFETY: `claim` gave this thread alone the position, and its
+                    // stamp said that the value is there. It is read once; the
+                    // stamp stored next declares the slot empty.
                     unsafe { (*cell).assume_init_read() }
                 });
                 let free = position + self.slots.len() as u64;
@@ -304,8 +304,8 @@ impl<T> Ring<T> {
 }
 
 impl<T> Drop for Ring<T> {
-    /// Drops the values that are left. Positions whose thread never came back
-    /// to publish are passed over. If a destructor panics, the values behind
+    /// Drops the values that are left. Positions that were claimed and never
+    /// published are passed over. If a destructor panics, the values behind
     /// it are leaked.
     fn drop(&mut self) {
         if !mem::needs_drop::<T>() {
@@ -327,7 +327,7 @@ impl<T> Drop for Ring<T> {
     }
 }
 
-/// Takes `position` off `counter`; false when another thread was faster.
+/// Claims `position` by moving `counter` past it; false if another thread was faster.
 #[inline]
 fn claim(counter: &Counter, position: u64) -> bool {
     // ORDERING: Relaxed, values are handed over by the stamps. The strong form

@@ -1,46 +1,45 @@
-//! Where records live: slots that are used again and again.
+//! Memory for records: slots that are used again and again.
 //!
-//! A record is aligned to a cache line and comes and goes with its connection. An
-//! allocator answers such requests on its slow path, spends a hundred bytes on each,
-//! and takes locks when another thread frees the block, which is the rule here, since
-//! any thread may be the one that frees. So records have a slab of their own.
+//! A record is aligned to a cache line, and is made and freed with its connection. An
+//! allocator serves such requests on its slow path and spends a hundred bytes on each.
+//! It takes locks when another thread frees the block, which is the common case here,
+//! since any thread may free a record. So records have a slab of their own.
 //!
 //! # Slots
 //!
-//! A slot has two parts: whole cache lines for what calls touch, the *hot* one, and
-//! some words for what only changes touch, the *cold* one. Slots are carved from
-//! [`chunks`], hot parts first, cold ones behind them, so that no alignment is
-//! paid for with padding. The holder of a slot remembers how far its cold part is
-//! away.
+//! A slot has two parts: the *hot* part, whole cache lines for what calls access, and
+//! the *cold* part, some words for what only changes access. Slots are carved from
+//! [`chunks`], hot parts first, cold ones behind them, so that alignment costs no
+//! padding. The holder of a slot remembers the distance to its cold part.
 //!
 //! How large the parts are follows from the types: [`slots_for`] gives a type slots of its own.
 //!
-//! # The way of a slot
+//! # How slots move
 //!
 //! Each thread has a [`magazine`] of free slots, at most two batches, and
-//! takes and gives there with a few plain instructions. Only when it runs out of them,
+//! takes and gives there with a few plain instructions. Only when it runs out of slots,
 //! or has too many, a batch of 64 moves from or to the [`free_stack`] that all threads
-//! share, with one compare-exchange. So a thread that only registers lives on what
-//! another one that only unregisters gives back. A thread that ends hands its magazine
-//! over.
+//! share, with one compare-exchange. So a thread that only registers uses the slots that
+//! another one that only unregisters gives back. A thread that ends pushes the slots of
+//! its magazine onto the stack.
 //!
 //! # What is promised
 //!
-//! - The memory of a slot is never given back to the allocator. The pool keeps the
-//!   largest number of connections that the process ever had at once, and up to 128
+//! - The memory of a slot is never given back to the allocator. The slab keeps slots for
+//!   the largest number of connections that the process ever had at once, and up to 128
 //!   more for each thread that lives.
-//! - Nothing waits: no lock is taken here but the allocator's own, for a new chunk.
+//! - No thread waits: the only lock is the allocator's own, for a new chunk.
 //! - In the child of a `fork` the one thread goes on with its magazine and the stack.
-//!   What other threads had in their magazines, or were moving, is lost there: a few
+//!   What other threads had in their magazines, or were moving, is leaked there: a few
 //!   batches for each of them.
 //!
-//! A slot that is used again hides its use after the end from the tools that look for
-//! such. So where they are at work, sanitizers or Miri, and in the models, each slot
-//! comes from the allocator and goes back to it: `passthrough.rs`. The build script decides.
+//! Using slots again would hide a use after free from sanitizers and Miri. Under those
+//! tools, and in the models, each slot comes from the allocator and goes back to it:
+//! `passthrough.rs`. The build script decides.
 //!
 //! # What was rejected
 //!
-//! - *One free list for all*: two threads that come and go would fight for its head.
+//! - *One free list for all*: its head would be contended.
 //! - *Lists of each thread's own slots, to which others return them*: a remote list for
 //!   each thread, to be found from the slot, and to be inherited when the thread ends.
 //! - *Giving empty chunks back*: one record that stays keeps its chunk, and after a
@@ -70,7 +69,7 @@ pub(crate) use source::{Resident, slots_for};
 
 /// The alignment of hot parts.
 pub(crate) const ALIGNMENT: usize = 64;
-/// In it the distance of a cold part is counted.
+/// The unit in bytes of the distance from a hot part to its cold part.
 const WORD: usize = 8;
 
 /// A slot that was taken and is not yet filled.
@@ -80,19 +79,19 @@ pub(crate) struct Slot<Hot> {
 }
 
 impl<Hot: Resident> Slot<Hot> {
-    /// Uninitialised memory.
+    /// The hot part: uninitialised memory.
     pub(crate) fn hot(&self) -> NonNull<Hot> {
         self.hot
     }
 
-    /// Uninitialised memory, except its first word, see [`take`].
+    /// The cold part: uninitialised memory, except its first word, see [`take`].
     pub(crate) fn cold(&self) -> NonNull<Hot::Cold> {
         // SAFETY: `source::take` returned both numbers of one slot: the cold part lies so many
         // words behind the hot one, in the same allocation.
         unsafe { self.hot.byte_add(WORD * usize::from(self.away)).cast() }
     }
 
-    /// How far the cold part is away. To be kept, for [`cold`] and [`give`].
+    /// The distance to the cold part in words. The caller keeps it, for [`cold`] and [`give`].
     pub(crate) fn away(&self) -> u16 {
         self.away
     }
@@ -100,16 +99,16 @@ impl<Hot: Resident> Slot<Hot> {
 
 /// Takes a slot for a `Hot` and its cold part.
 ///
-/// The first word of the cold part is an `AtomicU64`, now and for ever: a thread that
-/// has lost a race for this slot may still read it. So it is to be initialised with a
-/// store and never to be overwritten by other means.
+/// The first word of the cold part stays an `AtomicU64` for ever: a thread that has lost
+/// a race for this slot may still read it. So the caller sets it with an atomic store,
+/// and never overwrites it by other means.
 #[inline]
 pub(crate) fn take<Hot: Resident>() -> Slot<Hot> {
     let (hot, away) = source::take::<Hot>();
     Slot { hot, away }
 }
 
-/// A slot is about to be taken, and filled: has its lines fetched.
+/// Prefetches the cache lines of the slot that [`take`] would return next, to be written.
 #[inline(always)]
 pub(crate) fn expect_take<Hot: Resident>() {
     source::expect_take::<Hot>();
@@ -119,7 +118,7 @@ pub(crate) fn expect_take<Hot: Resident>() {
 ///
 /// # Safety
 ///
-/// It came from [`take`] with this distance, and was filled by means of
+/// The slot came from [`take`] with this distance, and was filled by means of
 /// [`Slot::hot`]'s pointer; its contents have been dropped, and are not used any
 /// more.
 #[inline]

@@ -2,18 +2,19 @@
 //!
 //! A ring of times. Which failures count, and in which order, is not decided here: each failure
 //! takes its position by the exchange that counts it, and the [`tally`](crate::values::tally) says
-//! which positions count. What is left for this file is that every position gets a time.
+//! which positions count. This file gives every position a time.
 //!
-//! - The failure writes its time after it took the position. It may be stopped in between. Who
-//!   counts meanwhile does not wait: it writes a time into each empty slot before it counts.
-//!   The time is read after the position was seen, so it lies within that failure's report.
+//! - The failing reporter writes its time after it took the position. It may be stopped in between.
+//!   A thread that counts meanwhile does not wait: it writes a time into each empty slot before it
+//!   counts. It reads that time after it saw the position, so the time lies within that failure's
+//!   report.
 //! - Times never decrease along the ring, so "younger than `span`" is a suffix, found by
 //!   bisection.
 //! - A failure of age `span` is outside, one of age `span − 1` inside.
 //! - The failures before the first ring have no time. They keep the count in a row right and are in
-//!   no window. From then on every failure has one, also while the settings name no window: they
-//!   may name one again, and a failure without a time among the others would take the place of one
-//!   that counts.
+//!   no window. From then on every failure has a time, even while the settings name no window. The
+//!   settings may name one again, and a failure without a time among the others would take the
+//!   place of one that counts.
 //!
 //! A ring has at least as many slots as failures open the circuit, so the decision is exact.
 //! Beyond that the oldest are overwritten, and the count stops at the number of slots.
@@ -21,7 +22,7 @@
 //! Nothing is allocated while failures are counted: [`Window::reserve`] allocates when settings
 //! are given. A larger ring is put in front of the smaller one, and takes times over from it
 //! when they are asked for. A slot of the smaller ring that is still empty is closed first
-//! (*moved*), so that a failure that knows only the smaller ring looks for the newest.
+//! (*moved*), so that a reporter that knows only the smaller ring looks for the newest.
 //!
 //! Rejected: buckets (an error of one bucket's width in both directions); a queue of times behind
 //! a lock; a list of nodes (an allocation for each failure).
@@ -35,8 +36,8 @@ use crate::values::tally::{Position, Timed};
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The largest ring, null before the first `reserve`. Rings are only ever added, and freed
-    /// with the window. Each one takes the place of the one before, so this is no
-    /// [`PublishOnce`](crate::sys::publish_once::PublishOnce).
+    /// with the window. Not a [`PublishOnce`](crate::sys::publish_once::PublishOnce), since each
+    /// ring takes the place of the one before.
     newest: AtomicPtr<Ring>,
 }
 
@@ -48,20 +49,21 @@ struct Ring {
     older: *mut Ring,
 }
 
-/// There is a newer ring, and this one takes no time of that position.
+/// The error of a ring that takes no time for a position, because there is a newer ring.
 struct Moved;
 
 const TIME_BITS: u32 = 40;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// In place of a time: the slot is for the newer ring to fill. No clock shows it.
+/// In place of a time: the newer ring has the time of this position.
 const MOVED: u64 = TIME_MASK;
-/// In place of a time: nothing is known of it.
+/// In place of a time: the time is not known.
 const UNKNOWN: u64 = TIME_MASK - 1;
-/// Later times are written as this one.
+/// The latest time that a slot holds. Later ones are written as this one.
 const LATEST: u64 = TIME_MASK - 2;
 const LAP_SHIFT: u32 = TIME_BITS;
 
-/// The smallest ring: what is counted exactly beyond what opens the circuit.
+/// The number of slots of the smallest ring. So many failures are counted exactly even if fewer
+/// open the circuit.
 const SMALLEST: usize = if cfg!(test) { 4 } else { 256 };
 
 impl Window {
@@ -72,14 +74,14 @@ impl Window {
     }
 
     /// Allocates a ring for `failures` exact times, if there is none as large. `next` is the
-    /// position that the next failure takes. For those who change settings.
+    /// position that the next failure takes. Called where settings change.
     pub(crate) fn reserve(&self, failures: u32, next: Position) {
         let needed = (failures as usize).max(SMALLEST).next_power_of_two();
         // ORDERING: Acquire, partner of the Release in the exchange below: a ring's fields are
         // written.
         let mut newest = self.newest.load(Ordering::Acquire);
         loop {
-            // SAFETY: null, or a ring of this window's, which live as long as the window.
+            // SAFETY: null, or a ring of this window, all of which live as long as the window.
             if let Some(ring) = unsafe { newest.as_ref() }
                 && ring.slots.len() >= needed
             {
@@ -110,7 +112,7 @@ impl Window {
     }
 
     /// How many failures of this tally are younger than `span` at `time`, which was read after
-    /// the tally. `clock` tells the time of failures that have not written theirs yet.
+    /// the tally. `clock` gives a time to failures that have not written theirs yet.
     pub(crate) fn count(&self, tally: Timed, span: u64, time: u64, clock: impl Fn() -> u64) -> u32 {
         loop {
             let Some(ring) = self.newest() else {
@@ -122,8 +124,8 @@ impl Window {
         }
     }
 
-    /// Writes the time of the failure that has just taken the position after those of `before`,
-    /// unless a thread that counts has written one.
+    /// Writes the time of the failure that has just taken the position after those of `before`.
+    /// Keeps the time that a thread that counts has written there meanwhile.
     pub(crate) fn write(&self, before: Timed, time: u64, clock: impl Fn() -> u64) {
         while let Some(ring) = self.newest()
             && ring.write(before, time, &clock).is_err()
@@ -150,8 +152,8 @@ impl Drop for Window {
     }
 }
 
-// SAFETY: the fields of a ring are atomics, and `older`, which is written before the ring is
-// shared (`Ring::new`) and points to a ring that lives as long as the window.
+// SAFETY: a ring owns atomics, and `older`, which is written before the ring is shared
+// (`Ring::new`) and points to a ring that lives as long as the window.
 unsafe impl Send for Window {}
 // SAFETY: shared access reaches atomics, and `slots` and `older` of a ring, which do not change
 // after `Ring::new`.
@@ -160,20 +162,22 @@ unsafe impl Sync for Window {}
 /// What a slot says of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
-    /// Nothing yet. The position may be taken.
+    /// Nothing yet. A reporter may have taken the position.
     Empty,
     Filled(Stamp),
+    /// The newer ring has the time of this position.
     Moved,
-    /// It belongs to a later round: the failure is among the oldest, and not remembered.
+    /// The slot belongs to a later lap: this ring no longer has the failure's time.
     Overwritten,
 }
 
 /// What is known of the time of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
-    /// Nothing: it was before there was a window. Only the first in a row can be so.
+    /// Nothing: the failure came before the first ring, or before all times that a ring still has.
+    /// Only the oldest of the failures in a row can have no time.
     Unknown,
-    /// When it was, in ms.
+    /// The time in ms.
     At(u64),
 }
 
@@ -192,7 +196,7 @@ impl Stamp {
         }
     }
 
-    /// No failure after this one has an earlier time.
+    /// The least time that a failure after this one may have.
     fn floor(self) -> u64 {
         match self {
             Stamp::Unknown => 0,
@@ -208,8 +212,8 @@ impl Stamp {
 impl Ring {
     fn new(slots: usize, next: Position, older: *mut Ring) -> Ring {
         let many = slots as u32;
-        // Failures before the first ring have no times. A later ring is asked for those that
-        // the older one has.
+        // The slots of a first ring belong to the failures before `next`, without times. Those of
+        // a later ring belong to a lap before: positions that the older ring has are empty here.
         let round = if older.is_null() { many } else { 2 * many };
         let first = next.minus(round);
         let mut content: Vec<_> = (0..many).map(|_| AtomicU64::new(0)).collect();
@@ -279,8 +283,8 @@ impl Ring {
     /// Fills every empty slot of `first..=last`, in order, each with a time no less than the
     /// one before.
     fn fill(&self, first: Position, last: Position, clock: &impl Fn() -> u64) -> Result<(), Moved> {
-        // Back to the nearest slot of this ring that says something; in a quiet ring that is the
-        // first look. Those before it are filled.
+        // Back to the nearest slot of this ring that is not empty, nearly always the last one.
+        // The slots before it are filled.
         let mut position = last;
         while self.read(position) == Slot::Empty {
             if position == first {
@@ -292,7 +296,7 @@ impl Ring {
         loop {
             floor = match self.known(position)? {
                 Slot::Filled(stamp) => stamp.floor(),
-                // The failure's report is still under way, and so is this moment within it.
+                // The failure's report is still under way, so the present is within it.
                 Slot::Empty => {
                     let ms = clock().max(floor);
                     self.settle(position, Stamp::At(ms))?
@@ -306,7 +310,7 @@ impl Ring {
         }
     }
 
-    /// The time in a slot that is filled, or 0.
+    /// The time in the slot of a position, or 0 if the slot has none.
     fn floor(&self, position: Position) -> u64 {
         match self.read(position) {
             Slot::Filled(stamp) => stamp.floor(),
@@ -314,8 +318,7 @@ impl Ring {
         }
     }
 
-    /// Puts a stamp into the slot of a position unless it has one, and returns the time that
-    /// stands there.
+    /// Puts a stamp into the slot of a position unless it has one, and returns the slot's time.
     fn settle(&self, position: Position, stamp: Stamp) -> Result<u64, Moved> {
         loop {
             match self.known(position)? {
@@ -327,8 +330,8 @@ impl Ring {
         }
     }
 
-    /// What this ring or an older one says of a position. If it is empty, only this ring will
-    /// ever be filled there.
+    /// What this ring or an older one says of a position. If the answer is `Empty`, no older ring
+    /// takes a time for this position any more.
     fn known(&self, position: Position) -> Result<Slot, Moved> {
         loop {
             let slot = self.read(position);
@@ -344,14 +347,15 @@ impl Ring {
         }
     }
 
-    /// The time that this ring or an older one has of a position; `None` if it has none, and
-    /// from now on it never will.
+    /// The time that this ring or an older one has of a position. `None` if they have none; then
+    /// this ring takes none from now on.
     fn give_up(&self, position: Position) -> Option<Stamp> {
         loop {
             match self.read(position) {
                 Slot::Filled(stamp) => return Some(stamp),
                 Slot::Moved => return None,
-                // Too old for the older ring, and so for what opened the circuit then.
+                // Older than all that this ring remembers, and so than what opened the circuit
+                // when this ring was the newest.
                 Slot::Overwritten => return Some(Stamp::Unknown),
                 Slot::Empty => {}
             }
@@ -364,18 +368,18 @@ impl Ring {
         }
     }
 
-    /// Puts a stamp into an empty slot. False if it was not empty any more.
+    /// Puts a stamp into an empty slot. Returns false if it was not empty any more.
     fn fill_slot(&self, position: Position, stamp: Stamp) -> bool {
         self.exchange(position, stamp.bits())
     }
 
-    /// Fills an empty slot. False if it was not empty any more.
+    /// Writes `content` into an empty slot. Returns false if it was not empty any more.
     fn exchange(&self, position: Position, content: u64) -> bool {
         let (slot, lap) = self.slot(position);
         let seen = slot.load(Ordering::Relaxed);
         // ORDERING: Release, partner of the Acquire in `read`: a reader that finds this slot
-        // filled finds those before it filled. Relaxed where it is read: what the exchange
-        // replaces is empty, and says nothing of other slots.
+        // filled finds those before it filled. The load is Relaxed: an empty slot, which the
+        // exchange replaces, says nothing of other slots.
         lap.classify(seen) == Slot::Empty
             && slot
                 .compare_exchange(
@@ -401,7 +405,7 @@ impl Ring {
     }
 }
 
-/// Which round of the ring a position belongs to. It wraps where positions do.
+/// The lap of the ring that a position belongs to. It wraps where positions do.
 #[derive(Clone, Copy)]
 struct Lap {
     number: u64,

@@ -1,4 +1,5 @@
-//! Totals that scale: how often, and when last, without a shared write.
+//! Totals that scale: the numbers of reports and the time of the last success, without a shared
+//! write.
 //!
 //! A connection counts every success and every rejection. On a healthy circuit
 //! that count is the only thing a call would write, so it decides what the
@@ -12,33 +13,33 @@
 //!
 //! 1. the **primary** cell, inside the record, if this thread was the first to
 //!    report there: most connections never need more;
-//! 2. a cell on its home line in the newest [block](stripes), the first of which the record gets when
-//!    a second thread turns up;
+//! 2. a cell on its home line in the newest [block](stripes); the record gets its first block when
+//!    a second thread reports;
 //! 3. the **shared** cell, by read-modify-writes, if there is neither: the process's
-//!    [reserve](crate::structures::reserve) was empty, the cells of the line are taken and there is no
-//!    larger block, or the thread has no index. Slower, and exactly as exact.
+//!    [reserve](crate::structures::reserve) was empty, the cells of the line are taken and there is
+//!    no larger block, or the thread has no index. Slower, and as exact.
 //!
-//! "This thread" is its [`thread_index`]: small, dense, and used by one live thread at a
-//! time. An owner is written down once and never erased, so a thread needs no
-//! farewell: the next one with its index inherits its cells.
+//! A thread is known by its [`thread_index`]: small, dense, and used by one live thread at a
+//! time. The owner of a cell is written once and never erased. So a thread that ends need not
+//! give its cells back: the next thread with its index inherits them.
 //!
 //! # Owners that are idle, and crowds
 //!
-//! A cell cannot be taken from a thread. That may have been stopped between the load and the store of
-//! an increment, for as long as the system likes, and its store would erase what the next owner has
-//! counted. Nothing that costs the report no instruction tells such a thread from one that is idle.
+//! A cell cannot be taken from its owner. The owner may have been stopped between the load and the
+//! store of an increment, for any time, and its store would erase what the next owner has counted.
+//! A way to tell a stopped owner from an idle one would cost every report some instructions.
 //!
-//! But what an idle owner keeps from others need not be its cell. A cell, with its failures, has 32
-//! bytes. What is scarce
-//! are the lines, and only for threads that report at the same time. So a line has several cells, and
-//! threads whose home it is own one each. Beside idle ones a thread has the line for itself. An owner
-//! that comes back goes on in its own cell, as if it had never been away.
+//! A cell with its failures has 32 bytes, so cells are cheap. What is scarce are lines, and only
+//! for threads that report at the same time. So a line has several cells, and threads whose home it
+//! is own one each. A thread whose neighbours are idle has the line for itself. An owner that
+//! reports again goes on in its own cell.
 //!
-//! If two of a line are busy at the same time, the owner of the later cell notices: it looks now and
-//! then how much its neighbours have reported since the last time. Then the record gets a block with
-//! four times the lines, until each thread that is busy has one of its own. The threads claim cells in
-//! the new block when they next report, and leave behind what they have counted, and those that are
-//! idle. Cells and lines are never given back while the record lives, so they need no protocol.
+//! If two threads of a line are busy at the same time, the owner of the later cell notices: from
+//! time to time it checks how much its neighbours have reported since the last check. Then the
+//! record gets a block with four times the lines, until each busy thread has a line of its own. The
+//! threads claim cells in the new block when they next report. What they have counted stays in the
+//! old block, and so do the cells of idle threads. Cells and lines are never given back while the
+//! record lives, so they need no protocol.
 //!
 //! | busy threads of a process | on a circuit that all of them use |
 //! |---|---|
@@ -62,11 +63,11 @@
 //!   [`Totals::sum`] is the number of calls, modulo 2⁶⁴.
 //! - A sum taken meanwhile sees each cell at some moment of its own. One
 //!   reader's sums never decrease. They are not an instant's snapshot.
-//! - A report takes no lock and allocates nothing. The single exception is
-//!   outside our reach: the first report of a *thread* registers a destructor
-//!   for its index, for which the system may take a few bytes and a lock.
-//! - After `fork`, the child's one thread keeps its index and its cells; the
-//!   indexes of the threads that are gone stay taken there, and their cells are idle.
+//! - A report takes no lock and allocates nothing, with one exception: the first
+//!   report of a *thread* registers a destructor for its index, for which the
+//!   system may allocate a few bytes and take a lock.
+//! - After `fork`, the child's one thread keeps its index and its cells. The indexes of the
+//!   threads that do not exist in the child stay taken there, and their cells are idle.
 //!
 //! A report interrupted by a signal handler that itself reports can lose a
 //! count, as any load and store would: do not report from signal handlers.
@@ -81,12 +82,12 @@
 //! - *Cells per processor with restartable sequences*: Linux only.
 //! - *A block in every record*: most of a kilobyte for connections that one
 //!   thread uses.
-//! - *To take a cell from an owner that seems idle*: a mark on the owner that it would remove, a
-//!   `membarrier`, a time to wait. All of them leave a thread that was stopped for longer.
-//! - *To say at each report where it begins and ends*, so that an owner can be known to be out: two
-//!   stores more, for each report of each thread.
-//! - *To look for a free line* when the home line is crowded: finds one without another block, and
-//!   then every report searches as far.
+//! - *Taking a cell from an owner that seems idle*, after a flag that the owner would clear, a
+//!   `membarrier`, or a time to wait: none of them is safe if the owner was stopped for longer.
+//! - *Marking where each report begins and ends*, so that an owner is known to be outside: two
+//!   more stores for each report of each thread.
+//! - *Looking for a free line* when the home line is crowded: needs no larger block, but from then
+//!   on every report has to search as far.
 
 pub(crate) mod block;
 mod cell;
@@ -114,12 +115,12 @@ pub(crate) use {
     thread_index::Pool,
 };
 
-/// Who owns a record's primary cell: the first thread to report, 0 until then.
-/// Never changes afterwards; embed it on a line that is mostly read.
+/// The index that owns a record's primary cell: that of the first thread to report, 0 until
+/// then. Never changes afterwards; embed it on a line that is mostly read.
 pub(crate) struct Owner(AtomicU16);
 
 impl Owner {
-    /// No thread has reported yet.
+    /// No owner: no thread has reported yet.
     pub(crate) fn new() -> Self {
         Owner(AtomicU16::new(thread_index::FREE))
     }
@@ -127,8 +128,8 @@ impl Owner {
     #[inline]
     fn is(&self, index: u16) -> bool {
         // ORDERING: Relaxed, here and wherever owners are read. The one value
-        // that matters, our own index, was written by this thread or by one
-        // whose release of the index we acquired with it.
+        // that matters, this thread's index, was written by this thread or by an
+        // earlier one with the index. `Pool::claim` acquired that one's writes.
         self.0.load(Ordering::Relaxed) == index
     }
 }
@@ -137,7 +138,7 @@ shipped! {
     const _: () = assert!(size_of::<Owner>() == 2);
 }
 
-/// Where one thread counts, on one record: for all threads beyond its first.
+/// Where one thread counts on one record: a cell of a block, for threads beyond the first.
 pub(crate) struct Place {
     cell: Cell,
     failures: Failures,
@@ -151,7 +152,7 @@ impl Place {
         }
     }
 
-    /// All that was counted here: for any thread.
+    /// The number of reports counted here. Any thread may call it.
     fn reports(&self) -> u64 {
         self.cell.reports().wrapping_add(self.failures.get())
     }
@@ -176,10 +177,11 @@ struct Own<'a> {
 pub(crate) struct Totals<'a> {
     /// The first thread's cell: on a line no other thread's report touches.
     pub(crate) primary: &'a Cell,
-    /// The first thread's, too, on the same line.
+    /// The first thread's failures, on the same line as its cell.
     pub(crate) failures: &'a Failures,
-    /// On a line that is mostly read, as is the next.
+    /// On a line that is mostly read.
     pub(crate) owner: &'a Owner,
+    /// On a line that is mostly read.
     pub(crate) stripes: &'a Stripes,
     /// On neither of those lines.
     pub(crate) shared: &'a Shared,
@@ -196,9 +198,9 @@ pub(crate) struct Sums {
 }
 
 impl<'a> Totals<'a> {
-    /// Counts a success at `now`. The time says when it was active. The first success of a tick in
-    /// a cell calls `turn` with the cell, before it is counted. False if the thread may have found
-    /// none of the [`stocks`] to have what it asked for.
+    /// Counts a success at `now`, which is an activity. The first success of a tick in a cell calls
+    /// `turn` with the cell, before the success is counted. Returns false if the thread asked for a
+    /// block; the [`stocks`] may then have had none.
     #[inline]
     pub(crate) fn success(self, now: Tick, turn: impl FnOnce(&Cell)) -> bool {
         let (own, is_served) = self.settled();
@@ -214,14 +216,15 @@ impl<'a> Totals<'a> {
         is_served
     }
 
-    /// Counts a failure, which is an activity of which the caller notes the time. Returns the same
-    /// as [`Totals::success`].
+    /// Counts a failure, which is an activity. The caller notes its time. Returns the same as
+    /// [`Totals::success`].
     #[inline]
     pub(crate) fn failed(self) -> bool {
         self.failed_in_own() || self.failed_elsewhere()
     }
 
-    /// Counts a failure where the current thread counts, if that is easily found and not full.
+    /// Counts a failure where the current thread counts. Returns false, without counting, if that
+    /// is not easily found or is full.
     #[inline(always)]
     pub(crate) fn failed_in_own(self) -> bool {
         self.own_failures().is_some_and(Failures::add)
@@ -239,8 +242,8 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// The totals: exact once reporters are quiescent, never above the truth
-    /// before that, and never less than this reader saw before.
+    /// The totals: exact once reporters are quiescent. Before that they are never too
+    /// high, and never less than this reader saw before.
     pub(crate) fn sum(self) -> Sums {
         let mut sums = Sums::default();
         self.each(|cell| cell.add_to(&mut sums));
@@ -257,8 +260,8 @@ impl<'a> Totals<'a> {
             .fold(0, u64::wrapping_add)
     }
 
-    /// Makes the totals as high as this, unless they are higher: totals that were kept elsewhere.
-    /// What other threads report meanwhile is counted on top.
+    /// Raises the totals to these, which were kept elsewhere, unless they are higher already. What
+    /// other threads report meanwhile is counted on top.
     pub(crate) fn raise(self, successes: u64, rejected: u64, failures: u64) {
         self.shared
             .raise(successes, || self.sum().successes, Shared::successes);
@@ -278,7 +281,7 @@ impl<'a> Totals<'a> {
         self.stripes.all().flat_map(|cells| cells.cells())
     }
 
-    /// How many places there are: for what is kept beside the cells. A cell of a block shares its
+    /// The number of places, for data that is kept beside the cells. A cell of a block shares its
     /// place with those that are a multiple of the smallest block's lines away, in every block.
     pub(crate) fn places() -> usize {
         Self::BLOCKS + block::at_once()
@@ -364,8 +367,8 @@ impl<'a> Totals<'a> {
         }
     }
 
-    /// Where the current thread counts, if it was easily found or claimed, and whether no block was
-    /// asked for.
+    /// Where the current thread counts, claimed if need be; `None` means the shared cell. Also
+    /// whether no block was asked for.
     #[inline]
     fn settled(self) -> (Option<Own<'a>>, bool) {
         let index = thread_index::current();
@@ -388,7 +391,7 @@ impl<'a> Totals<'a> {
         )
     }
 
-    /// [`Totals::settled`] for a thread that does not find its own easily.
+    /// [`Totals::settled`] for a thread whose cell is not easily found.
     fn settle_as(self, index: u16, store: &impl Store) -> (Option<Own<'a>>, bool) {
         let newest = self.stripes.newest();
         if let Some(own) = newest.and_then(|cells| cells.further(index))
@@ -411,13 +414,13 @@ impl<'a> Totals<'a> {
     }
 }
 
-/// Tells the compiler which way the code goes on without a jump.
+/// Marks a branch as unlikely, so that the compiler lays out the other one without a jump.
 #[cold]
 #[inline(always)]
 fn unlikely() {}
 
-/// Claims a cell for the current thread. Given its parts, since the whole would go
-/// through memory.
+/// Claims a cell for the current thread. Takes the parts of [`Totals`] one by one, since the
+/// struct would be passed through memory.
 #[cold]
 #[inline(never)]
 fn settle<'a>(

@@ -2,62 +2,61 @@
 //!
 //! # What it promises
 //!
-//! - **Look-ups are wait-free**: no more steps than the array has slots, and a few
-//!   (nearly always only those few), no retry, no write, no allocation. A reader
+//! - **Look-ups are wait-free**: at most a few steps more than the array has slots
+//!   (nearly always only a few), no retry, no write, no allocation. A reader
 //!   finishes on the array it loaded and never notices a rebuild.
 //! - **[`insert`](Table::insert) and [removal](Table::remove_entry) are lock-free**
 //!   as far as the memory allocator is, which a rebuild calls: when one has to
 //!   try again, another operation has succeeded. They never wait for a thread
 //!   that is preempted; a thread that meets an unfinished rebuild does all of it.
-//! - **One winner**: of all who insert a key that is absent, one; of all who
-//!   remove an entry, one. Operations on one key take effect one after the
-//!   other, each between its call and its return. Operations on different keys
-//!   are ordered causally: who sees an insertion or a removal also sees
-//!   everything its thread did before.
-//! - **Churn leaves no trace**: a key that comes and goes takes the same slot
-//!   again and again; the tombstones of keys that don't come back count as load
-//!   and are dropped when the array is replaced. Capacity follows the number of
-//!   live entries, both up and down.
+//! - **One winner**: of all threads that insert a key that is absent, one
+//!   succeeds; of all that remove an entry, one. Operations on one key take effect
+//!   one after the other, each between its call and its return. Operations on
+//!   different keys are ordered causally: a thread that sees an insertion or a
+//!   removal also sees everything that the thread that made it did before.
+//! - **Churn does not use the array up**: a key that comes and goes takes the same
+//!   slot again and again. The tombstones of keys that don't come back count as
+//!   load and are dropped when the array is replaced. Capacity follows the number
+//!   of live entries, both up and down.
 //!
 //! # How it works
 //!
-//! An array of atomic words, linear probing from a place that the hash names.
-//! A slot goes from empty to an entry to a tombstone, which keeps the hash of
-//! the entry, and from there to an entry of the same hash again. So all who
-//! insert one key meet on the same slot: the first that is empty or was ever
-//! used for this hash. There a single compare-exchange elects the winner: the
-//! loser looks at that slot again and finds the key, or goes on. Removal is one
+//! The table is an array of atomic words, with linear probing from a slot that the
+//! hash names. A slot goes from empty to an entry to a tombstone, which keeps the
+//! hash of the entry, and from there to an entry of the same hash again. So all
+//! threads that insert one key meet on the same slot: the first that is empty or
+//! was ever used for this hash. There a single compare-exchange elects the winner:
+//! the loser looks at that slot again and finds the key, or goes on. Removal is one
 //! compare-exchange to a tombstone. Why this is right, and what becomes of two
 //! keys with one hash, is described at the top of `array.rs`.
 //!
-//! Used-up slots call for a new array in the end. A **rebuild** first freezes
+//! An array whose slots are nearly used up is replaced. A **rebuild** first freezes
 //! every slot: it sets a bit in the word, after which every compare-exchange
-//! on that slot fails. A wholly frozen array is a constant. The rebuilding
-//! thread copies it into a private array of a fitting size and tries to swing the
-//! root from the one to the other; the first succeeds, the others throw
-//! theirs away. A writer that is refused by a frozen slot joins in, and then
-//! tries again on the new root.
+//! on that slot fails. A wholly frozen array never changes again. The rebuilding
+//! thread copies it into a private array of a fitting size and tries to exchange the
+//! root. The first thread succeeds, the others drop their copies. A writer that is
+//! refused by a frozen slot does the same, and then tries again on the new root.
 //!
 //! Why nothing is lost: an insertion or removal either changes its slot before
-//! that is frozen, so that every copy includes it, or is refused. Why nothing
-//! comes back: a removal in the new array comes after the swing, and a copy
-//! that is made later than that fails to become the root.
+//! the slot is frozen, so that every copy includes the change, or is refused. Why
+//! nothing comes back: a removal in the new array comes after the exchange of the
+//! root, and a copy of the old array that is made later fails to become the root.
 //!
 //! Why readers may finish on an old array: what they find there was present,
 //! and what they miss was absent, at some moment since they loaded the root.
 //!
 //! # Memory
 //!
-//! The table owns one reference of each entry in it and gives it back after
+//! The table owns one reference of each entry in it. It gives the reference back after
 //! removal, when no thread that may have found the entry is pinned any more (see
-//! [`reclaim`]); so it does with the replaced arrays. An entry that is returned can
-//! thus be looked at as long as the caller's guard lives, whether it is still in the
+//! [`reclaim`]). Replaced arrays are freed in the same way. So an entry that is returned
+//! can be looked at as long as the caller's guard lives, whether it is still in the
 //! table or not.
 //!
-//! A rebuild flushes the thread's bag, which now holds an array. A removal
-//! does not: a flush costs more than the whole removal, and the bag is sealed
-//! when it is full. So a thread that falls silent withholds at most 128
-//! removed entries. Who removes rarely, or many at once, may flush its guard
+//! A rebuild flushes the thread's bag of retired objects, which now holds an array. A
+//! removal does not: a flush costs more than the whole removal, and the bag is sealed
+//! when it is full. So a thread that stops calling the library withholds at most 128
+//! removed entries. A caller that removes rarely, or many at once, may flush its guard
 //! afterwards.
 //!
 //! # What else was considered
@@ -70,8 +69,8 @@
 //!   new array. Private copies cost helpers some work and cannot do that.
 //! - *Reuse of any tombstone*: two inserters of one key could choose different
 //!   slots, and both win.
-//! - *No reuse*: a name that comes and goes lines up its tombstones behind each
-//!   other, thousands of them in a large array, and walks past them each time.
+//! - *No reuse*: a name that comes and goes leaves its tombstones behind each
+//!   other, thousands of them in a large array, and each probe passes them all.
 //! - *Chains* (split-ordered lists): a pointer to chase at each step, in place
 //!   of eight slots to a cache line.
 //! - *Whole hashes beside the pointers*: double the memory of the slots, and
@@ -91,14 +90,14 @@ use array::{Array, Inserted, Removed};
 
 pub(crate) use slot::ALIGNMENT;
 
-/// What the table stores: a shared, intrusively counted object. Where it lies is
-/// a multiple of [`ALIGNMENT`], whatever its type asks for.
+/// What the table stores: a shared, intrusively counted object. Its address is
+/// a multiple of [`ALIGNMENT`], whatever alignment its type asks for.
 pub(crate) trait Entry: Sized + Send + Sync + 'static {
     /// A borrowed key to look up.
     type Key<'a>: Copy;
 
-    /// The hash of the entry's key: the same at all times, well mixed in all
-    /// its 64 bits, and not to be guessed by who chooses the keys.
+    /// The hash of the entry's key. It never changes, is well mixed in all its 64
+    /// bits, and cannot be predicted by a caller that chooses the keys.
     fn hash(&self) -> u64;
 
     /// Whether this is the entry of the key.
@@ -116,8 +115,7 @@ pub(crate) trait Entry: Sized + Send + Sync + 'static {
 
 /// The table. See the top of the file.
 pub(crate) struct Table<T: Entry> {
-    /// The current array, never null; owned, and retired
-    /// when replaced.
+    /// The current array, never null. Owned, and retired when replaced.
     root: AtomicPtr<Array<T>>,
     /// The capacity of the smallest array: a power of two, at least four.
     minimum: usize,
@@ -129,7 +127,7 @@ pub(crate) struct Table<T: Entry> {
 pub(crate) struct Cursor(u64);
 
 /// Whether this is the entry of the key. Not inlined: an insertion seldom meets an entry with its
-/// tag, and what it needs to compare names would lie ready in vain.
+/// tag, and the comparison's code would only burden it.
 #[cold]
 #[inline(never)]
 fn has_key<T: Entry>(entry: &T, key: &T::Key<'_>) -> bool {
@@ -155,12 +153,12 @@ impl<T: Entry> Table<T> {
         // ORDERING: Acquire pairs with the Release in `replace`: the array's
         // fields, its first words and the entries in them are visible.
         let array = self.root.load(Ordering::Acquire);
-        // SAFETY: never null (`Table::new` and `replace` store boxes). The thread was pinned
+        // SAFETY: never null (`with_minimum` and `replace` store boxes). The thread was pinned
         // before the load, so what `replace` retires is not freed before the guard is dropped.
         unsafe { &*array }
     }
 
-    /// The entry of a key. `hash` is what [`Entry::hash`] says for this key.
+    /// The entry of a key, if there is one. `hash` is what [`Entry::hash`] returns for this key.
     #[inline(always)]
     pub(crate) fn get<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
         self.array(guard).get(
@@ -170,7 +168,7 @@ impl<T: Entry> Table<T> {
         )
     }
 
-    /// The entry with this hash that `is` names.
+    /// The entry with this hash for which `is` returns true, if there is one.
     #[inline(always)]
     pub(crate) fn find<'g>(
         &self,
@@ -181,7 +179,7 @@ impl<T: Entry> Table<T> {
         self.array(guard).get(hash, is)
     }
 
-    /// An entry of this hash is about to be inserted.
+    /// Prefetches the slot where the probe of this hash begins. Called before an insertion.
     #[inline]
     pub(crate) fn expect(&self, hash: u64, guard: &Guard) {
         self.array(guard).expect(hash);
@@ -194,8 +192,8 @@ impl<T: Entry> Table<T> {
     ///
     /// `entry` points to a valid entry with this key, at a multiple of
     /// [`ALIGNMENT`], that never was in a table.
-    /// With `Ok`, one reference to it has become the table's, to be given back by
-    /// [`Entry::release`]; with `Err`, all of them still are the caller's.
+    /// With `Ok`, one reference to the entry has become the table's, to be given back
+    /// by [`Entry::release`]. With `Err`, all of them still are the caller's.
     pub(crate) unsafe fn insert<'g>(
         &self,
         entry: NonNull<T>,
@@ -217,15 +215,15 @@ impl<T: Entry> Table<T> {
                 }
                 Inserted::Exists(other) => return Err(other),
                 Inserted::Refused => self.rebuild(array, guard),
-                // Helpers may put an array that reuses in place first; then
-                // they have changed the table, and this thread tries again.
+                // Another thread may put an array that reuses in place first.
+                // Then the table has changed, and this thread tries again.
                 Inserted::Collides => self.replace(array, false, guard),
             }
         }
     }
 
-    /// Removes the entry of a key and shrinks, for tests: who removes a connection
-    /// has its record. The one caller who did it gets the entry.
+    /// Removes the entry of a key and shrinks the table. Returns the entry to the one caller
+    /// that removed it. For tests: other code that removes a connection has its record.
     #[cfg(test)]
     pub(crate) fn remove<'g>(&self, hash: u64, key: T::Key<'_>, guard: &'g Guard) -> Option<&'g T> {
         let entry = self.get(hash, key, guard)?;
@@ -234,9 +232,9 @@ impl<T: Entry> Table<T> {
         removed.then_some(entry)
     }
 
-    /// Removes the entry of a key, if this caller is the one who may: `claim` is asked
-    /// once, of the entry that is found. At times gives memory back, as
-    /// [`Table::shrink`].
+    /// Removes the entry of a key, if `claim` allows it. `claim` is called once, with the
+    /// entry that is found. Returns `None` if there is no entry or `claim` returned false.
+    /// At times gives memory back, as [`Table::shrink`] does.
     #[inline]
     pub(crate) fn remove_claimed<'g>(
         &self,
@@ -263,7 +261,7 @@ impl<T: Entry> Table<T> {
                     self.shrink(guard);
                 }
             }
-            // Another thread that met the claimed entry may already have taken it out.
+            // Another thread that met the claimed entry may already have removed it.
             Removed::Absent => {}
             Removed::Refused => {
                 self.remove_entry(entry, guard);
@@ -272,7 +270,7 @@ impl<T: Entry> Table<T> {
         Some(entry)
     }
 
-    /// Removes precisely this entry. True for the one caller who did it.
+    /// Removes precisely this entry. Returns true to the one caller that removed it.
     pub(crate) fn remove_entry(&self, entry: &T, guard: &Guard) -> bool {
         let hash = entry.hash();
         loop {
@@ -293,6 +291,8 @@ impl<T: Entry> Table<T> {
         }
     }
 
+    /// Gives the table's reference back once no thread that may have found the entry is pinned.
+    ///
     /// # Safety
     ///
     /// This thread has just taken the entry out.
@@ -304,9 +304,9 @@ impl<T: Entry> Table<T> {
         unsafe { guard.retire(owned, T::release) };
     }
 
-    /// Gives memory back if few entries are left. For after removals: not in the
-    /// midst of a walk that removes what it meets, since what is left then lies
-    /// together in hash order and would be one long cluster in a small array.
+    /// Gives memory back if few entries are left. Called after removals, but not during
+    /// a walk that removes what it meets. What is left then lies together in hash
+    /// order, and would be one long cluster in a small array.
     pub(crate) fn shrink(&self, guard: &Guard) {
         let array = self.array(guard);
         if array.is_sparse() && array.capacity() > self.minimum {
@@ -351,22 +351,22 @@ impl<T: Entry> Table<T> {
         }
     }
 
-    /// Shows the entries to `f`: each that is in the table from the beginning
-    /// to the end once, each that comes or goes meanwhile at most once.
+    /// Calls `f` with the entries: once with each that is in the table from beginning
+    /// to end, at most once with each that comes or goes meanwhile.
     #[cfg(test)]
     pub(crate) fn for_each<'g>(&self, guard: &'g Guard, f: impl FnMut(&'g T)) {
         let array = self.array(guard);
         array.visit(0..array.capacity(), f);
     }
 
-    /// A piece of a walk through the table: looks at about `steps` slots (at
-    /// least one, and on to the next empty one) and returns the cursor for the
-    /// next piece, or None at the end. Begin with `Cursor::default()`; no guard
-    /// need be held between the pieces.
+    /// Does a part of a walk through the table: looks at about `steps` slots (at
+    /// least one, and on to the next empty one). Returns the cursor for the next
+    /// part, or `None` at the end. Begin with `Cursor::default()`; no guard need
+    /// be held between the parts.
     ///
-    /// Over the whole walk, an entry that is in the table from beginning to end
-    /// is shown to `f` once, and any other at most once, however often the
-    /// table is rebuilt in between. A walk takes at most as many pieces as the
+    /// Over the whole walk, `f` is called once with each entry that is in the table
+    /// from beginning to end, and at most once with any other, however often the
+    /// table is rebuilt in between. A walk takes at most as many parts as the
     /// largest array meanwhile had slots.
     pub(crate) fn walk<'g>(
         &self,
@@ -379,7 +379,8 @@ impl<T: Entry> Table<T> {
         let first = array.home(cursor.0);
         let end = first.saturating_add(steps.max(1)).min(array.capacity());
         array.visit(first..end, |entry| {
-            // In an array that shrank, a cursor may point into a home's midst.
+            // In an array that shrank, several hashes share a home, and the cursor may lie
+            // between them.
             if entry.hash() >= cursor.0 {
                 f(entry);
             }
@@ -404,11 +405,11 @@ impl<T: Entry> Drop for Table<T> {
         // ORDERING: Relaxed: `&mut self` says that each thread that worked on the table has
         // synchronised with its owner.
         let array = self.root.load(Ordering::Relaxed);
-        // SAFETY: `Table::new` or `replace` made it with a box, and replaced arrays are not the
+        // SAFETY: `with_minimum` or `replace` made it with a box, and replaced arrays are not the
         // root any more; `&mut self` says that it is not shared.
         let array = unsafe { Box::from_raw(array) };
         for entry in array.into_entries() {
-            // SAFETY: it came in by `insert` and was not removed, for else its
+            // SAFETY: it came in by `insert` and was not removed: otherwise its
             // slot would be a tombstone.
             unsafe { T::release(entry.as_ptr()) };
         }

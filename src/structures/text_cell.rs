@@ -1,20 +1,20 @@
-//! A short text that any thread may replace and any may read. No thread waits, and nothing is
-//! allocated.
+//! A short text that any thread may replace and any may read. No thread waits, and a writer
+//! allocates nothing.
 //!
 //! A sequence lock over atomic words. One thread at a time writes: it [claims](TextCell::claim) the
-//! cell by making the sequence *busy*, stores the text word by word, and counts the sequence on. A
-//! thread that finds it busy leaves its text out: of two texts that come at once, either may be the
-//! last one. A reader copies the words between two looks at the sequence, and takes the copy if both
-//! looks agree.
+//! cell by making the sequence *busy*, stores the text word by word, and increments the sequence. A
+//! thread that finds it busy drops its text: of two texts that come at once, either may be the
+//! last one. A reader copies the words between two loads of the sequence, and takes the copy if
+//! both loads agree.
 //!
-//! Words of the caller's come with each text, its *tag*. A reader that knows which tag it wants
+//! The caller adds some words to each text, its *tag*. A reader that knows which tag it wants
 //! distinguishes a text from one that belongs to something else.
 //!
 //! In the child of a fork a writer may have been left behind. The sequence says in which process it
 //! was made busy. A writer in another process takes it over; until then there is no text.
 //!
-//! Rejected: a shared pointer to an allocated text (an allocation for each failure, on the way of a
-//! caller who has other trouble); a lock.
+//! Rejected: a shared pointer to an allocated text (an allocation for each failure, while the
+//! caller handles an outage); a lock.
 //!
 //! The fences are those of H.-J. Boehm, *Can seqlocks get along with programming language memory
 //! models?*, 2012.
@@ -31,7 +31,7 @@ pub(crate) struct TextCell<const TAG: usize> {
     /// `writes (31) | busy (1) | the process that writes (32)`.
     sequence: AtomicU64,
     tag: [AtomicU64; TAG],
-    /// In bytes.
+    /// The length of the text in bytes.
     length: AtomicU64,
     words: [AtomicU64; WORDS],
 }
@@ -39,7 +39,7 @@ pub(crate) struct TextCell<const TAG: usize> {
 const BUSY: u64 = 1 << 32;
 const WRITE: u64 = BUSY << 1;
 
-/// How often a reader tries again that finds a writer at work.
+/// How often a reader tries while a writer is at work.
 const TRIES: usize = if cfg!(loom) { 1 } else { 16 };
 
 impl<const TAG: usize> TextCell<TAG> {
@@ -52,7 +52,7 @@ impl<const TAG: usize> TextCell<TAG> {
         }
     }
 
-    /// The right to write. `None` if another thread of this process has it.
+    /// Returns the right to write, or `None` if another thread of this process has it.
     #[inline]
     pub(crate) fn claim(&self) -> Option<Claim<'_, TAG>> {
         let process = u64::from(fork::incarnation());
@@ -69,10 +69,10 @@ impl<const TAG: usize> TextCell<TAG> {
         Some(Claim { cell: self, before })
     }
 
-    /// Whether this is the last text, whatever its tag. Of an empty text, too, if there is none. To
-    /// be asked before [`TextCell::claim`], which makes the other cores fetch the cell again: in an
-    /// outage the same text comes over and over. False, too, if a writer is at work, and of a text
-    /// of which only a part is [kept](kept).
+    /// Whether this is the last text, whatever its tag. True of an empty text if there is none.
+    /// False while a writer is at work, and of a text of which only a part is [kept](kept). Called
+    /// before [`TextCell::claim`], which makes the other cores fetch the cell again: in an outage
+    /// the same text comes over and over.
     #[inline(always)]
     pub(crate) fn has(&self, text: &str) -> bool {
         // ORDERING: Acquire, partner of the Release in `Claim::write`.
@@ -87,7 +87,7 @@ impl<const TAG: usize> TextCell<TAG> {
                 return false;
             }
         }
-        // None only after as many words as there are.
+        // There is a next word: the length that was found, which `text` has too, is at most `MOST`.
         if !rest.is_empty()
             && let Some(word) = words.next()
             && word.load(Ordering::Relaxed) != end(text.as_bytes())
@@ -96,7 +96,7 @@ impl<const TAG: usize> TextCell<TAG> {
         }
         // ORDERING: Acquire, partner of the Release fence in `Claim::write`.
         fence(Ordering::Acquire);
-        // Not equal if it was busy before, unless a claim was given up since.
+        // If it was busy before, equal only if the claim was given up since.
         self.sequence.load(Ordering::Relaxed) == before & !BUSY
     }
 
@@ -130,10 +130,10 @@ impl<const TAG: usize> TextCell<TAG> {
     }
 }
 
-/// The right to replace the text, of one thread at a time. Dropped, it leaves the text.
+/// The right to replace the text, which one thread at a time has. Dropping it leaves the text.
 pub(crate) struct Claim<'a, const TAG: usize> {
     cell: &'a TextCell<TAG>,
-    /// The sequence before.
+    /// The sequence before the claim.
     before: u64,
 }
 
@@ -170,13 +170,13 @@ impl<const TAG: usize> Claim<'_, TAG> {
 
 impl<const TAG: usize> Drop for Claim<'_, TAG> {
     fn drop(&mut self) {
-        // ORDERING: Release, partner of the Acquire load in `read`: the words of the write before,
-        // which `claim` has acquired.
+        // ORDERING: Release, partner of the Acquire load in `read`: publishes the words of the
+        // write before, which `claim` has acquired.
         self.cell.sequence.store(self.before, Ordering::Release);
     }
 }
 
-/// As much of a text as is kept.
+/// The beginning of a text that is kept, at most [`MOST`] bytes.
 #[inline]
 pub(crate) fn kept(text: &str) -> &str {
     match text.len() <= MOST {
@@ -185,11 +185,11 @@ pub(crate) fn kept(text: &str) -> &str {
     }
 }
 
-/// The last bytes of a text, those that fill no whole word, as a word. There are some.
+/// The last bytes of a text, those that fill no whole word, as a word. There is at least one.
 #[inline(always)]
 fn end(text: &[u8]) -> u64 {
     if let Some(last) = text.last_chunk() {
-        // Without those that are in a whole word.
+        // Shifts out the bytes that are in a whole word.
         return u64::from_le_bytes(*last) >> (8 * (text.len().wrapping_neg() % 8));
     }
     let at = |index: usize| u64::from(text[index]) << (8 * index);

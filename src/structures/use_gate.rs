@@ -1,8 +1,8 @@
-//! A gate around something that one thread at a time may use, and any thread may close.
+//! A gate around a content that one thread at a time may use, and that any thread may close.
 //!
-//! It makes the promise of unsubscribing: once [`UseGate::close`] has returned, the
-//! thing is not in use and never will be again, and it has been dropped, so what
-//! it refers to may be freed. The user never waits for the closer; the closer
+//! It keeps the promise of unsubscribing: once [`UseGate::close`] has returned after
+//! waiting, the content is not in use and never will be again, and it has been dropped,
+//! so what it refers to may be freed. The user never waits for the closer. The closer
 //! waits for a use under way, unless it is called from inside that use.
 //!
 //! ```text
@@ -10,16 +10,17 @@
 //!   │               │
 //! close           close
 //!   ▼               ▼
-//! shut ◀──leave── busy + closing        (the thread that shuts it drops the thing)
+//! shut ◀──leave── busy + closing      (the thread that shuts it drops the content)
 //! ```
 //!
-//! No lock is held while the thing is used. Closers that wait do so in a
+//! No lock is held while the content is used. Closers that wait do so in a
 //! [`WaitRoom`].
 //!
-//! The word also says which thread is inside, or is dropping the thing. In the
-//! child of a `fork` that thread may not exist. Then the gate is as good as open:
-//! the next user goes in, and finds the thing as the other left it. A closer shuts
-//! such a gate without dropping the thing, which may be half dropped already.
+//! The state also holds a token of the thread that is inside, or is dropping the
+//! content. In the child of a `fork` that thread may not exist. Then the next user
+//! enters as if the gate were open, and finds the content as the other thread left
+//! it. A closer shuts such a gate without dropping the content, which may be half
+//! dropped already.
 
 use std::cell::Cell;
 use std::mem::{self, ManuallyDrop};
@@ -58,11 +59,11 @@ fn busy() -> usize {
 }
 
 thread_local! {
-    /// How many things this thread is dropping, one inside the other.
+    /// The number of contents that this thread is dropping, one inside the other.
     static FINISHING: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether this thread is dropping what was in a gate, and others may be waiting for that.
+/// Whether this thread is dropping the content of a gate, and others may be waiting for that.
 pub(crate) fn is_finishing_here() -> bool {
     FINISHING.get() > 0
 }
@@ -81,7 +82,7 @@ impl<T> UseGate<T> {
         }
     }
 
-    /// Lets `operation` use the content, unless the gate is closed or busy.
+    /// Lets `operation` use the content. Returns `None` if the gate is closed or busy.
     pub(crate) fn enter<R>(&self, operation: impl FnOnce(&mut T) -> R) -> Option<R> {
         let busy = busy();
         // ORDERING: Acquire, partner of the Release by which the last user left.
@@ -99,7 +100,7 @@ impl<T> UseGate<T> {
                     .compare_exchange(state, busy, Ordering::Acquire, Ordering::Relaxed);
         }
         entered.ok()?;
-        // Left even if `operation` unwinds, or closers would wait for ever.
+        // Leaves even if `operation` unwinds; otherwise closers would wait for ever.
         let _leaves = Visit { gate: self, busy };
         self.content.with_mut(|content| {
             // SAFETY: this thread's exchange has made the state busy, and no other thread
@@ -151,16 +152,16 @@ impl<T> UseGate<T> {
         false
     }
 
-    /// Drops the content and tells the waiting. For the one thread that found
-    /// the gate open when it closed it, or closing when it left.
+    /// Drops the content and wakes the closers that wait. Called by the one thread that
+    /// found the gate open when it closed it, or closing when it left.
     fn finish(&self) {
         let content = self.content.with_mut(|content| {
             // SAFETY: the state has CLOSING set and is this thread's: it found the gate open in
             // `close`, or closing in the drop of `Visit`. No other thread enters any more.
             unsafe { (*content).take() }
         });
-        // User-supplied: what it holds may panic when dropped, and a closer may be waiting
-        // for this to end.
+        // The content is user-supplied: its drop may panic, and a closer may be waiting
+        // for it to end.
         let content = content.map(ManuallyDrop::into_inner);
         FINISHING.set(FINISHING.get() + 1);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(content))) {
@@ -199,7 +200,7 @@ impl<T> Drop for Visit<'_, T> {
 
 impl<T> Drop for UseGate<T> {
     fn drop(&mut self) {
-        // Shut it has dropped its content, or left it alone for good reasons.
+        // A gate that is shut already has dropped its content, or left it alone after a fork.
         self.close(false);
     }
 }

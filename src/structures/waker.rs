@@ -1,8 +1,8 @@
 //! How work reaches a sleeping driver without a lock.
 //!
-//! The driver sleeps until the next moment it knows of. A thread that leaves
-//! work that is due earlier wakes it. A thread whose work can wait until then does
-//! not, so that a storm of openings costs no system calls.
+//! The driver sleeps until its next timer. A thread that leaves work that is due
+//! earlier wakes it. A thread whose work can wait until then does not, so that a
+//! storm of openings costs no system calls.
 //!
 //! It is Dekker's handshake: the driver announces until when it sleeps and then
 //! looks for work once more; the other side leaves work and then looks whether
@@ -10,10 +10,10 @@
 //! on both sides, at least one of them sees the other.
 //!
 //! A driver that does not exist counts as one that sleeps for ever: a thread that has work
-//! for it starts it. So it is at the beginning, and in the child of a `fork`. So it is also
-//! after the end: then a wake answers that no driver comes any more.
+//! for it starts it. This holds before the first start, and in the child of a `fork`. After
+//! the end, no thread is started: a wake returns that no driver comes any more.
 //!
-//! What is worth no thread, and nothing if it comes late, does without the handshake
+//! Work that may come late, and is not worth starting a thread, does without the handshake
 //! ([`Waker::rouse`]).
 
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use arc_swap::ArcSwapOption;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::per_process::Renew;
 
-/// No driver sleeps: it is at work, or there shall be none.
+/// No driver sleeps: it is at work, or the manager has none.
 const AWAKE: u64 = 0;
-/// There is no driver, and there should be one.
+/// There is no driver yet, and a thread that has work for it starts it.
 const ABSENT: u64 = u64::MAX - 1;
-/// No driver comes any more. It stays so.
+/// There will be no driver any more. Final.
 const ENDED: u64 = u64::MAX;
 
 /// Starts the driver, unless another thread has.
@@ -38,11 +38,11 @@ pub(crate) type Starter = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Waker {
     /// Until when, in monotonic ms, the driver sleeps; [`AWAKE`], [`ABSENT`] or [`ENDED`].
     asleep_until: AtomicU64,
-    /// 1: the driver was woken since it last got up. The wake itself may have gone to
-    /// a callback that slept.
+    /// 1: the driver was woken since it last got up. Needed because a callback that parks
+    /// the thread may have used up the wake itself.
     woken: AtomicU32,
     sleeper: ArcSwapOption<Thread>,
-    /// None: the manager has no driver.
+    /// `None` if the manager has no driver.
     starter: Option<Starter>,
 }
 
@@ -57,13 +57,13 @@ impl Waker {
         }
     }
 
-    /// Says whom to wake, before the first sleep.
+    /// Sets the thread to wake. Called before its first sleep.
     pub(crate) fn hang(&self, thread: Thread) {
         self.sleeper.store(Some(Arc::new(thread)));
     }
 
-    /// There is work that must be done at `moment`. Called after it was left. True if
-    /// no driver comes any more.
+    /// Wakes or starts the driver if it would sleep past `moment`, when work is due. Called
+    /// after the work was left. Returns true if no driver comes any more.
     pub(crate) fn wake_by(&self, moment: u64) -> bool {
         // ORDERING: SeqCst, partner of the fences in `lie_down` and `end`.
         fence(Ordering::SeqCst);
@@ -74,6 +74,7 @@ impl Waker {
         until == ENDED
     }
 
+    /// Wakes the driver, or starts it if there is none.
     pub(crate) fn wake(&self) {
         // ORDERING: Release, partner of the Acquire in `was_woken`. A thread that uses up the
         // wake below sees this, too.
@@ -85,7 +86,7 @@ impl Waker {
         }
     }
 
-    /// Wakes the driver, if there is one, for what is worth no thread.
+    /// Wakes the driver if there is one. Does not start it.
     pub(crate) fn rouse(&self) {
         if let Some(thread) = self.sleeper.load_full() {
             // ORDERING: Release, partner of the Acquire in `was_woken`.
@@ -94,8 +95,8 @@ impl Waker {
         }
     }
 
-    /// Whether the driver was woken since it last got up. Asked right before it parks:
-    /// a wake that comes later is not lost.
+    /// Whether the driver was woken since it last got up. Called right before it parks:
+    /// a wake that comes later ends the park.
     pub(crate) fn was_woken(&self) -> bool {
         // ORDERING: Acquire, partner of the Release in `wake`: what the driver is woken for is
         // visible.
@@ -118,33 +119,33 @@ impl Waker {
     /// before it parks, and call [`Waker::get_up`] afterwards.
     pub(crate) fn lie_down(&self, moment: u64) {
         self.change(moment.min(ABSENT - 1));
-        // ORDERING: SeqCst, partner of the fence in `wake_by`: either that one finds the sleep
+        // ORDERING: SeqCst, partner of the fence in `wake_by`: either `wake_by` finds the sleep
         // announced, or the driver's next look finds the work.
         fence(Ordering::SeqCst);
     }
 
-    /// All that the driver was woken for until now is looked at after this.
+    /// Ends the sleep and forgets earlier wakes. The driver looks for work after this.
     pub(crate) fn get_up(&self) {
         self.change(AWAKE);
         self.was_woken();
     }
 
-    /// No driver comes any more. The caller looks for work once more afterwards.
+    /// Says that no driver comes any more. The caller looks for work once more afterwards.
     pub(crate) fn end(&self) {
         // ORDERING: AcqRel, partner of itself in `change`: each change comes before the next.
         self.asleep_until.swap(ENDED, Ordering::AcqRel);
-        // ORDERING: SeqCst, partner of the fence in `wake_by`: either that one finds the end, or
+        // ORDERING: SeqCst, partner of the fence in `wake_by`: either `wake_by` finds the end, or
         // the caller's next look finds the work.
         fence(Ordering::SeqCst);
     }
 
-    /// The driver could not be started.
+    /// Says that the driver could not be started.
     pub(crate) fn leave(&self) {
         self.change(ABSENT);
     }
 
-    /// Changes until when the driver sleeps, except after the end. An exchange: the end may come
-    /// from another thread, while a thread that waits for a queue gets up.
+    /// Sets until when the driver sleeps, except after the end. A read-modify-write, since
+    /// another thread may call [`end`](Waker::end) at the same time.
     fn change(&self, until: u64) {
         // ORDERING: AcqRel, partner of the swap in `end`: each change comes before the next.
         let change = |before| (before != ENDED).then_some(until);

@@ -4,14 +4,15 @@ use super::*;
 use crate::sys::atomic::AtomicUsize;
 
 unsafe fn count(object: *mut ()) {
-    // SAFETY: the count outlives the domain's use.
+    // SAFETY: `retire` made the pointer from a count that outlives the test's use of the domain.
     unsafe { &*object.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
 }
 
 fn retire(reader: &Reader, count_of: &AtomicUsize) {
     reader.enter();
     let object = ptr::from_ref(count_of).cast_mut().cast();
-    // SAFETY: counting it is no destruction.
+    // SAFETY: inside a section of this thread. `count` destroys nothing, so the object may stay
+    // reachable, and `count` may be called on any thread.
     unsafe { reader.retire(object, count) };
     reader.leave();
 }
@@ -26,7 +27,7 @@ fn a_section_that_lasts_holds_back_what_is_retired_and_nothing_is_lost() {
     retire(mine, &destroyed);
     mine.seal();
     assert_eq!(so_far(), 1);
-    // Inside each other is one section.
+    // Two nested sections are one.
     lasting.enter();
     lasting.enter();
     for _ in 0..1_000 {

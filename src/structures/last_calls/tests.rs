@@ -40,7 +40,7 @@ fn counts_of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Counts {
 }
 
 impl LastCalls {
-    /// Reports of generation 1.
+    /// Reports in generation 1. Returns the last report's counts.
     fn reports<const MANY: usize>(&self, outcomes: [Outcome; MANY]) -> Counts {
         let counts = outcomes.map(|outcome| self.report(generation(1), outcome));
         *counts.last().expect("a report")
@@ -56,7 +56,7 @@ impl LastCalls {
 }
 
 impl Claim {
-    /// Epoch, lap and index: greater than those of each claim before it, until numbers wrap.
+    /// Epoch, lap and index: greater than those of each earlier claim, until numbers wrap.
     pub(crate) fn order(self) -> (u64, u64, u32) {
         (self.epoch.number(), self.place.lap(), self.place.index)
     }
@@ -111,7 +111,7 @@ fn the_largest_ring_counts_exactly() {
     assert_eq!(ring.reports([GOOD]), counts(most, left, left));
 }
 
-/// The longest that settings ask for.
+/// The largest ring that settings can ask for.
 const MOST_CALLS: u32 = 100_000;
 
 #[test]
@@ -150,7 +150,8 @@ fn a_generation_that_is_followed_keeps_its_reports() {
     assert_eq!(ring.report(generation(4), SLOW), counts(1, 0, 1));
 }
 
-/// Each is newer than the one before, and so is the last one after them all.
+/// Each generation is newer than the one before, and so is the last one, which comes more than
+/// half a round of generations after the first.
 #[test]
 fn generations_without_reports_may_go_round() {
     let ring = LastCalls::new(3);
@@ -197,7 +198,7 @@ fn a_stopped_report_counts_as_a_call_and_no_failure() {
     assert_eq!(ring.reports([GOOD]), counts(3, 0, 0));
 }
 
-/// If the next one goes on, whatever stands before it.
+/// Provided that the next report goes on, whatever the slots hold.
 #[test]
 fn each_stopped_report_counts_as_no_failure() {
     let ring = LastCalls::new(6);
@@ -222,7 +223,7 @@ fn an_overtaken_report_is_dropped() {
     assert_eq!(ring.reports([GOOD]), counts(2, 0, 0));
 }
 
-/// It is overtaken by a report that is stopped, too, and writes first.
+/// The late report is overtaken by one that is stopped too, and writes first.
 #[test]
 fn a_report_takes_back_the_late_outcome_it_overtook() {
     let ring = LastCalls::new(2);
@@ -233,7 +234,7 @@ fn a_report_takes_back_the_late_outcome_it_overtook() {
     assert_eq!(ring.settle(stopped, SLOW), counts(2, 0, 1));
 }
 
-/// They are in its slot and in the one before.
+/// The newer outcomes are in the overtaken report's slot and in the one before.
 #[test]
 fn an_overtaken_report_leaves_newer_outcomes_where_they_are() {
     let ring = LastCalls::new(2);
@@ -263,7 +264,7 @@ fn a_report_that_a_restart_overtook_is_dropped() {
 }
 
 impl LastCalls {
-    /// As after so many reports that lap 0 begins again, all of them failures and slow.
+    /// A ring as after so many reports that lap 0 begins again, all of them failed and slow.
     fn after_all_laps() -> LastCalls {
         let ring = LastCalls::new(3);
         ring.reports([BOTH; 3]);
@@ -294,7 +295,7 @@ fn a_report_is_dropped_that_was_stopped_where_laps_wrap() {
     assert_eq!(ring.settle(stopped, FAILED), counts(3, 0, 3));
 }
 
-/// How often the evidence begins until its number is the first one's again.
+/// Calls `begin`, which begins the evidence, until the epoch has the first number again.
 fn until_the_first_epoch_again(ring: &LastCalls, begin: impl Fn(u32)) {
     let first = ring.read_head().epoch();
     for number in 1.. {
@@ -314,7 +315,7 @@ fn outcomes_of_an_epoch_with_the_same_number_do_not_count() {
     let ring = LastCalls::new(4);
     ring.reports([BOTH; 4]);
     until_the_first_epoch_again(&ring, |_| {
-        // No evidence in between reaches the others.
+        // Leaves the last two slots as they are.
         ring.reports([SLOW, FAILED]);
         ring.restart(generation(1));
     });

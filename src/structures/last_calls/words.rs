@@ -1,4 +1,4 @@
-//! The words of a ring of outcomes, and what becomes of them. Pure: no atomics, no threads.
+//! The words of a ring of outcomes, and how they change. Pure: no atomics, no threads.
 //!
 //! | word | bits 63 to 0 |
 //! |---|---|
@@ -30,17 +30,17 @@ const SLOW: u64 = 1 << 0;
 const SUM_BITS: u32 = 23;
 const SUM_MASK: u64 = (1 << SUM_BITS) - 1;
 const _: () = assert!(2 * SUM_BITS < EPOCH_SHIFT);
-/// More slots than this, with a change under way in each, would overflow the sums.
+/// The largest ring. With more slots, and a change under way in each, the sums could overflow.
 pub(super) const MOST: u32 = 1 << 17;
 const _: () = assert!((MOST as u64) < 1 << (SUM_BITS - 2));
 
-/// A number of the evidence: another one after each beginning. It has no order, and is only ever
-/// compared with the head's.
+/// A number of the evidence, which changes whenever the evidence begins again. Epochs have no
+/// order, and are only compared with the head's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
 impl Epoch {
-    /// Before the first beginning: of slots, sums and head when they are new.
+    /// The epoch of new slots, sums and heads, before the first beginning.
     pub(super) const NONE: Epoch = Epoch(0);
 
     fn next(self) -> Epoch {
@@ -134,7 +134,7 @@ impl Head {
         Generation::from_bits(self.0 >> GENERATION_SHIFT)
     }
 
-    /// Whether every slot's position has been taken in this epoch.
+    /// Whether a position has been taken for every slot in this epoch.
     pub(super) fn is_full(self) -> bool {
         self.0 & FULL != 0
     }
@@ -144,12 +144,12 @@ impl Head {
         shape.place_of(self.0)
     }
 
-    /// New evidence, in which nothing has a position yet.
+    /// The head of new evidence, in which no position is taken yet.
     pub(super) fn begun(self, generation: Generation) -> Head {
         Head(self.epoch().next().bits() | generation.bits() << GENERATION_SHIFT)
     }
 
-    /// With the next position taken.
+    /// The head with the next position taken.
     pub(super) fn taken(self, shape: Shape) -> Head {
         let next = self.next(shape);
         if next.index + 1 < shape.slots {
@@ -168,19 +168,20 @@ impl Head {
         }
     }
 
-    /// Whether its evidence is that of this generation.
+    /// Whether the evidence is of this generation.
     pub(super) fn is_of(self, generation: Generation) -> bool {
         self.generation() == generation && self.epoch() != Epoch::NONE
     }
 
-    /// Whether a report of this generation is too late for it: newer evidence has begun.
+    /// Whether the evidence is of a newer generation than this one.
     pub(super) fn is_after(self, generation: Generation) -> bool {
         self.epoch() != Epoch::NONE
             && self.generation() != generation
             && !generation.follows(self.generation())
     }
 
-    /// Whether this epoch goes on, and no later position has the slot of `place`, which is taken.
+    /// Whether the epoch is still this one, and no later position has the slot of `place`, whose
+    /// position is taken.
     pub(super) fn leaves(self, epoch: Epoch, place: Place, shape: Shape) -> bool {
         let next = self.next(shape);
         self.epoch() == epoch
@@ -189,7 +190,7 @@ impl Head {
     }
 }
 
-/// What a slot says: the last outcome there that was not good, or that it has been taken out.
+/// The contents of a slot: the last outcome there that was not good, or that it was taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
@@ -221,7 +222,7 @@ impl Entry {
         (self.0 & ((1 << EPOCH_SHIFT) - 1)) >> LAP_SHIFT == place.lap
     }
 
-    /// The same, taken out. No other entry ever has these bits in its slot.
+    /// This entry, taken out. No other entry ever has these bits in its slot.
     pub(super) fn taken_out(self) -> Entry {
         Entry(self.0 & !(FAILED | SLOW))
     }
@@ -238,7 +239,7 @@ impl Entry {
     }
 }
 
-/// What is added to the sums.
+/// A change of the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     failures: i32,
@@ -301,14 +302,14 @@ impl Sums {
         }
     }
 
-    /// Both sums, each from 0 to `calls`: a change under way may leave one outside.
+    /// Both sums, clamped to 0 to `calls`: a change under way may leave one outside.
     pub(super) fn within(self, calls: u32) -> (u32, u32) {
         let clamped = |sum: i32| (sum.max(0) as u32).min(calls);
         (clamped(self.failures), clamped(self.slow))
     }
 }
 
-/// What only tests ask.
+/// Methods for tests.
 #[cfg(test)]
 mod looks {
     use super::*;
@@ -326,7 +327,7 @@ mod looks {
     }
 
     impl Head {
-        /// At the beginning of the lap that comes so many before lap 0.
+        /// A full head at the beginning of the lap that comes `laps` laps before lap 0.
         pub(in super::super) fn before_the_wrap(self, laps: u64, shape: Shape) -> Head {
             let lap = (shape.last_lap() + 1 - laps) << shape.index_bits;
             Head(self.0 & !(FULL - 1) | FULL | lap)

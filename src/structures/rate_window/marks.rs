@@ -1,20 +1,20 @@
-//! How far a count was when each bucket of time began.
+//! The value of a count when each bucket of time began.
 //!
-//! Time is cut into buckets, [`BUCKETS`] to a window. A count that only grows has a ring of marks, a
-//! word for each bucket: `lap | count`. The lap says which of the buckets that share the word it is
-//! of. Shorter buckets have more laps in the life of a machine and fewer calls each, so the length
-//! of the window decides where the word is divided, and no lap ever comes round. A word that was
+//! Time is cut into buckets, [`BUCKETS`] to a window. A count that only grows has a ring of marks,
+//! a word for each bucket: `lap | count`. The lap says which of the buckets that share the word is
+//! meant. Shorter buckets have more laps in the life of a machine and fewer calls each. So the
+//! length of the window decides where the word is divided, and no lap ever repeats. A word that was
 //! never written is all ones, which is no lap.
 //!
 //! A mark is written before the first report of its bucket is counted, by an exchange. The exchange
-//! compares with what was read before the count, and a later lap is left alone. So a thread that is
-//! stopped in between writes a mark that was right when it read the count, or reads both again. It may
-//! write it after others have begun the next bucket, and their reports are then in the count. So a reader takes the least
-//! mark of the window, not the oldest: a report of a thread that was stopped counts as a later one,
-//! and no report of another thread is lost.
+//! compares with the word that was read before the count, and leaves a later lap alone. So a thread
+//! that is stopped in between writes a mark that was right when it read the count, or reads both
+//! again. It may read the count after other threads have begun the next bucket, and the mark then
+//! includes their reports. So a reader takes the least mark of the window, not the oldest: a report
+//! of a thread that was stopped counts as a later one, and no report of another thread is lost.
 //!
-//! Two words more than the window has buckets: one for a reader whose clock is a tick behind the
-//! writers', and one so that the oldest bucket is not overwritten at the same moment.
+//! There are two words more than the window has buckets: one for a reader whose clock is a tick
+//! behind the writers', and one so that the oldest bucket is not overwritten at the same moment.
 
 use crate::sys::atomic::{AtomicU64, Ordering, modelled, shipped};
 use crate::sys::clock::LAST_MOMENT;
@@ -30,16 +30,16 @@ modelled! {
 
 pub(super) const SLOTS: u64 = BUCKETS + 2;
 
-/// How time is cut, and marks are divided.
+/// How time is cut into buckets, and how marks are divided.
 #[derive(Clone, Copy)]
 pub(super) struct Buckets {
-    /// Of the window, in ms.
+    /// The length of the window in ms.
     span: u64,
-    /// Of a mark, for the count.
+    /// The number of a mark's low bits, which hold the count.
     pub(super) count_bits: u32,
 }
 
-/// A stretch of time.
+/// A stretch of time, by its number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bucket(u64);
 
@@ -55,7 +55,7 @@ impl Buckets {
         }
     }
 
-    /// Of the window, in ms.
+    /// The length of the window in ms.
     pub(super) fn span(self) -> u64 {
         self.span
     }
@@ -112,7 +112,7 @@ impl Marks {
         &self.0[(bucket.0 % SLOTS) as usize]
     }
 
-    /// A bucket begins, if it has not begun: the count was `count` before.
+    /// Writes the mark of a bucket, if it has none: the value that `count` returns.
     pub(super) fn begin(&self, buckets: Buckets, bucket: Bucket, count: impl Fn() -> u64) {
         let begin = |before: u64| {
             let lap = buckets.lap(before);
@@ -126,13 +126,13 @@ impl Marks {
             .fetch_update(Ordering::Release, Ordering::Acquire, begin);
     }
 
-    /// How much was counted from the beginning of the window whose last bucket is `last`: since the
-    /// least of its marks. That is the oldest one, unless a thread was stopped when it knew its
-    /// bucket: it marks it after others have marked and counted in later ones. `count` is asked
-    /// once, after the marks.
+    /// How much was counted in the window whose last bucket is `last`: the count less the least of
+    /// the window's marks. That is the oldest mark, except after a delay: a thread that was stopped
+    /// when it knew its bucket marks it after others have marked later ones and counted there.
+    /// `count` is called once, after the marks are read.
     pub(super) fn since(&self, buckets: Buckets, last: Bucket, count: impl FnOnce() -> u64) -> u64 {
         let first = last.0.saturating_sub(BUCKETS - 1);
-        // One bucket more: for reporters it may have begun, while this thread's clock is behind.
+        // One bucket more: reporters may have begun it, if this thread's clock is behind.
         let mut found = [0; BUCKETS as usize + 1];
         let mut many = 0;
         for bucket in (first..=last.0 + 1).map(Bucket) {

@@ -17,7 +17,7 @@ enum Kind {
     SlowFailure,
 }
 
-/// A report's moment in ms, and what it was.
+/// Each report's moment in ms, and its kind.
 type Log = Vec<(u64, Kind)>;
 
 /// What the log says of the window that ends at `now`: whole buckets, the last one up to now.
@@ -69,7 +69,7 @@ impl<S: Store> Reporter<'_, S> {
     }
 }
 
-/// A source of numbers that is the same each time.
+/// A random number generator with a fixed seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -156,7 +156,7 @@ fn a_mark_is_never_taken_for_that_of_another_lap() {
         let last = buckets.at(LAST_MOMENT);
         assert!(last.lap() < buckets.no_lap());
         let width = span / BUCKETS;
-        // The calls of a bucket do not come round: at least one for each 3 ns of the window.
+        // The count of a window does not wrap, with up to one call for each 3 ns.
         assert!(
             1_u128 << buckets.count_bits > u128::from(span) * 1_000_000 / 3,
             "{span}"
@@ -181,7 +181,7 @@ fn who_was_stopped_leaves_the_mark_of_a_later_lap_alone() {
     assert_eq!(marks.since(buckets, late, || 9), 2);
 }
 
-/// It read the clock, and others reported in the next bucket before it went on.
+/// The stopped thread read the clock, and others reported in the next bucket before it went on.
 #[test]
 fn who_was_stopped_takes_no_report_of_a_later_bucket_out() {
     let record = Counter::new();
@@ -226,7 +226,7 @@ fn no_report_of_threads_that_run_at_once_is_missing_afterwards() {
             };
             scope.spawn(move || {
                 for i in 0..EACH {
-                    // All at the same times, in which buckets begin.
+                    // All threads report at the same times, and buckets begin meanwhile.
                     let now = i * 9_000 / EACH;
                     let kind = match i % 4 {
                         0 => Kind::SlowFailure,

@@ -52,7 +52,7 @@ fn agrees_with_a_deque() {
         let mut deque = VecDeque::new();
         let mut state = capacity as u64;
         for value in 0..50_000_u64 {
-            // Long runs of pushes and of pops, so that both ends are met.
+            // Long runs of pushes and of pops, so that the ring becomes full and empty.
             let filling = (value / (2 * capacity as u64)).is_multiple_of(2);
             match (random(&mut state) % 8, filling) {
                 (0..=5, true) | (6, false) => {
@@ -63,7 +63,7 @@ fn agrees_with_a_deque() {
                     }
                 }
                 (7, _) => {
-                    // All but the last few.
+                    // Pops all except the last few.
                     let few = random(&mut state) as usize % 4;
                     let end = ring.tail().saturating_sub(few as u64);
                     let popped: Vec<_> = iter::from_fn(|| ring.pop_before(end)).collect();

@@ -1,4 +1,4 @@
-//! Where slots come from, and which number lies at which address.
+//! Chunks of memory, from which slots are carved, and the numbers of slots.
 //!
 //! A chunk is one allocation, never given back:
 //!
@@ -6,9 +6,9 @@
 //!  hot 0 | hot 1 | … | hot 127 | cold 0 | cold 1 | … | cold 127 | number of the chunk
 //! ```
 //!
-//! Slots are numbered through, chunk after chunk. Numbers are handed out a batch at a
-//! time. A thread that gets one in a chunk that is not there yet makes the chunk, and of
-//! several threads the first one wins. The addresses of chunks stand in rows of doubling
+//! Slots are numbered from 0, chunk after chunk. Numbers are handed out a batch at a
+//! time. A thread that gets a batch in a chunk that does not exist yet makes the chunk. Of
+//! several threads the first one wins. The addresses of chunks lie in rows of doubling
 //! length, which never move.
 
 use std::alloc::{self, Layout};
@@ -36,7 +36,7 @@ const _: () = {
     assert!((FIRST_ROW << ROWS) - FIRST_ROW >= LIMIT as usize / SLOTS);
 };
 
-/// A chunk. Its slots belong to their holders, and it gives addresses of them alone.
+/// A chunk. Its slots belong to their holders; the chunk only returns their addresses.
 #[repr(C, align(64))]
 struct Chunk<Hot, Cold> {
     hot: [HotPart<Hot>; SLOTS],
@@ -50,10 +50,12 @@ struct HotPart<Hot>(UnsafeCell<MaybeUninit<Hot>>);
 #[repr(C, align(8))]
 struct ColdPart<Cold>(UnsafeCell<MaybeUninit<Cold>>);
 
-// SAFETY: of a shared chunk one may read `number`, which does not change, and take the addresses
-// of slots. What is done with the memory of a slot is for its holder to answer for.
+// SAFETY: through a shared chunk, threads read `number`, which does not change, and take the
+// addresses of slots. The memory of a slot is accessed by its holder alone (`fresh_numbers`,
+// `Stack::pop`); its first cold word, which others may read, is atomic.
 unsafe impl<Hot, Cold> Sync for Chunk<Hot, Cold> {}
-// SAFETY: memory, and no value of the types that may lie in it: they are never dropped here.
+// SAFETY: a chunk is memory, and owns no value of the types that may lie in it: they are never
+// dropped here.
 unsafe impl<Hot, Cold> Send for Chunk<Hot, Cold> {}
 
 impl<Hot, Cold> Chunk<Hot, Cold> {
@@ -61,7 +63,7 @@ impl<Hot, Cold> Chunk<Hot, Cold> {
     const COLD: usize = size_of::<ColdPart<Cold>>();
     const FIRST_COLD: usize = offset_of!(Self, cold);
 
-    /// What the arithmetic of this file and of the [slab](super) counts on.
+    /// What the arithmetic of this file and of the [slab](super) relies on.
     const FITS: () = {
         assert!(align_of::<HotPart<Hot>>() == ALIGNMENT && align_of::<ColdPart<Cold>>() == WORD);
         assert!(Self::HOT >= size_of::<Free>() && ALIGNMENT >= align_of::<Free>());
@@ -69,7 +71,7 @@ impl<Hot, Cold> Chunk<Hot, Cold> {
         assert!(Self::COLD < Self::HOT && Self::FIRST_COLD / WORD <= u16::MAX as usize);
     };
 
-    /// How many words the cold part of the slot at this place is away from the hot one.
+    /// The distance in words from the hot part of the slot at this place to its cold part.
     fn distance(place: usize) -> u16 {
         ((Self::FIRST_COLD + place * Self::COLD - place * Self::HOT) / WORD) as u16
     }
@@ -88,7 +90,7 @@ impl<Hot, Cold> Chunk<Hot, Cold> {
         unsafe { chunk.assume_init() }
     }
 
-    /// The hot part at this place, by a pointer that is good for the whole chunk.
+    /// The hot part at this place, as a pointer with the provenance of the whole chunk.
     fn hot(&self, place: usize) -> NonNull<Free> {
         assert!(place < SLOTS);
         let start = NonNull::from(self).cast::<HotPart<Hot>>();
@@ -120,10 +122,10 @@ impl<Hot, Cold> Chunks<Hot, Cold> {
         }
     }
 
-    /// A batch of slots that were never used. Allocates, unless the chunk is there.
+    /// A batch of slots that were never used. Allocates, unless their chunk exists.
     pub(super) fn fresh_batch(&self) -> Batch {
         let Some(first) = self.fresh_numbers() else {
-            // There is a terabyte of them.
+            // Slots would fill about a terabyte by then.
             alloc::handle_alloc_error(Layout::new::<Chunk<Hot, Cold>>());
         };
         let (chunk, place) = (first as usize / SLOTS, first as usize % SLOTS);
@@ -143,10 +145,10 @@ impl<Hot, Cold> Chunks<Hot, Cold> {
         Batch { first, len: BATCH }
     }
 
-    /// The first of a batch of numbers, unless they are used up.
+    /// The first number of a fresh batch. `None` if the numbers are used up.
     pub(super) fn fresh_numbers(&self) -> Option<u32> {
         let next = |fresh| (fresh < LIMIT).then(|| fresh + BATCH);
-        // Relaxed: the numbers are all there is to it.
+        // Relaxed: publishes nothing but the numbers.
         self.fresh
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .ok()
@@ -175,18 +177,18 @@ impl<Hot, Cold> Chunks<Hot, Cold> {
             .hot(number as usize % SLOTS)
     }
 
-    /// A chunk, which is made if it is not there yet.
+    /// The chunk with this number, which is made if it does not exist yet.
     fn chunk(&self, number: usize) -> &Chunk<Hot, Cold> {
         let row = (number + FIRST_ROW).ilog2() - FIRST_ROW.ilog2();
         let len = FIRST_ROW << row;
-        // Races, not locks: those could be held across a fork.
+        // A race and not a lock, which could be held across a fork.
         let row =
             self.rows[row as usize].get_or_make(|| (0..len).map(|_| PublishOnce::new()).collect());
         let place = &row[number + FIRST_ROW - len];
         place.get().unwrap_or_else(|| {
             let made = place.publish(Chunk::make(number as u32));
             let chunk = made.unwrap_or_else(|(theirs, _)| theirs);
-            // Because who has a hot part makes a pointer to the cold one.
+            // `slab::cold` makes a pointer to the cold part from the address of the hot one.
             ptr::from_ref(chunk).expose_provenance();
             chunk
         })
@@ -210,7 +212,7 @@ impl<Hot, Cold> Chunks<Hot, Cold> {
         self.fresh.load(Ordering::Relaxed)
     }
 
-    /// As if all but so many numbers were handed out.
+    /// Chunks of which all but `left` numbers count as handed out.
     pub(super) fn nearly_used_up(left: u32) -> Self {
         let chunks = Chunks::new();
         chunks.fresh.store(LIMIT - left, Ordering::Relaxed);

@@ -1,16 +1,16 @@
-//! The stack of batches that all threads share.
+//! The stack of free batches that all threads share.
 //!
 //! A Treiber stack (R. K. Treiber, 1986) of numbers: each element is the number of a
-//! batch's first slot, and what lies below it stands in that slot's word. Memory of
-//! slots is never unmapped, so who read the head may look below it although another
-//! thread has popped it meanwhile: what it finds there may be anything, and is of no
-//! use, since its exchange fails then.
+//! batch's first slot. That slot's word holds the number of the element below. Memory of
+//! slots is never unmapped, so a thread that read the head may read the word of its slot
+//! although another thread has popped it meanwhile. What it reads then may be anything,
+//! and is not used, since its exchange fails.
 //!
-//! It fails although the same batch may have come back (the ABA problem), because the
-//! head counts the pops beside the number. The count comes round after 2³² of them: a
-//! thread would have to sleep between two instructions for so long, 2³⁷ connections,
-//! and to wake at precisely that one. This is why batches are named by numbers: an
-//! address would leave the count a few bits.
+//! The exchange fails even if the same batch has come back (the ABA problem), because the
+//! head counts the pops beside the number. The count wraps after 2³² pops, or 2³⁸ slots
+//! in full batches. A thread would have to be stopped between two instructions for exactly
+//! as many. Batches are named by numbers because an address would leave the count only a
+//! few bits.
 
 use crate::sys::atomic::{AtomicU64, Ordering, modelled, shipped};
 
@@ -20,16 +20,17 @@ pub(crate) trait Links {
     fn link(&self, number: u32) -> &AtomicU64;
 }
 
-/// In place of a number: there is none.
+/// In place of a number: the stack is empty, or ends here.
 const NONE: u32 = u32::MAX;
 
+/// The stack of free batches.
 pub(crate) struct Stack {
     /// `number of pops << 32 | the topmost number`.
     head: AtomicU64,
 }
 
 impl Stack {
-    /// What an empty stack begins with.
+    /// The head of a new stack.
     const EMPTY: u64 = NONE as u64;
 
     /// Pushes a batch that is the caller's alone.
@@ -53,7 +54,7 @@ impl Stack {
         }
     }
 
-    /// Pops a batch, which is then the caller's alone.
+    /// Pops a batch, which is then the caller's alone. `None` if the stack is empty.
     pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
         // ORDERING: Acquire, partner of the Release in `push`: the batch and its word are
         // written.
@@ -67,7 +68,8 @@ impl Stack {
             let below = links.link(number).load(Ordering::Relaxed) as u32;
             let pops = (head >> 32).wrapping_add(1);
             // ORDERING: Relaxed, since the batch came with the head that was acquired before.
-            // Acquire if it fails, partner of `push`: the head is another batch's now.
+            // Acquire on failure, partner of the Release in `push`: the head is another batch's
+            // now.
             match self.head.compare_exchange_weak(
                 head,
                 pops << 32 | u64::from(below),

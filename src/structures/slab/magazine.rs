@@ -1,14 +1,14 @@
 //! The free slots that a thread keeps for itself.
 //!
-//! Two lists, linked through the slots: one from which slots are taken and to which
-//! they are given, of at most a batch, and a whole batch in spare. With one list alone
-//! a thread that takes and gives around its limit would move a batch each time; so it
-//! has taken or given as many as a batch between two moves.
+//! Two free lists, linked through the slots: one from which slots are taken and to which
+//! they are given, of at most a batch, and a spare one of a whole batch. With one list alone
+//! a thread that takes and gives around its limit would move a batch each time. With two,
+//! a thread takes or gives as many slots as a batch has between two moves.
 //!
-//! The thread's variable has no destructor, so that it is used without asking whether
-//! it is still there; a second one has, and closes the magazine when the thread ends.
-//! After that there is no room in it: what is given by destructors that run later goes
-//! to the stack at once.
+//! The thread-local magazine has no destructor, so an access need not check whether it was
+//! destroyed already. A second thread-local has one, which closes the magazine when the
+//! thread ends. A closed magazine has no room: what is given by destructors that run later
+//! goes to the stack at once.
 //!
 //! Each type that lives in slots has a depot and such variables of its own, which
 //! [`slots_for`] makes: how large a slot is follows from the type.
@@ -29,9 +29,10 @@ pub(crate) trait Resident: Sized + 'static {
     /// What lies in the cold part of its slots.
     type Cold: 'static;
     fn depot() -> &'static Depot<Self, Self::Cold>;
-    /// Lends the current thread's magazine.
+    /// Calls `work` with the current thread's magazine.
     fn with_magazine<R>(work: impl FnOnce(&Magazine) -> R) -> R;
-    /// Has the magazine closed when the thread ends. False: it is ending already.
+    /// Has the magazine closed when the thread ends. Returns false if the thread is ending
+    /// already.
     fn will_close() -> bool;
 }
 
@@ -73,7 +74,7 @@ macro_rules! slots_for {
 
 pub(crate) use slots_for;
 
-/// At the thread's end.
+/// Closes the current thread's magazine, at the thread's end.
 pub(crate) fn close_magazine<Hot: Resident>() {
     Hot::with_magazine(|magazine| magazine.close(Hot::depot()));
 }
@@ -91,7 +92,8 @@ pub(super) fn take<Hot: Resident>() -> (NonNull<Hot>, u16) {
     (free.cast(), away)
 }
 
-/// Nothing is fetched if the magazine is empty.
+/// Prefetches the lines of the slot that [`take`] would return. Does nothing if the magazine is
+/// empty.
 #[inline(always)]
 pub(super) fn expect_take<Hot: Resident>() {
     Hot::with_magazine(|magazine| {
@@ -102,7 +104,7 @@ pub(super) fn expect_take<Hot: Resident>() {
         for line in 1..size_of::<Hot>().div_ceil(ALIGNMENT) {
             prefetch::to_write(first.wrapping_byte_add(line * ALIGNMENT));
         }
-        // SAFETY: what is in the magazine is this thread's. (This fetches the first line.)
+        // SAFETY: what is in the magazine is this thread's. (This load fetches the first line.)
         let away = unsafe { (*first).away };
         prefetch::to_write(first.wrapping_byte_add(WORD * usize::from(away)));
     });
@@ -154,7 +156,7 @@ pub(super) struct Free {
     next: *mut Free,
     /// The length of the list, in the first slot of a batch on the stack.
     len: u32,
-    /// How far the cold part is away.
+    /// The distance to the cold part in words.
     away: u16,
 }
 
@@ -195,7 +197,7 @@ impl<Hot, Cold> Depot<Hot, Cold> {
         self.stack.push(number, &self.chunks);
     }
 
-    /// A batch of the stack or, if that is empty, a fresh one.
+    /// A batch from the stack or, if the stack is empty, a fresh one.
     fn pop(&self) -> Batch {
         let Some(number) = self.stack.pop(&self.chunks) else {
             return self.chunks.fresh_batch();
@@ -207,14 +209,16 @@ impl<Hot, Cold> Depot<Hot, Cold> {
     }
 }
 
+/// A thread's two free lists.
 pub(crate) struct Magazine {
-    /// The list that is used, and its length.
+    /// The list that is used.
     first: Cell<*mut Free>,
+    /// The length of the list that is used.
     len: Cell<u32>,
-    /// How long it may become: [`BATCH`] while the magazine is open, 0 otherwise; then
-    /// it is empty.
+    /// The limit of `len`: [`BATCH`] while the magazine is open. 0 otherwise, and then both
+    /// lists are empty.
     room: Cell<u32>,
-    /// Null or a list of [`BATCH`].
+    /// The spare list: null or a list of [`BATCH`].
     spare: Cell<*mut Free>,
 }
 
@@ -228,7 +232,8 @@ impl Magazine {
         }
     }
 
-    /// Takes a slot. None if the magazine is empty; then [`Magazine::refill`] has one.
+    /// Takes a slot. Returns `None` if the list is empty; then the caller continues with
+    /// [`Magazine::refill`].
     #[inline]
     pub(super) fn take(&self) -> Option<NonNull<Free>> {
         let first = NonNull::new(self.first.get())?;
@@ -238,11 +243,12 @@ impl Magazine {
         Some(first)
     }
 
-    /// Gives a slot. False if there is no room; then it is for [`Magazine::overflow`].
+    /// Gives a slot. Returns false if there is no room; then the caller continues with
+    /// [`Magazine::overflow`].
     ///
     /// # Safety
     ///
-    /// It is a slot of the slab's, and this thread's alone.
+    /// It is a slot of the slab, and this thread's alone.
     #[inline]
     pub(super) unsafe fn give(&self, free: NonNull<Free>) -> bool {
         let has_room = self.len.get() < self.room.get();
@@ -259,7 +265,7 @@ impl Magazine {
         self.room.set(BATCH);
     }
 
-    /// Takes a slot when the list is empty, which it fills by the way.
+    /// Takes a slot when the list is empty, and fills the list.
     pub(super) fn refill<Hot, Cold>(&self, depot: &Depot<Hot, Cold>) -> NonNull<Free> {
         let batch = match NonNull::new(self.spare.replace(ptr::null_mut())) {
             Some(first) => Batch { first, len: BATCH },
@@ -277,7 +283,7 @@ impl Magazine {
         batch.first
     }
 
-    /// Gives a slot when the list is full, which it empties by the way.
+    /// Gives a slot when the list is full, and empties the list.
     ///
     /// # Safety
     ///
@@ -298,7 +304,7 @@ impl Magazine {
         }
     }
 
-    /// Hands everything over. What is given from now on goes to the stack at once.
+    /// Pushes all slots onto the stack. What is given from now on goes there at once.
     pub(super) fn close<Hot, Cold>(&self, depot: &Depot<Hot, Cold>) {
         self.room.set(0);
         let len = self.len.replace(0);
@@ -316,7 +322,7 @@ impl<Hot, Cold> Depot<Hot, Cold> {
         &self.chunks
     }
 
-    /// What changes with every batch that a thread gets.
+    /// Two counts, of which one changes with every batch that a thread gets.
     pub(super) fn moved(&self) -> (u32, u32) {
         (self.chunks.numbers(), self.stack.pops())
     }

@@ -1,5 +1,5 @@
-//! Slots that come straight from the allocator and go straight back: for the tools
-//! that look for uses of freed memory.
+//! Slots that come straight from the allocator and go straight back, so that sanitizers
+//! and Miri find uses of freed memory.
 
 use std::alloc::{self, Layout};
 use std::mem::{MaybeUninit, offset_of};
@@ -25,7 +25,7 @@ macro_rules! slots_for {
 
 pub(crate) use slots_for;
 
-/// A slot of its own. Aligned to [`super::ALIGNMENT`].
+/// A slot that is one allocation. Aligned to [`super::ALIGNMENT`].
 #[repr(C, align(64))]
 struct Whole<Hot, Cold> {
     hot: MaybeUninit<Hot>,

@@ -1,4 +1,4 @@
-//! The pool with real threads, on depots of the tests' own, which live for ever like
+//! The slab with real threads, on depots of the tests' own, which live for ever like
 //! the process's.
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,14 +12,14 @@ use super::magazine::{BATCH, Free, Magazine};
 use super::{ALIGNMENT, WORD};
 use crate::sys::atomic::{AtomicU32, Ordering};
 
-/// What the tests' slots are for, and how large that is.
+/// The types of the tests' slots, and their sizes below.
 type Hot = [u64; 24];
 type Cold = [u64; 5];
 type Depot = super::magazine::Depot<Hot, Cold>;
 const HOT: usize = size_of::<Hot>();
 const COLD: usize = size_of::<Cold>();
 
-/// What a thread has.
+/// A thread's magazine, with its depot.
 struct Here {
     depot: &'static Depot,
     magazine: Magazine,
@@ -43,10 +43,11 @@ impl Here {
     fn take(&self) -> Taken {
         let taken = self.magazine.take();
         let free = taken.unwrap_or_else(|| self.magazine.refill(self.depot));
-        // SAFETY: taken.
+        // SAFETY: just taken from the magazine, so it is this thread's and holds a `Free`.
         let away = unsafe { free.as_ref() }.away();
         let taken = Taken(free, away);
-        // SAFETY: so large are the two parts of a slot.
+        // SAFETY: the parts of the depot's slots are at least `HOT` and `COLD` bytes large, and
+        // the slot is this thread's.
         unsafe {
             free.cast::<u8>().write_bytes(0xa5, HOT);
             let rest = taken.cold().add(WORD);
@@ -78,7 +79,7 @@ impl Here {
 
 impl Taken {
     fn cold(self) -> NonNull<u8> {
-        // SAFETY: there its cold part lies.
+        // SAFETY: the cold part lies at this distance from the hot one, in the same chunk.
         unsafe { self.0.cast::<u8>().add(WORD * usize::from(self.1)) }
     }
 }
@@ -131,7 +132,7 @@ fn what_is_given_is_taken_again() {
     assert!(slots.contains(&here.take()));
 }
 
-/// However many slots a thread holds: what takes and gives a few, moves no batch.
+/// However many slots a thread holds, taking and giving a few moves no batch.
 #[test]
 fn a_few_more_or_fewer_move_nothing() {
     let here = Here::new(depot());
@@ -199,7 +200,7 @@ fn slots_go_round_from_thread_to_thread() {
             here.close();
         });
     });
-    // Under way, in one hand each, in two magazines, and in moved batches.
+    // In the channel, one held by each thread, in two magazines, and in moved batches.
     let most = UNDERWAY as u32 + 2 + 2 * 2 * BATCH + 2 * BATCH;
     assert!(made(depot) <= most, "{}", made(depot));
 }

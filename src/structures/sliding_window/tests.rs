@@ -29,7 +29,7 @@ impl Circuit {
         Tally::from_bits(bits).timed().expect("timed")
     }
 
-    /// How many are inside with this one.
+    /// Reports a failure. Returns how many failures are inside with this one.
     fn fail(&self, span: u64, clock: impl Fn() -> u64) -> u32 {
         loop {
             let bits = self.tally.load(Ordering::Acquire);
@@ -107,7 +107,7 @@ fn growing_loses_nothing() {
     assert_eq!(circuit.count(100, 110), 0);
 }
 
-/// It has taken its position, knows the smaller ring only, and has written nothing yet.
+/// The failure has taken its position, knows only the smaller ring, and has not written its time.
 #[test]
 fn a_failure_that_grew_old_in_the_smaller_ring_writes_into_the_larger() {
     let circuit = Circuit::new(4);

@@ -1,18 +1,18 @@
 //! Cells for several threads, each written by one of them.
 //!
-//! Cells lie on pairs of cache lines, several on each: neighbours are prefetched in pairs. Below, a
-//! *line* is such a pair. A thread owns at most one cell of a block, on its home line: that of its
-//! [index](thread_index) modulo the number of lines. Who owns the first cell of a line is written in
-//! the block's head, where all look and hardly anyone writes: so a thread that is the first on its
-//! line finds its cell without a look at the line. Who owns the further ones is written beside
-//! them. Who looks there shares the line in any case.
+//! Cells lie on pairs of cache lines, several on each: processors prefetch neighbours in pairs.
+//! Below, a *line* is such a pair. A thread owns at most one cell of a block, on its home line:
+//! that of its [index](thread_index) modulo the number of lines. The owner of a line's first cell
+//! is written in the block's head, which all threads read and which is rarely written. So a thread
+//! that is the first on its line finds its cell without reading the line. The owners of the further
+//! cells are written beside them: a thread that reads there shares the line in any case.
 //!
-//! A thread beside others that report at the same time waits for them: the line changes sides. Beside
-//! threads that are idle it is as fast as alone. The owner of a further cell finds out which of the
-//! two it is ([`Tenant::is_crowded`]), and has the block replaced by a larger one.
+//! A thread whose neighbours report at the same time waits for them: the line moves from core to
+//! core. Beside idle threads it is as fast as alone. The owner of a further cell finds out whether
+//! its neighbours are busy ([`Tenant::is_crowded`]), and has the block replaced by a larger one.
 //!
-//! What is in a cell is for the block's user to say: a record's totals, or how many
-//! tombstones a table has.
+//! The block's user decides what a cell contains: a record's totals, or how many tombstones a table
+//! has.
 
 use super::{Place, thread_index};
 use crate::sys::atomic::{AtomicU16, AtomicU32, Ordering, modelled, shipped};
@@ -22,20 +22,21 @@ pub(crate) struct Block<L: Lines> {
     /// A power of two of them, at most `MAX_LINES`.
     lines: L,
     /// `firsts[i]` is the index that owns the first cell of `lines[i]`, or `FREE`; only that
-    /// index's thread counts there. Never changes back, as the other owners.
+    /// index's thread counts there. Like all owners, it never changes again.
     firsts: [AtomicU16; MAX_LINES],
 }
 
-/// What shares its cache lines with nothing.
+/// A value on cache lines of its own.
 #[repr(align(128))]
 pub(crate) struct Line<T>(pub(crate) T);
 
 /// The cells of a line.
 pub(crate) struct Row<C> {
     cells: [C; TENANTS],
-    /// Who owns the cells but the first one.
+    /// The indexes that own the cells after the first one, or `FREE`.
     owners: [AtomicU16; TENANTS - 1],
-    /// How much the others had reported when that owner looked last. Written by it alone.
+    /// The number of reports of the others on the line at the owner's last check, for each of
+    /// `owners`. Written by that owner alone.
     seen: [AtomicU32; TENANTS - 1],
 }
 
@@ -68,8 +69,8 @@ impl Tenant<'_, Place> {
         self.cell().reports().is_multiple_of(TURN)
     }
 
-    /// Whether others on the line have reported at the same time, as far as the owner of a further
-    /// cell can tell: since it last asked. For that owner only.
+    /// Whether others on the line have reported since the last call. Always false for the first
+    /// cell. Only the cell's owner may call it.
     pub(super) fn is_crowded(&self) -> bool {
         let Some(further) = self.which.checked_sub(1) else {
             return false;
@@ -79,17 +80,17 @@ impl Tenant<'_, Place> {
         let reports = others.fold(0, |sum: u32, (_, cell)| {
             sum.wrapping_add(cell.reports() as u32)
         });
-        // Relaxed: a guess.
+        // Relaxed: only a hint.
         let seen = &self.row.seen[further];
         let more = reports.wrapping_sub(seen.load(Ordering::Relaxed));
         seen.store(reports, Ordering::Relaxed);
-        // What they have reported before this thread came says nothing.
+        // What they reported before this thread's first report does not count.
         self.cell().reports() != 0 && more >= CROWD
     }
 }
 
-/// Where the lines lie: in a box if their number is found out at run time, or else inside of
-/// the block.
+/// The storage of the lines: a box if their number is known only at run time, otherwise an array
+/// inside the block.
 pub(crate) trait Lines {
     type Cell;
     fn lines(&self) -> &[Line<Row<Self::Cell>>];
@@ -125,7 +126,8 @@ impl<L: Lines> Block<L> {
         }
     }
 
-    /// The current thread's cell, claimed if need be. Its owner is the only one who writes it.
+    /// The current thread's cell, claimed if need be, which only this thread writes. `None` if its
+    /// home line has no free cell, or if the thread has no index.
     #[inline]
     pub(crate) fn own(&self) -> Option<&L::Cell> {
         self.first(thread_index::current())
@@ -144,7 +146,7 @@ impl<L: Lines> Block<L> {
         usize::from(index) & (self.lines.lines().len() - 1)
     }
 
-    /// The cell of `index`, if it is the first one of its line.
+    /// The cell of `index`. Returns `None` unless it is the first one of its line.
     #[inline(always)]
     pub(super) fn first(&self, index: u16) -> Option<&L::Cell> {
         let home = self.home(index);
@@ -153,7 +155,7 @@ impl<L: Lines> Block<L> {
         (owner == index).then_some(&line.0.cells[0])
     }
 
-    /// The cell of `index`, if it is a further one.
+    /// The cell of `index`. Returns `None` unless it is a further one.
     pub(super) fn further(&self, index: u16) -> Option<Tenant<'_, L::Cell>> {
         let row = &self.lines.lines()[self.home(index)].0;
         let is_own = |owner: &AtomicU16| owner.load(Ordering::Relaxed) == index;
@@ -161,8 +163,8 @@ impl<L: Lines> Block<L> {
         Some(Tenant { row, which })
     }
 
-    /// Finds the cell of `index`, or claims one for it. As no owner is ever erased, it meets its own
-    /// cell before it meets a free one.
+    /// Finds the cell of `index`, or claims one for it. Returns `None` if all cells of the home
+    /// line are taken. No owner is ever erased, so an index finds its own cell before a free one.
     pub(super) fn claim(&self, index: u16) -> Option<Tenant<'_, L::Cell>> {
         let home = self.home(index);
         let row = &self.lines.lines()[home].0;
@@ -176,7 +178,7 @@ impl<L: Lines> Block<L> {
         self.column(0, 1)
     }
 
-    /// The cells of one in so many lines, from a line on.
+    /// The cells of every `apart`th line, from `line` on.
     pub(super) fn column(&self, line: usize, apart: usize) -> impl Iterator<Item = &L::Cell> {
         let lines = self.lines.lines().iter().skip(line).step_by(apart);
         lines.flat_map(|line| &line.0.cells)
@@ -188,7 +190,7 @@ impl<L: Lines> Block<L> {
         lines.position(|line| line.0.cells.iter().any(&is_it))
     }
 
-    /// How many lines it has.
+    /// The number of lines.
     pub(super) fn many(&self) -> usize {
         self.lines.lines().len()
     }
@@ -200,19 +202,19 @@ shipped! {
     /// How many threads can have cells on a line.
     pub(super) const TENANTS: usize = 3;
 
-    /// The owner of a further cell looks once in so many reports whether the line is crowded.
+    /// The owner of a further cell checks once in so many reports whether the line is crowded.
     const TURN: u64 = 1_024;
 
-    /// So many reports of others meanwhile are a crowd.
+    /// The number of reports of others between two checks that makes a line crowded.
     const CROWD: u32 = 64;
 
     const _: () = assert!(size_of::<Line<Row<Place>>>() == 128);
     const _: () = assert!(size_of::<super::Cells>() == 384);
 
-    /// How many threads can run at once, as a number of lines, 4 to 64. Asked of the system only
+    /// How many threads can run at once, as a number of lines, 4 to 64. The system is asked only
     /// once.
     pub(super) fn at_once() -> usize {
-        // Racy rather than blocking: a lock might be held across a fork.
+        // A race and not a lock, which might be held across a fork.
         static LINES: once_cell::race::OnceNonZeroUsize =
             once_cell::race::OnceNonZeroUsize::new();
         let ask = || std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
@@ -233,8 +235,8 @@ modelled! {
 
 #[cfg(test)]
 thread_local! {
-    /// Blocks made minus blocks freed, by this thread. (Under loom all threads
-    /// of a model are one thread of the system.)
+    /// Blocks made less blocks freed, by this thread. (Under loom all threads of a
+    /// model are one thread of the system.)
     static LIVE: std::cell::Cell<isize> = const { std::cell::Cell::new(0) };
 }
 
@@ -246,7 +248,7 @@ pub(crate) fn live_blocks() -> isize {
 #[cfg(test)]
 impl<L: Lines> Drop for Block<L> {
     fn drop(&mut self) {
-        // A thread that ends may free a table's block after this variable.
+        // A thread that ends may free a table's block after this variable was destroyed.
         let _ = LIVE.try_with(|live| live.set(live.get() - 1));
     }
 }

@@ -1,8 +1,8 @@
-//! A counter by itself, and reports by a thread index and a store of a test's choosing.
+//! A counter without a record, and reports with a thread index and a store of a test's choosing.
 
 use super::*;
 
-/// The five parts, side by side: for tests, where nothing else lies between them.
+/// The five parts of a counter, side by side, for tests.
 pub(crate) struct Counter {
     pub(crate) primary: Cell,
     pub(crate) failures: Failures,
@@ -33,7 +33,7 @@ impl Counter {
     }
 }
 
-/// The same reports by a thread index and a reserve of the test's choosing.
+/// Reports with a thread index and a store of the test's choosing.
 impl<'a> Totals<'a> {
     pub(crate) fn success_as(self, index: u16, store: &impl Store, now_ms: u64) {
         self.success_as_turning(index, store, now_ms, |_| {});

@@ -1,15 +1,16 @@
 //! The blocks of a record, each larger than the one before.
 //!
-//! A report finds the newest one, and its thread counts there. The older ones stay as they are, with
-//! what was counted in them, and go with the record. So a thread that was stopped in the middle of
-//! its report goes on in the cell that it had found, which is still its own, and no count has to be
-//! moved. Who is idle when the block is replaced takes no room in the next one.
+//! A report finds the newest one, and its thread counts there. The older ones stay as they are,
+//! with what was counted in them, and are freed with the record. So a thread that was stopped in
+//! the middle of its report goes on in the cell that it had found, which is still its own, and no
+//! count has to be moved. A thread that is idle when the block is replaced takes no cell in the
+//! next one.
 //!
 //! A block has four times the lines of the one before, up to [`MAX_LINES`]: all together they are
 //! less than twice as large as the newest one.
 //!
-//! No report allocates: blocks of each size lie ready, or are made by the driver if a report found
-//! none ([`Stock`]). Until then a thread counts as before.
+//! No report allocates: blocks lie ready, or are made by the driver after a report found none
+//! ([`Stock`]). Until then a thread counts as before.
 
 use std::ptr;
 
@@ -33,28 +34,28 @@ shipped! {
 #[repr(align(128))]
 pub(crate) struct Cells {
     block: Block<Box<[Line<Row<Place>>]>>,
-    /// The number of its size, from 0.
+    /// The number of the block's size, from 0.
     size: usize,
-    /// The block before, or null. Written before this one is published.
+    /// The block before, or null. Written before this block is published.
     older: AtomicPtr<Cells>,
 }
 
 impl Stripes {
-    /// None yet.
+    /// No block yet.
     pub(crate) fn new() -> Self {
         Stripes {
             newest: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    /// Where threads count.
+    /// The newest block, where threads count, if there is one.
     #[inline]
     pub(crate) fn newest(&self) -> Option<&Cells> {
-        // ORDERING: Acquire, partner of the Release in `grow`: a block is written before its address
-        // is.
+        // ORDERING: Acquire, partner of the Release in `grow`: a block is written before its
+        // address is.
         let newest = self.newest.load(Ordering::Acquire);
-        // SAFETY: null, or a block that `grow` leaked from a box. Only our drop frees it, which the
-        // borrow of `self` keeps away.
+        // SAFETY: null, or a block that `grow` leaked from a box. Only the drop of `Stripes` frees
+        // it, which the borrow of `self` excludes.
         unsafe { newest.as_ref() }
     }
 
@@ -63,8 +64,9 @@ impl Stripes {
         std::iter::successors(self.newest(), |cells| cells.older())
     }
 
-    /// Gives the record a block that is larger than `seen`, the newest one that the caller knows, or
-    /// the one that it has got meanwhile. `None` if the store has none, and if none is larger.
+    /// Gives the record a block that is larger than `seen`, the newest one that the caller knows.
+    /// If another thread has done so meanwhile, returns that block. `None` if the store has none,
+    /// or if `seen` has the largest size.
     pub(super) fn grow(&self, seen: Option<&Cells>, store: &impl Store) -> Option<&Cells> {
         let size = match seen {
             Some(seen) if seen.block.many() == MAX_LINES => return None,
@@ -74,7 +76,8 @@ impl Stripes {
         // ORDERING: Acquire, as in `newest`.
         let newest = self.newest.load(Ordering::Acquire);
         if newest.cast_const() != seen.map_or(ptr::null(), ptr::from_ref) {
-            // SAFETY: as in `newest`.
+            // SAFETY: null, or a block that `grow` leaked from a box; the borrow of `self` excludes
+            // the drop that frees it.
             return unsafe { newest.as_ref() };
         }
         let fresh = store.take(size)?;
@@ -86,15 +89,16 @@ impl Stripes {
             .newest
             .compare_exchange(newest, fresh, Ordering::Release, Ordering::Acquire);
         match set {
-            // SAFETY: leaked above and just published; only our drop frees it, and `self` is
-            // borrowed.
+            // SAFETY: leaked above and just published; the borrow of `self` excludes the drop that
+            // frees it.
             Ok(_) => Some(unsafe { &*fresh }),
             Err(other) => {
                 // SAFETY: the exchange failed, so `fresh` was never shared.
                 let fresh = unsafe { Box::from_raw(fresh) };
                 fresh.older.store(ptr::null_mut(), Ordering::Relaxed);
                 store.give_back(fresh);
-                // SAFETY: as in `newest`.
+                // SAFETY: null, or a block that `grow` leaked from a box; the borrow of `self`
+                // excludes the drop that frees it.
                 unsafe { other.as_ref() }
             }
         }
@@ -103,11 +107,11 @@ impl Stripes {
 
 impl Drop for Stripes {
     fn drop(&mut self) {
-        // Relaxed: `&mut self` shows that the users have synchronised with this.
+        // Relaxed: `&mut self` shows that all users have synchronised with this thread.
         let mut next = self.newest.load(Ordering::Relaxed);
         while !next.is_null() {
-            // SAFETY: leaked by `grow`, which published each block once, with the one before; the
-            // users have gone, as `&mut self` shows.
+            // SAFETY: leaked by `grow`, which published each block once, with the one before;
+            // `&mut self` shows that no thread uses it any more.
             let cells = unsafe { Box::from_raw(next) };
             next = cells.older.load(Ordering::Relaxed);
         }
@@ -147,8 +151,8 @@ impl Cells {
 /// How many sizes there are at most.
 pub(super) const SIZES: usize = 4;
 
-/// Blocks for the records of the process that several threads report on, by size. Only of the
-/// smallest ones some lie ready before they are asked for.
+/// Blocks for the records of the process that several threads report on, by size. Only blocks of
+/// the smallest size lie ready before one is asked for.
 static BLOCKS: [Stock<Cells>; SIZES] = [
     Stock::new(cells_of_size::<0>),
     Stock::on_demand(cells_of_size::<1>),
@@ -160,18 +164,18 @@ pub(super) fn cells_of_size<const SIZE: usize>() -> Box<Cells> {
     Box::new(Cells::new(SIZE))
 }
 
-/// For a second thread on a record.
+/// A block of the smallest size, for a second thread on a record.
 #[cfg(test)]
 pub(crate) fn fresh_cells() -> Box<Cells> {
     cells_of_size::<0>()
 }
 
-/// Makes up for the blocks that were taken. Allocates.
+/// Replaces the blocks that were taken. Allocates.
 pub(crate) fn refill() {
     BLOCKS.iter().for_each(Stock::refill);
 }
 
-/// [`refill`], of the blocks that records need most.
+/// [`refill`] for the smallest size only, which records need most.
 pub(crate) fn refill_smallest() {
     BLOCKS[0].refill();
 }
@@ -181,7 +185,7 @@ pub(crate) fn stocks() -> impl Iterator<Item = &'static Stock<Cells>> {
     BLOCKS.iter()
 }
 
-/// Where blocks come from: the process's reserves, or one that a test made.
+/// A source of blocks: the process's reserves, or one that a test made.
 pub(crate) trait Store {
     fn take(&self, size: usize) -> Option<Box<Cells>>;
     fn give_back(&self, cells: Box<Cells>);
@@ -199,7 +203,7 @@ impl Store for Process {
     }
 }
 
-/// Of the smallest ones only.
+/// A store of the smallest blocks only.
 #[cfg(test)]
 impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
     fn take(&self, size: usize) -> Option<Box<Cells>> {
@@ -214,7 +218,7 @@ impl<const N: usize> Store for crate::structures::reserve::Reserve<Cells, N> {
     }
 }
 
-/// Makes what is asked for, up to a size.
+/// A store that makes blocks when asked, of the first `sizes` sizes.
 #[cfg(test)]
 pub(crate) struct Maker {
     pub(crate) sizes: usize,

@@ -311,7 +311,7 @@ fn a_destructor_that_reports_after_the_index_is_gone_is_counted() {
     let record = Arc::new(Counter::new());
     let theirs = record.clone();
     thread::spawn(move || {
-        // One on each side of the lease, whichever order destructors run in.
+        // One destructor runs before that of the lease and one after it, in either order.
         assert!(EARLIER.with(|late| late.set(Late(theirs.clone())).is_ok()));
         theirs.totals().success(at(1), |_| {});
         assert!(LATER.with(|late| late.set(Late(theirs.clone())).is_ok()));
@@ -361,9 +361,9 @@ fn threads_that_share_hundreds_of_records_soon_have_cells_in_all() {
 fn a_reserve_that_was_found_empty_just_before_it_was_filled_is_filled_again() {
     let smallest = stocks().next().expect("sizes");
     smallest.refill();
-    // The word of it comes late.
+    // As if a thread that found it empty wrote that only now.
     smallest.say_empty();
-    // Other tests take from it, too.
+    // Other tests take from it too, so a single try may fail.
     let is_filled = || {
         smallest.refill();
         smallest.take().is_some()

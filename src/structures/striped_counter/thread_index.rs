@@ -20,9 +20,10 @@
 //!
 //! # Threads without an index
 //!
-//! There are 4096. A thread that finds none left has none for life, and so has
-//! a thread that reports during its own destruction, after its index went back.
-//! They count in the shared cell. Sharing an index instead would lose counts.
+//! There are 4096 indexes. A thread that finds none left never gets one. Neither
+//! does a thread that reports during its own destruction, after it gave its index
+//! back. Such threads count in the shared cell. If they shared an index instead,
+//! counts would be lost.
 
 use crate::sys::atomic::{AtomicU16, AtomicU64, Ordering, modelled, shipped};
 
@@ -37,7 +38,7 @@ pub(crate) struct Pool<const WORDS: usize> {
 }
 
 impl<const WORDS: usize> Pool<WORDS> {
-    /// Takes the lowest index that is free.
+    /// Takes the lowest index that is free. `None` if all are taken.
     pub(crate) fn claim(&self) -> Option<u16> {
         for (place, word) in self.words.iter().enumerate() {
             let mut taken = word.load(Ordering::Relaxed);
@@ -53,8 +54,8 @@ impl<const WORDS: usize> Pool<WORDS> {
         None
     }
 
-    /// Gives back an index that `claim` returned. The caller reports under it
-    /// no more.
+    /// Gives back an index that `claim` returned. The caller no longer reports
+    /// under it.
     pub(crate) fn release(&self, index: u16) {
         let place = usize::from(index - 1);
         // ORDERING: Release pairs with the Acquire in `claim`: all that was
@@ -63,8 +64,8 @@ impl<const WORDS: usize> Pool<WORDS> {
     }
 }
 
-/// Makes `index` the owner of a cell, unless another one is. Says whether
-/// `index` owns it now. An owner stays for ever.
+/// Makes `index` the owner of a cell, unless another index is. Returns whether
+/// `index` owns the cell now. An owner never changes.
 pub(super) fn claim_cell(owner: &AtomicU16, index: u16) -> bool {
     let seen = owner.load(Ordering::Relaxed);
     if seen != FREE {
@@ -80,10 +81,10 @@ pub(super) fn claim_cell(owner: &AtomicU16, index: u16) -> bool {
 shipped! {
     use crate::sys::hot_tls::{NO_INDEX, words};
 
-    /// As an index: this thread has not asked for one. Owns nothing.
+    /// In place of an index: this thread has not asked for one. Owns nothing.
     const UNASKED: u16 = NO_INDEX;
 
-    /// As an index: this thread has none and will get none. Owns nothing.
+    /// In place of an index: this thread has none and will get none. Owns nothing.
     const REFUSED: u16 = NO_INDEX - 1;
 
     const WORDS: usize = 64;
@@ -109,7 +110,7 @@ shipped! {
     }
 
     impl<const WORDS: usize> Pool<WORDS> {
-        /// All free.
+        /// A pool of which all indexes are free.
         pub(crate) const fn new() -> Self {
             Pool { words: [const { AtomicU64::new(0) }; WORDS] }
         }
@@ -125,7 +126,8 @@ shipped! {
         words(|words| words.index.set(index));
     }
 
-    /// The current thread's index; takes one if it has not asked before.
+    /// The current thread's index; takes one if the thread has not asked before. `None` if it got
+    /// none, or has given it back.
     pub(super) fn claim_current() -> Option<u16> {
         match current() {
             REFUSED => None,

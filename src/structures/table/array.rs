@@ -9,34 +9,34 @@
 //!
 //! - a slot that was used once stays with one family: it holds an entry of that
 //!   kin, then their tombstone, then such an entry again, but is never empty;
-//! - so the first slot moves on only when it is empty and is taken by
-//!   strangers, and stays put once it is the family's;
+//! - so the first slot changes only when it is empty and an entry of another
+//!   family takes it; once it is the family's own, it stays the first;
 //! - an insertion takes the first slot or none, and a new array is filled in the
 //!   same way.
 //!
-//! All who insert one key meet there and one compare-exchange elects the winner;
+//! All threads that insert one key meet there and one compare-exchange elects the winner;
 //! a thread that looks a key up may stop there. A late thread does no harm. An inserter
-//! whose tombstone was reused and buried again in the meantime finds the very
-//! word that it expects, and it is right: the slot is still the first one, and
+//! whose tombstone was reused and became a tombstone again in the meantime finds the
+//! word that it expects, and may exchange it: the slot is still the first one, and
 //! the key is absent now. A remover's word cannot come back, since no other entry
 //! gets the entry's address while the remover is pinned.
 //!
 //! Two entries of kin with different keys break the scheme: there is no slot for
 //! the second. Then the array is replaced by one that does *not* reuse
-//! tombstones. In that one, an inserter walks on to the first empty slot,
-//! where again all meet, since no tombstone before it is ever reused; and a thread
-//! that looks a key up walks that far, too. Which kind a copy may be is seen when it
-//! is filled, so the first one that is made without the two reuses again.
+//! tombstones. In that one, an inserter walks on to the first empty slot. There all
+//! inserters meet again, since no tombstone before it is ever reused. A thread that
+//! looks a key up walks that far, too. Whether a copy may reuse tombstones is known
+//! when it has been filled, so the first copy without two such entries reuses again.
 //!
 //! # The licence
 //!
 //! An `&'g Array` is a licence to look at entries for `'g`. It is only ever
 //! obtained from the table's root by a thread that was pinned *before* it
 //! loaded the root and stays pinned for `'g`, or by the owner of a table that
-//! is not shared any more. An entry leaves the table after that pin, then, or
-//! was never seen in this array; so it is not freed before `'g` ends, even when
-//! this array has been replaced and the entry was removed from a later one.
-//! Every `SAFETY` comment in this file leans on this paragraph.
+//! is not shared any more. So an entry that is found in this array leaves the table
+//! only after that pin. It is not freed before `'g` ends, even when this array has
+//! been replaced and the entry was removed from a later one. The `SAFETY` comments
+//! in this file that name the file's top mean this paragraph.
 
 use std::hint::select_unpredictable;
 use std::ops::Range;
@@ -65,7 +65,7 @@ pub(super) struct Array<T> {
 
 /// How many slots a look-up reads at once: in an array that is half full, seven of eight
 /// entries are among them. With more of them small arrays gain little, and large ones lose
-/// by every line of the cache that is read in vain.
+/// by every cache line that is read in vain.
 const NEAR: usize = 2;
 
 /// What became of an insertion.
@@ -75,7 +75,7 @@ pub(super) enum Inserted<'g, T> {
     Done { crowded: bool },
     /// An entry with this key was there already.
     Exists(&'g T),
-    /// The array is frozen or full: its successor has to take the entry.
+    /// The array is frozen or full: the entry has to be inserted into its successor.
     Refused,
     /// An entry of kin with another key has the slot: only a successor that does
     /// not reuse tombstones can take both.
@@ -92,8 +92,8 @@ pub(super) struct Found<'g, T> {
 /// What became of a removal.
 #[must_use]
 pub(super) enum Removed {
-    /// This caller is the one who removed it. `is_turn`: and who should see whether the
-    /// array has become sparse.
+    /// This caller has removed it. `is_turn`: this caller should check whether the array has
+    /// become sparse.
     Done { is_turn: bool },
     /// No such entry, or another thread removed it meanwhile.
     Absent,
@@ -115,8 +115,8 @@ pub(super) fn limit(capacity: usize) -> usize {
     capacity - capacity / 4
 }
 
-/// Whether a replacement is worth its while although nothing is inserted: at
-/// most 1/16 is live, and at least 1/8 was removed, which pays for it.
+/// Whether a replacement pays although nothing is inserted: at most 1/16 of the
+/// slots is live, and at least 1/8 are tombstones.
 pub(super) fn is_sparse(capacity: usize, used: usize, dead: usize) -> bool {
     dead >= capacity / 8 && used.saturating_sub(dead) <= capacity / 16
 }
@@ -126,7 +126,7 @@ impl<T: Entry> Array<T> {
         Self::of(vec![SlotValue::EMPTY.raw(); capacity], 0, true)
     }
 
-    /// Makes slots of words; in place, since both have the same layout.
+    /// An array with these words as slots. Converted in place, since both have the same layout.
     fn of(words: Vec<*mut T>, used: usize, reuses: bool) -> Self {
         assert!(words.len().is_power_of_two() && words.len() >= 2);
         Self {
@@ -146,9 +146,9 @@ impl<T: Entry> Array<T> {
         used.saturating_sub(dead)
     }
 
-    /// Where the probe of a hash begins. Of the highest bits, so that arrays
-    /// of all capacities are in the order of the hashes: a copy runs through
-    /// both in sequence, and a cursor is good for both.
+    /// The slot where the probe of a hash begins. It comes from the highest bits, so
+    /// that arrays of all capacities are in the order of the hashes: a copy runs
+    /// through both arrays in sequence, and a cursor is valid in both.
     pub(super) fn home(&self, hash: u64) -> usize {
         (hash >> self.shift) as usize
     }
@@ -172,8 +172,9 @@ impl<T: Entry> Array<T> {
         SlotValue::from_raw(slot.load(Ordering::Acquire))
     }
 
-    /// What is looked for is nearly always near its home and the first entry with its
-    /// tag, so only that comparison is inlined into the caller's code.
+    /// Finds the entry of a hash for which `is` returns true. It is nearly always near its
+    /// home and the first one with its tag, so only that comparison is inlined into the
+    /// caller's code.
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<Found<'_, T>> {
         let found = self.find_near(hash)?;
@@ -183,17 +184,18 @@ impl<T: Entry> Array<T> {
         }
     }
 
-    /// [`Array::find_from`] home. How many steps a probe takes is nothing that a processor
-    /// can guess, and a wrong guess takes as long as half a look-up; so the first few
-    /// slots are read whether they are needed or not, and chosen from without a branch.
+    /// [`Array::find_from`] home. Probe lengths are unpredictable, and a mispredicted branch
+    /// costs as much as half a look-up. So the first [`NEAR`] slots are always read, and the
+    /// match is selected without a branch.
     ///
-    /// An entry is as good if a slot before it was empty or a tombstone when that was
-    /// read: it was in the table at the moment when its own slot was. And one of them that
-    /// was empty is as good an end as in order: whatever was nearer home then was read
-    /// later, so if it was the entry, it is gone.
+    /// The slots are read from the farthest to the nearest. A match is valid even if a slot
+    /// before it was empty or a tombstone when that slot was read: the entry was in the table
+    /// when its own slot was read. An empty slot ends the probe, in whatever order it was read.
+    /// At that moment only a nearer slot could hold the entry. Nearer slots were read later, so
+    /// an entry that was in one of them is gone.
     #[inline(always)]
     fn find_near(&self, hash: u64) -> Option<Found<'_, T>> {
-        // Read once: nothing that is behind a pointer is remembered over an acquire.
+        // Loaded once: the compiler loads a field behind a pointer again after each Acquire.
         let slots = &*self.slots;
         let home = self.home(hash);
         let at = |step: usize| (home + step) & (slots.len() - 1);
@@ -220,7 +222,7 @@ impl<T: Entry> Array<T> {
         Some(Found { place, word, entry })
     }
 
-    /// Beyond a stranger with the same tag.
+    /// Continues [`Array::find`] behind an entry with the same tag and another key.
     #[cold]
     #[inline(never)]
     fn find_beyond(
@@ -242,12 +244,13 @@ impl<T: Entry> Array<T> {
         }
     }
 
-    /// The first entry with the hash's tag, from that place on to where none is beyond.
+    /// The first entry with the hash's tag, from that place to the end of the probe.
     #[inline(always)]
     fn find_from(&self, mut place: usize, hash: u64) -> Option<Found<'_, T>> {
         let slots = &*self.slots;
         loop {
-            // SAFETY: callers give a place of this array, and the step below is masked.
+            // SAFETY: `find_near` passes a home, which is less than the length; `find_beyond`
+            // passes a masked place, and the step below is masked.
             let word = Self::read(unsafe { slots.get_unchecked(place) });
             if word.has_tag(hash) {
                 // SAFETY: it was in a slot of this array: see the file's top.
@@ -275,7 +278,7 @@ impl<T: Entry> Array<T> {
         self.find(hash, is).map(|found| found.entry)
     }
 
-    /// Has the place where the probe of a hash begins fetched, to be written.
+    /// Prefetches the slot where the probe of a hash begins, to be written.
     #[inline]
     pub(super) fn expect(&self, hash: u64) {
         prefetch::to_write(self.slots.as_ptr().wrapping_add(self.home(hash)));
@@ -289,7 +292,7 @@ impl<T: Entry> Array<T> {
         is: impl Fn(&T) -> bool,
     ) -> Inserted<'g, T> {
         let new = SlotValue::of(entry, hash);
-        // Read once: nothing that is behind a pointer is remembered over an acquire.
+        // Loaded once: the compiler loads a field behind a pointer again after each Acquire.
         let slots = &*self.slots;
         let home = self.home(hash);
         for step in 0..slots.len() {
@@ -300,9 +303,10 @@ impl<T: Entry> Array<T> {
                 if word.is_frozen() {
                     return Inserted::Refused;
                 }
-                // ORDERING: Release publishes the entry to `read`. Acquire, as
-                // in `read`, of whatever came first; on success, too, for this
-                // may be the tombstone of a later removal than the one read.
+                // ORDERING: Release publishes the entry to the Acquire in `read`.
+                // Acquire, as in `read`, of what this thread found instead; on
+                // success too, since the tombstone may be of a later removal than
+                // the one that was read.
                 match slot.compare_exchange(
                     word.raw(),
                     new.raw(),
@@ -310,7 +314,7 @@ impl<T: Entry> Array<T> {
                     Ordering::Acquire,
                 ) {
                     Ok(_) => return self.count_insertion(word),
-                    // Maybe our own key: compare it.
+                    // It may have the same key: compare it.
                     Err(now) => word = SlotValue::from_raw(now),
                 }
             }
@@ -365,7 +369,7 @@ impl<T: Entry> Array<T> {
         }
     }
 
-    /// Whether hardly any entries are left of those there were.
+    /// Whether few entries are left of those there were; see [`is_sparse`].
     pub(super) fn is_sparse(&self) -> bool {
         let (used, dead) = self.counts.read();
         is_sparse(self.capacity(), used, dead)
@@ -382,7 +386,7 @@ impl<T: Entry> Array<T> {
         self.reuses
     }
 
-    /// How many slots there are to the end of the probe of an absent key with this hash.
+    /// The length of the probe of an absent key with this hash.
     #[cfg(test)]
     pub(super) fn probe_length(&self, hash: u64) -> usize {
         self.slots_from(self.home(hash))
@@ -391,8 +395,8 @@ impl<T: Entry> Array<T> {
             + 1
     }
 
-    /// Shows every entry whose home is in the range to `f`. One that is there
-    /// throughout is shown once.
+    /// Calls `f` with the entries whose home is in the range: once with each that
+    /// is there throughout.
     pub(super) fn visit<'g>(&'g self, homes: Range<usize>, mut f: impl FnMut(&'g T)) {
         let within = homes.len();
         for (step, slot) in self.slots_from(homes.start).enumerate() {
@@ -431,9 +435,8 @@ impl<T: Entry> Array<T> {
         }
     }
 
-    /// A private array with the entries of this one, which is frozen, and
-    /// without its tombstones. It reuses them from then on if this is asked for
-    /// and no entry stands in the way of its kin.
+    /// A private copy of this array, which is frozen, without its tombstones. The
+    /// copy reuses its own tombstones if `reuses` is set and no two entries are kin.
     pub(super) fn successor(&self, minimum: usize, mut reuses: bool) -> Self {
         let entries = || {
             self.slots.iter().filter_map(|slot| {
@@ -477,7 +480,7 @@ impl<T: Entry> Array<T> {
         drop(unsafe { Box::from_raw(this) });
     }
 
-    /// Every entry that is in the array, for the owner of a dying table.
+    /// Every entry that is in the array, for a table that is being dropped.
     pub(super) fn into_entries(self) -> impl Iterator<Item = NonNull<T>> {
         self.slots
             .into_iter()

@@ -1,41 +1,42 @@
-//! How full an array is: what steers its replacement.
+//! How full an array is, which decides when it is replaced.
 //!
-//! Names that come and go in the places they had before change nothing else that all
-//! threads share, so their tombstones are counted by each thread for itself, in the cells of
-//! the [striped counter](crate::structures::striped_counter).
+//! A name that comes and goes in the slot it had before changes only that slot and the number
+//! of tombstones. A shared number would be the one word that all threads write. So each thread
+//! counts tombstones for itself, in cells like those of the
+//! [striped counter](crate::structures::striped_counter).
 
 use crate::structures::striped_counter::block::{Block, Line, Row};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
-/// Counts of this array alone: its successor starts from what it copied. All on lines of their
-/// own, since readers share the line of the array's other fields.
+/// Counts of this array alone: its successor starts from what it copied. All on cache lines of
+/// their own, since readers share the line of the array's other fields.
 pub(super) struct Counts {
     /// Tombstones, counted by each thread in a cell of its own.
     dead: Block<[Line<Row<Tombstones>>; LINES]>,
     shared: Line<Shared>,
 }
 
-/// What all threads write.
+/// The counts that all threads write.
 struct Shared {
-    /// Slots that are not empty: live ones and tombstones. Counted after the
-    /// fact, so it lags behind by at most one for each inserting thread.
+    /// Slots that are not empty: live ones and tombstones. Counted after the slot
+    /// changed, so it lags behind by at most one for each inserting thread.
     used: AtomicUsize,
     /// The tombstones of threads that have no cell.
     dead: Tombstones,
 }
 
-/// A count of tombstones. It may be negative (wrapped), and so may the sum of all for a moment,
-/// or exceed `used`.
+/// A count of tombstones. It may be negative (wrapped). The sum of all counts may for a moment
+/// be negative too, or exceed `used`.
 struct Tombstones {
     count: AtomicUsize,
-    /// How often a thread has asked whether it is its turn; roughly, if several do.
+    /// The number of removals counted here. Approximate if several threads count here.
     turns: AtomicUsize,
 }
 
-/// On how many lines an array has cells. Few: all are read whenever the counts are.
+/// The number of lines with cells in an array. Few: all are read whenever the counts are.
 const LINES: usize = if cfg!(test) { 2 } else { 8 };
 
-/// A thread looks whether an array has become sparse once in so many removals.
+/// A thread checks once in so many removals whether an array has become sparse.
 const TURN: usize = 16;
 
 impl Counts {
@@ -49,18 +50,18 @@ impl Counts {
         }
     }
 
-    /// An entry came into an empty slot. Returns how many slots are used now.
+    /// Counts an entry in an empty slot. Returns how many slots are used now.
     pub(super) fn count_use(&self) -> usize {
         self.shared.0.used.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// An entry came in the place of a tombstone.
+    /// Counts an entry in the place of a tombstone.
     pub(super) fn count_reuse(&self) {
         self.count(usize::MAX);
     }
 
-    /// An entry became a tombstone. Whether it is the thread's turn to see if the array
-    /// has become sparse.
+    /// Counts an entry that became a tombstone. Returns whether the thread should check now
+    /// if the array has become sparse.
     pub(super) fn count_removal(&self) -> bool {
         let cell = self.count(1);
         let turns = cell.turns.load(Ordering::Relaxed).wrapping_add(1);
@@ -68,11 +69,11 @@ impl Counts {
         turns.is_multiple_of(TURN)
     }
 
-    /// Counts so many tombstones more (or less, wrapped), where this thread counts.
+    /// Adds `more` (wrapped, if negative) where this thread counts, and returns that count.
     #[inline]
     fn count(&self, more: usize) -> &Tombstones {
-        // ORDERING: Relaxed, counts order nothing (see `read`). A cell has one writer at a time,
-        // which `thread_index` sees to.
+        // ORDERING: Relaxed: the counts order nothing (see `read`). A cell has one writer at a
+        // time, which `thread_index` ensures.
         match self.dead.own() {
             Some(own) => {
                 let count = own.count.load(Ordering::Relaxed).wrapping_add(more);
@@ -87,10 +88,10 @@ impl Counts {
         }
     }
 
-    /// Used slots and tombstones.
+    /// The numbers of used slots and of tombstones.
     pub(super) fn read(&self) -> (usize, usize) {
-        // ORDERING: Relaxed. The counts order nothing; they steer rebuilds and
-        // are exact for a thread that has synchronised with all writers anyway.
+        // ORDERING: Relaxed. The counts order nothing. They only decide when to rebuild,
+        // and are exact for a thread that has synchronised with all writers.
         let shared = &self.shared.0;
         let cells = self.dead.cells().chain([&shared.dead]);
         let dead = cells.fold(0_usize, |sum, cell| {

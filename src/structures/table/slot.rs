@@ -1,9 +1,10 @@
 //! What one slot of the table holds, as a plain value.
 //!
 //! Entries lie at multiples of [`ALIGNMENT`], so the low six bits of their
-//! addresses are free. So are the high sixteen where a program gets no address above 2⁴⁷
-//! that it does not ask for ([`HIGH_TAG`]). A tombstone needs no address, so it keeps
-//! the hash of what it buried, except the two lowest bits:
+//! addresses are free. So are the high sixteen on systems where a program gets an address
+//! above 2⁴⁷ only if it asks for one ([`HIGH_TAG`]). These bits hold a *tag*, a fingerprint of
+//! the entry's hash. A tombstone needs no address, so it keeps the hash of the removed entry,
+//! except the two lowest bits:
 //!
 //! ```text
 //!                 63 ... 48 | 47 ........... 6 | 5 ... 2 |  1   |   0
@@ -18,26 +19,25 @@
 //! | a tombstone          | hash            | 1         | an entry of kin, or frozen |
 //! | any of them, FROZEN  | as it was       | as it was | nothing: final           |
 //!
-//! Hashes that differ at most in what a tombstone leaves out are *kin*. Those of
-//! two keys are with a probability of 2⁻⁶²; where addresses have 32 bits, so
-//! has what is kept of a hash, and it is 2⁻³⁰.
+//! Hashes that differ at most in what a tombstone leaves out are *kin*. The hashes of two
+//! keys are kin with a probability of 2⁻⁶². Where addresses have 32 bits, a tombstone keeps
+//! 30 bits of a hash, and the probability is 2⁻³⁰.
 //!
-//! The tag is bits 20 to 23 of the hash, and in the high bits those from 2 to 17, which
-//! is one rotation; the place in the array comes of the highest. So a probe
-//! rejects all but one of a million strangers on its way (15 of 16 where the high bits are
-//! the address's) without a look at the entry, which is a cache miss of its own. Kin have
-//! the same tag.
+//! The low tag is bits 20 to 23 of the hash, the high tag is bits 2 to 17; one rotation
+//! places both. The home slot comes from the highest bits. So a probe rejects all but one in
+//! 2²⁰ non-matching entries (in 2⁴ where the high bits belong to the address) without
+//! reading the entry, which would be a cache miss of its own. Kin have the same tag.
 
 use std::ptr::{self, NonNull};
 
-/// Entries lie at multiples of it.
+/// The addresses of entries are multiples of it.
 pub(crate) const ALIGNMENT: usize = 64;
 
 const FROZEN: usize = 0b01;
 const DEAD: usize = 0b10;
 const LOW_TAG: usize = ALIGNMENT - 1 - DEAD - FROZEN;
-/// The part of the tag where no address has anything. None in builds for tools that look
-/// for leaks, and take an address with a tag for none.
+/// The part of the tag in the high bits, which no address uses. Empty in builds for leak
+/// checkers, which do not recognise an address with a high tag.
 pub(super) const HIGH_TAG: usize = if cfg!(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
@@ -53,7 +53,7 @@ pub(super) const HIGH_TAG: usize = if cfg!(all(
     0
 };
 const TAG: usize = LOW_TAG | HIGH_TAG;
-/// Turns the hash so that none of the bits that a tombstone leaves out is in the tag.
+/// Rotates the hash so that none of the bits that a tombstone leaves out is in the tag.
 const TURN: u32 = 18;
 
 const _: () = assert!(ALIGNMENT.is_power_of_two() && ALIGNMENT > DEAD + FROZEN);
@@ -69,13 +69,13 @@ impl<T> Clone for SlotValue<T> {
 
 impl<T> Copy for SlotValue<T> {}
 
-/// What a tombstone keeps of a hash.
+/// The bits of a hash that a tombstone keeps.
 fn kept(hash: u64) -> usize {
-    // Truncation on 32-bit targets: the low bits are wanted, which have the tag.
+    // Truncated on 32-bit targets to the low bits, which contain the tag.
     hash as usize & !(DEAD | FROZEN)
 }
 
-/// What the word of an entry keeps of its hash.
+/// The tag of a hash, in its place in the word of an entry.
 fn tag(hash: u64) -> usize {
     hash.rotate_right(TURN) as usize & TAG
 }
@@ -94,7 +94,7 @@ impl<T> SlotValue<T> {
         Self(entry.as_ptr().map_addr(|address| address | tag(hash)))
     }
 
-    /// What an entry with this hash leaves behind.
+    /// The tombstone of an entry with this hash.
     pub(super) fn tombstone(hash: u64) -> Self {
         Self(ptr::without_provenance_mut(kept(hash) | DEAD))
     }
@@ -119,12 +119,12 @@ impl<T> SlotValue<T> {
         self.0.addr() & FROZEN != 0
     }
 
-    /// Never held anything: the end of every probe. Frozen or not.
+    /// Whether the slot never held anything, which ends every probe. Frozen or not.
     pub(super) fn is_empty(self) -> bool {
         self.0.addr() & !FROZEN == 0
     }
 
-    /// A tombstone of this hash or of its kin. Frozen or not.
+    /// Whether this is a tombstone of this hash or of its kin. Frozen or not.
     pub(super) fn is_tombstone_of(self, hash: u64) -> bool {
         self.0.addr() & DEAD != 0 && kept(self.0.addr() as u64) == kept(hash)
     }
@@ -137,13 +137,13 @@ impl<T> SlotValue<T> {
         self.address()
     }
 
-    /// Of what is no tombstone.
+    /// The address of the entry, if there is one. Not for a tombstone.
     pub(super) fn address(self) -> Option<NonNull<T>> {
         NonNull::new(self.0.map_addr(|address| address & !(TAG | FROZEN)))
     }
 
-    /// Whether there is an entry whose hash has the same tag; or nothing, which has the
-    /// tag of some. Frozen or not.
+    /// Whether there is an entry whose hash has the same tag. Also true of an empty slot if
+    /// the tag of `hash` is zero. Frozen or not.
     pub(super) fn has_tag(self, hash: u64) -> bool {
         self.0.addr() & (TAG | DEAD) == tag(hash)
     }

@@ -1,5 +1,5 @@
-//! Single-threaded comparison with the standard map, and stress tests, to be
-//! run under AddressSanitizer too: it is what checks the reclamation.
+//! Single-threaded comparison with the standard map, and stress tests. Run under
+//! AddressSanitizer too, they check the reclamation.
 
 use std::collections::{HashMap, HashSet};
 use std::ptr::{self, NonNull};
@@ -17,24 +17,24 @@ mod reuse;
 
 type Hash = fn(u64) -> u64;
 
-/// A good one (the finalizer of splitmix64).
+/// A hash that mixes well (the finalizer of splitmix64).
 fn mixed(key: u64) -> u64 {
     let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     key ^ (key >> 31)
 }
 
-/// All homes among the last four, which run over the end; few tags, no kin.
+/// A hash whose homes are in the array's last quarter, so that probes wrap; few tags, no kin.
 fn clustered(key: u64) -> u64 {
     (!0 << 62) | ((key % 4) << 60) | (key << 24) | ((key % 3) << 2)
 }
 
-/// Every key has one other of kin, and half of them the same hash.
+/// A hash for which every key is kin with one other; half of these pairs have the same hash.
 fn paired(key: u64) -> u64 {
     (mixed(key / 2) & !1) | ((key / 2 % 2) & key)
 }
 
-/// Everything collides with everything.
+/// One hash for all keys.
 fn constant(_: u64) -> u64 {
     !0
 }
@@ -89,7 +89,7 @@ impl Fixture {
         // SAFETY: a new box, whose only owner the table becomes.
         let result = unsafe { self.table.insert(item, key, guard) };
         if result.is_err() {
-            // SAFETY: refused, so it is still ours.
+            // SAFETY: `insert` refused it, so this function still owns it.
             drop(unsafe { Box::from_raw(item.as_ptr()) });
         }
         result
@@ -111,7 +111,7 @@ impl Fixture {
     }
 
     /// Drops the table and checks that all of `inserted` items are released,
-    /// once each. Reclamation is shared with tests on other threads: patience.
+    /// once each. Waits for that, since tests on other threads may hold reclamation back.
     fn finish(self, inserted: usize) {
         drop(self.table);
         let end = Instant::now() + Duration::from_secs(60);
@@ -189,12 +189,12 @@ fn a_new_array_is_neither_crowded_nor_sparse() {
             assert!(live < limit(capacity) && limit(capacity) < capacity);
             assert!(capacity == minimum || live * 16 * 2 > capacity * 7);
             assert!(capacity == minimum || !is_sparse(capacity, live, 0));
-            // When all are removed from it, it becomes sparse on the way.
+            // With all its entries removed, it is sparse.
             assert!(capacity == minimum || is_sparse(capacity, live, live));
         }
     }
     for capacity in (3..20).map(|bits| 1 << bits) {
-        // Replaced for being sparse, it shrinks.
+        // An array that is replaced because it is sparse shrinks.
         assert!(capacity_for(capacity / 16, 4) < capacity);
     }
 }

@@ -46,7 +46,7 @@ impl Model {
     }
 }
 
-/// Of a generation that is so much newer than the newest (or older).
+/// An operation in a generation that is so much newer than the newest (older, if negative).
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Report(i64, Outcome),
@@ -69,7 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..200)
 }
 
-/// As the environment says, or `cases` that are always the same.
+/// The configuration that the environment asks for, or `cases` fixed cases.
 fn config(cases: u32) -> ProptestConfig {
     let mut config = ProptestConfig {
         failure_persistence: None,
@@ -83,11 +83,11 @@ fn config(cases: u32) -> ProptestConfig {
     config
 }
 
-/// A report in two steps, of which other reports come in between.
+/// A step of a report; other reports may come between its two steps.
 #[derive(Clone, Copy, Debug)]
 enum Part {
     Claim,
-    /// Of the so-manieth that is under way.
+    /// Settles a report under way, by its number.
     Settle(usize, Outcome),
     Restart,
 }
@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn every_count_is_that_of_the_model(many in 1..20_u32, begin in 0..9_000_u64, steps in steps()) {
         let ring = LastCalls::new(many);
-        // Far from 0, so that older ones have a number.
+        // Far from 0, so that older generations have a number.
         let begin = begin + 10_000;
         let mut model = Model { many: many as usize, generation: begin, outcomes: VecDeque::new() };
         ring.restart(generation(begin));
@@ -136,7 +136,7 @@ proptest! {
     fn late_outcomes_are_counted_once_and_in_order(many in 1..9_usize, parts in parts()) {
         let ring = LastCalls::new(many as u32);
         ring.restart(generation(1));
-        // By position, since the evidence began.
+        // The outcomes by position, since the evidence began.
         let mut taken: Vec<Option<Outcome>> = Vec::new();
         let mut under_way: VecDeque<(Claim, usize, bool)> = VecDeque::new();
         let settle = |claim: (Claim, usize, bool), outcome, taken: &mut Vec<Option<Outcome>>| {

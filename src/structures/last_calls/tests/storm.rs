@@ -17,7 +17,7 @@ mod common {
 const SECONDS: u64 = 3;
 const THREADS: u64 = 3;
 const ROUNDS: u64 = 2_000;
-/// What each thread does in a round.
+/// The number of operations of each thread in a round.
 const OPERATIONS: u64 = 6;
 
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +26,14 @@ enum Operation {
     Restart,
 }
 
-/// Which position it took, if it reported.
+/// The position that an operation took, if it was a report.
 type Answer = Option<(u64, u64, u32)>;
 
 struct Weather<'a> {
     ring: &'a LastCalls,
     seed: u64,
     round: u64,
-    /// Of the last positions, in their order.
+    /// The outcomes of the last positions, in order.
     last: Vec<((u64, u64, u32), Outcome)>,
 }
 

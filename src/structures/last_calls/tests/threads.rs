@@ -6,16 +6,16 @@ use std::thread;
 use super::*;
 use crate::values::key::scramble;
 
-/// What a thread knows of its reports: epoch, lap, index, and outcome, in an order.
+/// A thread's reports: epoch, lap and index, by which they are sorted, and outcome.
 type Log = Vec<((u64, u64, u32), Outcome)>;
 
-/// What a thread does beside reporting at once.
+/// What a thread does besides reporting in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
     Nothing,
-    /// It begins the evidence again, once in a thousand reports.
+    /// Begins the evidence again, once in a thousand reports.
     Restarts,
-    /// It writes one outcome in eight some reports later.
+    /// Writes one outcome in eight some reports later.
     WritesLate,
 }
 

@@ -26,7 +26,7 @@ fn lines(record: &Counter) -> usize {
     record.stripes.newest().expect("attached").many()
 }
 
-/// Threads whose home line in the smallest block is line 1.
+/// The indexes of threads whose home line in the smallest block is line 1.
 fn neighbours() -> impl Iterator<Item = u16> {
     (0..).map(|k| 1 + k * at_once() as u16)
 }
@@ -68,14 +68,14 @@ fn an_owner_that_comes_back_goes_on_in_its_cell() {
     assert_eq!(counts, [1, 4]);
 }
 
-/// Reports in turns, as often as it takes to notice a crowd.
+/// Has the threads report in turns, often enough to notice a crowd.
 fn crowd(threads: &[u16], mut report: impl FnMut(u16)) {
     for _ in 0..10_000 {
         threads.iter().for_each(|index| report(*index));
     }
 }
 
-/// Whether each has the first cell of its home line.
+/// Whether each thread has the first cell of its home line.
 fn have_lines(record: &Counter, threads: &[u16]) -> bool {
     let newest = record.stripes.newest().expect("attached");
     threads.iter().all(|index| newest.first(*index).is_some())

@@ -108,7 +108,7 @@ fn a_copy_with_two_of_kin_leaves_tombstones_too() {
 }
 
 /// Threads register, look up and unregister the same names: an entry that was
-/// inserted is there until it is removed, by one.
+/// inserted is there until the one thread that owns it removes it.
 #[test]
 fn same_names_are_registered_by_one_at_a_time() {
     const ROUNDS: usize = 30_000;
