@@ -60,7 +60,7 @@ const CHECKSUM: usize = 8;
 const NO_END: u64 = u64::MAX;
 /// The longest reason, in bytes. A circuit keeps less.
 const MAX_REASON_BYTES: usize = 1_024;
-/// The largest total. No process lives to count so far, and sums of totals do not overflow.
+/// The largest total. No process lives long enough to reach it, and sums do not overflow.
 const MAX_TOTAL: u64 = 1 << 62;
 
 /// One circuit, as it was when it was saved.
