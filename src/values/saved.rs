@@ -30,12 +30,12 @@
 //! nothing. The order of the circuits is fixed. So a duplicate is found without a set of names, and
 //! one state has one form.
 //!
-//! The checksum is that of G. Fowler, L. C. Noll and K.-P. Vo (RFC 9923). Each of its steps maps the
-//! sums one to one. So it finds every change of a single byte with certainty, and others nearly
+//! The checksum is that of G. Fowler, L. C. Noll and K.-P. Vo (RFC 9923). Each of its steps maps
+//! the sums one to one. So it finds every change of a single byte with certainty, and others nearly
 //! always. It finds damage, not malice: every value is checked besides.
 //!
-//! Rejected: a text format, which is three times as long and needs a parser; saving monotonic times,
-//! which mean nothing after the machine has started again.
+//! Rejected: a text format, which is three times as long and needs a parser; saving monotonic
+//! times, which mean nothing after the machine has started again.
 
 use crate::values::cause::Cause;
 use crate::values::key::Key;

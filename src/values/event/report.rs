@@ -117,11 +117,11 @@ pub(crate) fn valid_beginning(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 /// Wherever a report is taken, a plain `&str` is a reason, and `None` is nothing.
 /// A reason of up to 38 bytes is kept without allocating.
 ///
-/// A report is never refused for its text. What is too long is cut at a character's boundary, and the
-/// event [says so](crate::Event::is_truncated): a reason, and each value of the metadata,
-/// at 1 KiB. Of the metadata at most 64 pairs and 8 KiB are kept, keys and values
-/// together: pairs are taken in the order of their keys, and one that does not fit any
-/// more, or has a key of more than 1 KiB, is left out. A NUL becomes U+FFFD.
+/// A report is never refused for its text. What is too long is cut at a character's boundary, and
+/// the event [says so](crate::Event::is_truncated): a reason, and each value of the metadata, at 1
+/// KiB. Of the metadata at most 64 pairs and 8 KiB are kept, keys and values together. Pairs are
+/// taken in the order of their keys. One that does not fit any more, or has a key of more than 1
+/// KiB, is left out. A NUL becomes U+FFFD.
 ///
 /// ```
 /// # use brama::{Brama, Report};
