@@ -7,8 +7,6 @@
 //! moment, no thread of `std` ever begins or ends in the child. Starting one can also read the
 //! environment, under another such lock. So on Unix this asks the system for a thread. The C
 //! library has locks here as well, and puts them right in the child.
-//! lock. So on Unix this asks the system for a thread. The C library, which has locks
-//! here as well, puts them right in the child.
 //!
 //! To `std` such a thread is like one that another library has started. Its handle is made when it
 //! is first asked for, from an atomic counter. Parking, thread-locals and their destructors work as

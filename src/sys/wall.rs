@@ -1,11 +1,10 @@
 //! Unix times of past moments.
 //!
 //! No decision reads the wall clock. Times that people see are made of monotonic moments, by the
-//! offset between both clocks. The offset is measured once, and looked at again at most once a
-//! second. If the wall clock was stepped (set by hand, or the machine slept), the new offset is kept
-//! together with the moment at which it was noticed. So a past moment is always shown as the same
-//! time, and a later one by the clock as it was then. Slewing moves both clocks alike and is no
-//! step.
+//! offset between both clocks. The offset is measured once, and again at most once a second. If the
+//! wall clock was stepped (set by hand, or the machine slept), the new offset is kept together with
+//! the moment at which it was noticed. So a past moment is always shown as the same time, and a
+//! later one by the clock as it was then. Slewing moves both clocks alike and is no step.
 //!
 //! Rejected: measuring the offset whenever a time is shown. It differs by a millisecond from one
 //! measurement to the next, and a step would rewrite the past.
