@@ -15,8 +15,7 @@
 //! The dispatcher and the host share a mutex, which each holds for a few moves of events. Reporters
 //! never use the queue.
 //!
-//! In the child of a `fork` a queue is empty: what waited is for the parent's host
-//! to take.
+//! In the child of a `fork` a queue is empty: what waited is for the parent's host to take.
 //!
 //! # Waking
 //!

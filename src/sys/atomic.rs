@@ -1,9 +1,7 @@
-//! The one façade for atomics: `std` in every build, loom's in model tests.
+//! The only source of atomics: `std` in every build, loom's in model tests.
 //!
-//! Every lock-free file of the crate takes its atomics from here, so that the
-//! same source that ships is the source the models explore. Nothing but this
-//! file names `std::sync::atomic`, and nothing but this file and
-//! [`reclaim`](crate::reclaim) knows that loom exists.
+//! Every lock-free file of the crate takes its atomics from here, so the models explore the source
+//! that ships. Outside the models, only this file names `std::sync::atomic` and loom's types.
 
 #[cfg(not(all(loom, test)))]
 pub(crate) use std::sync::atomic::{

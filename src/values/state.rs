@@ -203,7 +203,7 @@ impl Word {
         self.mode() == CLOSED
     }
 
-    /// Whether it is closed, not watched, and has no trips and no failure: a success is no change.
+    /// Whether it is closed and not watched, without trips and failures: a success changes nothing.
     #[inline]
     pub(crate) fn is_spotless(self) -> bool {
         self.0 & !Self::MARK == 0
@@ -224,15 +224,14 @@ impl Word {
         self.0 & Self::MARK
     }
 
-    /// Whether it is [spotless](Word::is_spotless) and has this mark. False if it is another
-    /// ticket.
+    /// Whether it is [spotless](Word::is_spotless) and has this mark. False for other tickets.
     #[inline]
     pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
         self.0 == mark
     }
 
     /// Whether this word, which [passes freely](Word::passes_freely), has the generation of this
-    /// mark. False if `mark` is another ticket, which has a mode.
+    /// mark. False for other tickets, which have a mode.
     #[inline]
     pub(crate) fn is_closed_at(self, mark: u64) -> bool {
         const BITS: u64 = 7 << MODE_SHIFT | Generation::MASK << PAYLOAD_BITS;
@@ -249,7 +248,7 @@ impl Word {
         Generation::from_bits(self.0 >> PAYLOAD_BITS)
     }
 
-    /// The generation in which the present state began. A ramp has begun in the one before its own.
+    /// The generation in which the present state began. A ramp continues that of the one before.
     #[inline]
     pub(crate) fn state_generation(self) -> Generation {
         match self.is_ramp() {

@@ -11,7 +11,7 @@ impl Word {
     }
 
     /// The open circuit in a new generation. It is no new opening. An exchange that expects the
-    /// word before fails.
+    /// earlier word fails.
     #[must_use]
     pub(crate) fn reopened(self, deadline: u64) -> Word {
         debug_assert!(self.deadline().is_some());
