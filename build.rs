@@ -1,5 +1,5 @@
-//! Decides whether records come from a pool or directly from the allocator, `brama_direct`:
-//! the latter where something looks for uses of freed memory, or models atomics.
+//! Decides whether records come from a pool or directly from the allocator (`brama_direct`):
+//! directly under sanitizers and Miri, which look for uses of freed memory, and in models of loom.
 
 use std::env;
 

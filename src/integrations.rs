@@ -1,8 +1,7 @@
-//! Bridges to other crates, each behind a cargo feature of the same name that is
-//! off by default.
+//! Bridges to other crates, each behind a cargo feature of the same name that is off by default.
 //!
-//! They translate what a manager tells and decide nothing. Each runs where
-//! subscribers run, so a slow recorder or log delays other subscribers and no call.
+//! They translate what a manager reports, and decide nothing. Each runs where subscribers run. So a
+//! slow recorder or log delays other subscribers, but no call.
 
 #[cfg(feature = "metrics")]
 pub mod metrics;

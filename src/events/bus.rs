@@ -61,33 +61,30 @@
 //! is delivered in this round or the next. The table no longer leads to a removed record. So
 //! when the dispatcher delivers a removal, it delivers first what the record has missed.
 //!
-//! Three things can still come out of order: the notice of a thread that was stopped between
-//! its change and its push; a notice that hides in the ring behind one that is not
-//! published yet; and a bit that was set during the round. The order of the ring cannot
-//! help, because it is not the order of the changes. So the dispatcher compares each notice
-//! with what it has delivered of the connection (`record::delivered`), and makes a late
-//! event with what holds now of an outdated one. It delivers a registration before
-//! anything else of the connection, even if the registration's own notice comes last
-//! (`record::notify`).
+//! Three things can still come out of order: the notice of a thread that was stopped between its
+//! change and its push; a notice in the ring behind one that is not published yet; and a bit that
+//! was set during the round. The order of the ring cannot help, because it is not the order of the
+//! changes. So the dispatcher compares each notice with what it has delivered of the connection
+//! (`record::delivered`). In place of an outdated one it makes a late event with what holds now. It
+//! delivers a registration before anything else of the connection, even if the registration's own
+//! notice comes last (`record::notify`).
 //!
 //! The dispatcher numbers the events as it delivers them. So the numbers grow.
 //!
-//! Promise 3 has one more enemy: a subscriber that comes late. The ring may hold a
-//! registration that an earlier subscriber wanted, while no subscriber wanted the removal.
-//! So a subscriber is offered nothing before all records have learned what it wants. And
-//! when the dispatcher has delivered a registration, it checks whether the connection is
-//! removed and no thread is going to report that (`record::delivered`). A shutdown reports
-//! no removals.
+//! A subscriber that comes late could break promise 3, too. The ring may hold a registration that
+//! an earlier subscriber wanted, while no subscriber wanted the removal. So a subscriber is offered
+//! nothing before all records have learned what it wants. And when the dispatcher has delivered a
+//! registration, it checks whether the connection is removed and no thread is going to report that
+//! (`record::delivered`). A shutdown reports no removals.
 //!
 //! # Forgotten connections
 //!
-//! The stack for the driver keeps the records alive that wait on it. Connections that come
-//! and go while the dispatcher is stalled would fill it. So a connection that was registered
-//! since the ring ran full is not left there: if it still exists, the dispatcher finds it in
-//! the table. If it is removed before that, it leaves no event at all, unless a subscriber has
-//! heard of it. One exchange of `Record::delivered` decides that, between the thread that
-//! removes and a dispatcher that is about to deliver. So subscribers hear of the connection and of its
-//! end, or of neither.
+//! The stack for the driver keeps the records alive that wait on it. Connections that come and go
+//! while the dispatcher is stalled would fill it. So a connection that was registered since the
+//! ring ran full is not left there: if it still exists, the dispatcher finds it in the table. If it
+//! is removed before that, it leaves no event at all, unless a subscriber has heard of it. One
+//! exchange of `Record::delivered` decides that, between the thread that removes and a dispatcher
+//! that is about to deliver. So subscribers hear of the connection and of its end, or of neither.
 //!
 //! # In the child of a `fork`
 //!
@@ -140,8 +137,8 @@ pub(crate) type Notices = Ring<Notice>;
 
 /// How many events went which way, since the manager was made.
 ///
-/// Counted when an event leaves the ring or fails to enter it, so quiescent (after
-/// [`Brama::poll`](crate::Brama::poll), say) it is exact.
+/// An event is counted when it leaves the ring or fails to enter it. So the counts are exact while
+/// no event is on its way, after [`Brama::poll`](crate::Brama::poll) for example.
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -161,14 +158,14 @@ pub struct EventCounts {
     /// subscriber's queue full (once for each such subscriber); and all events that were
     /// left when the time of a [shutdown](crate::Brama::shutdown_within) was over.
     pub dropped: u64,
-    /// Kept events for which a later one of the same type and connection was delivered,
-    /// and those of connections that came and went unheard.
+    /// Kept events for which a later one of the same type and connection was delivered, and those
+    /// of connections that came and went before a subscriber heard of them.
     pub coalesced: u64,
     /// Callbacks and filters that panicked.
     pub panics: u64,
     /// Whether the background thread runs in this process. False if the manager was
-    /// [made without](crate::Builder::background), if the system has no thread to give,
-    /// in the child of a [fork](crate::docs::threads#forks) until the manager is used, and after the
+    /// [made without](crate::Builder::background), if the system has no thread to give, in the
+    /// child of a [fork](crate::docs::threads#forks) until the manager is used, and after the
     /// shutdown. While it is false, events and expiries are delivered by
     /// [`Brama::poll`](crate::Brama::poll) and by taking from a queue.
     pub background_running: bool,
@@ -177,14 +174,14 @@ pub struct EventCounts {
 pub(crate) struct Bus {
     ring: PerProcess<Notices>,
     pub(crate) subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
-    /// 0 only if there is none, so that a registration need not look at them.
+    /// The number of subscribers: while it is 0 a registration need not load their list.
     audience: AtomicUsize,
     /// Held by the thread that adds or removes subscribers.
     changing: ForkLock<()>,
     /// Held by the dispatcher.
     dispatching: ForkLock<()>,
-    /// The number of the next connection when the ring ran full, since the
-    /// dispatcher last began a round; 0: it did not.
+    /// 0 if the ring has not run full since the dispatcher last began a round. Otherwise the number
+    /// of the next connection when it did.
     full_since: AtomicU64,
     /// 1: some connection in the table has missed events and is not on the stack.
     unlisted: AtomicU32,
@@ -193,7 +190,7 @@ pub(crate) struct Bus {
     /// The number of the last event.
     sequence: AtomicU64,
     ids: AtomicU64,
-    /// When the bus was made: `limit` counts from here.
+    /// When the bus was made. `limit` counts from this moment.
     born: Instant,
     /// Until when events are delivered, in microseconds: `u64::MAX`, unless a shutdown
     /// has limited it.
@@ -202,7 +199,7 @@ pub(crate) struct Bus {
     in_hand: AtomicU64,
     /// Events that were not delivered because the time was over.
     left: AtomicU64,
-    /// Events in batches whose callback had not returned then.
+    /// Events in batches whose callback had not returned when the time was over.
     in_callbacks: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) delivered: AtomicU64,
@@ -246,14 +243,14 @@ impl Bus {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The manager is shutting down.
+    /// Begins the shutdown: removals are not reported any more.
     pub(crate) fn begin_closing(&self) {
         self.closing.store(1, Ordering::Relaxed);
     }
 
-    /// Adds a subscriber, and says whether it is the only one. The records learn of it
-    /// next, by the caller, who holds on to the guard until then, and who then lets the
-    /// subscriber [begin](Subscriber::begin).
+    /// Adds a subscriber, and returns whether it is the only one. The caller then makes the records
+    /// learn of it, and lets the subscriber [begin](Subscriber::begin). It keeps the guard until
+    /// the records have learned.
     pub(crate) fn add(&self, subscriber: Arc<Subscriber>) -> (Held<'_, ()>, bool) {
         let guard = self.changing.lock();
         let mut subscribers = Vec::clone(&self.subscribers.load());
@@ -264,15 +261,15 @@ impl Bus {
         (guard, audience == 1)
     }
 
-    /// Those that `which` names.
+    /// The subscribers for which `which` returns true.
     pub(crate) fn find(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<Arc<Subscriber>> {
         let subscribers = self.subscribers.load();
         let named = subscribers.iter().filter(|subscriber| which(subscriber));
         named.cloned().collect()
     }
 
-    /// Removes these, if they are there. The records learn of it next, as with
-    /// [`Bus::add`].
+    /// Removes these subscribers, if they are there. The caller then makes the records learn of it,
+    /// as after [`Bus::add`].
     pub(crate) fn remove(&self, gone: &[Arc<Subscriber>]) -> Held<'_, ()> {
         let ids: HashSet<_> = gone.iter().map(|subscriber| subscriber.id).collect();
         let guard = self.changing.lock();
@@ -334,7 +331,8 @@ impl Bus {
 impl EventSink for Bus {
     #[inline]
     fn has_audience(&self) -> bool {
-        // Relaxed, as for the interest of a record: set before the list, and zeroed after.
+        // Relaxed, as for the interest of a record. It is set before the list is stored, and
+        // lowered after.
         self.audience.load(Ordering::Relaxed) != 0
     }
 

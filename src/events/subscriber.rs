@@ -1,12 +1,12 @@
-//! Those who want to know: a filter, and a way to deliver.
+//! Subscribers: each has a filter, and a way to deliver.
 //!
-//! A subscriber is used by the dispatcher alone, inside its [`UseGate`]; the thread
-//! that unsubscribes it closes the use gate. User code, callback and filter, runs inside
-//! `catch_unwind`: a panic is counted and goes no further.
+//! Only the dispatcher uses a subscriber, inside its [`UseGate`]. The thread that unsubscribes it
+//! closes the use gate. User code, callback and filter, runs inside `catch_unwind`: a panic is
+//! counted and goes no further.
 //!
-//! A *plain* queue, one without a filter function, has no user code before it. It gets its
-//! events by the lot ([`Subscriber::post`]), and not through the use gate: the queue has a lock
-//! and is closed under it, so once it is closed it takes nothing.
+//! A *plain* queue, one without a filter function, has no user code before it. It gets its events
+//! by the lot ([`Subscriber::post`]), and not through the use gate. The queue is closed under its
+//! own lock, and takes nothing once it is closed.
 
 use std::collections::HashSet;
 use std::mem;
@@ -25,24 +25,24 @@ pub(crate) type BatchCallback = Box<dyn FnMut(&[Event]) + Send>;
 
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
-    /// Without its custom function: that is user code, and the receiver's.
+    /// Without its custom function, which is user code and lies in the receiver.
     pub(crate) filter: EventFilter,
     receiver: UseGate<Receiver>,
-    /// That of the sink, if it is one: to post to it, and to close it where the use gate's content
-    /// is left alone.
+    /// The queue of the sink, if the sink is one: to post to it, and to close it if the use gate
+    /// does not drop its content.
     queue: Option<Arc<SubscriberQueue>>,
     /// It has a queue and no filter function.
     is_plain: bool,
-    /// 1: its queue is to be sorted out at the end of the round. The dispatcher's.
+    /// 1: its queue is to be sorted out at the end of the round. Only the dispatcher writes it.
     crowded: AtomicU32,
-    /// 1 once all records know what it wants. Before, it might hear of a registration and
-    /// not of the removal.
+    /// 1 once all records know what it wants. Before that it might hear of a registration and not
+    /// of the removal.
     ready: AtomicU32,
     /// How many events wait in its batch.
     in_batch: AtomicU64,
 }
 
-/// What only the dispatcher touches, and what is dropped when it is over.
+/// What only the dispatcher touches, and what is dropped at the end of the subscription.
 struct Receiver {
     custom: Option<Arc<Custom>>,
     sink: Sink,
@@ -67,8 +67,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Those of this process. What waited at a fork is the parent's to deliver, and
-    /// may be broken here.
+    /// The events of this process. Those that waited at a fork are the parent's to deliver. Here
+    /// they may be half changed, so they are leaked.
     fn events(&mut self) -> &mut Vec<Event> {
         let incarnation = fork::incarnation();
         if self.incarnation != incarnation {
@@ -102,7 +102,7 @@ impl Subscriber {
         }
     }
 
-    /// All records know what it wants: events are offered from now on.
+    /// Events are offered from now on, since all records know what it wants.
     pub(crate) fn begin(&self) {
         // ORDERING: Release, partner of the Acquire in `is_ready`: the dispatcher that
         // offers it an event sees the interest that it has added.
@@ -115,8 +115,8 @@ impl Subscriber {
         self.ready.load(Ordering::Acquire) == 1
     }
 
-    /// The end: what waits in its batch is not handed over any more. Returns how many
-    /// events its callback has, if that is running.
+    /// Discards what waits in its batch. If its callback is running, returns how many events that
+    /// has; otherwise 0.
     pub(crate) fn discard_batch(&self, bus: &Bus) -> u64 {
         let discard = |receiver: &mut Receiver| {
             if let Sink::Batches { batch, .. } = &mut receiver.sink {
@@ -134,7 +134,7 @@ impl Subscriber {
         self.is_plain
     }
 
-    /// Delivers these events, all of them wanted, to a plain queue. `newest`: the id of the
+    /// Delivers these events, all of them wanted, to a plain queue. `newest` is the id of the
     /// connection that was registered last.
     pub(crate) fn post<'e>(&self, events: impl Iterator<Item = &'e Event>, newest: u64) -> Tally {
         let Some(queue) = &self.queue else {
@@ -155,8 +155,8 @@ impl Subscriber {
         tally
     }
 
-    /// Offers an event whose type, identifier and scope are wanted to any other subscriber than a
-    /// plain queue.
+    /// Offers an event to a subscriber that is not a plain queue. The event's type, identifier and
+    /// scope are wanted.
     pub(crate) fn offer(&self, bus: &Bus, event: &Event, newest: u64) {
         self.receiver.enter(|receiver| {
             let wanted = match &receiver.custom {
@@ -186,7 +186,7 @@ impl Subscriber {
         }
     }
 
-    /// The end of a round: nothing more comes for now. `alive` names the
+    /// Ends a round: hands over the batch, or sorts out a crowded queue. `alive` returns the
     /// connections that are registered.
     pub(crate) fn flush(&self, bus: &Bus, alive: &dyn Fn() -> HashSet<u64>) {
         let is_crowded = self.crowded.load(Ordering::Relaxed) == 1;
@@ -205,18 +205,18 @@ impl Subscriber {
         });
     }
 
-    /// Whether it is offered each connection's removal, and so need not ask which are
-    /// there. Nothing comes after a removal: a queue that was full when a connection came and
-    /// went has forgotten it, and would not know what a straggler is about.
+    /// Whether it is offered each connection's removal. If so, its queue need not be sorted out,
+    /// and it gets nothing after a removal. A queue that was full when a connection came and went
+    /// has forgotten the connection, and could not recognise a straggler.
     fn hears_of_removals(&self) -> bool {
         let types = self.filter.types.unwrap_or(EventMask::ALL);
         types.contains(EventType::ConnectionRemoved)
     }
 
-    /// No delivery from now on. With `wait`, also none under way when it returns.
+    /// Ends delivery. With `wait`, no delivery is under way any more when it returns.
     pub(crate) fn close(&self, wait: bool) {
-        // The drop of the content closes the queue. Where there is no drop, those who wait
-        // would never learn of the end.
+        // The drop of the content closes the queue. If the use gate leaves the content alone, this
+        // does, so that threads that wait on the queue learn of the end.
         if self.receiver.close(wait)
             && let Some(queue) = &self.queue
         {
@@ -226,7 +226,7 @@ impl Subscriber {
 }
 
 impl Sink {
-    /// Delivers to what is no queue.
+    /// Delivers to a callback. Does nothing for a queue.
     fn deliver(&mut self, bus: &Bus, event: &Event) {
         match self {
             Sink::Each(callback) => {
@@ -258,7 +258,7 @@ impl Sink {
             bus.delivered
                 .fetch_add(events.len() as u64, Ordering::Relaxed);
             contained(bus, || callback(events));
-            // Not those that were there when the callback forked.
+            // The child of a callback that forked does not touch the parent's events.
             batch.events().clear();
         }
     }
@@ -272,13 +272,13 @@ impl Drop for Sink {
     }
 }
 
-/// Runs user code; a panic is counted, and says so where panics are reported.
+/// Runs user code. Returns `None` if it panics, which is counted.
 fn contained<R>(bus: &Bus, user: impl FnOnce() -> R) -> Option<R> {
     match panic::catch_unwind(AssertUnwindSafe(user)) {
         Ok(answer) => Some(answer),
         Err(payload) => {
             bus.panics.fetch_add(1, Ordering::Relaxed);
-            // The payload is the user's too.
+            // The drop of the payload is user code, too.
             if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 mem::forget(panic);
             }

@@ -1,35 +1,34 @@
 //! A subscriber's own queue, drained by its host.
 //!
-//! Bounded: up to `capacity` events wait in order. When they do, a droppable event
-//! is dropped, and a kept one is *put aside*: for each connection at most one event
-//! of each type, the latest, which stands for the earlier ones. What was put aside
-//! comes after what waits.
+//! It is bounded: up to `capacity` events wait in order. When so many wait, a droppable event is
+//! dropped, and a kept one is *put aside*: for each connection at most one event of each type, the
+//! latest, which stands for the earlier ones. Events that were put aside come after those that
+//! wait.
 //!
-//! Of a connection that was registered and removed while the queue was full nothing is
-//! kept, so memory is bounded by the capacity and by the connections there were when it
-//! filled up or are now. Such a connection is recognised by its number: the host may have
-//! heard of those up to `known`, and of no other. Its [last](Event::is_last) event is what
-//! forgets it; whatever comes even later says only that it is gone. For a subscriber that does
-//! not hear of removals, the dispatcher [sorts out](SubscriberQueue::sort_out) instead.
+//! Nothing is kept of a connection that was registered and removed while the queue was full. So
+//! memory is bounded by the capacity, and by the connections that there are, or were when the queue
+//! filled up. The queue recognises such a connection by its number: the host may have heard of
+//! those up to `known`, and of no other. The connection's [last](Event::is_last) event makes the
+//! queue forget it. Later events say only that the connection is gone. If the subscriber does not
+//! hear of removals, the dispatcher calls [`sort_out`](SubscriberQueue::sort_out) instead.
 //!
-//! Between the dispatcher and the host there is a mutex, held for a few moves.
-//! Reporters never come here.
+//! The dispatcher and the host share a mutex, which each holds for a few moves of events. Reporters
+//! never use the queue.
 //!
-//! In the child of a `fork` a queue is empty: what waited is for the parent's host
-//! to take.
+//! In the child of a `fork` a queue is empty: what waited is for the parent's host to take.
 //!
 //! # Waking
 //!
-//! A host that sleeps waits on the condition variable, or on a file descriptor of
-//! its own event loop, which is readable while anything waits. Each wake is a system call,
-//! so a *lot* of events, which the dispatcher posts under one lock, makes at most one of
-//! each kind: none if no thread sleeps, and none if the descriptor is readable already. What
-//! the next poster has to know for that, the number of sleepers and whether the descriptor is
-//! readable, lies under the lock, beside the events.
+//! A host that sleeps waits on the condition variable, or on a file descriptor of its own event
+//! loop, which is readable while anything waits. Each wake is a system call. So a *lot* of events,
+//! which the dispatcher posts under one lock, makes at most one wake of each kind: none if no
+//! thread sleeps, and none if the descriptor is readable already. For that the next poster has to
+//! know the number of sleepers, and whether the descriptor is readable. Both lie under the lock,
+//! beside the events.
 //!
-//! A lot wakes one sleeper. A thread that was asleep and leaves events behind, because it takes
-//! fewer than there are or only looks, wakes the next one. So while events wait and threads
-//! sleep, one that will look is on its way.
+//! A lot wakes one sleeper. A thread that was asleep and leaves events behind wakes the next one:
+//! it takes fewer than there are, or only looks. So while events wait and threads sleep, one that
+//! will look is on its way.
 //!
 //! Rejected: *a wake for each event*, which is nearly all that delivery costs; *waking all
 //! sleepers*, most of which would find nothing.
@@ -46,7 +45,7 @@ use crate::sys::wake_fd::WakeFd;
 use crate::values::event::Event;
 use crate::values::state::State;
 
-/// So many connections with events aside are not worth sorting out.
+/// Fewer connections with events aside than this are not worth sorting out.
 const ROOMY: usize = 1_024;
 
 pub(crate) struct SubscriberQueue {
@@ -76,11 +75,10 @@ struct Contents {
     sleeping: usize,
     /// Whether the descriptor, if there is one, is readable because events wait.
     is_readable: bool,
-    /// The largest id there was when the queue was not full, or of which the host
-    /// has heard since. A connection with a larger id came while it was full.
+    /// The largest id that there was when the queue was last not full, or of which the host has
+    /// heard since. A connection with a larger id was registered while the queue was full.
     known: u64,
-    /// How many connections may have events aside before those that are gone are
-    /// sorted out.
+    /// From so many connections with events aside on, those that are gone are sorted out.
     crowded: usize,
 }
 
@@ -91,17 +89,17 @@ pub(crate) enum Posted {
     Dropped,
     /// A later event stands for it, or it stands for an earlier one.
     Coalesced,
-    /// The subscriber need not hear of it, nor of so many that were delivered before.
+    /// The subscriber need not hear of it, nor of so many events that were counted as delivered.
     Forgotten(u64),
 }
 
-/// What became of several.
+/// What became of several events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) delivered: u64,
     pub(crate) dropped: u64,
     pub(crate) coalesced: u64,
-    /// Coalesced ones that were counted as delivered before.
+    /// Events that were counted as delivered before, and are coalesced now.
     pub(crate) taken_back: u64,
 }
 
@@ -135,9 +133,9 @@ impl SubscriberQueue {
         }
     }
 
-    /// Posts these, in this order. `newest`: the id of the connection that was registered
-    /// last. Says what became of them, and whether so many connections have events aside that
-    /// it is time to [sort out](SubscriberQueue::sort_out).
+    /// Posts these events, in this order. `newest` is the id of the connection that was registered
+    /// last. Returns what became of the events, and whether so many connections have events aside
+    /// that it is time to [sort out](SubscriberQueue::sort_out).
     pub(crate) fn post<'e>(
         &self,
         events: impl Iterator<Item = &'e Event>,
@@ -159,8 +157,8 @@ impl SubscriberQueue {
         (tally, is_crowded)
     }
 
-    /// Forgets what was put aside of a connection that is gone, if the host has not heard of
-    /// it. Returns how many events those were. For a filter that refuses the removal.
+    /// Forgets what was put aside of a connection that is gone, if the host has not heard of it.
+    /// Returns the number of these events. Called if a filter refuses the removal.
     pub(crate) fn forget(&self, id: u64) -> u64 {
         let mut contents = self.local.lock();
         let forgotten = match id > contents.known {
@@ -171,8 +169,8 @@ impl SubscriberQueue {
         forgotten
     }
 
-    /// Forgets what was put aside of connections that came while it was full and
-    /// are not `alive` any more. Returns how many events that were.
+    /// Forgets what was put aside of connections that came while the queue was full and are not
+    /// `alive` any more. Returns the number of these events.
     pub(crate) fn sort_out(&self, alive: &HashSet<u64>) -> u64 {
         let mut contents = self.local.lock();
         let Contents {
@@ -207,26 +205,25 @@ impl SubscriberQueue {
         events
     }
 
-    /// The next event, waiting for it until `timeout` is over or the queue is
-    /// closed.
+    /// The next event. Waits for it until `timeout` is over or the queue is closed.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Event> {
         let mut contents = self.wait_until_any(timeout);
         let event = self.take_from(&mut contents);
-        // What is left is for another one.
+        // What is left is for another thread that sleeps.
         self.local.wake_one(contents);
         event
     }
 
-    /// Whether an event waits, after waiting for one likewise. It is left there.
+    /// Waits as [`SubscriberQueue::wait`] does, and returns whether an event waits. Takes none.
     pub(crate) fn wait_for_any(&self, timeout: Duration) -> bool {
         let contents = self.wait_until_any(timeout);
         let any = !contents.is_empty();
-        // The event that has woken this thread may have been meant for one that takes.
+        // This thread takes nothing, so it wakes another one that may.
         self.local.wake_one(contents);
         any
     }
 
-    /// Sleeps until an event waits, at most for `timeout`. The caller looks afterwards.
+    /// Sleeps until an event waits, at most for `timeout`. The caller checks afterwards.
     pub(crate) fn await_any(&self, timeout: Duration) {
         self.wait_for_any(timeout);
     }
@@ -399,7 +396,7 @@ impl Contents {
         }
     }
 
-    /// Forgets what was put aside of a connection; returns how many events.
+    /// Forgets what was put aside of a connection, and returns the number of these events.
     fn forget(&mut self, id: u64) -> u64 {
         let Some(events) = self.aside.remove(&id) else {
             return 0;
@@ -427,7 +424,7 @@ impl Contents {
         }
     }
 
-    /// Moves on to what was put aside if nothing else waits.
+    /// If nothing waits, lets events wait that were put aside.
     fn bring_forward(&mut self) {
         while self.waiting.is_empty()
             && let Some(id) = self.order.pop_front()
@@ -444,8 +441,8 @@ impl Contents {
     }
 }
 
-/// Whether the event says no more than that the connection is gone, and is not one of
-/// those that tell of it.
+/// Whether the event says only that the connection is gone, and is not of a type that reports a
+/// removal.
 fn is_epilogue(event: &Event) -> bool {
     event.new_state() == State::Unknown && !event.kind.is_of_removal()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), brama::Error> {
-//! // First a recorder: what is reported before there is one is lost.
+//! // Install a recorder first: what is reported before is lost.
 //! let brama = brama::Brama::builder().build()?;
 //! let exporter = brama::integrations::metrics::Exporter::new(&brama)?;
 //! // Before each scrape, or every few seconds:
@@ -29,36 +29,32 @@
 //! # What is exact
 //!
 //! Successes, failures, rejections and calls that would have been rejected are taken from the
-//! connection's own books,
-//! at every change of its state, at its removal, and by [`Exporter::update`]. They
-//! cost a call nothing. They begin with the connection's registration, even if the
-//! exporter came later. Two gaps: a report that runs into the removal of its
-//! connection, and a connection that was removed before the exporter first heard
-//! of it.
+//! connection's own totals, at every change of its state, at its removal, and by
+//! [`Exporter::update`]. They cost a call nothing. They begin with the connection's registration,
+//! even if the exporter came later. Two gaps remain: a report at the same moment as the removal of
+//! its connection, and a connection that was removed before the exporter first heard of it.
 //!
 //! [`Brama::restore`] raises the totals to the saved ones, and the counters with them. An earlier
-//! process has reported those already. So restore before the recorder is first read: then the series go
-//! on where that process left them.
+//! process has reported those already. So restore before the recorder is first read: then the
+//! series go on where that process left them.
 //!
 //! Changes of state are counted in the mode *shadow*, too, where no call is rejected. In the mode
 //! *disabled* `brama_state` is 1.
 //!
-//! Changes of state are counted as they are delivered, from the exporter's beginning. If
-//! the manager's ring ran full, one event may stand for several changes
-//! ([`Event::is_coalesced`]): the counters then show fewer changes than there were,
-//! and no time is recorded for an opening whose begin or end was merged. Nor is it
-//! for one that began before the exporter, or ended with the connection's removal.
+//! Changes of state are counted as they are delivered, from the exporter's beginning. If the
+//! manager's ring ran full, one event may stand for several changes ([`Event::is_coalesced`]). The
+//! counters then show fewer changes than there were, and no time is recorded for an opening whose
+//! beginning or end was merged. Nor is it for one that began before the exporter, or ended with the
+//! connection's removal.
 //!
 //! # What happens to the series of a connection that is gone
 //!
-//! The facade has no call to remove a series. When a connection is removed, its
-//! totals are reported a last time, its state is set to 0, and the exporter forgets
-//! it; the recorder keeps the series. If many names come and go, use a recorder
-//! that drops series that are not touched, such as that of
-//! `metrics-exporter-prometheus` with an `idle_timeout`: every [`Exporter::update`]
-//! touches all counters and gauges of the connections that are registered, and
-//! no others. A name that is registered again goes on with the same series;
-//! counters never go back.
+//! The facade has no call to remove a series. When a connection is removed, its totals are reported
+//! a last time, its state is set to 0, and the exporter forgets it. The recorder keeps the series.
+//! If many names come and go, use a recorder that drops series that are not touched, such as that
+//! of `metrics-exporter-prometheus` with an `idle_timeout`. Every [`Exporter::update`] touches all
+//! counters and gauges of the connections that are registered, and no others. A name that is
+//! registered again goes on with the same series. Counters never go back.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -110,14 +106,13 @@ const CHANGES: [(&str, &str, State); 3] = [
 const STATE: &str = "brama_state";
 const OPEN_SECONDS: &str = "brama_open_seconds";
 
-/// Tells the recorder of the process how the connections of one manager are.
+/// Reports the connections of one manager to the recorder of the process.
 ///
-/// One exporter for a manager: two would count everything twice. Managers that use
-/// the same names add to the same counters.
+/// Make one exporter for a manager: two would count everything twice. Managers that use the same
+/// names add to the same counters.
 ///
-/// Dropped, it updates a last time, sets the states to 0 and ends. It does not keep
-/// its manager alive; after a shutdown, [`Exporter::update`] or the drop tells the
-/// last totals.
+/// Its drop updates a last time, sets the states to 0 and ends it. It does not keep its manager
+/// alive. After a shutdown, [`Exporter::update`] or the drop reports the last totals.
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -134,7 +129,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Describes the metrics, and begins with the connections there are.
+    /// Describes the metrics, and begins with the connections that are registered.
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -229,15 +224,15 @@ fn describe() {
     );
 }
 
-/// What was reported of which connection.
+/// What was reported of each connection.
 struct Ledger {
     engine: Weak<Engine>,
     accounts: HashMap<KeyBuf, Account>,
 }
 
 impl Renew for Ledger {
-    /// In the child of a fork, if another thread was writing in it. What was not
-    /// reported by then stays unreported.
+    /// The ledger of the child of a fork, if another thread of the parent was writing in it. What
+    /// was not reported by then stays unreported.
     fn renew(&self) -> Self {
         let engine = self.engine.clone();
         let mut accounts = HashMap::new();
@@ -252,8 +247,8 @@ impl Renew for Ledger {
     }
 }
 
-/// No handles of the facade's are kept: a recorder that dropped an idle series
-/// would not hear of it any more through an old handle.
+/// What was reported of one connection. It keeps no handle of the facade: a recorder that dropped
+/// an idle series would not hear of it any more through an old handle.
 struct Account {
     record: Observed,
     labels: Vec<Label>,
@@ -325,7 +320,7 @@ impl Ledger {
         }
     }
 
-    /// For those whose removal is reported later, or never.
+    /// Closes the accounts of connections whose removal is reported later, or never.
     fn close_retired(&mut self) {
         self.accounts.retain(|_, account| {
             let stays = !account.record.is_retired();

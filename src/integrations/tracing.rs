@@ -36,16 +36,16 @@
 //! | `cause` | string | why the circuit is open; absent if it is not |
 //! | `reason` | string | absent without one |
 //! | `mode` | string | `normal`, `disabled` or `shadow` |
-//! | `deferred` | bool | true if a hand did it while the circuit was disabled; otherwise absent |
+//! | `deferred` | bool | true if it was done by hand while the circuit was disabled; otherwise absent |
 //! | `failure_count` | u64 | |
 //! | `expiry_ms` | u64 | of the opening; absent if not open or held open |
 //! | `window_calls`, `window_failures`, `window_slow` | u64 | what counted for the rates when the circuit opened; absent if none did |
 //! | `sequence` | u64 | orders the events of one connection |
 //! | `timestamp_ms` | u64 | Unix time of the happening, which is before that of the log line |
 //!
-//! The manager's thread emits them: a subscriber of `tracing` that is the default
-//! of another thread only does not see them, and spans of the caller are not
-//! entered. Without a background thread it is the thread that polls.
+//! The manager's thread emits the events, or the thread that polls if there is no background
+//! thread. So a subscriber of `tracing` that is the default of another thread only does not see
+//! them, and spans of the caller are not entered.
 //!
 //! Name the types you want. A filter that lets `success` pass makes every success
 //! a notice, whether or not the level is enabled.

@@ -1,9 +1,7 @@
-//! The one façade for atomics: `std` in every build, loom's in model tests.
+//! The only source of atomics: `std` in every build, loom's in model tests.
 //!
-//! Every lock-free file of the crate takes its atomics from here, so that the
-//! same source that ships is the source the models explore. Nothing but this
-//! file names `std::sync::atomic`, and nothing but this file and
-//! [`reclaim`](crate::reclaim) knows that loom exists.
+//! Every lock-free file of the crate takes its atomics from here, so the models explore the source
+//! that ships. Outside the models, only this file names `std::sync::atomic` and loom's types.
 
 #[cfg(not(all(loom, test)))]
 pub(crate) use std::sync::atomic::{
@@ -24,8 +22,8 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic::AtomicBool, atom
 #[cfg(all(loom, test))]
 pub(crate) use loom::cell::UnsafeCell;
 
-/// [`std::cell::UnsafeCell`] in the shape of loom's, which sees every access
-/// begin and end and so finds two that overlap.
+/// [`std::cell::UnsafeCell`] with the interface of loom's, which sees every access begin and end,
+/// and so finds two that overlap.
 #[cfg(not(all(loom, test)))]
 #[repr(transparent)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -44,8 +42,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Leaves the core to others `times` times over, about 40 ns each. In models
-/// it does nothing: a spin there hides races.
+/// Executes the processor's hint for spin loops this many times, about 40 ns each. In models it
+/// does nothing: a spin there hides races.
 #[inline]
 pub(crate) fn pause(times: u32) {
     #[cfg(not(all(loom, test)))]
@@ -56,17 +54,19 @@ pub(crate) fn pause(times: u32) {
     let _ = times;
 }
 
-/// A sequentially consistent fence after a read-modify-write of the same thread, which is all
-/// that may have to come before it.
+/// A sequentially consistent fence that comes after a read-modify-write of the same thread, and
+/// that has to order no other earlier access.
+///
 /// On x86 each such instruction is a full barrier, whatever ordering the source names. So there
-/// this is a compiler fence, which keeps the compiler from moving accesses across it.
-/// It is not clear that the memory model permits this: in the model, a compiler fence orders
-/// nothing between threads. The argument is about the instructions that compilers emit today;
-/// crossbeam-epoch relies on the same one.
-/// No checker sees the x86 variant. Loom and Miri run the `fence` below in its place, so they
-/// check the protocols with a real fence and say nothing of the compiler fence. ThreadSanitizer
-/// follows fences of neither kind, and AddressSanitizer looks at no orderings. Tests on x86
-/// machines run it, and can only fail by chance.
+/// this is a compiler fence, which keeps the compiler from moving accesses across it. It is not
+/// clear that the memory model permits this: in the model, a compiler fence orders nothing between
+/// threads. The argument is about the instructions that compilers emit today. crossbeam-epoch
+/// relies on the same one.
+///
+/// No checker sees the x86 variant. Loom and Miri run the `fence` below in its place, so they check
+/// the protocols with a real fence and say nothing of the compiler fence. ThreadSanitizer follows
+/// fences of neither kind, and AddressSanitizer looks at no orderings. Tests on x86 machines run
+/// it, and can only fail by chance.
 #[inline(always)]
 pub(crate) fn fence_after_rmw() {
     #[cfg(all(
@@ -81,8 +81,8 @@ pub(crate) fn fence_after_rmw() {
     fence(Ordering::SeqCst);
 }
 
-/// Items that exist in every build but the models': statics, which loom's
-/// atomics cannot be, and facts about layout, which they do not share.
+/// Items that exist in every build except the models': statics, which loom's atomics cannot be, and
+/// facts about layout, which loom's atomics do not share.
 #[cfg(not(all(loom, test)))]
 macro_rules! shipped {
     ($($item:item)*) => { $($item)* };
@@ -104,11 +104,11 @@ macro_rules! modelled {
 
 pub(crate) use {modelled, shipped};
 
-/// A number that no other thread ever had, also across forks; never 0.
+/// A number that no other thread ever had, even across forks; never 0.
 pub(crate) fn thread_token() -> usize {
     #[cfg(not(all(loom, test)))]
     {
-        // Without a destructor, so it is there to the thread's very end.
+        // It has no destructor, so it can be used until the thread's very end.
         thread_local!(static HERE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
         HERE.with(|here| {
             if here.get() == 0 {

@@ -2,18 +2,18 @@
 //!
 //! Two readings of the same clock:
 //!
-//! - [`Clock::now`] is the coarse one, a few nanoseconds, at most one tick of
-//!   the kernel (1 to 10 ms) behind. Whether something is due is asked with it:
-//!   a clock that lags can answer late, never early.
+//! - [`Clock::now`] is the coarse one, a few nanoseconds, at most one tick of the kernel (1 to 10
+//!   ms) behind. It decides whether something is due: a clock that lags can answer late, never
+//!   early.
 //! - [`Clock::now_upper`] is exact, rounded up. Deadlines start from it. A
 //!   deadline that starts no earlier than the truth and is compared with a clock
 //!   that is never ahead of it is never reached before its time.
 //!
-//! On Linux both readings call the function that the kernel maps into every process,
-//! found once, without the detour through the C library: every report reads the
-//! clock, and the detour is a quarter of the reading. Where it is not found the
-//! library's takes its place. Which of the two it is lies in the [`Clock`], so that a
-//! report need not ask.
+//! On Linux both readings call the function that the kernel maps into every process. It is found
+//! once, and called without the detour through the C library, which is a quarter of the reading:
+//! failures, and many successes, read the clock. Where the function is not found, the C library's
+//! takes its place. The [`Clock`] has a pointer to the one of the two that is in use, so a report
+//! need not ask.
 //!
 //! A wall-clock jump opens and closes nothing, because no decision reads the
 //! wall clock. Times shown to people are Unix milliseconds, made from monotonic
@@ -42,7 +42,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// The machine's.
+    /// The machine's clock.
     pub(crate) fn system() -> Self {
         Clock::System(machine::Reader::find())
     }
@@ -95,7 +95,7 @@ impl Clock {
         self.tick().micros()
     }
 
-    /// What [`Clock::now`] is behind the truth at most.
+    /// The most that [`Clock::now`] is behind the truth.
     pub(crate) fn lag(&self) -> Duration {
         match self {
             Clock::System(_) => Duration::from_millis(LONGEST_LAG),
@@ -103,15 +103,15 @@ impl Clock {
         }
     }
 
-    /// For how long [`Clock::tick`] shows the same. A guess. Manual clocks show it until they are
-    /// advanced.
+    /// A guess of how long [`Clock::tick`] shows the same time. [`Duration::MAX`] for a manual
+    /// clock, which shows it until it is advanced.
     pub(crate) fn until_next_tick(&self) -> Duration {
         let Clock::System(reader) = self else {
             return Duration::MAX;
         };
         let tick = reader.tick_length();
         let since = micros_since(reader.exact(), reader.coarse_tick());
-        // A little later: the kernel changes it at about that moment.
+        // A little more, since the kernel changes it only at about that moment.
         let wait = (tick + tick / 16).saturating_sub(since);
         wait.max(tick / 4)
     }
@@ -142,9 +142,9 @@ impl Clock {
     }
 }
 
-/// A time as the machine's clock tells it: seconds, and nanoseconds in the lower 30
-/// bits. In the order of time. For what is kept far more often than it is looked at:
-/// to make milliseconds of it takes as long as all the rest of keeping it.
+/// A time as the machine's clock shows it: seconds, and nanoseconds in the lower 30 bits. Ticks are
+/// in the order of time. They are for times that are stored far more often than read: a conversion
+/// to milliseconds takes as long as all the rest of storing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);
 
@@ -158,8 +158,8 @@ impl Tick {
         Tick(seconds << Self::NANOS_BITS | nanos)
     }
 
-    /// Saturating: a tick reaches 544 years. One nanosecond later than it is, so that no
-    /// moment is 0.
+    /// The tick of these ms, and one nanosecond more, so that no moment is 0. Saturating: a tick
+    /// reaches 544 years.
     pub(crate) fn from_ms(ms: u64) -> Self {
         Tick::new(
             (ms / 1_000).min(Self::LAST_SECOND),
@@ -178,13 +178,13 @@ impl Tick {
         Micros(seconds * 1_000_000 + (self.0 & Self::NANOS_MASK) / 1_000)
     }
 
-    /// Since a tick that is earlier.
+    /// Microseconds since an earlier tick; 0 if it is not earlier.
     pub(crate) fn micros_since(self, earlier: Tick) -> u64 {
         self.micros().0.saturating_sub(earlier.micros().0)
     }
 
-    /// For a word in which 0 means that there is no time. (The machine's clock shows 0 only at
-    /// the moment of its start.)
+    /// The tick as a word, in which 0 means that there is no time. (The machine's clock shows 0
+    /// only at the moment of its start.)
     #[inline]
     pub(crate) fn to_word(self) -> u64 {
         self.0
@@ -265,7 +265,7 @@ mod machine {
             Tick::new(time.tv_sec as u64, time.tv_nsec as u64)
         }
 
-        /// What lies between two readings of the coarse clock that differ.
+        /// The time between two different readings of the coarse clock.
         pub(super) fn tick_length(self) -> Duration {
             let mut length = MaybeUninit::uninit();
             // SAFETY: `length` is a valid place for the result, and the clock exists on every
@@ -285,9 +285,9 @@ mod machine {
         #[inline]
         fn read(self, clock: libc::clockid_t) -> libc::timespec {
             let mut time = MaybeUninit::uninit();
-            // SAFETY: `time` is a valid place for the result, and both clocks exist
-            // on every kernel that Rust supports, so the call cannot fail. What was
-            // found stays mapped.
+            // SAFETY: `time` is a valid place for the result, and both clocks exist on every kernel
+            // that Rust supports, so the call cannot fail. The function that `find` returned stays
+            // mapped: it is the vDSO's or the C library's.
             unsafe {
                 (self.0)(clock, time.as_mut_ptr());
                 time.assume_init()
@@ -298,7 +298,8 @@ mod machine {
     mod kernel {
         use super::Read;
 
-        /// Not in a static program, whose dynamic loader is not to be relied on.
+        /// Finds the kernel's function. Not in a static program, whose dynamic loader is not
+        /// reliable.
         #[cfg(all(
             target_env = "gnu",
             not(target_feature = "crt-static"),
@@ -373,8 +374,8 @@ mod machine {
             super::millis(self.exact())
         }
 
-        /// To the millisecond: a tick that is written down each time it is another one
-        /// must not be another one each time.
+        /// To the millisecond: callers write a tick down whenever it differs from the last one, so
+        /// it must not differ at every reading.
         pub(super) fn coarse_tick(self) -> Tick {
             Tick::from_ms(self.coarse_ms())
         }

@@ -1,11 +1,11 @@
 //! A draw between 0 and 1, for the share of the calls that a ramp admits.
 //!
 //! Each thread has a sequence of its own, so a draw writes nothing that another thread reads. It is
-//! the additive sequence of the golden ratio: each draw adds it, modulo 1. Of any number of draws in
-//! a row nearly the same share lies below a limit, which random numbers give only on average: a
-//! thread that asks 20 times at a share of a tenth is admitted twice. Source: Weyl's equidistribution
-//! of the multiples of an irrational number; of all numbers the golden ratio spreads them most evenly
-//! (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+//! the additive sequence of the golden ratio: each draw adds it, modulo 1. Of any number of draws
+//! in a row, nearly the wanted share lies below a limit. Random numbers give that only on average.
+//! A thread that asks 20 times at a share of a tenth is admitted about twice. Source: Weyl's
+//! equidistribution of the multiples of an irrational number. Of all numbers the golden ratio
+//! spreads them most evenly (Knuth, The Art of Computer Programming, volume 3, section 6.4).
 //!
 //! Threads begin at different places, so that those which ask in step are not all admitted at once.
 //!
@@ -21,8 +21,8 @@ shipped! {
     use std::cell::Cell;
 
     thread_local! {
-        /// The last draw, as a part of 2^64; 0 before the first. Without a destructor, so it is there
-        /// to the thread's very end.
+        /// The last draw, as a part of 2^64; 0 before the first. It has no destructor, so it can be
+        /// used until the thread's very end.
         static LAST: Cell<u64> = const { Cell::new(0) };
     }
 

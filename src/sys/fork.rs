@@ -5,37 +5,37 @@
 //! what they were writing stays half written, what they were about to do is not
 //! done. Nothing can be asked of them, and nothing they held can be trusted.
 //!
-//! So the child does not repair, it starts over. Three things do it all:
+//! So the child does not repair anything: it starts over, by three means:
 //!
 //! - **The incarnation** counts the forks that lie between this process and the
 //!   first one. What one process must not share with another lives in a
 //!   [`PerProcess`](crate::sys::per_process::PerProcess), which compares the incarnation
 //!   and renews itself: the ring, the driver's stack, waker and plan, queues.
-//! - **Tokens**: every thread has a number that no other ever had, also across
-//!   forks. A [`ForkLock`](crate::sys::fork_lock::ForkLock) and a
+//! - **Tokens**: every thread has a number that no other ever had, even across forks. A
+//!   [`ForkLock`](crate::sys::fork_lock::ForkLock) and a
 //!   [`UseGate`](crate::structures::use_gate::UseGate) record the thread that holds them. So a
-//!   child can distinguish a thread that is gone from the one that forked inside a callback
-//!   and is still there.
+//!   child can distinguish a thread that is gone from the one that forked inside a callback and is
+//!   still there.
 //! - **The handler** below, which runs in the child before `fork` returns there. It
 //!   stores a few words and gives queues descriptors of their own. It allocates
 //!   nothing and takes no lock, so a child that only calls `exec` pays next to
 //!   nothing.
 //!
-//! The child cannot renew the locks that the standard library has for the whole process,
-//! so code that runs in a child does not take them. The standard library takes one when a thread
-//! begins or ends, so the driver is a [thread of the system's](crate::sys::thread); others
-//! for the environment, for the standard streams and for what is set up once, so none
-//! of these is used, and what is found out once is kept by a race. The library's
-//! mutexes and condition variables lie in what is renewed, or in a `ForkLock` or `UseGate`.
-//! What is left of `std`'s (parking, handles of threads, seeds of hashing, clocks, the
-//! number of cores) has no lock of its own. The allocator and the C library see to
-//! theirs at a fork. Only a callback that panics brings back `std`'s: its hook prints.
+//! The child cannot renew the locks that the standard library has for the whole process, so code
+//! that runs in a child does not take them. The standard library takes one when a thread begins or
+//! ends, so the driver is a [thread of the system's](crate::sys::thread). It has others for the
+//! environment, for the standard streams and for what is set up once. So none of these is used, and
+//! what is found out once is kept by a race. The library's mutexes and condition variables lie in
+//! what is renewed, or in a `ForkLock` or `UseGate`. What else is used of `std` (parking, handles
+//! of threads, seeds of hashing, clocks, the number of cores) has no such lock. The allocator and
+//! the C library put theirs right at a fork. There is one exception: a callback that panics takes a
+//! lock of `std`'s, because the panic hook prints.
 //!
-//! All lock-free structures that have no midst are carried over as they are: state
-//! words, totals, windows, places of probes, the table (a thread that meets an
-//! unfinished rebuild does all of it). Lists of subscribers and settings are swapped whole. What
-//! hangs on the settings, in each record, is brought up to date by the first turn of the child's plan,
-//! which visits all records. What the parent's threads had still to free is left alone.
+//! Lock-free structures that are whole after every single store are carried over as they are: state
+//! words, totals, windows, places of probes, the table (a thread that meets an unfinished rebuild
+//! does all of it). Lists of subscribers and settings are swapped whole. What a record has derived
+//! from the settings is brought up to date by the first turn of the child's plan, which visits all
+//! records. What the parent's threads had still to free is left alone.
 //!
 //! # What was rejected
 //!
@@ -55,8 +55,8 @@ shipped! {
     use crate::sys::atomic::{self, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
     static INCARNATION: AtomicU32 = AtomicU32::new(0);
-    /// The thread that forked last, of those with smaller numbers than [`FLOOR`] the
-    /// only one alive.
+    /// The token of the thread that forked last. Of the threads with tokens below [`FLOOR`] only
+    /// this one is alive.
     static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
     /// The smallest token given in this process.
     static FLOOR: AtomicUsize = AtomicUsize::new(0);
@@ -65,8 +65,8 @@ shipped! {
     /// What the handler calls: functions of the type `fn()`, or null.
     static CALLED: [AtomicPtr<()>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
 
-    // ORDERING: Relaxed throughout. The handler writes while there is one thread, and
-    // the others of the child are started by it or by one that was.
+    // ORDERING: Relaxed throughout. The handler writes while the child has one thread. That thread
+    // starts the others, directly or through threads that it started.
 
     /// How many forks lie between this process and the first.
     #[inline]
@@ -79,21 +79,21 @@ shipped! {
         token < FLOOR.load(Ordering::Relaxed) && token != SURVIVOR.load(Ordering::Relaxed)
     }
 
-    /// Sees to it that forks are noticed from now on.
+    /// Registers the handler, unless that is done: forks are noticed from now on.
     pub(crate) fn watch() {
-        // ORDERING: Acquire, partner of the Release that follows `register`, by another thread:
-        // the handler is in place.
+        // ORDERING: Acquire, partner of the Release of another thread below: its handler is
+        // registered.
         //
-        // Two threads may both register it: run twice it does no harm. A thread
-        // that waited for the other could wait in vain in a child.
+        // Two threads may both register it: a handler that runs twice does no harm. A thread that
+        // waited for the other one could wait for ever in a child.
         if WATCHED.load(Ordering::Acquire) == 0 && register(in_child) {
             WATCHED.store(1, Ordering::Release);
         }
     }
 
-    /// Sees to it that the handler calls this function, which makes system calls and stores a few
-    /// words: it may neither allocate nor take a lock. At most so many functions as there
-    /// are places.
+    /// Makes the handler call this function, which makes system calls and stores a few words: it
+    /// may neither allocate nor take a lock. There is room for as many functions as [`CALLED`] has
+    /// places.
     pub(crate) fn on_child(function: fn()) {
         let function = function as *mut ();
         let is_there = CALLED.iter().any(|place| {

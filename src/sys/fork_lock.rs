@@ -1,11 +1,11 @@
-//! A lock that knows who holds it, so that a `fork` cannot leave it held for ever.
+//! A lock that records which thread holds it, so that a `fork` cannot leave it held for ever.
 //!
-//! In the child of a fork a lock that another thread held is taken over, and what
-//! it guards is [renewed](Renew): the other may have been half way through a
-//! change. A lock that the forking thread itself holds stays held until it lets go:
-//! it may have forked inside a callback.
+//! In the child of a fork a lock that another thread held is taken over, and what it guards is
+//! [renewed](Renew): that thread may have been half way through a change. A lock that the forking
+//! thread itself holds stays held until that thread lets go of it: it may have forked inside a
+//! callback.
 //!
-//! The threads that wait do so in a [`WaitRoom`], which every process has for itself.
+//! Threads wait for the lock in a [`WaitRoom`], which every process has for itself.
 //!
 //! For locks that are never held while user code runs, a mutex in a
 //! [`PerProcess`] does as well.
@@ -20,7 +20,7 @@ use crate::sys::atomic::{self, AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell
 use crate::sys::fork;
 use crate::sys::per_process::{PerProcess, Renew};
 
-/// In the word: a thread waits. The rest is the holder's token, shifted.
+/// A flag of the word: a thread waits. The rest of the word is the holder's token, shifted.
 const AWAITED: usize = 1;
 const TOKEN_SHIFT: u32 = 1;
 const FREE: usize = 0;
@@ -34,7 +34,7 @@ pub(crate) struct ForkLock<T> {
 /// The lock is held until this is dropped.
 pub(crate) struct Held<'a, T> {
     lock: &'a ForkLock<T>,
-    /// The token is this thread's.
+    /// Keeps it on this thread, whose token is in the word.
     here: PhantomData<*const ()>,
 }
 
@@ -56,7 +56,7 @@ impl<T: Renew> ForkLock<T> {
         }
     }
 
-    /// [`ForkLock::lock`], if that is possible before the deadline.
+    /// [`ForkLock::lock`]. Returns `None` if the lock is still held at the deadline.
     pub(crate) fn lock_before(&self, deadline: Instant) -> Option<Held<'_, T>> {
         loop {
             if let Some(held) = self.try_lock() {
@@ -68,7 +68,8 @@ impl<T: Renew> ForkLock<T> {
         }
     }
 
-    /// Asked before a sleep: false marks the lock, so that who lets go tells.
+    /// Whether [`ForkLock::try_lock`] is worth a try: a thread asks this before it sleeps. If not,
+    /// the lock is marked as awaited, so that its holder wakes the threads that wait.
     fn is_worth_a_try(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         let mark = || {
@@ -76,10 +77,11 @@ impl<T: Renew> ForkLock<T> {
             self.word
                 .compare_exchange(word, marked, Ordering::Relaxed, Ordering::Relaxed)
         };
-        // If the word has changed meanwhile it is worth another try.
+        // If the mark fails, the word has changed meanwhile: it is worth another try.
         Self::may_take(word) || word & AWAITED == 0 && mark().is_err()
     }
 
+    /// Takes the lock. Returns `None` if a thread holds it, or takes it at the same moment.
     pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
         let mine = atomic::thread_token() << TOKEN_SHIFT;
         let word = self.word.load(Ordering::Relaxed);
@@ -166,7 +168,7 @@ impl WaitRoom {
         WaitRoom(PerProcess::new(Seats::new()))
     }
 
-    /// Waits until `done`, which is asked at once and at every wake.
+    /// Waits until `done` returns true. It is called at once and at every wake.
     pub(crate) fn wait_until(&self, mut done: impl FnMut() -> bool) {
         let seats = &*self.0;
         let mut guard = seats.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,10 +195,11 @@ impl WaitRoom {
         true
     }
 
-    /// What threads may be waiting for has become true.
+    /// Wakes all threads that wait, since what they wait for may have become true.
     pub(crate) fn wake_all(&self) {
         let seats = &*self.0;
-        // Not between the look and the sleep of a thread that waits.
+        // A thread that waits has the mutex from its call of `done` until it sleeps. So this wake
+        // cannot come in between.
         drop(seats.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         seats.changed.notify_all();
     }

@@ -1,15 +1,15 @@
 //! Words that every thread has for itself, in one variable.
 //!
-//! In a shared library, which is what C and Python load, finding a thread's variable is
-//! a call, and takes as long as a third of a report. It is made once for all words of
-//! one variable, so everything that the hot paths need of their thread lies in this one.
-//! Each word is used by one module only.
+//! In a shared library, which is what C and Python load, each access to a thread-local variable is
+//! a call, and takes as long as a third of a report. So everything that the hot paths need of their
+//! thread lies in this one variable, and one access serves all of it. Each word is used by one
+//! module only.
 //!
-//! The words own nothing. Where the target has thread-local variables of its own, one
-//! without a destructor is there to the thread's very end and is read without asking
-//! whether it is still there; what a word stands for is given back by a destructor of its
-//! owner's. On other targets (Windows with GNU tools, Android) the library's substitute
-//! may be made again while a thread ends, and what it stood for is then not used again.
+//! The words own nothing. Where the target has thread-local variables of its own, one without a
+//! destructor can be used until the thread's very end, and is read without a check. What a word
+//! stands for is given back by a destructor of the module that uses it. On other targets (Windows
+//! with GNU tools, Android) the library's substitute may be made again while a thread ends, and
+//! what it stood for is then not used again.
 //!
 //! That destructor is an [`AtThreadEnd`], in a variable of its own.
 
@@ -18,9 +18,9 @@ use std::ptr;
 use std::thread::LocalKey;
 
 pub(crate) struct HotTls {
-    /// Where the thread says what it reads: `reclaim`.
+    /// Where the thread announces what it reads. Used by `reclaim`.
     pub(crate) reader: Cell<*const ()>,
-    /// The thread's last failure, if it is a rejection that is not in words yet, or 0: `ffi`.
+    /// The thread's last error, if it is a rejection without a message yet, or 0. Used by `ffi`.
     #[cfg(feature = "capi")]
     pub(crate) rejection: Cell<u64>,
     /// Of that rejection: the hash of the connection's name.
@@ -29,8 +29,8 @@ pub(crate) struct HotTls {
     /// Of that rejection: the manager's engine, to be compared.
     #[cfg(feature = "capi")]
     pub(crate) engine: Cell<*const ()>,
-    /// The thread's index, under which it owns cells: `striped_counter`. [`NO_INDEX`] until it
-    /// asks for one, and one less if it gets none.
+    /// The thread's index, under which it owns cells. [`NO_INDEX`] until it asks for one, and one
+    /// less if it gets none. Used by `striped_counter`.
     pub(crate) index: Cell<u16>,
 }
 
@@ -66,7 +66,8 @@ impl AtThreadEnd {
         AtThreadEnd(function)
     }
 
-    /// Sees to it that the function is called. False: the thread is ending, and has called it.
+    /// Makes sure that the function is called. Returns false if the thread is ending and has called
+    /// it already.
     pub(crate) fn will_run(variable: &'static LocalKey<Self>) -> bool {
         variable.try_with(|_| ()).is_ok()
     }

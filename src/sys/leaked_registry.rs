@@ -1,11 +1,11 @@
 //! A list of nodes that are never freed, only used again.
 //!
-//! Some threads have to look at what all others keep: a collector at every reader's section,
-//! the child of a `fork` at every descriptor. They must be able to do so whatever those others
-//! are doing, and without a lock, which a fork could leave held. So what they look at is leaked:
-//! a reference to it is good for ever, and the list only grows. It is hardly longer
-//! than the largest number of nodes that were in use at once: only a taker that passes a node
-//! just before that is given back adds one more.
+//! Some threads have to look at what all others keep: a collector at every reader's section, the
+//! child of a `fork` at every descriptor. They must be able to do so whatever those others are
+//! doing, and without a lock, which a fork could leave held. So what they look at is leaked: a
+//! reference to it is good for ever, and the list only grows. It is hardly longer than the largest
+//! number of nodes that were in use at once. One more is added only if a thread that takes a node
+//! passes one just before that is given back.
 //!
 //! A user [takes](LeakedRegistry::take) a node that is free, or adds one, and
 //! [gives it back](Leaked::give_back). Two exchanges carry the protocol:
@@ -61,7 +61,7 @@ shipped! {
             }
         }
 
-        /// In the child of a fork: leaves all nodes behind, also those in use.
+        /// In the child of a fork: leaves all nodes behind, even those in use.
         pub(crate) fn forget_all(&self) {
             self.first.store(ptr::null_mut(), Ordering::Relaxed);
         }
@@ -135,8 +135,8 @@ impl<T> Leaked<T> {
                 .is_ok()
     }
 
-    /// Makes the node free. For the caller of the `take` that returned it, once; it does not
-    /// touch what is its user's afterwards.
+    /// Makes the node free. The caller of the `take` that returned it calls this once, and does not
+    /// touch the value afterwards.
     pub(crate) fn give_back(&self) {
         // ORDERING: Release, partner of the Acquire in `try_take`.
         self.taken.store(0, Ordering::Release);

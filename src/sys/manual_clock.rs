@@ -11,10 +11,10 @@ use crate::sys::per_process::{PerProcess, Renew};
 
 /// A clock that moves only when it is advanced, for tests without sleeping.
 ///
-/// Clones share the same time; the child of a fork has a time of its own, which
-/// goes on from there. Any thread may advance it; the drivers of the
-/// managers that use it are woken, so that what became due happens. A test that
-/// wants it to have happened calls [`Brama::poll`](crate::Brama::poll) next.
+/// Clones share the same time. The child of a fork has a time of its own, which goes on from there.
+/// Any thread may advance it. That wakes the drivers of the managers that use it, so what became
+/// due happens. A test that needs it to have happened calls [`Brama::poll`](crate::Brama::poll)
+/// next.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,7 +48,7 @@ struct Manual {
 struct Sleepers(Mutex<Vec<Thread>>);
 
 impl Renew for Sleepers {
-    /// Drivers are not inherited.
+    /// An empty list: a child of a fork inherits no drivers.
     fn renew(&self) -> Self {
         Sleepers(Mutex::default())
     }

@@ -1,11 +1,10 @@
 //! A value that every process has for itself.
 //!
-//! After a `fork` the child's copy of the parent's value may be half written or
-//! held by a thread that is gone. The first thread of the child that uses it makes a
-//! new one and swings a pointer; of several at once one wins and the others throw
-//! theirs away, so no thread waits. The old value is left alone for ever: nothing in it
-//! can be trusted enough to free it, and the thread that forked may still be using
-//! it, if it forked inside a callback.
+//! After a `fork` the child's copy of the parent's value may be half written, or held by a thread
+//! that is gone. The first thread of the child that uses it makes a new one and exchanges a
+//! pointer. If several do so at once, one wins and the others drop theirs, so no thread waits. The
+//! old value is left alone for ever. Nothing in it can be trusted enough to free it, and the thread
+//! that forked may still be using it, if it forked inside a callback.
 //!
 //! A use costs two loads and a comparison more than the value itself.
 
@@ -14,10 +13,10 @@ use std::ops::Deref;
 use crate::sys::atomic::{AtomicPtr, Ordering, modelled};
 use crate::sys::fork;
 
-/// How a child comes by a value of its own.
+/// How the child of a fork makes a value of its own.
 pub(crate) trait Renew {
-    /// A new value in the place of `self`, which may be broken: only what never
-    /// changes in it may be looked at. Called by several threads at once.
+    /// A new value in the place of `self`, which may be half changed: only fields that never change
+    /// may be read. Several threads may call it at once.
     fn renew(&self) -> Self;
 }
 
@@ -66,14 +65,15 @@ impl<T: Renew> PerProcess<T> {
                 current
             }
         };
-        // SAFETY: it is of this process, so only the drop of `self` frees it.
+        // SAFETY: `fresh`, or what another thread of this process has made in its place. Either is
+        // of this process, so only the drop of `self` frees it.
         unsafe { &(*current).value }
     }
 }
 
 modelled! {
     impl<T: Renew> PerProcess<T> {
-        /// As the child of a fork finds it.
+        /// One as the child of a fork finds it.
         pub(crate) fn inherited(value: T) -> Self {
             let inherited = Of::leak(value);
             // SAFETY: from a box, and not shared yet.

@@ -1,7 +1,7 @@
 //! A pointer that is set once: null, then a box, for as long as its owner lives.
 //!
-//! Of several threads that set it at once one wins, and the others have theirs back. No
-//! lock is held, which a fork could leave held.
+//! If several threads set it at once, one wins, and the others get their boxes back. No lock is
+//! held, which a fork could leave held.
 //!
 //! A list that is only added to at its end is a chain of these: each node has one for the next.
 //! What is replaced, like the newest of several rings, is not published once, and has an exchange
@@ -59,7 +59,7 @@ impl<T> PublishOnce<T> {
         }
     }
 
-    /// Publishes this value, unless there is one. Then returns that one, and the box.
+    /// Publishes this value. If there is one already, the error is that value, and the box.
     pub(crate) fn publish(&self, value: Box<T>) -> Result<&T, (&T, Box<T>)> {
         let fresh = Box::into_raw(value);
         // ORDERING: Release, partner of the Acquire in `get`; Acquire for the value that

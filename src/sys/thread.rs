@@ -1,30 +1,27 @@
 //! A thread of the library's own, started so that it also starts in the child of a
 //! `fork`.
 //!
-//! The standard library keeps a list of its threads, for the message about an
-//! overflown stack. A thread enters it when it begins and leaves it when it ends, both
-//! times under a lock that the child of a fork inherits as it is: if a thread of the
-//! parent was beginning or ending at that moment, no thread of `std` ever begins or
-//! ends in the child. Starting one can also read the environment, under another such
-//! lock. So on Unix this asks the system for a thread. The C library, which has locks
-//! here as well, puts them right in the child.
+//! The standard library keeps a list of its threads, for the message about a stack overflow. A
+//! thread enters it when it begins and leaves it when it ends, both times under a lock. The child
+//! of a fork inherits that lock as it is. If a thread of the parent was beginning or ending at that
+//! moment, no thread of `std` ever begins or ends in the child. Starting one can also read the
+//! environment, under another such lock. So on Unix this asks the system for a thread. The C
+//! library has locks here as well, and puts them right in the child.
 //!
-//! Such a thread is to `std` one that another library has started. Its handle is made
-//! when it is first asked for, from an atomic counter; parking, thread-locals and
-//! their destructors work as in any other. What it lacks is a name there (the system
-//! knows it by its name), the message about its stack, without which an overflow ends
-//! the process all the same, and a size by `RUST_MIN_STACK`.
+//! To `std` such a thread is like one that another library has started. Its handle is made when it
+//! is first asked for, from an atomic counter. Parking, thread-locals and their destructors work as
+//! in any other. It lacks three things: a name in `std` (the system has one), `std`'s message about
+//! a stack overflow (which ends the process all the same), and a stack size from `RUST_MIN_STACK`.
 //!
-//! It blocks all signals, from before its first instruction on: the host's handler
-//! runs on threads of the host, which expects it there, and a signal that the host waits
-//! for by `sigwait` reaches that thread. A thread inherits its mask, so the starter blocks
-//! all signals while it asks for one. What a callback starts on this thread inherits the
-//! mask as well. A fault in a callback (`SIGSEGV` and its like, which the system raises for
-//! an instruction) ends the process without a handler, since blocked it cannot be handled.
+//! It blocks all signals, from before its first instruction on. The host's handlers expect to run
+//! on threads of the host, and a signal that the host waits for by `sigwait` has to reach that
+//! thread. A thread inherits its mask, so the starter blocks all signals while it asks for one.
+//! Threads that a callback starts on this thread inherit the mask as well. A fault in a callback
+//! (`SIGSEGV` and its like, which the system raises for an instruction) ends the process without a
+//! handler, since the signal is blocked.
 //!
-//! Rejected: `std`'s thread in the first process and the system's in children. A
-//! driver that forks inside a callback is `std`'s in the child as well, and has to
-//! end there.
+//! Rejected: `std`'s thread in the first process and the system's in children. A driver of `std`'s
+//! that forks inside a callback is a thread of `std`'s in the child as well, and has to end there.
 
 #[cfg(unix)]
 pub(crate) use unix::Running;
@@ -88,7 +85,8 @@ mod unix {
             unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK) };
             let mut failed = create(attributes.as_ptr());
             if failed == libc::EINVAL {
-                // The program's thread-locals need more than that; the system knows.
+                // The program's thread-locals need a larger stack. The system's default has room
+                // for them.
                 failed = create(ptr::null());
             }
             drop(blocked);
@@ -119,7 +117,7 @@ mod unix {
         }
     }
 
-    /// This thread blocks all signals; dropped, those that it blocked before.
+    /// While this lives, the thread that made it blocks all signals. Its drop restores the mask.
     struct Blocked(libc::sigset_t);
 
     impl Blocked {
@@ -149,13 +147,13 @@ mod unix {
         let Beginning { name, life } = *beginning;
         set_name(name);
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(life)) {
-            // The panic has said so already; to drop what it carries may panic again.
+            // The panic hook has reported it. A drop of what the panic carries may panic again.
             mem::forget(panic);
         }
         ptr::null_mut()
     }
 
-    /// For those who look at the process from outside. Names may be refused.
+    /// Names this thread, for tools that look at the process. The system may refuse the name.
     fn set_name(name: &CStr) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         // SAFETY: this thread, and a string that lives long enough.
@@ -194,7 +192,7 @@ mod elsewhere {
 
         /// Waits until it has ended.
         pub(crate) fn join(self) {
-            // One that panicked has said so already.
+            // If it panicked, the panic hook has reported that.
             let _ = self.0.join();
         }
     }

@@ -3,12 +3,12 @@
 //! An eventfd on Linux, a pipe on other Unix systems; both non-blocking and closed
 //! on exec. Elsewhere there is none.
 //!
-//! A descriptor is inherited by the child of a `fork`, and what it refers to is then
-//! shared: the child would take the parent's wake-ups and send it false ones. So
-//! before `fork` returns in the child, each gets a new object under its old number,
-//! unreadable until the child has events of its own. The number stays good for those
-//! who keep it. For that, all descriptors are in a [registry](crate::sys::leaked_registry),
-//! which the child can read whatever other threads were doing to it.
+//! The child of a `fork` inherits a descriptor, and shares with the parent what it refers to: the
+//! child would take the parent's wake-ups and send it false ones. So before `fork` returns in the
+//! child, each descriptor gets a new object under its old number, unreadable until the child has
+//! events of its own. The number stays valid for programs that keep it. For that, all descriptors
+//! are in a [registry](crate::sys::leaked_registry), which the child can read whatever other
+//! threads were doing to it.
 //!
 //! Rejected: a new number on the child's next use. Until then the child would go on
 //! using the parent's, and a program that kept the old number would wait for the
@@ -36,7 +36,7 @@ mod unix {
     /// Where a child finds a descriptor.
     #[derive(Debug)]
     struct Place {
-        /// Both descriptors, as bits; [`NONE`] while it is not to be renewed.
+        /// Both descriptors, as bits; [`NONE`] while a child must not renew them.
         read: AtomicU32,
         write: AtomicU32,
         /// 1: readable for ever.
@@ -70,7 +70,7 @@ mod unix {
 
         pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
             match self.place.descriptors() {
-                // The child's, for which the system had none left.
+                // In a child for which the system had no descriptor left.
                 [NONE, _] => Err(io::Error::from_raw_os_error(libc::EMFILE)),
                 [read, _] => Ok(read),
             }
@@ -105,8 +105,8 @@ mod unix {
     impl Drop for WakeFd {
         fn drop(&mut self) {
             let descriptors = self.place.descriptors();
-            // First: from here on the numbers may be used for other files, and a child
-            // must not touch them.
+            // Before the close: after it the numbers may be used for other files, which a child
+            // must not touch.
             self.place.put([NONE, NONE]);
             machine::close(descriptors);
             self.place.give_back();
@@ -134,8 +134,8 @@ mod unix {
         fn set(&self) {
             let one = 1_u64.to_ne_bytes();
             let [_, write] = self.descriptors();
-            // SAFETY: the buffer is valid for its length. A full pipe or counter is readable,
-            // which is all that `set` has to see to.
+            // SAFETY: the buffer is valid for its length. A write may fail because the pipe or the
+            // counter is full: then it is readable, as `set` promises.
             let _ = unsafe { libc::write(write, one.as_ptr().cast(), one.len()) };
         }
 
@@ -144,7 +144,7 @@ mod unix {
             if old.contains(&NONE) {
                 return;
             }
-            // Closed first, so that there is room even if the limit is reached.
+            // Closed first, so that numbers are free even if the process has reached its limit.
             machine::close(old);
             let renewed = machine::open().and_then(|new| machine::move_to(new, old));
             if renewed.is_err() {
@@ -232,7 +232,7 @@ mod unix {
             }
         }
 
-        /// Moves what `open` returned to numbers that are free except for these.
+        /// Moves what `open` returned to numbers that are free, unless `new` has them.
         pub(super) fn move_to(new: [RawFd; 2], to: [RawFd; 2]) -> io::Result<()> {
             // Out of the way first: the two pairs may overlap.
             let above = to[0].max(to[1]) + 1;

@@ -1,14 +1,13 @@
 //! Unix times of past moments.
 //!
 //! No decision reads the wall clock. Times that people see are made of monotonic moments, by the
-//! offset between both clocks. The offset is measured once, and looked at again at most once a
-//! second. If the wall clock was stepped (set by hand, or the machine slept), the new offset is kept
-//! together with the moment at which it was noticed. So a past moment is always shown as the same
-//! time, and a later one by the clock as it was then. Slewing moves both clocks alike and is no
-//! step.
+//! offset between both clocks. The offset is measured once, and again at most once a second. If the
+//! wall clock was stepped (set by hand, or the machine slept), the new offset is kept together with
+//! the moment at which it was noticed. So a past moment is always shown as the same time, and a
+//! later one by the clock as it was then. Slewing moves both clocks alike and is no step.
 //!
-//! Rejected: measuring the offset whenever a time is shown. It wavers by a millisecond from one
-//! look to the next, and a step would rewrite the past.
+//! Rejected: measuring the offset whenever a time is shown. It differs by a millisecond from one
+//! measurement to the next, and a step would rewrite the past.
 
 use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,11 +15,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering, modelled, shipped};
 use crate::sys::clock::millis;
 
-/// A wall clock that is off by less than this, in ms, is taken for what it was.
+/// A difference between two offsets is a step from this many ms on.
 const STEP: u64 = 50;
 /// How old a measurement may be, in ms.
 const FRESH: u64 = 1_000;
-/// How often a measurement is repeated that a preemption spoiled.
+/// How often the clocks are read at most, if preemptions spoil the measurement.
 const TRIES: usize = 4;
 
 /// The offset from one moment on.
@@ -78,12 +77,12 @@ impl Wall {
         at.offset.saturating_add(moment)
     }
 
-    /// The latest epoch, after another one was begun if the wall clock was stepped.
+    /// The latest epoch. If the wall clock was stepped, it begins now.
     fn epoch_at(&self, moment: u64, clock: impl Fn() -> Duration) -> &'static Epoch {
         // ORDERING: Acquire, partner of the Release in the exchange below: the epoch is written.
         // SAFETY: null, or an epoch: this function leaks each, and none is ever freed.
         let known = unsafe { self.latest.load(Ordering::Acquire).as_ref() };
-        // Relaxed: who reads an older value measures once more.
+        // Relaxed: a thread that reads an older value measures once more.
         if let Some(known) = known
             && moment < self.measured_at.load(Ordering::Relaxed) + FRESH
         {
@@ -130,7 +129,7 @@ impl Wall {
 struct Measured {
     now: u64,
     offset: u64,
-    /// The thread was not interrupted in between.
+    /// Whether the thread was not interrupted in between.
     is_precise: bool,
 }
 

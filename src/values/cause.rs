@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Which rule opened a circuit, or who.
+/// What opened a circuit: a rule, a request of the dependency, or a call by hand.
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -36,7 +36,7 @@ impl Cause {
     /// How many bits a cause takes.
     pub(crate) const BITS: u32 = 3;
 
-    /// 0 stands for none.
+    /// The cause with this number. `None` for 0, and for numbers that no cause has.
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
         match bits {
             1 => Some(Cause::Consecutive),

@@ -1,14 +1,13 @@
-//! What can go wrong, said so that a person can act on it.
+//! Errors, with messages that a person can act on.
 //!
-//! Every error that a caller caused names the argument or field, the value that
-//! was given, and what is allowed. Only errors that need text allocate: they box it. The rejected
-//! call of an open circuit returns an error on a hot path, so a rejection is a plain value. It
-//! copies the beginning of the connection's name, which is what the enum is wide for; a call that is
-//! admitted writes none of that.
+//! Every error that a caller caused names the argument or setting, the value that was given, and
+//! what is allowed. Only errors that need text allocate: they box it. A rejection is returned on a
+//! hot path, so it is a plain value. It copies the beginning of the connection's name, and for that
+//! the enum is wide. A call that is admitted writes none of it.
 //!
-//! The box is a [`Details`], which is freed out of line and by value. With a plain
-//! `Box` every result that might hold an error would have its address taken, to
-//! drop it, and so would live in memory on paths where there is no error at all.
+//! The box is a [`Details`], which is freed out of line and by value. With a plain `Box`, dropping
+//! a result that might hold an error would take the result's address. The result would then live in
+//! memory even on paths where there is no error.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -43,29 +42,29 @@ pub enum Error {
     InvalidArgument(Details<Invalid>),
     /// A setting is outside its allowed range; nothing was changed.
     InvalidConfig(Details<Invalid>),
-    /// No connection of this name is registered (any more). Without a name, which is an empty
-    /// identifier: it is the answer to a permit by name or an owned one, which keeps none.
+    /// No connection of this name is registered (any more). The identifier is empty if a permit
+    /// reports this that was acquired by name or is owned: such a permit keeps no name.
     NotFound(Details<KeyBuf>),
     /// A connection of this name is registered already, and was left untouched.
     AlreadyRegistered(Details<KeyBuf>),
     /// The circuit does not admit the call.
     Rejected(Rejected),
-    /// The permit's state is gone: the report was counted in the totals and
+    /// The state in which the permit was given is gone. The report was counted in the totals and
     /// changed nothing else.
     Stale,
     /// The manager was shut down.
     ShutDown,
-    /// The manager is to have a background thread, and the system refuses to start one,
-    /// for the reason with this number (`errno`): the callback would never run. Nothing
-    /// was subscribed. Try again when there are threads to spare, subscribe with a queue,
-    /// or make the manager [without a thread](crate::Builder::background) and poll.
+    /// The system refused to start the manager's background thread, for the reason with this number
+    /// (`errno`). The callback would never run, so nothing was subscribed. Try again when there are
+    /// threads to spare, subscribe with a queue, or make the manager
+    /// [without a thread](crate::Builder::background) and poll.
     NoThread(i32),
     /// There is no memory for the events of a manager: so many bytes were asked for. Give a
     /// smaller [`event_capacity`](crate::Builder::event_capacity).
     OutOfMemory(usize),
 }
 
-/// A boxed part of an error. Reads like what is in it.
+/// A boxed part of an error. It dereferences to its content.
 ///
 /// ```
 /// let refused = brama::Brama::builder().jitter(2.0).build();

@@ -1,16 +1,14 @@
-//! Events as values: their types, in which order they follow from what happened,
-//! what they carry, and who wants them.
+//! Events as values: their types, the order in which they follow from what happened, what they
+//! carry, and the filters of subscribers.
 //!
-//! A reporter does not make events. It makes one notice of what happened,
-//! and only if a subscriber wants one of the events that follow from it; which those
-//! are, in which order, is [`Occurrence::events`]. The dispatcher makes the events.
-//! So all events of one happening take one place in the ring, and either all of
-//! them arrive or none.
+//! A reporter does not make events. It makes one notice of what happened, and only if a subscriber
+//! wants one of the events that follow from it. [`Occurrence::events`] lists these events, in their
+//! order. The dispatcher makes them. So all events of one happening take one slot of the ring, and
+//! either all of them enter it or none.
 //!
-//! The types fall in two classes. Those that change a state are *kept*: a
-//! subscriber gets each at least once, whatever the load. So is `notice`. The others
-//! (`success`, `failure`, `probe`, `call_rejected`) are *droppable*, and every drop is
-//! counted.
+//! The types fall in two classes. `success`, `failure`, `probe` and `call_rejected` are
+//! *droppable*, and every drop is counted. All others are *kept*: whatever the load, a subscriber
+//! gets each of them, or a later one of the same type and connection that stands for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,9 +77,9 @@ pub enum EventType {
     CallRejected = 14,
     /// A probe was admitted. Droppable.
     Probe = 15,
-    /// Something that the user of the connection should know and that is no change of
-    /// its state; [`Event::reason`] says it. (A change of its [mode](crate::Mode). Settings that
-    /// `get_or_register` was given and that the connection does not have.)
+    /// Something that the user of the connection should know, and that is no change of its state: a
+    /// change of its [mode](crate::Mode), or settings that `get_or_register` was given and that the
+    /// connection does not have. [`Event::reason`] says it.
     Notice = 16,
 }
 
@@ -135,7 +133,7 @@ impl EventType {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether it tells that the connection is gone.
+    /// Whether it reports that the connection is gone.
     pub(crate) fn is_of_removal(self) -> bool {
         matches!(self, Cleanup | ConnectionUnregistered | ConnectionRemoved)
     }
@@ -223,7 +221,7 @@ pub(crate) enum Occurrence {
     Reset,
     Rejected,
     Probed,
-    /// There is something to say, in the report's reason.
+    /// A notice. The report's reason says of what.
     Noticed,
 }
 
@@ -255,7 +253,7 @@ impl Occurrence {
         }
     }
 
-    /// The same as a set.
+    /// The types of [`Occurrence::events`], as a set.
     pub(crate) fn mask(self, moved: bool) -> EventMask {
         self.events(moved).iter().copied().collect()
     }
@@ -273,7 +271,7 @@ pub(crate) struct Facts {
     pub(crate) before: State,
     pub(crate) after: State,
     pub(crate) marks: Marks,
-    /// Which state `after` is, of all that the circuit has been in.
+    /// The generation of the state `after`.
     pub(crate) generation: Generation,
     pub(crate) failures: u32,
     /// Of the opening, in ms; `u64::MAX` if it has none.
@@ -315,14 +313,14 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub(crate) kind: EventType,
-    /// Not in `happening`: an event that [stands for](Event::stand_for) an earlier one takes over
-    /// the earlier one's.
+    /// Not in `happening`: an event that [stands for](Event::stand_for) an earlier one has the
+    /// earlier one's `before`.
     pub(crate) before: State,
     pub(crate) late: bool,
-    /// The last one that tells of its connection: whatever comes later says only that it
-    /// is gone.
+    /// It is the last event of its connection that says anything new. Later ones say only that the
+    /// connection is gone.
     pub(crate) is_last: bool,
-    /// The last one was offered before it: its reporter was stopped for long.
+    /// It comes after the event that [is last](Event::is_last): its reporter was stopped for long.
     pub(crate) is_straggler: bool,
     pub(crate) sequence: u64,
     pub(crate) happening: Arc<Happening>,
@@ -355,10 +353,10 @@ impl Event {
         self.happening.unix_ms
     }
 
-    /// Orders the events of one connection: of two, the one with the larger
-    /// number tells the later state. The manager numbers its events in the order in
-    /// which it delivers them, so a subscriber never sees a number go back. Numbers do
-    /// not grow by ones, and no order between connections is promised.
+    /// Orders the events of one connection: of two, the one with the larger number has the later
+    /// state. The manager numbers its events in the order in which it delivers them, so a
+    /// subscriber never sees a number go back. Numbers do not grow by ones, and no order between
+    /// connections is promised.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -389,34 +387,34 @@ impl Event {
         self.facts().after
     }
 
-    /// Why, as the reporter said; at most 1 KiB of it. What a notice says.
+    /// The reason that the reporter gave, at most 1 KiB of it. Of a notice: its text.
     pub fn reason(&self) -> Option<&str> {
         self.facts().reason.get()
     }
 
-    /// Why the circuit opened, if it is open after the event: see [`Status::cause`]. None also
-    /// if the cause is not known yet.
+    /// Why the circuit opened, if it is open after the event: see [`Status::cause`]. Also `None` if
+    /// the cause is not known yet.
     ///
     /// [`Status::cause`]: crate::Status::cause
     pub fn cause(&self) -> Option<Cause> {
         self.facts().opened_by
     }
 
-    /// The [mode](crate::ConnectionOptions::mode) that was in effect. While it is
-    /// [`Mode::Disabled`], the states of events are those to which the mode returns, and a question
-    /// is answered with *closed*.
+    /// The [mode](crate::ConnectionOptions::mode) that was in effect. In [`Mode::Disabled`] an
+    /// event has the states that count when the circuit leaves that mode, while a caller that asks
+    /// for the state gets *closed*.
     pub fn mode(&self) -> Mode {
         self.facts().marks.mode()
     }
 
-    /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. A `call_rejected` tells of
-    /// a call that passed then, and that [`Mode::Normal`] would have rejected.
+    /// Whether the mode is [`Mode::Shadow`]: the circuit rejects nothing. Then a `call_rejected`
+    /// event is about a call that passed, and that [`Mode::Normal`] would have rejected.
     pub fn is_shadow(&self) -> bool {
         self.mode() == Mode::Shadow
     }
 
-    /// Whether a hand did this while the circuit was disabled: it takes effect when the circuit is
-    /// enabled again. The [reason](Event::reason) says so, too.
+    /// Whether this was done by hand while the circuit was disabled. It takes effect when the
+    /// circuit is enabled again. The [reason](Event::reason) says so, too.
     pub fn is_deferred(&self) -> bool {
         self.facts().marks.is_deferred()
     }
@@ -426,9 +424,9 @@ impl Event {
         self.facts().failures
     }
 
-    /// What counted for the [rates](crate::Status::window_calls) when the circuit opened. None for
-    /// an event of something else, without a rate, after an opening by hand or by a failed probe, and
-    /// if the event is [coalesced](Event::is_coalesced).
+    /// What counted for the [rates](crate::Status::window_calls) when the circuit opened. `None` if
+    /// the event is no opening or is [coalesced](Event::is_coalesced), without a rate, and after an
+    /// opening by hand or by a failed probe.
     pub fn window_calls(&self) -> Option<u64> {
         self.facts().counts.map(|counts| counts.calls)
     }
@@ -438,13 +436,13 @@ impl Event {
         self.facts().counts.map(|counts| counts.failures)
     }
 
-    /// The slow calls of [`Event::window_calls`], which failed or not.
+    /// The slow calls of [`Event::window_calls`], failed or not.
     pub fn window_slow(&self) -> Option<u64> {
         self.facts().counts.map(|counts| counts.slow)
     }
 
-    /// How long the opening lasts; none if the circuit is not open, or stays
-    /// open until it is closed by hand.
+    /// How long the opening lasts. `None` if the circuit is not open, or stays open until it is
+    /// closed by hand.
     pub fn expiry(&self) -> Option<Duration> {
         (self.facts().expiry != u64::MAX).then(|| Duration::from_millis(self.facts().expiry))
     }
@@ -455,10 +453,9 @@ impl Event {
         self.facts().metadata.as_deref()
     }
 
-    /// Whether it stands for one or more events of its type and connection that
-    /// found no room. Such an event tells the state that held when it was made,
-    /// which may be later than the change it is named after; its reason and
-    /// metadata may be missing.
+    /// Whether it stands for one or more events of its type and connection that were not delivered,
+    /// mostly for want of room. Such an event has the state that held when it was made, which may
+    /// be later than the change that its type names. Its reason and metadata may be missing.
     pub fn is_coalesced(&self) -> bool {
         self.late
     }

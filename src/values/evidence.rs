@@ -18,7 +18,7 @@ pub(crate) struct Counted {
     pub(crate) rates: Option<Counts>,
 }
 
-/// How many bits of a number are kept. Models count little, and explore each word.
+/// How many bits of a number are kept. Models count little, and fewer words are faster to explore.
 const BITS: u32 = if cfg!(loom) { 16 } else { u64::BITS };
 /// Stands for no number.
 const NONE: u64 = u64::MAX >> (u64::BITS - BITS);
@@ -74,7 +74,7 @@ impl Counted {
         }
     }
 
-    /// What the rule had counted that is the cause.
+    /// What the rule that is the cause had counted.
     pub(crate) fn evidence(self, cause: Cause) -> Option<Evidence> {
         match cause {
             Cause::Consecutive => self.failures.map(Evidence::InARow),

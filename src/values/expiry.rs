@@ -1,19 +1,18 @@
 //! How long a circuit stays open.
 //!
 //! Pure functions on values. The progressive formula is
-//! `min(max_expiry, initial_expiry × backoff_factor^n)` with n = trips − 1:
-//! exponential backoff, capped. It is computed in floating point, where an
-//! exponent that overflows becomes infinity and is simply above the cap, and a
-//! product such as 5000 × 1.1, which is not a whole number of milliseconds only
-//! because 1.1 has no exact form, is taken for the whole number it means.
-//! Otherwise it is rounded up: never earlier than configured.
+//! `min(max_expiry, initial_expiry × backoff_factor^n)` with n = trips − 1: exponential backoff,
+//! capped. It is computed in floating point. An exponent that overflows becomes infinity, which is
+//! above the cap. A product such as 5000 × 1.1 is not a whole number of milliseconds only because
+//! 1.1 has no exact form. It is taken for the nearest whole number. All other products are rounded
+//! up, so no expiry is shorter than configured.
 
 use std::time::Duration;
 
 use crate::values::settings::{self, ExpiryStrategy, Settings};
 
-/// The longest time in ms for which a dependency can ask to be left alone: a day. What it asks
-/// for comes from outside, and may be absurd.
+/// The longest time in ms for which a dependency can ask to be left alone: a day. Its request comes
+/// from outside, and may be absurd.
 pub(crate) const LONGEST_WAIT: u64 = 86_400_000;
 
 /// The expiry in ms of the `trips`-th opening since the circuit was healthy,
@@ -47,7 +46,7 @@ fn progressive_ms(initial: u64, max: u64, factor: f64, n: u32) -> u64 {
     } else {
         exact.ceil()
     };
-    // Not below 2^64 (or not a number at all): above every cap.
+    // If `whole` is too large for a `u64`, or not a number, the comparison is false.
     if whole < max as f64 {
         whole as u64
     } else {
@@ -55,10 +54,9 @@ fn progressive_ms(initial: u64, max: u64, factor: f64, n: u32) -> u64 {
     }
 }
 
-/// `expiry` prolonged by a random part of `jitter × expiry`: uniformly spread
-/// over `[expiry, expiry × (1 + jitter))`, never shortened, also past a maximum
-/// expiry, since a fleet that has reached the maximum needs spreading most.
-/// `random` is any well-mixed number.
+/// `expiry` prolonged by a random part of `jitter × expiry`: uniformly spread over
+/// `[expiry, expiry × (1 + jitter))`. It may exceed a maximum expiry, since a fleet that has
+/// reached the maximum needs spreading most. `random` is any well-mixed number.
 pub(crate) fn with_jitter(expiry: u64, jitter: f64, random: u64) -> u64 {
     if jitter == 0.0 {
         return expiry;

@@ -1,10 +1,10 @@
 //! The generation of a circuit: a number that goes on by one whenever its state changes.
 //!
-//! A permit keeps the generation in which it was given. A report is late if the circuit's is
-//! another one by then. It has 13 bits in the word and wraps, so only distances of less than half a
-//! round have a direction.
+//! A permit keeps the generation in which it was given. A report is late if the circuit has another
+//! generation by then. A generation has 13 bits in the word and wraps after 8192 changes. So only
+//! two that are less than half a round apart have an order.
 
-/// Equal to another one if nothing changed the state in between.
+/// A generation. Two are equal if the state did not change in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u16);
 
@@ -36,7 +36,7 @@ impl Generation {
         self.bits().wrapping_sub(other.bits()) & Self::MASK
     }
 
-    /// Whether it came later than `other`, at most half a round apart.
+    /// Whether it came later than `other`, by at most half a round.
     pub(crate) fn follows(self, other: Generation) -> bool {
         (1..=Self::MASK / 2).contains(&self.since(other))
     }

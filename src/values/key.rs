@@ -1,14 +1,13 @@
-//! Who a connection is: an identifier, and optionally the scope it lives in.
+//! The name of a connection: an identifier, and optionally a scope.
 //!
-//! Two keys are the same connection only if both parts are: nothing is ever
-//! concatenated, so `"a:b"` without scope and `"b"` in scope `"a"` cannot meet.
+//! Two keys name the same connection only if both parts are equal. The parts are never
+//! concatenated, so `"a:b"` without a scope and `"b"` in scope `"a"` stay apart.
 //!
-//! Hashing is a folded multiply in the manner of wyhash (Wang Yi, 2019), keyed
-//! with secrets drawn per manager from the operating system's entropy through
-//! `std`'s `RandomState`, so that names chosen by an adversary spread like any
-//! others. SipHash would be stronger and costs three times as much on the short
-//! names this is for; the table compares whole keys in any case, so a collision
-//! costs a comparison, never an answer.
+//! The hash is a folded multiply in the manner of wyhash (Wang Yi, 2019). Its secrets are drawn for
+//! each manager from the operating system's entropy, through `std`'s `RandomState`. So names that
+//! an adversary chose spread like any others. SipHash would be stronger, and takes three times as
+//! long for short names. The table compares whole keys after the hash, so a collision costs a
+//! comparison and never gives a wrong answer.
 
 use std::fmt;
 
@@ -38,9 +37,8 @@ const RULE: &str = "must be 1 to 1024 bytes of UTF-8 without NUL";
 /// assert_ne!(plain, scoped);
 /// ```
 ///
-/// Both parts are 1 to 1024 bytes of UTF-8 without NUL. A key that breaks this
-/// can be made; the operation it is given to answers
-/// [`Error::InvalidArgument`].
+/// Both parts are 1 to 1024 bytes of UTF-8 without NUL. A key that breaks this rule can be made.
+/// The operation that receives it returns [`Error::InvalidArgument`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key<'a> {
     scope: Option<&'a str>,
@@ -114,12 +112,12 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether [`Key::validate`] finds nothing wrong.
+    /// Whether [`Key::validate`] returns `Ok`.
     fn is_valid(&self) -> bool {
         is_valid(self.identifier) && self.scope.is_none_or(is_valid)
     }
 
-    /// Says what is not valid.
+    /// Returns the error that names the invalid part.
     #[cold]
     #[inline(never)]
     fn blame(&self) -> Result<(), Error> {
@@ -140,7 +138,7 @@ fn is_valid(name: &str) -> bool {
     is_valid_with(Ends::of(name.as_bytes()), name.as_bytes())
 }
 
-/// Whether a name is valid, whose ends these are.
+/// Whether `name` is valid. `ends` is `Ends::of(name)`.
 #[inline(always)]
 fn is_valid_with(ends: Option<Ends>, name: &[u8]) -> bool {
     match ends {
@@ -149,19 +147,19 @@ fn is_valid_with(ends: Option<Ends>, name: &[u8]) -> bool {
     }
 }
 
-/// Very short or rather long names.
+/// For names of fewer than 4 or more than 16 bytes.
 #[cold]
 #[inline(never)]
 fn is_valid_unusual(name: &[u8]) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(&0)
 }
 
-/// All of a name of usual length, 4 to 16 bytes: two words that may overlap.
+/// A whole name of usual length (4 to 16 bytes), as two words that may overlap.
 #[derive(Clone, Copy)]
 struct Ends {
     low: u64,
     high: u64,
-    /// Set where a word has no byte of the name.
+    /// The bits of each word that hold no byte of the name.
     rest: u64,
 }
 
@@ -187,7 +185,8 @@ impl Ends {
     #[inline(always)]
     fn have_nul(self) -> bool {
         const ONES: u64 = u64::from_ne_bytes([1; 8]);
-        // The highest bit of each byte that is zero, and of no lower one.
+        // Sets the highest bit of each zero byte. Apart from these it can set only that of a byte
+        // above a zero byte. So none of the highest bits is set if no byte is zero.
         let nul = |word: u64| word.wrapping_sub(ONES) & !word;
         (nul(self.low | self.rest) | nul(self.high | self.rest)) & (ONES << 7) != 0
     }
@@ -265,14 +264,14 @@ shipped! {
 }
 
 modelled! {
-    /// The same in every run of a model.
+    /// Secrets that are the same in every run of a model.
     fn random_words() -> [u64; 4] {
         [0x9e37_79b9, 0x7f4a_7c15, 0x85eb_ca6b, 0xc2b2_ae35].map(|word: u64| word << 32 | word)
     }
 }
 
 impl Hasher {
-    /// Secrets that no other process knows.
+    /// A hasher with secrets that no other process knows.
     pub(crate) fn new() -> Self {
         // Odd secrets keep the products from collapsing to zero.
         Hasher {
@@ -293,7 +292,7 @@ impl Hasher {
         fold(self.absorb(start, key.identifier.as_bytes()).0, right)
     }
 
-    /// [`Hasher::hash`], and whether [`Key::validate`] finds nothing wrong: in one pass.
+    /// [`Hasher::hash`], and whether [`Key::validate`] returns `Ok`: in one pass over the name.
     #[inline(always)]
     pub(crate) fn hash_and_validate(&self, key: Key<'_>) -> (u64, bool) {
         let [plain, scoped, _, right] = self.secret;
@@ -313,7 +312,7 @@ impl Hasher {
     fn absorb(&self, state: u64, bytes: &[u8]) -> (u64, Option<Ends>) {
         let [_, _, left, right] = self.secret;
         let state = state ^ (bytes.len() as u64).wrapping_mul(right);
-        // The last 1 to 16 bytes as two words that may overlap.
+        // All of a name of 4 to 16 bytes, as two words that may overlap.
         let ends = Ends::of(bytes);
         let hash = match ends {
             Some(Ends { low, high, .. }) => fold(low ^ left, high ^ state),
@@ -322,7 +321,7 @@ impl Hasher {
         (hash, ends)
     }
 
-    /// Very short or rather long names.
+    /// For names of fewer than 4 or more than 16 bytes.
     #[cold]
     #[inline(never)]
     fn absorb_unusual(&self, mut state: u64, bytes: &[u8]) -> u64 {
@@ -345,8 +344,8 @@ impl Hasher {
     }
 }
 
-/// Whether two names are the same. Names are short, and a call of the library's
-/// comparison costs more than comparing a word or two.
+/// Whether two names are equal. Names are short, and a call of the library's comparison costs more
+/// than comparing a word or two.
 #[inline(always)]
 pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
@@ -363,7 +362,7 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// Very short or rather long names.
+/// For names of fewer than 4 or more than 16 bytes.
 #[cold]
 #[inline(never)]
 fn same_unusual(a: &[u8], b: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! What a circuit does about what it finds, and the state that it begins in.
+//! The mode of a circuit, which says what its decisions do, and the state that it begins in.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,10 +24,11 @@ pub enum Mode {
     /// It opens, and rejects calls.
     #[default]
     Normal = 0,
-    /// It does nothing. Every call passes. Reports change the totals only, and are never stale.
-    /// Nothing opens, closes or expires, and the state is closed. Control by hand takes effect when
-    /// the mode returns, and its event says so. Leaving this mode resets the circuit, unless a hand
-    /// holds it: an opening by hand stays, and so does a half-open state that a hand made meanwhile.
+    /// It does nothing: every call passes, and the state is closed. Reports change the totals only,
+    /// and are never stale. Nothing opens, closes or expires. Control by hand takes effect when the
+    /// circuit leaves this mode, and its event says so. Leaving this mode resets the circuit, with
+    /// two exceptions: an opening by hand stays, and so does a half-open state that was set by hand
+    /// in this mode.
     Disabled = 1,
     /// It opens and closes as in [`Mode::Normal`], and rejects nothing. A call that it would reject
     /// passes, and counts in the totals only. [`Status::would_reject`](crate::Status::would_reject)
@@ -57,7 +58,8 @@ impl fmt::Display for Mode {
 }
 
 impl State {
-    /// What a question is answered with about a circuit that is in this state.
+    /// The state that callers are shown. In the mode *disabled* it is closed, never open or
+    /// half-open.
     pub(crate) fn in_mode(self, mode: Mode) -> State {
         match (self, mode) {
             (State::Open | State::HalfOpen, Mode::Disabled) => State::Closed,
@@ -66,9 +68,9 @@ impl State {
     }
 }
 
-/// The state in which a circuit begins. For a registration only. The circuit has no
-/// [trips](crate::Status::trips) then, and the [cause](crate::Status::cause) of an opening is
-/// [`Cause::Manual`](crate::Cause::Manual). No call comes before it.
+/// The state in which a circuit begins. It can be given only at registration, and no call comes
+/// before it. The circuit has no [trips](crate::Status::trips) then, and the
+/// [cause](crate::Status::cause) of an opening is [`Cause::Manual`](crate::Cause::Manual).
 ///
 /// ```
 /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -93,7 +95,8 @@ impl InitialState {
     /// The name of the setting.
     pub(crate) const NAME: &'static str = "initial_state";
 
-    /// For how many ms it is open, `u64::MAX` without an end; `None` if it is closed.
+    /// How long it is open, in ms: `u64::MAX` without an end, `None` if it is closed. An error if
+    /// it is less than 1 ms.
     pub(crate) fn open_ms(self) -> Result<Option<u64>, Error> {
         match self {
             InitialState::Closed => Ok(None),

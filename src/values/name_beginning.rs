@@ -1,8 +1,8 @@
-//! The beginning of a connection's name, as a plain value: for a rejection, which is made in
-//! numbers, refers to nothing and allocates nothing.
+//! The beginning of a connection's name, as a plain value. It is for rejections, of which many are
+//! made, and which borrow nothing and allocate nothing.
 //!
-//! Short names, which lie in their record, are copied whole and without a look at their length. Of
-//! a long one the identifier comes first, and its scope takes what is left.
+//! Short names lie in their record. They are copied whole, without a branch on their length. Of a
+//! long name the identifier is kept first, and the scope gets the bytes that are left.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -22,27 +22,27 @@ pub(crate) struct NameBeginning {
     short: [MaybeUninit<u8>; SHORT],
     /// Apart, so that a short name copies nothing else.
     more: [MaybeUninit<u8>; MOST - SHORT],
-    /// How long both are together, and how long the scope is; each with [`CUT`] if the identifier,
-    /// or the scope, is cut.
+    /// The length of both together, with [`CUT`] if the identifier is cut; and the length of the
+    /// scope, with [`CUT`] if the scope is cut.
     lengths: [u16; 2],
 }
 
 const CUT: u16 = 1 << 15;
 
 impl NameBeginning {
-    /// Of no name.
+    /// The beginning of no name.
     pub(crate) const EMPTY: NameBeginning = NameBeginning {
         short: [MaybeUninit::uninit(); SHORT],
         more: [MaybeUninit::uninit(); MOST - SHORT],
         lengths: [0; 2],
     };
 
-    /// Of a text that is a scope and an identifier: how long they are together, and how long the
-    /// scope is.
+    /// Copies a short name. `text` has the scope, then the identifier. `lengths` are the length of
+    /// both together, and the length of the scope.
     ///
     /// # Safety
     ///
-    /// Both parts are UTF-8, and together they are in `text`.
+    /// Both parts are UTF-8, have these lengths, and are in `text`.
     #[inline(always)]
     pub(crate) unsafe fn of_text(text: &[MaybeUninit<u8>; SHORT], lengths: [u16; 2]) -> Self {
         NameBeginning {

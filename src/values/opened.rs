@@ -1,15 +1,15 @@
-//! Why a circuit is open, or was: what is noted of its last opening, beside a word.
+//! Why a circuit is open, or was: the note of its last opening, together with a state word.
 //!
-//! A rejection copies both, and the cause is found in them when a caller asks. The other bits of
-//! the note are the business of `record/last_opening.rs`, which also says who writes it.
+//! A rejection copies both, and the cause is decoded when a caller asks for it.
+//! `record/last_opening.rs` describes the other bits of the note, and says which thread writes it.
 
 use crate::values::cause::Cause;
 use crate::values::generation::Generation;
 use crate::values::state::{NEVER, Word};
 
-/// Where the cause stands in a note of an opening. Below it is its length.
+/// The first bit of the cause in a note. The bits below it are the length of the opening.
 pub(crate) const CAUSE_SHIFT: u32 = NEVER.count_ones();
-/// Where its generation stands.
+/// The first bit of the generation in a note.
 pub(crate) const GENERATION_SHIFT: u32 = u64::BITS - Generation::BITS;
 
 /// The note of the last opening, and a word that the same thread has read before it.
@@ -20,7 +20,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Of no circuit.
+    /// The note and the word of no circuit.
     #[cfg(any(test, feature = "capi"))]
     pub(crate) const NONE: Opened = Opened {
         entry: 0,
@@ -38,7 +38,7 @@ impl Opened {
     }
 }
 
-/// The cause that a note says.
+/// The cause in a note; `None` if the note has none.
 pub(crate) fn cause(entry: u64) -> Option<Cause> {
     Cause::from_bits(entry >> CAUSE_SHIFT & ((1 << Cause::BITS) - 1))
 }

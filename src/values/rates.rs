@@ -41,7 +41,7 @@ impl Outcome {
     }
 }
 
-/// Over what rates are taken.
+/// What the rates are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// So many ms.
@@ -51,8 +51,8 @@ pub(crate) enum Shape {
 }
 
 impl Sums {
-    /// The lesser of each. Both are of the reports up to now, from some moment on: so this is of
-    /// those from the later moment on.
+    /// The lesser of each sum. Both arguments count the reports since some moment, up to now. So
+    /// the result counts those since the later of the two moments.
     pub(crate) fn at_most(self, other: Sums) -> Sums {
         Sums {
             successes: self.successes.min(other.successes),
@@ -71,7 +71,7 @@ impl Sums {
 }
 
 impl Settings {
-    /// Over what rates are taken, if a rule asks for one.
+    /// What the rates are taken over. `None` if no rule asks for a rate.
     pub(crate) fn rate_shape(&self) -> Option<Shape> {
         self.has_rate().then_some(match self.rate_calls {
             Some(calls) => Shape::Calls(calls),
@@ -89,8 +89,8 @@ impl Settings {
         if counts.calls < u64::from(self.minimum_calls) {
             return None;
         }
-        // The quotient of two whole numbers, rounded once, is the number that a person writes
-        // for it: 3 of 30 reach 0.1.
+        // A quotient of two whole numbers is rounded once, to the number that a person writes for
+        // it: 3 of 30 reach 0.1.
         let reaches = |count: u64, rate: Option<f64>| {
             rate.is_some_and(|rate| count as f64 / counts.calls as f64 >= rate)
         };

@@ -3,9 +3,9 @@
 //! Pure functions of the settings and of what was reported. The word keeps the counts
 //! ([`state`](mod@crate::values::state)); here is what they mean.
 //!
-//! **By a rate** (`half_open_failure_rate`) the probes are a sample of `half_open_max_calls` reports.
-//! A sample is decided as soon as the reports that are still to come cannot change it. Otherwise one
-//! failure opens the circuit, and `half_open_successes` close it.
+//! **By a rate** (`half_open_failure_rate`) the probes are a sample of `half_open_max_calls`
+//! reports. The sample is decided as soon as the reports that are still to come cannot change the
+//! result. Without a rate one failure opens the circuit, and `half_open_successes` close it.
 //!
 //! **A ramp** protects a dependency that has just recovered from the full load at once: its share
 //! grows in proportion to the time. Rejected: a share that grows with the successes. It needs a
@@ -40,9 +40,9 @@ impl Settings {
         }
     }
 
-    /// Whether each report takes the place of its probe for good, since the places are a sample.
-    /// Not any more if a new setting has made the sample smaller than what was reported: then calls
-    /// are admitted until a report decides.
+    /// Whether a probe keeps its place after its report, since the places are a sample. False if a
+    /// new setting has made the sample no larger than what was reported: then calls are admitted
+    /// until a report decides.
     pub(crate) fn places_are_a_sample(&self, successes: u32, failures: u32) -> bool {
         self.half_open_failure_rate.is_some() && successes + failures < self.half_open_max_calls
     }
@@ -67,7 +67,8 @@ impl Settings {
 /// The least number of failures whose share of the sample reaches the rate.
 fn least_failures(rate: f64, sample: u32) -> u32 {
     let reaches = |failures: u32| f64::from(failures) / f64::from(sample) >= rate;
-    // The product is rounded, the quotient is what a person means: 3 of 30 reach 0.1.
+    // The quotient decides, since 3 / 30 is the same number as 0.1. The product is rounded, and
+    // only a first guess.
     let near = (rate * f64::from(sample)).round() as u32;
     let least = near.saturating_sub(1).max(1);
     (least..=sample)

@@ -30,12 +30,12 @@
 //! nothing. The order of the circuits is fixed. So a duplicate is found without a set of names, and
 //! one state has one form.
 //!
-//! The checksum is that of G. Fowler, L. C. Noll and K.-P. Vo (RFC 9923). Each of its steps maps the
-//! sums one to one. So it finds every change of a single byte with certainty, and others nearly
+//! The checksum is that of G. Fowler, L. C. Noll and K.-P. Vo (RFC 9923). Each of its steps maps
+//! the sums one to one. So it finds every change of a single byte with certainty, and others nearly
 //! always. It finds damage, not malice: every value is checked besides.
 //!
-//! Rejected: a text format, which is three times as long and needs a parser; saving monotonic times,
-//! which mean nothing after the machine has started again.
+//! Rejected: a text format, which is three times as long and needs a parser; saving monotonic
+//! times, which mean nothing after the machine has started again.
 
 use crate::values::cause::Cause;
 use crate::values::key::Key;
@@ -60,7 +60,7 @@ const CHECKSUM: usize = 8;
 const NO_END: u64 = u64::MAX;
 /// The longest reason, in bytes. A circuit keeps less.
 const MAX_REASON_BYTES: usize = 1_024;
-/// The largest total. No process lives to count so far, and sums of totals do not overflow.
+/// The largest total. No process lives long enough to reach it, and sums do not overflow.
 const MAX_TOTAL: u64 = 1 << 62;
 
 /// One circuit, as it was when it was saved.

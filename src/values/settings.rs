@@ -12,13 +12,12 @@
 //! One level is one immutable object behind one pointer, so that all fields of
 //! one `configure` call take effect together. Each setting is defined once, in [`table`].
 //!
-//! Validation checks each value alone, and `max_expiry` against `initial_expiry` as they would
-//! be in effect, for the strategy that heeds it. Only a level that has a `max_expiry` of its own
-//! can contradict itself. An expiry of a connection that is longer than an inherited
-//! `max_expiry` raises that cap, and so does a global one that is raised later: no caller is
-//! there to receive an error at that moment, and a circuit must not stay open for less than
-//! its own expiry. What the settings of rates mean together is in [`rates`],
-//! what those of probes mean in [`recovery`].
+//! Validation checks each value alone, and `max_expiry` against `initial_expiry` as they would be
+//! in effect, for the strategy that uses it. Only a level that has a `max_expiry` of its own can
+//! contradict itself. An inherited `max_expiry` is raised to a connection's longer expiry, and to a
+//! global one that is raised later. No caller is there to receive an error at that moment, and a
+//! circuit must not stay open for less than its own expiry. [`rates`] says what the settings of
+//! rates mean together, and [`recovery`] what those of probes mean.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -141,13 +140,13 @@ impl Changes {
         self.cancelled_after.is_given() || self.concern_rates()
     }
 
-    /// Whether anything that a record keeps hangs on them.
+    /// Whether anything that a record keeps depends on them.
     pub(crate) fn concern_records(&self) -> bool {
         self.concern_room() || self.concern_starts() || self.mode.is_given()
     }
 
-    /// Checks the given values together, as they take effect. `level` is what they make of
-    /// their level, `below` the level below it.
+    /// Checks the given values together, as they take effect. `level` is their level with these
+    /// changes applied, `below` the level below it.
     pub(crate) fn validate_in(&self, level: &Overrides, below: &Overrides) -> Result<(), Error> {
         let merged = level.over(below);
         let names_expiry = self.max_expiry.is_given()
@@ -200,12 +199,12 @@ impl Overrides {
 }
 
 impl Settings {
-    /// Whether a success leaves the failures that count.
+    /// Whether a success does not clear the failures that count.
     pub(crate) fn keeps_failures(&self) -> bool {
         self.window.is_some() && !self.success_clears_window
     }
 
-    /// Whether calls need the time of their start, or each report a place among the last ones.
+    /// Whether calls need the time of their start, or reports a place among the last ones.
     pub(crate) fn is_watched(&self) -> bool {
         self.cancelled_after.is_some()
             || self.slow_call_duration.is_some()
@@ -213,8 +212,8 @@ impl Settings {
     }
 }
 
-/// Milliseconds of a duration that a user gave: rounded up, so that nothing is
-/// shorter than asked for, but below one millisecond 0, which validation refuses.
+/// The milliseconds of a given duration, rounded up, so that nothing is shorter than asked for.
+/// Returns 0 for less than one millisecond, which validation refuses.
 pub(crate) fn given_ms(duration: Duration) -> u64 {
     if duration < Duration::from_millis(1) {
         0

@@ -19,35 +19,36 @@
 //! | 3 | closing: closed, and its tally still has to be taken over | closed |
 //! | 4 | retired: the connection was removed | – |
 //! | 5 | ramp: the probes have succeeded, and a growing share of the calls passes | half-open |
-//! | 6 | open, by a hand or by a success that was slow | open |
+//! | 6 | open, by hand or by a success that was slow | open |
 //! | 7 | open, by a failure | open |
 //!
-//! The modes are numbered so that the questions of a call are one comparison each. A call
-//! passes without a clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open
-//! if `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the
-//! first comparison. Python also distinguishes open, ramp and the rest (`_abi.py`): its tests of
-//! nested calls and of recovery fail if it has other modes. Tickets use mode 4, too: a retired word
-//! has bits in the place of its trips that no ticket has, so the two are never equal.
+//! The modes are numbered so that each check of a call is one comparison. A call passes without a
+//! clock if `word < 1 << 61`. A circuit is closed if `word < 3 << 61`, and open if
+//! `word >= 6 << 61`. Python and C read the upper half of the word themselves and make the first
+//! comparison. Python also distinguishes open, ramp and the rest (`_abi.py`): its tests of nested
+//! calls and of recovery fail if its modes differ from these. Tickets use mode 4, too. A retired
+//! word has bits in the place of its trips that no ticket has, so the two are never equal.
 //!
-//! A transition makes the next word; [`record`](crate::circuit::record) applies it by one exchange.
+//! A transition returns the next word. [`record`](crate::circuit::record) applies it by an
+//! exchange.
 //!
 //! - **trips**: openings since the circuit was last healthy, for the backoff. They stop at 255,
-//!   where every sensible progression has met its maximum.
-//! - **generation**: goes on by one whenever the state changes, and by two where a hand closes a
-//!   ramp. A permit carries that of its admission, which tells a late report from a timely one. It
-//!   wraps after 8192 changes: of the permits that are kept for so long, one in 8192 counts as a
-//!   current one.
+//!   where every sensible progression has reached its maximum.
+//! - **generation**: grows by one at each change of the state, and by two where a ramp is closed by
+//!   hand. A permit carries that of its admission, which distinguishes a late report from a timely
+//!   one. It wraps after 8192 changes: of the permits that are kept for so long, one in 8192 counts
+//!   as a current one.
 //! - **deadline**: 40 bits of milliseconds, 34 years of uptime. The largest value, or later: never.
-//! - **tally**: the failures that count while the circuit is closed ([`tally`](crate::values::tally)).
-//!   In the other states the word has no room for it and no use: it is parked beside the word
-//!   (`record/parked.rs`). A failure that opens is the last one of its tally; mode 7 says that it
-//!   has to be added to what is parked.
-//! - **closing**: who closes a circuit takes two steps, since the tally comes back from beside the
+//! - **tally**: the failures that count while the circuit is closed
+//!   ([`tally`](crate::values::tally)). In the other states the word has no room for it: it is
+//!   parked beside the word (`record/parked.rs`). A failure that opens is the last one of its
+//!   tally. Mode 7 says that it has to be added to what is parked.
+//! - **closing**: closing a circuit takes two steps, since the tally comes back from beside the
 //!   word. The first step decides. A thread that finds the word in between takes the second.
-//! - **departing**: a mark that decides nothing; using the circuit takes it away (`record/departure.rs`).
+//! - **departing**: a flag that changes no decision. Using the circuit clears it (`departure.rs`).
 //!
-//! Rejected: deadlines relative to a base in each record, two fields that pretend to be one; a
-//! flag for removal beside the mode: no other question is asked of a removed connection.
+//! Rejected: deadlines relative to a base in each record, which would be one value in two fields; a
+//! flag for removal beside the mode, since no other field of a removed connection matters.
 
 mod restored;
 
@@ -196,26 +197,26 @@ impl Word {
     #[cfg(feature = "capi")]
     pub(crate) const NOT_FREE: u64 = !((1 << MODE_SHIFT) - 1);
 
-    /// Closed and not watched: the question of every healthy call.
+    /// Whether it is closed and not watched: every healthy call asks this.
     #[inline]
     pub(crate) fn passes_freely(self) -> bool {
         self.mode() == CLOSED
     }
 
-    /// Closed, not watched, no trips, and no failure counted: a success changes nothing.
+    /// Whether it is closed and not watched, without trips and failures: a success changes nothing.
     #[inline]
     pub(crate) fn is_spotless(self) -> bool {
         self.0 & !Self::MARK == 0
     }
 
-    /// Watched, and otherwise [spotless](Word::is_spotless).
+    /// Whether it is watched, and otherwise [spotless](Word::is_spotless).
     pub(crate) fn is_watched_and_clean(self) -> bool {
         self.0 & !Self::MARK == WATCHED << MODE_SHIFT
     }
 
-    /// What a permit remembers of a closed word: everything but mode, trips and the low digit
-    /// of the count. A spotless word is its own mark, so one comparison answers two questions.
-    /// Is the circuit still as it was? Is it spotless?
+    /// What a permit remembers of a closed word: everything but mode, trips and the low digit of
+    /// the count. A spotless word is its own mark. So one comparison tells whether the circuit is
+    /// still as it was, and also spotless.
     pub(crate) const MARK: u64 = Generation::MASK << PAYLOAD_BITS | PAYLOAD_MASK & !Tally::COUNTED;
 
     #[inline]
@@ -223,14 +224,14 @@ impl Word {
         self.0 & Self::MARK
     }
 
-    /// [Spotless](Word::is_spotless), and with this mark. False for what is no mark.
+    /// Whether it is [spotless](Word::is_spotless) and has this mark. False for other tickets.
     #[inline]
     pub(crate) fn is_spotless_at(self, mark: u64) -> bool {
         self.0 == mark
     }
 
-    /// Whether this word, which [passes freely](Word::passes_freely), is of the generation of this
-    /// mark. False for what is no mark and has a mode.
+    /// Whether this word, which [passes freely](Word::passes_freely), has the generation of this
+    /// mark. False for other tickets, which have a mode.
     #[inline]
     pub(crate) fn is_closed_at(self, mark: u64) -> bool {
         const BITS: u64 = 7 << MODE_SHIFT | Generation::MASK << PAYLOAD_BITS;
@@ -247,7 +248,7 @@ impl Word {
         Generation::from_bits(self.0 >> PAYLOAD_BITS)
     }
 
-    /// The generation in which the present state has begun. A ramp is one that goes on.
+    /// The generation in which the present state began. A ramp continues that of the one before.
     #[inline]
     pub(crate) fn state_generation(self) -> Generation {
         match self.is_ramp() {
@@ -256,7 +257,7 @@ impl Word {
         }
     }
 
-    /// The generation, where it is in the word.
+    /// The bits of the generation, at their place in the word.
     pub(crate) fn generation_bits(self) -> u64 {
         self.0 & Generation::MASK << PAYLOAD_BITS
     }
@@ -277,7 +278,7 @@ impl Word {
         self.0 >= OPEN << MODE_SHIFT
     }
 
-    /// When the opening ends, if the circuit is open; [`NEVER`] if only by hand.
+    /// When the opening ends, if the circuit is open; [`NEVER`] if it ends only by hand.
     #[inline]
     pub(crate) fn deadline(self) -> Option<u64> {
         self.is_open().then_some(self.payload())
@@ -314,7 +315,7 @@ impl Word {
         }
     }
 
-    /// Closed, and not departing: nothing has to be asked to know that the connection stays.
+    /// Whether it is closed and not departing: no cleanup is about to remove the connection.
     #[inline]
     pub(crate) fn is_settled(self) -> bool {
         self.0 < DEPARTING << MODE_SHIFT
@@ -329,14 +330,14 @@ impl Word {
         }
     }
 
-    /// Open, or a ramp, and the time is up: it counts as half-open or as closed from now on.
+    /// Whether its time is up, if it is open or a ramp: then it counts as half-open or as closed.
     #[inline]
     pub(crate) fn is_due(self, now: u64) -> bool {
         self.due_at().is_some_and(|due| due <= now)
     }
 
-    /// The generation of the reports that count for the rates, if some do. In a ramp it is the one
-    /// that comes after it: what is counted goes on to count in the closed circuit.
+    /// The generation of the reports that count for the rates; `None` if none count. In a ramp it
+    /// is that of the closed circuit that follows, where they still count.
     pub(crate) fn evidence_generation(self) -> Option<Generation> {
         match self.mode() {
             CLOSED | WATCHED | DEPARTING => Some(self.generation()),
@@ -358,14 +359,14 @@ impl Word {
 
 // Transitions.
 impl Word {
-    /// A failure in a row was added to a closed circuit that is not watched, whose tally is
-    /// plain and remains below `limit`, which is at most [`Tally::SMALL`] plus one: the next word
-    /// and the count. `None` for all others.
+    /// Adds a failure in a row, and returns the next word and the count. `None` unless the circuit
+    /// is closed and not watched, and its tally is plain and remains below `limit`, which is at
+    /// most [`Tally::SMALL`] plus one.
     #[must_use]
     #[inline]
     pub(crate) fn with_failure_below(self, limit: u32) -> Option<(Word, u32)> {
         const { assert!(Tally::SMALL as u64 == Tally::COUNTED) };
-        // Timed tallies and large plain ones are numbers above that.
+        // Timed tallies and large plain ones are numbers of at least `limit`: `is_below` is false.
         debug_assert!(limit <= Tally::SMALL + 1);
         let count = self.payload() + 1;
         let is_below = count < u64::from(limit);
@@ -412,7 +413,7 @@ impl Word {
     #[must_use]
     pub(crate) fn closing(self, closing: Closing) -> Word {
         let before = match self.is_ramp() && closing != Closing::AfterRamp {
-            // The next generation is that of the ramp's evidence, which ends with the ramp.
+            // Skips the next generation: it is that of the ramp's evidence, which ends here.
             true => self.moved(RAMP, self.trips(), self.payload()),
             false => self,
         };

@@ -14,9 +14,9 @@
 //! zero. So one exchange decides in which order failures, successes and changes of state come, for
 //! the count and for the window alike.
 //!
-//! Positions only go on, and a timed tally stays timed: a tally that a thread read a while ago
-//! is never mistaken for the present one. (They wrap after 2²² failures. A thread would have to
-//! be stopped between two instructions for exactly as many failures, or a multiple, with the
+//! Positions only move on, and a timed tally stays timed. So a tally that a thread read a while ago
+//! is never mistaken for the present one. (Positions wrap after 2²² failures. A thread would have
+//! to be stopped between two instructions for exactly as many failures, or a multiple, with the
 //! same count in a row.)
 //!
 //! The low field is zero exactly if no failure is counted, in both forms: this is the test of
@@ -67,8 +67,8 @@ impl Tally {
     pub(crate) const COUNTED: u64 = LOW_MASK;
     /// A plain count of no failures.
     pub(crate) const NONE: Tally = Tally(0);
-    /// The most failures in a row of which a timed tally knows the number. A plain tally
-    /// that is smaller is the number itself.
+    /// The most failures in a row that a timed tally can count. The bits of a plain tally of at
+    /// most so many are the number itself.
     pub(crate) const SMALL: u32 = LOW_MASK as u32;
 
     /// From the low bits; the others are ignored.
@@ -88,7 +88,7 @@ impl Tally {
         }
     }
 
-    /// [`Tally::plain`] failures whose positions are those before `next`.
+    /// So many failures in a row, with their times at the positions before `next`.
     fn timed_at(next: Position, count: u32) -> Self {
         Tally(TIMED | u64::from(next.0) << LOW_BITS | u64::from(count.min(Tally::SMALL)))
     }
@@ -107,7 +107,7 @@ impl Tally {
         let low = self.0 & LOW_MASK;
         match self.timed() {
             Some(timed) => timed.count,
-            // The base is what two digits of all ones stand for at most, so this fits.
+            // `Tally::plain` wrote both digits of a `u32`, so this fits.
             None => u32::try_from((self.0 >> LOW_BITS) * BASE + low).unwrap_or(u32::MAX),
         }
     }
@@ -120,7 +120,7 @@ impl Tally {
         })
     }
 
-    /// With one failure more. A timed one took the position before the next.
+    /// The tally with one failure more. If it is timed, the failure takes the position `next`.
     #[must_use]
     pub(crate) fn plus_failure(self) -> Self {
         match self.timed() {
@@ -129,7 +129,7 @@ impl Tally {
         }
     }
 
-    /// With no failure.
+    /// The tally with no failure.
     #[must_use]
     pub(crate) fn cleared(self) -> Self {
         match self.timed() {
@@ -138,8 +138,8 @@ impl Tally {
         }
     }
 
-    /// The same failures, and the next one gets a time, at `next`. The failures until now have
-    /// none. Itself, if it is timed already.
+    /// A timed tally with the same failures, whose next failure takes the position `next`. The
+    /// failures so far have no times. A tally that is timed already is returned as it is.
     #[must_use]
     pub(crate) fn timed_from(self, next: Position) -> Self {
         match self.timed() {

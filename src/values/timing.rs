@@ -1,9 +1,9 @@
 //! How long calls last: by which clock a circuit measures it, and when that is too long.
 //!
-//! A call is measured from its admission to its report where a setting asks for it. A limit below
-//! 100 ms needs the exact clock, the start rounded up and the end down, so that no call is taken
-//! for longer than it was. From 100 ms on the coarse clock will do, which is less expensive: what it
-//! is off by, a tick, is small beside the limit.
+//! A call is measured from its admission to its report, if a setting asks for it. A limit below 100
+//! ms needs the exact clock, with the start rounded up and the end down, so that no call is taken
+//! for longer than it was. From 100 ms on the coarse clock will do, which is less expensive: its
+//! error, a tick, is small beside the limit.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Settings {
     }
 }
 
-/// Whether this is as long as a limit in ms, if there is one.
+/// Whether this reaches a limit in ms. False without a limit.
 fn reaches(lasted: Duration, limit: Option<u64>) -> bool {
     limit.is_some_and(|limit| lasted >= Duration::from_millis(limit))
 }

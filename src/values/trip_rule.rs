@@ -1,8 +1,8 @@
-//! When does a closed circuit open by itself? The one place that answers.
+//! The rules that count failures: when they open a circuit. The rules of rates are in
+//! [`rates`](crate::values::rates), those of probes in [`recovery`](crate::values::recovery).
 //!
-//! A pure function of the settings and of the evidence. A further rule
-//! adds its evidence to [`Evidence`] and its clause to [`rule_that_fires`];
-//! whichever clause fires first opens the circuit.
+//! Pure functions of the settings and of the evidence. A further rule of this kind adds its
+//! evidence to [`Evidence`] and its clause to [`rule_that_fires`].
 
 use crate::values::cause::Cause;
 use crate::values::settings::{Settings, UNLIMITED};
@@ -16,7 +16,7 @@ pub(crate) struct Evidence {
     pub(crate) in_window: Option<u32>,
 }
 
-/// How many failures in a row open the circuit, if nothing else does.
+/// How many failures in a row open the circuit. `None` if a window or a rate is in effect.
 pub(crate) fn limit(settings: &Settings) -> Option<u32> {
     let counts_in_a_row = settings.window.is_none() && settings.rate_shape().is_none();
     counts_in_a_row.then_some(settings.max_attempts)
@@ -32,8 +32,8 @@ pub(crate) fn rule_that_fires(settings: &Settings, evidence: Evidence) -> Option
     fires.then_some(rule)
 }
 
-/// The rule that opens the circuit in a ramp, if failures in a row do: two suffice, whatever the
-/// settings ask for, since the dependency has just been down.
+/// The rule that opens the circuit in a ramp, if failures in a row do. Two suffice even if the
+/// settings ask for more, since the dependency has just been down.
 pub(crate) fn rule_in_ramp(settings: &Settings, in_a_row: u32) -> Option<Cause> {
     (in_a_row >= settings.max_attempts.min(2)).then_some(Cause::Consecutive)
 }

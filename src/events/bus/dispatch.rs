@@ -1,9 +1,9 @@
-//! The dispatcher: takes notices, and makes events of them for the [outbox](super::outbox). The
-//! order of its work is the subject of [`bus`](super).
+//! The dispatcher: takes notices, and makes events of them for the [outbox](super::outbox).
+//! [`bus`](super) describes the order of its work.
 //!
-//! One thread at a time dispatches, usually the driver's, otherwise one that
-//! polls. A callback may call anything, so a thread that is dispatching and is
-//! asked to dispatch again does nothing: it is at it.
+//! One thread at a time dispatches: usually the driver's, otherwise one that polls. A callback may
+//! call anything, and so make its thread dispatch again. That inner call does nothing, since the
+//! outer one goes on.
 //!
 //! A callback may also `fork`. When it returns in the child, what is left of the
 //! round is the parent's, and the child's own events wait in another ring.
@@ -40,7 +40,7 @@ struct AtWork {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        // However the dispatch ends: nothing may point to it any more.
+        // Runs however the dispatch ends: nothing may point to it any more.
         AT_WORK.set(self.outer);
     }
 }
@@ -141,11 +141,12 @@ impl Bus {
         false
     }
 
-    /// Delivers what waits, at most one ring full, and what the records that `late` names
-    /// have missed. Nothing if this thread is at it already.
+    /// Delivers what waits, at most one ring full, and what the records that `late` returns have
+    /// missed. Does nothing if this thread is dispatching already.
     ///
-    /// Neither if another thread is at it and this one is inside user code: the two could
-    /// be waiting for each other. The other one ends its round soon, and looks again.
+    /// Does nothing either if another thread dispatches and this one must not wait for it. Inside
+    /// user code the two could be waiting for each other, and a shutdown may be limited in time.
+    /// The driver is woken then, and looks again.
     pub(crate) fn dispatch(
         &self,
         context: &Context,
@@ -234,7 +235,7 @@ impl<'a> Round<'a> {
 
     fn deliver_ring(&mut self) {
         let ring = &*self.bus.ring;
-        // A callback that reports must not keep this from ending.
+        // Up to this tail only: a callback that reports must not keep the round from ending.
         let tail = ring.tail();
         while !is_the_parents()
             && let Some(notice) = ring.pop_before(tail)
@@ -328,7 +329,7 @@ impl<'a> Round<'a> {
             delivery.late = true;
         }
         if delivery.late {
-            // From what was delivered last, which may be more than one change ago.
+            // The state that was delivered last, which may be more than one change ago.
             delivery.facts.before = record.delivered_state();
         }
         self.offer(record, delivery);
@@ -374,7 +375,7 @@ impl<'a> Round<'a> {
         facts.time = record.time_to_deliver(self.context, facts.time);
         record.note_delivered(&facts);
         let (bus, before) = (self.bus, facts.before);
-        // For the events to share, and for the last one to keep.
+        // The events share it. The last one takes it, without a clone.
         let mut happening = Some(Arc::new(Happening {
             name: self.outbox.address(record),
             id: record.id(),
@@ -418,7 +419,7 @@ impl<'a> Round<'a> {
         self.bus.let_go(events.len());
     }
 
-    /// The time is over.
+    /// Counts events as left, since the time is over.
     fn leave(&self, events: EventMask) {
         self.bus.count_left(events.len());
         self.bus.let_go(events.len());

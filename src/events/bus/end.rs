@@ -1,10 +1,10 @@
 //! The end of delivery: a shutdown may be limited in time.
 //!
-//! The thread that shuts down sets the limit, and the dispatcher checks it before each
-//! event. What is not delivered by then is *left*, and counted. The thread that shuts down
-//! cannot wait for a callback that does not return. It takes what still waits in the ring
-//! away from the dispatcher, which stops as soon as the callback returns. Both count what
-//! they take, and no event is taken twice.
+//! The thread that shuts down sets the limit, and the dispatcher checks it before each event. What
+//! is not delivered by then is *left*, and counted. The thread that shuts down cannot wait for a
+//! callback that does not return. So it takes what still waits in the ring away from the
+//! dispatcher, which stops as soon as the callback returns. Both count what they take, and no event
+//! is taken twice.
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ impl Bus {
             .sum()
     }
 
-    /// The number of happenings that wait, for a caller that must not take them away.
+    /// The number of happenings that wait in the ring. Takes none of them away.
     pub(crate) fn waiting(&self) -> u64 {
         self.ring.len() as u64
     }

@@ -3,20 +3,20 @@
 //!
 //! **Lots.** What a queue costs is mostly its lock and the wake of its host, not the event. So
 //! events for plain queues are kept until there are [`LOT`] of them, or until the round has no
-//! more, and each queue gets its share of them under one lock and with one wake. A lot goes to
-//! one audience: the queues with the types that each wants of the connection. Most subscribers
-//! name no connection, so connections mostly share their audience. The first event for
-//! another audience ends the lot.
+//! more. Each queue gets its share of them under one lock and with one wake. A lot goes to one
+//! audience: the queues, with the types that each wants of the connection. Most subscribers name no
+//! connection, so connections mostly share their audience. The first event for another audience
+//! ends the lot.
 //!
-//! **User code comes after.** A callback may take as long as it likes, may report, unsubscribe
-//! or fork. So before any of it runs, the lot is handed over: no queue waits for the callbacks of
-//! its own events or of later ones, and a child of a fork finds no lot of the parent's.
+//! **User code comes after.** A callback may take as long as it likes, and may report, unsubscribe
+//! or fork. So the lot is handed over before any of it runs. Then no queue waits for the callbacks
+//! of its own events or of later ones, and a child of a fork finds no lot of the parent's.
 //!
-//! **The audience is fixed when an event is made**, not when its lot is handed over. The
-//! dispatcher checks after a registration whether a subscriber has to hear of the removal, and
-//! that check has to come after the look at who is ready (`record::delivered`).
+//! **The audience is fixed when an event is made**, not when its lot is handed over. The dispatcher
+//! checks after a registration whether a subscriber has to hear of the removal. That check has to
+//! come after the check of which subscribers are ready (`record::delivered`).
 //!
-//! What is kept is *in hand*, as an event is whose callbacks run (`bus::end`).
+//! Events that are kept are *in hand*, as an event is while its callbacks run (`bus::end`).
 //!
 //! Rejected: *a list of events for each subscriber*, which allocates for each; *one audience for
 //! each event of a lot*, which costs each queue a look at every event's.
@@ -49,15 +49,15 @@ struct Listener {
     wanted: EventMask,
 }
 
-/// Who wants to hear of a connection.
+/// The subscribers that want to hear of a connection.
 #[derive(Default, PartialEq, Eq)]
 struct Audience {
     queues: Vec<Listener>,
-    /// All others: those with user code.
+    /// All other subscribers: those with user code.
     others: Vec<Listener>,
 }
 
-/// For one round.
+/// The outbox of one round.
 pub(super) struct Outbox<'a> {
     bus: &'a Bus,
     context: &'a Context,
@@ -66,10 +66,10 @@ pub(super) struct Outbox<'a> {
     listed: Subscribers,
     /// The number and the name of the connection of the last delivery.
     addressed: Option<(u64, Arc<KeyBuf>)>,
-    /// All subscribers of the list were ready when the audience was made.
+    /// Whether all subscribers of the list were ready when the audience was made.
     all_ready: bool,
     audience: Audience,
-    /// In which the next audience is made.
+    /// Memory for the next audience.
     spare: Audience,
     lot: Vec<Event>,
     /// The types of the events in the lot.
@@ -86,7 +86,7 @@ impl Audience {
         self.others.clear();
     }
 
-    /// Finds those who want something of the connection. True if all subscribers are ready.
+    /// Finds the subscribers that want something of the connection. Returns whether all are ready.
     fn find(&mut self, subscribers: &[Arc<Subscriber>], name: &KeyBuf) -> bool {
         self.clear();
         let mut all_ready = true;
@@ -126,12 +126,14 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Finds the audience of the events that come next, and returns the connection's name. Once
-    /// for all events of a delivery: who begins to listen in between hears the next one.
+    /// Finds the audience of the events that come next, and returns the connection's name. Called
+    /// once for all events of a delivery: a subscriber that becomes ready in between gets the next
+    /// one.
     pub(super) fn address(&mut self, record: &Record) -> Arc<KeyBuf> {
-        // Not a guard: a callback may subscribe, which swaps the list. A subscriber is listed before
-        // any record knows what it wants, and the notice of a reporter that knew has come through
-        // the ring, or as a bit: the list of this moment has the subscriber.
+        // Not a guard: a callback may subscribe, which swaps the list. The list of this moment has
+        // every subscriber whose wish the reporter knew. A subscriber is listed before any record
+        // knows what it wants, and the notice of a reporter that knew has come since, through the
+        // ring or as a bit.
         let listed = self.subscribers.load();
         let is_same_list = Arc::ptr_eq(listed, &self.listed);
         let id = record.id();
@@ -154,7 +156,7 @@ impl<'a> Outbox<'a> {
         name
     }
 
-    /// Sends an event to the audience. It has been taken in hand.
+    /// Sends an event to the audience. The caller has taken it in hand.
     pub(super) fn send(&mut self, event: Event) {
         if is_the_parents() {
             return;

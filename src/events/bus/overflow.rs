@@ -1,5 +1,4 @@
-//! What becomes of a notice that found no room in the ring. The essay is in
-//! [`bus`](super).
+//! What becomes of a notice that found no room in the ring: see [`bus`](super).
 
 use super::{Bus, Notice};
 use crate::circuit::context::Context;
@@ -36,8 +35,8 @@ impl Bus {
     /// Whether the connection was registered since the ring ran full. The ring is full now.
     fn is_newcomer(&self, context: &Context, record: &Record) -> bool {
         let next = context.last_id() + 1;
-        // Relaxed, here and below: whatever it is, the ring was full at some moment after
-        // those with smaller numbers were registered.
+        // Relaxed, here and in `settle_removed`: whichever value is read, the ring was full at some
+        // moment after the connections with smaller numbers were registered.
         let full_since = self
             .full_since
             .compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed)

@@ -36,13 +36,13 @@ fn event(id: u64, kind: EventType, sequence: u64) -> Event {
     }
 }
 
-/// Posts an event when its connection is the newest.
+/// Posts an event whose connection is the newest.
 fn post(queue: &SubscriberQueue, event: Event) -> Tally {
     let newest = event.registration();
     queue.post(std::iter::once(&event), newest).0
 }
 
-/// What is counted if this becomes of an event.
+/// The tally of one event that ends like this.
 fn one(posted: Posted) -> Tally {
     let mut tally = Tally::default();
     tally.count(posted);

@@ -1,8 +1,8 @@
-//! Rejections: what a call hears that was not admitted.
+//! Rejections: the error of a call that the circuit did not admit.
 //!
 //! A rejection is made on a hot path, so it is a plain value that owns nothing. It copies the
-//! beginning of the connection's name. What else is known of the opening is read when a message is
-//! wanted.
+//! beginning of the connection's name. The other facts of the opening are read only when a caller
+//! asks for a message.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,10 +28,10 @@ use crate::values::opened::Opened;
 pub struct Rejected {
     /// How long to wait before asking again.
     ///
-    /// Of an open circuit it is a promise: a caller that waits so long is admitted, unless
-    /// other callers take the probes. It is at most what the opening was given, plus 1 ms. Of a
-    /// half-open circuit it is a hint, 1 ms to 1 s: the time until the lease of the first probe
-    /// ends, or until the ramp does. `None`: the circuit is held open by hand.
+    /// While the circuit is open, it is a promise: a caller that waits this long is admitted,
+    /// unless other callers take the probes. It is at most the length of the opening plus 1 ms.
+    /// While the circuit is half-open, it is a hint of 1 ms to 1 s: the time until the lease of the
+    /// first probe ends, or until the ramp does. `None`: the circuit is held open by hand.
     pub retry_after: Option<Duration>,
     /// Why the call was not admitted.
     pub kind: RejectionKind,
@@ -55,7 +55,7 @@ impl Rejected {
         }
     }
 
-    /// By no connection's circuit.
+    /// A rejection without a connection's name.
     #[cfg(test)]
     pub(crate) fn unnamed(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
         Rejected::new(kind, retry_after, NameBeginning::EMPTY, Opened::NONE)
@@ -94,8 +94,7 @@ impl Rejected {
         self.name.identifier()
     }
 
-    /// The connection's scope, if it has one, or its beginning, as of
-    /// [`Rejected::identifier`].
+    /// The connection's scope, if it has one. It may be cut: see [`Rejected::identifier`].
     ///
     /// ```
     /// # let brama = brama::Brama::builder().background(false).build()?;
@@ -109,8 +108,8 @@ impl Rejected {
         self.name.scope()
     }
 
-    /// Its message, with what the rule that opened the circuit had counted, and the reason of the
-    /// opening, if there are such.
+    /// Its message. It includes what the rule that opened the circuit had counted, and the reason
+    /// of the opening, if these are given.
     pub(crate) fn because<'a>(
         &'a self,
         evidence: Option<Evidence>,
@@ -158,7 +157,7 @@ pub(crate) struct Explained {
 
 #[cfg(feature = "capi")]
 impl From<Rejected> for Explained {
-    /// Nothing is known.
+    /// A rejection without evidence or a reason.
     fn from(rejected: Rejected) -> Self {
         Explained {
             rejected,
@@ -180,7 +179,7 @@ impl fmt::Display for Explained {
     }
 }
 
-/// What a rejection says.
+/// The message of a rejection.
 struct Because<'a> {
     rejected: &'a Rejected,
     evidence: Option<Evidence>,

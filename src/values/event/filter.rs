@@ -30,7 +30,7 @@ pub struct EventFilter {
 pub(crate) type Custom = dyn Fn(&Event) -> bool + Send + Sync;
 
 impl EventFilter {
-    /// Everything.
+    /// A filter that lets every event pass.
     ///
     /// ```
     /// let everything = brama::EventFilter::new();
@@ -70,9 +70,8 @@ impl EventFilter {
         self
     }
 
-    /// Only events for which `wanted` says so. It runs where the events are
-    /// delivered from, never on a reporting thread; if it panics, the event is
-    /// not delivered, and the panic is counted.
+    /// Only events for which `wanted` returns true. It runs where the events are delivered, never
+    /// as a part of a report. If it panics, the event is not delivered, and the panic is counted.
     ///
     /// ```
     /// let long = brama::EventFilter::new().custom(|event| event.failure_count() >= 10);

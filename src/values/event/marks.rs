@@ -1,8 +1,8 @@
-//! What an event says in a bit or two, in one byte: notices wait in a ring, where each byte counts.
+//! The flags of an event, in one byte: notices wait in a ring, where each byte counts.
 
 use crate::values::mode::Mode;
 
-/// Marks of an event.
+/// The flags of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marks(u8);
 
@@ -12,10 +12,10 @@ const DISABLED: u8 = 1;
 const ALTERED: u8 = 2;
 /// The mode is *shadow*, unless it is disabled.
 const SHADOW: u8 = 4;
-/// A hand did it, and it takes effect when the circuit is not disabled any more.
+/// It was done by hand, and takes effect when the circuit is no longer disabled.
 const DEFERRED: u8 = 8;
 
-/// Whether what a hand did takes effect when the circuit is not disabled any more.
+/// Whether what was done by hand takes effect only when the circuit is no longer disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Later {
@@ -35,10 +35,10 @@ impl Later {
 }
 
 impl Marks {
-    /// The bits that say the mode, where the flags of a circuit have them side by side.
+    /// The bits of the mode. The flags of a circuit have them at the same distance.
     pub(crate) const OF_MODE: u8 = DISABLED | SHADOW;
 
-    /// Of an event in the mode that these bits say.
+    /// The flags of an event in the mode that these bits say.
     #[inline]
     pub(crate) fn of_mode(bits: u32) -> Self {
         Marks(bits as u8 & Self::OF_MODE)

@@ -4,8 +4,8 @@
 //! That bounds memory only if an event is bounded, too. So a reason is cut at 1 KiB, and
 //! metadata is limited as a whole: see [`Report`].
 //!
-//! **Valid.** Events reach C programs, so their text has no NUL: U+FFFD stands for it. C's
-//! text may be no UTF-8 at all: [`valid_beginning`].
+//! **Valid.** Events reach C programs, so their text has no NUL: U+FFFD stands for it. Text from C
+//! need not be UTF-8: see [`valid_beginning`].
 //!
 //! A report is never refused for its text; the event says that something was cut or
 //! replaced ([`Event::is_truncated`]).
@@ -37,7 +37,7 @@ impl Text {
     /// Bytes that need no allocation.
     pub(crate) const SHORT: usize = 38;
 
-    /// As much of it as is kept.
+    /// The text, cut to what an event keeps.
     pub(crate) fn new(text: Option<&str>) -> Self {
         match text {
             None => Text::None,
@@ -89,11 +89,11 @@ fn valid(text: &str) -> Cow<'_, str> {
 const NUL: char = '\0';
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// As much of a text of any bytes as an event may keep, with U+FFFD in place of what is no
-/// UTF-8 and of NUL; and whether that is something else than was given.
+/// What an event keeps of a text of any bytes, with U+FFFD in place of NUL and of what is not
+/// UTF-8; and whether that differs from what was given.
 #[cfg(feature = "capi")]
 pub(crate) fn valid_beginning(bytes: &[u8]) -> (Cow<'_, str>, bool) {
-    // Enough that no character is cut that is kept.
+    // So much more than is kept that no character of the kept part is cut.
     let read = &bytes[..bytes.len().min(TEXT_BYTES + 4)];
     let text = match std::str::from_utf8(read) {
         Ok(text) => text,
@@ -117,11 +117,11 @@ pub(crate) fn valid_beginning(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 /// Wherever a report is taken, a plain `&str` is a reason, and `None` is nothing.
 /// A reason of up to 38 bytes is kept without allocating.
 ///
-/// Text never costs a report. What is too long is cut at a character's boundary, and the
-/// event [says so](crate::Event::is_truncated): a reason, and each value of the metadata,
-/// at 1 KiB. Of the metadata at most 64 pairs and 8 KiB are kept, keys and values
-/// together: pairs are taken in the order of their keys, and one that does not fit any
-/// more, or has a key of more than 1 KiB, is left out. A NUL becomes U+FFFD.
+/// A report is never refused for its text. What is too long is cut at a character's boundary, and
+/// the event [says so](crate::Event::is_truncated): a reason, and each value of the metadata, at 1
+/// KiB. Of the metadata at most 64 pairs and 8 KiB are kept, keys and values together. Pairs are
+/// taken in the order of their keys. One that does not fit any more, or has a key of more than 1
+/// KiB, is left out. A NUL becomes U+FFFD.
 ///
 /// ```
 /// # use brama::{Brama, Report};
@@ -139,7 +139,7 @@ pub(crate) fn valid_beginning(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 pub struct Report<'r> {
     pub(crate) reason: Option<&'r str>,
     pub(crate) metadata: Option<Arc<Metadata>>,
-    /// The metadata, or the reason even before it is cut, is not what was given.
+    /// The metadata, or the reason before it is cut, is not what the reporter gave.
     pub(crate) is_altered: bool,
     /// How long the call has lasted, if its reporter has said so.
     pub(crate) duration: Option<Duration>,
@@ -153,7 +153,7 @@ impl<'r> Report<'r> {
         duration: None,
     };
 
-    /// Nothing.
+    /// A report with nothing in it.
     ///
     /// ```
     /// let nothing = brama::Report::new();
@@ -162,7 +162,7 @@ impl<'r> Report<'r> {
         Self::default()
     }
 
-    /// Why, in words.
+    /// The reason, in words.
     ///
     /// ```
     /// let report = brama::Report::new().reason("timeout");
@@ -189,7 +189,7 @@ impl<'r> Report<'r> {
         self
     }
 
-    /// Of a call that has lasted so long.
+    /// This report, of a call that has lasted so long.
     pub(crate) fn lasting(self, duration: Duration) -> Self {
         Report {
             duration: Some(duration),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 #[test]
 fn a_name_is_valid_by_its_length_and_without_nul_in_one_pass_or_alone() {
     let hasher = Hasher::new();
-    // 1 and 0x80 are next to 0 for who counts with whole words.
+    // Arithmetic on whole words is most likely to take 0x01 and 0x80 for 0.
     for filling in ["\u{1}", "x", "\u{80}", "\u{1}\u{80}"] {
         for len in (0..=20).chain([MAX_NAME_BYTES, MAX_NAME_BYTES + 1]) {
             for nul in (0..len.min(20)).map(Some).chain([None]) {

@@ -70,12 +70,12 @@ pub(crate) fn circuit(bytes: &[u8]) -> Saved<'_> {
     }
 }
 
-/// The first circuit of some that are well-formed.
+/// The bytes of the first of these circuits, which are well-formed.
 pub(super) fn one(circuits: &[u8]) -> &[u8] {
     &circuits[..u32_at(circuits, 0) as usize]
 }
 
-/// The name of the first circuit of some that are well-formed.
+/// The name of the first of these circuits, which are well-formed.
 pub(crate) fn name(circuits: &[u8]) -> Name<'_> {
     let [identifier, scope] = [4, 6].map(|at| usize::from(u16_at(circuits, at)));
     let (identifier, rest) = circuits[FIXED..].split_at(identifier);

@@ -7,14 +7,14 @@ use super::{
 /// A save that is being written.
 pub(crate) struct Writer {
     written: u64,
-    /// The circuits, as they came.
+    /// The circuits, in the order in which they were added.
     circuits: Vec<u8>,
     /// Where each of them begins.
     starts: Vec<usize>,
 }
 
 impl Writer {
-    /// One of this moment, in Unix ms.
+    /// An empty save of this moment, in Unix ms.
     pub(crate) fn new(written: u64) -> Self {
         Writer {
             written,
@@ -29,7 +29,7 @@ impl Writer {
         put(&mut self.circuits, saved);
     }
 
-    /// All that was added.
+    /// The bytes of the save.
     pub(crate) fn finish(self) -> Vec<u8> {
         let circuits = &self.circuits;
         let name = |start: &usize| decode::name(&circuits[*start..]);

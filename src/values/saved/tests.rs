@@ -91,7 +91,7 @@ fn written<'a>(at: u64, circuits: impl IntoIterator<Item = Saved<'a>>) -> Vec<u8
     writer.finish()
 }
 
-/// The data with another checksum, so that what is wrong in it is looked at.
+/// The data with a valid checksum, so that what else is wrong in it is found.
 fn sealed(mut data: Vec<u8>) -> Vec<u8> {
     let end = data.len() - CHECKSUM;
     let sum = checksum(&data[..end]);
@@ -200,7 +200,7 @@ fn closed(identifier: &str) -> Saved<'_> {
     }
 }
 
-/// The format is a promise to data that lies on disks.
+/// Saves lie on disks, so the format does not change.
 #[test]
 fn the_format_is_the_documented_one() {
     let saved = Saved {
@@ -230,7 +230,7 @@ fn the_format_is_the_documented_one() {
     assert_eq!(data, expected);
 }
 
-/// Its published values.
+/// The published values of FNV-1a.
 #[test]
 fn the_checksum_is_fnv_1a() {
     assert_eq!(checksum(b""), 0xcbf2_9ce4_8422_2325);

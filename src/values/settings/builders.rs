@@ -1,9 +1,8 @@
 //! What a user fills in: [`ConnectionOptions`] for one connection, [`Config`]
 //! for a manager.
 //!
-//! Setters cannot fail and keep no history: they write one optional field. What
-//! was given is validated when it is used, as a whole, where an error has a caller
-//! to go to.
+//! Setters cannot fail: each writes one optional field. The values are validated together, by the
+//! call that uses them and can return an error.
 
 use super::{Changes, Metadata, Overrides, range, setters, setting_table};
 use crate::values::error::Error;
@@ -31,7 +30,7 @@ pub struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    /// Nothing given.
+    /// Settings of which none is given.
     ///
     /// ```
     /// let options = brama::ConnectionOptions::new();
@@ -42,9 +41,9 @@ impl ConnectionOptions {
 
     setting_table!(setters);
 
-    /// The state in which the circuit begins. For a registration only: refused where an existing
-    /// connection is configured, and without effect where one is found. Default
-    /// [`InitialState::Closed`].
+    /// The state in which the circuit begins. For a registration only: configuring an existing
+    /// connection with it is an error, and it has no effect where `get_or_register` finds one.
+    /// Default [`InitialState::Closed`].
     ///
     /// ```
     /// use brama::{Brama, ConnectionOptions, InitialState, State};
@@ -62,7 +61,7 @@ impl ConnectionOptions {
         self
     }
 
-    /// Refuses what only a registration knows.
+    /// An error if the options have what only a registration accepts.
     pub(crate) fn judge_for_existing(&self) -> Result<(), Error> {
         match self.initial_state {
             None => Ok(()),
@@ -108,7 +107,7 @@ pub struct Config {
     pub(crate) housekeeping: Housekeeping,
 }
 
-/// What a manager has of global settings.
+/// The global settings of a manager.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Global {
     pub(crate) overrides: Overrides,
@@ -207,7 +206,7 @@ macro_rules! housekeeping_setters {
 pub(crate) use housekeeping_setters;
 
 impl Config {
-    /// Nothing given.
+    /// Settings of which none is given.
     ///
     /// ```
     /// let config = brama::Config::new();
@@ -221,7 +220,7 @@ impl Config {
 }
 
 impl Global {
-    /// These settings, changed by what `config` gives; or what is wrong with that.
+    /// These settings, changed by what `config` gives; an error if `config` is not valid.
     pub(crate) fn updated_by(&self, config: &Config) -> Result<Global, Error> {
         config.changes.validate()?;
         config.housekeeping.validate()?;
@@ -235,7 +234,7 @@ impl Global {
 }
 
 impl ConnectionOptions {
-    /// What these options make of a connection's own settings; or what is wrong with that.
+    /// A connection's own settings after these options are applied; an error if they are not valid.
     pub(crate) fn applied_to(
         &self,
         own: &Overrides,

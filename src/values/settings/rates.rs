@@ -1,11 +1,11 @@
-//! The settings of rates, and what they mean beside each other and beside the counts.
+//! The settings of rates, and what they mean together and beside the counts of failures.
 //!
-//! A rate counts reports within a time (`rate_window`) or the last ones (`rate_calls`), never both.
-//! The nearest level that names one of them decides, so a connection with a `rate_window` counts in
-//! time under a manager with `rate_calls`, and the other way round. For that a level holds at most
-//! one: what a call gives takes the place of the other one. Only a call that gives both is refused,
-//! since neither is nearer. `rate_calls: None` is a value, as a `window: None` is: this level counts
-//! in time, whatever the level below says. It goes together with a `rate_window`.
+//! A rate counts the reports within a time (`rate_window`) or the last ones (`rate_calls`), never
+//! both. The nearest level that names one of them decides. So a connection with a `rate_window`
+//! counts in time under a manager with `rate_calls`, and the other way round. For that a level
+//! holds at most one: what a call gives takes the place of the other one. Only a call that gives
+//! both is refused, since neither is nearer. `rate_calls: None` is a value, as a `window: None` is:
+//! this level counts in time, whatever the level below says. It goes together with a `rate_window`.
 //!
 //! A call is refused if its level would contradict itself, since its caller can receive the error:
 //!
@@ -16,9 +16,9 @@
 //!   never open the circuit. A manager's rate is accepted alone, because each connection may say
 //!   what is slow for its dependency. A duration alone is accepted, too: it only measures.
 //!
-//! A `failure_rate` takes the place of the default number of failures in a row. It leaves a number
-//! that was given, on any level, and a `window` stands for its default number: both are rules that
-//! the user asked for. A `window: None` asks for no rule.
+//! A `failure_rate` takes the place of the default `max_attempts`. A `max_attempts` that was given
+//! on any level stays in effect. So does the default one if a `window` was given, since the user
+//! asked for that rule, too. A `window: None` asks for no rule.
 
 use super::{Changes, Given, Overrides, Settings, UNLIMITED};
 use crate::values::error::Error;
@@ -41,8 +41,8 @@ impl Changes {
         matches!(self.rate_calls, Given::Value(Some(_)))
     }
 
-    /// These changes on top of `older` ones: what they give of the two windows takes the place of
-    /// the other one in `older`.
+    /// These changes, which are `newer` on top of `older`. Of the two windows, one that `newer`
+    /// gives takes the place of the other one in `older`.
     pub(super) fn with_window_of(mut self, older: &Changes, newer: &Changes) -> Changes {
         if newer.gives_rate_window() && older.gives_rate_calls() && !newer.gives_rate_calls() {
             self.rate_calls = newer.rate_calls;
@@ -53,7 +53,7 @@ impl Changes {
         self
     }
 
-    /// Checks the given rates together, on any level. `level` is what they make of theirs.
+    /// Checks the given rates together. `level` is their level with these changes applied.
     pub(super) fn validate_rates(&self, level: &Overrides) -> Result<(), Error> {
         if let (Given::Value(_), Given::Value(Some(calls))) = (self.rate_window, self.rate_calls) {
             let allowed = "cannot be given together with `rate_window`";
@@ -92,8 +92,7 @@ impl Changes {
 }
 
 impl Overrides {
-    /// This level, which `changes` have changed: of the two windows it keeps the one that they
-    /// give.
+    /// This level after `changes` were applied. Of the two windows it keeps the one that they give.
     pub(super) fn with_window_of_changes(mut self, changes: &Changes) -> Overrides {
         if changes.gives_rate_calls() {
             self.rate_window = None;
@@ -110,7 +109,7 @@ impl Overrides {
 }
 
 impl Settings {
-    /// These settings, of which the nearest level won each, after the rules of rates.
+    /// These settings, resolved one by one, after the rules of rates are applied.
     pub(super) fn with_rates_of(mut self, connection: &Overrides, global: &Overrides) -> Settings {
         if connection.rate_window.is_some() {
             // The connection has no calls of its own beside it.

@@ -1,4 +1,4 @@
-//! The settings of probes, and what they mean beside each other.
+//! The settings of probes, and what they mean together.
 //!
 //! Probes decide by a number of successes (`half_open_successes`) or by a rate of failures
 //! (`half_open_failure_rate`), never by both. As with the windows of [`rates`](super::rates), the
@@ -18,8 +18,8 @@ impl Changes {
         matches!(self.half_open_failure_rate, Given::Value(Some(_)))
     }
 
-    /// These changes on top of `older` ones: what they give of the two takes the place of the other
-    /// one in `older`.
+    /// These changes, which are `newer` on top of `older`. Of the two settings, one that `newer`
+    /// gives takes the place of the other one in `older`.
     pub(super) fn with_probes_of(mut self, older: &Changes, newer: &Changes) -> Changes {
         if newer.gives_successes() && older.gives_probe_rate() && !newer.gives_probe_rate() {
             self.half_open_failure_rate = newer.half_open_failure_rate;
@@ -47,7 +47,8 @@ impl Changes {
 }
 
 impl Overrides {
-    /// This level, which `changes` have changed: of the two it keeps the one that they give.
+    /// This level after `changes` were applied. Of the two settings it keeps the one that they
+    /// give.
     pub(super) fn with_probes_of_changes(mut self, changes: &Changes) -> Overrides {
         if changes.gives_probe_rate() {
             self.half_open_successes = None;
@@ -59,7 +60,7 @@ impl Overrides {
 }
 
 impl Settings {
-    /// These settings, of which the nearest level won each, after the rule of probes.
+    /// These settings, resolved one by one, after the rule of probes is applied.
     pub(super) fn with_probes_of(mut self, connection: &Overrides) -> Settings {
         if connection.half_open_successes.is_some() {
             // The connection has no rate of its own beside it.

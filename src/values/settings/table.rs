@@ -1,10 +1,10 @@
 //! Every setting of a circuit, once.
 //!
-//! A line of [`setting_table`] says all that is to be said of a setting: its documentation, its
-//! name, its name in `Setting`, its field in C, its kind and its default. From it follow the
-//! stored form, the setters of every holder of settings, the resolved value with its getter,
-//! the check of its range, its name in `Setting`, and what C's structs of settings hold, say
-//! and show. Rules that concern several settings at once are in the parent module.
+//! A line of [`setting_table`] has everything about a setting: its documentation, its name, its
+//! name in `Setting`, its field in C, its kind and its default. From it follow the stored form, the
+//! setters of every holder of settings, the resolved value with its getter, the check of its range,
+//! its name in `Setting`, and what C's structs of settings hold, say and show. Rules that concern
+//! several settings at once are in the parent module.
 //!
 //! | kind | stored as | given as | range |
 //! |---|---|---|---|
@@ -33,10 +33,10 @@
 //!    comments, in `brama.hpp`, in the Python package and its README, and in `src/docs/rules.md`.
 //! 4. `BRAMA_BLESS=1 cargo test -p brama-capi --test ffi` writes down the new layout.
 //!
-//! What is true of all settings of a kind is tested already: values out of range, defaults,
-//! giving, showing and taking back. A setting that a connection cannot be given alone is named
-//! in those tests (`with_what_it_needs`, in Python `NEEDED`). Once a version of C's structs is published, the field goes to
-//! their end and zero in it means "not given": the rules of `ffi`.
+//! Tests check already what is true of all settings of a kind: values out of range, defaults,
+//! giving, showing and taking back. A setting that a connection cannot be given alone is named in
+//! those tests (`with_what_it_needs`, in Python `NEEDED`). Once a version of C's structs is
+//! published, the field goes to their end and zero in it means "not given": the rules of `ffi`.
 //!
 //! A new kind is a line of the table above, a function in `range`, an arm of `stored` and of
 //! `example` (and of `answered`, `setter` and `getter`, if it is not given as it is stored), a
@@ -180,7 +180,7 @@ macro_rules! stored {
     (mode) => { $crate::values::mode::Mode };
 }
 
-/// What a getter answers for a kind.
+/// What a getter returns for a kind.
 macro_rules! answered {
     (attempts) => { Option<u32> };
     (time) => { std::time::Duration };
@@ -305,8 +305,8 @@ macro_rules! setters {
             self
         }
 
-        /// Takes a setting back: it follows the level below again, a connection's the
-        /// manager's and a manager's the default.
+        /// Takes a setting back. A connection's setting follows the manager's again, and a
+        /// manager's the default.
         ///
         /// ```
         /// # use brama::{Brama, ConnectionOptions, Setting};
@@ -417,7 +417,7 @@ macro_rules! holders {
                 names
             }
 
-            /// These changes, and over them `newer`.
+            /// These changes, with `newer` on top of them.
             pub(crate) fn and(&self, newer: &Changes) -> Changes {
                 let both = Changes {
                     $($name: newer.$name.or(self.$name),)*

@@ -2,7 +2,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What these options make of a connection without settings of its own.
+/// These options, applied to a connection without settings of its own.
 fn applied(options: &ConnectionOptions, global: &Overrides) -> Result<Overrides, Error> {
     options.applied_to(&Overrides::NONE, global)
 }
@@ -21,7 +21,7 @@ fn progressive() -> ConnectionOptions {
     ConnectionOptions::new().expiry_strategy(ExpiryStrategy::Progressive)
 }
 
-/// Of each kind values that are out of its range, each with what the error says.
+/// For each kind, values that are out of its range, each with what the error says.
 mod wrong {
     use super::*;
 
@@ -127,7 +127,7 @@ mod wrong {
     }
 }
 
-/// Of each kind a value that is no setting's default.
+/// For each kind, a value that is no setting's default.
 mod other {
     use super::*;
 
@@ -221,8 +221,8 @@ fn every_setting_wins_over_its_default_and_is_taken_back() {
     setting_table!(settings_win_and_are_taken_back);
 }
 
-/// What a call gives or takes back of one setting changes whether circuits are watched only if
-/// the managers' settings are walked for it.
+/// Giving or taking back one setting changes whether circuits are watched only if `concern_starts`
+/// says so.
 macro_rules! what_watches_is_walked_for {
     ([$base:expr] $($(#[$doc:meta])* $name:ident $variant:ident $field:ident: $kind:ident = $default:expr;)*) => {
         $(for options in [

@@ -13,14 +13,14 @@
 //!
 //! - **failures, successes**: of probes, in this generation. They stop at 65 535, the most that
 //!   settings can ask for.
-//! - **keeping**: the successes have left the failures that counted before.
-//! - **held**: a hand made it half-open while the mode was disabled ([`held`](super::held)).
-//! - **raised**: goes on by one when totals were restored beside it (`record/restore.rs`).
+//! - **keeping**: the successes have not cleared the failures that counted before.
+//! - **held**: it was made half-open by hand while the mode was disabled ([`held`](super::held)).
+//! - **raised**: grows by one each time totals are restored beside it (`record/restore.rs`).
 //! - **departing**: a cleanup is about to remove the connection.
 //! - **failed**: the last report was a failure. Two in a row end a ramp.
 //!
-//! A ramp has a generation of its own. So probes that are still out when it begins are late, and
-//! its permits have that generation or the next one, of the closed circuit.
+//! A ramp has a generation of its own. So probes that are still out when it begins are late. A
+//! permit of the ramp has this generation, or the next one, which is that of the closed circuit.
 
 use super::{AFTER_RAMP, CLOSING, PAYLOAD_BITS, PROBING, RAMP, Word};
 
@@ -28,9 +28,9 @@ const COUNT_MASK: u64 = 0xffff;
 const FAILURES_SHIFT: u32 = 16;
 /// A cleanup is about to remove the connection.
 const DEPARTING: u64 = 1 << (PAYLOAD_BITS - 3);
-/// The successes have left the failures.
+/// The successes have not cleared the failures.
 const KEEPING: u64 = 1 << (PAYLOAD_BITS - 4);
-/// A hand made it half-open while the mode was disabled.
+/// It was made half-open by hand while the mode was disabled.
 pub(super) const HELD: u64 = 1 << (PAYLOAD_BITS - 5);
 
 /// How often totals were restored beside this word, modulo 8.
@@ -50,7 +50,7 @@ const _: () = {
 
 // Reading.
 impl Word {
-    /// Probing, or a ramp.
+    /// Whether it is probing, or a ramp.
     #[inline]
     pub(crate) fn is_half_open(self) -> bool {
         self.is_probing() || self.is_ramp()
@@ -109,7 +109,7 @@ impl Word {
         self.moved(PROBING, self.trips(), 0)
     }
 
-    /// One probe more was successful, and clears the failures or leaves them.
+    /// Counts one more successful probe, which clears the failures or leaves them.
     #[must_use]
     pub(crate) fn with_success(self, clears: bool) -> Word {
         let keeping = match clears || self.has_cleared() {
@@ -120,7 +120,7 @@ impl Word {
         word.with_count(0)
     }
 
-    /// One probe more has failed, or was too slow, and does not open the circuit.
+    /// Counts one more probe that failed or was too slow, and that does not open the circuit.
     #[must_use]
     pub(crate) fn with_probe_failure(self) -> Word {
         self.with_count(FAILURES_SHIFT)
@@ -132,7 +132,7 @@ impl Word {
         Word(self.0 + (u64::from(!is_full) << shift))
     }
 
-    /// The probing circuit, after totals were restored.
+    /// The probing circuit, after totals were restored. `None` if it is not probing.
     #[must_use]
     pub(crate) fn with_totals_raised(self) -> Option<Word> {
         let raised = self.0.wrapping_add(1 << RAISED_SHIFT) & RAISED_MASK;

@@ -1,25 +1,25 @@
-//! Words of circuits that a hand has brought where they are: from their first moment on, or while
-//! their mode was disabled.
+//! State words that were set by hand: at registration, or while the mode was disabled.
 
 use super::half_open::HELD;
 use super::{NEVER, OPEN, PROBING, Word};
 
 impl Word {
-    /// Of a circuit that is open from the beginning, and has no trips.
+    /// The word of a circuit that is open from the beginning, and has no trips.
     #[must_use]
     pub(crate) fn born_open(deadline: u64) -> Word {
         Word::NEW.moved(OPEN, 0, deadline)
     }
 
-    /// An open circuit in a new generation, which is no new opening: an exchange that was decided
-    /// from the word before fails.
+    /// The open circuit in a new generation. It is no new opening. An exchange that expects the
+    /// earlier word fails.
     #[must_use]
     pub(crate) fn reopened(self, deadline: u64) -> Word {
         debug_assert!(self.deadline().is_some());
         self.moved(OPEN, self.trips(), deadline.min(NEVER))
     }
 
-    /// Admits probes as soon as the circuit is enabled, which does not close it.
+    /// Half-open and held by hand: it admits probes as soon as the circuit is enabled, and enabling
+    /// does not close it.
     #[must_use]
     pub(crate) fn held_half_open(self) -> Word {
         match self.successes() {
@@ -28,7 +28,7 @@ impl Word {
         }
     }
 
-    /// Whether a hand has made it half-open while the mode was disabled.
+    /// Whether it was made half-open by hand while the mode was disabled.
     pub(crate) fn is_held_half_open(self) -> bool {
         self.successes().is_some() && self.0 & HELD != 0
     }

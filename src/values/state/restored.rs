@@ -1,7 +1,7 @@
 //! Words of restored circuits: a transition from any state to any other, with trips of its own.
 //!
-//! Each has a generation of its own, also where the state stays. So permits that are out are
-//! stale, as after a change by hand.
+//! Each has a generation of its own, even where the state stays the same. So permits that are out
+//! are stale, as after a change by hand.
 
 use super::{CLOSED, OPEN, PROBING, Word};
 use crate::values::state::NEVER;

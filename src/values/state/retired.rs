@@ -1,14 +1,15 @@
 //! The state word of a connection that was removed: final.
 //!
-//! It keeps the generation, and in its payload the mode (3 bits) and the failures in a row (32) that
-//! it had before. Its mode is that of tickets, so the place of the trips distinguishes the two.
+//! It keeps the generation, and in its payload the mode (3 bits) and the failures in a row (32)
+//! that it had before. Tickets have the same mode. The bits in the place of the trips distinguish
+//! the two.
 
 use super::{MODE_SHIFT, PAYLOAD_BITS, RETIRED, State, Word};
 
 const COUNT_BITS: u32 = 32;
 
-/// In the place of a retired word's trips. As a ticket's kind: it owns an engine and no record,
-/// which none does.
+/// Stands in the place of a retired word's trips. As a ticket's kind it would mean that the ticket
+/// owns an engine and no record. No ticket does.
 const RETIRED_KIND: u64 = 1 << (MODE_SHIFT - 3);
 
 impl Word {
@@ -17,7 +18,8 @@ impl Word {
         self.mode() == RETIRED
     }
 
-    /// Of a removed connection: the state and the failures in a row before.
+    /// The state and the failures in a row before the removal. `None` if the connection is not
+    /// removed.
     pub(crate) fn before_removal(self) -> Option<(State, u32)> {
         self.is_retired().then(|| {
             let mode = self.payload() >> COUNT_BITS;

@@ -11,7 +11,7 @@ fn closed(failures: u32) -> Word {
 }
 
 impl Word {
-    /// Both steps.
+    /// Both steps of closing.
     fn closed_by_hand(self, tally: Tally, watched: bool) -> Word {
         self.closing(Closing::Keeping).closed(tally, watched)
     }
@@ -230,7 +230,7 @@ fn a_mark_fits_the_spotless_word_that_has_it_and_no_other() {
             assert_eq!(other.is_spotless_at(one.mark()), fits, "{one:?} {other:?}");
             let is_closed = other.passes_freely() && one.generation() == other.generation();
             assert_eq!(other.is_closed_at(one.mark()), is_closed, "{other:?}");
-            // What a ticket has that owns something, and a probe's.
+            // Tickets that are no marks: two that own something, and a probe's.
             for place in [one.mark() | 9 << 60, one.mark() | 4 << 61 | 9, 4 << 61] {
                 assert!(!other.is_spotless_at(place), "{one:?} {other:?}");
                 let is_closed = other.passes_freely() && other.is_closed_at(place);
