@@ -1,5 +1,5 @@
-//! The overflow path: a kept event that found the ring full is delivered all the same. What
-//! subscribers hear of registrations and removals is in [`lifetimes`](super::lifetimes).
+//! The overflow path: a kept event that finds the ring full is still delivered. What subscribers
+//! hear of registrations and removals is in [`lifetimes`](super::lifetimes).
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -49,17 +49,17 @@ struct Shared {
 }
 
 impl Shared {
-    /// A ring of two, full, and a subscriber for changes of state.
+    /// A full ring of two, and a subscriber to changes of state.
     fn new(newcomer: bool) -> Self {
         Self::without_room(newcomer, &[EventType::StateChange])
     }
 
-    /// A ring of two, full, and a subscriber.
+    /// A full ring of two, and a subscriber to the types in `wanted`.
     fn without_room(newcomer: bool, wanted: &[EventType]) -> Self {
         let mut shared = Self::heard(wanted);
         let filler = record_of(&shared.context, "filler");
         filler.learn_interest(&*shared.bus);
-        // Two fill it; a third makes it known as full.
+        // Two events fill the ring; the third finds it full and records that.
         for _ in 0..if newcomer { 3 } else { 2 } {
             filler.half_open(&shared.context).expect("registered");
             filler.reset(&shared.context).expect("registered");
@@ -71,12 +71,12 @@ impl Shared {
         shared
     }
 
-    /// An empty ring, and a record that does not know yet what is wanted of it.
+    /// An empty ring, and a record that does not know yet which events subscribers want.
     fn just_registered() -> Self {
         Self::heard(&[EventType::StateChange])
     }
 
-    /// [`Shared::just_registered`], where the subscriber wants these.
+    /// [`Shared::just_registered`], with a subscriber to the types in `wanted`.
     fn heard(wanted: &[EventType]) -> Self {
         let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let context = Context::new(
@@ -116,8 +116,7 @@ impl Shared {
         }
     }
 
-    /// What the engine does to subscribe, where `finds` says whether the record is found
-    /// in the table.
+    /// Subscribes as the engine does. `finds` returns whether the table has the record.
     fn subscribe(&self, finds: impl FnOnce() -> bool) {
         let filter = EventFilter::new().types([EventType::StateChange]);
         let interest = filter.interest_in(self.record.key());
@@ -146,12 +145,12 @@ impl Shared {
         done.expect("registered");
     }
 
-    /// What the driver does in a turn.
+    /// One turn of the driver.
     fn round(&self) {
         self.round_with(&[]);
     }
 
-    /// [`Shared::round`], where these records were found before, on the stack.
+    /// [`Shared::round`], with records that the driver has already found on the stack.
     fn round_with(&self, found: &[RecordRef]) {
         let late = || {
             let waiting = self.context.attention.take_all();
@@ -166,7 +165,7 @@ impl Shared {
         assert_eq!(dispatched, Dispatched::Done);
     }
 
-    /// The state that the subscriber has heard of last.
+    /// The latest state that was delivered to the subscriber.
     fn told(&self) -> Option<State> {
         let name = self.record.key().to_buf();
         let events = self.queue.drain(64);
@@ -213,7 +212,7 @@ fn check(
     });
 }
 
-// Not an opening, which leaves the record on the stack for its expiry in any case.
+// The change is no opening: an opening always leaves the record on the stack, for its expiry.
 #[test]
 fn a_change_that_found_no_room_is_told() {
     check(2, &[State::HalfOpen], || Shared::new(false));
@@ -264,7 +263,7 @@ fn an_expiry_that_two_threads_see_is_told_once() {
     });
 }
 
-/// It is found on the stack twice, and misses another event in between.
+/// The driver finds a record on the stack twice, and the record misses another event in between.
 #[test]
 fn a_record_that_is_found_twice_loses_nothing() {
     let mut builder = loom::model::Builder::new();
@@ -322,8 +321,8 @@ fn a_change_beside_a_reporter_that_learns(changes_last: bool) {
     });
 }
 
-/// A connection is registered, one thread subscribes, and another one reports, all at
-/// once. A subscriber that then changes something receives it.
+/// One thread registers a connection, another one subscribes, and a third one reports. A
+/// subscriber that then changes the state receives that change.
 #[test]
 fn a_change_after_a_subscription_is_told() {
     let mut builder = loom::model::Builder::new();
@@ -366,14 +365,14 @@ fn a_change_after_a_subscription_is_told() {
     });
 }
 
-/// A subscriber that still finds the state as it was receives its change.
+/// A subscriber that still sees the old state receives the change.
 #[test]
 fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
         let shared = Arc::new(Shared::unheard());
-        // There is no subscriber yet, so it need not ask any more.
+        // There is no subscriber yet, so the record knows that no event is wanted.
         shared.record.learn_interest(&*shared.bus);
         let subscribes = thread::spawn({
             let shared = shared.clone();
@@ -395,7 +394,8 @@ fn a_change_that_a_subscriber_does_not_see_yet_is_told() {
     });
 }
 
-/// The first report learns while somebody unsubscribes: what is left is what is wanted.
+/// The first report learns the interest while another thread unsubscribes. In the end the interest
+/// is that of the subscribers that are left.
 #[test]
 fn interest_that_is_learned_late_is_not_stale() {
     let mut builder = loom::model::Builder::new();

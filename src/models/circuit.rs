@@ -22,17 +22,17 @@ pub(super) struct Circuit {
     pub(super) context: Context,
     pub(super) record: RecordRef,
     pub(super) clock: ManualClock,
-    /// A ticket that is out.
+    /// The ticket of a call that is under way.
     pub(super) ticket: Mutex<Option<Ticket>>,
 }
 
-/// A circuit that opens at the second failure, for 100 ms, and what else `more` says.
+/// A circuit that opens at the second failure, for 100 ms, with further settings from `more`.
 fn circuit(more: fn(ConnectionOptions) -> ConnectionOptions) -> Circuit {
-    // No subscriber wants to hear of it: reports take the shortest way.
+    // No subscriber wants its events, so reports take the fast path.
     circuit_heard_by(std::sync::Arc::new(Nowhere), more)
 }
 
-/// The same circuit, with a place for its events.
+/// [`circuit`], with `sink` for its events.
 pub(super) fn circuit_heard_by(
     sink: std::sync::Arc<dyn EventSink>,
     more: fn(ConnectionOptions) -> ConnectionOptions,
@@ -75,7 +75,7 @@ impl Circuit {
         self.record.reset(&self.context).expect("registered");
     }
 
-    /// Gives the circuit these settings, as `Engine::configure_record` does.
+    /// Gives the circuit `options`, as `Engine::configure_record` does.
     pub(super) fn configure(&self, options: &ConnectionOptions) {
         loop {
             let current = self.record.profile();
@@ -114,8 +114,8 @@ impl Drop for Circuit {
 
 type Outcomes<T> = std::sync::Arc<Mutex<HashSet<T>>>;
 
-/// Runs both parties on a circuit in all interleavings, and returns the set of
-/// what `finally` saw.
+/// Runs both parties on a circuit in all interleavings, and returns the set of all results of
+/// `finally`.
 pub(super) fn explore<A, B, T>(
     prepare: fn(&Circuit),
     first: fn(&Circuit) -> A,
@@ -130,7 +130,7 @@ where
     explore_with(|options| options, 3, prepare, first, second, finally)
 }
 
-/// [`explore`] of a circuit with further settings, and so many preemptions.
+/// [`explore`] with further settings, and with a bound on the preemptions.
 pub(super) fn explore_with<A, B, T>(
     settings: fn(ConnectionOptions) -> ConnectionOptions,
     preemptions: usize,
@@ -151,7 +151,7 @@ where
         let seen = outcomes.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
-        // A change of settings beside another one takes many.
+        // Two changes of settings at once take many.
         builder.max_branches = 4_000;
         builder.check(move || {
             let circuit = Arc::new(circuit(settings));
@@ -177,8 +177,8 @@ where
     outcomes.lock().unwrap().clone()
 }
 
-/// Asserts that an outcome is one of these. Inside of the executions, so that a model which is
-/// broken fails at once.
+/// Asserts that an outcome is one of `allowed`, and returns it. Called in each execution, so that a
+/// broken model fails at once.
 pub(super) fn one_of<T: PartialEq + Debug>(allowed: &[T], seen: T) -> T {
     assert!(allowed.contains(&seen), "{seen:?}");
     seen

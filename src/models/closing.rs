@@ -1,4 +1,5 @@
-//! Closing a circuit takes two words: [`parked`](crate::circuit::record) with the state word.
+//! Closing a circuit, which changes two words: the state word and the parked word (`parked` in
+//! [`record`](crate::circuit::record)).
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ fn closing_by_hand_keeps_the_count() {
     assert_eq!(seen, [(State::Closed, 1, 1)].into());
 }
 
-/// A failure of an open circuit comes before the closing, which keeps the count; or after it, and
-/// opens the circuit again.
+/// A failure of an open circuit comes before the closing, which keeps its count. Or it comes after
+/// the closing, and opens the circuit again.
 ///
 /// Mutations: `a-failure-while-open-that-stores`, `a-word-read-before-what-is-parked`,
 /// `closing-despite-a-failed-seal`, `closing-without-a-seal`, `parking-by-a-store`,
@@ -64,7 +65,7 @@ fn a_success_and_the_last_failure_agree() {
         |circuit| circuit.fail(None).expect("counted"),
         |circuit, (), count| (count, circuit.seen()),
     );
-    // The success before the failure, or after the opening, where it clears the count.
+    // The success came before the failure, or after the opening, and cleared the count.
     let before = (1, (State::Closed, 1, 0));
     let after = (2, (State::Open, 0, 1));
     assert_eq!(seen, [before, after].into());
@@ -96,7 +97,7 @@ fn no_failure_is_left_that_a_success_should_have_cleared() {
         |circuit, (), ()| circuit.seen(),
     );
     let before = (State::Closed, 0, 1);
-    // It sees the dependency healthy, so that the next opening is the first.
+    // A success of a closed circuit clears the trips: the next opening is the first again.
     let after = (State::Closed, 0, 0);
     assert_eq!(seen, [before, after].into());
 }
@@ -110,7 +111,7 @@ fn a_failure_beside_a_reset_is_forgotten_or_the_first() {
         |circuit| circuit.fail(None).expect("counted"),
         |circuit, (), count| one_of(&EXPECTED, (count, circuit.seen())),
     );
-    // Before the reset, and after it.
+    // The failure came before the reset, or after it.
     const EXPECTED: [(u32, (State, u32, u32)); 2] =
         [(2, (State::Closed, 0, 0)), (1, (State::Closed, 1, 0))];
     assert_eq!(seen, EXPECTED.into());
@@ -147,8 +148,8 @@ fn a_failure_beside_the_end_of_an_opening_counts_in_one_of_both_states() {
     assert_eq!(seen, [while_open, while_half_open].into());
 }
 
-/// A failure that was too slow for the open state is one of the half-open state, and opens. It does
-/// not change the count of a half-open circuit that another thread has read.
+/// A failure that misses the end of the open state counts in the half-open state, and opens the
+/// circuit. It does not change a count of the half-open circuit that another thread has read.
 ///
 /// Mutation: `half-open-without-taking-over`.
 #[test]
@@ -188,7 +189,8 @@ fn a_success_of_an_open_circuit_clears_nothing_later() {
     assert_eq!(seen, expected.into());
 }
 
-/// The same of an opening by a failure, which has to be written out when it ends.
+/// As in `a_failure_beside_the_end_of_an_opening_counts_in_one_of_both_states`, but a failure has
+/// opened the circuit. That failure has to be written out when the opening ends.
 ///
 /// Mutations: `leaving-without-writing-out`, `leaving-despite-a-failed-parking`.
 #[test]
@@ -231,8 +233,8 @@ fn who_looks_sees_both_words_of_one_moment() {
     assert_eq!(seen, [(State::Closed, 1, 0), (State::Open, 2, 1)].into());
 }
 
-/// One party has read what is parked, and parks its own when the other one has cleared the count
-/// and is about to change the state, or has changed it.
+/// One party has read the parked word, and parks its tally. Meanwhile the other party has cleared
+/// the count and is about to change the state, or has changed it.
 ///
 /// Mutations: `parked-without-a-serial`, `leaving-despite-a-failed-parking`.
 #[test]
@@ -260,12 +262,12 @@ fn a_failing_probe_and_an_opening_by_hand_agree() {
         |circuit| circuit.fail(None).expect("counted"),
         |circuit, (), count| one_of(&[EXPECTED], (count, circuit.seen())),
     );
-    // Whichever is first opens. The failure counts while half-open or while open.
+    // The first of the two opens. The failure counts while half-open or while open.
     const EXPECTED: (u32, (State, u32, u32)) = (2, (State::Open, 2, 2));
     assert_eq!(seen, [EXPECTED].into());
 }
 
-/// Two states that begin in one: closed by one party, half-open by the other.
+/// Of two changes of one state, one party closes the circuit, and the other makes it half-open.
 ///
 /// Mutation: `closing-finished-by-a-store`.
 #[test]
@@ -280,8 +282,8 @@ fn a_closing_is_finished_only_in_its_state() {
         |circuit, (), count| one_of(&EXPECTED, (count, circuit.seen())),
     );
     const EXPECTED: [(u32, (State, u32, u32)); 2] = [
-        // Closed first: half-open without an opening, and then opened. Or half-open, closed, and
-        // the second failure in a row opens.
+        // Closed, half-open, and opened by the failure. Or half-open, closed, and opened by the
+        // second failure in a row.
         (2, (State::Open, 2, 2)),
         // Half-open, opened, closed.
         (2, (State::Closed, 2, 2)),
@@ -289,8 +291,8 @@ fn a_closing_is_finished_only_in_its_state() {
     assert_eq!(seen, EXPECTED.into());
 }
 
-/// Settings that need the start of each call come while the circuit is closed by hand: it is
-/// watched in the end, whichever comes first.
+/// One thread gives settings that need the start of each call, while another one closes the circuit
+/// by hand. In the end the circuit is watched, whichever comes first.
 ///
 /// Mutations: `closing-without-a-second-look-at-the-settings`, `closing-without-a-fence`.
 #[test]
@@ -307,7 +309,7 @@ fn a_circuit_that_closes_beside_a_change_of_settings_is_watched() {
     assert_eq!(seen, [(true, State::Closed)].into());
 }
 
-/// Of two changes of settings the last one decides whether the circuit is watched.
+/// The last of two changes of settings decides whether the circuit is watched.
 ///
 /// Mutation: `watching-without-a-second-look`.
 #[test]

@@ -1,4 +1,5 @@
-//! A cleanup beside those who come in its way: [`departure`](crate::circuit::record::Departure).
+//! A cleanup beside threads that use the connection:
+//! [`departure`](crate::circuit::record::Departure).
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use crate::values::event::Report;
 use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
 
-/// As long ago as a cleanup asks for.
+/// The inactive threshold of the cleanup, in ms.
 const LONG: u64 = 10;
 
 fn idle(circuit: &Circuit) {
     circuit.clock.advance(Duration::from_millis(LONG));
 }
 
-/// Whether it removed the connection.
+/// Returns whether the cleanup removed the connection.
 fn clean_up(circuit: &Circuit) -> bool {
     let (context, record) = (&circuit.context, &circuit.record);
     let guard = reclaim::pin();
@@ -28,8 +29,8 @@ fn clean_up(circuit: &Circuit) -> bool {
     }
 }
 
-/// Of a cleanup and an operation beside it, which answers whether it found the connection: one
-/// wins, and never both.
+/// Runs a cleanup beside `operation`, which returns whether it found the connection. Exactly one of
+/// the two wins.
 fn one_of_two_wins(operation: fn(&Circuit) -> bool) {
     let seen = explore(idle, clean_up, operation, |circuit, is_removed, is_done| {
         assert_eq!(is_removed, circuit.record.is_retired());
@@ -38,7 +39,7 @@ fn one_of_two_wins(operation: fn(&Circuit) -> bool) {
     assert_eq!(seen, [(true, false), (false, true)].into());
 }
 
-/// A monitor that asks all the time does not keep a connection registered.
+/// A monitor that queries a connection all the time does not keep it registered.
 ///
 /// Mutation: `a-question-that-keeps-the-connection`.
 #[test]
@@ -112,7 +113,7 @@ fn a_cleanup_loses_no_success_by_name() {
     });
 }
 
-/// A permit by name: it holds no reference, and leaves nothing but a mark.
+/// A permit by name holds no reference. It leaves only a mark.
 ///
 /// Mutations: `an-admission-by-name-without-a-mark`, `an-admission-by-name-without-a-second-look`.
 #[test]
@@ -125,7 +126,8 @@ fn a_cleanup_loses_no_admission_by_name() {
     });
 }
 
-/// Closed by hand, which it was already: nothing but a touch, and a reference that is given back.
+/// Closing a circuit that is closed already changes nothing. It only touches the record, and takes
+/// a reference that it gives back.
 ///
 /// Mutations: `departing-without-asking-again`, `asking-again-before-counting-references`.
 #[test]
@@ -154,7 +156,7 @@ fn a_cleanup_removes_no_half_open_circuit_whose_probe_is_out() {
     assert_eq!(seen, [(true, false), (false, true)].into());
 }
 
-/// What counts is what was there before, whichever thread takes the mark away.
+/// The failures count as before, whichever thread takes the mark away.
 ///
 /// Mutation: `staying-without-what-counts`.
 #[test]
@@ -174,7 +176,7 @@ fn a_connection_that_stays_is_as_it_was() {
     assert_eq!(seen, [None, Some((State::Closed, 1, 0))].into());
 }
 
-/// A cleanup was stopped for good after its mark, as in the child of a fork.
+/// A cleanup has set its mark and never goes on, as in the child of a fork.
 fn marked(circuit: &Circuit) {
     idle(circuit);
     let now = circuit.context.clock.now();

@@ -17,16 +17,16 @@ use crate::sys::manual_clock::ManualClock;
 use crate::values::event::Report;
 use crate::values::settings::{Config, Global};
 
-/// What the parties do at once: leave, move, sleep.
+/// What a party does: leave, move or sleep.
 type Party = fn(&Engine, &RecordRef) -> bool;
 
-/// Leaves an opening, and is stopped before it wakes the driver.
+/// Leaves a record whose circuit has opened, and is stopped before it wakes the driver.
 fn leaves(engine: &Engine, record: &RecordRef) -> bool {
     engine.context.attention.leave(record, || record.share());
     true
 }
 
-/// Moves what was left into the plan. Whether that was something.
+/// Moves the records that were left into the plan. Returns whether the plan has something to do.
 fn moves(engine: &Engine, _: &RecordRef) -> bool {
     engine.with_plan(|plan| {
         plan.take_in(engine, 0);
@@ -34,13 +34,13 @@ fn moves(engine: &Engine, _: &RecordRef) -> bool {
     })
 }
 
-/// Whether the driver sleeps until a later moment.
+/// The driver lies down. Returns whether it sleeps.
 fn sleeps(engine: &Engine, _: &RecordRef) -> bool {
     engine.lies_down_until(1_000)
 }
 
-/// A reporter leaves an opening and is stopped before it wakes the driver. Another thread moves the
-/// opening into the plan, while the driver lies down until a later moment.
+/// A reporter leaves a record whose circuit has opened, and is stopped before it wakes the driver.
+/// Another thread moves the record into the plan, while the driver lies down until a later time.
 #[test]
 fn the_driver_does_not_sleep_over_what_another_thread_moves_into_the_plan() {
     // The party that is spawned first runs first, and loom misses some of the executions in which

@@ -1,4 +1,5 @@
-//! Registrations beside what changes for all connections: [`engine`](crate::manager::engine).
+//! Registrations beside changes that concern all connections:
+//! [`engine`](crate::manager::engine).
 //!
 //! No party runs in a model's main thread, which loom explores incompletely.
 
@@ -92,9 +93,9 @@ fn a_registration_and_a_change_of_the_mode_do_not_miss_each_other() {
     });
 }
 
-/// A permit that was given by the first registration of a name, and is reported while the name is
-/// unregistered and registered again. Both registrations begin in the same state, so the number
-/// alone distinguishes them.
+/// A permit of the first registration of a name is reported while the name is unregistered and
+/// registered again. Both registrations begin in the same state, so only the registration's number
+/// distinguishes them.
 ///
 /// Mutation: `a-trace-without-its-number`.
 #[test]

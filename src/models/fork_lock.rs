@@ -1,4 +1,4 @@
-//! The lock that a fork cannot leave held: here, that it is one.
+//! Mutual exclusion of the lock that a fork cannot leave held.
 //!
 //! | mutation | caught by |
 //! |---|---|

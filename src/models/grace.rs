@@ -1,4 +1,5 @@
-//! Sections: what a reader holds is not destroyed, and everything is in the end.
+//! Read sections: no object is destroyed while a reader uses it, and every retired object is
+//! destroyed in the end.
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -8,8 +9,8 @@
 //! | `putting-bags-back-relaxed` | `bags_change_hands` |
 //! | `giving-a-reader-back-relaxed`, `taking-a-reader-relaxed` | `a_reader_changes_hands` |
 //!
-//! `Awaited::is_over` without the comparison of sections does no harm to readers, only to
-//! memory, and no model says so; it is in the unit tests.
+//! If `Awaited::is_over` did not compare sections, memory would be freed late. No reader would
+//! notice, so no model fails. A unit test covers it.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -18,19 +19,19 @@ use loom::thread;
 use crate::reclaim::grace::{Domain, Reader};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Something to look at while it is there.
+/// An object that readers use until it is destroyed.
 struct Object {
     alive: UnsafeCell<bool>,
     /// How often it was destroyed.
     destroyed: AtomicU32,
 }
 
-// SAFETY: loom checks.
+// SAFETY: loom checks the order of all uses of the cell.
 unsafe impl Sync for Object {}
 // SAFETY: numbers, which any thread may have; loom checks the order of their uses.
 unsafe impl Send for Object {}
 
-/// A link to an object that one thread takes away.
+/// A link to an object. One thread unlinks and retires the object.
 struct Place {
     link: AtomicPtr<Object>,
     object: Arc<Object>,
@@ -62,9 +63,9 @@ impl Place {
     }
 
     fn follow(&self) {
-        // SAFETY: null, or an object that outlives the model; what is in it, loom checks.
+        // SAFETY: null, or the object of `self.object`, which outlives this call.
         if let Some(object) = unsafe { self.link.load(Ordering::Acquire).as_ref() } {
-            // SAFETY: it outlives the model; loom finds a read that meets the destruction.
+            // SAFETY: a shared read; loom fails the model if it overlaps with `destroy`.
             assert!(object.alive.with(|alive| unsafe { *alive }));
         }
     }
@@ -72,13 +73,13 @@ impl Place {
     fn take_away(&self, reader: &Reader) {
         reader.enter();
         let object = self.link.swap(std::ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: unlinked, by this thread alone.
+        // SAFETY: the swap has unlinked it, and no other thread retires it.
         unsafe { reader.retire(object.cast(), destroy) };
         reader.seal_soon();
         reader.leave();
     }
 
-    /// Once all are outside.
+    /// Asserts that the object is destroyed once all readers are outside.
     fn is_destroyed_in_the_end(&self) {
         self.domain.take_reader().seal();
         assert_eq!(self.object.destroyed.load(Ordering::Relaxed), 1);
@@ -86,9 +87,9 @@ impl Place {
 }
 
 unsafe fn destroy(object: *mut ()) {
-    // SAFETY: it outlives the model.
+    // SAFETY: `Place::object` keeps it alive.
     let object = unsafe { &*object.cast::<Object>() };
-    // SAFETY: loom checks.
+    // SAFETY: loom fails the model if this overlaps with a read.
     object.alive.with_mut(|alive| unsafe { *alive = false });
     object.destroyed.fetch_add(1, Ordering::Relaxed);
 }
@@ -99,7 +100,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// One thread reads, the other takes away.
+/// One thread reads, and the other one unlinks the object.
 fn side_by_side(reads: fn(&Place, &Reader), takes: fn(&Place, &Reader)) {
     check(3, move || {
         let place = Place::new();
@@ -140,7 +141,7 @@ fn the_end_of_a_section_is_seen_through_the_next() {
     side_by_side(enters_again, take_away_and_look_again);
 }
 
-/// The bag may have to wait at first.
+/// Seals again, since the bag may have to wait at first.
 fn take_away_and_look_again(place: &Place, reader: &Reader) {
     place.take_away(reader);
     reader.seal();
@@ -152,7 +153,7 @@ fn bags_change_hands() {
         let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
         let places = [Place::within(domain), Place::within(domain)];
         let [mine, other] = [(); 2].map(|()| domain.take_reader());
-        // Inside, so that the bags have to wait.
+        // Inside a section, so that the bags have to wait.
         let outside = domain.take_reader();
         outside.enter();
         let sealing = thread::spawn({
@@ -182,7 +183,7 @@ fn a_reader_changes_hands() {
             }
         });
         let next = place.domain.take_reader();
-        // Before a barrier could hide what is missing.
+        // First, since a barrier could hide a missing Acquire.
         next.seal();
         place.read(next);
         place.domain.give_back(next);

@@ -32,7 +32,7 @@ impl Item {
     }
 }
 
-// SAFETY: the link is one field; a reference is an `Arc`'s pointer.
+// SAFETY: `link` always returns the same field, and a reference is the pointer of an `Arc`.
 unsafe impl Linked for Item {
     type Ref = Arc<Item>;
 
@@ -45,7 +45,7 @@ unsafe impl Linked for Item {
     }
 
     unsafe fn from_raw(pointer: NonNull<Self>) -> Arc<Item> {
-        // SAFETY: it came from `into_raw`.
+        // SAFETY: the contract of `from_raw`: the pointer came from `into_raw`.
         unsafe { Arc::from_raw(pointer.as_ptr()) }
     }
 }
@@ -184,7 +184,7 @@ fn the_sleeper_or_the_ringer_sees_the_other() {
     });
 }
 
-/// The wake itself may have gone to a callback that slept.
+/// A sleeping callback may have consumed the wake itself.
 #[test]
 fn who_was_woken_sees_why() {
     loom::model(|| {
@@ -212,7 +212,8 @@ fn who_was_woken_sees_why() {
 }
 
 /// A reporter leaves work while a shutdown ends the driver, and a thread that waits for a queue
-/// gets up: the reporter learns that no driver comes, or the thread that shuts down finds the work.
+/// gets up. The reporter learns that the driver has ended, or the thread that shuts down finds the
+/// work.
 #[test]
 fn what_comes_beside_the_end_is_taken_by_one_of_both() {
     loom::model(|| {

@@ -43,7 +43,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A party that does something with the ring.
+/// Spawns a thread that runs `act` on the ring.
 fn party<R: 'static>(
     ring: &Arc<LastCalls>,
     act: impl FnOnce(&LastCalls) -> R + 'static,
@@ -52,7 +52,7 @@ fn party<R: 'static>(
     thread::spawn(move || act(&ring))
 }
 
-/// Reports of generation 1, one after the other.
+/// Spawns a thread that makes these reports of generation 1, one after the other.
 fn reporter<const MANY: usize>(
     ring: &Arc<LastCalls>,
     outcomes: [Outcome; MANY],
@@ -62,7 +62,7 @@ fn reporter<const MANY: usize>(
     })
 }
 
-/// A ring after some reports of generation 1.
+/// A ring of `many` slots, after these reports of generation 1.
 fn ring<const MANY: usize>(many: u32, outcomes: [Outcome; MANY]) -> Arc<LastCalls> {
     let ring = LastCalls::new(many);
     for outcome in outcomes {
@@ -71,8 +71,8 @@ fn ring<const MANY: usize>(many: u32, outcomes: [Outcome; MANY]) -> Arc<LastCall
     Arc::new(ring)
 }
 
-/// Two reporters, each of which claims and settles step by step: what counts in the end are the
-/// outcomes of the last positions.
+/// Two reporters claim and settle in separate steps. In the end the outcomes of the last positions
+/// count.
 #[test]
 fn the_last_positions_count() {
     let ends = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
@@ -99,8 +99,8 @@ fn the_last_positions_count() {
     assert_eq!(*ends.lock().unwrap(), [(0, 1), (1, 0)].into());
 }
 
-/// Of two that fail at once, the one that changes the sums last sees both, as failures and as
-/// calls. Otherwise neither might open a circuit that both together should.
+/// Of two reporters that fail at once, the one that changes the sums last sees both failures and
+/// both calls. Otherwise two failures that together should open the circuit might not.
 ///
 /// Mutations: `a-position-stored-without-comparing`, `last-calls-sums-stored-without-comparing`,
 /// `calls-of-the-position`, `last-calls-sums-read-relaxed`.
@@ -115,7 +115,7 @@ fn the_last_of_two_failures_sees_both() {
     });
 }
 
-/// Each of two writes over what another one has written.
+/// Two reporters overwrite outcomes in the same slot.
 ///
 /// Mutation: `an-outcome-stored-without-comparing`.
 #[test]
@@ -133,8 +133,8 @@ fn outcomes_that_take_each_others_place_are_counted_once() {
     });
 }
 
-/// A failure is stopped before it writes. A good report takes its slot, and has nothing to take
-/// out: the failure must find that out by itself.
+/// A failure is stopped before it writes. A good report takes the same slot, and finds nothing to
+/// take out. So the failure itself must notice that it was overtaken.
 ///
 /// Mutations: `a-claim-without-its-fence`, `an-entry-without-its-fence`,
 /// `an-entry-that-stays-when-overtaken`.
@@ -151,8 +151,8 @@ fn a_failure_that_is_overtaken_while_it_writes_takes_its_entry_out() {
     });
 }
 
-/// A failure is stopped before it writes. Another one takes its slot and replaces what it wrote,
-/// or comes first.
+/// A failure is stopped before it writes, and a slow call takes the same slot. Each of the two may
+/// write first.
 ///
 /// Mutation: `an-entry-taken-out-that-was-replaced`.
 #[test]
@@ -183,13 +183,14 @@ fn a_failure_that_was_overtaken_is_dropped() {
         late.join().unwrap();
         others.join().unwrap();
         assert_eq!(ring.counts(generation(1)), counts(2, 0, 1));
-        // The later outcome is in the slot, to be taken out.
+        // The later outcome is in its slot, and the next lap takes it out.
         let left = [(); 2].map(|()| ring.report(generation(1), GOOD));
         assert_eq!(left[1], counts(2, 0, 0));
     });
 }
 
-/// The next report takes out the failure of a lap before, while its own report replaces it.
+/// A report replaces the failure of the lap before in its slot. The next report, which finds that
+/// slot unwritten, takes the same failure out.
 #[test]
 fn what_two_take_out_leaves_the_sums_once() {
     check(3, || {
@@ -222,7 +223,7 @@ fn a_report_beside_a_restart_counts_before_or_after() {
             }
         }
         seen.lock().unwrap().insert(now.calls);
-        // What is left in the slots is not in these sums.
+        // Outcomes of generation 1 are left in the slots, and do not count.
         for calls in 1..=3 {
             let now = ring.report(generation(2), SLOW);
             assert_eq!(now, counts(calls.min(2), 0, calls.min(2)));
@@ -255,7 +256,7 @@ fn a_stopped_report_leaves_a_newer_generation_alone() {
     });
 }
 
-/// Two report in a generation that neither the ring nor the sums know yet.
+/// Two reporters begin a generation that neither the ring nor the sums have yet.
 #[test]
 fn a_generation_begins_once() {
     check(3, || {
@@ -267,7 +268,7 @@ fn a_generation_begins_once() {
     });
 }
 
-/// The sums follow the head to a new generation, and a reader comes in between.
+/// A reader reads after the head has gone on to a new generation, and before the sums have.
 ///
 /// Mutation: `sums-of-another-epoch-that-count`.
 #[test]

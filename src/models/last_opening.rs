@@ -1,5 +1,5 @@
-//! What is written of the last opening, by threads that may be stopped before they write it:
-//! [`last_opening`](crate::circuit::record).
+//! The note of the last opening, by threads that may be stopped before they write it:
+//! `last_opening` in [`record`](crate::circuit::record).
 
 use std::time::Duration;
 
@@ -31,15 +31,15 @@ fn state_and_cause(circuit: &Circuit) -> (State, Option<Cause>) {
     (status.state, status.cause)
 }
 
-/// Opened and closed by hand, and one failure away from the next opening.
+/// The circuit was opened and closed by hand, and the next failure opens it.
 fn after_an_opening_by_hand(circuit: &Circuit) {
     open(circuit);
     close(circuit);
     fail(circuit);
 }
 
-/// A circuit that failures opened is never said to be open by hand, as it was before: not within
-/// the same millisecond either.
+/// A circuit that failures have opened never shows the cause of its earlier opening by hand, even
+/// within the same millisecond.
 ///
 /// Mutations: `the-cause-of-another-opening`, `a-cause-written-relaxed`, `a-cause-read-relaxed`.
 #[test]
@@ -58,7 +58,7 @@ fn a_cause_is_that_of_its_own_opening_or_none() {
     assert_eq!(seen, expected.into());
 }
 
-/// The cause of an opening that has ended is not that of the one before.
+/// A circuit whose opening has ended does not show the cause of the opening before.
 ///
 /// Mutation: `an-opening-that-ends-unwritten`.
 #[test]
@@ -144,8 +144,8 @@ fn an_opening_that_is_written_late_leaves_a_later_one() {
     assert_eq!(seen, expected.into());
 }
 
-/// The length of another opening, or of an earlier deadline, is not taken for this one's,
-/// whatever bits of the deadlines agree: a rejection would promise too short a wait.
+/// A noted length is used only for its own opening and its own deadline, even if the low bits of
+/// two deadlines agree. Otherwise a rejection would promise too short a wait.
 ///
 /// Mutations: `the-cause-of-another-opening`, `a-deadline-moved-without-a-note`.
 #[test]

@@ -1,8 +1,8 @@
-//! Nodes that are used again: [`leaked_registry`](crate::sys::leaked_registry).
+//! Nodes that are reused: [`leaked_registry`](crate::sys::leaked_registry).
 //!
-//! What a user keeps in a node is plain memory here, so that loom sees a second user beside the
-//! first, and one who does not find what the first has left. The readers of
-//! [`grace`](super::grace) change hands in the same way, with more around it.
+//! A user keeps plain memory in a node here. So loom detects a second user at the same time, and a
+//! later user that does not see what the first has left. The readers of [`grace`](super::grace)
+//! change hands in the same way, with more around it.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -10,13 +10,14 @@ use loom::thread;
 
 use crate::sys::leaked_registry::{Leaked, LeakedRegistry};
 
-/// What the user of a node writes, and what all may read.
+/// `uses` is written by the user of a node. `content` may be read by all threads.
 struct Value {
     uses: UnsafeCell<u32>,
     content: UnsafeCell<u32>,
 }
 
-// SAFETY: `content` is written before a node is shared, and `uses` by its user; loom checks.
+// SAFETY: `content` is written before a node is shared, and `uses` only by the node's user; loom
+// checks both.
 unsafe impl Sync for Value {}
 
 impl Value {
@@ -25,14 +26,14 @@ impl Value {
             uses: UnsafeCell::new(0),
             content: UnsafeCell::new(0),
         };
-        // SAFETY: not shared yet.
+        // SAFETY: `value` is not shared yet.
         value.content.with_mut(|content| unsafe { *content = 1 });
         value
     }
 
-    /// Says how often the node was used before.
+    /// Counts a use. Returns how often the node was used before.
     fn use_it(&self) -> u32 {
-        // SAFETY: the caller has taken the node; loom finds a second user.
+        // SAFETY: the caller has taken the node; loom detects a second user.
         self.uses.with_mut(|uses| unsafe {
             *uses += 1;
             *uses - 1
@@ -40,7 +41,7 @@ impl Value {
     }
 
     fn look(&self) {
-        // SAFETY: it is not written once it is shared; loom checks.
+        // SAFETY: `make` alone writes the content, before the node is shared; loom checks.
         assert_eq!(self.content.with(|content| unsafe { *content }), 1);
     }
 }

@@ -1,5 +1,6 @@
-//! What subscribers hear of a connection's life: its registration first and once, its
-//! removal if they have heard of its registration, both or neither.
+//! What subscribers hear of a connection's life: its registration first and once, and its removal
+//! if they have heard of the registration. A full ring may lose both events, but not one of them
+//! alone.
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -28,7 +29,7 @@ use crate::sys::manual_clock::ManualClock;
 use crate::values::event::{Event, EventFilter, EventType, Occurrence};
 use crate::values::settings::Global;
 
-/// One connection that comes and goes, and those who listen.
+/// One connection that is registered and removed, and its subscribers.
 struct World {
     context: Context,
     bus: std::sync::Arc<Bus>,
@@ -36,8 +37,8 @@ struct World {
     /// 1: the record can be found.
     table: AtomicU32,
     heard: std::sync::Arc<std::sync::Mutex<Vec<Event>>>,
-    /// Two whose callbacks hear the same. Made beforehand: loom does not see how the list of
-    /// subscribers is handed over.
+    /// Two subscribers whose callbacks write to `heard`. They are made beforehand, since loom does
+    /// not see how the list of subscribers is handed over.
     subscribers: [std::sync::Arc<Subscriber>; 2],
 }
 
@@ -53,7 +54,7 @@ fn record_of(context: &Context, name: &str) -> RecordRef {
 }
 
 impl World {
-    /// Without a subscriber.
+    /// A world without a subscriber.
     fn new() -> Self {
         let bus = std::sync::Arc::new(Bus::new(Notices::new(2)));
         let context = Context::new(
@@ -78,12 +79,12 @@ impl World {
         }
     }
 
-    /// With a subscriber, and a ring that has run full before the connection was made.
+    /// A world with a subscriber, and a ring that was full before the connection was made.
     fn without_room() -> Self {
         let mut world = World::new();
         world.subscribe(0);
         let fillers = [(); 3].map(|()| record_of(&world.context, "filler"));
-        // Two fill it; the third makes it known as full.
+        // Two events fill the ring; the third finds it full and records that.
         fillers
             .iter()
             .for_each(|one| one.notify_registration(&world.context));
@@ -91,8 +92,8 @@ impl World {
         world
     }
 
-    /// With a subscriber, a ring that has run full before the connection was registered
-    /// and is full again, and the registration waiting in it.
+    /// [`World::without_room`], but the connection's registration waits in the ring, which is full
+    /// again.
     fn with_the_last_room() -> Self {
         let world = World::without_room();
         world.bus.discard(Vec::new());
@@ -101,7 +102,7 @@ impl World {
         world
     }
 
-    /// What the engine does to register.
+    /// Registers as the engine does.
     fn register(&self) {
         self.table.swap(1, Ordering::AcqRel);
         fence_after_rmw();
@@ -110,7 +111,7 @@ impl World {
         }
     }
 
-    /// What the engine does to unregister. False if there is nothing.
+    /// Unregisters as the engine does. Returns false if there is no connection.
     fn unregister(&self) -> bool {
         let found = self.table.load(Ordering::Acquire) == 1 && self.record.retire();
         if found {
@@ -124,7 +125,7 @@ impl World {
         self.table.load(Ordering::Acquire) == 1 && !self.record.is_retired()
     }
 
-    /// What the engine does to subscribe. Returns whether it finds the connection.
+    /// Subscribes as the engine does. Returns whether it finds the connection.
     fn subscribe(&self, number: usize) -> bool {
         let bus = &*self.bus;
         let subscriber = &self.subscribers[number];
@@ -141,7 +142,7 @@ impl World {
         finds
     }
 
-    /// What the driver does in a turn.
+    /// One turn of the driver.
     fn round(&self) {
         let late = || {
             let waiting = self.context.attention.take_all();
@@ -155,7 +156,7 @@ impl World {
         assert_eq!(dispatched, Dispatched::Done);
     }
 
-    /// What was delivered of the connection, in the end.
+    /// The types of all events of the connection that were delivered in the end.
     fn heard(&self) -> Vec<EventType> {
         self.round();
         self.round();
@@ -176,7 +177,7 @@ impl Drop for World {
 
 type Heard = Vec<&'static str>;
 
-/// Runs `parties` at once. The subscriber hears one of `expected`, and may hear any of them.
+/// Runs `parties` at once, and asserts that the set of what subscribers hear is `expected`.
 fn expect(
     preemptions: usize,
     begin: fn() -> World,
@@ -189,8 +190,8 @@ fn expect(
     assert_eq!(outcomes(preemptions, begin, parties, is_allowed), expected);
 }
 
-/// Runs `parties` at once; returns what the subscriber may come to hear. Each of it has to be
-/// allowed.
+/// Runs `parties` at once. Returns the set of what subscribers hear, and asserts that each element
+/// is allowed.
 fn outcomes(
     preemptions: usize,
     begin: fn() -> World,
@@ -282,8 +283,8 @@ fn without_room_too_a_registration_is_delivered_before_the_removal() {
     expect(1, begin, &[registers, unregisters, dispatches], expected);
 }
 
-/// A subscriber comes while the connection comes and goes. It hears from the beginning of
-/// what it has not found.
+/// A subscriber subscribes while the connection is registered and removed. If it does not find the
+/// connection, it hears of it from the registration on.
 #[test]
 fn a_first_subscriber_hears_of_what_it_did_not_find() {
     let mut builder = loom::model::Builder::new();
@@ -309,7 +310,7 @@ fn a_first_subscriber_hears_of_what_it_did_not_find() {
         let heard: Vec<_> = world.heard().iter().map(|kind| kind.as_str()).collect();
         let found = *found.lock().unwrap();
         match heard[..] {
-            // It was there before, or is gone.
+            // The subscriber found the connection, or the connection is gone.
             [] => assert!(found || world.record.is_retired()),
             [COMES, GOES] => {}
             [COMES] => assert!(!world.record.is_retired()),
@@ -319,7 +320,7 @@ fn a_first_subscriber_hears_of_what_it_did_not_find() {
     });
 }
 
-/// The first subscriber finds a connection that was registered before it came.
+/// The first subscriber finds a connection that was registered before it subscribed.
 #[test]
 fn a_first_subscriber_hears_no_registration_of_what_was_there() {
     let begin = || {
@@ -330,8 +331,7 @@ fn a_first_subscriber_hears_no_registration_of_what_was_there() {
     expect(2, begin, &[finds_and_unregisters, dispatches], &[&[GOES]]);
 }
 
-/// Another subscriber comes, and finds the connection before its registration is delivered
-/// to the one that was there.
+/// A second subscriber finds the connection before its registration is delivered to the first one.
 #[test]
 fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
     let begin = || {
@@ -339,13 +339,13 @@ fn a_registration_is_owed_to_a_subscriber_that_another_follows() {
         world.subscribe(0);
         world
     };
-    // Both hear into the same list.
+    // Both subscribers write to the same list.
     let is_allowed = |heard: &Heard| [vec![COMES], vec![COMES, COMES]].contains(heard);
     outcomes(2, begin, &[registers, subscribes], is_allowed);
 }
 
-/// The registration waits in the ring for one subscriber, no subscriber wants the removal,
-/// and then one comes that wants both.
+/// The registration waits in the ring for one subscriber, and no subscriber wants the removal. Then
+/// a subscriber that wants both subscribes.
 #[test]
 fn who_hears_of_a_registration_hears_of_a_removal_that_nobody_wanted() {
     let begin = || {

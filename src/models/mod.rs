@@ -1,5 +1,5 @@
-//! Models of the lock-free protocols, explored by loom. Each names the mutation
-//! that makes it fail. Run with
+//! Models of the lock-free protocols, explored by loom. Each names the mutations in
+//! `tests/mutations` that make it fail. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test -p brama --release --lib models`.
 
 mod bus;

@@ -1,5 +1,5 @@
-//! Changes of the mode beside reports, hands, expiries and each other:
-//! [`mode`](crate::circuit::record).
+//! Changes of the mode beside reports, control by hand, expiries and each other: `mode` in
+//! [`record`](crate::circuit::record).
 
 use super::circuit::{Circuit, explore_with, nothing, one_failure, one_of};
 use crate::circuit::record::{OpenFor, Refusal};
@@ -26,7 +26,7 @@ fn disabled_with_a_failure(circuit: &Circuit) {
     disable(circuit);
 }
 
-/// Opened by failures, and disabled.
+/// The circuit was opened by failures, and then disabled.
 fn disabled_while_open(circuit: &Circuit) {
     one_failure(circuit);
     one_failure(circuit);
@@ -57,7 +57,7 @@ fn same(options: ConnectionOptions) -> ConnectionOptions {
     options
 }
 
-/// The one failure from before and that of the report would open it.
+/// The failure from before and the reported one would together open the circuit.
 ///
 /// Mutation: `a-mode-that-returns-before-the-reset`.
 #[test]
@@ -78,7 +78,7 @@ fn a_report_beside_the_end_of_disabled_finds_nothing_from_before() {
     assert!(seen.contains(&(1, 1)), "the report came after it");
 }
 
-/// It would be seen half-open, by an expiry of an opening that the reset ends.
+/// The reset ends the opening. If its expiry happened first, the circuit would be seen half-open.
 ///
 /// Mutation: `a-mode-that-returns-before-the-reset`.
 #[test]
@@ -113,7 +113,8 @@ fn an_opening_by_hand_beside_the_end_of_disabled_stays() {
     });
 }
 
-/// The failure that opened it is noted as the cause until the hand has noted itself.
+/// A failure is noted as the cause of the opening until the manual opening has written its own
+/// note.
 ///
 /// Mutation: `a-hand-that-does-not-look-again`.
 #[test]
@@ -164,7 +165,7 @@ fn the_driver_finds_the_deadline_of_a_circuit_that_is_enabled() {
     );
 }
 
-/// What the driver does. True if it has planned the deadline.
+/// One turn of the driver. Returns true if it has planned the deadline.
 fn look(circuit: &Circuit) -> bool {
     let now = circuit.context.clock.now_exact();
     let records = circuit.context.attention.take_all();
@@ -173,7 +174,7 @@ fn look(circuit: &Circuit) -> bool {
     })
 }
 
-/// One of the two may be stopped before its reset.
+/// Either thread may be stopped before its reset.
 ///
 /// Mutation: `a-reset-that-comes-after-the-mode`.
 #[test]

@@ -1,6 +1,6 @@
-//! A value that every process has for itself: [`per_process`](crate::sys::per_process).
+//! A value of which every process has its own: [`per_process`](crate::sys::per_process).
 //!
-//! Models do not fork. Here the value is marked as that of another process.
+//! Models do not fork. Instead, the value is marked as inherited from another process.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -19,16 +19,16 @@ unsafe impl Send for Value {}
 impl Renew for Value {
     fn renew(&self) -> Self {
         let value = Value(UnsafeCell::new(0));
-        // SAFETY: not shared yet.
+        // SAFETY: `value` is not shared yet.
         value.0.with_mut(|content| unsafe { *content = 1 });
         value
     }
 }
 
-/// Where the value is that the thread uses.
+/// The address of the value that the thread uses.
 fn use_it(place: &PerProcess<Value>) -> usize {
     let value: &Value = place;
-    // SAFETY: it is not written once it is shared; loom checks.
+    // SAFETY: `renew` alone writes the content, before the value is shared; loom checks.
     assert_eq!(value.0.with(|content| unsafe { *content }), 1);
     std::ptr::from_ref(value).addr()
 }

@@ -1,6 +1,6 @@
 //! The slots for probes: [`probe_slots`](crate::circuit::probe_slots).
 //!
-//! Here a word of its own stands for the state word: the present generation. No party runs in
+//! `Circuit::generation` stands for the state word: it is the present generation. No party runs in
 //! a model's main thread, which loom explores incompletely.
 
 use loom::sync::Arc;
@@ -47,7 +47,7 @@ impl Circuit {
         self.take_of(1, present, now, end)
     }
 
-    /// If fewer than `limit` are taken.
+    /// Takes a slot if fewer than `limit` are taken.
     fn take_of(
         &self,
         limit: u32,
@@ -61,7 +61,7 @@ impl Circuit {
     }
 }
 
-/// A lease of 8192 changes ago is in the slot, of a probe that never reported. Two threads make
+/// The slot has the lease of a probe that never reported, from 8192 changes ago. Two threads make
 /// the circuit half-open at once, and one of them probes.
 ///
 /// Mutations: `forgetting-no-lease`, `forgetting-without-a-second-look`.
@@ -109,7 +109,7 @@ fn forget_and_probe(probes_first: bool) {
     });
 }
 
-/// A thread asks for a probe of a state that ends meanwhile, and the first probe of the next state
+/// A thread asks for a probe in a state that ends meanwhile. The first probe of the next state
 /// takes the slot.
 ///
 /// Mutation: `taking-a-slot-without-a-second-look`.
@@ -136,7 +136,7 @@ fn who_asks_in_a_state_that_is_gone_leaves_the_slot_of_the_next_probe() {
     });
 }
 
-/// A probe reports at the moment at which its lease ends and another call takes the slot.
+/// A probe reports just when its lease ends and another call takes the slot.
 ///
 /// Mutations: `freeing-a-slot-by-a-store`, `reporting-a-probe-by-a-store`.
 #[test]
@@ -168,7 +168,7 @@ fn a_late_report_does_not_free_the_slot_of_the_next_probe() {
     });
 }
 
-/// A report that belongs to a sample keeps its slot, unless another call has got it meanwhile.
+/// A report of a sample spends its slot, unless another call has taken the slot meanwhile.
 ///
 /// Mutation: `spending-a-slot-by-a-store`.
 #[test]
@@ -257,7 +257,7 @@ fn slots_that_two_threads_add_are_not_lost() {
 }
 
 /// The limit was lowered from three to two while the probe in the third slot is out. Two threads
-/// ask for the one place that is left.
+/// ask for the one slot that is left.
 ///
 /// Mutation: `taking-below-the-limit-without-comparing`.
 #[test]

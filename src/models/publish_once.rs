@@ -8,7 +8,7 @@ use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering;
 use crate::sys::publish_once::PublishOnce;
 
-/// Plain memory that is written when the value is made, and which of the values it is.
+/// Plain memory that is written when the value is made, and the number of the value.
 struct Value {
     content: UnsafeCell<u32>,
     number: u32,
@@ -27,13 +27,13 @@ impl Value {
             number,
             destroyed: destroyed.clone(),
         };
-        // SAFETY: not shared yet.
+        // SAFETY: `value` is not shared yet.
         value.content.with_mut(|content| unsafe { *content = 1 });
         value
     }
 
     fn number(&self) -> u32 {
-        // SAFETY: it is not written once it is shared; loom checks.
+        // SAFETY: `make` alone writes the content, before the value is shared; loom checks.
         assert_eq!(self.content.with(|content| unsafe { *content }), 1);
         self.number
     }

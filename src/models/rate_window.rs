@@ -1,4 +1,4 @@
-//! The window of the rates: how a bucket begins, and what is counted meanwhile.
+//! The window of the rates: how a bucket begins, and how reports are counted meanwhile.
 //!
 //! A window has two buckets here. No party runs in a model's main thread, which loom explores
 //! incompletely.
@@ -10,7 +10,7 @@ use crate::structures::rate_window::RateWindow;
 use crate::structures::reserve::Reserve;
 use crate::structures::striped_counter::{Cell, Cells, Counter, Maker};
 
-/// Of the window, in ms: a bucket has half of it.
+/// The length of the window, in ms. A bucket has half of it.
 const SPAN: u64 = 2_000;
 
 struct Model {
@@ -20,7 +20,7 @@ struct Model {
 }
 
 impl Model {
-    /// Made at 0.
+    /// A window that begins at time 0.
     fn new() -> Arc<Self> {
         let counter = Counter::new();
         let window = RateWindow::new(SPAN, counter.totals(), 0);
@@ -31,14 +31,15 @@ impl Model {
         })
     }
 
-    /// By the thread of an index: the first one has a cell of its own, all others share one.
+    /// A success by the thread with this index. The first thread has a cell of its own, and all
+    /// others share one.
     fn succeed(&self, index: u16, now: u64) {
         let totals = self.counter.totals();
         let turn = |cell: &Cell| self.window.turn(totals, cell, now);
         totals.success_as_turning(index, &self.reserve, now, turn);
     }
 
-    /// Successes and failures in the window at `now`.
+    /// The successes and failures in the window at `now`.
     fn within(&self, now: u64) -> (u64, u64) {
         let sums = self.window.within(self.counter.totals(), || now);
         let sums = sums.expect("the clock stands");
@@ -66,8 +67,8 @@ fn join<T>(parties: impl IntoIterator<Item = thread::JoinHandle<T>>) {
     }
 }
 
-/// Mutation: `beginning-a-bucket-by-a-store`. The mark of the slower thread has the failure of the
-/// faster one before it, which is then in no bucket.
+/// Mutation: `beginning-a-bucket-by-a-store`. The slower thread's mark then counts the failure of
+/// the faster one as earlier, so that it is in no bucket.
 #[test]
 fn two_failures_that_begin_a_bucket_are_both_in_it() {
     explore(|| {
@@ -81,8 +82,7 @@ fn two_failures_that_begin_a_bucket_are_both_in_it() {
 }
 
 /// Mutations: `beginning-over-a-later-bucket`, `beginning-a-bucket-once`. A thread that was stopped
-/// since the bucket of a lap ago puts its mark over the present one, or keeps it from being
-/// written.
+/// a lap ago then overwrites the present bucket's mark, or prevents it from being written.
 #[test]
 fn a_failure_of_a_lap_ago_leaves_the_bucket_of_now() {
     explore(|| {
@@ -92,12 +92,13 @@ fn a_failure_of_a_lap_ago_leaves_the_bucket_of_now() {
         late.join().unwrap();
         timely.join().unwrap();
         let (_, failures) = model.within(5_000);
-        // The one of a lap ago may have been counted now.
+        // The failure of a lap ago may have been counted in the present bucket.
         assert!((1..=2).contains(&failures), "{failures}");
     });
 }
 
-/// Mutation: `marking-after-the-count`. The first success in a bucket is then before its mark.
+/// Mutation: `marking-after-the-count`. The first success of a bucket is then counted before the
+/// bucket's mark.
 #[test]
 fn the_first_success_of_a_bucket_is_in_it() {
     explore(|| {
@@ -111,8 +112,8 @@ fn the_first_success_of_a_bucket_is_in_it() {
     });
 }
 
-/// Mutations: `a-mark-published-relaxed`, `a-mark-read-relaxed`. The reader then finds a count that
-/// is smaller than the mark, which is taken for an immense one.
+/// Mutations: `a-mark-published-relaxed`, `a-mark-read-relaxed`. The reader then finds a count
+/// below its mark, and their difference wraps to an immense number.
 #[test]
 fn no_thread_finds_a_mark_that_is_ahead_of_its_count() {
     explore(|| {
@@ -129,13 +130,13 @@ fn no_thread_finds_a_mark_that_is_ahead_of_its_count() {
     });
 }
 
-/// Mutation: `a-shared-tick-before-its-mark`. The thread that finds the tick counts before the mark
-/// is read, and is in no bucket.
+/// Mutation: `a-shared-tick-before-its-mark`. A thread that finds the tick then counts its success
+/// before the count for the mark is read, so that the success is in no bucket.
 #[test]
 fn threads_without_cells_share_the_marks_of_a_bucket() {
     explore(|| {
         let model = Model::new();
-        // Takes the only cell that has one owner.
+        // Thread 1 takes the only cell that has one owner.
         model.succeed(1, 0);
         let parties = [2, 3].map(|index| spawn(&model, move |model| model.succeed(index, 1_000)));
         join(parties);
@@ -144,7 +145,7 @@ fn threads_without_cells_share_the_marks_of_a_bucket() {
     });
 }
 
-/// One thread of a line goes on to a larger block. It has the same place there.
+/// One thread of a line moves to a larger block, where its place is the same.
 ///
 /// Mutation: `a-mark-of-one-cell`. What was counted before at the same place is then in the bucket.
 #[test]

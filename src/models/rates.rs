@@ -1,4 +1,5 @@
-//! The evidence of the rates: what counts beside a change of the state, and who opens.
+//! The evidence of the rates: which reports count beside a change of the state, and which report
+//! opens.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::values::cause::Cause;
 use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
 
-/// Both of two calls have to fail.
+/// The circuit opens when both of two calls fail, within two seconds.
 fn all_of_two(options: ConnectionOptions) -> ConnectionOptions {
     options
         .unlimited_attempts()
@@ -16,7 +17,7 @@ fn all_of_two(options: ConnectionOptions) -> ConnectionOptions {
         .rate_window(Duration::from_secs(2))
 }
 
-/// The same of the last calls.
+/// [`all_of_two`], over the last calls instead of a time.
 fn all_of_the_last(options: ConnectionOptions) -> ConnectionOptions {
     options
         .unlimited_attempts()
@@ -25,7 +26,7 @@ fn all_of_the_last(options: ConnectionOptions) -> ConnectionOptions {
         .rate_calls(10)
 }
 
-/// The state, why it opened last, and the calls that count.
+/// The state, the cause of the last opening, and the number of calls that count.
 fn seen(circuit: &Circuit) -> (State, Option<Cause>, Option<u64>) {
     let status = circuit.record.status(&circuit.context);
     let status = status.expect("registered");
@@ -36,7 +37,7 @@ fn fail(circuit: &Circuit) -> bool {
     circuit.fail(None).is_ok()
 }
 
-/// Mutation: `asking-before-counting`. Each of the two failures misses the other one.
+/// Mutation: `asking-before-counting`. Each of the two failures then misses the other one.
 #[test]
 fn the_last_of_two_failures_that_reach_a_rate_opens() {
     for settings in [all_of_two, all_of_the_last] {
@@ -61,7 +62,7 @@ fn recover(circuit: &Circuit) -> bool {
     circuit.succeed(ticket).is_ok()
 }
 
-/// A call after the recovery, if it is admitted by then.
+/// A call beside the recovery. Returns whether it was admitted.
 fn call(circuit: &Circuit) -> bool {
     let Ok(ticket) = circuit.acquire() else {
         return false;
@@ -70,7 +71,7 @@ fn call(circuit: &Circuit) -> bool {
     true
 }
 
-/// Mutation: `sums-read-after-the-exchange`. The evidence then begins after the call.
+/// Mutation: `sums-read-after-the-exchange`. The evidence may then begin after the call.
 #[test]
 fn a_call_that_a_recovered_circuit_admits_is_in_its_evidence() {
     let outcomes = explore_with(
@@ -93,8 +94,9 @@ fn lengthen(circuit: &Circuit, seconds: u64) {
     circuit.configure(&ConnectionOptions::new().rate_window(window));
 }
 
-/// Mutations: `a-block-whose-evidence-begins-once`, `a-new-block-without-a-fence`. A reset between the
-/// making of the block and its placing begins the evidence of the block before.
+/// Mutations: `a-block-whose-evidence-begins-once`, `a-new-block-without-a-fence`. A reset that
+/// comes after the new block is made and before it is put in place then begins the evidence of the
+/// old block only.
 #[test]
 fn after_a_reset_beside_a_new_window_nothing_counts() {
     explore_with(
@@ -110,8 +112,8 @@ fn after_a_reset_beside_a_new_window_nothing_counts() {
     );
 }
 
-/// Mutation: `a-shape-without-a-second-look`. The block of the settings that are over stays, and no
-/// rule is asked any more.
+/// Mutation: `a-shape-without-a-second-look`. The block of the older settings then stays, and no
+/// rule is evaluated any more.
 #[test]
 fn of_two_changes_of_the_window_the_block_of_the_later_one_stays() {
     let outcomes = explore_with(
@@ -146,8 +148,8 @@ fn half_failed(circuit: &Circuit) {
     }
 }
 
-/// Mutation: `successes-written-first`. With the successes of the reset and the failures before it,
-/// all calls have failed.
+/// Mutation: `successes-written-first`. A reader then combines the successes of the new baseline
+/// with the failures of the old one, and all calls seem to have failed.
 #[test]
 fn a_failure_beside_a_reset_finds_one_beginning() {
     explore_with(all_of_two, 2, half_failed, reset, fail, |circuit, _, _| {
@@ -162,8 +164,8 @@ fn fail_around_a_success(circuit: &Circuit) -> bool {
     is_counted && fail(circuit)
 }
 
-/// Mutation: `a-beginning-that-loads-its-failures`. It has the success and not the failure before
-/// it: since then both calls have failed.
+/// Mutation: `a-beginning-that-loads-its-failures`. The baseline then has the success but not the
+/// failure before it, and both calls since then seem to have failed.
 #[test]
 fn calls_beside_a_reset_are_not_split_by_their_outcomes() {
     let calls = fail_around_a_success;
@@ -172,7 +174,7 @@ fn calls_beside_a_reset_are_not_split_by_their_outcomes() {
     });
 }
 
-/// A failure is in the window, and the evidence has begun after it.
+/// A failure is in the window, but the evidence has begun after it.
 fn failed_before(circuit: &Circuit) {
     one_failure(circuit);
     circuit.reset();
@@ -186,8 +188,9 @@ fn fail_between_successes(circuit: &Circuit) -> bool {
     is_counted
 }
 
-/// Mutation: `sums-of-another-moment`. The window is then that of before the other calls, and what
-/// has come since the beginning that of after them: of two calls both have failed.
+/// Mutation: `sums-of-another-moment`. The counts in the window are then from before the other
+/// calls, and the counts since the baseline from after them. So both of two calls seem to have
+/// failed.
 #[test]
 fn window_and_beginning_are_of_one_moment() {
     let calls = fail_between_successes;
@@ -203,7 +206,8 @@ fn window_and_beginning_are_of_one_moment() {
     );
 }
 
-/// One of two calls has failed in a ramp, which a third one could end.
+/// One of two calls has failed in a ramp. A second failure among three calls would open the
+/// circuit.
 fn failed_in_a_ramp(circuit: &Circuit) {
     half_open(circuit);
     succeed(circuit);
@@ -212,7 +216,7 @@ fn failed_in_a_ramp(circuit: &Circuit) {
     assert!(circuit.record.word_now().is_ramp());
 }
 
-/// Most of three calls have to fail.
+/// The circuit opens when two of three calls fail, within two seconds.
 fn most_of_three(options: ConnectionOptions) -> ConnectionOptions {
     all_of_two(options)
         .ramp(Duration::from_secs(1))
@@ -220,7 +224,7 @@ fn most_of_three(options: ConnectionOptions) -> ConnectionOptions {
         .minimum_calls(3)
 }
 
-/// The same of the last calls.
+/// [`most_of_three`], over the last calls instead of a time.
 fn most_of_the_last(options: ConnectionOptions) -> ConnectionOptions {
     all_of_the_last(options)
         .ramp(Duration::from_secs(1))
@@ -228,8 +232,9 @@ fn most_of_the_last(options: ConnectionOptions) -> ConnectionOptions {
         .minimum_calls(3)
 }
 
-/// Mutation: `evidence-that-outlasts-a-closed-ramp`. The evidence of a ramp bears the generation of the
-/// closed circuit, so it must end before that begins: otherwise the failure opens it.
+/// Mutation: `evidence-that-outlasts-a-closed-ramp`. The evidence of a ramp has the generation of
+/// the closed circuit after it. It must end before that generation begins, or else the failure
+/// opens the circuit.
 #[test]
 fn a_failure_beside_a_hand_that_ends_a_ramp_finds_no_evidence_of_it() {
     for settings in [most_of_three, most_of_the_last] {

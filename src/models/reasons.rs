@@ -1,4 +1,4 @@
-//! The reason of an opening, which is written after the word and its cause: `why` in
+//! The reason of an opening, which is written after the word and the cause: `why` in
 //! [`record`](crate::circuit::record).
 
 use super::circuit::{Circuit, explore, explore_with, one_of};
@@ -16,7 +16,7 @@ fn open_by_hand(circuit: &Circuit) {
     opened.expect("registered");
 }
 
-/// Opened and closed by hand, and one failure away from the next opening.
+/// The circuit was opened and closed by hand, and the next failure opens it.
 fn after_an_opening_by_hand(circuit: &Circuit) {
     circuit.record.make_reasons();
     open_by_hand(circuit);
@@ -39,7 +39,7 @@ fn seen(circuit: &Circuit) -> Seen {
 }
 
 fn because(state: State, cause: Cause, reason: Option<&str>) -> Seen {
-    // What comes with the reason: the rule of the failure has counted it.
+    // The rule that opened the circuit has counted two failures. They are written with the reason.
     let failures = (cause == Cause::Consecutive && reason.is_some()).then_some(2);
     (state, Some(cause), reason.map(str::to_owned), failures)
 }
@@ -60,7 +60,7 @@ fn a_reason_is_that_of_its_own_opening_or_none() {
             );
             let allowed = [
                 because(State::Closed, Cause::Manual, Some("hand")),
-                // The writer was at work.
+                // The reader came while the reason was being written.
                 because(State::Closed, Cause::Manual, None),
                 (State::Open, None, None, None),
                 because(State::Open, Cause::Consecutive, None),
@@ -72,7 +72,7 @@ fn a_reason_is_that_of_its_own_opening_or_none() {
     assert_eq!(found.len(), 5, "{found:?}");
 }
 
-/// A thread that has opened the circuit may be stopped before it writes why.
+/// A thread that has opened the circuit may be stopped before it writes the reason.
 #[test]
 fn a_reason_that_is_written_late_is_not_shown_for_a_later_opening() {
     explore(

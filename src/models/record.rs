@@ -38,7 +38,7 @@ fn an_expiry_happens_once() {
         |circuit| circuit.record.state(&circuit.context),
         |circuit| circuit.record.state(&circuit.context),
         |circuit, one, two| {
-            // Closed, open, half-open: two changes, and no third.
+            // From closed to open, and to half-open: two changes, and no third.
             let ticket = circuit.acquire().expect("a probe");
             (one, two, ticket.generation().bits())
         },
@@ -61,7 +61,7 @@ fn one_probe_at_a_time() {
 /// Mutation: `a-late-failure-that-counts`.
 #[test]
 fn a_late_report_changes_nothing() {
-    // A probe reports its failure while somebody resets the circuit.
+    // A probe reports its failure while another thread resets the circuit.
     let seen = explore(
         half_open,
         |circuit| {
@@ -72,21 +72,21 @@ fn a_late_report_changes_nothing() {
         |circuit, report, ()| (report, circuit.seen()),
     );
     let expected = [
-        // In time, and undone by the reset.
+        // The report is in time, and the reset undoes it.
         ((true, true), (State::Closed, 0, 0)),
-        // Too late.
+        // The report is too late.
         ((true, false), (State::Closed, 0, 0)),
-        // Admitted after the reset.
+        // The call is admitted after the reset.
         ((false, true), (State::Closed, 1, 0)),
     ];
     assert_eq!(seen, expected.into());
 }
 
-/// What [`probe_slots`](super::probe_slots) shows of the slots, with the word.
+/// The model of [`probe_slots`](super::probe_slots) again, with the real state word.
 #[test]
 fn who_missed_a_change_takes_no_place() {
-    // One party asks for a probe while the other one fails the circuit, asks
-    // for probes again and takes the only place. That place must stay its own.
+    // One party asks for a probe. Meanwhile the other one fails, makes the circuit half-open again
+    // and takes the only slot, which must stay its own.
     let seen = explore_with(
         |options| options,
         2,
@@ -104,8 +104,8 @@ fn who_missed_a_change_takes_no_place() {
     assert_eq!(seen, expected.into());
 }
 
-/// Two were allowed until now, one from now on: the failure after the change opens
-/// the circuit, whatever another one is just learning.
+/// A change lowers the limit from two failures to one. The failure after the change opens the
+/// circuit, even if another failure is just noting the limit.
 ///
 /// Mutation: `a-limit-older-than-its-version`.
 #[test]
@@ -124,8 +124,8 @@ fn a_failure_after_a_change_of_settings_obeys_it() {
     assert_eq!(seen, HashSet::from([State::Open]));
 }
 
-/// The thread that removes a connection finds what was missed of it, or the thread that marked
-/// that finds it removed.
+/// The thread that removes a connection finds its missed event, or the thread that marked the event
+/// finds the connection removed.
 ///
 /// Mutation: `asking-for-a-removal-by-a-load`.
 #[test]
@@ -143,7 +143,7 @@ fn a_removal_and_a_missed_event_do_not_miss_each_other() {
     assert_eq!(seen, HashSet::from(all));
 }
 
-/// The only probe is out, and its failure opens the circuit: at no moment there is a place.
+/// The only probe is out, and its failure opens the circuit. So no slot is free at any moment.
 ///
 /// Mutation: `probing-without-a-second-look`.
 #[test]
@@ -160,7 +160,7 @@ fn who_asks_while_the_only_probe_fails_is_rejected() {
     assert_eq!(seen, [(false, true)].into());
 }
 
-/// A failure whose permit is of a state that is gone is in no window; every other one is.
+/// A failure with a permit of an earlier state is in no window. Every other failure is in one.
 #[test]
 fn a_stale_failure_is_in_no_window_and_every_other_one_is() {
     let seen = explore_with(
@@ -179,18 +179,18 @@ fn a_stale_failure_is_in_no_window_and_every_other_one_is() {
     );
     let closed = |failures| (State::Closed, failures, 0);
     let expected = [
-        // In time, whichever closed state it was.
+        // The report is in time, in the first or in the second closed state.
         ((false, Some(1)), closed(1)),
         // Admitted before, reported after.
         ((false, None), closed(0)),
         ((true, None), closed(0)),
-        // A failed probe opens, and is closed by hand.
+        // A failed probe opens the circuit, which is then closed by hand.
         ((true, Some(1)), (State::Closed, 1, 1)),
     ];
     assert_eq!(seen, expected.into());
 }
 
-/// A failure that is refused has written no time: the next one, much later, has its own.
+/// A failure that is refused writes no time. So the next failure, much later, has its own time.
 ///
 /// Mutation: `a-time-written-before-its-failure-counts`.
 #[test]
@@ -211,7 +211,7 @@ fn a_stale_failure_leaves_no_time_behind() {
         },
         |circuit, is_counted, ()| {
             circuit.clock.advance(Duration::from_secs(20));
-            // The last one, and the other one too if its time was read late.
+            // The last failure counts, and the other one only if its time was read late.
             let count = circuit.seen().1;
             assert!(count == 1 || count == 2 && is_counted, "{count}");
             is_counted
@@ -220,13 +220,13 @@ fn a_stale_failure_leaves_no_time_behind() {
     assert_eq!(seen, [false, true].into());
 }
 
-/// Time goes on, and then the open circuit gets another 100 ms.
+/// After 50 ms, the open circuit gets another 100 ms.
 fn open_later(circuit: &Circuit) {
     circuit.clock.advance(Duration::from_millis(50));
     open(circuit);
 }
 
-/// A thread that read the clock before the time went on does not add that time to the wait.
+/// A thread that read the clock before those 50 ms does not add them to the wait.
 ///
 /// Mutation: `a-wait-from-an-old-reading`.
 #[test]
@@ -259,9 +259,9 @@ fn a_status_tells_no_longer_a_wait_than_the_opening_was_given() {
     assert_eq!(seen, [50, 100, 101].map(Some).into());
 }
 
-/// One party opens the circuit, and leaves it for the driver because of the deadline. The other
-/// one misses an event meanwhile, leaves the circuit for the driver as well, and plays the driver
-/// that it wakes.
+/// One party opens the circuit, and leaves it for the driver because of the deadline. Meanwhile the
+/// other party misses an event, leaves the circuit for the driver as well, and then acts as the
+/// driver that it has woken.
 ///
 /// Mutations: `ringing-for-the-deadline-only`,
 /// `asking-for-missed-events-without-a-fence`.
@@ -297,7 +297,7 @@ fn a_missed_event_is_not_left_to_a_driver_that_sleeps() {
     assert_eq!(seen, HashSet::from([true]));
 }
 
-/// One thread opens the circuit; another one makes it half-open and asks when it was opened.
+/// One thread opens the circuit. Another one makes it half-open and reads the time of the opening.
 ///
 /// Mutations: `a-stamp-that-forgets-its-opening`, `an-opening-without-a-stamp-left-alone`.
 #[test]
@@ -327,8 +327,7 @@ fn an_opening_has_one_time_from_the_moment_at_which_it_is_seen() {
     assert_eq!(seen, [(1, true, true), (0, false, false)].into());
 }
 
-/// A failure that comes after one which obeyed new settings obeys them, too, however often it has to
-/// begin again.
+/// A failure after one that obeyed new settings obeys them, too, however often its exchange fails.
 ///
 /// Mutations: `settings-read-before-the-words`, `a-limit-read-once`.
 #[test]

@@ -1,5 +1,5 @@
-//! A half-open circuit on its way back: probes that decide by a rate, and the ramp
-//! ([`recovery`](crate::circuit::record)).
+//! The recovery of a half-open circuit: probes that decide by a rate, and the ramp (`recovery` in
+//! [`record`](crate::circuit::record)).
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ use crate::values::state::State;
 /// How long a ramp lasts, in ms.
 const RAMP: u64 = 1_000;
 
-/// A ramp that admits every call. Openings outlast it.
+/// A ramp that admits every call. An opening lasts longer than the ramp.
 fn ramp(options: ConnectionOptions) -> ConnectionOptions {
     options
         .expiry(Duration::from_millis(60 * RAMP))
@@ -56,14 +56,14 @@ fn succeed(circuit: &Circuit) -> Result<(), Refusal> {
     circuit.succeed(ticket)
 }
 
-/// What the driver does when the ramp is over. The other party's clock lags behind.
+/// The driver ends the ramp by its clock, which is ahead of the other party's.
 pub(super) fn end(circuit: &Circuit) {
     circuit.record.expire(&circuit.context, RAMP + 2);
 }
 
 type Seen = (State, u32, u32);
 
-/// Both parties beside a ramp. `finally` is asserted to be one of these, and each of them comes about.
+/// [`explore_with`] the settings of [`ramp`], and at most three preemptions.
 fn explore_ramp<A, B, T>(
     prepare: fn(&Circuit),
     first: fn(&Circuit) -> A,
@@ -80,7 +80,7 @@ where
 
 /// A failure counts in the ramp, which forgets it at its end, or in the closed circuit after it.
 ///
-/// Mutation: `a-failure-while-half-open-by-a-store`. The ramp comes back.
+/// Mutation: `a-failure-while-half-open-by-a-store`. The store brings the ramp back.
 #[test]
 fn a_failure_beside_the_end_of_a_ramp_counts_once() {
     const EXPECTED: [Seen; 2] = [(State::Closed, 0, 0), (State::Closed, 1, 0)];
@@ -91,7 +91,7 @@ fn a_failure_beside_the_end_of_a_ramp_counts_once() {
     assert_eq!(seen, EXPECTED.into());
 }
 
-/// Mutation: `a-report-while-half-open-by-a-store`. The ramp comes back.
+/// Mutation: `a-report-while-half-open-by-a-store`. The store brings the ramp back.
 #[test]
 fn a_success_beside_the_end_of_a_ramp_leaves_it_closed() {
     let prepare = ramping_with_one_failure;
@@ -101,15 +101,16 @@ fn a_success_beside_the_end_of_a_ramp_leaves_it_closed() {
     });
 }
 
-/// The counts of two failures in a row, and whether the first was one of the ramp for sure.
+/// Reports two failures in a row. Returns their counts, and whether the ramp was still on after the
+/// first one.
 fn fail_twice(circuit: &Circuit) -> (u32, bool, u32) {
     let one = fail(circuit).expect("timely");
     let is_ramp = circuit.record.word_now().is_ramp();
     (one, is_ramp, fail(circuit).expect("timely"))
 }
 
-/// Two failures in a row open the circuit in the ramp and, by its settings, after it. One before the
-/// end and one after it do not.
+/// Two failures in a row open the circuit in the ramp and, by its settings, after the ramp. One
+/// failure before the end and one after it do not.
 ///
 /// Mutation: `a-ramp-that-hands-its-failures-on`.
 #[test]
@@ -142,9 +143,9 @@ fn two_failures_in_a_ramp_open_once() {
     });
 }
 
-/// A caller and the driver find the ramp over, and the caller opens the circuit then.
+/// A caller and the driver find the ramp over. The caller then opens the circuit.
 ///
-/// Mutation: `ending-a-ramp-by-a-store`. The second end closes what has opened since.
+/// Mutation: `ending-a-ramp-by-a-store`. The second end then closes the circuit that has opened.
 #[test]
 fn a_ramp_that_two_threads_find_over_ends_once() {
     let seen = explore_with(
@@ -159,7 +160,7 @@ fn a_ramp_that_two_threads_find_over_ends_once() {
         },
         |circuit, (), generation| (generation, circuit.seen()),
     );
-    // Open, probing, ramp, closed: four changes, and no fifth.
+    // To open, half-open, the ramp and closed: four changes, and no fifth.
     assert_eq!(seen, [(4, (State::Open, 0, 1))].into());
 }
 
@@ -169,7 +170,7 @@ fn over(circuit: &Circuit) {
     circuit.clock.advance(Duration::from_millis(RAMP + 2));
 }
 
-/// Counts the reports of a closing.
+/// A sink that counts the events of a closing.
 struct Closings(AtomicUsize);
 
 impl EventSink for Closings {
@@ -211,12 +212,12 @@ fn the_end_of_a_ramp_is_reported_once() {
     });
 }
 
-/// Two probes at once, one success of which is needed.
+/// Two probes at once. One success begins the ramp.
 fn two_probes(options: ConnectionOptions) -> ConnectionOptions {
     ramp(options).half_open_max_calls(2)
 }
 
-/// Whether it was a probe, and its report counted.
+/// Returns whether the call was a probe, and whether its report counted.
 fn probe_succeeds(circuit: &Circuit) -> (bool, bool) {
     let probe = circuit.acquire().expect("a place, or the ramp");
     (probe.is_probe(), circuit.succeed(Some(probe)).is_ok())
@@ -237,7 +238,7 @@ fn of_two_probes_that_succeed_at_once_one_begins_the_ramp() {
         |circuit, one, other| {
             let word = circuit.record.word_now();
             assert!(word.is_ramp());
-            // Probing, and the ramp.
+            // To half-open, and to the ramp.
             assert_eq!(word.generation().bits(), 2);
             one_of(&EXPECTED, (one.min(other), one.max(other)))
         },
@@ -248,7 +249,7 @@ fn of_two_probes_that_succeed_at_once_one_begins_the_ramp() {
     assert_eq!(seen, EXPECTED.into());
 }
 
-/// A hand keeps what has failed, and the trips.
+/// A closing by hand keeps the failures and the trips.
 ///
 /// Mutation: `a-hand-that-ends-a-ramp-as-time-does`.
 #[test]
@@ -261,7 +262,7 @@ fn a_closing_by_hand_beside_the_end_of_a_ramp_closes_once() {
     assert_eq!(seen, EXPECTED.into());
 }
 
-/// Whichever is first opens the circuit.
+/// The first of the two opens the circuit.
 ///
 /// Mutation: `a-tally-without-the-failure-of-a-ramp`.
 #[test]
@@ -277,7 +278,7 @@ fn the_second_failure_of_a_ramp_and_an_opening_by_hand_agree() {
     );
 }
 
-/// A hand that asks for probes leaves a ramp as it is, and sends a closed circuit back to them.
+/// Half-opening by hand leaves a ramp as it is, and sends a closed circuit back to probes.
 ///
 /// Mutation: `a-hand-that-turns-a-ramp-into-probes`.
 #[test]
@@ -289,9 +290,10 @@ fn half_open_by_hand_beside_the_end_of_a_ramp_leaves_the_ramp() {
     assert_eq!(seen, EXPECTED.into());
 }
 
-/// The failure comes before the reset, which forgets it and makes its permit stale; or after it.
+/// The failure comes before the reset, which forgets it. Or it comes after the reset, which has
+/// made its permit stale.
 ///
-/// Mutation: `a-hand-that-leaves-the-evidence-of-a-ramp`. It leaves its permits, too.
+/// Mutation: `a-hand-that-leaves-the-evidence-of-a-ramp`. The ramp's permits then stay valid, too.
 #[test]
 fn a_reset_of_a_ramp_makes_its_permits_stale() {
     let seen = explore_ramp(ramping, Circuit::reset, fail, |circuit, (), answer| {
@@ -305,7 +307,7 @@ fn retire(circuit: &Circuit) -> bool {
     circuit.record.retire()
 }
 
-/// Mutation: `a-failure-while-half-open-by-a-store`. The connection comes back.
+/// Mutation: `a-failure-while-half-open-by-a-store`. The store brings the connection back.
 #[test]
 fn a_removal_beside_a_failure_of_a_ramp_is_final() {
     let seen = explore_ramp(ramping, retire, fail, |circuit, removed, answer| {
@@ -316,7 +318,7 @@ fn a_removal_beside_a_failure_of_a_ramp_is_final() {
     assert_eq!(seen, [false, true].into());
 }
 
-/// Mutation: `ending-a-ramp-by-a-store`. The connection comes back.
+/// Mutation: `ending-a-ramp-by-a-store`. The store brings the connection back.
 #[test]
 fn a_removal_beside_the_end_of_a_ramp_is_final() {
     explore_ramp(ramping, retire, end, |circuit, removed, ()| {
@@ -326,12 +328,12 @@ fn a_removal_beside_the_end_of_a_ramp_is_final() {
     });
 }
 
-/// Two of three probes have to fail.
+/// Two of three probes that fail open the circuit.
 fn two_of_three(options: ConnectionOptions) -> ConnectionOptions {
     options.half_open_max_calls(3).half_open_failure_rate(0.5)
 }
 
-/// Half-open, and one probe of three has succeeded.
+/// The circuit is half-open, and one of three probes has succeeded.
 fn one_of_three(circuit: &Circuit) {
     open(circuit);
     half_open(circuit);
@@ -339,7 +341,7 @@ fn one_of_three(circuit: &Circuit) {
     circuit.succeed(Some(probe)).expect("timely");
 }
 
-/// Whether it was admitted to probe, and its report counted.
+/// Returns whether the call was admitted as a probe, and whether its report counted.
 fn probe(circuit: &Circuit, succeeds: bool) -> (bool, bool) {
     let Ok(ticket) = circuit.acquire() else {
         return (false, false);
@@ -351,10 +353,10 @@ fn probe(circuit: &Circuit, succeeds: bool) -> (bool, bool) {
     (ticket.is_probe(), is_timely)
 }
 
-/// The success decides with the one before it. The failure counts in the sample, or is a report of
-/// the closed circuit, or is late.
+/// The success and the one before it close the circuit. The failure counts in the sample, or in the
+/// closed circuit, or is late.
 ///
-/// Mutation: `a-failure-while-half-open-by-a-store`. The sample takes the success back.
+/// Mutation: `a-failure-while-half-open-by-a-store`. The store takes the success back.
 #[test]
 fn one_report_decides_a_sample() {
     explore_with(
@@ -372,8 +374,8 @@ fn one_report_decides_a_sample() {
     );
 }
 
-/// Mutation: `a-report-while-half-open-by-a-store`. A success is lost, and the sample stays
-/// undecided with no place left.
+/// Mutation: `a-report-while-half-open-by-a-store`. A success is then lost, and the sample stays
+/// undecided with no slot left.
 #[test]
 fn of_two_reports_at_once_the_sample_has_both() {
     explore_with(
@@ -392,15 +394,15 @@ fn of_two_reports_at_once_the_sample_has_both() {
     );
 }
 
-/// Three calls of a party, of which the first one fails.
+/// Two calls: the first one fails, and the second one succeeds. Returns how many were probes.
 fn fail_and_succeed(circuit: &Circuit) -> usize {
     let calls = [false, true].map(|succeeds| probe(circuit, succeeds).0);
     calls.into_iter().filter(|is_probe| *is_probe).count()
 }
 
-/// Of a sample of two that both have to fail, one party's probe has failed, or is out.
+/// A sample of two probes, both of which have to fail. One probe has failed or is out.
 ///
-/// Mutation: `a-spent-place-that-is-free`. A third call is admitted to probe.
+/// Mutation: `a-spent-place-that-is-free`. A third call is then admitted as a probe.
 #[test]
 fn no_more_calls_than_the_sample_are_admitted_to_probe() {
     explore_with(

@@ -1,5 +1,5 @@
-//! The evidence of the rates through a ramp: it begins with the ramp, and goes on in the closed
-//! circuit after it.
+//! The evidence of the rates in a ramp. It begins with the ramp, and goes on in the closed circuit
+//! after it.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use crate::values::cause::Cause;
 use crate::values::settings::ConnectionOptions;
 use crate::values::state::State;
 
-/// Both of two calls have to fail, within two seconds.
+/// [`both_of_two`], within two seconds.
 fn in_time(options: ConnectionOptions) -> ConnectionOptions {
     both_of_two(options).rate_window(Duration::from_secs(2))
 }
 
-/// The same of the last calls.
+/// [`both_of_two`], among the last calls.
 fn of_the_last(options: ConnectionOptions) -> ConnectionOptions {
     both_of_two(options).rate_calls(10)
 }
 
+/// The circuit opens when both of two calls fail. A ramp admits every call.
 fn both_of_two(options: ConnectionOptions) -> ConnectionOptions {
     options
         .unlimited_attempts()
@@ -31,7 +32,7 @@ fn both_of_two(options: ConnectionOptions) -> ConnectionOptions {
 
 const BOTH: [fn(ConnectionOptions) -> ConnectionOptions; 2] = [in_time, of_the_last];
 
-/// The state, why it opened last, and the calls that count.
+/// The state, the cause of the last opening, and the number of calls that count.
 fn seen(circuit: &Circuit) -> (State, Option<Cause>, Option<u64>) {
     let status = circuit.record.status(&circuit.context);
     let status = status.expect("registered");
@@ -44,7 +45,7 @@ fn failed_in_ramp(circuit: &Circuit) {
     assert_eq!(fail(circuit), Ok(1));
 }
 
-/// Two failures in a row open the ramp, and the rate of both the closed circuit after it.
+/// Two failures in a row open the circuit in a ramp. After the ramp, the rate of both opens it.
 ///
 /// Mutations: `a-ramp-whose-evidence-ends-with-it`, `the-end-of-a-ramp-that-begins-evidence`.
 #[test]
@@ -80,7 +81,7 @@ fn begin(circuit: &Circuit) {
     circuit.succeed(ticket).expect("timely");
 }
 
-/// A call after the probe, if it is admitted by then.
+/// A call beside the probe's report. Returns whether it was admitted.
 fn call(circuit: &Circuit) -> bool {
     let Ok(ticket) = circuit.acquire() else {
         return false;
@@ -89,8 +90,8 @@ fn call(circuit: &Circuit) -> bool {
     true
 }
 
-/// Mutations: `a-ramp-that-begins-no-evidence`, `a-ramp-whose-sums-are-read-after-the-exchange`. The
-/// evidence then begins with the next failure, or after the call.
+/// Mutations: `a-ramp-that-begins-no-evidence`, `a-ramp-whose-sums-are-read-after-the-exchange`.
+/// The evidence may then begin only with the next failure, or after the call.
 #[test]
 fn a_call_that_a_ramp_admits_is_in_its_evidence() {
     for settings in BOTH {
@@ -103,12 +104,12 @@ fn a_call_that_a_ramp_admits_is_in_its_evidence() {
     }
 }
 
-/// After the reset one failure counts at most, so nothing opens.
+/// After the reset at most one failure counts, so the circuit stays closed.
 ///
 /// Mutation: `a-hand-that-leaves-the-evidence-of-a-ramp`.
 #[test]
 fn a_reset_in_a_ramp_begins_the_evidence_again() {
-    // To add up what counts in time takes many steps.
+    // Adding up the counts in time takes many steps.
     for (settings, preemptions) in [(BOTH[0], 1), (BOTH[1], 2)] {
         let outcomes = explore_with(
             settings,
@@ -150,8 +151,8 @@ fn opened_by_two(circuit: &Circuit) {
     assert_eq!(seen(circuit), opened);
 }
 
-/// Mutations: `beginning-a-ramp-without-a-second-look`, `a-baseline-replaced-relaxed`. The new block
-/// keeps the evidence of the probes.
+/// Mutations: `beginning-a-ramp-without-a-second-look`, `a-baseline-replaced-relaxed`. The new
+/// block then keeps the evidence of the half-open circuit.
 #[test]
 fn a_ramp_that_begins_beside_a_new_window_has_evidence() {
     explore_with(in_time, 2, probing, begin, lengthen, |circuit, (), ()| {
@@ -172,7 +173,7 @@ fn a_ramp_that_begins_beside_a_new_number_of_calls_has_evidence() {
     );
 }
 
-/// What is reported after the end is the evidence of the new block.
+/// Reports after the end of the ramp are the evidence of the new block.
 ///
 /// Mutation: `a-new-block-of-the-generation-of-the-ramp`.
 #[test]

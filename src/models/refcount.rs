@@ -1,4 +1,4 @@
-//! Models of counted references: an object is destroyed once, after its last use.
+//! Reference counts: an object is destroyed once, after its last use.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -8,11 +8,12 @@ use crate::structures::refcount::RefCount;
 
 struct Object {
     references: RefCount,
-    /// Read by every holder, written by the one who destroys.
+    /// Read by every holder, and written by the thread that destroys the object.
     content: UnsafeCell<u32>,
 }
 
-// SAFETY: the count says when the content may be written.
+// SAFETY: the content is written only by the thread that gives the last reference back; loom
+// checks.
 unsafe impl Sync for Object {}
 // SAFETY: numbers, which any thread may have.
 unsafe impl Send for Object {}
@@ -20,24 +21,24 @@ unsafe impl Send for Object {}
 impl Object {
     fn look(&self) {
         self.content.with(|content| {
-            // SAFETY: the caller has a reference.
+            // SAFETY: the caller has a reference, so no thread destroys the object yet.
             let content = unsafe { *content };
             assert_eq!(content, 0);
         });
     }
 
-    /// Whether it was destroyed by this.
+    /// Returns whether this call destroyed the object.
     fn give_back(&self) -> bool {
         let last = self.references.give_back();
         if last {
-            // SAFETY: there is no other reference.
+            // SAFETY: `give_back` returned true: there is no other reference.
             self.content.with_mut(|content| unsafe { *content += 1 });
         }
         last
     }
 }
 
-/// Two holders, of whom one makes a further reference, and all three are given back.
+/// One of two holders makes a third reference. All three are given back.
 ///
 /// Mutations: `giving-back-read-relaxed`, `giving-back-without-a-fence`, `giving-back-relaxed` (the
 /// destruction overlaps with a look), `two-references-taken-for-the-last`.
@@ -69,7 +70,7 @@ fn the_last_one_destroys_after_all_have_looked() {
     });
 }
 
-/// The holders are on threads of their own, and each gives back what it has.
+/// Two holders on threads of their own each make a further reference, and give both back.
 ///
 /// Mutation: `giving-back-by-a-store`.
 #[test]

@@ -1,4 +1,4 @@
-//! A circuit that is restored beside what is reported and done to it: `restore` in
+//! A circuit that is restored beside reports and control by hand: `restore` in
 //! [`record`](crate::circuit::record).
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::values::saved::{Saved, Stands, Totals};
 use crate::values::settings::{ConnectionOptions, Overrides};
 use crate::values::state::State;
 
-/// Seven failures in a row, and three trips.
+/// A save with seven failures in a row and three trips.
 fn saved(stands: Stands) -> Saved<'static> {
     Saved {
         key: "db".into(),
@@ -36,14 +36,14 @@ const OPEN: Stands = Stands::Open {
     given: Some(100),
 };
 
-/// Restores what was saved before the parties have begun.
+/// Restores a save that was made before the parties began.
 fn restore(circuit: &Circuit, saved: &Saved<'_>) -> bool {
     let written = circuit.context.clock.unix_ms(0);
     let restored = circuit.record.restore(&circuit.context, saved, written);
     restored.expect("registered")
 }
 
-/// What comes from now on, came after the save.
+/// Advances the clock, so that later changes are later than the save.
 fn later(circuit: &Circuit) {
     circuit.clock.advance(Duration::from_millis(1));
 }
@@ -59,8 +59,10 @@ fn fail(circuit: &Circuit) {
 
 type Seen = (bool, (State, u32, u32));
 
-/// The second failure opens. If it is reported to a circuit that is restored, it may come before the
-/// saved failures do. Mutations: `restoring-by-a-store`, which loses the opening, and
+/// The second failure opens the circuit. If the circuit is being restored, that failure may come
+/// before the saved failures.
+///
+/// Mutations: `restoring-by-a-store`, which loses the opening, and
 /// `a-restore-that-does-not-ask-again`, which takes it back.
 #[test]
 fn a_restore_comes_before_the_failure_that_opens_or_not_at_all() {
@@ -102,8 +104,8 @@ fn a_restore_comes_before_the_failure_that_opens_or_not_at_all() {
     }
 }
 
-/// An open circuit keeps its failures beside the word. A failure that is reported to the half-open
-/// one opens it, and the saved failures are not its.
+/// An open circuit keeps its failures in the parked word. A failure that is reported after the
+/// restore opens the half-open circuit. The saved failures must not be parked in that new opening.
 ///
 /// Mutation: `parking-beside-another-opening`.
 #[test]
@@ -115,11 +117,11 @@ fn a_failure_beside_the_restore_of_an_open_circuit_counts_before_or_after_it() {
         |circuit, restored, ()| {
             assert!(restored);
             let allowed = [
-                // It was reported to the open circuit.
+                // The failure was reported to the open circuit.
                 (State::HalfOpen, 7, 3),
-                // To the half-open one.
+                // The failure was reported to the half-open circuit.
                 (State::Open, 8, 4),
-                // To the half-open one, and the saved failures came too late.
+                // It was, and the saved failures came too late.
                 (State::Open, 2, 4),
             ];
             one_of(&allowed, circuit.seen())
@@ -129,7 +131,7 @@ fn a_failure_beside_the_restore_of_an_open_circuit_counts_before_or_after_it() {
 }
 
 /// The probe's success closes the circuit. A probe that was admitted before the restore is stale
-/// after it, also where the state stays.
+/// after it, even if the state stays the same.
 ///
 /// Mutation: `a-restore-in-the-same-generation`.
 #[test]
@@ -153,8 +155,8 @@ fn a_probe_beside_a_restore_counts_before_it_or_is_stale() {
     assert_eq!(outcomes, HashSet::from(expected));
 }
 
-/// Two threads have given the circuit settings, and look at it afterwards: then it is as the later
-/// ones say already.
+/// Two changes of settings, and one look afterwards. The second change takes the first one back, so
+/// the circuit is already as the settings say.
 fn settings_come_and_go(circuit: &Circuit) {
     let before = circuit.record.profile();
     let patient = ConnectionOptions::new().cancelled_after(Duration::from_millis(50));
@@ -184,7 +186,7 @@ fn a_restored_circuit_is_watched_as_the_settings_say() {
     );
 }
 
-/// All of two calls have to fail.
+/// The circuit opens when both of two calls fail.
 fn all_of_two(options: ConnectionOptions) -> ConnectionOptions {
     options
         .unlimited_attempts()
@@ -193,7 +195,7 @@ fn all_of_two(options: ConnectionOptions) -> ConnectionOptions {
         .rate_window(Duration::from_secs(2))
 }
 
-/// The thread that closes the circuit reads the sums of the cells.
+/// The thread that closes the circuit reads the sums of the cells, where the totals are restored.
 ///
 /// Mutation: `totals-restored-without-a-second-look`.
 #[test]

@@ -1,12 +1,11 @@
-//! Models of the ring.
+//! The ring: [`ring`](crate::structures::ring).
 //!
-//! All parties run in threads of their own; the main thread only joins them
-//! and reads what is left. Each model asserts what must hold in every
-//! execution, and then that the set of outcomes seen is exactly the set of
-//! outcomes possible, so that a model which explores too little fails too.
+//! All parties run in threads of their own. The main thread only joins them and reads what is left.
+//! Each model asserts what must hold in every execution. Then it asserts that exactly the possible
+//! outcomes were seen, so that a model that explores too little fails, too.
 //!
-//! Loom watches the slots' cells: two accesses without an order between them
-//! fail the model, whatever was read.
+//! Loom watches the slots' cells. Two accesses without an order between them fail the model,
+//! whatever was read.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -19,7 +18,7 @@ use crate::structures::ring::Ring;
 
 type Shared = Arc<Ring<u32>>;
 
-/// Explores `model` and returns the outcomes seen.
+/// Explores `model`, and returns the set of its outcomes.
 fn explore<O: Ord + Debug + Send + 'static>(
     preemptions: Option<usize>,
     model: impl Fn() -> O + Send + Sync + 'static,
@@ -42,8 +41,8 @@ fn spawn<R: 'static>(ring: &Shared, party: impl FnOnce(&Ring<u32>) -> R + 'stati
 
 type Party<R> = thread::JoinHandle<R>;
 
-/// Pushes the values in turn, once each; returns those accepted. A value that
-/// is refused must come back unchanged.
+/// Pushes each value once, in order. Returns the values that the ring accepted. A refused value
+/// must come back unchanged.
 fn produce(ring: &Ring<u32>, values: &[u32]) -> Vec<u32> {
     values
         .iter()
@@ -58,7 +57,7 @@ fn produce(ring: &Ring<u32>, values: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-/// Pops `times` times; returns what came.
+/// Pops `times` times. Returns the values.
 fn consume(ring: &Ring<u32>, times: usize) -> Vec<u32> {
     (0..times).filter_map(|_| ring.pop()).collect()
 }
@@ -72,8 +71,8 @@ fn sorted(mut values: Vec<u32>) -> Vec<u32> {
     values
 }
 
-/// Two producers and a consumer on two slots. What was accepted comes out once
-/// and in each producer's order, and the third value finds room or not.
+/// Two producers and a consumer on two slots. Accepted values come out once, in each producer's
+/// order. The third value may find the ring full.
 ///
 /// Mutations: `a-stamp-stored-relaxed`, `a-stamp-before-its-value`,
 /// `claiming-a-position-by-a-store`.
@@ -107,7 +106,7 @@ fn two_producers_one_consumer() {
     assert_eq!(early, BTreeSet::from([0, 1, 2, 3]));
 }
 
-/// A producer and two consumers: no value goes to both.
+/// A producer and two consumers. No value goes to both.
 ///
 /// Mutation: `a-stamp-read-relaxed`.
 #[test]
@@ -135,8 +134,7 @@ fn one_producer_two_consumers() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// The third value goes into the first one's slot, a lap later, once that one
-/// is out.
+/// The third value goes into the slot of the first one, a lap later, once the first one is popped.
 ///
 /// Mutations: `a-slot-freed-relaxed`, `a-slot-freed-for-the-next-position`.
 #[test]
@@ -156,8 +154,7 @@ fn a_slot_is_reused_a_lap_later() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// Four values for two slots: two are refused and come back, and what is in
-/// the ring is not harmed.
+/// Four values for two slots. Two values are refused and come back, and those in the ring stay.
 ///
 /// Mutation: `a-slot-of-the-lap-before-taken`.
 #[test]
@@ -176,8 +173,8 @@ fn a_full_ring_gives_the_value_back() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// With a single attempt each, the loser of a race gets its value back from a
-/// ring with room, and somebody has won.
+/// Each push has a single attempt. The loser of a race gets its value back although the ring is not
+/// full. At least one push succeeds.
 ///
 /// Mutation: `one-attempt-too-many`.
 #[test]

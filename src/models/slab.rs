@@ -24,11 +24,11 @@ struct Slots(Vec<Slot>);
 
 struct Slot {
     word: AtomicU64,
-    /// Written by its holder alone.
+    /// Written only by the thread that holds the batch.
     content: UnsafeCell<u32>,
 }
 
-// SAFETY: loom sees to it that accesses of the content do not overlap.
+// SAFETY: only the thread that holds a batch accesses its content; loom checks.
 unsafe impl Sync for Slot {}
 
 impl Links for Slots {
@@ -38,7 +38,7 @@ impl Links for Slots {
 }
 
 impl Pool {
-    /// With so many batches on the stack, the last one above.
+    /// A pool with so many batches on the stack, the last one on top.
     fn of(batches: u32) -> Arc<Self> {
         let slot = || Slot {
             word: AtomicU64::new(0),
@@ -52,7 +52,7 @@ impl Pool {
         Arc::new(pool)
     }
 
-    /// Takes a batch and makes use of it, of its word, too.
+    /// Pops a batch, and writes to its word and its content.
     fn pop(&self) -> Option<u32> {
         let number = self.stack.pop(&self.slots)?;
         self.slots.link(number).store(0, Ordering::Relaxed);
@@ -65,14 +65,14 @@ impl Pool {
         self.stack.push(number, &self.slots);
     }
 
-    /// Makes use of a batch.
+    /// Writes to the content of a batch.
     fn make_use_of(&self, number: u32) {
         let slot = &self.slots.0[number as usize];
-        // SAFETY: the batch is this thread's; if not, loom says so.
+        // SAFETY: this thread holds the batch: it popped it, or has not pushed it yet; loom checks.
         slot.content.with_mut(|content| unsafe { *content += 1 });
     }
 
-    /// All that is on the stack.
+    /// Pops all batches, at most nine.
     fn rest(&self) -> Vec<u32> {
         std::iter::from_fn(|| self.pop()).take(9).collect()
     }
@@ -105,7 +105,7 @@ fn sorted(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
     numbers
 }
 
-/// Two threads take a batch each and give it back.
+/// Two threads each pop a batch and push it again.
 #[test]
 fn batches_have_one_owner_each() {
     let seen = outcomes(|| {
@@ -124,7 +124,7 @@ fn batches_have_one_owner_each() {
     assert_eq!(seen, [vec![0, 1], vec![1, 1]].into());
 }
 
-/// While one thread takes a batch, another one takes two and gives the first back.
+/// While one thread pops a batch, another one pops two and pushes the first one again.
 #[test]
 fn a_batch_that_comes_back_is_told_from_itself() {
     let seen = outcomes(|| {
@@ -142,7 +142,8 @@ fn a_batch_that_comes_back_is_told_from_itself() {
         (slow, fast)
     });
     let expected = [
-        // Before the other's, between them, after them, and while it has both.
+        // The slow pop comes before the others, between them, after the push, or while the other
+        // thread has both batches.
         (Some(1), None),
         (Some(0), None),
         (Some(1), Some(0)),
@@ -151,8 +152,8 @@ fn a_batch_that_comes_back_is_told_from_itself() {
     assert_eq!(seen, expected.into());
 }
 
-/// A thread fills two batches and gives them. Two others take one each: the thread that
-/// gets the first one, from under the second, finds it filled, too.
+/// A thread fills and pushes two batches, and two others pop one each. The thread that gets the
+/// lower batch finds it filled, too.
 #[test]
 fn a_batch_comes_with_its_content() {
     let seen = outcomes(|| {

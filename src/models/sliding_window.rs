@@ -1,9 +1,9 @@
 //! The times of failures: [`sliding_window`](crate::structures::sliding_window) with
 //! [`tally`](crate::values::tally).
 //!
-//! Here a word of its own stands for the state word: a failure takes its position by an exchange
-//! of the tally in it, as `Record::apply_failure` does. No party runs in a model's main thread,
-//! which loom explores incompletely.
+//! `Shared::tally` stands for the state word: a failure takes its position by an exchange of the
+//! tally, as `Record::apply_failure` does. No party runs in a model's main thread, which loom
+//! explores incompletely.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ impl Shared {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns how many are inside `span` with it.
+    /// Reports a failure. Returns how many failures are within `span`, this one included.
     fn fail(&self, span: u64) -> u32 {
         loop {
             let tally = self.tally();
@@ -65,7 +65,7 @@ impl Shared {
         }
     }
 
-    /// A failure that counts, and is stopped before it writes its time.
+    /// A failure that is counted, but is stopped before it writes its time.
     fn begin_failure(&self) {
         let tally = self.tally();
         assert!(self.exchange(tally, tally.plus_failure()));
@@ -83,7 +83,7 @@ impl Shared {
         }
     }
 
-    /// Asserts that all failures have times: one that has none would get a late one.
+    /// Asserts that all failures have times. A failure without a time would get a late one here.
     fn assert_all_have_times(&self) {
         assert!(self.clock.load(Ordering::Relaxed) < 500);
         self.clock.store(501, Ordering::Relaxed);
@@ -127,7 +127,7 @@ fn simultaneous_failures_count_once_each() {
     });
 }
 
-/// A thread that reads a tally finds a time of every failure in it.
+/// A thread that reads a tally finds a time for each of its failures.
 ///
 /// Mutations: `filling-the-last-slot-only`, `a-slot-filled-relaxed`, `a-slot-read-relaxed`.
 #[test]
@@ -151,7 +151,7 @@ fn who_counts_misses_no_failure_that_was_stopped_before_it_wrote_its_time() {
     });
 }
 
-/// A thread that reads a tally finds a time of every failure in it, and all of them in order.
+/// A thread that reads a tally finds a time for each of its failures, and the times are in order.
 #[test]
 fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
     check(2, || {
@@ -169,7 +169,7 @@ fn who_counts_misses_no_failure_that_is_still_writing_its_time() {
             failure.join().unwrap();
         }
         counting.join().unwrap();
-        // The younger a span, the fewer failures it holds.
+        // A shorter span holds no more failures than a longer one.
         let end = shared.clock.load(Ordering::Relaxed);
         let counts: Vec<u32> = (1..=end).map(|span| shared.count(span, end)).collect();
         assert!(counts.is_sorted(), "{counts:?}");
@@ -207,15 +207,15 @@ fn a_success_falls_between_two_failures() {
     assert_eq!(*outcomes.lock().unwrap(), expected.into());
 }
 
-/// A thread that counts writes a time for a failure that is under way, a later one than the failure
-/// has read: that time stays.
+/// A thread that counts writes a time for a failure that is under way. That time is later than the
+/// one that the failure has read, and it stays.
 ///
 /// Mutation: `a-time-stored-without-comparing`.
 #[test]
 fn a_failure_has_one_time_whoever_writes_it() {
     check(3, || {
         let shared = Shared::new();
-        // Inside is what was later than the clock's next moment, at which the failure begins.
+        // Counts failures whose time is later than `begin`, the time at which the failure begins.
         let later = move |shared: &Shared, begin: u64| shared.count(100 - begin, 100);
         let begin = shared.clock.load(Ordering::Relaxed);
         let failing = thread::spawn({
@@ -232,8 +232,8 @@ fn a_failure_has_one_time_whoever_writes_it() {
     });
 }
 
-/// A larger ring comes while a failure is about to write its time into the smaller one: the time
-/// is found in the larger one, and is the same for everybody.
+/// A larger ring is published while a failure is about to write its time into the smaller one. All
+/// threads then find the same time in the larger ring.
 ///
 /// Mutation: `a-larger-ring-that-does-not-ask`.
 #[test]
@@ -264,8 +264,8 @@ fn no_time_is_lost_while_the_ring_grows() {
     });
 }
 
-/// A failure meets one that was stopped before it wrote its time, and whose slot the larger ring
-/// has taken over.
+/// Another failure was stopped before it wrote its time, and the larger ring has taken its slot
+/// over.
 ///
 /// Mutation: `writing-into-the-smaller-ring`.
 #[test]
@@ -291,8 +291,8 @@ fn a_failure_beside_a_ring_that_grows_keeps_its_time() {
     });
 }
 
-/// The time that one thread reads in the smaller ring is the time that all others read in the
-/// larger one.
+/// The time that one thread reads in the smaller ring is the time that others read in the larger
+/// one.
 ///
 /// Mutation: `giving-up-a-slot-that-stays-empty`.
 #[test]
@@ -325,7 +325,7 @@ fn a_time_is_the_same_in_both_rings() {
     });
 }
 
-/// A failure comes beside another ring.
+/// Two threads publish a larger ring each, and one of them then reports a failure.
 ///
 /// Mutation: `a-ring-stored-without-comparing`.
 #[test]

@@ -1,7 +1,7 @@
-//! The window of the rates: a slow call is counted twice, as slow and as a call.
+//! The window of the rates: a slow call is counted twice, as a call and as slow.
 //!
-//! A reader that finds the one and not the other takes a rate for higher than it is. No party runs
-//! in a model's main thread, which loom explores incompletely.
+//! A reader that finds only the slow one computes a rate that is too high. No party runs in a
+//! model's main thread, which loom explores incompletely.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -17,7 +17,7 @@ fn no_thread_finds_more_slow_calls_than_calls() {
     builder.check(|| {
         let record = Counter::new();
         let window = RateWindow::new(2_000, record.totals(), 0);
-        // So the bucket has begun, which would publish the failure, too.
+        // Begins the bucket beforehand: its begin would publish the failure, too.
         window.failed(0);
         window.was_slow(0);
         let shared = Arc::new((record, window));

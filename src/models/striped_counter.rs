@@ -1,8 +1,8 @@
-//! The counter's protocols, explored exhaustively: who may write a cell, how an
-//! index changes hands, how a block is attached, what a reader sees meanwhile.
+//! The protocols of the counter: which thread may write a cell, how an index changes hands, how a
+//! block is attached, and what a reader sees meanwhile.
 //!
-//! No party runs in a model's main thread, which loom explores incompletely.
-//! Each model says which mutation of the code it catches.
+//! No party runs in a model's main thread, which loom explores incompletely. Each model says which
+//! mutation of the code it catches.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -78,11 +78,11 @@ fn join<T>(parties: impl IntoIterator<Item = thread::JoinHandle<T>>) -> Vec<T> {
     parties.into_iter().map(|p| p.join().unwrap()).collect()
 }
 
-/// Two threads meet on a new record while the reserve is empty: one gets the
-/// primary cell, the other counts in the shared one.
+/// Two threads report to a new record while the reserve is empty. One thread gets the primary cell,
+/// and the other counts in the shared one.
 ///
 /// Mutation: `owning-by-a-store`.
-/// Both then count in the primary, and one success is lost.
+/// Both threads then count in the primary cell, and one success is lost.
 #[test]
 fn the_primary_has_one_owner() {
     let seen = outcomes(None, || {
@@ -98,7 +98,7 @@ fn the_primary_has_one_owner() {
     assert_eq!(seen, BTreeSet::from([1, 2]));
 }
 
-/// Two threads without a cell meet in the shared one.
+/// Two threads without a cell count in the shared one.
 ///
 /// Mutations: `counting-by-a-store` loses a success, `the-last-time-by-a-store` the later time.
 #[test]
@@ -131,11 +131,11 @@ fn failures_without_a_place_are_all_counted() {
     });
 }
 
-/// Threads that come and go on one pool. Those that overlap have different
-/// indexes; one that takes a predecessor's index goes on in its cell.
+/// Two threads claim an index of one pool and release it. If they overlap, their indexes differ.
+/// Otherwise the second thread has the index of the first, and goes on in its cell.
 ///
-/// Mutations: `giving-an-index-back-relaxed`, `taking-an-index-relaxed`. The successor
-/// then counts on from a value its predecessor has passed.
+/// Mutations: `giving-an-index-back-relaxed`, `taking-an-index-relaxed`. The second thread may then
+/// read an outdated count from the cell.
 #[test]
 fn an_index_hands_its_cells_over() {
     let seen = outcomes(None, || {
@@ -158,7 +158,7 @@ fn an_index_hands_its_cells_over() {
     assert_eq!(seen, BTreeSet::from([vec![1, 1], vec![1, 2]]));
 }
 
-/// Two threads fail twice each on a new record, with a block to attach.
+/// Two threads report two failures each to a new record, and the reserve has a block.
 ///
 /// Mutation: `a-failure-in-the-place-of-another`. Both then count in one place, and a failure is
 /// lost.
@@ -179,11 +179,10 @@ fn failures_have_a_place_for_each_thread() {
     });
 }
 
-/// An index is handed over while another bit of its word changes: the third
-/// party's exchanges lie between the release and the claim.
+/// An index changes hands while a third party changes another bit of the same word.
 ///
 /// Mutation: `giving-an-index-back-by-a-store`.
-/// The index of the third party becomes free while it is in use.
+/// The index of the third party then becomes free while it is in use.
 #[test]
 fn a_hand_over_survives_its_neighbours() {
     let seen = outcomes(Some(3), || {
@@ -206,9 +205,8 @@ fn a_hand_over_survives_its_neighbours() {
     assert!(seen.contains(&vec![1, 2, 3]));
 }
 
-/// Two threads that have the same home line find the primary taken.
-/// One block is attached, another one taken for nothing goes back, and each
-/// thread gets a cell of its own.
+/// Two threads with the same home line find the primary cell taken, and each takes a block of the
+/// reserve. One block is attached, and the other one goes back. Each thread gets a cell of its own.
 ///
 /// Mutation: `attaching-by-a-store` (a count is lost with the block that was overwritten).
 #[test]
@@ -229,14 +227,14 @@ fn one_block_is_attached() {
         assert_eq!(live_blocks(), 0);
         spare
     });
-    // The second: the thread that had taken the first block lost.
+    // In the second outcome, the thread with the first block of the reserve has lost the race.
     let expected = [vec![false, true], vec![true, false]];
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// Three threads have the same home line. Two have its cells and count there, while the third finds it
-/// full and replaces the block. Each may have been stopped in the middle of its report meanwhile, with
-/// a cell of the block before.
+/// Three threads have the same home line. Two own its cells and count there, while the third finds
+/// the line full and replaces the block. Each of the two may be stopped in the middle of a report
+/// to its cell of the old block.
 ///
 /// Mutations: `a-larger-block-without-those-before` (what was counted in a block is lost with it),
 /// `the-cell-of-any-owner` (two threads count in one cell).
@@ -262,7 +260,8 @@ fn a_block_is_replaced_while_its_owners_report() {
     assert_eq!(seen, BTreeSet::from([2]));
 }
 
-/// Two threads find their line full and crowded. Both have a larger block: one of them goes back.
+/// Two threads find their line full and crowded, and each brings a larger block. One of the blocks
+/// goes back.
 ///
 /// Mutation: `attaching-by-a-store`, here as well.
 #[test]
@@ -284,10 +283,10 @@ fn of_two_larger_blocks_one_is_attached() {
     });
 }
 
-/// A thread goes on to a larger block while a reader sums twice.
+/// A thread moves to a larger block while a reader sums twice.
 ///
-/// Mutation: `a-larger-block-published-before-those-before` (for a moment the sum is that of the new
-/// one alone).
+/// Mutation: `a-larger-block-published-before-those-before` (for a moment the sum leaves the older
+/// blocks out).
 #[test]
 fn sums_only_grow_with_the_blocks() {
     let seen = outcomes(Some(3), || {
@@ -319,8 +318,8 @@ fn sums_only_grow_with_the_blocks() {
     assert!(seen.contains(&(4, 4)) && seen.contains(&(4, 6)));
 }
 
-/// The reserve's last block is taken while another thread refills it: no block
-/// is lost, leaked or freed twice, and its content arrives with it.
+/// One thread takes a block of the reserve while two others refill it. No block is lost, leaked or
+/// freed twice, and a block arrives with its content.
 ///
 /// Mutation: `giving-a-block-back-by-a-store` (one of the two that refill overwrites the other's
 /// block).
@@ -344,9 +343,8 @@ fn a_reserve_is_refilled_while_it_is_used() {
     });
 }
 
-/// A reader sums while two threads report, one of which also refills the
-/// reserve, so that a block is made and attached meanwhile: sums never
-/// decrease and never exceed the final one.
+/// A reader sums while two threads report. One of them also refills the reserve, so a block may be
+/// made and attached meanwhile. Sums never decrease, and never exceed the final one.
 ///
 /// Mutation: `attaching-relaxed` (the block is seen before its content).
 #[test]
@@ -379,7 +377,7 @@ fn sums_only_grow() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// Two threads restore totals, and a third counts.
+/// Two threads restore totals, and a third one counts a success.
 ///
 /// Mutation: `raising-by-an-addition`.
 #[test]

@@ -1,5 +1,5 @@
-//! The threads that wait for a queue: [`subscriber_queue`](crate::events::subscriber_queue). A thread
-//! that sleeps for ever is a deadlock, which loom finds.
+//! The threads that wait for a queue: [`subscriber_queue`](crate::events::subscriber_queue). A
+//! thread that sleeps for ever is a deadlock, which loom finds.
 
 use std::time::Duration;
 
@@ -57,15 +57,16 @@ impl Delivery {
     }
 }
 
-/// Has one event delivered to a queue, or two in one lot.
+/// Delivers one event to a queue, or two in one lot.
 fn deliver(queue: &std::sync::Arc<SubscriberQueue>, events: u32) {
     let delivery = Delivery::to(queue);
     delivery.run(events);
-    // Closed by who looks on: the end of the subscription would wake all.
+    // Keeps the subscription, whose end would wake all threads. The model closes the queue itself.
     std::mem::forget(delivery.subscriber.clone());
 }
 
-/// One takes an event, and one only looks: the wake for the event may go to the one that looks.
+/// One thread takes an event, and another one only looks. The wake for the event may go to the
+/// thread that looks.
 ///
 /// Mutations: `looking-without-passing-on`, `posting-without-a-wake`.
 #[test]
@@ -82,14 +83,14 @@ fn who_looks_and_who_takes_both_wake() {
         });
         deliver(&queue, 1);
         assert!(takes.join().unwrap());
-        // The one that looks may have found nothing, and sleep on.
+        // The thread that looks may have found nothing, and may still sleep.
         queue.close();
         looks.join().unwrap();
     });
 }
 
-/// The dispatcher wakes one thread for a lot of two. The one that takes the first event wakes the
-/// other.
+/// The dispatcher wakes one thread for a lot of two events. The thread that takes the first event
+/// wakes the other thread.
 ///
 /// Mutations: `taking-without-passing-on`, `sleeping-uncounted`.
 #[test]
@@ -114,8 +115,8 @@ fn a_lot_wakes_as_many_as_it_has_events() {
     });
 }
 
-/// Once the subscription is ended the queue gets nothing more: a plain queue is not behind the use
-/// gate.
+/// A queue gets no more events once its subscription has ended. The queue itself sees to that,
+/// since it is not behind the use gate.
 ///
 /// Mutation: `posting-to-a-closed-queue`.
 #[test]

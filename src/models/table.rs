@@ -1,13 +1,12 @@
-//! The table: who wins, what a rebuild keeps, what a reader sees.
+//! The table: which thread wins a race, what a rebuild keeps, and what a reader sees.
 //!
-//! All keys have home 0 in every small array, so they form one cluster and share
-//! its first empty slot. Keys below 16 have different hashes and tags, key 16 + n has
-//! the hash of key n, and keys from 32 on have different hashes with one tag. An array of four slots is replaced when the third is used: two
-//! entries are put in beforehand, and a third insertion in a model is what starts
-//! its rebuild.
+//! All keys have home 0 in every small array, so they form one cluster and share its first empty
+//! slot. Keys below 16 have different hashes and tags. Key 16 + n has the hash of key n. Keys from
+//! 32 on have different hashes with one tag. An array of four slots is replaced when the third slot
+//! is used. So the models insert two entries beforehand, and a third insertion starts a rebuild.
 //!
-//! An item's `payload` is a plain cell to loom: to read one without a happens-
-//! before edge from its insertion fails the model, too.
+//! An item's `payload` is a plain cell to loom. A read that does not happen after the insertion
+//! fails the model, too.
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -23,16 +22,16 @@
 //! | `removing-what-was-not-claimed` | `one_of_two_who_claim_an_entry_removes_it` |
 //! | `giving-up-a-claimed-removal` | `a_rebuild_keeps_a_racing_claimed_removal` |
 //!
-//! The other models fail without this step:
+//! The other models fail if the table lacks this step:
 //!
 //! | model | step |
 //! |---|---|
-//! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stopping at a frozen empty slot |
+//! | `an_insertion_is_found_at_once_during_a_rebuild` | `insert` stops at a frozen empty slot |
 //! | `one_of_two_who_reuse_a_tombstone_wins` | the second look at a tombstone whose exchange failed |
-//! | `all_meet_on_the_slot_of_a_key_that_comes_back` | a tombstone's hash (any other is reused) |
-//! | `who_meets_a_claimed_entry_takes_its_place` | the inserter's removal of what is claimed |
+//! | `all_meet_on_the_slot_of_a_key_that_comes_back` | an insertion reuses only a tombstone of its own hash |
+//! | `who_meets_a_claimed_entry_takes_its_place` | an insertion removes a claimed entry in its way |
 //! | `keys_with_one_hash_have_one_winner_each` | `Collides`; `reuses`, when inserting and when looking up |
-//! | `a_stranger_who_comes_and_goes_hides_nobody` | only an empty slot as an end in `find_near`; the nearer first |
+//! | `a_stranger_who_comes_and_goes_hides_nobody` | `find_near` ends at empty slots only, and prefers the nearest match |
 
 mod claimed;
 
@@ -48,7 +47,7 @@ use crate::reclaim::{Guard, pin};
 use crate::structures::table::{Entry, Table};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
-/// With nothing in the two bits that a tombstone leaves out.
+/// The hash of a key. The two bits that a tombstone does not keep are zero.
 fn hash(key: u64) -> u64 {
     match key {
         0..32 => (key % 16) << 2,
@@ -60,16 +59,16 @@ fn hash(key: u64) -> u64 {
 struct Item {
     key: u64,
     payload: UnsafeCell<u64>,
-    /// 1: somebody removes it.
+    /// 1: a thread has claimed the item to remove it.
     claimed: AtomicUsize,
 }
 
-// SAFETY: the payload is written before the item is shared, and only then.
+// SAFETY: `insert` writes the payload before the item is shared, and no thread writes it later.
 unsafe impl Sync for Item {}
 
 impl Item {
     fn payload(&self) -> u64 {
-        // SAFETY: it is not written once it is shared; loom checks.
+        // SAFETY: no thread writes the payload once the item is shared; loom checks.
         self.payload.with(|payload| unsafe { *payload })
     }
 }
@@ -86,31 +85,31 @@ impl Entry for Item {
     }
 
     unsafe fn release(this: *mut Self) {
-        // SAFETY: a box handed over by `insert`, given back once.
+        // SAFETY: `insert` leaked this box, and the table releases it once.
         drop(unsafe { Box::from_raw(this) });
     }
 }
 
 type Items = Table<Item>;
 
-/// Whether the key was absent. The payload is the key.
+/// Inserts an item whose payload is its key. Returns whether the key was absent.
 fn insert(table: &Items, key: u64, guard: &Guard) -> bool {
     let item = NonNull::from(Box::leak(Box::new(Item {
         key,
         payload: UnsafeCell::new(0),
         claimed: AtomicUsize::new(0),
     })));
-    // SAFETY: not shared yet.
+    // SAFETY: `item` points to the box above, which is not shared yet.
     unsafe { item.as_ref() }
         .payload
-        // SAFETY: not shared yet.
+        // SAFETY: the item is not shared yet.
         .with_mut(|payload| unsafe { *payload = key });
-    // SAFETY: a new box, whose only owner the table becomes.
+    // SAFETY: the box above is new, and the table becomes its only owner.
     match unsafe { table.insert(item, key, guard) } {
         Ok(_) => true,
         Err(other) => {
             assert_eq!(other.payload(), key);
-            // SAFETY: refused, so it is still ours.
+            // SAFETY: the table has refused the item, so this function still owns the box.
             drop(unsafe { Box::from_raw(item.as_ptr()) });
             false
         }
@@ -211,7 +210,7 @@ fn one_of_two_removers_wins() {
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
 }
 
-/// Key 2 lies behind key 1, so it must be found across its tombstone.
+/// Key 2 lies behind key 1, so it must be found across the tombstone of key 1.
 #[test]
 fn an_insertion_a_removal_and_a_look_up() {
     let seen = outcomes(3, || {
@@ -229,7 +228,7 @@ fn an_insertion_a_removal_and_a_look_up() {
     assert_eq!(seen, BTreeSet::from(all));
 }
 
-/// Who misses a key sees what its remover did before.
+/// A thread that misses a key sees what its remover did before.
 #[test]
 fn a_removal_publishes_what_came_before() {
     let seen = outcomes(3, || {
@@ -259,12 +258,12 @@ fn a_rebuild_keeps_a_racing_insertion() {
         assert!([1, 2, 3, 4].into_iter().all(|key| get(&table, key)));
         (capacity, table.capacity())
     });
-    // The array is replaced with three live entries or with four.
+    // When the array is replaced, it has three live entries or four.
     assert_eq!(seen, BTreeSet::from([(8, 8), (16, 16)]));
 }
 
-/// The removal of the last key makes the array of eight sparse, and with it
-/// starts a rebuild. Behind the tombstones, several slots are empty.
+/// The removal of the last key makes the array of eight slots sparse, which starts a rebuild.
+/// Behind the tombstones, several slots are empty.
 #[test]
 fn an_insertion_is_found_at_once_during_a_rebuild() {
     let seen = outcomes(1, || {
@@ -280,7 +279,7 @@ fn an_insertion_is_found_at_once_during_a_rebuild() {
         assert_eq!(keys(&table), [4]);
         table.capacity()
     });
-    // With key 4 in time, the array is not sparse and stays.
+    // If key 4 comes in time, the array is not sparse, and stays.
     assert_eq!(seen, BTreeSet::from([4, 8]));
 }
 
@@ -295,12 +294,11 @@ fn a_rebuild_keeps_a_racing_removal() {
         assert_eq!(keys(&table), [2, 3]);
         table.capacity()
     });
-    // The array is replaced with three live entries or with two.
+    // When the array is replaced, it has three live entries or two.
     assert_eq!(seen, BTreeSet::from([8]));
 }
 
-/// Key 1 is there throughout, key 3 from its insertion on: it is not missed
-/// once it has been seen.
+/// Key 1 is there throughout. Key 3 is not missed once it has been seen.
 #[test]
 fn a_reader_sees_through_a_rebuild() {
     let seen = outcomes(2, || {
@@ -333,7 +331,7 @@ fn one_of_two_who_reuse_a_tombstone_wins() {
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
 }
 
-/// Key 1 goes and comes; key 2 has gone already, in front of it.
+/// Key 1 is removed and inserted. Key 2, in front of it, was removed before.
 #[test]
 fn all_meet_on_the_slot_of_a_key_that_comes_back() {
     let seen = outcomes(3, || {
@@ -352,8 +350,8 @@ fn all_meet_on_the_slot_of_a_key_that_comes_back() {
     assert_eq!(seen, BTreeSet::from(all));
 }
 
-/// Whose insertion comes after another's removal, with nothing else to tell it,
-/// sees what was done before that.
+/// A thread whose insertion comes after another thread's removal sees what that thread did before.
+/// Nothing else orders the two.
 #[test]
 fn who_reuses_sees_what_the_last_remover_did() {
     let seen = outcomes(3, || {
@@ -375,7 +373,7 @@ fn who_reuses_sees_what_the_last_remover_did() {
         let (a, (b, sees)) = (join(a), join(b));
         assert!(a || b);
         if a && b {
-            // Its own entry was not in the way of the other, so it came after.
+            // Both insertions won, so the second one came after the removal of the first one.
             assert!(sees);
         }
         (a, b)
@@ -395,12 +393,12 @@ fn a_rebuild_keeps_a_racing_reuse() {
         assert_eq!(keys(&table), [1, 2, 3]);
         table.capacity()
     });
-    // The array is replaced with two live entries or with three.
+    // When the array is replaced, it has two live entries or three.
     assert_eq!(seen, BTreeSet::from([8]));
 }
 
-/// Key 17 gives way to key 1 or is in its way, and then key 1 takes another
-/// slot, behind a tombstone that must not be reused.
+/// Key 17 is gone before key 1 comes, or is still in its way. Then key 1 takes another slot, behind
+/// a tombstone that must not be reused.
 #[test]
 fn keys_with_one_hash_have_one_winner_each() {
     let seen = outcomes(2, || {
@@ -419,10 +417,11 @@ fn keys_with_one_hash_have_one_winner_each() {
     assert_eq!(seen, BTreeSet::from([(true, false), (false, true)]));
 }
 
-/// One comes and goes while the other is looked up, and a third that is not there.
+/// One thread removes and inserts a key. Another one looks up a second key, and a third one that is
+/// not in the table.
 #[test]
 fn a_stranger_who_comes_and_goes_hides_nobody() {
-    // With tags of their own, and with one.
+    // With different tags, and with one tag.
     for [one, two, three] in [[1, 2, 3], [33, 34, 35]] {
         for (stranger, stays) in [(one, two), (two, one)] {
             outcomes(2, move || {

@@ -7,7 +7,7 @@ use crate::structures::text_cell::TextCell;
 
 type Cell = TextCell<2>;
 
-/// Its tag, and a text that says the same.
+/// The tag and the text of a number.
 fn written(tag: u64) -> ([u64; 2], String) {
     ([tag; 2], tag.to_string().repeat(8))
 }
@@ -20,7 +20,7 @@ fn write(cell: &Cell, number: u64) {
 }
 
 /// Replaces a text in one thread, and looks at the cell in another one. Neither is the model's main
-/// thread, which loom explores incompletely, and either is spawned first.
+/// thread, which loom explores incompletely. Each of the two is spawned first in one run.
 fn explore(look: fn(&Cell)) {
     for is_swapped in [false, true] {
         loom::model(move || {

@@ -1,9 +1,9 @@
-//! The tick word: who switches it off, and who finds that it stood for too long.
+//! The tick word: which thread switches it off, and which one finds that it stood for too long.
 //!
-//! A model's memory lets a load find a value of long ago. In a machine it finds the last one, some
-//! nanoseconds aside, and that is what a success relies on. So the parties here ask for the time by
-//! exchanges that change nothing, and successes for the word ([`TickWord::word_by_exchange`]).
-//! Neither orders anything else.
+//! In a model, a load may return a value from long ago. On a machine it returns the latest one,
+//! give or take some nanoseconds, and a success relies on that. So the parties here read the clock
+//! by exchanges that change nothing, and successes read the word in the same way
+//! ([`TickWord::word_by_exchange`]). These exchanges order nothing else.
 //!
 //! No party runs in a model's main thread, which loom explores incompletely.
 
@@ -17,7 +17,7 @@ use crate::sys::atomic::{
 use crate::sys::clock::{LONGEST_LAG, Tick};
 use crate::sys::tick_word::{TickWord, Ticker};
 
-/// When the word is switched on, in ms, and when it has stood for too long.
+/// The time in ms at which the word is switched on, and one at which it has stood for too long.
 const BEGIN: u64 = 1_000;
 const LATE: u64 = BEGIN + 3 * LONGEST_LAG;
 
@@ -39,7 +39,7 @@ impl Model {
         Arc::new(model)
     }
 
-    /// The word is on since `BEGIN`.
+    /// A model whose word is on since `BEGIN`.
     fn ticking() -> Arc<Self> {
         let model = Model::new();
         let ticker = model.ticks.begin(Tick::from_ms(BEGIN));
@@ -51,7 +51,7 @@ impl Model {
         Tick::from_ms(self.clock.fetch_add(0, Relaxed))
     }
 
-    /// Time passes.
+    /// Lets time pass until `LATE`.
     fn pass(&self) {
         self.clock.fetch_max(LATE, Relaxed);
     }
@@ -65,14 +65,14 @@ impl Model {
         }
     }
 
-    /// An evaluation, which adds up what was counted, and then asks.
+    /// An evaluation: it adds up the counts, and then checks whether they are doubtful.
     fn evaluate(&self) {
         let is_hidden = self.is_hidden.fetch_or(0, Relaxed) == 1;
         let is_doubtful = self.ticks.is_doubtful(BEGIN, || self.now());
         assert!(is_doubtful || !is_hidden, "a rate misses a success");
     }
 
-    /// For the thread that is the ticker since `BEGIN`.
+    /// The ticker since `BEGIN`, for the thread that acts as it.
     fn ticker(&self) -> Ticker<'_> {
         self.ticks.ticker_since(Tick::from_ms(BEGIN))
     }
@@ -89,7 +89,7 @@ fn spawn(model: &Arc<Model>, party: impl FnOnce(&Model) + 'static) -> thread::Jo
     thread::spawn(move || party(&model))
 }
 
-/// A ticker does this while time passes, a success comes, and a rate is evaluated.
+/// Runs `then` as the ticker while time passes, a success is reported, and a rate is evaluated.
 fn beside_an_evaluation(then: fn(&Model, Ticker<'_>)) {
     explore(move || {
         let model = Model::ticking();
@@ -121,7 +121,7 @@ fn a_ticker_that_goes_hides_no_success_from_a_rate() {
     beside_an_evaluation(|model, ticker| ticker.end(|| model.now()));
 }
 
-/// A cell finds that the word has stood for too long, at the same time as its ticker goes on.
+/// A cell finds that the word has stood for too long, while its ticker goes on.
 ///
 /// Mutation: `a-starved-ticker-that-marks-nothing`.
 #[test]
@@ -156,7 +156,8 @@ fn of_two_drivers_one_ticks() {
                 let Some(mut ticker) = model.ticks.begin(Tick::from_ms(BEGIN)) else {
                     return;
                 };
-                // ORDERING: each after the one before it; the word orders nothing.
+                // ORDERING: Acquire, partner of the Release store below: the second driver sees
+                // the end of the first one's use. The tick word itself orders nothing.
                 assert_eq!(is_ticking.swap(1, Acquire), 0, "both tick");
                 let now = Tick::from_ms(BEGIN + step);
                 assert!(ticker.tick(now));

@@ -1,4 +1,4 @@
-//! The gate: what unsubscribing promises.
+//! The use gate: once it is closed, its content is not in use, and is dropped.
 //!
 //! | mutation | caught by |
 //! |---|---|
@@ -12,13 +12,13 @@ use loom::thread;
 use crate::structures::use_gate::UseGate;
 use crate::sys::atomic::{AtomicU32, Ordering, UnsafeCell};
 
-/// Plain memory that the content refers to, and whether the content is gone.
+/// Plain memory that the content refers to, and the number of drops of the content.
 struct Outside {
     used: UnsafeCell<u32>,
     gone: AtomicU32,
 }
 
-// SAFETY: the gate orders its uses; loom checks.
+// SAFETY: the gate orders the uses of `used`; loom checks.
 unsafe impl Sync for Outside {}
 // SAFETY: two numbers, which any thread may have.
 unsafe impl Send for Outside {}
@@ -27,7 +27,7 @@ struct Content(Arc<Outside>);
 
 impl Content {
     fn touch(&self) {
-        // SAFETY: inside the gate.
+        // SAFETY: called inside the gate, or by the drop of the content; loom checks.
         self.0.used.with_mut(|used| unsafe { *used += 1 });
     }
 }
@@ -60,7 +60,7 @@ fn closed_it_is_not_in_use_and_gone() {
             move || {
                 gate.close(true);
                 assert_eq!(outside.gone.load(Ordering::Relaxed), 1);
-                // SAFETY: closed, so it is ours alone; loom checks.
+                // SAFETY: the gate is closed, so no other thread uses the memory; loom checks.
                 outside.used.with_mut(|used| unsafe { *used += 1 });
             }
         });

@@ -1,5 +1,5 @@
-//! What waits for a registration: [`waiting`](crate::manager::waiting), alone and in an
-//! [`engine`](crate::manager::engine).
+//! Saved circuits that wait for a registration: [`waiting`](crate::manager::waiting), alone and in
+//! an [`engine`](crate::manager::engine).
 //!
 //! No party runs in a model's main thread, which loom explores incompletely.
 
@@ -63,7 +63,8 @@ fn a_restore_and_a_registration_do_not_miss_each_other() {
     });
 }
 
-/// The one that registers and the one that restores have found each other.
+/// A thread that registers and a thread that restores have found each other, and both try to take
+/// the entry.
 ///
 /// Mutation: `taking-what-waits-by-a-store`.
 #[test]
@@ -86,7 +87,7 @@ fn what_waits_is_taken_once() {
     });
 }
 
-/// The last that waits is taken, and the list is freed, while another one comes.
+/// One thread takes the last entry, and frees the list, while another thread adds an entry.
 ///
 /// Mutation: `counting-what-waits-too-late`.
 #[test]
@@ -111,7 +112,8 @@ fn what_comes_while_the_last_is_taken_waits() {
     });
 }
 
-/// Of two that wait for one name, the later is taken, and only one.
+/// An entry is replaced by a later one of the same name while a thread takes an entry of that name.
+/// Afterwards at most the later one waits.
 #[test]
 fn what_is_replaced_while_it_is_taken_is_not_taken_again() {
     check(|| {
@@ -127,7 +129,7 @@ fn what_is_replaced_while_it_is_taken_is_not_taken_again() {
         });
         let is_taken = taking.join().unwrap();
         adding.join().unwrap();
-        // If it was the older one, or none, since the older does not wait any more.
+        // The later entry waits, unless the other thread has taken it.
         assert!(waiting.take_by_name("db".into()).is_some() || is_taken);
         assert!(waiting.take_by_name("db".into()).is_none());
         assert!(!waiting.has_any());

@@ -1,9 +1,9 @@
-//! What a careless caller may do: names and settings outside their range, handles
-//! and permits that outlive what they belong to, panics, cancelled futures, and
-//! shutting down in every order. Each gets a clear answer; nothing crashes.
+//! Mistakes of a careless caller: names and settings outside their range, handles and permits that
+//! outlive their connection or manager, panics, cancelled futures, and shutting down in every
+//! order. Each gets a clear answer, and nothing crashes.
 //!
-//! Bytes that are not UTF-8 cannot be a `&str`, so Rust callers cannot pass any;
-//! the C interface checks for them.
+//! Rust callers cannot pass names that are not UTF-8, since such bytes cannot be a `&str`. The C
+//! interface checks for them.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use brama::{
 
 // ---- names ----
 
-/// Every operation that takes a name, with what it answered.
+/// Calls every operation that takes a name. Returns the error of each.
 fn all_by_name(brama: &Brama, key: Key<'_>) -> Vec<(&'static str, Error)> {
     let err = |name, answer: Result<(), Error>| (name, answer.expect_err(name));
     let call = brama.call(key, || -> Result<(), ()> { panic!("must not run") });
@@ -109,7 +109,7 @@ fn an_empty_scope_is_not_the_absence_of_a_scope() {
 }
 
 // ---- settings ----
-/// A setter, on all three holders of settings.
+/// An invalid value of a setting, in all three types that have its setter.
 pub(super) struct Bad {
     pub(super) field: &'static str,
     pub(super) options: ConnectionOptions,
@@ -193,7 +193,7 @@ fn settings_out_of_range_are_refused_wherever_they_are_given() {
     }
 }
 
-/// The cap is one of the progressive strategy, and of the level that gives it.
+/// The cap matters only with the progressive strategy, and only on the level that gives it.
 #[test]
 fn a_maximum_below_the_initial_expiry_is_refused_where_it_is_heeded() {
     let (brama, _clock) = manager_with(|b| b.max_expiry(ms(100_000)));
@@ -309,9 +309,9 @@ fn reasons_and_metadata_of_any_size_are_no_problem() {
     assert_eq!(db.status().expect("registered").metadata[&huge], huge);
 }
 
-// ---- handles of what is gone ----
+// ---- handles of removed connections and of ended managers ----
 
-/// All that a handle can do, each expected to answer `gone`.
+/// Calls every operation of a handle, and asserts that each returns an error that is `gone`.
 fn all_by_handle(handle: &Connection, gone: fn(&Error) -> bool) {
     assert!(!handle.available());
     assert_eq!(handle.state(), State::Unknown);
@@ -350,7 +350,7 @@ fn shut_down(error: &Error) -> bool {
 
 type Bring = (&'static str, fn(&Connection));
 
-/// Ways to bring a circuit into each state before it goes.
+/// Ways to bring a circuit into each state before its connection is removed.
 const STATES: [Bring; 3] = [
     ("closed", |_| {}),
     ("open", |db| {
@@ -361,7 +361,7 @@ const STATES: [Bring; 3] = [
     }),
 ];
 
-/// Permits of all kinds, given in the present state, reported in all ways after `end`.
+/// Acquires permits of all kinds in the present state, and reports them in all ways after `end`.
 fn outlive(brama: &Brama, db: &Connection, end: impl FnOnce(), gone: fn(&Error) -> bool) {
     let calls = ConnectionOptions::new().half_open_max_calls(12);
     db.configure(calls).expect("valid");

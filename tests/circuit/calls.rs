@@ -1,5 +1,5 @@
-//! Guarded calls: what counts, what a rejection says, and calls that are given up. Calls inside one
-//! another are in `nested`.
+//! Guarded calls: what counts, what a rejection says, and calls that are given up. Nested calls are
+//! in `nested`.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -33,7 +33,7 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Waits once, and is ready then.
+/// A future that is pending once, and then ready.
 #[derive(Default)]
 pub(super) struct Pause(bool);
 
@@ -73,7 +73,7 @@ fn a_rejection_by_another_circuit_is_no_failure_of_this_one() {
     assert_eq!((status.state, status.total_failures), (State::Closed, 0));
     assert_eq!(status.total_ignored, 6);
 
-    // A classifier may see it otherwise.
+    // A classifier may decide otherwise.
     let _ = db.call_with(|_| Outcome::Failure, inner);
     assert_eq!(db.state(), State::Open);
 }
@@ -111,7 +111,7 @@ fn a_rejection_says_why_and_how_long() {
     probe.ignore().expect("timely");
 }
 
-/// By the machine's own clocks, of which the coarse one lags by some ms.
+/// Uses the machine's own clocks. The coarse one lags by some ms.
 #[test]
 fn who_waits_as_long_as_it_was_asked_to_is_admitted() {
     let brama = Brama::builder().background(false).build().expect("valid");
@@ -148,7 +148,7 @@ fn a_cancelled_call_is_ignored_and_counted() {
     assert_eq!((status.total_ignored, status.total_failures), (2, 0));
 }
 
-/// A time-out around a guarded call is how a hanging dependency is met most often.
+/// Most callers meet a hanging dependency by a timeout around the guarded call.
 #[test]
 fn a_call_that_was_given_up_after_so_long_is_a_failure() {
     let hang = |db: &Connection, clock: &ManualClock, length: u64| {
@@ -183,7 +183,7 @@ fn a_call_that_was_given_up_after_so_long_is_a_failure() {
     hang(&db, &clock, 500);
     assert_eq!(db.state(), State::Open);
 
-    // The setting comes and goes while calls are out.
+    // The setting is taken back while a call is under way.
     db.reset_circuit().expect("registered");
     let before = db.acquire().expect("closed");
     let off = ConnectionOptions::new().cancelled_after(None);
@@ -193,7 +193,7 @@ fn a_call_that_was_given_up_after_so_long_is_a_failure() {
     assert_eq!(failures(), 0);
 }
 
-/// As the call would be that has the place.
+/// A rider counts as the call that it rides on would.
 #[test]
 fn a_rider_that_was_given_up_after_so_long_is_a_failure() {
     let (brama, clock) = manager_with(|b| b.cancelled_after(ms(500)));
@@ -216,7 +216,7 @@ fn a_rider_that_was_given_up_after_so_long_is_a_failure() {
     assert_eq!(after(500), State::Open);
 }
 
-/// By the destructor of something else.
+/// The rider is given up by a destructor that runs while its thread panics.
 #[test]
 fn a_rider_that_was_given_up_in_an_older_panic_is_none() {
     struct RidesWhenDropped<'a>(&'a Connection);
@@ -267,12 +267,12 @@ fn a_permit_taken_while_a_thread_panics_is_not_that_panics() {
     };
     panic_with(AsksWhenDropped(&db, |permit| drop(permit)));
     assert_eq!(totals(), (0, 1));
-    // What it reports counts.
+    // A report of such a permit counts.
     panic_with(AsksWhenDropped(&db, |permit| {
         permit.success().expect("timely")
     }));
     assert_eq!(db.status().expect("registered").total_successes, 1);
-    // A permit that was taken before the panic is its.
+    // A permit that was taken before the panic is part of the panicking call.
     let permit = db.acquire().expect("closed");
     let caught = panic::catch_unwind(AssertUnwindSafe(|| {
         let _permit = permit;
@@ -307,7 +307,7 @@ fn a_probe_that_never_reports_wedges_nothing_however_often_the_state_changes() {
     let (brama, _clock) = manager_with(|b| b.probe_timeout(hour).half_open_max_calls(2));
     let db = half_open(&brama);
     let lost = [(); 2].map(|()| db.acquire().expect("free"));
-    // More than twice as many changes as a generation tells apart.
+    // More than twice as many changes as generations can distinguish.
     for change in 0..10_000 {
         db.close_circuit().expect("registered");
         db.half_open_circuit().expect("registered");

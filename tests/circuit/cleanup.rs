@@ -1,9 +1,9 @@
-//! The removal of what is not used. Time is a manual clock.
+//! The removal of connections that are not used. Time is a manual clock.
 
 use crate::common::{manager_with, ms};
 use brama::{Brama, Config, ConnectionOptions, Error, ManualClock, OpenFor, Permit, State};
 
-/// Lets `ms` pass as a driver would see it: a turn each second.
+/// Lets `seconds` pass, with a turn of the driver after each.
 fn pass(brama: &Brama, clock: &ManualClock, seconds: u64) {
     for _ in 0..seconds {
         clock.advance(ms(1_000));
@@ -11,7 +11,7 @@ fn pass(brama: &Brama, clock: &ManualClock, seconds: u64) {
     }
 }
 
-/// A service that is quiet over a weekend does not find its circuit gone.
+/// A service that holds a handle and is quiet over a weekend keeps its circuit.
 #[test]
 fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
     let idle = |b: brama::Builder| b.inactive_threshold(ms(60_000)).cleanup_interval(ms(5_000));
@@ -37,7 +37,7 @@ fn what_somebody_holds_is_not_removed_and_what_is_only_named_is() {
     assert_eq!(brama.state("held"), State::Unknown);
 }
 
-/// It holds no reference. Its admission is activity, and so is its report.
+/// Such a permit holds no reference. But its admission is activity, and so is its report.
 #[test]
 fn a_permit_without_a_handle_keeps_its_connection_for_one_threshold_at_most() {
     type Acquire = fn(&Brama) -> Result<Permit<'_>, Error>;
@@ -100,8 +100,8 @@ fn every_kind_of_activity_keeps_a_connection() {
     }
 }
 
-/// An opening that lasts longer than the threshold is not forgotten, and a dependency that is
-/// down is not called again because of it.
+/// A cleanup does not remove a circuit whose opening lasts longer than the threshold. Otherwise a
+/// dependency that is down would be called again too early.
 #[test]
 fn an_opening_lasts_as_long_as_it_was_given() {
     let (brama, clock) = manager_with(|b| {
@@ -116,7 +116,7 @@ fn an_opening_lasts_as_long_as_it_was_given() {
     pass(&brama, &clock, 119);
     assert_eq!(brama.state("db"), State::Open);
     assert!(brama.acquire("db").is_err());
-    // The expiry is a transition, and thus activity.
+    // The expiry is a transition, and so it is activity.
     pass(&brama, &clock, 29);
     assert_eq!(brama.state("db"), State::HalfOpen);
     pass(&brama, &clock, 3);
@@ -132,7 +132,7 @@ fn a_probe_that_is_out_keeps_its_connection_until_its_lease_ends() {
     });
     let db = brama.register("db", None).expect("a new name");
     db.half_open_circuit().expect("registered");
-    // Its caller is gone, and never reports.
+    // The probe's caller never reports.
     std::mem::forget(db.acquire().expect("a probe"));
     drop(db);
     pass(&brama, &clock, 89);

@@ -1,4 +1,5 @@
-//! How long calls last: what a reporter says, and what is measured where a setting asks for it.
+//! The durations of calls: those that a reporter gives, and those that are measured because a
+//! setting needs them.
 
 use std::future::pending;
 use std::task::{Context, Waker};
@@ -47,7 +48,7 @@ fn a_report_with_a_duration_is_one_without_it_besides() {
     assert!(gone(brama.failure_in("db", ms(1), None).map(drop)));
 }
 
-/// A call that is given up after `wait`.
+/// A way to make a call that is given up after `wait`.
 type Way = fn(&Brama, &Connection, &dyn Fn());
 
 fn give_up(permit: Result<Permit<'_>, Error>, wait: &dyn Fn()) {
@@ -64,7 +65,7 @@ fn abandon<T>(future: impl Future<Output = T>, wait: &dyn Fn()) {
     wait();
 }
 
-/// Every way into a guarded call whose end may be that it is given up.
+/// Every way to make a guarded call that can be given up.
 const WAYS: [Way; 5] = [
     |_, db, wait| give_up(db.acquire(), wait),
     |_, db, wait| give_up(db.acquire_owned(), wait),
@@ -77,7 +78,7 @@ fn slow_from(limit: u64) -> ConnectionOptions {
     ConnectionOptions::new().slow_call_duration(ms(limit))
 }
 
-/// A call that begins while calls are measured knows its start, whatever asks for it.
+/// A call that begins while calls are measured knows its start, whichever setting asks for it.
 #[test]
 fn the_next_call_is_measured_once_a_setting_asks_for_it() {
     let overdue = || ConnectionOptions::new().cancelled_after(ms(500));
@@ -145,7 +146,7 @@ fn a_connection_is_born_with_the_measure_of_its_settings() {
     }
 }
 
-/// A call that lasts as long as `wait` takes, and succeeds or fails.
+/// A way to make a call that lasts as long as `wait` takes, and succeeds or fails.
 type Call = fn(&Brama, &Connection, bool, &dyn Fn());
 
 fn outcome(succeeds: bool) -> Result<(), &'static str> {
@@ -164,14 +165,14 @@ fn reported(permit: Result<Permit<'_>, Error>, succeeds: bool, wait: &dyn Fn()) 
     }
 }
 
-/// Polls a future that is done at once.
+/// Polls a future once, and asserts that it is ready.
 fn complete<T>(future: impl Future<Output = T>) {
     let mut future = Box::pin(future);
     let mut context = Context::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut context).is_ready());
 }
 
-/// Every way into a guarded call.
+/// Every way to make a guarded call.
 const CALLS: [Call; 7] = [
     |_, db, succeeds, wait| reported(db.acquire(), succeeds, wait),
     |_, db, succeeds, wait| reported(db.acquire_owned(), succeeds, wait),
@@ -204,7 +205,7 @@ const CALLS: [Call; 7] = [
     },
 ];
 
-/// Circuits that one call of so many ms opens.
+/// A manager whose circuits open at one call of `limit` ms.
 fn opens_by(limit: u64) -> (Brama, ManualClock) {
     manager_with(|b| {
         b.unlimited_attempts()
@@ -274,7 +275,7 @@ fn a_given_duration_goes_before_the_measured_one() {
     }
 }
 
-/// A circuit is measured as the settings say that are in effect when it closes.
+/// The settings in effect when a circuit closes decide whether its calls are measured.
 #[test]
 fn a_circuit_that_recovers_is_measured_if_a_setting_has_asked_meanwhile() {
     let (brama, clock) = manager();
@@ -292,7 +293,7 @@ fn a_circuit_that_recovers_is_measured_if_a_setting_has_asked_meanwhile() {
     assert_eq!(failures(&db), 1);
 }
 
-/// By the machine's clocks, of which the coarse one makes a step of some ms while a call lasts.
+/// Uses the machine's clocks. The coarse one may advance by some ms during a call.
 #[test]
 fn a_call_that_was_given_up_at_once_was_not_long() {
     let limit = ms(1);

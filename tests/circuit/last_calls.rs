@@ -1,11 +1,12 @@
-//! Rates over exactly the last so many calls.
+//! Rates over a fixed number of last calls.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
 use brama::{Brama, Cause, Config, Connection, ConnectionOptions, ManualClock, Setting, State};
 use std::collections::VecDeque;
 
-/// A manager whose circuits open when half of the last ten calls failed, of at least four.
+/// A manager whose circuits open when half of the last ten calls, and of at least four, have
+/// failed.
 fn manager() -> (Brama, ManualClock) {
     manager_with(|b| b.failure_rate(0.5).rate_calls(10).minimum_calls(4))
 }
@@ -16,7 +17,7 @@ fn succeed(connection: &Connection, times: usize) {
     }
 }
 
-/// Calls and failures that count.
+/// The numbers of calls and of failures that count.
 fn counts(connection: &Connection) -> (Option<u64>, Option<u64>) {
     let status = connection.status().expect("registered");
     (status.window_calls, status.window_failures)
@@ -113,7 +114,7 @@ fn a_circuit_counts_in_time_and_calls_as_the_settings_say_at_run_time() {
     assert_eq!(counts(&db), (Some(0), Some(0)));
 }
 
-/// Random reports beside a list of the last of them.
+/// Compares random reports with a list of the last ones.
 #[test]
 fn what_counts_is_what_a_list_of_the_last_calls_says() {
     let (brama, _clock) = manager_with(|b| b.failure_rate(1.0).rate_calls(37).minimum_calls(37));

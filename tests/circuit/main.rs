@@ -1,5 +1,5 @@
-//! One circuit: what operations do, what counts, and what a careless caller may do. What several
-//! threads do to one circuit is in `storms`.
+//! One circuit: what operations do, what counts, and mistakes of a careless caller. Several threads
+//! on one circuit are in `storms`.
 
 #[path = "../common/mod.rs"]
 mod common;

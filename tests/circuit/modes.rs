@@ -1,4 +1,4 @@
-//! What a circuit does that is disabled, or only a shadow, how it comes back, and in which state it
+//! Disabled circuits, shadows, the return to the normal mode, and the state in which a circuit
 //! begins.
 
 mod disabled;
@@ -21,7 +21,7 @@ fn turn(connection: &Connection, mode: Mode) {
     connection.configure(options).expect("valid");
 }
 
-/// A circuit of this mode that has opened by itself before, for a minute.
+/// A circuit that five failures have opened for a minute, and that was then given `mode`.
 fn opened_then(mode: Mode) -> (Brama, ManualClock, Connection) {
     let (brama, clock) = manager();
     let db = circuit(&brama);
@@ -35,7 +35,7 @@ fn all_of(queue: &EventQueue) -> Vec<Event> {
     std::iter::from_fn(|| queue.try_next()).collect()
 }
 
-/// Type and mode of each event since the last look.
+/// The type and the mode of each event since the last call.
 fn told(queue: &EventQueue) -> Vec<(&'static str, Mode)> {
     let events = all_of(queue);
     events
@@ -77,7 +77,7 @@ fn a_mode_is_a_setting_of_both_levels_and_changes_are_told() {
     assert_eq!(notices[0], ("db", Mode::Shadow));
     assert_eq!(notices[1], ("own", Mode::Shadow));
     assert_eq!(notices.len(), 4);
-    // The same once more is no change.
+    // Setting the same mode again is no change.
     all(Mode::Normal);
     brama.poll();
     assert_eq!(told(&queue), []);

@@ -1,4 +1,4 @@
-//! Who is registered, and what an unknown name does.
+//! Registrations, and operations on unknown names.
 
 use crate::common::{fail, manager, manager_with};
 use brama::{Config, ConnectionOptions, Error, State};

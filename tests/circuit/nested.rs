@@ -1,4 +1,5 @@
-//! Calls inside calls of one circuit: the inner one rides on the outer one.
+//! Nested calls of one circuit: the inner call rides on the outer one, and needs no permit of its
+//! own.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -14,7 +15,7 @@ use brama::{CallError, Outcome, State};
 fn a_circuit_whose_calls_contain_calls_of_it_recovers() {
     let (brama, _clock) = manager();
     let db = half_open(&brama);
-    // A retrying client around a pooled one, say: three of them.
+    // Three calls, as of a client that retries around a client with a pool.
     let innermost = || db.call(|| Ok::<_, &str>(7)).map_err(|_| "rejected");
     let answer = db.call(|| db.call(innermost).map_err(|_| "rejected"));
     assert_eq!(answer, Ok(7));
@@ -47,7 +48,7 @@ fn it_recovers_by_name_and_in_futures_too() {
 fn the_outer_call_reports_for_both() {
     let (brama, _clock) = manager();
     let db = half_open(&brama);
-    // The inner call fails, and the outer one makes good for it: by a second try, say.
+    // The inner call fails, and the outer one succeeds all the same, as by a second try.
     let answer = db.call(|| {
         let inner: Answer = db.call(|| Err("down"));
         assert_eq!(inner, Err(CallError::Inner("down")));
@@ -55,7 +56,7 @@ fn the_outer_call_reports_for_both() {
     });
     assert_eq!((answer, db.state()), (Ok(()), State::Closed));
 
-    // An outer call that says nothing about the dependency leaves it to the inner one.
+    // If the outer call is ignored, the outcome of the inner one counts.
     db.half_open_circuit().expect("registered");
     let ignore = |_: &Result<(), &str>| Outcome::Ignored;
     let answer = db.call_with(ignore, || {
@@ -113,7 +114,7 @@ fn no_call_rides_on_one_whose_state_is_gone() {
         let inner: Answer = db.call(|| Ok(()));
         assert!(matches!(inner, Err(CallError::Rejected(_))), "{inner:?}");
         db.half_open_circuit().expect("registered");
-        // A probe of its own, in a state of its own.
+        // This call is a probe of its own, in a new half-open state.
         db.call(|| Err::<(), _>("down")).map_err(|_| "down")
     });
     assert_eq!(answer, Err(CallError::Inner("down")));
@@ -152,8 +153,8 @@ fn a_rider_that_outlives_the_call_it_rides_on_carries_no_calls() {
     probe.success().expect("timely");
 }
 
-/// The same of an orphan that is polled within another probe of the same state: its calls
-/// ride on that one.
+/// A rider has outlived its outer call, and is polled inside another probe of the same state. Its
+/// calls then ride on that probe.
 #[test]
 fn what_an_orphan_calls_rides_on_the_probe_that_it_is_polled_in() {
     let (brama, _clock) = manager_with(|b| b.half_open_successes(5));
@@ -181,7 +182,7 @@ fn what_an_orphan_calls_rides_on_the_probe_that_it_is_polled_in() {
     assert_eq!(answer, Ok(()));
 }
 
-/// Given up, or finished.
+/// The rider is given up, or it finishes.
 #[test]
 fn a_rider_that_ends_outside_of_the_call_it_rides_on_leaves_room_for_the_next() {
     let (brama, _clock) = manager_with(|b| b.half_open_successes(5));

@@ -1,4 +1,4 @@
-//! What a permit owns, borrows, and gives back, whatever becomes of it; leases; ways to report.
+//! Permits: what they own, borrow and give back, their leases, and the ways to report them.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -59,7 +59,7 @@ fn a_rejected_caller_learns_when_the_earliest_probe_loses_its_place() {
     );
 }
 
-/// A dependency that answers slowly when it is well must be able to close its circuit.
+/// A healthy dependency that answers slowly must be able to close its circuit.
 #[test]
 fn a_probe_s_lease_is_the_expiry_and_at_least_a_second_unless_told_otherwise() {
     for (expiry, timeout, lease) in [

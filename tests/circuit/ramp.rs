@@ -46,8 +46,8 @@ fn a_ramp_admits_a_growing_share_and_ends_by_time() {
     );
 }
 
-/// Moves the clock to so many ms after the circuit has become half-open, which is when its ramp
-/// begins here.
+/// Moves the clock to `at` ms after the circuit became half-open. In these tests the ramp begins
+/// then, too.
 trait At {
     fn set_at(&self, connection: &Connection, at: u64);
 }
@@ -77,7 +77,7 @@ fn a_rejection_says_recovering_and_how_long_at_most_a_second() {
 #[test]
 fn the_end_of_a_ramp_is_told_like_that_of_an_opening() {
     let (brama, clock, db) = half_open(ramp);
-    // The driver has nothing to wait for while the circuit probes.
+    // The driver has no deadline while the circuit probes.
     brama.poll();
     db.acquire().expect("a probe").success().expect("in time");
     let events = queue_of(&brama, 64);
@@ -237,7 +237,7 @@ fn a_rate_opens_a_ramp_by_what_was_reported_in_it() {
         assert_eq!(
             (opened.state, opened.cause),
             match by_calls {
-                // Four of the last ten, of which the first is a failure no more.
+                // Four of the last ten calls failed.
                 true => (State::Open, Some(Cause::FailureRate)),
                 false => (State::HalfOpen, Some(Cause::Manual)),
             }
@@ -363,7 +363,7 @@ fn an_inner_call_rides_on_a_call_that_a_ramp_has_admitted() {
     let before = status(&db);
     let answer = (0..100_000).find_map(|_| {
         let outer = db.call(|| {
-            // Without a seat nearly all of these would be refused.
+            // Nearly all of these calls would be refused if they did not ride on the outer call.
             let inner = (0..20).all(|_| db.call(|| Ok::<_, &str>(())).is_ok());
             Ok::<_, &str>(inner)
         });

@@ -1,5 +1,4 @@
-//! The settings of rates beside each other, on two levels: which are in effect, and which calls
-//! are refused.
+//! Combinations of rate settings on two levels: which are in effect, and which are refused.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ fn settings(connection: &Connection) -> Settings {
     connection.status().expect("registered").settings
 }
 
-/// What the rates count: the last so many calls, or so many ms.
+/// The window of the rates: a number of calls, or else a time in ms.
 fn counted(connection: &Connection) -> Result<u32, u128> {
     let settings = settings(connection);
     settings
@@ -79,7 +78,7 @@ fn of_two_windows_in_one_level_the_later_call_decides() {
     assert_eq!(counted(&x), Ok(100));
     x.configure(own().rate_window(ms(3_000))).expect("valid");
     assert_eq!(counted(&x), Err(3_000));
-    // The earlier ones are gone, not hidden.
+    // The earlier windows are removed, not hidden.
     x.configure(own().inherit(Setting::RateWindow))
         .expect("valid");
     assert_eq!(counted(&x), Err(10_000));
@@ -91,7 +90,7 @@ fn of_two_windows_in_one_level_the_later_call_decides() {
     brama.configure(global().rate_calls(80)).expect("valid");
     assert_eq!(counted(&x), Ok(80));
     assert_eq!(settings(&x).rate_window(), ms(10_000), "the default");
-    // A config over setters is a later call; setters over each other are one call.
+    // All setters of a builder are one call, and `config` is a later one.
     let later = Brama::builder()
         .background(false)
         .rate_calls(90)
@@ -124,7 +123,7 @@ fn the_nearest_level_that_names_a_window_decides() {
     x.configure(own().inherit(Setting::RateCalls))
         .expect("valid");
     assert_eq!(counted(&x), Err(5_000), "and back");
-    // One call may take back one and give the other.
+    // One call may take back one window and give the other.
     x.configure(own().inherit(Setting::RateWindow).rate_calls(60))
         .expect("valid");
     assert_eq!(counted(&x), Ok(60));
@@ -145,7 +144,7 @@ fn no_rate_calls_is_a_setting_of_its_own() {
     x.configure(own().rate_calls(None).rate_window(ms(2_000)))
         .expect("these do not contradict each other");
     assert_eq!(counted(&x), Err(2_000));
-    // The window is taken back, and still no calls count.
+    // The time window is taken back. `rate_calls(None)` still overrides the manager's calls.
     x.configure(own().inherit(Setting::RateWindow))
         .expect("valid");
     assert_eq!(counted(&x), Err(10_000));
@@ -181,7 +180,7 @@ fn a_minimum_above_the_calls_of_its_level_is_refused() {
         .expect("equal");
     let error = x.configure(own().minimum_calls(51)).expect_err("never met");
     assert!(is_about(&error, "minimum_calls", says), "{error}");
-    // In time there is no such limit.
+    // A time window has no such limit.
     x.configure(own().minimum_calls(51).rate_window(ms(1_000)))
         .expect("the calls are gone");
     assert_eq!(settings(&x).minimum_calls(), 51);
@@ -213,7 +212,7 @@ fn a_failure_rate_alone_switches_failures_in_a_row_off() {
     fail(&x, 19);
     assert_eq!(x.state(), State::Closed);
     assert_eq!(settings(&x).max_attempts(), None, "unlimited");
-    // Taken away, the default counts again.
+    // Without the rate, the default number of failures applies again.
     x.configure(own().failure_rate(None)).expect("valid");
     assert_eq!(settings(&x).max_attempts(), Some(5));
     fail(&x, 1);
@@ -243,17 +242,17 @@ fn beside_a_failure_rate_the_counts_that_were_given_stay() {
         opens_after(global().max_attempts(4), own().failure_rate(1.0)),
         Some(4)
     );
-    // A window stands for the default number of failures, on either level.
+    // A window keeps the default number of failures, on either level.
     assert_eq!(opens_after(rate(), own().window(ms(1_000))), Some(5));
     assert_eq!(opens_after(rate().window(ms(1_000)), own()), Some(5));
     assert_eq!(
         opens_after(rate().window(ms(1_000)), own().window(None)),
         Some(5)
     );
-    // None is no window.
+    // `None` is no window.
     assert_eq!(opens_after(rate(), own().window(None)), None);
     assert_eq!(opens_after(rate().window(None), own()), None);
-    // What is taken back was not given.
+    // A setting that is taken back counts as not given.
     let back = own().max_attempts(3).inherit(Setting::MaxAttempts);
     assert_eq!(opens_after(rate(), back), None);
 }
@@ -286,7 +285,7 @@ fn a_connections_rate_of_slow_calls_needs_to_know_what_is_slow() {
     let x = db(&brama, own());
     refused(x.configure(rate()));
     assert_eq!(settings(&x).slow_call_rate(), None);
-    // A duration alone only measures, and then the rate knows.
+    // A duration alone only measures calls. With it in effect, the rate is valid.
     x.configure(own().slow_call_duration(ms(100)))
         .expect("valid");
     x.configure(rate()).expect("valid");
@@ -295,7 +294,7 @@ fn a_connections_rate_of_slow_calls_needs_to_know_what_is_slow() {
     assert_eq!(settings(&x).slow_call_duration(), Some(ms(100)));
     x.configure(own().slow_call_duration(None).slow_call_rate(None))
         .expect("both are gone");
-    // The duration may be the manager's; and a manager's rate waits for a connection's duration.
+    // The manager may give the duration. A manager's rate takes effect once a connection has one.
     brama
         .configure(global().slow_call_duration(ms(200)))
         .expect("valid");

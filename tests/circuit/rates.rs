@@ -1,5 +1,4 @@
-//! Rates: how many of the calls of the last so much time failed. What counts, since when, and when
-//! it opens a circuit.
+//! Rates over a time: which calls count, since when, and when a rate opens a circuit.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
@@ -26,7 +25,7 @@ fn succeed(connection: &Connection, times: usize) {
     }
 }
 
-/// Calls, failures and slow calls that count.
+/// The numbers of calls, failures and slow calls that count.
 fn counts(connection: &Connection) -> Option<(u64, u64, u64)> {
     let status = connection.status().expect("registered");
     Some((
@@ -130,7 +129,7 @@ fn evidence_is_what_was_reported_since_the_circuit_closed() {
     succeed(&db, 5);
     fail(&db, 5);
     assert_eq!(db.state(), State::Open);
-    // Without a permit: in the totals, and in the state that is open.
+    // These failures have no permit. They count in the totals, and for the open circuit.
     fail(&db, 5);
     clock.advance(ms(60_000));
     db.acquire()
@@ -196,7 +195,7 @@ fn a_rate_that_is_given_at_run_time_counts_from_then_on() {
     assert_eq!(counts(&db), None);
     let rate = Config::new().failure_rate(0.5).minimum_calls(10);
     brama.configure(rate).expect("valid");
-    // At the same moment as the successes before.
+    // The clock still shows the time of the successes before.
     succeed(&db, 3);
     fail(&db, 6);
     assert_eq!((db.state(), counts(&db)), (State::Closed, Some((9, 6, 0))));
@@ -275,7 +274,7 @@ fn reports_of_all_threads_count_once() {
     assert_eq!(counts(&db), Some((4 * EACH, 4 * EACH / 5, 0)));
 }
 
-/// The block of the settings that are in effect has to stay, not that of the slower thread.
+/// The block for the settings in effect has to stay, not the block of the slower thread.
 #[test]
 fn a_rule_is_asked_whichever_thread_changes_the_window_last() {
     let (brama, _clock) = manager();

@@ -1,4 +1,4 @@
-//! Probes that decide by a rate, and what becomes of them.
+//! Probes that decide by a rate.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
@@ -11,7 +11,7 @@ pub(super) fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
 }
 
-/// A half-open circuit of these settings.
+/// A half-open circuit of a manager with `settings`.
 pub(super) fn half_open(
     settings: impl FnOnce(Builder) -> Builder,
 ) -> (Brama, ManualClock, Connection) {
@@ -24,7 +24,7 @@ pub(super) fn half_open(
     (brama, clock, db)
 }
 
-/// Half of four probes that fail open the circuit.
+/// Settings for a sample of four probes. The circuit opens if half of them fail.
 pub(super) fn sample(builder: Builder) -> Builder {
     builder
         .half_open_max_calls(4)

@@ -1,4 +1,4 @@
-//! Failures with which the dependency says how long it wants to be left alone.
+//! Failures with a wait: the dependency says how long it wants no calls.
 
 use std::time::Duration;
 

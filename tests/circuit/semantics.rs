@@ -1,6 +1,7 @@
-//! What each operation does in each state, and how long an opening lasts, one behaviour a test. What
-//! becomes of permits is in `permits`, windows are in `window`, waits that a dependency asks for in
-//! `retry_after`, the mistakes that others made in `traps`. Time is a manual clock throughout.
+//! What each operation does in each state, and how long an opening lasts, one behaviour per test.
+//! Permits are in `permits`, windows in `window`, waits that a dependency asks for in
+//! `retry_after`, and mistakes of other circuit breakers in `traps`. Time is a manual clock
+//! throughout.
 
 use crate::common::{START, fail, manager, manager_with, ms};
 use brama::{Brama, Connection, Error, ExpiryStrategy, OpenFor, State};

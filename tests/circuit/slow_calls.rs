@@ -1,4 +1,4 @@
-//! Slow calls: what is slow, what it counts as, and when too many of them open a circuit.
+//! Slow calls: which calls are slow, how they count, and how many open a circuit.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
@@ -17,7 +17,7 @@ fn status(connection: &Connection) -> Status {
     connection.status().expect("registered")
 }
 
-/// Calls that last so many ms each and succeed.
+/// Reports successes with these durations in ms.
 fn calls(connection: &Connection, lengths: &[u64]) {
     for length in lengths {
         connection.success_in(ms(*length)).expect("registered");

@@ -1,4 +1,4 @@
-//! What status, snapshots and counts say. Time is a manual clock, but in one test.
+//! Status, snapshots and counts. Time is a manual clock, except in one test.
 
 use crate::common::{START, fail, manager, ms};
 use brama::{Brama, ConnectionOptions, OpenFor, State};
@@ -75,8 +75,8 @@ fn the_books_of_an_outage() {
     assert_eq!(status.time_in_state, ms(10));
 }
 
-/// By the system's clocks: the coarse one, which most changes read, lags behind the exact one that
-/// openings read.
+/// Uses the system's clocks. Most changes read the coarse clock, which lags behind the exact clock
+/// that openings read.
 #[test]
 fn one_change_has_one_stamp_and_stamps_never_run_backwards() {
     let brama = Brama::builder().build().expect("valid");

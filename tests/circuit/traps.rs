@@ -1,5 +1,5 @@
-//! Mistakes that other circuit breakers made, one test each: none of them here. Those about several threads at once are in
-//! `storms`, those about memory in `scale`.
+//! Mistakes that other circuit breakers made, one test each: this library makes none of them. Those
+//! about several threads are in `storms`, and those about memory in `scale`.
 
 use crate::common::{fail, manager, manager_with, ms};
 use brama::{CallError, ConnectionOptions, Error, ExpiryStrategy, OpenFor, Outcome, State};
@@ -102,7 +102,7 @@ fn a_late_report_does_not_reach_a_connection_registered_anew() {
     assert_eq!((status.state, totals), (State::Closed, (0, 0, 0)));
 }
 
-/// gobreaker #37, #119; pybreaker #3, recloser: nothing is held around the call.
+/// gobreaker #37, #119; pybreaker #3, recloser: no lock is held during the call.
 #[test]
 fn the_guarded_call_may_use_the_library_as_it_likes() {
     let (brama, _clock) = manager();
@@ -198,7 +198,7 @@ fn a_cancelled_probe_gives_its_place_back() {
     db.acquire().expect("free again").success().expect("timely");
 }
 
-/// `"a:b"` + `"c"`.
+/// As `"a:b"` without a scope, and `"b"` in scope `"a"`.
 #[test]
 fn keys_that_read_the_same_when_joined_are_different_connections() {
     let (brama, _clock) = manager();

@@ -1,4 +1,4 @@
-//! Why a circuit opened, and why its calls fail.
+//! The cause and the reason of an opening, and the reasons of failures.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager, manager_with, ms};
@@ -207,7 +207,7 @@ fn a_rejection_says_the_cause_and_the_name_and_refers_to_nothing() {
     assert!(beginning.to_string().contains(&shown), "{beginning}");
 }
 
-/// The reasons that a listener hears of these calls.
+/// The reasons in the failure events of these calls.
 fn heard(call: impl FnOnce(&Connection)) -> Vec<Option<String>> {
     let (brama, _clock) = manager();
     let filter = EventFilter::new().types([EventType::Failure]);
@@ -262,7 +262,7 @@ fn a_classifier_may_give_the_reason() {
     assert_eq!(status.failure_count, 2);
 }
 
-/// What the rule had counted that opened the circuit last: calls, failures, slow calls.
+/// The counts of the rule that opened the circuit last: calls, failures, slow calls.
 fn evidence(connection: &Connection) -> (Option<u64>, Option<u64>, Option<u64>) {
     let status = status(connection);
     (

@@ -1,5 +1,5 @@
-//! Failures within the last so much time: what is inside a window, what clears it, and what it
-//! counts between successes.
+//! Failures within a window of time: which failures are inside, what clears them, and failures that
+//! stay between successes.
 
 use super::semantics::circuit;
 use crate::common::{fail, manager_with, ms};
@@ -50,7 +50,7 @@ fn failures_between_successes_open_a_circuit_that_counts_in_time() {
         db.success().expect("registered");
         clock.advance(ms(500));
     }
-    // The first is 1 000 ms old.
+    // The first failure is 1 000 ms old, and thus outside.
     assert_eq!(db.failure(None), Ok(2));
     assert_eq!(db.status().expect("registered").failure_count, 2);
     assert_eq!(db.failure(None), Ok(3));

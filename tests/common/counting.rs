@@ -1,13 +1,12 @@
-//! An allocator that counts: the bytes alive in the process, and the allocations
-//! of the current thread. It can stop a thread at one of them. To be installed with
-//! `#[global_allocator]`.
+//! An allocator that counts the live bytes of the process, and the allocations of the current
+//! thread. It can stop a thread at one of its allocations. Install it with `#[global_allocator]`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::thread;
 
-/// The system's allocator, counted.
+/// The system's allocator, with counts.
 pub struct Counting;
 
 static ALIVE: AtomicIsize = AtomicIsize::new(0);
@@ -16,15 +15,16 @@ thread_local! {
     // Neither needs a destructor, so reading them allocates nothing.
     static ARMED: Cell<bool> = const { Cell::new(false) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    // Allocations until it is stopped; 0: it is not.
+    // Allocations until the thread is stopped; 0: it is not to be stopped.
     static UNTIL_STOP: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A thread stands still at an allocation, or is to go on.
+/// True while a thread stands still at an allocation.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Runs `work` on a thread of its own that stands still at its `number`-th allocation, from 1 on,
-/// while `meanwhile` runs here. False if `work` ended before that. For one test at a time.
+/// Runs `work` on a new thread, which stands still at its `number`-th allocation (counted from 1)
+/// while `meanwhile` runs on this thread. Returns false if `work` ended before that allocation.
+/// Only one test at a time may call this.
 pub fn stopped_at(number: u64, work: impl FnOnce() + Send, meanwhile: impl FnOnce()) -> bool {
     thread::scope(|scope| {
         let working = scope.spawn(|| {
@@ -69,7 +69,7 @@ pub fn bytes_alive() -> isize {
     ALIVE.load(Ordering::Relaxed)
 }
 
-/// How often `work` allocated, on this thread.
+/// Runs `work`, and returns how often it allocated on this thread.
 pub fn allocations_of(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.set(0);
     ARMED.set(true);
@@ -86,29 +86,31 @@ fn count(bytes: isize) {
     stop_if_due();
 }
 
-// SAFETY: every request is passed on to the system's allocator as it is.
+// SAFETY: every request is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
-        // SAFETY: the caller keeps `alloc`'s contract.
+        // SAFETY: the contract of `GlobalAlloc::alloc`: `layout` has a non-zero size.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         ALIVE.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` with this layout.
+        // SAFETY: the contract of `dealloc`: an allocation of this allocator, so of `System`, with
+        // this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
-        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
+        // SAFETY: the contract of `GlobalAlloc::alloc_zeroed`: `layout` has a non-zero size.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: `pointer` came from `System` with this layout.
+        // SAFETY: the contract of `realloc`: an allocation of this allocator, so of `System`, with
+        // this layout, and a valid new size.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 }

@@ -1,4 +1,4 @@
-//! What several tests of events share.
+//! Helpers that several tests of events share.
 
 use brama::{Brama, Event, EventCounts, EventFilter, EventQueue};
 
@@ -7,12 +7,13 @@ pub fn all() -> EventFilter {
     EventFilter::new()
 }
 
-/// A queue of everything.
+/// A queue that gets every event.
 pub fn queue_of(brama: &Brama, capacity: usize) -> EventQueue {
     brama.subscribe_queue(all(), capacity).expect("valid")
 }
 
-/// Every event for one subscriber that wants everything was delivered, dropped or merged.
+/// Asserts that every event was delivered, dropped or merged. For a manager with one subscriber
+/// that wants every event.
 pub fn assert_exact(counts: EventCounts) {
     let told = counts.delivered + counts.dropped + counts.coalesced;
     assert_eq!(counts.published, told, "{counts:?}");

@@ -1,5 +1,5 @@
-//! Children of the test's own process: made by `fork`, while the other tests run on
-//! other threads, and checked by how they end.
+//! Children of the test's own process. A test makes them by `fork` while other tests run on other
+//! threads, and checks how they end.
 
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -13,25 +13,25 @@ use brama::{Brama, ConnectionOptions, Error, EventFilter, EventType, State};
 use super::events::all;
 use super::ms;
 
-/// A child that runs longer than this hangs.
+/// A child that runs for longer than this counts as hanging.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a child found, an error being what is wrong.
+/// What a child found. An error says what is wrong.
 pub type Finding = Result<(), String>;
 
-/// An error unless `holds`.
+/// Returns an error unless `holds`.
 pub fn check(holds: bool, what: impl FnOnce() -> String) -> Finding {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// An error unless both are equal.
+/// Returns an error unless `found` equals `wanted`.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Finding {
     check(found == wanted, || {
         format!("{what}: {found:?} instead of {wanted:?}")
     })
 }
 
-/// An error unless `done` within 20 seconds.
+/// Waits until `done`. Returns an error after 20 seconds.
 pub fn soon(what: &str, mut done: impl FnMut() -> bool) -> Finding {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
@@ -41,13 +41,13 @@ pub fn soon(what: &str, mut done: impl FnMut() -> bool) -> Finding {
     Ok(())
 }
 
-/// A child at work.
+/// A child that runs.
 pub struct Child {
     id: libc::pid_t,
     report: std::fs::File,
 }
 
-/// Forks. The child does `work`, tells what it found and ends without a farewell.
+/// Forks. The child does `work`, reports what it found, and ends without running exit handlers.
 pub fn fork(work: impl FnOnce() -> Finding) -> Child {
     fork_and_end(work, |code| {
         // SAFETY: ends the process, nothing else.
@@ -55,15 +55,15 @@ pub fn fork(work: impl FnOnce() -> Finding) -> Child {
     })
 }
 
-/// [`fork`] with an end of its own, which does not return.
+/// [`fork`], where the child ends by `end`, which does not return.
 pub fn fork_and_end(work: impl FnOnce() -> Finding, end: impl FnOnce(i32)) -> Child {
     let mut pipe = [0; 2];
     // SAFETY: the buffer has room for two.
     let made = unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) };
     assert_eq!(made, 0, "there are descriptors left");
-    // SAFETY: both are new and have no other owner.
+    // SAFETY: `pipe2` has just made both descriptors, so they have no other owner.
     let [report, tell] = pipe.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
-    // SAFETY: what the child does afterwards is what is tested.
+    // SAFETY: the child runs only `work`, whose safety after a fork is what the tests check.
     let id = unsafe { libc::fork() };
     assert!(id >= 0, "a process can be made");
     if id == 0 {
@@ -139,16 +139,16 @@ pub fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
     unsafe { &*page.cast() }
 }
 
-/// Does `work` on `count` new threads and `meanwhile` on this one. They are the
-/// system's: `std` takes locks of its own in a thread that begins or ends, which a child
-/// may have inherited held.
+/// Does `work` on `count` new threads and `meanwhile` on this one. The threads are made by the
+/// system and not by `std`, which takes locks of its own when a thread begins or ends. A child may
+/// have inherited such a lock while it was held.
 pub fn beside<W: Fn() + Sync>(
     count: usize,
     work: W,
     meanwhile: impl FnOnce() -> Finding,
 ) -> Finding {
     extern "C" fn begin<W: Fn()>(work: *mut libc::c_void) -> *mut libc::c_void {
-        // SAFETY: borrowed until all are joined.
+        // SAFETY: `work` is the argument of `beside`, which joins all threads before it returns.
         unsafe { (*work.cast::<W>())() };
         std::ptr::null_mut()
     }
@@ -156,7 +156,8 @@ pub fn beside<W: Fn() + Sync>(
         .map(|_| {
             let mut thread = 0;
             let work = (&raw const work).cast_mut().cast();
-            // SAFETY: a place for the answer, and a function that takes what it is given.
+            // SAFETY: `thread` is a valid place for the answer, and `begin::<W>` takes a pointer to
+            // a `W`, which `work` is.
             let made =
                 unsafe { libc::pthread_create(&mut thread, std::ptr::null(), begin::<W>, work) };
             assert_eq!(made, 0, "a thread can be made");
@@ -165,7 +166,7 @@ pub fn beside<W: Fn() + Sync>(
         .collect();
     let found = panic::catch_unwind(AssertUnwindSafe(meanwhile));
     for thread in threads {
-        // SAFETY: made above.
+        // SAFETY: `pthread_create` made the thread above, and it is joined once.
         unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
     }
     found.unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -181,7 +182,7 @@ pub fn changes() -> EventFilter {
     EventFilter::new().types([EventType::StateChange])
 }
 
-/// Everything once, on a manager that is used and one that is new.
+/// Uses each part of the library once, on `brama`.
 pub fn a_bit_of_everything(brama: &Brama, tag: &str) -> Finding {
     let wrong = |error: Error| format!("{tag}: {error}");
     let heard = Arc::new(AtomicU32::new(0));

@@ -1,5 +1,5 @@
-//! What several test programs share: a manager on a manual clock, a loop that
-//! waits with a deadline, who runs beside whom, and an allocator that counts.
+//! Helpers that several test programs share: a manager on a manual clock, a loop that waits with a
+//! deadline, locks for tests that must run alone, and an allocator that counts.
 #![allow(dead_code, reason = "each program uses its part")]
 
 pub mod counting;
@@ -28,14 +28,14 @@ pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A manager without a thread whose time stands still, made with `settings`.
+/// A manager with `settings`, without a background thread, on a manual clock.
 pub fn manager_with(settings: impl FnOnce(Builder) -> Builder) -> (Brama, ManualClock) {
     let clock = ManualClock::starting_at(START);
     let builder = Brama::builder().clock(clock.clone()).background(false);
     (settings(builder).build().expect("valid settings"), clock)
 }
 
-/// A manager without a thread whose time stands still, all defaults.
+/// A manager with default settings, without a background thread, on a manual clock.
 pub fn manager() -> (Brama, ManualClock) {
     manager_with(|builder| builder)
 }
@@ -50,19 +50,19 @@ pub fn fail(connection: &Connection, times: u32) {
 /// The tests of one program run at once, each on a thread of its own.
 static PROGRAM: RwLock<()> = RwLock::new(());
 
-/// While the guard lives, no other test of the program runs that asks for [`alone`] or
-/// [`in_company`]. For a test that looks at the whole process: its memory, its threads, the time
-/// that it is given.
+/// A guard for a test that looks at the whole process: its memory, its threads, or its processor
+/// time. While the guard lives, no other test that calls [`alone`] or [`in_company`] runs.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     PROGRAM.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While the guard lives, no test runs that is [`alone`].
+/// A guard for a test that may run beside others. While it lives, no test that calls [`alone`]
+/// runs.
 pub fn in_company() -> RwLockReadGuard<'static, ()> {
     PROGRAM.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `done`, generously; says what it waited for if that never comes.
+/// Waits until `done`. Panics with `what` after a minute.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
@@ -71,7 +71,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Runs `work`, which must come to an end: what hangs fails.
+/// Runs `work`. Panics if it does not end within two minutes.
 pub fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let worker = thread::spawn(move || {
@@ -80,7 +80,7 @@ pub fn in_time(what: &str, work: impl FnOnce() + Send + 'static) {
     });
     match is_done.recv_timeout(Duration::from_secs(120)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
-        // A panic ends it without a word.
+        // If `work` panics, the channel closes without a message.
         _ => worker.join().expect("no panic"),
     }
 }

@@ -1,25 +1,25 @@
 //! Stops threads at random instructions.
 //!
-//! A timer of its own sends a thread a signal after a random time. The handler stops the
-//! thread: it gives the processor away, spins, or sleeps, for up to a hundred microseconds
-//! and seldom for some milliseconds. Then it sets the timer again. So a thread is stopped
-//! between any two instructions, thousands of times a second. What plain load meets once in
-//! days, this meets in seconds.
+//! Each thread has a timer, which sends it a signal after a random time. The handler stops the
+//! thread: it yields the processor, spins, or sleeps, for up to a hundred microseconds, and rarely
+//! for some milliseconds. Then it sets the timer again. So a thread may be stopped between any two
+//! instructions, thousands of times a second. This finds in seconds the interleavings that plain
+//! load finds once in days.
 //!
-//! A thread that blocks the signal, as those of the library do, is left alone.
+//! A thread that blocks the signal, as the library's own threads do, is not stopped.
 //!
-//! The handler does only what is safe in one: it uses thread-local atomics without destructors,
-//! and calls `sched_yield`, `nanosleep` and `timer_settime`. It keeps `errno`.
+//! The handler is async-signal-safe: it uses thread-local atomics without destructors, and calls
+//! only `sched_yield`, `nanosleep` and `timer_settime`. It preserves `errno`.
 
 use std::hint::spin_loop;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::{mem, ptr};
 
-/// While this lives, the thread that made it is stopped again and again.
+/// A guard: while it lives, the thread that made it is stopped again and again.
 pub struct Preempted {
     timer: libc::timer_t,
-    /// Its timer is this thread's, and so are the words that it uses.
+    /// Not `Send`: the timer and the thread-local words are those of the thread that made it.
     here: PhantomData<*const ()>,
 }
 
@@ -42,10 +42,10 @@ fn signal() -> libc::c_int {
     libc::SIGRTMIN() + 4
 }
 
-/// From 0 to below `bound`.
+/// A random number from 0 to below `bound`.
 fn random(bound: u64) -> u64 {
     RANDOM.with(|random| {
-        // Xorshift. A signal between the load and the store repeats a number.
+        // Xorshift. A signal between the load and the store makes a number come twice.
         let mut x = random.load(Ordering::Relaxed);
         x ^= x << 13;
         x ^= x >> 7;
@@ -62,25 +62,25 @@ fn nanoseconds(count: u64) -> libc::timespec {
     }
 }
 
-/// Lets the timer go off once, after so many nanoseconds.
+/// Sets the timer to expire once, after so many nanoseconds.
 fn arm(timer: libc::timer_t, after: u64) {
     let once = libc::itimerspec {
         it_interval: nanoseconds(0),
         // Zero would disarm it.
         it_value: nanoseconds(after.max(1)),
     };
-    // SAFETY: `once` is valid for the call. A timer that was deleted is an error, no more.
+    // SAFETY: `once` is valid for the call. A deleted timer only makes the call return an error.
     unsafe { libc::timer_settime(timer, 0, &once, ptr::null_mut()) };
 }
 
 fn sleep(at_most: u64) {
     let time = nanoseconds(random(at_most));
-    // SAFETY: a valid time, less than a second.
+    // SAFETY: `time` is valid, and less than a second.
     unsafe { libc::nanosleep(&time, ptr::null_mut()) };
 }
 
 extern "C" fn stop(_: libc::c_int) {
-    // SAFETY: the address of this thread's `errno`.
+    // SAFETY: `__errno_location` returns the valid address of this thread's `errno`.
     let errno = unsafe { *libc::__errno_location() };
     STOPS.fetch_add(1, Ordering::Relaxed);
     match random(256) {
@@ -89,7 +89,7 @@ extern "C" fn stop(_: libc::c_int) {
         64..=127 => (0..random(300)).for_each(|_| spin_loop()),
         128..=159 => (0..random(2_000)).for_each(|_| spin_loop()),
         _ => {
-            // SAFETY: it has no arguments.
+            // SAFETY: `sched_yield` has no arguments and no preconditions.
             unsafe { libc::sched_yield() };
         }
     }
@@ -97,7 +97,7 @@ extern "C" fn stop(_: libc::c_int) {
     if timer != NO_TIMER {
         arm(ptr::without_provenance_mut(timer), random(100_000));
     }
-    // SAFETY: the address of this thread's `errno`.
+    // SAFETY: `__errno_location` returns the valid address of this thread's `errno`.
     unsafe { *libc::__errno_location() = errno };
 }
 
@@ -120,7 +120,7 @@ impl Preempted {
             assert_eq!(set, 0, "a signal can have a handler");
             let made = libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer);
             assert_eq!(made, 0, "a timer can be made");
-            // Sleeps as short as they are asked for, not 50 µs longer.
+            // Without the default slack, which makes sleeps 50 µs longer.
             libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize);
         }
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -134,7 +134,8 @@ impl Preempted {
         preempted
     }
 
-    /// Makes the next stop come within some microseconds: what matters begins.
+    /// Makes the next stop come within twelve microseconds. Called right before the operations
+    /// under test.
     pub fn soon(&self) {
         arm(self.timer, random(12_000));
     }
@@ -142,9 +143,9 @@ impl Preempted {
 
 impl Drop for Preempted {
     fn drop(&mut self) {
-        // A signal that is under way finds no timer.
+        // A signal that is still pending then finds no timer.
         TIMER.with(|timer| timer.store(NO_TIMER, Ordering::Relaxed));
-        // SAFETY: `here` made the timer, and it is deleted once. 0 means the default slack.
+        // SAFETY: `here` made the timer, and this drop alone deletes it. 0 means the default slack.
         unsafe {
             libc::timer_delete(self.timer);
             libc::prctl(libc::PR_SET_TIMERSLACK, 0_usize);

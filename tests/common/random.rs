@@ -1,6 +1,6 @@
-//! Random numbers that a seed repeats.
+//! Reproducible random numbers.
 
-/// A sequence of numbers, the same for the same seed.
+/// A sequence of random numbers. Equal seeds give equal sequences.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -18,7 +18,7 @@ impl Random {
         x ^ x >> 31
     }
 
-    /// From 0 to below `bound`.
+    /// A number from 0 to below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
@@ -28,7 +28,7 @@ impl Random {
         self.below(times) == 0
     }
 
-    /// One of several, each as likely as its weight says.
+    /// One of several values, chosen with probabilities in proportion to the weights.
     pub fn weigh<T: Copy>(&mut self, from: &[(T, u64)]) -> T {
         let mut left = self.below(from.iter().map(|(_, weight)| weight).sum());
         for (one, weight) in from {

@@ -1,10 +1,11 @@
 //! Storms: rounds of random operations on threads that are stopped at random instructions.
 //!
-//! A round has several stages. In each of them every thread carries out a few operations, all at
-//! once. Between two stages the threads meet, which is quick. After the last one all wait, and one
-//! checks what was answered. `BRAMA_STORM_SECONDS` says how long a storm lasts.
-//! `BRAMA_STORM_SEED` repeats the operations and the stops of a storm that has failed, as far as
-//! the system's scheduler lets it.
+//! A round has several stages. In each stage all threads carry out a few operations at the same
+//! time. Between two stages the threads meet by spinning, which is quick. After the last stage they
+//! wait at a barrier, and the main thread checks the answers.
+//!
+//! `BRAMA_STORM_SECONDS` says how long a storm lasts. `BRAMA_STORM_SEED` repeats the operations and
+//! the stops of a storm that has failed, as far as the system's scheduler allows.
 
 use std::fmt::Debug;
 use std::panic::{self, AssertUnwindSafe};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::preempt::Preempted;
 
-/// A storm that makes no progress for so long hangs.
+/// A storm that makes no progress for this long counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn environment(name: &str) -> Option<u64> {
@@ -25,8 +26,8 @@ fn environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")))
 }
 
-/// Runs `tempest` with one seed after the other, for as long as the environment says, or
-/// `seconds`. Each returns how many rounds it had, or what is wrong.
+/// Runs `tempest` with one seed after the other, for as long as `BRAMA_STORM_SECONDS` says, or else
+/// for `seconds`. `tempest` returns how many rounds it had, or what is wrong.
 pub fn storm(what: &str, seconds: u64, tempest: impl Fn(u64) -> Result<u64, String>) {
     let length = Duration::from_secs(environment("BRAMA_STORM_SECONDS").unwrap_or(seconds));
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -74,13 +75,13 @@ pub fn storm(what: &str, seconds: u64, tempest: impl Fn(u64) -> Result<u64, Stri
 pub struct Call<O, A> {
     pub op: O,
     pub answer: A,
-    /// Moments of one clock for all threads, which goes on at each reading: a call that ended
-    /// before another one began came before it.
+    /// Times of one clock for all threads, which advances at each reading. A call that ended before
+    /// another one began came before it.
     pub began: u64,
     pub ended: u64,
 }
 
-/// What threads do in rounds, and what is right.
+/// The operations of each round, and the check of their answers.
 pub trait Rounds {
     type Op: Clone + Debug + Send;
     type Answer: Clone + Debug + Send;
@@ -88,12 +89,12 @@ pub trait Rounds {
     /// The stages of the next round: what each thread does in each. `None` ends the storm.
     fn next(&mut self) -> Option<Vec<Vec<Vec<Self::Op>>>>;
 
-    /// Checks a round, when no thread is at work.
+    /// Checks a round, while no thread runs operations.
     fn check(&mut self, calls: Vec<Vec<Call<Self::Op, Self::Answer>>>) -> Result<(), String>;
 }
 
 struct Seat<O, A> {
-    /// Its part of each stage.
+    /// The thread's operations in each stage. `None` ends the thread.
     todo: Option<Vec<Vec<O>>>,
     done: Vec<Call<O, A>>,
 }
@@ -102,8 +103,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Plays rounds on `threads` threads. `hands` makes what carries out a thread's operations, on
-/// that thread. Returns how many rounds there were, or what is wrong.
+/// Plays rounds on `threads` threads. `hands` is called on each thread, and returns a closure that
+/// carries out the thread's operations. Returns how many rounds there were, or what is wrong.
 pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
     rounds: &mut R,
     threads: usize,
@@ -155,7 +156,8 @@ pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
         for number in 0..threads {
             let work = &work;
             scope.spawn(move || {
-                // The others wait for this thread: a panic must not leave them waiting.
+                // The other threads wait for this one, so a panic would leave them waiting for
+                // ever.
                 if panic::catch_unwind(AssertUnwindSafe(|| work(number))).is_err() {
                     abort();
                 }
@@ -180,7 +182,7 @@ pub fn play<R: Rounds, H: FnMut(&R::Op) -> R::Answer>(
                 .map(|seat| std::mem::take(&mut lock(seat).done));
             count += 1;
             if let Err(wrong) = rounds.check(calls.collect()) {
-                // Nothing to do is the end.
+                // The seats are empty, so the threads end.
                 begin.wait();
                 break Some(wrong);
             }

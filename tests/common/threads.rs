@@ -1,12 +1,12 @@
-//! The threads of this process, as the system lists them. A thread that sleeps has done what it
-//! could: so a test learns that it waits, or that nothing more comes from it, without guessing how
+//! The threads of this process, as the system lists them. A thread that sleeps has done all that it
+//! could. So a test learns that the thread waits, or has nothing left to do, without guessing how
 //! long that takes.
 
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-/// Runs `work` on a new thread, and returns when that thread sleeps, or has ended; where the system
-/// lists no threads, when it has begun. What `work` returns can be received.
+/// Runs `work` on a new thread, and returns when that thread sleeps or has ended. Where the system
+/// lists no threads, it returns when the thread has begun. The receiver gets the result of `work`.
 pub fn asleep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (tell, told) = mpsc::channel();
     let (begin, has_begun) = mpsc::channel();
@@ -32,14 +32,14 @@ pub fn asleep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> R
 pub mod linux {
     use std::fs;
 
-    /// A thread at the moment of the look.
+    /// A thread, at the time when it was listed.
     pub struct Listed {
         pub id: libc::pid_t,
         pub name: String,
         pub sleeps: bool,
     }
 
-    /// All threads of this process. One that has been joined may stay for a moment.
+    /// All threads of this process. A thread that was just joined may still be listed.
     pub fn listed() -> Vec<Listed> {
         let tasks = fs::read_dir("/proc/self/task").expect("linux").flatten();
         let lines = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
@@ -57,11 +57,11 @@ pub mod linux {
     }
 
     pub fn this_thread() -> libc::pid_t {
-        // SAFETY: asks for this thread's number.
+        // SAFETY: `gettid` has no arguments and no preconditions.
         unsafe { libc::gettid() }
     }
 
-    /// Whether all threads of this process sleep, except for the one that asks.
+    /// Whether all threads of this process except the calling one sleep.
     pub fn others_sleep() -> bool {
         let mut listed = listed().into_iter();
         listed.all(|thread| thread.sleeps || thread.id == this_thread())

@@ -1,17 +1,17 @@
-//! What a circuit of the reference model does with calls, and what they remember of it.
+//! The states of a circuit of the reference model, and what a permit remembers of them.
 
 use crate::probing::Probing;
 
 #[derive(Clone, Debug)]
 pub enum Mode {
     Closed,
-    /// `until: None`: until somebody closes it.
+    /// `until: None`: held open, until a caller closes it.
     Open {
         until: Option<u64>,
         lasting: Option<u64>,
     },
     HalfOpen(Probing),
-    /// Half-open, too: the probes have succeeded.
+    /// Half-open as well, after the probes have succeeded.
     Ramp {
         until: u64,
     },
@@ -21,13 +21,13 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
     pub period: u64,
-    /// None if it is no probe's.
+    /// `None` if the permit is not that of a probe.
     pub lease: Option<u64>,
-    /// It was given in a ramp.
+    /// The permit was given in a ramp.
     pub of_ramp: bool,
-    /// The state did not admit it: its report is in the totals only.
+    /// The state would not have admitted the call: its report counts in the totals only.
     pub is_for_totals: bool,
-    /// When it was given, where a setting asks for that.
+    /// When the permit was given, if calls are measured.
     pub started: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! One circuit of the reference model.
 
-// Also where this file is included by its path.
+// With paths, since another crate includes this file by its path.
 #[path = "modes.rs"]
 mod modes;
 #[path = "circuit/saved.rs"]
@@ -21,25 +21,25 @@ pub use saved::Saved;
 
 #[derive(Clone, Debug)]
 pub struct Circuit {
-    /// Tells a connection from an earlier one of the same name.
+    /// Distinguishes a connection from an earlier one of the same name.
     pub id: u64,
     pub own: Given,
     pub mode: Mode,
     acting: brama::Mode,
-    /// A hand made it half-open while it was disabled.
+    /// The circuit was made half-open by hand while it was disabled.
     is_held_half_open: bool,
-    /// A restore has opened it, which is a hand.
+    /// A restore has opened the circuit, which counts as an opening by hand.
     is_restored: bool,
-    /// Counts the changes of state. A ramp has a number of its own.
+    /// Counts the changes of state. The begin of a ramp counts as well.
     period: u64,
-    /// Counts the beginnings of evidence. That of a ramp goes on when it ends.
+    /// Counts the beginnings of evidence. The end of a ramp begins none.
     era: u64,
     in_a_row: u32,
     pub failure_times: VecDeque<u64>,
-    /// Failures have times from the first window on, also while there is none.
+    /// There was a window at some time. From then on failures have times, even without a window.
     had_window: bool,
     evidence: Evidence,
-    /// What was counted when a report opened it last: failures by themselves, and for the rates.
+    /// The counts when a report opened the circuit last: of failures alone, and for the rates.
     opened: (Option<u64>, Option<Counts>),
     trips: u32,
     cause: Option<&'static str>,
@@ -56,7 +56,7 @@ pub struct Circuit {
     opened_at: Option<u64>,
     changed_at: Option<u64>,
     pub active_at: u64,
-    /// A call was admitted since the last cleanup, which takes it for activity then.
+    /// A call was admitted since the last cleanup. The next cleanup counts that as activity.
     pub is_visited: bool,
 }
 
@@ -95,19 +95,19 @@ impl Circuit {
         }
     }
 
-    /// These settings are in effect from now on.
+    /// Brings the circuit up to date with `settings`, which are in effect from now on.
     pub fn settle_for(&mut self, settings: &Effective, now: u64) {
         self.had_window |= settings.window.is_some();
         self.evidence.fit(settings.shape());
         self.adopt(settings.mode, now);
     }
 
-    /// Moments at which what counts for a rate changes.
+    /// The times at which the counts of a rate change.
     pub fn evidence_edges(&self, now: u64) -> Vec<u64> {
         self.evidence.edges(now)
     }
 
-    /// What time alone has done until now.
+    /// Makes the changes that time alone has caused until now.
     pub fn catch_up(&mut self, now: u64) {
         if self.is_disabled() {
             return;
@@ -133,7 +133,7 @@ impl Circuit {
         }
     }
 
-    /// A state that lasts by itself, however long no call comes.
+    /// Whether a cleanup must not remove the connection because of its state.
     pub fn is_busy(&self, now: u64) -> bool {
         match &self.mode {
             Mode::Closed => false,
@@ -152,7 +152,8 @@ impl Circuit {
         self.changed_at = Some(now);
     }
 
-    /// `by_report`: what counted then is kept, if the circuit was closed.
+    /// Opens the circuit. `by_report`: keeps the counts of the rates, if the circuit was closed or
+    /// in a ramp.
     fn open(&mut self, now: u64, lasting: Option<u64>, by_report: bool) {
         if by_report && matches!(self.mode, Mode::Closed | Mode::Ramp { .. }) {
             self.evidence.note_opening(now, self.era);
@@ -190,7 +191,7 @@ impl Circuit {
         }
     }
 
-    /// The probes have succeeded: what failed before counts no more.
+    /// The probes have succeeded: earlier failures do not count any more.
     fn recover(&mut self, settings: &Effective, now: u64) {
         self.forget_failures();
         match settings.ramp {
@@ -199,7 +200,7 @@ impl Circuit {
                 self.change(Mode::Closed, now);
             }
             Some(ramp) => {
-                // Rounded up to 2 ms, and no change of state.
+                // Rounded up to an even number of ms. The state does not change.
                 let until = (now + ramp).next_multiple_of(2);
                 self.mode = Mode::Ramp { until };
                 self.period += 1;
@@ -208,8 +209,8 @@ impl Circuit {
         }
     }
 
-    /// Whether this report still belongs to the present state. A probe whose lease has ended counts
-    /// all the same.
+    /// Whether a report still belongs to the present state. A probe whose lease has ended still
+    /// counts.
     fn is_timely(&self, permit: Option<&Admission>) -> bool {
         permit.is_none_or(|permit| {
             let is_directly_after = permit.period + 1 == self.period;
@@ -328,7 +329,7 @@ impl Circuit {
                 match probing.report(settings, probe, true) {
                     Verdict::Open => Some("probe"),
                     Verdict::Undecided | Verdict::Recovered => {
-                        // A failed probe that does not open is in no count.
+                        // A failed probe that does not open the circuit is not counted.
                         self.in_a_row -= 1;
                         if self.had_window {
                             self.failure_times.pop_back();
@@ -376,8 +377,8 @@ impl Circuit {
         }
     }
 
-    /// An admission, or why there is none and after how long to ask again. `drawn`: what a ramp has
-    /// drawn that admits a share of the calls.
+    /// An admission, or else the kind of the rejection and the time after which to ask again.
+    /// `drawn`: whether a ramp that admits a share of the calls has drawn this one.
     pub fn acquire(
         &mut self,
         settings: &Effective,
@@ -462,7 +463,7 @@ impl Circuit {
         }
     }
 
-    /// Not by time: permits of a ramp are stale then.
+    /// Closes the circuit at once, not by the end of a ramp: permits of a ramp become stale.
     fn close_now(&mut self, now: u64) {
         self.period += u64::from(matches!(self.mode, Mode::Ramp { .. }));
         self.change(Mode::Closed, now);
@@ -472,7 +473,8 @@ impl Circuit {
         self.active_at = now;
         match self.mode {
             Mode::HalfOpen(_) => {}
-            // A disabled one would be closed later. So the hand ends it.
+            // A ramp of a disabled circuit would be closed when it is enabled. So this call ends
+            // it.
             Mode::Ramp { .. } if !self.is_disabled() => {}
             _ => self.half_open(now),
         }
@@ -491,7 +493,7 @@ impl Circuit {
     }
 }
 
-/// How long a call has lasted, if that is known: what is given goes before what was measured.
+/// How long a call has lasted, if that is known. A given duration overrides the measured one.
 fn lasted(now: u64, permit: Option<&Admission>, given: Option<u64>) -> Option<u64> {
     given.or_else(|| permit?.lasted(now))
 }

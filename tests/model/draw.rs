@@ -1,4 +1,4 @@
-//! How sequences of operations are drawn.
+//! Strategies that draw random sequences of operations.
 
 use brama::Mode;
 use proptest::option;
@@ -34,7 +34,7 @@ pub fn traces(cleanup: bool) -> impl Strategy<Value = Trace> {
         })
 }
 
-/// With these settings nothing depends on when the driver works, nor on what a ramp draws.
+/// Changes settings such that no answer depends on when the driver works or on what a ramp draws.
 fn repeatable(mut given: Given) -> Given {
     given.inactive_threshold = Some(None);
     given.ramp_start = Some(1.0);
@@ -137,9 +137,10 @@ fn advances() -> impl Strategy<Value = Advance> {
     ]
 }
 
-/// Small settings, so that everything meets everything; each call names few.
+/// Settings with small values, so that many combinations come up. Each call gives few settings.
 ///
-/// On the heap, as they are drawn in many places: a strategy is as large as all that it draws.
+/// On the heap, since many strategies contain this one, and a strategy is as large as all those
+/// that it contains.
 fn valid_settings() -> BoxedStrategy<Given> {
     let some = |chance: f64| move |range: std::ops::Range<u64>| option::weighted(chance, range);
     let rarely = some(0.25);
@@ -210,7 +211,8 @@ fn valid_settings() -> BoxedStrategy<Given> {
         .boxed()
 }
 
-/// What closes a half-open circuit, and a ramp whose ends a trace sees.
+/// The settings that decide how a half-open circuit closes, with ramps short enough to end in a
+/// trace.
 fn recovery() -> impl Strategy<Value = Given> {
     let decides = prop_oneof![
         5 => Just((None, None)),
@@ -236,7 +238,7 @@ fn recovery() -> impl Strategy<Value = Given> {
         })
 }
 
-/// A mode, and rates that a few reports reach, over windows of which a trace sees the ends.
+/// A mode, and rates that a few reports reach, over windows short enough to end in a trace.
 fn rates() -> BoxedStrategy<Given> {
     let rate = || {
         option::weighted(
@@ -281,8 +283,8 @@ fn rates() -> BoxedStrategy<Given> {
         .boxed()
 }
 
-/// Mostly valid; sometimes one field is out of its range, or contradicts what is
-/// in force.
+/// Settings that are mostly valid. Sometimes one field is out of its range, or contradicts the
+/// settings in effect.
 fn settings() -> BoxedStrategy<Given> {
     let spoilt = |spoil: fn(&mut Given)| Just(Some(spoil));
     let spoil = prop_oneof![

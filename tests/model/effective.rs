@@ -1,4 +1,4 @@
-//! Settings of the reference model that are in effect.
+//! The settings in effect of the reference model.
 
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// The connection's own over the global ones over the defaults.
+    /// The settings of a connection with `own` settings: these override the global ones, which
+    /// override the defaults.
     pub fn of(own: &Given, global: &Given) -> Effective {
         let all = global.updated_by(own);
         let expiry = all.expiry.unwrap_or(60_000);
@@ -46,7 +47,7 @@ impl Effective {
             None => own.rate_calls.or(global.rate_calls).flatten(),
         };
         let failure_rate = all.failure_rate.flatten();
-        // A window stands for the default number of failures.
+        // A window keeps the default number of failures.
         let counts =
             |level: &Given| level.max_attempts.is_some() || level.window.flatten().is_some();
         let attempts = match failure_rate.is_some() && !counts(own) && !counts(global) {
@@ -58,7 +59,7 @@ impl Effective {
             expiry,
             progressive: all.progressive.unwrap_or(false),
             initial_expiry,
-            // Two levels that contradict one another: the larger is the cap.
+            // If two levels contradict each other, the larger value is the cap.
             max_expiry: all
                 .max_expiry
                 .unwrap_or(10 * initial_expiry)
@@ -125,26 +126,26 @@ impl Effective {
         }
     }
 
-    /// The rate of slow calls that opens, if calls can be slow.
+    /// The rate of slow calls that opens the circuit, if calls can be slow.
     pub fn rate_of_slow(&self) -> Option<f64> {
         self.slow_call_duration.and(self.slow_call_rate)
     }
 
-    /// Whether a probe that succeeds slowly has failed.
+    /// Whether a probe that succeeds slowly counts as failed.
     pub fn counts_slow_probes(&self) -> bool {
         self.half_open_failure_rate.is_some() && self.rate_of_slow().is_some()
     }
 
-    /// The share of the calls that a ramp admits, so many ms before its end.
+    /// The share of the calls that a ramp admits `left` ms before its end.
     pub fn ramp_share(&self, left: u64) -> f64 {
         match self.ramp {
             Some(ramp) => self.ramp_start.max(1.0 - left as f64 / ramp as f64),
-            // It was taken back meanwhile.
+            // The ramp setting was taken back meanwhile.
             None => 1.0,
         }
     }
 
-    /// Over what rates are taken, if there are any.
+    /// The window of the rates, if there are rates.
     pub fn shape(&self) -> Option<Shape> {
         self.failure_rate.or(self.rate_of_slow())?;
         Some(match self.rate_calls {
@@ -158,7 +159,7 @@ impl Effective {
         self.cancelled_after.is_some() || self.slow_call_duration.is_some()
     }
 
-    /// Whether a call is slow that lasted so long, if that is known.
+    /// Whether a call of this duration is slow. False if the duration is not known.
     pub fn is_slow(&self, lasted: Option<u64>) -> bool {
         match (lasted, self.slow_call_duration) {
             (Some(lasted), Some(limit)) => lasted >= limit,
@@ -166,7 +167,7 @@ impl Effective {
         }
     }
 
-    /// How long the `trips`-th opening lasts; rounded up, never early.
+    /// How long the `trips`-th opening lasts, rounded up.
     pub fn expiry_at(&self, trips: u32) -> u64 {
         if !self.progressive {
             return self.expiry;

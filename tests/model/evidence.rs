@@ -1,17 +1,17 @@
-//! What counts for the rates of one circuit: a list of reports, and the definition.
+//! The evidence for the rates of one circuit: a list of reports, and the definition of the counts.
 
 use crate::effective::Effective;
 
-/// Over what rates are taken.
+/// The window of the rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// So many ms, in ten buckets.
+    /// A time in ms, in ten buckets.
     Time(u64),
-    /// So many reports.
+    /// A number of reports.
     Calls(usize),
 }
 
-/// A window has so many buckets.
+/// The number of buckets of a window.
 const BUCKETS: u64 = 10;
 
 impl Shape {
@@ -19,7 +19,7 @@ impl Shape {
         at * BUCKETS / length
     }
 
-    /// The first moment of a bucket.
+    /// The time at which a bucket begins.
     fn start_of(length: u64, bucket: u64) -> u64 {
         (bucket * length).div_ceil(BUCKETS)
     }
@@ -41,7 +41,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The rate that opens the circuit.
+    /// The rate that opens the circuit, if one does.
     fn fire(self, settings: &Effective) -> Option<&'static str> {
         let reaches = |count: u64, rate: Option<f64>| {
             rate.is_some_and(|rate| count as f64 / self.calls as f64 >= rate)
@@ -58,18 +58,19 @@ impl Counts {
     }
 }
 
-/// Every report to a closed circuit since the last reset and the last new shape.
+/// Every report to a circuit that was closed or in a ramp, since the last reset and the last new
+/// shape.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     shape: Option<Shape>,
     reports: Vec<Report>,
-    /// What counted when a report opened the closed circuit; forgotten when it closes, or opens in
+    /// The counts when a report opened the circuit. Forgotten when the circuit closes, or opens in
     /// another way.
     opening: Option<Counts>,
 }
 
 impl Evidence {
-    /// Another shape begins with nothing. What opened the circuit stays.
+    /// Adopts a shape. A new shape begins with no reports. The counts of the opening stay.
     pub fn fit(&mut self, shape: Option<Shape>) {
         if self.shape != shape {
             *self = Evidence {
@@ -97,7 +98,7 @@ impl Evidence {
         });
     }
 
-    /// What counts in this period of the circuit.
+    /// The counts in `period`.
     pub fn counts(&self, now: u64, period: u64) -> Option<Counts> {
         let of_period = self.reports.iter().filter(|report| report.period == period);
         let counting: Vec<&Report> = match self.shape? {
@@ -120,12 +121,12 @@ impl Evidence {
         })
     }
 
-    /// The rate that opens the circuit.
+    /// The rate that opens the circuit, if one does.
     pub fn fire(&self, now: u64, period: u64, settings: &Effective) -> Option<&'static str> {
         self.counts(now, period)?.fire(settings)
     }
 
-    /// A report opens the circuit of this period.
+    /// Keeps the counts in `period`, since a report opens the circuit.
     pub fn note_opening(&mut self, now: u64, period: u64) {
         self.opening = self.counts(now, period);
     }
@@ -134,7 +135,7 @@ impl Evidence {
         self.opening
     }
 
-    /// When something that counts now will not count any more, and when the next bucket begins.
+    /// The times at which reports leave the window, and at which the next bucket begins.
     pub fn edges(&self, now: u64) -> Vec<u64> {
         let Some(Shape::Time(length)) = self.shape else {
             return Vec::new();

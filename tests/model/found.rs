@@ -1,4 +1,4 @@
-//! What the random sequences found, as fixed ones.
+//! Mistakes that random sequences have found, each as a fixed sequence.
 
 use brama::{Brama, Builder, Config, ConnectionOptions, Error, ManualClock, State};
 
@@ -99,7 +99,7 @@ fn the_first_failure_after_a_window_was_taken_away_has_a_time() -> Result<(), Er
     let (_clock, builder) = manager();
     let brama = builder.build()?;
     let db = brama.register("db", None)?;
-    // Reports take the short way from the second on.
+    // Reports take the fast path from the second one on.
     db.success()?;
     brama.configure(Config::new().window(ms(1_000)))?;
     brama.configure(Config::new().window(None))?;
@@ -138,7 +138,7 @@ fn an_opening_that_no_rate_led_to_has_no_evidence() -> Result<(), Error> {
     Ok(())
 }
 
-/// Generations come round, and half a round is older.
+/// Generations wrap, and one that is half a round ahead seems to be older.
 #[test]
 fn the_last_calls_count_after_an_outage_of_thousands_of_probes() -> Result<(), Error> {
     for is_given_first in [true, false] {
@@ -164,7 +164,7 @@ fn the_last_calls_count_after_an_outage_of_thousands_of_probes() -> Result<(), E
     Ok(())
 }
 
-/// A circuit with a window of a second and a long ramp, in the ramp.
+/// A circuit in a long ramp, with a window of a second.
 fn ramping() -> Result<(ManualClock, Brama), Error> {
     let (clock, builder) = manager();
     let brama = builder.ramp(ms(10_000)).ramp_start(1.0).build()?;
@@ -238,8 +238,8 @@ fn the_last_calls_of_a_ramp_count_no_more_after_a_hand() -> Result<(), Error> {
     Ok(())
 }
 
-/// A sample that changes its size, or is none any more, still comes to an end: whatever was
-/// reported before, successes alone close the circuit or open it, and failures alone open it.
+/// A sample always ends, even if its size changes or the rate is taken back. Whatever was reported
+/// before, successes alone close the circuit or open it, and failures alone do so, too.
 #[test]
 fn a_sample_of_another_size_always_ends() -> Result<(), Error> {
     let sizes = [1, 2, 3, 5, 8];

@@ -1,9 +1,9 @@
 //! Random operations on a manager, compared step by step with a naive model.
 //!
-//! The model (`reference`, `circuit`) is written from what the guide promises: maps, lists of times
-//! and of leases, one thread. Every answer is compared, and after every step the
-//! whole status of every connection. The sequences are always the same ones; with `PROPTEST_CASES`,
-//! they are others each time, and as many as it says.
+//! The model (`reference`, `circuit`) is written from the promises of the guide. It consists of
+//! maps and of lists of times and leases, and runs on one thread. Every answer is compared, and
+//! after every step the whole status of every connection. The sequences are always the same.
+//! `PROPTEST_CASES` sets another number of sequences, which are then different in each run.
 
 #![cfg(not(loom))]
 
@@ -28,7 +28,7 @@ use trace::Trace;
 use view::Answer;
 use world::{Driver, Watch, run};
 
-/// As the environment says, or `cases` that are always the same.
+/// The configuration of the environment, or else one of `cases` sequences that are always the same.
 fn config(cases: u32) -> ProptestConfig {
     let mut config = ProptestConfig {
         failure_persistence: None,

@@ -1,4 +1,4 @@
-//! What the mode of a circuit of the reference model changes.
+//! The modes of a circuit of the reference model.
 
 use brama::{Mode as Acting, State};
 
@@ -8,7 +8,7 @@ use crate::effective::Effective;
 use crate::view::{Answer, Rejection};
 
 impl Circuit {
-    /// This mode is in effect from now on.
+    /// Puts a mode into effect.
     pub(super) fn adopt(&mut self, acting: Acting, now: u64) {
         let was_disabled = self.is_disabled();
         self.acting = acting;
@@ -16,7 +16,7 @@ impl Circuit {
             return;
         }
         match self.is_held() {
-            // Its time may be over.
+            // The time of the opening may be over.
             true => self.catch_up(now),
             false => {
                 if !matches!(self.mode, Mode::Closed) {
@@ -28,7 +28,7 @@ impl Circuit {
         }
     }
 
-    /// By a hand: it stays as it is when it is enabled.
+    /// Whether the circuit is held by hand, and so stays as it is when it is enabled.
     pub(super) fn is_held(&self) -> bool {
         match self.mode {
             Mode::Closed | Mode::Ramp { .. } => false,
@@ -55,7 +55,8 @@ impl Circuit {
         }
     }
 
-    /// A report that is in the totals, if it belongs nowhere else. It gives a probe's place back.
+    /// The answer to a report that counts in the totals only. Returns `None` if the report counts
+    /// elsewhere, too. Otherwise frees the place of a probe.
     pub(super) fn in_totals_only(
         &mut self,
         settings: &Effective,
@@ -80,7 +81,7 @@ impl Circuit {
         }
     }
 
-    /// A call that is admitted although the state would not do that.
+    /// An admission that the state would not give. Its report counts in the totals only.
     pub(super) fn admit_for_totals(&self, settings: &Effective, now: u64) -> Admission {
         Admission {
             period: self.period,
@@ -91,7 +92,7 @@ impl Circuit {
         }
     }
 
-    /// A rejection, or in a shadow a call that passes.
+    /// Rejects a call. In shadow mode it lets the call pass.
     pub(super) fn reject(
         &mut self,
         settings: &Effective,
@@ -107,7 +108,7 @@ impl Circuit {
         Err(refused)
     }
 
-    /// Whether what a ramp draws shows in no answer.
+    /// Whether a ramp draws without a visible effect, since the circuit is a shadow.
     pub fn draws_in_a_shadow(&self) -> bool {
         self.acting == Acting::Shadow && matches!(self.mode, Mode::Ramp { .. })
     }

@@ -5,16 +5,16 @@ use crate::effective::Effective;
 #[derive(Clone, Debug)]
 enum Place {
     Free,
-    /// Of a probe that is out, or late.
+    /// Taken by a probe that is out, or late.
     Lease {
         id: u64,
         ends: u64,
     },
-    /// Of a report that belongs to a sample.
+    /// Used up by a report of a sample.
     Spent,
 }
 
-/// What the reports so far mean.
+/// What the reports so far decide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     Undecided,
@@ -30,7 +30,7 @@ pub struct Probing {
 }
 
 impl Probing {
-    /// When the leases end that run now.
+    /// The ends of the leases that have not ended.
     pub fn ends(&self, now: u64) -> impl Iterator<Item = u64> {
         self.places.iter().filter_map(move |place| match place {
             Place::Lease { ends, .. } if *ends > now => Some(*ends),
@@ -38,7 +38,7 @@ impl Probing {
         })
     }
 
-    /// A place until `ends`, or after how long to ask again.
+    /// Takes a place until `ends`. Returns the time after which to ask again if no place is free.
     pub fn take(
         &mut self,
         settings: &Effective,
@@ -48,7 +48,7 @@ impl Probing {
     ) -> Result<(), Option<u64>> {
         let reports = self.successes + self.failures;
         let most = settings.half_open_max_calls;
-        // A sample that was made smaller than its reports is none any more.
+        // A sample with as many reports as places, because it was made smaller, limits nothing.
         let is_sample = settings.half_open_failure_rate.is_some() && reports < most;
         let is_taken = |place: &Place| match place {
             Place::Free => false,
@@ -66,21 +66,21 @@ impl Probing {
         Ok(())
     }
 
-    /// The place of a probe that reports, if no other one has it.
+    /// The place of a probe that reports, if no other probe has taken it.
     fn place_of(&mut self, probe: u64) -> Option<&mut Place> {
         self.places
             .iter_mut()
             .find(|place| matches!(place, Place::Lease { id, .. } if *id == probe))
     }
 
-    /// A probe has reported what does not count.
+    /// Frees the place of a probe whose report does not count.
     pub fn free(&mut self, probe: Option<u64>) {
         if let Some(place) = probe.and_then(|probe| self.place_of(probe)) {
             *place = Place::Free;
         }
     }
 
-    /// A report that counts, of a probe or without a permit.
+    /// Counts a report, of a probe or without a permit.
     pub fn report(&mut self, settings: &Effective, probe: Option<u64>, failed: bool) -> Verdict {
         match failed {
             true => self.failures += 1,
@@ -104,7 +104,7 @@ impl Probing {
             };
         };
         let sample = f64::from(settings.half_open_max_calls);
-        // As if all that are still to come failed.
+        // As if all probes that have not reported yet failed.
         let at_most = sample - f64::from(self.successes);
         if f64::from(self.failures) / sample >= rate {
             Verdict::Open

@@ -1,5 +1,5 @@
-//! The reference model: a whole manager, naive and single-threaded, written
-//! from what the guide promises and not from the implementation.
+//! The reference model: a whole manager, naive and single-threaded. It is written from the promises
+//! of the guide and not from the implementation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::settings::Given;
 use crate::trace::{Length, Name, Outcome};
 use crate::view::{Answer, View};
 
-/// A connection as a handle remembers it.
+/// The connection that a handle refers to.
 #[derive(Clone, Copy, Debug)]
 pub struct Handle {
     pub name: Name,
@@ -45,16 +45,16 @@ pub struct Manager {
     pub epoch: u64,
     global: Given,
     circuits: HashMap<Name, Circuit>,
-    /// What was saved last.
+    /// The last save.
     saved: Vec<(Name, Saved)>,
-    /// What was restored of names that are not registered.
+    /// Restored circuits whose names are not registered.
     waiting: HashMap<Name, Saved>,
     last_id: u64,
     last_cleanup: u64,
 }
 
 impl Manager {
-    /// A manager whose clock shows `epoch` as Unix time when it is made.
+    /// A manager whose clock shows the Unix time `epoch` when it is made.
     pub fn new(epoch: u64, global: Given) -> Manager {
         Manager {
             now: 0,
@@ -75,7 +75,7 @@ impl Manager {
         }
     }
 
-    /// Moments at which something ends, for a clock that likes boundaries.
+    /// The times at which something ends. Traces advance the clock to these times and beside them.
     pub fn edges(&self) -> Vec<u64> {
         let mut edges = Vec::new();
         for circuit in self.circuits.values() {
@@ -158,7 +158,7 @@ impl Manager {
         Answer::Done
     }
 
-    /// The circuit and its settings; `uses`: an unknown name may be registered.
+    /// The circuit and its settings. `uses`: the operation may register an unknown name.
     fn find(&mut self, who: Who, uses: bool) -> Result<(&mut Circuit, Effective), Answer> {
         let (name, id) = match who {
             Who::Name(name) => (name, None),
@@ -184,13 +184,13 @@ impl Manager {
         Answer::Bool(circuit.is_ok_and(|(circuit, _)| circuit.is_available()))
     }
 
-    /// Whether what a ramp draws shows in no answer.
+    /// [`Circuit::draws_in_a_shadow`], and false for an unknown name.
     pub fn draws_in_a_shadow(&mut self, who: Who) -> bool {
         let circuit = self.find(who, false);
         circuit.is_ok_and(|(circuit, _)| circuit.draws_in_a_shadow())
     }
 
-    /// `drawn`: what a ramp has drawn.
+    /// Acquires a permit. `drawn`: whether a ramp has drawn the call.
     pub fn acquire(&mut self, who: Who, drawn: bool) -> Result<Permit, Answer> {
         let now = self.now;
         let next_id = self.last_id + 1;
@@ -249,7 +249,7 @@ impl Manager {
     ) -> Answer {
         let who = Who::Handle(permit.handle);
         match self.report(who, Some(&permit.admission), outcome, reason) {
-            // A permit knows no name.
+            // A permit does not keep the name.
             Answer::NotFound(_) => Answer::NotFound(brama::KeyBuf {
                 scope: None,
                 identifier: String::new(),
@@ -313,7 +313,7 @@ impl Manager {
         Answer::Done
     }
 
-    /// Restores what was saved last, if something was.
+    /// Restores the last save, if there is one.
     pub fn restore(&mut self) -> Answer {
         let mut count = 0;
         for (name, saved) in &self.saved {
@@ -344,7 +344,7 @@ impl Manager {
         let own = match self.find(who, false) {
             Ok((circuit, _)) => circuit.own.clone(),
             Err(answer) => match who {
-                // A first use that is invalid registers nothing.
+                // A first use with invalid settings registers nothing.
                 Who::Name(name)
                     if name.check().is_ok() && self.global.auto_register == Some(true) =>
                 {
@@ -364,7 +364,7 @@ impl Manager {
         })
     }
 
-    /// `held`: the numbers of the connections of which somebody holds a handle.
+    /// One turn of the driver. `held`: the ids of the connections that have a handle.
     pub fn poll(&mut self, held: &HashSet<u64>) {
         let (Some(threshold), now) = (self.threshold(), self.now) else {
             return;
@@ -398,7 +398,7 @@ impl Manager {
         }
     }
 
-    /// Everything, ordered by scope and identifier.
+    /// The status of all wanted connections, ordered by scope and identifier.
     pub fn snapshot(&self, wanted: impl Fn(Name) -> bool) -> Vec<View> {
         let mut views: Vec<View> = self
             .circuits

@@ -1,4 +1,4 @@
-//! Settings of the reference model, as they are given.
+//! Settings of the reference model, as calls give them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use brama::{Config, ConnectionOptions, ExpiryStrategy};
 
-/// What one call gives. A zero, or a number outside its range, is invalid.
+/// The settings that one call gives. They may be invalid, as zero or outside their range.
 #[derive(Clone, Default, PartialEq)]
 pub struct Given {
     /// `Some(None)`: unlimited.
@@ -33,9 +33,9 @@ pub struct Given {
     pub half_open_failure_rate: Option<Option<f64>>,
     pub ramp: Option<Option<u64>>,
     pub ramp_start: Option<f64>,
-    /// Only for a connection.
+    /// For connections only.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Only for the manager, as the two below.
+    /// For the manager only, as are the two fields below.
     pub cleanup_interval: Option<u64>,
     pub inactive_threshold: Option<Option<u64>>,
     pub auto_register: Option<bool>,
@@ -56,7 +56,7 @@ impl Given {
             success_clears_window: newer.success_clears_window.or(self.success_clears_window),
             mode: newer.mode.or(self.mode),
             half_open_max_calls: newer.half_open_max_calls.or(self.half_open_max_calls),
-            // A level keeps one of the two, the one that was given last.
+            // A level keeps only the last given of the two.
             half_open_successes: match newer.half_open_failure_rate {
                 Some(Some(_)) => newer.half_open_successes,
                 _ => newer.half_open_successes.or(self.half_open_successes),
@@ -70,7 +70,7 @@ impl Given {
             probe_timeout: newer.probe_timeout.or(self.probe_timeout),
             cancelled_after: newer.cancelled_after.or(self.cancelled_after),
             failure_rate: newer.failure_rate.or(self.failure_rate),
-            // A level keeps one of the two windows, the one that was given last.
+            // A level keeps only the last given of the two windows.
             rate_window: match newer.rate_calls {
                 Some(Some(_)) => newer.rate_window,
                 _ => newer.rate_window.or(self.rate_window),
@@ -89,8 +89,8 @@ impl Given {
         }
     }
 
-    /// The field that makes a call with these settings invalid: the level has `level` without it,
-    /// and the level below has `below`.
+    /// The field that makes a call with these settings invalid, if there is one. The call changes a
+    /// level with the settings `level`, above one with the settings `below`.
     pub fn flaw_over(&self, level: &Given, below: &Given) -> Option<&'static str> {
         let outside = |factor: f64| !(factor.is_finite() && factor >= 1.0);
         let no_rate =
@@ -177,8 +177,8 @@ impl Given {
         }
     }
 
-    /// [`Given::flaw_over`] for a connection: a rate of slow calls of its own needs to know what
-    /// is slow.
+    /// [`Given::flaw_over`] for a connection. Its own rate of slow calls needs a duration that says
+    /// which calls are slow.
     pub fn flaw_of_connection(&self, own: &Given, global: &Given) -> Option<&'static str> {
         let names_one = self.slow_call_rate.is_some() || self.slow_call_duration.is_some();
         let level = own.updated_by(self);
@@ -188,8 +188,8 @@ impl Given {
         flaw.or((names_one && waits).then_some("slow_call_rate"))
     }
 
-    /// It has to do with a progressive expiry, and the maximum of this level would be under the
-    /// initial one.
+    /// Whether the call concerns a progressive expiry, and the maximum of its level would be below
+    /// the initial expiry.
     fn contradicts(&self, level: &Given, below: &Given) -> bool {
         let names_one = self.expiry.is_some()
             || self.initial_expiry.is_some()
@@ -226,7 +226,7 @@ impl Given {
     }
 }
 
-/// Only what is given.
+/// Shows only the settings that are given.
 impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Given");

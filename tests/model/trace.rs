@@ -7,7 +7,7 @@ use brama::{Key, KeyBuf};
 use crate::settings::Given;
 use crate::view::Answer;
 
-/// A scope and an identifier, not necessarily allowed ones.
+/// A scope and an identifier, which may be invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name {
     pub scope: Option<&'static str>,
@@ -24,7 +24,7 @@ const fn name(scope: Option<&'static str>, identifier: &'static str) -> Name {
     Name { scope, identifier }
 }
 
-/// Names that would collide if they were concatenated.
+/// Names, some of which would be equal if scope and identifier were concatenated.
 pub const NAMES: [Name; 5] = [
     name(None, "a:b"),
     name(Some("a"), "b"),
@@ -61,11 +61,11 @@ impl Name {
     }
 }
 
-/// By which of the two ways an operation reaches its connection.
+/// How an operation reaches its connection: by name or by handle.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     Name(Name),
-    /// The handle in this place; by its name, if there never was one.
+    /// The handle at this index, or the name if there was no handle yet.
     Handle(usize, Name),
 }
 
@@ -73,9 +73,9 @@ pub enum Target {
 pub enum Outcome {
     Success,
     Failure,
-    /// The dependency asks to be left alone for so many ms.
+    /// The dependency asks for no calls for so many ms.
     FailureFor(u64),
-    /// The call lasted so many ms, says its reporter.
+    /// The reporter says that the call lasted so many ms.
     SuccessIn(u64),
     FailureIn(u64),
     Ignored,
@@ -99,7 +99,7 @@ pub enum Settle {
 #[derive(Clone, Copy, Debug)]
 pub enum Advance {
     By(u64),
-    /// To the n-th moment at which something ends, or a millisecond beside it.
+    /// To the n-th time at which something ends, plus so many ms.
     Edge(usize, i64),
 }
 
@@ -113,7 +113,7 @@ pub enum Op {
     Acquire(Target),
     Settle(usize, Settle),
     Report(Target, Outcome),
-    /// One after the other.
+    /// Several reports, one after the other.
     Reports(Target, Vec<Outcome>),
     Call(Target, Settle),
     Open(Target, Length),
@@ -123,9 +123,9 @@ pub enum Op {
     ResetAll,
     Configure(Given),
     ConfigureConnection(Target, Given),
-    /// All circuits, and forgets what was saved before.
+    /// Saves all circuits, in place of the last save.
     Save,
-    /// What was saved last.
+    /// Restores the last save.
     Restore,
     Advance(Advance),
     Poll,
@@ -133,12 +133,12 @@ pub enum Op {
     State(Target),
     Snapshot,
     SnapshotOfScope(Option<&'static str>),
-    /// A dependency that stays down: this many probes fail.
+    /// So many probes fail, since the dependency stays down.
     ProbesFail(Name, u16),
 }
 
-/// The manager's settings and what is done with it. An operation that is off is
-/// left out: so a failing sequence shrinks to what it needs.
+/// The manager's settings, and a sequence of operations. An operation that is off is left out, so
+/// that a failing sequence shrinks to the operations that it needs.
 #[derive(Clone)]
 pub struct Trace {
     pub global: Given,

@@ -1,4 +1,4 @@
-//! What both sides answer, in a form that can be compared.
+//! The answers of the library and of the model, in a form that can be compared.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use brama::{Cause, Error, KeyBuf, State, Status};
 
 use crate::effective::Effective;
 
-/// A window remembers at least this many failures (and at least `max_attempts`,
-/// which are fewer here); of more it may forget the oldest.
+/// A window remembers at least this many failures, and may forget older ones. (It remembers at
+/// least `max_attempts`, too, which is smaller here.)
 const WINDOW_COUNTS_TO: u32 = 256;
 
-/// All of a status, times in ms.
+/// A whole status, with times in ms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
     pub key: KeyBuf,
@@ -55,7 +55,7 @@ pub enum Answer {
     Admitted,
     Bool(bool),
     Count(u32),
-    /// Only expected: see [`WINDOW_COUNTS_TO`].
+    /// An answer of the model only: see [`WINDOW_COUNTS_TO`].
     CountInWindow(u32),
     State(State),
     Status(Box<View>),
@@ -131,7 +131,7 @@ impl From<Error> for Answer {
     }
 }
 
-/// Whether a number of failures in a window is right.
+/// Whether the library's number of failures in a window is correct.
 fn counted(real: u32, expected: u32) -> bool {
     (expected.min(WINDOW_COUNTS_TO)..=expected).contains(&real)
 }
@@ -154,7 +154,7 @@ impl View {
 }
 
 impl Answer {
-    /// Whether this is what the model expects.
+    /// Whether this answer is one that the model expects.
     pub fn agrees(&self, expected: &Answer) -> bool {
         match (self, expected) {
             (Answer::Count(real), Answer::CountInWindow(expected)) => counted(*real, *expected),

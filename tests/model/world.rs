@@ -1,6 +1,6 @@
 //! The manager under test and its model, side by side.
 
-// Also where this file is included by its path.
+// With a path, since another crate includes this file by its path.
 #[path = "world/calls.rs"]
 mod calls;
 
@@ -18,19 +18,19 @@ use crate::view::Answer;
 pub enum Driver {
     Thread,
     Never,
-    /// Only where the trace polls.
+    /// Only when the trace polls.
     AsTold,
     AfterEveryStep,
 }
 
-/// How much is looked at after every step; looking may not matter.
+/// What is checked after every step. The checks must not change any answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Watch {
     Everything,
     Nothing,
 }
 
-/// Runs a trace. All answers, or the first that differs from the model's.
+/// Runs a trace. Returns all answers, or an error for the first one that differs from the model's.
 pub fn run(trace: &Trace, driver: Driver, watch: Watch) -> Result<Vec<Answer>, String> {
     let clock = ManualClock::new();
     let brama = Brama::builder()
@@ -92,13 +92,13 @@ struct World<'a> {
     permits: Vec<(Permit<'a>, reference::Permit)>,
 }
 
-/// Compares what is with what should be.
+/// Compares an answer with the expected one.
 type Check<'c> = dyn FnMut(&dyn std::fmt::Debug, Answer, Answer) -> Result<(), String> + 'c;
 
 impl<'a> World<'a> {
     fn step(&mut self, op: &Op, check: &mut Check<'_>) -> Result<(), String> {
         let looks = matches!(op, Op::Status(_) | Op::Snapshot | Op::SnapshotOfScope(_));
-        // They ask when a circuit has changed.
+        // Their answers depend on when a circuit has changed.
         if self.driver == Driver::Thread && (looks || matches!(op, Op::Save | Op::Restore)) {
             self.await_turn();
         }
@@ -124,7 +124,7 @@ impl<'a> World<'a> {
         check(&"answer", real, expected)
     }
 
-    /// The status of everything that has a name or a handle.
+    /// Checks the status of every name and every handle.
     fn look(&mut self, check: &mut Check<'_>) -> Result<(), String> {
         for name in NAMES {
             let expected = self.model.status(Who::Name(name));
@@ -148,8 +148,8 @@ impl<'a> World<'a> {
         (Answer::snapshot(self.brama.snapshot()), expected)
     }
 
-    /// Waits for the end of the driver's turn: while it is making a change, a
-    /// status may show that change's time as now.
+    /// Waits for the end of the driver's turn. While the driver makes a change, a status may show
+    /// the present time as the time of that change.
     fn await_turn(&self) {
         self.brama.poll();
     }
@@ -357,12 +357,12 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What becomes of an outstanding permit, counted from the latest.
+    /// Reports or drops an outstanding permit. `nth` counts from the latest.
     fn settle(&mut self, nth: usize, how: Settle) -> (Answer, Answer) {
         if self.permits.is_empty() {
             return (Answer::Done, Answer::Done);
         }
-        // Mostly one of the latest, now and then any.
+        // Mostly one of the latest three, and sometimes any.
         let nth = if nth < 48 { nth % 3 } else { nth };
         let place = self.permits.len() - 1 - nth % self.permits.len();
         let (permit, expected) = self.permits.remove(place);

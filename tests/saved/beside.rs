@@ -1,4 +1,4 @@
-//! Saves beside modes, initial states and ramps.
+//! Saves of disabled circuits and of ramps.
 
 use brama::{ConnectionOptions, Mode, State};
 

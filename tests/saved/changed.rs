@@ -88,7 +88,7 @@ fn the_same_data_is_restored_once() {
     assert_eq!(status(&db).retry_after, Some(ms(59_999)));
 }
 
-/// As in a process that registers its connections with a state to begin in, and then restores.
+/// As in a process that registers its connections with an initial state, and then restores.
 ///
 /// Mutation: `a-birth-that-is-a-change`.
 #[test]

@@ -1,5 +1,6 @@
-//! Random sequences of all that may be done to a circuit: reports, permits, hands, modes, settings,
-//! saves and restores, with what holds whatever the order. One thread, a manual clock, seeds.
+//! Random sequences of all operations on a circuit: reports, permits, control by hand, modes,
+//! settings, saves and restores. The tests check what holds in every order. They use one thread, a
+//! manual clock and fixed seeds.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const SEEDS: u64 = 150;
 const STEPS: u64 = 80;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// One circuit, and what is out of it.
+/// One circuit, with its outstanding permits, its saves and its events.
 struct World {
     random: Random,
     brama: Brama,
@@ -26,11 +27,11 @@ struct World {
     permits: Vec<Permit<'static>>,
     saves: Vec<Vec<u8>>,
     queue: EventQueue,
-    /// The state that subscribers have heard of last.
+    /// The last state that subscribers have heard of.
     told: State,
 }
 
-/// What a step has done that the evidence depends on.
+/// What a step has done to the evidence.
 #[derive(Default)]
 struct Done {
     is_counted: bool,
@@ -87,7 +88,7 @@ impl World {
         self.db.configure(options).expect("valid");
     }
 
-    /// Something, at random.
+    /// Does a random operation.
     fn step(&mut self) -> Done {
         let before = status(&self.db);
         let is_disabled = before.mode == Mode::Disabled;
@@ -120,7 +121,7 @@ impl World {
             }
             11 => {
                 self.db.close_circuit().expect("registered");
-                // A hand closes a ramp before its time.
+                // The circuit may have been in a ramp, which this ends early.
                 done.begins = before.state != State::Closed;
             }
             12 => self.db.half_open_circuit().expect("registered"),
@@ -150,7 +151,7 @@ impl World {
         done
     }
 
-    /// The driver and the dispatcher do what is due.
+    /// One turn of the driver and of the dispatcher. Checks that changes are delivered in order.
     fn poll(&mut self) {
         self.brama.poll();
         for event in self.queue.drain(4_096) {
@@ -161,7 +162,7 @@ impl World {
         }
     }
 
-    /// Another manager, at the same time, in which this one's circuits are restored.
+    /// Another manager, whose clock shows the same time, with this manager's circuits restored.
     fn restored(&self, mode: Mode) -> (Brama, Connection) {
         let (brama, clock) = manager();
         clock.advance(ms(self.clock.unix_ms() - clock.unix_ms()));
@@ -180,7 +181,7 @@ fn assert_same(one: &Status, other: &Status) {
     }
 }
 
-/// Without a call that asks, subscribers hear of each state, in order.
+/// Subscribers hear of each change of state, in order, although no call asks for the state.
 #[test]
 fn subscribers_hear_of_every_change_in_order() {
     for seed in 0..SEEDS {
@@ -200,7 +201,7 @@ fn subscribers_hear_of_every_change_in_order() {
     }
 }
 
-/// Each report to a closed circuit or to a ramp, since that began or was reset.
+/// The evidence counts each report to a closed circuit or to a ramp, since its begin or its reset.
 #[test]
 fn the_evidence_is_every_report_since_it_began() {
     for seed in 0..SEEDS {
@@ -212,7 +213,7 @@ fn the_evidence_is_every_report_since_it_began() {
         let mut expected = 0;
         for step in 0..STEPS {
             let before = status(&world.db);
-            // Those of a shadow that would have been rejected count nowhere.
+            // Calls that a shadow would have rejected do not count.
             if before.mode != Mode::Normal {
                 world.permits.clear();
                 world.turn(Mode::Normal);
@@ -239,7 +240,7 @@ fn the_evidence_is_every_report_since_it_began() {
     }
 }
 
-/// Also of a disabled circuit, as soon as it is enabled.
+/// This holds for a disabled circuit, too, as soon as it is enabled.
 #[test]
 fn what_is_restored_is_what_was_saved() {
     for seed in 0..SEEDS {
@@ -260,7 +261,7 @@ fn what_is_restored_is_what_was_saved() {
     }
 }
 
-/// Whatever has happened, a circuit that is not held open closes when calls succeed again.
+/// After any sequence, a circuit that is not held open closes when calls succeed again.
 #[test]
 fn no_circuit_is_stuck() {
     for seed in 0..SEEDS {

@@ -50,7 +50,7 @@ fn an_opening_is_told_as_one_by_hand_with_the_saved_cause_and_reason() {
         ]
     );
     assert!(events.iter().all(|event| event.expiry() == Some(ms(5_000))));
-    // Again, and the state stays.
+    // A second restore, to the same state.
     assert_eq!(moved(&old, &new), 1);
     let (_, _, after, cause, reason) = opened(EventType::CircuitOpened);
     let again = (EventType::CircuitOpened, State::Open, after, cause, reason);
@@ -136,7 +136,7 @@ fn a_registration_that_takes_what_waits_is_told_first() {
     assert_eq!(kinds, expected, "on time, without a call");
 }
 
-/// The end of a restored opening whose time is over comes after its begin.
+/// Subscribers hear of the begin of a restored opening before its end, even if its time is over.
 ///
 /// Mutation: `totals-restored-before-their-opening-is-reported`.
 #[test]

@@ -11,7 +11,7 @@ fn turn(brama: &Brama, mode: Mode) {
     registered(brama).configure(options).expect("registered");
 }
 
-/// Ways to a circuit that is not closed.
+/// Managers whose circuit is not closed, each in another way, with the state of the circuit.
 fn unhealthy() -> Vec<(Brama, State)> {
     let open = |how: fn(&Connection)| {
         let (brama, _clock) = manager_with(|builder| builder.slow_call_duration(ms(10)));
@@ -74,7 +74,7 @@ fn what_was_restored_before_is_held_over_disabled() {
     assert_eq!(restored.cause, Some(Cause::Consecutive));
 }
 
-/// Done to a disabled circuit by hand, and the state that follows from it.
+/// A control by hand of a disabled circuit, and the state that it leads to.
 type Hand = (fn(&Connection), State);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Data that is no save is refused whole.
+//! Data that is not a valid save is refused as a whole.
 
 use brama::{Error, State};
 
@@ -42,7 +42,7 @@ fn whatever_is_damaged_is_refused_and_changes_nothing() {
     assert_eq!(a.state(), State::Open);
 }
 
-/// The data with these totals in its only circuit, and the checksum of that.
+/// `data` with `total` as each total of its only circuit, and with a matching checksum.
 fn with_totals(mut data: Vec<u8>, total: u64) -> Vec<u8> {
     let end = data.len() - 8;
     for at in [64, 72, 80] {
@@ -55,7 +55,7 @@ fn with_totals(mut data: Vec<u8>, total: u64) -> Vec<u8> {
     data
 }
 
-/// A program may have written the data, and the checksum finds no intention.
+/// A program may forge the data, and the checksum does not detect that.
 #[test]
 fn totals_that_would_overflow_are_refused() {
     let (brama, _clock) = manager();

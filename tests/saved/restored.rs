@@ -1,4 +1,4 @@
-//! What comes back, and how.
+//! What a restore brings back, and in which state.
 
 use brama::{Brama, Cause, Connection, ConnectionOptions, Error, OpenFor, State, Status};
 
@@ -441,8 +441,8 @@ fn after_the_end_nothing_is_saved_and_nothing_restored() {
     assert_eq!(moved(&brama, &new), 0);
 }
 
-/// The machine's clock: an opening that was just made has not changed since it was saved, and one
-/// that is over is due for the clock that lags.
+/// Uses the machine's clocks, which differ a little. An opening that was just made does not count
+/// as changed since the save.
 #[test]
 fn the_machines_clocks_agree() {
     let brama = Brama::builder().background(false).build().expect("valid");

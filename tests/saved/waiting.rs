@@ -1,4 +1,4 @@
-//! What was saved of a name that is not registered waits for its registration.
+//! A saved circuit whose name is not registered waits for the registration.
 
 use std::sync::Barrier;
 use std::thread;

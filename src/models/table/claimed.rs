@@ -40,7 +40,7 @@ fn a_rebuild_keeps_a_racing_claimed_removal() {
     });
 }
 
-/// As a registration does it.
+/// An insertion that removes a claimed entry in its way, as a registration does.
 #[test]
 fn who_meets_a_claimed_entry_takes_its_place() {
     let seen = outcomes(2, || {

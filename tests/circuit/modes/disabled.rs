@@ -201,7 +201,7 @@ fn what_a_hand_holds_open_stays_when_a_circuit_is_enabled() {
     }
 }
 
-/// The driver had forgotten it.
+/// The driver forgets a deadline that passes while the circuit is disabled.
 #[test]
 fn a_deadline_that_passed_meanwhile_is_due_when_a_circuit_is_enabled() {
     for waited in [10, 100] {
@@ -242,7 +242,7 @@ fn the_driver_finds_a_deadline_again_when_a_circuit_is_enabled() {
     brama.poll();
     told(&queue);
     clock.advance(ms(50));
-    // No one asks: the driver tells.
+    // No call asks for the state, so the driver reports the expiry.
     brama.poll();
     let kinds: Vec<_> = told(&queue).into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, ["expiry", "state_change", "circuit_half_opened"]);
@@ -386,7 +386,8 @@ fn an_expiry_that_was_due_before_happens_before_a_circuit_is_disabled() {
     assert_eq!(kinds[3], "notice");
 }
 
-/// A circuit of this mode that had begun a ramp of a second before, and a permit of that.
+/// A circuit that has begun a ramp of a second and was then given `mode`, and a permit of that
+/// ramp.
 fn ramping_then(mode: Mode) -> (Brama, ManualClock, Connection, Permit<'static>) {
     let (brama, clock) = manager_with(|b| b.ramp(ms(1_000)).ramp_start(0.5));
     let db = circuit(&brama);

@@ -1,4 +1,4 @@
-//! Circuits that reject nothing.
+//! Circuits in shadow mode, which reject nothing.
 
 use std::future::Future;
 
@@ -172,7 +172,7 @@ fn a_shadow_that_becomes_normal_rejects_at_once() {
     );
 }
 
-/// A thread that has a place to count in rejects the short way.
+/// A thread that owns a counter of the record rejects by the fast path.
 ///
 /// Mutation: `rejecting-in-shadow`.
 #[test]

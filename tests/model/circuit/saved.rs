@@ -4,7 +4,7 @@ use super::Circuit;
 use crate::admission::Mode;
 use crate::effective::Effective;
 
-/// A circuit as it was, and when.
+/// A saved circuit, and the time of the save.
 #[derive(Clone, Debug)]
 pub struct Saved {
     circuit: Circuit,
@@ -16,7 +16,7 @@ impl Circuit {
     pub fn save(&self, settings: &Effective, now: u64) -> Saved {
         let mut circuit = self.clone();
         if self.is_disabled() && !self.is_held() {
-            // Enabled, it would be as after a reset.
+            // Enabling the circuit would reset it.
             circuit.mode = Mode::Closed;
             circuit.forget_all();
         }
@@ -30,7 +30,8 @@ impl Circuit {
         }
     }
 
-    /// False if it has changed since it was saved, and is left alone.
+    /// Restores the circuit. Returns false, and changes nothing, if its state has changed since the
+    /// save.
     pub fn restore(&mut self, saved: &Saved, now: u64) -> bool {
         if self.changed_at.is_some_and(|at| at > saved.at) {
             return false;
@@ -43,7 +44,7 @@ impl Circuit {
         }
         self.trips = then.trips;
         (self.cause, self.reason) = (then.cause, then.reason);
-        // What was counted is not saved.
+        // The counts of the opening are not saved.
         self.opened = (None, None);
         self.last_failure_reason = then.last_failure_reason.or(self.last_failure_reason);
         self.successes = self.successes.max(then.successes);

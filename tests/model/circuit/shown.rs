@@ -1,4 +1,4 @@
-//! What the status of a circuit of the model shows.
+//! The status of a circuit of the reference model.
 
 use brama::KeyBuf;
 

@@ -1,4 +1,4 @@
-//! Guarded calls, and which calls a ramp has drawn.
+//! Guarded calls, and the calls that a ramp has drawn.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -10,8 +10,9 @@ use crate::trace::{Outcome, Settle, Target};
 use crate::view::Answer;
 
 impl World<'_> {
-    /// In a shadow a ramp lets every call pass. This counts those that it has not drawn. With
-    /// another driver it draws them all.
+    /// The number of calls that a ramp of a shadow has let pass without drawing them. `None` if no
+    /// ramp draws without a visible effect: outside such a ramp, or with another driver than
+    /// `AsTold`, where ramps draw every call.
     pub(super) fn unseen_rejections(&mut self, who: Who) -> Option<u64> {
         let is_shadow = self.model.draws_in_a_shadow(who);
         (is_shadow && self.driver == Driver::AsTold).then(|| self.would_reject(who))
@@ -22,12 +23,12 @@ impl World<'_> {
         status.map_or(0, |status| status.would_reject)
     }
 
-    /// Whether a ramp has drawn the call that has passed since `before` was counted.
+    /// Whether a ramp has drawn the call that has passed since `before` was read.
     pub(super) fn has_drawn(&self, who: Who, before: Option<u64>) -> bool {
         before.is_none_or(|before| self.would_reject(who) == before)
     }
 
-    /// A guarded call, with the permit of a borrowed handle.
+    /// Makes a guarded call, which borrows its handle.
     pub(super) fn call(&mut self, target: Target, how: Settle) -> (Answer, Answer) {
         let (handle, who, name) = self.who(target);
         let classify = |_: &Result<(), ()>| match how {
