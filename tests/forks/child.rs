@@ -69,8 +69,8 @@ fn the_time_of_the_last_success_goes_on_in_a_child_and_in_its_parent() {
     let brama = builder.build().expect("valid");
     let db = brama.register("db", None).expect("a new name");
     let is_later = |before: &mut Option<u64>| {
-        // So many calls that the background thread starts to
-        // tick. Without the tick, some of them read the clock.
+        // So many calls that the background thread begins to tick, and
+        // that some read the clock in any case (one success in 64).
         (0..32_768).for_each(|_| db.success().expect("registered"));
         let last = db.status().expect("registered").last_success_time;
         std::mem::replace(before, last) < last

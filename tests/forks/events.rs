@@ -115,7 +115,8 @@ fn no_wake_up_crosses_from_process_to_process() {
 
     let (from_parent, mut to_child) = std::io::pipe().expect("there are descriptors left");
     let (mut from_child, to_parent) = std::io::pipe().expect("there are descriptors left");
-    // These ends are moved into the child, so that the parent's reads fail if the child ends early.
+    // Moved into the closure, so that the parent keeps no copy of these ends.
+    // If the child ends early, the parent's reads fail instead of waiting.
     let ends = (from_parent, to_parent);
     let (queues, circuit, manager) = ((&queue, &quiet), &db, &brama);
     let child = fork(move || {
