@@ -7,9 +7,9 @@
 //! accesses (`shared`) gives a second count: how often an operation writes a cache line
 //! that the same operation of another thread uses, with two threads and with more.
 //!
-//! `instructions.baseline` beside this folder has the agreed counts. `cargo bench
-//! -p brama-bench --bench instructions -- --check` fails if a count has grown by
-//! more than 3 %; `-- --rewrite` makes the counts of today the baseline.
+//! `instructions.baseline` beside this folder has the agreed counts.
+//! `cargo bench -p brama-bench --bench instructions -- --check` fails if a count has
+//! grown by more than 3 %; `-- --rewrite` makes the counts of today the baseline.
 
 #[path = "../loaded.rs"]
 mod loaded;
