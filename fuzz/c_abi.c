@@ -321,7 +321,7 @@ static void new_manager(int which) {
     managers[which] = made;
 }
 
-/* Notes the owner of a permit that is about to be written: a handle or a manager. The other is 0. */
+/* Notes the owner of a permit that is about to be written: a handle or a manager, the other 0. */
 static void permit_of(brama_permit_t *permit, int of_handle, int of_manager) {
     if (permit == NULL)
         return; /* No permit is written, so no owner changes. */
@@ -670,7 +670,7 @@ static void step(void) {
         (void)brama_permit_is_half_open_at(permit);
         (void)brama_permit_covers_at(permit, held);
         break;
-    case 32: /* Changes a word of the permit that says what it reports, to one that the library never wrote. */
+    case 32: /* Changes a word that says what the permit reports. */
         permits[p].opaque[1 + byte() % 5] ^= any_number();
         break;
     case 33:

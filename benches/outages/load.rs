@@ -72,8 +72,8 @@ impl<'p> Load<'p> {
     }
 }
 
-/// For each phase, a bit mask of the slow endpoints. Each `SlowEndpoint`
-/// phase adds one. All stay slow until the next healthy phase.
+/// For each phase, a bit mask of the slow endpoints. Each `SlowEndpoint` phase adds one at
+/// random, which may be slow already. All stay slow until a phase of another condition.
 fn slowed(phases: &[Phase], seed: u64) -> Vec<u16> {
     let mut chance = chance::of(seed, Purpose::SlowEndpoints);
     let slowed = phases.iter().scan(0_u16, |slowed, phase| {

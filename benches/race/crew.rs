@@ -1,10 +1,10 @@
 //! The threads that run contestants.
 //!
-//! They live as long as a race, each on a core of its own. So a library sets its state of a
-//! thread up once, as in a server. Each thread waits for its core to be quiet, for a limited
-//! time, and then at a gate for the others. The first thread that is done stops the others, so
-//! all threads run during all the time that is measured. A lap was disturbed if a thread waited
-//! for a core (`/proc/thread-self/schedstat`), or if the [pace](super::pace) of its core was low.
+//! They live as long as a race, each on a core of its own. So a library sets its state of a thread
+//! up once, as in a server. Each thread waits for its core to be quiet, for a limited time, and
+//! then at a gate for the others. The first thread that is done stops the others, so all threads
+//! run during all the time that is measured. A lap was disturbed if a thread waited for a core
+//! (`/proc/thread-self/schedstat`), or if its core was slow then ([pace](super::pace)).
 
 use std::fs;
 use std::hint::{black_box, spin_loop};

@@ -2,7 +2,7 @@
 //!
 //! Nothing in it is random. When it comes back its cache is empty, and it can
 //! serve only a few calls a second. Each call that it serves fills the cache,
-//! so that it can serve more. Calls beyond that fail, and slow it down.
+//! so that it can serve more. Calls beyond that fail, and it can serve fewer.
 
 /// Time in the play, in ms.
 pub type Ms = u64;

@@ -3,7 +3,7 @@
 //! Threads report at once, while buckets of time begin, the circuit is reset, opened
 //! and closed, and its rates get another window. No rate opens the circuit. With
 //! `rate_calls`, either no call fails and no rate of slow calls is set, or a success
-//! between two rounds prevents that all calls of the window fail or are slow.
+//! between two rounds keeps the share of failed or slow calls in the window below 1.
 //!
 //! The oracle is a log of the reports. The order in which
 //! reports and changes began and ended bounds each number:
