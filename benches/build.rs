@@ -1,4 +1,4 @@
-//! Keeps the compiler's version: a bench may run on a machine that has none.
+//! Compiles the compiler's version into the benches, which may run on a machine without a compiler.
 
 use std::env;
 use std::process::Command;

@@ -1,8 +1,8 @@
 //! Connections that come and go: `cargo bench -p brama-bench --bench churn`.
 //!
-//! A turn registers a name and unregisters it, while a hundred thousand others
-//! stand. Two threads have names of their own. The maps insert and remove a key and
-//! one word; `brama` makes a connection with all its books, and unmakes it. (scc's
+//! A turn registers a name and unregisters it, while a hundred thousand others stay.
+//! Two threads have names of their own. The maps insert and remove a key and one
+//! word. `brama` makes a connection with all its counters, and removes it. (scc's
 //! `HashIndex`, made for reading, takes a hundred times as long as its `HashMap`.)
 
 mod peers;

@@ -1,10 +1,10 @@
 //! What delivery costs the dispatcher: `cargo bench -p brama-bench --bench delivery`.
 //!
-//! The manager has no background thread: the bench polls, so it is the dispatcher, and a poll is
-//! what is timed. Reports before it and drains after it are not. One event at a time, to queues
-//! on which no thread sleeps, whose descriptors are made readable, or on each of which a thread
-//! sleeps; and a batch to one queue, beside what it takes to make and push things of an event's
-//! size, one by one, behind a lock.
+//! The manager has no background thread. The bench polls, so it is the dispatcher, and it times
+//! only the polls, not the reports before or the drains after. One part delivers one event at a
+//! time: to queues on which no thread sleeps, to queues whose descriptors are made readable, and
+//! to queues on each of which a thread sleeps. The other part delivers a batch to queues. Its
+//! floor is the time to make things of an event's size and push them one by one behind a lock.
 
 mod race;
 
@@ -51,7 +51,7 @@ impl Listened {
         listened
     }
 
-    /// The time of a poll that delivers so many events.
+    /// Returns the time of a poll that delivers so many events.
     fn deliver(&self, events: u64) -> Duration {
         for _ in 0..events {
             self.connection.success().expect("registered");
@@ -61,7 +61,7 @@ impl Listened {
         start.elapsed()
     }
 
-    /// The time of so many deliveries, in batches that are drained one by one.
+    /// Returns the time of so many deliveries, in batches. The queues are drained after each batch.
     fn in_batches(&self, events: u64, batch: u64) -> Duration {
         let mut elapsed = Duration::ZERO;
         let mut left = events;
@@ -74,7 +74,8 @@ impl Listened {
         elapsed
     }
 
-    /// One event at a time, into queues where others wait: they are drained when there are many.
+    /// Returns the time of so many deliveries, one event at a time, into queues
+    /// where other events wait. The queues are drained when they are half full.
     fn one_by_one(&self, events: u64) -> Duration {
         let mut elapsed = Duration::ZERO;
         for event in 0..events {
@@ -95,8 +96,8 @@ impl Listened {
     }
 }
 
-/// Threads that sleep, one on the descriptor of each queue. They leave the taking to the bench,
-/// since a thread that takes polls, too.
+/// Returns the time of so many deliveries to sleeping threads, one on the descriptor of each
+/// queue. They take no events, since a thread that takes also polls. The bench drains the queues.
 fn to_sleepers(listened: &Listened, events: u64) -> Duration {
     let round = &AtomicU64::new(0);
     let woken = &AtomicU64::new(0);
@@ -141,11 +142,11 @@ fn readable(descriptor: RawFd) -> bool {
     unsafe { libc::poll(&mut wait, 1, 1_000) == 1 }
 }
 
-/// So many bytes has an event with what it shares.
+/// As many bytes as an event has, with what it shares.
 type Made = Box<[u64; 24]>;
 
-/// So many things of the size of an event made, and pushed one by one behind a lock that no other
-/// thread wants.
+/// Returns the time to make so many things of an event's size, and
+/// to push them one by one behind a lock that no other thread wants.
 fn bare_pushes(queue: &Mutex<VecDeque<Made>>, events: u64) -> Duration {
     let mut elapsed = Duration::ZERO;
     let mut left = events;

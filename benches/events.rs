@@ -1,6 +1,6 @@
-//! What events cost those who report: `cargo bench -p brama-bench --bench events`.
+//! What events cost the reporter: `cargo bench -p brama-bench --bench events`.
 //!
-//! The ring is private to the crate, so its source is compiled in here once more.
+//! The ring is private to the crate, so this bench compiles its source again.
 
 mod race;
 
@@ -31,7 +31,7 @@ use thingbuf::ThingBuf;
 
 const CAPACITY: usize = 1_024;
 
-/// As large as an event is to be in the targets.
+/// 64 bytes, the size that the targets name.
 type Element = [u64; 8];
 
 trait Queue: Sync {
@@ -94,7 +94,7 @@ fn to_and_fro(queue: &impl Queue, turn: u64) -> Option<Element> {
     queue.pop()
 }
 
-/// The time of only pushing into a ring that has room.
+/// Returns the time of the pushes alone, into a queue that has room.
 fn push_only(queue: &impl Queue, iterations: u64) -> Duration {
     let mut elapsed = Duration::ZERO;
     let mut left = iterations;
@@ -111,8 +111,8 @@ fn push_only(queue: &impl Queue, iterations: u64) -> Duration {
     elapsed
 }
 
-/// Producers, each on a core of its own, that try again while it is full, and one consumer; until all is
-/// consumed.
+/// Returns the time until one consumer has everything. Each producer
+/// is on a core of its own, and tries again while the queue is full.
 fn through(producers: u64, queue: &impl Queue, iterations: u64) -> Duration {
     let each = iterations.div_ceil(producers);
     let gate = &Gate::new(producers as usize + 1);
@@ -177,7 +177,7 @@ fn ring(criterion: &mut Criterion) {
         .run_with(criterion);
 }
 
-/// A manager with one connection, `db`, and what its subscribers want.
+/// A manager with a subscriber for each filter, and its connection `db`.
 fn manager(filters: impl IntoIterator<Item = EventFilter>) -> (Brama, Connection) {
     let brama = Brama::builder().build().unwrap();
     for filter in filters {
@@ -187,7 +187,8 @@ fn manager(filters: impl IntoIterator<Item = EventFilter>) -> (Brama, Connection
     (brama, connection)
 }
 
-/// A success, reported to nobody, to others, and to somebody.
+/// A success without subscribers, with subscribers that
+/// do not want it, and with a subscriber that does.
 fn report(criterion: &mut Criterion) {
     let (_silent, nobody) = manager([]);
     let (_typed, other_type) = manager([EventFilter::new()
@@ -197,7 +198,7 @@ fn report(criterion: &mut Criterion) {
         manager((0..10).map(|i| EventFilter::new().connection(format!("db_{i}"))));
     let (listening, somebody) = manager([]);
     let (dropping, crowded) = manager([]);
-    // Lives as long as its manager, and is never emptied.
+    // This queue lives as long as its manager, and is never drained.
     let _full = dropping
         .subscribe_queue(EventFilter::new().types([EventType::Success]), 16)
         .unwrap();

@@ -1,7 +1,7 @@
 //! What a call costs through the C ABI: `cargo bench -p brama-bench --bench ffi`.
 //!
-//! The functions are found with `dlsym` in the shared library, as a host of another
-//! language would, and stand beside the same calls of Rust.
+//! The bench finds the functions in the shared library with `dlsym`, as a
+//! host of another language does. Beside each is the same call from Rust.
 
 mod loaded;
 mod race;
@@ -16,10 +16,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use loaded::{Handle, Loaded, Manager, Permit, Text};
 use race::{Race, criterion};
 
-/// The process-wide one.
+/// The process-wide manager: NULL in C.
 const DEFAULT: Manager = Manager(ptr::null_mut());
 
-/// What is called of the library.
+/// The functions that the bench calls.
 #[derive(Clone, Copy)]
 struct Library {
     abi_version: extern "C" fn() -> u32,
@@ -39,7 +39,7 @@ struct Library {
 }
 
 impl Library {
-    /// Builds it, which is quick if it is there, and loads it.
+    /// Builds the library, unless it is built already, and loads it.
     fn load() -> Self {
         let library = Loaded::from(&loaded::build());
         Library {
@@ -67,9 +67,10 @@ impl Library {
         handle
     }
 
-    /// Never opens by itself.
+    /// Sets `max_attempts` so that the circuit never opens by itself.
     fn unlimited(&self, handle: Handle) {
-        // As large as the struct, of which the second field is `max_attempts`.
+        // `brama_options_t`, which is no larger than this.
+        // Its second word begins with `max_attempts`.
         let mut options = [0_u64; 64];
         (self.options_init)(options.as_mut_ptr().cast());
         let second = options[1].to_ne_bytes();
@@ -90,7 +91,7 @@ fn names() -> Vec<(String, String)> {
 
 struct Sides {
     c: Library,
-    /// Each name for C, which the default manager knows.
+    /// The same names for C, registered with the default manager.
     c_names: Vec<(CString, CString)>,
     rust: Brama,
     rust_names: Vec<(String, String)>,
@@ -109,7 +110,7 @@ impl Sides {
         for ((scope, identifier), name) in c_names.iter().zip(&rust_names) {
             let none = ptr::null();
             let (identifier, scope) = (identifier.as_ptr(), scope.as_ptr());
-            // Registered already by an earlier group.
+            // An earlier group may have registered it.
             let _ = (c.register)(DEFAULT, identifier, scope, none, ptr::null_mut());
             rust.register((name.0.as_str(), name.1.as_str()), None)
                 .unwrap();

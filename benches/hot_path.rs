@@ -1,8 +1,8 @@
-//! What a call pays: `cargo bench -p brama-bench --bench hot_path`.
+//! What a call costs: `cargo bench -p brama-bench --bench hot_path`.
 //!
-//! Every group puts the operation beside its floors (what it cannot do without)
-//! and beside other breakers, all set so that the circuit stays as it is. Two
-//! threads share one circuit, or have one each.
+//! Every group compares the operation with its floors (what the operation
+//! cannot do without) and with other breakers. All are set so that the circuit
+//! stays in its state. Two threads share one circuit, or have a circuit each.
 
 mod peers;
 mod race;
@@ -25,7 +25,7 @@ use recloser::Recloser;
 
 const NAMES: usize = 1_000;
 
-/// A manager of a thousand connections, all closed for good.
+/// A manager of a thousand connections that never open.
 fn closed() -> Brama {
     let brama = Brama::builder().unlimited_attempts().build().unwrap();
     for name in Names::of(0..NAMES).iter() {
@@ -34,7 +34,7 @@ fn closed() -> Brama {
     brama
 }
 
-/// Two of them.
+/// Two of its connections.
 fn connections(brama: &Brama) -> [Apart<Connection>; 2] {
     let names = Names::of([0, NAMES / 2]);
     [0, 1].map(|turn| Apart(brama.connection(names.at(turn)).unwrap()))
@@ -74,7 +74,7 @@ fn available(criterion: &mut Criterion) {
         .run_with(criterion);
 }
 
-/// The peers of a guarded call that gives this answer.
+/// The other breakers of a guarded call, two circuits of each.
 struct Peers<F> {
     recloser: [Apart<Recloser>; 2],
     failsafe: [Apart<F>; 2],
@@ -111,7 +111,7 @@ impl<F: failsafe::CircuitBreaker + Sync> Peers<F> {
         })
     }
 
-    /// Lets all of them see three failures, and asserts that they are open.
+    /// Opens all circuits by three failures, and asserts that they reject.
     fn open(&self) {
         for who in [0, 1] {
             for _ in 0..3 {
@@ -128,9 +128,8 @@ impl<F: failsafe::CircuitBreaker + Sync> Peers<F> {
     }
 }
 
-/// The service is used through a clone for each thread, as services are. Open, it
-/// answers a second thread on the same circuit by a sleep of a millisecond, which
-/// needs a runtime and is not measured.
+/// Each thread uses a clone of the service, as is usual for services. An open circuit makes a
+/// second thread sleep for a millisecond, which needs a runtime. That case is not measured.
 fn add_tower<'a>(race: Race<'a>, failures: usize, answer: Result<(), Failed>) -> Race<'a> {
     let opens = failures == 1;
     let circuits = two(|| tower(failures));
@@ -176,8 +175,8 @@ fn success(criterion: &mut Criterion) {
     add_tower(peers.race(race, Ok(())), usize::MAX, Ok(())).run_with(criterion);
 }
 
-/// A guarded call where rates are counted, beside breakers that open by a rate of the last hundred
-/// calls.
+/// A guarded call of a circuit with rates, beside breakers
+/// that open by a rate of the last hundred calls.
 fn rates(criterion: &mut Criterion) {
     let of = |options: fn(ConnectionOptions) -> ConnectionOptions| {
         let brama = Brama::builder().unlimited_attempts().build().unwrap();
@@ -266,8 +265,8 @@ fn rejected(criterion: &mut Criterion) {
     add_tower(peers.race(race, Ok(())), 1, Ok(())).run_with(criterion);
 }
 
-/// A thousand names (scope and identifier) in a random order; two threads go through
-/// the same names, at a distance, or through one half of them each.
+/// A thousand names (scope and identifier) in random order. Two threads go
+/// through the same names at a distance, or through one half of them each.
 fn by_name(criterion: &mut Criterion) {
     let brama = closed();
     let brama = &brama;

@@ -1,10 +1,10 @@
-//! How long news takes: `cargo bench -p brama-bench --bench latency`.
+//! How long an event takes to its subscriber: `cargo bench -p brama-bench --bench latency`.
 //!
-//! From just before a failure is reported to when a subscriber has its event: a
-//! callback, a thread in `next_timeout`, a thread that waits for the queue's file
-//! descriptor as event loops do. One event at a time, with pauses, so everybody
-//! sleeps when it comes. Beside it what waking a thread costs without any library:
-//! a channel of the standard library, and an `eventfd`. The contestants take turns.
+//! The time from just before a failure is reported until the subscriber has its event. The
+//! subscriber is a callback, a thread in `next_timeout`, or a thread that waits for the
+//! queue's file descriptor, as event loops do. There is one event at a time, with pauses, so
+//! all threads sleep when it comes. The floors are the costs of waking a thread without brama:
+//! by a channel of the standard library, and by an `eventfd`. The contestants take turns.
 
 mod race;
 
@@ -21,13 +21,13 @@ use serde_json::{Value, json};
 
 const SAMPLES: usize = 8_000;
 
-/// Between two events, so that all have gone to sleep.
+/// The pause between two events, in which all threads go to sleep.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// How long a receiver waits before it looks whether all is over.
+/// How long a receiver waits before it looks whether the bench is over.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where the receiver says when it had the news.
+/// When the receiver got the event.
 struct Arrival {
     begin: Instant,
     /// Nanoseconds since `begin`; zero before it arrived.
@@ -41,7 +41,7 @@ impl Arrival {
     }
 }
 
-/// Somebody who tells, and somebody who hears it and says so.
+/// A way to send an event to a receiver, which notes when it arrives.
 struct Contestant {
     name: &'static str,
     arrival: Arc<Arrival>,
@@ -143,17 +143,17 @@ fn channel(arrival: &Arc<Arrival>) -> Contestant {
 }
 
 fn eventfd(arrival: &Arc<Arrival>) -> Contestant {
-    // SAFETY: makes a descriptor, or says that it cannot.
+    // SAFETY: the call takes no pointers. It returns a new descriptor, or an error.
     let raw = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK) };
     assert!(raw >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: `eventfd` has just made the descriptor, and nothing else owns it.
     let descriptor = Arc::new(unsafe { OwnedFd::from_raw_fd(raw) });
     let (hears, theirs) = (arrival.clone(), Arc::downgrade(&descriptor));
     thread::spawn(move || {
         while let Some(descriptor) = theirs.upgrade() {
             let raw = descriptor.as_raw_fd();
             let mut count = 0_u64;
-            // SAFETY: eight bytes, and `count` has them.
+            // SAFETY: the call writes eight bytes at most, and `count` has eight.
             if readable(raw) && unsafe { libc::read(raw, (&raw mut count).cast(), 8) } == 8 {
                 hears.now();
             }
@@ -161,7 +161,7 @@ fn eventfd(arrival: &Arc<Arrival>) -> Contestant {
     });
     let tell = move || {
         let one = 1_u64;
-        // SAFETY: eight bytes, and `one` has them.
+        // SAFETY: the call reads eight bytes, and `one` has eight.
         let written = unsafe { libc::write(descriptor.as_raw_fd(), (&raw const one).cast(), 8) };
         assert_eq!(written, 8);
     };

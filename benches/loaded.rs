@@ -1,4 +1,4 @@
-//! The shared library, built and loaded as a host of another language does it.
+//! The shared library, built by cargo, and loaded as a host of another language loads it.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::mem::transmute_copy;
@@ -37,7 +37,8 @@ pub struct Loaded(*mut c_void);
 impl Loaded {
     pub fn from(path: &str) -> Self {
         let path = CString::new(path).expect("a path has no NUL");
-        // SAFETY: the library has no constructors, and stays loaded.
+        // SAFETY: the library has no constructors that
+        // could break this program, and is never unloaded.
         let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
         assert!(!library.is_null(), "{path:?} can be loaded");
         Loaded(library)
@@ -45,16 +46,17 @@ impl Loaded {
 
     /// A function of the header, as a pointer to a function of its signature.
     pub fn find<F: Copy>(self, name: &CStr) -> F {
-        // SAFETY: the library is loaded.
+        // SAFETY: `from` got the handle from `dlopen`, and the library is never unloaded.
         let found = unsafe { libc::dlsym(self.0, name.as_ptr()) };
         assert!(!found.is_null(), "{name:?} is exported");
         const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-        // SAFETY: a function of the header, with that signature.
+        // SAFETY: `F` is a pointer to a function, as large as `found`. The
+        // caller names a function of the header whose signature it is.
         unsafe { transmute_copy(&found) }
     }
 }
 
-/// Builds the library, which is quick if it is there, and says where it is.
+/// Builds the library, unless it is built already, and returns its path.
 pub fn build() -> String {
     let output = Command::new(env!("CARGO"))
         .args([

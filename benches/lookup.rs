@@ -1,7 +1,7 @@
 //! Finding a connection by name: `cargo bench -p brama-bench --bench lookup`.
 //!
-//! A thousand, a hundred thousand and a million names, asked for in random order,
-//! there or not there, beside concurrent maps that keep one word for each name.
+//! A thousand, a hundred thousand and a million names, looked up in random order,
+//! present or not, beside concurrent maps that keep one word for each name.
 
 mod peers;
 mod race;
@@ -16,8 +16,8 @@ use peers::maps::{self, Dash, Locked, Map, Papaya, Scc, SccIndex};
 use peers::names::Names;
 use race::Race;
 
-/// How many names are asked for before they repeat, at least. With a million names
-/// a map then cannot have the last round's in the caches.
+/// How many names, at least, are looked up before they repeat. So with a
+/// million names, those of the last round are not in the caches any more.
 const ROUND: usize = 1 << 14;
 
 fn main() {
@@ -34,7 +34,7 @@ fn filled<M: Map>(size: usize) -> M {
     map
 }
 
-/// The two threads ask for the same names, at a distance.
+/// The two threads look up the same names, at a distance.
 fn add<'a, T>(
     race: Race<'a>,
     name: &str,
@@ -70,7 +70,7 @@ fn race(size: usize, name: &str) {
         .cycle()
         .take(size.max(ROUND).next_power_of_two());
     let unknown = Names::of(others);
-    // Long enough to ask for every name at least once, or for too many to remember.
+    // Long enough to look up every name at least once, or more names than the caches hold.
     let length = Duration::from_millis(if size > 1_000 { 25 } else { 3 });
     for (kind, names) in [("hit", &known), ("miss", &unknown)] {
         let found = kind == "hit";

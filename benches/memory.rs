@@ -1,9 +1,9 @@
-//! What a connection weighs: `cargo bench -p brama-bench --bench memory`.
+//! How much memory a connection takes: `cargo bench -p brama-bench --bench memory`.
 //!
 //! A million connections with names of sixteen bytes, without a scope. Each
-//! contestant has a process of its own, so that nobody inherits another's pages.
-//! Counted are the bytes asked of the allocator, and the resident set of the
-//! process, which includes what the allocator adds.
+//! contestant has a process of its own, so that none reuses the pages of
+//! another. The bench counts the bytes that the allocator was asked for, and
+//! the resident set of the process, which includes what the allocator adds.
 
 mod peers;
 mod race;
@@ -32,8 +32,8 @@ static ALLOCATOR: Counting = Counting;
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every request is passed on to the system's allocator as it is. What is not
-// overridden calls these two.
+// SAFETY: every request is passed on unchanged to the system's allocator, which keeps
+// the contract. `realloc`, which is not overridden, calls `alloc` and `dealloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALIVE.fetch_add(layout.size(), Ordering::Relaxed);
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         ALIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` with this layout.
+        // SAFETY: `alloc` and `alloc_zeroed` got `pointer` from `System`, with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
@@ -59,7 +59,7 @@ fn resident() -> usize {
     let text = fs::read_to_string("/proc/self/statm").expect("this bench needs /proc");
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
     let pages: usize = pages.expect("statm has it second");
-    // SAFETY: asks for a constant of the system.
+    // SAFETY: the call takes no pointer, and returns a constant of the system.
     pages * usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("positive")
 }
 
@@ -67,10 +67,10 @@ fn name(number: usize) -> String {
     format!("connection-{number:05x}")
 }
 
-/// Fills something with so many names, and prints what each took.
+/// Fills what `make` returns with so many names, and prints the bytes for each name.
 fn weigh<T>(count: usize, make: impl FnOnce() -> T, fill: impl Fn(&T, &str)) {
     let it = make();
-    // What the first ones set up once is not theirs.
+    // What the first name sets up once must not be counted.
     fill(&it, "warm-up-warm-up-");
     let before = (ALIVE.load(Ordering::Relaxed), resident());
     for number in 0..count {

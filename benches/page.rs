@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file as it has to be.
+/// A file, and the text that it has to have.
 pub struct Page {
     path: PathBuf,
     /// From the root of the source.
@@ -25,7 +25,7 @@ impl Page {
         }
     }
 
-    /// The file with another part between the two markers.
+    /// The file with `part` between the two markers.
     pub fn between(
         root: &Path,
         name: &str,
@@ -45,7 +45,7 @@ impl Page {
         &self.name
     }
 
-    /// Writes the file where it is not as it has to be.
+    /// Writes the file if its text is another one.
     pub fn write(&self) -> io::Result<()> {
         if fs::read_to_string(&self.path).is_ok_and(|found| found == self.text) {
             return Ok(());
@@ -58,7 +58,7 @@ impl Page {
         Ok(())
     }
 
-    /// Whether the file is as it has to be. Prints the first line that is not.
+    /// Whether the file has the text that it has to have. Prints the first line that differs.
     pub fn check(&self) -> bool {
         let found = fs::read_to_string(&self.path).unwrap_or_default();
         if found == self.text {

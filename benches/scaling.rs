@@ -1,4 +1,4 @@
-//! What grows with what: `cargo bench -p brama-bench --bench scaling`.
+//! How costs grow: `cargo bench -p brama-bench --bench scaling`.
 //!
 //! The cost of a guarded call with the number of threads (on one circuit, and with a
 //! circuit each), of a look-up with the number of connections, and of a report with
@@ -17,7 +17,7 @@ use brama::{Brama, Connection, EventFilter, EventQueue, EventType};
 use peers::names::Names;
 use race::Race;
 
-/// Of the ring, and of each queue.
+/// The capacity of the ring, and of each queue.
 const ROOM: usize = 1_024;
 
 fn main() {
@@ -32,8 +32,8 @@ fn call(connection: &Connection) -> bool {
         .is_ok_and(|permit| permit.success().is_ok())
 }
 
-/// With more threads than cores they take turns: what can be asked of a library then
-/// is that the time of each grows by no more than the share of a core it gets.
+/// If there are more threads than cores, threads take turns. Then the best that a library
+/// can do is that a thread's time grows only by as much as its share of a core shrinks.
 fn with_threads() {
     const COUNTS: [usize; 4] = [1, 2, 4, 8];
     let brama = Brama::builder().build().unwrap();
@@ -79,10 +79,9 @@ fn with_connections() {
     race.run();
 }
 
-/// What a report costs its thread, and what delivery costs another, while
-/// subscribers want another type, other connections, or this very event. Reports
-/// wait for delivery in the ring, which is emptied between the laps, so that none is
-/// dropped.
+/// The costs of a report for its thread, and of delivery for the dispatcher,
+/// while subscribers want another type, other connections, or this event.
+/// Reports wait in the ring, which is emptied often enough that none is dropped.
 fn with_subscribers() {
     const COUNTS: [usize; 5] = [0, 1, 4, 16, 64];
     let success = || EventFilter::new().types([EventType::Success]);
@@ -97,7 +96,7 @@ fn with_subscribers() {
     ];
     for (group, filter) in groups {
         let managers = COUNTS.map(|count| Listened::new(count, filter));
-        // Few laps, since each also does what the other of the two races times.
+        // Few laps, since each lap of either race does the work of both.
         let length = Duration::from_millis(1);
         let mut race = Race::new(format!("subscribers {group}, a report")).laps(15, length);
         for listened in &managers {
@@ -132,7 +131,7 @@ impl Listened {
         }
     }
 
-    /// So many reports: how long they took, and how long delivery to the queues did.
+    /// Makes so many reports. Returns how long they took, and how long delivery to the queues took.
     fn time(&self, reports: u64) -> (Duration, Duration) {
         let (mut reporting, mut delivering) = (Duration::ZERO, Duration::ZERO);
         let mut left = reports;

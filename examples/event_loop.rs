@@ -1,9 +1,8 @@
 //! Events in an event loop.
 //!
-//! A program that sleeps in epoll (or kqueue) wants no callback on another thread:
-//! it wants its own thread woken, and to take the events when it has time. An
-//! [`brama::EventQueue`] has a file descriptor for that. It is readable while
-//! events wait, and once the queue is closed.
+//! A program that sleeps in epoll (or kqueue) wants no callback on another thread. It wants its
+//! own thread to wake, and to take the events when it has time. A [`brama::EventQueue`] has a
+//! file descriptor for that. It is readable while events wait, and once the queue is closed.
 //!
 //! Here a thread calls a dependency that fails for half a second, and the main
 //! thread drains the queue from a `mio` loop with a timer of its own.
@@ -29,8 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_attempts(3)
         .expiry(Duration::from_millis(300))
         .build()?;
-    // A queue that is not drained keeps its memory: beyond 64 events, repeated ones
-    // of a kind are merged into the latest.
+    // A queue that is not drained does not grow: beyond 64 events,
+    // repeated events of a type are merged into the latest.
     let wanted = EventFilter::new().types([EventType::StateChange, EventType::ConnectionRemoved]);
     let queue = brama.subscribe_queue(wanted, 64)?;
 
@@ -54,12 +53,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
             other => other?,
         }
-        // Asked before the queue is drained, so that nothing is left in it.
+        // Checked before the queue is drained, so that no event is left in it at the end.
         open = !queue.is_closed();
         for event in &ready {
             if event.token() == EVENTS {
-                // mio reports an edge, so take all: what is left would wait for
-                // the next event.
+                // mio reports an edge, so take all events. One that
+                // is left would wait until the next one comes.
                 while let Some(event) = queue.try_next() {
                     println!(
                         "{:5} ms  {}: {} {} → {}{}",
@@ -98,7 +97,7 @@ fn application(brama: &brama::Brama, start: std::time::Instant) -> Result<(), br
 
     let inventory = brama.register("inventory", None)?;
     while start.elapsed() < Duration::from_millis(1_900) {
-        // Otherwise rejected: a real program would answer from a cache.
+        // If the call is rejected, a real program would answer from a cache.
         if let Ok(permit) = inventory.acquire() {
             match start.elapsed().as_millis() {
                 400..900 => drop(permit.failure("HTTP 503")),

@@ -1,11 +1,11 @@
 /*
- * Bytes become calls of the C ABI: NULLs, wrong sizes, numbers that are no values, strings that
- * are no text, in any order. Nothing that a caller must not do is done: no pointer is used after
- * it was given back, and what a pointer points to is there. Whatever else is given, the library
- * answers, and never with BRAMA_ERR_PANIC.
+ * Makes calls of the C ABI of the input's bytes, in any order, with NULLs, wrong sizes, invalid
+ * numbers and strings that are no UTF-8. The calls keep to the contract of pointers: no pointer is
+ * used after it was freed, and every pointer is NULL or valid. Whatever else a call gets, the
+ * library has to return, and never BRAMA_ERR_PANIC.
  *
- * Only bytes of the input move the time, and there is no background thread: one input does
- * the same each time. `fuzz/run` builds and runs it.
+ * Only bytes of the input advance the clock, and there is no background thread. So one input always
+ * does the same. `fuzz/run` builds and runs this program.
  */
 #include <brama.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static uint32_t u32(void) {
         0, 1, 2, 5, 65535, 65536, 65537, BRAMA_UNLIMITED, BRAMA_NOT_GIVEN_U32, BRAMA_INHERIT_U32,
     };
     uint8_t which = byte();
-    /* Probes and windows are memory: not gigabytes of it. */
+    /* Bounded, since probes and windows take memory. */
     return which < 10 ? special[which] : which < 240 ? which : (uint32_t)any_number() % 70000;
 }
 
@@ -102,7 +102,7 @@ static const char *string(void) {
     return keep(at - length, length);
 }
 
-/* A length for a string: right, or that it ends with a NUL, or less, or more than memory has. */
+/* A length for a string: the right one, BRAMA_TERMINATED, less, or more than memory has. */
 static size_t length_of(const char *text) {
     size_t length = text == NULL ? byte() : strlen(text);
     uint8_t which = byte();
@@ -116,7 +116,7 @@ static size_t length_of(const char *text) {
     }
 }
 
-/* A struct's size: right, or wrong. What lies behind the struct may be read then. */
+/* A struct's size, right or wrong. With a wrong one, bytes behind the struct may be read. */
 static size_t size_of(size_t right) {
     switch (byte()) {
     case 250: return 0;
@@ -133,7 +133,7 @@ static size_t size_of(size_t right) {
 static brama_t *managers[MANAGERS];
 static brama_connection_t *handles[HANDLES];
 static brama_permit_t permits[PERMITS];
-static int permit_handles[PERMITS], permit_managers[PERMITS]; /* whose, plus one */
+static int permit_handles[PERMITS], permit_managers[PERMITS]; /* owner's index, plus one */
 static brama_queue_t *queues[QUEUES];
 static brama_subscription_t *subscriptions[SUBSCRIPTIONS];
 static brama_snapshot_t *snapshot;
@@ -164,7 +164,7 @@ static brama_pair_t *pairs(size_t *count) {
     return which % 16 == 15 ? NULL : some;
 }
 
-/* Which settings are given: a bit of each. */
+/* Which settings are given: a bit for each. */
 static uint32_t any_fields(void) {
     uint32_t fields = 0;
     for (int i = 0; i < 3; i++)
@@ -245,7 +245,7 @@ static brama_report_t *report(void) {
     return byte() > 200 ? NULL : &report_room.it;
 }
 
-/* Functions of a host whose bools are bytes. */
+/* Callbacks of a host whose bools are any byte. */
 static unsigned char wants(const brama_event_t *event, void *data) {
     return (unsigned char)((event->sequence + (data != NULL)) % 4);
 }
@@ -321,23 +321,23 @@ static void new_manager(int which) {
     managers[which] = made;
 }
 
-/* The next owner of a permit that is about to be written: of these, one is not 0. */
+/* Notes the owner of a permit that is about to be written: a handle or a manager, the other 0. */
 static void permit_of(brama_permit_t *permit, int of_handle, int of_manager) {
     if (permit == NULL)
-        return; /* What the place has stays, and stays its owner's. */
+        return; /* No permit is written, so no owner changes. */
     memset(permit, 0, sizeof *permit);
     permit_handles[permit - permits] = of_handle;
     permit_managers[permit - permits] = of_manager;
 }
 
-/* What an acquisition answers: the wait is 0 only if the call is admitted. */
+/* Checks the wait of an acquisition: 0 if admitted, any if rejected, BRAMA_NONE if it failed. */
 static void acquired(brama_result_t result, const uint64_t *wait) {
     (void)answered(result);
     if (wait != NULL && result != BRAMA_ERR_REJECTED)
         REQUIRE(*wait == (result == BRAMA_OK ? 0 : BRAMA_NONE));
 }
 
-/* A permit by value, to be reported in some way. */
+/* Reports a permit by value in some way, or asks about it. */
 static void report_by_value(brama_permit_t permit, const brama_connection_t *on) {
     switch (byte() % 7) {
     case 0: ANSWER(brama_permit_success(permit)); break;
@@ -354,7 +354,7 @@ static void report_by_value(brama_permit_t permit, const brama_connection_t *on)
     }
 }
 
-/* A failure with a wait, in each of its forms. */
+/* Reports a failure with a wait, in one of its forms. */
 static void failure_for(brama_t *on, const brama_connection_t *held, const brama_permit_t *permit) {
     const char *name = string(), *scope = string();
     const brama_report_t *what = report();
@@ -370,7 +370,7 @@ static void failure_for(brama_t *on, const brama_connection_t *held, const brama
     }
 }
 
-/* A report with a duration, in each of its forms. */
+/* Reports a call with a duration, in one of its forms. */
 static void lasting(brama_t *on, const brama_connection_t *held, const brama_permit_t *permit) {
     const char *name = string(), *scope = string();
     const brama_report_t *what = report();
@@ -393,7 +393,7 @@ static void lasting(brama_t *on, const brama_connection_t *held, const brama_per
     }
 }
 
-/* A circuit by its name, by hand. */
+/* Controls a circuit by hand, by its name. */
 static void control(brama_t *on) {
     const char *name = string(), *scope = string();
     switch (byte() % 4) {
@@ -404,7 +404,7 @@ static void control(brama_t *on) {
     }
 }
 
-/* Numbers and names that need no manager. */
+/* Calls functions of numbers and names that need no manager. */
 static void words(void) {
     int32_t number = i32();
     brama_clock_t *clock = brama_clock_new(u64());
@@ -417,11 +417,11 @@ static void words(void) {
     brama_clock_free(clock);
 }
 
-/* What was saved last. */
+/* The data that were saved last. */
 static uint8_t *saved;
 static size_t saved_length;
 
-/* Its checksum, so that what was changed is looked at. */
+/* Writes the right checksum, so that the library reads data that were changed. */
 static void seal(uint8_t *data, size_t length) {
     uint64_t sum = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < length - 8; i++)
@@ -430,7 +430,7 @@ static void seal(uint8_t *data, size_t length) {
         data[length - 8 + i] = (uint8_t)(sum >> 8 * i);
 }
 
-/* Saves, and restores what was saved, damaged or not, and what never was. */
+/* Saves; or restores what was saved, damaged or not; or restores bytes that never were saved. */
 static void save_or_restore(brama_t *on) {
     uint8_t which = byte();
     size_t count = 0, length = saved_length;
@@ -487,7 +487,7 @@ static void further_step(uint8_t operation) {
         lasting(on, held, permit);
         return;
     }
-    if (operation >= 54) { /* What stands below keeps its meaning here, too. */
+    if (operation >= 54) { /* Keeps the meaning of the operations below in the corpus. */
         failure_for(on, held, permit);
         return;
     }
@@ -584,7 +584,7 @@ static void step(void) {
     brama_event_counts_t events_so_far = BRAMA_EVENT_COUNTS_INIT;
     brama_event_t events[8];
     uint8_t operation = byte();
-    /* What stands below 192 in an input keeps its meaning. */
+    /* Keeps the meaning of the operations below 192 in the corpus. */
     if (operation >= 192) {
         further_step((uint8_t)(operation - 192));
         return;
@@ -670,7 +670,7 @@ static void step(void) {
         (void)brama_permit_is_half_open_at(permit);
         (void)brama_permit_covers_at(permit, held);
         break;
-    case 32: /* Words of the permit that say what it reports, as no library wrote them. */
+    case 32: /* Changes a word that says what the permit reports. */
         permits[p].opaque[1 + byte() % 5] ^= any_number();
         break;
     case 33:

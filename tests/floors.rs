@@ -1,19 +1,19 @@
-//! The floors of the house: a file imports from its own floor and from those below it only. So
-//! each floor can be read, tested and replaced without knowing what stands on it.
+//! The layers of the source (*floors*): a file imports only from its own floor and from the floors
+//! below it. So each floor can be read, tested and replaced without knowing the floors above it.
 //!
-//! Every path in `src` that begins with `crate`, `super` or `self` is looked at, in code and in
-//! tests, wherever it stands: in a `use` of many lines, in a nested module, in a macro, in the
-//! midst of an expression. A name that `lib.rs` exports leads to the floor that it comes from.
-//! Paths of the models and of the documentation may lead anywhere.
+//! The test checks every path in `src` that begins with `crate`, `super` or `self`, in
+//! code and in tests, wherever it stands: in a `use` of many lines, in a nested module,
+//! in a macro, inside an expression. A name that `lib.rs` exports belongs to the floor
+//! of its module. Paths in `lib.rs`, `src/models` and `src/docs` may lead anywhere.
 //!
-//! The source is taken apart into tokens by hand: that is shorter than what a parser of Rust needs
-//! to be used, and takes no dependency.
+//! The tokenizer is written by hand. That takes less code
+//! than using a parser of Rust, and needs no dependency.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the ground up.
+/// The floors, the lowest first.
 const FLOORS: [&str; 9] = [
     "sys",
     "values",
@@ -26,10 +26,10 @@ const FLOORS: [&str; 9] = [
     "integrations",
 ];
 
-/// What stands beside the floors.
+/// Modules that belong to no floor.
 const BESIDE: [&str; 3] = ["lib", "docs", "models"];
 
-/// A longer file has more than one idea.
+/// Every file in `src` and `tests` has fewer lines than this.
 const LINES: usize = 500;
 
 // ---- tokens ----
@@ -45,7 +45,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// How long the quoted text is with which `rest` begins, quotes included.
+/// The length of the quoted text at the beginning of `rest`, quotes included.
 fn quoted(rest: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in rest.char_indices().skip(1) {
@@ -59,7 +59,8 @@ fn quoted(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// How long the raw string is with which `rest` begins, after its `r`. `None`: it is none.
+/// The length of the raw string at the beginning of `rest`,
+/// without its `r`. `None` if `rest` begins with no raw string.
 fn raw(rest: &str) -> Option<usize> {
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     let inside = rest[hashes..].strip_prefix('"')?;
@@ -67,7 +68,7 @@ fn raw(rest: &str) -> Option<usize> {
     Some(hashes + 1 + inside.find(&end)? + end.len())
 }
 
-/// How long the comment is with which `rest` begins; those in blocks may be nested.
+/// The length of the comment at the beginning of `rest`. Block comments may be nested.
 fn comment(rest: &str) -> usize {
     if rest.starts_with("//") {
         return rest.find('\n').unwrap_or(rest.len());
@@ -108,7 +109,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
             }
             (_, "b" | "c") if after.starts_with('"') => (word + quoted(after, '"'), false),
             (_, "b") if after.starts_with('\'') => (word + quoted(after, '\''), false),
-            // A character, unless it is a lifetime.
+            // A character literal, or a lifetime.
             ('\'', _) => match rest[1..].chars().next() {
                 Some('\\') => (quoted(rest, '\''), false),
                 Some(c) if rest[1 + c.len_utf8()..].starts_with('\'') => (c.len_utf8() + 2, false),
@@ -133,15 +134,15 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
 
 // ---- paths ----
 
-/// A path as it is written, a group being several.
+/// One path of the source. A group in braces is several paths.
 struct Written<'a> {
     parts: Vec<&'a str>,
-    /// What it is called here: the last part, or what follows `as`.
+    /// The name that it introduces: its last part, or what follows `as`.
     name: &'a str,
     line: usize,
 }
 
-/// Takes the paths apart that begin at a token, and returns where they end.
+/// Reads the paths that begin at the token `at`, adds them to `found`, and returns where they end.
 fn take<'a>(
     tokens: &[Token<'a>],
     mut at: usize,
@@ -179,13 +180,13 @@ fn take<'a>(
     at
 }
 
-/// All paths of a file that begin with `crate`, `super` or `self`, from the root of the crate on,
-/// with their lines. `module` is the file's.
+/// All paths of a file that begin with `crate`, `super` or `self`, each with
+/// its line and made absolute. `module` is the path of the file's module.
 fn paths<'a>(source: &'a str, module: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
     let tokens = tokens(source);
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let mut module = module.to_vec();
-    // How many braces are open, and at which of them modules have begun.
+    // How many braces are open, and the depth at which each open module began.
     let (mut depth, mut begun) = (0, Vec::new());
     let (mut at, mut found) = (0, Vec::new());
     while at < tokens.len() {
@@ -204,7 +205,7 @@ fn paths<'a>(source: &'a str, module: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> 
                 }
                 depth -= 1;
             }
-            // Not those of `pub(crate)`, `&self` and `extern crate`.
+            // `pub(crate)`, `&self` and `extern crate` are no paths.
             first @ ("crate" | "super" | "self")
                 if !(before(1) == "(" && before(2) == "pub")
                     && before(1) != "extern"
@@ -234,7 +235,7 @@ fn paths<'a>(source: &'a str, module: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> 
     found
 }
 
-/// What the root of the crate exports: each name with the module that it comes from.
+/// The names that the root of the crate exports, each with the module that it comes from.
 fn exports(root: &str) -> BTreeMap<String, String> {
     let tokens = tokens(root);
     let mut written = Vec::new();
@@ -252,7 +253,7 @@ fn exports(root: &str) -> BTreeMap<String, String> {
 
 // ---- the rule ----
 
-/// The module of a file below `src`.
+/// The path of the module of a file below `src`.
 fn module_of(below: &Path) -> Vec<&str> {
     let parts = below.iter().map(|part| part.to_str().expect("UTF-8"));
     let mut module: Vec<_> = parts.map(|part| part.trim_end_matches(".rs")).collect();
@@ -260,7 +261,7 @@ fn module_of(below: &Path) -> Vec<&str> {
     module
 }
 
-/// The paths of a file that lead up, or to no floor.
+/// The paths of a file that lead to a higher floor, or to no floor.
 fn upward(below: &Path, source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let floor = |name: &str| FLOORS.iter().position(|floor| *floor == name);
     let module = module_of(below);
@@ -281,7 +282,8 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// All files in Rust of a folder, below it, with what they hold.
+/// All Rust files of a folder and of its subfolders,
+/// each with its path below the folder and its text.
 fn files(folder: &Path) -> Vec<(PathBuf, String)> {
     fn collect(root: &Path, folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(folder).expect("it exists") {
@@ -333,7 +335,7 @@ fn every_file_stays_short() {
 
 // ---- the rule's own tests ----
 
-/// The paths that lead up in a file of the events' floor.
+/// The lines and paths that lead up in a file of the floor `events`.
 fn upward_of_events(below: &str, source: &str) -> Vec<String> {
     let root = "mod events;\npub use manager::{\n    Brama, default,\n};\n\
                 pub use values::error::Error as Fault;";
@@ -388,7 +390,7 @@ fn a_path_that_leads_up_is_found_wherever_it_stands() {
             "mod a {} use self::super::super::ffi::x;",
             "1: crate::ffi::x",
         ),
-        // Behind what looks like a string or a comment.
+        // After text that looks like a string or a comment.
         (
             "let c = '\"'; use crate::manager; let d = '\"';",
             "1: crate::manager",

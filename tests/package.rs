@@ -1,5 +1,5 @@
-//! The crate as a Rust program gets it: what the package carries, what a program that
-//! depends on it compiles, and what the program's own library exports.
+//! The crate as a Rust program gets it: the files in the package, the crates that a program
+//! with this dependency compiles, and the symbols that the program's own library exports.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a command that has to succeed; what it printed.
+/// Runs a command that has to succeed. Returns what it printed.
 fn run(command: &mut Command) -> String {
     let output = command
         .output()
@@ -25,9 +25,9 @@ fn cargo() -> Command {
     Command::new(env!("CARGO"))
 }
 
-/// Where the links of a text lead that is written in markdown, without those to other sites.
+/// The targets of the links in a markdown text, without links to other sites.
 fn links(text: &str) -> Vec<&str> {
-    // Every second part is a block of code.
+    // Every second part of the split text is a block of code.
     let prose = text.split("```").step_by(2);
     let inline = prose.clone().flat_map(|part| part.split("](").skip(1));
     let inline = inline.filter_map(|rest| Some(rest.split_once(')')?.0));
@@ -63,7 +63,7 @@ fn every_file_that_the_readme_and_the_chapters_link_to_is_in_the_package() {
     }
 }
 
-/// A program's own shared library, which depends on the crate as its users do.
+/// The program is a shared library that depends on the crate.
 #[test]
 fn a_program_compiles_few_crates_and_exports_no_function_of_the_library() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("program");

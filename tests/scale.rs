@@ -1,9 +1,8 @@
-//! A million connections: registered, found, counted, opened, expired and
-//! removed; and a million that come and go one after the other without leaving
-//! anything behind. Records of removed connections are kept for those to come, so
-//! what counts is that memory does not grow. One test at a time, since each wants
-//! half a gigabyte. The times are printed (`--nocapture`), and bounded only so
-//! loosely that a slow machine passes and a quadratic algorithm does not.
+//! A million connections: registered, found, counted, opened, expired and removed; and a million
+//! that come and go one after the other without leaving anything behind. The memory of removed
+//! connections is kept for new ones, so the tests check that memory does not grow. One test runs
+//! at a time, since each takes half a gigabyte. The tests print their times (`--nocapture`). The
+//! limits on times are so wide that a slow machine passes and a quadratic algorithm does not.
 
 mod common;
 
@@ -162,7 +161,8 @@ fn a_million_that_come_and_go_leave_nothing_behind() {
     });
 }
 
-/// Who unregisters frees what others have made; who ends leaves what it has kept.
+/// The thread that unregisters frees records that another thread has made.
+/// A thread that ends leaves the records that it has kept to others.
 #[test]
 fn names_that_pass_from_thread_to_thread_leave_nothing_behind() {
     const UNDER_WAY: usize = 1_000;
@@ -197,8 +197,7 @@ fn names_that_pass_from_thread_to_thread_leave_nothing_behind() {
     assert!(grown < 2 << 20, "{grown} bytes more");
 }
 
-/// The index over a hundred thousand names is two megabytes: to rebuild it now and
-/// then would show.
+/// The index over a hundred thousand names takes two megabytes, so a rebuild of it would show.
 #[test]
 fn names_that_come_back_a_million_times_find_their_places_kept() {
     const STANDING: usize = 100_000;
@@ -265,7 +264,7 @@ fn a_million_open_circuits_expire_in_one_poll() {
     let begin = Instant::now();
     brama.poll();
     println!("poll with a million expiries: {:?}", begin.elapsed());
-    // Later, so that an expiry that only happens now shows.
+    // Time moves on, so that an expiry that happens only now has another time.
     clock.advance(ms(5_000));
     for n in (0..MILLION).step_by(101) {
         let status = brama.status(Name::of(n).as_str()).expect("registered");

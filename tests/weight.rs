@@ -1,6 +1,6 @@
-//! What a connection weighs, in a process that has done nothing before.
+//! How much memory a connection takes, in a process that has done nothing before.
 //!
-//! One test: what it measures is kept by the process for those to come.
+//! The process keeps freed records for later connections, so this file has one test only.
 
 mod common;
 
@@ -12,7 +12,7 @@ static ALLOCATOR: Counting = Counting;
 
 const COUNT: usize = 450_000;
 
-/// Sixteen bytes.
+/// The n-th name, sixteen bytes.
 fn name(n: usize) -> String {
     format!("connection-{n:05x}")
 }

@@ -1,4 +1,4 @@
-//! The counts that were agreed on, as a text that diffs well.
+//! The agreed counts, as a text that diffs well.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::shared;
 
-/// Where they are, from the root of this package.
+/// The file of the baseline, from the root of this package.
 pub const FILE: &str = "instructions.baseline";
 
 const COMMENT: &str = "\
@@ -18,14 +18,15 @@ const COMMENT: &str = "\
 /// How much a count may grow, at most.
 const GROWTH: f64 = 0.03;
 
-/// The same with another compiler, which is nobody's doing.
+/// How much a count may grow, at most, if the compiler or valgrind
+/// is another version. No change of the source causes that growth.
 const GROWTH_BY_TOOLS: f64 = 0.10;
 
-/// Fewer instructions than this are no growth: they are what rounding leaves.
+/// Fewer instructions than this are rounding, and no growth.
 const SLACK: f64 = 0.1;
 
-/// How much shared writes of the same source differ: which lines a removal and a registration share
-/// depends on addresses. Another write for each operation is more.
+/// How much the shared writes of the same source may differ between runs, since addresses decide
+/// which lines a removal and a registration share. One more write for each operation is above it.
 const WAVERING: f64 = 0.05;
 
 pub struct Baseline {
@@ -82,7 +83,7 @@ impl Baseline {
         fs::write(path(), text).expect("the source can be written");
     }
 
-    /// Prints how these counts differ from `agreed`, and says whether that is fine.
+    /// Prints how these counts differ from `agreed`. Returns whether all differences are allowed.
     pub fn compare(&self, agreed: &Baseline) -> bool {
         let same_tools = self.tools == agreed.tools;
         let limit = if same_tools { GROWTH } else { GROWTH_BY_TOOLS };

@@ -1,15 +1,15 @@
 //! Instructions per operation: `cargo bench -p brama-bench --bench instructions`.
 //!
-//! Time wavers on a shared machine; instructions do not. Each path runs in a process
-//! of its own under callgrind, with a clock that stands still and random numbers that
-//! are always the same (`still`), so that a count is the same in every run. What
-//! the loop around the operation costs is measured too, and subtracted. Beside it,
-//! from a trace of all memory accesses (`shared`): how often an operation writes a
-//! cache line that the same operation of another thread uses, with two threads and with more.
+//! On a shared machine times vary, and counts of instructions do not. Each path runs in
+//! a process of its own under callgrind. Its clock stands still and its random numbers
+//! are always the same (`still`), so a count is the same in every run. The cost of the
+//! loop around the operation is measured too, and subtracted. A trace of all memory
+//! accesses (`shared`) gives a second count: how often an operation writes a cache line
+//! that the same operation of another thread uses, with two threads and with more.
 //!
-//! `instructions.baseline` beside this folder has the counts that were agreed on.
-//! `cargo bench -p brama-bench --bench instructions -- --check` fails if a count has grown
-//! by more than three in a hundred; `-- --rewrite` makes the counts of today the baseline.
+//! `instructions.baseline` beside this folder has the agreed counts.
+//! `cargo bench -p brama-bench --bench instructions -- --check` fails if a count has
+//! grown by more than 3 %; `-- --rewrite` makes the counts of today the baseline.
 
 #[path = "../loaded.rs"]
 mod loaded;
@@ -40,8 +40,8 @@ use serde_json::{Value, json};
 /// Names the path that a child process runs.
 const CHILD: &str = "BRAMA_BENCH_PATH";
 
-/// How often each path is counted. A multiple of 128, the pins after which an epoch
-/// collects.
+/// How many turns of each path are counted. A multiple
+/// of 128, since a thread collects after every 128 pins.
 const TURNS: u64 = 4_096;
 
 fn main() -> ExitCode {
@@ -96,7 +96,7 @@ fn rows(today: &Baseline) -> Vec<Value> {
     rows.collect()
 }
 
-/// Both counts of all paths, on all cores: neither minds company.
+/// Both counts of all paths. Uses all cores, since other processes do not change the counts.
 fn count_all() -> Result<Vec<(String, Counts)>, String> {
     let library = loaded::build();
     let instructions = |path| instructions(path, &library);
@@ -129,7 +129,7 @@ fn count_all() -> Result<Vec<(String, Counts)>, String> {
     counts.collect()
 }
 
-/// What a child process does: the path, as the tool that watches it needs it.
+/// Runs a path in a child process, in the way that the tool needs it.
 fn child(name: &str) {
     let mut all = paths::ALL.iter().chain([&paths::EMPTY]);
     let path = all.find(|path| path.name == name);
@@ -144,7 +144,7 @@ fn child(name: &str) {
 /// Instructions for each turn of a path, its loop included.
 fn instructions(path: &Path, library: &str) -> Result<f64, String> {
     fs::create_dir_all(results::folder()).map_err(|error| error.to_string())?;
-    // Stays there, for `callgrind_annotate`.
+    // The file is kept for `callgrind_annotate`.
     let file = results::folder().join(format!("{}.callgrind", path.name.replace(' ', "-")));
     run(under("callgrind", path, library)
         .arg(format!("--callgrind-out-file={}", file.display()))
@@ -161,8 +161,8 @@ fn instructions(path: &Path, library: &str) -> Result<f64, String> {
     }
 }
 
-/// This program, for one path, under a tool of valgrind's. The C library chooses its
-/// copying routines by processor: it gets those that every processor has.
+/// The command that runs this program for one path under a tool of valgrind. The C library would
+/// choose its copying routines by processor, so it is made to use those that every processor has.
 fn under(tool: &str, path: &Path, library: &str) -> Command {
     let mut valgrind = Command::new("valgrind");
     valgrind
@@ -176,7 +176,7 @@ fn under(tool: &str, path: &Path, library: &str) -> Command {
     valgrind
 }
 
-/// To be given last.
+/// The path of this program: the last argument for valgrind.
 fn this_program() -> PathBuf {
     env::current_exe().expect("a program knows where it is")
 }

@@ -1,7 +1,7 @@
-//! What is counted.
+//! The operations that are counted.
 //!
-//! Everything runs on one thread, without the background one except where it is to tick; circuits
-//! stay as they are. By name, names are taken in turn from a few hundred.
+//! Everything runs on one thread. Only paths with a tick have a background thread,
+//! too. Circuits stay in their state. Paths by name take a few hundred names in turn.
 
 pub mod c;
 
@@ -15,29 +15,29 @@ use brama::{Brama, Connection, ConnectionOptions, EventFilter, EventType, OpenFo
 
 use crate::names::Names;
 
-/// An operation, and how to make what it needs.
+/// The name of an operation, and the function that prepares it.
 pub struct Path {
     pub name: &'static str,
     make: fn() -> Operation,
 }
 
-/// Something to do, and the manager with which it is done.
+/// An operation that is ready to run, and its manager.
 pub struct Operation {
     pub brama: Brama,
-    /// Does it once, and gets the number of its turn.
+    /// Does the operation once. Gets the number of the turn.
     pub turn: Box<dyn Fn(u64) + Send + Sync>,
-    /// What a background thread would do between turns.
+    /// Does the work of a background thread, between turns.
     pub poll: Box<dyn Fn() + Send + Sync>,
 }
 
-/// How often an operation is done before it is counted: what is set up once, is.
+/// How many turns run before the count begins, so that everything that is set up once exists.
 const WARM_UP: u64 = 1_024;
 
-/// So many calls in a tick of the clock are worth a wake. A multiple of those after which a thread
-/// says so.
+/// So many calls in a tick of the clock make the background thread tick.
+/// A multiple of the calls after which a thread reports them to it.
 const FREQUENT: usize = 16_384;
 
-/// How many names there are, by name. A power of two.
+/// How many names the paths by name use. A power of two.
 const NAMES: usize = 256;
 
 impl Path {
@@ -45,12 +45,12 @@ impl Path {
         (self.make)()
     }
 
-    /// Does it so often, and before that some times that are not counted.
+    /// Runs so many turns, after a warm-up that is not counted.
     pub fn run(&self, turns: u64) {
         let operation = self.operation();
         (0..WARM_UP).for_each(&operation.turn);
         measured_turns(&operation, WARM_UP..WARM_UP + turns);
-        // A circuit that opens on the way would be another path.
+        // If a circuit had opened, the count would be of another path.
         let is_open = operation.brama.state_counts().open > 0;
         assert_eq!(
             is_open,
@@ -59,13 +59,13 @@ impl Path {
     }
 }
 
-/// What callgrind counts while it runs, by its name.
+/// Callgrind counts while this function runs. It finds it by its name.
 #[inline(never)]
 fn measured_turns(operation: &Operation, turns: Range<u64>) {
     turns.for_each(&operation.turn);
 }
 
-/// Nothing: what the loop costs.
+/// An operation that does nothing, to count the loop alone.
 pub const EMPTY: Path = Path {
     name: "nothing",
     make: || {
@@ -79,7 +79,7 @@ const fn path(name: &'static str, make: fn() -> Operation) -> Path {
     Path { name, make }
 }
 
-/// One line for each path; what takes more to make is a function below, or in [`c`].
+/// All paths, a line each. Longer preparations are functions below, or in [`c`].
 #[rustfmt::skip]
 pub const ALL: &[Path] = &[
     path("available", || by_handle(|db| black_box(db.available()))),
@@ -155,8 +155,9 @@ fn by_handle(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Opera
     operation(brama, move |_| assert!(act(black_box(&connection))))
 }
 
-/// With a background thread that says that time has not moved, as it does where calls are frequent.
-/// The clock stands still, so it says so for ever once it has begun.
+/// An operation with a background thread that ticks, as it does while
+/// calls are frequent: then calls read no clock. The clock stands
+/// still, so the thread never stops ticking once it has begun.
 fn ticking(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
     let brama = Brama::builder().unlimited_attempts().build();
     let brama = brama.expect("valid");
@@ -164,7 +165,7 @@ fn ticking(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operati
     for _ in 0..FREQUENT {
         assert!(act(&connection));
     }
-    // If this is too short, counts are too high.
+    // Gives the thread time to begin. If this is too short, counts are too high.
     thread::sleep(Duration::from_millis(200));
     operation(brama, move |_| assert!(act(black_box(&connection))))
 }
@@ -173,7 +174,7 @@ fn acquired(db: &Connection, report: impl FnOnce(Permit) -> bool) -> bool {
     db.acquire().is_ok_and(report)
 }
 
-/// On an open circuit.
+/// An operation on an open circuit.
 fn rejected(act: impl Fn(&Connection) -> bool + Send + Sync + 'static) -> Operation {
     let (brama, db) = closed();
     db.open_circuit("outage", OpenFor::Never)
@@ -246,7 +247,7 @@ fn rejected_by_name(
     operation
 }
 
-/// With a subscriber; what it wants is published and stays in the ring.
+/// With a subscriber. The events that it wants are published, and stay in the ring.
 fn subscribed(wanted: EventType) -> Operation {
     let (brama, connection) = closed();
     let filter = EventFilter::new().types([wanted]);

@@ -1,14 +1,14 @@
 //! How often an operation writes memory that another thread's operation uses.
 //!
-//! Such a write is what makes threads slow each other down, and a trace of all
-//! memory accesses shows it exactly. Some threads do the same operation on the same
-//! circuit, one after the other, so the trace says which access is whose: stores to
-//! marks separate the turns of one from those of the next. Counted are, for each thread
-//! and each cache line, its writes, or the accesses of all others if they are fewer: as
-//! often, at most, the line has to change sides for it. The thread with the most counts.
+//! Such writes make threads slow each other down, and a trace of all memory accesses shows them
+//! exactly. Several threads do the same operation on the same circuit, one after the other. Stores
+//! to marks separate the turns of one thread from those of the next, so the trace shows which
+//! thread made each access. For each thread and each cache line, the bench counts the thread's
+//! writes, or the accesses of all others if these are fewer. The line moves between cores for this
+//! thread at most so often. The result is that of the thread with the highest count.
 //!
-//! Two threads begin; then a third joins them, and a fourth: what is divided among two
-//! need not be divided among more.
+//! Two threads begin. Then a third joins them, and a fourth, since
+//! memory that two threads do not share may be shared by more.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -20,35 +20,35 @@ use std::time::Duration;
 use crate::paths::Path;
 use crate::{this_program, under};
 
-/// Given to the child process that is traced.
+/// The environment variable of the child process that is traced.
 pub const CHILD: &str = "BRAMA_BENCH_SHARED";
 
-/// How many threads there are, each time.
+/// The numbers of threads, one after the other.
 pub const THREADS: [usize; 3] = [2, 3, 4];
 const MOST: usize = THREADS[THREADS.len() - 1];
 
 const TURNS: u64 = 64;
 
-/// How often all have their turns, at each number of threads; the last time counts.
+/// How many rounds there are at each number of threads. Only the last one counts.
 const ROUNDS: usize = 4;
 
 const LINE: u64 = 64;
 
-/// Stores here are seen in the trace. A line for each, used by nothing else.
+/// A place whose stores are found in the trace. Each has a cache line of its own.
 #[repr(align(128))]
 struct Mark(AtomicU64);
 
-/// Where each thread begins and ends its turns.
+/// The marks that each thread stores to when it begins and when it ends its turns.
 static MARKS: [[Mark; 2]; MOST] = [const { [const { Mark(AtomicU64::new(0)) }; 2] }; MOST];
 
-/// Whose turns it is: a place in the [plan]. All others wait, and while they do they touch nothing but
-/// this and their stacks, so that the trace of a thread's turns has nothing of theirs that counts.
+/// The current place in the [plan]. All other threads wait. Waiting threads touch only this
+/// and their stacks, so the trace of a thread's turns contains no other access of theirs.
 static NOW: Mark = Mark(AtomicU64::new(0));
 /// How many threads have begun to wait.
 static ARRIVED: Mark = Mark(AtomicU64::new(0));
 
-/// Who does something, in this order: a thread, or the main one, which looks after things before each
-/// round and starts threads that are to join.
+/// The order in which threads have their turns. `None` is the main
+/// thread: before each round it polls, and starts the threads that join.
 fn plan() -> Vec<Option<usize>> {
     let mut plan = Vec::new();
     for count in THREADS {
@@ -64,7 +64,7 @@ fn await_place(place: usize) {
     wait_until(|| NOW.0.load(Ordering::Acquire) == place as u64);
 }
 
-/// Looks now and then: to look all the time would fill the trace.
+/// Waits by sleeping, since spinning would fill the trace.
 fn wait_until(ready: impl Fn() -> bool) {
     while !ready() {
         thread::sleep(Duration::from_millis(5));
@@ -75,7 +75,7 @@ fn next_place(place: usize) {
     NOW.0.store(place as u64 + 1, Ordering::Release);
 }
 
-/// What the child does.
+/// Runs the plan, in the child.
 pub fn run(path: &Path) {
     for Mark(mark) in MARKS.iter().flatten() {
         println!("{:x}", mark.as_ptr() as usize);
@@ -91,7 +91,8 @@ pub fn run(path: &Path) {
             MARKS[who][1].0.store(1, Ordering::Relaxed);
             next_place(place);
         }
-        // What the end of a thread touches must not be taken for an operation of another.
+        // No thread ends before the plan does: what its
+        // end touches must not count as another thread's.
         await_place(plan.len());
     };
     thread::scope(|scope| {
@@ -111,7 +112,7 @@ pub fn run(path: &Path) {
     });
 }
 
-/// What a thread does to a line in its turns.
+/// How often a thread writes and uses a line in its turns.
 #[derive(Clone, Copy, Default)]
 struct Use {
     writes: u64,
@@ -120,7 +121,8 @@ struct Use {
 
 type Lines = HashMap<u64, [Use; MOST]>;
 
-/// Runs the child under a tool that prints every access, and counts, for each number of threads.
+/// Runs the child under a tool that prints every access. Returns
+/// the shared writes per operation for each number of threads.
 pub fn writes(path: &Path, library: &str) -> Result<[f64; THREADS.len()], String> {
     let mut child = under("lackey", path, library)
         .args(["--trace-mem=yes", "--log-fd=1"])
@@ -133,7 +135,7 @@ pub fn writes(path: &Path, library: &str) -> Result<[f64; THREADS.len()], String
     let text = BufReader::new(child.stdout.take().expect("piped"));
     let mut marks: Vec<u64> = Vec::new();
     let mut script = script().into_iter().peekable();
-    // Whose turns these are, of those that count.
+    // The number of threads and the thread whose turns these are, if they count.
     let mut turns: Option<(usize, usize)> = None;
     let mut lines: [Lines; THREADS.len()] = Default::default();
     for line in text.lines() {
@@ -162,15 +164,16 @@ pub fn writes(path: &Path, library: &str) -> Result<[f64; THREADS.len()], String
     Ok(lines.map(|lines| most(&lines)))
 }
 
-/// A mark that is to be met.
+/// A mark that is expected next in the trace.
 struct Step {
     mark: usize,
-    /// From there on: at which number of threads, and which of them; none where it does not count.
+    /// What follows the mark: the turns of which thread, at
+    /// which number of threads. `None` if they do not count.
     turns: Option<(usize, usize)>,
 }
 
-/// All marks in the order in which they are met. The last round at each number of threads counts: what
-/// threads share at first, they may divide later.
+/// All marks in the order of the trace. Only the last round at each number of
+/// threads counts, since threads may share memory at first and divide it later.
 fn script() -> Vec<Step> {
     let mut steps = Vec::new();
     for (time, count) in THREADS.into_iter().enumerate() {
@@ -187,7 +190,8 @@ fn script() -> Vec<Step> {
     steps
 }
 
-/// How often, at most, lines change sides for an operation of the thread that pays most.
+/// How often, at most, lines move between cores for
+/// one operation of the thread with the highest count.
 fn most(lines: &Lines) -> f64 {
     let pays = |who: usize| -> u64 {
         let of_line = |uses: &[Use; MOST]| {
@@ -200,7 +204,7 @@ fn most(lines: &Lines) -> f64 {
     (0..MOST).map(pays).max().unwrap_or(0) as f64 / TURNS as f64
 }
 
-/// ` L 1ffeffe7e0,8` (load), ` S …` (store), ` M …` (both).
+/// Parses a line of the trace: ` L 1ffeffe7e0,8` (load), ` S …` (store), ` M …` (both).
 fn access(line: &str) -> Option<(char, u64)> {
     let rest = line.strip_prefix(' ')?;
     let kind = rest.chars().next()?;

@@ -1,8 +1,8 @@
 //! Random numbers that are the same in every run and on every machine.
 //!
-//! Each purpose draws from a generator of its own, so that one that draws more often does not change
-//! what another one sees. The algorithm is named, since that of `rand`'s own generators may change
-//! with its version.
+//! Each purpose has a generator of its own. So a purpose that draws more
+//! often does not change the numbers of another one. The algorithm is named,
+//! since the generators of `rand` itself may change with its version.
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -1,15 +1,15 @@
-//! The two figures, and what is made of them.
+//! The two figures of a run, and what is computed from them.
 //!
-//! **A**, failing calls let through: calls to the degraded service, begun in a degraded phase, that were
-//! admitted and failed. **B**, healthy calls not served: calls that would have succeeded, begun at any
-//! time, that were refused or found no free caller. Both are wrong decisions, and their sum is what a
-//! breaker gets wrong. Beside it stands the best guess: what a breaker gets wrong that knows the error
-//! rate at once, and lets everything through or nothing.
+//! **A**, failing calls let through: calls to the degraded service, begun in a degraded phase, that
+//! were admitted and failed. **B**, healthy calls not served: calls that would have succeeded,
+//! begun at any time, that were refused or found no free caller. Both count wrong decisions, and
+//! their sum is what a breaker gets wrong. It is compared with the *best guess*: what a breaker
+//! gets wrong that knows the error rate at once, and then lets through all calls or none.
 
 use crate::load::Call;
 use crate::scenarios::{Condition, Lengths, SECOND, Scenario};
 
-/// What one run came to, in calls.
+/// The figures of one run, in calls.
 #[derive(Clone, Copy, Default)]
 pub struct Figures {
     /// A.
@@ -20,7 +20,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// A call that was refused, or found no free caller.
+    /// Counts a call that was refused, or found no free caller.
     pub fn not_served(&mut self, call: &Call, is_degraded: bool) {
         let count = match is_degraded {
             true => &mut self.unserved_within,
@@ -35,7 +35,7 @@ impl Figures {
     }
 }
 
-/// A figure over all seeds.
+/// Mean, least and most of a figure over all seeds.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub mean: f64,
@@ -75,7 +75,8 @@ impl Outcome {
     }
 }
 
-/// A + B of the best guess, on average. `None` where more than an error rate is wrong.
+/// The mean A + B of the best guess. `None` if something
+/// other than an error rate is wrong in the scenario.
 pub fn best_guess(scenario: &Scenario, lengths: Lengths, seeds: u64) -> Option<f64> {
     if !scenario.is_of_errors() {
         return None;

@@ -1,19 +1,20 @@
-//! The goals: what the recommended settings have to be worth, and whether they are.
+//! The goals for the recommended settings, and whether they are reached.
 //!
-//! "Semian" is the better of its two breakers with circuits of their own, as its experiments have them,
-//! figure by figure. "Fewer of both, in all nine" is no goal, since it is impossible: while the error
-//! rate is r no breaker can tell which call will fail, so that fewer failing calls cost more healthy
-//! ones. Only the time outside of the outage, the choice of the phase and a rate of 100 % leave room.
+//! "Semian" is the better of its two breakers with own circuits, as in its experiments,
+//! figure by figure. "Fewer of both, in all nine" is no goal, since it is impossible.
+//! During an outage at an error rate below 100 % no breaker can tell which call will
+//! fail, so fewer failing calls cost more healthy ones. A breaker can win both figures
+//! only outside of the outage, by the choice of the phase, and at a rate of 100 %.
 
 use crate::breakers::Row;
 use crate::figures::{Outcome, Spread};
 use crate::scenarios::{Lengths, Scenario};
 use crate::study::Study;
 
-/// Something to reach in several scenarios.
+/// A goal for several scenarios.
 pub struct Goal {
     pub what: &'static str,
-    /// With published and with varied lengths.
+    /// The verdicts for published and for varied lengths.
     pub verdicts: [Verdict; 2],
 }
 
@@ -35,7 +36,7 @@ const A: Figure = |outcome| outcome.a;
 const B: Figure = |outcome| outcome.b;
 const SUM: Figure = |outcome| outcome.sum;
 
-/// A breaker can be better in both figures there.
+/// Whether a breaker can be better in both figures in this scenario.
 fn is_to_be_won(scenario: &Scenario) -> bool {
     [
         "spike 100 %",
@@ -46,7 +47,7 @@ fn is_to_be_won(scenario: &Scenario) -> bool {
     .contains(&scenario.name)
 }
 
-/// Too little is wrong for any call to be refused.
+/// Whether the error rate is so low that no call should be refused.
 fn is_no_outage(scenario: &Scenario) -> bool {
     ["near target", "gradual increase", "oscillating"].contains(&scenario.name)
 }
@@ -55,7 +56,7 @@ fn is_of_fifths(scenario: &Scenario) -> bool {
     ["spike 20 %", "sustained 20 %"].contains(&scenario.name)
 }
 
-/// What one scenario is asked for: what is reached, and the limit.
+/// Returns the figure that is reached in one scenario, and its limit.
 type Question<'q> = &'q dyn Fn(&dyn Fn(Row) -> Outcome) -> (f64, f64);
 
 pub fn all(study: &Study) -> Vec<Goal> {

@@ -1,9 +1,9 @@
 //! The calls: an open loop.
 //!
-//! 300 calls a second, unless the scenario says otherwise, at even intervals. Service, worker, endpoint
-//! and the luck that decides about failure are drawn for each call before a breaker is asked. So every
-//! breaker sees the same calls, and it is known of a refused call whether it would have succeeded.
-//! (Semian's own experiments are a closed
+//! 300 calls a second, unless the scenario says otherwise, at even intervals. Service,
+//! worker, endpoint and the luck that decides about failure are drawn for each call
+//! before a breaker is asked. So every breaker sees the same calls, and the bench knows
+//! whether a refused call would have succeeded. (Semian's own experiments are a closed
 //! loop: a worker that refuses takes the next call at once, which inflates the refusals.)
 
 use rand::RngExt;
@@ -13,7 +13,7 @@ use crate::scenarios::{BACKGROUND, Condition, Micros, Phase, SECOND, Scenario};
 
 pub const WORKERS: usize = 60;
 
-/// The service that something is wrong with.
+/// The number of the service that is degraded.
 pub const SICK: usize = 0;
 
 const ENDPOINTS: usize = 10;
@@ -28,10 +28,10 @@ const LATENCY: [Micros; ENDPOINTS] = {
     ]
 };
 
-/// When the client gives up.
+/// After which time the client gives up.
 const TIME_OUT: Micros = 10 * SECOND;
 
-/// A call, and what becomes of it if the breaker admits it and the service has a place for it.
+/// A call, and its result if the breaker admits it and the service has a place for it.
 pub struct Call {
     pub begins: Micros,
     pub phase: usize,
@@ -39,7 +39,7 @@ pub struct Call {
     pub worker: usize,
     pub takes: Micros,
     pub fails: bool,
-    /// Whether to refuse it is wrong: it would succeed, and not at a slowed endpoint.
+    /// Whether it is wrong to refuse the call: it would succeed, and its endpoint is not slowed.
     pub is_healthy: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct Load<'p> {
     phases: &'p [Phase],
     services: usize,
     calls_per_second: u64,
-    /// By phase: the endpoints of the sick service that are slow, as a bit mask.
+    /// For each phase, a bit mask of the sick service's endpoints that are slow.
     slowed: Vec<u16>,
     chance: Chance,
     calls: u64,
@@ -72,7 +72,8 @@ impl<'p> Load<'p> {
     }
 }
 
-/// A new slow endpoint with each phase. The earlier ones stay slow until the first healthy phase.
+/// For each phase, a bit mask of the slow endpoints. Each `SlowEndpoint` phase adds one at
+/// random, which may be slow already. All stay slow until a phase of another condition.
 fn slowed(phases: &[Phase], seed: u64) -> Vec<u16> {
     let mut chance = chance::of(seed, Purpose::SlowEndpoints);
     let slowed = phases.iter().scan(0_u16, |slowed, phase| {

@@ -1,18 +1,20 @@
 //! What a breaker is worth: `cargo bench -p brama-bench --bench outages`.
 //!
-//! Nine outages that Shopify published with its library semian, re-created in virtual time. Every breaker
-//! sees the same calls, and of each call it is known whether it would have succeeded; so each wrong
-//! decision can be counted, both kinds of them (`figures`). brama is the library itself under its manual
-//! clock (`breakers::gate`). Semian's breakers are models, written from its source. Each is shown with
-//! circuits of its own for each worker, as semian has them, and with shared ones. One set of settings
-//! serves all nine scenarios.
+//! Nine outages that Shopify published with its library semian, re-created in virtual
+//! time. Every breaker sees the same calls, and the bench knows of each call whether it
+//! would have succeeded. So it can count both kinds of wrong decisions (`figures`). brama
+//! is the library itself under its manual clock (`breakers::gate`). Semian's breakers are
+//! models, written from its source. Each is shown with own circuits for each worker, as
+//! in semian, and with shared ones. One set of settings serves all nine scenarios.
 //!
-//! Why not the published load? It is a closed loop: a worker that refuses a call takes the next one at
-//! once, so rejections multiply. And each run drew its own latencies, so that no two runs had the same
-//! load. Why virtual time? An hour of outages takes seconds, and the result is the same to the last call,
-//! on every machine. So it is compared as text: `-- --check` fails if the README or the page
-//! `src/docs/figures/outages.md` says something else. Without it the bench writes both. A goal (`goals`)
-//! that is missed stands in both as a miss.
+//! Why not the published load? It is a closed loop: a worker that refuses
+//! a call takes the next one at once, so rejections multiply. And each
+//! run drew its own latencies, so no two runs had the same load.
+//!
+//! Why virtual time? An hour of outages takes seconds, and every machine gets the same
+//! result, to the last call. So the results are compared as text: `-- --check` fails if
+//! the README or the page `src/docs/figures/outages.md` says something else. Without
+//! `--check` the bench writes both. Both list each goal (`goals`) that is missed.
 
 mod breakers;
 mod chance;
@@ -38,7 +40,7 @@ use study::{SEEDS, Study};
 fn main() -> io::Result<ExitCode> {
     let wants = |flag: &str| env::args().any(|argument| argument == flag);
     if !wants("--bench") {
-        // As a test: it runs.
+        // As a test, only show that it runs.
         Study::run(1);
         return Ok(ExitCode::SUCCESS);
     }

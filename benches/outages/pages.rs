@@ -1,5 +1,5 @@
-//! What the documentation says: the part of the README between two markers, and the page with all
-//! tables. Both are written whole by the bench, sentences with figures included, or compared.
+//! The results in the documentation: the part of the README between two markers, and the page with
+//! all tables. The bench writes both whole, including the sentences with figures, or compares them.
 
 use std::fmt::Write;
 use std::io;
@@ -22,7 +22,7 @@ pub fn all(study: &Study) -> io::Result<[Page; 2]> {
     Ok([readme, tables])
 }
 
-/// For the README: what a user wants to know, with the published lengths.
+/// The part of the README: the results for the published lengths.
 fn summary(study: &Study) -> String {
     let goals = goals::all(study);
     let mut text = format!(
@@ -35,7 +35,7 @@ fn summary(study: &Study) -> String {
     text
 }
 
-/// To be said beside the table.
+/// The sentences below the table.
 fn beside(study: &Study) -> String {
     let of = |name, row| *study.outcome(Lengths::Published, study.number(name), row);
     let (ours, classic) = (Row::BRAMA_SHARED, Row::CLASSIC_OWN);

@@ -1,8 +1,9 @@
-//! What semian published of its experiments, in calls.
+//! The results that semian published of its experiments, in calls.
 //!
-//! From `experiments/results/csv` of `Shopify/semian` (MIT), commit 8835b3da. Each scenario was run once
-//! with each breaker, as a closed loop, with latencies drawn for that run. So these counts stand by
-//! themselves: the load differs between any two of them, and from that of this bench.
+//! From `experiments/results/csv` of `Shopify/semian` (MIT), commit 8835b3da.
+//! Semian ran each scenario once with each breaker, as a closed loop, with
+//! latencies drawn for that run. So no two of these runs had the same load,
+//! nor that of this bench. The counts cannot be compared with each other.
 
 /// Requests, successes, errors let through, rejections.
 type Counts = [u64; 4];
@@ -10,7 +11,7 @@ type Counts = [u64; 4];
 pub struct Published {
     pub scenario: &'static str,
     pub breaker: &'static str,
-    /// Calls served in a second while all is healthy.
+    /// Calls served in a second while the service is healthy.
     pub base: u64,
     pub before: Counts,
     pub degraded: Counts,

@@ -1,4 +1,4 @@
-//! One run: a scenario, a breaker, a seed, in virtual time.
+//! One run of a scenario with a breaker and a seed, in virtual time.
 //!
 //! Events are answers, calls that give up waiting for a place, and the calls that begin. Nothing here
 //! depends on the machine or on real time.
@@ -11,7 +11,7 @@ use crate::figures::Figures;
 use crate::load::{Call, Load, SICK};
 use crate::scenarios::{Lengths, Micros, SECOND, Scenario};
 
-/// How long a call waits for a place in a service that works on as many calls as it can.
+/// How long a call waits for a place in a service whose places are all taken.
 const PATIENCE: Micros = SECOND;
 
 /// A call that was admitted.
@@ -29,7 +29,7 @@ enum Event<T> {
 
 struct Due<T> {
     at: Micros,
-    /// Decides between events of one moment: the one that was planned first.
+    /// Of two events at the same time, the one that was planned first comes first.
     order: u64,
     event: Event<T>,
 }
@@ -57,7 +57,7 @@ impl<T> Ord for Due<T> {
 /// A service that works on so many calls at once.
 struct Service<T> {
     free: usize,
-    /// In the order in which they came, each with the time at which it gives up.
+    /// Waiting calls in the order in which they came, each with the time at which it gives up.
     waiting: VecDeque<(Micros, InFlight<T>)>,
 }
 
@@ -74,7 +74,8 @@ struct Run<'s, C: Circuits> {
     figures: Figures,
 }
 
-/// What a breaker does in this scenario. `circuit_of` says whose circuit a call asks.
+/// The figures of a breaker in this scenario. `circuit_of`
+/// returns the number of the circuit that a call asks.
 pub fn run<C: Circuits>(
     scenario: &Scenario,
     lengths: Lengths,
@@ -107,7 +108,7 @@ pub fn run<C: Circuits>(
 }
 
 impl<C: Circuits> Run<'_, C> {
-    /// Everything that is due until `now`.
+    /// Handles everything that is due until `now`.
     fn advance(&mut self, now: Micros) {
         let is_due = |Reverse(due): &Reverse<Due<_>>| due.at <= now;
         while self.due.peek().is_some_and(is_due) {
@@ -128,7 +129,7 @@ impl<C: Circuits> Run<'_, C> {
         self.tick(now);
     }
 
-    /// Tells the circuits of each second that has begun.
+    /// Calls [`Circuits::second`] for each second that has begun.
     fn tick(&mut self, now: Micros) {
         while self.next_second <= now {
             self.circuits.second(self.next_second);
@@ -170,7 +171,7 @@ impl<C: Circuits> Run<'_, C> {
         }
     }
 
-    /// Gives the place back: to the call that waits longest.
+    /// Frees a place, and gives it to the call that has waited longest.
     fn leave(&mut self, number: usize, now: Micros) {
         let service = &mut self.services[number];
         service.free += 1;
@@ -181,7 +182,7 @@ impl<C: Circuits> Run<'_, C> {
 
     fn give_up(&mut self, number: usize, now: Micros) {
         let waiting = &mut self.services[number].waiting;
-        // It is another one by now if a place became free in time.
+        // If a place became free in time, another call is the first by now.
         if waiting.front().is_some_and(|(until, _)| *until <= now)
             && let Some((_, admitted)) = waiting.pop_front()
         {

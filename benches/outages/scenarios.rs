@@ -1,9 +1,9 @@
-//! The nine scenarios, as Shopify's semian published them in its folder `experiments`.
+//! The nine scenarios that Shopify published in the folder `experiments` of semian.
 //!
-//! A scenario is a sequence of phases, each with what is wrong then. An outage is what lies between
-//! two healthy phases. Lengths of outages are a matter of chance, and a breaker with an opening of
-//! 15 s looks good or bad by whether that divides the outage; so each scenario is run twice, with the
-//! published lengths and with outages 0.75 to 1.5 times as long.
+//! A scenario is a sequence of phases, each with a condition. An outage is what lies
+//! between two healthy phases. How long outages are is chance, and a breaker that opens
+//! for 15 s looks better or worse if 15 s divides the length. So each scenario is run
+//! twice: with the published lengths, and with outages 0.75 to 1.5 times as long.
 
 use rand::RngExt;
 
@@ -48,7 +48,8 @@ pub struct Scenario {
     pub calls_per_second: u64,
     pub phases: Vec<Phase>,
     pub services: usize,
-    /// How many errors in 20 s open semian's classic breaker: it is tuned by scenario.
+    /// How many errors in 20 s open semian's classic
+    /// breaker. Semian's experiments set it by scenario.
     pub classic_errors: usize,
     /// How many calls can be in flight at once.
     pub callers: Option<usize>,
@@ -166,7 +167,7 @@ impl Scenario {
         }
     }
 
-    /// The phases with the lengths that they have with this seed.
+    /// The phases, with their lengths for this seed.
     pub fn lasting(&self, lengths: Lengths, seed: u64) -> Vec<Phase> {
         let mut chance = chance::of(seed, Purpose::Lengths);
         let mut phases = Vec::new();
@@ -186,7 +187,7 @@ impl Scenario {
         phases
     }
 
-    /// Whether all that is wrong is a share of calls that fail.
+    /// Whether each phase is healthy, or lets a share of the calls fail.
     pub fn is_of_errors(&self) -> bool {
         let conditions = self.phases.iter().map(|phase| phase.condition);
         conditions

@@ -1,11 +1,11 @@
 //! All runs: each breaker in each scenario, with both kinds of lengths, with all seeds.
 //!
-//! The verdicts hold for the number of calls a second at which they were found; so one scenario is run
-//! with fewer and with more of them, too.
+//! The verdicts hold for the number of calls a second with which they were
+//! found. So one scenario is also run with fewer and with more calls a second.
 //!
-//! The processors share the work. What comes out does not depend on which of them does what: models draw
-//! from generators of their own, and all runs of the library are on one thread, in order, since in a
-//! ramp it draws by thread.
+//! All processors share the work, and the results do not depend on how they share
+//! it. Models draw from generators of their own. The library's ramps draw from a
+//! generator of the thread, so all runs of the library are on one thread, in order.
 
 use std::num::NonZero;
 use std::sync::OnceLock;
@@ -33,7 +33,7 @@ struct Cell {
 
 pub struct Study {
     pub seeds: u64,
-    /// The nine, and then the one at other volumes.
+    /// The nine scenarios, and then one of them at other volumes.
     all: Vec<Scenario>,
     cells: Vec<Cell>,
 }
@@ -85,13 +85,13 @@ impl Study {
         Study { seeds, all, cells }
     }
 
-    /// The nine, with their numbers.
+    /// The nine scenarios, with their numbers.
     pub fn scenarios(&self) -> impl Iterator<Item = (usize, &Scenario)> {
         let nine = self.all.len() - VOLUMES.len();
         self.all[..nine].iter().enumerate()
     }
 
-    /// The one at other volumes, with their numbers.
+    /// The scenario at other volumes, with its number at each.
     pub fn at_volumes(&self) -> impl Iterator<Item = (usize, &Scenario)> {
         let nine = self.all.len() - VOLUMES.len();
         self.all.iter().enumerate().skip(nine)

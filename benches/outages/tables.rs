@@ -63,7 +63,7 @@ pub fn sums(study: &Study, lengths: Lengths) -> Grid {
     by_scenario(study, lengths, |outcome| number(outcome.sum.mean))
 }
 
-/// The best guess stands beside the scenario.
+/// A table by scenario. The best guess is in the scenario's title.
 fn by_scenario(study: &Study, lengths: Lengths, cell: impl Fn(&Outcome) -> String) -> Grid {
     let rows = Row::ALL.map(Row::name);
     let mut grid = Grid::new(["scenario".to_owned()].into_iter().chain(rows));
@@ -81,7 +81,7 @@ fn title(study: &Study, lengths: Lengths, place: usize, scenario: &Scenario) -> 
     }
 }
 
-/// One scenario: every breaker with the smallest and the largest figure.
+/// One scenario: the mean, the smallest and the largest figure of every breaker.
 pub fn spreads(study: &Study, lengths: Lengths, scenario: usize) -> Grid {
     let mut grid = Grid::new(["breaker", "A", "B", "of it outside", "A + B"]);
     for row in Row::ALL {

@@ -1,4 +1,4 @@
-//! Circuit breakers: those from the registry, and the one that everybody writes.
+//! Circuit breakers: those from the registry, and a simple one behind a mutex.
 
 use std::fmt::Error as Failed;
 use std::future::Future;
@@ -13,17 +13,17 @@ use recloser::Recloser;
 use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
-/// So long that nothing expires meanwhile.
+/// Longer than any bench, so that nothing expires.
 pub const LONG: Duration = Duration::from_secs(86_400);
 
-/// The result of a guarded call that failed, or was not made.
+/// Why a guarded call gave no value: it was not made, or it failed.
 pub enum Refused<E> {
     Open,
     Inner(E),
 }
 
-/// What one writes in an afternoon: everything behind a mutex, which is not held
-/// while the call runs. Consecutive failures, one probe, totals, times.
+/// A simple breaker: everything is behind a mutex, which is not held while
+/// the call runs. It has consecutive failures, one probe, totals and times.
 pub struct Plain {
     max_attempts: u32,
     expiry: Duration,
@@ -88,7 +88,7 @@ impl Plain {
     }
 }
 
-/// A rate that is never reached: always closed.
+/// A breaker that is always closed: its rate is never reached.
 pub fn recloser() -> Recloser {
     Recloser::custom().error_rate(2.0).build()
 }
@@ -98,7 +98,7 @@ pub fn failsafe(failures: u32) -> impl failsafe::CircuitBreaker + Sync {
     Failsafe::new().failure_policy(policy).build()
 }
 
-/// A service that answers at once what it is asked to answer.
+/// A service that returns its request at once as its answer.
 #[derive(Clone, Copy)]
 pub struct Echo;
 
@@ -128,7 +128,7 @@ pub fn tower(
     layer.layer(Echo)
 }
 
-/// A guarded service that opens by half of the last hundred calls.
+/// A guarded service whose circuit opens if half of the last hundred calls fail.
 pub fn tower_of_rate() -> impl Service<Result<(), Failed>, Response = ()> + Clone + Send + Sync {
     let layer = CircuitBreakerLayer::builder()
         .failure_rate_threshold(0.5)
@@ -148,8 +148,8 @@ pub fn call_service<S: Service<Result<(), Failed>>>(
     block_on(service.call(answer))
 }
 
-/// Polls until it is done. With two threads the circuit's asynchronous mutex makes
-/// one of them wait: polling busily is the fastest answer to that, by far.
+/// Polls until the future is done. With two threads, one has to wait for the circuit's
+/// asynchronous mutex. Busy polling is by far the fastest way to wait for it.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,12 +1,12 @@
-//! Concurrent maps from names to one word, which is the least that a breaker by
-//! name on top of them would do: find the word, load it.
+//! Concurrent maps from names to one word. To find and load the word
+//! is the least that a breaker by name on top of a map would do.
 //!
-//! All hash with `ahash`, keyed. Their keys own the name in one piece of memory and
-//! are found by a borrowed pair, without an allocation and without copying: those
-//! that know `Equivalent` directly, dashmap (which knows only `Borrow`) through a
-//! trait object. A key of two strings costs them one more miss with a million
-//! names; joining the pair before the look-up costs more than either. The word is
-//! inside the map, where a breaker would rather keep a pointer to its record.
+//! All hash with `ahash`, keyed. A key owns its name in one piece of memory. A borrowed
+//! pair finds it without an allocation and without copying: directly in the maps that
+//! support `Equivalent`, and through a trait object in dashmap, which supports only
+//! `Borrow`. With keys of two strings, a look-up would cost one more cache miss with a
+//! million names. Joining the pair before the look-up would cost more than either. The
+//! word is inside the map, where a breaker would keep a pointer to its record.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};

@@ -1,5 +1,5 @@
-//! What `brama` is compared with, each set and used as its authors mean it, and
-//! where there is a choice the way that is fastest for it.
+//! What `brama` is compared with. Each is set and used as its
+//! authors intend, and in the fastest way if there are several.
 
 // Each bench compiles it again and needs a part of it.
 #![allow(dead_code)]

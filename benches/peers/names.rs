@@ -2,9 +2,9 @@
 
 use ahash::RandomState;
 
-/// Names in the order in which they are used, their text one after the other in
-/// memory: reading a name costs the same at every number of connections, as it does
-/// in a program that just received it.
+/// Names in the order in which they are used. Their texts lie one after the
+/// other in memory, so reading a name costs the same at every number of
+/// connections. A program that has just received a name has that cost, too.
 pub struct Names {
     text: String,
     /// Where the scope begins, where the identifier does, and its end.
@@ -28,7 +28,7 @@ impl Names {
         names
     }
 
-    /// Random ones among the first so many, at least so often, up to a power of two.
+    /// Random names among the first `among`: at least `at_least`, rounded up to a power of two.
     pub fn random(among: usize, at_least: usize) -> Self {
         let random = RandomState::with_seeds(1, 2, 3, 4);
         let count = at_least.next_power_of_two() as u64;

@@ -1,7 +1,7 @@
 //! Which processor a thread runs on.
 //!
-//! A processor of the system may be one of two hardware threads of a core. Two threads on one core
-//! share more than two threads on two cores do, so each core gets one thread before any gets two.
+//! A processor of the system may be one of two hardware threads of a core. Two threads on
+//! one core share its resources. So each core gets one thread before any core gets two.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -11,14 +11,14 @@ pub fn count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many cores its processors are of, at most as many as these.
+/// How many cores the processors of this process belong to, at most [`count`].
 pub fn physical() -> usize {
     let first = places().iter().filter(|(rank, _)| *rank == 0).count();
     first.clamp(1, count())
 }
 
-/// Keeps the calling thread on one processor: thread number `who` of those that run together. Left
-/// alone, two new threads often share one for as long as a turn takes, and never meet.
+/// Keeps the calling thread, number `who` of those that run together, on one processor. Otherwise
+/// two new threads often share a processor for a whole turn, and never run at the same time.
 pub fn stay_on(who: usize) {
     #[cfg(target_os = "linux")]
     if let Some((_, processor)) = places().get(who % places().len().max(1)) {
@@ -34,8 +34,8 @@ pub fn stay_on(who: usize) {
     let _ = who;
 }
 
-/// The processors that this process may use, each with its rank among those of its core, lowest rank
-/// first. As they were before any thread was pinned.
+/// The processors that this process may use, each with its rank among those
+/// of its core, lowest rank first. They are read before any thread is pinned.
 fn places() -> &'static [(usize, usize)] {
     static PLACES: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
     PLACES.get_or_init(|| {
@@ -55,7 +55,7 @@ fn places() -> &'static [(usize, usize)] {
 fn allowed() -> Vec<usize> {
     // SAFETY: a set of processors is plain bits, for which zeroes are valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is as large as is said. 0 is the calling thread.
+    // SAFETY: `set` is valid for the size that is passed. 0 is the calling thread.
     let failed = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
     let among = 0..if failed == 0 {
         libc::CPU_SETSIZE as usize

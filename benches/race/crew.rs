@@ -1,12 +1,10 @@
 //! The threads that run contestants.
 //!
-//! They live as long as a race, each on a core of its own, so that what a library
-//! sets up for a thread is set up once, as in a server. They start through a gate;
-//! whoever is done first stops the others, so all of them are under way all the
-//! time that is measured. Before that each waits, not for ever, until its core is
-//! quiet. Whether a lap was disturbed is shown by what the system says about waiting for a
-//! core (`/proc/thread-self/schedstat`), and by the [pace](super::pace) that the core has
-//! then.
+//! They live as long as a race, each on a core of its own. So a library sets its state of a thread
+//! up once, as in a server. Each thread waits for its core to be quiet, for a limited time, and
+//! then at a gate for the others. The first thread that is done stops the others, so all threads
+//! run during all the time that is measured. A lap was disturbed if a thread waited for a core
+//! (`/proc/thread-self/schedstat`), or if its core was slow then ([pace](super::pace)).
 
 use std::fs;
 use std::hint::{black_box, spin_loop};
@@ -20,14 +18,14 @@ use std::time::{Duration, Instant};
 use super::cores::stay_on;
 use super::pace::{QUIET, await_quiet, pace};
 
-/// What a contestant does on one thread: given who it is, and until when.
+/// What a contestant does on one thread. Gets the number of the thread, and the lap.
 pub type Work<'a> = dyn Fn(usize, &Lap) -> Ran + Sync + 'a;
 
-/// One lap, as its threads share it.
+/// The state of one lap, shared by its threads.
 pub struct Lap {
     gate: Gate,
     stop: AtomicBool,
-    /// The number of the first turn: laps go on where the last one ended.
+    /// The number of the first turn, which follows the last turn of the lap before.
     first: u64,
     iterations: u64,
 }
@@ -39,22 +37,22 @@ pub struct Ran {
     elapsed: Duration,
     /// How long it waited for a core.
     waited: Duration,
-    /// How its core was before and after: the worse.
+    /// The pace of its core before or after the lap, whichever is worse.
     pace: f64,
 }
 
 /// What all threads of a lap did.
 pub struct Together {
-    /// The time of a turn, as a thread sees it.
+    /// The time of a turn, as one thread sees it.
     pub ns: f64,
-    /// How disturbed the worst thread was; up to 1 is as good as not at all.
+    /// The disturbance of the most disturbed thread. Up to 1 a lap counts as undisturbed.
     pub disturbance: f64,
 }
 
-/// The share of a lap that a thread may be without a core.
+/// The share of a lap for which a thread may wait for a core.
 const WAITED: f64 = 0.03;
 
-/// How disturbed a thread is that was so long without a core, at this pace.
+/// The disturbance of a thread that waited so long for a core, at this pace.
 pub fn disturbance(waited: Duration, elapsed: Duration, pace: f64) -> f64 {
     let waited = waited.as_nanos() as f64 / elapsed.as_nanos().max(1) as f64;
     (waited / WAITED).max((pace - 1.0) / (QUIET - 1.0))
@@ -70,11 +68,11 @@ impl Lap {
         }
     }
 
-    /// Times turns until all are done, or another thread has done all of its own;
-    /// after some that are not timed, since somebody else was in the caches.
+    /// Times turns until all are done, or another thread has done all of its own. Before
+    /// that, some turns that are not timed bring the contestant's memory into the caches.
     #[inline(never)]
     pub fn repeat<T>(&self, mut operation: impl FnMut(u64) -> T) -> Ran {
-        // So seldom that looking at the flag costs nothing.
+        // The flag is read once in so many turns, so rarely that it costs nothing.
         let chunk = (self.iterations / 64).max(1);
         let first = self.first + self.iterations / 8;
         for turn in self.first..first {
@@ -103,7 +101,7 @@ impl Lap {
         }
     }
 
-    /// Only looks how quiet the core is, at once.
+    /// Runs no turn, and only measures the pace of the core.
     pub fn look(&self) -> Ran {
         Ran {
             turns: 0,
@@ -174,15 +172,15 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// How long this thread has been ready to run and without a core; zero where the
-/// system does not say.
+/// How long this thread has been ready to run and
+/// waited for a core. Zero if the system does not say.
 pub fn waited_for_a_core() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-/// Lets threads go together.
+/// A barrier that threads pass at the same time.
 pub struct Gate(AtomicUsize);
 
 impl Gate {

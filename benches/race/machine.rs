@@ -1,9 +1,9 @@
-//! The machine that figures are of, and its name.
+//! The machine on which figures are measured, and its name.
 //!
-//! Figures of different kinds of machine stand in files of their own, so a kind needs a name that is
-//! the same in each run: the processor, its model where the name tells nothing (virtual machines
-//! often say no more than "Xeon"), the number of processors that this process may use, and the
-//! architecture.
+//! Each kind of machine has a results file of its own, so a kind needs a name
+//! that is the same in each run. The name consists of the processor, its
+//! model if the name has no number (virtual machines often say only "Xeon"),
+//! the number of processors that this process may use, and the architecture.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -16,7 +16,7 @@ use super::cores;
 /// The version of the compiler that made this program.
 pub const COMPILER: &str = env!("BRAMA_BENCH_COMPILER");
 
-/// Everything that figures depend on, as it is kept beside them.
+/// Everything that figures depend on, as kept in the results file.
 pub fn description() -> Map<String, Value> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| -> Option<&str> {
@@ -51,7 +51,7 @@ pub fn description() -> Map<String, Value> {
     }
 }
 
-/// What a reader calls this kind of machine.
+/// The name of this kind of machine, for readers.
 pub fn label(machine: &Map<String, Value>) -> String {
     let text = |field: &str| machine.get(field).and_then(Value::as_str);
     let number = |field: &str| machine.get(field).and_then(Value::as_u64);
@@ -79,7 +79,7 @@ pub fn slug(heading: &str) -> String {
     letters.collect()
 }
 
-/// A processor's name without marks, clock rate and words that all of them have.
+/// A processor's name without trademark signs, clock rate and words that all names have.
 fn plain(name: &str) -> String {
     let name = name.split('@').next().unwrap_or(name);
     let name = name

@@ -1,15 +1,14 @@
 //! Contestants side by side.
 //!
-//! Run one after the other, as Criterion does it, a slow second of a shared machine
-//! is one contestant's bad luck. Here they run in short laps that take turns, in an
-//! order that rotates, and the result is the median of the laps. A lap in which a
-//! thread had to wait for a core, or had one that was not quiet, is run again. Criterion,
-//! where a bench uses it, sees the same closures: for its statistics and its comparison
-//! with the last run.
+//! Criterion runs contestants one after the other, so a slow second of a shared machine
+//! hits only one of them. Here they run in short laps and take turns, in an order that
+//! rotates. The result is the median of the laps. A lap in which a thread waited for a
+//! core, or whose core was not quiet, is run again. Benches that use Criterion give it
+//! the same closures, for its statistics and its comparison with the last run.
 //!
 //! A free argument is a filter, as with Criterion:
-//! `cargo bench -p brama-bench --bench hot_path -- by_name`. With `BRAMA_BENCH_QUICK=1` there are few
-//! laps, no waiting for a quiet core, and no Criterion: to see in a minute that a bench works.
+//! `cargo bench -p brama-bench --bench hot_path -- by_name`. With `BRAMA_BENCH_QUICK=1` there are
+//! few laps, no waiting for a quiet core, and no Criterion. So a minute shows that a bench works.
 
 // Each bench compiles it again and needs a part of it.
 #![allow(dead_code, unused_imports)]
@@ -33,24 +32,24 @@ pub use cores::stay_on;
 pub use crew::{Crew, Gate};
 use crew::{Lap, Ran, Together, Work, disturbance, waited_for_a_core};
 
-/// How often a lap that was disturbed is run again, and how often that may happen for
-/// each lap of a contestant, so that a race ends on a busy machine too.
+/// How often a disturbed lap is run again, at most. And how many repetitions a contestant
+/// may have for each of its laps on average, so that a race also ends on a busy machine.
 const RETRIES: usize = 8;
 const RETRIES_PER_LAP: usize = 3;
 
 static QUICK: AtomicBool = AtomicBool::new(false);
 
-/// Makes this run one that is only to show that everything works.
+/// Makes this run a quick one, which only shows that everything works.
 pub fn be_quick() {
     QUICK.store(true, Ordering::Relaxed);
 }
 
-/// Whether this run is only to show that everything works.
+/// Whether this is a quick run, which only shows that everything works.
 pub fn quick() -> bool {
     QUICK.load(Ordering::Relaxed) || env::var_os("BRAMA_BENCH_QUICK").is_some()
 }
 
-/// Keeps what two threads write apart.
+/// A value on cache lines of its own.
 #[repr(align(128))]
 pub struct Apart<T>(pub T);
 
@@ -69,11 +68,11 @@ struct Contestant<'a> {
 
 enum Run<'a> {
     Laps(Box<Work<'a>>),
-    /// Does something so many times, in its own way, and says how long it took.
+    /// Does something so many times, and returns how long that took.
     Custom(Box<dyn Fn(u64) -> Duration + Sync + 'a>),
 }
 
-/// What a contestant has reached.
+/// The result of a contestant.
 #[derive(Clone, Debug)]
 pub struct Timed {
     pub name: String,
@@ -108,13 +107,14 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Laps of another number and length: longer ones for what outgrows the caches.
+    /// Sets the number and length of laps: longer ones for
+    /// operations on more memory than the caches hold.
     pub fn laps(mut self, laps: usize, length: Duration) -> Self {
         (self.laps, self.length) = (laps, length);
         self
     }
 
-    /// The general form: `make` makes what thread `who` does.
+    /// Adds a contestant in the general form: `make` returns the operation of thread `who`.
     pub fn made<T, F: FnMut(u64) -> T>(
         mut self,
         name: &str,
@@ -130,20 +130,20 @@ impl<'a> Race<'a> {
         self
     }
 
-    /// One thread: `operation` gets the number of its turn.
+    /// Adds a contestant with one thread. `operation` gets the number of the turn.
     pub fn one<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + Copy + 'a) -> Self {
         self.made(name, 1, move |_| operation)
     }
 
-    /// With one thread, and with two on the same thing. The time is that of a turn
-    /// as a thread sees it.
+    /// Adds a contestant with one thread, and with two on the same
+    /// object. The time is that of a turn, as one thread sees it.
     pub fn both<T>(self, name: &str, operation: impl Fn(u64) -> T + Sync + Copy + 'a) -> Self {
         self.made(name, 1, move |_| operation)
             .made(name, 2, move |_| operation)
     }
 
-    /// With one thread, with two on the same circuit, and with two that have a
-    /// circuit each.
+    /// Adds a contestant with one thread, with two on the
+    /// same circuit, and with two that have a circuit each.
     pub fn circuits<C: Sync, T>(
         self,
         name: &str,
@@ -170,12 +170,12 @@ impl<'a> Race<'a> {
         self
     }
 
-    /// Runs all, prints and keeps what came of it.
+    /// Runs all contestants, and prints and keeps the results.
     pub fn run(self) {
         self.run_after(|_, _| {});
     }
 
-    /// The same, after Criterion has seen all of them.
+    /// The same as [`Race::run`], after Criterion has measured all contestants.
     pub fn run_with(self, criterion: &mut Criterion) {
         if quick() {
             return self.run();
@@ -209,7 +209,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Runs each contestant for a turn, to see that it does.
+    /// Runs each contestant for one turn, to show that it works.
     pub fn once(self) {
         thread::scope(|scope| {
             let crew = self.crew(scope);
@@ -219,12 +219,12 @@ impl<'a> Race<'a> {
         });
     }
 
-    /// Runs all, prints what came of it, and keeps nothing.
+    /// Runs all contestants, prints and returns the results, and keeps none.
     pub fn measured(self) -> Vec<Timed> {
         self.measure(|_, _| {})
     }
 
-    /// The same, after `before` has seen each of them.
+    /// Runs all contestants, after `before` has run for each. Prints and returns the results.
     fn measure(self, mut before: impl FnMut(&Contestant, &dyn Fn(u64) -> f64)) -> Vec<Timed> {
         let all = &self.contestants;
         let laps = if quick() {
@@ -255,7 +255,7 @@ impl<'a> Race<'a> {
 
     fn crew<'scope, 'c: 'scope>(&self, scope: &'scope Scope<'scope, '_>) -> Crew<'c> {
         let most = self.contestants.iter().map(|one| one.threads).max();
-        // On every core, to look how quiet it is.
+        // One thread for each core, to measure how quiet all of them are.
         Crew::new(scope, most.unwrap_or(0).max(cores::count()))
     }
 
@@ -278,7 +278,7 @@ impl<'a> Race<'a> {
 }
 
 impl Timed {
-    /// As it is kept.
+    /// The row of the results file.
     pub fn row(&self) -> Value {
         json!({
             "name": self.name, "threads": self.threads, "ns": self.ns,
@@ -287,7 +287,7 @@ impl Timed {
     }
 }
 
-/// What is added to the name of a contestant whose threads share nothing.
+/// The end of the name of a contestant whose threads share nothing.
 pub const EACH: &str = ", a circuit each";
 
 fn threads(count: usize) -> String {
@@ -301,7 +301,7 @@ impl Contestant<'_> {
             Run::Laps(work) => crew.run(self.threads, &**work, turns),
             Run::Custom(run) => {
                 let count = turns.end - turns.start;
-                // Whatever threads it has: on any of the cores.
+                // The contestant may have threads on any core, so all cores have to be quiet.
                 let before = crew.run(cores::count(), &|_, lap| lap.repeat(|_| ()), 0..0);
                 let waited = waited_for_a_core();
                 let elapsed = run(count);
@@ -316,7 +316,7 @@ impl Contestant<'_> {
         }
     }
 
-    /// How many turns fill a lap; also the warm-up.
+    /// Returns how many turns fill a lap. Also warms the contestant up.
     fn calibrate<'c>(&'c self, crew: &Crew<'c>, length: Duration) -> u64 {
         let length = length.as_nanos() as f64;
         let mut iterations = 64;
@@ -338,7 +338,7 @@ impl Score {
             one.lap(crew, first..self.next)
         };
         let mut best = lap();
-        // More threads than cores wait for each other, and that is no disturbance.
+        // If there are more threads than cores, threads wait for a core in any case.
         let avoidable = one.threads <= cores::count();
         for _ in 0..RETRIES.min(self.retries) {
             if best.disturbance <= 1.0 || !avoidable {
@@ -370,15 +370,15 @@ impl Score {
     }
 }
 
-/// The filter, and whether this is a measurement: cargo says so, and otherwise
-/// everything runs once, to see that it does.
+/// The filter, and whether to measure. Cargo passes `--bench` if
+/// so. Otherwise everything runs once, to show that it works.
 pub fn arguments() -> (Option<String>, bool) {
     let mut arguments = env::args().skip(1);
     let measuring = env::args().any(|argument| argument == "--bench");
     (arguments.find(|text| !text.starts_with('-')), measuring)
 }
 
-/// Criterion, brief: what is kept comes from the race.
+/// Criterion with short measurements, since the results that are kept come from the race.
 pub fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(50))

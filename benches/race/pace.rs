@@ -1,12 +1,11 @@
 //! Whether a core is quiet: how fast it is at a fixed piece of arithmetic.
 //!
-//! The system tells when a thread had to wait for a core, and knows nothing of the other
-//! half of the core: a virtual machine's cores are hardware threads, and a neighbour on
-//! the same core takes up to half of what it can do, for a tenth of a second or for
-//! minutes. Contestants that keep the core busy suffer more from that than those that
-//! wait for memory or for a locked instruction, so that not even ratios hold. The piece
-//! keeps several independent chains going and touches no memory: alone on its core it
-//! takes the same every time.
+//! The system says how long a thread had to wait for a core. It does not know what else runs
+//! on that core: a virtual machine's cores are hardware threads, and a neighbour on the same
+//! physical core may take up to half of its speed, for a tenth of a second or for minutes.
+//! That slows contestants that keep the core busy more than those that wait for memory or for
+//! a locked instruction, so even ratios change. The piece of arithmetic has several
+//! independent chains and touches no memory. Alone on its core it always takes the same time.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,22 +13,22 @@ use std::time::{Duration, Instant};
 
 use super::quick;
 
-/// As many times as long as ever: no longer quiet.
+/// A core is quiet if the piece takes at most so many times its best time.
 pub const QUIET: f64 = 1.15;
 
-/// How long a thread waits for its core to be quiet, and how long all together in a
-/// process, so that a bench ends on a machine that never is.
+/// How long a thread waits for its core to be quiet, and how long all threads of
+/// a process wait together. So a bench ends even if the machine is never quiet.
 const PATIENCE: Duration = Duration::from_millis(30);
 const PATIENCE_IN_ALL: Duration = Duration::from_secs(90);
 
-/// How long a core's best pace is looked for before it is measured.
+/// How long the best time of a core is searched for before the first measurement on it.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
-/// What the piece took at its best, in ns, by core: cores are not alike.
+/// The best time of the piece on each core, in ns, since cores differ.
 static BEST: [AtomicU64; 64] = [const { AtomicU64::new(u64::MAX) }; 64];
 
-/// How many times as long as ever the piece takes now. The better of two tries, since an
-/// interrupt is no neighbour.
+/// How many times its best time the piece takes now. The
+/// better of two tries, so that an interrupt does not count.
 pub fn pace() -> f64 {
     let best = &BEST[this_core() % BEST.len()];
     let keep = |now: u64| best.fetch_min(now, Ordering::Relaxed).min(now);
@@ -45,13 +44,13 @@ pub fn pace() -> f64 {
 
 fn this_core() -> usize {
     #[cfg(target_os = "linux")]
-    // SAFETY: it takes nothing; -1 where the system does not know.
+    // SAFETY: the call takes no arguments. It returns -1 if the system does not know.
     return unsafe { libc::sched_getcpu() }.max(0) as usize;
     #[cfg(not(target_os = "linux"))]
     0
 }
 
-/// Waits until the core is quiet, or no longer, and says how quiet it is.
+/// Waits until the core is quiet, or until the patience is over. Returns the pace.
 pub fn await_quiet() -> f64 {
     static WAITED: AtomicU64 = AtomicU64::new(0);
     let start = Instant::now();
@@ -72,10 +71,10 @@ pub fn await_quiet() -> f64 {
     }
 }
 
-/// Some 15 µs, in ns.
+/// Runs the piece of arithmetic, some 15 µs. Returns its time in ns.
 fn piece() -> u64 {
     let start = Instant::now();
-    // Of different kinds, so that they don't become one vector.
+    // Chains of different kinds, so that the compiler makes no vector of them.
     let (mut a, mut b, mut c, mut d, mut e, mut f) = black_box((1, 2, 3, 4, 5, 6));
     for i in 0..10_000_u64 {
         a = (a ^ i).wrapping_add(1);

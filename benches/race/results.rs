@@ -1,5 +1,5 @@
-//! What a run has measured: a folder for each run in `target/brama-bench/runs`, with a file for each
-//! bench.
+//! The results of a run: each run has a folder in
+//! `target/brama-bench/runs`, with a file for each bench.
 //!
 //! A run is what one command of cargo starts. So a run of one bench, or of a part of one, never
 //! mixes with what another run has measured, and the last bench, `summary`, can tell whether a run
@@ -17,7 +17,7 @@ use super::machine;
 /// A bench's groups by name, and each group's rows.
 pub type Groups = Map<String, Value>;
 
-/// The name of the file that says of which machine a run is.
+/// The name of the file that describes the machine of a run.
 const MACHINE: &str = "machine.json";
 
 /// The folder of all runs. All benches are built into the same target folder.
@@ -33,8 +33,8 @@ pub fn this_run() -> PathBuf {
     folder().join("runs").join(name())
 }
 
-/// The cargo that started this process, and when it did; a process that cargo did not start is a run
-/// of its own.
+/// The name of the run: the cargo process that started this one, and when
+/// that began. A process that cargo did not start is a run of its own.
 fn name() -> String {
     #[cfg(unix)]
     {
@@ -54,7 +54,7 @@ fn name() -> String {
     format!("alone-{}", process::id())
 }
 
-/// Keeps the rows of one group of this bench, and how long the bench has taken up to there.
+/// Keeps the rows of one group of this bench, and how long the bench has taken so far.
 pub fn keep(group: &str, rows: &[Value]) {
     let run = this_run();
     fs::create_dir_all(&run).expect("the target folder can be written");
@@ -79,7 +79,7 @@ pub fn keep(group: &str, rows: &[Value]) {
     write(&run.join(MACHINE), &machine);
 }
 
-/// How old this process is, where the system says so.
+/// How old this process is. `None` if the system does not say.
 fn seconds() -> Option<u64> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
@@ -90,7 +90,7 @@ fn seconds() -> Option<u64> {
     Some((uptime - started / 100.0) as u64)
 }
 
-/// The machine of a run, and the groups of each bench; nothing if it is not there.
+/// The machine of a run, and the groups of each bench. Both are empty if there is no such run.
 pub fn of(run: &Path) -> (Groups, Map<String, Value>) {
     let mut benches = Map::new();
     for file in fs::read_dir(run).into_iter().flatten().flatten() {

@@ -1,5 +1,5 @@
-//! What one run has measured, to be asked for: fresh from the run, or from the results file of a kind
-//! of machine (`benches/results`).
+//! The results of one run, and queries for them. They come from the run's
+//! folder, or from the results file of a kind of machine (`benches/results`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ pub struct Book {
 pub struct Row<'a>(&'a Value);
 
 impl Book {
-    /// What the benches of a run have kept in its folder.
+    /// Reads what the benches of a run have kept in its folder.
     pub fn of_run(folder: &Path) -> Self {
         let (machine, results) = results::of(folder);
         Book { machine, results }
@@ -40,7 +40,7 @@ impl Book {
         })
     }
 
-    /// The results file: a line for each measurement, so that it diffs well.
+    /// The text of the results file: a line for each measurement, so that it diffs well.
     pub fn text(&self) -> String {
         let mut machine = self.machine.clone();
         machine.remove("quick");
@@ -66,7 +66,7 @@ impl Book {
         self.results.is_empty()
     }
 
-    /// Whether the run was only to show that everything works.
+    /// Whether the run was a quick one, which only shows that everything works.
     pub fn is_quick(&self) -> bool {
         self.machine.get("quick") == Some(&json!(true))
     }
@@ -104,7 +104,7 @@ impl Book {
         machine::label(&self.machine)
     }
 
-    /// What the figures depend on, or "unknown".
+    /// A fact that the figures depend on, or "unknown".
     pub fn machine(&self, what: &str) -> String {
         match self.machine.get(what) {
             Some(Value::String(text)) => text.clone(),
@@ -124,7 +124,7 @@ impl Book {
         self.results.iter().flat_map(of_bench).collect()
     }
 
-    /// The rows of a group, in their order; none where it was not measured.
+    /// The rows of a group, in order. None if the group was not measured.
     pub fn group(&self, bench: &str, group: &str) -> Vec<Row<'_>> {
         let rows = self
             .results
@@ -187,25 +187,25 @@ impl<'a> Row<'a> {
         self.0[field].as_f64()
     }
 
-    /// How many of its laps stayed disturbed, of how many.
+    /// How many of its laps stayed disturbed, and how many laps it had.
     pub fn disturbed(self) -> (u64, u64) {
         let count = |field: &str| self.0[field].as_u64().unwrap_or(0);
         (count("disturbed"), count("laps"))
     }
 
-    /// Neither ours nor a floor, and on the same thing as the others.
+    /// Whether the row is neither brama nor a floor, and its threads share one object.
     pub fn is_peer(self) -> bool {
         let name = self.name();
         !name.starts_with("brama") && !name.starts_with("floor: ") && !name.ends_with(EACH)
     }
 }
 
-/// The name of a floor without the word.
+/// The name without the prefix of a floor.
 pub fn plain(name: &str) -> &str {
     name.strip_prefix("floor: ").unwrap_or(name)
 }
 
-/// Three digits that matter.
+/// The number with three significant digits.
 pub fn digits(number: f64) -> String {
     match number.abs() {
         size if size < 9.995 => format!("{number:.2}"),
@@ -214,7 +214,7 @@ pub fn digits(number: f64) -> String {
     }
 }
 
-/// A limit: 2, 0.8, or 1/15.
+/// The text of a limit: 2, 0.8, or 1/15.
 pub fn limit(limit: f64) -> String {
     let inverse = 1.0 / limit;
     if limit < 1.0 && (inverse - inverse.round()).abs() < 1e-9 {
@@ -224,7 +224,7 @@ pub fn limit(limit: f64) -> String {
     }
 }
 
-/// A ratio: 2.30, or well below one 1/4.50.
+/// The text of a ratio: 2.30, or 1/4.50 if it is well below one.
 pub fn ratio(ratio: f64) -> String {
     if ratio < 0.67 {
         format!("1/{}", digits(1.0 / ratio))

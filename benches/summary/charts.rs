@@ -42,7 +42,7 @@ pub const TITLES: [(&str, &str); 6] = [
     ),
 ];
 
-/// All charts of a whole run of which the figures are there: names of files, and what they contain.
+/// All charts of a whole run: the names of the files, and their contents.
 pub fn of_machine(book: &Book) -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     let mut all = Vec::new();
     for (name, title) in TITLES {
@@ -60,7 +60,7 @@ pub fn of_machine(book: &Book) -> Result<Vec<(&'static str, String)>, Box<dyn Er
     Ok(all)
 }
 
-/// Charts of a run of `threads`: names of files, and what they show.
+/// The charts of a run of `threads`: the names of the files, and the titles.
 pub fn of_threads_titles(book: &Book) -> Vec<(String, String)> {
     let groups = book.groups().into_iter();
     let titles = groups.map(|(_, group)| {
@@ -136,7 +136,7 @@ fn calls(book: &Book, group: &str) -> Dots {
         }
     }
     let of = |name: &str, threads| book.ns("hot_path", group, name, threads);
-    // Ours first, then by the time of one thread.
+    // brama first, then by the time of one thread.
     names.sort_by(|one, other| {
         let place = |name: &str| (!name.starts_with("brama"), of(name, 1).unwrap_or(f64::MAX));
         place(one)

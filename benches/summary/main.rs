@@ -1,14 +1,14 @@
-//! What all of it amounts to. `cargo bench -p brama-bench` ends here.
+//! The summary of all benches. `cargo bench -p brama-bench` runs it last.
 //!
-//! Prints each target beside what was reached. After a whole run it writes the results file of this
-//! kind of machine (`benches/results`); a run of one bench, or of a part of one, changes none. Then it
-//! writes what the documentation says of all results files: the pages and charts in
-//! `src/docs/figures`, and parts of the README and of the chapter on performance.
+//! Prints each target beside the figure that was reached. After a whole run it writes the results
+//! file of this kind of machine (`benches/results`). A run of one bench, or of a part of one,
+//! changes no results file. Then it writes the documentation of all results files: the pages and
+//! charts in `src/docs/figures`, and parts of the README and of the chapter on performance.
 //!
 //! - `cargo bench -p brama-bench --bench summary` writes the same again, from the latest whole run and
 //!   the results files.
 //! - `-- --check` compares, and writes nothing. It needs no measurements.
-//! - `-- --add FILE` takes in what the program `threads` has written on another machine.
+//! - `-- --add FILE` adds the results that the program `threads` has written on another machine.
 
 #[path = "../page.rs"]
 mod page;
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let wants = |flag: &str| env::args().any(|argument| argument == flag);
     if !wants("--bench") || wants("--check") {
-        // As a test it compares, too.
+        // As a test it compares, as with `--check`.
         return check(&root);
     }
     if wants("--add") {
@@ -75,8 +75,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The run that this is the end of, if anything was measured in it; or else the latest whole one, or
-/// else the latest.
+/// The run that this process ends, if anything was measured in it.
+/// Otherwise the latest whole run, or if there is none the latest run.
 fn latest_run() -> Book {
     let this = Book::of_run(&results::this_run());
     if !this.is_empty() {
@@ -128,7 +128,7 @@ fn check(root: &Path) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A copy of what is written, for a run that is only a trial.
+/// A folder with copies of the files that the summary writes, for a quick run.
 fn trial(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let trial = results::folder().join("trial");
     let _ = fs::remove_dir_all(&trial);

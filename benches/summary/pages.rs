@@ -1,8 +1,9 @@
-//! What the documentation says of the results, for each kind of machine and for all: made from the
-//! results files alone, so that it can be compared without measuring.
+//! The documentation of the results, for each kind of machine and for all. It is
+//! made from the results files alone, so that it can be compared without measuring.
 //!
-//! Why a results file and a page of it? A page is for readers: rounded, in sentences, beside targets
-//! that may change. From the results it can be written again, for machines too that are not there.
+//! Why both a results file and a page? A page is for readers: it has
+//! rounded figures and sentences, and targets that may change. It can
+//! be written again from the results file, even without the machine.
 
 use std::fs;
 use std::io;
@@ -18,7 +19,7 @@ use crate::targets::{self, Target};
 /// The results files, from the root of the source.
 pub const RESULTS: &str = "benches/results";
 const FIGURES: &str = "src/docs/figures";
-/// What another bench writes there.
+/// The files in that folder that another bench writes.
 const NOT_OURS: [&str; 1] = ["outages.md"];
 
 const README: [&str; 2] = [
@@ -44,7 +45,7 @@ const OF_THREADS: [&str; 2] = [
     "available-by-name",
 ];
 
-/// What is before the label of a machine where the figures are those of `threads`.
+/// The prefix of a machine's label in headings of the figures of `threads`.
 pub const THREADS: &str = "Threads, ";
 
 impl Machines {
@@ -74,8 +75,8 @@ impl Machines {
         Ok(machines)
     }
 
-    /// Everything that is to be said, and of what else lies there, which is of machines that have no
-    /// results any more.
+    /// All pages and charts. And the other files in the folder:
+    /// they belong to machines that have no results any more.
     pub fn pages(
         &self,
         root: &Path,
@@ -133,7 +134,7 @@ impl Machines {
         Ok((pages, left))
     }
 
-    /// Each target beside what was reached, a column for each machine.
+    /// Each target beside the figures that were reached, a column for each machine.
     fn overview(&self) -> String {
         let mut text = String::from(
             "Each target, and the ratio or the time that was reached on each kind of machine. **Bold: not \
@@ -187,7 +188,8 @@ impl Machines {
         whole.chain(threads).collect()
     }
 
-    /// In these pages the first definition of a link counts, and a machine is a heading.
+    /// The part of the chapter. Its links lead to headings. They are defined
+    /// before the pages are included, since the first definition of a link counts.
     fn for_the_chapter(&self) -> String {
         let mut text = String::new();
         for slug in self.slugs() {
@@ -261,7 +263,7 @@ pub fn file_name(book: &Book, of_threads: bool) -> String {
     format!("{}.json", slug(&heading))
 }
 
-/// With which version, on which machine, and when.
+/// The version, the machine and the day of a run.
 pub fn taken(book: &Book) -> String {
     let mut text = format!("brama {} on {}", book.machine("brama"), book.label());
     if book.machine("date") != "unknown" {
@@ -270,7 +272,7 @@ pub fn taken(book: &Book) -> String {
     text
 }
 
-/// How the figures of a page came to be, as far as it is known.
+/// The conditions under which the figures of a page were measured, as far as they are known.
 fn conditions(book: &Book, command: &str, lower: &str) -> String {
     let known = |before: &str, what: &str| match book.machine(what) {
         unknown if unknown == "unknown" => String::new(),

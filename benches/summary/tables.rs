@@ -1,4 +1,5 @@
-//! Which questions the benches answer, and the table of each: what a whole run has to have measured.
+//! The questions that the benches answer, and a table
+//! for each. A whole run has measured all of them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use crate::race::EACH;
 
 /// A table of the page of a kind of machine.
 struct Question {
-    /// With the unit.
+    /// The title, with the unit.
     title: &'static str,
     bench: &'static str,
     groups: &'static [&'static str],
@@ -225,7 +226,7 @@ const QUESTIONS: &[Question] = {
     ]
 };
 
-/// What a whole run has measured, and this one has not.
+/// What this run lacks to be a whole one.
 pub fn missing(book: &Book) -> Vec<String> {
     let groups = book.groups();
     let wanted = wanted().filter(|wanted| !groups.contains(wanted));
@@ -241,7 +242,7 @@ fn wanted() -> impl Iterator<Item = (&'static str, &'static str)> {
         .flat_map(|question| question.groups.iter().map(|group| (question.bench, *group)))
 }
 
-/// All tables, also of groups that no question is about.
+/// All tables, including those of groups that no question names.
 pub fn all(book: &Book) -> String {
     let asked: BTreeSet<_> = wanted().collect();
     let others = book.groups();
@@ -274,7 +275,7 @@ pub fn of_threads(book: &Book) -> String {
     tables.collect()
 }
 
-/// Nothing if a group was not measured.
+/// The text of a table. Empty if a group was not measured.
 fn table(book: &Book, title: &str, groups: &[Vec<Row<'_>>], layout: Layout) -> String {
     if groups.iter().any(Vec::is_empty) {
         return String::new();
@@ -345,7 +346,8 @@ fn number(value: Option<f64>) -> String {
     value.map_or(String::new(), digits)
 }
 
-/// More threads than cores take turns, which says little of a library.
+/// The heading of a column. If there are more threads than processors
+/// it says so: they take turns, which says little about a library.
 fn threads(book: &Book, count: u64) -> String {
     match book.processors() {
         processors if count > processors => format!("{count} threads on {processors} cores"),
@@ -371,7 +373,7 @@ fn names_as_they_are<'a>(rows: &[Row<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// The same, without what says that each thread has a circuit of its own.
+/// The names in their order, each once, without the ending for a circuit of each thread.
 fn names<'a>(rows: &[Row<'a>]) -> Vec<&'a str> {
     let mut names = names_as_they_are(rows);
     for name in &mut names {
@@ -388,14 +390,14 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// With a title of its own.
+    /// A table with a title.
     pub fn new(title: &str) -> Self {
         Sheet {
             text: format!("\n## {title}\n\n"),
         }
     }
 
-    /// Without one.
+    /// A table without a title.
     pub fn bare() -> Self {
         Sheet {
             text: String::new(),

@@ -1,4 +1,4 @@
-//! What was aimed at, and what was reached.
+//! The targets, and the figures that were reached.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::book::{Book, digits, limit, plain, ratio};
 
-/// An aim.
+/// A target for one contestant.
 pub struct Target {
     pub what: &'static str,
     /// Bench, group, contestant, threads.
@@ -33,7 +33,7 @@ enum Aim {
     Bytes(f64, &'static str),
 }
 
-/// What became of it.
+/// The figures that were reached for a target.
 pub struct Reached {
     pub here: String,
     pub beside: String,
@@ -47,12 +47,13 @@ const WAVERING: f64 = 1.05;
 const LOAD: &[&str] = &["floor: atomic load"];
 const CALL: &[&str] = &["floor: fetch_add", "floor: coarse clock"];
 const NAME: &[&str] = &["floor: reading and hashing the name"];
-/// What a call of C's is compared with: the same of Rust's, and what it takes to call a
-/// function of a loaded library, for each function that is called.
+/// A call from C is compared with the same call from Rust, plus a
+/// bare call of a loaded function for each function that it calls.
 const BARE: &str = "a bare call";
-/// What an event of a batch is compared with.
+/// The contestant that an event of a batch is compared with.
 const PUSH: &str = "floor: made and pushed behind a lock";
-/// "Close to": an event is also popped from the ring, compared, numbered, dated and counted.
+/// How many times [`PUSH`] an event may take, since it is also
+/// popped from the ring, compared, numbered, dated and counted.
 const PUSHES: f64 = 3.0;
 const WORD: &[&str] = &["floor: and one word at that place"];
 
@@ -277,7 +278,7 @@ impl Target {
         self.aim.to_string()
     }
 
-    /// None if it was not measured.
+    /// The figures of a run. `None` if the target was not measured.
     pub fn reached(&self, book: &Book) -> Option<Reached> {
         let (bench, group, name, threads) = self.ours;
         let ns = |name: &str, threads| book.ns(bench, group, name, threads);
@@ -343,7 +344,7 @@ impl Target {
     }
 }
 
-/// All of it, for a terminal.
+/// The table of all targets, for a terminal.
 pub fn table(book: &Book) -> Table {
     let mut table = Table::new();
     let line = LineStyle::none().fill('─').junction('─');

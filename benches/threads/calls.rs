@@ -14,7 +14,7 @@ use crate::race::{Apart, Race, Timed};
 
 pub struct Operation {
     pub name: &'static str,
-    /// For each number of threads, on one circuit or on a circuit each.
+    /// Measures it with each number of threads, on one circuit or on a circuit each.
     pub run: fn(Race<'_>, &[usize], bool) -> Vec<Timed>,
 }
 
@@ -37,7 +37,7 @@ pub const ALL: [Operation; 4] = [
     },
 ];
 
-/// One for each thread.
+/// Makes one for each thread.
 fn all<C>(counts: &[usize], make: impl Fn(usize) -> C) -> Vec<Apart<C>> {
     let most = counts.iter().copied().max().unwrap_or(1);
     (0..most).map(|who| Apart(make(who))).collect()
@@ -50,7 +50,7 @@ fn connections(brama: &Brama, counts: &[usize]) -> Vec<Apart<Connection>> {
     })
 }
 
-/// With each number of threads.
+/// Adds a contestant with each number of threads.
 fn add<'a, C: Sync, T>(
     mut race: Race<'a>,
     name: &str,
@@ -87,7 +87,7 @@ fn available(race: Race<'_>, counts: &[usize], each: bool) -> Vec<Timed> {
     .measured()
 }
 
-/// What others make of a call with this answer; `opened` by so many failures.
+/// The other breakers of a call, one circuit for each thread.
 struct Peers<F, S> {
     recloser: Vec<Apart<Recloser>>,
     failsafe: Vec<Apart<F>>,
@@ -131,7 +131,7 @@ where
         })
     }
 
-    /// A service is used through a clone for each thread, as services are.
+    /// Each thread uses a clone of the service, as is usual for services.
     fn tower<'a>(&'a self, mut race: Race<'a>, how: (&[usize], bool), answer: Answer) -> Race<'a> {
         let (counts, each) = how;
         for count in counts {
@@ -143,7 +143,7 @@ where
         race
     }
 
-    /// Lets all of them see failures, and asserts that they are open.
+    /// Opens all circuits by failures, and asserts that they reject.
     fn open(&self) {
         let fails = || Err::<(), _>(Failed);
         let succeeds = || Ok::<_, Failed>(());
@@ -177,8 +177,7 @@ fn guarded(race: Race<'_>, counts: &[usize], each: bool, answer: Answer) -> Vec<
     peers.tower(race, how, answer).measured()
 }
 
-/// An open circuit of tower-resilience answers a second thread by a sleep, which needs a runtime: it
-/// is not measured.
+/// Without tower-resilience: its open circuit makes a second thread sleep, which needs a runtime.
 fn rejected(race: Race<'_>, counts: &[usize], each: bool) -> Vec<Timed> {
     let brama = Brama::builder().build().expect("valid");
     let connections = connections(&brama, counts);

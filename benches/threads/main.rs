@@ -1,6 +1,6 @@
-//! What more threads cost, from 1 to 16: one program that needs nothing but itself.
+//! What more threads cost, from 1 to 16: a program without dependencies at run time.
 //!
-//! Linked statically it runs on a machine that has neither Rust nor this source:
+//! If it is linked statically, it runs on a machine that has neither Rust nor this source:
 //!
 //! ```sh
 //! RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p brama-bench --bin threads \
@@ -8,15 +8,16 @@
 //! target/x86_64-unknown-linux-gnu/release/threads        # on the other machine: some three minutes
 //! ```
 //!
-//! Five operations, each beside the same of other libraries: on one circuit that all threads share,
-//! and on a circuit for each; by name, on the same thousand names. The contestants take turns, as in
-//! the other benches (`race`). A time is that of one operation as one of the threads sees it, so what
-//! scales perfectly stays as it is.
+//! It measures five operations, each beside those of other libraries. Four are on
+//! one circuit that all threads share, and on a circuit for each thread. The fifth
+//! is by name, on the same thousand names. The contestants take turns, as in the
+//! other benches (`race`). A time is that of one operation, as one of the threads
+//! sees it. So the time of an operation that scales perfectly does not grow.
 //!
-//! - `--threads 1,2,4`: these numbers of threads. Otherwise 1, 2, 4, 8, 12 and 16, as far as there are
-//!   cores. With more threads than cores they take turns, which is no measure of a library; such
-//!   columns are marked.
-//! - `--quick`: few laps, to see that it works.
+//! - `--threads 1,2,4`: these numbers of threads. Otherwise those of 1, 2, 4, 8,
+//!   12 and 16 for which there are cores. If there are more threads than cores
+//!   they take turns, which says little about a library. Such columns are marked.
+//! - `--quick`: few laps, to show that it works.
 //! - `--out FILE`: where the results go; otherwise `threads.json` in the current folder.
 //!
 //! `cargo bench -p brama-bench --bench summary -- --add threads.json` makes a page and charts of it.

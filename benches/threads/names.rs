@@ -1,5 +1,5 @@
-//! Asking by name: all threads ask for the same thousand names, in the same random order, at a
-//! distance from each other.
+//! `available` by name: all threads look up the same thousand
+//! names, in the same random order, at a distance from each other.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! The threads of the library, as the system shows them: which signals they block, what
-//! they are called, and what a manager does where there is no thread to be had.
+//! The threads of the library, as the system shows them: which signals they
+//! block, their names, and what a manager does if the system refuses it a thread.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::common::forks::{check, in_child, same, soon};
 use crate::common::{alone, ms};
 use brama::{Brama, Error, EventType, State};
 
-/// A line of a thread's status, by the thread's name.
+/// One field of the status of each thread, with the thread's name.
 fn of_threads(field: &str) -> Vec<(String, String)> {
     let tasks = fs::read_dir("/proc/self/task").expect("linux").flatten();
     let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
@@ -31,8 +31,8 @@ fn drivers() -> Vec<(String, String)> {
     masks
 }
 
-/// What a thread can block at most: all but SIGKILL and SIGSTOP, and but the two that the
-/// C library keeps for itself.
+/// The signals that a thread can block: all except SIGKILL and
+/// SIGSTOP, and except the two that the C library keeps for itself.
 fn everything() -> u64 {
     let bit = |signal: i32| 1_u64 << (signal - 1);
     let never = bit(libc::SIGKILL) | bit(libc::SIGSTOP) | bit(32) | bit(33);
@@ -44,7 +44,7 @@ fn everything() -> u64 {
 #[test]
 fn the_library_s_threads_block_all_signals_and_have_a_name() {
     let _alone = alone();
-    // In a child, which has no threads of the tests.
+    // In a child, since it has none of the other tests' threads.
     in_child(|| {
         same("threads", of_threads("Tgid").len(), 1)?;
         let managers: Vec<_> = (0..3)
@@ -63,14 +63,14 @@ fn the_library_s_threads_block_all_signals_and_have_a_name() {
     });
 }
 
-/// The mask is the thread's before its first instruction, and the starter's is its own
-/// again afterwards.
+/// The new thread has its signal mask before its first instruction.
+/// Afterwards the starting thread has its old mask again.
 #[test]
 fn starting_a_thread_leaves_the_starter_s_signals_as_they_were() {
     let _alone = alone();
     let mine = || {
         let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-        // SAFETY: asks for this thread's mask.
+        // SAFETY: the call only reads this thread's mask, into memory that is large enough.
         unsafe {
             libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr());
             let mask = mask.assume_init();
@@ -92,7 +92,7 @@ fn starting_a_thread_leaves_the_starter_s_signals_as_they_were() {
     drop(brama);
 }
 
-/// A signal that is sent to the process is the host's.
+/// The host handles signals that are sent to the process.
 #[test]
 fn no_signal_is_handled_on_a_thread_of_the_library() {
     let _alone = alone();
@@ -100,7 +100,8 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
     static HANDLED: AtomicU32 = AtomicU32::new(0);
     extern "C" fn handler(_: libc::c_int) {
         let mut name = [0_u8; 16];
-        // SAFETY: a place for a name, of this thread; safe in a handler.
+        // SAFETY: `name` has the 16 bytes that the call
+        // writes, and a signal handler may make a system call.
         unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
         if name.starts_with(b"brama") {
             ELSEWHERE.fetch_add(1, Ordering::SeqCst);
@@ -108,9 +109,10 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
         HANDLED.fetch_add(1, Ordering::SeqCst);
     }
     in_child(|| {
-        // In a child, where this thread is the host's only one. It blocks the
-        // signal: another thread that does not would get it.
-        // SAFETY: installs a handler that may run anywhere.
+        // In a child, where this thread is the only one that the library did not start.
+        // This thread blocks the signal, so any thread that does not block it would get it.
+        // SAFETY: the handler makes a system call and uses
+        // atomics only, so it may interrupt any code.
         unsafe {
             libc::signal(libc::SIGUSR1, handler as *const () as libc::sighandler_t);
             let mut set = std::mem::zeroed::<libc::sigset_t>();
@@ -126,7 +128,7 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
         }
         same("handled elsewhere", ELSEWHERE.load(Ordering::SeqCst), 0)?;
         same("handled too early", HANDLED.load(Ordering::SeqCst), 0)?;
-        // SAFETY: unblocks it for this thread, which gets it now.
+        // SAFETY: changes this thread's mask only. The pending signal is delivered to it now.
         unsafe {
             let mut set = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&mut set);
@@ -139,7 +141,7 @@ fn no_signal_is_handled_on_a_thread_of_the_library() {
 
 // ---- no thread to be had ----
 
-/// From now on this process gets no thread: the system answers EAGAIN.
+/// Makes the system refuse this process any further thread, with EAGAIN.
 fn refuse_threads() {
     const CLONE: u32 = libc::SYS_clone as u32;
     const CLONE3: u32 = libc::SYS_clone3 as u32;
@@ -172,7 +174,7 @@ fn refuse_threads() {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: a filter that is valid during the call, for this process alone.
+    // SAFETY: `filter` and `program` outlive the calls, which change this process only.
     let set = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) == 0
@@ -222,7 +224,7 @@ fn where_no_thread_can_be_started_callbacks_are_refused_and_the_rest_works() {
         let refused = brama.subscribe_batched(all(), 9, |_| ());
         check(refused.is_err(), || "a batch".into())?;
 
-        // A queue is filled by a thread that takes from it, and by `poll`.
+        // A thread that takes from a queue dispatches events first, and so does `poll`.
         let queue = queue_of(&brama, 100);
         let db = brama.register("db", None).expect("a new name");
         same("drained", queue.drain(9).len(), 2)?;
@@ -243,7 +245,7 @@ fn where_no_thread_can_be_started_callbacks_are_refused_and_the_rest_works() {
     });
 }
 
-/// It hung, or could not be shut down.
+/// Without a thread, the child's `poll` and `shutdown` deliver the events.
 #[test]
 fn a_child_where_no_thread_can_be_started_delivers_and_shuts_down() {
     let _alone = alone();
@@ -272,13 +274,13 @@ fn a_child_where_no_thread_can_be_started_delivers_and_shuts_down() {
     assert_eq!(heard.load(Ordering::SeqCst), 0, "those are the child's");
 }
 
-/// How many processes and threads the user of this process may have.
+/// Sets how many processes and threads the user of this process may have.
 fn allow_threads(count: libc::rlim_t) {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a valid place, and then a valid limit.
+    // SAFETY: `limit` is valid for the read and for the write.
     let set = unsafe {
         libc::getrlimit(libc::RLIMIT_NPROC, &mut limit);
         limit.rlim_cur = count.min(limit.rlim_max);
@@ -291,7 +293,7 @@ fn allow_threads(count: libc::rlim_t) {
 fn a_refused_thread_is_tried_again_when_there_are_some() {
     let _alone = alone();
     in_child(|| {
-        // Limits do not hold for root.
+        // Root is exempt from the limit.
         // SAFETY: changes this process alone.
         unsafe { libc::setuid(65_534) };
         allow_threads(0);

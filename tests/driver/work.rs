@@ -1,11 +1,10 @@
 //! What happens without a call: expiries and cleanup by the background thread
 //! or by `poll`, on the machine's clock and on a manual one.
 //!
-//! Looking at a circuit lets its expiry happen, and gives it the time at which it was
-//! due. So the *event* shows whether a driver was there: no caller looks, and the
-//! `expiry` arrives. Where a wake is the point, the driver would otherwise sleep for
-//! ever: cleanup is off, and no other deadline is near. Only what real time is the point
-//! of uses it.
+//! A caller that looks at a circuit makes a due expiry happen, dated to when it was due. So
+//! only the *event* shows that the driver did the work: the `expiry` arrives although no caller
+//! looks. In tests of wakes, cleanup is off and no other deadline is near, so the driver would
+//! sleep for ever without the wake. Tests use real time only where they test real time.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use brama::{
     ManualClock, State, Subscription,
 };
 
-/// Expiries of 1 to 200 ms in no order.
+/// Lengths of 1 to 200 ms in no order.
 fn expiries(count: u64) -> impl Iterator<Item = u64> {
     (0..count)
         .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)
@@ -27,10 +26,10 @@ fn expiries(count: u64) -> impl Iterator<Item = u64> {
 
 // ---- real time ----
 
-/// So long that no test gets there.
+/// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Where the driver, or the polling thread, reports expiries: the connection, and when.
+/// A subscription to expiries, and the connection and time of each that is delivered.
 fn expiries_of(brama: &Brama) -> (Subscription, mpsc::Receiver<(String, Instant)>) {
     let (tell, told) = mpsc::channel();
     let filter = EventFilter::new().types([EventType::Expiry]);
@@ -40,17 +39,17 @@ fn expiries_of(brama: &Brama) -> (Subscription, mpsc::Receiver<(String, Instant)
     (subscription.expect("running"), told)
 }
 
-/// A manager that does nothing by itself but expiries.
+/// A manager that does nothing by itself except expiries.
 fn idle_manager() -> Brama {
     let builder = Brama::builder().inactive_threshold(None);
     builder.build().expect("valid")
 }
 
-/// What its thread is called.
+/// The name of a manager's background thread.
 #[cfg(target_os = "linux")]
 const DRIVER: &str = "brama-driver";
 
-/// Waits until the driver, the only one there is, has gone to sleep.
+/// Waits until the only driver of the process sleeps.
 #[cfg(target_os = "linux")]
 fn wait_until_it_sleeps() {
     wait_until("the driver sleeps", || {
@@ -171,7 +170,8 @@ fn an_earlier_deadline_wakes_a_driver_that_sleeps_until_a_later_one() {
     assert_eq!(late.state(), State::Open);
 }
 
-/// A callback that has begun on the driver's thread and waits inside until it is let go.
+/// Subscribes a callback, and returns once the driver is
+/// inside it. The callback waits until the test sends `()`.
 fn stuck(brama: &Brama) -> (Subscription, mpsc::Sender<()>) {
     let (entered, has_entered) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
@@ -187,17 +187,17 @@ fn stuck(brama: &Brama) -> (Subscription, mpsc::Sender<()>) {
     (subscription, go_on)
 }
 
-/// The driver planned until when it sleeps, then ran a callback. Meanwhile a circuit
-/// opened, and another thread took it from the stack: the driver slept on.
+/// The driver plans how long it sleeps, then runs a callback. Meanwhile a circuit opens,
+/// and another thread may take it from the stack. The driver must still meet the deadline.
 #[test]
 fn what_another_thread_puts_into_the_plan_is_done_on_time() {
     let _alone = alone();
     type Take = fn(&Brama);
     let takes: [Take; 3] = [
-        // It stays on the stack: the driver was awake, and has to look again.
+        // No thread takes the circuit from the stack: the driver was awake, and has to look again.
         |_| (),
         |brama| brama.unregister("other").expect("registered"),
-        // Inside the callback of another manager it does not wait for the driver.
+        // Inside the callback of another manager, `poll` does not wait for the driver.
         |brama| {
             let (poller, _clock) = manager_with(|b| b);
             let other = brama.clone();
@@ -239,7 +239,7 @@ fn advancing_a_manual_clock_wakes_the_driver() {
         clock.advance(ms(500));
         db.success()
             .expect("if no driver was there: half-open, then closed");
-        // Idle from here on, and without a handle; only the driver can remove it.
+        // From here on the connection is idle and has no handle. Only the driver can remove it.
         drop(db);
         wait_until("the driver has removed it", || {
             clock.advance(ms(100));
@@ -295,7 +295,7 @@ fn the_driver_ends_a_ramp_at_the_manual_moment_it_is_due() {
 
 // ---- without a thread ----
 
-/// Expiries that `poll` has delivered, with the time at which it did.
+/// A subscription to expiries, and each that `poll` has delivered, with the time of delivery.
 fn polled_expiries(brama: &Brama, clock: &ManualClock) -> (Subscription, Polled) {
     let polled = Polled::default();
     let (write, clock) = (polled.clone(), clock.clone());

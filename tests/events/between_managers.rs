@@ -1,7 +1,6 @@
-//! No call that user code makes waits for user code of another manager: two managers
-//! whose callbacks, filters or destructors end each other do not hang. What is promised
-//! instead holds as soon as the callback under way has returned. All of it runs with a
-//! deadline.
+//! A call that user code makes never waits for user code of another manager. So two managers
+//! whose callbacks, filters or destructors end each other do not hang. The end of a subscription
+//! then takes effect as soon as the running callback has returned. Each test has a deadline.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
@@ -15,7 +14,7 @@ fn successes() -> EventFilter {
     EventFilter::new().types([EventType::Success])
 }
 
-/// What one manager's user code may end of the other.
+/// What user code of the other manager may end.
 #[derive(Default)]
 struct Side {
     brama: Mutex<Option<Brama>>,
@@ -25,7 +24,7 @@ struct Side {
 
 type End = fn(&Side);
 
-/// Takes it out first: the lock must not be held while it is dropped.
+/// Takes the value out, so that the lock is not held while the value is dropped.
 fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {
     place.lock().expect("no panic").take()
 }
@@ -59,8 +58,8 @@ const ENDS: [(&str, End); 8] = [
     }),
 ];
 
-/// Waits for the other side, once, inside user code: then each is at work while it ends
-/// the other.
+/// Waits once, inside user code, for the other side. So each
+/// side's user code is running while the other side ends it.
 fn meet(both: &Barrier, has_met: &AtomicBool) -> bool {
     let first = !has_met.swap(true, Ordering::SeqCst);
     if first {
@@ -69,8 +68,8 @@ fn meet(both: &Barrier, has_met: &AtomicBool) -> bool {
     first
 }
 
-/// Two managers whose user code ends each other. `place` subscribes so that what it is
-/// given runs as user code of that manager at the first success.
+/// Runs two managers whose user code ends each other. `place` subscribes its
+/// second argument as user code of the manager, to run at the first success.
 fn duel(
     what: String,
     background: bool,
@@ -173,8 +172,8 @@ impl<F: Fn()> Drop for AtTheEnd<F> {
     }
 }
 
-/// The destructors run on the threads that end the subscriptions, and each ends the other
-/// subscription, whose destructor is at work.
+/// Each thread ends a subscription and so runs its destructor. Each destructor
+/// ends the other subscription, while the destructor of that one runs.
 #[test]
 fn destructors_that_end_each_other_do_not_hang() {
     for (name, end) in ENDS {
@@ -202,7 +201,7 @@ fn destructors_that_end_each_other_do_not_hang() {
                         Some(subscription.expect("running"));
                     *own.brama.lock().expect("no panic") = Some(brama);
                 }
-                // By pattern, so that each still finds the other's handle.
+                // By pattern, so that each destructor still finds the other side's handle.
                 let managers = sides
                     .each_ref()
                     .map(|side| side.brama.lock().expect("no panic").clone());
@@ -221,7 +220,8 @@ fn destructors_that_end_each_other_do_not_hang() {
     }
 }
 
-/// What is promised instead: it holds as soon as the callback under way has returned.
+/// A subscription that another manager's callback ends
+/// has ended once its own running callback has returned.
 #[test]
 fn unsubscribed_from_another_s_callback_it_ends_when_the_one_under_way_returns() {
     in_time("a promise", || {
@@ -263,7 +263,7 @@ fn unsubscribed_from_another_s_callback_it_ends_when_the_one_under_way_returns()
     });
 }
 
-/// The rest is done by the driver: subscriptions end, what waits is delivered.
+/// The driver does the rest: it delivers what waits, and ends the subscriptions.
 #[test]
 fn shut_down_from_another_s_callback_it_ends_by_itself() {
     for background in [true, false] {

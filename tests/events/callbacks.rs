@@ -1,6 +1,5 @@
-//! What a callback may do: everything. What could deadlock runs
-//! with a deadline. Callbacks of two managers that end each other are in
-//! `between_managers`.
+//! A callback may call everything. Tests that could deadlock have a deadline.
+//! Callbacks of two managers that end each other are in `between_managers`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
@@ -25,7 +24,7 @@ fn a_callback_that_panics_is_counted_and_the_others_are_served() {
     assert_eq!(brama.event_counts().panics, 9);
 }
 
-/// Found while reading: the panic went through the dispatcher.
+/// Such a panic must not unwind through the dispatcher.
 #[test]
 fn captured_data_that_panics_when_dropped_is_contained() {
     struct Bomb;
@@ -133,7 +132,7 @@ fn a_callback_may_call_everything() {
     }
 }
 
-/// Found while reading: only the innermost manager at work was remembered.
+/// A thread has to remember all managers whose callbacks it runs, not only the innermost one.
 #[test]
 fn managers_may_call_each_other_from_their_callbacks() {
     in_time("the callback", || {
@@ -161,7 +160,8 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
         let subscribe = |own: &Brama, other: &Brama| {
             let (other, mut both) = (other.clone(), Some(both.clone()));
             own.subscribe(all(), move |_| {
-                // The first time, each is inside when they poll each other.
+                // At their first event, both callbacks are
+                // running before either polls the other manager.
                 if let Some(both) = both.take() {
                     both.wait();
                 }
@@ -180,7 +180,7 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
                 });
             }
         });
-        // Each has received its connection at least.
+        // Each has delivered at least one event.
         while [&one, &two]
             .map(|brama| brama.event_counts().delivered)
             .contains(&0)
@@ -191,7 +191,7 @@ fn two_managers_that_poll_each_other_from_their_own_threads_do_not_wait_for_each
     });
 }
 
-/// The closure holds its own subscription; the thread that ends it drops both.
+/// The closure holds its own subscription. The thread that ends the subscription drops both.
 #[test]
 fn a_callback_that_holds_its_own_subscription_can_be_ended_from_outside() {
     in_time("the callback", || {
@@ -231,7 +231,7 @@ fn a_callback_that_shuts_down_ends_it_all_and_what_waits_is_delivered() {
             brama.poll();
             wait_until("it is closed", || queue.is_closed());
             let told = queue.drain(100);
-            // Most found no room in the ring.
+            // Most of the events found the ring full.
             for name in (0..10).map(|n| n.to_string()).chain(["db".into()]) {
                 let of = told.iter().filter(|event| event.connection() == name);
                 assert_eq!(of.count(), 2, "{name}");

@@ -1,15 +1,14 @@
-//! Which events follow from what, in which order, and what they carry.
-//! Who hears of them is in `subscriptions`, how they travel in
-//! `delivery`, under load in `storms::events`. Time is a manual
-//! clock throughout, and nothing runs in the background.
+//! Which events each operation makes, in which order, and what the events
+//! carry. Filters are in `subscriptions`, delivery is in `delivery`, load is in
+//! `storms::events`. Every test has a manual clock and no background thread.
 
 use std::sync::Mutex;
 
 use crate::common::{START, fail, manager, manager_with, ms};
 use brama::{Brama, Connection, Error, Event, EventFilter, EventQueue, OpenFor, Report, State};
 
-/// One line for an event: type, states, failures, the opening's length, when it
-/// was (ms since the start), and the reason.
+/// One line for an event: type, states, failures, the opening's
+/// length, the time (ms since the start), and the reason.
 fn line(event: &Event) -> String {
     let expiry = match event.expiry() {
         Some(expiry) => format!("{}ms", expiry.as_millis()),
@@ -27,7 +26,7 @@ fn line(event: &Event) -> String {
     )
 }
 
-/// A queue that hears of everything and checks what holds of every event.
+/// A queue of all events, and checks that hold for every event.
 struct Watch {
     queue: EventQueue,
     sequence: Mutex<u64>,
@@ -56,7 +55,7 @@ impl Watch {
         events
     }
 
-    /// The events since the last time.
+    /// The events since the last call, a line each.
     fn told(&self) -> Vec<String> {
         self.events().iter().map(line).collect()
     }
@@ -64,7 +63,7 @@ impl Watch {
 
 const DB: (&str, &str) = ("billing", "db");
 
-/// A closed circuit, and a watch that has heard of its registration.
+/// A closed circuit, and a watch that has taken the events of its registration.
 fn watched(brama: &Brama) -> (Connection, Watch) {
     let watch = Watch::new(brama);
     let db = brama.register(DB, None).expect("a new name");
@@ -444,7 +443,7 @@ fn reasons_are_kept_and_metadata_comes_along() {
         assert!(events.iter().all(|event| event.reason() == Some(reason)));
         assert!(!events.iter().any(Event::is_truncated));
     }
-    // Cut at no character's expense.
+    // Characters of several bytes are kept whole.
     for reason in ["ü".repeat(19), "ü".repeat(20), "€".repeat(13)] {
         db.failure(&reason).expect("registered");
         assert_eq!(watch.events()[0].reason(), Some(reason.as_str()));

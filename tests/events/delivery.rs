@@ -1,7 +1,6 @@
-//! How events travel: to callbacks, in batches, to queues that the host
-//! drains. What becomes of them when there is no room is in `overflow`,
-//! what a callback may do in `callbacks`. Nothing runs in the background unless
-//! a test says so.
+//! Delivery of events: to callbacks, in batches, and to queues that the host
+//! drains. Full rings and queues are in `overflow`, what a callback may do
+//! in `callbacks`. Managers have no background thread unless a test says so.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -203,7 +202,7 @@ fn the_descriptor_is_readable_exactly_while_events_wait() {
     let queue = queue_of(&brama, 4);
     let db = brama.register("db", None).expect("a new name");
     brama.poll();
-    // Asked for only now, when two wait already.
+    // The descriptor is made only now, when two events wait already.
     assert!(is_readable(&queue, 0));
     assert_eq!(queue.drain(1).len(), 1);
     assert!(is_readable(&queue, 0));
@@ -248,7 +247,7 @@ fn the_descriptor_wakes_a_sleeping_host() {
     });
 }
 
-/// Found while reading: only what waited in order was looked at.
+/// Events that were put aside make the descriptor readable, too.
 #[cfg(unix)]
 #[test]
 fn the_descriptor_is_readable_while_only_events_put_aside_wait() {

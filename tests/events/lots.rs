@@ -1,5 +1,5 @@
-//! Several events at a time to one queue, and what comes between them: wakes, callbacks, and
-//! subscribers that come and go during a round.
+//! Lots: several events that the dispatcher gives to a queue at a time. And what may
+//! come between them: wakes, callbacks, and subscribers that come and go during a round.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -11,25 +11,25 @@ fn successes() -> EventFilter {
     EventFilter::new().types([EventType::Success])
 }
 
-/// How often the descriptor was made readable since it was unreadable.
+/// How often the descriptor was made readable since it was last read. Reads it.
 #[cfg(target_os = "linux")]
 fn wakes(queue: &EventQueue) -> u64 {
     let descriptor = queue.as_raw_fd().expect("a descriptor");
     let mut count = 0_u64;
-    // SAFETY: eight bytes, and `count` has them.
+    // SAFETY: the call writes eight bytes at most, and `count` has eight.
     match unsafe { libc::read(descriptor, (&raw mut count).cast(), 8) } {
         8 => count,
         _ => 0,
     }
 }
 
-/// Whatever waits and however it waits, the host is woken once.
+/// The host is woken once, whether events wait in order or were put aside.
 ///
 /// Mutation: `a-wake-for-each-event`.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_descriptor_that_is_readable_is_not_made_readable_again() {
-    // With room for one, all others are put aside.
+    // A queue with room for one event puts all others aside.
     for capacity in [1, 4, 1_000] {
         let (brama, _clock) = manager();
         let queue = queue_of(&brama, capacity);
@@ -50,7 +50,7 @@ fn a_descriptor_that_is_readable_is_not_made_readable_again() {
     }
 }
 
-/// One wake is enough for a lot, and those who take wake each other.
+/// The dispatcher makes one wake for a lot. Each thread that takes an event wakes the next thread.
 ///
 /// Mutation: `taking-without-passing-on`.
 #[test]
@@ -60,7 +60,7 @@ fn events_of_one_lot_wake_as_many_as_there_are() {
     for background in [true, false] {
         let brama = Brama::builder().background(background).build().unwrap();
         let db = brama.register("db", None).unwrap();
-        // Keeps the dispatcher until all have happened, so that they come in one lot.
+        // Holds the dispatcher until all events have happened, so that they come in one lot.
         let (release, released) = mpsc::channel::<()>();
         let held = EventFilter::new().types([EventType::CircuitReset]);
         let _holds = brama.subscribe(held, move |_| {
@@ -140,7 +140,8 @@ fn a_queue_does_not_wait_for_a_callback() {
         db.success().expect("registered");
     }
     brama.poll();
-    // A registration is two events. The success, and what came before it.
+    // At the first success: the registration's two events, the reset,
+    // and the success. At the second: the reset and the success.
     assert_eq!(*seen.lock().expect("no panic"), [4, 2]);
 }
 
@@ -184,7 +185,7 @@ fn a_queue_that_a_callback_makes_hears_the_next_event() {
     assert_eq!(heard, [3, 2, 1, 0]);
 }
 
-/// The counts of a lot are those of its events.
+/// A lot counts as many events as it has.
 #[test]
 fn a_lot_that_does_not_fit_is_counted_exactly() {
     let (brama, _clock) = manager();
@@ -197,8 +198,8 @@ fn a_lot_that_does_not_fit_is_counted_exactly() {
     brama.poll();
     let counts = brama.event_counts();
     assert_exact(counts);
-    // Two of the registration and eight more wait. Of the other resets the last one stands for
-    // all.
+    // The registration's two events and eight more wait.
+    // The last of the other resets stands for all of them.
     assert_eq!((counts.dropped, counts.coalesced), (16, 15));
     let heard = queue.drain(100);
     assert_eq!(heard.len(), 11);

@@ -1,5 +1,5 @@
-//! Events: which there are, who hears of them, how they travel, and what becomes of them where there
-//! is no room. Under load they are in `storms`.
+//! Events: which there are, which subscribers get them, how they are delivered, and
+//! what happens when a ring or a queue is full. Events under load are in `storms`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Notices: a connection that was registered with other settings says so, once.
+//! Notices: if `get_or_register` gives other settings than the connection has, one event says so.
 
 use crate::common::events::{kinds, queue_of};
 use crate::common::{START, manager, manager_with, ms};
@@ -9,7 +9,7 @@ fn notices(brama: &Brama) -> EventQueue {
     brama.subscribe_queue(filter, 100).expect("valid")
 }
 
-/// An opening whose time is over has ended before the notice, although no call has come since.
+/// An opening whose time is over ends before the notice, even if no call has come since.
 #[test]
 fn a_notice_comes_after_the_expiry_that_is_due() {
     let (brama, clock) = manager();
@@ -40,7 +40,7 @@ fn other_settings_for_a_connection_that_is_there_are_noticed_once() {
         ConnectionOptions::new(),
         first.clone(),
         ConnectionOptions::new().max_attempts(3),
-        // What the connection has by default.
+        // These are the defaults, which the connection has.
         ConnectionOptions::new().half_open_max_calls(1).window(None),
     ];
     for options in same {
@@ -119,7 +119,8 @@ fn a_notice_that_finds_the_ring_full_is_told_late() {
     assert!(told.last().is_some_and(Event::is_coalesced));
 }
 
-/// It stands in the settings that are shown, and calls count.
+/// With `rate_calls`, settings still show a `rate_window`, but the rate counts
+/// calls. So a given `rate_window` has no effect, even if it is the one shown.
 #[test]
 fn a_rate_window_that_rate_calls_take_the_place_of_is_noticed() {
     let (brama, _clock) = manager_with(|b| b.rate_calls(100));

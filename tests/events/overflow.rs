@@ -1,6 +1,5 @@
-//! What becomes of events when the ring or a queue is full: drops are counted,
-//! changes are delivered late, and nothing is lost between. Nothing runs in the
-//! background.
+//! What happens to events when the ring or a queue is full: each is delivered, delivered
+//! late, or counted as dropped or coalesced. Managers have no background thread.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -56,7 +55,7 @@ fn a_full_queue_drops_what_may_be_dropped_and_keeps_the_last_of_each_type() {
     assert_eq!(brama.event_counts().dropped, 100);
 }
 
-/// Found while reading: those forgotten had been counted as delivered.
+/// Events that the queue forgets must not count as delivered.
 #[test]
 fn a_connection_that_comes_and_goes_while_the_queue_is_full_leaves_nothing_but_counts() {
     let (brama, _clock) = manager();
@@ -75,8 +74,7 @@ fn a_connection_that_comes_and_goes_while_the_queue_is_full_leaves_nothing_but_c
     assert_eq!(brama.event_counts().delivered, 2);
 }
 
-/// Found while reading: what the host had taken after the queue ran full did not
-/// count as heard of.
+/// The host hears of `db` by events that were put aside. That counts, too.
 #[test]
 fn the_removal_of_a_connection_that_the_host_has_heard_of_is_kept() {
     let (brama, _clock) = manager();
@@ -95,7 +93,7 @@ fn the_removal_of_a_connection_that_the_host_has_heard_of_is_kept() {
 
 // ---- a full ring ----
 
-/// A ring of two places, full: nothing of what comes next finds room.
+/// A manager whose ring has two slots, both in use: the next events find no room.
 fn full_ring() -> (Brama, ManualClock, EventQueue, brama::Connection) {
     let (brama, clock) = manager_with(|b| b.event_capacity(2));
     let queue = queue_of(&brama, 1_000);
@@ -104,7 +102,7 @@ fn full_ring() -> (Brama, ManualClock, EventQueue, brama::Connection) {
     (brama, clock, queue, db)
 }
 
-/// All that the queue gets to hear, by and by. Numbers grow.
+/// All events that the queue gets, in several drains.
 fn heard(brama: &Brama, queue: &EventQueue) -> Vec<Event> {
     let mut told: Vec<Event> = Vec::new();
     for _ in 0..5 {
@@ -114,7 +112,7 @@ fn heard(brama: &Brama, queue: &EventQueue) -> Vec<Event> {
     told
 }
 
-/// What the queue hears of one connection.
+/// All events of one connection that the queue gets.
 fn heard_of(name: &str, brama: &Brama, queue: &EventQueue) -> Vec<Event> {
     let all = heard(brama, queue).into_iter();
     all.filter(|event| event.connection() == name).collect()
@@ -153,7 +151,7 @@ fn a_full_ring_drops_reports_and_tells_changes_late() {
     assert_eq!(told[4].expiry(), Some(ms(70)));
     assert_eq!(brama.event_counts().dropped, 500);
     assert_numbers_grow(&told);
-    // And the ring goes on.
+    // The ring works on.
     db.close_circuit().expect("registered");
     assert_eq!(
         kinds(&heard(&brama, &queue)),
@@ -161,7 +159,7 @@ fn a_full_ring_drops_reports_and_tells_changes_late() {
     );
 }
 
-/// Found while reading: late events took more numbers than were set aside.
+/// Late events must take no more sequence numbers than are set aside for them.
 #[test]
 fn the_numbers_of_late_events_are_nobody_else_s() {
     let (brama, _clock, queue, db) = full_ring();
@@ -175,7 +173,7 @@ fn the_numbers_of_late_events_are_nobody_else_s() {
     assert_eq!(last.expect("some").new_state(), State::Unknown);
 }
 
-/// Found while reading.
+/// The registration's previous state is always `unknown`, even if its event is late.
 #[test]
 fn a_registration_told_late_comes_from_unknown_too() {
     let (brama, _clock, queue, _db) = full_ring();
@@ -189,8 +187,8 @@ fn a_registration_told_late_comes_from_unknown_too() {
     }
 }
 
-/// Found while reading: its registration was looked for in the table only, and
-/// neither delivered nor counted.
+/// The removal takes `late` out of the table. The dispatcher
+/// must deliver or count its registration all the same.
 #[test]
 fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
@@ -207,7 +205,7 @@ fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     let _helper = brama.subscribe(only_the_first, |_| ()).expect("running");
     let db = brama.register("db", None).expect("a new name");
     db.success().expect("registered");
-    // The first that finds no room is remembered, those after it are searched for.
+    // The bus remembers the first connection that finds no room, and searches for the later ones.
     brama.register("first", None).expect("a new name");
     brama.register("late", None).expect("a new name");
     let late = heard_of("late", &brama, &queue);
@@ -220,8 +218,8 @@ fn a_newcomer_removed_when_there_is_room_again_leaves_no_gap() {
     assert_eq!(kinds(&late), expected);
 }
 
-/// It misses events after the round has begun, and is gone from the table before the next
-/// one: only its removal leads to what it has missed.
+/// The connection misses events after the round has begun, and leaves the table before
+/// the next round. So only its removal leads the dispatcher to what it has missed.
 #[test]
 fn what_a_newcomer_has_missed_comes_with_its_removal() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
@@ -232,7 +230,8 @@ fn what_a_newcomer_has_missed_comes_with_its_removal() {
     let acts = all().connection("db").custom(move |_| {
         match successes.fetch_add(1, Ordering::Relaxed) {
             0 => {
-                // The ring is full again. The first that finds no room is remembered.
+                // The ring is full again. The bus remembers
+                // the first connection that finds no room.
                 own.success().expect("registered");
                 manager.register("first", None).expect("a new name");
                 let late = manager.register("late", None).expect("a new name");
@@ -260,8 +259,7 @@ fn what_a_newcomer_has_missed_comes_with_its_removal() {
     assert_numbers_grow(&late);
 }
 
-/// Found while reading: newcomers were looked for in the table, which a shutdown
-/// empties.
+/// A shutdown empties the table, so the dispatcher must not rely on it to find new connections.
 #[test]
 fn a_shutdown_delivers_what_found_no_room_in_the_ring() {
     let (brama, _clock, queue, _db) = full_ring();
@@ -274,7 +272,7 @@ fn a_shutdown_delivers_what_found_no_room_in_the_ring() {
     assert_eq!(queue.drain(100).len(), 3 + 10 * 4);
 }
 
-/// No subscriber wants the removal. One wanted the change before it.
+/// No subscriber wants the removal, but one wants the change before it.
 #[test]
 fn what_a_removed_newcomer_missed_is_counted_when_nobody_wants_its_removal() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));

@@ -1,4 +1,4 @@
-//! Waiting for a queue without taking from it, and ending it while it is held.
+//! Waiting for a queue without taking from it, and closing a queue while a thread waits for it.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::common::threads::asleep;
 use crate::common::{manager, ms};
 use brama::Brama;
 
-/// So long that no test gets there.
+/// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -87,8 +87,8 @@ fn closing_wakes_who_waits_and_leaves_what_waits() {
     assert!(!queue.wait(Duration::MAX));
 }
 
-/// One looks and one takes: the wake for the event went to the one that only looks, and
-/// the other slept beside it.
+/// Some threads only wait for an event, and one takes it. A wake that goes to a thread
+/// that only waits must not leave the thread that takes asleep beside the event.
 #[cfg(target_os = "linux")]
 #[test]
 fn who_looks_and_who_takes_both_wake() {
@@ -103,7 +103,7 @@ fn who_looks_and_who_takes_both_wake() {
                 let queue = queue.clone();
                 asleep(move || queue.wait(Duration::MAX))
             };
-            // Who sleeps longest is woken first.
+            // The thread that has slept longest is woken first.
             let first = (round % 2 == 0).then(look);
             let own = queue.clone();
             let takes = asleep(move || own.next_timeout(Duration::MAX));
@@ -111,7 +111,7 @@ fn who_looks_and_who_takes_both_wake() {
             db.success().unwrap();
             let taken = takes.recv_timeout(LONG).expect("it wakes");
             assert!(taken.is_some());
-            // Those who look have woken, or found the event gone and sleep on.
+            // The threads that only wait have woken, or have found the event gone and sleep on.
             queue.close();
             for looks in others.into_iter().chain(first) {
                 looks.recv_timeout(LONG).expect("it wakes");
@@ -120,7 +120,7 @@ fn who_looks_and_who_takes_both_wake() {
     }
 }
 
-/// As many as there are events for wake.
+/// As many threads wake as there are events.
 #[cfg(target_os = "linux")]
 #[test]
 fn each_of_several_who_take_gets_one() {

@@ -1,5 +1,5 @@
-//! Shutting down within a time: what is delivered, what is left, and who waits for whom.
-//! Callbacks that get stuck wait for a word of the test, so nothing hangs on luck.
+//! Shutting down within a time: what is delivered, what is left, and what the shutdown
+//! waits for. Stuck callbacks wait for a message of the test, so no test depends on timing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -9,7 +9,7 @@ use crate::common::events::{all, assert_exact};
 use crate::common::{fail, manager, manager_with, ms, wait_until};
 use brama::{Brama, Connection, Error, Event, EventFilter, EventType, Subscription};
 
-/// So long that no test gets there.
+/// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn successes() -> EventFilter {
@@ -116,7 +116,8 @@ fn what_found_no_room_is_left_too() {
     let late = stuck.brama.register("late", None).expect("a new name");
     drop(late);
     let left = stuck.brama.shutdown_within(ms(1));
-    // Two of the registration, two failures, two for the change; no subscriber wants `late`'s.
+    // Two events of the registration, two failures, two events
+    // of the change. No subscriber wants those of `late`.
     assert_eq!(left, 6);
     drop(stuck.go_on);
     wait_until("its thread is gone", || {
@@ -128,7 +129,7 @@ fn what_found_no_room_is_left_too() {
     assert_eq!(counts.dropped, 5, "all others are counted as dropped");
 }
 
-/// Where there is no thread, the time is looked at between two callbacks.
+/// Without a background thread, the shutdown looks at the clock between two callbacks.
 #[test]
 fn without_a_thread_it_stops_between_two_callbacks() {
     let (brama, _clock) = manager();
@@ -167,7 +168,7 @@ fn batches_that_are_not_handed_over_are_left() {
     assert_exact(brama.event_counts());
 }
 
-/// The events in its batch count, though the dispatcher is stuck in another callback.
+/// The events in a batch count as left, even if the dispatcher is stuck in another callback.
 #[test]
 fn a_batch_behind_a_stuck_callback_is_left() {
     let brama = Brama::builder().build().expect("valid");
@@ -181,7 +182,7 @@ fn a_batch_behind_a_stuck_callback_is_left() {
     });
     db.success().expect("registered");
     has_entered.recv().expect("it runs");
-    // In hand, and in the batch.
+    // The event in the stuck callback, and the one in the batch.
     assert_eq!(brama.shutdown_within(ms(1)), 2);
     drop(go_on);
     drop((batches, stuck));
@@ -222,8 +223,9 @@ fn inside_a_callback_it_returns_at_once_and_the_time_holds_for_the_rest() {
     drop(subscription);
 }
 
-/// Found while reading: those that had found no room were looked for in the table, which a
-/// shutdown empties. Only openings were on the stack, for another reason.
+/// A shutdown empties the table, so the dispatcher must not rely on it
+/// to find connections that have missed events. Half-openings show
+/// that. An opened circuit is found on the driver's stack in any case.
 #[test]
 fn a_shutdown_tells_what_newcomers_have_missed() {
     let (brama, _clock) = manager_with(|b| b.event_capacity(2));
@@ -235,13 +237,13 @@ fn a_shutdown_tells_what_newcomers_have_missed() {
         late.half_open_circuit().expect("registered");
     }
     assert_eq!(brama.shutdown_within(LONG), 0);
-    // Registration, and the change with its name.
+    // The registration's two events, and two events of the change.
     assert_eq!(queue.drain(100).len(), 3 + 10 * 4);
     assert_exact(brama.event_counts());
 }
 
-/// A reporter was still sending when the last round was over: its event was
-/// neither delivered nor counted.
+/// A reporter may still be sending after the last round.
+/// Its event must be delivered or counted as dropped.
 #[test]
 fn reporters_that_are_under_way_at_the_shutdown_are_told_or_counted() {
     for _ in 0..200 {

@@ -1,6 +1,5 @@
-//! Who hears of an event: filters, interest at the source, and the ways to end a
-//! subscription. Nothing runs in the background unless a test is
-//! about another thread.
+//! Which subscribers get an event: filters, interest at the source, and the ways to
+//! end a subscription. Managers have no background thread unless a test needs one.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -10,7 +9,7 @@ use crate::common::threads::asleep;
 use crate::common::{manager, ms};
 use brama::{Brama, Error, Event, EventFilter, EventQueue, EventType, Subscription};
 
-/// What a callback has heard.
+/// The types of the events that a callback got.
 type Heard = Arc<Mutex<Vec<EventType>>>;
 
 fn listen(brama: &Brama, filter: EventFilter) -> (Subscription, Heard) {
@@ -32,7 +31,7 @@ fn queue(brama: &Brama, filter: EventFilter) -> EventQueue {
     brama.subscribe_queue(filter, 10_000).expect("valid")
 }
 
-/// Type, scope and identifier of what waits.
+/// Type, scope and identifier of the waiting events. Takes them.
 fn told(queue: &EventQueue) -> Vec<(EventType, Option<String>, String)> {
     queue
         .drain(usize::MAX)
@@ -44,7 +43,7 @@ fn told(queue: &EventQueue) -> Vec<(EventType, Option<String>, String)> {
         .collect()
 }
 
-/// Everything there is: sixteen types, on each of these names.
+/// Makes every type of event, on each of these names.
 fn a_life(brama: &Brama, clock: &brama::ManualClock, names: &[(Option<&str>, &str)]) {
     for (scope, name) in names {
         let db = brama
@@ -68,7 +67,7 @@ fn a_life(brama: &Brama, clock: &brama::ManualClock, names: &[(Option<&str>, &st
             .register(brama::Key::new(*scope, name), None)
             .expect("a new name");
     }
-    // All are idle, and cleaned up.
+    // All connections are idle, and a cleanup removes them.
     clock.advance(ms(86_410_000));
     brama.poll();
 }
@@ -236,7 +235,7 @@ fn by_dropping_by_unsubscribing_and_by_detaching_it_never_ends_on_its_own() {
     let (detached, heard_by_detached) = listen(&brama, EventFilter::new());
     detached.detach();
     report();
-    // What was reported before and not delivered is not delivered any more.
+    // An event that waits when its subscription ends is not delivered.
     db.success().expect("registered");
     drop(dropped);
     ended.unsubscribe();
@@ -321,7 +320,8 @@ fn capacities_out_of_range_are_refused() {
 
 // ---- the promise of unsubscribing ----
 
-/// A manager with a driver, and a callback that has begun and waits inside.
+/// Subscribes a callback, and returns once the driver is inside it. Returns the
+/// subscription, a flag that is true while the callback runs, and what releases it.
 fn stuck(brama: &Brama) -> (Subscription, Arc<AtomicBool>, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel::<()>();
     let inside = Arc::new(AtomicBool::new(false));
@@ -353,8 +353,8 @@ fn unsubscribing_waits_for_the_callback_under_way() {
     assert_eq!(Arc::strong_count(&inside), 1, "and its data is gone");
 }
 
-/// Found while reading: the thread that came second found it gone from the list,
-/// and returned while the callback was still running.
+/// The second thread finds the subscription gone from
+/// the list. It must still wait for the callback.
 #[test]
 fn everybody_who_unsubscribes_the_same_waits_for_the_callback_under_way() {
     for second_by_handle in [true, false] {
@@ -380,7 +380,7 @@ fn everybody_who_unsubscribes_the_same_waits_for_the_callback_under_way() {
     }
 }
 
-/// The same, when the first was the callback itself, which may not wait.
+/// The same, if the callback itself unsubscribes first. It must not wait for itself.
 #[test]
 fn a_handle_s_owner_waits_for_a_callback_that_has_unsubscribed_itself() {
     let brama = Brama::builder().build().expect("valid");

@@ -1,5 +1,5 @@
-//! The bounds of what reporters give: reasons and metadata that are too long are cut. What they
-//! take in a queue is in `storms::memory`.
+//! Limits on what reporters give: reasons and metadata that are too long
+//! are cut. The memory that they take in a queue is in `storms::memory`.
 
 use crate::common::events::queue_of;
 use crate::common::manager;

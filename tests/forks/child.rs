@@ -1,6 +1,5 @@
 //! After `fork`: the child's managers work, whatever the parent's other threads were
-//! doing, and the parent notices nothing. Events are in `events`, storms in
-//! `storms`.
+//! doing. The parent is not affected. Events are in `events`, storms in `storms`.
 //!
 //! Every test forks the test program itself, with all its threads. A child that
 //! hangs is killed and fails its test.
@@ -61,7 +60,8 @@ fn state_is_carried_over_and_each_process_goes_on_with_its_own() {
     assert_eq!(db.state(), State::Open);
 }
 
-/// The thread that says to the parent's calls when time has moved does not exist there.
+/// The parent's background thread tells calls when time has
+/// moved. The child has no such thread until its own starts.
 #[test]
 fn the_time_of_the_last_success_goes_on_in_a_child_and_in_its_parent() {
     let _company = in_company();
@@ -69,7 +69,8 @@ fn the_time_of_the_last_success_goes_on_in_a_child_and_in_its_parent() {
     let brama = builder.build().expect("valid");
     let db = brama.register("db", None).expect("a new name");
     let is_later = |before: &mut Option<u64>| {
-        // So often that the thread is wanted, and that the clock is looked at in any case.
+        // So many calls that the background thread begins to tick, and
+        // that some read the clock in any case (one success in 64).
         (0..32_768).for_each(|_| db.success().expect("registered"));
         let last = db.status().expect("registered").last_success_time;
         std::mem::replace(before, last) < last
@@ -163,7 +164,7 @@ fn the_driver_restarts_by_itself_and_expiries_arrive_without_traffic() {
         .open_circuit("before the fork", ms(300))
         .expect("registered");
     let child = fork(|| {
-        // The next use: a look at the circuit.
+        // The child's first use of the manager: a look at the circuit.
         check(!early.available(), || "it is open".into())?;
         same("of the parent's", next().as_deref(), Ok("early"))?;
         late.open_circuit("in the child", ms(50))
@@ -256,7 +257,7 @@ fn without_a_driver_the_child_polls() {
     let late = brama.register("late", None).expect("a new name");
     db.open_circuit(None, ms(10)).expect("registered");
     queue.drain(64);
-    // Left for the plan, and not taken in.
+    // The deadline of `late` waits to be planned: no thread polls before the fork.
     late.open_circuit(None, ms(60_000)).expect("registered");
     in_child(|| {
         clock.advance(ms(10));
@@ -266,7 +267,7 @@ fn without_a_driver_the_child_polls() {
             kinds(&queue.drain(64)),
             vec!["expiry", "state_change", "circuit_half_opened"],
         )?;
-        // Earlier than planned, by one that the parent's plan had never seen.
+        // An earlier deadline, of a circuit that the parent never planned.
         late.open_circuit(None, ms(5)).expect("registered");
         clock.advance(ms(5));
         brama.poll();
@@ -307,12 +308,13 @@ fn a_callback_may_fork() {
                 }
                 let inner = brama.clone();
                 let done = fork(move || {
-                    // The next event is not delivered while this one is.
+                    // The next event is not delivered while this callback runs.
                     inner.close_circuit("db").expect("registered");
                     inner.poll();
                     let queue = queue_of(&inner, 8);
                     inner.register("new", None).expect("a new name");
-                    // The child's own thread, if it has one, has found that it has to wait.
+                    // If the child has a background thread, that
+                    // thread waits for this callback to return.
                     soon("asleep", others_sleep)?;
                     same("delivered inside", queue.try_next().is_none(), true)?;
                     inner.shutdown();
@@ -359,7 +361,8 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
                 };
                 here.fetch_add(1, Ordering::Relaxed);
                 if !forked.swap(true, Ordering::Relaxed) {
-                    // SAFETY: what the child does afterwards is what is tested.
+                    // SAFETY: after the fork the child uses the manager,
+                    // which supports that, and ends by `_exit`.
                     match unsafe { libc::fork() } {
                         0 => inner.close_circuit("db").expect("registered"),
                         child => pid.store(child as u32, Ordering::Relaxed),
@@ -367,18 +370,19 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
                 }
                 if std::process::id() != parent && event.new_state() == State::Closed {
                     done.store(1, Ordering::Relaxed);
-                    // SAFETY: ends the process, nothing else.
+                    // SAFETY: `_exit` only ends the process.
                     unsafe { libc::_exit(0) };
                 }
             })
             .expect("running");
-        // Not delivered one by one: the second waits while the first is delivered.
+        // Both events are published at once, so the second waits while the first is delivered.
         db.open_circuit(None, None).expect("registered");
         db.half_open_circuit().expect("registered");
         wait_until("both are delivered", || {
             brama.poll();
             if std::process::id() != parent {
-                // The child of the thread that polls: its own event comes next.
+                // Only the child of the thread that polls
+                // comes here. Its own event is delivered next.
                 brama.poll();
             }
             in_parent.load(Ordering::Relaxed) == 2
@@ -388,7 +392,7 @@ fn a_child_that_returns_from_the_callback_goes_on_without_the_parent_s_events() 
         });
         assert_eq!(in_child.load(Ordering::Relaxed), 1, "and of nothing else");
         let child = id.load(Ordering::Relaxed) as libc::pid_t;
-        // SAFETY: the child is ours.
+        // SAFETY: `child` is a child of this process that no other thread waits for.
         let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
         assert_eq!(ended, child);
     }
@@ -421,11 +425,12 @@ fn children_shut_down_drop_and_exit_and_the_parent_joins_its_thread() {
         brama
             .failure("db", None)
             .map_err(|error| error.to_string())?;
-        // SAFETY: a plain function.
+        // SAFETY: `at_exit` is a plain function that stays valid.
         same("registered", unsafe { libc::atexit(at_exit) }, 0)
     };
     fork_and_end(used, |code| {
-        // SAFETY: runs what was registered, on the child's only thread.
+        // SAFETY: `exit` runs the registered function on
+        // the child's only thread that runs host code.
         unsafe { libc::exit(code) };
     })
     .join();

@@ -1,17 +1,17 @@
-//! Forks while a thread changes settings: at each of its allocations.
+//! Forks while a thread changes settings, once at each allocation that the change makes.
 
 use crate::common::counting::stopped_at;
 use crate::common::forks::{Finding, in_child, same};
 use crate::common::{alone, manager, ms};
 use brama::{Brama, Cause, Config, Connection, ConnectionOptions, State};
 
-/// What the child of a process that is being configured finds: the rules that each connection shows
-/// are those that open it.
+/// Checks, in the child of a process that is being configured,
+/// that each connection obeys the rules that its status shows.
 fn obeys_what_it_shows(brama: &Brama, all: &[Connection]) -> Finding {
     let (first, others) = all.split_at(1);
-    // A failure needs no driver.
+    // A connection that reports a failure needs no driver to obey its rules.
     opens_by_what_it_shows(&first[0], Cause::FailureRate)?;
-    // Which sees to connections that report none.
+    // The poll does the driver's work, for connections that have reported no failure.
     brama.poll();
     for db in others {
         opens_by_what_it_shows(db, Cause::SlowCallRate)?;
@@ -20,7 +20,8 @@ fn obeys_what_it_shows(brama: &Brama, all: &[Connection]) -> Finding {
     opens_by_what_it_shows(&first[0], Cause::SlowCallRate)
 }
 
-/// Two bad calls open the circuit if its settings show a rate, for this cause.
+/// Checks that two bad calls open the circuit for `cause`,
+/// if its settings show a rate, and not otherwise.
 fn opens_by_what_it_shows(db: &Connection, cause: Cause) -> Finding {
     let status = db.status().map_err(|error| error.to_string())?;
     let wanted = status.settings.failure_rate().map(|_| cause);

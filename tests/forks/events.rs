@@ -1,5 +1,5 @@
-//! Events after a `fork`: what waits is the parent's, what comes is each process's
-//! own, and no wake-up crosses.
+//! Events after a `fork`: events that waited belong to the parent, later
+//! ones to the process that makes them, and a wake stays in its process.
 
 use std::io::{Read, Write};
 use std::os::fd::RawFd;
@@ -115,7 +115,8 @@ fn no_wake_up_crosses_from_process_to_process() {
 
     let (from_parent, mut to_child) = std::io::pipe().expect("there are descriptors left");
     let (mut from_child, to_parent) = std::io::pipe().expect("there are descriptors left");
-    // Moved: a child that ends early leaves no process waiting.
+    // Moved into the closure, so that the parent keeps no copy of these ends.
+    // If the child ends early, the parent's reads fail instead of waiting.
     let ends = (from_parent, to_parent);
     let (queues, circuit, manager) = ((&queue, &quiet), &db, &brama);
     let child = fork(move || {
@@ -139,7 +140,7 @@ fn no_wake_up_crosses_from_process_to_process() {
         to_parent.write_all(&[1]).expect("it waits");
         Ok(())
     });
-    // Fails at once if the child has ended, which then says why.
+    // The read fails at once if the child has ended. Then `join` says why.
     let mut signal = [0];
     if from_child.read_exact(&mut signal).is_ok() {
         assert!(!is_readable(quiet_fd), "woken by the child");
@@ -153,7 +154,7 @@ fn no_wake_up_crosses_from_process_to_process() {
     assert!(!is_readable(fd));
 }
 
-/// Ends a stall.
+/// Ends the stall of a callback when it is dropped.
 struct LetGo(Arc<AtomicBool>);
 
 impl Drop for LetGo {
@@ -176,7 +177,7 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
         }
     });
     let subscription = subscription.expect("running");
-    // Even if a child has failed: the driver is in there.
+    // Ends the stall even if a child fails, since the driver is inside the callback.
     let let_go = LetGo(stall);
     let db = brama.register("db", None).expect("a new name");
     db.open_circuit(None, None).expect("registered");
@@ -207,9 +208,9 @@ fn a_callback_that_is_running_elsewhere_neither_stops_nor_hides_the_child_s_even
     subscription.take().expect("there").unsubscribe();
 }
 
-/// The driver is about to put an event into the queue when the fork happens. The child has no
-/// such thread, and cannot know how far it has come. A thread that waits in the child learns of
-/// the end all the same.
+/// The driver is about to push an event into the queue when the fork happens.
+/// The child does not have that thread, and cannot know how far the push has
+/// come. Closing the queue in the child still wakes a thread that waits for it.
 #[test]
 fn a_queue_that_was_being_served_at_the_fork_ends_in_the_child() {
     let _company = in_company();
@@ -249,7 +250,7 @@ fn a_child_that_only_runs_another_program_needs_nothing_of_ours() {
     let brama = Brama::builder().build().expect("valid");
     let queue = queue_of(&brama, 4);
     queue.as_raw_fd().expect("there are some left");
-    // A `pre_exec` makes the standard library fork.
+    // With a `pre_exec` function the standard library forks.
     let mut command = std::process::Command::new("true");
     // SAFETY: it does nothing.
     unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, || Ok(())) };
@@ -266,7 +267,7 @@ fn what_waits_at_a_fork_is_no_matter_to_distant_descendants() {
     let (brama, clock) = manager();
     let queue = queue_of(&brama, 9);
     let db = brama.register("db", None).expect("a new name");
-    // No thread polls: it waits.
+    // No thread polls, so the event waits.
     db.open_circuit("waits", None).expect("registered");
     for generations in 1..=16 {
         in_generation(generations, &|generation| {
@@ -287,7 +288,7 @@ fn what_waits_at_a_fork_is_no_matter_to_distant_descendants() {
     }
 }
 
-/// Does `work` in a child, in a child of that, and so on.
+/// Does `work` in a child, in a child of that child, and so on, `most` times.
 fn in_generation(most: u32, work: &dyn Fn(u32) -> Finding) {
     fn descend(generation: u32, most: u32, work: &dyn Fn(u32) -> Finding) {
         if generation <= most {

@@ -1,7 +1,7 @@
-//! Forks: what a manager is in the child, which events are whose, and children that are made while
-//! other threads do everything at once. A test forks this program, with all its threads.
+//! Forks: how a manager works in the child, which process gets which events, and forks
+//! while other threads use the manager. A test forks this program, with all its threads.
 //!
-//! The storms are alone: beside them, the children of other tests would not get their time.
+//! The storms run alone: beside them the children of other tests would be too slow.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]

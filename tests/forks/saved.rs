@@ -1,4 +1,4 @@
-//! What was saved, and waits for the registration of its name, in both processes.
+//! Saved state that waits for the registration of its name: both processes have it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use crate::common::forks::{beside, in_child, same};
 use crate::common::{in_company, manager};
 use brama::State;
 
-/// A save of open circuits of these names.
+/// The saved state of open circuits of these names.
 fn open_circuits(names: &[&str]) -> Vec<u8> {
     let (brama, _clock) = manager();
     for name in names {
@@ -33,7 +33,7 @@ fn what_waits_for_its_registration_does_so_in_both_processes() {
     take().expect("it waited here, too");
 }
 
-/// Ends the other threads, even if a child has failed.
+/// Ends the other threads when it is dropped, even if a child has failed.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

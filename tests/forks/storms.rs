@@ -10,7 +10,7 @@ use crate::common::forks::{a_bit_of_everything, check, halves, in_child, same, s
 use crate::common::{alone, ms, wait_until};
 use brama::{Brama, Config, Error, State};
 
-/// Ends a storm, even if a child has failed.
+/// Ends a storm when it is dropped, even if a child has failed.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -19,7 +19,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Runs `during` while threads do everything at once with `brama`.
+/// Runs `during` while three threads register, subscribe, poll and report to `brama`.
 fn in_a_storm(brama: &Brama, during: impl FnOnce()) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn two_hundred_forks_in_a_storm_and_no_child_hangs() {
     brama.shutdown();
 }
 
-/// Other threads of the parent make and unmake records at the moment of the fork.
+/// At the moment of the fork, other threads of the parent register and unregister.
 #[test]
 fn connections_that_a_child_makes_are_each_their_own() {
     let _alone = alone();
@@ -136,8 +136,8 @@ fn connections_that_a_child_makes_are_each_their_own() {
     });
 }
 
-/// The child's driver was started by `std`, which takes locks of its own in a thread
-/// that begins or ends: held at the moment of the fork, they were held for ever.
+/// The standard library takes locks in threads that begin or end. If one is held at the moment of
+/// the fork, the child can never take it. So the child's driver must start without these locks.
 #[test]
 fn the_child_of_a_process_whose_threads_begin_and_end_has_a_driver() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-//! The integrations, each if its feature is on.
+//! Tests of the integrations. Each is compiled if its feature is on.
 
 #[cfg(feature = "metrics")]
 mod metrics;

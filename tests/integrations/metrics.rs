@@ -1,5 +1,5 @@
-//! Connections as metrics: totals that are exact, changes that are counted, and
-//! what becomes of a connection that is gone.
+//! Connections as metrics: exact totals, counts of state
+//! changes, and the metrics of connections that were removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use brama::{Brama, ConnectionOptions, ManualClock, Mode};
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
-/// By name and labels. A snapshot takes what it shows: counters are what was
-/// added since the last one.
+/// Values by metric name and labels. A snapshot resets the
+/// counters, so each shows what was added since the last snapshot.
 type Values = BTreeMap<String, f64>;
 
 fn values(snapshotter: &Snapshotter) -> Values {
@@ -106,7 +106,7 @@ fn a_removed_connection_leaves_exact_totals_and_state_0() {
         assert_eq!(seen["brama_failures_total db of "], 1.0);
         assert_eq!(seen["brama_state db of "], 0.0);
 
-        // Registered again, the counters go on.
+        // The name is registered again, and its counters go on.
         let db = brama.register("db", None).unwrap();
         db.success().unwrap();
         exporter.update();
@@ -116,7 +116,7 @@ fn a_removed_connection_leaves_exact_totals_and_state_0() {
         assert_eq!(seen["brama_state db of "], 1.0);
         assert!(format!("{exporter:?}").contains("connections: 1"));
 
-        // Replaced before the exporter heard of it.
+        // The connection is replaced before the exporter gets the event.
         db.success().unwrap();
         brama.unregister("db").unwrap();
         let db = brama.register("db", None).unwrap();

@@ -17,7 +17,7 @@ struct Line {
     fields: Fields,
 }
 
-/// Writes down the events.
+/// A subscriber that keeps all `tracing` events.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<Line>>>);
 

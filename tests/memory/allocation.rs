@@ -1,12 +1,12 @@
-//! No operation of a running system allocates: ask, admit,
-//! report, reject, probe; by handle and by name; while circuits open, half-open
-//! and close; with a window; on one thread, on another, and on two that share a
-//! circuit. Registration and configuration may.
+//! No operation of a running system allocates: `available`, admission,
+//! report, rejection, probe. That holds by handle and by name, while circuits
+//! open, half-open and close, with a window, on one thread, on another, and
+//! on two that share a circuit. Registration and configuration may allocate.
 //!
-//! The allocator counts what the thread under test allocates while it says so.
-//! A thread's very first calls are let off: the first report and the first
-//! look-up may register that thread's farewell with the system and with the
-//! epochs, and the first failure its place among the readers of the settings.
+//! The allocator counts the allocations of the thread under test, inside
+//! `allocations_of`. A thread's first calls may allocate. The first report and the first
+//! look-up may register a thread-exit handler with the system, and the thread with the
+//! epochs. The first failure may register the thread as a reader of the settings.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -20,20 +20,20 @@ use brama::{Brama, Connection, ConnectionOptions, Error, EventFilter, ManualCloc
 #[test]
 fn the_counter_counts() {
     let _alone = alone();
-    // The optimiser would leave out a box that it sees to be of no use.
+    // Without `black_box` the optimiser would remove the allocation.
     assert_eq!(allocations_of(|| drop(black_box(Box::new(1_u8)))), 1);
     assert_eq!(allocations_of(|| ()), 0);
 }
 
-/// What a thread is let off.
+/// The first calls of a thread, which may allocate.
 fn first_calls(brama: &Brama, name: &str) {
     brama.failure(name, None).expect("registered");
     brama.success(name).expect("registered");
-    // Looks at the settings, as an opening does.
+    // Reads the settings, as an opening does.
     brama.status(name).expect("registered");
 }
 
-/// Everything a caller does, through all states and back, by handle.
+/// Everything that a caller does by handle, through all states and back to *closed*.
 fn a_life_by_handle(db: &Connection, clock: &ManualClock) {
     for _ in 0..100 {
         assert!(db.available());
@@ -211,8 +211,8 @@ fn on_a_second_thread_too() {
     assert_eq!(allocations, 0);
 }
 
-/// More circuits than blocks of cells lie ready: those left without count all
-/// the same, and no thread allocates.
+/// There are more circuits than the process's reserve has blocks of counters.
+/// Circuits that get no block count all the same, and no thread allocates.
 #[test]
 fn on_two_threads_that_share_many_circuits_too() {
     let _alone = alone();
@@ -256,8 +256,8 @@ fn on_two_threads_that_share_many_circuits_too() {
     }
 }
 
-/// The leftovers of earlier removals are collected by a thread that happens to pin.
-/// The record learns what is wanted of it from who subscribes, not on the way of a report.
+/// The thread that subscribes writes into each record what the subscriber
+/// wants. So the first report after a subscription allocates nothing for that.
 #[test]
 fn after_a_subscription_to_another_connection_too() {
     let _alone = alone();
@@ -274,6 +274,7 @@ fn after_a_subscription_to_another_connection_too() {
     .expect("nothing panics");
 }
 
+/// A thread that pins an epoch frees what earlier removals have left. That allocates nothing.
 #[test]
 fn after_a_churn_of_registrations_too() {
     let _alone = alone();
@@ -292,8 +293,8 @@ fn after_a_churn_of_registrations_too() {
     assert_eq!(allocations, 0);
 }
 
-/// As the guide says: only a reason that does not fit into the notice, and only for a
-/// subscriber that wants to hear it.
+/// As the guide says, only a reason that does not fit into the
+/// notice allocates, and only if a subscriber wants the event.
 #[test]
 fn a_long_reason_allocates_once_if_a_subscriber_wants_it() {
     let _alone = alone();

@@ -1,8 +1,8 @@
-//! Memory: which operations allocate, and what becomes of the memory of removed connections. What a
-//! connection weighs is in `weight`, what becomes of a million in `scale`.
+//! Memory: which operations allocate, and whether the memory of removed connections is
+//! freed. The memory of one connection is in `weight`, that of a million in `scale`.
 //!
-//! One test at a time: what another leaves to the epochs would be collected here, and the child of
-//! a fork would inherit what it has in hand.
+//! One test at a time. Otherwise a test could free what another one has left to the
+//! epochs, and the child of a fork would inherit what another test is working on.
 
 #[path = "../common/mod.rs"]
 mod common;

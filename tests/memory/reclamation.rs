@@ -1,7 +1,7 @@
-//! Memory of removed connections is given back while others look names up, with the
-//! kernel's help and where the kernel refuses it.
+//! Memory of removed connections is freed while another thread looks names up,
+//! with the kernel's barriers (`membarrier`) and if the kernel refuses them.
 //!
-//! Every test has a process of its own: a filter of system calls stays for ever.
+//! Every test has a process of its own, since a filter of system calls cannot be removed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,12 +12,12 @@ use brama::{Brama, ConnectionOptions};
 
 const PAIRS: usize = 50_000;
 
-/// A name that is not stored in the connection's own memory.
+/// A name that is too long to be stored inside the record.
 fn name(n: usize) -> String {
     format!("{n:0>1000}")
 }
 
-/// From now on, `membarrier` answers that there is no such system call.
+/// Makes `membarrier` fail from now on with `ENOSYS`, as if there were no such system call.
 fn refuse_barriers() -> Finding {
     let statement = |code: u32, jt, jf, k| libc::sock_filter {
         code: code as u16,
@@ -46,7 +46,7 @@ fn refuse_barriers() -> Finding {
         len: statements.len() as u16,
         filter: statements.as_mut_ptr(),
     };
-    // SAFETY: the program and its statements are there until the kernel has copied them.
+    // SAFETY: the program and its statements outlive the calls. The kernel copies them.
     let refused = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
@@ -57,8 +57,8 @@ fn refuse_barriers() -> Finding {
     })
 }
 
-/// Names come and go under the eyes of a thread that looks them up. Returns how many
-/// bytes that has left.
+/// Registers and unregisters names while another thread looks
+/// them up. Returns how many more bytes are alive afterwards.
 fn churn(brama: &Brama) -> Result<isize, String> {
     brama.register("stays", None).map_err(|e| e.to_string())?;
     let [done, wrong] = [false; 2].map(AtomicBool::new);

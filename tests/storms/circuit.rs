@@ -1,5 +1,5 @@
-//! Several threads on one circuit: no report is lost, none counts twice, and each transition
-//! happens once. What is racing is said in each test.
+//! Several threads on one circuit: no report is lost,
+//! none counts twice, and each transition happens once.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -29,7 +29,7 @@ fn no_report_is_lost_while_the_circuit_changes_its_state_all_the_time() {
             match (permit, which) {
                 (Err(Error::Rejected(_)), _) => mine[2] += 1,
                 (Err(error), _) => panic!("{error}"),
-                // Stale or not, it counts.
+                // A stale report counts in the totals, too.
                 (Ok(permit), 0) => {
                     let _ = permit.success();
                     mine[0] += 1;
@@ -113,11 +113,12 @@ fn a_storm_of_failures_opens_once_a_trip_and_exactly_at_the_limit() {
     for _round in 0..300 {
         fail(&db, ATTEMPTS - THREADS as u32);
         assert_eq!(db.state(), State::Closed);
-        // The last of these completes the rule, whichever it is.
+        // Whichever of these is the last reaches the limit.
         on_threads(|_| db.failure(None).expect("registered"));
         let status = db.status().expect("registered");
         assert_eq!((status.state, status.trips), (State::Open, 1));
-        // Two trips more, each by a crowd of failed probes.
+        // Two more trips, each by failures that several
+        // threads report while the circuit is half-open.
         for trips in [2, 3] {
             clock.advance(ms(10));
             on_threads(|_| db.failure(None).expect("registered"));
@@ -152,7 +153,7 @@ fn a_crowd_at_the_moment_of_expiry_gets_the_configured_number_of_permits() {
 fn never_more_probes_than_allowed_are_out_under_a_storm() {
     let _company = in_company();
     const LIMIT: usize = 3;
-    // Room for more, so that the limit is all that holds them back.
+    // The record has room for more probes, so that only the limit holds threads back.
     let (brama, _clock) = manager_with(|b| b.half_open_max_calls(8));
     let db = brama.register("db", None).expect("a new name");
     db.configure(ConnectionOptions::new().half_open_max_calls(LIMIT as u32))

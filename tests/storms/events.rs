@@ -1,5 +1,5 @@
-//! Events under load: what must hold whatever the number of producers, however
-//! slow a subscriber, however small the ring. What memory they take is in `memory`.
+//! Events under load: what holds for any number of producers, slow
+//! subscribers and small rings. The memory that events take is in `memory`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::common::random::Random;
 use crate::common::{alone, ms, wait_until};
 use brama::{Brama, Event, EventQueue, EventType, OpenFor, State};
 
-/// The state that the event with the largest number tells, for each connection.
+/// For each connection, the state in the event with the largest sequence number.
 #[derive(Clone, Default)]
 struct Latest(Arc<Mutex<HashMap<String, (u64, State)>>>);
 
@@ -21,7 +21,7 @@ impl Latest {
         let mut latest = self.0.lock().expect("no panic");
         let entry = latest.entry(event.connection().to_owned());
         let entry = entry.or_insert((0, State::Unknown));
-        // Equal numbers would leave the order to chance.
+        // With equal numbers neither event would be the latest.
         assert_ne!(event.sequence(), entry.0, "{event:?}");
         if event.sequence() > entry.0 {
             *entry = (event.sequence(), event.new_state());
@@ -34,7 +34,7 @@ impl Latest {
     }
 }
 
-/// Two producers, half a million reports each, with changes in between.
+/// Two producers, half a million operations each: reports, and some changes of state.
 fn storm(brama: &Brama, names: &[String]) {
     thread::scope(|scope| {
         for seed in 1..=2_u64 {
@@ -60,7 +60,7 @@ fn storm(brama: &Brama, names: &[String]) {
     });
 }
 
-/// One subscriber that wants everything, slow, before a ring of eight.
+/// One slow subscriber that wants all events, and a ring of eight.
 fn million_reports(subscribe: impl FnOnce(&Brama, Latest) -> Box<dyn FnMut()>, slack: isize) {
     let _alone = alone();
     let brama = Brama::builder().event_capacity(8).build().expect("valid");
@@ -116,7 +116,8 @@ fn a_million_reports_and_a_queue_that_nobody_drains() {
     );
 }
 
-/// Several kinds of subscribers at once; each hears of each final state.
+/// Several kinds of subscribers at once. Each gets
+/// an event with the final state of each connection.
 #[test]
 fn every_subscriber_hears_of_every_final_state() {
     let _alone = alone();
@@ -235,7 +236,7 @@ fn subscribing_and_unsubscribing_on_two_threads_while_events_flow() {
     assert!(steady.load(Ordering::Relaxed) > 0, "the others were served");
 }
 
-/// By handle, by pattern and by the callback itself, all at once.
+/// A handle, a pattern and the callback itself unsubscribe at once.
 #[test]
 fn whoever_returns_from_unsubscribing_finds_the_callback_gone() {
     let _alone = alone();

@@ -1,9 +1,9 @@
-//! Storms: several threads do everything at once, to one circuit, to one manager, to its
-//! subscribers. What is checked holds for every interleaving, so no test counts on luck to pass.
-//! How often a race comes about depends on the machine, and is helped by stopping threads at
-//! random instructions (`preempted`, `marathon`).
+//! Storms: several threads use one circuit, one manager, or its subscribers at
+//! once. What the tests check holds for every interleaving, so no test needs luck
+//! to pass. How often a race happens depends on the machine. It happens more
+//! often if threads are stopped at random instructions (`preempted`, `marathon`).
 //!
-//! Tests that count the memory of the process, or how often its threads were stopped, are alone.
+//! Tests that count the memory of the process, or how often its threads were stopped, run alone.
 
 #[path = "../common/mod.rs"]
 mod common;

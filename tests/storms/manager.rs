@@ -1,6 +1,5 @@
-//! Several threads on one name and one manager: each registration has one winner, the fields of
-//! one configuration are in force together, and no thread waits for ever. What is racing is said
-//! in each test.
+//! Several threads on one name and one manager: each registration has one winner, the
+//! fields of one configuration come into effect together, and no thread waits for ever.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -46,7 +45,7 @@ fn two_who_register_and_unregister_one_name_have_one_winner_each_time_and_leak_n
     churn();
     let before = bytes_alive();
     churn();
-    // Had these records stayed, it were 10 MB or more.
+    // If these records stayed, they would take 10 MB or more.
     let grown = bytes_alive() - before;
     assert!(grown < 4 << 20, "{grown} bytes more than before");
 }
@@ -136,7 +135,7 @@ fn snapshots_and_resets_during_a_churn_show_what_stays_exactly_once() {
 
 // ---- configuration ----
 
-/// One call's fields, all made from one number.
+/// The fields of one call, all made from one number.
 fn options(n: u32) -> ConnectionOptions {
     ConnectionOptions::new()
         .max_attempts(n)

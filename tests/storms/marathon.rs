@@ -1,6 +1,7 @@
-//! A long storm, and afterwards a comparison: what surely happened, as those say who did
-//! it, with what each subscriber heard. The ring is small, the callback is slow, the queue
-//! has one place, threads are stopped at random instructions, and subscribers come and go.
+//! A long storm, and afterwards a comparison of two logs: what surely happened,
+//! as the threads that did it noted it, and the events that each subscriber got.
+//! The ring is small, the callback is slow, the queue has room for one event,
+//! threads are stopped at random instructions, and subscribers come and go.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,10 +15,10 @@ use crate::common::preempt::{self, Preempted};
 use crate::common::random::Random;
 use brama::{Brama, Connection, Event, EventType, OpenFor, State};
 
-/// What each of three threads does.
+/// How many operations each of three threads does.
 const ROUNDS: u64 = 40_000;
 
-/// What a subscriber has heard, in this order.
+/// The events that a subscriber got, in order.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<Event>>>);
 
@@ -36,14 +37,14 @@ impl Heard {
     }
 }
 
-/// What surely happened to one connection. Each has a name that no other ever has.
+/// What surely happened to one connection. No two connections ever have the same name.
 struct Done {
     name: String,
     removed: bool,
 }
 
-/// Registers connections, does everything to them and to those of others, and removes
-/// most of them again.
+/// Registers connections, operates on them and on those
+/// of other threads, and removes most of its own again.
 fn work(brama: &Brama, worker: u64, shared: &Mutex<Vec<Connection>>, rounds: u64) -> Vec<Done> {
     let mut random = Random::new(worker);
     let mut log = Vec::new();
@@ -83,7 +84,7 @@ fn work(brama: &Brama, worker: u64, shared: &Mutex<Vec<Connection>>, rounds: u64
                 let Some(db) = (if choice < 5 { own } else { other }) else {
                     continue;
                 };
-                // It may be gone.
+                // The connection may have been removed.
                 let _ = match random.below(6) {
                     0 => db.open_circuit("storm", OpenFor::Never),
                     1 => db.half_open_circuit(),
@@ -94,7 +95,7 @@ fn work(brama: &Brama, worker: u64, shared: &Mutex<Vec<Connection>>, rounds: u64
                 };
             }
         }
-        // A list of those who stay would grow for ever.
+        // Bounds the number of connections that stay.
         if mine.len() > 20 {
             let (number, _) = mine.swap_remove(0);
             let done = &mut log[number];
@@ -105,8 +106,8 @@ fn work(brama: &Brama, worker: u64, shared: &Mutex<Vec<Connection>>, rounds: u64
     log
 }
 
-/// Checks what one subscriber has heard. `from_the_beginning`: it has been there from
-/// before the first registration.
+/// Checks the events that one subscriber got, and returns of how many connections it
+/// got none. `from_the_beginning`: it has subscribed before the first registration.
 fn check(who: &str, heard: &Heard, log: &[Done], brama: &Brama, from_the_beginning: bool) -> u64 {
     use EventType::{
         ConnectionRegistered, ConnectionRemoved, ConnectionUnregistered, Registration,
@@ -174,7 +175,8 @@ fn check(who: &str, heard: &Heard, log: &[Done], brama: &Brama, from_the_beginni
     unheard
 }
 
-/// Three subscribers of everything from the beginning on, and some that come later.
+/// A storm with three subscribers that want all events
+/// from the beginning, and some that come later.
 fn marathon(background: bool, capacity: usize, rounds: u64) {
     let _alone = alone();
     let stops_before = preempt::stops();
@@ -219,8 +221,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
                 }
             }
         });
-        // They come one after the other; every second one goes at once. One in four wants
-        // only registrations, so that no other subscriber wants some removals.
+        // They come one after the other. A few stay, and the others end
+        // at once. One in four wants only registrations, and no removals.
         let subscribers = scope.spawn(|| {
             let _stopped = Preempted::here(99);
             let mut stay = Vec::new();
@@ -273,8 +275,8 @@ fn marathon(background: bool, capacity: usize, rounds: u64) {
     assert_eq!(unheard[0], unheard[1], "the same thread delivers to both");
 }
 
-/// In the smallest ring nearly all connections come and go unheard; in larger ones most
-/// are heard of, and late and ordinary notices mix.
+/// With the smallest ring, subscribers get no event of nearly all connections.
+/// With larger ones they get events of most, and late and ordinary events mix.
 const CAPACITIES: [usize; 3] = [2, 16, 128];
 
 #[test]
@@ -284,7 +286,8 @@ fn what_surely_happened_is_heard_by_every_subscriber() {
     }
 }
 
-/// Without a driver the dispatcher is stopped at random instructions, too.
+/// Without a driver, test threads dispatch, so the
+/// dispatcher is stopped at random instructions, too.
 #[test]
 fn what_surely_happened_is_heard_though_the_dispatcher_is_stopped() {
     for capacity in CAPACITIES {

@@ -1,5 +1,5 @@
-//! What events take while a subscriber stalls: no more than the capacities and the number of
-//! connections allow, however many come and go and whatever they say.
+//! The memory that events take while a subscriber stalls. It is bounded by the capacities
+//! and by the number of connections, however many come and go and whatever they report.
 
 use std::sync::mpsc;
 
@@ -8,8 +8,8 @@ use crate::common::events::{all, assert_exact, queue_of};
 use crate::common::{alone, manager_with};
 use brama::{Brama, Event, OpenFor, Report};
 
-/// How much memory 100 000 names take that are registered, used and unregistered
-/// while the only subscriber's callback is stalled on the driver's thread.
+/// By how many bytes memory grows while 100 000 names are registered, used and
+/// unregistered, with the only subscriber's callback stalled on the driver's thread.
 fn growth_before_a_stalled_callback(opening: OpenFor) -> isize {
     let brama = Brama::builder().event_capacity(8).build().expect("valid");
     let (release, released) = mpsc::channel::<()>();
@@ -81,7 +81,7 @@ fn passing_names_before_a_full_queue_leave_memory_flat() {
     assert!(queue.drain(usize::MAX).len() <= 20);
 }
 
-/// 3 000 reasons of 1 MB took 980 MB in a queue of 1 024.
+/// A queue of 1 024 events must not keep whole reasons of 1 MB.
 #[test]
 fn a_stalled_queue_takes_bounded_memory_whatever_reasons_and_metadata_hold() {
     let _alone = alone();
@@ -90,7 +90,7 @@ fn a_stalled_queue_takes_bounded_memory_whatever_reasons_and_metadata_hold() {
     let db = brama.register("db", None).expect("a new name");
     let queue = queue_of(&brama, 1_024);
     let report = |round: u32| {
-        // A string that is short and has a large capacity, too.
+        // Also metadata whose text is short and whose buffer is large.
         let mut roomy = String::with_capacity(1 << 20);
         roomy.push_str("short");
         let pairs = [("page", page.clone()), ("roomy", roomy)];

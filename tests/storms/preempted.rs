@@ -1,13 +1,14 @@
-//! Storms with threads that are stopped at random instructions, for every protocol of a circuit
-//! and of the table. Each takes some seconds here; a long run is
+//! Storms with threads that are stopped at random instructions, for every protocol
+//! of a circuit and of the table. Each takes some seconds. For a long run:
 //!
 //! ```sh
 //! BRAMA_STORM_SECONDS=600 cargo test --release --test storms preempted
 //! ```
 //!
-//! No oracle counts on luck: each says why it must hold for every interleaving. Which
-//! interleavings come about, the system decides. So a mutation named here (`tests/mutations`) was
-//! seen to fail within seconds; the guard that its first line names fails for certain.
+//! What an oracle checks holds for every interleaving; each says why. The
+//! system decides which interleavings happen. So a mutation that is named here
+//! (`tests/mutations`) was seen to fail within seconds, and may pass by
+//! chance. The guard that the first line of its patch names fails for certain.
 
 mod calls;
 mod circuit;

@@ -1,7 +1,7 @@
-//! The same operations through the C ABI, in the shared library as a host loads it.
+//! The same operations through the C ABI, in the shared library, loaded as a host loads it.
 //!
-//! Each path has a manager of its own, without a background thread. Beside what the library does, a
-//! count has the calls through pointers, which a host of C makes through its linkage table.
+//! Each path has a manager of its own, without a background thread. A count includes the
+//! calls through function pointers. A host in C makes these calls through its linkage table.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::hint::black_box;
@@ -12,10 +12,10 @@ use super::{NAMES, Operation, manager, operation};
 use crate::loaded::{self, Handle, Loaded, Manager, Permit, Text};
 use crate::names::Names;
 
-/// Says to the child process where the library is.
+/// The environment variable with the path of the library, for the child process.
 pub const LIBRARY: &str = "BRAMA_BENCH_LIBRARY";
 
-/// What is called of the library.
+/// The functions that the paths call.
 #[derive(Clone, Copy)]
 pub struct Library {
     pub connection_available: extern "C" fn(Handle) -> bool,
@@ -95,7 +95,7 @@ impl Library {
     }
 }
 
-/// An operation on a manager of the library's.
+/// An operation on a manager of the loaded library.
 fn at(library: Library, there: Manager, turn: impl Fn(u64) + Send + Sync + 'static) -> Operation {
     let poll = Box::new(move || assert_eq!((library.poll)(there), 0));
     Operation {

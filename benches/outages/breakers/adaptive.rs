@@ -1,9 +1,10 @@
 //! A model of semian's adaptive breaker, with its defaults.
 //!
-//! A PID controller (kp 1, ki 0.2, kd 0) sets the share of calls that is refused, once a second, by the
-//! error rate of the last 10 s. The rate that it aims at is smoothed from what it sees, above 10 % not
-//! at all; up to a quarter above the aim it does nothing. Its windows hold 2 000 errors and 2 000
-//! successes, so above 200 calls a second a circuit overstates the error rate.
+//! A PID controller (kp 1, ki 0.2, kd 0) sets the share of calls that is refused,
+//! once a second, by the error rate of the last 10 s. The rate that it aims at is
+//! a smoothed average of the error rates up to 10 %. An error rate up to a quarter
+//! above the aim counts as the aim. Its windows hold 2 000 errors and 2 000
+//! successes. So above 200 calls a second a circuit overstates the error rate.
 
 use std::collections::VecDeque;
 
@@ -21,9 +22,9 @@ const DEAD_ZONE: f64 = 0.25;
 
 /// The error rate that a controller aims at when it begins.
 const FIRST_AIM: f64 = 0.05;
-/// Error rates above it are no part of the aim.
+/// Error rates above this do not change the aim.
 const AIM_LIMIT: f64 = 0.1;
-/// How many observations the aim follows more quickly: half an hour.
+/// The aim follows so many observations more quickly: those of half an hour.
 const QUICK: u32 = 30 * 60;
 
 struct Controller {

@@ -1,8 +1,9 @@
 //! A model of semian's classic breaker, with the settings of its experiments.
 //!
-//! It opens at the n-th error within 20 s; a success clears none of them. It stays open until 15 s after
-//! the latest error, also one that comes in while it is open. Half-open it limits no calls; two
-//! successes close it, one error opens it again. A report counts in the state in which it arrives.
+//! It opens at the n-th error within 20 s. A success clears no error. It stays
+//! open until 15 s after the latest error, even if that error arrives while it
+//! is open. While half-open it limits no calls: two successes close it, one
+//! error opens it again. A report counts in the state in which it arrives.
 
 use std::collections::VecDeque;
 

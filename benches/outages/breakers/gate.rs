@@ -1,7 +1,7 @@
 //! brama: the library itself, through its public interface, under its manual clock.
 //!
-//! The clock has milliseconds, as the library has. There is no background thread: what falls due is seen
-//! by the first call that looks.
+//! The clock counts milliseconds, as the library does. There is no
+//! background thread: the first call that looks makes what is due happen.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::scenarios::Micros;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settings {
-    /// What the guide recommends to begin with.
+    /// The settings that the guide recommends to begin with.
     Recommended,
     /// The same, except that the circuit closes at once when the probes have succeeded.
     WithoutRamp,
-    /// What a connection has that sets nothing.
+    /// The defaults of a connection.
     Defaults,
 }
 
@@ -83,7 +83,7 @@ impl Circuits for Gates {
 
     fn report(&mut self, _circuit: usize, permit: Self::Ticket, failed: bool, now: Micros) {
         self.show(now);
-        // An error says that the report is late. It counts in the totals then, and that is all.
+        // An error says that the report is late. Then it counts only in the totals.
         let _late = match failed {
             true => permit.failure("the call failed").err(),
             false => permit.success().err(),

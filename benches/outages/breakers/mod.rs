@@ -1,7 +1,7 @@
-//! The breakers beside each other, one row of the table each.
+//! The breakers that are compared, one row of the table each.
 //!
-//! A breaker is a set of circuits: one for each service, or one for each worker and service. With
-//! "own" circuits a worker learns only from its own calls, as semian does it.
+//! A breaker is a set of circuits: one for each service, or one for each worker and
+//! service. With "own" circuits a worker learns only from its own calls, as in semian.
 
 mod adaptive;
 mod classic;

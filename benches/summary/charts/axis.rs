@@ -1,4 +1,4 @@
-//! Where values lie, and where the axis has its labels.
+//! The axis of a chart: where values lie on it, and where its labels are.
 
 /// An axis of values that begins at zero, or is logarithmic.
 pub struct Axis {
@@ -53,7 +53,7 @@ impl Axis {
         }
     }
 
-    /// Where a value lies, from 0 to 1.
+    /// The position of a value on the axis, from 0 to 1.
     pub fn part(&self, value: f64) -> f64 {
         if self.logarithmic {
             let value = value.max(self.least);
@@ -63,7 +63,7 @@ impl Axis {
         }
     }
 
-    /// What is to be said of it.
+    /// The name of the kind of axis, for the chart.
     pub fn kind(&self) -> &'static str {
         if self.logarithmic {
             "logarithmic axis"
@@ -73,7 +73,7 @@ impl Axis {
     }
 }
 
-/// A tick's label: without a fraction that says nothing, thousands apart.
+/// A tick's label, without trailing zeroes, and with a space between thousands.
 pub fn label(tick: f64) -> String {
     if tick < 10_000.0 {
         return format!("{}", (tick * 1_000.0).round() / 1_000.0);

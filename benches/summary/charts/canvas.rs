@@ -10,7 +10,8 @@ const FONT: &str = "sans-serif";
 const GREY: RGBColor = RGBColor(95, 95, 95);
 const LIGHT: RGBColor = RGBColor(222, 222, 222);
 
-/// Ours is the first; colours that differ for everybody, also without green or red.
+/// The colours of lines; brama has the first. People
+/// who cannot tell red from green can tell them apart.
 pub const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 90, 181),
     RGBColor(213, 94, 0),
@@ -22,7 +23,7 @@ pub const COLOURS: [RGBColor; 8] = [
     RGBColor(60, 60, 60),
 ];
 
-/// What is above a chart.
+/// The text above a chart.
 pub struct Heading {
     pub title: String,
     /// The version, the machine, the day.
@@ -92,7 +93,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// Of the grid.
+    /// Draws a line of the grid.
     pub fn rule(&self, from: (i32, i32), to: (i32, i32)) -> Done {
         self.line(&[from, to], &LIGHT, 1)
     }

@@ -1,5 +1,5 @@
-//! A row for each contestant, and in it a dot for each kind of value. Dots and no bars: on a
-//! logarithmic axis the length of a bar says nothing.
+//! A chart with a row for each contestant, and in it a dot for each kind of value.
+//! There are no bars, since on a logarithmic axis the length of a bar has no meaning.
 
 use plotters::style::{BLACK, RGBColor};
 
@@ -10,14 +10,14 @@ use crate::book::digits;
 
 pub struct Dots {
     pub kinds: Vec<String>,
-    /// A value of each kind, where there is one.
+    /// The name of each contestant, and its value of each kind, if there is one.
     pub rows: Vec<(String, Vec<Option<f64>>)>,
 }
 
 const WIDTH: i32 = 820;
 /// Where the axis begins and ends.
 const AXIS: (i32, i32) = (260, WIDTH - 80);
-/// Between the names and the axis: the value of a dot stands there.
+/// The space between the names and the axis, for the labels of dots.
 const NAMES: i32 = 56;
 const TOP: i32 = 112;
 const ROW: i32 = 34;
@@ -72,7 +72,7 @@ impl Dots {
             }
             for (order, (value, colour)) in dots.iter().enumerate() {
                 canvas.dot((x(*value), y), 6, colour)?;
-                // The least of several is labelled on its left.
+                // If there are several dots, the label of the least is on its left.
                 let (shift, side) = match order == 0 && dots.len() > 1 {
                     true => (-11, Side::Left),
                     false => (11, Side::Right),

@@ -1,4 +1,4 @@
-//! A line for each contestant, named at its end.
+//! A chart with a line for each contestant, with its name at the end.
 
 use plotters::style::BLACK;
 
@@ -7,9 +7,9 @@ use super::axis::{Axis, label};
 use super::canvas::{COLOURS, Canvas, Heading, Side};
 
 pub struct Lines {
-    /// What the places are.
+    /// The label of the horizontal axis.
     pub across: &'static str,
-    /// Where they are on the axis, and their labels.
+    /// The positions on that axis that have values, and their labels.
     pub places: Vec<(f64, String)>,
     pub lines: Vec<Line>,
     pub scale: Scale,
@@ -17,7 +17,7 @@ pub struct Lines {
 
 pub struct Line {
     pub name: String,
-    /// For each place, where there is one.
+    /// The value at each place, if there is one.
     values: Vec<Option<f64>>,
 }
 
@@ -29,7 +29,7 @@ pub enum Scale {
 const SIZE: (i32, i32) = (820, 480);
 /// From left to right, and from top to bottom.
 const FRAME: ((i32, i32), (i32, i32)) = ((76, SIZE.0 - 250), (100, SIZE.1 - 64));
-/// Between the names at the ends.
+/// The least distance between two names at the ends.
 const LINE: i32 = 18;
 
 impl Line {
@@ -81,7 +81,7 @@ impl Lines {
             14,
             &BLACK,
         )?;
-        // Ours last, on top of the others.
+        // brama's line is drawn last, on top of the others.
         let mut order: Vec<usize> = (0..self.lines.len()).collect();
         order.sort_by_key(|place| self.lines[*place].is_ours());
         let mut ends = Vec::new();
@@ -109,8 +109,8 @@ impl Lines {
     }
 }
 
-/// Where the names stand, from top to bottom: those that would touch each other give way, each as
-/// much as its neighbour.
+/// The vertical positions of the names, from top to bottom. Two
+/// names that would touch each other move apart, both by as much.
 fn apart<T>(ends: &[((i32, i32), &str, T)], top: i32, bottom: i32) -> Vec<i32> {
     let mut places: Vec<f64> = ends.iter().map(|((_, y), ..)| f64::from(*y)).collect();
     for _ in 0..200 {

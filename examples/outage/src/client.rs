@@ -1,5 +1,5 @@
-//! The application's side: an HTTP client per service, and the threads that
-//! use it, with brama or without.
+//! The application's side: an HTTP client for each service,
+//! and the threads that use it, with brama or without.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::Error;
 use crate::script::Run;
 
-/// What a thread does between two calls.
+/// How long a thread sleeps between two calls.
 pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a request failed.
@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// One request. The only place that knows nothing of circuits.
+    /// Sends one request. It knows nothing of circuits.
     pub fn request(&self) -> Result<(), Fault> {
         let begun = Instant::now();
         let fault = match self.agent.get(&self.url).call() {
@@ -124,7 +124,7 @@ pub fn guarded(run: &Run, client: &Client, connection: &brama::Connection) -> Re
 pub fn unguarded(run: &Run, client: &Client) {
     while !run.is_over() {
         client.calls.fetch_add(1, Ordering::Relaxed);
-        // Nothing to do about a failure here: the next call tries again.
+        // A failure changes nothing here: the next call tries again.
         let _ = client.request();
         thread::sleep(PAUSE);
     }

@@ -1,11 +1,10 @@
 //! An outage, with and without a circuit breaker.
 //!
-//! Real HTTP servers on loopback go through a scripted outage: errors, no
-//! answers, a closed port, recovery. Threads call them through brama, other
-//! threads call identical servers without it, at the same time. The example
-//! shows every state change as it happens and, at the end, what each
-//! connection went through and how many requests the failing servers were
-//! spared. Both sides are measured, none is estimated.
+//! Real HTTP servers on loopback go through a scripted outage: errors, no answers, a
+//! closed port, recovery. Threads call them through brama. At the same time, other
+//! threads call identical servers without it. The example prints every state change as
+//! it happens. At the end it prints the totals of each connection, and how many requests
+//! brama kept from the failing servers. Both sides are measured, none is estimated.
 //!
 //! ```text
 //! cargo run --release -p outage            # 12 seconds
@@ -69,7 +68,7 @@ fn command() -> Command {
         )
 }
 
-/// What a run is made with; the times follow from its length.
+/// The settings of a run. The times follow from its length.
 pub struct Settings {
     length: Duration,
     /// How long an open circuit rejects before it probes.
@@ -98,7 +97,7 @@ fn main() -> ExitCode {
     let settings = Settings::new(Duration::from_secs(u32::into(seconds)));
     match outage(settings, arguments.get_flag("json")) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader had enough, as in `outage | head`.
+        // The reader has closed the pipe, as in `outage | head`.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("outage: {e}");
@@ -140,8 +139,8 @@ impl Pair {
         Ok((pair, server))
     }
 
-    /// Requests made while the server was failing: those it read itself, and
-    /// those that found its port closed.
+    /// Requests that were made while the server was failing:
+    /// those that it read, and those that found its port closed.
     fn reached_while_failing(&self) -> u64 {
         self.received.while_failing.load(Ordering::Relaxed)
             + self.client.unreachable.load(Ordering::Relaxed)
@@ -181,7 +180,7 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
                 })
             })
             .collect::<io::Result<Vec<_>>>()
-            // Those that did start would wait for callers for ever.
+            // If one server's thread does not start, the others must not wait for callers for ever.
             .inspect_err(|_| run.set_drained())?;
         let watcher = scope.spawn(|| or_abort(run, watch::watch(run, &brama, &queue, screen)));
 
@@ -200,8 +199,8 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
             }
         }
 
-        // Servers and watcher outlive the callers; only then do errors count. The
-        // shutdown delivers the last events and closes the watcher's queue.
+        // Servers and watcher outlive the callers, so all threads are joined before errors
+        // are returned. The shutdown delivers the last events and closes the watcher's queue.
         let called: Vec<_> = callers.into_iter().map(join).collect();
         run.set_drained();
         let statuses: Vec<_> = connections.iter().map(|c| c.status()).collect();
@@ -233,7 +232,7 @@ fn simulate(settings: Settings, screen: &mut Screen) -> Result<Report, Error> {
                 without: u.client.waited(),
             },
         };
-        // Every call was a success, a failure or a rejection, and only one.
+        // Every call was exactly one of success, failure and rejection.
         let s = &row.status;
         let booked = s.total_successes + s.total_failures + s.total_rejections;
         if booked != row.calls.with {
@@ -261,7 +260,7 @@ fn register(brama: &brama::Brama, service: &Service) -> Result<brama::Connection
     })
 }
 
-/// An error anywhere ends the run for everybody.
+/// Ends the run for all threads if there is an error.
 fn or_abort<T>(run: &Run, result: Result<T, Error>) -> Result<T, Error> {
     result.inspect_err(|_| run.abort())
 }

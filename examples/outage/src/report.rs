@@ -78,7 +78,7 @@ impl Screen {
         )
     }
 
-    /// Errors are ignored: a progress line that can't be shown is no loss.
+    /// Ignores errors, since a progress line that cannot be shown does not matter.
     pub fn progress(&self, run: &Run, calls: u64, rejected: u64, open: &[String]) {
         if self.terminal {
             let state = if open.is_empty() {
@@ -109,7 +109,7 @@ impl Screen {
 /// One connection at the end of the run.
 pub struct Row {
     pub status: brama::Status,
-    /// Calls counted by the callers with and without brama.
+    /// Calls that the callers counted, with and without brama.
     pub calls: Versus<u64>,
     /// Requests that went to the server while it was failing.
     pub reached: Versus<u64>,

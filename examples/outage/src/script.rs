@@ -1,4 +1,4 @@
-//! What happens when: the services, their scripted outages, the run's clock.
+//! The script: the services, their outages, and the run's clock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ impl fmt::Display for Mode {
 pub struct Service {
     pub scope: Option<&'static str>,
     pub identifier: &'static str,
-    /// Its own trip threshold; the manager's if there is none.
+    /// Its own `max_attempts`. `None`: that of the manager.
     pub max_attempts: Option<u32>,
     /// The phases, each with the fraction of the run at which it starts.
     pub phases: &'static [(f64, Mode)],
@@ -109,7 +109,7 @@ impl Run {
         self.start.elapsed()
     }
 
-    /// No new calls from here on.
+    /// Whether no new calls may begin.
     pub fn is_over(&self) -> bool {
         self.aborted.load(Ordering::Relaxed) || self.elapsed() >= self.length
     }
@@ -119,7 +119,7 @@ impl Run {
         self.aborted.store(true, Ordering::Relaxed);
     }
 
-    /// All callers are gone: the servers may go too.
+    /// Whether all callers have ended, so that the servers may end, too.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Acquire)
     }
@@ -129,7 +129,7 @@ impl Run {
         self.drained.store(true, Ordering::Release);
     }
 
-    /// What `phases` say about this moment.
+    /// The mode that `phases` has for the current time.
     pub fn mode(&self, phases: &[(f64, Mode)]) -> Mode {
         let fraction = self.elapsed().as_secs_f64() / self.length.as_secs_f64();
         let started = phases.iter().rev().find(|&&(from, _)| from <= fraction);

@@ -1,7 +1,7 @@
 //! A real HTTP server on loopback that behaves as its script says.
 //!
-//! Hyper speaks HTTP; the script decides whether there is a listener, and what
-//! becomes of a request. Each server has a runtime on its own thread.
+//! Hyper does HTTP. The script decides whether there is a listener, and
+//! how a request is answered. Each server has a runtime on its own thread.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ use crate::script::{Mode, Run};
 
 /// How often the server looks at its script.
 const TICK: Duration = Duration::from_millis(1);
-/// How long it tries to get its port back, should somebody else have it.
+/// How long a server tries to bind its port again, if another process has it.
 const REBIND: Duration = Duration::from_secs(2);
 
 pub struct Server {
@@ -34,7 +34,7 @@ pub struct Server {
     phases: &'static [(f64, Mode)],
 }
 
-/// What a server saw, read by others after the run.
+/// The requests that a server received, which the main thread reads after the run.
 #[derive(Default)]
 pub struct Received {
     /// Requests read while the script said "errors" or "hanging".
@@ -58,8 +58,8 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
-    /// Follows the script until the last caller is gone. Connections that are
-    /// still open then are closed with the runtime.
+    /// Follows the script until the last caller has ended. The
+    /// end of the runtime closes connections that are still open.
     pub fn serve(self, run: &Run, received: &Received) -> io::Result<()> {
         let mut listener = Some(self.listener);
         let (script, _) = watch::channel(Mode::Healthy);
@@ -81,7 +81,7 @@ impl Server {
                         let failing = received.while_failing.clone();
                         tokio::spawn(connection(stream, mode, script.subscribe(), failing));
                     }
-                    // The client was gone before it was accepted.
+                    // The client closed the connection before the server accepted it.
                     Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionAborted => {}
                     Ok(Err(e)) => return Err(e),
                     Err(_no_caller) => {}
@@ -131,7 +131,7 @@ async fn connection(
             Ok(response)
         }
     });
-    // A client that goes away in the middle is its own business.
+    // An error means that the client has closed the connection early, which is no problem.
     let _ = http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)

@@ -11,7 +11,7 @@ const PROGRESS: Duration = Duration::from_millis(100);
 
 /// One state change of one connection.
 pub struct Change {
-    /// When it was heard of.
+    /// When the watcher got the event.
     pub at: Duration,
     /// Index of the service.
     pub service: usize,
@@ -51,7 +51,7 @@ pub fn watch(
     let mut changes = Vec::new();
     let mut progress_due = Instant::now();
     loop {
-        // Asked before the queue is emptied, so that nothing is left in it.
+        // Checked before the queue is emptied, so that no event is left in it at the end.
         let last = queue.is_closed();
         let left = || progress_due.saturating_duration_since(Instant::now());
         while let Some(event) = queue.next_timeout(left()) {

@@ -1,7 +1,7 @@
-//! A lane: one setting of brama, a service of its own, and what became of the calls.
+//! A lane: one setting of brama, a service of its own, and the results of its calls.
 //!
-//! All lanes get the same calls at the same time. The clock is brama's manual one, so a minute is over
-//! as soon as it is drawn.
+//! All lanes get the same calls at the same time. The clock is brama's
+//! manual clock, so a minute takes only as long as drawing it.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use brama::{Brama, CallError, Connection, ConnectionOptions, Error, ManualClock,
 
 use crate::service::{Ms, Service};
 
-/// How long the play is.
+/// The length of the play, in ms.
 pub const LENGTH: Ms = 70_000;
 
-/// A call comes so often.
+/// The time between two calls, in ms.
 pub const INTERVAL: Ms = 10;
 
 pub const CALLS_PER_SECOND: u64 = 1_000 / INTERVAL;
@@ -58,7 +58,7 @@ fn ramp() -> ConnectionOptions {
     rate().ramp(Duration::from_secs(10))
 }
 
-/// What became of the calls of a second.
+/// The results of the calls of one second.
 #[derive(Clone, Copy, Default)]
 pub struct Calls {
     pub served: u64,
@@ -66,7 +66,7 @@ pub struct Calls {
     pub refused: u64,
 }
 
-/// What a circuit shows.
+/// The state of a circuit, as it is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Light {
     Closed,
@@ -90,7 +90,7 @@ pub struct Lane {
     pub strategy: &'static Strategy,
     connection: Connection,
     service: Service,
-    /// By second.
+    /// The results of each second.
     pub seconds: Vec<Calls>,
     pub light: Light,
     /// When the light changed, and to what.
@@ -136,7 +136,8 @@ impl Lane {
         }
     }
 
-    /// When the last call failed or was refused: from then on all is well.
+    /// The end of the last second in which a call failed or was refused.
+    /// `None` if there is no such second, or if it is the last of the play.
     pub fn well_since(&self) -> Option<Ms> {
         let bad = |calls: &Calls| calls.failed + calls.refused > 0;
         let last = self.seconds.iter().rposition(bad)?;

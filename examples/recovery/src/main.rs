@@ -1,12 +1,12 @@
 //! One outage, and what three settings make of it, side by side.
 //!
-//! First one of two instances is down, so that every other call fails. Then both are. Then the service
-//! comes back with an empty cache: too many calls at once overload it, and it never gets warm. The
-//! same calls go through three circuits. One counts failures in a row, one has a rate as well, one has a
-//! ramp as well.
+//! First one of two instances is down, so that every other call fails. Then both are
+//! down. Then the service comes back with an empty cache: too many calls at once overload
+//! it, and its cache never fills. The same calls go through three circuits. The first
+//! counts failures in a row. The second also has a rate. The third also has a ramp.
 //!
-//! Time is virtual, and nothing is left to chance: each run is the same. In a terminal it is drawn as it
-//! goes on, otherwise it is printed.
+//! Time is virtual and nothing is random, so each run is the same. In a
+//! terminal the run is drawn while it goes on. Otherwise the result is printed.
 //!
 //! ```text
 //! cargo run -p recovery                 # 20 seconds
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let seconds: u32 = *arguments.get_one("seconds").expect("it has a default");
     match recovery(fast, Duration::from_secs(seconds.into())) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader had enough, as in `recovery | head`.
+        // The reader has closed the pipe, as in `recovery | head`.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("recovery: {e}");

@@ -1,4 +1,4 @@
-//! The play as text: what changed when, the seconds as letters, and the totals.
+//! The play as text: the changes with their times, a letter for each second, and the totals.
 
 use std::io::{self, Write};
 
@@ -19,7 +19,7 @@ pub fn changes(out: &mut impl Write, play: &Play) -> io::Result<()> {
                 .map(|(at, light)| (*at, format!("  {:9} {}", lane.strategy.name, light.label()))),
         );
     }
-    // Of one moment: in the order above.
+    // Lines with the same time stay in the order above.
     lines.sort_by_key(|(at, _)| *at);
     for (at, line) in lines {
         writeln!(out, "{:6.2} s  {line}", at as f64 / 1_000.0)?;

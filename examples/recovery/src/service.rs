@@ -1,13 +1,13 @@
 //! The service that goes through an outage: two instances, a balancer that takes turns, a cache.
 //!
-//! It fails for reasons, not by chance. When it comes back its cache is empty: it can work on a few
-//! calls a second only. Each call that it serves warms the cache, and it can work on more. Calls
-//! beyond that fail, and get in the way of the others.
+//! Nothing in it is random. When it comes back its cache is empty, and it can
+//! serve only a few calls a second. Each call that it serves fills the cache,
+//! so that it can serve more. Calls beyond that fail, and it can serve fewer.
 
 /// Time in the play, in ms.
 pub type Ms = u64;
 
-/// What is the matter, from when on.
+/// The condition of the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Healthy,
@@ -40,19 +40,20 @@ impl Phase {
     }
 }
 
-/// How many calls a second a service with an empty cache can work on.
+/// How many calls a second the service can serve with an empty cache.
 const COLD: f64 = 12.0;
-/// How many more for each call that it has served, and how many fewer for each that was too much.
+/// How many more calls a second it can serve after each call that
+/// it has served, and how many fewer after each that was too much.
 const WARMER: f64 = 0.8;
 const COOLER: f64 = 0.4;
-/// How many it saves up while it is idle.
+/// For how many calls at most it saves capacity up while it is idle.
 const SPARE: f64 = 2.0;
 
 pub struct Service {
     /// Calls that the balancer has sent on.
     turns: u64,
     calls_per_second: f64,
-    /// How many calls it can take at the moment.
+    /// How many calls it can serve now.
     room: f64,
     since: Ms,
 }

@@ -1,6 +1,8 @@
-//! The play in a terminal: the lanes below each other on one axis of time, drawn as it goes on.
+//! The play in a terminal: the lanes below each other
+//! on one axis of time, drawn while the play goes on.
 //!
-//! Each column is a second. From the bottom: what was served, what failed, what was refused.
+//! Each column is a second. From the bottom it shows
+//! the calls that were served, failed, and refused.
 
 use std::io::{self, Stdout, stdout};
 use std::thread;
@@ -19,10 +21,10 @@ use crate::lane::{CALLS_PER_SECOND, Calls, INTERVAL, LENGTH, Lane, Light, Play};
 use crate::plain::grouped;
 use crate::service::{Ms, PHASES};
 
-/// How much of the play a picture adds.
+/// How much time of the play passes between two pictures.
 const PICTURE: Ms = 200;
 
-/// Rows of a chart, and of a lane with its title and an empty row.
+/// The rows of a chart, and the rows of a lane: chart, title and an empty row.
 const CHART: u16 = 4;
 const LANE: u16 = CHART + 2;
 
@@ -34,14 +36,14 @@ fn height(play: &Play) -> u16 {
     play.lanes.len() as u16 * LANE + 2
 }
 
-/// Whether the terminal has room for it.
+/// Whether the terminal has room for the play.
 pub fn fits(play: &Play) -> bool {
     let seconds = LENGTH / 1_000;
     terminal::size()
         .is_ok_and(|(columns, rows)| u64::from(columns) >= seconds + 4 && rows > height(play))
 }
 
-/// Plays for so long.
+/// Shows the play, stretched to `length`.
 pub fn show(play: &mut Play, length: Duration) -> Result<(), crate::Error> {
     let viewport = Viewport::Inline(height(play));
     let options = TerminalOptions { viewport };
@@ -84,7 +86,7 @@ fn picture(frame: &mut Frame, play: &Play) {
         frame.render_widget(self::title(lane), title);
         frame.render_widget(Chart(&lane.seconds), chart);
     }
-    // Below all of it, and shown: the play may be interrupted.
+    // The cursor stays visible below the picture, since the play may be interrupted.
     frame.set_cursor_position(Position::new(area.x, area.bottom().saturating_sub(1)));
 }
 
@@ -118,7 +120,7 @@ fn title(lane: &Lane) -> Line<'static> {
     ])
 }
 
-/// What is the matter with the service, above the seconds in which it is.
+/// The phases of the service, each above the second in which it begins.
 struct Phases;
 
 impl Widget for Phases {
@@ -137,7 +139,7 @@ impl Widget for Phases {
     }
 }
 
-/// Two values in each cell: its upper half and its lower half.
+/// The chart of a lane. Each cell shows two values, in its upper and in its lower half.
 struct Chart<'l>(&'l [Calls]);
 
 impl Widget for Chart<'_> {

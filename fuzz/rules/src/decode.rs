@@ -1,15 +1,16 @@
-//! A sequence of operations from any bytes.
+//! Decodes any bytes into a sequence of operations.
 //!
-//! A byte says what comes, and those after it what it needs. Bytes that are missing are zeroes.
-//! Numbers are small, so that few bytes reach a rule. Of the settings of a call at most one
-//! is bad by itself: which one of several is named, the contract leaves open.
+//! A byte chooses the operation, and the bytes after it are its arguments.
+//! Missing bytes are zeroes. Numbers are small, so that few bytes are enough
+//! to reach a rule. At most one of the settings of a call is out of its range,
+//! since the contract does not say which one of several an error names.
 
 use brama::Mode;
 
 use crate::settings::Given;
 use crate::trace::{Advance, Length, NAMES, Name, Op, Outcome, Settle, Target, Trace};
 
-/// No longer sequences: each of its steps looks at every status.
+/// The most operations of a sequence, since each step compares every status.
 const MOST_OPS: usize = 256;
 
 struct Bytes<'a>(std::slice::Iter<'a, u8>);

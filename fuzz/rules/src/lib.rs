@@ -1,8 +1,10 @@
-//! Bytes of a fuzzer as settings and operations, compared step by step with the naive model.
+//! Makes settings and operations of a fuzzer's bytes, and
+//! compares the library with the naive model after each step.
 //!
-//! The model, and what plays it beside a manager, are those of `tests/model`. Where that draws its
-//! sequences at random, libFuzzer looks for inputs that reach new code. `decode` makes a sequence
-//! of any bytes. What differs from the model ends the process with both answers and the sequence.
+//! The model, and the code that runs it beside a manager, are those of
+//! `tests/model`. There sequences are random. Here libFuzzer searches for inputs
+//! that reach new code, and `decode` makes a sequence of them. A difference from
+//! the model ends the process, and prints both answers and the sequence.
 
 mod decode;
 
@@ -34,7 +36,7 @@ use std::slice;
 
 use world::{Driver, Watch};
 
-/// What libFuzzer calls with each input.
+/// The function that libFuzzer calls with each input.
 ///
 /// # Safety
 ///
@@ -43,7 +45,8 @@ use world::{Driver, Watch};
 pub unsafe extern "C" fn LLVMFuzzerTestOneInput(data: *const u8, size: usize) -> c_int {
     let bytes = match size {
         0 => &[],
-        // SAFETY: the caller's promise above.
+        // SAFETY: `data` points to `size` bytes that
+        // nothing changes during the call (see `# Safety`).
         _ => unsafe { slice::from_raw_parts(data, size) },
     };
     let trace = decode::trace(bytes);

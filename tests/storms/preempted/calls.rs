@@ -1,4 +1,4 @@
-//! What threads do to one circuit, and what they are answered.
+//! The operations of threads on one circuit, and the answers.
 
 use brama::{RejectionKind, State};
 
@@ -43,11 +43,12 @@ pub enum Op {
     Reset,
     State,
     Status,
-    /// The clock goes on.
+    /// The clock moves on by so many ms.
     Advance(u64),
-    /// These settings come into effect, by their number.
+    /// The settings of this number come into effect.
     Configure(usize),
-    /// So many times closed and half-open by hand. Only when no other thread is at work.
+    /// Half-opens the circuit, and then closes and half-opens
+    /// it so many times. Only while no other thread works.
     Cycle(u64),
 }
 
@@ -67,7 +68,7 @@ pub enum Answer {
     Count(u32),
     Passed,
     Probe,
-    /// And after how long to try again.
+    /// The kind of rejection, and the ms after which to try again.
     Rejected(RejectionKind, Option<u64>),
     State(State),
     Status(Shown),

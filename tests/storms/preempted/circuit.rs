@@ -1,8 +1,9 @@
 //! Storms on one circuit: threads report, acquire and control it at once.
 //!
-//! After each round the answers are explained (`common/explain.rs`) by the contract of one circuit
-//! (`contract.rs`), and so is the status that shows when all is quiet. What is still possible then
-//! is where the next round begins: a mistake that shows later is found later.
+//! After each round the contract of one circuit (`contract.rs`) has to explain
+//! the answers (`common/explain.rs`), and the status that the circuit shows
+//! when no call runs. The next round begins with all states that are still
+//! possible. So a mistake that shows only in a later round is found there.
 
 use std::collections::HashSet;
 use std::mem;
@@ -21,10 +22,11 @@ use crate::common::{manager, ms};
 
 pub const THREADS: usize = 3;
 const STAGES: usize = 4;
-/// So many states may be possible at once before a reset makes them one. Each failure whose time
-/// is not certain may double them.
+/// If more states than this are possible, a reset makes them one.
+/// Each failure whose time is not certain may double their number.
 const MANY: usize = 200;
-/// A ring remembers at least 256 failures exactly. Before there are more, they are forgotten.
+/// A ring remembers at least 256 failures exactly. The
+/// storm resets the circuit before there are more.
 const REMEMBERED: usize = 200;
 
 type Call = storm::Call<Op, Answer>;
@@ -163,7 +165,7 @@ impl<'a> Hands<'a> {
     }
 }
 
-/// A call beside which nothing happens.
+/// A call that overlaps with no other one.
 fn alone(op: Op, answer: Answer) -> Call {
     Call {
         op,
@@ -173,7 +175,7 @@ fn alone(op: Op, answer: Answer) -> Call {
     }
 }
 
-/// How many calls overlap with this one that do such a thing.
+/// How many other calls that overlap with this one do an operation that `does` accepts.
 fn beside(threads: &[Vec<Call>], call: &Call, does: impl Fn(Op) -> bool) -> usize {
     let is_beside = |other: &&Call| {
         let overlaps = other.began < call.ended && call.began < other.ended;
@@ -228,9 +230,9 @@ pub struct Storm<'a> {
     pub random: Random,
     hands: Hands<'a>,
     rounds_left: u64,
-    /// What the circuit can be.
+    /// All states that the circuit can be in.
     states: HashSet<Circuit>,
-    /// What the clock shows, and which settings are in effect, when all is quiet.
+    /// What the clock shows and which settings are in effect while no call runs.
     now: u64,
     current: usize,
     timing: Timing,
@@ -283,14 +285,15 @@ pub fn tempest(theme: &Theme, seed: u64) -> Result<u64, String> {
 }
 
 impl Storm<'_> {
-    /// Reports failures that leave no trace but in the totals and in the positions of times.
+    /// Reports failures, and resets the circuit. Only the
+    /// totals and the positions in the ring of times remain.
     pub fn leave_behind(&mut self, failures: u64) -> Result<(), String> {
         for _ in 0..failures {
             self.hands.act(Op::Failure);
         }
         self.totals[1] += failures;
         self.hands.act(Op::Reset);
-        // A new one in all that can be seen: no permit is out.
+        // It behaves like a new circuit, since no permit is out.
         self.states = HashSet::from([Circuit::new()]);
         self.look()
     }
@@ -307,7 +310,7 @@ impl Storm<'_> {
         self.quietly(Op::Advance(by)).map(drop)
     }
 
-    /// The next settings, of which there are as many as there are.
+    /// The number of the next settings, in turn.
     fn next_rules(&mut self) -> usize {
         (self.current + 1) % self.hands.rules.len()
     }
@@ -344,7 +347,7 @@ impl Storm<'_> {
                 (0..many).map(|_| self.op(thread)).collect()
             })
             .collect();
-        // One thread changes what is around them.
+        // One thread advances the clock or changes the settings.
         let change = match self.random.below(8) {
             0 => Op::Advance(1 + self.random.below(3)),
             1 => Op::Configure(self.next_rules()),
@@ -355,7 +358,8 @@ impl Storm<'_> {
         todo
     }
 
-    /// Explains calls, and keeps what the circuit can be after them.
+    /// Explains the calls, and keeps the states that the circuit can be in
+    /// after them. Fails if no order of the calls explains the answers.
     fn account(&mut self, threads: Vec<Vec<Call>>) -> Result<(), String> {
         let (mut times, mut rules) = (vec![self.now], vec![self.current]);
         let (mut advances, mut configures) = (Vec::new(), Vec::new());
@@ -375,8 +379,8 @@ impl Storm<'_> {
             }
         }
         let rules: Vec<Rules> = rules.iter().map(|n| self.hands.rules[*n]).collect();
-        // Of changes that came one after the other, those before a call and those that began
-        // before it ended.
+        // The changes come one after the other. A call sees at least those that
+        // ended before it began, and at most those that began before it ended.
         let may_see = |changes: &[(u64, u64)], call: &Call| {
             let before = changes.iter().filter(|(_, ended)| *ended < call.began);
             let begun = changes.iter().filter(|(began, _)| *began < call.ended);
@@ -386,7 +390,7 @@ impl Storm<'_> {
         if rules.iter().any(|rules| rules.window.is_some()) {
             self.timing = Timing::Always;
         }
-        // The first window comes within these calls: a call may be before it or after it.
+        // The first window is set during these calls, so a call may be before it or after it.
         let timing = match (timing, self.timing) {
             (Timing::Never, Timing::Always) => Timing::Perhaps,
             (before, _) => before,
@@ -422,7 +426,7 @@ impl Storm<'_> {
         }
     }
 
-    /// Compares the status with what the circuit can be, when all is quiet.
+    /// Compares the status with the possible states, while no call runs.
     fn look(&mut self) -> Result<(), String> {
         let status = self.hands.db.status().expect("registered");
         let totals = [
@@ -452,7 +456,7 @@ impl Storm<'_> {
         }
     }
 
-    /// When all is quiet and every lease has ended, a half-open circuit admits a probe.
+    /// Checks that a half-open circuit admits a probe once no call runs and every lease has ended.
     fn conclude(&mut self) -> Result<(), String> {
         // Every thread has dropped its permits.
         let is_out = |id: &Id| self.states.iter().any(|state| state.has_permit(*id));

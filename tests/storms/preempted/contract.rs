@@ -1,10 +1,11 @@
-//! One circuit as the contract has it: what an operation answers, and what it leads to.
+//! A model of one circuit, after the contract: what an
+//! operation answers, and the states that it leads to.
 //!
-//! Some of it depends on what happens beside the operation, and the contract leaves it open. A
-//! call that overlaps with a change of the settings obeys the old or the new ones. A call that
-//! overlaps with a step of the clock sees the time before or after it. [`When`] says what a call
-//! may have seen, and [`Circuit::after`] returns what may be, in each case in which the answer is
-//! right.
+//! Some answers depend on what overlaps with the operation. There the contract allows
+//! several. A call that overlaps with a change of the settings obeys the old or the
+//! new ones. A call that overlaps with a step of the clock sees the time before or
+//! after it. [`When`] says what a call may have seen. [`Circuit::after`] returns the
+//! possible states of the circuit, one for each case that explains the answer.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,8 +13,8 @@ use brama::{RejectionKind, State};
 
 use super::calls::{Answer, Id, Length, Op, Outcome, Rules, Shown};
 
-/// After so many changes of state, a permit that is still out can be taken for a present one.
-/// Documented.
+/// After so many changes of state, a permit that is still
+/// out can be taken for a current one, as documented.
 const GENERATIONS: u64 = 8_192;
 
 /// What a call may have seen.
@@ -23,8 +24,8 @@ pub struct When<'a> {
     pub times: &'a [u64],
     pub rules: &'a [Rules],
     pub timing: Timing,
-    /// How many acquisitions overlap with it. One that meets a change of state may have had a
-    /// probe's place for a moment.
+    /// How many acquisitions overlap with the call. An acquisition that
+    /// meets a change of state may hold a probe's place for a moment.
     pub acquisitions: usize,
 }
 
@@ -33,7 +34,7 @@ pub struct When<'a> {
 pub enum Timing {
     /// There was no window yet.
     Never,
-    /// The first window comes beside it.
+    /// The first window is set while the call runs.
     Perhaps,
     Always,
 }
@@ -41,7 +42,7 @@ pub enum Timing {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Mode {
     Closed,
-    /// For as long as it was given, or until it is closed by hand.
+    /// Open for a given time, or with `None` until it is closed by hand.
     Open(Option<Opening>),
     HalfOpen {
         successes: u32,
@@ -61,7 +62,8 @@ impl Opening {
         self.begin + self.given
     }
 
-    /// How long to wait, for who looks at the clock at `now`: no longer than was given, and 1 ms.
+    /// How long a caller that looks at the clock at `now`
+    /// has to wait: at most the given time and 1 ms.
     fn wait(self, now: u64) -> u64 {
         self.end().saturating_sub(now).min(self.given + 1)
     }
@@ -80,14 +82,14 @@ pub struct Circuit {
     /// Counts the changes of state.
     period: u64,
     in_a_row: u32,
-    /// When the failures were that count, as far as there was a window.
+    /// The times of the failures that count, from the first window on.
     times: Vec<u64>,
     trips: u32,
     permits: BTreeMap<Id, Admission>,
 }
 
 impl Circuit {
-    /// Just registered.
+    /// A circuit that was just registered.
     pub fn new() -> Self {
         Circuit {
             mode: Mode::Closed,
@@ -108,7 +110,8 @@ impl Circuit {
         self.permits.contains_key(&id)
     }
 
-    /// What the circuit can be after a call with this answer. Nothing, if the answer is wrong.
+    /// The states that the circuit can be in after a call
+    /// with this answer. None if the answer is wrong.
     pub fn after(&self, op: Op, answer: Answer, when: When<'_>) -> Vec<Circuit> {
         let mut out = HashSet::new();
         for (number, now) in when.times.iter().enumerate() {
@@ -122,8 +125,8 @@ impl Circuit {
         out.into_iter().collect()
     }
 
-    /// [`Circuit::after`] by these rules, if whether an opening is over was decided at the first
-    /// of the times.
+    /// [`Circuit::after`] with these rules, if the call decided
+    /// at the first of the times whether an opening is over.
     fn decide(&self, op: Op, answer: Answer, rules: &Rules, when: When<'_>) -> Vec<Circuit> {
         let mut next = self.clone();
         let is_right = match op {
@@ -167,7 +170,7 @@ impl Circuit {
                 next.period += 2 * times.saturating_sub(1);
                 answer == Answer::Done
             }
-            // What others see of them is in their own `When`.
+            // Other calls see these changes through their own `When`.
             Op::Advance(_) | Op::Configure(_) => return vec![self.clone()],
         };
         match is_right {
@@ -176,7 +179,7 @@ impl Circuit {
         }
     }
 
-    /// What time alone has done until now.
+    /// Half-opens the circuit if its opening is over at `now`.
     fn catch_up(&mut self, now: u64) {
         if let Mode::Open(Some(opening)) = self.mode
             && opening.end() <= now
@@ -219,12 +222,13 @@ impl Circuit {
     fn count(&self, rules: &Rules, time: u64) -> u32 {
         match rules.window {
             None => self.in_a_row,
-            // One of age `window` is outside.
+            // A failure of age `window` is outside.
             Some(window) => self.times.iter().filter(|t| **t + window > time).count() as u32,
         }
     }
 
-    /// What a status shows that counts failures at one moment, and the time to wait at another.
+    /// What a status shows if it counts the failures at the
+    /// time `count`, and computes the wait at the time `wait`.
     fn shown(&self, rules: &Rules, count: u64, wait: u64) -> Shown {
         Shown {
             state: self.state(),
@@ -292,8 +296,8 @@ impl Circuit {
         out
     }
 
-    /// With the time of one failure more, which lies within its report and is no earlier than that
-    /// of the failure before.
+    /// The states with the time of one more failure. The time lies within
+    /// the report, and is no earlier than that of the failure before.
     fn timed(&self, when: When<'_>) -> Vec<Circuit> {
         let mut out = Vec::new();
         if when.timing != Timing::Always {
@@ -319,7 +323,7 @@ impl Circuit {
         when: When<'_>,
     ) -> Vec<Circuit> {
         let Some(permit) = self.permits.remove(&id) else {
-            // It was rejected, or reported before.
+            // The call was rejected, or its permit was reported before.
             return match answer {
                 Answer::NoPermit => vec![self],
                 _ => Vec::new(),
@@ -339,7 +343,7 @@ impl Circuit {
             return out;
         }
         if let Mode::HalfOpen { leases, .. } = &mut self.mode {
-            // One that is 8192 changes late may be taken for any other probe.
+            // A permit that is 8192 changes late may be taken for any other probe.
             let others = leases.keys().copied().filter(|_| age > 0);
             for freed in others.chain([id]).collect::<Vec<_>>() {
                 let mut next = self.clone();

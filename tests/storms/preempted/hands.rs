@@ -1,4 +1,4 @@
-//! What one thread of a storm on names does, and what it is answered.
+//! The operations of one thread in a storm on names, and the answers.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ pub const NAMES: usize = 3;
 pub enum Op {
     /// To one of the names.
     To(usize, Deed),
-    /// So many names of the thread's own come; or all that it has, go.
+    /// Registers so many of the thread's own names. With 0, unregisters all of them.
     Crowd(usize),
     Walk,
     Configure(u32),
@@ -24,15 +24,16 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Answer(Answer),
-    /// Which of the names there were.
+    /// Which of the names a walk has listed.
     Listed([bool; NAMES]),
-    /// What is wrong with names that no other thread knows.
+    /// An error in the names that no other thread uses.
     Wrong(String),
 }
 
 pub const SHARED: [&str; NAMES] = ["mine", "yours", "ours"];
 
-/// Settings that a record needs room for, or has to know of, in some of these.
+/// Settings by their number. Each bit turns on a setting
+/// that a record needs memory for, or has to know of.
 pub fn config(number: u32) -> Config {
     let is = |bit: u32| number & bit != 0;
     Config::new()
@@ -42,15 +43,15 @@ pub fn config(number: u32) -> Config {
         .half_open_max_calls(if is(4) { 40 } else { 1 })
 }
 
-/// A thread's way to the manager, with the handles and the names that are its own.
+/// One thread's access to the manager, with its own handles and names.
 pub struct Hands<'a> {
     brama: &'a Brama,
     number: usize,
     handles: Vec<(Id, Connection)>,
     crowd: Vec<String>,
-    /// How many names its crowds have had.
+    /// How many of its own names the thread has registered so far.
     born: usize,
-    /// How many names there are in all crowds.
+    /// How many own names all threads have registered now.
     crowds: &'a AtomicUsize,
 }
 
@@ -144,7 +145,8 @@ impl<'a> Hands<'a> {
         })
     }
 
-    /// So many come, or all go. Each that there should be is there, and no other one.
+    /// Registers so many names, or with 0 unregisters all. Fails if a
+    /// name of the thread is missing, or if a removed one is still there.
     fn crowd(&mut self, many: usize) -> Result<(), String> {
         let brama = self.brama;
         let is_there = |name: &String| brama.state(name.as_str()) == State::Closed;

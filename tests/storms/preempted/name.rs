@@ -1,17 +1,17 @@
-//! One name as the contract has it: who registers it, who finds it, what its handles answer.
+//! A model of one name, after the contract: which registration
+//! is in effect, and what look-ups and handles answer.
 //!
-//! Operations on one name take effect one after the other, and names know nothing of each other.
+//! Operations on one name take effect one after the other, and names are independent of each other.
 //! So each name is explained by itself (`common/explain.rs`). A shutdown takes effect on each name
-//! at a moment of its own: [`Name::after`] lets it come at any time while it is under way. A
-//! registration that a shutdown refuses may be there for a moment, until it is refused. A use that
-//! registers the name does it again if another thread removes the name before the use has had its
-//! effect.
+//! at a time of its own, which [`Name::after`] lets be any time during the shutdown. A registration
+//! that a shutdown refuses may be there for a moment, until it is refused. A use that registers the
+//! name does it again if another thread removes the name before the use has had its effect.
 
 /// A registration of the storm.
 pub type Id = u32;
 
-/// Registrations of an odd number have it in their metadata. The others have nothing of their own,
-/// which is another way through the library.
+/// Registrations with an odd number have it in their metadata. The others have
+/// no settings of their own, which takes another path through the library.
 pub fn is_tagged(id: Id) -> bool {
     id % 2 == 1
 }
@@ -46,8 +46,8 @@ pub enum Deed {
     IsKnown,
     /// A report through a handle of this registration.
     Use(Id),
-    /// A walk through all names. Only where nothing changes this name at the same time: otherwise
-    /// the walk promises nothing.
+    /// A walk through all names. It is checked only if no other call
+    /// changes this name meanwhile. Otherwise the walk promises nothing.
     IsListed,
     Shutdown,
 }
@@ -65,7 +65,7 @@ pub enum Answer {
     NoHandle,
 }
 
-/// What may happen beside an operation.
+/// What may happen while an operation runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// Whether the first use of a name registers it.
@@ -86,7 +86,8 @@ pub struct Name {
 }
 
 impl Name {
-    /// What the name can be after an operation with this answer. Nothing, if the answer is wrong.
+    /// The states that the name can be in after an operation
+    /// with this answer. None if the answer is wrong.
     pub fn after(self, deed: Deed, answer: Answer, around: Around<'_>) -> Vec<Name> {
         let mut before = vec![self];
         if around.is_closing && self.current.is_some() {
@@ -149,8 +150,8 @@ impl Name {
             }
             (Deed::IsKnown | Deed::IsListed, Answer::Yes) if current.is_some() => same,
             (Deed::IsKnown | Deed::IsListed, Answer::No) if current.is_none() => same,
-            // A name is refused from the beginning of the shutdown, present or not; but who
-            // looks for a name that is present finds it.
+            // From the beginning of a shutdown, registrations are refused, even of
+            // a name that is present. A look-up of a present name still finds it.
             (Deed::Register(_) | Deed::GetOrRegister(_), Answer::ShutDown) => {
                 same.filter(|_| around.is_closing)
             }

@@ -1,9 +1,9 @@
 //! Storms on the names of one manager: threads register, look up and remove them at once.
 //!
-//! After each round the answers are explained for each name by itself (`name.rs`), and what is
-//! there when all is quiet is compared with what can be. Beside them each thread registers and
-//! removes crowds of names that are its own, so that the table is rebuilt all the time, larger and
-//! smaller; of those it knows at each moment which are there.
+//! After each round the answers are explained for each name by itself (`name.rs`). Then, while no
+//! call runs, the names that the manager has are compared with those that it can have. Each
+//! thread also registers and removes many names of its own (a *crowd*). So the table is rebuilt
+//! all the time, larger and smaller. A thread always knows which of its own names are registered.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -59,7 +59,7 @@ struct Storm<'a> {
     crowds: &'a AtomicUsize,
     auto_register: bool,
     rounds_left: u64,
-    /// What each name can be.
+    /// All states that each name can be in.
     names: [HashSet<Name>; NAMES],
     is_shut: bool,
     settings: u32,
@@ -123,7 +123,7 @@ impl Storm<'_> {
             Kind::Touch => Deed::Touch(self.id(|id| !is_tagged(id))),
             Kind::Unregister => Deed::Unregister,
             Kind::Use if !self.held[thread].is_empty() => {
-                // Nearly always one of the last.
+                // Mostly one of the latest.
                 let held = &self.held[thread];
                 let back = self.random.below(held.len() as u64);
                 let back = self.random.below(back + 1) as usize;
@@ -145,7 +145,7 @@ impl Storm<'_> {
 
     fn stage(&mut self) -> Vec<Vec<Op>> {
         let number = self.random.below(2 * NAMES as u64) as usize;
-        // Now and then all begin with the same name.
+        // In half of the stages all threads begin by registering the same name.
         let duel = Some(number).filter(|name| *name < NAMES);
         let part = |thread| {
             let many = 1 + self.random.below(4);
@@ -156,13 +156,13 @@ impl Storm<'_> {
         (0..THREADS).map(part).collect()
     }
 
-    /// One thread changes what is around all of them.
+    /// Inserts a change of settings or the shutdown into the operations of one thread.
     fn insert(&mut self, stage: &mut [Vec<Op>], change: Op) {
         let place = self.random.below(stage[0].len() as u64 + 1) as usize;
         stage[0].insert(place, change);
     }
 
-    /// Every handle once, and every way in.
+    /// The operations after a shutdown: every handle once, and operations by name.
     fn after_shutdown(&mut self) -> Option<Vec<Vec<Op>>> {
         let held = mem::take(&mut self.held);
         let part = |held: Vec<(usize, Id)>| {
@@ -175,7 +175,7 @@ impl Storm<'_> {
         (!stage.is_empty()).then_some(stage)
     }
 
-    /// For a manager that was shut down.
+    /// An operation by name, for a manager that was shut down.
     fn op_without_handles(&mut self) -> Op {
         let name = self.random.below(NAMES as u64) as usize;
         let id = self.id(is_tagged);
@@ -192,7 +192,7 @@ impl Storm<'_> {
         )
     }
 
-    /// What the calls say of one name.
+    /// The calls that concern one name.
     fn calls_to(name: usize, threads: &[Vec<Call>]) -> Vec<Vec<storm::Call<Deed, Answer>>> {
         let may_change = |call: &Call| match call.op {
             Op::To(other, deed) if other == name => {
@@ -232,7 +232,8 @@ impl Storm<'_> {
         threads.iter().map(thread).collect()
     }
 
-    /// Explains the calls, and keeps what each name can be after them.
+    /// Explains the calls, and keeps the states that each name can be in
+    /// after them. Fails if no order of the calls explains the answers.
     fn account(&mut self, threads: &[Vec<Call>]) -> Result<(), String> {
         let all = || threads.iter().flatten();
         let shutdown = all().find(|call| matches!(call.op, Op::Shutdown));
@@ -243,7 +244,7 @@ impl Storm<'_> {
         };
         for call in all() {
             match (&call.answer, call.op) {
-                // Of a shutdown, those who come and go learn somehow.
+                // Once a shutdown has begun, a thread may find its own names gone.
                 (Reply::Wrong(wrong), _) if call.ended < closes => return Err(wrong.clone()),
                 (Reply::Answer(Answer::Done), Op::Configure(number)) => self.settings = number,
                 (_, Op::Configure(_)) if call.ended < closes => {
@@ -285,7 +286,7 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// Compares what there is with what can be, when all is quiet.
+    /// Compares the names that the manager has with those that it can have, while no call runs.
     fn look(&mut self) -> Result<(), String> {
         let listed = self.brama.snapshot();
         let mut shared = 0;
@@ -314,7 +315,7 @@ impl Storm<'_> {
         }
     }
 
-    /// Every connection obeys the settings that are in effect.
+    /// Checks that every connection obeys the settings that are in effect.
     fn obey(&self) -> Result<(), String> {
         for name in SHARED {
             if self.brama.state(name) != State::Unknown {
@@ -334,7 +335,7 @@ impl Storm<'_> {
         if attempts != Some(100 + self.settings) {
             return Err(format!("{attempts:?} attempts"));
         }
-        // First, while the circuit is closed as it was registered.
+        // This comes first, while the circuit is still closed.
         {
             let mut call = pin!(db.call_async(pending::<Result<(), ()>>));
             let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -390,7 +391,8 @@ impl Rounds for Storm<'_> {
         let mut stages: Vec<_> = (0..STAGES).map(|_| self.stage()).collect();
         if self.theme.configures {
             let change = Op::Configure(self.random.below(8) as u32);
-            // In the last one: nothing makes good afterwards what a registration has missed.
+            // In the last stage, so that no later call hides
+            // settings that a registration has missed.
             self.insert(&mut stages[STAGES - 1], change);
         }
         Some(stages)

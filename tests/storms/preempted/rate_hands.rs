@@ -1,4 +1,4 @@
-//! What one thread does to the rates of a circuit, and what it is answered.
+//! The operations of one thread on the rates of a circuit, and the answers.
 
 use brama::{Brama, Connection, ConnectionOptions, Error, ManualClock, OpenFor, Permit};
 
@@ -11,7 +11,7 @@ pub const SLOW: u64 = 50;
 /// A permit of the storm.
 pub type Id = u32;
 
-/// What rates are taken over.
+/// Whether rates are taken over a time or over the last calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Over {
     Time,
@@ -33,9 +33,9 @@ pub enum Op {
     Status,
     Advance(u64),
     Reset,
-    /// Opened by hand, and closed.
+    /// Opens the circuit by hand, and closes it.
     Cycle,
-    /// A window of another length.
+    /// Sets a window of another length.
     Reshape(u64),
 }
 
@@ -49,7 +49,7 @@ impl Op {
 pub enum Answer {
     Done,
     Stale,
-    /// It was rejected, or there is no such permit.
+    /// The call was rejected, or the thread has no such permit.
     None,
     /// Successes, failures and slow calls.
     Counts(Option<[u64; 3]>),

@@ -1,4 +1,4 @@
-//! What each report adds to the numbers of a rate, at least and at most.
+//! The log of a storm on rates: what each report adds to the numbers, at least and at most.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// At least and at most.
+/// The least and the most that a number can be.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub struct Bounds {
     pub least: i64,
@@ -59,7 +59,8 @@ impl Bounds {
     }
 }
 
-/// When something was done, in the order of the storm, and what the clock showed.
+/// When an operation began and ended in the order of the
+/// storm, and the first and last time that it may have seen.
 #[derive(Clone, Copy)]
 pub struct Span {
     pub began: u64,
@@ -83,7 +84,7 @@ impl Span {
 pub struct Entry {
     pub span: Span,
     pub adds: [Bounds; 3],
-    /// It counts only until it has ended.
+    /// The entry counts only until its report has ended.
     pub passes: bool,
 }
 
@@ -101,23 +102,23 @@ impl Entry {
         Entry { adds, ..self }
     }
 
-    /// What it still adds after a change, if it may.
+    /// What the entry still adds after a change. `None` if it adds nothing.
     pub fn after(self, change: &Change) -> Option<Self> {
-        // Where evidence begins, it never goes back. So a success that was missing, and is taken
-        // back after that, is missing until the state changes.
+        // The beginning of the evidence never moves back. So a success that lies before it,
+        // and is taken back after it, makes the count one too low until the state changes.
         if change.is_reset && self.adds[0].least < 0 || change.span.is_before(&self.span) {
             return Some(self);
         }
         change.span.is_beside(&self.span).then(|| self.maybe())
     }
 
-    /// It has a place among the last calls, for certain.
+    /// Whether the report certainly has a place among the last calls.
     pub fn is_certain(&self) -> bool {
         self.adds[0].least + self.adds[1].least == 1
     }
 }
 
-/// The evidence begins again.
+/// A change with which the evidence begins again.
 #[derive(Clone, Copy)]
 pub struct Change {
     pub span: Span,

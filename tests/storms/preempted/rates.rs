@@ -1,23 +1,23 @@
 //! Storms on the rates of one circuit: which reports count.
 //!
-//! Threads report at once, while buckets of time begin, the circuit is reset, opened and closed, and
-//! its rates get another window. No rate fires: with `rate_calls` either no call fails and no rate of
-//! slow calls is set, or a success between two rounds sees to it that never all calls of the window
-//! fail or are slow.
+//! Threads report at once, while buckets of time begin, the circuit is reset, opened
+//! and closed, and its rates get another window. No rate opens the circuit. With
+//! `rate_calls`, either no call fails and no rate of slow calls is set, or a success
+//! between two rounds keeps the share of failed or slow calls in the window below 1.
 //!
-//! The oracle is a log of the reports. From when a report began and ended beside when others did, it
-//! follows for each number what it is at least and at most:
+//! The oracle is a log of the reports. The order in which
+//! reports and changes began and ended bounds each number:
 //!
-//! - A report counts from its end on, and may count from its beginning on. With `rate_calls` each
-//!   other report under way may make a number differ by one.
-//! - A change of the evidence (a reset, a new state, a new window) ends the reports that ended
-//!   before it. One that overlaps with it may be on either side. It lasts as long as any call that
-//!   overlaps with it, since another thread may finish it.
-//! - A report counts as of a moment between those at which it began and ended.
+//! - A report counts from its end on, and may count from its beginning on. With
+//!   `rate_calls`, each other report under way may make a number differ by one.
+//! - A change of the evidence (a reset, a new state, a new window) ends the reports that
+//!   ended before it. One that overlaps with it may be on either side. A change lasts until
+//!   the last call that overlaps with it has ended, since that call's thread may finish it.
+//! - A report counts as of some time between its beginning and its end.
 //! - A success that turns out to be stale is counted, and taken back. Beside a change, or beside a
 //!   step of the clock, the two may be on different sides: then one success less counts.
 //!
-//! When all is quiet and nothing has overlapped, both bounds are the same number.
+//! If no calls have overlapped and none runs, both bounds are the same number.
 
 use super::rate_hands::{Answer, Hands, Id, Kind, Op, Over, SLOW, counts, shape};
 use super::rate_log::{Bounds, Change, Entry, Span};
@@ -28,9 +28,9 @@ use crate::common::{manager_with, ms};
 const THREADS: usize = 3;
 const STAGES: usize = 4;
 const ROUNDS: u64 = 30;
-/// More than a round has reports, and the success between two.
+/// More than the reports of a round and the success between two rounds.
 const LEAST_CALLS: u64 = (THREADS * STAGES) as u64 * MOST_OPS + 2;
-/// Of a thread, in a stage.
+/// The most operations of a thread in a stage.
 const MOST_OPS: u64 = 3;
 
 type Call = storm::Call<Op, Answer>;
@@ -43,11 +43,11 @@ struct Storm<'a> {
     /// Whether calls may fail.
     fails: bool,
     lengths: Vec<u64>,
-    /// Of `lengths`.
+    /// The index of the current length.
     current: usize,
     now: u64,
-    /// The last moment, and what is added to those of the rounds: moments of what is done between
-    /// two rounds come between theirs.
+    /// The last number in the order of the storm. And what is added to the numbers
+    /// of a round, since calls between two rounds have numbers of their own.
     last: u64,
     skew: u64,
     entries: Vec<Entry>,
@@ -58,7 +58,7 @@ struct Storm<'a> {
 /// One storm with this seed: how many rounds it had, or what is wrong.
 pub fn tempest(over: Over, seed: u64) -> Result<u64, String> {
     let mut random = Random::new(seed);
-    // A small window goes round within a round of the storm. Then no call fails.
+    // A small window is overwritten within a round of the storm. With one, no call fails.
     let fails = over == Over::Time || random.once_in(2);
     let lengths: Vec<u64> = match over {
         Over::Time => vec![1_000, 1_500, 1_001],
@@ -75,7 +75,8 @@ pub fn tempest(over: Over, seed: u64) -> Result<u64, String> {
             .failure_rate(1.0)
             .slow_call_rate(fails.then_some(1.0))
             .slow_call_duration(ms(SLOW))
-            // As many as there can be: with `rate_calls` that is lowered to those.
+            // More than any window has. With `rate_calls`, brama
+            // lowers it to the number of calls in the window.
             .minimum_calls(u32::MAX)
     });
     let db = brama
@@ -144,13 +145,14 @@ impl Storm<'_> {
     fn stage(&mut self) -> Vec<Vec<Op>> {
         let mut todo: Vec<Vec<Op>> = (0..THREADS)
             .map(|thread| {
-                // A thread that is stopped may be overtaken by a small window's worth of calls.
+                // With a small window, other threads may report as
+                // many calls as it has while a thread is stopped.
                 let most = if self.fails { MOST_OPS } else { 5 * MOST_OPS };
                 let many = 1 + self.random.below(most);
                 (0..many).map(|_| self.op(thread)).collect()
             })
             .collect();
-        // One thread changes what is around them.
+        // One thread changes the window or advances the clock.
         let change = match (self.random.below(24), self.hands.over) {
             (0, _) => {
                 self.current = (self.current + 1) % self.lengths.len();
@@ -168,7 +170,7 @@ impl Storm<'_> {
         todo
     }
 
-    /// What the numbers are for who looks at them within `view`.
+    /// The bounds of the numbers that a call within `view` may see.
     fn bounds(&self, changes: &[Change], view: &Span) -> [Bounds; 3] {
         let mut all = [Bounds::default(); 3];
         for entry in &self.entries {
@@ -230,7 +232,7 @@ impl Storm<'_> {
         (perhaps < self.length(), surely >= self.length())
     }
 
-    /// What a report adds, which was accepted or was stale.
+    /// Adds a report to the log, if it was accepted or was stale.
     fn note(
         &mut self,
         kind: Kind,
@@ -251,7 +253,7 @@ impl Storm<'_> {
                         passes: true,
                         ..passing
                     });
-                    // The taking back may have gone to the window before.
+                    // The success may have been taken back from the window before this one.
                     let most = i64::from(is_reshaped);
                     adds[0] = Bounds { least: -1, most };
                 }
@@ -339,7 +341,8 @@ impl Storm<'_> {
     ) -> Result<(), String> {
         let is_quiet = |change: &Change| !change.span.is_beside(view);
         let Some(counts) = counts else {
-            // Marks of a thread that was stopped may be gone, and a beginning not written yet.
+            // The marks of a thread that was stopped may be
+            // overwritten, or a new beginning not written yet.
             return match changes.iter().all(is_quiet) && view.first == view.last {
                 true => Err(format!("nothing is known within {view:?}")),
                 false => Ok(()),
@@ -375,10 +378,10 @@ impl Storm<'_> {
         }
     }
 
-    /// What can be known when all is quiet.
+    /// Compares the status with the log, while no call runs.
     fn look(&mut self) -> Result<(), String> {
         let mut view = self.quiet_span();
-        // After all that was done.
+        // The view ends after all reports.
         view.ended += 1;
         let counts = counts(self.hands.db);
         self.agree(counts, &[], &view)?;
@@ -417,7 +420,7 @@ impl Rounds for Storm<'_> {
         self.account(&calls)
             .and_then(|()| self.look())
             .map_err(|wrong| format!("{wrong}\n{calls:#?}\nbegan with\n{before:#?}"))?;
-        // Threads that have none get cells.
+        // Refills the reserve, so that threads without cells get some.
         self.hands.brama.poll();
         let fast = Kind {
             failed: false,

@@ -1,15 +1,15 @@
 //! A storm on a circuit that recovers by a sample of probes and a ramp.
 //!
-//! Threads call a dependency that is down in some rounds and well in others, while time goes on.
-//! Leases are longer than a storm, and every permit is reported by the end of its round. What a user
-//! may rely on holds for every interleaving:
+//! Threads call a dependency that is down in some rounds and well in others,
+//! while time goes on. Leases are longer than a storm, and every permit is
+//! reported by the end of its round. These promises hold for every interleaving:
 //!
-//! - **Probes.** No more calls than a sample has places were admitted to probe for each time that the
-//!   circuit was half-open, and for each probe that was reported as ignored.
-//! - **Events.** The circuit has left *closed* as often as it has come back, and once more while it
-//!   is not closed. Likewise for the other states. Instead of a notice that comes after that
-//!   of a later change, the dispatcher delivers what holds then. So the storm counts changes until the
-//!   first such event.
+//! - **Probes.** Each time that the circuit half-opens, it admits at most as many probes
+//!   as a sample has places, and one more for each probe that is reported as ignored.
+//! - **Events.** The circuit has left *closed* as often as it has come back, and
+//!   once more while it is not closed. Likewise for the other states. If a notice
+//!   arrives after that of a later change, the dispatcher delivers the state that
+//!   then holds. So the storm counts changes only until the first such event.
 //! - **Totals.** They count each report and each rejection once, also those that were late.
 //! - **Recovery.** When the dependency is well the circuit closes, within an opening, a sample and
 //!   a ramp.
@@ -40,7 +40,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
     Acquire,
-    /// The permit that the thread has had longest, if it has one.
+    /// Reports the permit that the thread has held longest, if it has one.
     Settle(Outcome),
     Advance(u64),
     Look,
@@ -56,7 +56,7 @@ pub enum Answer {
 
 type Call = storm::Call<Op, Answer>;
 
-/// What carries out the operations of one thread.
+/// Carries out the operations of one thread.
 struct Hands<'a> {
     db: &'a Connection,
     clock: &'a ManualClock,
@@ -79,7 +79,7 @@ impl Hands<'_> {
                     return Answer::Nothing;
                 };
                 let of_probe = permit.is_probe();
-                // Late or not: it is in the totals.
+                // A late report is in the totals, too.
                 match outcome {
                     Outcome::Success => drop(permit.success()),
                     Outcome::Failure => drop(permit.failure(None)),
@@ -112,7 +112,7 @@ struct Counted {
     /// How often each state has begun, and ended.
     begun: HashMap<State, u64>,
     ended: HashMap<State, u64>,
-    /// A notice came after that of a later change.
+    /// Whether a notice came after that of a later change.
     is_coalesced: bool,
 }
 
@@ -141,7 +141,7 @@ impl Counted {
         }
     }
 
-    /// How often the circuit is in this state, by its changes.
+    /// By the counted changes, 1 if the circuit is in this state, 0 if not.
     fn is_in(&self, state: State) -> u64 {
         let of = |counts: &HashMap<State, u64>| counts.get(&state).copied().unwrap_or(0);
         let at_first = u64::from(state == State::Closed);
@@ -214,7 +214,7 @@ impl Storm<'_> {
         self.counted.call(answer);
     }
 
-    /// The dependency is well.
+    /// Reports successes of a dependency that is well, and checks that the circuit closes.
     fn recover(&mut self) -> Result<(), String> {
         for _ in 0..2 {
             // An opening ends, and then the ramp.

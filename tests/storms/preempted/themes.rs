@@ -1,4 +1,4 @@
-//! What the storms do.
+//! The themes: what distinguishes one storm from another.
 
 use super::calls::{Op, Outcome, Rules};
 use super::circuit::{Kind, Theme};
@@ -16,8 +16,8 @@ fn rules(random: &mut Random) -> Rules {
     }
 }
 
-/// Failures with permits and without beside successes, closings by hand, resets, half-openings,
-/// and settings that make the window larger.
+/// Failures with and without permits, successes, closings by hand,
+/// resets and half-openings, and settings that make the window larger.
 pub const WINDOW: Theme = Theme {
     rules: |random| {
         // The ring of times grows with each of the last three.
@@ -51,7 +51,7 @@ pub const WINDOW: Theme = Theme {
     outcomes: &[Outcome::Failure, Outcome::Failure, Outcome::Success],
     rounds: 20,
     before: |storm| {
-        // The ring goes round, and a position is in any of its slots.
+        // Moves the position in the ring to a random slot.
         let failures = storm.random.below(600);
         storm.leave_behind(failures)
     },
@@ -61,7 +61,7 @@ pub const WINDOW: Theme = Theme {
     },
 };
 
-/// Failures in a row: the short ways of reports, without a window.
+/// Failures in a row, without a window: the fast paths of reports.
 pub const COUNT: Theme = Theme {
     rules: |random| (0..3).map(|_| rules(random)).collect(),
     ops: &[
@@ -91,8 +91,8 @@ pub const COUNT: Theme = Theme {
     },
 };
 
-/// Probes that report, late or never, beside changes of the state. The generation goes round
-/// again and again, so that a lease of 8192 changes ago lies in the way.
+/// Probes that report in time, late or never, and changes of the state. The generation wraps
+/// around again and again, so that a lease of 8192 changes ago looks like a current one.
 pub const PROBES: Theme = Theme {
     rules: |random| (0..3).map(|_| rules(random)).collect(),
     ops: &[
@@ -116,7 +116,7 @@ pub const PROBES: Theme = Theme {
     between: |storm| match storm.random.below(6) {
         0 | 1 => storm.pass(30),
         2 => {
-            // Short of the generation of a lease that may still be out.
+            // Just before the generation of a lease that may still be out comes again.
             let times = 4_096 - storm.random.below(4);
             storm.quietly(Op::Cycle(times)).map(drop)
         }

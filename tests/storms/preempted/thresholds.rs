@@ -1,14 +1,14 @@
 //! Storms on the rates of one circuit: when a rate opens it.
 //!
-//! Before each round the circuit is reset, and has some good calls. Then threads report bad ones at
-//! once: exactly as many as the rate needs, or one fewer. With as many, the circuit is open
-//! afterwards, and the status says that all of them have led to it, where the rate counts them. With one fewer it is closed, and
-//! the next bad call opens it.
+//! Before each round the circuit is reset, and has some good calls. Then threads report
+//! bad ones at once: exactly as many as the rate needs, or one fewer. With as many, the
+//! circuit is open afterwards, and the status shows all of them that the rate counts.
+//! With one fewer the circuit stays closed, and the next bad call opens it.
 //!
-//! That holds for every interleaving. Each bad call is counted before its thread asks the rules,
-//! so the thread whose call is counted last finds all of them, and none finds more. A call with a
-//! permit may turn out to be stale, if another thread has opened the circuit since it was counted. A
-//! success is then taken back, perhaps before the status is written.
+//! That holds for every interleaving. Each bad call is counted before its thread applies the
+//! rules. So the thread whose call is counted last finds all of them, and no thread finds more.
+//! A call with a permit may turn out to be stale, if another thread has opened the circuit
+//! since it was counted. A success is then taken back, perhaps before the status is written.
 
 use brama::{Cause, ConnectionOptions, State};
 
@@ -26,14 +26,14 @@ const GOOD: Kind = Kind {
     slow: false,
 };
 
-/// What has to be found after a round.
+/// What the status has to show after a round.
 struct Expected {
     /// Successes, failures and slow calls.
     counts: [u64; 3],
     cause: Cause,
-    /// How many good calls more there are without the bad one that is missing.
+    /// How many more good calls count while the bad one is missing.
     before: u64,
-    /// The bad call that is missing.
+    /// The bad call that is missing, if one is.
     missing: Option<Kind>,
 }
 
@@ -111,8 +111,8 @@ impl Storm<'_> {
         }
     }
 
-    /// Good calls that count, after others that do not, and the rules by which so many bad ones open
-    /// the circuit.
+    /// Sets the rules by which `bad` bad calls open the circuit, and reports
+    /// good calls: first some that do not count, then those that do.
     fn prepare(&mut self, bad: u64, cause: Cause) {
         let over = self.hands.over;
         let good = match over {
@@ -120,7 +120,7 @@ impl Storm<'_> {
             Over::Calls => self.length - bad,
         };
         let all = good + bad;
-        // Below so many calls a single bad one would be all of them.
+        // Without good calls a single bad one is a rate of 1. So the rate needs all calls then.
         let minimum = if good == 0 {
             all
         } else {
@@ -150,12 +150,11 @@ impl Storm<'_> {
         }
         calls(self, good);
         self.expected.counts = [good, 0, 0];
-        // The last one of those before has the place of a bad call that does not come.
+        // The last good call before these has the place of the bad call that is missing.
         self.expected.before = u64::from(over == Over::Calls).min(before);
     }
 
-    /// Whether this is what there is when all is quiet.
-    /// `stale`: so many calls were answered that they are.
+    /// Checks the status while no call runs. `stale`: how many calls were answered as stale.
     fn expect(&self, state: State, trips: u32, stale: u64) -> Result<(), String> {
         let status = self.hands.db.status().expect("registered");
         let Expected {
