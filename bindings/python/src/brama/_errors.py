@@ -73,10 +73,10 @@ class CircuitOpen(BramaError):
         evidence: what the rule that opened the circuit had counted, in words: "5 failures in a
             row", "12 of 20 calls failed". None if no rule did, or if the numbers are not known.
 
-    Most rejections are never looked at. So `cause`, `reason` and `evidence` are read from the circuit
-    at the first use of one of them. `str`, a copy and a pickle of the error use them, too. From
-    then on they stay as they are. Until then the error holds the connection, so no cleanup removes
-    it. All are None if the connection is gone, or its manager was shut down.
+    Most rejections are never looked at. So `cause`, `reason` and `evidence` are read from the
+    circuit at the first use of one of them. `str`, a copy and a pickle of the error use them, too.
+    From then on they stay as they are. Until then the error holds the connection, so no cleanup
+    removes it. All are None if the connection is gone, or its manager was shut down.
     """
 
     # The attributes are read from `args`. An `__init__` in Python would make every rejection

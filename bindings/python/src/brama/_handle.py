@@ -83,7 +83,7 @@ class Handle(Owner):
         self.scope: Optional[str] = None if key[1] is None else key[1].decode()
         #: The address of the pass word. All handles of one registration have it, and no others.
         self.number: int = _ffi.connection_pass_word(address)
-        #: The attribute of exceptions with the serial number that this circuit gave: see `_call.py`.
+        #: The name of the attribute of exceptions that this circuit has counted: see `_call.py`.
         self.mark: str = f"{COUNTED}{self.number:x}"
         #: The handle's address in the form that `ctypes` passes on without a conversion.
         self.argument: Any = byref(_Target.from_address(address))
