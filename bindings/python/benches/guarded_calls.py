@@ -13,8 +13,8 @@ the calls. The time is that of all calls together, divided by their number.
 Like is compared with like. circuitbreaker's `with breaker:` counts the outcome of the block,
 and never rejects it. So it is measured with the check that its own decorator makes before, and
 without. Failing calls fail in circuits that do not open. A success is reported between two turns
-of failing calls: real dependencies do not fail 131 072 times in a row, after which brama's count
-leaves its word and costs more.
+of failing calls: real dependencies do not fail 131 072 times in a row, and beyond that number
+brama counts failures on a slower path.
 
 Two floors are measured, too: a decorator that only calls the function, and foreign calls by
 `ctypes`, without which there is no guarded call through a shared library.
