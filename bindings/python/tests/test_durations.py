@@ -190,7 +190,7 @@ def test_the_next_call_is_measured_once_a_setting_asks_for_it(
         configure(cancelled_after=brama.INHERIT, slow_call_duration=brama.INHERIT)
         return x.status().total_failures - before
 
-    # The first call leaves the pass word of healthy calls behind.
+    # After the first call the handle has the ticket of healthy calls.
     assert failures() == 0, "it began before"
     for limit in (50, 60_000):
         configure(**{setting: limit})

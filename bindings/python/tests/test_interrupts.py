@@ -16,8 +16,8 @@ from conftest import Program, World
 PACKAGE = str(Path(brama.__file__).parent)
 
 
-#: A number of events that is never reached: this run only sets tracing once, before which Python
-#: 3.12 traces no opcodes of a frame.
+#: A number of events that is never reached. The first run only sets tracing: Python 3.12 traces the
+#: opcodes of a frame only after tracing was set once.
 WARM_UP = 1 << 60
 
 

@@ -211,7 +211,7 @@ def test_a_fork_of_a_program_that_only_imports_warned(program: Program) -> None:
 
 
 def test_a_ring_of_events_without_memory_ended_the_process(program: Program) -> None:
-    """A later version reported it as an invalid setting, which was wrong, too."""
+    """The error must not be `InvalidConfig` either: the setting is valid, memory is missing."""
     out = program(
         """
     import resource, brama

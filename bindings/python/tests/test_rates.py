@@ -158,7 +158,7 @@ def test_an_event_of_an_opening_tells_what_counted(world: World) -> None:
 
 
 # Rules that are given and taken back while calls go on: the next call follows them. A call reads
-# the circuit's pass word, and asks the library only if that has changed.
+# the circuit's pass word, and asks the library only if the pass word says so.
 
 #: A function that makes a guarded call of "x" and runs its argument during the call.
 Guarded = Callable[[Callable[[], None]], None]

@@ -168,7 +168,7 @@ def test_calls_of_a_ramp_count_in_the_closed_circuit_after_it(world: World) -> N
 
 
 def ramping_again(world: World, x: brama.Connection) -> brama.Permit:
-    """A permit of another ramp."""
+    """A permit of a new ramp."""
     x.half_open_circuit()
     passes(x)
     return x.acquire()

@@ -39,9 +39,9 @@ class Connection(Unshared):
     """A handle of a connection, for hot paths. Any number of threads may share it.
 
     Made by `Brama.register`, `get_or_register` and `connection`. It stays safe to use after
-    the connection was unregistered or cleaned up: then every operation on the connection,
-    except `available` and `state`, raises `NotFound`. After the manager was shut down they
-    raise `ShutDown`.
+    the connection was unregistered or cleaned up. Then operations on the connection raise
+    `NotFound`, except `available`, `state`, and `circuit`, which registers the name again.
+    After the manager was shut down they raise `ShutDown`, except `available` and `state`.
     """
 
     __slots__ = ("__weakref__", "_guard", "_handle", "_manager", "_runner")
