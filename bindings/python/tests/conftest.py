@@ -1,4 +1,4 @@
-"""What the tests share: a manager whose time stands still, and programs of their own."""
+"""What the tests share: a manager with a clock moved by hand, and separate programs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ _TABLE = (SOURCE.parent / "c" / "tests" / "c" / "settings_table.h").read_text()
 TABLE = [Row(*row) for row in re.findall(r"^SETTING\((.*), (.*), (.*), (.*)\)$", _TABLE, re.M)]
 
 
-#: No test takes so long. One that does hangs: the run prints the stacks of all threads, and ends.
+#: The longest time of a test in seconds. After that the test hangs: the run prints the stacks of
+#: all threads, and ends.
 LIMIT = 600
 
 _stderr = -1
@@ -66,7 +67,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Lets other tasks of the loop run meanwhile."""
+    """Waits for a condition, and lets other tasks of the loop run meanwhile."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -99,7 +100,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def manager() -> Iterator[brama.Brama]:
-    """With a background thread."""
+    """A manager with a background thread."""
     manager = brama.Brama()
     yield manager
     manager.shutdown()
@@ -110,8 +111,8 @@ Program = Callable[..., str]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Runs a program of its own; one that hangs or crashes fails the test. Of one that hangs
-    the test tells where each of its threads is."""
+    """Runs a separate program. The test fails if the program hangs or crashes. If it hangs, the
+    message shows the stacks of its threads."""
 
     def run(text: str, *arguments: str, code: int = 0, timeout: float = 60) -> str:
         file = tmp_path / "program.py"
@@ -131,7 +132,7 @@ def program(tmp_path: Path) -> Program:
             out, err = running.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             hangs = f"it hangs; this is where, after {timeout} s:"
-            running.send_signal(signal.SIGABRT)  # `faulthandler` answers it.
+            running.send_signal(signal.SIGABRT)  # `faulthandler` prints the stacks.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(10)
             with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What the package knows of the C ABI is what its header says."""
+"""The package's numbers and structs of the C ABI are those of the header."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_rate_that_is_not_there() -> None:
 
 
 def test_settings() -> None:
-    """Those of the library's table."""
+    """The settings of the package are those of the library's table."""
     assert len(TABLE) >= 12
     for row in TABLE:
         line = f'"{row.name}": "{row.kind}",'
@@ -93,9 +93,9 @@ def test_names() -> None:
     ],
 )
 def test_structs(name: str, struct: type[ctypes.Structure]) -> None:
-    """Field by field, with what C compilers say of the header."""
+    """Compares each field with the layout that C compilers give the header's structs."""
     if ctypes.sizeof(ctypes.c_void_p) != 8:
-        return  # They were asked on 64-bit machines.
+        return  # The layouts are those of 64-bit machines.
     found = re.search(rf"^brama_{name}_t: size (\d+)\n((?:    .*\n)*)", LAYOUT, re.MULTILINE)
     assert found
     assert ctypes.sizeof(struct) == int(found[1])

@@ -58,13 +58,13 @@ def test_names_of_a_wrong_type(world: World, bad: Any) -> None:
             world.manager.available("x", scope=bad)
 
 
-#: Of each kind values that are out of its range, each with what the error says.
+#: For each kind of setting: values out of range, each with a part of the error's message.
 OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
     "attempts": [
         (0, "at least 1"),
         (-1, "must be"),
         (1 << 32, "must be"),
-        # What the library takes for something else.
+        # Numbers with a special meaning for the library.
         ((1 << 32) - 1, "must be"),
         ((1 << 32) - 4, "must be"),
     ],
@@ -129,7 +129,7 @@ OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
         (float("inf"), "above 0.0 and at most 1.0"),
         (float("-inf"), "above 0.0 and at most 1.0"),
         (10**400, "finite"),
-        # What the library takes for something else.
+        # Numbers with a special meaning for the library.
         (-1.0e300, "above 0.0 and at most 1.0"),
         (-2.0e300, "above 0.0 and at most 1.0"),
         (-3.0e300, "above 0.0 and at most 1.0"),
@@ -140,7 +140,7 @@ OUT_OF_RANGE: dict[str, list[tuple[Any, str]]] = {
 }
 OUT_OF_RANGE["optional_time"] = OUT_OF_RANGE["time"]
 OUT_OF_RANGE["share"] = OUT_OF_RANGE["optional_rate"]
-#: Of each kind values of a wrong type.
+#: For each kind of setting: values of a wrong type.
 WRONG_TYPE: dict[str, list[Any]] = {
     "attempts": ["3", 3.0, True],
     "calls": [None, "3", 3.0, True, brama.UNLIMITED],
@@ -188,7 +188,7 @@ def test_settings_out_of_range(world: World, setting: str, value: Any, allowed: 
 
 @pytest.mark.parametrize("value", [-0.5, float("-inf"), -3.0e300, 4294967292, 4294967295.0, 2.0**64])
 def test_a_refused_number_is_shown_as_it_was_given(world: World, value: float) -> None:
-    """And not as the constant of C that it is."""
+    """The message shows the number, not the C constant with the same value."""
     for row in TABLE:
         if row.kind in ("part", "optional_rate", "share"):
             with pytest.raises(brama.InvalidConfig) as told:
@@ -278,7 +278,7 @@ def test_the_longest_timedelta_is_a_length_as_others_are(world: World) -> None:
 
 
 def test_text_costs_no_report(world: World) -> None:
-    """It is made valid, and the event says so."""
+    """Bad text is made valid, and the event says so."""
     manager = world.manager
     x = manager.register("x", max_attempts=brama.UNLIMITED)
     stream = manager.events(["failure", "success", "circuit_opened"])
@@ -357,7 +357,7 @@ def test_clocks() -> None:
             brama.ManualClock(bad)
         with pytest.raises(brama.InvalidArgument, match="by"):
             brama.ManualClock().advance(bad)
-    # What the library has a meaning for, such as "no time", is none that a clock shows.
+    # A clock does not start at a number with a special meaning, such as "no time".
     for bad in (1 << 63, (1 << 64) - 3):
         with pytest.raises(brama.InvalidArgument, match="unix_ms"):
             brama.ManualClock(bad)

@@ -1,4 +1,4 @@
-"""What callbacks and filters may do wrong."""
+"""Callbacks and filters that raise, or are of a wrong kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_whatever_is_raised_ends_there_and_is_counted(
     where: str,
     kind: type[BaseException],
 ) -> None:
-    """And the subscription lives on."""
+    """The subscription goes on."""
     told: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda hook: told.append(hook.exc_value))
     asked: list[str] = []
@@ -51,7 +51,7 @@ def test_whatever_is_raised_ends_there_and_is_counted(
         manager.register(str(n))
     if where == "filter of a stream":
         if kind is KeyboardInterrupt:
-            # The user's, who wants to end what this thread does.
+            # Raised again: the user wants to end what this thread does.
             with pytest.raises(KeyboardInterrupt):
                 next(stream)
         assert [next(stream).connection for _ in range(2)] == ["1", "2"]

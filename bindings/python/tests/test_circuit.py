@@ -71,7 +71,7 @@ def test_a_circuit_held_open_has_no_time_to_ask_again(world: World) -> None:
 
 
 def test_a_late_result_changes_nothing(world: World) -> None:
-    """A call that was let pass before the circuit tripped reports after it."""
+    """A call that was admitted before the circuit opened reports after that."""
     manager, late = world.manager, "success"
 
     @manager.circuit("x", max_attempts=1, expiry=1_000)
@@ -144,7 +144,7 @@ def test_a_caller_that_gives_up_is_no_failing_dependency(
     call = world.manager.circuit("x", max_attempts=1)(stop)
     if half_open:
         world.manager.half_open_circuit("x")
-    for _ in range(3):  # A probe's place is free again each time.
+    for _ in range(3):  # The probe's place is free again each time.
         with pytest.raises(error):
             call()
     status = world.manager.status("x")
@@ -223,7 +223,7 @@ def test_a_classifier_that_raises_or_answers_nonsense_is_the_callers_error(world
 
 
 def test_a_place_is_free_while_the_error_is_kept(world: World) -> None:
-    """With its traceback, and the frames of the guarded call."""
+    """The kept error has a traceback, which keeps the frames of the guarded call."""
     x = world.manager.register("x")
     x.half_open_circuit()
     call = world.manager.circuit("x", classify=lambda _: 1 / 0)(lambda: 1)  # type: ignore[arg-type, return-value]

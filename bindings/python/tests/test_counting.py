@@ -14,7 +14,7 @@ from conftest import World
 
 
 class Cancelled(BaseException):
-    """As trio's and gevent's are."""
+    """A cancellation like those of trio and gevent: no `Exception`."""
 
 
 def totals(world: World, name: str = "x") -> tuple[int, int]:
@@ -30,7 +30,7 @@ def raising(error: BaseException) -> Any:
 
 
 def outcome(world: World, error: BaseException, **policy: Any) -> str:
-    """What a guarded call that raises this counts as: asked of all three kinds of guards."""
+    """What a guarded call that raises this error counts as, the same for three kinds of guards."""
     answers = set()
     for kind in ("decorator", "async", "block"):
         world.manager.get_or_register("x", max_attempts=brama.UNLIMITED).reset_circuit()
@@ -112,7 +112,7 @@ def test_a_classifier_is_asked_about_cancellations_and_rejections(world: World) 
 
 def test_a_group_is_what_its_leaves_are(world: World) -> None:
     if sys.version_info < (3, 11):
-        return  # Python has none.
+        return  # Python has no groups.
     group = BaseExceptionGroup
 
     def judged(*errors: BaseException, **policy: Any) -> str:
@@ -137,7 +137,7 @@ def test_a_group_is_what_its_leaves_are(world: World) -> None:
 
 
 def test_groups_of_the_backport(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 3.11 trio and anyio raise those of the package `exceptiongroup`."""
+    """Before Python 3.11 trio and anyio raise groups of the package `exceptiongroup`."""
     if sys.version_info >= (3, 11):
         return
 
@@ -152,7 +152,7 @@ def test_groups_of_the_backport(world: World, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_cancellation_counts_if_the_call_had_lasted(world: World) -> None:
-    """20 callers give up on a dependency that hangs, by a time-out outside of the guard."""
+    """20 callers of a dependency that hangs give up, by a time-out outside of the guard."""
     manager = world.manager
 
     async def hang(ms: int) -> None:
@@ -216,7 +216,7 @@ def test_a_cancellation_counts_as_the_setting_says_now(world: World) -> None:
     assert give_up(60_000) == 0 and x.status().settings.cancelled_after is None
     x.configure(cancelled_after=brama.INHERIT)
     assert (give_up(999), give_up(1_000)) == (0, 1)
-    # A probe, too.
+    # The same holds for a probe.
     x.half_open_circuit()
     assert give_up(999) == 0 and x.state() == "half_open"
     assert give_up(1_000) == 1 and x.state() == "open"
@@ -268,7 +268,7 @@ def test_cancelled_after_goes_with_the_rest(world: World) -> None:
         assert lasting(end()) == "ignored"
 
 
-# Once.
+# Exceptions that leave nested calls count once.
 
 
 def test_an_exception_that_leaves_two_calls_of_a_circuit_counts_once(world: World) -> None:
@@ -348,7 +348,7 @@ def test_an_exception_counts_once_through_tasks_and_groups(world: World) -> None
 def test_an_exception_object_that_is_raised_again_and_again_counts_each_time(
     world: World,
 ) -> None:
-    """As mocks do: `side_effect` is one object."""
+    """Mocks raise one object again and again: their `side_effect`."""
     error = ConnectionError("down")
     client = mock.Mock(side_effect=error)
     first = world.manager.circuit("x", max_attempts=brama.UNLIMITED)(lambda: client())
@@ -387,7 +387,7 @@ def test_an_exception_object_that_is_raised_for_years_keeps_few_marks(world: Wor
 
 
 def test_an_exception_that_comes_from_another_process_counts(manager: brama.Brama) -> None:
-    """It was counted there, in a circuit of the same name and at the same address."""
+    """The other process had counted it, in a circuit with the same name and address."""
     import multiprocessing
 
     if "fork" not in multiprocessing.get_all_start_methods():

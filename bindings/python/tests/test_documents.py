@@ -1,5 +1,5 @@
-"""What people read runs, and prints what it says: the README, the page for newcomers, the
-examples, and `help`."""
+"""The README, the pages, the examples and `help`: their programs run, and print what the text
+says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES = ("README.md", "docs/coming-from.md", "docs/in-production.md")
 
 
 def printing(text: str) -> list[tuple[str, str]]:
-    """Snippets, and what the page says that they print."""
+    """The snippets of a page, and the output that the page shows for each."""
     found: list[tuple[str, str]] = re.findall(
         r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
     )
@@ -39,7 +39,7 @@ def blocks(text: str, kind: str) -> list[str]:
 
 
 def test_the_readme_prints_what_it_says(program: Program) -> None:
-    """One after the other, in one program, as somebody who follows it does."""
+    """The snippets run one after the other in one program, as a reader of the page runs them."""
     snippets = printing(README)
     assert len(snippets) >= 8
     out = program("\n".join(code for code, _ in snippets))
@@ -72,7 +72,7 @@ def test_all_settings_are_in_the_readme() -> None:
 
 
 def test_the_table_of_speeds_is_of_one_run_of_the_bench() -> None:
-    """It is written by it: each row that the bench measures, in its order."""
+    """The bench writes the table. It has all rows that the bench measures."""
     found = re.search(
         r"^<!-- speeds, written by benches/guarded_calls.py -->\n(.*?)^<!-- end of speeds -->$",
         README,
@@ -95,7 +95,7 @@ def test_a_reference_is_made_of_the_docstrings(tmp_path: Path) -> None:
         assert f'id="{name}"' in page, name
     for method in ("Brama.status", "Connection.guard", "GuardedCall.result", "Status.trips"):
         assert f'id="{method}"' in page, method
-    # What is written below an attribute.
+    # A docstring below an attribute.
     assert "Openings since the circuit was last healthy" in page
 
 
@@ -106,7 +106,7 @@ def test_the_readme_of_the_project_has_a_snippet_that_runs(program: Program) -> 
 
 
 def number_of(text: str) -> Union[int, float, str]:
-    """Of a cell, or of what a setter is given in Rust: lengths of time are milliseconds."""
+    """The value of a cell, or of a setter's argument in Rust. Lengths of time are milliseconds."""
     if length := re.fullmatch(r"(\d+) (m?)s|Duration::from_(?:secs|milli(s))\((\d+)\)", text):
         in_ms = length[2] or length[3]
         return int(length[1] or length[4]) * (1 if in_ms else 1_000)
@@ -116,8 +116,8 @@ def number_of(text: str) -> Union[int, float, str]:
 
 
 def test_the_numbers_for_five_dependencies_are_those_of_the_examples(world: World) -> None:
-    """In the table and in the programs in Rust, which are compiled and run elsewhere; and they are
-    settings here, too."""
+    """The table and the programs in Rust have the same numbers, and Python takes them as settings.
+    Another test compiles and runs the programs."""
     table = re.search(r"^\| setting \| fast.*?\n\n", RULES, re.MULTILINE | re.DOTALL)
     assert table
     head, _, *rows = [line.strip("| ").split("|") for line in table[0].splitlines() if line]

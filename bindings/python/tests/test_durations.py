@@ -1,4 +1,4 @@
-"""How long calls last: what a reporter says, and what is measured where a setting asks for it."""
+"""How long calls last: durations that a reporter gives, and durations that are measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conftest import World
 DURATIONS: List[Any] = [0, 7, 7.5, 1e300, 1 << 64, 0xFFFF_FFFD, 0xFFFF_FFFE, 0x7FFF_FFFF_FFFF_FFFF]
 DURATIONS += [timedelta(), timedelta(microseconds=1), timedelta.max]
 
-#: Reports on "x" with these keywords.
+#: A function that reports on "x" with these keywords.
 Way = Callable[..., Any]
 
 
@@ -109,7 +109,8 @@ def test_late_reports_say_so(world: World) -> None:
                 getattr(on, outcome)(*([] if on is x else ["x"]), duration=1)
 
 
-# A call that is measured and given up is a failure, if `cancelled_after` says so by then.
+# A measured call that its caller gives up is a failure if it has lasted for `cancelled_after`, with
+# the setting that is in effect at that time.
 
 
 def given_up(block: AbstractContextManager[Any], wait: Callable[[], None]) -> None:
@@ -189,7 +190,7 @@ def test_the_next_call_is_measured_once_a_setting_asks_for_it(
         configure(cancelled_after=brama.INHERIT, slow_call_duration=brama.INHERIT)
         return x.status().total_failures - before
 
-    # The first call leaves what healthy calls are let pass by.
+    # After the first call the handle has the ticket of healthy calls.
     assert failures() == 0, "it began before"
     for limit in (50, 60_000):
         configure(**{setting: limit})
@@ -197,7 +198,7 @@ def test_the_next_call_is_measured_once_a_setting_asks_for_it(
         assert failures() == 0, "the setting is gone"
 
 
-# With settings by which one call of 50 ms opens the circuit.
+# These settings open the circuit after one call of 50 ms.
 
 FRAGILE: dict[str, Any] = {
     "max_attempts": brama.UNLIMITED,
@@ -329,7 +330,7 @@ def test_every_call_is_measured(
         return x.state()
 
     assert call(60_000) == "closed"
-    # From the next call on.
+    # The settings take effect from the next call on.
     configure: Callable[..., None] = world.manager.configure if everyones else x.configure
     configure(**FRAGILE)
     assert call(49) == "closed"

@@ -150,7 +150,7 @@ def test_the_interpreter_ends_in_any_state(program: Program, state: str) -> None
 
 
 def test_a_callback_that_starts_no_thread_at_the_end(program: Program) -> None:
-    """`subscribe` says so where no thread can be started."""
+    """`subscribe` raises where no thread can be started."""
     out = program(
         """
     import threading

@@ -420,7 +420,7 @@ def test_a_manager_with_callbacks_that_nobody_holds_ends() -> None:
 
 
 def test_a_wait_may_be_longer_than_the_system_can_wait_at_once(manager: brama.Brama) -> None:
-    """One thread waits for the descriptor, the other for its turn."""
+    """One thread waits for the descriptor, the other for the lock."""
     stream = manager.events("registration")
     got: list[object] = []
 
@@ -444,7 +444,7 @@ def test_a_wait_may_be_longer_than_the_system_can_wait_at_once(manager: brama.Br
 def test_a_waiter_slept_beside_an_event_that_another_had_taken_along(
     manager: brama.Brama,
 ) -> None:
-    """What is taken out of the queue and not delivered makes no descriptor readable."""
+    """Events that were taken out of the queue do not make the descriptor readable."""
     stream = manager.events("registration")
     for name in ("x", "y", "z"):
         manager.register(name)

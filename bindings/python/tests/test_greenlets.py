@@ -1,5 +1,5 @@
-"""gevent and eventlet: waiting for events lets other greenlets run; guarded calls of many
-greenlets are apart; gunicorn with gevent's workers."""
+"""gevent and eventlet: a wait for events lets other greenlets run, guarded calls of different
+greenlets are independent, and gunicorn works with gevent's workers."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_without_a_background_thread(program: Program, patched: str) -> None:
 
 
 def test_guarded_calls_of_greenlets_are_apart(program: Program, patched: str) -> None:
-    """Nested calls ride on the call of their own greenlet, and not on another's."""
+    """A nested call rides on a call of its own greenlet, never on that of another."""
     out = program(
         patched
         + """
@@ -235,8 +235,8 @@ def test_the_end_of_a_patched_process(program: Program, name: str) -> None:
 
 @pytest.mark.parametrize("preload", [True, False])
 def test_gunicorn_with_gevents_workers(tmp_path: Path, preload: bool) -> None:
-    """Two workers; the application has subscribed when it was loaded, before or after the
-    fork. Each worker opens its own circuit and hears of it."""
+    """There are two workers. The application subscribes when it is loaded, before or after the
+    fork. Each worker opens its own circuit and gets the event."""
     (tmp_path / "application.py").write_text(
         """
 import os, brama
@@ -266,7 +266,7 @@ def application(environ, start):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    # A server that neither starts nor ends must not be waited for.
+    # Kills a server that does not start or does not end.
     limit = threading.Timer(60, server.kill)
     limit.start()
     try:
@@ -282,7 +282,7 @@ def application(environ, start):
         assert port is not None, said
         answers: dict[str, list[list[str]]] = {}
         end = time.monotonic() + 20
-        # Until both workers have reported their opening.
+        # Until both workers have shown the event of their circuit.
         while sum(any(body[1] == "1" for body in worker) for worker in answers.values()) < 2:
             assert time.monotonic() < end, answers
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:

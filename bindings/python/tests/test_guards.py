@@ -1,4 +1,4 @@
-"""Guards: used again, at once by many, inside of themselves, and what a block reports by hand."""
+"""Guards that are used again, by several threads at once, or nested; reports by hand in blocks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_guard_of_a_name_is_the_same_while_the_circuit_is_healthy(world: Wor
     assert manager.guard("x", scope="s") is other
     x.half_open_circuit()
     with other as call:
-        # From now on the probe's place belongs to its block alone.
+        # The probe's place belongs to its block alone, so the guard is not kept for others.
         assert call.is_probe and manager.guard("x", scope="s") is not other
         call.ignore()
     assert manager.guard("x", scope="s") is not manager.guard("x", scope="s")
@@ -125,7 +125,7 @@ def test_a_guard_that_many_tasks_share_loses_no_report(world: World) -> None:
 
 @pytest.mark.parametrize("first_to_end", ["inner", "outer"])
 def test_each_block_of_a_shared_guard_reports_for_itself(world: World, first_to_end: str) -> None:
-    """One block begins, then one on another thread; one of the two reports by hand."""
+    """A block begins, then one on another thread. One of the two reports by hand."""
     x = world.manager.register("x", max_attempts=brama.UNLIMITED)
     guard = x.guard()
     entered, go = threading.Event(), threading.Event()
@@ -157,7 +157,7 @@ def test_each_block_of_a_shared_guard_reports_for_itself(world: World, first_to_
 
 
 def test_a_block_may_be_entered_and_left_in_different_contexts(world: World) -> None:
-    """As generators and fixtures do. Here three are open at once."""
+    """Generators and fixtures do this. Here three blocks are open at once."""
     world.manager.register("x", max_attempts=brama.UNLIMITED)
     guard = world.manager.guard("x")
 
@@ -178,7 +178,7 @@ def test_a_block_may_be_entered_and_left_in_different_contexts(world: World) -> 
 
 
 def test_what_a_block_reports_is_not_its_neighbours(world: World) -> None:
-    """A call that outlives its block reports on no other block of the same guard."""
+    """A `GuardedCall` that outlives its block does not report for another block of the guard."""
     world.manager.register("x", max_attempts=brama.UNLIMITED)
     guard = world.manager.guard("x")
     with guard as first:
@@ -263,7 +263,7 @@ def test_a_response_is_judged_in_a_block(world: World) -> None:
 
 
 def test_twenty_bad_responses_at_once(world: World) -> None:
-    """Five open the circuit. The other fifteen come too late, and raise nothing."""
+    """Five open the circuit. The other fifteen are reported too late, and raise nothing."""
     manager = world.manager
     manager.register("host", max_attempts=5)
 

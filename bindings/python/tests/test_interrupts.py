@@ -16,12 +16,13 @@ from conftest import Program, World
 PACKAGE = str(Path(brama.__file__).parent)
 
 
-#: Never reached. Python 3.12 traces no opcodes of a frame before tracing was set once.
+#: A number of events that is never reached. The first run only sets tracing: Python 3.12 traces the
+#: opcodes of a frame only after tracing was set once.
 WARM_UP = 1 << 60
 
 
 class Interrupter:
-    """Raises at the nth event of a kind, in a frame of the package."""
+    """A trace function that raises at the nth event of a kind, in a frame of the package."""
 
     def __init__(self, kind: str, at: int) -> None:
         self.kind, self.left = kind, at
@@ -113,7 +114,7 @@ def kinds() -> list[str]:
 def test_a_probe_that_is_interrupted_anywhere(
     world: World, kind: str, fails: bool, event: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is raised in a finaliser goes there.
+    # Errors in finalisers go to this hook.
     monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
     manager = world.manager
     x = manager.register("x")
@@ -121,17 +122,17 @@ def test_a_probe_that_is_interrupted_anywhere(
     interrupted = 0
     for at in itertools.chain([WARM_UP], itertools.count()):
         x.reset_circuit()
-        # These are kept for others while the circuit is closed.
+        # These guards are kept for other blocks while the circuit is closed.
         manager.guard("x"), x.guard()
         x.half_open_circuit()
         interrupter = Interrupter(event, at)
-        # Garbage is not collected by luck.
+        # The place must not be free only because garbage happened to be collected.
         gc.disable()
         sys.settrace(interrupter)
         try:
-            # In a generator, which has a stack of its own of exceptions that are being
-            # handled. Instructions at the end of a handler, where the interpreter delivers
-            # no signals, would leave theirs on the stack.
+            # In a generator, which has its own stack of handled exceptions. An interrupt at the
+            # end of a handler, where the interpreter delivers no signals, leaves an exception on
+            # that stack.
             next(call() for _ in [0])
         except (KeyboardInterrupt, OSError):
             pass
@@ -139,7 +140,7 @@ def test_a_probe_that_is_interrupted_anywhere(
             sys.settrace(None)
             gc.enable()
         if x.state() == "half_open":
-            # Nothing was reported. So the place is free.
+            # Nothing was reported, so the place must be free.
             try:
                 x.acquire().ignore()
             except brama.CircuitOpen:
@@ -152,7 +153,7 @@ def test_a_probe_that_is_interrupted_anywhere(
 
 
 def test_real_signals(program: Program) -> None:
-    """A signal every few microseconds, as a user who is impatient."""
+    """A signal arrives every few microseconds, as from an impatient user."""
     out = program(
         """
     import signal, sys, time

@@ -296,7 +296,7 @@ def test_multiprocessing(program: Program, method: str) -> None:
 
 
 def test_a_pre_forking_server(program: Program) -> None:
-    """As gunicorn does: the application is loaded, then workers are forked, and serve."""
+    """As in gunicorn, the application is loaded, then workers are forked, and serve."""
     out = program(
         START
         + """

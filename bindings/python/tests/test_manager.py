@@ -252,10 +252,10 @@ def test_a_copy_of_a_rejection_has_what_programs_have_added(world: World) -> Non
 
 @pytest.mark.parametrize("when", ["before it is asked", "while it is asked"])
 def test_threads_that_ask_a_rejection_at_once_hear_the_same(when: str) -> None:
-    """The second thread is a look at the error at the moment in which the first would be stopped."""
+    """The test reads the error where a second thread would read it while the first is stopped."""
 
     class Circuit:
-        """Which says another thing each time."""
+        """A circuit that gives another reason each time."""
 
         said = 0
 
@@ -344,7 +344,7 @@ def test_after_shutdown(world: World) -> None:
 
 
 def timeless(status: brama.Status) -> brama.Status:
-    """The default manager's clock goes on between two looks."""
+    """A status without times: the default manager's clock goes on between two reads."""
     return replace(status, last_failure_time=None, time_in_state=0)
 
 

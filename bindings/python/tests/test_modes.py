@@ -1,4 +1,4 @@
-"""What a circuit does that is disabled or only a shadow, and the state in which one begins."""
+"""Circuits in the modes disabled and shadow, and the state in which a circuit begins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATER = "takes effect when the circuit is enabled again"
 
 
 def opened_then(world: World, mode: str) -> brama.Connection:
-    """A circuit of this mode that has opened by itself before, for a minute."""
+    """A circuit that has opened by itself, for a minute, and was then given this mode."""
     db = world.manager.register("db")
     for _ in range(5):
         db.failure(reason="down")
@@ -158,7 +158,7 @@ def test_a_circuit_may_begin_open(world: World) -> None:
     assert timed.status().retry_after == 50
     world.clock.advance(50)
     assert (timed.state(), held.state()) == ("half_open", "open")
-    # For a registration only.
+    # `initial_state` is for registrations only.
     with pytest.raises(brama.InvalidConfig, match="initial_state.*given at registration only"):
         timed.configure(initial_state="open")
     with pytest.raises(brama.InvalidConfig, match="initial_state.*given at registration only"):

@@ -1,4 +1,4 @@
-"""Calls inside of each other, of one circuit: while it is half-open one rides on the other."""
+"""Nested calls of one circuit: while it is half-open, the inner call rides on the outer one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conftest import World
 
 
 class Cancelled(BaseException):
-    """As trio's and gevent's are."""
+    """A cancellation like those of trio and gevent: no `Exception`."""
 
 
 def totals(world: World, name: str = "x") -> tuple[int, int]:
@@ -66,7 +66,7 @@ def test_three_calls_inside_of_each_other_recover(world: World) -> None:
     def first() -> None:
         with x.guard():
             second()
-            second()  # One after the other.
+            second()  # The outer call may be ridden on again.
 
     @calls[1]
     def second() -> int:
@@ -155,14 +155,14 @@ def test_a_call_does_not_ride_on_what_has_ended_or_changed(world: World) -> None
 
     asyncio.run(main())
     with x.guard() as call:
-        call.ignore()  # It has reported, so nothing rides on it: this takes a place.
+        call.ignore()  # The outer call has reported, so the inner one takes a place.
         with x.guard() as inner:
             assert inner.is_probe
             with pytest.raises(brama.CircuitOpen):
                 x.acquire()
             inner.ignore()
     with x.guard() as call, x.guard():
-        call.ignore()  # So nothing rides on what rides on it.
+        call.ignore()  # So no call rides on its rider either.
         with x.guard() as inner:
             with pytest.raises(brama.CircuitOpen):
                 x.acquire()
@@ -209,7 +209,7 @@ def test_permits_threads_and_other_circuits_do_not_share(world: World) -> None:
 
 
 def test_what_a_rider_says(world: World) -> None:
-    """The call around it reports its own outcome; if that is ignored, the rider's failure."""
+    """The outer call reports its own outcome. If it is ignored, it reports the rider's failure."""
     x = world.manager.register("x")
 
     def run(inner: BaseException | None, outer: BaseException | None, **policy: Any) -> str:

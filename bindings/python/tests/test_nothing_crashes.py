@@ -1,4 +1,4 @@
-"""Copies, and garbage in any order: an exception at worst."""
+"""Copies, and garbage that is finalised in any order: at worst an exception is raised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conftest import Program, World
 
 
 def owners(world: World) -> dict[str, Any]:
-    """One of each thing that leads to an address of the library's."""
+    """One object of each class that leads to an address of the library."""
     manager = world.manager
     x = manager.register("x")
     with x.guard() as call:
@@ -94,7 +94,7 @@ def test_an_address_is_given_back_once_and_then_everything_raises() -> None:
     ):
         with pytest.raises((brama.BramaError, ctypes.ArgumentError), match="was given back"):
             use()
-    # A permit has a reference of its own.
+    # A permit has its own reference to the handle.
     assert permit.opaque[0] != 0
     permit.__del__()
     assert permit.opaque[0] == 0
@@ -207,7 +207,7 @@ GARBAGE = """
 
 @pytest.mark.parametrize("order", ["older", "younger"])
 def test_finalisers_of_a_cycle_in_any_order(program: Program, order: str) -> None:
-    """A user's finaliser uses everything, after some of it was finalised."""
+    """A user-supplied finaliser uses all objects after some of them were finalised."""
     out = program(
         GARBAGE
         + f"""
@@ -229,8 +229,8 @@ def test_finalisers_of_a_cycle_in_any_order(program: Program, order: str) -> Non
 
 
 def test_suspended_calls_in_a_cycle(program: Program) -> None:
-    """Generators and coroutines that are in a guarded call when they are collected, healthy
-    or half-open, and whose `finally` uses what is collected with them."""
+    """Generators and coroutines are collected during a guarded call of a healthy or half-open
+    circuit. Their `finally` uses objects that are collected with them."""
     program(
         GARBAGE
         + """

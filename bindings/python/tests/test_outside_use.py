@@ -1,4 +1,4 @@
-"""What programs of others ran into. Each test is named after what went wrong."""
+"""Defects that other programs met. Each test is named after what went wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import Program, World
 
 
 def test_a_healthy_dependency_slower_than_the_expiry_was_never_found_well(world: World) -> None:
-    """Each probe's success came after its lease."""
+    """Each probe succeeded after its lease had ended."""
     x = world.manager.register("x", max_attempts=1, expiry=100)
     for lasting in (150, 999, 5_000):
         x.failure()
@@ -105,7 +105,8 @@ def test_after_a_quiet_day_the_connection_of_a_handle_was_gone(world: World) -> 
 
 
 def test_an_answer_that_is_excluded_left_the_circuit_half_open(world: World) -> None:
-    """It says nothing, and gives the probe's place back. `classify` says that it is good."""
+    """An excluded answer is ignored, and gives the probe's place back. `classify` can call it a
+    success."""
 
     def no_such_record() -> None:
         raise KeyError
@@ -165,7 +166,7 @@ def test_forked_workers_drew_the_same_jitter(program: Program) -> None:
     print(len(set(os.read(read, 1000).split())))
     """
     )
-    assert int(out) >= 7  # Of a million; two may meet.
+    assert int(out) >= 7  # Two of the eight may be equal: there are a million values.
 
 
 def test_reasons_of_a_megabyte_piled_up(program: Program) -> None:
@@ -210,7 +211,7 @@ def test_a_fork_of_a_program_that_only_imports_warned(program: Program) -> None:
 
 
 def test_a_ring_of_events_without_memory_ended_the_process(program: Program) -> None:
-    """And was then called an invalid setting."""
+    """The error must not be `InvalidConfig` either: the setting is valid, memory is missing."""
     out = program(
         """
     import resource, brama

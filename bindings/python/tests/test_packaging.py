@@ -18,7 +18,7 @@ import pytest
 import brama
 from conftest import SOURCE
 
-#: The installed package's own: what is built here is not compiled again.
+#: The library of the installed package. The builds here use it instead of compiling one.
 PREBUILT = brama._abi.LIBRARY  # type: ignore[attr-defined]
 
 
@@ -36,17 +36,17 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 
 
 def build(kind: str, source: Path, folder: Path) -> Path:
-    """By the build backend, as `pip` and `build` do."""
+    """Runs the build backend, as `pip` and `build` do."""
     code = f"from hatchling.build import build_{kind} as b; print(b({str(folder)!r}))"
     return folder / run(sys.executable, "-c", code, cwd=source).split()[-1]
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpacked."""
+    """The unpacked source distribution."""
     folder = tmp_path_factory.mktemp("sdist")
     with tarfile.open(build("sdist", SOURCE, folder)) as archive:
-        # Not in the first versions of Python 3.9, which need no choice.
+        # The first versions of Python 3.9 have no filters, and need none.
         keep = getattr(tarfile, "data_filter", lambda member, path: member)
         archive.extraction_filter = keep  # type: ignore[attr-defined]
         archive.extractall(folder)
@@ -116,14 +116,14 @@ def test_an_sdist_has_what_the_library_is_built_of(sdist: Path, tmp_path: Path) 
 
 
 def test_cargo_finds_the_library_in_an_sdist(sdist: Path) -> None:
-    """No member and no target that the manifests name is missing."""
+    """All members and targets that the manifests name are there."""
     cargo = os.environ.get("CARGO", "cargo")
     check = (cargo, "check", "-p", "brama-capi", "--offline", "--target-dir", sdist / "target")
     run(*check, cwd=sdist / "rust")
 
 
 def test_an_editable_install(sdist: Path, tmp_path: Path) -> None:
-    """Of the unpacked sdist: it leaves the library in the source tree."""
+    """Installs the unpacked sdist, which puts the library into the source tree."""
     venv.create(tmp_path / "venv", with_pip=False)
     (python,) = tmp_path.glob("venv/*/python")
     options = ("install", "-q", "--no-build-isolation", "--no-deps", "--no-index", "-e")

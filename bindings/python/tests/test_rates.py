@@ -1,4 +1,4 @@
-"""The rules by which a circuit opens by itself: which one does, and what it tells of that."""
+"""The rules that open a circuit: which one does, and what status and events say of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import brama
 from brama import _ffi
 from conftest import World
 
-#: Calls, failures and slow calls that count for the rates.
+#: The calls, failures and slow calls that count for the rates.
 Counts = Tuple[Optional[int], Optional[int], Optional[int]]
 
 
 def counts(told: Any) -> Counts:
-    """Of a status, or of an event."""
+    """The counts of a status or of an event."""
     return told.window_calls, told.window_failures, told.window_slow
 
 
@@ -32,7 +32,7 @@ def fail(x: brama.Connection, times: int) -> None:
 
 
 def opened_by(x: brama.Connection) -> Optional[brama.Cause]:
-    """None while it is closed."""
+    """The cause of the opening; None while the circuit is closed."""
     status = x.status()
     return None if status.state == "closed" else status.cause
 
@@ -157,10 +157,10 @@ def test_an_event_of_an_opening_tells_what_counted(world: World) -> None:
     assert opened.cause is brama.Cause.FAILURE_RATE
 
 
-# Rules that are given and taken back while calls go on: the next call follows them. Calls read
-# one number of the circuit and ask the library only if it says so.
+# Rules that are given and taken back while calls go on: the next call follows them. A call reads
+# the circuit's pass word, and asks the library only if the pass word says so.
 
-#: Guards a call of "x" during which its argument runs.
+#: A function that makes a guarded call of "x" and runs its argument during the call.
 Guarded = Callable[[Callable[[], None]], None]
 
 
@@ -303,7 +303,7 @@ def test_what_the_rule_had_counted_is_in_the_message_and_stays(world: World) -> 
         error = caught.value
         if error.evidence is not None:
             assert f"({error.cause}, {error.evidence})" in str(error)
-        # In the words of the library.
+        # The library's own message has the same words.
         assert not x._handle.available()
         assert (error.evidence or "") in _ffi._abi_message().decode()
         return error.evidence

@@ -13,7 +13,7 @@ import pytest
 import brama
 from conftest import World
 
-#: So small a share that no call is admitted.
+#: A share so small that no call is admitted.
 NEARLY_NONE = 1e-12
 
 
@@ -96,7 +96,7 @@ def test_a_ramp_admits_a_growing_share_and_closes_by_time(world: World) -> None:
                 admitted += 1
             except brama.CircuitOpen:
                 pass
-        # Seven standard deviations of a draw.
+        # Seven standard deviations of a random draw.
         assert abs(admitted - 1_000 * share) < 111
         world.later(1_000)
     status = x.status()
@@ -124,7 +124,7 @@ def test_a_rejection_of_a_ramp_says_that_the_circuit_is_recovering(world: World)
             "it is recovering, ask again in 1000 ms"
         )
     world.later(9_700)
-    x.configure(ramp=200)  # The end of the ramp stays, and so the share is small.
+    x.configure(ramp=200)  # The end of the ramp stays, so the share is still small.
     assert is_rejected(x).retry_after == 300
     with pytest.raises(brama.CircuitOpen) as told:
         x.acquire()
@@ -168,7 +168,7 @@ def test_calls_of_a_ramp_count_in_the_closed_circuit_after_it(world: World) -> N
 
 
 def ramping_again(world: World, x: brama.Connection) -> brama.Permit:
-    """A permit of another ramp."""
+    """A permit of a new ramp."""
     x.half_open_circuit()
     passes(x)
     return x.acquire()
@@ -197,7 +197,7 @@ def test_a_call_in_a_ramp_is_no_probe(world: World) -> None:
         assert call.is_probe and rider.is_probe
 
 
-#: How a call is guarded, given a connection and a function.
+#: Ways to guard a call, given a connection and a function.
 WAYS: dict[str, Callable[[brama.Connection, Callable[[], Any]], Any]] = {
     "block": lambda x, function: in_block(x, function),
     "decorated": lambda x, function: decorated(x, function),
@@ -235,7 +235,7 @@ def test_a_call_inside_of_a_call_in_a_ramp_rides_on_it(
     before = x.status()
 
     def work() -> str:
-        x.configure(ramp_start=NEARLY_NONE)  # By itself no call is admitted any more.
+        x.configure(ramp_start=NEARLY_NONE)  # From here on only a call that rides passes.
         with pytest.raises(brama.CircuitOpen):
             x.acquire()
         return str(WAYS[inner](x, lambda: "done"))
@@ -269,7 +269,7 @@ def test_a_ride_ends_with_the_ramp(world: World) -> None:
 
 
 def test_no_call_of_a_ramp_takes_the_way_of_a_healthy_circuit(world: World) -> None:
-    """Which reads a number in memory and asks nothing."""
+    """That way only reads the pass word, and does not ask the library."""
     x = world.manager.register("x", max_attempts=1, expiry=1_000, ramp_start=NEARLY_NONE)
     guard = x.guard()
 
@@ -284,7 +284,7 @@ def test_no_call_of_a_ramp_takes_the_way_of_a_healthy_circuit(world: World) -> N
     ways: list[Callable[[], int]] = [block, function, lambda: x.call(lambda: 1)]
     for _ in range(3):
         assert [way() for way in ways] == [1, 1, 1]
-    x.configure(ramp=10_000)  # Seen by the next recovery.
+    x.configure(ramp=10_000)  # Takes effect at the next recovery.
     for _ in range(2):
         assert [way() for way in ways] == [1, 1, 1]
         x.failure()
@@ -295,14 +295,14 @@ def test_no_call_of_a_ramp_takes_the_way_of_a_healthy_circuit(world: World) -> N
                 with pytest.raises(brama.CircuitOpen):
                     way()
             world.later(1)
-        x.configure(ramp_start=1.0)  # Seen by the next call.
+        x.configure(ramp_start=1.0)  # Takes effect at the next call.
         assert [way() for way in ways] == [1, 1, 1]
         x.configure(ramp_start=NEARLY_NONE)
         with pytest.raises(brama.CircuitOpen):
             function()
         world.later(10_000)
     assert [way() for way in ways] == [1, 1, 1]
-    # A length of calls that is asked for in a ramp is measured from the next one on.
+    # A `slow_call_duration` that is set in a ramp takes effect from the next call on.
     x.failure()
     world.later(1_000)
     assert block() == 1

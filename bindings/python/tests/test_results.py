@@ -1,4 +1,4 @@
-"""What guarded functions return: results, and what is one later."""
+"""What guarded functions return: results, and awaitables that have a result later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def totals(world: World, name: str = "x") -> tuple[int, int]:
 
 
 def async_totals(world: World, made: Any, **policy: Any) -> tuple[int, int, int]:
-    """Before it is awaited, and after."""
+    """The totals before the call, and those after it was awaited."""
 
     async def main() -> tuple[int, int, int]:
         call = world.manager.circuit("x", **policy)(made)
@@ -48,7 +48,7 @@ async def failing(*_: object) -> int:
 
 
 class Awaitable:
-    """As asynchronous clients return, to be awaited or entered."""
+    """An object as asynchronous clients return it, to be awaited or entered."""
 
     def __init__(self, coroutine: Any, name: str = "request") -> None:
         self.coroutine, self.name, self.left = coroutine, name, 0
@@ -138,7 +138,7 @@ def test_an_awaitable_that_is_cancelled_or_left_alone(world: World) -> None:
             permit.ignore()
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of the coroutine that is left alone.
+        warnings.simplefilter("ignore")  # About the coroutine that is never awaited.
         asyncio.run(main())
 
 
@@ -182,7 +182,7 @@ def test_a_future_of_a_thread_is_judged_when_it_is_done(world: World) -> None:
 
 
 def test_an_exception_that_nobody_retrieves_is_still_told_of(world: World) -> None:
-    """To judge a future is not to look at it."""
+    """To classify a future does not mark its exception as retrieved."""
     told: list[Any] = []
 
     async def main() -> None:
@@ -234,7 +234,7 @@ def test_what_does_its_work_later_is_refused(world: World) -> None:
 
 
 def test_results_that_are_results(world: World) -> None:
-    """A response has a block of its own, and is a result nevertheless. So is a mock."""
+    """A response is a result, although it may be entered. So is a mock."""
     import io
 
     with io.StringIO() as file:

@@ -12,7 +12,7 @@ from conftest import World
 
 DAY = 86_400_000
 
-#: Reports a failure of "x" with these keywords, and answers how many count.
+#: A function that reports a failure of "x" with these keywords. It returns how many count.
 Way = Callable[..., int]
 
 
@@ -49,7 +49,7 @@ def test_a_wait_opens_the_circuit_at_once_and_for_so_long(world: World, way: Way
         manager.acquire("x")
     assert rejected.value.retry_after == 1
     world.clock.advance(1)
-    # From half-open, too; and a length as a timedelta, up to the next millisecond.
+    # A half-open circuit opens, too. A timedelta is rounded up to a millisecond.
     assert way(retry_after=timedelta(milliseconds=6, microseconds=1)) == 2
     assert (manager.status("x").expiry, manager.status("x").trips) == (7, 2)
 
@@ -92,7 +92,7 @@ def test_no_wait_is_an_ordinary_failure_and_a_long_one_is_a_day(world: World, wa
     for n, wait in enumerate(nothing, 1):
         assert way(retry_after=wait) == n
         assert x.state() == "closed"
-    # Two of these would mean something else to the library.
+    # Two of these have a special meaning for the library.
     for wait in (DAY + 1, 0xFFFF_FFFE, 0xFFFF_FFFD, 1 << 64, 10**30, timedelta.max):
         x.reset_circuit()
         way(retry_after=wait)

@@ -17,7 +17,7 @@ def another(advanced: int = 0) -> World:
 
 
 def opened(world: World) -> bytes:
-    """A circuit that has been open for 10 of 60 s."""
+    """The saved state of a circuit that has been open for 10 of 60 s."""
     world.manager.register("db", max_attempts=1).failure(reason="HTTP 503")
     world.clock.advance(10_000)
     return world.manager.save()

@@ -14,7 +14,7 @@ import pytest
 import brama
 from conftest import TABLE, Program, World
 
-#: Of each kind a value that is no setting's default.
+#: For each kind of setting: a value that is no setting's default.
 OTHER_OF_KIND: dict[str, Any] = {
     "attempts": 7,
     "calls": 7,
@@ -32,10 +32,10 @@ OTHER_OF_KIND: dict[str, Any] = {
     "flag": False,
 }
 OTHERS = {row.name: OTHER_OF_KIND[row.kind] for row in TABLE}
-#: A connection's rate of slow calls needs to know what is slow.
+#: Settings that another setting needs.
 NEEDED: dict[str, dict[str, Any]] = {"slow_call_rate": {"slow_call_duration": 70_000}}
-#: Those that one call can give together: calls take the place of a window, and a rate of probes
-#: that of a number of successes.
+#: The settings that one call can give together. Without `rate_window`, which `rate_calls` excludes,
+#: and `half_open_successes`, which `half_open_failure_rate` excludes.
 TOGETHER = {
     name: value
     for name, value in OTHERS.items()
@@ -47,7 +47,7 @@ def settings_of(world: World, name: str = "x") -> dict[str, Any]:
 
 
 def test_what_type_checkers_see_has_every_setting() -> None:
-    """With the types that the header's test asks for."""
+    """Each has the type that the header's test asks for."""
     names = [row.name for row in TABLE]
     assert [field.name for field in dataclasses.fields(brama.Settings)] == names
     of_connections = list(typing.get_type_hints(brama.ConnectionSettings))
@@ -80,7 +80,7 @@ def test_a_setting_that_is_taken_back_follows_the_manager_again(world: World, na
     assert settings_of(world)[name] == OTHERS[name]
     manager.configure(**{name: inherit})
     assert settings_of(world) == defaults
-    # Where there is nothing to take back it does nothing.
+    # `INHERIT` does nothing where there is nothing to take back.
     y = manager.register("y", **{name: inherit})
     assert dataclasses.asdict(y.status().settings) == defaults
     assert brama.Brama(background=False, **{name: inherit}).register("x").status().settings == (
@@ -147,7 +147,7 @@ def test_settings_that_contradict_each_other(
         lambda: manager.register("y", jitter=0.5, **given),
         lambda: manager.get_or_register("y", jitter=0.5, **given),
     ]
-    if "slow_call_rate" not in given:  # A manager's waits for a connection's duration.
+    if "slow_call_rate" not in given:  # A manager may give it without a duration.
         operations.append(lambda: manager.configure(jitter=0.5, **given))
         operations.append(lambda: brama.Brama(jitter=0.5, **given))
     for operation in operations:
@@ -255,7 +255,7 @@ def test_a_decorator_whose_settings_do_not_apply_warns_where_it_stands(world: Wo
 
 
 def test_settings_that_apply_do_not_warn(world: World) -> None:
-    """Here all warnings are errors."""
+    """In this test run all warnings are errors."""
     manager = world.manager
     for name, value in OTHERS.items():
         for _ in range(2):

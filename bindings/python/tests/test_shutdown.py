@@ -13,7 +13,7 @@ from conftest import Program, World, wait_until
 
 
 class Slow:
-    """A callback that goes on when it is let."""
+    """A callback that waits until the test lets it go on."""
 
     def __init__(self) -> None:
         self.began = threading.Event()
@@ -36,7 +36,7 @@ def test_a_shutdown_in_time_leaves_nothing(manager: brama.Brama, timeout: Any) -
     assert manager.shutdown(timeout=timeout) == 0
     assert told == [str(n) for n in range(200)]
     assert manager.shutdown(timeout=timeout) == manager.shutdown() == 0
-    # What waits in a stream can still be taken.
+    # Events in a stream can still be taken.
     assert [event.connection for event in stream] == told
 
 
@@ -49,10 +49,10 @@ def test_a_shutdown_does_not_wait_longer_for_a_callback(manager: brama.Brama) ->
         manager.register(str(n))
     assert slow.began.wait(20)
     wait_until(lambda: len(quick) == 5)
-    # The one under way, and the four that have not begun.
+    # The callback that is running counts, and the four events that wait.
     assert manager.shutdown(timeout=50) == 5
     assert slow.told == ["0"]
-    # Nothing waits for it any more.
+    # Nothing waits for the running callback any more.
     subscription.unsubscribe()
     assert manager.shutdown() == manager.shutdown(timeout=0) == 0
     with pytest.raises(brama.ShutDown):
@@ -70,7 +70,7 @@ def test_an_event_that_two_callbacks_have_not_got_counts_twice(manager: brama.Br
     manager.register("x")
     assert all(each.began.wait(20) for each in slow)
     manager.register("y")
-    manager.poll()  # So it waits in both queues.
+    manager.poll()  # Puts the event into both queues.
     assert manager.shutdown(timeout=0) == 4
     for each in slow:
         each.go.set()
@@ -154,8 +154,8 @@ def test_the_end_does_not_wait_for_what_was_left_behind(program: Program) -> Non
 
 
 def test_what_happens_to_events_at_the_end(program: Program) -> None:
-    """As `docs/in-production.md` says: callbacks get theirs, streams do not, and a process
-    that does not end as Python ends gives nothing."""
+    """As `docs/in-production.md` says: callbacks get their events, streams do not. A process that
+    ends without Python's normal end delivers nothing."""
     text = """
     import os, sys, signal, brama
     brama.subscribe(lambda event: print(event.connection, flush=True), events="registration")
@@ -174,7 +174,7 @@ def test_what_happens_to_events_at_the_end(program: Program) -> None:
 def test_a_shutdown_begins_no_callback_after_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a thread of their own. Here the time is over when the first one has returned."""
+    """The callbacks have no thread. The time is over when the first one has returned."""
     told: list[str] = []
     world.manager.subscribe(lambda event: told.append(event.connection), events="registration")
     for n in range(3):

@@ -1,4 +1,4 @@
-"""No module of the package imports, at run time, one that imports it."""
+"""No two modules of the package import each other at run time."""
 
 from __future__ import annotations
 

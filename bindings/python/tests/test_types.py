@@ -1,4 +1,4 @@
-"""What tools find: annotations that can be evaluated, signatures, types that are complete."""
+"""For tools: annotations can be evaluated, signatures are right, types are complete."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_annotations_and_signatures(name: str, thing: Any) -> None:
 
 
 def test_the_signatures_of_shortcuts() -> None:
-    """`guard` has a short way that takes no arguments; its signature is the long one's."""
+    """The fast path of `guard` has the parameters and the docstring of the full method."""
     for guard in (brama.guard, brama.Brama(background=False).guard):
         names = list(inspect.signature(guard).parameters)
         assert names == ["identifier", "scope", "include", "exclude", "classify"]
@@ -75,7 +75,7 @@ def run(tool: str, *arguments: str, cwd: Path) -> str:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """A folder to run tools in, which find the package there."""
+    """A folder with a copy of the package, for tools to run in."""
     shutil.copytree(Path(brama.__file__).parent, tmp_path / "brama")
     return tmp_path
 

@@ -20,11 +20,11 @@ is over it is half-open: a limited number of calls, the probes, test the depende
 Enough successes close it, one failure opens it again.
 
 The functions of this module are the methods of one process-wide manager; `Brama` makes
-others. Names are an identifier and optionally a scope.
+others. A name is an identifier and optionally a scope.
 
-Lengths of time are milliseconds as `int`, or a `datetime.timedelta`; what is answered is
-milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except wrong
-types, which are a `TypeError`.
+Lengths of time are milliseconds as `int`, or a `datetime.timedelta`; returned lengths are
+milliseconds. Times are Unix milliseconds. Every error is a `BramaError`, except that a wrong
+type raises `TypeError`.
 """
 
 from ._clock import ManualClock
@@ -158,8 +158,8 @@ __all__ = [
     "unsubscribe",
 ]
 
-# Tracebacks name errors as programs do. (Not so the other classes: tools look for the text
-# of a class where its module says that it is.)
+# Tracebacks show errors by the names that programs use. Other classes keep their module: tools
+# look there for the source of the class.
 for _name in __all__:
     _kind = globals()[_name]
     if isinstance(_kind, type) and issubclass(_kind, BaseException):

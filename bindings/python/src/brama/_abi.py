@@ -1,9 +1,7 @@
 """The C ABI, `include/brama.h`: its numbers, its structs, and the library itself.
 
-With `_structs.py` and `_ffi.py`, which are written on it, this is all that knows `ctypes`.
-
-The structs are those of the header, field by field. Their sizes are checked against what
-the library's `_init` functions write, so that a wrong library is not taken for a defect.
+The structs are those of the header, field by field. Their sizes are compared with
+what the library's `_init` functions write, so that a library of another version is refused.
 """
 
 from __future__ import annotations
@@ -42,12 +40,12 @@ TRUNCATED = 2
 SHADOW = 4
 DEFERRED = 8
 
-#: A smaller number at a connection's pass word lets calls pass.
+#: A pass word of a connection that is below this number lets calls pass.
 PASS_LIMIT = 0x2000_0000
-#: From here on the circuit is open. Below, and not below `PASS_LIMIT`, it is half-open, closed and
-#: its calls are timed, or not registered. (The modes of `src/values/state.rs`.)
+#: From this number on the circuit is open. From `PASS_LIMIT` up to it, the circuit is half-open, or
+#: closed with calls that are timed, or not registered. (The modes of `src/values/state.rs`.)
 OPEN_FROM = 6 << 29
-#: From here on, and below `OPEN_FROM`, it is in a ramp.
+#: From this number up to `OPEN_FROM` the circuit is in a ramp.
 RAMP_FROM = 5 << 29
 
 STATES = ("unknown", "closed", "open", "half_open")
@@ -124,7 +122,7 @@ _KINDS: Dict[str, Any] = {
 
 
 def field_of(setting: str) -> str:
-    """The field of a setting: lengths of time are milliseconds."""
+    """The name of a setting's field. That of a length of time ends in `_ms`."""
     return f"{setting}_ms" if SETTINGS[setting].endswith("time") else setting
 
 
@@ -157,7 +155,7 @@ _INHERIT: Dict[Any, Union[int, float]] = {
     c_int32: -3,
     c_double: -2.0e300,
 }
-#: What takes a setting back, by the name of its field.
+#: The value that takes a setting back, by the name of its field.
 TAKES_BACK: Dict[str, Union[int, float]] = {
     name: _INHERIT[kind] for name, kind, *_ in Config._fields_ if kind in _INHERIT
 }
@@ -317,7 +315,8 @@ def function(library: Any, name: str, answer: Any, *arguments: Any) -> Callable[
 
 
 def hot(name: str, answer: Any) -> Callable[..., Any]:
-    """Without `argtypes`: only for what `byref` made, and numbers of a C `int`."""
+    """A function without `argtypes`. Its arguments must be made by `byref`, or be numbers that
+    fit a C `int`."""
     found = HELD[name]
     found.restype = answer
     typed: Callable[..., Any] = found
@@ -325,8 +324,8 @@ def hot(name: str, answer: Any) -> Callable[..., Any]:
 
 
 def maker(kind: Any, init: str) -> Callable[[], Any]:
-    """A maker of structs as the library's own function initialises them."""
-    # Room enough for what another version might write.
+    """A function that makes structs, initialised as the library's own function does it."""
+    # Large enough for a longer struct of another version.
     written = ctypes.create_string_buffer(4096)
     function(HELD, init, None, c_void_p)(written)
     size = c_size_t.from_buffer(written).value

@@ -1,13 +1,14 @@
-"""What a plain function returns that is not its result yet.
+"""Results of plain functions that are not final: awaitables and generators.
 
 A plain function may return an awaitable: a wrapper made by another decorator does, a
 method of an asynchronous client, a partial, a lambda. The outcome of the call is then that
-of the awaitable. So it is classified when it is awaited, and a future when it is done.
+of the awaitable. So an awaitable is classified when it is awaited, and a future when it is
+done.
 
 A generator and a context manager made of one have done no work when they are returned, and
 what they do later cannot be classified. They are refused.
 
-Whether a result is one of these follows from its class, once for each class.
+The class of a result decides which of these it is, once for each class.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from typing import Any, Callable, Coroutine, Generator, Optional, Set
 from ._call import Call
 from ._policy import Policy
 
-#: Classes of results that are results.
+#: Classes of final results.
 plain: Set[type] = set()
-#: So many of them are remembered.
+#: The largest number of classes that are remembered.
 _CLASSES = 512
 
 _GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
@@ -33,20 +34,20 @@ _MANAGERS: Any = tuple(
     for name in ("_GeneratorContextManager", "_AsyncGeneratorContextManager")
 )
 
-#: Judges a coroutine: given it, answers one that reports on the call.
+#: Wraps an awaitable: returns a coroutine that awaits it and reports on the call.
 Judge = Callable[[Call, Any], Coroutine[Any, Any, Any]]
 
 
 def pending(result: Any, call: Call, policy: Policy, judge: Judge, futures: bool) -> Optional[Any]:
-    """What to answer instead of a result that is none yet; None for one that is.
+    """What to return in place of a result that is not final; None for a final one.
 
     Args:
-        call: reported on later, if there is an answer.
-        judge: for what has to be awaited.
+        call: the call, which is reported later if the result is not final.
+        judge: wraps what has to be awaited.
         futures: whether a future is classified when it is done, or when it is awaited.
 
     Raises:
-        TypeError: it cannot be classified.
+        TypeError: the result cannot be classified.
     """
     kind = type(result)
     if kind in plain:
@@ -80,12 +81,12 @@ def _refusal(what: str, why: str) -> TypeError:
 
 
 def _done(future: Any, call: Call, policy: Policy) -> None:
-    """A future is done."""
+    """Reports the outcome of a future that is done."""
     try:
         if future.cancelled():
             call.raised(policy, asyncio.CancelledError())
             return
-        # To ask for it by `exception()` would mark it as seen.
+        # `exception()` would mark the exception as retrieved.
         error = future._exception if hasattr(future, "_exception") else future.exception()
         if error is None:
             call.returned(policy, future.result())
@@ -96,8 +97,8 @@ def _done(future: Any, call: Call, policy: Policy) -> None:
 
 
 class Awaited(collections.abc.Coroutine):  # type: ignore[type-arg]
-    """An awaitable that is no coroutine, classified when it is awaited, or entered by `async
-    with`. In all else it is what it was."""
+    """A wrapper of an awaitable that is no coroutine. Awaiting it, or entering it by `async
+    with`, classifies it. All other attributes are those of the awaitable."""
 
     def __init__(self, awaitable: Any, call: Call, judge: Judge) -> None:
         self._awaitable = awaitable

@@ -1,37 +1,38 @@
-"""Calls that were admitted the long way; which call rides on which; what is counted once.
+"""Calls that were admitted the long way, nested calls, and exceptions that count once.
 
-The short way is that of healthy circuits: see `_handle.py`. Everything else is a `Call`: a
-probe, a call in a ramp, a call of a circuit whose number has changed, a call whose result is
-classified.
+Calls of healthy circuits go the short way: see `_handle.py`. Everything else is a `Call`: a
+probe, a call in a ramp, a call of a circuit whose pass word has changed, a call whose result
+is classified.
 
 Nested calls
-    While a circuit is half-open, a call inside of another one of the same circuit would
-    find the probe's place taken, by the call around it. Both would fail, for ever. In a ramp
-    it might be refused where the call around it was admitted. So it
-    rides on the other: it takes no place and reports nothing. The call around it reports
-    its own outcome; if that is *ignored* and a rider failed, a failure. If riders
-    report waits (`retry_after`), the longest goes with any failure that the call around them
-    reports without a wait of its own.
+    While a circuit is half-open, an inner call of the same circuit would find the probe's
+    place taken by the outer call. Both would fail, again and again. In a ramp the inner call
+    might be rejected although the outer one was admitted. So the inner call rides on the
+    outer one: it takes no place and reports nothing. The outer call reports its own outcome.
+    If that is *ignored* and a rider failed, it reports a failure. If riders report waits
+    (`retry_after`), the longest goes with any failure that the outer call reports without a
+    wait of its own.
 
-    A context variable leads to the calls that are open here. Only calls that can be ridden
-    on set it, so healthy ones do not pay for it. Tasks inherit it, and the threads of
-    `asyncio.to_thread`. A call that has reported is ridden on no more.
+    A context variable leads to the open calls. Calls that can be ridden on set it, and guarded
+    blocks on the long way. Calls on the short way do not, so healthy circuits do not pay for
+    it. Tasks and the threads of `asyncio.to_thread` inherit it. No call rides on one that has
+    reported.
 
 One exception is counted once
-    It may leave several guarded calls of one circuit, one inside of the other. Each report
-    of an exception has a serial number, which is written on the exception, under the mark of
-    the circuit. A call that is left by an exception with a higher number than the one at its
-    beginning knows that a call inside of it has counted that exception. So an exception object
+    An exception may leave several nested guarded calls of one circuit. Each counted exception
+    gets a serial number. It is stored on the exception, in an attribute for this circuit (its
+    `mark`). A call notes the last serial number when it begins. If an exception with a higher
+    number leaves it, an inner call has counted that exception already. An exception object
     that is raised again and again, as mocks do, is counted each time.
 
     Rejected: a set of the exceptions that were counted, which keeps them and their frames
     alive; a list of the calls under way, which costs every healthy call.
 
-Who owns a probe's place
-    The words of its permit (`_words.py`). Only the `Call` holds them, and only the guarded
-    call itself holds that, in its frame or in its `with` statement. The context variable
-    refers to it weakly. So a call that an exception ends at any instruction, a
-    `KeyboardInterrupt` for example, gives its place back.
+The owner of a probe's place
+    The `Words` of its permit (`_words.py`) own it. Only the `Call` refers to them. Only the
+    guarded call refers to the `Call`, in its frame or in its `with` statement; the context
+    variable refers to it weakly. So the place is given back even if an exception, such as a
+    `KeyboardInterrupt`, ends the call at any instruction.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from ._words import Ticket, Words, report_cancelled, report_failure, report_fail
 from ._words import report_ignored, report_success
 
 _Link = Optional["weakref.ref[Call]"]
-#: The innermost call that is open here; `Call.below` leads on.
+#: The innermost open call of this context; `Call.below` leads to the next one.
 _open: ContextVar[_Link] = ContextVar("brama_open_calls", default=None)
 
 #: The serial number of the last exception that was counted, of any circuit.
@@ -60,14 +61,14 @@ last_failure = [0]
 _serials: Iterator[int]
 _report_failure = _ffi.report_failure
 permit_covers = _ffi.permit_covers
-#: Attributes of an exception that begin so have the serial number that it was counted with, by
-#: the circuit whose `mark` it is.
+#: The prefix of the attributes of exceptions that hold serial numbers. A circuit's `mark` is the
+#: name of its attribute.
 COUNTED = "_brama_counted_"
-#: An exception has at most so many.
+#: The largest number of marks that an exception keeps.
 _MARKS = 8
 
-#: What a report may answer that a guarded call has no use for: the books are right. The
-#: last one is the answer if the permit was collected before the call, in one cycle.
+#: The codes of a report that are no error in a guarded call: the counts are right. The last one
+#: means that the permit was collected before the call, in the same cycle.
 _LATE = (_abi.OK, _abi.STALE, _abi.NOT_FOUND, _abi.SHUT_DOWN, _abi.INVALID_ARGUMENT)
 
 
@@ -98,23 +99,23 @@ class Call:
     ) -> None:
         self.handle: brama._handle.Handle = handle
         self.ticket: Ticket = ticket
-        #: Of the permit, if it has one of its own.
+        #: The words of its permit, if the call has a permit of its own.
         self.words: Optional[Words] = words
         #: `last_failure` when it began.
         self.since: int = since
-        #: Whether a half-open circuit admitted it, as a probe or in a ramp. Only then it can be
+        #: Whether a half-open circuit admitted it, as a probe or in a ramp. Only such a call can be
         #: ridden on.
         self.carries: bool = False
-        #: Whether it tests the dependency.
+        #: Whether it is a probe, which tests the dependency.
         self.is_probe: bool = False
         self.ended: bool = False
         #: Whether another call rides on it now.
         self.ridden: bool = False
-        #: Why a rider failed, and how long its dependency wants to be left alone: of several,
-        #: the one with the longest wait, the last of those.
+        #: The reason and the wait of the rider that failed. Of several riders, the one with the
+        #: longest wait; of those, the last.
         self.failed: Optional[Tuple[Optional[bytes], int]] = None
         self.below: _Link = None
-        #: The guard whose block it is, while that is open.
+        #: The mark of the guard whose block it is, while the block is open.
         self.guard: object = None
 
     def report(
@@ -125,7 +126,7 @@ class Call:
         wait: int = 0,
         lasted: Optional[int] = None,
     ) -> Tuple[int, int]:
-        """The library's code, and how many failures count now, if it is a failure.
+        """Reports. Returns the library's code, and after a failure how many failures count now.
 
         Args:
             wait, lasted: as for `report_failure`.
@@ -149,8 +150,8 @@ class Call:
         wait: int = 0,
         lasted: Optional[int] = None,
     ) -> int:
-        """Reports by hand in a guarded block, which has no use for `Stale`. Answers how
-        many failures count now."""
+        """Reports by hand in a guarded block, where a late report is no error. Returns how many
+        failures count now."""
         code, failures = self.report(outcome, reason, metadata, wait, lasted)
         _check(code)
         return failures
@@ -158,7 +159,7 @@ class Call:
     def _with_riders(
         self, outcome: Outcome, reason: Optional[bytes], wait: int
     ) -> Tuple[Outcome, Optional[bytes], int]:
-        """What is to be reported, in view of what riders reported."""
+        """What to report, given what riders have reported."""
         if self.failed is None or outcome is SUCCESS:
             return outcome, reason, wait
         if outcome is IGNORED:
@@ -171,7 +172,7 @@ class Call:
             self.failed = (reason, wait)
 
     def settle(self, outcome: Decision, reason: Optional[bytes] = None) -> None:
-        """Reports for a guarded call."""
+        """Reports for a guarded call, where a late report is no error."""
         if self.failed is not None and outcome is not SUCCESS:
             self.report_in_block(IGNORED if outcome is CANCELLED else outcome, reason)
             return
@@ -195,7 +196,7 @@ class Call:
     def raised(self, policy: Policy, error: BaseException) -> Decision:
         """Reports that an exception has left it. Raises what the policy's code raises."""
         outcome, failures = policy.of_error(error)
-        if self.ended:  # By hand, meanwhile.
+        if self.ended:  # The block has reported by hand.
             return outcome
         if outcome is CANCELLED:
             self._cancelled(error)
@@ -203,7 +204,7 @@ class Call:
         if not failures:
             self.settle(outcome)
             return outcome
-        # All of them: each counts as counted from now on.
+        # Asks about all of them, so that each is marked as counted.
         first = [is_first(failure, self.handle.mark, self.since) for failure, _ in failures]
         if any(first):
             self.settle(FAILURE, _reason(failures[first.index(True)]))
@@ -212,8 +213,8 @@ class Call:
         return outcome
 
     def _cancelled(self, error: BaseException) -> None:
-        """Reports that it was given up: a failure, if the library has timed the call and it
-        has lasted too long. Then the exception is marked as counted."""
+        """Reports that the caller has given the call up. If the library counts that as a failure
+        (`cancelled_after`), marks the exception as counted."""
         if self.words is None or is_counted(error, self.handle.mark, self.since):
             self.settle(IGNORED)
             return
@@ -233,7 +234,7 @@ class Call:
         return not self.ended
 
     def enter(self) -> None:
-        """From now on calls inside of it find it."""
+        """Lets inner calls find this one."""
         self.below = _open.get()
         _open.set(weakref.ref(self))
 
@@ -246,7 +247,7 @@ class Call:
             _open.set(self.below)
 
     def leave(self) -> None:
-        """The end of the call: what has not been reported is ignored."""
+        """Ends the call. If it has not been reported, it is ignored."""
         try:
             self.step_out()
         finally:
@@ -262,7 +263,7 @@ class Rider(Call):
     def __init__(self, outer: Call) -> None:
         self.outer: Call = outer
         super().__init__(outer.handle, outer.ticket, outer.since)
-        # What is inside of this one rides on this one.
+        # Calls inside of this one ride on it.
         self.carries = True
         self.is_probe = outer.is_probe
 
@@ -288,7 +289,7 @@ class Rider(Call):
         return not self.ended and self.outer.is_under_way()
 
     def raised(self, policy: Policy, error: BaseException) -> Decision:
-        # It is the call around this one that counts the exception.
+        # The outer call counts the exception.
         outcome, failures = policy.of_error(error)
         if not self.ended:
             self.settle(outcome, _reason(failures[0]) if failures else None)
@@ -301,7 +302,7 @@ class Rider(Call):
 
 
 def _reason(failure: Failed) -> bytes:
-    """What `classify` has given, or what the exception says."""
+    """The reason that `classify` has given, or the exception's type and text."""
     error, given = failure
     return given or reason_of(error)
 
@@ -312,7 +313,7 @@ def _check(code: int) -> None:
 
 
 def ride(handle: brama._handle.Handle) -> Optional[Rider]:
-    """A ride on the innermost call that is open here and can be ridden on."""
+    """A ride on the innermost open call that can be ridden on; None if there is none."""
     link = _open.get()
     while link is not None:
         call = link()
@@ -332,7 +333,7 @@ def ride(handle: brama._handle.Handle) -> Optional[Rider]:
 
 
 def innermost(guard: object) -> Optional[Call]:
-    """The innermost call of a guard's that is open here."""
+    """The innermost open call of a guard; None if there is none."""
     link = _open.get()
     while link is not None:
         call = link()
@@ -345,8 +346,8 @@ def innermost(guard: object) -> Optional[Call]:
 
 
 def is_first(error: BaseException, mark: str, since: int) -> bool:
-    """Whether no call of the circuit has counted an exception since then. Then this one
-    counts it."""
+    """Whether no call of the circuit has counted the exception since then. If so, marks it as
+    counted."""
     if is_counted(error, mark, since):
         return False
     last_failure[0] = error.__dict__[mark] = next(_serials)
@@ -354,7 +355,7 @@ def is_first(error: BaseException, mark: str, since: int) -> bool:
 
 
 def is_counted(error: BaseException, mark: str, since: int) -> bool:
-    """Whether a call of the circuit has counted an exception since then."""
+    """Whether a call of the circuit has counted the exception since then."""
     attributes = error.__dict__
     return bool(attributes) and _is_counted(attributes, mark, since)
 
@@ -365,12 +366,12 @@ def _is_counted(attributes: Dict[str, Any], mark: str, since: int) -> bool:
         if len(attributes) > _MARKS:
             _forget_the_oldest(attributes)
         return False
-    # Numbers of another process mean nothing here, and are out of this range.
+    # Serial numbers of another process are out of this range: see `_in_child`.
     return since < serial <= last_failure[0]
 
 
 def _forget_the_oldest(attributes: Dict[str, Any]) -> None:
-    """So that an exception that is raised for years has few marks."""
+    """Removes the oldest marks: an exception object may be raised for years."""
     marks = sorted(
         (serial, mark) for mark, serial in attributes.items() if mark.startswith(COUNTED)
     )
@@ -385,10 +386,10 @@ def failed(
     error: BaseException,
     since: int,
 ) -> bool:
-    """The end of a call on the short way that an exception has left.
+    """Reports a call on the short way that an exception has left: `Call.raised`, in one frame.
 
-    `Call.raised`, in one frame, for exceptions that are failures by their class. False for
-    all others, and for those that were counted: nothing is reported then.
+    Returns False if the class of the exception alone does not make it a failure, or if it was
+    counted already. Nothing is reported then.
     """
     try:
         kind = failures[type(error)]
@@ -400,14 +401,14 @@ def failed(
     last_failure[0] = attributes[mark] = next(_serials)
     try:
         text = str(error)
-    except Exception:  # Its text is the user's code.
+    except Exception:  # `__str__` is user-supplied code.
         text = ""
     _report_failure(ticket, reason_of(error, kind) if text else kind)
     return True
 
 
 def _in_child() -> None:
-    """Exceptions travel from a child to its parent, pickled."""
+    """Begins serial numbers at random: pickled exceptions carry those of another process."""
     global _serials
     start = int.from_bytes(os.urandom(7), "little")
     last_failure[0] = start

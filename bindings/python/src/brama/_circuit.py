@@ -1,8 +1,9 @@
 """The decorator.
 
 A call through a healthy circuit costs one read of memory and one call of the library (see
-`_handle.py`). A circuit that is not closed takes the long way, and so does a function whose
-results or durations are classified.
+`_handle.py`). All other calls take the long way (`_run.py`): those of a circuit that is not
+closed or that measures durations, and those of a function with `classify`, with a fallback for
+failures, or with a circuit by argument.
 
 A connection that was unregistered or cleaned up is registered again by the next call.
 """
@@ -25,7 +26,7 @@ from ._run import Runner, awaited
 from ._words import Ticket
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: A name, or a function of a call's arguments that answers it.
+#: A name, or a function of a call's arguments that returns it.
 Identifier = Union[str, Callable[..., str]]
 
 
@@ -40,7 +41,7 @@ def decorated(
     fallback: Optional[Callable[..., Any]],
     fallback_on: str,
 ) -> Any:
-    """The guarded function. Registers the connection, if it has one name."""
+    """The guarded function. Registers the connection, unless the name depends on arguments."""
     asynchronous = _is_asynchronous(function)
     instead = None if fallback is None else Fallback(fallback, fallback_on, asynchronous)
     source: Source
@@ -72,7 +73,7 @@ def _synchronous(function: Any, runner: Runner, source: Registered) -> Any:
                 try:
                     raise admitted
                 finally:
-                    del admitted  # Else it would refer to itself, by its traceback.
+                    del admitted  # Else its traceback would refer to it: a cycle.
             return runner.run(admitted, function, args, kwargs)  # type: ignore[arg-type]
         (since,) = last
         try:
@@ -87,7 +88,7 @@ def _synchronous(function: Any, runner: Runner, source: Registered) -> Any:
         return result
 
     def again() -> Union[Call, CircuitOpen]:
-        """The connection is not registered any more."""
+        """Asks for admission after the connection was unregistered: registers it again."""
         nonlocal handle
         admitted = runner.admit((), {})
         handle = source.handle
@@ -152,7 +153,7 @@ def _long_asynchronous(function: Any, runner: Runner) -> Any:
 
 
 def _is_asynchronous(function: object) -> bool:
-    """Raises TypeError for what cannot be decorated."""
+    """Whether this is an `async def`. Raises TypeError if it cannot be decorated."""
     if isinstance(function, (classmethod, staticmethod, property)):
         kind = type(function).__name__
         raise TypeError(f"put @circuit below @{kind}, not above it")
@@ -188,6 +189,6 @@ def _no_code() -> None:
 
 
 def _makes_context_managers(function: Any) -> bool:
-    """Whether `contextlib.contextmanager` or its asynchronous sister made it."""
+    """Whether `contextlib.contextmanager` or `asynccontextmanager` made this function."""
     made_in = getattr(function, "__globals__", {}).get("__name__")
     return made_in == "contextlib" and _is_generator_function(inspect.unwrap(function))

@@ -1,4 +1,4 @@
-"""Time that a test decides."""
+"""A clock for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handles: a connection, resolved once, no look-up after."""
+"""Handles of connections: the name is looked up once, when the handle is made."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def expiry_of(expiry: Union[Duration, Never, None]) -> int:
 class Connection(Unshared):
     """A handle of a connection, for hot paths. Any number of threads may share it.
 
-    Made by `Brama.register`, `get_or_register` and `connection`. It stays safe to use
-    after the connection was unregistered or cleaned up: then everything but `available`
-    and `state` raises `NotFound`; and `ShutDown` after the manager was shut down.
+    Made by `Brama.register`, `get_or_register` and `connection`. It stays safe to use after
+    the connection was unregistered or cleaned up. Then operations on the connection raise
+    `NotFound`, except `available`, `state`, and `circuit`, which registers the name again.
+    After the manager was shut down they raise `ShutDown`, except `available` and `state`.
     """
 
     __slots__ = ("__weakref__", "_guard", "_handle", "_manager", "_runner")
@@ -64,7 +65,7 @@ class Connection(Unshared):
         return self._handle.scope
 
     def available(self) -> bool:
-        """Whether a call would be admitted now. A pure question: it takes no permit."""
+        """Whether a call would be admitted now. This takes no permit and changes nothing."""
         return self._handle.available()
 
     def state(self) -> State:
@@ -117,11 +118,11 @@ class Connection(Unshared):
             duration: how long the call has lasted; see `success`.
             retry_after: how long the dependency wants to be left alone, in milliseconds or as a
                 timedelta, as HTTP says it with `Retry-After`; None: it has not said.
-                A closed or half-open circuit opens at once for so long, prolonged by `jitter`,
-                whatever its rules say. While it is open already, the wait changes nothing: the
-                failure is in the totals, is the last failure, and has its event, but
-                `failure_count` is not raised. At most 24 h, before `jitter`; a longer one is
-                cut, below a millisecond it is none.
+                A closed or half-open circuit opens at once for this time, prolonged by `jitter`,
+                whatever its rules say. While the circuit is open already, the wait changes
+                nothing: the failure is in the totals, is the last failure, and has its event,
+                but `failure_count` is not raised. A wait above 24 h is cut to 24 h, before
+                `jitter`. A wait below a millisecond is no wait.
 
         Returns:
             How many failures count now: in a row, or inside the window.
@@ -150,13 +151,13 @@ class Connection(Unshared):
             try:
                 raise answer
             finally:
-                del answer  # Else it would refer to itself, by its traceback.
+                del answer  # Else its traceback would refer to it: a cycle.
         if answer is None:
             raise self._gone()
         return Permit(answer)
 
     def _gone(self) -> Exception:
-        """Raises what says that the connection is not registered any more."""
+        """Raises or returns the error of a connection that is not registered any more."""
         self._handle.status()
         return NotFound(f"connection {self.identifier!r} is not registered any more")
 
@@ -190,7 +191,7 @@ class Connection(Unshared):
     if not TYPE_CHECKING:
         _make_guard = guard
 
-        # The guard of a healthy circuit in the shortest time.
+        # The fast path: the guard of a healthy circuit that an earlier call has made.
         @functools.wraps(_make_guard)
         def guard(self, **options):
             return self._guard if not options and self._guard else self._make_guard(**options)
@@ -218,7 +219,8 @@ class Connection(Unshared):
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Calls a function, guarded: an `Exception` is a failure.
 
-        If the function returns an awaitable, so does this, and its outcome counts.
+        If the function returns an awaitable, so does this method, and the awaitable's outcome
+        counts.
 
         Raises:
             CircuitOpen: the circuit does not admit the call.
@@ -242,7 +244,7 @@ class Connection(Unshared):
         self._handle.open(text, pairs, expiry_of(expiry))
 
     def close_circuit(self) -> None:
-        """Closes the circuit. Its count of failures stays: one more may open it again.
+        """Closes the circuit. Its count of failures stays: one more failure may open it again.
 
         Raises:
             NotFound, ShutDown
@@ -250,7 +252,7 @@ class Connection(Unshared):
         self._handle.control("close")
 
     def half_open_circuit(self) -> None:
-        """Lets probes through now; does nothing while half-open.
+        """Lets probes through now. Does nothing if the circuit is half-open.
 
         Raises:
             NotFound, ShutDown

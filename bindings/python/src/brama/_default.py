@@ -11,9 +11,9 @@ _default = Brama._of_process()
 
 
 def default() -> Brama:
-    """The process-wide manager, of which this module's functions are the methods.
+    """The process-wide manager. This module's functions are its methods.
 
-    Its own background thread is started by its first use.
+    Its first use starts its background thread.
     """
     return _default
 
@@ -31,7 +31,8 @@ acquire: Final = _default.acquire
 if TYPE_CHECKING:
     guard: Final = _default.guard
 else:
-    # `Brama.guard` in a twentieth less time: it needs neither `self` nor a bound method.
+    # The fast path of `Brama.guard`. It needs neither `self` nor a bound method, which saves a
+    # twentieth of the time.
     _guards, _guard = _default._guards, _default._guard
 
     @functools.wraps(_guard)

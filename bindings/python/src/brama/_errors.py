@@ -1,7 +1,8 @@
-"""What can go wrong.
+"""The errors of this package.
 
-`CircuitOpen` is not a failure of the call: the call was not made. All others mean that
-brama was asked for something that it cannot do; then nothing was changed.
+`CircuitOpen` says that a call was not made: it is no failure of the call. Every other error says
+that brama cannot do what the program asked for. Nothing was changed then, except that a late
+report has counted in the totals (`Stale`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ UNKNOWN: Why = (None, None, None)
 
 
 class BramaError(Exception):
-    """The base of all errors of this package. Raised itself for a defect of the library."""
+    """The base of all errors of this package. Raised itself if the system refuses something, such
+    as a thread, and for a defect of the library."""
 
 
 class NotFound(BramaError, LookupError):
-    """No connection of this name is registered, or not any more."""
+    """No connection of this name is registered, or it was removed."""
 
 
 class AlreadyRegistered(BramaError):
@@ -37,9 +39,11 @@ class InvalidConfig(BramaError, ValueError):
 
 
 class Stale(BramaError):
-    """The state that the permit was given in is gone, or it has reported before.
+    """The report comes too late.
 
-    The report was counted in the totals and changed nothing else.
+    Either the state in which the permit was given is gone. Then the report was counted in the
+    totals and changed nothing else. Or the permit or the block has been reported before, or has
+    ended. Then nothing was reported.
     """
 
 
@@ -54,29 +58,29 @@ class CircuitOpen(BramaError):
     the calls.
 
     Attributes:
-        retry_after: milliseconds. Of an open circuit a promise: a caller who waits so long is
-            admitted, unless other callers take the probes. Of one whose probes are all under
-            way, or which is in a ramp, a hint, at most 1 000. None if the circuit is held open
-            until it is closed by hand.
+        retry_after: milliseconds. If the circuit is open, a promise: a caller that waits so long
+            is admitted, unless other callers take the probes. If all probes are under way, or in
+            a ramp, a hint of at most 1 000. None if the circuit is held open until it is closed
+            by hand.
         identifier: the connection's identifier.
         scope: its scope, or None.
         probes_out: whether the circuit is half-open, and all its probes are under way.
         cause: why the circuit opened last; None if that is not known.
-        reason: the text of the failure that opened the circuit, or of the hand that did: at most
-            256 bytes of it; None if there is none.
-        recovering: whether the circuit is half-open, in a ramp (the setting `ramp`) that has not
-            admitted this call.
-        evidence: what the rule that opened the circuit had counted, in words: "5 failures in a row",
-            "12 of 20 calls failed". None if no rule did, or if the numbers are not known.
+        reason: the text of the failure that opened the circuit, or of the `open_circuit` that
+            did: at most 256 bytes of it; None if there is none.
+        recovering: whether the circuit is in a ramp (the setting `ramp`), which did not admit
+            this call.
+        evidence: what the rule that opened the circuit had counted, in words: "5 failures in a
+            row", "12 of 20 calls failed". None if no rule did, or if the numbers are not known.
 
-    Rejections are many and few of them are read. So `cause`, `reason` and `evidence` are read from the
-    circuit when a program asks for one of them the first time, also by `str` or to copy or pickle the
-    error. From then on they stay as they are. Until then the error holds the connection, so no
-    cleanup removes it. All are None if the connection is gone, or its manager was shut down.
+    Most rejections are never looked at. So `cause`, `reason` and `evidence` are read from the
+    circuit at the first use of one of them. `str`, a copy and a pickle of the error use them, too.
+    From then on they stay as they are. Until then the error holds the connection, so no cleanup
+    removes it. All are None if the connection is gone, or its manager was shut down.
     """
 
-    # The attributes are the arguments, and there is no `__init__` of Python's:
-    # rejections are many.
+    # The attributes are read from `args`. An `__init__` in Python would make every rejection
+    # slower.
     if TYPE_CHECKING:
 
         def __init__(
@@ -91,7 +95,7 @@ class CircuitOpen(BramaError):
             recovering: bool = False,
         ) -> None: ...
 
-        #: What tells why the circuit opened, until it is asked; and what it said.
+        #: The handle, until it was asked why the circuit opened; and its answer.
         _circuit: Any
         _why: Any
     else:
@@ -132,12 +136,12 @@ class CircuitOpen(BramaError):
         return self._opening()[2]
 
     def _opening(self) -> Why:
-        # The circuit first: a thread forgets it when it has said why.
+        # `_circuit` is read first: a thread sets `_why` before it clears `_circuit`.
         circuit, why = self._circuit, self._why
         if why is None:
             given = self.args[4:7]
             said = circuit.why() if circuit is not None else (*given, *UNKNOWN[len(given) :])
-            # Of threads that ask at once, the first to get here decides for all.
+            # If several threads ask at once, the first to get here decides for all.
             why = vars(self).setdefault("_why", said)
             self._circuit = None
         cause, reason, evidence = why
@@ -147,7 +151,7 @@ class CircuitOpen(BramaError):
         why, args = self._opening(), self.args
         if why != UNKNOWN:
             args = (self.retry_after, self.identifier, self.scope, self.probes_out, *why, *args[7:])
-        # Notes, and what a program has added.
+        # Notes, and attributes that the program has added.
         added = dict(vars(self))
         added.pop("_circuit", None)
         added.pop("_why", None)

@@ -45,14 +45,14 @@ class EventType(StrEnum):
     PROBE = "probe"
     """A probe was admitted. May be dropped under overload."""
     NOTICE = "notice"
-    """Something that the connection's user should know and that is no change of its state:
-    the reason says it."""
+    """Something that the connection's user should know and that is no change of state. The
+    reason says what."""
 
 
 _TYPES = {number: EventType(name) for number, name in enumerate(_abi.EVENT_TYPES, 1)}
 _BITS = {name: 1 << number for number, name in _TYPES.items()}
 
-#: Event types, or one.
+#: One event type, or several; None for all.
 EventTypes = Union[EventType, str, Iterable[Union[EventType, str]], None]
 
 
@@ -86,33 +86,36 @@ class Event:
     metadata: Mapping[str, str]
     """What came with the report."""
     coalesced: bool
-    """It stands for one or more of its type and connection that found no room."""
+    """The queue was full: this event also stands for others of its type and connection, and shows
+    the state when it was made. The reason and the metadata may be missing."""
     truncated: bool = False
-    """The reason or the metadata is not as it was given: it was cut or left out to keep its
+    """The reason or the metadata differs from what was given: it was cut or left out to keep its
     bounds, or made valid text."""
     cause: Optional[Cause] = None
-    """Why the circuit opened, if it is open after the event. None also while it is not known yet."""
+    """Why the circuit opened, if it is open after the event. None otherwise, and while the cause is
+    not known yet."""
     window_calls: Optional[int] = None
     """The reports that counted for the rates when the circuit opened, as in `Status`. None if the
-    event tells of no opening, if no rate was set, of an opening by hand or by a failed probe, and if
-    it is coalesced."""
+    event reports no opening, if no rate was set, for an opening by hand or by a failed probe, and
+    if the event is coalesced."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None
     """The slow calls among `window_calls`, failed or not."""
     mode: Mode = Mode.NORMAL
-    """The mode that was in effect. While it is `"disabled"`, the states of events are those to
-    which the mode returns, and a question is answered with `"closed"`."""
+    """The mode that was in effect. While it is `"disabled"`, the states of events are those that
+    apply when the mode ends, and `state` returns `"closed"`."""
     shadow: bool = False
-    """The mode is `"shadow"`: the circuit rejects nothing. A `call_rejected` tells of a call that
-    passed then."""
+    """The mode is `"shadow"`: the circuit rejects nothing. A `call_rejected` then reports a call
+    that passed."""
     deferred: bool = False
-    """A hand did this while the circuit was disabled: it takes effect when the circuit is enabled
-    again. `reason` says so, too."""
+    """This was done by hand while the circuit was disabled. It takes effect when the circuit is
+    enabled again. `reason` says so, too."""
 
 
 def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
-    """None for a type that only a later version of this package knows."""
+    """The event of a struct of the library; None for a type that only a later version of this
+    package knows."""
     kind = _TYPES.get(words.event_type)
     if kind is None:
         return None
@@ -142,7 +145,7 @@ def event_of(words: Any, metadata: Dict[str, str]) -> Optional[Event]:
 
 
 def bits_of(wanted: EventTypes) -> int:
-    """The set of event types as the library wants it: 0 for all."""
+    """The event types as the library's bit mask; 0 for all."""
     if wanted is None:
         return 0
     if isinstance(wanted, str):

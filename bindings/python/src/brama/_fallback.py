@@ -1,4 +1,4 @@
-"""What answers instead of a call that was rejected or has failed."""
+"""Fallbacks: functions that are called when a call was rejected or has failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._values import invalid, wrong_type
 if sys.version_info >= (3, 8):
     from typing import Literal
 
-#: On what a fallback answers.
+#: When a fallback is called.
 FallbackOn = Literal["rejection", "failure", "both"]
 _ON = ("rejection", "failure", "both")
 
@@ -44,7 +44,7 @@ class Fallback:
 
 
 def check(on: object, fallback: object) -> None:
-    """Raises for a `fallback_on` that is none."""
+    """Raises if `fallback_on` is not valid."""
     if not isinstance(on, str):
         raise wrong_type("fallback_on", on, "a str")
     if on not in _ON:
@@ -57,7 +57,7 @@ def _takes_error(function: Callable[..., Any]) -> bool:
     """Whether it has a parameter `error` that can only be given by name."""
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # Some built-in functions have none.
+    except (TypeError, ValueError):  # Some built-in functions have no signature.
         return False
     error = parameters.get("error")
     return error is not None and error.kind is inspect.Parameter.KEYWORD_ONLY

@@ -1,14 +1,14 @@
 """The C ABI of the library, `include/brama.h`, as Python functions.
 
-With `_abi.py` and `_structs.py`, which it is written on, and `_handle.py`, which is written
-on it, this is all that knows `ctypes`: the rest of the package works with Python's own
-values and the classes of these files. Each of them owns one thing of the library's
-(`_owner.py`).
+Only five files use `ctypes`: `_abi.py` and `_structs.py`, which this file imports, this file,
+and `_words.py` and `_handle.py`, which import it. The rest of the package works with Python's
+own values and the classes of these files. Each object of these classes owns one object of the
+library (`_owner.py`).
 
 Two ways into the library
-    `ctypes.PyDLL` keeps the GIL during a call, `ctypes.CDLL` lets it go. What never waits
-    and is short goes through the first: letting the GIL go and taking it again costs
-    more than the call. What may wait, or walks all connections, goes through the second.
+    `ctypes.PyDLL` keeps the GIL during a call, `ctypes.CDLL` releases it. Functions that are
+    short and never wait go through `PyDLL`: to release the GIL and take it again costs more
+    than the call. Functions that may wait, or that walk all connections, go through `CDLL`.
 
 No callbacks
     The library is never given a Python function to call. A foreign thread that calls
@@ -16,8 +16,8 @@ No callbacks
     ends takes the process down. Events are taken out of queues instead, and all
     connections out of a snapshot.
 
-Calls that are hot have no `argtypes`. `ctypes` then takes an argument that was made by
-`byref` as it is, and a small `int` as a C `int`, in half the time.
+Hot functions have no `argtypes`. `ctypes` then passes on what `byref` made as it is, and a
+small `int` as a C `int`. This takes half the time.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ _E = TypeVar("_E")
 _PTR, _TEXT, _U64 = c_void_p, c_char_p, c_uint64
 _KEY = (_PTR, _TEXT, _TEXT)
 
-# Hot, on arguments that `byref` made.
+# Hot functions. Their arguments are made by `byref`.
 connection_available = hot("brama_connection_available", c_bool)
 connection_success = hot("brama_connection_success", c_int)
 connection_acquire = hot("brama_connection_acquire", c_int)
 connection_state = hot("brama_connection_state", c_int)
 pass_permit = hot("brama_connection_pass_permit", c_int)
 permit_success = hot("brama_permit_success_at", c_int)
-#: For reports whose answer nothing needs: a late report has changed what it should, and
-#: the next call learns that the connection is gone or the manager shut down.
+#: For reports whose code the caller does not need. A late report has counted in the totals,
+#: and the next call learns that the connection is gone or the manager shut down.
 report_success = hot("brama_permit_success_at", None)
-#: Also `bytes` or None.
+#: The second argument is `bytes` or None.
 permit_failure = hot("brama_permit_failure_at", c_int)
 report_failure = hot("brama_permit_failure_at", None)
 permit_ignore = hot("brama_permit_ignore_at", c_int)
@@ -169,10 +169,10 @@ def version() -> str:
 
 
 def failed(code: Optional[int] = None) -> Exception:
-    """The exception for what this thread's last call answered.
+    """The exception for the error of this thread's last call.
 
     Args:
-        code: None if it answered a pointer, which was NULL.
+        code: what the call returned; None if that was a NULL pointer.
     """
     if code is None:
         code = int(_abi_code())
@@ -190,7 +190,7 @@ def check(code: int) -> None:
 def counting(
     failure: Callable[[Any], int], reason: Optional[bytes], metadata: Pairs
 ) -> Tuple[int, int]:
-    """Reports a failure: the code, and how many failures count now."""
+    """Reports a failure. Returns the code, and how many failures count now."""
     count = c_uint32()
     report = make_report()
     report.reason = reason
@@ -200,7 +200,7 @@ def counting(
 
 
 class Clock(Owner):
-    """A clock of the library's that is moved by hand."""
+    """A clock of the library that is moved by hand."""
 
     __slots__ = ()
     _free = _clock_free
@@ -219,7 +219,7 @@ class Clock(Owner):
 
 
 class Manager(Owner):
-    """A manager of the library's. The address of the default one is None.
+    """A manager of the library. The address of the default manager is None.
 
     Names are given as `(identifier, scope)`, in bytes, without NUL.
     """
@@ -232,7 +232,7 @@ class Manager(Owner):
             raise failed()
         super().__init__(address)
 
-    # The default one is NULL; to free that does nothing.
+    # The default manager is NULL for the library, and freeing NULL does nothing.
     _free = _manager_free
 
     def available(self, key: Key) -> bool:
@@ -274,7 +274,7 @@ class Manager(Owner):
         return self._handle(_connection_get, key)
 
     def _handle(self, entry: Callable[..., int], key: Key, *options: Any) -> int:
-        """The address of a handle, whose one reference is now the caller's."""
+        """The address of a handle. The caller owns its one reference."""
         place = c_void_p()
         check(entry(self.address, *key, *options, byref(place)))
         assert place.value is not None
@@ -333,7 +333,7 @@ class Manager(Owner):
             _data_free(place)
 
     def restore(self, data: bytes) -> int:
-        """How many circuits were restored or wait."""
+        """Returns how many circuits were restored, or wait for their registration."""
         count = c_size_t()
         check(_restore(self.address, data, len(data), byref(count)))
         return count.value
@@ -342,7 +342,7 @@ class Manager(Owner):
         check(_poll(self.address))
 
     def shutdown(self, timeout_ms: int) -> int:
-        """Answers how many happenings were not handed to all queues."""
+        """Returns how many events were not handed to all queues."""
         left = c_uint64()
         check(_shutdown(self.address, timeout_ms, byref(left)))
         return left.value
@@ -373,19 +373,20 @@ class Queue(Owner):
         self.renew()
 
     def renew(self) -> None:
-        """For the child of a fork, where another thread's lock stays locked."""
+        """Makes the lock again, in the child of a fork: there a lock that another thread held stays
+        locked."""
         self._lock = threading.Lock()
 
     def drain(self, make: Callable[[Any, Dict[str, str]], _E], most: int) -> List[_E]:
-        """Takes events out, at most so many."""
+        """Takes out at most `most` events, and makes something of each."""
         events, count = (EventWords * most)(), c_size_t()
-        # What they point to is valid until the next time.
+        # What the events point to is valid until the next drain.
         with self._lock:
             check(_queue_drain(self.address, events, sizeof(EventWords), most, byref(count)))
             return [make(event, metadata_of(event)) for event in events[: count.value]]
 
     def has_events(self) -> bool:
-        """In a manager without a background thread this also polls."""
+        """Whether events wait. In a manager without a background thread this also polls."""
         return bool(_queue_wait(self.address, 0))
 
     def fileno(self) -> int:

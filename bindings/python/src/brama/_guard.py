@@ -1,32 +1,33 @@
 """Guarded blocks: `with brama.guard("payment_api") as call:`.
 
 A guard may be used any number of times, by any number of threads and tasks at once, and
-inside of itself. `brama.guard(name)` answers the same one again and again while the circuit
+inside of itself. `brama.guard(name)` returns the same guard again and again while the circuit
 is healthy: making one costs more than a block.
 
-`__exit__` is called on the guard, which is shared, and has to know which of the blocks that
-are open ends. So:
+`__exit__` is called on the guard, which several open blocks may share. It has to find out
+which of them ends. So:
 
-- One block at a time goes the *short way*, if the circuit is healthy. It is `short`. What it
-  is given is given to the next one, too, unless the block still refers to it at its end.
-- All others are a `Call` each (`_call.py`), found by the context variable.
-- What ends and is found by nothing is the one on the short way. While others are open no
-  further block takes the short way, so that this is true.
+- At most one block at a time goes the *short way*, if the circuit is healthy. `short` is its
+  `GuardedCall`. The next block gets the same object, unless the block still refers to it at
+  its end.
+- Every other block has a `Call` of its own (`_call.py`), to which the context variable leads.
+- A block that ends, and to whose call the context variable does not lead, is the one on the
+  short way. For this to be true, no block takes the short way while others are open.
 
-`with` looks up `__enter__` and `__exit__` on the class. There they are slots, which answer
-what the instance holds: functions without `self`, whose variables are cells. This saves
-two bound methods and a sixth of the time of a block. `ExitStack` asks the class for them
-and calls what it gets with the instance; so the metaclass answers functions that take it.
+`with` looks up `__enter__` and `__exit__` on the class. There they are slots, so `with` calls
+what the instance holds: closures without `self`. This saves two bound methods and a sixth of
+the time of a block. `ExitStack` looks them up on the class, too, and calls them with the
+instance. So the metaclass returns functions that take the instance.
 
-A block reports by itself: an exception as the policy says, and otherwise a success. On what
-`with` gives it, it may report before. Such a report raises nothing if it is late.
+A block reports when it ends: an exception as the policy says, otherwise a success. It may
+report earlier, on the object that `with` gives it. Such a report raises nothing if it is late.
 
-A program may keep a guard of its own. While the circuit is half-open, it then owns the
-place of a probe together with the block: an interrupt at the first instruction of `leave`
-costs that place until its lease ends. Guards that are made for one block do not.
+A program may keep a guard. While the circuit is half-open, the kept guard owns a probe's place
+together with the block. An interrupt at the first instruction of `leave` then loses the place
+until its lease ends. Guards that are made for one block have no such gap.
 
-Rejected: an object for each block, in its place (a block by name then costs 40 % more);
-the states of the blocks in a list by thread (tasks take turns on one thread).
+Rejected: an object for each block in place of the shared guard (a block by name then costs
+40 % more); the states of the blocks in a list by thread (tasks take turns on one thread).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class GuardedCall(Unshared):
 
     _instead = "let the block report"
 
-    #: If it does not go the short way, or has left it.
+    #: Set if the block does not go the short way, or has left it.
     _call: Call
     _guard: weakref.ref[_Ways]
 
@@ -74,8 +75,8 @@ class GuardedCall(Unshared):
         Args:
             metadata: strings for the events.
             duration: how long the call has lasted, in milliseconds, which may have a fraction, or
-                as a timedelta; None: as was measured. Rounded down to a whole millisecond, and
-                compared with `slow_call_duration`, where that is set.
+                as a timedelta; None: the time that was measured. Rounded down to a whole
+                millisecond, and compared with `slow_call_duration`, where that is set.
 
         Raises:
             InvalidArgument: `duration` is negative or not finite; nothing was reported.
@@ -148,8 +149,8 @@ class GuardedCall(Unshared):
 
     @property
     def is_probe(self) -> bool:
-        """Whether the call tests a half-open circuit, so that a shorter time-out is wise. Not in
-        a ramp."""
+        """Whether the call tests a half-open circuit, so that a shorter time-out is wise. False
+        in a ramp."""
         try:
             return self._call.is_probe
         except AttributeError:
@@ -170,7 +171,7 @@ class GuardedCall(Unshared):
 
 
 class _AskedForMethods(type):
-    """The class of `Guard`: answers methods where an instance has slots."""
+    """The metaclass of `Guard`: returns methods where an instance has slots."""
 
     if not TYPE_CHECKING:
 
@@ -257,24 +258,25 @@ def guard_of(
 
     Args:
         handle: the connection; None if it is still to be found.
-        resolve: finds it, also after it was unregistered. Raises `NotFound`.
-        forget: called when the circuit is not closed. From then on nothing may keep the
-            guard for others: the place of a probe must belong to its block alone.
+        resolve: finds the connection, and finds it again after it was unregistered. Raises
+            `NotFound`.
+        forget: called when the circuit is not closed. From then on the guard must not be kept
+            for other blocks: a probe's place must belong to its block alone.
     """
     success, references, last = _ffi.report_success, getrefcount, last_failure
     #: The block on the short way.
     short: Optional[GuardedCall] = None
-    #: `last_failure` when it began.
+    #: `last_failure` when that block began.
     since = 0
-    #: What the next block on the short way is given.
+    #: The object that the next block on the short way gets.
     spare: GuardedCall
-    #: The block that was on the short way, after it has left it.
+    #: The call of the block that has left the short way.
     first: Optional[Call] = None
-    #: All other blocks that are open.
+    #: The calls of all other open blocks.
     others: Dict[Call, None] = {}
     #: What the context variable knows this guard by.
     mark = object()
-    #: What lets calls pass the short way, -1 while they must not; and their ticket.
+    #: The pass word's value that lets blocks go the short way (-1: none may); and their ticket.
     number, ticket = -1, None
     here: Any = handle if handle is not None else _Nowhere
 
@@ -290,7 +292,7 @@ def guard_of(
         nonlocal short, spare
         if kind is None and short is not None:
             if references(short) != _ALONE:
-                # The block keeps it. So it is not given to another one.
+                # The block still refers to its object. So the next block gets a new one.
                 spare = call = GuardedCall()
                 call._guard = ways.weak
             passed = ticket
@@ -334,14 +336,14 @@ def guard_of(
                 try:
                     raise answer
                 finally:
-                    del answer  # Else it would refer to itself, by its traceback.
+                    del answer  # Else its traceback would refer to it: a cycle.
             if answer is not None:
                 return answer  # type: ignore[no-any-return]
             here = _Nowhere
         raise NotFound("the connection is unregistered again and again")
 
     def push_aside() -> None:
-        """Takes the block on the short way off it, and lets no other take it."""
+        """Moves the block on the short way off it, and closes the short way for others."""
         nonlocal short, spare, first, number
         number = -1
         if short is not None:
@@ -403,10 +405,10 @@ def guard_of(
 
 
 class _Ways:
-    """What a block's call needs to know of its guard.
+    """What a `GuardedCall` needs to know of its guard.
 
-    `leave` holds it, and so does the block, by `leave`. The calls refer to it weakly: else
-    there would be a cycle, and it would be up to the collector when a manager ends.
+    `leave` refers to it, and so does the open block, by `leave`. A `GuardedCall` refers to it
+    weakly: a cycle would leave it to the garbage collector when a manager ends.
     """
 
     __slots__ = ("__weakref__", "is_short", "policy", "taken", "weak")
@@ -418,22 +420,22 @@ class _Ways:
         taken: Callable[[GuardedCall], Optional[Call]],
     ) -> None:
         self.policy = policy
-        #: Whether it is on the short way.
+        #: Whether a block is on the short way.
         self.is_short = is_short
-        #: The call, taken off the short way.
+        #: Takes a block off the short way, and returns its call.
         self.taken = taken
         self.weak = weakref.ref(self)
 
 
 class _Nowhere:
-    """In place of a handle that is still to be found."""
+    """Stands for a handle that is still to be found."""
 
     class word:
         value = -2
 
 
 def _references() -> int:
-    """How many references to a block's call `leave` finds if the block keeps none."""
+    """How many references to a `GuardedCall` `leave` finds if the block keeps none."""
     short = spare = object()
 
     def leave() -> int:

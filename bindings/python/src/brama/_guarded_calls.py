@@ -1,4 +1,4 @@
-"""What a manager does about guarded calls."""
+"""A manager's methods for guarded calls."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from ._values import key
 
 
 class GuardedCalls(Publisher):
-    """The part of a `Brama` that has to do with guarded calls.
-
-    """
+    """The methods of a `Brama` for guarded calls."""
 
     def __init__(self, native: _ffi.Manager, background: bool) -> None:
         super().__init__(native, background)
@@ -50,7 +48,7 @@ class GuardedCalls(Publisher):
                 try:
                     raise answer
                 finally:
-                    del answer  # Else it would refer to itself, by its traceback.
+                    del answer  # Else its traceback would refer to it: a cycle.
             if answer is not None:
                 return Permit(answer)
             names.forget(handle)
@@ -69,14 +67,14 @@ class GuardedCalls(Publisher):
 
         Also for `async with`. The name must be registered (or the manager's
         `auto_register` on). The guard may be used again, and by several threads and tasks
-        at once. While the circuit is half-open, a block inside another guarded call of it
-        rides on that one: it takes no place and reports nothing.
+        at once. While the circuit is half-open, a block inside another guarded call of the
+        same circuit rides on that call: it takes no probe's place and reports nothing.
 
         Args:
             include: exceptions that count as failures, a class or several, of whatever
-                kind; None: every `Exception` but rejections.
-            exclude: exceptions that do not.
-            classify: given the exception, or what the block gives to `result`, answers an
+                kind; None: every `Exception` except rejections.
+            exclude: exceptions that are ignored.
+            classify: given the exception, or what the block gives to `result`, returns an
                 `Outcome`, or None to leave it to `include` and `exclude`. A pair of an
                 `Outcome` and a str gives the reason of a failure, too. It is asked about
                 cancellations, too.
@@ -86,7 +84,7 @@ class GuardedCalls(Publisher):
             NotFound, ShutDown
         """
         policy = policy_of(include, exclude, classify)
-        key(identifier, scope)  # Raises for what can be no name.
+        key(identifier, scope)  # Raises if this cannot be a name.
         known = None
         name: Any = None
         if policy is DEFAULT:
@@ -114,8 +112,8 @@ class GuardedCalls(Publisher):
     if not TYPE_CHECKING:
         _guard = guard
 
-        # The guard of a healthy circuit, by its name alone, in the shortest time. CPython
-        # calls functions without keyword-only parameters faster.
+        # The fast path: the guard of a healthy circuit that an earlier call has made, by its name
+        # alone. CPython calls functions without keyword-only parameters faster.
         @functools.wraps(_guard)
         def guard(self, identifier, scope=None, include=None, exclude=None, classify=None):
             if scope is None and include is None and classify is None and exclude is None:
@@ -143,31 +141,33 @@ class GuardedCalls(Publisher):
     ) -> Callable[[F], F]:
         """Decorates a function, `def` or `async def`, whose calls are then guarded.
 
-        The connection is registered unless it is; then its settings stay as they are.
-        What is raised passes through; an `Exception` is a failure unless the arguments
-        say otherwise. What is no `Exception` is ignored, `asyncio.CancelledError` for
-        example; so is a rejection by another circuit.
+        This registers the connection, or finds it, with its settings as they are. Exceptions
+        pass through. An `Exception` counts as a failure, unless the arguments say otherwise.
+        Rejections (`CircuitOpen`) are ignored. So are exceptions that do not derive from
+        `Exception`, such as `asyncio.CancelledError`, unless the setting `cancelled_after`
+        says otherwise.
 
         A plain function may return an awaitable; the outcome is then that of the awaitable.
         Generators and context managers made of them are refused.
 
-        While the circuit is half-open, a call inside another guarded call of it rides on
-        that one: it takes no place and reports nothing.
+        While the circuit is half-open, a call inside another guarded call of the same circuit
+        rides on that call: it takes no probe's place and reports nothing.
 
         Args:
-            identifier: the connection's, or a function of the call's arguments that answers
+            identifier: the connection's, or a function of the call's arguments that returns
                 it: a circuit for each host, for example.
             include: exceptions that count as failures, a class or several, of whatever
-                kind; None: every `Exception` but rejections. Others are ignored: neither
+                kind; None: every `Exception` except rejections. Others are ignored: neither
                 success nor failure.
             exclude: exceptions that are ignored.
-            classify: given the result or the exception, answers an `Outcome`, or None to
+            classify: given the result or the exception, returns an `Outcome`, or None to
                 leave it to `include` and `exclude`. A pair of an `Outcome` and a str gives
                 the reason of a failure, too. It is asked about cancellations, too, and
                 about each exception of a group.
-            fallback: called with the same arguments instead. For an `async def` it may be
-                one too. If it has a keyword-only parameter `error`, it is given the
-                exception, or None if `classify` has called a result a failure.
+            fallback: called with the same arguments; its result takes the place of the
+                call's. It may be an `async def` if the decorated function is one. If it has
+                a keyword-only parameter `error`, it is given the exception, or None if
+                `classify` has called a result a failure.
             fallback_on: when it is called: on a `"rejection"`, on a `"failure"`, or on
                 `"both"`.
             settings: see `ConnectionSettings`.
@@ -177,11 +177,11 @@ class GuardedCalls(Publisher):
             ShutDown
 
         Raises, when decorating:
-            TypeError: not a function, or a generator, whose call does no work.
+            TypeError: this is no function, or a generator, whose call does no work.
             InvalidArgument, InvalidConfig, ShutDown
         """
         policy = policy_of(include, exclude, classify)
-        # The connection is registered once the function is known to be one.
+        # `decorated` registers the connection, after it has checked the function.
         fields, pairs = _settings.of_connection(settings)
         if not callable(identifier):
             key(identifier, scope)

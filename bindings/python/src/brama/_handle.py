@@ -1,10 +1,10 @@
-"""A connection of the library's, resolved.
+"""Handles: connections of the library, found once by name.
 
-What a guarded call needs of a healthy circuit is `Handle.latest`, three things that belong
-together and are replaced together: the number in the library's memory that lets calls
-pass; the value that it had; and the ticket of all calls that this value lets pass. While
-the number has that value the circuit is closed and in the same generation, so what comes
-back late is stale. A reader takes all three in one step.
+A guarded call of a healthy circuit needs only `Handle.latest`. It is a tuple, so that a reader
+gets its three parts in one step: the connection's pass word, which is a number in the library's
+memory; the value that the pass word had; and the ticket of all calls that this value lets pass.
+While the pass word has that value, the circuit is closed and in the same generation. So a late
+report is stale.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ._words import Ticket, Words
 
 _acquire = _ffi.connection_acquire
 _CLOSED = STATES.index("closed")
-#: A half-open circuit asks a caller to wait for at most so many milliseconds.
+#: The longest wait in milliseconds that a half-open circuit asks for.
 _LONGEST_HINT = 1_000
 
 
 class _Target(c_char):
-    """What a handle points to."""
+    """The library's object that a handle points to."""
 
 
 class PassWord(c_uint32):
-    """The number that lets calls pass, where the library has it."""
+    """A connection's pass word, in the library's memory."""
 
 
 class _Gone:
-    """In place of what leads to the library's memory, after a handle was given back."""
+    """Stands for an address of a handle that was given back: every use of it raises."""
 
     @property
     def value(self) -> int:
@@ -58,7 +58,7 @@ Answer = Union[Call, CircuitOpen, None]
 
 
 class Handle(Owner):
-    """A connection of the library's, resolved."""
+    """A handle of a connection."""
 
     __slots__ = (
         "argument",
@@ -77,15 +77,15 @@ class Handle(Owner):
 
     def __init__(self, manager: _ffi.Manager, address: int, key: Key) -> None:
         super().__init__(address)
-        #: Kept: a handle does not keep its manager by itself.
+        #: A reference, since the library's handle does not keep its manager alive.
         self.manager: _ffi.Manager = manager
         self.identifier: str = key[0].decode()
         self.scope: Optional[str] = None if key[1] is None else key[1].decode()
-        #: The same for all handles of one registration, and of no other.
+        #: The address of the pass word. All handles of one registration have it, and no others.
         self.number: int = _ffi.connection_pass_word(address)
-        #: An attribute of exceptions that the circuit has counted.
+        #: The name of the attribute of exceptions that this circuit has counted: see `_call.py`.
         self.mark: str = f"{COUNTED}{self.number:x}"
-        #: The handle in the form that `ctypes` passes on without converting it.
+        #: The handle's address in the form that `ctypes` passes on without a conversion.
         self.argument: Any = byref(_Target.from_address(address))
         self.word: Any = PassWord.from_address(self.number)
         self.spare: List[Tuple[Words, c_uint64, Ticket, Any]] = []
@@ -93,13 +93,13 @@ class Handle(Owner):
         self.renew(self.word.value)
 
     def give_back(self) -> None:
-        # All that leads to the library's memory.
+        # Every attribute that leads to the library's memory.
         self.word = self.argument = nowhere = _Gone()
         self.latest = (nowhere, -1, None)
         super().give_back()
 
     def renew(self, number: int) -> bool:
-        """Makes `latest` of a number that was read. False if it lets nothing pass."""
+        """Sets `latest` for a value of the pass word. Returns False if it lets no call pass."""
         if number >= PASS_LIMIT:
             return False
         words = Words()
@@ -110,11 +110,11 @@ class Handle(Owner):
         return True
 
     def is_closed(self) -> bool:
-        """Whether no call can be ridden on now."""
+        """Whether the circuit is closed, so that no call rides on another one."""
         return self.word.value < PASS_LIMIT or self.state() == _CLOSED
 
     def passes(self) -> Optional[Latest]:
-        """`latest`, if calls pass now."""
+        """`latest`, made current; None if the pass word lets no call pass."""
         latest = self.latest
         number = latest[0].value
         if number == latest[1]:
@@ -125,7 +125,7 @@ class Handle(Owner):
         """Asks for admission the long way.
 
         Args:
-            read: the number at the word.
+            read: the value of the pass word.
             riding: whether the call may ride on another one.
 
         Raises:
@@ -148,7 +148,7 @@ class Handle(Owner):
         code = _acquire(self.argument, ticket, wait_place)
         if code == REJECTED:
             after = wait.value
-            # No other call has them: they serve the next rejection.
+            # No call has these words, so the next rejection uses them again.
             self.spare.append(spare)
             if after <= _LONGEST_HINT:
                 rejection = self._hinted(after, read, self.word.value)
@@ -169,8 +169,8 @@ class Handle(Owner):
         raise _ffi.failed(code)
 
     def _hinted(self, after: int, before: int, now: int) -> CircuitOpen:
-        """A rejection after which a caller need not wait for long: by a half-open circuit, or an
-        open one whose time is nearly over. The number at the word, before it and after it, tells."""
+        """A rejection with a short wait: by a half-open circuit, or by an open one whose time is
+        nearly over. The pass word's values before and after the rejection tell which."""
         if now >= OPEN_FROM:
             return CircuitOpen(after, self.identifier, self.scope)
         if now >= RAMP_FROM or RAMP_FROM <= before < OPEN_FROM:
@@ -180,8 +180,8 @@ class Handle(Owner):
     def _another(self) -> Tuple[Words, c_uint64, Ticket, Any]:
         words, wait = Words(), c_uint64()
         words.hold(self.address)
-        # Words of zeroes have nothing to give back. So what the library fills in belongs
-        # to them from the first moment on.
+        # Set before the library fills in the words, so that an interrupt cannot lose a permit. To
+        # give back words of zeroes does nothing.
         words.reported = False
         return words, wait, byref(words), byref(wait)
 
@@ -232,7 +232,7 @@ class Handle(Owner):
         others = [
             name[:-3] if name.endswith("_ms") else name
             for name, value in fields.items()
-            # The state in which a circuit begins is no setting in effect.
+            # `initial_state` is not among the settings in effect.
             if value != TAKES_BACK.get(name, value) and getattr(effective, name) != value
         ]
         if metadata is not None and has != {k.decode(): v.decode() for k, v in metadata.items()}:
@@ -240,7 +240,7 @@ class Handle(Owner):
         return others
 
     def why(self) -> Why:
-        """What is known of the last opening; of a connection that is gone, nothing."""
+        """What is known of the last opening; `UNKNOWN` if the connection is gone."""
         try:
             words, _ = self.status()
         except BramaError:

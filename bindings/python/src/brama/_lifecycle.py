@@ -1,14 +1,15 @@
 """What a fork and the end of the interpreter mean for subscriptions.
 
 Fork: the threads that serve callbacks are gone in the child, and the locks that they
-held stay locked. The child gets new ones, at once: it has only its own events to
-deliver, and so nothing to do until something happens there. (Restarting them at the
-next use instead would cost every guarded call a question.)
+held stay locked. The child gets new threads and locks at once. Its threads deliver only
+events of the child, so they wait until one happens. (To restart them at the next use
+instead would cost every guarded call a test.)
 
-End: threads that come back from the library after the interpreter has begun to end are
-ended by it. That is safe, since nothing of the library's is on their stack, but what
-waits would be lost. So before that everything is delivered, and the threads are joined.
-A callback that does not return is left behind: the end of a program is not its to stop.
+End: a thread that returns from the library after the interpreter has begun to end is
+ended by it. That is safe, since no frame of the library is on its stack, but waiting
+events would be lost. So before that all events are delivered, and the threads are joined.
+A callback that does not return in time is left behind: it must not stop the program from
+ending.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ._subscription import CallbackSubscription, Subscription
 if TYPE_CHECKING:
     from ._publisher import Publisher
 
-#: How long the end waits for callbacks, all together, in seconds.
+#: How long the end of the interpreter waits for all callbacks together, in seconds.
 PATIENCE = 2.0
 
 _subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
@@ -51,7 +52,7 @@ def _at_exit() -> None:
         try:
             manager._native.poll()
         except BramaError:
-            pass  # Shut down: it has delivered everything.
+            pass  # The manager was shut down, and has delivered everything.
     for subscription in served:
         subscription._queue.close()
     deadline = time.monotonic() + PATIENCE

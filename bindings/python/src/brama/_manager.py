@@ -17,16 +17,17 @@ from ._values import Duration, Lasted, key
 
 
 class Brama(GuardedCalls):
-    """A manager: registers connections, decides which calls may pass, keeps the books.
+    """A manager: registers connections, decides which calls may pass, counts their outcomes.
 
-    Any number of threads may share it. One that is referred to no more is shut down.
+    Any number of threads may share it. A manager without references is shut down.
 
     Args:
         clock: tells the time instead of the machine's clock.
-        background: whether a thread of the manager's does what is due without calls.
-            Without it, call `poll` now and then; correctness does not depend on it.
-        event_capacity: how many happenings can wait to be delivered, 1 to 16 777 216.
-        settings: see `ManagerSettings`. They hold for connections that do not set them.
+        background: whether the manager has a thread for expiries, cleanup and the delivery
+            of events. Without it, call `poll` now and then. States and admissions are right
+            without either.
+        event_capacity: how many events can wait to be delivered, 1 to 16 777 216.
+        settings: see `ManagerSettings`. They apply to connections that do not set them.
 
     Raises:
         InvalidConfig: a value is not allowed; the message names it.
@@ -51,7 +52,7 @@ class Brama(GuardedCalls):
 
     @classmethod
     def _of_process(cls) -> Brama:
-        """The process-wide one, which the library makes on first use."""
+        """The process-wide manager, which the library makes on first use."""
         manager = cls.__new__(cls)
         GuardedCalls.__init__(manager, _ffi.Manager(None), True)
         return manager
@@ -69,8 +70,10 @@ class Brama(GuardedCalls):
 
         Args:
             identifier: 1 to 1024 bytes of UTF-8 without NUL.
-            scope: the same, or None, which is not the same as any scope.
-            settings: see `ConnectionSettings`; what is not given follows the manager's.
+            scope: the same, or None for no scope. A name without a scope differs from the
+                same identifier in any scope.
+            settings: see `ConnectionSettings`. A setting that is not given follows the
+                manager's.
 
         Raises:
             AlreadyRegistered: the existing connection is left as it is.
@@ -89,8 +92,8 @@ class Brama(GuardedCalls):
     ) -> Connection:
         """`register`, or the existing connection, whose settings stay as they are.
 
-        If it was given others, a `UserWarning` says so, once for each name, and an event of
-        type `notice`, once for each connection.
+        If it has other settings than those given, a `UserWarning` says so, once for each
+        name, and an event of type `notice`, once for each connection.
         """
         given = _settings.of_connection(settings)
         return Connection(self, self._names.get_or_register(identifier, scope, *given))
@@ -158,12 +161,12 @@ class Brama(GuardedCalls):
     # Ask, call, report.
 
     def available(self, identifier: str, *, scope: Optional[str] = None) -> bool:
-        """Whether a call would be admitted now: False also for an unknown name.
+        """Whether a call would be admitted now. False for an unknown name.
 
-        A pure question: it takes no permit.
+        This takes no permit and changes nothing.
 
         Raises:
-            InvalidArgument: this can be no name.
+            InvalidArgument: the identifier or the scope is not valid.
         """
         return self._native.available(key(identifier, scope))
 
@@ -171,7 +174,7 @@ class Brama(GuardedCalls):
         """The state as of now; `State.UNKNOWN` for a name that is not registered.
 
         Raises:
-            InvalidArgument: this can be no name.
+            InvalidArgument: the identifier or the scope is not valid.
         """
         return state_of(self._native.state(key(identifier, scope)))
 
@@ -254,7 +257,7 @@ class Brama(GuardedCalls):
         self._native.open(name, _values.reason(reason), _values.details(metadata), until)
 
     def close_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
-        """Closes a circuit. Its count of failures stays: one more may open it again.
+        """Closes a circuit. Its count of failures stays: one more failure may open it again.
 
         Raises:
             NotFound, InvalidArgument, ShutDown
@@ -262,7 +265,7 @@ class Brama(GuardedCalls):
         self._native.control("close", key(identifier, scope))
 
     def half_open_circuit(self, identifier: str, *, scope: Optional[str] = None) -> None:
-        """Lets probes through now; does nothing while half-open.
+        """Lets probes through now. Does nothing if the circuit is half-open.
 
         Raises:
             NotFound, InvalidArgument, ShutDown
@@ -307,7 +310,7 @@ class Brama(GuardedCalls):
             scope: only its connections; `NO_SCOPE`: only those without one; None: all.
 
         Raises:
-            InvalidArgument: this can be no scope.
+            InvalidArgument: the scope is not valid.
         """
         wanted = None if scope is None else _values.name("scope", scope)
         return [
@@ -329,21 +332,22 @@ class Brama(GuardedCalls):
         Of each circuit: its name, its state, how long an opening has still to run, its trips,
         its failures in a row, why it opened last, the reason of its last failure, and its
         totals. Not saved are settings, metadata, windows, rates, the times of reports, and what
-        waits for a registration. A circuit in the mode `"disabled"` is saved as what it will be
-        when its mode returns. A manager that was shut down has no circuits any more: save first.
+        waits for a registration. A circuit in the mode `"disabled"` is saved in the state that
+        applies when the mode ends. Save before `shutdown`: afterwards there are no circuits.
         """
         return self._native.save()
 
     def restore(self, data: Union[bytes, bytearray, memoryview]) -> int:
         """Restores circuits from what `save` returned.
 
-        A restore is a transition by hand: permits that are out are stale, and subscribers hear
-        of it. An opening goes on with what was left of it, less the time that has passed since
-        by the wall clock. A half-open circuit has no successes, windows and rates are empty, and
-        the totals become the saved ones, unless they are higher already. A circuit that has
-        changed its state since it was saved is left alone and not counted; a registration is no
-        change, another restore is one. In the mode `"disabled"` the restore takes effect when the
-        mode returns, and its events are `deferred`.
+        A restore is a transition by hand: permits that were given before are stale, and
+        subscribers get its events. An opening goes on for the time that it had left, less the
+        time since the save by the wall clock. A half-open circuit has no successes, windows and
+        rates are empty, and the totals become the saved ones, unless they are higher already.
+
+        A circuit that has changed its state since it was saved is left alone and not counted.
+        A registration is not such a change, another restore is. In the mode `"disabled"` the
+        restore takes effect when the mode ends, and its events are `deferred`.
 
         All of the data is checked before anything is changed.
 
@@ -352,23 +356,23 @@ class Brama(GuardedCalls):
 
         Returns:
             How many circuits were restored, or wait because no connection of their name is
-            registered: those are restored by the first registration of their name.
+            registered. The first registration of the name restores those.
 
         Raises:
             InvalidArgument: the data is damaged, cut off, of another version, or no save;
                 nothing was changed.
-            TypeError: not bytes.
+            TypeError: the data is not bytes.
             ShutDown
         """
         return self._native.restore(_values.data(data))
 
-    # Time passes, and ends.
+    # Polling and shutdown.
 
     def poll(self) -> None:
-        """Does what is due: expiries, cleanup, and callbacks that have no thread.
+        """Handles expiries and cleanup that are due, and runs callbacks that have no thread.
 
         Inside a callback it does nothing. With a background thread it is harmless. A
-        `KeyboardInterrupt` in a callback comes out when all have been served.
+        `KeyboardInterrupt` in a callback is raised here after all callbacks have run.
 
         Raises:
             ShutDown
@@ -379,25 +383,26 @@ class Brama(GuardedCalls):
         serve_all(list(self._served))
 
     def shutdown(self, timeout: Optional[Duration] = None) -> int:
-        """Shuts the manager down: no call is admitted any more, every operation raises
-        `ShutDown`, its threads are joined, what waits is delivered to callbacks,
-        subscriptions end.
+        """Shuts the manager down.
 
-        When the time is over, what waits is not delivered any more. A callback under way is
-        left alone; nothing waits for it any more. What waits in an `EventStream` can still
-        be taken out of it, and is not counted here.
+        It admits no call any more, and every operation raises `ShutDown`. Waiting events are
+        delivered to callbacks, subscriptions end, and threads are joined.
+
+        When the time is over, waiting events are not delivered any more. A callback that is
+        running goes on, and nothing waits for it. Events in an `EventStream` can still be
+        taken out of it, and are not counted here.
 
         Inside a callback, of whatever manager, it does not wait, and the rest happens when
         the callback has returned. Further calls do nothing.
 
         Args:
-            timeout: at most so long, in milliseconds or as a timedelta; None: however long
-                the callbacks take. Without a background thread callbacks run here, and the
-                time is looked at between two of them.
+            timeout: how long to wait at most, in milliseconds or as a timedelta; None: as long
+                as the callbacks take. Without a background thread callbacks run here, and
+                the time is checked between two of them.
 
         Returns:
-            How many events were not delivered: 0 if all were. A callback under way counts,
-            and an event that two callbacks have not got counts twice.
+            How many events were not delivered. A callback that is still running counts as
+            one, and an event that two callbacks did not get counts twice.
 
         Raises:
             InvalidArgument: the time is negative.

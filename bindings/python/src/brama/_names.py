@@ -1,10 +1,9 @@
 """The handles that a manager keeps for names.
 
-What is called by name (`guard`, `acquire`, a circuit for each argument) goes through a
-handle, so that it costs no look-up in the library. A handle keeps its connection from
-being cleaned up. So the number of handles that are kept is bounded: of the names that were
-used first, the handles are let go. Their connections can then be cleaned up if they are
-idle.
+Calls by name (`guard`, `acquire`, a circuit by argument) go through a kept handle, so that
+they cost no look-up in the library. A handle keeps its connection from being cleaned up. So
+the number of kept handles is bounded: the oldest are dropped. Their connections can then be
+cleaned up if they are idle.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from ._errors import BramaError
 from ._handle import Handle
 from ._values import key
 
-#: For so many names handles are kept.
+#: The number of names for which handles are kept.
 LIMIT = 1_024
-#: A name may be unregistered again and again while a caller asks for it.
+#: How often a call looks for a connection that is unregistered again and again meanwhile.
 TRIES = 16
 
 
@@ -33,7 +32,7 @@ class Names:
     def __init__(self, native: _ffi.Manager) -> None:
         self.native = native
         self._kept: Dict[Tuple[str, Optional[str]], Handle] = {}
-        #: Names of which a warning has said that they have other settings.
+        #: Names for which a warning about other settings was given.
         self._warned: Dict[Tuple[str, Optional[str]], None] = {}
 
     def register(
@@ -53,7 +52,7 @@ class Names:
         return handle
 
     def _warn_of_other_settings(self, handle: Handle, fields: Fields, metadata: Pairs) -> None:
-        """Once for each name, if the connection has others than were given."""
+        """Warns if the connection has other settings than those given, once for each name."""
         name = handle.identifier, handle.scope
         if name in self._warned:
             return
@@ -73,12 +72,12 @@ class Names:
         )
 
     def connection(self, identifier: str, scope: Optional[str]) -> Handle:
-        """Raises: NotFound, InvalidArgument, ShutDown"""
+        """A new handle. Raises: NotFound, InvalidArgument, ShutDown"""
         name = key(identifier, scope)
         return Handle(self.native, self.native.connection(name), name)
 
     def recent(self, identifier: str, scope: Optional[str]) -> Optional[Handle]:
-        """The handle that is kept, if one is. Its connection may be gone."""
+        """The handle that is kept for a name, or None. Its connection may be gone."""
         try:
             return self._kept.get((identifier, scope))
         except TypeError:  # It cannot be hashed, so it is no name.
@@ -96,7 +95,7 @@ class Names:
 
     @staticmethod
     def bound(kept: Dict[Any, Any]) -> None:
-        """Lets the oldest go, so that there is room for another one."""
+        """Drops the oldest entry of a full dict."""
         if len(kept) >= LIMIT:
             try:
                 kept.pop(next(iter(kept)), None)
@@ -105,7 +104,7 @@ class Names:
 
 
 def _frames_of_the_package() -> int:
-    """How many frames there are up to the program's own, from the caller's on."""
+    """How many frames of this package there are, from the caller's up to the program's own."""
     frame, frames = sys._getframe(1), 0
     while frame is not None and frame.f_globals.get("__package__") == __package__:
         frame, frames = frame.f_back, frames + 1  # type: ignore[assignment]
@@ -113,7 +112,7 @@ def _frames_of_the_package() -> int:
 
 
 class Source:
-    """Where a guarded function has its handle from."""
+    """Where a guarded function gets its handle."""
 
     __slots__ = ()
 
@@ -122,7 +121,7 @@ class Source:
         raise NotImplementedError
 
     def again(self, handle: Handle) -> Handle:
-        """Another one, after the connection of this one was unregistered."""
+        """Another handle, after the connection of this one was unregistered."""
         raise NotImplementedError
 
 
@@ -143,7 +142,7 @@ class Fixed(Source):
 
 
 class Registered(Source):
-    """One connection, registered unless it is."""
+    """One connection. It is registered if it is not yet."""
 
     __slots__ = ("_names", "_scope", "_settings", "handle")
 

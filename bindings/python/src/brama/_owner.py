@@ -1,15 +1,15 @@
-"""What belongs to this process: addresses of the library's, and what holds them.
+"""Objects that hold an address of the library, and so belong to their process.
 
-One mechanism keeps a foreign address from being used after its end: `Owner`. It holds the
-address in a slot, and `give_back` empties the slot before it gives the address back. Whatever
-reads the empty slot gets an exception. So it does not matter in which order the finalisers
-of one garbage cycle run: a method that is called after its object's finaliser raises.
+`Owner` keeps an address from being used after its object in the library is gone. It holds the
+address in a slot. `give_back` empties the slot before it gives the address back. A read of the
+empty slot raises. So the finalisers of one garbage cycle may run in any order: a method that
+is called after its object's finaliser raises an exception.
 
 A copy of an object that holds an address would give that address back a second time, and
 in another process it would point nowhere. `Unshared` therefore refuses to be copied and to
 be pickled, and says what to do instead.
 
-Rejected: a test in each method (one of them is forgotten some day); an address that the
+Rejected: a test in each method (easily forgotten in one of them); an address that the
 collector of cycles does not see, so that it outlives all finalisers of its cycle (no kind
 of object is invisible to the collectors of all versions of Python).
 """
@@ -50,7 +50,7 @@ class Unshared:
 
 
 class Owner(Unshared):
-    """An address of the library's, given back exactly once."""
+    """An address of the library, given back exactly once."""
 
     __slots__ = ("_address",)
 
@@ -64,7 +64,7 @@ class Owner(Unshared):
 
     @property
     def address(self) -> Any:
-        """Raises BramaError after it was given back."""
+        """The address. Raises BramaError after it was given back."""
         try:
             return self._address
         except AttributeError:

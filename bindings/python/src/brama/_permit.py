@@ -16,9 +16,9 @@ from ._values import Duration, Lasted
 class Permit(Unshared):
     """An admission to make a call, to be reported once, on any thread.
 
-    One that is never reported is ignored when it is collected. As a context manager it
-    reports by itself: an `Exception` is a failure, anything else that is raised is
-    ignored, and otherwise the call succeeded, unless it was reported inside the block.
+    A permit that is never reported is ignored when it is collected. As a context manager it
+    reports at the end of the block, unless it was reported inside: an `Exception` is a
+    failure, anything else that is raised is ignored, and otherwise the call succeeded.
     """
 
     __slots__ = ("_call",)
@@ -39,13 +39,13 @@ class Permit(Unshared):
         Args:
             metadata: strings for the events.
             duration: how long the call has lasted, in milliseconds, which may have a fraction, or
-                as a timedelta; None: as was measured. Rounded down to a whole millisecond, and
-                compared with `slow_call_duration`, where that is set.
+                as a timedelta; None: the time that was measured. Rounded down to a whole
+                millisecond, and compared with `slow_call_duration`, where that is set.
 
         Raises:
             InvalidArgument: `duration` is negative or not finite; the permit is still to be
                 reported.
-            Stale: the state that it was given in is gone, or it was reported before.
+            Stale: the state in which the permit was given is gone, or it was reported before.
             NotFound: the connection is not registered any more.
             ShutDown: the manager was shut down.
         """
@@ -108,7 +108,7 @@ class Permit(Unshared):
 
     @property
     def reported(self) -> bool:
-        """Whether it has reported."""
+        """Whether the permit has been reported."""
         return self._call.ended
 
     @property

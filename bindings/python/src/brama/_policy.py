@@ -1,20 +1,20 @@
 """What a result or an exception says about the dependency.
 
-Exceptions are asked about in this order; the first that has an answer decides:
+These rules are tried in this order; the first one that applies to an exception decides:
 
-1. A group of exceptions is what its leaves are: a failure if one of them is.
+1. A group of exceptions counts as its leaves do: as a failure if one of them is one.
 2. `classify`. It is not asked about `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`.
 3. `exclude`: ignored.
 4. `include`: a failure, whatever kind of exception it names.
 5. A rejection by a circuit, of this name or another: ignored. It says that a call was not
-   made. `include` counts it only if it names `CircuitOpen` or a base of brama's own.
+   made. `include` counts it only if it names an exception class of this package.
 6. Every other `Exception` is a failure, unless there is an `include`.
 7. A cancellation: the library ignores it, unless the call has lasted for the setting
-   `cancelled_after`. Cancellations are all exceptions that are no `Exception`, except the
-   three above: asyncio's, trio's, gevent's time-outs.
+   `cancelled_after`. Cancellations are all exceptions that do not derive from `Exception`,
+   except the three of rule 2: those of asyncio and trio, and gevent's time-outs.
 8. All others are ignored.
 
-What follows from the class of an exception alone is decided once for each class.
+Where the class of an exception alone decides, the decision is made once for each class.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _Class = Type[BaseException]
 #: An exception class, or several.
 Exceptions = Union[_Class, Tuple[_Class, ...], List[_Class]]
 
-#: So many classes of exceptions are remembered.
+#: The largest number of exception classes whose decision is kept.
 _CLASSES = 256
-#: They end a program or a coroutine, and say nothing about a dependency.
+#: Exceptions that end a program or a coroutine. They say nothing about a dependency.
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -49,8 +49,8 @@ class Outcome(StrEnum):
     """Neither: it says nothing about the dependency."""
 
 
-#: Given a result or an exception, answers an outcome, or a pair of an outcome and the reason of a
-#: failure. None leaves the decision to `include` and `exclude`.
+#: A function of a result or an exception. It returns an outcome, or a pair of an outcome and the
+#: reason of a failure. None leaves the decision to `include` and `exclude`.
 Classifier = Callable[[Any], Union[Outcome, str, Tuple[Union[Outcome, str], Optional[str]], None]]
 
 SUCCESS, FAILURE, IGNORED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED
@@ -62,7 +62,7 @@ class GivenUp(Enum):
     CANCELLED = "cancelled"
 
 
-#: The caller has given the call up: the library decides, by how long it has lasted.
+#: The caller has given the call up: the library decides, by how long the call has lasted.
 CANCELLED = GivenUp.CANCELLED
 Decision = Union[Outcome, GivenUp]
 
@@ -91,9 +91,9 @@ class Policy:
         if classify is not None:
             refuse_coroutines("classify", classify)
         self.classify: Optional[Classifier] = classify
-        #: What follows from a class alone.
+        #: The decisions that were made for classes.
         self.known: Dict[type, Decision] = {}
-        #: The classes among them that are failures, and their names.
+        #: The classes in `known` that are failures, and their names.
         self.failures: Dict[type, bytes] = {}
         self._names_ours = any(issubclass(one, BramaError) for one in self.include or ())
 
@@ -162,7 +162,8 @@ class Policy:
         is_pair = isinstance(answer, tuple) and len(answer) == 2
         given, reason = answer if is_pair else (answer, None)
         outcome = _outcome_of(given)
-        # Outside of `except`: the exception that is classified stays this one's context.
+        # Raised outside of `_outcome_of`'s `except`: the context of this error stays the exception
+        # that is classified.
         if outcome is None or not isinstance(reason, (str, type(None))):
             raise TypeError(
                 "classify must return a brama.Outcome, a pair of one and the reason (a str), or "
@@ -187,7 +188,7 @@ def leaves_of(error: BaseException) -> Optional[Sequence[BaseException]]:
     if sys.version_info >= (3, 11):
         group: Any = BaseExceptionGroup
     else:
-        # What trio and anyio raise there.
+        # trio and anyio raise these before Python 3.11.
         group = getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", ())
     if not isinstance(error, group):
         return None
@@ -206,13 +207,14 @@ def _classes(name: str, given: Exceptions) -> Tuple[_Class, ...]:
 
 
 def is_coroutine_function(function: object) -> bool:
-    """Whether its call returns a coroutine: also of an object with an `async __call__`."""
+    """Whether a call of this returns a coroutine. True also for an object with an `async
+    __call__`."""
     call = getattr(type(function), "__call__", None)
     return any(map(inspect.iscoroutinefunction, (function, call)))
 
 
 def refuse_coroutines(name: str, function: object) -> None:
-    """Raises TypeError for what is not callable, or returns a coroutine when called."""
+    """Raises TypeError if this is not callable, or is an `async def`."""
     if not callable(function):
         raise TypeError(f"{name} must be callable, not {type(function).__name__}")
     if is_coroutine_function(function) or inspect.isasyncgenfunction(function):
@@ -222,7 +224,7 @@ def refuse_coroutines(name: str, function: object) -> None:
 
 
 def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
-    """What an event says of an exception: its type and text.
+    """The reason that an event gives for an exception: its type and text.
 
     Args:
         kind: the name of its class, if it is known.
@@ -231,7 +233,7 @@ def reason_of(error: BaseException, kind: Optional[bytes] = None) -> bytes:
         kind = type(error).__name__.encode("utf-8", "replace")
     try:
         text = str(error)
-    except Exception:  # Its text is the user's code.
+    except Exception:  # `__str__` is user-supplied code.
         return kind
     return b"%b: %b" % (kind, text_of(text)) if text else kind
 

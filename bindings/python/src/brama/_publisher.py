@@ -1,4 +1,4 @@
-"""What a manager does about events."""
+"""A manager's methods for events."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from ._subscription import CallbackSubscription, Errors, Predicate, Subscription
 
 
 class Publisher(Unshared):
-    """The part of a `Brama` that has to do with events."""
+    """The methods of a `Brama` for events."""
 
     def __init__(self, native: _ffi.Manager, background: bool) -> None:
         self._native = native
         self._background = background
         self._errors = Errors()
-        #: They last until they are ended, whether or not a program keeps them.
+        #: The subscriptions with a callback. They last until they are ended, whether or not a
+        #: program keeps them.
         self._served: Set[CallbackSubscription] = set()
 
     @overload
@@ -58,14 +59,14 @@ class Publisher(Unshared):
         filter: Optional[Predicate] = None,
         capacity: int = 1024,
     ) -> Subscription:
-        """Subscribes to events: those that agree with everything that is given.
+        """Subscribes to the events that match all arguments.
 
-        With a callback it is called for every event, one at a time, on a thread of the
-        subscription's own; without a background thread, on the one that calls `poll`. It
-        may call anything in this package. Whatever it raises goes to `sys.unraisablehook`,
-        is counted (`event_counts`), and stops nothing.
+        A callback is called for every event, one at a time, on a thread of the subscription's
+        own. In a manager without a background thread, the thread that calls `poll` calls it.
+        It may call anything in this package. What it raises goes to `sys.unraisablehook`, is
+        counted (`event_counts`), and stops nothing.
 
-        Without a callback the answer is an `EventStream`, to be iterated over.
+        Without a callback this returns an `EventStream`, to iterate over.
 
         Args:
             callback: called with one `Event`.
@@ -73,8 +74,9 @@ class Publisher(Unshared):
                 unless one is given.
             scope: only events of its connections; `NO_SCOPE`: only of those without one.
             events: only these types: an `EventType` or its name, or several.
-            filter: only events for which it answers true; runs where the callback does.
-            capacity: how many events can wait, 1 to 16 777 216. When there are more,
+            filter: only events for which this function returns true. It runs on the thread that
+                runs the callback, or that iterates over the stream.
+            capacity: how many events can wait, 1 to 16 777 216. When it is full,
                 `success`, `failure`, `probe` and `call_rejected` are dropped, and others
                 of one type and connection are merged into the latest of them.
 
@@ -120,14 +122,15 @@ class Publisher(Unshared):
         scope: Optional[str] = None,
         events: EventTypes = None,
     ) -> None:
-        """Ends a subscription; or every one that falls under a pattern; or all.
+        """Ends one subscription, or every subscription that matches a pattern, or all.
 
-        A subscription falls under a pattern if it agrees with each part that the pattern
-        gives, and wants no type beyond the pattern's. When this has returned (called from
-        outside a callback), no callback that was ended is running, and none will again.
+        The keywords are the pattern. A subscription matches it if it was made with the same
+        connection and scope, where the pattern names them, and wants no type beyond those of
+        the pattern. When this has returned (called from outside a callback), no callback of an
+        ended subscription is running, and none will run again.
 
         Raises:
-            InvalidArgument: the pattern is none.
+            InvalidArgument: the pattern is not valid.
         """
         if subscription is not None:
             if not isinstance(subscription, Subscription):
@@ -150,7 +153,8 @@ class Publisher(Unshared):
         )
 
     def event_counts(self) -> EventCounts:
-        """How many events went which way. Exact when nothing is on its way."""
+        """How many events were published, delivered, dropped and merged. Exact while no event is
+        being reported or delivered."""
         counts = self._native.event_counts()
         return EventCounts(
             counts.published,

@@ -1,4 +1,4 @@
-"""How a guarded function is run: admission, the call, its outcome, what answers instead."""
+"""How a guarded function is run: admission, the call, its outcome, the fallback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Runner:
         self.answers_failures = fallback is not None and fallback.on_failure
 
     def admit(self, args: Args, kwargs: Kwargs) -> Union[Call, CircuitOpen]:
-        """Asks for admission. The rejection is returned."""
+        """Asks for admission. A rejection is returned, not raised."""
         handle = self.source.handle_for(args, kwargs)
         for _ in range(TRIES):
             answer = handle.admit(handle.word.value)
@@ -41,12 +41,13 @@ class Runner:
         raise NotFound(f"connection {handle.identifier!r} is unregistered again and again")
 
     def rejected(self, rejection: CircuitOpen, args: Args, kwargs: Kwargs) -> Any:
-        """What a rejected call answers."""
+        """What a rejected call returns: the fallback's result. Without a fallback for rejections,
+        raises the rejection."""
         if self.fallback is None or not self.fallback.on_rejection:
             try:
                 raise rejection
             finally:
-                del rejection  # Else it would refer to itself, by its traceback.
+                del rejection  # Else its traceback would refer to it: a cycle.
         return self.fallback(args, kwargs, rejection)
 
     def call(self, function: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -55,7 +56,7 @@ class Runner:
             try:
                 return self.rejected(admitted, args, kwargs)
             finally:
-                del admitted  # Else it would refer to itself, by its traceback.
+                del admitted  # Else its traceback would refer to it: a cycle.
         return self.run(admitted, function, args, kwargs)
 
     async def call_async(self, function: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -68,7 +69,7 @@ class Runner:
         return await self.run_async(admitted, function, args, kwargs)
 
     def run(self, call: Call, function: Any, args: Args, kwargs: Kwargs) -> Any:
-        """What is left of a call that was admitted."""
+        """Makes a call that was admitted, and reports its outcome."""
         goes_on = False
         try:
             try:
@@ -95,7 +96,7 @@ class Runner:
                 call.leave()
 
     async def run_async(self, call: Call, function: Any, args: Args, kwargs: Kwargs) -> Any:
-        """`run`, of a function whose result is awaited."""
+        """`run`, for a function whose result is awaited."""
         try:
             try:
                 if call.carries:
@@ -123,8 +124,8 @@ class Runner:
         return self.fallback(args, kwargs, error)
 
     def raised(self, handle: Handle, ticket: Ticket, error: BaseException, since: int) -> None:
-        """The end of a call on the short way that an exception has left, if it is not one
-        of those that `failed` counts."""
+        """Reports a call on the short way that an exception has left, where `failed` has
+        returned False."""
         call = Call(handle, ticket, since)
         try:
             call.raised(self.policy, error)

@@ -1,8 +1,8 @@
-"""Settings: what can be given, and how it becomes the fields of the library's structs.
+"""Settings, and how their values become fields of the library's structs.
 
-`_abi.SETTINGS` is the table of all settings of a circuit; what a value becomes follows from its
-setting's kind. What type checkers have to see is written out: the two `TypedDict`s here, and
-`_status.Settings`. `bindings/c/tests/header.rs` says which lines a new setting needs.
+`_abi.SETTINGS` is the table of all settings of a circuit. The kind of a setting decides how its
+value is converted. The two `TypedDict`s here and `_status.Settings` list all settings once more,
+for type checkers. `bindings/c/tests/header.rs` says which lines a new setting needs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ else:
     else:
 
         class Unpack:
-            """`Unpack[T]`, where `typing` has none: annotations can be evaluated."""
+            """`Unpack[T]` where `typing` has none, so that annotations can be evaluated."""
 
             def __class_getitem__(cls, item):
                 return item
@@ -77,8 +77,8 @@ class Inherit(Enum):
         return "brama.INHERIT"
 
 
-#: For any setting: takes it back. A connection follows its manager again, a manager the
-#: default.
+#: For any setting: takes it back. A connection then follows its manager again, and a manager has
+#: the default again.
 INHERIT = Inherit.INHERIT
 #: A time that never comes: for `open_circuit(expiry=…)` and `inactive_threshold`.
 NEVER = Never.NEVER
@@ -104,17 +104,17 @@ class Mode(StrEnum):
     """It opens, and rejects calls."""
     DISABLED = "disabled"
     """It does nothing. Every call passes. Reports change the totals only. Nothing opens, closes
-    or expires, and the state is closed. Control by hand takes effect when the mode returns, and
-    its event says so. Leaving this mode resets the circuit, unless a hand holds it: an opening by
-    hand stays, and so does a half-open state that a hand made meanwhile."""
+    or expires, and the state is closed. Control by hand takes effect when the mode ends, and its
+    event says so. The end of the mode resets the circuit, with two exceptions: an opening by hand
+    stays, and so does a half-open state that was made by hand in this mode."""
     SHADOW = "shadow"
     """It opens and closes as normal, and rejects nothing. A call that it would reject passes, and
     counts in the totals only."""
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """Settings of one connection. What is not given follows the manager's setting; so does
-    what is taken back with `INHERIT`."""
+    """Settings of one connection. A setting that is not given, or that `INHERIT` takes back,
+    follows the manager's."""
 
     max_attempts: Union[int, Unlimited, Inherit, None]
     """Failures that open the circuit: in a row, or within `window`. None or `UNLIMITED`: no
@@ -126,13 +126,13 @@ class ConnectionSettings(TypedDict, total=False):
     initial_expiry: Union[Duration, Inherit]
     """The first expiry of the progressive strategy. Default: `expiry`."""
     max_expiry: Union[Duration, Inherit]
-    """Its longest one. Default: ten times `initial_expiry`."""
+    """The longest expiry of the progressive strategy. Default: ten times `initial_expiry`."""
     backoff_factor: Union[float, Inherit]
-    """Its factor, at least 1.0. Default 2.0."""
+    """The factor from each progressive expiry to the next, at least 1.0. Default 2.0."""
     jitter: Union[float, Inherit]
     """Prolongs every automatic expiry by up to this part of itself. 0.0 to 1.0. Default 0."""
     window: Union[Duration, Inherit, None]
-    """Failures count if they are younger. None (default): failures in a row count."""
+    """Only failures younger than this count. None (default): failures in a row count."""
     probe_timeout: Union[Duration, Inherit, None]
     """How long a probe may take before another call may take its place. None (default): the
     current expiry, at least 1 000 ms. A result that comes later still counts."""
@@ -144,9 +144,9 @@ class ConnectionSettings(TypedDict, total=False):
     """A call that is cancelled counts as a failure if it has lasted at least so long. None
     (default): it is ignored. Calls then cost more: the library has to know when they began."""
     success_clears_window: Union[bool, Inherit]
-    """Whether a success clears the failures in `window`. If not, they count until they are as
-    old as it; only a recovery and a reset clear them. Then each
-    success after the first failure costs some tens of ns more, until a recovery. Default True."""
+    """Whether a success clears the failures in `window`. If not, they count until they are as old
+    as the window, and only a recovery or a reset clears them. Then each success after the first
+    failure costs some tens of ns more, until a recovery. Default True."""
     mode: Union[Mode, str, Inherit]
     """`"normal"` (default), `"disabled"` or `"shadow"`: see `Mode`."""
     failure_rate: Union[float, Inherit, None]
@@ -164,28 +164,29 @@ class ConnectionSettings(TypedDict, total=False):
     one call cannot give both. None (default): the rates count in time, whatever the manager's
     setting says."""
     minimum_calls: Union[int, Inherit]
-    """How many reports a rate needs before it opens the circuit: with fewer in its window a rate
-    never does. At least 1, and with `rate_calls` at most as many: one level cannot contradict
-    itself, and an inherited or default minimum is lowered. Default 20."""
+    """How many reports a rate needs in its window before it opens the circuit. At least 1, and at
+    most the `rate_calls` that the same connection or manager gives. An inherited or default
+    minimum above `rate_calls` is lowered to them. Default 20."""
     slow_call_duration: Union[Duration, Inherit, None]
     """A call that lasts at least so long is slow. None (default): no call is. Calls then cost
     more: the library has to know when they began."""
     slow_call_rate: Union[float, Inherit, None]
     """The share of slow calls among the reports that opens the circuit, once there are
     `minimum_calls`; a slow failure counts as slow, too. Above 0.0, at most 1.0. None (default):
-    the share does not count. A connection's needs a `slow_call_duration` in effect; a manager's
-    waits for one of a connection."""
+    the share does not count. A connection's `slow_call_rate` needs a `slow_call_duration` in
+    effect. A manager may give it alone, for connections that have a `slow_call_duration`."""
     half_open_failure_rate: Union[float, Inherit, None]
     """The share of failures among `half_open_max_calls` probes that opens a half-open circuit
-    again; a smaller one closes it. It is decided as soon as it is certain, and so many probes are
-    admitted in all. A slow success counts as a failure where `slow_call_rate` is set. It takes
-    the place of a `half_open_successes` that was given before or is the manager's; one call
-    cannot give both. Above 0.0, at most 1.0. None (default): one failure opens it,
+    again; a smaller share closes it. `half_open_max_calls` probes are admitted in all. The circuit
+    opens or closes as soon as the outstanding probes cannot change the result. A slow success
+    counts as a failure where `slow_call_rate` is set. It takes the place of a
+    `half_open_successes` that was given before or is the manager's; one call cannot give both.
+    Above 0.0, at most 1.0. None (default): one failure opens the circuit,
     `half_open_successes` close it."""
     ramp: Union[Duration, Inherit, None]
     """For how long a circuit whose probes have succeeded stays half-open and admits a growing
     share of the calls, until it closes. Two failures in a row open it again, and so does a rate.
-    At least 1 ms, rounded up to 2. None (default): it closes at once."""
+    At least 1 ms, rounded up to 2. None (default): the circuit closes at once."""
     ramp_start: Union[float, Inherit]
     """The share of the calls that a `ramp` admits at its start. Above 0.0, at most 1.0. Default
     0.1."""
@@ -226,15 +227,16 @@ class ManagerSettings(TypedDict, total=False):
     ramp: Union[Duration, Inherit, None]
     ramp_start: Union[float, Inherit]
     cleanup_interval: Union[Duration, Inherit]
-    """How often unused connections are looked for. Default 10 000 ms."""
+    """How often the manager looks for unused connections. Default 10 000 ms."""
     inactive_threshold: Union[Duration, Never, Inherit, None]
-    """A connection without activity for so long is removed, unless a program holds a handle
-    of it, or it is open and its time is not over. Default 24 hours; None or `NEVER`: none is."""
+    """A connection without activity for so long is removed. Exceptions: a connection of which the
+    program holds a handle, and an open one before its time. Default 24 hours; None or `NEVER`:
+    no connection is removed."""
     auto_register: Union[bool, Inherit]
     """Whether an unknown name is registered by its first use. Default False."""
 
 
-#: What the library says of numbers that it cannot be given, too.
+#: The library's own rules, for numbers that do not fit its fields.
 _RATE_CALLS = "must be 10 to 100000"
 _RATE_WINDOW = "must be 1000 to 3600000 ms"
 _RATE = "must be above 0.0 and at most 1.0"
@@ -396,7 +398,8 @@ def _fields(known: Mapping[str, Field], given: Mapping[str, Any], more: List[str
 
 
 def of_connection(given: Mapping[str, Any]) -> Tuple[Fields, _abi.Pairs]:
-    """Raises TypeError for an unknown name or a wrong type, InvalidConfig for a value."""
+    """The fields, and the metadata. Raises TypeError for an unknown name or a wrong type,
+    InvalidConfig for a value out of range."""
     rest = dict(given)
     pairs = metadata(rest.pop("metadata", None))
     return _fields(_OF_CONNECTION, rest, ["metadata"]), pairs

@@ -29,7 +29,7 @@ class Cause(StrEnum):
     CONSECUTIVE = "consecutive"
     """As many failures in a row as `max_attempts`."""
     WINDOW = "window"
-    """As many within the `window`."""
+    """As many failures within the `window`."""
     FAILURE_RATE = "failure_rate"
     """As large a share of failures as `failure_rate`."""
     SLOW_CALL_RATE = "slow_call_rate"
@@ -42,7 +42,7 @@ class Cause(StrEnum):
     """By hand: `open_circuit`."""
 
 
-#: An annotation there names it, and a module that imports this one cannot be imported by it.
+#: An annotation in `_errors` names `Cause`. `_errors` cannot import this module, which imports it.
 vars(_errors)["Cause"] = Cause
 
 _STATES = tuple(State(name) for name in _abi.STATES)
@@ -51,12 +51,12 @@ _CAUSES = {number: Cause(name) for number, name in _abi.CAUSES.items()}
 
 
 def cause_of(number: int) -> Optional[Cause]:
-    """None also for a cause that only a later version of this package knows."""
+    """The cause; None if there is none, or only a later version of this package knows it."""
     return _CAUSES.get(number)
 
 
 def mode_of(number: int) -> Mode:
-    """`Mode.NORMAL` for one that only a later version of this package knows."""
+    """The mode; `Mode.NORMAL` for one that only a later version of this package knows."""
     return _MODES[number] if 0 <= number < len(_MODES) else Mode.NORMAL
 
 
@@ -85,7 +85,7 @@ class Settings:
     cancelled_after: Optional[int] = None
     """None: calls that are cancelled are ignored."""
     success_clears_window: bool = True
-    """False: a success leaves the failures in `window`, unless the circuit is half-open."""
+    """False: a success does not clear the failures in `window`, unless the circuit is half-open."""
     mode: Mode = Mode.NORMAL
     failure_rate: Optional[float] = None
     """None: the share of failures does not count."""
@@ -124,17 +124,17 @@ class Status:
     success_rate: Optional[float]
     """Successes / (successes + failures); None before the first report."""
     last_success_time: Optional[int]
-    """A tick of the coarse clock (1 to 10 ms) behind, or two while calls are frequent."""
+    """May be early by a tick of the coarse clock (1 to 10 ms), or two while calls are frequent."""
     last_failure_time: Optional[int]
     opened_at: Optional[int]
     last_state_change: Optional[int]
     time_in_state: int
     """Since the last change of state; since registration before the first."""
     expiry: Optional[int]
-    """How long this opening lasts (None: until it is closed by hand); if the circuit is
-    not open, how long one would last now."""
+    """How long this opening lasts (None: until it is closed by hand). If the circuit is not
+    open, how long an opening would last now."""
     retry_after: Optional[int]
-    """While open, how long until probes are admitted; None if it is not open, or is held
+    """How long until an open circuit admits probes. None if the circuit is not open, or is held
     open until it is closed by hand."""
     trips: int
     """Openings since the circuit was last healthy, at most 255."""
@@ -143,20 +143,20 @@ class Status:
     total_ignored: int = 0
     """Calls that were ignored: cancelled, excluded, or given back. Stops at 4 294 967 295."""
     window_calls: Optional[int] = None
-    """Reports that count for the rates: within the window, and since the circuit closed or was
-    reset last. While it is not closed, those that counted when it opened. None if no rate is set,
-    after an opening by hand or by a failed probe, while the mode is `"disabled"`, and if the
-    number is not known."""
+    """Reports that count for the rates: within the window, and since the circuit last closed or
+    was reset. While the circuit is not closed, those that counted when it opened. None if no rate
+    is set, after an opening by hand or by a failed probe, while the mode is `"disabled"`, and if
+    the number is not known."""
     window_failures: Optional[int] = None
     """The failures among `window_calls`."""
     window_slow: Optional[int] = None
     """The slow calls among `window_calls`, failed or not."""
     cause: Optional[Cause] = None
-    """Why the circuit opened last, also after it has closed or was reset; None before the first
-    opening, or if it is not known yet."""
+    """Why the circuit opened last, also after it has closed or was reset. None before the first
+    opening, or if the cause is not known yet."""
     reason: Optional[str] = None
-    """The reason of the failure that opened the circuit last, or of the hand that did, also after
-    it has closed: at most 256 bytes of it. None if there was none."""
+    """The reason of the failure that opened the circuit last, or of the `open_circuit` that did:
+    at most 256 bytes of it, also after the circuit has closed. None if there was none."""
     last_failure_reason: Optional[str] = None
     """The reason of the last failure that had one: at most 256 bytes of it."""
     ramp_share: Optional[float] = None
@@ -169,12 +169,12 @@ class Status:
     probes_out: int = 0
     """Probes that are out now: admitted, not reported, and with a lease that has not ended."""
     opened_calls: Optional[int] = None
-    """The calls that had been counted when a rate opened the circuit last, also after it has closed.
-    None if no rate did, or if the number is not known."""
+    """The calls that had been counted when a rate opened the circuit last, also after the circuit
+    has closed. None if no rate did, or if the number is not known."""
     opened_failures: Optional[int] = None
-    """The failures that had been counted when a rule opened the circuit last, also after it has
-    closed: in a row, inside the window, or among `opened_calls`, as `cause` says. None after an
-    opening by hand, by a probe or by request, or if the number is not known."""
+    """The failures that had been counted when a rule opened the circuit last, also after the
+    circuit has closed: in a row, inside the window, or among `opened_calls`, as `cause` says. None
+    after an opening by hand, by a probe or by `retry_after`, or if the number is not known."""
     opened_slow: Optional[int] = None
     """The slow calls among `opened_calls`, failed or not."""
 
@@ -190,21 +190,21 @@ class StateCounts:
 
 @dataclass(frozen=True)
 class EventCounts:
-    """How many events of a manager went which way."""
+    """How many events of a manager were published, delivered, dropped and merged."""
 
     published: int
-    """Events that somebody wanted when they happened."""
+    """Events that a subscriber wanted when they happened."""
     delivered: int
-    """Deliveries to a subscription: an event that three of them got counts three times."""
+    """Deliveries to a subscription: an event that three subscriptions got counts three times."""
     dropped: int
-    """Events that may be dropped and found no room, and those that a shutdown left."""
+    """Events of droppable types that found the queue full, and events that a shutdown left."""
     coalesced: int
     """Events of the other types that were merged into a later one."""
     callback_errors: int
     """Callbacks and filters of this manager's subscriptions that raised."""
     background_running: bool = False
-    """Whether the library's thread runs in this process. While it does not, events are
-    delivered by `poll` and to those who take them."""
+    """Whether the library's thread runs in this process. While it does not, events are delivered
+    by `poll`, and by taking them from a stream."""
 
 
 def some(number: int) -> Optional[int]:

@@ -1,9 +1,9 @@
-"""Events to be iterated over: `for event in stream`, `async for event in stream`.
+"""Events to iterate over: `for event in stream`, `async for event in stream`.
 
 With `async for` the event loop watches the queue's file descriptor. A loop may be closed,
-or left behind, while a task waits in it. So the waiting tasks of each loop are apart, and
-nothing of a loop is touched but on its own thread while it runs: the loop takes its reader
-away by itself when the descriptor is readable and no task waits.
+or left behind, while a task waits in it. So each loop has its own queue of waiting tasks.
+A loop is touched only on its own thread, while it runs: its reader removes itself when the
+descriptor is readable and no task waits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Waiters = Deque["asyncio.Future[None]"]
 
 
 class EventStream(Subscription):
-    """Events, to be iterated over: `for event in stream`, `async for event in stream`.
+    """Events, to iterate over: `for event in stream`, `async for event in stream`.
 
     Up to `capacity` events wait in order. The iteration ends when the subscription has
     ended and what waited has been taken.
@@ -48,7 +48,7 @@ class EventStream(Subscription):
         errors: Errors,
     ) -> None:
         super().__init__(manager, queue, predicate, errors)
-        self._kept = manager  # Who iterates may hold nothing else of it.
+        self._kept = manager  # A program that iterates may hold no other reference to it.
         self._waiting: Dict[Any, _Waiters] = {}
         self._turn = threading.Lock()
 
@@ -65,7 +65,8 @@ class EventStream(Subscription):
         """Waits for the next event.
 
         Args:
-            timeout: at most so long, in milliseconds or as a timedelta; None: for ever.
+            timeout: how long to wait at most, in milliseconds or as a timedelta; None: without
+                a limit.
 
         Returns:
             None if the time is over or the subscription has ended.
@@ -78,7 +79,7 @@ class EventStream(Subscription):
             ms = milliseconds("timeout", timeout, InvalidArgument)
             deadline = time.monotonic() + ms / 1000
         while True:
-            # Asked first: what came before the end is found after it.
+            # Read first: an event that came before the end is still taken below.
             ended = not self.active
             event = self._take()
             if event is not None or ended:
@@ -87,13 +88,13 @@ class EventStream(Subscription):
             if left == 0:
                 return None
             if not self._background:
-                # Then it is this thread that does what is due.
+                # Without a background thread this one polls the manager.
                 left = _waiting.SLICE if left is None else min(left, _waiting.SLICE)
             self._wait(left)
 
     def _wait(self, seconds: Optional[float]) -> None:
-        # One thread waits for the descriptor, the others for their turn: eventlet allows
-        # one waiter for each descriptor. A thread that is woken looks again.
+        # One thread waits for the descriptor, the others for the lock: eventlet allows one
+        # waiter for each descriptor. A thread that is woken looks for events again.
         if self._turn.acquire(blocking=False):
             try:
                 _waiting.until_readable(self.fileno, seconds)
@@ -103,19 +104,21 @@ class EventStream(Subscription):
             self._turn.release()
 
     def _take(self) -> Optional[Event]:
-        """An event that is here already."""
+        """The next event, without waiting; None if there is none."""
         while True:
             event = self._next()
             if event is not None or not self._queue.has_events():
                 return event
 
     def fileno(self) -> int:
-        """A file descriptor that is readable while events wait, and for ever once the
-        subscription has ended: for `select`, `selectors` and event loops. It belongs to
-        the subscription: do not read from it, do not close it, `drain` instead.
+        """A file descriptor that is readable while events wait, and always once the
+        subscription has ended: for `select`, `selectors` and event loops.
+
+        It belongs to the subscription: do not read from it and do not close it. Call `drain`
+        to take the events.
 
         Raises:
-            BramaError: the system has none to give.
+            BramaError: the system has no descriptor left.
         """
         return self._queue.fileno()
 
@@ -167,7 +170,7 @@ class EventStream(Subscription):
             self._waiting.pop(loop, None)
             loop.remove_reader(descriptor)
             return
-        # All of them: one that finds nothing waits again.
+        # Wakes all of them: a task that finds no event waits again.
         for wake in waiting:
             if not wake.done():
                 wake.set_result(None)

@@ -1,4 +1,4 @@
-"""The structs of the C ABI: made as the library initialises them, filled in, read."""
+"""The structs of the C ABI: functions that make them, fill them in, and read them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ make_event_counts = maker(EventCountWords, "brama_event_counts_init")
 
 def put_metadata(struct: Any, metadata: Pairs) -> None:
     if metadata is not None:
-        # At least one, so that "no pairs" is not NULL, which means "not given".
+        # An array of at least one: NULL would mean "not given" instead of "no pairs".
         struct.metadata = (Pair * max(1, len(metadata)))(*starmap(Pair, metadata.items()))
         struct.metadata_count = len(metadata)
 

@@ -1,6 +1,6 @@
 """Subscriptions: events by callback and by iteration. `async for` is in `_stream.py`.
 
-Both take events out of a queue of the library's, on a thread of Python's:
+Both take events out of a queue of the library, on a thread of Python:
 
 - A callback has a daemon thread of its own. In a manager without a background thread, and
   where no thread can be started, it has none, and runs inside `poll`.
@@ -10,11 +10,11 @@ All of them wait for the queue's file descriptor through the standard library's 
 So does gevent's and eventlet's patched one: a greenlet that waits lets the others run, and
 a callback's thread is a greenlet.
 
-The custom filter runs where the events are taken out, so that the library's own thread
+A filter runs on the thread that takes the events out, so that the library's own thread
 never enters the interpreter.
 
-What makes the promise of `unsubscribe`: the thread that delivers to a callback holds
-`_serving`, and looks at `_ended` under it before every call.
+How `unsubscribe` keeps its promise: the thread that delivers to a callback holds the lock
+`_serving`, and reads `_ended` under it before every call.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _inside: Set[int] = set()
 
 
 def is_inside_callback() -> bool:
-    """Whether this thread runs a callback, of whatever manager. It must not wait for another
-    one, which may wait for it."""
+    """Whether this thread runs a callback, of whatever manager. Then it must not wait for another
+    callback, which may wait for this one."""
     return threading.get_ident() in _inside
 
 
@@ -65,8 +65,8 @@ class Errors:
 
 
 class _Unraisable:
-    """Raises where no caller can catch: the one way to `sys.unraisablehook` that every
-    version of Python has."""
+    """Raises an error in a finaliser: the only way to `sys.unraisablehook` that every version of
+    Python has."""
 
     def __init__(self, error: BaseException) -> None:
         self.error: BaseException = error
@@ -78,8 +78,8 @@ class _Unraisable:
 class Subscription(Unshared):
     """A subscription to events of a manager.
 
-    It lasts until `unsubscribe`, or the manager's `shutdown`. One with a callback is kept
-    by its manager, and need not be kept by its maker. As a context manager it ends with
+    It lasts until `unsubscribe`, or the manager's `shutdown`. The manager keeps a
+    subscription with a callback, so the program need not. As a context manager it ends with
     the block.
     """
 
@@ -97,7 +97,8 @@ class Subscription(Unshared):
         self._queue = queue
         self._predicate = predicate
         self._errors = errors
-        #: Drained, and not yet delivered. None: of a type that this package does not know.
+        #: Events that were drained and are not delivered yet. None is one of a type that this
+        #: package does not know.
         self._pending: Deque[Optional[Event]] = deque()
 
     @property
@@ -108,35 +109,35 @@ class Subscription(Unshared):
     def unsubscribe(self) -> None:
         """Ends the subscription. Further calls do nothing.
 
-        When it has returned (called from outside callbacks), the callback is not running
-        and never will again.
+        When it has returned (called from outside callbacks), the callback is not running,
+        and will not run again.
         """
         self._queue.close()
         self._settle()
 
-    #: How many events are taken out of the queue at a time. What is taken out and not delivered
-    #: makes no descriptor readable: where several wait, it must be one.
+    #: How many events are taken out of the queue at a time. Events in `_pending` do not make the
+    #: descriptor readable. So where several threads may wait for it, the number must be 1.
     _batch = 1
     #: The thread that serves a callback.
     _thread: Optional[threading.Thread] = None
 
     def _settle(self) -> None:
-        """Sees to it that nothing of a subscription that has ended is delivered any more."""
+        """Makes sure that a subscription that has ended delivers nothing any more."""
 
     def _next(self) -> Optional[Event]:
-        """The next event that waits and is wanted."""
+        """The next event that the filter lets pass; None if none waits."""
         while True:
             if not self._pending:
                 self._fetch()
             try:
                 event = self._pending.popleft()
-            except IndexError:  # There is none, or another thread was faster.
+            except IndexError:  # There is none, or another thread took it.
                 return None
             if event is not None and self._wants(event):
                 return event
 
     def _fetch(self) -> bool:
-        """Whether there were events in the queue, which are pending now."""
+        """Moves events from the queue to `_pending`. Returns whether there were any."""
         fetched = self._queue.drain(event_of, self._batch)
         self._pending.extend(fetched)
         return bool(fetched)
@@ -145,10 +146,11 @@ class Subscription(Unshared):
         return self._predicate is None or bool(self._contained(self._predicate, event))
 
     def _contained(self, function: Callable[[Event], object], event: Event) -> object:
-        """What a callback or a filter answers. What it raises is counted and ends here.
+        """Calls a callback or a filter, and returns its result. What it raises is counted, and
+        None is returned.
 
-        A `KeyboardInterrupt` is counted and goes on: the user wants to end what this thread
-        does. On a callback's own thread it is an error like any other.
+        A `KeyboardInterrupt` is counted and raised again: the user wants to end what this
+        thread does. On a callback's own thread it is an error like any other.
         """
         try:
             answer = function(event)
@@ -165,7 +167,8 @@ class Subscription(Unshared):
             return None
 
     def _after_fork(self) -> None:
-        """In the child: locks that other threads held stay locked, and those are gone."""
+        """In the child of a fork: makes new locks, since threads that are gone may hold the old
+        ones, and drops the parent's events."""
         self._queue.renew()
         self._pending.clear()
 
@@ -195,7 +198,7 @@ class CallbackSubscription(Subscription):
         super().__init__(manager, queue, predicate, errors)
         self._callback = callback
         self._ended = False
-        #: Whether its callback was left behind by a shutdown whose time was over.
+        #: Whether a shutdown whose time was over has left a running callback behind.
         self._left_behind = False
         self._serving = threading.Lock()
         self._server: Optional[int] = None
@@ -221,7 +224,7 @@ class CallbackSubscription(Subscription):
 
     def _serve_until_closed(self) -> None:
         while not self._ended:
-            # Asked first: what came before the end is found after it.
+            # Read first: an event that came before the end is still served below.
             closed = self._queue.is_closed()
             self.serve()
             if closed:
@@ -229,8 +232,8 @@ class CallbackSubscription(Subscription):
             _waiting.until_readable(self._queue.fileno, None)
 
     def serve(self, deadline: Optional[float] = None) -> None:
-        """Delivers what waits, unless another thread is at it. Begins no callback after the
-        deadline."""
+        """Delivers waiting events. Does nothing if another thread is delivering. Begins no
+        callback after the deadline."""
         if not self._serving.acquire(blocking=False):
             return
         here = threading.get_ident()
@@ -239,7 +242,7 @@ class CallbackSubscription(Subscription):
         try:
             self._server = here
             _inside.add(here)
-            # Looked at each time: a callback may end its own subscription.
+            # Read before each event: a callback may end its own subscription.
             while not self._ended and not _is_over(deadline):
                 try:
                     event = self._next()
@@ -270,8 +273,8 @@ class CallbackSubscription(Subscription):
             manager._forget(self)
 
     def finish(self, deadline: Optional[float] = None) -> int:
-        """After the queue was closed: waits until what was in it is delivered, at most until
-        the deadline. Answers how many events were not. They never will be."""
+        """Waits until the events of the closed queue are delivered, at most until the deadline.
+        Returns how many were not delivered. They never will be."""
         if self._left_behind:
             return 0
         if self._thread is not None:
@@ -286,11 +289,11 @@ class CallbackSubscription(Subscription):
     def _leave_behind(self) -> int:
         self._ended = True
         left = 0
-        # What this thread takes out the other one does not deliver.
+        # Events that this thread takes out are not delivered by the other one.
         while self._pending or self._fetch():
             try:
                 left += self._pending.popleft() is not None
-            except IndexError:  # The other one was faster.
+            except IndexError:  # The other thread took it.
                 pass
         self._left_behind = self._serving.locked()
         return left + self._left_behind
@@ -314,7 +317,7 @@ def _is_over(deadline: Optional[float]) -> bool:
 
 
 def serve_all(subscriptions: List[CallbackSubscription]) -> None:
-    """Runs the callbacks that have no thread. A `KeyboardInterrupt` comes out at the end."""
+    """Runs the callbacks that have no thread. Raises their `KeyboardInterrupt` at the end."""
     interrupt: Optional[KeyboardInterrupt] = None
     for subscription in subscriptions:
         if subscription._thread is None:

@@ -1,7 +1,7 @@
 """From Python's values to the library's: names, lengths of time, metadata.
 
-Here a wrong type becomes a `TypeError` and a value that the library could not even be
-given becomes an error of the library's kind. What the library can judge it judges.
+A wrong type raises `TypeError`. A value that cannot be passed to the library raises the error
+that the library has for it. The library validates all other values.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ NO_SCOPE = ""
 
 _NAME_RULE = "must be 1 to 1024 bytes of UTF-8 without NUL"
 _TEXT_RULE = "must be UTF-8 without NUL"
-#: An event keeps at most so many bytes of a text.
+#: The most bytes of a text that an event keeps.
 _KEPT = 1_024
 _MILLISECOND = timedelta(milliseconds=1)
-#: The library cuts a longer wait to this one. Some longer ones would mean something else to it.
+#: The library cuts longer waits to this. They are cut here already, because some large numbers
+#: have a special meaning for the library.
 _LONGEST_WAIT = 86_400_000
-#: A longer call is taken for one as long. More means something else to the library; so do
-#: two lengths below, of 49 days.
+#: Longer durations are cut to this, because larger numbers have a special meaning for the
+#: library. So have the two of `_NO_CALLS`, which are 49 days.
 _LONGEST_CALL = 0x7FFF_FFFF_FFFF_FFFF
 _NO_CALLS = (0xFFFF_FFFD, 0xFFFF_FFFE)
-#: The largest numbers that the library does not take for something else.
+#: The largest numbers without a special meaning for the library.
 LARGEST_U32 = 0xFFFF_FFFB
 LARGEST_U64 = 0xFFFF_FFFF_FFFF_FFFB
-#: Not above this number are those of doubles that have a meaning of their own.
+#: Doubles with a special meaning for the library are not above this number.
 _MEANINGS = -1.0e300
 
 
@@ -52,7 +53,7 @@ def invalid_setting(name: str, value: object, allowed: str) -> InvalidConfig:
 
 
 def _short(value: object) -> str:
-    # A number of a million digits is not worth a message as long.
+    # A number may have a million digits.
     if isinstance(value, int) and value.bit_length() > 256:
         return "a number of more than 256 bits"
     text = ascii(value[:60] if isinstance(value, str) else value)
@@ -77,15 +78,15 @@ def key(identifier: str, scope: Optional[str]) -> Tuple[bytes, Optional[bytes]]:
 
 
 def text(value: str) -> bytes:
-    """A text that goes with a report, which it must not cost. What is no UTF-8, a NUL, and
-    what is too long the library makes valid; its event says so."""
+    """A text that goes with a report. A bad text must not make the report fail: the library makes
+    it valid if it is no UTF-8, has a NUL or is too long, and the event says so."""
     if len(value) > _KEPT:
         value = value[: _KEPT + 1]
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
         encoded = value.encode("utf-8", "surrogatepass")
-    # In C a NUL would end the text, without a word. This byte is no UTF-8.
+    # In C a NUL would silently end the text. This byte is no UTF-8, so the library sees it.
     return encoded.replace(b"\0", b"\xff") if b"\0" in encoded else encoded
 
 
@@ -102,7 +103,7 @@ def data(value: Union[bytes, bytearray, memoryview]) -> bytes:
         return value
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise wrong_type("data", value, "bytes, a bytearray or a memoryview")
-    # Not `bytes(value)`: a subclass may say of itself what it likes, also how long it is.
+    # Not `bytes(value)`: a subclass may override its conversion and its length.
     return memoryview(value).tobytes()
 
 
@@ -137,7 +138,7 @@ def whole(
     unit: str = "",
     rule: Optional[str] = None,
 ) -> int:
-    """A whole number from 0. What else is asked of it the library judges."""
+    """A whole number from 0 to `largest`. The library validates the rest."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(argument, value, "an int")
     if not 0 <= value <= largest:
@@ -152,7 +153,7 @@ def milliseconds(
     error: Type[BramaError] = InvalidConfig,
     rule: Optional[str] = None,
 ) -> int:
-    """A length of time; what is left over of a millisecond counts as a whole one."""
+    """A length of time in milliseconds, rounded up."""
     return whole(argument, _in_milliseconds(argument, value), LARGEST_U64, error, " ms", rule)
 
 
@@ -161,7 +162,7 @@ def wait(argument: str, value: Optional[Duration]) -> int:
     if value is None:
         return 0
     if isinstance(value, timedelta) and value < _MILLISECOND:
-        value //= _MILLISECOND  # Less than one is none.
+        value //= _MILLISECOND  # Less than a millisecond is no wait.
     ms = _in_milliseconds(argument, value)
     if ms < 0:
         raise invalid(argument, ms, "must not be negative")
@@ -202,7 +203,7 @@ def real(argument: str, value: float, rule: str, largest: float = math.inf) -> f
         number = float(value)
     except OverflowError:
         raise invalid_setting(argument, value, "must be finite") from None
-    # Some of these mean something else to the library.
+    # Some of these have a special meaning for the library.
     if number <= _MEANINGS or number > largest:
         raise invalid_setting(argument, value, rule)
     return number

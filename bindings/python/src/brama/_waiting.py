@@ -1,8 +1,8 @@
 """Waiting for a queue's file descriptor.
 
-Through the functions of the standard library's `select` and `time`, which are looked up at
-each call: gevent and eventlet replace them, and a wait then lets other greenlets run. A
-signal ends such a wait, so that Ctrl-C works.
+These functions use the standard library's `select` and `time`, which are looked up at each
+call: gevent and eventlet replace them, and a wait then lets other greenlets run. A signal
+ends such a wait, so that Ctrl-C works.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Callable, Optional
 
 from ._errors import BramaError
 
-#: How long a wait lasts that nothing but time would end, before it looks around.
+#: The length in seconds of one wait that no descriptor would end; then the caller polls.
 SLICE = 0.05
-#: The longest wait in seconds that `poll`, `select`, and locks of all platforms can be asked
-#: for. It is 24 days; a caller that waits longer asks again.
+#: The longest wait in seconds that `poll`, `select` and locks take on all platforms: 24 days. A
+#: caller that has to wait longer waits again.
 _LONGEST = 0x7FFF_FFFF // 1000
 
 
 def seconds_to(deadline: Optional[float]) -> Optional[float]:
-    """What is left, for one wait; None if there is no deadline."""
+    """How long one wait may last until the deadline; None if there is no deadline."""
     if deadline is None:
         return None
     return min(max(0.0, deadline - time.monotonic()), _LONGEST)
 
 
 def until_readable(fileno: Callable[[], int], seconds: Optional[float]) -> None:
-    """Waits until a descriptor is readable, at most so long; None: for ever.
+    """Waits until a descriptor is readable, for at most `seconds`; None: without a limit.
 
     May return earlier.
     """

@@ -11,10 +11,10 @@ from ._structs import report_of
 
 
 class Words(PermitWords):
-    """A permit, with a reference of its own to the handle that it was given by.
+    """The memory of a permit, with a reference of its own to the handle that admitted the call.
 
-    So it can be reported whatever has become of other objects. It owns the place of a
-    probe until it is reported: it gives the place back when it is collected.
+    So the permit can be reported even when all other objects are gone. It owns a probe's place
+    until it is reported. If it is collected before, it gives the place back.
     """
 
     #: Whether there is nothing to give back.
@@ -34,22 +34,22 @@ class Words(PermitWords):
         if handle:
             if not self.reported:
                 ignore(byref(self))
-            self.opaque[0] = 0  # From now on it is refused.
+            self.opaque[0] = 0  # From now on the library refuses the permit.
             release(handle)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a permit cannot be copied")
 
 
-#: A permit, as `byref` makes it of its `Words`.
+#: A permit as an argument for the library: what `byref` makes of its `Words`.
 Ticket = Any
 
 
 def report_success(ticket: Ticket, metadata: Pairs = None, lasted: Optional[int] = None) -> int:
-    """Answers the library's code, as do the other reports.
+    """Reports a success. Returns the library's code, as the other reports do.
 
     Args:
-        lasted: how long the call has lasted; None: as was measured.
+        lasted: how long the call has lasted; None: the time that was measured.
     """
     if lasted is not None:
         return int(_ffi.permit_success_in(ticket, report_of(None, metadata), lasted))
@@ -65,7 +65,7 @@ def report_failure(
     wait: int = 0,
     lasted: Optional[int] = None,
 ) -> Tuple[int, int]:
-    """Also answers how many failures count now.
+    """Reports a failure. Returns the code, and how many failures count now.
 
     Args:
         wait: for how long the dependency wants to be left alone; 0: it has not said. A failure
@@ -79,7 +79,7 @@ def report_failure(
 
 
 def report_failure_uncounted(ticket: Ticket, reason: Optional[bytes]) -> int:
-    """In a fifth of the time."""
+    """`report_failure` without metadata, a wait or a count: in a fifth of the time."""
     return int(_ffi.permit_failure(ticket, reason))
 
 
@@ -88,5 +88,6 @@ def report_ignored(ticket: Ticket) -> int:
 
 
 def report_cancelled(ticket: Ticket) -> int:
-    """Ignored; or a failure, if `cancelled_after` says so of a call that lasted so long."""
+    """Reports that the caller has given the call up: a failure if it has lasted for the setting
+    `cancelled_after`, otherwise ignored."""
     return int(_ffi.permit_cancelled(ticket))

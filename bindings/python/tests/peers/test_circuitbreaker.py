@@ -1,7 +1,7 @@
 """The test suite of the package `circuitbreaker`, on an adapter of ours.
 
-`pip` fetches its source distribution, which has the suite, into a cache folder. What differs
-on purpose is listed here with the reason; the suite fails there and nowhere else.
+`pip` downloads its source distribution, which contains the suite, into a cache folder. Tests
+that differ on purpose are listed here with the reason. They fail, and no others do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPLACES_OPENED = (
     "open then. Here it is the library that admits a call; to look at the state and to ask "
     "for admission are different questions."
 )
-#: By the name of the test, without what it is called with.
+#: The reasons, by the name of the test without its parameters.
 DIFFERENT = {
     "test_circuitbreaker_should_call_fallback_function_if_open": REPLACES_OPENED,
     "test_circuitbreaker_should_not_call_function_if_open": REPLACES_OPENED,
@@ -40,7 +40,7 @@ def suite() -> Path:
         command = [sys.executable, "-m", *download, f"circuitbreaker=={VERSION}", "-d", str(cache)]
         subprocess.run(command, check=True, timeout=300)
         with tarfile.open(next(cache.glob(f"circuitbreaker-{VERSION}.tar.*"))) as archive:
-            # Not in the first versions of Python 3.9, which need no choice.
+            # The first versions of Python 3.9 have no filters, and need none.
             keep = getattr(tarfile, "data_filter", lambda member, path: member)
             archive.extraction_filter = keep  # type: ignore[attr-defined]
             archive.extractall(cache)

@@ -1,8 +1,8 @@
 """The interface of the package `circuitbreaker`, on brama.
 
-So that its own test suite runs on this package: see `test_circuitbreaker.py`. It is written
-from the suite and the documentation. It also shows how close the two are: what is not
-translation of names and units is in `_guarded`.
+With it the test suite of `circuitbreaker` runs on brama: see `test_circuitbreaker.py`. It was
+written from the suite and the documentation. It also shows how close the two packages are: all
+but `_guarded` translates names and units.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CircuitBreaker:
         name: Optional[str] = None,
         fallback_function: Optional[Callable[..., Any]] = None,
     ) -> None:
-        # As it is in the class: not bound, if it is a function.
+        # Read from the class: a function must not become a bound method.
         own = vars(type(self)).get("EXPECTED_EXCEPTION", CircuitBreaker.EXPECTED_EXCEPTION)
         self.is_failure = _predicate(expected_exception or own)
         self._failure_threshold = failure_threshold or self.FAILURE_THRESHOLD
@@ -68,7 +68,7 @@ class CircuitBreaker:
     def _classify(self, error: BaseException) -> Optional[str]:
         if not isinstance(error, Exception):
             return None
-        # An exception that is not expected is a success there.
+        # In `circuitbreaker` an exception that is not expected is a success.
         return "failure" if self.is_failure(type(error), error) else "success"
 
     def _guarded(self) -> brama.Guard:
