@@ -38,8 +38,8 @@
  * Any other error in such a Result is a failure. If the thread is cancelled inside fn, the call
  * is cancelled.
  *
- * A cancelled call is ignored. Exception: it is a failure if it lasted at least as long as the
- * setting cancelled_after.
+ * A cancelled call is ignored. If it lasted at least as long as the setting cancelled_after, it
+ * is a failure instead.
  *
  * A guarded call of the same circuit inside fn, on the same thread, rides on the outer call while
  * the circuit is half-open, even in a ramp. It shares the admission of the outer call: it takes
@@ -49,8 +49,8 @@
  *
  * A Permit that acquire() returns is reported by its success(), failure(), success_in(),
  * failure_in(), failure_for(), ignore() or cancelled(). A permit that is destroyed unreported is
- * cancelled. Exception: it is a failure if it is destroyed by an exception that was thrown after
- * the permit was acquired. Guarded calls do not ride on a Permit.
+ * cancelled. If an exception destroys it that was thrown after the permit was acquired, it is a
+ * failure instead. Guarded calls do not ride on a Permit.
  *
  * TEXT NEVER COSTS A REPORT. A reason, or metadata of a report, that is not UTF-8, contains a NUL
  * or is too long is made valid or cut. The report counts, and its event says so (is_truncated).
@@ -1416,9 +1416,9 @@ private:
 /* -- Guarded calls ----------------------------------------------------------------------- */
 
 /// An admission, to be reported once. A Permit that is destroyed unreported counts as
-/// cancelled(). Exception: it is a failure if it is destroyed by an exception that was thrown
-/// after the permit was acquired. It must not outlive the Connection that gave it, or a copy of
-/// that Connection, or the Brama that gave it. Any thread may use it, one at a time.
+/// cancelled(). If an exception destroys it that was thrown after the permit was acquired, it
+/// counts as a failure instead. It must not outlive the Brama that gave it, or the Connection
+/// that gave it and the copies of that. Any thread may use it, one at a time.
 class Permit {
 public:
     explicit Permit(const brama_permit_t& raw) noexcept : raw_(raw) {}
@@ -1998,8 +1998,8 @@ private:
 /// unsubscribe() wait for a callback that is running. When they have returned, the callback will
 /// not run again and has been destroyed.
 ///
-/// Exception: called inside a callback, a predicate or the destructor of one, of any manager, they
-/// wait for nothing and return at once, and this holds when the callback that is running has
+/// Called inside a callback, a predicate or the destructor of one, of any manager, they wait for
+/// nothing and return at once. The promise then holds when the callback that is running has
 /// returned. The same applies after a Brama::shutdown_within() that has run out of time.
 class Subscription {
 public:
