@@ -51,7 +51,7 @@ void a_call_inside_a_probe_of_the_same_circuit_lets_it_recover() {
     CHECK(cache.status().total_failures == 2);  // not half-open: each call reports
     world.clock.advance(Milliseconds(1000));
     THROWN(std::runtime_error, outer());
-    CHECK(cache.state() == State::open && cache.status().total_failures == 3);  // one report for both
+    CHECK(cache.state() == State::open && cache.status().total_failures == 3);  // one for both
     is_up = true;
     world.clock.advance(Milliseconds(1000));
     CHECK(outer() == 1);
